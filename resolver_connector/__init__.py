@@ -1,0 +1,1 @@
+"""OUT. How a stored iD reaches the organisation."""

@@ -1,0 +1,1 @@
+"""WHO. People and organisations as the federation tells them."""

@@ -1,0 +1,1 @@
+"""KEEP. Where links rest."""
