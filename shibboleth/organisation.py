@@ -1,0 +1,81 @@
+"""An organisation is one Identity Provider's entityID; the register of them says who is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Whether an organisation's links are for trying out or for real."""
+
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class UnknownOrganisation(LookupError):
+    """Nobody is connected under this entityID or id."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no connected organisation is called {name[:200]!r}")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A home organisation as the operator connected it."""
+
+    id: str
+    """Its short name for the command line and for files: the name of its configuration file."""
+    entity_id: str
+    """The entityID of its Identity Provider, compared exactly."""
+    names: Mapping[str, str]
+    """Its name by language code; one of them is `en`."""
+    scopes: frozenset[str]
+    """The scopes its people's identifiers may carry, in lower case."""
+    key: str = "eppn"
+    """The attribute that tells its people apart (one of `attributes.KEYS`)."""
+    stage: Stage = Stage.PRODUCTION
+    help: str = ""
+    """Whom its people may ask: an e-mail address or an https address; empty when the service's own help is all."""
+
+    def name(self, language: str) -> str:
+        """Give its name in this language, or in English where there is none."""
+        return self.names.get(language) or self.names["en"]
+
+    def owns(self, scope: str) -> bool:
+        """Tell whether an identifier with this scope may be one of its people's."""
+        return scope.lower() in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Organisations:
+    """The register of connected organisations."""
+
+    _by_entity_id: Mapping[str, Organisation] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, organisations: Iterable[Organisation]) -> Organisations:
+        """Make a register; that no two share an entityID or id is the configuration's promise."""
+        return cls({one.entity_id: one for one in organisations})
+
+    def by_entity_id(self, entity_id: str) -> Organisation:
+        """Give the organisation of exactly this entityID. Raises UnknownOrganisation."""
+        try:
+            return self._by_entity_id[entity_id]
+        except KeyError:
+            raise UnknownOrganisation(entity_id) from None
+
+    def by_id(self, name: str) -> Organisation:
+        """Give the organisation of this short name. Raises UnknownOrganisation."""
+        for one in self:
+            if one.id == name:
+                return one
+        raise UnknownOrganisation(name)
+
+    def __iter__(self) -> Iterator[Organisation]:
+        return iter(self._by_entity_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_entity_id)

@@ -1,0 +1,108 @@
+"""What rests in the store, as values. Times are aware and in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from shibboleth.orcid_id import OrcidId
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One started linking: who began it, in which browser, and how far it came."""
+
+    id: str
+    """Random and public: it stands in the address of the confirm page, and opens nothing by itself."""
+    organisation: str
+    """entityID."""
+    person_key: str
+    account: str
+    browser: str
+    """Hash of the secret in the browser's cookie."""
+    started_at: datetime
+    expires_at: datetime
+    taken_at: datetime | None = None
+    """When ORCID's answer came back; a state works once."""
+    orcid_id: OrcidId | None = None
+    """What ORCID answered; forgotten once the attempt is closed."""
+    orcid_name: str = ""
+    closed_at: datetime | None = None
+    outcome: str | None = None
+    """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or a problem's log word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person agreed to, as it was shown."""
+
+    version: str
+    language: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An ORCID iD tied to an account, now or once."""
+
+    id: str
+    organisation: str
+    person_key: str
+    account: str
+    issued: str
+    """When the organisation issued the account, where it says so; another value means another person."""
+    orcid_id: OrcidId
+    linked_at: datetime
+    consent: Consent
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether the link holds now."""
+        return self.ended_at is None
+
+
+class ChangeKind(StrEnum):
+    """A link came, was replaced, or went."""
+
+    LINKED = "linked"
+    REPLACED = "replaced"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an organisation has to learn: the news of one person's link, numbered in the order of commits."""
+
+    organisation: str
+    number: int
+    """1, 2, 3 … for each organisation by itself, without gaps."""
+    kind: ChangeKind
+    person_key: str
+    account: str
+    orcid_id: OrcidId | None
+    """The iD that now holds; none after a removal."""
+    previous: OrcidId | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of the audit. Each one's hash covers the one before, so that none can be changed in silence."""
+
+    organisation: str
+    number: int
+    at: datetime
+    kind: str
+    actor: str
+    """`person`, `operator`, `organisation` or `service`."""
+    person_key: str | None
+    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Words about it; empty once they have been erased, which the hash survives."""
+    digest: str = ""
+    hash: str = ""
