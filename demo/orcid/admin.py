@@ -1,0 +1,10 @@
+"""placeholder"""
+
+from __future__ import annotations
+from .wire import Answer, Call
+from .world import OrcidWorld
+
+
+def answer(world: OrcidWorld, call: Call, what: str) -> Answer:
+    """Placeholder."""
+    return Answer(404)

@@ -1,0 +1,111 @@
+"""All of the simulator as one WSGI application, at the root or mounted below a path.
+
+A call that is to be cut (`faults.next("token", "cut")`) gets its headers with the full length, half of its body, and no
+more: waitress then closes the connection (and logs "too few bytes"), and the client sees an incomplete answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from http.client import responses
+from typing import TYPE_CHECKING, Any, Final
+
+import bottle
+
+from . import account, admin, authorize, oidc, pages, record, tokens
+from .faults import afterwards, instead
+from .wire import HTML_TYPE, Answer, Call, call_from
+
+if TYPE_CHECKING:
+    from .world import OrcidWorld
+
+NO_CONTENT: Final = 204
+Handler = Callable[..., Answer]
+WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row: methods, path, who answers, and the place where faults for it are armed."""
+
+    methods: str
+    path: str
+    handler: Handler
+    place: str = ""
+
+
+ROUTES: Final = (
+    Route("GET", "/", account.front_page),
+    Route("GET", "/style.css", pages.style),
+    Route("GET", "/oauth/authorize", authorize.ask, "authorize"),
+    Route("POST", "/oauth/authorize", authorize.consent, "authorize"),
+    Route("GET", "/oauth/authorize/deny", authorize.deny, "authorize"),
+    Route("POST", "/oauth/switch", authorize.switch),
+    Route("GET", "/signin", account.sign_in_page),
+    Route("POST", "/signin", account.sign_in),
+    Route("GET", "/register", account.register_page),
+    Route("POST", "/register", account.register),
+    Route("GET", "/signout", account.sign_out),
+    Route("GET", "/userStatus.json", account.user_status),
+    Route("GET", "/interstitial", account.interstitial_page),
+    Route("POST", "/interstitial", account.interstitial),
+    Route("GET", "/my-orcid", account.my_orcid),
+    Route("GET", "/trusted-parties", account.trusted_parties),
+    Route("POST", "/trusted-parties", account.revoke),
+    Route("GET POST PUT DELETE", "/oauth/token", tokens.token, "token"),
+    Route("GET POST PUT DELETE", "/oauth/revoke", tokens.revoke, "revoke"),
+    Route("GET POST", "/oauth/userinfo", oidc.userinfo, "userinfo"),
+    Route("GET", "/oauth/jwks", oidc.keys, "jwks"),
+    Route("GET", "/.well-known/openid-configuration", oidc.discovery, "discovery"),
+    Route("GET POST PUT DELETE", "/<host:re:pub|api>/v3.0/<path:path>", record.answer, "api"),
+    Route("GET POST PUT DELETE", "/admin/<what:path>", admin.answer),
+    Route("GET", "/<orcid:re:[0-9X-]+>", account.public_page),
+)
+
+
+def make_orcid(world: OrcidWorld) -> WSGIApplication:
+    """The application of one world. Bottle finds the route; the rest is plain WSGI."""
+    router = bottle.Router()
+    for route in ROUTES:
+        for method in route.methods.split():
+            router.add(route.path, method, route)
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        call = call_from(environ)
+        try:
+            route, parts = router.match(environ)
+        except bottle.HTTPError as missing:
+            return _sent(_missing(world, missing.status_code), call, start_response)
+        fault = world.faults.take(route.place, call.client_id) if route.place else None
+        if fault:
+            call = replace(call, fault=fault)
+        answer = _answered(world, route, call, parts)
+        world.journal.note(call, answer, world.now())
+        return _sent(answer, call, start_response)
+
+    return application
+
+
+def _missing(world: OrcidWorld, status: int) -> Answer:
+    return pages.message(world, status, "Page not found", "There is nothing here.")
+
+
+def _answered(world: OrcidWorld, route: Route, call: Call, parts: dict[str, str]) -> Answer:
+    """The answer of the handler, or what a fault makes of it."""
+    if call.fault is None:
+        return route.handler(world, call, **parts)
+    return instead(call.fault) or afterwards(call.fault, route.handler(world, call, **parts))
+
+
+def _sent(answer: Answer, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = answer.body or (b"\n" * 64 if answer.cut else b"")
+    headers = list(answer.headers)
+    if answer.status != NO_CONTENT:
+        headers.append(("Content-Length", str(len(body))))
+        if not any(name == "Content-Type" for name, _ in headers):
+            headers.append(("Content-Type", HTML_TYPE))
+    start_response(f"{answer.status} {responses[answer.status]}", headers)
+    if call.method == "HEAD":
+        return [b""]
+    return [body[: len(body) // 2] if answer.cut else body]

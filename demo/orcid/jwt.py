@@ -1,0 +1,70 @@
+"""Signed tokens (RS256) in plain integers, so that the demonstration needs no library for cryptography.
+
+The key is no secret and cannot look like one: it follows from the two sentences below, for anybody who reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+LABEL: Final = "orcid-connect simulator, no secret"
+PRIMES: Final = ((f"{LABEL}, p", 516), (f"{LABEL}, q", 1228))
+EXPONENT: Final = 65537
+BYTES: Final = 256
+SHA256_PREFIX: Final = bytes.fromhex("3031300d060960864801650304020105000420")  # RFC 8017, 9.2, note 1
+KEY_ID: Final = "simulator-made-up-0123456789abcdefghijklmnopqrstuv"
+STALE_KEY_ID: Final = "simulator-made-up-9876543210zyxwvutsrqponmlkjihgfe"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An RSA key: modulus and private exponent."""
+
+    modulus: int
+    private: int
+
+
+def stretched(label: str, bits: int) -> int:
+    """An odd number of so many bits that follows from a sentence."""
+    parts = (hashlib.sha256(f"{label} {at}".encode()).digest() for at in range(bits // 256))
+    return int.from_bytes(b"".join(parts), "big") | 3 << (bits - 2) | 1
+
+
+@functools.cache
+def key() -> Key:
+    """The simulator's key. The first prime after each number was looked up once; its distance is in the table."""
+    p, q = (stretched(label, BYTES * 4) + distance for label, distance in PRIMES)
+    return Key(p * q, pow(EXPONENT, -1, (p - 1) * (q - 1)))
+
+
+def signed(claims: Mapping[str, Any]) -> str:
+    """The claims as a JWT (RFC 7515, PKCS #1 v1.5 over SHA-256)."""
+    head = _coded(json.dumps({"kid": KEY_ID, "alg": "RS256"}).encode())
+    text = f"{head}.{_coded(json.dumps(claims, ensure_ascii=False).encode())}"
+    digest = SHA256_PREFIX + hashlib.sha256(text.encode()).digest()
+    padded = b"\x00\x01" + b"\xff" * (BYTES - len(digest) - 3) + b"\x00" + digest
+    number = pow(int.from_bytes(padded, "big"), key().private, key().modulus)
+    return f"{text}.{_coded(number.to_bytes(BYTES, 'big'))}"
+
+
+def half_hash(token: str) -> str:
+    """The `at_hash` of an access token (OpenID Connect Core, 3.1.3.6)."""
+    return _coded(hashlib.sha256(token.encode()).digest()[:16])
+
+
+def public_keys(*, stale: bool = False) -> dict[str, Any]:
+    """The JWKS, without `alg`, as ORCID serves it; the stale one holds a key that never signed anything."""
+    modulus = stretched(f"{LABEL}, stale", BYTES * 8) if stale else key().modulus
+    kid = STALE_KEY_ID if stale else KEY_ID
+    coded = _coded(modulus.to_bytes(BYTES, "big"))
+    return {"keys": [{"kty": "RSA", "e": "AQAB", "use": "sig", "kid": kid, "n": coded}]}
+
+
+def _coded(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

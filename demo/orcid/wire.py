@@ -1,0 +1,138 @@
+"""One call and one answer, as plain values: what the handlers get and give."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, quote
+
+if TYPE_CHECKING:
+    from .faults import Fault
+
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+JSON_TYPE: Final = "application/json;charset=UTF-8"
+HTML_TYPE: Final = "text/html;charset=UTF-8"
+URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]~"
+MOST_BYTES: Final = 1_000_000
+COOKIE: Final = "orcid_simulator"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What was asked. Of repeated parameters the first counts."""
+
+    method: str
+    path: str
+    query_string: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    content_type: str = ""
+    authorization: str = ""
+    accept: str = ""
+    session: str = ""
+    peer: str = ""
+    fault: Fault | None = None
+
+    @property
+    def bearer(self) -> str | None:
+        """The access token sent as a header or in the query, where there is one."""
+        kind, _, token = self.authorization.partition(" ")
+        if kind.lower() == "bearer" and token:
+            return token.strip()
+        return self.query.get("access_token")
+
+    @property
+    def client_id(self) -> str:
+        """The client that says it is calling, believed only for faults and the journal."""
+        basic = self.basic
+        return self.query.get("client_id") or (basic[0] if basic else self.form.get("client_id", ""))
+
+    @property
+    def basic(self) -> tuple[str, str] | None:
+        """Name and secret of a Basic header; empty ones when the header cannot be read; None without it."""
+        kind, _, coded = self.authorization.partition(" ")
+        if kind.lower() != "basic":
+            return None
+        try:
+            name, _, secret = base64.b64decode(coded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return "", ""
+        return name, secret
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back; a cut one ends in the middle."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    cut: bool = False
+
+    def with_headers(self, *headers: tuple[str, str]) -> Answer:
+        """The same answer with more headers."""
+        return Answer(self.status, self.body, (*self.headers, *headers), self.cut)
+
+
+def firsts(pairs: str) -> dict[str, str]:
+    """The parameters of a query or form; blanks are kept, of repeated ones the first counts."""
+    found: dict[str, str] = {}
+    for key, value in parse_qsl(pairs, keep_blank_values=True):
+        found.setdefault(key, value)
+    return found
+
+
+def call_from(environ: Mapping[str, Any]) -> Call:
+    """The call that a WSGI environment holds. `Host` is not looked at: links come from settings."""
+    query_string = environ.get("QUERY_STRING", "")
+    content_type = environ.get("CONTENT_TYPE", "")
+    body = _body(environ)
+    is_form = content_type.partition(";")[0].strip().lower() == FORM_TYPE
+    return Call(
+        method=environ["REQUEST_METHOD"],
+        path=environ.get("PATH_INFO", "") or "/",
+        query_string=query_string,
+        query=firsts(query_string) if query_string else {},
+        form=firsts(body.decode("utf-8", "replace")) if is_form else {},
+        body=body,
+        content_type=content_type,
+        authorization=environ.get("HTTP_AUTHORIZATION", ""),
+        accept=environ.get("HTTP_ACCEPT", ""),
+        session=_cookie(environ.get("HTTP_COOKIE", "")),
+        peer=environ.get("REMOTE_ADDR", ""),
+    )
+
+
+def _body(environ: Mapping[str, Any]) -> bytes:
+    length = environ.get("CONTENT_LENGTH") or "0"
+    size = int(length) if length.isdecimal() else 0
+    return environ["wsgi.input"].read(min(size, MOST_BYTES)) if size else b""
+
+
+def _cookie(header: str) -> str:
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
+
+
+def json_answer(status: int, value: object, *headers: tuple[str, str]) -> Answer:
+    """An answer in JSON, keys in the order given."""
+    body = json.dumps(value, ensure_ascii=False).encode()
+    return Answer(status, body, (("Content-Type", JSON_TYPE), *headers))
+
+
+def html_answer(status: int, text: str, *headers: tuple[str, str]) -> Answer:
+    """An answer in HTML."""
+    return Answer(status, text.encode(), (("Content-Type", HTML_TYPE), *headers))
+
+
+def see_other(location: str) -> Answer:
+    """Send the browser on, with a GET; what does not belong in a header is percent-encoded."""
+    return Answer(303, b"", (("Location", quote(location, safe=URI_CHARACTERS)), ("Cache-Control", "no-store")))
