@@ -1,0 +1,703 @@
+"""The configuration: one file for the service and one for each organisation, read whole or refused whole.
+
+`load` gives a `Config` in which nothing is left to check, or raises `Misconfigured` with every problem at once.
+The models are also the source of the reference page: each setting says what it is, and shows an example.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from shibboleth.attributes import KEYS
+from shibboleth.orcid_id import Registry
+from shibboleth.organisation import Organisation, Organisations, Stage
+from shibboleth.person import Encoding, Front, Proxy, Variables
+from webapp import config_values as values
+from webapp.config_errors import Misconfigured, Problem, Setting, Wrong, problems_of
+from webapp.secret import MEND, Secret, resolve
+
+DEFAULT_PATH = "/etc/orcid-connect/orcid-connect.toml"
+PATH_VARIABLE = "ORCID_CONNECT_CONFIG"
+LANGUAGES = ("en", "fi", "sv")
+
+Model = TypeVar("Model", bound="Table")
+
+_ROOTS = {registry: f"https://{registry.host}" for registry in Registry}
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_REFERENCE = 'a reference, "file:/path" or "env:NAME"'
+_SECONDS = "a number of seconds, more than 0 and at most 60"
+
+
+class FrontKind(StrEnum):
+    """How the Service Provider's attributes reach the app."""
+
+    VARIABLES = "variables"
+    PROXY = "proxy"
+
+
+class LogForm(StrEnum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Scope(StrEnum):
+    """What ORCID is asked for: who somebody is, and nothing more."""
+
+    AUTHENTICATE = "/authenticate"
+    OPENID = "openid"
+
+
+# --- What values are read against ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the values of one file are read against: where they stand, and what other files have said already."""
+
+    file: Path
+    directory: Path
+    """Where relative paths start: the directory of the service's own file."""
+    environ: Mapping[str, str]
+    registry: Registry | None
+    """The registry of the service, known before anything else is judged; None where the file does not say it."""
+    claimed: dict[tuple[str, str], str] = field(default_factory=dict)
+    secrets: list[Secret] = field(default_factory=list)
+
+    def of(self, file: Path) -> Reading:
+        """Read another file against the same."""
+        return Reading(file, self.directory, self.environ, self.registry, self.claimed, self.secrets)
+
+    def claim(self, what: str, value: str, owner: str) -> None:
+        """Say that this value is this owner's alone. Raises Wrong when it is another's."""
+        first = self.claimed.setdefault((what, value), owner)
+        if first != owner:
+            raise Wrong(f"is the same {what} as in {first}", f"give each its own {what}")
+
+
+def _reading(info: ValidationInfo) -> Reading:
+    assert isinstance(info.context, Reading)
+    return info.context
+
+
+# --- Checks that look further than the value ----------------------------------------------------------------------
+
+
+def _resolved(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str):
+        raise Wrong(f"must be {_REFERENCE}", MEND)
+    reading = _reading(info)
+    secret = resolve(value, reading.directory, reading.environ)
+    reading.secrets.append(secret)
+    return secret
+
+
+_REFERRED = BeforeValidator(_resolved)
+
+
+def _holding(check: Callable[[str], str]) -> AfterValidator:
+    """Check what a secret holds."""
+
+    def checked(secret: Secret) -> Secret:
+        check(secret.reveal())
+        return secret
+
+    return AfterValidator(checked)
+
+
+def _own(what: str) -> AfterValidator:
+    """Refuse a value that another file has too."""
+
+    def claimed(value: Any, info: ValidationInfo) -> Any:
+        reading = _reading(info)
+        reading.claim(what, value.reveal() if isinstance(value, Secret) else value, reading.file.name)
+        return value
+
+    return AfterValidator(claimed)
+
+
+def _proof_if_proxy(proof: Secret | None, info: ValidationInfo) -> Secret | None:
+    front = info.data.get("front")
+    if front is FrontKind.PROXY and proof is None:
+        raise Wrong(
+            'is missing, and front = "proxy" needs it: it proves that a request came through Apache',
+            'make one (openssl rand -hex 32) and add to [service]: front_proof = "file:secrets/front-proof"',
+        )
+    if front is FrontKind.VARIABLES and proof is not None:
+        raise Wrong(
+            'has no use with front = "variables"',
+            'remove it, or write front = "proxy" if Apache passes requests on to orcid-connect serve',
+        )
+    return proof
+
+
+def _reachable_from_orcid(url: str, info: ValidationInfo) -> str:
+    if _reading(info).registry is Registry.PRODUCTION and not url.startswith("https:"):
+        raise Wrong("is plain http, to which ORCID's production registry sends nobody back", "write https://")
+    return url
+
+
+def _root_of_registry(url: str, info: ValidationInfo) -> str:
+    url = values.base_url(url) if url else url
+    registry = _reading(info).registry
+    if registry is None:
+        return url
+    own = _ROOTS[registry]
+    if registry is Registry.PRODUCTION and url not in {"", own}:
+        raise Wrong(
+            'is not https://orcid.org, while registry = "production"', "remove it: https://orcid.org is the default"
+        )
+    if registry is Registry.SANDBOX and url not in {"", own} and values.within(url, "orcid.org"):
+        raise Wrong(
+            'is an address of ORCID that is not the sandbox, while registry = "sandbox"',
+            "remove it: https://sandbox.orcid.org is the default",
+        )
+    return url or own
+
+
+def _client_of_root(client: str, info: ValidationInfo) -> str:
+    # A simulator may call its clients as it likes
+    simulated = info.data.get("base_url") not in _ROOTS.values()
+    return values.line(client) if simulated else values.client_id(client)
+
+
+def _password_of_server(password: Secret | None, info: ValidationInfo) -> Secret | None:
+    url = info.data.get("url", "")
+    if password is not None and url.startswith("sqlite:"):
+        raise Wrong("has no use with SQLite", "remove it")
+    if password is not None and url and "@" not in url:
+        raise Wrong("has no user to go with", 'name the user: url = "postgresql://orcid@localhost/orcid"')
+    return password
+
+
+def _one_place(unix: str, info: ValidationInfo) -> str:
+    if info.data.get("host") is not None or info.data.get("port") is not None:
+        raise Wrong("is a second place to listen on beside host or port", "keep either unix, or host and port")
+    return unix
+
+
+def _of_registry(stage: Stage, info: ValidationInfo) -> Stage:
+    """Hold the rule of two keys: service and organisation must both say that an iD is a real one."""
+    registry = _reading(info).registry
+    if registry is Registry.SANDBOX and stage is not Stage.TEST:
+        raise Wrong(
+            'is "production" while the service has registry = "sandbox", whose iDs must reach no real directory',
+            'write stage = "test"',
+        )
+    if registry is Registry.PRODUCTION and stage is not Stage.PRODUCTION:
+        raise Wrong(
+            'is "test" while the service has registry = "production"',
+            'write stage = "production", or connect the organisation to a service with registry = "sandbox"',
+        )
+    return stage
+
+
+def _at_least_one(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    if not scopes:
+        raise Wrong("is empty, so nobody could be let in", 'write for example: scopes = ["example.org"]')
+    return scopes
+
+
+def _with_user(password: Secret | None, info: ValidationInfo) -> Secret | None:
+    user = info.data.get("user")
+    if password is None and user is not None:
+        raise Wrong("is missing beside user", 'add to [connector]: password = "file:secrets/example.password"')
+    if password is not None and "user" in info.data and user is None:
+        raise Wrong("has no user to go with", 'add to [connector]: user = "example"')
+    return password
+
+
+# --- The file of the service --------------------------------------------------------------------------------------
+
+
+def _setting(meaning: str, kind: str, example: Any, *, default: Any = ..., shown: str = "", **rules: Any) -> Any:
+    """Describe a setting: `kind` fits after "must be"; `shown` is the default in words, where there is more to say."""
+    extra: dict[str, Any] = {"kind": kind, "shown": shown}
+    return Field(default, description=meaning, examples=[example], json_schema_extra=extra, **rules)
+
+
+def _section() -> Any:
+    # A section left out is read as an empty one, so that each setting missing from it is named
+    return Field(default_factory=dict, validate_default=True)
+
+
+class Table(BaseModel):
+    """A section of a file: exactly these keys, exactly these types, and no value shown in an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+class Service(Table):
+    """Who we are to the people who come, and how Apache tells who they are."""
+
+    public_url: Annotated[str, AfterValidator(values.public_url), AfterValidator(_reachable_from_orcid)] = _setting(
+        "The address people see. The redirect URI to register at ORCID is this and `/me/callback`.",
+        "an https address in quotes",
+        "https://orcid-connect.example.org",
+    )
+    registry: Annotated[Registry, Field(strict=False)] = _setting(
+        "Which of ORCID's registries is asked; said always, so that nobody tries out on real records by oversight.",
+        '"production" or "sandbox"',
+        "sandbox",
+    )
+    contact: Annotated[str, AfterValidator(values.contact)] = _setting(
+        "Whom people ask for help with the service.",
+        "an e-mail address or an https address in quotes",
+        "orcid-help@example.org",
+    )
+    front: Annotated[FrontKind, Field(strict=False)] = _setting(
+        "How Apache tells who is signed in: `variables` under mod_wsgi, `proxy` when it passes requests on to `serve`.",
+        '"variables" or "proxy"',
+        "variables",
+    )
+    front_proof: Annotated[
+        Annotated[Secret, _holding(values.strong), _REFERRED] | None, AfterValidator(_proof_if_proxy)
+    ] = _setting(
+        "What Apache sends to prove that a request came through it, 32 characters or more; only with `proxy`.",
+        _REFERENCE,
+        "file:secrets/front-proof",
+        default=None,
+        shown="none; required with `proxy`",
+        validate_default=True,
+    )
+    encoding: Annotated[Encoding, Field(strict=False)] = _setting(
+        "How attribute values are written: `url` where Apache says `ShibRequestSetting encoding URL`, as our files do.",
+        '"url" or "utf-8"',
+        "url",
+        default=Encoding.URL,
+    )
+    name: Annotated[str, AfterValidator(values.line)] = _setting(
+        "What the service calls itself on its pages.",
+        "one line of text in quotes",
+        "ORCID connect",
+        default="ORCID connect",
+    )
+    language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] = _setting(
+        "The language of the pages for a browser that asks for none of ours.",
+        '"en", "fi" or "sv"',
+        "en",
+        default="en",
+    )
+    privacy_url: Annotated[str, AfterValidator(values.web_page)] | None = _setting(
+        "The page that tells what happens to personal data.",
+        "an https address in quotes",
+        "https://example.org/privacy",
+        default=None,
+    )
+    log: Annotated[LogForm, Field(strict=False)] = _setting(
+        "How a line of the log is written.",
+        '"text" or "json"',
+        "json",
+        default=LogForm.TEXT,
+    )
+    organisations: str = _setting(
+        "The directory of the organisations' files; a relative path starts at the directory of this file.",
+        "a path in quotes",
+        "organisations",
+        default="organisations",
+        min_length=1,
+    )
+
+
+class Orcid(Table):
+    """The client as which ORCID knows us."""
+
+    base_url: Annotated[str, AfterValidator(_root_of_registry)] = _setting(
+        "The root of ORCID. Another than the registry's own goes only with `sandbox`, for a simulator.",
+        "an https address in quotes",
+        "https://sandbox.orcid.org",
+        default="",
+        shown="the registry's own: `https://orcid.org` or `https://sandbox.orcid.org`",
+        validate_default=True,
+    )
+    client_id: Annotated[str, AfterValidator(_client_of_root)] = _setting(
+        "The client id that ORCID gave.",
+        "a client id in quotes",
+        "APP-0A1B2C3D4E5F6G7H",
+    )
+    client_secret: Annotated[Secret, _REFERRED] = _setting(
+        "The client secret that ORCID gave.",
+        _REFERENCE,
+        "file:secrets/orcid-client-secret",
+    )
+    scope: Annotated[Scope, Field(strict=False)] = _setting(
+        "What ORCID is asked for.",
+        '"/authenticate" or "openid"',
+        "/authenticate",
+        default=Scope.AUTHENTICATE,
+    )
+    connect_timeout: float = _setting(
+        "How long to wait, in seconds, until ORCID picks up.", _SECONDS, 5.0, default=5.0, gt=0, le=60
+    )
+    read_timeout: float = _setting(
+        "How long to wait, in seconds, for a piece of ORCID's answer.", _SECONDS, 20.0, default=20.0, gt=0, le=60
+    )
+    pkce: bool = _setting(
+        "Whether to send a PKCE challenge (RFC 7636); off, since ORCID has been seen to drop the verifier.",
+        "true or false, without quotes",
+        example=False,
+        default=False,
+    )
+
+
+class Store(Table):
+    """Where links rest."""
+
+    url: Annotated[str, AfterValidator(values.store_url)] = _setting(
+        "An SQLite file, its absolute path after `sqlite://`, or a PostgreSQL database, without its password.",
+        "an address in quotes",
+        "sqlite:////var/lib/orcid-connect/links.db",
+    )
+    password: Annotated[Annotated[Secret, _REFERRED] | None, AfterValidator(_password_of_server)] = _setting(
+        "The password of the PostgreSQL user, where it needs one.",
+        _REFERENCE,
+        "file:secrets/store-password",
+        default=None,
+    )
+    busy_timeout: float = _setting(
+        "How long, in seconds, a writer waits for another one with SQLite.", _SECONDS, 5.0, default=5.0, gt=0, le=60
+    )
+
+    def reveal(self) -> str:
+        """Give the URL with the password in it, for whoever opens the store."""
+        return self.url if self.password is None else values.with_password(self.url, self.password.reveal())
+
+
+class Listener(Table):
+    """A server of ours: at a loopback address or a unix socket, for whoever reaches it is believed."""
+
+    default_port: ClassVar[int]
+    section: ClassVar[str]
+
+    host: Annotated[str, AfterValidator(values.host)] | None = _setting(
+        "The loopback address to listen on.",
+        "a loopback address in quotes",
+        "127.0.0.1",
+        default=None,
+        shown='`"127.0.0.1"`',
+    )
+    port: int | None = _setting(
+        "The port; 0 takes a free one, which the line `listening on` names.",
+        "a whole number from 0 to 65535",
+        8080,
+        default=None,
+        shown="`8080` in `[listen]`, `8081` in `[connector]`",
+        ge=0,
+        le=65535,
+    )
+    unix: Annotated[str, AfterValidator(values.socket_path), AfterValidator(_one_place)] | None = _setting(
+        "A unix socket in place of host and port; it gets mode 0660.",
+        "an absolute path in quotes",
+        "/run/orcid-connect/web.sock",
+        default=None,
+    )
+    threads: int = _setting(
+        "How many requests are answered at once.", "a whole number from 1 to 256", 8, default=8, ge=1, le=256
+    )
+
+    @property
+    def place(self) -> tuple[str, int] | str:
+        """Where to listen: host and port, or the path of a socket."""
+        port = self.default_port if self.port is None else self.port
+        return self.unix or (self.host or "127.0.0.1", port)
+
+    @model_validator(mode="after")
+    def _nobody_elses(self, info: ValidationInfo) -> Self:
+        if self.port != 0:
+            _reading(info).claim("address", str(self.place), f"[{self.section}]")
+        return self
+
+
+class WebListener(Listener):
+    """Where `orcid-connect serve` answers Apache."""
+
+    default_port = 8080
+    section = "listen"
+
+
+class ConnectorListener(Listener):
+    """Where `orcid-connect connector` answers Apache, which passes on what Identity Providers ask."""
+
+    default_port = 8081
+    section = "connector"
+
+
+class ServiceFile(Table):
+    """The file of the service."""
+
+    service: Service = _section()
+    orcid: Orcid = _section()
+    store: Store = _section()
+    listen: WebListener = _section()
+    connector: ConnectorListener = _section()
+
+
+# --- The file of an organisation ----------------------------------------------------------------------------------
+
+
+class Names(Table):
+    """The organisation's name in each language."""
+
+    en: Annotated[str, AfterValidator(values.line)] = _setting(
+        "Its name in English, which also stands in where another language is missing.",
+        "one line of text in quotes",
+        "University of Example",
+    )
+    fi: Annotated[str, AfterValidator(values.line)] | None = _setting(
+        "Its name in Finnish.", "one line of text in quotes", "Esimerkin yliopisto", default=None
+    )
+    sv: Annotated[str, AfterValidator(values.line)] | None = _setting(
+        "Its name in Swedish.", "one line of text in quotes", "Exempels universitet", default=None
+    )
+
+
+class Credentials(Table):
+    """By what the connector knows the organisation: a bearer token, or a user with a password, or both."""
+
+    tokens: Annotated[
+        tuple[Annotated[Secret, _holding(values.token), _own("token"), _REFERRED], ...], Field(strict=False)
+    ] = _setting(
+        "Bearer tokens, 32 characters or more each; two while one replaces the other.",
+        'a list of references, each "file:/path" or "env:NAME"',
+        ["file:secrets/example.token"],
+        default=(),
+    )
+    user: Annotated[str, AfterValidator(values.user), _own("user")] | None = _setting(
+        "The user of HTTP Basic, for an Identity Provider that cannot send a token.",
+        "a user name in quotes",
+        "example",
+        default=None,
+    )
+    password: Annotated[
+        Annotated[Secret, _holding(values.strong), _own("password"), _REFERRED] | None, AfterValidator(_with_user)
+    ] = _setting(
+        "The password of that user, 32 characters or more.",
+        _REFERENCE,
+        "file:secrets/example.password",
+        default=None,
+        shown="none; required with `user`",
+        validate_default=True,
+    )
+
+    def __bool__(self) -> bool:
+        """Whether the organisation can ask at all."""
+        return bool(self.tokens) or self.user is not None
+
+
+class OrganisationFile(Table):
+    """The file of an organisation; its name without `.toml` is the organisation's id."""
+
+    entity_id: Annotated[str, AfterValidator(values.entity_id), _own("entity_id")] = _setting(
+        "The entityID of its Identity Provider, exactly as its metadata has it.",
+        "an entityID in quotes",
+        "https://idp.example.org/idp/shibboleth",
+    )
+    scopes: Annotated[tuple[Annotated[str, AfterValidator(values.scope)], ...], Field(strict=False, min_length=1)] = (
+        _setting(
+            "What may stand after the @ in its people's identifiers; nobody with another scope is let in.",
+            "a list of one or more domain names in quotes",
+            ["example.org"],
+        )
+    )
+    stage: Annotated[Stage, Field(strict=False), AfterValidator(_of_registry)] = _setting(
+        "Whether its links are for real: `test` with the sandbox, `production` with the production registry.",
+        '"test" or "production"',
+        "test",
+    )
+    key: Annotated[str, AfterValidator(lambda text: values.one_of(text, KEYS))] = _setting(
+        "The attribute that tells its people apart.",
+        "the name of an attribute in quotes: " + ", ".join(KEYS),
+        "eppn",
+        default="eppn",
+    )
+    help: Annotated[str, AfterValidator(values.contact)] | None = _setting(
+        "Whom its people ask about their account.",
+        "an e-mail address or an https address in quotes",
+        "idm@example.org",
+        default=None,
+    )
+    name: Names = _section()
+    connector: Credentials = _section()
+
+    def organisation(self, name: str) -> Organisation:
+        """Give the organisation of this id."""
+        names = MappingProxyType(self.name.model_dump(exclude_none=True))
+        return Organisation(name, self.entity_id, names, frozenset(self.scopes), self.key, self.stage, self.help or "")
+
+
+# --- The whole ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; whoever has one has nothing left to check."""
+
+    path: Path
+    service: Service
+    orcid: Orcid
+    store: Store
+    listen: WebListener
+    connector: ConnectorListener
+    organisations: Organisations
+    credentials: Mapping[str, Credentials]
+    """By entityID, for each organisation."""
+    secrets: tuple[Secret, ...]
+    """Every secret that was resolved, in the order of the files."""
+
+    @property
+    def front(self) -> Front:
+        """The one place where it is read who is signed in."""
+        proof = self.service.front_proof
+        return Variables() if proof is None else Proxy(proof.reveal())
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where ORCID sends people back to: to be registered there, character by character."""
+        return self.service.public_url + values.CALLBACK
+
+
+def load(path: Path | str, environ: Mapping[str, str]) -> Config:
+    """Read the service's file and all organisations' files. Raises Misconfigured with every problem in them."""
+    path = Path(path)
+    problems: list[Problem] = []
+    content = _content(path, problems)
+    reading = Reading(path, path.parent, environ, _registry(content))
+    main = None if content is None else _checked(ServiceFile, content, reading, problems)
+    connected = _connected(path.parent / _directory(content), reading, problems, sure=content is not None)
+    if main is None or problems:
+        raise Misconfigured(problems)
+    return Config(
+        path=path,
+        service=main.service,
+        orcid=main.orcid,
+        store=main.store,
+        listen=main.listen,
+        connector=main.connector,
+        organisations=Organisations.of(file.organisation(name) for name, file in connected.items()),
+        credentials=MappingProxyType({file.entity_id: file.connector for file in connected.values()}),
+        secrets=tuple(reading.secrets),
+    )
+
+
+def _connected(
+    directory: Path, reading: Reading, problems: list[Problem], *, sure: bool
+) -> dict[str, OrganisationFile]:
+    """Read the organisations by id; `sure` when the directory is the one the service's file says."""
+    found = {}
+    paths = _organisation_paths(directory)
+    if sure and not paths:
+        mend = f"add {directory}/<id>.toml for each organisation; docs/settings.md shows one"
+        problems.append(Problem(str(directory), "", "no organisation is connected", mend))
+    for path in paths:
+        content = _content(path, problems)
+        file = None if content is None else _checked(OrganisationFile, content, reading.of(path), problems)
+        if not _ID.fullmatch(path.stem) or path.suffix != ".toml":
+            mend = "rename it: a-z, 0-9 and - before .toml, as in example-org.toml"
+            problems.append(Problem(str(path), "", "its name is the organisation's id, and cannot be one", mend))
+        elif file is not None:
+            found[path.stem] = file
+    return found
+
+
+def _organisation_paths(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    return sorted(
+        path for path in directory.iterdir() if path.suffix.lower() == ".toml" and not path.name.startswith(".")
+    )
+
+
+def _content(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
+    try:
+        return _parsed(path)
+    except Wrong as wrong:
+        problems.append(Problem(str(path), "", wrong.text, wrong.mend))
+        return None
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    data = b""
+    try:
+        data = path.read_bytes()
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise Wrong("there is no such file", f"write it, or say where it is: --config, or {PATH_VARIABLE}") from None
+    except OSError as error:
+        raise Wrong(f"cannot be read: {error.strerror}", "make it a file that this user may read") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Wrong(f"is not text in UTF-8 (line {line})", "save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        mend = 'mend it there: text stands in quotes, as in name = "value", a section in brackets, as in [service]'
+        raise Wrong(f"is not TOML: {error}", mend) from None
+
+
+def _registry(content: dict[str, Any] | None) -> Registry | None:
+    try:
+        return Registry(_said(content, "registry"))
+    except ValueError:
+        return None
+
+
+def _directory(content: dict[str, Any] | None) -> str:
+    said = _said(content, "organisations")
+    return said if isinstance(said, str) and said else "organisations"
+
+
+def _said(content: dict[str, Any] | None, name: str) -> Any:
+    service = (content or {}).get("service")
+    return service.get(name) if isinstance(service, dict) else None
+
+
+def _checked(model: type[Model], content: dict[str, Any], reading: Reading, problems: list[Problem]) -> Model | None:
+    try:
+        return model.model_validate(content, context=reading)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        problems.extend(problems_of(reading.file, errors, settings(model)))
+        return None
+
+
+def settings(model: type[Table], key: str = "") -> Setting:
+    """Give what is known of a file's or a section's settings, for messages and for the reference page."""
+    inner = {}
+    for name, info in model.model_fields.items():
+        path = f"{key}.{name}" if key else name
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, Table):
+            inner[name] = settings(kind, path)
+        else:
+            extra = info.json_schema_extra
+            assert isinstance(extra, dict)
+            assert info.examples
+            inner[name] = Setting(
+                path,
+                kind=str(extra["kind"]),
+                example=info.examples[0],
+                default=info.default,
+                shown=str(extra["shown"]),
+                required=info.is_required(),
+                meaning=info.description or "",
+            )
+    return Setting(key, kind="a section", example={}, meaning=model.__doc__ or "", section=True, settings=inner)
