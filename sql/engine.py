@@ -1,0 +1,93 @@
+"""What the store asks of a database, whichever it is: one statement at a time, or several as one.
+
+Statements are known by their names in `queries/*.sql`, which are the same for all engines. What differs between
+engines is in `sqlite.py` and `postgres.py`, and is this much: how a transaction begins, what makes a commit
+durable, and how to ask which tables there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiosql
+
+QUERIES = Path(__file__).parent / "queries"
+
+
+class Row(Protocol):
+    """A row of an answer."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Give the value of a column."""
+
+
+class Session(Protocol):
+    """Where statements are run. Values are text, whole numbers or none."""
+
+    def one(self, query: str, **values: str | int | None) -> Row | None:
+        """Give the row a query of at most one row finds."""
+
+    def all(self, query: str, **values: str | int | None) -> list[Row]:
+        """Give all rows that a query finds."""
+
+    def run(self, query: str, **values: str | int | None) -> int:
+        """Run a statement and tell how many rows it touched."""
+
+    def script(self, text: str) -> None:
+        """Run several statements that take no values."""
+
+
+class Engine(Protocol):
+    """A database. Every method raises StoreUnavailable when it cannot be used, and Contradiction as the schema does."""
+
+    def one(self, query: str, **values: str | int | None) -> Row | None:
+        """Give the row a query of at most one row finds."""
+
+    def all(self, query: str, **values: str | int | None) -> list[Row]:
+        """Give all rows that a query finds."""
+
+    def brief(self, query: str, **values: str | int | None) -> int:
+        """Run one statement by itself and tell how many rows it touched.
+
+        It survives the end of this process at any moment, but not a sudden end of the whole machine: good enough
+        for what a person can begin again, and free of the wait for the disk.
+        """
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """All or nothing; when it ends well, it is on the disk. An exception inside undoes it."""
+
+    def alone(self) -> AbstractContextManager[Session]:
+        """Give a transaction that only one caller of `alone` is in at a time, and that may take its time."""
+
+    def tables(self) -> set[str]:
+        """Give the names of the tables there are; none where the database has not been made yet."""
+
+    def create(self) -> None:
+        """Make the database if it is one that we make; otherwise it has to be there."""
+
+    def close(self) -> None:
+        """Let go of all connections. The next use opens new ones."""
+
+
+@cache
+def queries(style: str) -> Mapping[str, str]:
+    """Give the text of each named query, written for a driver (aiosql's word for it: `sqlite3`, `psycopg`)."""
+    loaded = aiosql.from_path(QUERIES, style)
+    return {name: getattr(loaded, name).sql for name in loaded.available_queries if not name.endswith("_cursor")}
+
+
+def unstorable(values: Mapping[str, str | int | None]) -> str | None:
+    """Give the name of the first value that no database can hold, if there is one."""
+    for name, value in values.items():
+        if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+            return name
+    return None
+
+
+def _is_unicode(value: str) -> bool:
+    # Half a surrogate pair is a str in Python, and a character nowhere
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)

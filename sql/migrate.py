@@ -1,0 +1,67 @@
+"""Bring a database up to the program: numbered files, each applied once, whole, and never changed afterwards."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from sql.audit import digest
+from sql.engine import Engine, Session
+from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind
+from sql.rows import moment
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_TABLE = "schema_migrations"
+
+
+@cache
+def files(directory: Path = MIGRATIONS) -> dict[str, str]:
+    """Give the text of each migration by its name, in the order of their numbers."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.sql"))}
+
+
+def pending(engine: Engine) -> list[str]:
+    """Tell which migrations the database lacks.
+
+    Raises SchemaAhead when a newer program has been here, and MigrationChanged when a file is not what was applied.
+    """
+    return _missing(engine) if _TABLE in engine.tables() else list(files())
+
+
+def must_be_current(engine: Engine) -> None:
+    """Raise SchemaBehind, SchemaAhead or MigrationChanged unless the database is this program's."""
+    missing = pending(engine)
+    if missing:
+        raise SchemaBehind(tuple(missing))
+
+
+def migrate(engine: Engine, now: datetime) -> list[str]:
+    """Apply what the database lacks and give the names of what was applied here.
+
+    Of two that start at once, each file is applied by one. A file that fails leaves no trace, and those before it stay.
+    """
+    engine.create()
+    with engine.alone() as session:
+        session.run("make_migrations_table")
+    return [name for name in pending(engine) if _apply(engine, name, now)]
+
+
+def _apply(engine: Engine, name: str, now: datetime) -> bool:
+    with engine.alone() as session:
+        if name not in _missing(session):
+            return False
+        session.script(files()[name])
+        session.run("note_migration", name=name, applied_at=moment(now), sha256=digest(files()[name]))
+    return True
+
+
+def _missing(database: Engine | Session) -> list[str]:
+    applied = {row["name"]: row["sha256"] for row in database.all("applied_migrations")}
+    unknown = sorted(applied.keys() - files().keys())
+    if unknown:
+        raise SchemaAhead(tuple(unknown))
+    for name, checksum in applied.items():
+        if digest(files()[name]) != checksum:
+            raise MigrationChanged(name)
+    return [name for name in files() if name not in applied]

@@ -1,0 +1,55 @@
+-- name: add_attempt(id, state_hash, organisation, person_key, account, browser, started_at, expires_at, taken_at, registry, orcid, orcid_name, closed_at, outcome)!
+-- A linking has been started.
+insert into attempts (
+    id, state_hash, organisation, person_key, account, browser, started_at, expires_at,
+    taken_at, registry, orcid, orcid_name, closed_at, outcome
+)
+values (
+    :id, :state_hash, :organisation, :person_key, :account, :browser, :started_at, :expires_at,
+    :taken_at, :registry, :orcid, :orcid_name, :closed_at, :outcome
+);
+
+-- name: sweep_attempts(before)!
+-- How many attempts expired so long ago that nobody will ask for them.
+delete from attempts
+where expires_at < :before;
+
+-- name: attempt_by_state(state_hash)^
+-- The attempt whose state this is, if any.
+select *
+from attempts
+where state_hash = :state_hash;
+
+-- name: attempt_by_id(id)^
+-- The attempt of this id, if any.
+select *
+from attempts
+where id = :id;
+
+-- name: take_attempt(id, now)!
+-- One for the caller who was first, none for everybody else.
+update attempts
+set taken_at = :now
+where id = :id
+    and taken_at is null
+    and closed_at is null;
+
+-- name: keep_answer(id, registry, orcid, orcid_name)!
+-- One if the attempt still waits for what ORCID answered.
+update attempts
+set registry = :registry,
+    orcid = :orcid,
+    orcid_name = :orcid_name
+where id = :id
+    and closed_at is null;
+
+-- name: close_attempt(id, outcome, now)!
+-- One for the caller who closed it, none when it was closed before. Whom ORCID named is forgotten.
+update attempts
+set closed_at = :now,
+    outcome = :outcome,
+    registry = null,
+    orcid = null,
+    orcid_name = ''
+where id = :id
+    and closed_at is null;

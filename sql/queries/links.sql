@@ -1,0 +1,67 @@
+-- name: orcid_of(organisation, person_key)^
+-- The iD a person has now: what a login asks for, so nothing else is read.
+select registry, orcid
+from links
+where organisation = :organisation
+    and person_key = :person_key
+    and ended_at is null;
+
+-- name: link_of(organisation, person_key)^
+-- A person's current link with the words they agreed to.
+select links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from links
+join consent_texts on consent_texts.digest = links.consent_digest
+where organisation = :organisation
+    and person_key = :person_key
+    and ended_at is null;
+
+-- name: holder_of(organisation, registry, orcid)^
+-- The current link of whoever has this iD in this organisation.
+select links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from links
+join consent_texts on consent_texts.digest = links.consent_digest
+where organisation = :organisation
+    and registry = :registry
+    and orcid = :orcid
+    and ended_at is null;
+
+-- name: some_links(organisation, after, limit)
+-- The next current links of an organisation in the order of their persons' keys.
+select links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from links
+join consent_texts on consent_texts.digest = links.consent_digest
+where organisation = :organisation
+    and person_key > :after
+    and ended_at is null
+order by person_key
+limit :limit;
+
+-- name: count_links(organisation)^
+-- How many persons of an organisation have a link now.
+select count(*) as count
+from links
+where organisation = :organisation
+    and ended_at is null;
+
+-- name: keep_consent_text(digest, version, language, text)!
+-- One the first time these words are agreed to.
+insert into consent_texts (digest, version, language, text)
+values (:digest, :version, :language, :text)
+on conflict (digest) do nothing;
+
+-- name: add_link(id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at)!
+-- A link that holds from now on.
+insert into links (
+    id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at
+)
+values (
+    :id, :organisation, :person_key, :account, :issued, :registry, :orcid, :linked_at, :consent_digest, :consent_at
+);
+
+-- name: end_link(id, now, by)!
+-- One if the link held until now.
+update links
+set ended_at = :now,
+    ended_by = :by
+where id = :id
+    and ended_at is null;

@@ -1,0 +1,173 @@
+"""Between records and rows: values become text and whole numbers, and the other way round."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from shibboleth.orcid_id import OrcidId, Registry
+from sql.audit import digest, facts_of
+from sql.engine import Row
+from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
+
+
+def moment(time: datetime) -> str:
+    """Write a time as UTC text of one width, which sorts as it is. Raises ValueError for one without a zone."""
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone could be any time")
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def time_of(text: str) -> datetime:
+    """Read a time back."""
+    return datetime.fromisoformat(text)
+
+
+def _perhaps_moment(time: datetime | None) -> str | None:
+    return None if time is None else moment(time)
+
+
+def _perhaps_time(text: str | None) -> datetime | None:
+    return None if text is None else time_of(text)
+
+
+def printable(name: str) -> str:
+    """Give a name from outside without the characters that no database can hold."""
+    return name.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def orcid_id_of(row: Row) -> OrcidId:
+    """Read the iD of a row that has one."""
+    return OrcidId(row["orcid"], Registry(row["registry"]))
+
+
+def _perhaps_orcid_id(registry: str | None, orcid: str | None) -> OrcidId | None:
+    return None if registry is None or orcid is None else OrcidId(orcid, Registry(registry))
+
+
+def orcid_values(orcid_id: OrcidId | None) -> dict[str, str | None]:
+    """Give the two values an iD is kept as."""
+    if orcid_id is None:
+        return {"registry": None, "orcid": None}
+    return {"registry": orcid_id.registry.value, "orcid": orcid_id.bare}
+
+
+def attempt_values(attempt: Attempt) -> dict[str, str | None]:
+    """Give the values of an attempt, all but the hash of its state."""
+    return {
+        "id": attempt.id,
+        "organisation": attempt.organisation,
+        "person_key": attempt.person_key,
+        "account": attempt.account,
+        "browser": attempt.browser,
+        "started_at": moment(attempt.started_at),
+        "expires_at": moment(attempt.expires_at),
+        "taken_at": _perhaps_moment(attempt.taken_at),
+        **orcid_values(attempt.orcid_id),
+        "orcid_name": attempt.orcid_name,
+        "closed_at": _perhaps_moment(attempt.closed_at),
+        "outcome": attempt.outcome,
+    }
+
+
+def attempt_of(row: Row) -> Attempt:
+    """Read an attempt back."""
+    return Attempt(
+        id=row["id"],
+        organisation=row["organisation"],
+        person_key=row["person_key"],
+        account=row["account"],
+        browser=row["browser"],
+        started_at=time_of(row["started_at"]),
+        expires_at=time_of(row["expires_at"]),
+        taken_at=_perhaps_time(row["taken_at"]),
+        orcid_id=_perhaps_orcid_id(row["registry"], row["orcid"]),
+        orcid_name=row["orcid_name"],
+        closed_at=_perhaps_time(row["closed_at"]),
+        outcome=row["outcome"],
+    )
+
+
+def consent_text_values(consent: Consent) -> dict[str, str]:
+    """Give the values of what was agreed to, and the digest it is known by."""
+    return {
+        "digest": digest(f"{consent.version}\n{consent.language}\n{consent.text}"),
+        "version": consent.version,
+        "language": consent.language,
+        "text": consent.text,
+    }
+
+
+def link_values(link: Link) -> dict[str, str | None]:
+    """Give the values of a link that begins."""
+    return {
+        "id": link.id,
+        "organisation": link.organisation,
+        "person_key": link.person_key,
+        "account": link.account,
+        "issued": link.issued,
+        **orcid_values(link.orcid_id),
+        "linked_at": moment(link.linked_at),
+        "consent_digest": consent_text_values(link.consent)["digest"],
+        "consent_at": moment(link.consent.at),
+    }
+
+
+def link_of(row: Row) -> Link:
+    """Read a link back."""
+    return Link(
+        id=row["id"],
+        organisation=row["organisation"],
+        person_key=row["person_key"],
+        account=row["account"],
+        issued=row["issued"],
+        orcid_id=orcid_id_of(row),
+        linked_at=time_of(row["linked_at"]),
+        consent=Consent(row["version"], row["language"], row["text"], time_of(row["consent_at"])),
+        ended_at=_perhaps_time(row["ended_at"]),
+        ended_by=row["ended_by"],
+    )
+
+
+def change_values(change: Change) -> dict[str, str | int | None]:
+    """Give the values of a change."""
+    previous = orcid_values(change.previous)
+    return {
+        "organisation": change.organisation,
+        "number": change.number,
+        "kind": change.kind.value,
+        "person_key": change.person_key,
+        "account": change.account,
+        **orcid_values(change.orcid_id),
+        "previous_registry": previous["registry"],
+        "previous_orcid": previous["orcid"],
+        "at": moment(change.at),
+    }
+
+
+def change_of(row: Row) -> Change:
+    """Read a change back."""
+    return Change(
+        organisation=row["organisation"],
+        number=row["number"],
+        kind=ChangeKind(row["kind"]),
+        person_key=row["person_key"],
+        account=row["account"],
+        orcid_id=_perhaps_orcid_id(row["registry"], row["orcid"]),
+        previous=_perhaps_orcid_id(row["previous_registry"], row["previous_orcid"]),
+        at=time_of(row["at"]),
+    )
+
+
+def event_of(row: Row) -> Event:
+    """Read an event back."""
+    return Event(
+        organisation=row["organisation"],
+        number=row["number"],
+        at=time_of(row["at"]),
+        kind=row["kind"],
+        actor=row["actor"],
+        person_key=row["person_key"],
+        facts=facts_of(row["facts"]),
+        digest=row["digest"],
+        hash=row["hash"],
+    )

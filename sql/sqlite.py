@@ -1,0 +1,208 @@
+"""SQLite, opened through sqlite-utils: one file, one connection for each thread, many readers and one writer.
+
+Write-ahead logging lets readers read while one writes. A commit waits for the disk (`synchronous = full`) only where
+a transaction asks for it; what `brief` writes is safe from a killed process, and reaches the disk with the next
+commit that waits.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+from weakref import WeakSet
+
+import sqlite_utils
+
+from sql.engine import Row, Session, queries, unstorable
+from sql.errors import Contradiction, StoreUnavailable, Unstorable
+
+REASONS = {
+    sqlite3.SQLITE_BUSY: "the database is locked by another process",
+    sqlite3.SQLITE_LOCKED: "the database is locked by another process",
+    sqlite3.SQLITE_PROTOCOL: "the database is locked by another process",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
+    sqlite3.SQLITE_READONLY: "the database file cannot be written to",
+    sqlite3.SQLITE_PERM: "the database file cannot be written to",
+    sqlite3.SQLITE_CORRUPT: "the database file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
+    sqlite3.SQLITE_ERROR: "the database does not know a statement of this program; run: orcid-connect check",
+}
+"""What SQLite's primary result codes mean to whoever has to mend it (https://www.sqlite.org/rescode.html)."""
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    # `from None`: a driver's message may quote the values of a row
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise Contradiction("the database refused a row that contradicts what it holds") from None
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        raise StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}")) from None
+
+
+class _Connection:
+    """One thread's connection; closed when the thread is gone."""
+
+    __slots__ = ("__weakref__", "database", "driver", "durable")
+
+    def __init__(self, path: Path, patience: float) -> None:
+        # mode=rw: a file is made by `create` alone, so that looking never leaves an empty one behind
+        driver = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=rw",
+            uri=True,
+            timeout=patience,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        self.driver = driver
+        driver.row_factory = sqlite3.Row
+        self.database = sqlite_utils.Database(driver, recursive_triggers=False, execute_plugins=False)
+        self.database.enable_wal()
+        driver.execute("pragma foreign_keys = on")
+        driver.execute("pragma synchronous = normal")
+        self.durable = False
+
+    def wait_for_the_disk(self, durable: bool) -> None:
+        """Say whether the commits that follow are on the disk when they end."""
+        if self.durable is not durable:
+            self.driver.execute("pragma synchronous = full" if durable else "pragma synchronous = normal")
+            self.durable = durable
+
+    def __del__(self) -> None:
+        if hasattr(self, "driver"):
+            self.driver.close()
+
+
+class SqliteSession:
+    """Runs named statements on one connection."""
+
+    __slots__ = ("_driver", "_queries")
+
+    def __init__(self, driver: sqlite3.Connection, texts: Mapping[str, str]) -> None:
+        self._driver = driver
+        self._queries = texts
+
+    def one(self, query: str, **values: str | int | None) -> Row | None:
+        """Give the row a query of at most one row finds."""
+        rows = self.all(query, **values)
+        return rows[0] if rows else None
+
+    def all(self, query: str, **values: str | int | None) -> list[Row]:
+        """Give all rows that a query finds; none where a value is one that cannot have been stored."""
+        if unstorable(values):
+            return []
+        return self._driver.execute(self._queries[query], values).fetchall()
+
+    def run(self, query: str, **values: str | int | None) -> int:
+        """Run a statement and tell how many rows it touched."""
+        if name := unstorable(values):
+            raise Unstorable(name)
+        return self._driver.execute(self._queries[query], values).rowcount
+
+    def script(self, text: str) -> None:
+        """Run several statements one by one: `executescript` would commit before the first."""
+        statement = ""
+        for line in text.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                self._driver.execute(statement)
+                statement = ""
+
+
+class Sqlite:
+    """An SQLite file. `patience` is how many seconds to wait for another writer."""
+
+    def __init__(self, path: Path, patience: float = 5.0) -> None:
+        self._path = path
+        self._patience = patience
+        self._queries = queries("sqlite3")
+        self._forget_connections()
+
+    def _forget_connections(self) -> None:
+        self._process = os.getpid()
+        self._own = threading.local()
+        self._all: WeakSet[_Connection] = WeakSet()
+
+    def _connection(self) -> _Connection:
+        if self._process != os.getpid():
+            # After a fork: SQLite forbids the child to use, or even to close, its parent's connections
+            self._parents = self._own, set(self._all)
+            self._forget_connections()
+        connection: _Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = _Connection(self._path, self._patience)
+            self._own.connection = connection
+            self._all.add(connection)
+        return connection
+
+    def _session(self) -> SqliteSession:
+        return SqliteSession(self._connection().driver, self._queries)
+
+    def one(self, query: str, **values: str | int | None) -> Row | None:
+        """Give the row a query of at most one row finds."""
+        with _in_plain_words():
+            return self._session().one(query, **values)
+
+    def all(self, query: str, **values: str | int | None) -> list[Row]:
+        """Give all rows that a query finds."""
+        with _in_plain_words():
+            return self._session().all(query, **values)
+
+    def brief(self, query: str, **values: str | int | None) -> int:
+        """Run one statement by itself, without waiting for the disk."""
+        with _in_plain_words():
+            self._connection().wait_for_the_disk(durable=False)
+            return self._session().run(query, **values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """All or nothing, on the disk when it ends; the one writer from its first moment on."""
+        with _in_plain_words():
+            connection = self._connection()
+            connection.wait_for_the_disk(durable=True)
+            driver = connection.driver
+            driver.execute("begin immediate")
+            try:
+                yield SqliteSession(driver, self._queries)
+                driver.execute("commit")
+            except BaseException:
+                # Some errors (a full disk) have already undone the transaction
+                if driver.in_transaction:
+                    driver.execute("rollback")
+                raise
+
+    alone = transaction
+    """There is only ever one writer, and none is hurried."""
+
+    def tables(self) -> set[str]:
+        """Give the names of the tables there are; none where there is no file yet."""
+        if not self._path.exists():
+            return set()
+        with _in_plain_words():
+            return set(self._connection().database.table_names())
+
+    def create(self) -> None:
+        """Make the file, readable and writable by nobody else, in a directory that exists."""
+        if not self._path.parent.is_dir():
+            raise StoreUnavailable("the directory of the database file does not exist")
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError:
+            raise StoreUnavailable("the database file cannot be made or opened") from None
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        connections = list(self._all)
+        self._forget_connections()
+        for connection in connections:
+            connection.driver.close()

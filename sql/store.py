@@ -1,0 +1,408 @@
+"""The store: what the service keeps, and the promises it makes about it.
+
+* A person has at most one current link, and an iD belongs to at most one person of an organisation.
+* A link, its change, its event and the end of its attempt come together or not at all.
+* Changes of an organisation are numbered 1, 2, 3 … in the order in which they can be seen, so whoever has read up to
+  a number has missed nothing before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from shibboleth.orcid_id import OrcidId
+from sql import audit, rows
+from sql.engine import Engine, Row, Session
+from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
+from sql.migrate import must_be_current
+from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
+from sql.sqlite import Sqlite
+
+KEEP_EXPIRED = timedelta(days=1)
+"""How long an attempt can be looked at after it expired."""
+SWEEP_EVERY = timedelta(minutes=10)
+PAGE = 500
+"""How many rows are held in memory at once while many are read."""
+_BEYOND = 2**63 - 1
+
+
+def open_store(url: str, *, patience: float = 5.0) -> Store:
+    """Give the store at a URL; nothing is opened before it is used.
+
+    `sqlite:///var/lib/orcid-connect/links.db` is the file `/var/lib/orcid-connect/links.db`; a fourth slash means the
+    same, and a path is always absolute and percent-encoded where it must be. `postgresql://user@host:port/database` is
+    read by PostgreSQL's own library. `patience` is how many seconds to wait for another writer, or for a server.
+    Raises InvalidUrl.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in _ENGINES:
+        raise InvalidUrl("the URL of a store begins with sqlite:/// or postgresql://")
+    return Store(_ENGINES[scheme](url, patience))
+
+
+def _sqlite(url: str, patience: float) -> Engine:
+    parts = urlsplit(url)
+    name = unquote(parts.path).lstrip("/")
+    if parts.netloc or parts.query or parts.fragment or not name:
+        raise InvalidUrl("the URL of an SQLite file is sqlite:/// and the file's absolute path, and nothing more")
+    return Sqlite(Path("/" + name), patience)
+
+
+def _postgres(url: str, patience: float) -> Engine:
+    from sql.postgres import Postgres  # noqa: PLC0415 - whoever keeps an SQLite file need not have the driver
+
+    return Postgres(url, patience)
+
+
+_ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
+
+
+@dataclass(slots=True)
+class _Held:
+    """An organisation whose row is ours until the transaction ends, so that nobody else writes about it now."""
+
+    session: Session
+    organisation: str
+    now: datetime
+    changes: int
+    events: int
+    last_event_hash: str
+
+    def change(self, kind: ChangeKind, link: Link, orcid_id: OrcidId | None, previous: OrcidId | None) -> Change:
+        """Give a change its number and keep it."""
+        self.changes += 1
+        change = Change(
+            self.organisation, self.changes, kind, link.person_key, link.account, orcid_id, previous, self.now
+        )
+        self.session.run("add_change", **rows.change_values(change))
+        return change
+
+    def event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> Event:
+        """Write the next line of the audit, and the organisation's row with it: so this comes last."""
+        self.events += 1
+        text = audit.facts_text(person_key, facts)
+        covered: dict[str, str | int | None] = {
+            "organisation": self.organisation,
+            "number": self.events,
+            "at": rows.moment(self.now),
+            "kind": kind,
+            "actor": actor,
+            "digest": audit.digest(text),
+        }
+        self.last_event_hash = audit.chained(self.last_event_hash, covered)
+        values = {**covered, "hash": self.last_event_hash, "person_key": person_key, "facts": text}
+        self.session.run("add_event", **values)
+        self.session.run(
+            "count_on",
+            organisation=self.organisation,
+            changes=self.changes,
+            events=self.events,
+            last_event_hash=self.last_event_hash,
+        )
+        return rows.event_of(values)
+
+    def current(self, person_key: str) -> Link | None:
+        """Give a person's link, which nobody can change before we do."""
+        row = self.session.one("link_of", organisation=self.organisation, person_key=person_key)
+        return None if row is None else rows.link_of(row)
+
+    def begin(self, link: Link) -> None:
+        """Keep a link and the words that were agreed to."""
+        self.session.run("keep_consent_text", **rows.consent_text_values(link.consent))
+        self.session.run("add_link", **rows.link_values(link))
+
+    def end(self, link: Link, actor: str) -> None:
+        """Let a link end."""
+        self.session.run("end_link", id=link.id, now=rows.moment(self.now), by=actor)
+
+    def close(self, attempt: Attempt, outcome: str) -> None:
+        """End the attempt."""
+        self.session.run("close_attempt", id=attempt.id, outcome=outcome, now=rows.moment(self.now))
+
+
+class Store:
+    """Attempts, links, changes and the audit, kept by an engine.
+
+    Any method may raise StoreUnavailable. Times are aware.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._swept_at: datetime | None = None
+
+    def disconnect(self) -> None:
+        """Let go of all connections; the next use opens new ones."""
+        self.engine.close()
+
+    def must_be_ready(self) -> None:
+        """Raise StoreUnavailable, SchemaBehind, SchemaAhead or MigrationChanged unless all is as it should be."""
+        must_be_current(self.engine)
+
+    # Attempts
+
+    def begin(self, attempt: Attempt, state_hash: str) -> None:
+        """Keep a started attempt, and now and then sweep out those that nobody will ask for again."""
+        self._sweep(attempt.started_at)
+        self.engine.brief("add_attempt", **rows.attempt_values(attempt), state_hash=state_hash)
+
+    def _sweep(self, now: datetime) -> None:
+        if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY:
+            self._swept_at = now
+            self.engine.brief("sweep_attempts", before=rows.moment(now - KEEP_EXPIRED))
+
+    def attempt_by_state(self, state_hash: str) -> Attempt | None:
+        """Give the attempt whose state has this hash."""
+        row = self.engine.one("attempt_by_state", state_hash=state_hash)
+        return None if row is None else rows.attempt_of(row)
+
+    def attempt(self, attempt_id: str) -> Attempt | None:
+        """Give the attempt of this id."""
+        row = self.engine.one("attempt_by_id", id=attempt_id)
+        return None if row is None else rows.attempt_of(row)
+
+    def take(self, attempt_id: str, now: datetime) -> bool:
+        """Take an attempt's state: true for one caller, and false for everybody after."""
+        return self.engine.brief("take_attempt", id=attempt_id, now=rows.moment(now)) == 1
+
+    def authenticated(self, attempt_id: str, orcid_id: OrcidId, orcid_name: str) -> None:
+        """Keep what ORCID answered until the attempt is closed; nothing happens when it has been already."""
+        self.engine.brief(
+            "keep_answer", id=attempt_id, **rows.orcid_values(orcid_id), orcid_name=rows.printable(orcid_name)
+        )
+
+    def close(self, attempt_id: str, outcome: str, now: datetime) -> bool:
+        """End an attempt and forget what ORCID answered; false when it had ended before, and its outcome stays."""
+        return self.engine.brief("close_attempt", id=attempt_id, outcome=outcome, now=rows.moment(now)) == 1
+
+    # Links
+
+    def orcid_of(self, entity_id: str, person_key: str) -> list[OrcidId]:
+        """Give the iD a person has now, or nothing: one read by an index, since every login asks."""
+        row = self.engine.one("orcid_of", organisation=entity_id, person_key=person_key)
+        return [] if row is None else [rows.orcid_id_of(row)]
+
+    def link_of(self, entity_id: str, person_key: str) -> Link | None:
+        """Give a person's current link."""
+        row = self.engine.one("link_of", organisation=entity_id, person_key=person_key)
+        return None if row is None else rows.link_of(row)
+
+    def holder_of(self, entity_id: str, orcid_id: OrcidId) -> Link | None:
+        """Give the current link of whoever has this iD in this organisation."""
+        row = self.engine.one("holder_of", organisation=entity_id, **rows.orcid_values(orcid_id))
+        return None if row is None else rows.link_of(row)
+
+    def links(self, entity_id: str) -> Iterator[Link]:
+        """Give all current links of an organisation, by key, a page at a time.
+
+        Each person comes at most once. A link that comes or goes meanwhile may be seen or not: whoever needs both
+        asks for `last_change` first and reads the changes after it.
+        """
+        after = ""
+        while page := self.engine.all("some_links", organisation=entity_id, after=after, limit=PAGE):
+            yield from map(rows.link_of, page)
+            after = page[-1]["person_key"]
+
+    def count(self, entity_id: str) -> int:
+        """Tell how many persons of an organisation have a link."""
+        row = self.engine.one("count_links", organisation=entity_id)
+        return int(row["count"]) if row is not None else 0
+
+    def link(  # noqa: PLR0913, PLR0917 - all that a confirmation says, and nothing of it may be guessed
+        self,
+        attempt: Attempt,
+        issued: str,
+        consent: Consent,
+        replacing: OrcidId | None,
+        now: datetime,
+        link_id: str,
+    ) -> Change | None:
+        """Link the iD that ORCID named in this attempt to the attempt's person; all or nothing.
+
+        What is linked is read from the stored attempt. `replacing` is the iD that the person was shown as theirs so
+        far. The person has this iD already: nothing changes, the attempt ends as `unchanged`, and the answer is none.
+
+        Raises AttemptClosed, NotAuthenticated, LinkChanged and HeldBySomeoneElse, having written nothing.
+        """
+        with self._holding(attempt.organisation, now) as held:
+            stored, orcid_id = _answered(held.session, attempt)
+            current = held.current(stored.person_key)
+            new = Link(link_id, stored.organisation, stored.person_key, stored.account, issued, orcid_id, now, consent)
+            if current is not None and _same(current, new):
+                _confirmed(held, stored, current, consent)
+                return None
+            _must_be(current, replacing)
+            _must_be_free(held.session, new)
+            return _linked(held, stored, current, new)
+
+    def unlink(  # noqa: PLR0913, PLR0917 - who, whose, why and when: an audit needs them all
+        self,
+        entity_id: str,
+        person_key: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+        expected: OrcidId | None = None,
+    ) -> Change | None:
+        """End a person's link; none when there is none, so asking twice is the same as once.
+
+        Raises LinkChanged when `expected` is given and the person has another iD by now.
+        """
+        with self._holding(entity_id, now) as held:
+            current = held.current(person_key)
+            if current is None:
+                return None
+            if expected is not None:
+                _must_be(current, expected)
+            held.end(current, actor)
+            change = held.change(ChangeKind.REMOVED, current, None, current.orcid_id)
+            facts = {"orcid": current.orcid_id.uri, "account": current.account, "link": current.id, "reason": reason}
+            held.event("removed", actor, person_key, facts)
+            return change
+
+    # Changes
+
+    def changes(self, entity_id: str, after: int, limit: int) -> list[Change]:
+        """Give the next changes of an organisation after a number, oldest first."""
+        found = self.engine.all("changes_after", organisation=entity_id, after=after, limit=limit)
+        return [rows.change_of(row) for row in found]
+
+    def last_change(self, entity_id: str) -> int:
+        """Give the number of an organisation's last change; 0 when there was none."""
+        row = self.engine.one("last_change", organisation=entity_id)
+        return 0 if row is None else int(row["changes"])
+
+    # The audit
+
+    def record(  # noqa: PLR0913, PLR0917 - the columns of a line
+        self,
+        entity_id: str,
+        kind: str,
+        actor: str,
+        person_key: str | None,
+        facts: Mapping[str, str],
+        now: datetime,
+    ) -> Event:
+        """Write a line of the audit about something that changed no link."""
+        with self._holding(entity_id, now) as held:
+            return held.event(kind, actor, person_key, facts)
+
+    def events(
+        self, entity_id: str, person_key: str | None = None, *, newest_first: bool = False, limit: int | None = None
+    ) -> Iterator[Event]:
+        """Give the events of an organisation, or of one person there, a page at a time."""
+        query = "events_before" if newest_first else "events_after"
+        whose = {"organisation": entity_id}
+        if person_key is not None:
+            query, whose = f"person_{query}", {**whose, "person_key": person_key}
+        side, mark = query.rsplit("_", 1)[1], _BEYOND if newest_first else 0
+        wanted = _BEYOND if limit is None else limit
+        while wanted > 0:
+            page = self.engine.all(query, **whose, **{side: mark}, limit=min(wanted, PAGE))
+            yield from map(rows.event_of, page)
+            if len(page) < PAGE:
+                return
+            wanted, mark = wanted - len(page), page[-1]["number"]
+
+    def verify_events(self, entity_id: str) -> list[str]:
+        """Walk along an organisation's audit and tell each place where it does not hold; nothing means it is sound."""
+        end = self.engine.one("end_of_chain", organisation=entity_id)
+        if end is None:
+            return ["events are there, and the row that counts them is not"] if self._first_event(entity_id) else []
+        counted = end["counted"]
+        found, number, last_hash = self._walk(entity_id, counted)
+        if number < counted:
+            found.append(f"the last events are missing: {counted} were written, and the last one found is {number}")
+        elif last_hash != end["last_event_hash"]:
+            found.append(f"event {number} is not the one that was written last")
+        if end["highest"] > counted:
+            found.append(f"there are events after number {counted}, which this program did not write")
+        return found
+
+    def _first_event(self, entity_id: str) -> bool:
+        return bool(self.engine.all("events_after", organisation=entity_id, after=0, limit=1))
+
+    def _walk(self, entity_id: str, counted: int) -> tuple[list[str], int, str]:
+        # No further than was counted: what is written while we walk is not our business
+        found: list[str] = []
+        number, last_hash = 0, ""
+        while page := self.engine.all("events_after", organisation=entity_id, after=number, limit=PAGE):
+            for row in page:
+                if row["number"] > counted:
+                    return found, number, last_hash
+                found += audit.problems(last_hash, number + 1, row)
+                number, last_hash = row["number"], row["hash"]
+        return found, number, last_hash
+
+    def erase_facts(self, entity_id: str, person_key: str) -> int:
+        """Make the audit forget whom its lines about a person were about; the chain holds. Gives their number."""
+        with self.engine.transaction() as session:
+            return session.run("erase_facts", organisation=entity_id, person_key=person_key)
+
+    @contextmanager
+    def _holding(self, entity_id: str, now: datetime) -> Iterator[_Held]:
+        with self.engine.transaction() as session:
+            row = session.one("hold_organisation", organisation=entity_id)
+            assert row is not None, "an upsert always gives its row"
+            yield _Held(session, entity_id, now, row["changes"], row["events"], row["last_event_hash"])
+
+
+def _answered(session: Session, attempt: Attempt) -> tuple[Attempt, OrcidId]:
+    """Read the attempt as it is now: open, and with an iD in it."""
+    row: Row | None = session.one("attempt_by_id", id=attempt.id)
+    if row is None:
+        raise AttemptClosed(attempt)
+    stored = rows.attempt_of(row)
+    if stored.closed_at is not None:
+        raise AttemptClosed(stored)
+    if stored.orcid_id is None:
+        raise NotAuthenticated(stored)
+    return stored, stored.orcid_id
+
+
+def _same(current: Link, new: Link) -> bool:
+    # An account issued again is another person, even if both name the same iD
+    reissued = current.issued and new.issued and current.issued != new.issued
+    return current.orcid_id == new.orcid_id and not reissued
+
+
+def _must_be(current: Link | None, shown: OrcidId | None) -> None:
+    if (None if current is None else current.orcid_id) != shown:
+        raise LinkChanged(current)
+
+
+def _must_be_free(session: Session, new: Link) -> None:
+    row = session.one("holder_of", organisation=new.organisation, **rows.orcid_values(new.orcid_id))
+    if row is not None and row["person_key"] != new.person_key:
+        raise HeldBySomeoneElse(new.orcid_id)
+
+
+def _confirmed(held: _Held, attempt: Attempt, current: Link, consent: Consent) -> None:
+    held.close(attempt, "unchanged")
+    held.event("unchanged", "person", attempt.person_key, _facts(current, consent))
+
+
+def _linked(held: _Held, attempt: Attempt, current: Link | None, new: Link) -> Change:
+    kind = ChangeKind.LINKED if current is None else ChangeKind.REPLACED
+    previous = None if current is None else current.orcid_id
+    if current is not None:
+        held.end(current, "person")
+    held.begin(new)
+    held.close(attempt, kind.value)
+    change = held.change(kind, new, new.orcid_id, previous)
+    replaced = {} if previous is None else {"previous": previous.uri}
+    held.event(kind.value, "person", new.person_key, {**_facts(new, new.consent), **replaced})
+    return change
+
+
+def _facts(link: Link, consent: Consent) -> dict[str, str]:
+    return {
+        "orcid": link.orcid_id.uri,
+        "account": link.account,
+        "link": link.id,
+        "consent": f"{consent.version} {consent.language}",
+    }
