@@ -9,5 +9,7 @@ The looks are its own, every page says "simulator", and its people are invented.
     authorize.py  the browser's half                 account.py   the person's own pages
     tokens.py     the client's half                  oidc.py jwt.py   OpenID Connect
     record.py affiliations.py errors.py              the record API
+    limits.py        how often one may call
+    visit.py         a browser in the same process, for tests
     admin.py      to steer it from outside           app.py       all of it as one WSGI application
 """

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be said on the command line."""
+    """Give what can be said on the command line."""
     found = argparse.ArgumentParser(prog="python -m demo.orcid", description="A simulator of ORCID on this machine.")
     found.add_argument("--host", default="127.0.0.1", help="127.0.0.1 or ::1")
     found.add_argument("--port", type=int, default=8100)
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def world_from(options: argparse.Namespace, base_url: str) -> OrcidWorld:
-    """The world that the options ask for."""
+    """Give the world that the options ask for."""
     kind = "member" if options.member else "public"
     uris = tuple(options.redirect_uri)
     client = Client(options.client_id, options.client_secret, options.client_name, uris, kind)

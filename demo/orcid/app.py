@@ -65,7 +65,7 @@ ROUTES: Final = (
 
 
 def make_orcid(world: OrcidWorld) -> WSGIApplication:
-    """The application of one world. Bottle finds the route; the rest is plain WSGI."""
+    """Give the application of one world. Bottle finds the route; the rest is plain WSGI."""
     router = bottle.Router()
     for route in ROUTES:
         for method in route.methods.split():
@@ -92,7 +92,7 @@ def _missing(world: OrcidWorld, status: int) -> Answer:
 
 
 def _answered(world: OrcidWorld, route: Route, call: Call, parts: dict[str, str]) -> Answer:
-    """The answer of the handler, or what a fault makes of it."""
+    """Give the answer of the handler, or what a fault makes of it."""
     if call.fault is None:
         return route.handler(world, call, **parts)
     return instead(call.fault) or afterwards(call.fault, route.handler(world, call, **parts))

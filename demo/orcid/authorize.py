@@ -50,7 +50,7 @@ class Incorrect(Exception):
 
 
 def understood(world: OrcidWorld, text: str) -> Request:
-    """The request that a query string holds, checked in ORCID's order."""
+    """Give the request that a query string holds, checked in ORCID's order."""
     query = firsts(text)
     client = _client(world, query)
     redirect_uri = _redirect_uri(client, query)
@@ -124,7 +124,7 @@ def ask(world: OrcidWorld, call: Call) -> Answer:
 
 
 def _next_page(world: OrcidWorld, session: Session, request: Request) -> Answer:
-    """The table of what comes next: the first row that fits."""
+    """Decide what comes next: the first row that fits."""
     if world.options.auto_authorize:
         return back_with_answer(world, request, world.options.auto_authorize)
     world.remember(session, _later(request))
@@ -142,7 +142,7 @@ def _next_page(world: OrcidWorld, session: Session, request: Request) -> Answer:
 
 
 def _later(request: Request) -> str:
-    """The request as it is kept while the person signs in: what asked for a form has been served by then."""
+    """Keep of a request what counts after signing in: whatever asked for a form has been served by then."""
     kept = [part for part in request.text.split("&") if part.partition("=")[0] not in ("prompt", "show_login")]
     return "&".join(kept)
 
@@ -255,7 +255,7 @@ def _with_state(request: Request, pairs: Pairs) -> Pairs:
 
 
 def joined(uri: str, pairs: Pairs) -> str:
-    """The URI with parameters added, its own query kept, its fragment gone."""
+    """Give the URI with parameters added, its own query kept, its fragment gone."""
     uri = uri.partition("#")[0]
     if not pairs:
         return uri
@@ -263,7 +263,7 @@ def joined(uri: str, pairs: Pairs) -> str:
 
 
 def encoded(pairs: Pairs) -> str:
-    """The parameters, spaces as %20."""
+    """Give the parameters, spaces as %20."""
     return urlencode(pairs, quote_via=quote, safe="")
 
 
@@ -290,7 +290,7 @@ CALLBACK_FAULTS: Final[dict[str, Callable[[Pairs], Pairs]]] = {
 
 
 def _refused(world: OrcidWorld, incorrect: Incorrect) -> Answer:
-    """A page at ORCID; or, for what old servers sent back, the fragment or the query they used (never a state)."""
+    """Show a page at ORCID; or, for what old servers sent back, the fragment or the query they used (never a state)."""
     style = world.options.authorize_error_style
     if incorrect.back_to and style == "fragment":
         return see_other(f"{incorrect.back_to.partition('#')[0]}#error={incorrect.error}")

@@ -124,7 +124,7 @@ class Faults:
         return fault
 
     def take(self, place: str, client_id: str) -> Fault | None:
-        """The fault for this call, if one is armed; it is used up once more."""
+        """Give the fault for this call, if one is armed; it is used up once more."""
         if not self._armed:
             return None
         with self._lock:
@@ -150,7 +150,7 @@ class Faults:
         self.release()
 
     def armed(self) -> list[dict[str, Any]]:
-        """What is armed, for the admin's eyes."""
+        """Give what is armed, for the admin's eyes."""
         return [
             {
                 "place": place,
@@ -165,18 +165,18 @@ class Faults:
 
 
 def usual_status(name: str) -> int:
-    """The status of a fault that nobody gave one."""
+    """Give the status of a fault that nobody gave one."""
     return {"html": 403, "revoke_500": 500}.get(name, 503)
 
 
 def instead(fault: Fault) -> Answer | None:
-    """The answer of a fault that keeps the call from being done at all."""
+    """Give the answer of a fault that keeps the call from being done at all."""
     make = INSTEAD.get(fault.name)
     return make(fault) if make else None
 
 
 def afterwards(fault: Fault, answer: Answer) -> Answer:
-    """The answer of a call that was done, as the fault leaves it."""
+    """Give the answer of a call that was done, as the fault leaves it."""
     spoil = AFTERWARDS.get(fault.name)
     return spoil(fault, answer) if spoil else answer
 
@@ -237,7 +237,7 @@ def _scope(words: Callable[[list[str]], list[str]]) -> Callable[[Fault, Answer],
 
 
 def _changed(answer: Answer, change: Callable[[Any], Any]) -> Answer:
-    """The same JSON answer with its value changed; anything but JSON stays as it is."""
+    """Give the same JSON answer with its value changed; anything but JSON stays as it is."""
     try:
         value = json.loads(answer.body)
     except ValueError:

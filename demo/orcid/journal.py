@@ -53,7 +53,7 @@ class Journal:
         )
 
     def calls(self, path: str | None = None) -> list[dict[str, Any]]:
-        """The calls kept, of one path or of all."""
+        """Give the calls kept, of one path or of all."""
         return [call for call in list(self._calls) if path is None or call["path"] == path]
 
     def clear(self) -> None:
@@ -62,5 +62,5 @@ class Journal:
 
 
 def masked(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The parameters with secrets replaced; a blank secret stays visibly blank."""
+    """Give the parameters with secrets replaced; a blank secret stays visibly blank."""
     return {key: MASK if value and key in SECRETS else value for key, value in parameters.items()}

@@ -31,20 +31,20 @@ class Key:
 
 
 def stretched(label: str, bits: int) -> int:
-    """An odd number of so many bits that follows from a sentence."""
+    """Make an odd number of so many bits that follows from a sentence."""
     parts = (hashlib.sha256(f"{label} {at}".encode()).digest() for at in range(bits // 256))
     return int.from_bytes(b"".join(parts), "big") | 3 << (bits - 2) | 1
 
 
 @functools.cache
 def key() -> Key:
-    """The simulator's key. The first prime after each number was looked up once; its distance is in the table."""
+    """Make the simulator's key. The first prime after each number was looked up once; its distance is in the table."""
     p, q = (stretched(label, BYTES * 4) + distance for label, distance in PRIMES)
     return Key(p * q, pow(EXPONENT, -1, (p - 1) * (q - 1)))
 
 
 def signed(claims: Mapping[str, Any]) -> str:
-    """The claims as a JWT (RFC 7515, PKCS #1 v1.5 over SHA-256)."""
+    """Sign the claims as a JWT (RFC 7515, PKCS #1 v1.5 over SHA-256)."""
     head = _coded(json.dumps({"kid": KEY_ID, "alg": "RS256"}).encode())
     text = f"{head}.{_coded(json.dumps(claims, ensure_ascii=False).encode())}"
     digest = SHA256_PREFIX + hashlib.sha256(text.encode()).digest()
@@ -54,12 +54,12 @@ def signed(claims: Mapping[str, Any]) -> str:
 
 
 def half_hash(token: str) -> str:
-    """The `at_hash` of an access token (OpenID Connect Core, 3.1.3.6)."""
+    """Give the `at_hash` of an access token (OpenID Connect Core, 3.1.3.6)."""
     return _coded(hashlib.sha256(token.encode()).digest()[:16])
 
 
 def public_keys(*, stale: bool = False) -> dict[str, Any]:
-    """The JWKS, without `alg`, as ORCID serves it; the stale one holds a key that never signed anything."""
+    """Give the JWKS, without `alg`, as ORCID serves it; the stale one holds a key that never signed anything."""
     modulus = stretched(f"{LABEL}, stale", BYTES * 8) if stale else key().modulus
     kid = STALE_KEY_ID if stale else KEY_ID
     coded = _coded(modulus.to_bytes(BYTES, "big"))

@@ -45,7 +45,7 @@ def keys(_world: OrcidWorld, call: Call) -> Answer:
 
 
 def id_token(world: OrcidWorld, pair: Pair, nonce: str | None, client: Client, fault: Fault | None) -> str:
-    """The signed id_token of a pair. `aud` and `amr` are text, not lists; `amr` is for member clients only."""
+    """Sign an id_token for a pair. `aud` and `amr` are text, not lists; `amr` is for member clients only."""
     skew = fault.seconds if fault and fault.name == "clock_skew" else 0
     now = int(world.now().timestamp() + skew)
     claims: dict[str, Any] = {

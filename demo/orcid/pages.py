@@ -26,7 +26,7 @@ HEADERS: Final = (
 
 @functools.cache
 def templates() -> Environment:
-    """The templates, read at the first page."""
+    """Give the templates, read at the first page."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -43,19 +43,19 @@ def page(world: OrcidWorld, template: str, status: int = 200, **values: Any) -> 
 
 
 def message(world: OrcidWorld, status: int, title: str, words: str) -> Answer:
-    """A page that only says something."""
+    """Give a page that only says something."""
     return page(world, "message.html", status, title=title, words=words)
 
 
 def sign_in(world: OrcidWorld, query: Mapping[str, str], notice: str = "") -> Answer:
-    """The sign-in page. `orcid` or `email` of the request is shown as ORCID would fill it in; nothing is believed."""
+    """Give the sign-in page. `orcid` or `email` of the request is shown as a suggestion; nothing is believed."""
     hint = query.get("orcid", "").rpartition("/")[2] or query.get("email", "")
     users = list(world.users.values())
     return page(world, "sign_in.html", title="Sign in", users=users, hint=hint[:100], notice=notice)
 
 
 def register(world: OrcidWorld, query: Mapping[str, str], notice: str = "") -> Answer:
-    """The registration page, filled in from the request."""
+    """Give the registration page, filled in from the request."""
     filled = {key: query.get(key, "")[:100] for key in ("given_names", "family_names", "email")}
     return page(world, "register.html", title="Register", filled=filled, notice=notice)
 
@@ -67,7 +67,7 @@ def style(_world: OrcidWorld, _call: object) -> Answer:
 
 
 def with_session(world: OrcidWorld, answer: Answer, session: Session, lang: str | None = None) -> Answer:
-    """The answer with the cookie of the browser's session, and the language it asked for."""
+    """Give the answer with the cookie of the browser's session, and the language it asked for."""
     rest = f"Path={world.path}; HttpOnly; SameSite=Lax" + ("; Secure" if world.base_url.startswith("https:") else "")
     cookies = [("Set-Cookie", f"{COOKIE}={session.key}; {rest}")]
     if lang:

@@ -14,7 +14,7 @@ NAME_FORMS: Final = ("plain", "null", "absent", "trailing space")
 
 
 def check_character(digits: str) -> str:
-    """The last character of an iD for its first fifteen digits (ISO 7064 MOD 11-2)."""
+    """Give the last character of an iD for its first fifteen digits (ISO 7064 MOD 11-2)."""
     total = 0
     for digit in digits:
         total = (total + int(digit)) * 2
@@ -23,7 +23,7 @@ def check_character(digits: str) -> str:
 
 
 def made_up_id(number: int) -> str:
-    """An iD of the 0009 block for a running number below a hundred million."""
+    """Give an iD of the 0009 block for a running number below a hundred million."""
     digits = f"0009000{number:08d}"
     whole = digits + check_character(digits)
     return "-".join(whole[at : at + 4] for at in range(0, 16, 4))

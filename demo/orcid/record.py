@@ -1,10 +1,277 @@
-"""placeholder"""
+"""Reading a record, on the public and on the member host: who may see what, in which shape."""
 
 from __future__ import annotations
-from .wire import Answer, Call
-from .world import OrcidWorld
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from xml.sax.saxutils import escape
+
+from . import affiliations, limits
+from .errors import ApiError
+from .wire import Answer, Call, json_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .people import User
+    from .world import OrcidWorld, Pair
+
+JSON_TYPES: Final = ("application/json", "application/orcid+json", "application/vnd.orcid+json")
+XML_TYPES: Final = ("application/xml", "application/orcid+xml", "application/vnd.orcid+xml", "text/xml")
+XML: Final = "application/vnd.orcid+xml;charset=UTF-8"
+NAMESPACE: Final = "http://www.orcid.org/ns/record"
+MADE: Final = {"value": 1768903200000}
+FORBIDDEN: Final = {
+    "error": "forbidden",
+    "error_description": "Forbidden: The server understood the request but refuses to authorize it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks: on which host, with which token, if any."""
+
+    world: OrcidWorld
+    host: str
+    pair: Pair | None
+
+    @property
+    def sees_limited(self) -> bool:
+        """Whether items for trusted parties are shown."""
+        return self.host == "api" and self.pair is not None and "/read-limited" in self.pair.scopes
+
+    def sees(self, visibility: str, client_id: str | None = None) -> bool:
+        """Whether something of this visibility, written by this client, is shown."""
+        own = self.host == "api" and self.pair is not None and self.pair.client_id == client_id
+        return own or visibility == "public" or (visibility == "limited" and self.sees_limited)
 
 
 def answer(world: OrcidWorld, call: Call, host: str, path: str) -> Answer:
-    """Placeholder."""
-    return Answer(404)
+    """`/v3.0/<iD>/<section>` of either host."""
+    refused = limits.refused(world, call, host)
+    if refused:
+        return refused
+    kind = _kind(world, call.accept)
+    if kind is None:
+        return json_answer(406, ApiError(9001, "Not acceptable", status=406).body)
+    try:
+        pair = _pair(world, call, host)
+        return _answered(Reader(world, host, pair), call, path, kind)
+    except OAuthError as error:
+        return json_answer(error.status, error.body)
+    except ApiError as error:
+        headers = [("Location", error.location)] if error.location else []
+        return _written(kind, error.body, "error", error.status).with_headers(*headers)
+
+
+class OAuthError(Exception):
+    """The filter in front of the API refuses the token, in a form of its own."""
+
+    def __init__(self, status: int, body: dict[str, str]) -> None:
+        self.status = status
+        self.body = body
+
+
+def _kind(world: OrcidWorld, accept: str) -> str | None:
+    """Json, or xml for those who do not care, or None for what ORCID cannot serve."""
+    types = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    for name in types:
+        if name in JSON_TYPES:
+            return "json"
+        if name in ("", "*/*", *XML_TYPES):
+            return "xml" if world.options.xml else None
+    return None
+
+
+def _pair(world: OrcidWorld, call: Call, host: str) -> Pair | None:
+    token = call.bearer
+    if token is None:
+        if host == "api":
+            raise OAuthError(403, FORBIDDEN)
+        return None
+    pair = world.memory.by_access.get(token)
+    deletes_own = pair is not None and pair.revoked == "USER_REVOKED" and call.method == "DELETE"
+    if pair is None or not (pair.live(world.now()) or deletes_own):
+        body = {"error": "invalid_token", "error_description": f"Invalid access token: {token}"}
+        raise OAuthError(401, body)
+    return pair
+
+
+def _answered(reader: Reader, call: Call, path: str, kind: str) -> Answer:
+    orcid, _, section = path.strip("/").partition("/")
+    section = section or "record"
+    pair, world = reader.pair, reader.world
+    if pair and pair.orcid not in (None, orcid):
+        raise ApiError(9017, "Access token is for a different record")
+    if pair and reader.host == "api" and world.clients[pair.client_id].public:
+        raise ApiError(9017, "Public clients cannot use the member API")
+    user = checked(world, call, reader.host, orcid, section)
+    if call.method != "GET":
+        return affiliations.changed(reader.world, pair if reader.host == "api" else None, call, user, section)
+    return _written(kind, read(reader, user, section), section.partition("/")[0])
+
+
+def checked(world: OrcidWorld, call: Call, host: str, orcid: str, section: str) -> User:
+    """Give the person whose record this is, if it is in a state to be used; tested in ORCID's order."""
+    user = world.users.get(orcid)
+    if user is None:
+        raise ApiError(9016)
+    if user.state == "deprecated":
+        there = f"{world.base_url}/{host}/v3.0/{user.primary}/{section}"
+        detail = f"Please refer to account: {world.uri(str(user.primary))}. ORCID {world.uri(orcid)}"
+        raise ApiError(9007, detail, status=301 if call.method == "GET" else 409, location=there)
+    if user.state == "unclaimed":
+        raise ApiError(9036)
+    if user.state == "locked":
+        raise ApiError(9018, f"ORCID {orcid} Full validation error: {orcid} is locked")
+    if user.state == "deactivated":
+        raise ApiError(9044, f"Full validation error: {orcid} is deactivated")
+    return user
+
+
+def _written(kind: str, value: dict[str, Any], name: str, status: int = 200) -> Answer:
+    if kind == "json":
+        return json_answer(status, value)
+    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{NAMESPACE}">{_xml(value)}</{name}>\n'
+    return Answer(status, text.encode(), (("Content-Type", XML),))
+
+
+def _xml(value: Any) -> str:
+    """Write the same tree as elements: enough to be read, not ORCID's schema."""
+    if isinstance(value, dict):
+        return "".join(f"<{key}>{_xml(inner)}</{key}>" for key, inner in value.items() if inner is not None)
+    if isinstance(value, list):
+        return "".join(f"<item>{_xml(inner)}</item>" for inner in value)
+    return escape(str(value))
+
+
+# Shapes
+
+
+def read(reader: Reader, user: User, section: str) -> dict[str, Any]:
+    """One section of a record, or one item."""
+    name, _, put_code = section.partition("/")
+    if name in affiliations.SECTIONS and put_code.isdecimal():
+        return affiliations.one(reader, user.orcid, name, int(put_code))
+    make = READ.get(section)
+    if make is None:
+        raise ApiError(9016)
+    return make(reader, user)
+
+
+def _record(reader: Reader, user: User) -> dict[str, Any]:
+    world = reader.world
+    host = re.sub(r"^\w+://", "", world.registry_prefix)
+    return {
+        "orcid-identifier": {"uri": world.uri(user.orcid), "path": user.orcid, "host": host},
+        "preferences": {"locale": "en"},
+        "history": {
+            "creation-method": "DIRECT",
+            "completion-date": None,
+            "submission-date": MADE,
+            "last-modified-date": MADE,
+            "claimed": True,
+            "source": None,
+            "deactivation-date": None,
+            "verified-email": True,
+            "verified-primary-email": True,
+        },
+        "person": _person(reader, user),
+        "activities-summary": _activities(reader, user),
+        "path": f"/{user.orcid}",
+    }
+
+
+def _person(reader: Reader, user: User) -> dict[str, Any]:
+    parts = {key: READ[section](reader, user) for key, section in PERSON}
+    return {
+        "last-modified-date": MADE,
+        "name": name(reader, user),
+        "other-names": parts["other-names"],
+        "biography": None,
+        **{key: value for key, value in parts.items() if key != "other-names"},
+        "path": f"/{user.orcid}/person",
+    }
+
+
+def name(reader: Reader, user: User) -> dict[str, Any] | None:
+    """Give the name, or nothing when the reader may not see it."""
+    if not reader.sees(user.visibility):
+        return None
+    return {
+        "created-date": MADE,
+        "last-modified-date": MADE,
+        "given-names": {"value": user.given},
+        "family-name": {"value": user.family} if user.family else None,
+        "credit-name": {"value": user.credit} if user.credit else None,
+        "source": None,
+        "visibility": user.visibility,
+        "path": user.orcid,
+    }
+
+
+def _personal_details(reader: Reader, user: User) -> dict[str, Any]:
+    return {
+        "last-modified-date": MADE,
+        "name": name(reader, user),
+        "other-names": READ["other-names"](reader, user),
+        "biography": None,
+        "path": f"/{user.orcid}/personal-details",
+    }
+
+
+def _biography(_reader: Reader, _user: User) -> dict[str, Any]:
+    raise ApiError(9041)
+
+
+def _activities(reader: Reader, user: User) -> dict[str, Any]:
+    parts = {section: READ[section](reader, user) for section in ACTIVITIES}
+    return {"last-modified-date": MADE, **parts, "path": f"/{user.orcid}/activities"}
+
+
+def _empty(section: str, key: str) -> Callable[[Reader, User], dict[str, Any]]:
+    return lambda _reader, user: {"last-modified-date": None, key: [], "path": f"/{user.orcid}/{section}"}
+
+
+def _affiliations(section: str) -> Callable[[Reader, User], dict[str, Any]]:
+    kind = affiliations.LISTS[section]
+    return lambda reader, user: affiliations.several(reader, user.orcid, section, kind)
+
+
+PERSON: Final = (
+    ("other-names", "other-names"),
+    ("researcher-urls", "researcher-urls"),
+    ("emails", "email"),
+    ("addresses", "address"),
+    ("keywords", "keywords"),
+    ("external-identifiers", "external-identifiers"),
+)
+ACTIVITIES: Final = (
+    "distinctions",
+    "educations",
+    "employments",
+    "fundings",
+    "invited-positions",
+    "memberships",
+    "peer-reviews",
+    "qualifications",
+    "research-resources",
+    "services",
+    "works",
+)
+READ: Final[dict[str, Callable[[Reader, User], dict[str, Any]]]] = {
+    "record": _record,
+    "person": _person,
+    "personal-details": _personal_details,
+    "biography": _biography,
+    "activities": _activities,
+    "other-names": _empty("other-names", "other-name"),
+    "researcher-urls": _empty("researcher-urls", "researcher-url"),
+    "email": _empty("email", "email"),
+    "address": _empty("address", "address"),
+    "keywords": _empty("keywords", "keyword"),
+    "external-identifiers": _empty("external-identifiers", "external-identifier"),
+    **{section: _affiliations(section) for section in affiliations.LISTS},
+    **{section: _empty(section, "group") for section in ("fundings", "peer-reviews", "research-resources", "works")},
+}

@@ -34,7 +34,7 @@ class InvalidScope(Exception):
 
 
 def asked_of_person(text: str, *, public_client: bool) -> tuple[str, ...]:
-    """The scopes to ask a person for. Those of other flows and OpenID's companions are dropped in silence."""
+    """Give the scopes to ask a person for. Those of other flows and OpenID's companions are dropped in silence."""
     scopes = []
     for word in dict.fromkeys(text.split()):
         scope = SCOPES.get(word)
@@ -49,7 +49,7 @@ def asked_of_person(text: str, *, public_client: bool) -> tuple[str, ...]:
 
 
 def asked_of_client(text: str, *, premium: bool) -> tuple[str, ...]:
-    """The scopes of a token without a person."""
+    """Give the scopes of a token without a person."""
     scopes = tuple(dict.fromkeys(text.split()))
     allowed = {"/read-public", "/webhook"} if premium else {"/read-public"}
     if not scopes or not allowed.issuperset(scopes):
@@ -58,5 +58,5 @@ def asked_of_client(text: str, *, premium: bool) -> tuple[str, ...]:
 
 
 def lines(scopes: tuple[str, ...]) -> list[str]:
-    """What the person reads: each line once."""
+    """Give what the person reads: each line once."""
     return list(dict.fromkeys(SCOPES[scope].line for scope in scopes))

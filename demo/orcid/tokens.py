@@ -166,7 +166,7 @@ def _by_client(world: OrcidWorld, sent: Sent, _call: Call) -> dict[str, Any]:
 
 
 def answer_for(world: OrcidWorld, pair: Pair) -> dict[str, Any]:
-    """The answer that hands a pair over, keys in ORCID's order."""
+    """Give the answer that hands a pair over, keys in ORCID's order."""
     user = world.users.get(pair.orcid) if pair.orcid else None
     return {
         "access_token": pair.access,

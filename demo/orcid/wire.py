@@ -75,12 +75,12 @@ class Answer:
     cut: bool = False
 
     def with_headers(self, *headers: tuple[str, str]) -> Answer:
-        """The same answer with more headers."""
+        """Give the same answer with more headers."""
         return Answer(self.status, self.body, (*self.headers, *headers), self.cut)
 
 
 def firsts(pairs: str) -> dict[str, str]:
-    """The parameters of a query or form; blanks are kept, of repeated ones the first counts."""
+    """Give the parameters of a query or form; blanks are kept, of repeated ones the first counts."""
     found: dict[str, str] = {}
     for key, value in parse_qsl(pairs, keep_blank_values=True):
         found.setdefault(key, value)
@@ -88,7 +88,7 @@ def firsts(pairs: str) -> dict[str, str]:
 
 
 def call_from(environ: Mapping[str, Any]) -> Call:
-    """The call that a WSGI environment holds. `Host` is not looked at: links come from settings."""
+    """Give the call that a WSGI environment holds. `Host` is not looked at: links come from settings."""
     query_string = environ.get("QUERY_STRING", "")
     content_type = environ.get("CONTENT_TYPE", "")
     body = _body(environ)
@@ -123,13 +123,13 @@ def _cookie(header: str) -> str:
 
 
 def json_answer(status: int, value: object, *headers: tuple[str, str]) -> Answer:
-    """An answer in JSON, keys in the order given."""
+    """Give an answer in JSON, keys in the order given."""
     body = json.dumps(value, ensure_ascii=False).encode()
     return Answer(status, body, (("Content-Type", JSON_TYPE), *headers))
 
 
 def html_answer(status: int, text: str, *headers: tuple[str, str]) -> Answer:
-    """An answer in HTML."""
+    """Give an answer in HTML."""
     return Answer(status, text.encode(), (("Content-Type", HTML_TYPE), *headers))
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from .faults import Faults
 from .journal import Journal
+from .limits import Meter
 from .people import PEOPLE, User, made_up_id
 
 PRODUCTION: Final = "https://orcid.org"
@@ -112,6 +113,19 @@ class Code:
 
 
 @dataclass(slots=True)
+class Item:
+    """An affiliation on a record, written by a client; times are epoch milliseconds."""
+
+    put_code: int
+    kind: str
+    client_id: str
+    body: dict[str, Any]
+    visibility: str
+    created: int
+    changed: int
+
+
+@dataclass(slots=True)
 class Session:
     """One browser: who is signed in, for whom they act, and the authorise request it still has in mind."""
 
@@ -129,7 +143,7 @@ class Session:
 
 
 def utc_now() -> datetime:
-    """The real time."""
+    """Give the real time."""
     return datetime.now(UTC)
 
 
@@ -151,7 +165,8 @@ class Memory:
     by_refresh: dict[str, Pair] = field(default_factory=dict)
     by_person: dict[str, list[Pair]] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
-    items: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    items: dict[str, list[Item]] = field(default_factory=dict)
+    meters: dict[str, Meter] = field(default_factory=dict)
     last_put_code: int = 1000
     registered: int = FIRST_REGISTERED
 
@@ -183,13 +198,13 @@ class OrcidWorld:
         self.admin = admin
         self.faults = Faults()
         self.journal = Journal()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._beginning = Beginning(tuple(clients), tuple(users), options or Options())
         self.reset()
 
     def reset(self) -> None:
         """Back to the beginning: its clients, people and options, and nothing else."""
-        with self._lock:
+        with self.lock:
             self.clients = {client.client_id: client for client in self._beginning.clients}
             self.users = {user.orcid: user for user in self._beginning.users}
             self.options = self._beginning.options
@@ -201,7 +216,7 @@ class OrcidWorld:
     # Clock and settings
 
     def now(self) -> datetime:
-        """The time in this world."""
+        """Give the time in this world."""
         return self.clock() + self.offset
 
     def advance(self, **amount: float) -> None:
@@ -210,7 +225,7 @@ class OrcidWorld:
 
     def set_options(self, **changes: Any) -> None:
         """Change some options."""
-        with self._lock:
+        with self.lock:
             self.options = replace(self.options, **changes)
 
     @property
@@ -219,24 +234,24 @@ class OrcidWorld:
         return urlsplit(self.base_url).path or "/"
 
     def uri(self, orcid: str) -> str:
-        """The iD as a URI of this registry."""
+        """Give the iD as a URI of this registry."""
         return f"{self.registry_prefix}/{orcid}"
 
     # Clients and people
 
     def add_client(self, client: Client) -> None:
         """Register a client, or replace it."""
-        with self._lock:
+        with self.lock:
             self.clients[client.client_id] = client
 
     def add_user(self, user: User) -> None:
         """Add a person, or replace them."""
-        with self._lock:
+        with self.lock:
             self.users[user.orcid] = user
 
     def change_user(self, orcid: str, **changes: Any) -> User:
         """Change a person: `world.change_user(orcid, state="locked")`. Deactivation ends all their tokens."""
-        with self._lock:
+        with self.lock:
             user = replace(self.users[orcid], **changes)
             self.users[orcid] = user
         if user.state == "deactivated":
@@ -244,8 +259,8 @@ class OrcidWorld:
         return user
 
     def register(self, given: str, family: str | None, visibility: str) -> User:
-        """A new person with a new iD."""
-        with self._lock:
+        """Give a new person with a new iD."""
+        with self.lock:
             self.memory.registered += 1
             user = User(made_up_id(self.memory.registered), given, family, visibility=visibility)
             self.users[user.orcid] = user
@@ -267,16 +282,16 @@ class OrcidWorld:
         nonce: str | None = None,
         challenged: bool = False,
     ) -> Code:
-        """A fresh code, as if the person had just authorised."""
+        """Give a fresh code, as if the person had just authorised."""
         value = "".join(random.choices(CODE_LETTERS, k=6))  # noqa: S311 - short and quick, as a simulator may
         code = Code(value, client_id, orcid, scopes, redirect_uri, self.now(), nonce, challenged)
-        with self._lock:
+        with self.lock:
             self.memory.codes[value] = code
         return code
 
     def use_code(self, code: Code) -> Pair | None:
-        """The tokens for a code, once; the second time none, and those of the first time end."""
-        with self._lock:
+        """Take the tokens for a code, once; the second time there are none, and those of the first time end."""
+        with self.lock:
             if code.pair is None:
                 code.pair = self.grant_pair(code.client_id, code.orcid, code.scopes)
                 return code.pair
@@ -291,9 +306,9 @@ class OrcidWorld:
         scopes: tuple[str, ...],
         seconds: int = TOKEN_SECONDS,
     ) -> Pair:
-        """A fresh pair of tokens; earlier ones live on."""
+        """Give a fresh pair of tokens; earlier ones live on."""
         pair = Pair(str(uuid4()), str(uuid4()), client_id, orcid, scopes, self.now(), seconds)
-        with self._lock:
+        with self.lock:
             self.memory.by_access[pair.access] = pair
             self.memory.by_refresh[pair.refresh] = pair
             if orcid:
@@ -301,19 +316,19 @@ class OrcidWorld:
         return pair
 
     def pair_of(self, token: str) -> Pair | None:
-        """The pair that an access or a refresh token belongs to."""
+        """Give the pair that an access or a refresh token belongs to."""
         return self.memory.by_access.get(token) or self.memory.by_refresh.get(token)
 
     def grants(self, orcid: str) -> list[Pair]:
-        """The live pairs of a person."""
+        """Give the live pairs of a person."""
         now = self.now()
-        with self._lock:
+        with self.lock:
             return [pair for pair in self.memory.by_person.get(orcid, ()) if pair.live(now)]
 
     def has_grant(self, client_id: str, orcid: str, scopes: tuple[str, ...]) -> bool:
         """Whether a live pair of this client and person covers these scopes."""
         now = self.now()
-        with self._lock:
+        with self.lock:
             return any(
                 pair.client_id == client_id and set(pair.scopes) >= set(scopes) and pair.live(now)
                 for pair in reversed(self.memory.by_person.get(orcid, ()))
@@ -325,11 +340,18 @@ class OrcidWorld:
             if client_id in (None, pair.client_id):
                 pair.revoked = reason
 
+    # Items
+
+    def items(self, orcid: str, kind: str) -> list[Item]:
+        """Give the affiliations of one kind on a record."""
+        with self.lock:
+            return [item for item in self.memory.items.get(orcid, ()) if item.kind == kind]
+
     # Browsers
 
     def session(self, key: str) -> Session:
-        """The session of a browser; a new one for an unknown key."""
-        with self._lock:
+        """Give the session of a browser; a new one for an unknown key."""
+        with self.lock:
             if key not in self.memory.sessions:
                 key = secrets.token_urlsafe(16)
                 self.memory.sessions[key] = Session(key)
@@ -340,6 +362,6 @@ class OrcidWorld:
         session.remembered, session.remembered_at = request, self.now()
 
     def remembered(self, session: Session) -> str:
-        """The authorise request in mind, unless half an hour has passed."""
+        """Give the authorise request in mind, unless half an hour has passed."""
         at = session.remembered_at
         return session.remembered if at and self.now() - at < REMEMBERED else ""

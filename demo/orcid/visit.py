@@ -1,0 +1,153 @@
+"""A browser and a client program in the same process, for tests and measurements: no socket, no server.
+
+visit = Visit(world)
+address = visit.authorise(authorize_url, "0009-0000-0001-1111")     # where ORCID sends the browser
+visit.token(client, code=..., redirect_uri=...).json
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+from wsgiref.validate import validator
+
+from .app import make_orcid
+from .wire import COOKIE, FORM_TYPE, firsts
+
+if TYPE_CHECKING:
+    from .world import Client, OrcidWorld
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def location(self) -> str:
+        """Where the browser is sent."""
+        return self.headers["Location"]
+
+    @property
+    def sent_back(self) -> dict[str, str]:
+        """The parameters of the address where the browser is sent."""
+        return firsts(urlsplit(self.location).query)
+
+
+class Visit:
+    """One browser; every call goes through `wsgiref.validate`. `peer` is the address it calls from."""
+
+    def __init__(self, world: OrcidWorld, peer: str = "127.0.0.1") -> None:
+        self.world = world
+        self.peer = peer
+        self.cookie = ""
+        self._application = validator(make_orcid(world))
+
+    def get(self, path: str, query: Mapping[str, str] | str = "", **headers: str) -> Reply:
+        """Fetch a page; `path` may be a whole address below the base URL."""
+        return self.call("GET", path, query, **headers)
+
+    def post(self, path: str, form: Mapping[str, str], **headers: str) -> Reply:
+        """Send a form."""
+        body = urlencode(form).encode()
+        return self.call("POST", path, "", body, **{"Content-Type": FORM_TYPE, **headers})
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | str = "",
+        body: bytes = b"",
+        **headers: str,
+    ) -> Reply:
+        """Make one call, with header names as they are written on the wire."""
+        path, _, asked = path.removeprefix(self.world.base_url).partition("?")
+        if query:
+            asked = query if isinstance(query, str) else urlencode(query)
+        environ = self._environ(method, path, asked, body) | _as_variables(headers)
+        started: list[Any] = []
+        parts = self._application(environ, lambda *values: started.extend(values) or _no_write)
+        content = b"".join(parts)
+        parts.close()  # type: ignore[attr-defined]  # the validator's iterator has it
+        self._keep_cookie(started[1])
+        return Reply(int(started[0].split()[0]), dict(started[1]), content)
+
+    def _environ(self, method: str, path: str, query: str, body: bytes) -> dict[str, Any]:
+        return {
+            "REQUEST_METHOD": method,
+            "SCRIPT_NAME": urlsplit(self.world.base_url).path,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_COOKIE": self.cookie,
+            "REMOTE_ADDR": self.peer,
+            "SERVER_NAME": "elsewhere.example",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+
+    def _keep_cookie(self, headers: list[tuple[str, str]]) -> None:
+        for name, value in headers:
+            if name == "Set-Cookie" and value.startswith(f"{COOKIE}="):
+                self.cookie = value.partition(";")[0]
+
+    # What people and programs do
+
+    def sign_in(self, orcid: str) -> Reply:
+        """Choose who one is on the sign-in page."""
+        return self.post("/signin", {"orcid": orcid})
+
+    def press_authorize(self, query: Mapping[str, str] | str) -> Reply:
+        """Press the button of the authorise page for this request."""
+        return self.post("/oauth/authorize", {"request": query if isinstance(query, str) else urlencode(query)})
+
+    def authorise(self, url: str, orcid: str) -> str:
+        """Follow a service's link, sign in, consent; give the address where the browser is sent in the end."""
+        reply = self.get(url)
+        if reply.status == 200:  # noqa: PLR2004 - the sign-in page
+            self.sign_in(orcid)
+            reply = self.press_authorize(url.partition("?")[2])
+        return reply.location
+
+    def token(self, client: Client, **form: str) -> Reply:
+        """Exchange a code, as the client does; other fields of the form may be given or replaced."""
+        usual = {
+            "client_id": client.client_id,
+            "client_secret": client.secret,
+            "grant_type": "authorization_code",
+        }
+        return self.post("/oauth/token", usual | form, Accept="application/json")
+
+
+def _as_variables(headers: Mapping[str, str]) -> dict[str, str]:
+    names = {name: name.upper().replace("-", "_") for name in headers}
+    return {(n if n == "CONTENT_TYPE" else f"HTTP_{n}"): headers[name] for name, n in names.items()}
+
+
+def _no_write(_data: bytes) -> None:
+    """Refuse nothing, write nothing: no handler uses the writer of old."""
