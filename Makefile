@@ -1,0 +1,65 @@
+# orcid-connect. `make demo` to see it, `make test` to trust it.
+
+PORT ?= 8000
+# Debian's own Python where there is one: mod_wsgi is built for it
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3) python3)
+
+VENV := .venv
+BIN := $(VENV)/bin
+ROOMS := shibboleth sql resolver_connector webapp
+TESTS := tests/unit tests/contract tests/properties tests/faults tests/journeys tests/system
+FULLY_COVERED := shibboleth/*,sql/*,webapp/linking.py,webapp/door.py
+# What the tests start for real; the product itself needs none of it to be tried
+DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl \
+	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core
+
+.PHONY: demo test lint unit bench packages catalogues clean
+
+demo: $(VENV)/demo
+	@exec $(BIN)/python -m demo --port $(PORT)
+
+test: packages lint
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(TESTS)
+	@$(BIN)/coverage combine --quiet 2>/dev/null || true
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='$(FULLY_COVERED)' --fail-under=100
+
+unit: $(VENV)/test
+	$(BIN)/pytest -q tests/unit
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: packages $(VENV)/test
+	$(BIN)/python -m tests.bench
+
+# Sentences from the sources into the template of catalogues, and from there into each catalogue
+catalogues: $(VENV)/test
+	$(BIN)/pybabel -q extract -F webapp/locale/babel.cfg -k mark -k say --no-location --omit-header \
+		--project orcid-connect -o webapp/locale/orcid-connect.pot webapp
+	@for each in webapp/locale/*/messages.po; do \
+		$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-pot-creation-date -N -i webapp/locale/orcid-connect.pot \
+			-o $$each -l $$(basename $$(dirname $$each)) || exit 1; done
+
+packages:
+	@sh tests/debian-packages $(DEBIAN)
+
+clean:
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh tests/debian-packages python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: setup.cfg | $(BIN)/python
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+$(VENV)/test: setup.cfg | $(BIN)/python
+	$(BIN)/pip install -q -e '.[postgres,test]'
+	@touch $@ $(VENV)/demo

@@ -1,0 +1,234 @@
+"""The web application: Bottle, the table of routes, and what is the same for every answer."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import bottle
+import jinja2
+from markupsafe import Markup
+
+from shibboleth.organisation import Organisation
+from webapp.door import Door, Who
+from webapp.language import Language, accepted, choose
+from webapp.log import log
+from webapp.pages import ROUTES, Hall, Route
+from webapp.problems import HOME_HELP, Bug, NotAllowed, NotFound, TooLarge, facts_of, problem_of
+from webapp.visit import Go, Page, Raw, Visit
+
+_LARGEST_FORM = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every page says of the service."""
+
+    public_url: str
+    name: str
+    contact: str
+    language: str
+    sandbox: bool
+    zone: tzinfo = UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Everything around the handlers: door, languages, templates, headers."""
+
+    house: House
+    door: Door
+    hall: Hall
+    languages: Mapping[str, Language]
+    templates: jinja2.Environment
+    headers: Mapping[str, str]
+    clock: Callable[[], datetime]
+
+    def serve(self, route: Route, place: Mapping[str, str]) -> bottle.HTTPResponse:
+        """Answer one request."""
+        visit = self._arrival()
+        try:
+            visit = self._admitted(visit, route, place)
+            answer = route.handler(self.hall, visit)
+            return self._response(answer, visit)
+        except Exception as error:  # noqa: BLE001 - each one gets its named page here, and a bug gets one too
+            return self.problem(error, visit, route.address)
+
+    def problem(self, error: Exception, visit: Visit | None = None, address: str = "") -> bottle.HTTPResponse:
+        """Answer with the page of what is wrong."""
+        visit = visit or self._arrival()
+        row = problem_of(error)
+        incident = secrets.token_hex(4)
+        # What is expected is told by its class alone, since messages may hold a person's words; a bug with all it has
+        bug = error if row.word == "bug" else None
+        log("problem", problem=row.word, incident=incident, at=address, error=type(error).__name__, bug=bug)
+        facts: dict[str, Any] = {
+            "problem": row,
+            "incident": incident,
+            "told": facts_of(error, visit.language.code),
+            "organisation": getattr(error, "organisation", None) or _home(visit, row.ask),
+        }
+        return self._response(Page("problem.html", facts, row.status), visit)
+
+    def _arrival(self) -> Visit:
+        environ = bottle.request.environ
+        wanted = accepted(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+        language = choose(wanted, self.languages, self.house.language)
+        return Visit(language, self.clock(), self.door.browser(environ), place={})
+
+    def _admitted(self, visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
+        environ = bottle.request.environ
+        if route.who is Who.PERSON:
+            visit = replace(visit, someone=self.door.person(environ))
+        query = _fields(environ.get("QUERY_STRING", ""))
+        return replace(visit, query=query, form=_form(environ), place=place)
+
+    def _response(self, answer: Page | Go | Raw, visit: Visit) -> bottle.HTTPResponse:
+        response = _DRESS[type(answer)](self, answer, visit)
+        for name, value in self.headers.items():
+            response.headers.setdefault(name, value)
+        if visit.someone is not None and visit.browser.new:
+            response.add_header("Set-Cookie", self.door.cookie(visit.browser))
+        return response
+
+    def _page(self, page: Page, visit: Visit) -> bottle.HTTPResponse:
+        template = self.templates.get_template(page.template)
+        text = template.render(
+            page.facts,
+            _=_sayer(visit.language),
+            language=visit.language,
+            house=self.house,
+            person=visit.someone,
+            static=self.hall.static,
+            orcid_url=self.hall.orcid_url,
+        )
+        return bottle.HTTPResponse(
+            text.encode(),
+            page.status,
+            {
+                "Content-Type": "text/html; charset=utf-8",
+                "Content-Language": visit.language.code,
+                "Cache-Control": "no-store",
+                "Vary": "Accept-Language",
+            },
+        )
+
+    def _go(self, go: Go, _visit: Visit) -> bottle.HTTPResponse:
+        # The address of the service is the operator's to say, never the request's
+        to = go.to if urlsplit(go.to).scheme else self.house.public_url + go.to
+        return bottle.HTTPResponse(b"", 303, {"Location": to, "Cache-Control": "no-store"})
+
+    def _raw(self, raw: Raw, _visit: Visit) -> bottle.HTTPResponse:
+        keep = "public, max-age=31536000, immutable" if raw.lasting else "no-store"
+        return bottle.HTTPResponse(raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep})
+
+
+_DRESS: Mapping[type, Callable[[Front, Any, Visit], bottle.HTTPResponse]] = {
+    Page: Front._page,  # noqa: SLF001 - the table of its own methods
+    Go: Front._go,  # noqa: SLF001
+    Raw: Front._raw,  # noqa: SLF001
+}
+
+
+def make_app(front: Front) -> bottle.Bottle:
+    """Make the WSGI application."""
+    app = bottle.Bottle()
+    for route in ROUTES:
+        app.route(route.address, route.method, _answering(front, route))
+    app.default_error_handler = _bottles_own(front)
+    return app
+
+
+def make_templates() -> jinja2.Environment:
+    """Read the templates; outside text is text, since everything is escaped."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(files("webapp") / "templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+
+
+def security_headers(orcid_url: str, *, secure: bool) -> dict[str, str]:
+    """Give the headers that every answer carries.
+
+    `form-action` allows any https address because browsers hold redirects after a form to it as well, and a form
+    sent after the session ended is redirected to the organisation's Identity Provider, wherever that is.
+    """
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(orcid_url))
+    forms = "'self' https:" if secure else f"'self' https: {origin}"
+    policy = {
+        "default-src": "'none'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "form-action": forms,
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return {
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+
+def _answering(front: Front, route: Route) -> Callable[..., bottle.HTTPResponse]:
+    def answer(**place: str) -> bottle.HTTPResponse:
+        return front.serve(route, place)
+
+    return answer
+
+
+def _bottles_own(front: Front) -> Callable[[bottle.HTTPError], bytes]:
+    kinds = {400: NotFound, 404: NotFound, 405: NotAllowed, 413: TooLarge}
+
+    def page(error: bottle.HTTPError) -> bytes:
+        answer = front.problem(kinds.get(error.status_code, Bug)())
+        for name, value in answer.headerlist:
+            bottle.response.headers[name] = value
+        bottle.response.status = answer.status
+        body: bytes = answer.body
+        return body
+
+    return page
+
+
+def _form(environ: Mapping[str, Any]) -> dict[str, str]:
+    if environ.get("REQUEST_METHOD") != "POST":
+        return {}
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not re.fullmatch(r"\d{1,9}", length) or int(length) > _LARGEST_FORM:
+        raise TooLarge
+    body = environ["wsgi.input"].read(int(length)).decode("utf-8", "replace")
+    return {name: values[0] for name, values in _fields(body).items() if len(values) == 1}
+
+
+def _fields(text: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        raise TooLarge from None
+
+
+def _sayer(language: Language) -> Callable[..., Markup]:
+    def say(sentence: str, /, **facts: Any) -> Markup:
+        # The sentence is ours; the facts are outside text, and Markup escapes them as they take their places
+        said = Markup(language.say(sentence))  # noqa: S704 - see above
+        return said % facts if facts else said
+
+    return say
+
+
+def _home(visit: Visit, ask: str) -> Organisation | None:
+    return visit.someone.organisation if ask == HOME_HELP and visit.someone else None

@@ -1,0 +1,105 @@
+"""The door: which person and which browser a request comes from, told once, before anything else happens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Self
+
+from shibboleth.organisation import Organisations
+from shibboleth.person import Encoding, Front, Person, person_from
+
+_COOKIE = "orcid-connect"
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+class Who(StrEnum):
+    """For whom a route is; a route that does not say cannot exist."""
+
+    ANYONE = "anyone"
+    PERSON = "person"
+
+
+class BadForm(PermissionError):
+    """A form came without its own token: it is old, or another site sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The browser a request comes from, known by a random secret in a cookie of ours."""
+
+    secret: str = field(repr=False)
+    new: bool = False
+
+    @classmethod
+    def unknown(cls) -> Self:
+        """Make the secret of a browser that has none yet: 256 random bits."""
+        return cls(secrets.token_urlsafe(32), new=True)
+
+    @property
+    def hash(self) -> str:
+        """What the store may keep of it."""
+        return hashlib.sha256(self.secret.encode()).hexdigest()
+
+    def derive(self, purpose: str, *about: str) -> str:
+        """Give a value that only this browser's secret makes, for one purpose: a form token, a nonce, a verifier."""
+        message = "\0".join((purpose, *about)).encode()
+        digest = hmac.digest(self.secret.encode(), message, "sha256")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Turns requests into persons, and refuses those that are nobody's."""
+
+    front: Front
+    organisations: Organisations
+    encoding: Encoding
+    secure: bool = True
+    """Whether the service's public address is https; only a demonstration on loopback is not."""
+
+    @property
+    def cookie_name(self) -> str:
+        """The browser's cookie. `__Host-` keeps neighbouring hosts from setting it (RFC 6265bis section 4.1.3.2)."""
+        return f"__Host-{_COOKIE}" if self.secure else _COOKIE
+
+    def person(self, environ: Mapping[str, Any]) -> Person:
+        """Who is signed in; raises what `person_from` raises."""
+        return person_from(environ, self.front, self.organisations, self.encoding)
+
+    def browser(self, environ: Mapping[str, Any]) -> Browser:
+        """Which browser asks; a new secret where it has none, or one that we did not make."""
+        try:
+            cookies = SimpleCookie(environ.get("HTTP_COOKIE", ""))
+        except CookieError:
+            return Browser.unknown()
+        shown = cookies.get(self.cookie_name)
+        if shown is None or not _SECRET.fullmatch(shown.value):
+            return Browser.unknown()
+        return Browser(shown.value)
+
+    def cookie(self, browser: Browser) -> str:
+        """Give the Set-Cookie value that makes the browser known.
+
+        `Lax`, not `Strict`: the way back from ORCID is a navigation from another site.
+        """
+        secure = "; Secure" if self.secure else ""
+        return f"{self.cookie_name}={browser.secret}; Path=/; HttpOnly; SameSite=Lax{secure}"
+
+
+def form_token(browser: Browser, person: Person) -> str:
+    """Give the token that each form of ours carries: it is of this browser and this person."""
+    return browser.derive("form", person.organisation.entity_id, person.key)
+
+
+def must_be_our_form(token: str, browser: Browser, person: Person) -> None:
+    """Raise BadForm unless the form is one that we gave to this person in this browser."""
+    if not hmac.compare_digest(token.encode(), form_token(browser, person).encode()):
+        raise BadForm

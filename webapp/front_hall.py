@@ -1,0 +1,65 @@
+"""The web application's own parts, put together from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from shibboleth.orcid_id import Registry
+from sql.store import Store
+from webapp.app import Front, House, make_app, make_templates, security_headers
+from webapp.config import Config
+from webapp.door import Door
+from webapp.language import languages
+from webapp.linking import Linking
+from webapp.orcid_client import OrcidClient
+from webapp.pages import Hall
+from webapp.static import Static
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def web(config: Config, store: Store, clock: Callable[[], datetime]) -> WSGIApplication:
+    """Make the web application."""
+    secure = config.service.public_url.startswith("https:")
+    linking = Linking(store, _orcid(config))
+    app: WSGIApplication = make_app(
+        Front(
+            house=_house(config),
+            door=Door(config.front, config.organisations, config.service.encoding, secure=secure),
+            hall=Hall(linking, store, config.organisations, Static.read(), config.orcid.base_url),
+            languages=languages(),
+            templates=make_templates(),
+            headers=security_headers(config.orcid.base_url, secure=secure),
+            clock=clock,
+        )
+    )
+    return app
+
+
+def _house(config: Config) -> House:
+    service = config.service
+    return House(
+        public_url=service.public_url,
+        name=service.name,
+        contact=service.contact,
+        language=service.language,
+        sandbox=service.registry is Registry.SANDBOX,
+    )
+
+
+def _orcid(config: Config) -> OrcidClient:
+    orcid = config.orcid
+    return OrcidClient(
+        base_url=orcid.base_url,
+        registry=config.service.registry,
+        client_id=orcid.client_id,
+        client_secret=orcid.client_secret.reveal(),
+        redirect_uri=config.redirect_uri,
+        scope=orcid.scope,
+        pkce=orcid.pkce,
+        connect_timeout=orcid.connect_timeout,
+        read_timeout=orcid.read_timeout,
+    )

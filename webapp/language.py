@@ -1,0 +1,91 @@
+"""Languages: every sentence for a reader comes from a gettext catalogue in `locale/`.
+
+One more language is one more catalogue (`locale/<language>/messages.po`) and no code.  English is the language of
+the sentences themselves.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from babel.core import Locale, negotiate_locale
+from babel.dates import format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One language: its sentences, and how it writes dates."""
+
+    code: str
+    translations: NullTranslations
+
+    def say(self, sentence: str, **facts: Any) -> str:
+        """Give a sentence in this language, with the facts in their places."""
+        said: str = self.translations.gettext(sentence)
+        return said % facts if facts else said
+
+    def name(self) -> str:
+        """Give the language's name in itself."""
+        return (Locale.parse(self.code).get_display_name(self.code) or self.code).capitalize()
+
+    def moment(self, when: datetime, zone: tzinfo) -> str:
+        """Write a time for a reader."""
+        return format_datetime(when, "long", tzinfo=zone, locale=self.code)
+
+
+def mark(sentence: str) -> str:
+    """Mark a sentence for the catalogues where it stands in a table; it is translated when it is said."""
+    return sentence
+
+
+def languages() -> dict[str, Language]:
+    """Read all catalogues."""
+    found = files("webapp") / "locale"
+    return {
+        folder.name: Language(folder.name, _read(folder / "messages.po", folder.name))
+        for folder in sorted(found.iterdir(), key=lambda each: each.name)
+        if folder.is_dir() and (folder / "messages.po").is_file()
+    }
+
+
+def choose(wanted: Iterable[str], known: Mapping[str, Language], default: str) -> Language:
+    """Choose the first wanted language that is known."""
+    code = negotiate_locale([each.replace("-", "_") for each in wanted], list(known), sep="_")
+    return known[code or default]
+
+
+def accepted(header: str) -> list[str]:
+    """Read Accept-Language (RFC 9110 section 12.5.4): the most wanted language first, without what is malformed."""
+    ranges = []
+    for position, part in enumerate(header[:500].split(",")):
+        name, _, parameter = part.strip().partition(";")
+        weight = _weight(parameter.strip())
+        if name and weight > 0:
+            ranges.append((-weight, position, name.strip()))
+    return [name for _, _, name in sorted(ranges)]
+
+
+def _weight(parameter: str) -> float:
+    if not parameter:
+        return 1.0
+    try:
+        return float(parameter.removeprefix("q="))
+    except ValueError:
+        return 0.0
+
+
+def _read(catalogue: Traversable, code: str) -> NullTranslations:
+    compiled = io.BytesIO()
+    with catalogue.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=code))
+    compiled.seek(0)
+    return Translations(fp=compiled)

@@ -1,0 +1,262 @@
+"""Linking, the use case: an attempt is started, ORCID answers, the person confirms, and only then there is a link."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shibboleth.orcid_id import OrcidId
+from shibboleth.person import Person
+from sql.errors import AttemptClosed, HeldBySomeoneElse, LinkChanged, NotAuthenticated
+from sql.records import Attempt, Change, Consent, Link
+from sql.store import Store
+from webapp.door import Browser
+from webapp.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+
+LIFETIME = timedelta(minutes=60)
+"""How long a started attempt may take. Registering at ORCID, with mail to confirm, is part of it."""
+
+
+class NoSuchAttempt(LookupError):
+    """Nobody started this: the state is unknown."""
+
+
+class AttemptExpired(LookupError):
+    """It was started longer ago than LIFETIME."""
+
+
+class AttemptUsed(LookupError):
+    """ORCID's answer to it came before; a state works once."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__()
+        self.attempt = attempt
+
+
+class SomeoneElsesAttempt(PermissionError):
+    """It was started by another person than the one who is signed in now."""
+
+
+class AnotherBrowsersAttempt(PermissionError):
+    """It was started in another browser."""
+
+
+class NothingCameBack(LookupError):
+    """ORCID sent the person back with neither an answer nor an error."""
+
+
+class NotAgreed(ValueError):
+    """The consent box came unticked."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__()
+        self.attempt = attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What stands in the address by which ORCID sends a person back: every value of each parameter."""
+
+    state: Sequence[str] = ()
+    code: Sequence[str] = ()
+    error: Sequence[str] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing came: ORCID writes some errors where no server can read them, behind a `#`."""
+        return not (self.state or self.code or self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What a person is asked to confirm."""
+
+    attempt: Attempt
+    orcid_id: OrcidId
+    name: str
+    current: Link | None
+    """The link that would be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linking:
+    """Links persons to ORCID iDs."""
+
+    store: Store
+    orcid: OrcidClient
+
+    def start(self, person: Person, browser: Browser, language: str, now: datetime) -> str:
+        """Start an attempt and give the address at ORCID to send the person to."""
+        state = secrets.token_urlsafe(32)
+        attempt = Attempt(
+            id=secrets.token_urlsafe(16),
+            organisation=person.organisation.entity_id,
+            person_key=person.key,
+            account=person.account,
+            browser=browser.hash,
+            started_at=now,
+            expires_at=now + LIFETIME,
+        )
+        self.store.begin(attempt, _hash(state))
+        return self.orcid.authorize_url(state, language, _secret(browser, state))
+
+    def returned(self, person: Person, browser: Browser, answer: Answer, now: datetime) -> Attempt:
+        """Take ORCID's answer to an attempt, and keep the iD for the person to confirm. Nothing is linked yet.
+
+        The state is checked before error or code are looked at.  How the attempt ended, if it did, stands in
+        its `outcome`.  Raises NothingCameBack, NoSuchAttempt, AttemptExpired, AttemptUsed, SomeoneElsesAttempt and
+        AnotherBrowsersAttempt; what is wrong with the answer itself is an outcome.
+        """
+        if answer.empty:
+            raise NothingCameBack
+        state = _only(answer.state)
+        attempt = self._own(self.store.attempt_by_state(_hash(state)), person, browser, now)
+        if not self.store.take(attempt.id, now):
+            raise AttemptUsed(attempt)
+        if _only(answer.error) == "access_denied":
+            return self._closed(attempt, "declined", now)
+        try:
+            found = self.orcid.exchange(_code(answer), _secret(browser, state))
+        except (OrcidRefused, OrcidUnavailable, OrcidMisconfigured, NothingCameBack) as error:
+            return self._closed(attempt, OUTCOMES[type(error)], now, reason=str(error))
+        return self._found(attempt, person, found.orcid_id, found.name, now)
+
+    def to_confirm(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Confirmation:
+        """Tell what the person is to confirm.
+
+        Raises as `returned`, AttemptClosed where it is over, and NothingCameBack where ORCID has not answered yet.
+        """
+        attempt = self._own(self.store.attempt(attempt_id), person, browser, now)
+        if attempt.closed_at is not None:
+            raise AttemptClosed(attempt)
+        if attempt.orcid_id is None:
+            raise NothingCameBack
+        return Confirmation(attempt, attempt.orcid_id, attempt.orcid_name, self.link_of(person))
+
+    def confirm(
+        self, person: Person, confirmation: Confirmation, consent: Consent | None, replacing: str, now: datetime
+    ) -> Change | None:
+        """Link, as the person was shown and agreed to; None where the same iD was linked already.
+
+        `replacing` is the bare iD which the page showed as the one to be replaced, or empty.
+        Raises NotAgreed, LinkChanged, HeldBySomeoneElse and AttemptClosed.
+        """
+        attempt = confirmation.attempt
+        if consent is None:
+            raise NotAgreed(attempt)
+        shown = confirmation.current.orcid_id if confirmation.current else None
+        if replacing != (shown.bare if shown else ""):
+            raise LinkChanged(confirmation.current)
+        try:
+            return self.store.link(attempt, person.issued, consent, shown, now, secrets.token_urlsafe(16))
+        except HeldBySomeoneElse:
+            self._closed(attempt, "held-by-someone-else", now)
+            raise
+        except NotAuthenticated:
+            raise NothingCameBack from None
+
+    def cancel(self, confirmation: Confirmation, now: datetime) -> None:
+        """End an attempt without a link, because the person said so."""
+        self._closed(confirmation.attempt, "cancelled", now)
+
+    def outcome(self, person: Person, browser: Browser, attempt_id: str) -> Attempt:
+        """Give an attempt that is over, for its result page, however long ago it began.
+
+        Raises NoSuchAttempt, SomeoneElsesAttempt and AnotherBrowsersAttempt.
+        """
+        return _must_be_of(self.store.attempt(attempt_id), person, browser)
+
+    def link_of(self, person: Person) -> Link | None:
+        """Give the link the person has now."""
+        return self.store.link_of(person.organisation.entity_id, person.key)
+
+    def arrive(self, person: Person, now: datetime) -> Link | None:
+        """Give the link of a person who comes in, after ending one that an earlier holder of the account left."""
+        link = self.link_of(person)
+        if link is None or not (link.issued and person.issued) or link.issued == person.issued:
+            return link
+        # The account was given to somebody else: what was linked to it is not theirs, nor to be released as theirs
+        self.store.unlink(link.organisation, link.person_key, "service", "account reassigned", now, link.orcid_id)
+        return None
+
+    def remove(self, person: Person, shown: OrcidId, now: datetime) -> Change | None:
+        """End the person's link to the iD which the page showed; None where it was gone already.
+
+        Raises LinkChanged where the link is to another iD by now.
+        """
+        return self.store.unlink(
+            person.organisation.entity_id, person.key, "person", "removed by the person", now, shown
+        )
+
+    def _found(self, attempt: Attempt, person: Person, orcid_id: OrcidId, name: str, now: datetime) -> Attempt:
+        holder = self.store.holder_of(attempt.organisation, orcid_id)
+        if holder is not None and holder.person_key != person.key:
+            return self._closed(attempt, "held-by-someone-else", now)
+        if holder is not None:
+            return self._closed(attempt, "unchanged", now)
+        self.store.authenticated(attempt.id, orcid_id, name)
+        return attempt
+
+    def _closed(self, attempt: Attempt, outcome: str, now: datetime, reason: str = "") -> Attempt:
+        if self.store.close(attempt.id, outcome, now) and outcome in AUDITED:
+            facts = {"attempt": attempt.id} | ({"reason": reason} if reason else {})
+            self.store.record(attempt.organisation, outcome, "person", attempt.person_key, facts, now)
+        return self.store.attempt(attempt.id) or attempt
+
+    def _own(self, attempt: Attempt | None, person: Person, browser: Browser, now: datetime) -> Attempt:
+        attempt = _must_be_of(attempt, person, browser)
+        if now >= attempt.expires_at:
+            raise AttemptExpired
+        return attempt
+
+
+OUTCOMES: dict[type[Exception], str] = {
+    OrcidRefused: "orcid-refused",
+    OrcidUnavailable: "orcid-unavailable",
+    OrcidMisconfigured: "orcid-misconfigured",
+    NothingCameBack: "nothing-came-back",
+}
+"""How an attempt ends when ORCID's answer is wrong: the log words of `problems.PROBLEMS`."""
+
+AUDITED = frozenset({"declined", "held-by-someone-else", "orcid-refused", "orcid-unavailable", "orcid-misconfigured"})
+"""Which ends without a link are worth a line of the audit."""
+
+
+def consent_to(text: str, language: str, now: datetime) -> Consent:
+    """Make the record of a consent; the version is a digest of the text, so that it cannot be out of step with it."""
+    return Consent(hashlib.sha256(text.encode()).hexdigest()[:16], language, text, now)
+
+
+def _must_be_of(attempt: Attempt | None, person: Person, browser: Browser) -> Attempt:
+    if attempt is None:
+        raise NoSuchAttempt
+    if (attempt.organisation, attempt.person_key) != (person.organisation.entity_id, person.key):
+        raise SomeoneElsesAttempt
+    if attempt.browser != browser.hash:
+        raise AnotherBrowsersAttempt
+    return attempt
+
+
+def _only(values: Sequence[str]) -> str:
+    # A repeated parameter is somebody's trick, and which one counts is not ours to guess
+    return values[0] if len(values) == 1 else ""
+
+
+def _code(answer: Answer) -> str:
+    if _only(answer.error):
+        raise OrcidRefused("error")
+    code = _only(answer.code)
+    if not code:
+        raise NothingCameBack
+    return code
+
+
+def _hash(state: str) -> str:
+    return hashlib.sha256(state.encode()).hexdigest()
+
+
+def _secret(browser: Browser, state: str) -> str:
+    return browser.derive("orcid", state)

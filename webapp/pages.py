@@ -1,0 +1,225 @@
+"""What happens on each page: one short handler each, and the table of routes that says for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shibboleth.orcid_id import InvalidOrcidId, OrcidId
+from shibboleth.organisation import Organisations
+from sql.errors import AttemptClosed, LinkChanged
+from sql.records import Attempt
+from sql.store import Store
+from webapp.door import Who, form_token, must_be_our_form
+from webapp.language import mark
+from webapp.linking import Answer, AttemptUsed, Confirmation, Linking, NotAgreed, consent_to
+from webapp.problems import BY_WORD, PROBLEMS, NotFound
+from webapp.static import Static
+from webapp.visit import Go, Page, Raw, Visit
+
+CONSENT = mark(
+    "I agree that my ORCID iD %(orcid)s is connected to my account %(account)s, and that this service hands the two "
+    "to %(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
+    "any time."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """What the handlers work with."""
+
+    linking: Linking
+    store: Store
+    organisations: Organisations
+    static: Static
+    orcid_url: str
+
+
+Handler = Callable[[Hall, Visit], "Page | Go | Raw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and address, for whom it is, and what happens there."""
+
+    method: str
+    address: str
+    who: Who
+    handler: Handler
+
+
+def landing(hall: Hall, visit: Visit) -> Page:
+    """Say what this is, and for whom."""
+    names = sorted((each.name(visit.language.code) for each in hall.organisations), key=str.casefold)
+    return Page("landing.html", {"organisation_names": names})
+
+
+def me(hall: Hall, visit: Visit) -> Page:
+    """Show a person how things stand."""
+    link = hall.linking.arrive(visit.person, visit.now)
+    return Page("me.html", {"link": link, "token": form_token(visit.browser, visit.person)})
+
+
+def start(hall: Hall, visit: Visit) -> Go:
+    """Send a person to ORCID."""
+    _must_be_our_form(visit)
+    return Go(hall.linking.start(visit.person, visit.browser, visit.language.code, visit.now))
+
+
+def callback(hall: Hall, visit: Visit) -> Go | Page:
+    """Take the person back from ORCID, and send them on to an address without code and state."""
+    answer = Answer(*(visit.query.get(name, []) for name in ("state", "code", "error")))
+    try:
+        attempt = hall.linking.returned(visit.person, visit.browser, answer, visit.now)
+    except AttemptUsed as error:
+        return _used(hall, error.attempt)
+    return Go(_place_of(attempt))
+
+
+def confirm(hall: Hall, visit: Visit) -> Page | Go:
+    """Ask the person to confirm what ORCID answered."""
+    try:
+        confirmation = hall.linking.to_confirm(visit.person, visit.browser, visit.place["attempt"], visit.now)
+    except AttemptClosed as error:
+        return Go(_place_of(error.attempt))
+    return _confirm_page(visit, confirmation)
+
+
+def confirmed(hall: Hall, visit: Visit) -> Page | Go:
+    """Link, if the person agrees; asked twice, it is done once."""
+    _must_be_our_form(visit)
+    result = Go(f"/me/result/{visit.place['attempt']}")
+    try:
+        confirmation = hall.linking.to_confirm(visit.person, visit.browser, visit.place["attempt"], visit.now)
+        if "cancel" in visit.form:
+            hall.linking.cancel(confirmation, visit.now)
+            return result
+        _link(hall, visit, confirmation)
+    except AttemptClosed:
+        return result
+    except NotAgreed:
+        return _confirm_page(visit, confirmation, problem=PROBLEMS[NotAgreed].what, status=PROBLEMS[NotAgreed].status)
+    except LinkChanged as error:
+        fresh = Confirmation(confirmation.attempt, confirmation.orcid_id, confirmation.name, error.current)
+        return _confirm_page(visit, fresh, problem=PROBLEMS[LinkChanged].what, status=PROBLEMS[LinkChanged].status)
+    return result
+
+
+def result(hall: Hall, visit: Visit) -> Page | Go:
+    """Show how an attempt ended."""
+    attempt = hall.linking.outcome(visit.person, visit.browser, visit.place["attempt"])
+    if attempt.outcome is None:
+        return Go(f"/me/confirm/{attempt.id}")
+    token = form_token(visit.browser, visit.person)
+    link = hall.linking.link_of(visit.person)
+    if attempt.outcome in BY_WORD:
+        return _outcome_problem(visit, attempt, token)
+    return Page("result.html", {"outcome": attempt.outcome, "link": link, "token": token})
+
+
+def remove(hall: Hall, visit: Visit) -> Go:
+    """End the link which the page showed."""
+    _must_be_our_form(visit)
+    try:
+        shown = OrcidId.parse(visit.form.get("shown", ""))
+    except InvalidOrcidId:
+        raise LinkChanged(hall.linking.link_of(visit.person)) from None
+    hall.linking.remove(visit.person, shown, visit.now)
+    return Go("/me/removed")
+
+
+def removed(hall: Hall, visit: Visit) -> Page | Go:
+    """Say that the link is gone, unless there is one."""
+    if hall.linking.link_of(visit.person) is not None:
+        return Go("/me")
+    return Page("removed.html", {"token": form_token(visit.browser, visit.person)})
+
+
+def back_to_me(_hall: Hall, _visit: Visit) -> Go:
+    """Send whoever lands by GET on an address that only takes forms to their own page.
+
+    It happens: a session that ended meanwhile turns the form's POST into a GET after the new sign-in.
+    """
+    return Go("/me")
+
+
+def static(hall: Hall, visit: Visit) -> Raw:
+    """Give a style sheet or a picture."""
+    try:
+        return hall.static.give(visit.place["name"])
+    except KeyError:
+        raise NotFound from None
+
+
+def healthz(hall: Hall, _visit: Visit) -> Raw:
+    """Tell a monitor that the service can work: the store answers and is up to date."""
+    hall.store.must_be_ready()
+    return Raw(b"ok\n", "text/plain; charset=utf-8")
+
+
+ROUTES = (
+    Route("GET", "/", Who.ANYONE, landing),
+    Route("GET", "/me", Who.PERSON, me),
+    Route("POST", "/me/start", Who.PERSON, start),
+    Route("GET", "/me/start", Who.PERSON, back_to_me),
+    Route("GET", "/me/callback", Who.PERSON, callback),
+    Route("GET", "/me/confirm/<attempt>", Who.PERSON, confirm),
+    Route("POST", "/me/confirm/<attempt>", Who.PERSON, confirmed),
+    Route("GET", "/me/result/<attempt>", Who.PERSON, result),
+    Route("POST", "/me/remove", Who.PERSON, remove),
+    Route("GET", "/me/remove", Who.PERSON, back_to_me),
+    Route("GET", "/me/removed", Who.PERSON, removed),
+    Route("GET", "/static/<name>", Who.ANYONE, static),
+    Route("GET", "/healthz", Who.ANYONE, healthz),
+)
+
+
+def _must_be_our_form(visit: Visit) -> None:
+    must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
+
+
+def _link(hall: Hall, visit: Visit, confirmation: Confirmation) -> None:
+    agreed = consent_to(_consent_text(visit, confirmation), visit.language.code, visit.now)
+    ticked = visit.form.get("agree") == "yes"
+    hall.linking.confirm(
+        visit.person, confirmation, agreed if ticked else None, visit.form.get("replacing", ""), visit.now
+    )
+
+
+def _consent_text(visit: Visit, confirmation: Confirmation) -> str:
+    return visit.language.say(
+        CONSENT,
+        orcid=confirmation.orcid_id.uri,
+        account=visit.person.account,
+        organisation=visit.person.organisation.name(visit.language.code),
+    )
+
+
+def _confirm_page(visit: Visit, confirmation: Confirmation, problem: str = "", status: int = 200) -> Page:
+    facts = {
+        "confirmation": confirmation,
+        "consent": _consent_text(visit, confirmation),
+        "token": form_token(visit.browser, visit.person),
+        "problem": problem,
+    }
+    return Page("confirm.html", facts, status)
+
+
+def _place_of(attempt: Attempt) -> str:
+    return f"/me/{'confirm' if attempt.closed_at is None else 'result'}/{attempt.id}"
+
+
+def _used(hall: Hall, attempt: Attempt) -> Page:
+    # The back button and a reload end here: nothing is exchanged again, and the way on is offered
+    latest = hall.store.attempt(attempt.id) or attempt
+    row = PROBLEMS[AttemptUsed]
+    facts = {"problem": row, "incident": attempt.id[:8], "told": {}, "go_on": _place_of(latest)}
+    return Page("problem.html", facts, row.status)
+
+
+def _outcome_problem(visit: Visit, attempt: Attempt, token: str) -> Page:
+    row = BY_WORD[attempt.outcome or ""]
+    facts = {"problem": row, "incident": attempt.id[:8], "told": {}, "token": token}
+    if row.ask == "organisation":
+        facts["organisation"] = visit.person.organisation
+    return Page("problem.html", facts, row.status)

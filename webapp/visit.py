@@ -1,0 +1,61 @@
+"""One request, as the handlers see it: who asks, in which language, and what was filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shibboleth.person import Person
+from webapp.door import Browser
+from webapp.language import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a handler is given."""
+
+    language: Language
+    now: datetime
+    browser: Browser
+    query: Mapping[str, list[str]] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+    place: Mapping[str, str] = field(default_factory=dict)
+    """The variable parts of the address."""
+    someone: Person | None = None
+
+    @property
+    def person(self) -> Person:
+        """Who is signed in: on a route for persons, the door has seen to it that there is one."""
+        if self.someone is None:
+            raise AssertionError("a handler for anyone asked for the person")
+        return self.someone
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer to look at."""
+
+    template: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """An answer that sends the browser on, always by GET (303)."""
+
+    to: str
+    """A path of ours, or a whole address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer that is no page: a style sheet, a picture, a word for a monitor."""
+
+    body: bytes
+    kind: str
+    status: int = 200
+    lasting: bool = False
+    """Whether browsers may keep it."""

@@ -1,0 +1,71 @@
+"""Where everything is put together: the two WSGI applications, for waitress, mod_wsgi or any other server.
+
+Only this file and the command line know both the web application and the connector.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Basic, Bearer, Credentials
+from shibboleth.organisation import Organisation
+from sql.store import Store, open_store
+from webapp.config import Config, load
+from webapp.log import log, log_to_stderr
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def web_application(config_path: Path | str) -> WSGIApplication:
+    """Make the web application from its configuration file, for a WSGI server to import.
+
+    Raises what `config.load` raises, and SchemaBehind: nothing starts that cannot work.
+    """
+    config, store = _opened(config_path)
+    return make_web(config, store)
+
+
+def connector_application(config_path: Path | str) -> WSGIApplication:
+    """Make the connector from its configuration file; as `web_application`."""
+    config, store = _opened(config_path)
+    return make_connector(config, store)
+
+
+def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:
+    """Put the web application together."""
+    # Imported here, so that a connector's process need not hold templates, catalogues and an HTTP client
+    from webapp.front_hall import web  # noqa: PLC0415
+
+    return web(config, store, clock or _now)
+
+
+def make_connector(config: Config, store: Store) -> WSGIApplication:
+    """Put the connector together."""
+    return Connector(store, Credentials(_credentials(config)), config.service.registry, log)
+
+
+def _opened(config_path: Path | str) -> tuple[Config, Store]:
+    config = load(config_path, os.environ)
+    log_to_stderr(config.service.log)
+    store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
+    store.must_be_ready()
+    return config, store
+
+
+def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Organisation]]:
+    for organisation in config.organisations:
+        given = config.credentials[organisation.entity_id]
+        for token in given.tokens:
+            yield Bearer(token.reveal()), organisation
+        if given.user is not None and given.password is not None:
+            yield Basic(given.user, given.password.reveal()), organisation
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
