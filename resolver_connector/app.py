@@ -8,9 +8,9 @@ own answers to what is wrong are HTML, and each sign-in of each organisation pas
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse
 
@@ -21,8 +21,16 @@ from shibboleth.organisation import Organisation
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store
 
-Report = Callable[..., object]
-"""Where a line about what went wrong goes: a word, and facts."""
+
+class Report(Protocol):
+    """Where a line about what went wrong goes."""
+
+    def __call__(self, word: str, /, **facts: object) -> None:
+        """Tell of something that may well happen."""
+
+    def exception(self, error: BaseException) -> None:
+        """Tell of a bug."""
+
 
 _LONGEST_ACCOUNT = 1024
 
@@ -85,7 +93,7 @@ class Connector:
                 self.report("connector", error=type(error).__name__, reason=str(error))
             return status, _json({"error": text or str(error)}), extra
         except Exception as error:  # noqa: BLE001 - whatever happens, the answer is JSON
-            self.report("connector", error=type(error).__name__, bug=error)
+            self.report.exception(error)
             return 500, _json({"error": "internal error"}), []
 
     def _found(self, environ: Mapping[str, Any]) -> bytes:

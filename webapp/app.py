@@ -65,9 +65,10 @@ class Front:
         visit = visit or self._arrival()
         row = problem_of(error)
         incident = secrets.token_hex(4)
-        # What is expected is told by its class alone, since messages may hold a person's words; a bug with all it has
-        bug = error if row.word == "bug" else None
-        log("problem", problem=row.word, incident=incident, at=address, error=type(error).__name__, bug=bug)
+        # By its class alone: a message may hold a person's words
+        log("problem", problem=row.word, incident=incident, at=address, error=type(error).__name__)
+        if row.word == "bug":
+            log.exception(error)
         facts: dict[str, Any] = {
             "problem": row,
             "incident": incident,

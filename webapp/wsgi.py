@@ -16,7 +16,7 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.organisation import Organisation
 from sql.store import Store, open_store
 from webapp.config import Config, load
-from webapp.log import log, log_to_stderr
+from webapp.log import log, set_up
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -52,7 +52,7 @@ def make_connector(config: Config, store: Store) -> WSGIApplication:
 
 def _opened(config_path: Path | str) -> tuple[Config, Store]:
     config = load(config_path, os.environ)
-    log_to_stderr(config.service.log)
+    set_up(config.service.log)
     store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
     store.must_be_ready()
     return config, store
