@@ -186,17 +186,23 @@ class Sqlite:
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are; none where there is no file yet."""
-        if not self._path.exists():
+        if not self._is_there():
             return set()
         with _in_plain_words():
             return set(self._connection().database.table_names())
 
+    def _is_there(self) -> bool:
+        try:
+            return self._path.exists()
+        except OSError:
+            raise StoreUnavailable(REASONS[sqlite3.SQLITE_CANTOPEN]) from None
+
     def create(self) -> None:
         """Make the file, readable and writable by nobody else, in a directory that exists."""
-        if not self._path.parent.is_dir():
-            raise StoreUnavailable("the directory of the database file does not exist")
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        except FileNotFoundError:
+            raise StoreUnavailable("the directory of the database file does not exist") from None
         except OSError:
             raise StoreUnavailable("the database file cannot be made or opened") from None
 

@@ -54,8 +54,10 @@ def _sqlite(url: str, patience: float) -> Engine:
 
 
 def _postgres(url: str, patience: float) -> Engine:
-    from sql.postgres import Postgres  # noqa: PLC0415 - whoever keeps an SQLite file need not have the driver
-
+    try:
+        from sql.postgres import Postgres  # noqa: PLC0415 - whoever keeps an SQLite file need not have the driver
+    except ImportError:
+        raise InvalidUrl("PostgreSQL needs its driver; run: pip install 'orcid-connect[postgres]'") from None
     return Postgres(url, patience)
 
 

@@ -1,0 +1,252 @@
+"""PostgreSQL, through psycopg 3 and its pool: for a service of several nodes.
+
+Connections do not wait for the disk unless a transaction asks for it (`synchronous_commit`); what it then means to
+wait, for replicas too, is what the server's administrator has set.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from sql.engine import Row, Session, queries, unstorable
+from sql.errors import Contradiction, InvalidUrl, StoreUnavailable, Unstorable
+
+MOST_CONNECTIONS = 16
+
+REASONS = {
+    "08": "the connection to the database server was lost",
+    "25006": "the database cannot be written to",
+    "40": "the database server undid this transaction; it can be tried again",
+    "42501": "the database server denies us a right on a table",
+    "42": "the database does not know a statement of this program; run: orcid-connect check",
+    "53100": "the disk of the database server is full",
+    "53": "the database server has too much to do",
+    "55P03": "the database is locked by another process",
+    "57014": "the database server took too long",
+    "57P": "the database server is starting or stopping",
+    "58": "the disk of the database server cannot be read or written",
+    "XX": "the database is damaged",
+}
+"""What SQLSTATE codes mean to whoever has to mend it, by the longest beginning that fits
+(https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+_LOST = "the connection to the database server was lost"
+_NONE_FREE = "no connection to the database server: it cannot be reached, refuses us, or all are in use"
+
+# The organisation's row is waited for and then read as it is after the wait: that needs this level and no other
+_BEGIN = b"begin isolation level read committed read write; set local synchronous_commit to default"
+_UNHURRIED = b"set local statement_timeout = 0"
+# Any number will do, as long as it is the same for whoever migrates this database
+_ALONE = b"select pg_advisory_xact_lock(1869768548)"
+_TABLES = b"select table_name from information_schema.tables where table_schema = any(current_schemas(false))"
+
+_CONNECTING: Mapping[str, Any] = {
+    "autocommit": True,
+    "row_factory": dict_row,
+    "application_name": "orcid-connect",
+    "client_encoding": "utf8",
+    # A server that vanished without a word is noticed in seconds, not in a quarter of an hour
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+
+_Connection = psycopg.Connection[DictRow]
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    # `from None`: a server's message may quote the values of a row
+    try:
+        yield
+    except psycopg.IntegrityError:
+        raise Contradiction("the database refused a row that contradicts what it holds") from None
+    except PoolTimeout:
+        raise StoreUnavailable(_NONE_FREE) from None
+    except psycopg.Error as error:
+        raise StoreUnavailable(_reason(error.sqlstate)) from None
+
+
+def _reason(sqlstate: str | None) -> str:
+    if sqlstate is None:
+        return _LOST
+    for length in (5, 3, 2):
+        if sqlstate[:length] in REASONS:
+            return REASONS[sqlstate[:length]]
+    return f"the database server answered with SQLSTATE {sqlstate}"
+
+
+def _must_be_readable(url: str) -> None:
+    try:
+        conninfo_to_dict(url)
+    except psycopg.Error:
+        # Not in psycopg's words, which may quote the password
+        raise InvalidUrl("the URL of a PostgreSQL database is not one: postgresql://user@host:port/database") from None
+
+
+def _has_spoken(connection: _Connection) -> bool:
+    """Tell whether the server said something that nobody asked for, such as goodbye: a look that costs no answer."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+@contextmanager
+def _transaction(connection: _Connection) -> Iterator[None]:
+    connection.execute(_BEGIN, prepare=False)
+    try:
+        yield
+        connection.execute(b"commit", prepare=False)
+    except BaseException:
+        # When the server is gone, so is the transaction
+        with suppress(psycopg.Error):
+            connection.execute(b"rollback", prepare=False)
+        raise
+
+
+class PostgresSession:
+    """Runs named statements on one connection."""
+
+    __slots__ = ("_connection", "_queries")
+
+    def __init__(self, connection: _Connection, texts: Mapping[str, bytes]) -> None:
+        self._connection = connection
+        self._queries = texts
+
+    def one(self, query: str, **values: str | int | None) -> Row | None:
+        """Give the row a query of at most one row finds."""
+        if unstorable(values):
+            return None
+        return self._connection.execute(self._queries[query], values).fetchone()
+
+    def all(self, query: str, **values: str | int | None) -> list[Row]:
+        """Give all rows that a query finds; none where a value is one that cannot have been stored."""
+        if unstorable(values):
+            return []
+        return list(self._connection.execute(self._queries[query], values).fetchall())
+
+    def run(self, query: str, **values: str | int | None) -> int:
+        """Run a statement and tell how many rows it touched."""
+        if name := unstorable(values):
+            raise Unstorable(name)
+        return self._connection.execute(self._queries[query], values).rowcount
+
+    def script(self, text: str) -> None:
+        """Run several statements that take no values."""
+        self._connection.execute(text.encode(), prepare=False)
+
+
+class Postgres:
+    """A PostgreSQL database. `patience` is how many seconds to wait for a connection or a statement."""
+
+    def __init__(self, url: str, patience: float = 5.0) -> None:
+        _must_be_readable(url)
+        self._url = url
+        self._patience = patience
+        self._queries = {name: text.encode() for name, text in queries("psycopg").items()}
+        self._opening = threading.Lock()
+        self._pool: ConnectionPool[_Connection] | None = None
+        self._process = os.getpid()
+
+    def _open(self) -> ConnectionPool[_Connection]:
+        with self._opening:
+            if self._pool is None or self._process != os.getpid():
+                # After a fork: the parent's pool is kept from being closed, since its connections are the parent's
+                self._parents, self._process = self._pool, os.getpid()
+                self._pool = ConnectionPool(
+                    self._url,
+                    min_size=1,
+                    max_size=MOST_CONNECTIONS,
+                    open=True,
+                    timeout=self._patience,
+                    reconnect_timeout=self._patience,
+                    kwargs=dict(_CONNECTING),
+                    configure=self._configure,
+                    name="orcid-connect",
+                )
+            return self._pool
+
+    def _configure(self, connection: _Connection) -> None:
+        patience = int(self._patience * 1000)
+        connection.execute(
+            f"set synchronous_commit = off;"
+            f"set statement_timeout = {patience};"
+            f"set idle_in_transaction_session_timeout = {12 * patience}".encode(),
+            prepare=False,
+        )
+
+    @contextmanager
+    def _connection(self) -> Iterator[_Connection]:
+        with _in_plain_words():
+            pool = self._open()
+            connection = self._lively(pool)
+            try:
+                yield connection
+            finally:
+                pool.putconn(connection)
+
+    def _lively(self, pool: ConnectionPool[_Connection]) -> _Connection:
+        # The pool's own check asks the server each time, and waits a second after each dead connection it meets
+        deadline = monotonic() + self._patience
+        while True:
+            connection = pool.getconn(timeout=deadline - monotonic())
+            if not _has_spoken(connection):
+                return connection
+            connection.close()
+            pool.putconn(connection)
+
+    def one(self, query: str, **values: str | int | None) -> Row | None:
+        """Give the row a query of at most one row finds."""
+        with self._connection() as connection:
+            return PostgresSession(connection, self._queries).one(query, **values)
+
+    def all(self, query: str, **values: str | int | None) -> list[Row]:
+        """Give all rows that a query finds."""
+        with self._connection() as connection:
+            return PostgresSession(connection, self._queries).all(query, **values)
+
+    def brief(self, query: str, **values: str | int | None) -> int:
+        """Run one statement by itself, without waiting for the disk."""
+        with self._connection() as connection:
+            return PostgresSession(connection, self._queries).run(query, **values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """All or nothing, on the disk when it ends."""
+        with self._connection() as connection, _transaction(connection):
+            yield PostgresSession(connection, self._queries)
+
+    @contextmanager
+    def alone(self) -> Iterator[Session]:
+        """Give a transaction that only one caller of `alone` is in at a time, and that may take its time."""
+        with self._connection() as connection, _transaction(connection):
+            connection.execute(_UNHURRIED, prepare=False)
+            connection.execute(_ALONE, prepare=False)
+            yield PostgresSession(connection, self._queries)
+
+    def tables(self) -> set[str]:
+        """Give the names of the tables there are."""
+        with self._connection() as connection:
+            return {row["table_name"] for row in connection.execute(_TABLES)}
+
+    def create(self) -> None:
+        """Do nothing: a PostgreSQL database is made by its administrator."""
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._opening:
+            pool, self._pool = self._pool, None
+        if pool is not None and self._process == os.getpid():
+            pool.close()

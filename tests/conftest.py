@@ -1,0 +1,86 @@
+"""What all tests share: a closed network, and a store on each engine."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+import pytest
+
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.make import NOON
+from tests.postgres import Server
+
+
+class OutsideWorld(RuntimeError):
+    """A test reached for an address that is not this machine's own."""
+
+
+def _is_ours(address):
+    if not isinstance(address, tuple):
+        return True
+    host = address[0]
+    return host in {"", "localhost"} or ((host[:1].isdigit() or ":" in host) and ipaddress.ip_address(host).is_loopback)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_network():
+    """Nothing leaves this machine while it is tested."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded(original):
+        def ours_only(self, address):
+            if not _is_ours(address):
+                raise OutsideWorld(address)
+            return original(self, address)
+
+        return ours_only
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server, with a migrated database to copy from."""
+    server = Server()
+    try:
+        store = open_store(server.url(server.make_database()))
+        migrate(store.engine, NOON)
+        store.disconnect()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request, tmp_path):
+    """Where a database is that nothing has been done to, on each engine."""
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/links.db"
+    server = request.getfixturevalue("postgres")
+    return server.url(server.make_database())
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request, tmp_path):
+    """Where a migrated and empty store is, on each engine."""
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        return server.url(server.make_database(template="test_1"))
+    url = f"sqlite://{tmp_path}/links.db"
+    store = open_store(url)
+    migrate(store.engine, NOON)
+    store.disconnect()
+    return url
+
+
+@pytest.fixture
+def store(store_url):
+    """A migrated and empty store, on each engine."""
+    store = open_store(store_url)
+    yield store
+    store.disconnect()

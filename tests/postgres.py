@@ -1,0 +1,127 @@
+"""A real PostgreSQL server for the tests: Debian's, on loopback, with a directory of its own, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+PACKAGE = "postgresql-15"
+LOWEST_PORT, HIGHEST_PORT = 20_000, 30_000
+
+
+def free_port():
+    """Give a loopback port that nobody listens on, below those the system hands out by itself."""
+    for _ in range(100):
+        port = random.randrange(LOWEST_PORT, HIGHEST_PORT)
+        with socket.socket() as attempt:
+            try:
+                attempt.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port on 127.0.0.1")
+
+
+def binaries():
+    """Give the directory of the newest PostgreSQL server there is."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if not found:
+        raise RuntimeError(f"these tests need a PostgreSQL server; run: apt-get install {PACKAGE}")
+    return max(found, key=lambda path: int(path.parent.name))
+
+
+class Server:
+    """A PostgreSQL server that can be stopped and started; `url(name)` is where a database is."""
+
+    def __init__(self):
+        self.binaries = binaries()
+        self.directory = Path(tempfile.mkdtemp(prefix="orcid-connect-postgres-"))
+        self.data = self.directory / "data"
+        self.password = secrets.token_hex(16)
+        self.port = free_port()
+        self._count = 0
+        try:
+            self._make()
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def _run(self, program, *arguments):
+        # PostgreSQL refuses to run as root
+        become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.getuid() == 0 else []
+        command = [*become, str(self.binaries / program), "-D", str(self.data), *arguments]
+        done = subprocess.run(
+            command, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{program} failed:\n{done.stdout.decode(errors='replace')}\n{self._log()}")
+
+    def _log(self):
+        log = self.directory / "log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def _make(self):
+        words = self.directory / "password"
+        words.write_text(self.password)
+        if os.getuid() == 0:
+            for path in (self.directory, words):
+                shutil.chown(path, "postgres", "postgres")
+        self._run(
+            "initdb",
+            "--username=postgres",
+            "--auth=scram-sha-256",
+            f"--pwfile={words}",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        )
+        settings = {
+            "listen_addresses": "'127.0.0.1'",
+            "port": self.port,
+            "unix_socket_directories": "''",
+            "fsync": "off",
+            "max_connections": 100,
+            "shared_buffers": "'32MB'",
+            "lc_messages": "'C'",
+        }
+        with (self.data / "postgresql.conf").open("a") as configuration:
+            configuration.writelines(f"{name} = {value}\n" for name, value in settings.items())
+
+    def start(self):
+        """Start it and wait until it answers."""
+        self._run("pg_ctl", "start", "-w", "-s", "-l", str(self.directory / "log"))
+
+    def stop(self):
+        """Stop it as a crash would: now, without asking its clients."""
+        self._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
+
+    def remove(self):
+        """Stop it and leave nothing behind."""
+        if (self.data / "postmaster.pid").exists():
+            self.stop()
+        shutil.rmtree(self.directory)
+
+    def url(self, database="postgres"):
+        """Where a database of this server is."""
+        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def connect(self, database="postgres"):
+        """Give a connection beside the store's own, to look and to disturb."""
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def make_database(self, template="template1"):
+        """Make a database and give its name."""
+        self._count += 1
+        name = f"test_{self._count}"
+        with self.connect() as connection:
+            connection.execute(f"create database {name} template {template} strategy file_copy")
+        return name
