@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 from wsgiref.validate import validator
@@ -63,20 +64,26 @@ class Visit:
 
     def get(self, path: str, query: Mapping[str, str] | str = "", **headers: str) -> Reply:
         """Fetch a page; `path` may be a whole address below the base URL."""
-        return self.call("GET", path, query, **headers)
+        return self.call("GET", path, query, headers=headers)
 
     def post(self, path: str, form: Mapping[str, str], **headers: str) -> Reply:
         """Send a form."""
         body = urlencode(form).encode()
-        return self.call("POST", path, "", body, **{"Content-Type": FORM_TYPE, **headers})
+        return self.call("POST", path, body=body, headers={"Content-Type": FORM_TYPE, **headers})
+
+    def send(self, method: str, path: str, value: Any = None, **headers: str) -> Reply:
+        """Send JSON, or nothing."""
+        body = b"" if value is None else json.dumps(value).encode()
+        return self.call(method, path, body=body, headers={"Content-Type": "application/json", **headers})
 
     def call(
         self,
         method: str,
         path: str,
         query: Mapping[str, str] | str = "",
+        *,
         body: bytes = b"",
-        **headers: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Reply:
         """Make one call, with header names as they are written on the wire."""
         path, _, asked = path.removeprefix(self.world.base_url).partition("?")
@@ -84,9 +91,14 @@ class Visit:
             asked = query if isinstance(query, str) else urlencode(query)
         environ = self._environ(method, path, asked, body) | _as_variables(headers)
         started: list[Any] = []
-        parts = self._application(environ, lambda *values: started.extend(values) or _no_write)
+
+        def start_response(*values: Any) -> Callable[[bytes], None]:
+            started.extend(values)
+            return _no_write
+
+        parts = self._application(environ, start_response)
         content = b"".join(parts)
-        parts.close()  # type: ignore[attr-defined]  # the validator's iterator has it
+        parts.close()  # type: ignore[attr-defined]  # the validator demands it
         self._keep_cookie(started[1])
         return Reply(int(started[0].split()[0]), dict(started[1]), content)
 

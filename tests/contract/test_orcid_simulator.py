@@ -1,0 +1,562 @@
+"""The simulator's people, its authorise pages and the way back, as ORCID's are known to behave."""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from demo.orcid.authorize import redirect_allowed
+from demo.orcid.people import PEOPLE, User, check_character
+from demo.orcid.visit import Visit
+from demo.orcid.world import Client, Options, OrcidWorld
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+BASE = "http://127.0.0.1:8000/orcid"
+MAIJA, AKE, AINO = "0009-0000-0001-1111", "0009-0000-0002-2224", "0009-0000-0012-2217"
+LOCKED, DEACTIVATED, DEPRECATED, UNCLAIMED = (
+    "0009-0000-0013-332X",
+    "0009-0000-0014-4432",
+    "0009-0000-0015-5545",
+    "0009-0000-0016-6658",
+)
+BACK = "https://link.example.org/orcid/callback"
+PUBLIC = Client("APP-PUBLIC0000000001", "secret-of-public", "Link service", (BACK,), description="Links iDs.")
+MEMBER = Client("APP-MEMBER0000000001", "secret-of-member", "Member service", (BACK,), kind="member")
+OTHER = Client("APP-OTHER00000000001", "secret-of-other", "Other service", ("https://other.example.org/",))
+
+
+@pytest.fixture
+def world():
+    return OrcidWorld(BASE, clients=[PUBLIC, MEMBER, OTHER], clock=lambda: NOON)
+
+
+@pytest.fixture
+def visit(world):
+    return Visit(world)
+
+
+def request(client=PUBLIC, **changes):
+    """The query string of an authorise request; a parameter given as None is left out."""
+    usual = {
+        "client_id": client.client_id,
+        "response_type": "code",
+        "scope": "/authenticate",
+        "redirect_uri": BACK,
+        "state": "pX3v-_9",
+    }
+    kept = {key: value for key, value in (usual | changes).items() if value is not None}
+    return urlencode(kept, quote_via=quote)
+
+
+def ask(visit, client=PUBLIC, **changes):
+    return visit.get("/oauth/authorize", request(client, **changes))
+
+
+def is_sign_in(reply):
+    return reply.status == 200 and f'id="sign-in-{MAIJA}"' in reply.text
+
+
+def is_authorise_page(reply):
+    return reply.status == 200 and 'id="authorize-button"' in reply.text and 'id="deny-button"' in reply.text
+
+
+# The people
+
+
+@pytest.mark.parametrize("user", PEOPLE, ids=lambda user: user.orcid)
+def test_every_made_up_id_has_the_right_check_character(user):
+    digits = user.orcid.replace("-", "")
+
+    assert user.orcid.startswith("0009-")
+    assert check_character(digits[:15]) == digits[15]
+
+
+def test_there_is_an_id_that_ends_in_x_and_a_person_for_every_state_and_kind_of_name():
+    assert any(user.orcid.endswith("X") for user in PEOPLE if user.state == "ok")
+    assert {user.state for user in PEOPLE} == {"ok", "locked", "deactivated", "deprecated", "unclaimed"}
+    assert {user.name_form for user in PEOPLE} == {"plain", "null", "absent", "trailing space"}
+    assert any(user.credit for user in PEOPLE)
+    assert any(user.family is None for user in PEOPLE)
+    assert any(user.visibility == "private" for user in PEOPLE)
+    assert any(not user.full_name.isascii() for user in PEOPLE)
+
+
+@pytest.mark.parametrize("orcid", ["0009-0000-0001-1112", "0000-0002-1825-0097", "0009000000011111", ""])
+def test_nobody_gets_an_id_that_is_wrong_or_could_be_a_real_persons(orcid):
+    with pytest.raises(ValueError, match="no valid iD"):
+        User(orcid, "Maija")
+
+
+def test_the_name_of_the_real_registry_is_not_used_unless_told():
+    with pytest.raises(ValueError, match="unless told"):
+        OrcidWorld(BASE, registry_prefix="https://orcid.org/")
+
+    told = OrcidWorld(BASE, registry_prefix="https://orcid.org", production_prefix_allowed=True)
+
+    assert told.uri(MAIJA) == f"https://orcid.org/{MAIJA}"
+
+
+# The journey
+
+
+def test_a_person_signs_in_reads_what_is_asked_and_authorises(visit):
+    first = ask(visit)
+    assert is_sign_in(first)
+
+    signed_in = visit.sign_in(MAIJA)
+    page = visit.get(signed_in.location)
+    done = visit.press_authorize(request())
+
+    assert signed_in.status == 303
+    assert is_authorise_page(page)
+    for expected in ("Authorize access", "Maija Meikäläinen", f"https://sandbox.orcid.org/{MAIJA}", "Link service"):
+        assert expected in page.text
+    assert done.status == 303
+    assert done.location.startswith(f"{BACK}?code=")
+    assert set(done.sent_back) == {"code", "state"}
+    assert done.sent_back["state"] == "pX3v-_9"
+    assert len(done.sent_back["code"]) == 6
+    assert done.sent_back["code"].isalnum()
+
+
+@pytest.mark.parametrize("path", ["/", "/signin", "/register", "/nowhere", f"/{MAIJA}"])
+def test_every_page_says_that_it_is_a_simulator(visit, path):
+    page = visit.get(path)
+
+    assert "Simulator." in page.text
+    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+
+
+def test_links_come_from_the_base_url_and_never_from_the_host(visit):
+    page = visit.get("/signin", Host="evil.example")
+
+    assert f'action="{BASE}/signin"' in page.text
+    assert "evil.example" not in page.text
+    assert "elsewhere.example" not in page.text
+
+
+def test_what_comes_from_outside_is_text(visit):
+    page = ask(visit, show_login="false", given_names="<b>Aino</b>", family_names='"Esimerkki"')
+
+    assert "<b>" not in page.text
+    assert "&lt;b&gt;Aino" in page.text
+
+
+@pytest.mark.parametrize(
+    ("scope", "lines"),
+    [
+        ("/authenticate", ["Get your ORCID iD"]),
+        ("openid /authenticate", ["Get your ORCID iD"]),
+        ("openid profile email", ["Get your ORCID iD"]),
+        ("/read-public /authenticate", ["Get your ORCID iD"]),
+        (
+            "/read-limited /activities/update /person/update",
+            [
+                "Read your information with visibility set to Trusted parties",
+                "Add/update your research activities (works, affiliations, etc.)",
+                "Add/update information about you (country, keywords, etc.)",
+            ],
+        ),
+    ],
+)
+def test_the_page_lists_each_permission_once(visit, scope, lines):
+    visit.sign_in(MAIJA)
+
+    page = ask(visit, MEMBER, scope=scope)
+
+    permissions = page.text.partition('<ul id="permissions">')[2].partition("</ul>")[0]
+    found = [part.partition("</li>")[0] for part in permissions.split("<li>")[1:]]
+    assert found == lines
+
+
+# What comes next (the table of the authorise page)
+
+
+def test_show_login_false_leads_to_registration_filled_in(visit):
+    page = ask(visit, show_login="false", given_names="Åsa", family_names="Ö", email="asa@example.org")
+
+    assert 'id="register-button"' in page.text
+    for value in ("Åsa", "Ö", "asa@example.org"):
+        assert f'value="{value}"' in page.text
+
+
+def test_whoever_registers_gets_a_new_valid_id_and_comes_to_the_request(visit, world):
+    ask(visit, show_login="false")
+
+    registered = visit.post("/register", {"given_names": "Uusi", "family_names": "Henkilö", "visibility": "private"})
+    page = visit.get(registered.location)
+
+    newest = list(world.users.values())[-1]
+    assert newest.orcid.startswith("0009-")
+    assert is_authorise_page(page)
+    assert newest.orcid in page.text
+    assert newest.public_name == ""
+
+
+def test_registration_without_a_name_is_asked_again(visit):
+    assert "Please enter" in visit.post("/register", {"given_names": " "}).text
+
+
+@pytest.mark.parametrize("hint", [{"orcid": AKE}, {"orcid": f"https://orcid.org/{AKE}"}, {"email": AKE}])
+def test_an_id_in_the_request_is_a_hint_at_sign_in_and_ignored_afterwards(visit, hint):
+    page = ask(visit, **hint)
+    assert f"<strong>{AKE}</strong>" in page.text
+
+    visit.sign_in(MAIJA)
+
+    assert MAIJA in ask(visit, **hint).text
+
+
+def test_prompt_none_without_a_session_comes_back_as_a_bare_fragment(visit):
+    assert ask(visit, prompt="none").location == f"{BACK}#login_required"
+
+
+def test_prompt_none_with_a_wrong_redirect_uri_is_a_page_not_found(visit):
+    assert ask(visit, prompt="none", redirect_uri="https://evil.example/").status == 404
+
+
+def test_prompt_none_without_a_grant_shows_the_authorise_page_after_all(visit):
+    visit.sign_in(MAIJA)
+
+    assert is_authorise_page(ask(visit, prompt="none"))
+
+
+def test_prompt_login_is_honoured_with_openid_only_and_only_once(visit):
+    visit.sign_in(MAIJA)
+
+    assert is_authorise_page(ask(visit, prompt="login"))
+    assert is_sign_in(ask(visit, prompt="login", scope="openid"))
+    assert is_authorise_page(visit.get(visit.sign_in(AKE).location))
+
+
+def test_an_equal_live_grant_skips_the_page_with_a_new_code(visit, world):
+    visit.sign_in(MAIJA)
+    first = visit.press_authorize(request()).sent_back["code"]
+    assert is_authorise_page(ask(visit)), "a code that nobody used is no grant"
+    visit.token(PUBLIC, code=first, redirect_uri=BACK)
+
+    again = ask(visit)
+
+    assert again.status == 303
+    assert again.sent_back["code"] != first
+    assert is_authorise_page(ask(visit, scope="openid")), "another scope is not covered"
+    world.revoke_grants(MAIJA)
+    assert is_authorise_page(ask(visit)), "a revoked grant covers nothing"
+
+
+def test_skipped_consent_can_be_switched_off(visit, world):
+    world.set_options(skip_consent=False)
+    visit.sign_in(MAIJA)
+    visit.token(PUBLIC, code=visit.press_authorize(request()).sent_back["code"], redirect_uri=BACK)
+
+    assert is_authorise_page(ask(visit))
+
+
+def test_a_locked_person_stays_at_orcid(visit):
+    ask(visit)
+
+    there = visit.get(visit.sign_in(LOCKED).location)
+
+    assert there.location == f"{BASE}/my-orcid"
+    assert "is locked" in visit.get(there.location).text
+
+
+@pytest.mark.parametrize(
+    ("orcid", "words"),
+    [
+        (DEACTIVATED, "deactivated"),
+        (DEPRECATED, f"Sign in with {MAIJA}"),
+        (UNCLAIMED, "not been claimed"),
+        ("x", "choose"),
+    ],
+)
+def test_who_cannot_sign_in_is_told_why(visit, orcid, words):
+    refused = visit.sign_in(orcid)
+
+    assert words in refused.text.partition('role="alert">')[2].partition("</p>")[0]
+    assert visit.get("/my-orcid").location == f"{BASE}/signin"
+
+
+@pytest.mark.parametrize(("minutes", "there"), [(29, "/oauth/authorize?"), (31, "/my-orcid")])
+def test_the_request_is_remembered_for_half_an_hour(visit, world, minutes, there):
+    ask(visit)
+    world.advance(minutes=minutes)
+
+    assert visit.sign_in(MAIJA).location.startswith(BASE + there)
+
+
+def test_signing_out_keeps_the_request_and_forgets_the_person(visit):
+    visit.sign_in(MAIJA)
+    ask(visit)
+
+    assert is_sign_in(visit.get(visit.get("/signout").location))
+    assert AKE in visit.get(visit.sign_in(AKE).location).text
+
+
+def test_signing_out_by_script_works(visit):
+    visit.sign_in(MAIJA)
+
+    assert visit.get("/userStatus.json").json == {"loggedIn": True}
+    assert visit.get("/userStatus.json", {"logUserOut": "true"}).json == {"loggedIn": False}
+    assert is_sign_in(ask(visit))
+
+
+def test_consent_without_a_session_leads_to_sign_in(visit):
+    there = visit.press_authorize(request()).location
+
+    assert is_sign_in(visit.get(there))
+
+
+def test_a_trusted_individual_connects_the_other_record(visit):
+    visit.sign_in(AINO)
+    assert 'id="switch-button"' in ask(visit).text
+
+    page = visit.get(visit.post("/oauth/switch", {"record": MAIJA, "request": request()}).location)
+    code = visit.press_authorize(request()).sent_back["code"]
+
+    assert f"https://sandbox.orcid.org/{MAIJA}" in page.text
+    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
+
+
+def test_nobody_acts_for_someone_who_does_not_trust_them(visit):
+    visit.sign_in(AKE)
+    assert 'id="switch-button"' not in ask(visit).text
+
+    page = visit.get(visit.post("/oauth/switch", {"record": MAIJA, "request": request()}).location)
+
+    assert f"https://sandbox.orcid.org/{AKE}" in page.text
+
+
+def test_a_page_may_come_between_consent_and_the_way_back(visit, world):
+    world.set_options(interstitial=True)
+    visit.sign_in(MAIJA)
+
+    between = visit.press_authorize(request())
+    page = visit.get(between.location)
+
+    assert 'id="continue-button"' in page.text
+    assert visit.post("/interstitial", {}).location.startswith(f"{BACK}?code=")
+
+
+def test_every_request_can_be_granted_at_once_for_measurements(visit, world):
+    world.set_options(auto_authorize=MAIJA)
+
+    code = ask(visit).sent_back["code"]
+
+    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
+
+
+@pytest.mark.parametrize(("lang", "kept"), [("fr", True), ("zh_CN", True), ("fi", False), ("sv", False)])
+def test_a_language_that_orcid_has_is_remembered(visit, lang, kept):
+    cookies = ask(visit, lang=lang).headers["Set-Cookie"]
+
+    assert (f"locale_v3={lang}" in cookies) is kept
+
+
+def test_the_implicit_flow_answers_in_the_fragment(visit):
+    visit.sign_in(MAIJA)
+
+    there = visit.press_authorize(request(response_type="id_token token", scope="openid", nonce="n")).location
+
+    fragment = there.partition("#")[2]
+    assert there.startswith(f"{BACK}#access_token=")
+    for part in ("token_type=bearer", "expires_in=599", "tokenVersion=1", "persistent=false", "id_token=", "state="):
+        assert part in fragment
+
+
+# Deny
+
+
+def deny_link(page):
+    return page.text.partition('id="deny-button" href="')[2].partition('"')[0].replace("&amp;", "&")
+
+
+def test_deny_comes_back_with_error_description_and_state(visit):
+    visit.sign_in(MAIJA)
+
+    denied = visit.get(deny_link(ask(visit)))
+
+    expected = "?error=access_denied&error_description=User%20denied%20access&state=pX3v-_9"
+    assert denied.location == BACK + expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, "error=access_denied"), ("OAuth 2.0 Parameter: client_id", "error_description=OAuth%202.0%20Parameter")],
+)
+def test_the_text_of_a_denial_can_be_set(visit, world, text, expected):
+    world.set_options(deny_description=text)
+
+    location = visit.get("/oauth/authorize/deny", request()).location
+
+    assert expected in location
+    assert ("error_description" in location) is (text is not None)
+
+
+def test_a_query_of_the_redirect_uri_is_kept_and_a_fragment_removed(visit):
+    visit.sign_in(MAIJA)
+
+    there = visit.press_authorize(request(redirect_uri=f"{BACK}?lang=fi#top")).location
+
+    assert there.startswith(f"{BACK}?lang=fi&code=")
+    assert "#" not in there
+
+
+def test_without_state_none_comes_back(visit):
+    visit.sign_in(MAIJA)
+
+    assert set(visit.press_authorize(request(state=None)).sent_back) == {"code"}
+
+
+# Mistakes
+
+MISTAKES = [
+    ({"client_id": None}, "client_id is missing"),
+    ({"client_id": "APP-NOBODY"}, "APP-NOBODY is invalid"),
+    ({"redirect_uri": None}, "missing redirect_uri"),
+    ({"redirect_uri": "https://evil.example/"}, "match your registered redirect URIs"),
+    ({"response_type": None}, "missing response_type"),
+    ({"scope": None}, "missing scope"),
+    ({"response_type": "magic"}, "unsupported_response_type"),
+    ({"scope": "/activities/update"}, "invalid_scope"),
+    ({"scope": "/authenticate,openid"}, "invalid_scope"),
+    ({"scope": "/read-public"}, "invalid_scope"),
+    ({"scope": "profile"}, "invalid_scope"),
+    ({"scope": "openid /read-public profile /nonsense"}, "invalid_scope"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), MISTAKES, ids=[str(changes) for changes, _ in MISTAKES])
+def test_a_mistake_is_shown_at_orcid_and_does_not_come_back(visit, changes, words):
+    for reply in (
+        ask(visit, **changes),
+        visit.get("/oauth/authorize/deny", request(**changes)),
+        visit.press_authorize(request(**changes)),
+    ):
+        assert reply.status == 200
+        assert "Something is wrong with this link" in reply.text
+        assert words in reply.text.replace("&#39;", "'")
+
+
+@pytest.mark.parametrize("state", ["locked", "deactivated"])
+def test_a_client_that_may_not_is_refused_on_a_page(visit, world, state):
+    world.add_client(Client(PUBLIC.client_id, PUBLIC.secret, "Link service", (BACK,), state=state))
+
+    assert f"client_{state}" in ask(visit).text
+
+
+@pytest.mark.parametrize("changes", [{"scope": "/person/update"}, {"response_type": "magic"}])
+@pytest.mark.parametrize(("style", "mark"), [("fragment", "#error="), ("query", "?error=")])
+def test_older_servers_sent_some_mistakes_back(visit, world, changes, style, mark):
+    world.set_options(authorize_error_style=style)
+
+    there = ask(visit, **changes).location
+
+    assert there.startswith(BACK + mark)
+    assert "state" not in there
+
+
+@pytest.mark.parametrize("style", ["fragment", "query"])
+def test_no_style_sends_anybody_to_an_address_that_is_not_registered(visit, world, style):
+    world.set_options(authorize_error_style=style)
+
+    assert ask(visit, redirect_uri="https://evil.example/").status == 200
+
+
+def test_an_unknown_style_is_refused():
+    with pytest.raises(ValueError, match="page, fragment, query"):
+        Options(authorize_error_style="carrier pigeon")
+
+
+@pytest.mark.parametrize(
+    ("registered", "asked", "allowed"),
+    [
+        (BACK, BACK, True),
+        (BACK + "  ", BACK, True),
+        (BACK, BACK + "/deeper", True),
+        (BACK, BACK + "?lang=fi", True),
+        (BACK, BACK + "#top", True),
+        ("https://link.example.org/", "https://link.example.org/a/b", True),
+        ("https://link.example.org", "https://link.example.org/a/b", True),
+        (BACK, "https://link.example.org//orcid/callback", True),
+        (BACK, "https://link.example.org/x/../orcid/callback", True),
+        (BACK, "http://link.example.org/orcid/callback", False),
+        (BACK, "https://link.example.org:8443/orcid/callback", False),
+        (BACK, "https://sub.link.example.org/orcid/callback", False),
+        (BACK, "https://user@link.example.org/orcid/callback", False),
+        (BACK, "https://link.example.org.evil.example/orcid/callback", False),
+        (BACK, "https://link.example.org/orcid", False),
+        (BACK, "https://link.example.org/orcid/callback/../../admin", False),
+        (BACK, "https://link.example.org/orcid/callback/%2e%2e/%2e%2e/admin", False),
+        (BACK, "https://[broken", False),
+    ],
+)
+def test_a_redirect_uri_is_the_registered_one_or_below_it(registered, asked, allowed):
+    assert redirect_allowed(registered, asked) is allowed
+
+
+def test_an_address_cannot_carry_a_line_feed_into_a_header(visit):
+    visit.sign_in(MAIJA)
+
+    there = visit.press_authorize(request(redirect_uri=BACK + "/\r\nSet-Cookie: a=b")).location
+
+    assert "\r" not in there
+    assert "\n" not in there
+
+
+# The person's own pages
+
+
+def test_a_person_takes_a_permission_back(visit, world):
+    visit.sign_in(MAIJA)
+    visit.token(PUBLIC, code=visit.press_authorize(request()).sent_back["code"], redirect_uri=BACK)
+    assert "Link service" in visit.get("/trusted-parties").text
+
+    visit.post("/trusted-parties", {"client_id": PUBLIC.client_id})
+
+    assert "Nobody holds a permission" in visit.get("/trusted-parties").text
+    assert world.grants(MAIJA) == []
+
+
+@pytest.mark.parametrize("path", ["/my-orcid", "/trusted-parties"])
+def test_own_pages_are_for_those_who_are_signed_in(visit, path):
+    assert visit.get(path).location == f"{BASE}/signin"
+
+
+@pytest.mark.parametrize(
+    ("orcid", "words"),
+    [
+        (MAIJA, "Maija Meikäläinen"),
+        ("0009-0000-0006-6665", "No public information"),
+        (DEPRECATED, f"https://sandbox.orcid.org/{MAIJA}"),
+        (LOCKED, "is locked"),
+        (DEACTIVATED, "is deactivated"),
+    ],
+)
+def test_a_persons_page_shows_what_is_public(visit, orcid, words):
+    page = visit.get(f"/{orcid}")
+
+    assert words in page.text
+    assert "Piilonen" not in page.text
+
+
+def test_a_program_is_sent_from_the_page_to_the_public_api(visit):
+    there = visit.get(f"/{MAIJA}", Accept="application/json").location
+
+    assert there == f"{BASE}/pub/v3.0/{MAIJA}/record"
+
+
+def test_an_unknown_person_has_no_page(visit):
+    assert visit.get("/0009-9999-9999-9992").status == 404
+
+
+# The clock
+
+
+def test_the_clock_can_be_moved_and_a_reset_puts_it_back(world):
+    world.advance(minutes=11)
+    assert world.now() == NOON + timedelta(minutes=11)
+
+    world.reset()
+
+    assert world.now() == NOON
