@@ -31,7 +31,7 @@ def service_file(directory: Path) -> dict[str, dict[str, Any]]:
             "front_proof": "file:secrets/front-proof",
         },
         "orcid": {"client_id": "APP-0A1B2C3D4E5F6G7H", "client_secret": "file:secrets/orcid-client-secret"},
-        "store": {"url": f"sqlite:///{directory}/links.db"},
+        "store": {"url": f"sqlite://{directory}/links.db"},
     }
 
 

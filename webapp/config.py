@@ -367,7 +367,7 @@ class Store(Table):
     url: Annotated[str, AfterValidator(values.store_url)] = _setting(
         "An SQLite file, its absolute path after `sqlite://`, or a PostgreSQL database, without its password.",
         "an address in quotes",
-        "sqlite:////var/lib/orcid-connect/links.db",
+        "sqlite:///var/lib/orcid-connect/links.db",
     )
     password: Annotated[Annotated[Secret, _REFERRED] | None, AfterValidator(_password_of_server)] = _setting(
         "The password of the PostgreSQL user, where it needs one.",
@@ -513,12 +513,12 @@ class OrganisationFile(Table):
         "an entityID in quotes",
         "https://idp.example.org/idp/shibboleth",
     )
-    scopes: Annotated[tuple[Annotated[str, AfterValidator(values.scope)], ...], Field(strict=False, min_length=1)] = (
-        _setting(
-            "What may stand after the @ in its people's identifiers; nobody with another scope is let in.",
-            "a list of one or more domain names in quotes",
-            ["example.org"],
-        )
+    scopes: Annotated[
+        tuple[Annotated[str, AfterValidator(values.scope)], ...], Field(strict=False), AfterValidator(_at_least_one)
+    ] = _setting(
+        "What may stand after the @ in its people's identifiers; nobody with another scope is let in.",
+        "a list of one or more domain names in quotes",
+        ["example.org"],
     )
     stage: Annotated[Stage, Field(strict=False), AfterValidator(_of_registry)] = _setting(
         "Whether its links are for real: `test` with the sandbox, `production` with the production registry.",

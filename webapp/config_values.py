@@ -30,6 +30,8 @@ _LONGEST_SOCKET = 107
 _LONGEST_LINE = 200
 _SHORTEST_SECRET = 32
 
+_SQLITE = 'url = "sqlite:///var/lib/orcid-connect/links.db"'
+_POSTGRESQL = 'url = "postgresql://orcid@localhost/orcid"'
 _RENEW = "make a new one: openssl rand -hex 32"
 
 
@@ -178,14 +180,11 @@ def token(secret: str) -> str:
 
 def store_url(text: str) -> str:
     """Read where the store is: an SQLite file, or a PostgreSQL database without its password."""
-    if text.startswith("sqlite:///"):
+    if text.startswith("sqlite:"):
         return _sqlite(text)
-    if text.startswith(("postgresql://", "postgres://")):
+    if text.startswith("postgresql://"):
         return _postgresql(text)
-    raise Wrong(
-        "must begin with sqlite:/// or postgresql://",
-        'write for example: url = "sqlite:////var/lib/orcid-connect/links.db"',
-    )
+    raise Wrong("must begin with sqlite:/// or postgresql://", f"write for example: {_SQLITE}, or {_POSTGRESQL}")
 
 
 def with_password(url: str, password: str) -> str:
@@ -196,27 +195,24 @@ def with_password(url: str, password: str) -> str:
 
 
 def _sqlite(text: str) -> str:
-    # Three slashes or four: the path is absolute either way, so that nobody has to remember which is which
-    path = text.removeprefix("sqlite:///").lstrip("/")
-    if not path or path.endswith("/") or re.search(r"[?#\0]", path):
-        raise Wrong("must name a file", 'write for example: url = "sqlite:////var/lib/orcid-connect/links.db"')
-    return f"sqlite:////{path}"
+    parts = urlsplit(text)
+    if not text.startswith("sqlite:///") or parts.query or parts.fragment or parts.path.endswith("/"):
+        raise Wrong("must be sqlite:/// and the absolute path of a file", f"write for example: {_SQLITE}")
+    return text
 
 
 def _postgresql(text: str) -> str:
     try:
         parts = urlsplit(text)
-        _ = parts.port
     except ValueError:
-        raise Wrong("is not an address", 'write for example: url = "postgresql://orcid@localhost/orcid"') from None
+        raise Wrong("is not an address", f"write for example: {_POSTGRESQL}") from None
     if parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True):
         raise Wrong(
-            "holds the password",
-            'take it out of the address and refer to it: password = "file:secrets/store-password"',
+            "holds the password", 'take it out of the address and refer to it: password = "file:secrets/store-password"'
         )
     if not parts.path.strip("/"):
-        raise Wrong("does not name a database", 'write for example: url = "postgresql://orcid@localhost/orcid"')
-    return text.replace("postgres://", "postgresql://", 1)
+        raise Wrong("does not name a database", f"write for example: {_POSTGRESQL}")
+    return text
 
 
 def _split(text: str) -> SplitResult:

@@ -1,0 +1,5 @@
+"""`python -m webapp` is `orcid-connect`."""
+
+from webapp.cli import main
+
+main()

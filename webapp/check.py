@@ -1,0 +1,176 @@
+"""Look at everything that can be looked at before people come, and say what to mend."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+import requests
+
+from shibboleth.organisation import Organisation
+from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.store import Store
+from webapp.config import Config
+
+DISCOVERY = "/.well-known/openid-configuration"
+_OTHERS = 0o007
+_LARGEST_ANSWER = 64 * 1024
+_SHOWN_BREAKS = 3
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    """Better mended, though everything works."""
+    WRONG = "wrong"
+    """Does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    about: str
+    text: str
+    mend: str = ""
+    facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """The same for a machine."""
+
+
+def look(config: Config, open_store: Callable[[], Store]) -> Iterator[Finding]:
+    """Look at everything on this machine; nothing is written, and nobody outside is asked."""
+    yield from _addresses(config)
+    yield from _credentials(config)
+    yield from _secret_files(config)
+    yield from _kept(config, open_store)
+
+
+def _addresses(config: Config) -> Iterator[Finding]:
+    count = len(config.organisations)
+    said = f"{config.path}, {count} organisation{'' if count == 1 else 's'}"
+    yield Finding(Level.OK, "configuration", said, facts={"path": str(config.path), "organisations": count})
+    yield Finding(Level.NOTE, "public URL", config.service.public_url, facts={"url": config.service.public_url})
+    yield Finding(
+        Level.NOTE,
+        "redirect URI",
+        f"{config.redirect_uri}  (register exactly this at ORCID)",
+        facts={"uri": config.redirect_uri},
+    )
+    registry = config.service.registry
+    yield Finding(
+        Level.NOTE,
+        "registry",
+        f"{registry}, {config.orcid.base_url}",
+        facts={"registry": str(registry), "base_url": config.orcid.base_url},
+    )
+
+
+def _credentials(config: Config) -> Iterator[Finding]:
+    for organisation in config.organisations:
+        if not config.credentials[organisation.entity_id]:
+            yield Finding(
+                Level.WARNING,
+                "credential",
+                f"{organisation.id} has none, so its Identity Provider cannot ask for its people's iDs",
+                f'add to organisations/{organisation.id}.toml: [connector] and tokens = ["file:secrets/…"]',
+                {"organisation": organisation.id},
+            )
+
+
+def _secret_files(config: Config) -> Iterator[Finding]:
+    open_to_all = [
+        path
+        for path in dict.fromkeys(secret.path for secret in config.secrets)
+        if path is not None and path.stat().st_mode & _OTHERS
+    ]
+    for path in open_to_all:
+        text = f"{path} is open to every user of this machine"
+        yield Finding(Level.WARNING, "secret", text, f"run: chmod o= {shlex.quote(str(path))}", {"path": str(path)})
+    if not open_to_all:
+        yield Finding(Level.OK, "secrets", f"{len(config.secrets)} found, none of them open to other users")
+
+
+def _kept(config: Config, open_store: Callable[[], Store]) -> Iterator[Finding]:
+    try:
+        store = open_store()
+        store.must_be_ready()
+        yield Finding(Level.OK, "store", f"{config.store.url}, no migration missing", facts={"url": config.store.url})
+        for organisation in config.organisations:
+            yield from _of_organisation(store, organisation)
+    except SchemaBehind as behind:
+        missing = ", ".join(behind.missing)
+        yield Finding(
+            Level.WRONG,
+            "store",
+            f"database is behind: {missing}",
+            "run: orcid-connect migrate",
+            {"missing": behind.missing},
+        )
+    except tuple(STORE_MENDS) as error:
+        yield Finding(Level.WRONG, "store", f"{config.store.url}: {error}", STORE_MENDS[type(error)])
+
+
+STORE_MENDS: dict[type[Exception], str] = {
+    StoreUnavailable: "see that the database runs, and that this user may read and write it",
+    InvalidUrl: "mend url in [store]",
+    SchemaAhead: "install the newer release, or restore the backup that was made before it",
+    MigrationChanged: "install the release again as it was published",
+}
+"""What to do about each thing that keeps the store from being used."""
+
+
+def _of_organisation(store: Store, organisation: Organisation) -> Iterator[Finding]:
+    links = store.count(organisation.entity_id)
+    facts = {"id": organisation.id, "entity_id": organisation.entity_id, "links": links}
+    said = f"{organisation.id}, {organisation.entity_id}, {links} link{'' if links == 1 else 's'}"
+    yield Finding(Level.OK, "organisation", said, facts=facts)
+    yield audit_of(store, organisation)
+
+
+def audit_of(store: Store, organisation: Organisation) -> Finding:
+    """Tell whether an organisation's audit is whole and unchanged."""
+    breaks = store.verify_events(organisation.entity_id)
+    facts = {"id": organisation.id, "sound": not breaks, "breaks": breaks}
+    if not breaks:
+        return Finding(Level.OK, "audit", f"{organisation.id}, the chain is sound", facts=facts)
+    more = len(breaks) - _SHOWN_BREAKS
+    told = "; ".join(breaks[:_SHOWN_BREAKS]) + (f"; and {more} more" if more > 0 else "")
+    mend = "compare with a backup to learn what was changed; docs/operator.md says how"
+    return Finding(Level.WRONG, "audit", f"{organisation.id}: {told}", mend, facts)
+
+
+def ask_orcid(config: Config) -> Finding:
+    """Ask ORCID for its discovery document, which needs no credential, and tell whether it is the one we expect."""
+    orcid = config.orcid
+    try:
+        issuer = _issuer(orcid.base_url + DISCOVERY, (orcid.connect_timeout, orcid.read_timeout))
+    except requests.Timeout:
+        return _no_orcid(orcid.base_url, "does not answer in time")
+    except requests.RequestException as error:
+        return _no_orcid(orcid.base_url, f"cannot be reached ({type(error).__name__})")
+    except ValueError:
+        return _no_orcid(orcid.base_url, "answers something else than its discovery document")
+    if issuer != orcid.base_url:
+        return _no_orcid(orcid.base_url, "answers, but not as itself: its discovery document names another issuer")
+    return Finding(Level.OK, "ORCID", f"{orcid.base_url} answers", facts={"url": orcid.base_url})
+
+
+def _no_orcid(url: str, text: str) -> Finding:
+    mend = "see that this machine may reach it (firewall, proxy, DNS), and https://status.orcid.org"
+    return Finding(Level.WRONG, "ORCID", f"{url} {text}", mend, {"url": url})
+
+
+def _issuer(url: str, timeout: tuple[float, float]) -> object:
+    with requests.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
+        answer.raise_for_status()
+        content = json.loads(answer.raw.read(_LARGEST_ANSWER, decode_content=True))
+    return content.get("issuer") if isinstance(content, dict) else None

@@ -1,0 +1,410 @@
+"""The command line: `orcid-connect`. Exit codes: 0 all is well, 1 something is not, 2 usage or configuration."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, NoReturn, ParamSpec
+
+import click
+
+from shibboleth.attributes import fold
+from shibboleth.organisation import Organisation
+from sql.errors import InvalidUrl, LinkChanged, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.migrate import migrate as bring_up_to_date
+from sql.records import Event, Link
+from sql.store import Store, open_store
+from webapp import check as checking
+from webapp.check import Finding, Level
+from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener, load
+from webapp.config_errors import Misconfigured, Problem, nearest
+from webapp.log import quoted, set_up
+
+WRONG = 1
+MISCONFIGURED = 2
+LONGEST_REASON = 200
+
+P = ParamSpec("P")
+
+
+class Failed(click.ClickException):
+    """Something is not well, in a sentence; exit code 1."""
+
+    exit_code = WRONG
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it on standard error."""
+        click.echo(f"orcid-connect: {self.message}", file=file, err=True)
+
+
+_STORE_ERRORS = (SchemaBehind, SchemaAhead, MigrationChanged, StoreUnavailable, InvalidUrl)
+
+_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for a machine.")
+_organisation = click.argument("name", metavar="ORGANISATION")
+_account = click.argument("account", metavar="ACCOUNT")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "path",
+    envvar=PATH_VARIABLE,
+    default=DEFAULT_PATH,
+    show_default=True,
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="The configuration file.",
+)
+@click.version_option(package_name="orcid-connect", message="%(prog)s %(version)s")
+@click.pass_context
+def main(context: click.Context, path: Path) -> None:
+    """Tie ORCID iDs to accounts at home organisations.
+
+    ORGANISATION is the id of an organisation, which is the name of its file without .toml, or its entityID.
+    ACCOUNT is what its Identity Provider calls a person, for example maija@example.org.
+    """
+    context.obj = path
+
+
+def _command(function: Callable[P, None]) -> Callable[P, None]:
+    """Turn what may well go wrong into a sentence and an exit code."""
+
+    @functools.wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except Misconfigured as error:
+            click.echo(_told(error.problems), err=True)
+            sys.exit(MISCONFIGURED)
+        except _STORE_ERRORS as error:
+            raise Failed(str(error)) from None
+
+    return told
+
+
+# --- Serving ------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.pass_obj
+@_command
+def serve(path: Path) -> None:
+    """Serve the pages where people link their ORCID iD.
+
+    For front = "proxy", with Apache before it; with front = "variables" the pages run inside Apache, under mod_wsgi.
+    """
+    from webapp.wsgi import make_web  # noqa: PLC0415 - only who serves pages pays for loading them
+
+    config = _config(path)
+    if config.service.front is FrontKind.VARIABLES:
+        text = 'is "variables", which only mod_wsgi can set: behind orcid-connect serve nobody would be signed in'
+        mend = 'let Apache run the pages (docs/operator.md), or write front = "proxy" and a front_proof'
+        raise Misconfigured([Problem(str(path), "service.front", text, mend)])
+    store = _ready_store(config)
+    _serve(make_web(config, store), config, config.listen)
+
+
+@main.command()
+@click.pass_obj
+@_command
+def connector(path: Path) -> None:
+    """Serve the connector, which Identity Providers ask for their people's ORCID iDs."""
+    from webapp.wsgi import make_connector  # noqa: PLC0415 - only who serves it pays for loading it
+
+    config = _config(path)
+    store = _ready_store(config)
+    _serve(make_connector(config, store), config, config.connector)
+
+
+def _serve(application: Any, config: Config, listener: Listener) -> None:
+    from webapp import serving  # noqa: PLC0415 - only who serves needs a server
+
+    set_up(config.service.log)
+    try:
+        serving.serve(application, listener, lambda address: click.echo(f"listening on {address}"))
+    except serving.CannotListen as error:
+        raise Failed(str(error)) from None
+
+
+# --- Looking after it ---------------------------------------------------------------------------------------------
+
+
+@main.command()
+@_json
+@click.pass_obj
+@_command
+def migrate(path: Path, *, as_json: bool) -> None:
+    """Bring the database up to this release; harmless when it is."""
+    applied = bring_up_to_date(_store(_config(path)).engine, _now())
+    if as_json:
+        _print_json({"applied": applied})
+    else:
+        click.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
+
+
+@main.command()
+@click.option("--orcid", is_flag=True, help="Also ask ORCID whether it is there.")
+@_json
+@click.pass_obj
+def check(path: Path, *, orcid: bool, as_json: bool) -> None:
+    """Look at configuration, store and audit, and say what to mend.
+
+    Exit code 2 when the configuration cannot be used, 1 when something else needs mending. Writes nothing.
+    """
+    try:
+        config = _config(path)
+        found = list(checking.look(config, lambda: _store(config)))
+    except Misconfigured as error:
+        _refuse(error, as_json=as_json)
+    if orcid:
+        found.append(checking.ask_orcid(config))
+    wrong = sum(one.level is Level.WRONG for one in found)
+    if as_json:
+        _print_json({"ok": not wrong, "problems": [], "findings": [_finding_json(one) for one in found]})
+    else:
+        click.echo(_found(found))
+        click.echo("\n" + (f"{_count(wrong, 'thing needs', 'things need')} mending." if wrong else "Nothing is wrong."))
+    sys.exit(WRONG if wrong else 0)
+
+
+def _refuse(error: Misconfigured, *, as_json: bool) -> NoReturn:
+    if as_json:
+        problems = [{"file": p.file, "key": p.key, "text": p.text, "mend": p.mend} for p in error.problems]
+        _print_json({"ok": False, "problems": problems, "findings": []})
+    else:
+        click.echo(_told(error.problems))
+    sys.exit(MISCONFIGURED)
+
+
+def _found(findings: Iterable[Finding]) -> str:
+    lines = []
+    for one in findings:
+        lines.append(f"{one.level:<8} {one.about:<14} {one.text}")
+        lines += [f"{'':<8} {'':<14} → {one.mend}"] if one.mend else []
+    return "\n".join(lines)
+
+
+def _finding_json(one: Finding) -> dict[str, Any]:
+    return {"level": one.level, "about": one.about, "text": one.text, "mend": one.mend, "facts": dict(one.facts)}
+
+
+# --- Links and history --------------------------------------------------------------------------------------------
+
+
+@main.group()
+def link() -> None:
+    """Look at a person's link, or remove it."""
+
+
+@link.command()
+@_organisation
+@_account
+@_json
+@click.pass_obj
+@_command
+def show(path: Path, name: str, account: str, *, as_json: bool) -> None:
+    """Show the ORCID iD that a person has linked. Exit code 1 when there is none."""
+    config = _config(path)
+    organisation = _organisation_of(config, name)
+    found = _ready_store(config).link_of(organisation.entity_id, fold(account))
+    if as_json:
+        _print_json({"link": None if found is None else _link_json(organisation, found)})
+        sys.exit(WRONG if found is None else 0)
+    if found is None:
+        raise Failed(_no_link(organisation, account))
+    click.echo(_aligned(_link_rows(organisation, found)))
+
+
+@link.command()
+@_organisation
+@_account
+@click.option("--reason", required=True, help="Why, in one line: it is kept in the audit.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_json
+@click.pass_obj
+@_command
+def remove(  # noqa: PLR0913 - one for each word on the command line
+    path: Path, name: str, account: str, *, reason: str, yes: bool, as_json: bool
+) -> None:
+    """Remove a person's link, as the operator. Exit code 1 when there is none."""
+    reason = _one_line(reason)
+    if as_json and not yes:
+        raise click.UsageError("--json asks nothing, so it needs --yes.")
+    config = _config(path)
+    organisation = _organisation_of(config, name)
+    store = _ready_store(config)
+    found = store.link_of(organisation.entity_id, fold(account))
+    if found is not None and not yes:
+        click.echo(_aligned(_link_rows(organisation, found)) + "\n")
+        click.confirm("Remove this link?", abort=True)
+    removed = found is not None and _unlinked(store, found, reason)
+    if as_json:
+        _print_json({"removed": _link_json(organisation, found) if found is not None and removed else None})
+        sys.exit(0 if removed else WRONG)
+    if found is None or not removed:
+        raise Failed(_no_link(organisation, account))
+    click.echo(f"removed {found.orcid_id} from {_safe(found.account)}; the organisation learns of it as of any removal")
+
+
+def _unlinked(store: Store, found: Link, reason: str) -> bool:
+    """End just the link that was shown."""
+    try:
+        now = _now()
+        return store.unlink(found.organisation, found.person_key, "operator", reason, now, found.orcid_id) is not None
+    except LinkChanged:
+        raise Failed("the person has linked another iD meanwhile; nothing was removed. Look with: link show") from None
+
+
+@main.command()
+@_organisation
+@click.argument("account", metavar="[ACCOUNT]", required=False)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines, the newest.")
+@_json
+@click.pass_obj
+@_command
+def history(path: Path, name: str, account: str | None, *, limit: int, as_json: bool) -> None:
+    """Show the audit of an organisation or of one person, and whether its chain is sound (exit code 1 if not)."""
+    config = _config(path)
+    organisation = _organisation_of(config, name)
+    store = _ready_store(config)
+    key = None if account is None else fold(account)
+    events = list(store.events(organisation.entity_id, key, newest_first=True, limit=limit))[::-1]
+    audit = checking.audit_of(store, organisation)
+    if as_json:
+        _print_json({"events": [_event_json(one) for one in events], **audit.facts})
+    else:
+        click.echo(_aligned(_event_row(one) for one in events) or "no event")
+        click.echo("\n" + audit.text)
+    sys.exit(WRONG if audit.level is Level.WRONG else 0)
+
+
+# --- What they share ----------------------------------------------------------------------------------------------
+
+
+def _config(path: Path) -> Config:
+    return load(path, os.environ)
+
+
+def _store(config: Config) -> Store:
+    try:
+        return open_store(config.store.reveal(), patience=config.store.busy_timeout)
+    except ModuleNotFoundError:
+        text = "is a PostgreSQL database, and its driver is not installed"
+        mend = "run: pip install 'orcid-connect[postgres]'"
+        raise Misconfigured([Problem(str(config.path), "store.url", text, mend)]) from None
+
+
+def _ready_store(config: Config) -> Store:
+    store = _store(config)
+    store.must_be_ready()
+    return store
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _organisation_of(config: Config, name: str) -> Organisation:
+    known = {one.id: one for one in config.organisations} | {one.entity_id: one for one in config.organisations}
+    if name in known:
+        return known[name]
+    meant = nearest(name, known)
+    hint = f"did you mean {meant}?" if meant else "connected: " + ", ".join(one.id for one in config.organisations)
+    raise Failed(f"no organisation is called {_safe(name)}; {hint}")
+
+
+def _one_line(reason: str) -> str:
+    reason = reason.strip()
+    if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise click.BadParameter(f"say why, in one line of at most {LONGEST_REASON} characters.", param_hint="--reason")
+    return reason
+
+
+def _no_link(organisation: Organisation, account: str) -> str:
+    text = f"{_safe(account)} has no link at {organisation.id}"
+    if organisation.owns(account.rpartition("@")[2]):
+        return text
+    return f"{text}; its accounts end in {', '.join('@' + scope for scope in sorted(organisation.scopes))}"
+
+
+def _told(problems: Sequence[Problem]) -> str:
+    lines = [f"The configuration has {_count(len(problems), 'problem', 'problems')}."]
+    file = ""
+    for one in problems:
+        if one.file != file:
+            file = one.file
+            lines += ["", file]
+        lines += [f"  {one.key}: {one.text}" if one.key else f"  {one.text}", f"    → {one.mend}"]
+    return "\n".join(lines)
+
+
+def _link_rows(organisation: Organisation, found: Link) -> list[tuple[str, str]]:
+    return [
+        ("organisation", f"{organisation.id}, {organisation.name('en')}"),
+        ("account", _safe(found.account)),
+        ("ORCID iD", found.orcid_id.uri),
+        ("linked", _moment(found.linked_at)),
+        ("consent", f"version {found.consent.version}, {found.consent.language}, {_moment(found.consent.at)}"),
+    ]
+
+
+def _link_json(organisation: Organisation, found: Link) -> dict[str, Any]:
+    return {
+        "organisation": organisation.id,
+        "entity_id": organisation.entity_id,
+        "account": found.account,
+        "orcid": found.orcid_id.uri,
+        "linked_at": found.linked_at.isoformat(),
+        "consent": {
+            "version": found.consent.version,
+            "language": found.consent.language,
+            "at": found.consent.at.isoformat(),
+        },
+    }
+
+
+def _event_row(one: Event) -> tuple[str, ...]:
+    facts = " ".join(f"{key}={quoted(value)}" for key, value in one.facts.items())
+    return (str(one.number), _moment(one.at), one.kind, one.actor, _safe(one.person_key or "-"), facts)
+
+
+def _event_json(one: Event) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "at": one.at.isoformat(),
+        "kind": one.kind,
+        "actor": one.actor,
+        "person": one.person_key,
+        "facts": dict(one.facts),
+        "hash": one.hash,
+    }
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> str:
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
+def _safe(text: str) -> str:
+    """Show outside text on a terminal without letting it steer the terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text)[:LONGEST_REASON]
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(value, indent=2))
