@@ -1,0 +1,20 @@
+"""Run a WSGI script behind a unix socket, as the processes behind the proxy front run: `python -m … SCRIPT SOCKET`."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+import waitress
+
+
+def main() -> None:
+    script, address = sys.argv[1:]
+    application = runpy.run_path(script)["application"]
+    server = waitress.create_server(application, unix_socket=address, unix_socket_perms="660", threads=4)
+    print("ready", flush=True)
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

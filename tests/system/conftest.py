@@ -1,0 +1,35 @@
+"""The stacks of the system tests: one per front for the whole run, each started when the first test wants it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.client import Line, Visitor
+from tests.system.stack import FRONTS, installed_python, running, with_the_probe
+
+
+@pytest.fixture(scope="session")
+def venv():
+    """A Python environment that the stacks' account can read."""
+    with installed_python() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session", params=FRONTS)
+def stack(request, venv):
+    """Each front in turn, with the application behind it that tells what reached it."""
+    with running(request.param, venv, with_the_probe) as started:
+        yield started
+
+
+@pytest.fixture
+def visitor(stack):
+    """Somebody with a fresh browser."""
+    with Visitor(stack) as somebody:
+        yield somebody
+
+
+@pytest.fixture
+def line(stack):
+    """A connection on which requests go out exactly as given."""
+    return Line(stack)

@@ -1,0 +1,199 @@
+"""A federation in one small process: SAML Identity Providers (pysaml2), their signed metadata, and where people choose.
+
+Started as `python -m tests.system.idp SETTINGS.json`; it listens on loopback and tells its hosts apart by name:
+
+    ds.test        GET  /           the discovery service: choose an organisation
+    metadata.test  GET  /           the federation's signed metadata
+    idp-*.test     GET  /sso        a sign-in form: choose the person (the SAML request in the query)
+                   POST /sso        the answer for that person, as a form that takes itself to the Service Provider
+                   GET  /unsolicited?person=  the same form without any request before it
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import bottle
+import waitress
+from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
+from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT
+from saml2.config import IdPConfig
+from saml2.saml import NAMEID_FORMAT_TRANSIENT
+from saml2.server import Server
+
+from tests.system.federation import FRIENDLY_NAMES
+from tests.system.people import PROVIDERS, IdentityProvider
+
+Attributes = dict[str, list[str]]
+AttributeSource = Callable[[IdentityProvider, Attributes], Attributes]
+"""Given the provider and what is known of the person so far: what this source adds. A source may look elsewhere at
+each login, as an Identity Provider's attribute resolver does; what it raises leaves the login as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A sign-in as the Service Provider asked for it; without a request it is unsolicited."""
+
+    in_response_to: str
+    destination: str
+    relay_state: str
+
+
+def settings_of(provider: IdentityProvider, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """pysaml2's settings for one provider: requests must be signed, and released is what the metadata requests."""
+    sso = f"http://{provider.host}:{settings['port']}/sso"
+    key = settings["keys"][provider.host]
+    return {
+        "entityid": provider.entity_id,
+        "key_file": key["key"],
+        "cert_file": key["certificate"],
+        "xmlsec_binary": "/usr/bin/xmlsec1",
+        "attribute_map_dir": settings["attribute_maps"],
+        "metadata": {"local": [settings["sp_metadata"]]},
+        "service": {
+            "idp": {
+                "endpoints": {"single_sign_on_service": [(sso, BINDING_HTTP_REDIRECT)]},
+                "name_id_format": [NAMEID_FORMAT_TRANSIENT],
+                "want_authn_requests_signed": True,
+                "policy": {"default": {"lifetime": {"minutes": 5}, "fail_on_missing_requested": False}},
+            }
+        },
+    }
+
+
+class Provider:
+    """One Identity Provider at work."""
+
+    def __init__(self, provider: IdentityProvider, settings: Mapping[str, Any], sources: Iterable[AttributeSource]):
+        self.provider = provider
+        self._sp = settings["sp_entity_id"]
+        self._acs = settings["acs"]
+        self._sources = tuple(sources)
+        self._server = Server(config=IdPConfig().load(settings_of(provider, settings)))
+
+    def asked(self, query: Mapping[str, str]) -> Asked:
+        """Read the request, whose signature must be the Service Provider's."""
+        request = self._server.parse_authn_request(
+            query["SAMLRequest"],
+            BINDING_HTTP_REDIRECT,
+            relay_state=query.get("RelayState"),
+            sigalg=query["SigAlg"],
+            signature=query["Signature"],
+        ).message
+        return Asked(request.id, request.assertion_consumer_service_url, query.get("RelayState", ""))
+
+    def unsolicited(self) -> Asked:
+        return Asked("", self._acs, "")
+
+    def attributes(self, person: str, override: str) -> Attributes:
+        """What is said of the person: the directory, then each further source, then what the test wants said."""
+        said = dict(self.provider.people[person])
+        for source in self._sources:
+            try:
+                said |= source(self.provider, said)
+            except Exception as failed:  # noqa: BLE001 - a dead source stops no login
+                print("attribute source:", type(failed).__name__, file=sys.stderr)
+        said |= json.loads(override or "{}")
+        return {FRIENDLY_NAMES.get(name, name): values for name, values in said.items() if values}
+
+    def answer(self, asked: Asked, said: Attributes) -> str:
+        """Give the form that carries the signed and encrypted assertion to the Service Provider."""
+        response = self._server.create_authn_response(
+            said,
+            asked.in_response_to or None,
+            asked.destination,
+            self._sp,
+            userid=said.get("eduPersonPrincipalName", ["nobody"])[0],
+            authn={"class_ref": PASSWORDPROTECTEDTRANSPORT, "authn_auth": self.provider.entity_id},
+            sign_assertion=True,
+            sign_response=True,
+            encrypt_assertion=True,
+        )
+        form = self._server.apply_binding(
+            BINDING_HTTP_POST, str(response), asked.destination, asked.relay_state, response=True
+        )
+        return form["data"]
+
+
+PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{body}</html>'
+
+
+def page(title: str, body: str) -> str:
+    return PAGE.format(title=escape(title), body=body)
+
+
+def sign_in_form(provider: IdentityProvider, query: str) -> str:
+    buttons = "".join(
+        f'<p><button name="person" value="{escape(each)}">{escape(each)}</button></p>' for each in provider.people
+    )
+    return page(
+        f"Sign in: {provider.name}",
+        f'<form method="post" action="/sso?{escape(query)}"><input type="hidden" name="override" value="">{buttons}</form>',
+    )
+
+
+def choose_form(back: str, parameter: str) -> str:
+    links = "".join(
+        f'<p><a href="{escape(back)}&amp;{parameter}={escape(each.entity_id)}">{escape(each.name)}</a></p>'
+        for each in PROVIDERS
+    )
+    return page("Choose your organisation", links)
+
+
+def application(settings: Mapping[str, Any], sources: Iterable[AttributeSource] = ()) -> bottle.Bottle:
+    """The whole federation as one WSGI application; `sources` add attributes at each login."""
+    sources = tuple(sources)
+    providers = {each.host: Provider(each, settings, sources) for each in PROVIDERS}
+    app = bottle.Bottle()
+
+    def here() -> Provider:
+        return providers[bottle.request.get_header("Host").partition(":")[0]]
+
+    @app.get("/")
+    def choose_or_metadata():
+        if bottle.request.get_header("Host").startswith("ds.test"):
+            query = bottle.request.query
+            return choose_form(query.getunicode("return"), query.getunicode("returnIDParam") or "entityID")
+        bottle.response.content_type = "application/samlmetadata+xml"
+        return Path(settings["metadata"]).read_bytes()
+
+    @app.get("/sso")
+    def ask_who():
+        here().asked(bottle.request.query.decode())
+        return sign_in_form(here().provider, bottle.request.query_string)
+
+    @app.post("/sso")
+    def answer():
+        asked = here().asked(bottle.request.query.decode())
+        form = bottle.request.forms.decode()
+        return here().answer(asked, here().attributes(form["person"], form.get("override", "")))
+
+    @app.get("/unsolicited")
+    def answer_unasked():
+        return here().answer(here().unsolicited(), here().attributes(bottle.request.query.decode()["person"], ""))
+
+    return app
+
+
+def sources_of(settings: Mapping[str, Any]) -> list[AttributeSource]:
+    """The sources beside the directory: our own connector belongs here, once there is one to ask at login."""
+    del settings
+    return []
+
+
+def main() -> None:
+    settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    app = application(settings, sources_of(settings))
+    server = waitress.create_server(app, host="127.0.0.1", port=settings["port"], threads=4)
+    print("ready", flush=True)
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""An application that tells what reached it: its whole environ as JSON, for the tests of what a client can forge."""
+
+from __future__ import annotations
+
+import json
+
+
+def application(environ, start_response):
+    """Answer any request with what a WSGI application gets to see, and with the body that came."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    seen = {name: value for name, value in environ.items() if isinstance(value, str)}
+    answer = json.dumps({"environ": seen, "body": body.decode("latin-1")}).encode()
+    start_response(
+        "200 OK",
+        [("Content-Type", "application/json"), ("Content-Length", str(len(answer))), ("Cache-Control", "no-store")],
+    )
+    return [answer]

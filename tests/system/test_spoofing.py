@@ -1,0 +1,164 @@
+"""What a client says of itself never reaches the place where the application reads who is signed in."""
+
+from __future__ import annotations
+
+import pytest
+
+from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
+from shibboleth.person import PROOF_HEADER, Proxy, Variables
+from tests.system.client import seen
+
+READ = (*ATTRIBUTES, IDENTITY_PROVIDER, "Shib-Session-ID", "Shib-Authentication-Instant")
+"""All that the application reads of a request, or may."""
+
+MARK = "forged"
+
+NAMES = (
+    *READ,
+    *(name.upper() for name in READ),
+    *(name.replace("-", "_") for name in READ if "-" in name),
+    "mail", "affiliation", "unscoped-affiliation", "entitlement", "persistent-id", "pairwise-id",
+    "REMOTE_USER", "Remote-User", "Remote_User", "HTTP_EPPN", "HTTP-EPPN", "e_ppn", "e-ppn",
+    "Shib-Application-ID", "Shib_Application_ID", "Shib-Session_ID", "Shib-AuthnContext-Class", "Shib-Handler",
+    "Shib-Session-Index", "Shib-Assertion-Count", "Shib-Cookie-Name", "Shib-Spoof-Check", "AJP_eppn",
+    PROOF_HEADER, PROOF_HEADER.lower(), PROOF_HEADER.replace("-", "_"),
+    "X-Forwarded-User", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-For", "X-Forwarded-Server",
+    "X-Forwarded-Port", "X_Forwarded_Host", "X_Forwarded_Proto", "Forwarded", "X-Real-IP", "Proxy",
+)  # fmt: skip
+
+HARMLESS = {
+    *("HTTP_MAIL", "HTTP_AFFILIATION", "HTTP_UNSCOPED_AFFILIATION", "HTTP_ENTITLEMENT", "HTTP_PERSISTENT_ID"),
+    *("HTTP_PAIRWISE_ID", "HTTP_HTTP_EPPN", "HTTP_E_PPN", "HTTP_AJP_EPPN", "HTTP_COOKIE"),
+}
+"""Where headers that nobody reads may show."""
+
+PATHS = ("/me", "/me/callback", "/", "/static/style.css", "/healthz", "/anything", "/v1/people/x", "/ME", "/me.json")
+
+
+def reader(stack):
+    """The very reader that the application uses behind this front."""
+    return Variables() if stack.front == "variables" else Proxy(stack.proof)
+
+
+def told(stack, answer):
+    """Who the application would take the asker to be."""
+    environ = seen(answer).environ
+    return {name: value for name in READ if (value := reader(stack).read(environ, name))}
+
+
+def marked(answer):
+    """Every place of the environ where something forged shows, but for the harmless ones."""
+    environ = seen(answer).environ
+    return {name: value for name, value in environ.items() if MARK in value and name not in HARMLESS}
+
+
+def cookies(visitor):
+    return "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+
+
+@pytest.fixture(scope="module")
+def signed_in(stack):
+    """The cookie of somebody's session."""
+    from tests.system.client import Visitor
+
+    with Visitor(stack) as maija:
+        maija.sign_in("maija")
+        return [("Cookie", cookies(maija))]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_forged_headers_make_nobody_anyone(stack, line, path):
+    answer = line.ask(path, [(name, f"{MARK}@saimaa.example") for name in NAMES])
+
+    if answer.reached_the_application:
+        assert told(stack, answer) == {}
+        assert marked(answer) == {}
+    else:
+        assert (path.startswith("/me/") or path == "/me") and answer.status == 302
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_forged_headers_do_not_change_who_is_signed_in(stack, line, signed_in, path):
+    honest = line.ask(path, signed_in)
+
+    answer = line.ask(path, signed_in + [(name, f"{MARK}@saimaa.example") for name in NAMES])
+
+    assert answer.reached_the_application
+    assert told(stack, answer) == told(stack, honest)
+    assert marked(answer) == {}
+
+
+def test_no_name_alone_gets_through_either(stack, line, signed_in):
+    honest = told(stack, line.ask("/me", signed_in))
+    open_path = {name: line.ask("/", [(name, MARK)]) for name in NAMES}
+    own_pages = {name: line.ask("/me", [*signed_in, (name, MARK)]) for name in NAMES}
+
+    assert {name for name, answer in open_path.items() if told(stack, answer) or marked(answer)} == set()
+    assert {name for name, answer in own_pages.items() if told(stack, answer) != honest or marked(answer)} == set()
+
+
+def test_somebody_signed_in_is_known_on_open_pages_and_not_to_the_connector(stack, line, signed_in):
+    page, connector = line.ask("/", signed_in), line.ask("/v1/people/x", signed_in)
+
+    assert told(stack, page)["eppn"] == "maija%40saimaa.example"
+    assert told(stack, connector) == {}
+
+
+@pytest.mark.parametrize("value", ["close, {}", "{}", "keep-alive, {}, Cookie", "{}, close, {}"])
+def test_a_client_cannot_have_headers_dropped_that_the_front_set(stack, line, signed_in, value):
+    names = ", ".join((*READ, PROOF_HEADER))
+    honest = line.ask("/me", signed_in)
+
+    answer = line.ask("/me", [*signed_in, ("Connection", value.format(names, names))])
+
+    assert told(stack, answer) == told(stack, honest)
+    reader(stack).must_be_proven(seen(answer).environ)
+
+
+def test_a_header_sent_twice_is_no_way_around(stack, line, signed_in):
+    answer = line.ask("/", [("eppn", MARK), *signed_in, ("eppn", MARK), ("Eppn", MARK), (PROOF_HEADER, MARK)])
+
+    assert told(stack, answer)["eppn"] == "maija%40saimaa.example"
+    assert marked(answer) == {}
+
+
+VARIANTS = (
+    "//me", "/./me", "/open/../me", "/%2e%2e/me", "/open/%2e%2e/me", "/%6de", "/me%2f", "/me%2fcallback", "/%2fme", "/me/",
+    "/me//callback", "/me/.", "/me/..%2fme", "/ME", "/Me", "/me;x=1", "/me;/callback", "/me.json", "/mex", "/\\me", "/me%00",
+    "/me%20", "/me%09", "/me?x", "/me#x", "/me%23", "/me%3f", "/v1/../me", "/v1/%2e%2e/me", "/v1//../me", "/v1%2f..%2fme",
+    "/Shibboleth.sso/../me", "/shibboleth-sp/../me", "/shibboleth-sp/%2e%2e/me", "/m%65/callback", "/me/%2e", "///me///",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", VARIANTS)
+def test_no_spelling_of_the_path_reaches_a_persons_pages_without_a_session(stack, line, path):
+    answer = line.ask(path, [("eppn", MARK), (IDENTITY_PROVIDER, MARK)])
+
+    if answer.reached_the_application:
+        arrived = seen(answer).environ["PATH_INFO"]
+        assert told(stack, answer) == {}
+        assert arrived != "/me"
+        assert not arrived.startswith("/me/")
+
+
+def test_another_name_for_the_host_finds_a_closed_door(line):
+    answer = line.ask("/", [("Host", "evil.example")])
+
+    assert answer.status in {403, 421}
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-Host", "X_Forwarded_Host", "Forwarded", "X-Forwarded-Server"])
+def test_requests_to_identity_providers_name_our_own_address(stack, visitor, header):
+    asked = visitor.visit("/me", headers={header: "host=evil.example"}, allow_redirects=False)
+
+    assert "evil.example" not in asked.headers["Location"]
+    assert f"return={stack.base_url}".replace(":", "%3A").replace("/", "%2F") in asked.headers["Location"]
+
+
+def test_a_forged_session_cookie_is_no_session(stack, line, signed_in):
+    ((_, cookie),) = signed_in
+    name = cookie.partition("=")[0]
+
+    answer = line.ask("/", [("Cookie", f"{name}=_0123456789abcdef0123456789abcdef")])
+
+    assert told(stack, answer) == {}
