@@ -1,0 +1,39 @@
+import pytest
+
+from shibboleth.organisation import Organisations, UnknownOrganisation
+from tests.make import POLYTECHNIC, UNIVERSITY, make_organisation
+
+BOTH = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC)])
+
+
+def test_an_organisation_is_found_by_exactly_its_entity_id():
+    assert BOTH.by_entity_id(UNIVERSITY).entity_id == UNIVERSITY
+
+
+@pytest.mark.parametrize("near", [UNIVERSITY + "/", UNIVERSITY.upper(), UNIVERSITY[:-1], "", f" {UNIVERSITY}"])
+def test_an_entity_id_that_is_nearly_right_is_unknown(near):
+    with pytest.raises(UnknownOrganisation) as unknown:
+        BOTH.by_entity_id(near)
+
+    assert unknown.value.name == near
+
+
+def test_the_command_line_finds_it_by_its_short_name():
+    assert BOTH.by_id("amk").entity_id == POLYTECHNIC
+    with pytest.raises(UnknownOrganisation):
+        BOTH.by_id("lukio")
+
+
+def test_a_scope_is_the_organisations_in_any_letter_case():
+    assert make_organisation().owns("Yliopisto.Example")
+    assert not make_organisation().owns("sub.yliopisto.example")
+
+
+def test_a_name_that_is_not_told_in_a_language_is_told_in_english():
+    only_english = make_organisation(names={"en": "University"})
+
+    assert only_english.name("fi") == "University"
+
+
+def test_the_register_can_be_counted():
+    assert (len(BOTH), len(list(BOTH)), len(Organisations())) == (2, 2, 0)

@@ -1,0 +1,202 @@
+"""Who is signed in, from every form in which the Service Provider may say it."""
+
+from urllib.parse import quote
+
+import pytest
+
+from shibboleth.orcid_id import OrcidId
+from shibboleth.organisation import Organisations, UnknownOrganisation
+from shibboleth.person import (
+    BrokenAttribute,
+    Encoding,
+    ForeignScope,
+    FrontNotProven,
+    MissingAttribute,
+    NotSignedIn,
+    Proxy,
+    SeveralValues,
+    Variables,
+    person_from,
+)
+from tests.make import POLYTECHNIC, UNIVERSITY, make_organisation
+
+PROOF = "a-proof-that-only-the-proxy-knows-0123456789"
+ORGANISATIONS = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC, key="subject-id")])
+MAIJA = {"Shib-Identity-Provider": UNIVERSITY, "eppn": "maija@yliopisto.example", "displayName": "Maija Mäkelä"}
+
+
+def url_encoded(values):
+    return {name: ";".join(quote(each, safe="") for each in value.split("|")) for name, value in values.items()}
+
+
+def as_utf8(values):
+    return {
+        name: value.replace(";", "\\;").replace("|", ";").encode().decode("latin-1") for name, value in values.items()
+    }
+
+
+def as_headers(values):
+    return {"HTTP_" + name.upper().replace("-", "_"): value for name, value in values.items()} | {
+        "HTTP_X_FRONT_PROOF": PROOF
+    }
+
+
+FRONTS = {
+    "variables, url": (url_encoded, Variables(), Encoding.URL),
+    "variables, utf-8": (as_utf8, Variables(), Encoding.UTF8),
+    "headers, url": (lambda said: as_headers(url_encoded(said)), Proxy(PROOF), Encoding.URL),
+    "headers, utf-8": (lambda said: as_headers(as_utf8(said)), Proxy(PROOF), Encoding.UTF8),
+}
+
+
+@pytest.fixture(params=FRONTS.values(), ids=FRONTS)
+def signed_in(request):
+    """The person whom each front tells of, whatever its way of writing."""
+    write, front, encoding = request.param
+
+    def person(said):
+        return person_from(write(said), front, ORGANISATIONS, encoding)
+
+    return person
+
+
+def test_a_person_is_an_account_at_an_organisation(signed_in):
+    maija = signed_in(MAIJA)
+
+    assert (maija.organisation.entity_id, maija.account, maija.name) == (
+        UNIVERSITY,
+        "maija@yliopisto.example",
+        "Maija Mäkelä",
+    )
+
+
+@pytest.mark.parametrize("name", ["Äyräs Öhman", "山田 花子", "Иван Тестов", "a;b + c%2B", 'O"Brien <b>', "🧪"])
+def test_a_name_in_any_script_arrives_unharmed(signed_in, name):
+    assert signed_in(MAIJA | {"displayName": name}).name == name
+
+
+def test_a_line_feed_in_a_name_ends_in_a_space(signed_in):
+    assert signed_in(MAIJA | {"displayName": "Maija\r\nSet-Cookie: x"}).name == "Maija  Set-Cookie: x"
+
+
+def test_a_person_without_a_name_is_a_person(signed_in):
+    assert signed_in(MAIJA | {"displayName": ""}).name == ""
+
+
+def test_the_account_keeps_its_spelling_and_the_key_has_none(signed_in):
+    maija = signed_in(MAIJA | {"eppn": "Maija@Yliopisto.Example"})
+
+    assert (maija.account, maija.key) == ("Maija@Yliopisto.Example", "maija@yliopisto.example")
+
+
+def test_a_plus_in_an_account_is_a_plus(signed_in):
+    assert signed_in(MAIJA | {"eppn": "maija+1@yliopisto.example"}).account == "maija+1@yliopisto.example"
+
+
+def test_each_organisation_has_its_own_key(signed_in):
+    pekka = signed_in({"Shib-Identity-Provider": POLYTECHNIC, "subject-id": "x1@amk.example", "eppn": "p@amk.example"})
+
+    assert pekka.account == "x1@amk.example"
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_logged_in_without_an_account_names_what_is_missing(signed_in, value):
+    with pytest.raises(MissingAttribute) as missing:
+        signed_in(MAIJA | {"eppn": value})
+
+    assert (missing.value.name, missing.value.organisation.entity_id) == ("eppn", UNIVERSITY)
+
+
+def test_absent_is_as_empty(signed_in):
+    with pytest.raises(MissingAttribute):
+        signed_in({"Shib-Identity-Provider": UNIVERSITY})
+
+
+def test_the_first_of_several_values_is_not_guessed(signed_in):
+    with pytest.raises(SeveralValues):
+        signed_in(MAIJA | {"eppn": "first@yliopisto.example|second@yliopisto.example"})
+
+
+@pytest.mark.parametrize("eppn", ["maija@amk.example", "maija@yliopisto.example.evil", "@yliopisto.example"])
+def test_a_scope_of_another_organisation_is_refused(signed_in, eppn):
+    with pytest.raises(ForeignScope):
+        signed_in(MAIJA | {"eppn": eppn})
+
+
+@pytest.mark.parametrize(
+    "eppn", ["maija", "a@b@yliopisto.example", "ma\nija@yliopisto.example", "ma\u202eija@yliopisto.example", "x" * 600]
+)
+def test_an_account_that_cannot_be_one_is_refused(signed_in, eppn):
+    with pytest.raises(BrokenAttribute):
+        signed_in(MAIJA | {"eppn": eppn})
+
+
+def test_an_organisation_that_is_not_connected_is_named(signed_in):
+    with pytest.raises(UnknownOrganisation, match="idp.elsewhere.example"):
+        signed_in(MAIJA | {"Shib-Identity-Provider": "https://idp.elsewhere.example"})
+
+
+@pytest.mark.parametrize("said", [{}, {"eppn": "maija@yliopisto.example"}, {"Shib-Identity-Provider": "a|b"}])
+def test_without_a_session_nobody_is_signed_in(signed_in, said):
+    with pytest.raises(NotSignedIn):
+        signed_in(said)
+
+
+def test_what_the_organisation_releases_itself_is_seen(signed_in):
+    released = "https://orcid.org/0000-0002-1825-0097|nonsense|0000-0002-1694-233X"
+
+    assert signed_in(MAIJA | {"eduPersonOrcid": released}).released == {
+        OrcidId.parse("https://orcid.org/0000-0002-1825-0097")
+    }
+
+
+def test_the_time_stamp_of_an_account_is_kept(signed_in):
+    assert signed_in(MAIJA | {"funetEduPersonEPPNTimeStamp": "20040826"}).issued == "20040826"
+
+
+def test_behind_mod_wsgi_a_header_is_never_read():
+    forged = as_headers(url_encoded(MAIJA))
+
+    with pytest.raises(NotSignedIn):
+        person_from(forged, Variables(), ORGANISATIONS)
+
+
+def test_behind_the_proxy_a_variable_is_never_read():
+    with pytest.raises(NotSignedIn):
+        person_from(url_encoded(MAIJA) | {"HTTP_X_FRONT_PROOF": PROOF}, Proxy(PROOF), ORGANISATIONS)
+
+
+@pytest.mark.parametrize("shown", [None, "", "wrong", PROOF + "x", PROOF[:-1], "(null)", "päätön"])
+def test_attributes_without_the_fronts_proof_are_ignored(shown):
+    said = as_headers(url_encoded(MAIJA))
+    if shown is None:
+        del said["HTTP_X_FRONT_PROOF"]
+    else:
+        said["HTTP_X_FRONT_PROOF"] = shown
+
+    with pytest.raises(FrontNotProven):
+        person_from(said, Proxy(PROOF), ORGANISATIONS)
+
+
+def test_apaches_word_for_absent_is_absent():
+    said = as_headers(url_encoded(MAIJA)) | {"HTTP_EPPN": "(null)"}
+
+    with pytest.raises(MissingAttribute):
+        person_from(said, Proxy(PROOF), ORGANISATIONS)
+
+
+def test_a_value_that_is_no_text_is_absent():
+    with pytest.raises(NotSignedIn):
+        person_from({"Shib-Identity-Provider": b"bytes"}, Variables(), ORGANISATIONS)
+
+
+@pytest.mark.parametrize(("encoding", "raw"), [(Encoding.URL, "%FF%FE"), (Encoding.UTF8, "\xff\xfe")])
+def test_bytes_that_are_not_utf8_are_refused(encoding, raw):
+    said = {"Shib-Identity-Provider": raw, "eppn": raw}
+
+    with pytest.raises(BrokenAttribute, match="not UTF-8"):
+        person_from(said, Variables(), ORGANISATIONS, encoding)
+
+
+def test_a_proof_is_not_shown():
+    assert PROOF not in repr(Proxy(PROOF))
