@@ -1,0 +1,488 @@
+"""The simulator's token and revoke endpoints and its OpenID Connect half: bodies, statuses and orders of keys."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from demo.orcid import jwt
+from demo.orcid.visit import Visit
+from demo.orcid.world import Client, OrcidWorld
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+BASE = "http://127.0.0.1:8000/orcid"
+BACK = "https://link.example.org/orcid/callback"
+MAIJA = "0009-0000-0001-1111"
+PUBLIC = Client("APP-PUBLIC0000000001", "secret-of-public", "Link service", (BACK,))
+MEMBER = Client("APP-MEMBER0000000001", "secret-of-member", "Member service", (BACK,), kind="member")
+PREMIUM = Client("APP-PREMIUM000000001", "secret-of-premium", "Premium", (BACK,), kind="member", premium=True)
+GONE = Client("APP-GONE000000000001", "secret-of-gone", "Gone", (BACK,), state="deactivated")
+KEYS = ["access_token", "token_type", "refresh_token", "expires_in", "scope", "name", "orcid"]
+INVALID = "One of the provided parameters is invalid, or, the provided token/code is invalid or expired"
+
+
+@pytest.fixture
+def world():
+    return OrcidWorld(BASE, clients=[PUBLIC, MEMBER, PREMIUM, GONE], clock=lambda: NOON)
+
+
+@pytest.fixture
+def visit(world):
+    return Visit(world)
+
+
+def code_for(world, client=PUBLIC, orcid=MAIJA, scopes=("/authenticate",), **more):
+    return world.grant_code(client.client_id, orcid, scopes, BACK, **more).value
+
+
+def exchanged(world, visit, client=PUBLIC, orcid=MAIJA, scopes=("/authenticate",), **more):
+    code = code_for(world, client, orcid, scopes, **more)
+    return visit.token(client, code=code, redirect_uri=BACK).json
+
+
+def basic(client, secret=None):
+    text = f"{client.client_id}:{client.secret if secret is None else secret}"
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def error(word, text):
+    return {"error": word, "error_description": text}
+
+
+# The answer
+
+
+def test_the_answer_has_orcids_keys_in_orcids_order(world, visit):
+    reply = visit.token(PUBLIC, code=code_for(world), redirect_uri=BACK)
+
+    assert reply.status == 200
+    assert list(reply.json) == KEYS
+    assert reply.json["token_type"] == "bearer"
+    assert reply.json["expires_in"] == 631138518
+    assert reply.json["scope"] == "/authenticate"
+    assert reply.json["name"] == "Maija Meikäläinen"
+    assert reply.json["orcid"] == MAIJA
+    assert reply.headers["Content-Type"] == "application/json;charset=UTF-8"
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.headers["Pragma"] == "no-cache"
+    assert reply.headers["OAUTH_AUTHORIZATION_CODE_EXCHANGE"] == "ON"
+
+
+@pytest.mark.parametrize(
+    ("orcid", "name"),
+    [
+        ("0009-0000-0001-1111", "Maija Meikäläinen"),
+        ("0009-0000-0002-2224", "Åke Öström"),
+        ("0009-0000-0003-3337", "Иван Тестов"),
+        ("0009-0000-0004-444X", "K. M. Esimerkki"),
+        ("0009-0000-0005-5552", "Aurora"),
+        ("0009-0000-0006-6665", ""),
+        ("0009-0000-0007-7778", None),
+        ("0009-0000-0009-9993", "Väinö Välilyönti "),
+    ],
+)
+def test_a_name_comes_in_every_form_that_has_been_seen(world, visit, orcid, name):
+    assert exchanged(world, visit, orcid=orcid)["name"] == name
+
+
+def test_the_name_may_be_absent_altogether(world, visit):
+    assert "name" not in exchanged(world, visit, orcid="0009-0000-0008-8880")
+
+
+def test_each_exchange_makes_a_new_pair_and_older_ones_live_on(world, visit):
+    first, second = exchanged(world, visit), exchanged(world, visit)
+
+    assert first["access_token"] != second["access_token"]
+    assert len(world.grants(MAIJA)) == 2
+
+
+# Codes
+
+
+def test_a_code_works_once_and_the_second_use_ends_the_tokens_of_the_first(world, visit):
+    code = code_for(world)
+    other = exchanged(world, visit)
+    first = visit.token(PUBLIC, code=code, redirect_uri=BACK).json
+
+    again = visit.token(PUBLIC, code=code, redirect_uri=BACK)
+
+    assert again.status == 400
+    assert again.json == error("invalid_grant", f"Reused authorization code: {code}")
+    assert world.pair_of(first["access_token"]).revoked == "AUTH_CODE_REUSED"
+    assert world.pair_of(other["access_token"]).revoked is None
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(9, 200), (10, 400), (11, 400)])
+def test_a_code_lives_ten_minutes(world, visit, minutes, status):
+    code = code_for(world)
+    world.advance(minutes=minutes)
+
+    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).status == status
+
+
+def test_the_life_of_a_code_can_be_set(world, visit):
+    world.set_options(code_seconds=300)
+    code = code_for(world)
+    world.advance(minutes=6)
+
+    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).json == error("invalid_grant", INVALID)
+
+
+def test_a_code_of_another_client_stays_good_for_its_own(world, visit):
+    code = code_for(world)
+
+    refused = visit.token(MEMBER, code=code, redirect_uri=BACK)
+
+    assert refused.json == error("invalid_grant", INVALID)
+    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).status == 200
+
+
+@pytest.mark.parametrize("sent", [BACK + "/", BACK + "?a=b", BACK.upper(), ""])
+def test_the_redirect_uri_is_compared_exactly(world, visit, sent):
+    refused = visit.token(PUBLIC, code=code_for(world), redirect_uri=sent)
+
+    assert refused.status == 400
+    assert refused.json == error("invalid_grant", INVALID)
+
+
+def test_the_redirect_uri_may_be_left_out(world, visit):
+    assert visit.token(PUBLIC, code=code_for(world)).status == 200
+
+
+@pytest.mark.parametrize(("pkce", "status"), [("ignore", 200), ("reject", 400)])
+def test_a_challenge_is_ignored_or_can_never_be_met(world, visit, pkce, status):
+    world.set_options(pkce=pkce)
+    code = code_for(world, challenged=True)
+
+    reply = visit.token(PUBLIC, code=code, redirect_uri=BACK, code_verifier="v" * 43)
+
+    assert reply.status == status
+
+
+def test_parameters_the_proxy_does_not_know_change_nothing(world, visit):
+    reply = visit.token(
+        PUBLIC, code=code_for(world), redirect_uri=BACK, state="x", scope="/read-limited", expires_in="1"
+    )
+
+    assert reply.json["scope"] == "/authenticate"
+    assert reply.json["expires_in"] == 631138518
+
+
+# Mistakes
+
+GOOD = {"client_id": PUBLIC.client_id, "client_secret": PUBLIC.secret, "grant_type": "authorization_code"}
+MISTAKES = [
+    ({"grant_type": None}, 400, error("unsupported_grant_type", "grant_type is missing")),
+    ({"grant_type": "password"}, 400, error("unsupported_grant_type", "Unsupported grant type: password")),
+    ({"client_id": None}, 401, error("invalid_request", "client_id is required")),
+    ({"client_id": " "}, 401, error("invalid_request", "client_id is required")),
+    ({"client_secret": None}, 401, error("invalid_request", "client_secret is required")),
+    ({"client_secret": ""}, 401, error("invalid_request", "client_secret is required")),
+    ({"client_id": "APP-NOBODY"}, 401, error("invalid_client", "Client authentication failed")),
+    ({"client_secret": "wrong"}, 401, error("invalid_client", "Client authentication failed")),
+    (
+        {"client_id": GONE.client_id, "client_secret": GONE.secret},
+        401,
+        error("invalid_client", f"Client ({GONE.client_id}) is deactivated"),
+    ),
+    ({"grant_type": "refresh_token"}, 401, error("invalid_request", "refresh_token is required")),
+    (
+        {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange"},
+        401,
+        error("invalid_request", "subject_token is required"),
+    ),
+    ({}, 400, error("invalid_request", "An authorization code must be supplied")),
+    ({"code": " "}, 400, error("invalid_request", "An authorization code must be supplied")),
+    ({"code": "k3V9sQ"}, 400, error("invalid_grant", "Invalid authorization code: k3V9sQ")),
+    (
+        {"grant_type": "client_credentials", "scope": "/webhook"},
+        400,
+        error("invalid_scope", "Invalid scope: /webhook"),
+    ),
+    (
+        {"grant_type": "refresh_token", "refresh_token": "x"},
+        400,
+        error("invalid_grant", "Unable to find refresh token"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "status", "body"), MISTAKES, ids=[str(row[0]) for row in MISTAKES])
+def test_each_mistake_has_its_status_and_body(visit, changes, status, body):
+    form = {key: value for key, value in (GOOD | changes).items() if value is not None}
+
+    reply = visit.post("/oauth/token", form)
+
+    assert reply.status == status
+    assert reply.json == body
+
+
+def test_a_failed_client_is_described_before_it_is_named(visit):
+    reply = visit.token(PUBLIC, client_secret="wrong")
+
+    assert list(reply.json) == ["error_description", "error"]
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_anything_but_a_form_is_answered_with_a_page(visit, path, method):
+    reply = visit.send(method, path, GOOD)
+
+    assert reply.status == 415
+    assert reply.headers["Content-Type"].startswith("text/html")
+    assert reply.headers["Accept"] == "application/x-www-form-urlencoded"
+    assert "Content-Type 'application/json' is not supported." in reply.text
+
+
+# The header and the body
+
+
+def test_credentials_may_come_in_a_header(world, visit):
+    form = {"grant_type": "authorization_code", "code": code_for(world), "redirect_uri": BACK}
+
+    assert visit.post("/oauth/token", form, Authorization=basic(PUBLIC)).status == 200
+
+
+@pytest.mark.parametrize("header", [basic(PUBLIC, "wrong"), "Basic %%%", "Bearer 123", "Nonsense"])
+def test_any_authorization_header_hides_the_credentials_of_the_body(world, visit, header):
+    form = GOOD | {"code": code_for(world), "redirect_uri": BACK}
+
+    reply = visit.post("/oauth/token", form, Authorization=header)
+
+    assert reply.status == 401
+    assert reply.json["error"] == "invalid_client"
+
+
+# Other grants
+
+
+def test_a_token_without_a_person_has_no_name_and_a_null_id(visit):
+    reply = visit.token(PUBLIC, grant_type="client_credentials", scope="/read-public")
+
+    assert list(reply.json) == ["access_token", "token_type", "refresh_token", "expires_in", "scope", "orcid"]
+    assert reply.json["orcid"] is None
+
+
+def test_a_premium_member_may_have_a_webhook_token(visit):
+    assert visit.token(PREMIUM, grant_type="client_credentials", scope="/webhook").status == 200
+
+
+@pytest.mark.parametrize(("old_dies", "live"), [(True, 1), (False, 2)])
+def test_a_refresh_gives_a_new_pair_and_the_fate_of_the_old_can_be_set(world, visit, old_dies, live):
+    world.set_options(refresh_revokes_old=old_dies)
+    old = exchanged(world, visit, MEMBER, scopes=("/read-limited", "/activities/update"))
+
+    new = visit.token(
+        MEMBER, grant_type="refresh_token", refresh_token=old["refresh_token"], scope="/read-limited"
+    ).json
+
+    assert list(new) == KEYS
+    assert new["scope"] == "/read-limited"
+    assert len(world.grants(MAIJA)) == live
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("/person/update", "The given scope '/person/update' is not allowed for the parent token"),
+        ("", "Parent token is disabled"),
+    ],
+)
+def test_a_refresh_may_be_refused(world, visit, scope, expected):
+    old = exchanged(world, visit)
+    if not scope:
+        world.revoke_grants(MAIJA)
+
+    reply = visit.token(PUBLIC, grant_type="refresh_token", refresh_token=old["refresh_token"], scope=scope)
+
+    assert reply.status == 400
+    assert reply.json["error_description"] == expected
+
+
+# Revoke
+
+
+@pytest.mark.parametrize("key", ["access_token", "refresh_token"])
+def test_revoking_either_token_ends_the_pair_and_no_other(world, visit, key):
+    mine, other = exchanged(world, visit), exchanged(world, visit)
+
+    reply = visit.post("/oauth/revoke", GOOD | {"token": mine[key]})
+
+    assert (reply.status, reply.body) == (200, b"")
+    assert world.pair_of(mine["access_token"]).revoked == "CLIENT_REVOKED"
+    assert world.pair_of(other["access_token"]).revoked is None
+
+
+def test_revoking_what_is_unknown_or_gone_or_anothers_is_quietly_fine(world, visit):
+    mine, others = exchanged(world, visit), exchanged(world, visit, MEMBER)
+    visit.post("/oauth/revoke", GOOD | {"token": mine["access_token"]})
+
+    for token in ("unknown", mine["access_token"], others["access_token"]):
+        assert visit.post("/oauth/revoke", GOOD | {"token": token}).status == 200
+    assert world.pair_of(others["access_token"]).revoked is None
+
+
+def test_revoking_takes_a_header_too(world, visit):
+    mine = exchanged(world, visit)
+
+    visit.post("/oauth/revoke", {"token": mine["access_token"]}, Authorization=basic(PUBLIC))
+
+    assert world.grants(MAIJA) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "word"),
+    [({"client_secret": "wrong"}, 401, "invalid_client"), ({}, 400, "invalid_request")],
+)
+def test_revoking_may_be_refused(visit, changes, status, word):
+    reply = visit.post("/oauth/revoke", GOOD | changes)
+
+    assert reply.status == status
+    assert reply.json["error"] == word
+
+
+# OpenID Connect
+
+
+def opened(token):
+    head, claims, _ = (part + "=" * (-len(part) % 4) for part in token.split("."))
+    return json.loads(base64.urlsafe_b64decode(head)), json.loads(base64.urlsafe_b64decode(claims))
+
+
+def verify(token, jwk):
+    def octets(text):
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+    public = rsa.RSAPublicNumbers(65537, int.from_bytes(octets(jwk["n"]), "big")).public_key()
+    text, _, signature = token.rpartition(".")
+    public.verify(octets(signature), text.encode(), padding.PKCS1v15(), SHA256())
+
+
+def test_an_id_token_is_verified_by_the_published_key(world, visit):
+    token = exchanged(world, visit, scopes=("openid",), nonce="n-1")["id_token"]
+    (key,) = visit.get("/oauth/jwks").json["keys"]
+
+    verify(token, key)
+
+    assert "alg" not in key
+    assert opened(token)[0] == {"kid": key["kid"], "alg": "RS256"}
+
+
+def test_the_made_up_key_is_a_whole_key():
+    n, d = jwt.key().modulus, jwt.key().private
+    p, q = rsa.rsa_recover_prime_factors(n, 65537, d)
+    numbers = rsa.RSAPublicNumbers(65537, n)
+
+    whole = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), numbers).private_key()
+
+    assert whole.key_size == 2048
+
+
+def test_the_claims_are_text_where_libraries_expect_lists(world, visit):
+    claims = opened(exchanged(world, visit, MEMBER, scopes=("openid",), nonce="n-1")["id_token"])[1]
+
+    now = int(NOON.timestamp())
+    assert claims["iss"] == BASE
+    assert claims["sub"] == MAIJA
+    assert claims["aud"] == MEMBER.client_id
+    assert claims["amr"] == "pwd"
+    assert (claims["iat"], claims["auth_time"], claims["exp"]) == (now, now, now + 86400)
+    assert claims["nonce"] == "n-1"
+    assert (claims["given_name"], claims["family_name"]) == ("Maija", "Meikäläinen")
+    assert "name" not in claims
+    assert "email" not in claims
+
+
+def test_an_id_token_names_its_access_token(world, visit):
+    body = exchanged(world, visit, scopes=("openid",))
+
+    assert opened(body["id_token"])[1]["at_hash"] == jwt.half_hash(body["access_token"])
+
+
+@pytest.mark.parametrize(
+    ("orcid", "present"),
+    [
+        ("0009-0000-0004-444X", {"given_name", "family_name", "name"}),
+        ("0009-0000-0005-5552", {"given_name"}),
+        ("0009-0000-0006-6665", set()),
+    ],
+)
+def test_the_claims_hold_only_names_that_are_public_and_set(world, visit, orcid, present):
+    claims = opened(exchanged(world, visit, orcid=orcid, scopes=("openid",))["id_token"])[1]
+
+    assert {"given_name", "family_name", "name"} & set(claims) == present
+    assert "amr" not in claims, "a public client is not told how the person signed in"
+    assert "nonce" not in claims
+
+
+def test_discovery_has_the_fields_in_the_order_served(visit):
+    reply = visit.get("/.well-known/openid-configuration")
+
+    assert list(reply.json)[:3] == [
+        "token_endpoint_auth_signing_alg_values_supported",
+        "id_token_signing_alg_values_supported",
+        "userinfo_endpoint",
+    ]
+    assert list(reply.json)[-1] == "issuer"
+    assert reply.json["issuer"] == BASE
+    assert reply.json["token_endpoint"] == f"{BASE}/oauth/token"
+    assert reply.headers["Access-Control-Allow-Origin"] == "*"
+    assert not {"revocation_endpoint", "code_challenge_methods_supported", "end_session_endpoint"} & set(reply.json)
+
+
+@pytest.mark.parametrize(
+    ("orcid", "names"),
+    [
+        (MAIJA, (None, "Meikäläinen", "Maija")),
+        ("0009-0000-0004-444X", ("K. M. Esimerkki", "Esimerkki", "Katri")),
+        ("0009-0000-0005-5552", (None, None, "Aurora")),
+        ("0009-0000-0006-6665", (None, None, None)),
+    ],
+)
+@pytest.mark.parametrize("scope", ["openid", "/authenticate"])
+def test_userinfo_says_who_it_is(world, visit, orcid, names, scope):
+    token = exchanged(world, visit, orcid=orcid, scopes=(scope,))["access_token"]
+
+    by_header = visit.get("/oauth/userinfo", Authorization=f"Bearer {token}")
+    by_form = visit.post("/oauth/userinfo", {"access_token": token})
+
+    assert list(by_header.json) == ["id", "sub", "name", "family_name", "given_name"]
+    assert tuple(by_header.json.values()) == (f"https://sandbox.orcid.org/{orcid}", orcid, *names)
+    assert by_form.json == by_header.json
+
+
+@pytest.mark.parametrize("scopes", [None, ("/read-limited",)])
+def test_userinfo_refuses_other_tokens_with_a_hyphen_in_the_key(world, visit, scopes):
+    token = exchanged(world, visit, MEMBER, scopes=scopes)["access_token"] if scopes else "unknown"
+
+    reply = visit.get("/oauth/userinfo", Authorization=f"Bearer {token}")
+
+    assert reply.status == 403
+    assert reply.json == {"error": "access_denied", "error-description": "access_token is invalid"}
+
+
+# The journal
+
+
+def test_the_journal_tells_the_calls_and_none_of_their_secrets(world, visit):
+    body = exchanged(world, visit)
+    visit.post("/oauth/revoke", {"token": body["access_token"]}, Authorization=basic(PUBLIC))
+    visit.get("/oauth/authorize", urlencode({"client_id": PUBLIC.client_id, "state": "very-secret", "lang": "en"}))
+
+    calls = world.journal.calls()
+
+    assert [(call["method"], call["path"], call["status"]) for call in calls] == [
+        ("POST", "/oauth/token", 200),
+        ("POST", "/oauth/revoke", 200),
+        ("GET", "/oauth/authorize", 200),
+    ]
+    assert calls[0]["form"]["client_id"] == PUBLIC.client_id
+    assert calls[0]["form"]["code"] == "***"
+    assert calls[1]["authorization"] == "Basic ***"
+    assert calls[2]["query"] == {"client_id": PUBLIC.client_id, "state": "***", "lang": "en"}
+    for secret in (PUBLIC.secret, body["access_token"], body["refresh_token"], "very-secret", basic(PUBLIC)):
+        assert secret not in str(calls)
