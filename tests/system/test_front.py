@@ -1,0 +1,96 @@
+"""The rest of what a front promises: TLS only, nothing compressed, the connector's requests as sent, quiet logs."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+
+import pytest
+
+from tests.system.client import seen
+
+ELSEWHERE = "127.0.0.2"
+
+
+def test_both_programs_understand_the_files(stack):
+    stack.check_files()
+
+
+def test_without_tls_there_is_only_the_way_to_tls(stack, visitor):
+    answer = visitor.visit(f"http://connect.test:{stack.http_port}/me?x=1", allow_redirects=False)
+
+    assert (answer.status_code, answer.headers["Location"]) == (301, f"{stack.base_url}/me?x=1")
+
+
+def test_browsers_are_told_to_keep_to_tls(visitor):
+    assert visitor.visit("/").headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/people/x"])
+def test_no_answer_is_compressed(visitor, path):
+    answer = visitor.visit(path, headers={"Accept-Encoding": "gzip, br, deflate"})
+
+    assert "Content-Encoding" not in answer.headers
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
+@pytest.mark.parametrize(
+    "key", ["maija%40saimaa.example", "a%2Fb@saimaa.example", "a+b@saimaa.example", "%C3%A5ke%252F@saimaa.example", "a%3Fb%23c"]
+)
+def test_a_key_reaches_the_connector_as_it_was_sent(line, key):
+    answer = line.ask(f"/v1/people/{key}?x=%2F", [])
+
+    environ = seen(answer).environ
+    assert environ["REQUEST_URI"] == f"/v1/people/{key}?x=%2F"
+    assert environ["SCRIPT_NAME"] == ""
+    assert environ["PATH_INFO"].startswith("/v1/people/")
+
+
+@pytest.mark.parametrize("kind", ["Bearer secret-token", "Basic " + base64.b64encode(b"user:pass").decode()])
+def test_the_connector_gets_the_credential(line, kind):
+    answer = line.ask("/v1/people/x", [("Authorization", kind)])
+
+    assert seen(answer).environ["HTTP_AUTHORIZATION"] == kind
+
+
+def test_the_connector_is_another_program_than_the_pages(stack, line):
+    page, connector, neighbour = (seen(line.ask(path, [])).environ for path in ("/", "/v1/people/x", "/v1x"))
+
+    where = "mod_wsgi.process_group" if stack.front == "variables" else "SERVER_PORT"
+    assert "connector" in connector[where]
+    assert "connector" not in page[where]
+    assert "connector" not in neighbour[where]
+
+
+def test_the_proof_reaches_the_pages_and_not_the_connector(stack, line):
+    page, connector = (seen(line.ask(path, [])).environ for path in ("/", "/v1/people/x"))
+
+    assert page.get("HTTP_X_FRONT_PROOF", "") == (stack.proof if stack.front == "proxy" else "")
+    assert "HTTP_X_FRONT_PROOF" not in connector
+
+
+def test_what_only_the_front_may_reach_is_closed_to_others(stack):
+    sockets, secret = list(stack.run.glob("*.sock")), stack.etc / "front-proof.conf"
+
+    assert len(sockets) == (2 if stack.front == "proxy" else 0)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in sockets} <= {0o660}
+    if stack.front == "proxy":
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        assert secret.stat().st_uid == os.geteuid()
+
+
+def test_no_log_tells_who_came_or_with_what(stack, visitor, line):
+    secrets = {"code": "c0de-1234567", "state": "st4te-1234567"}
+    visitor.sign_in("maija", path="/me/callback?code={code}&state={state}".format_map(secrets))
+    line.ask("/v1/people/maija%40saimaa.example", [("Authorization", "Bearer t0ken-1234567")])
+    line.ask("//v1//people/maija%40saimaa.example", [])
+    line.ask("/v1/people/maija%40saimaa.example", [("Host", "evil.example")])
+    line.ask("/v1/people/maija%40saimaa.example", [("Host", "evil.example")], greeting="evil.example")
+    visitor.visit(f"http://connect.test:{stack.http_port}/v1/people/maija%40saimaa.example", allow_redirects=False)
+
+    written = "".join(each.read_text("utf-8", "replace") for each in stack.logs.iterdir()).lower()
+
+    assert "/me/callback" in written
+    for word in (*secrets.values(), "t0ken", "maija", "mäkelä", "m%c3%a4kel"):
+        assert word.lower() not in written

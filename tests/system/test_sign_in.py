@@ -1,0 +1,212 @@
+"""Signing in through the real Service Provider: what arrives of a person, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from shibboleth.organisation import Organisation, Organisations
+from shibboleth.person import MissingAttribute, NotSignedIn, Proxy, Variables, person_from
+from tests.system.client import Visitor, form_of, seen
+from tests.system.people import PROVIDERS, SAIMAA, TUNTURI
+
+ORGANISATIONS = Organisations.of(
+    Organisation(each.host, each.entity_id, {"en": each.name}, frozenset({each.scope})) for each in PROVIDERS
+)
+
+
+def person_seen(stack, answer):
+    """The person whom our own reader finds in what reached the application."""
+    front = Variables() if stack.front == "variables" else Proxy(stack.proof)
+    return person_from(seen(answer).environ, front, ORGANISATIONS)
+
+
+@pytest.mark.parametrize(
+    ("account", "key", "name"),
+    [
+        ("maija", "maija@saimaa.example", "Maija Mäkelä"),
+        ("åke", "ake@saimaa.example", "Åke Öström; professor"),
+        ("wang", "wang@saimaa.example", "王小明 🎓"),
+    ],
+)
+def test_a_person_arrives_unharmed(stack, visitor, account, key, name):
+    person = person_seen(stack, visitor.sign_in(account))
+
+    assert (person.account, person.name, person.issued) == (key, name, "20040826")
+    assert person.organisation.entity_id == SAIMAA.entity_id
+
+
+def test_an_orcid_id_that_the_organisation_already_releases_arrives(stack, visitor):
+    person = person_seen(stack, visitor.sign_in("liisa", TUNTURI))
+
+    assert [str(each.uri) for each in person.released] == ["https://orcid.org/0000-0002-1825-0097"]
+
+
+def test_a_line_feed_in_a_name_harms_nobody(stack, visitor):
+    answer = visitor.sign_in("newline")
+
+    assert person_seen(stack, answer).account == "rivi@saimaa.example"
+    assert not any("\n" in value for name, value in seen(answer).environ.items() if name != "SERVER_SIGNATURE")
+
+
+@pytest.mark.parametrize("account", ["nameless", "stranger"])
+def test_without_an_identifier_of_the_organisations_own_one_is_signed_in_and_nobody(stack, visitor, account):
+    answer = visitor.sign_in(account)
+
+    with pytest.raises(MissingAttribute):
+        person_seen(stack, answer)
+
+
+def test_two_identifiers_at_once_arrive_as_two(stack, visitor):
+    answer = visitor.sign_in("twofold")
+
+    with pytest.raises(ValueError, match="several values of eppn"):
+        person_seen(stack, answer)
+
+
+def test_an_attribute_that_nobody_asked_for_does_not_arrive(stack, visitor):
+    answer = visitor.sign_in("maija", eduPersonAssurance=[], displayName=["Another Name"])
+
+    assert person_seen(stack, answer).name == "Another Name"
+    assert "ASSURANCE" not in " ".join(seen(answer).environ).upper()
+
+
+def test_without_a_session_the_open_page_knows_nobody(stack, visitor):
+    answer = visitor.visit("/")
+
+    with pytest.raises(NotSignedIn):
+        person_seen(stack, answer)
+
+
+def test_a_session_lasts_from_page_to_page_and_from_network_to_network(stack, visitor, line):
+    visitor.sign_in("maija")
+    cookie = "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+
+    elsewhere = line.ask("/me", [("Cookie", cookie)], source="127.0.0.2")
+    back_again = visitor.visit("/me")
+
+    assert person_seen(stack, elsewhere).account == "maija@saimaa.example"
+    assert person_seen(stack, back_again).account == "maija@saimaa.example"
+
+
+def test_the_session_cookie_is_out_of_reach_and_survives_a_link_from_elsewhere(visitor):
+    answer = visitor.submit(visitor.answer_for("maija"))
+
+    (cookie,) = [value for each in answer.history for value in _set_cookies(each) if value.startswith("_shibsession_")]
+    words = {word.strip().lower() for word in cookie.split(";")[1:]}
+
+    assert {"secure", "httponly", "path=/"} <= words
+    assert not words & {"samesite=strict", "samesite=none"}
+
+
+def test_an_answer_that_nobody_asked_for_is_refused(stack, visitor):
+    answer = visitor.visit(f"http://{SAIMAA.host}:{stack.idp_port}/unsolicited?person=maija")
+
+    refused = visitor.submit(answer)
+
+    assert refused.status_code == 500
+    with pytest.raises(NotSignedIn):
+        person_seen(stack, visitor.visit("/"))
+
+
+def test_an_answer_to_somebody_elses_request_is_refused(stack, visitor):
+    with Visitor(stack) as attacker:
+        stolen = form_of(attacker.answer_for("maija"))
+    visitor.visit("/me")
+
+    refused = visitor.post(stolen.action, data=stolen.fields)
+
+    assert refused.status_code == 500
+    with pytest.raises(NotSignedIn):
+        person_seen(stack, visitor.visit("/"))
+
+
+def test_an_answer_works_once(stack, visitor):
+    answer = visitor.answer_for("maija")
+    visitor.submit(answer)
+    visitor.cookies.clear()
+
+    again = visitor.submit(answer)
+
+    assert again.status_code == 500
+
+
+def test_a_form_sent_after_the_session_ended_is_sent_again_after_the_sign_in(stack, visitor):
+    choose = visitor.post(f"{stack.base_url}/me/confirm", data={"consent": "kyllä & joo", "token": "t+1"})
+
+    back = visitor.sign_in("maija", asking=choose)
+    replayed = visitor.submit(back)
+
+    assert form_of(back).action == f"{stack.base_url}/me/confirm"
+    assert seen(replayed).body == "consent=kyll%C3%A4+%26+joo&token=t%2B1"
+    assert seen(replayed).environ["REQUEST_METHOD"] == "POST"
+    assert person_seen(stack, replayed).account == "maija@saimaa.example"
+
+
+def test_code_and_state_survive_a_sign_in_on_the_way_back_from_orcid(stack, visitor):
+    back = visitor.sign_in("maija", path="/me/callback?code=a%2Bb&state=%C3%A4%3D")
+
+    assert seen(back).environ["PATH_INFO"] == "/me/callback"
+    assert seen(back).environ["QUERY_STRING"] == "code=a%2Bb&state=%C3%A4%3D"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/Shibboleth.sso/Login?entityID={idp}&target=https://evil.example/",
+        "/Shibboleth.sso/Login?SAMLDS=1&entityID={idp}&target=https://connect.test.evil.example/",
+        "/Shibboleth.sso/Logout?return=https://evil.example/",
+        "/Shibboleth.sso/Logout?return=%68ttps://evil.example/",
+    ],
+)
+def test_nobody_is_sent_to_a_foreign_site(visitor, path):
+    visitor.sign_in("maija")
+
+    answer = visitor.visit(path.format(idp=SAIMAA.entity_id), allow_redirects=False)
+
+    assert answer.status_code == 500
+    assert "Location" not in answer.headers
+
+
+def test_a_foreign_relay_state_leads_nowhere(stack, visitor):
+    form = form_of(visitor.answer_for("maija"))
+
+    answer = visitor.post(form.action, data=form.fields | {"RelayState": "https://evil.example/"}, allow_redirects=False)
+
+    assert "evil.example" not in answer.headers.get("Location", "")
+
+
+def test_after_logout_the_old_session_is_worth_nothing(stack, visitor, line):
+    visitor.sign_in("maija")
+    cookie = "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+
+    left = visitor.visit("/Shibboleth.sso/Logout")
+    page = visitor.visit("/")
+    with_old_cookie = line.ask("/me", [("Cookie", cookie)])
+
+    assert left.status_code == 200
+    with pytest.raises(NotSignedIn):
+        person_seen(stack, page)
+    assert with_old_cookie.status == 302
+
+
+def test_the_session_page_shows_no_values(visitor):
+    visitor.sign_in("maija")
+
+    page = visitor.visit("/Shibboleth.sso/Session")
+
+    assert page.status_code == 200
+    assert "eppn" in page.text
+    assert "maija" not in page.text.lower()
+
+
+def test_the_status_page_is_for_the_machine_itself(line):
+    here = line.ask("/Shibboleth.sso/Status", [])
+    elsewhere = line.ask("/Shibboleth.sso/Status", [], source="127.0.0.2")
+
+    assert here.status == 200
+    assert "<OK/>" in here.text
+    assert elsewhere.status == 403
+
+
+def _set_cookies(answer):
+    return answer.raw.headers.getlist("Set-Cookie")
