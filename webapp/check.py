@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-import requests
-
 from shibboleth.organisation import Organisation
-from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store
 from webapp.config import Config
 
@@ -46,12 +44,12 @@ class Finding:
     """The same for a machine."""
 
 
-def look(config: Config, open_store: Callable[[], Store]) -> Iterator[Finding]:
+def look(config: Config, store: Store) -> Iterator[Finding]:
     """Look at everything on this machine; nothing is written, and nobody outside is asked."""
     yield from _addresses(config)
     yield from _credentials(config)
     yield from _secret_files(config)
-    yield from _kept(config, open_store)
+    yield from _kept(config, store)
 
 
 def _addresses(config: Config) -> Iterator[Finding]:
@@ -99,9 +97,8 @@ def _secret_files(config: Config) -> Iterator[Finding]:
         yield Finding(Level.OK, "secrets", f"{len(config.secrets)} found, none of them open to other users")
 
 
-def _kept(config: Config, open_store: Callable[[], Store]) -> Iterator[Finding]:
+def _kept(config: Config, store: Store) -> Iterator[Finding]:
     try:
-        store = open_store()
         store.must_be_ready()
         yield Finding(Level.OK, "store", f"{config.store.url}, no migration missing", facts={"url": config.store.url})
         for organisation in config.organisations:
@@ -121,7 +118,6 @@ def _kept(config: Config, open_store: Callable[[], Store]) -> Iterator[Finding]:
 
 STORE_MENDS: dict[type[Exception], str] = {
     StoreUnavailable: "see that the database runs, and that this user may read and write it",
-    InvalidUrl: "mend url in [store]",
     SchemaAhead: "install the newer release, or restore the backup that was made before it",
     MigrationChanged: "install the release again as it was published",
 }
@@ -150,6 +146,8 @@ def audit_of(store: Store, organisation: Organisation) -> Finding:
 
 def ask_orcid(config: Config) -> Finding:
     """Ask ORCID for its discovery document, which needs no credential, and tell whether it is the one we expect."""
+    import requests  # noqa: PLC0415 - a connector's process need not hold an HTTP client
+
     orcid = config.orcid
     try:
         issuer = _issuer(orcid.base_url + DISCOVERY, (orcid.connect_timeout, orcid.read_timeout))
@@ -170,6 +168,8 @@ def _no_orcid(url: str, text: str) -> Finding:
 
 
 def _issuer(url: str, timeout: tuple[float, float]) -> object:
+    import requests  # noqa: PLC0415 - as above
+
     with requests.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
         answer.raise_for_status()
         content = json.loads(answer.raw.read(_LARGEST_ANSWER, decode_content=True))

@@ -6,7 +6,8 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NoReturn, ParamSpec
@@ -42,7 +43,7 @@ class Failed(click.ClickException):
         click.echo(f"orcid-connect: {self.message}", file=file, err=True)
 
 
-_STORE_ERRORS = (SchemaBehind, SchemaAhead, MigrationChanged, StoreUnavailable, InvalidUrl)
+_STORE_ERRORS = (SchemaBehind, SchemaAhead, MigrationChanged, StoreUnavailable)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for a machine.")
 _organisation = click.argument("name", metavar="ORGANISATION")
@@ -105,8 +106,8 @@ def serve(path: Path) -> None:
         text = 'is "variables", which only mod_wsgi can set: behind orcid-connect serve nobody would be signed in'
         mend = 'let Apache run the pages (docs/operator.md), or write front = "proxy" and a front_proof'
         raise Misconfigured([Problem(str(path), "service.front", text, mend)])
-    store = _ready_store(config)
-    _serve(make_web(config, store), config, config.listen)
+    with _ready_store(config) as store:
+        _serve(make_web(config, store), config, config.listen)
 
 
 @main.command()
@@ -117,8 +118,8 @@ def connector(path: Path) -> None:
     from webapp.wsgi import make_connector  # noqa: PLC0415 - only who serves it pays for loading it
 
     config = _config(path)
-    store = _ready_store(config)
-    _serve(make_connector(config, store), config, config.connector)
+    with _ready_store(config) as store:
+        _serve(make_connector(config, store), config, config.connector)
 
 
 def _serve(application: Any, config: Config, listener: Listener) -> None:
@@ -140,7 +141,8 @@ def _serve(application: Any, config: Config, listener: Listener) -> None:
 @_command
 def migrate(path: Path, *, as_json: bool) -> None:
     """Bring the database up to this release; harmless when it is."""
-    applied = bring_up_to_date(_store(_config(path)).engine, _now())
+    with _store(_config(path)) as store:
+        applied = bring_up_to_date(store.engine, _now())
     if as_json:
         _print_json({"applied": applied})
     else:
@@ -158,7 +160,8 @@ def check(path: Path, *, orcid: bool, as_json: bool) -> None:
     """
     try:
         config = _config(path)
-        found = list(checking.look(config, lambda: _store(config)))
+        with _store(config) as store:
+            found = list(checking.look(config, store))
     except Misconfigured as error:
         _refuse(error, as_json=as_json)
     if orcid:
@@ -211,7 +214,8 @@ def show(path: Path, name: str, account: str, *, as_json: bool) -> None:
     """Show the ORCID iD that a person has linked. Exit code 1 when there is none."""
     config = _config(path)
     organisation = _organisation_of(config, name)
-    found = _ready_store(config).link_of(organisation.entity_id, fold(account))
+    with _ready_store(config) as store:
+        found = store.link_of(organisation.entity_id, fold(account))
     if as_json:
         _print_json({"link": None if found is None else _link_json(organisation, found)})
         sys.exit(WRONG if found is None else 0)
@@ -237,18 +241,18 @@ def remove(  # noqa: PLR0913 - one for each word on the command line
         raise click.UsageError("--json asks nothing, so it needs --yes.")
     config = _config(path)
     organisation = _organisation_of(config, name)
-    store = _ready_store(config)
-    found = store.link_of(organisation.entity_id, fold(account))
-    if found is not None and not yes:
-        click.echo(_aligned(_link_rows(organisation, found)) + "\n")
-        click.confirm("Remove this link?", abort=True)
-    removed = found is not None and _unlinked(store, found, reason)
+    with _ready_store(config) as store:
+        found = store.link_of(organisation.entity_id, fold(account))
+        if found is not None and not yes:
+            click.echo(_aligned(_link_rows(organisation, found)) + "\n")
+            click.confirm("Remove this link?", abort=True)
+        removed = found if found is not None and _unlinked(store, found, reason) else None
     if as_json:
-        _print_json({"removed": _link_json(organisation, found) if found is not None and removed else None})
-        sys.exit(0 if removed else WRONG)
-    if found is None or not removed:
+        _print_json({"removed": None if removed is None else _link_json(organisation, removed)})
+        sys.exit(WRONG if removed is None else 0)
+    if removed is None:
         raise Failed(_no_link(organisation, account))
-    click.echo(f"removed {found.orcid_id} from {_safe(found.account)}; the organisation learns of it as of any removal")
+    click.echo(f"removed {removed.orcid_id} from {_safe(removed.account)}; the organisation will learn of it")
 
 
 def _unlinked(store: Store, found: Link, reason: str) -> bool:
@@ -271,10 +275,10 @@ def history(path: Path, name: str, account: str | None, *, limit: int, as_json: 
     """Show the audit of an organisation or of one person, and whether its chain is sound (exit code 1 if not)."""
     config = _config(path)
     organisation = _organisation_of(config, name)
-    store = _ready_store(config)
     key = None if account is None else fold(account)
-    events = list(store.events(organisation.entity_id, key, newest_first=True, limit=limit))[::-1]
-    audit = checking.audit_of(store, organisation)
+    with _ready_store(config) as store:
+        events = list(store.events(organisation.entity_id, key, newest_first=True, limit=limit))[::-1]
+        audit = checking.audit_of(store, organisation)
     if as_json:
         _print_json({"events": [_event_json(one) for one in events], **audit.facts})
     else:
@@ -290,19 +294,28 @@ def _config(path: Path) -> Config:
     return load(path, os.environ)
 
 
-def _store(config: Config) -> Store:
+@contextmanager
+def _store(config: Config) -> Iterator[Store]:
     try:
-        return open_store(config.store.reveal(), patience=config.store.busy_timeout)
+        store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
     except ModuleNotFoundError:
         text = "is a PostgreSQL database, and its driver is not installed"
         mend = "run: pip install 'orcid-connect[postgres]'"
         raise Misconfigured([Problem(str(config.path), "store.url", text, mend)]) from None
+    except InvalidUrl as error:
+        mend = "write it as docs/settings.md shows"
+        raise Misconfigured([Problem(str(config.path), "store.url", str(error), mend)]) from None
+    try:
+        yield store
+    finally:
+        store.disconnect()
 
 
-def _ready_store(config: Config) -> Store:
-    store = _store(config)
-    store.must_be_ready()
-    return store
+@contextmanager
+def _ready_store(config: Config) -> Iterator[Store]:
+    with _store(config) as store:
+        store.must_be_ready()
+        yield store
 
 
 def _now() -> datetime:
