@@ -1,0 +1,171 @@
+"""`python -m demo --port 8000`: the whole journey on this machine, with nobody's account anywhere."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import http.client
+import logging
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+from typing import Final
+
+import waitress
+
+from demo import consumer, identity_provider, processes
+from demo.configuration import Configuration, write
+from demo.front import Backends, Front
+from demo.orcid.app import make_orcid
+from demo.orcid.world import OrcidWorld
+from demo.people import PEOPLE
+
+HOST: Final = "127.0.0.1"
+THREADS: Final = 24
+"""Of the front. A sign-in holds two at once and a callback three, since both come back to it by way of the service."""
+MUST_ANSWER: Final = ("/", "/healthz", "/v1/health", "/orcid/", identity_provider.ADDRESS, consumer.ADDRESS)
+ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+READY: Final = """\
+The demonstration is ready: {base_url}/
+
+What to try:
+  1. Open that address, sign in as one of six made-up people (begin with {name}) and connect an ORCID iD.
+     ORCID is a simulator here: be anybody, no password. Deny once and come back. Connect another iD and
+     see the old and the new one. Remove it again.
+  2. See what another service is now told at sign-in: {base_url}{consumer}
+  3. Ask for the iD as {name}'s university does at each sign-in:
+     curl -H 'Authorization: {authorization}' {base_url}{address}
+
+Ctrl-C ends it. {kept}
+"""
+
+
+class PortTaken(OSError):
+    """Somebody else listens there."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until somebody asks to end; 0 then, and 1 when something failed."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR)
+    for each in ENDINGS:
+        signal.signal(each, _interrupt)
+    try:
+        with ExitStack() as stack:
+            try:
+                _serve(options, stack)
+            finally:
+                _ignore_endings()  # the end itself is not interrupted
+    except KeyboardInterrupt:
+        return 0
+    except PortTaken:
+        sys.stderr.write(f"Port {options.port} is taken; try another one: make demo PORT=9000\n")
+    except processes.Failed as failure:
+        sys.stderr.write(f"{failure.output}\nThe demonstration ended, because {failure}; it said the above.\n")
+    return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give what can be said on the command line."""
+    found = argparse.ArgumentParser(prog="python -m demo", description="The whole journey, on this machine alone.")
+    found.add_argument("--port", type=int, default=8000, help="where it listens on 127.0.0.1; 0 takes a free one")
+    found.add_argument("--keep", type=Path, metavar="DIR", help="write configuration and database here and keep them")
+    return found
+
+
+def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
+    """Start everything, say so, and wait. Raises KeyboardInterrupt, PortTaken and Failed; never returns."""
+    listener = stack.enter_context(_listener(options.port))
+    base_url = f"http://{HOST}:{listener.getsockname()[1]}"
+    configuration = write(_directory(options, stack), base_url)
+    ended: SimpleQueue[processes.Child] = SimpleQueue()
+    backends = _started(configuration, ended, stack)
+    server = waitress.create_server(
+        Front(configuration, backends),
+        sockets=[listener],
+        threads=THREADS,
+        ident=None,
+        clear_untrusted_proxy_headers=True,
+    )
+    threading.Thread(target=server.run, daemon=True).start()
+    _must_answer(base_url)
+    sys.stdout.write(_words(configuration, options))
+    sys.stdout.flush()
+    child = ended.get()
+    raise processes.Failed(child.name, "ended", child.output)
+
+
+def _listener(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken from None
+        raise
+    return listener
+
+
+def _directory(options: argparse.Namespace, stack: ExitStack) -> Path:
+    if options.keep is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orcid-connect-demo-")))
+    options.keep.mkdir(parents=True, exist_ok=True)
+    return Path(options.keep).resolve()
+
+
+def _started(configuration: Configuration, ended: SimpleQueue[processes.Child], stack: ExitStack) -> Backends:
+    where = ("--config", str(configuration.path))
+    processes.run("orcid-connect migrate", *where, "migrate")
+    children = []
+    for command in ("serve", "connector"):
+        children.append(processes.start(f"orcid-connect {command}", *where, command, ended=ended.put))
+        stack.callback(children[-1].end)
+    web, connector = (child.address() for child in children)
+    world = OrcidWorld(f"{configuration.base_url}/orcid", clients=[configuration.client])
+    return Backends(web, connector, make_orcid(world))
+
+
+def _must_answer(base_url: str) -> None:
+    for path in MUST_ANSWER:
+        connection = http.client.HTTPConnection(base_url.removeprefix("http://"), timeout=processes.PATIENCE)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise processes.Failed(path, f"answers {response.status}", response.read().decode("utf-8", "replace"))
+        connection.close()
+
+
+def _words(configuration: Configuration, options: argparse.Namespace) -> str:
+    maija = PEOPLE["maija"]
+    kept = f"Everything is kept in {options.keep}." if options.keep else "Nothing is kept."
+    return READY.format(
+        base_url=configuration.base_url,
+        name=maija.name,
+        consumer=consumer.ADDRESS,
+        authorization=configuration.credentials[maija.organisation.id].header,
+        address=identity_provider.address_of(maija),
+        kept=kept,
+    )
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _ignore_endings() -> None:
+    for each in ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

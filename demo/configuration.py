@@ -1,0 +1,128 @@
+"""The configuration of the demonstration: the same files that an operator would write, for this machine alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from demo.orcid.world import Client
+from demo.people import ORGANISATIONS, Organisation
+
+NAME: Final = "ORCID connect"
+CONTACT: Final = "help@orcid-connect.example"
+CLIENT_ID: Final = "APP-DEMONSTRATION001"
+READ_TIMEOUT: Final = 3.0
+"""In seconds: the simulator answers at once, and nobody should wait long to see what its silence does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """By what the connector knows an organisation: a bearer token, or with a user's name a password."""
+
+    secret: str = field(repr=False)
+    user: str = ""
+
+    @property
+    def header(self) -> str:
+        """The value of the Authorization header that shows it."""
+        if not self.user:
+            return f"Bearer {self.secret}"
+        return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What was written, and the secrets that the stand-ins share with the service."""
+
+    path: Path
+    base_url: str
+    proof: str = field(repr=False)
+    client: Client = field(repr=False)
+    credentials: Mapping[str, Credential]
+    """By organisation id, for those that are connected."""
+
+
+def write(directory: Path, base_url: str) -> Configuration:
+    """Write the whole configuration into a directory, with fresh secrets."""
+    configuration = Configuration(
+        path=directory / "orcid-connect.toml",
+        base_url=base_url,
+        proof=secrets.token_hex(32),
+        client=Client(CLIENT_ID, secrets.token_hex(16), NAME, (f"{base_url}/me/callback",)),
+        credentials={each.id: _credential(each) for each in ORGANISATIONS if each.connected},
+    )
+    _write_secrets(directory / "secrets", configuration)
+    for each in ORGANISATIONS:
+        if each.connected:
+            of_it = _organisation(each, configuration.credentials[each.id])
+            _write(directory / "organisations" / f"{each.id}.toml", _toml(of_it))
+    _write(configuration.path, _toml(_service(directory, base_url)))
+    return configuration
+
+
+def _credential(organisation: Organisation) -> Credential:
+    # One of each kind: Identity Providers differ in what they can send
+    user = organisation.id if organisation.id == "saaristo" else ""
+    return Credential(secrets.token_hex(20), user)
+
+
+def _service(directory: Path, base_url: str) -> dict[str, Any]:
+    return {
+        "service": {
+            "public_url": base_url,
+            "registry": "sandbox",
+            "contact": CONTACT,
+            "front": "proxy",
+            "front_proof": "file:secrets/front-proof",
+            "encoding": "url",
+            "name": NAME,
+        },
+        "orcid": {
+            "base_url": f"{base_url}/orcid",
+            "client_id": CLIENT_ID,
+            "client_secret": "file:secrets/orcid-client-secret",
+            "connect_timeout": READ_TIMEOUT,
+            "read_timeout": READ_TIMEOUT,
+        },
+        "store": {"url": f"sqlite://{directory}/links.db"},
+        "listen": {"port": 0},
+        "connector": {"port": 0},
+    }
+
+
+def _organisation(organisation: Organisation, credential: Credential) -> dict[str, Any]:
+    reference = f"file:secrets/{organisation.id}"
+    shown = {"user": credential.user, "password": reference} if credential.user else {"tokens": [reference]}
+    return {
+        "entity_id": organisation.entity_id,
+        "scopes": [organisation.scope],
+        "stage": "test",
+        "help": f"idm@{organisation.scope}",
+        "name": organisation.names,
+        "connector": shown,
+    }
+
+
+def _write_secrets(directory: Path, configuration: Configuration) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own = {"front-proof": configuration.proof, "orcid-client-secret": configuration.client.secret}
+    for name, secret in {**own, **{id_: each.secret for id_, each in configuration.credentials.items()}}.items():
+        _write(directory / name, secret + "\n").chmod(0o600)
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _toml(content: Mapping[str, Any]) -> str:
+    # A string, number or list of strings is written in TOML as it is in JSON
+    plain = [f"{key} = {json.dumps(value)}" for key, value in content.items() if not isinstance(value, Mapping)]
+    tables = [f"\n[{key}]\n{_toml(value)}" for key, value in content.items() if isinstance(value, Mapping)]
+    return "\n".join([*plain, *tables]) + "\n"

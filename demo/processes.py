@@ -1,0 +1,121 @@
+"""The real processes of the demonstration: started with the interpreter we run in, watched, and ended with us."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, Queue
+from typing import IO, Final
+
+PATIENCE: Final = 30.0
+"""Seconds until a process has to answer."""
+GOODBYE: Final = 5.0
+"""Seconds that a process has to end when it is told to."""
+LISTENING: Final = re.compile(r"listening on \S*?((?:127\.0\.0\.1|localhost|\[::1\]):\d+)")
+PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+
+class Failed(RuntimeError):
+    """A process did not do what it should; `output` is what it said."""
+
+    def __init__(self, name: str, what: str, output: str) -> None:
+        super().__init__(f"{name} {what}")
+        self.output = output
+
+
+@dataclass(slots=True)
+class Child:
+    """One process, in a process group of its own so that Ctrl-C reaches us alone."""
+
+    name: str
+    process: subprocess.Popen[str]
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=500))
+    """What it said last; shown when it fails."""
+    addresses: Queue[str] = field(default_factory=Queue)
+
+    @property
+    def output(self) -> str:
+        """What it said last, as text."""
+        return "".join(self.lines)
+
+    def address(self) -> str:
+        """Give host:port where it listens, as soon as it says so. Raises Failed."""
+        try:
+            found = self.addresses.get(timeout=PATIENCE)
+        except Empty:
+            raise Failed(self.name, f"did not answer within {PATIENCE:.0f} seconds", self.output) from None
+        if not found:
+            raise Failed(self.name, "ended at once", self.output)
+        return found
+
+    def end(self) -> None:
+        """Ask it to end, and see to it that it does."""
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, how)
+            try:
+                self.process.wait(GOODBYE)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+
+def start(name: str, *arguments: str, ended: Callable[[Child], object]) -> Child:
+    """Start `python -m webapp` with these arguments; `ended` is told when it ends, whoever wanted it to."""
+    child = Child(name, _popen(arguments))
+    threading.Thread(target=_listen, args=(child, ended), daemon=True).start()
+    return child
+
+
+def run(name: str, *arguments: str) -> None:
+    """Run `python -m webapp` with these arguments to its end. Raises Failed."""
+    process = _popen(arguments)
+    try:
+        output, _ = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise Failed(name, "did not end", "") from None
+    if process.returncode:
+        raise Failed(name, f"ended with {process.returncode}", output)
+
+
+def _popen(arguments: tuple[str, ...]) -> subprocess.Popen[str]:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def with_us() -> None:
+        # Killed ourselves, we could tell nobody any more: the kernel does it for us
+        if libc is not None:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+        [sys.executable, "-m", "webapp", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+        start_new_session=True,
+        preexec_fn=with_us,  # noqa: PLW1509 - one system call, which takes no lock
+    )
+
+
+def _listen(child: Child, ended: Callable[[Child], object]) -> None:
+    output: IO[str] | None = child.process.stdout
+    assert output is not None
+    for line in output:
+        child.lines.append(line)
+        found = LISTENING.search(line)
+        if found:
+            child.addresses.put(found[1])
+    child.addresses.put("")
+    ended(child)
