@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from webapp.config_errors import Wrong
 
@@ -15,15 +15,20 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LARGEST = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """A secret that is shown nowhere: not by repr, str or format, and so not in a log or a traceback."""
+    """A secret that is shown nowhere: not by repr, str or format, not in a log, a traceback or a dump of its owner.
 
-    _value: str
-    source: str
-    """The reference it was resolved from, which may be shown."""
-    path: Path | None = None
-    """The file it was read from, where it was one."""
+    A plain class, because whatever dumps models also dumps the fields of a dataclass.
+    """
+
+    __slots__ = ("_value", "path", "source")
+
+    def __init__(self, value: str, source: str, path: Path | None = None) -> None:
+        self._value = value
+        self.source = source
+        """The reference it was resolved from, which may be shown."""
+        self.path = path
+        """The file it was read from, where it was one."""
 
     def reveal(self) -> str:
         """Give the secret itself, to whoever sends or compares it."""
@@ -33,6 +38,10 @@ class Secret:
         return f"(secret from {self.source})"
 
     __repr__ = __str__
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise TypeError("a secret is not written anywhere")
 
 
 def resolve(reference: str, directory: Path, environ: Mapping[str, str]) -> Secret:
