@@ -25,14 +25,19 @@ class Row(Protocol):
         """Give the value of a column."""
 
 
+Values = Mapping[str, str | int | None]
+Question = tuple[str, Values]
+"""A query's name and its values."""
+
+
 class Session(Protocol):
-    """Where statements are run. Values are text, whole numbers or none."""
+    """Where the statements of a transaction are run, in the order given. Values are text, whole numbers or none."""
 
-    def one(self, query: str, **values: str | int | None) -> Row | None:
-        """Give the row a query of at most one row finds."""
+    def ask(self, *questions: Question) -> list[list[Row]]:
+        """Ask several queries at once and give the rows that each finds."""
 
-    def all(self, query: str, **values: str | int | None) -> list[Row]:
-        """Give all rows that a query finds."""
+    def post(self, query: str, **values: str | int | None) -> None:
+        """Run a statement of which nothing is to be learnt; at the latest before the next question or the commit."""
 
     def run(self, query: str, **values: str | int | None) -> int:
         """Run a statement and tell how many rows it touched."""
@@ -80,7 +85,7 @@ def queries(style: str) -> Mapping[str, str]:
     return {name: getattr(loaded, name).sql for name in loaded.available_queries if not name.endswith("_cursor")}
 
 
-def unstorable(values: Mapping[str, str | int | None]) -> str | None:
+def unstorable(values: Values) -> str | None:
     """Give the name of the first value that no database can hold, if there is one."""
     for name, value in values.items():
         if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):

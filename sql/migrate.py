@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from sql.audit import digest
-from sql.engine import Engine, Session
+from sql.engine import Engine, Row
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind
 from sql.rows import moment
 
@@ -26,7 +26,7 @@ def pending(engine: Engine) -> list[str]:
 
     Raises SchemaAhead when a newer program has been here, and MigrationChanged when a file is not what was applied.
     """
-    return _missing(engine) if _TABLE in engine.tables() else list(files())
+    return _missing(engine.all("applied_migrations")) if _TABLE in engine.tables() else list(files())
 
 
 def must_be_current(engine: Engine) -> None:
@@ -43,21 +43,22 @@ def migrate(engine: Engine, now: datetime) -> list[str]:
     """
     engine.create()
     with engine.alone() as session:
-        session.run("make_migrations_table")
+        session.post("make_migrations_table")
     return [name for name in pending(engine) if _apply(engine, name, now)]
 
 
 def _apply(engine: Engine, name: str, now: datetime) -> bool:
     with engine.alone() as session:
-        if name not in _missing(session):
+        (applied,) = session.ask(("applied_migrations", {}))
+        if name not in _missing(applied):
             return False
         session.script(files()[name])
-        session.run("note_migration", name=name, applied_at=moment(now), sha256=digest(files()[name]))
+        session.post("note_migration", name=name, applied_at=moment(now), sha256=digest(files()[name]))
     return True
 
 
-def _missing(database: Engine | Session) -> list[str]:
-    applied = {row["name"]: row["sha256"] for row in database.all("applied_migrations")}
+def _missing(found: list[Row]) -> list[str]:
+    applied = {row["name"]: row["sha256"] for row in found}
     unknown = sorted(applied.keys() - files().keys())
     if unknown:
         raise SchemaAhead(tuple(unknown))

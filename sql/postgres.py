@@ -16,10 +16,11 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from sql.engine import Row, Session, queries, unstorable
+from sql.engine import Question, Row, Values, queries, unstorable
 from sql.errors import Contradiction, InvalidUrl, StoreUnavailable, Unstorable
 
 MOST_CONNECTIONS = 16
@@ -45,7 +46,7 @@ _LOST = "the connection to the database server was lost"
 _NONE_FREE = "no connection to the database server: it cannot be reached, refuses us, or all are in use"
 
 # The organisation's row is waited for and then read as it is after the wait: that needs this level and no other
-_BEGIN = b"begin isolation level read committed read write; set local synchronous_commit to default"
+_BEGIN = (b"begin isolation level read committed read write", b"set local synchronous_commit to default")
 _UNHURRIED = b"set local statement_timeout = 0"
 # Any number will do, as long as it is the same for whoever migrates this database
 _ALONE = b"select pg_advisory_xact_lock(1869768548)"
@@ -103,49 +104,70 @@ def _has_spoken(connection: _Connection) -> bool:
     return bool(poll.poll(0))
 
 
-@contextmanager
-def _transaction(connection: _Connection) -> Iterator[None]:
-    connection.execute(_BEGIN, prepare=False)
-    try:
-        yield
-        connection.execute(b"commit", prepare=False)
-    except BaseException:
-        # When the server is gone, so is the transaction
-        with suppress(psycopg.Error):
-            connection.execute(b"rollback", prepare=False)
-        raise
-
-
 class PostgresSession:
-    """Runs named statements on one connection."""
+    """A transaction on one connection.
 
-    __slots__ = ("_connection", "_queries")
+    A way to the server and back costs more than a statement, so statements wait for the next question, or for the
+    commit, and go together. PostgreSQL takes several statements in one message only without parameters: psycopg
+    writes the values into them, quoted as the server's own library does.
+    """
+
+    __slots__ = ("_connection", "_queries", "_quoting", "_waiting")
 
     def __init__(self, connection: _Connection, texts: Mapping[str, bytes]) -> None:
         self._connection = connection
         self._queries = texts
+        self._quoting = psycopg.ClientCursor(connection)
+        self._waiting = [*_BEGIN]
 
-    def one(self, query: str, **values: str | int | None) -> Row | None:
-        """Give the row a query of at most one row finds."""
-        if unstorable(values):
-            return None
-        return self._connection.execute(self._queries[query], values).fetchone()
+    def _written(self, query: str, values: Values) -> bytes:
+        if name := unstorable(values):
+            raise Unstorable(name)
+        return self._quoting.mogrify(self._queries[query], values).encode()
 
-    def all(self, query: str, **values: str | int | None) -> list[Row]:
-        """Give all rows that a query finds; none where a value is one that cannot have been stored."""
-        if unstorable(values):
-            return []
-        return list(self._connection.execute(self._queries[query], values).fetchall())
+    def _send(self, *statements: bytes) -> psycopg.Cursor[DictRow]:
+        """Send what waits and these; the answer stands at the first of these."""
+        before = len(self._waiting)
+        cursor = self._connection.execute(b";\n".join([*self._waiting, *statements]), prepare=False)
+        self._waiting.clear()
+        for _ in range(before):
+            cursor.nextset()
+        return cursor
+
+    def ask(self, *questions: Question) -> list[list[Row]]:
+        """Ask several queries at once and give the rows that each finds."""
+        cursor = self._send(*[self._written(query, values) for query, values in questions])
+        answers: list[list[Row]] = []
+        for _ in questions:
+            answers.append(list(cursor.fetchall()))
+            cursor.nextset()
+        return answers
 
     def run(self, query: str, **values: str | int | None) -> int:
         """Run a statement and tell how many rows it touched."""
-        if name := unstorable(values):
-            raise Unstorable(name)
-        return self._connection.execute(self._queries[query], values).rowcount
+        return self._send(self._written(query, values)).rowcount
+
+    def post(self, query: str, **values: str | int | None) -> None:
+        """Let a statement wait for the next question or the commit."""
+        self._waiting.append(self._written(query, values))
 
     def script(self, text: str) -> None:
         """Run several statements that take no values."""
-        self._connection.execute(text.encode(), prepare=False)
+        self._send(text.encode())
+
+    def alone(self) -> None:
+        """Wait for whoever else is alone, and then take as long as it takes."""
+        self._waiting += [_UNHURRIED, _ALONE]
+
+    def commit(self) -> None:
+        """Send what waits, and have it on the disk."""
+        self._send(b"commit")
+
+    def undo(self) -> None:
+        """Leave nothing of it. When the server is gone, so is the transaction."""
+        if self._connection.info.transaction_status != TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                self._connection.execute(b"rollback", prepare=False)
 
 
 class Postgres:
@@ -209,32 +231,41 @@ class Postgres:
 
     def one(self, query: str, **values: str | int | None) -> Row | None:
         """Give the row a query of at most one row finds."""
-        with self._connection() as connection:
-            return PostgresSession(connection, self._queries).one(query, **values)
+        rows = self.all(query, **values)
+        return rows[0] if rows else None
 
     def all(self, query: str, **values: str | int | None) -> list[Row]:
-        """Give all rows that a query finds."""
+        """Give all rows that a query finds; none where a value is one that cannot have been stored."""
+        if unstorable(values):
+            return []
         with self._connection() as connection:
-            return PostgresSession(connection, self._queries).all(query, **values)
+            return list(connection.execute(self._queries[query], values).fetchall())
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""
+        if name := unstorable(values):
+            raise Unstorable(name)
         with self._connection() as connection:
-            return PostgresSession(connection, self._queries).run(query, **values)
+            return connection.execute(self._queries[query], values).rowcount
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> Iterator[PostgresSession]:
         """All or nothing, on the disk when it ends."""
-        with self._connection() as connection, _transaction(connection):
-            yield PostgresSession(connection, self._queries)
+        with self._connection() as connection:
+            session = PostgresSession(connection, self._queries)
+            try:
+                yield session
+                session.commit()
+            except BaseException:
+                session.undo()
+                raise
 
     @contextmanager
-    def alone(self) -> Iterator[Session]:
+    def alone(self) -> Iterator[PostgresSession]:
         """Give a transaction that only one caller of `alone` is in at a time, and that may take its time."""
-        with self._connection() as connection, _transaction(connection):
-            connection.execute(_UNHURRIED, prepare=False)
-            connection.execute(_ALONE, prepare=False)
-            yield PostgresSession(connection, self._queries)
+        with self.transaction() as session:
+            session.alone()
+            yield session
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are."""

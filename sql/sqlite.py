@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 import sqlite_utils
 
-from sql.engine import Row, Session, queries, unstorable
+from sql.engine import Question, Row, Session, Values, queries, unstorable
 from sql.errors import Contradiction, StoreUnavailable, Unstorable
 
 REASONS = {
@@ -92,22 +92,25 @@ class SqliteSession:
         self._driver = driver
         self._queries = texts
 
-    def one(self, query: str, **values: str | int | None) -> Row | None:
-        """Give the row a query of at most one row finds."""
-        rows = self.all(query, **values)
-        return rows[0] if rows else None
-
-    def all(self, query: str, **values: str | int | None) -> list[Row]:
+    def all(self, query: str, values: Values) -> list[Row]:
         """Give all rows that a query finds; none where a value is one that cannot have been stored."""
         if unstorable(values):
             return []
         return self._driver.execute(self._queries[query], values).fetchall()
+
+    def ask(self, *questions: Question) -> list[list[Row]]:
+        """Ask several queries and give the rows that each finds."""
+        return [self.all(query, values) for query, values in questions]
 
     def run(self, query: str, **values: str | int | None) -> int:
         """Run a statement and tell how many rows it touched."""
         if name := unstorable(values):
             raise Unstorable(name)
         return self._driver.execute(self._queries[query], values).rowcount
+
+    def post(self, query: str, **values: str | int | None) -> None:
+        """Run a statement of which nothing is to be learnt."""
+        self.run(query, **values)
 
     def script(self, text: str) -> None:
         """Run several statements one by one: `executescript` would commit before the first."""
@@ -150,13 +153,13 @@ class Sqlite:
 
     def one(self, query: str, **values: str | int | None) -> Row | None:
         """Give the row a query of at most one row finds."""
-        with _in_plain_words():
-            return self._session().one(query, **values)
+        rows = self.all(query, **values)
+        return rows[0] if rows else None
 
     def all(self, query: str, **values: str | int | None) -> list[Row]:
         """Give all rows that a query finds."""
         with _in_plain_words():
-            return self._session().all(query, **values)
+            return self._session().all(query, values)
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
-from sql.engine import Engine, Row, Session
+from sql.engine import Engine, Question, Row, Session
 from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
 from sql.migrate import must_be_current
 from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
@@ -74,6 +74,8 @@ class _Held:
     changes: int
     events: int
     last_event_hash: str
+    found: list[list[Row]]
+    """What the questions asked with it found: nobody can change that before we do."""
 
     def change(self, kind: ChangeKind, link: Link, orcid_id: OrcidId | None, previous: OrcidId | None) -> Change:
         """Give a change its number and keep it."""
@@ -81,7 +83,7 @@ class _Held:
         change = Change(
             self.organisation, self.changes, kind, link.person_key, link.account, orcid_id, previous, self.now
         )
-        self.session.run("add_change", **rows.change_values(change))
+        self.session.post("add_change", **rows.change_values(change))
         return change
 
     def event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> Event:
@@ -98,8 +100,8 @@ class _Held:
         }
         self.last_event_hash = audit.chained(self.last_event_hash, covered)
         values = {**covered, "hash": self.last_event_hash, "person_key": person_key, "facts": text}
-        self.session.run("add_event", **values)
-        self.session.run(
+        self.session.post("add_event", **values)
+        self.session.post(
             "count_on",
             organisation=self.organisation,
             changes=self.changes,
@@ -108,23 +110,18 @@ class _Held:
         )
         return rows.event_of(values)
 
-    def current(self, person_key: str) -> Link | None:
-        """Give a person's link, which nobody can change before we do."""
-        row = self.session.one("link_of", organisation=self.organisation, person_key=person_key)
-        return None if row is None else rows.link_of(row)
-
     def begin(self, link: Link) -> None:
         """Keep a link and the words that were agreed to."""
-        self.session.run("keep_consent_text", **rows.consent_text_values(link.consent))
-        self.session.run("add_link", **rows.link_values(link))
+        self.session.post("keep_consent_text", **rows.consent_text_values(link.consent))
+        self.session.post("add_link", **rows.link_values(link))
 
     def end(self, link: Link, actor: str) -> None:
         """Let a link end."""
-        self.session.run("end_link", id=link.id, now=rows.moment(self.now), by=actor)
+        self.session.post("end_link", id=link.id, now=rows.moment(self.now), by=actor)
 
     def close(self, attempt: Attempt, outcome: str) -> None:
         """End the attempt."""
-        self.session.run("close_attempt", id=attempt.id, outcome=outcome, now=rows.moment(self.now))
+        self.session.post("close_attempt", id=attempt.id, outcome=outcome, now=rows.moment(self.now))
 
 
 class Store:
@@ -230,15 +227,18 @@ class Store:
 
         Raises AttemptClosed, NotAuthenticated, LinkChanged and HeldBySomeoneElse, having written nothing.
         """
-        with self._holding(attempt.organisation, now) as held:
-            stored, orcid_id = _answered(held.session, attempt)
-            current = held.current(stored.person_key)
+        of_it = {"id": attempt.id}
+        asked = ("attempt_by_id", of_it), ("own_link_of_attempt", of_it), ("holder_of_attempts_orcid_id", of_it)
+        with self._holding(attempt.organisation, now, *asked) as held:
+            found, own, holders = held.found
+            stored, orcid_id = _answered(found, attempt)
+            current = rows.link_of(own[0]) if own else None
             new = Link(link_id, stored.organisation, stored.person_key, stored.account, issued, orcid_id, now, consent)
             if current is not None and _same(current, new):
                 _confirmed(held, stored, current, consent)
                 return None
             _must_be(current, replacing)
-            _must_be_free(held.session, new)
+            _must_be_free(holders, new)
             return _linked(held, stored, current, new)
 
     def unlink(  # noqa: PLR0913, PLR0917 - who, whose, why and when: an audit needs them all
@@ -254,10 +254,12 @@ class Store:
 
         Raises LinkChanged when `expected` is given and the person has another iD by now.
         """
-        with self._holding(entity_id, now) as held:
-            current = held.current(person_key)
-            if current is None:
+        whose = {"organisation": entity_id, "person_key": person_key}
+        with self._holding(entity_id, now, ("link_of", whose)) as held:
+            (own,) = held.found
+            if not own:
                 return None
+            current = rows.link_of(own[0])
             if expected is not None:
                 _must_be(current, expected)
             held.end(current, actor)
@@ -346,19 +348,17 @@ class Store:
             return session.run("erase_facts", organisation=entity_id, person_key=person_key)
 
     @contextmanager
-    def _holding(self, entity_id: str, now: datetime) -> Iterator[_Held]:
+    def _holding(self, entity_id: str, now: datetime, *questions: Question) -> Iterator[_Held]:
         with self.engine.transaction() as session:
-            row = session.one("hold_organisation", organisation=entity_id)
-            assert row is not None, "an upsert always gives its row"
-            yield _Held(session, entity_id, now, row["changes"], row["events"], row["last_event_hash"])
+            (row,), *found = session.ask(("hold_organisation", {"organisation": entity_id}), *questions)
+            yield _Held(session, entity_id, now, row["changes"], row["events"], row["last_event_hash"], found)
 
 
-def _answered(session: Session, attempt: Attempt) -> tuple[Attempt, OrcidId]:
+def _answered(found: list[Row], attempt: Attempt) -> tuple[Attempt, OrcidId]:
     """Read the attempt as it is now: open, and with an iD in it."""
-    row: Row | None = session.one("attempt_by_id", id=attempt.id)
-    if row is None:
+    if not found:
         raise AttemptClosed(attempt)
-    stored = rows.attempt_of(row)
+    stored = rows.attempt_of(found[0])
     if stored.closed_at is not None:
         raise AttemptClosed(stored)
     if stored.orcid_id is None:
@@ -377,9 +377,8 @@ def _must_be(current: Link | None, shown: OrcidId | None) -> None:
         raise LinkChanged(current)
 
 
-def _must_be_free(session: Session, new: Link) -> None:
-    row = session.one("holder_of", organisation=new.organisation, **rows.orcid_values(new.orcid_id))
-    if row is not None and row["person_key"] != new.person_key:
+def _must_be_free(holders: list[Row], new: Link) -> None:
+    if any(row["person_key"] != new.person_key for row in holders):
         raise HeldBySomeoneElse(new.orcid_id)
 
 

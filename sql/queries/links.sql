@@ -25,6 +25,26 @@ where organisation = :organisation
     and orcid = :orcid
     and ended_at is null;
 
+-- name: own_link_of_attempt(id)^
+-- The current link of the person who started an attempt.
+select links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from attempts
+join links on links.organisation = attempts.organisation
+    and links.person_key = attempts.person_key
+    and links.ended_at is null
+join consent_texts on consent_texts.digest = links.consent_digest
+where attempts.id = :id;
+
+-- name: holder_of_attempts_orcid_id(id)^
+-- Who has the iD now that ORCID named in an attempt, in the same organisation.
+select links.person_key
+from attempts
+join links on links.organisation = attempts.organisation
+    and links.registry = attempts.registry
+    and links.orcid = attempts.orcid
+    and links.ended_at is null
+where attempts.id = :id;
+
 -- name: some_links(organisation, after, limit)
 -- The next current links of an organisation in the order of their persons' keys.
 select links.*, consent_texts.version, consent_texts.language, consent_texts.text
