@@ -149,6 +149,7 @@ class Linking:
             raise NotAgreed(attempt)
         shown = confirmation.current.orcid_id if confirmation.current else None
         if replacing != (shown.bare if shown else ""):
+            self._must_be_open(attempt)
             raise LinkChanged(confirmation.current)
         try:
             return self.store.link(attempt, person.issued, consent, shown, now, secrets.token_urlsafe(16))
@@ -205,6 +206,12 @@ class Linking:
             facts = {"attempt": attempt.id} | ({"reason": reason} if reason else {})
             self.store.record(attempt.organisation, outcome, "person", attempt.person_key, facts, now)
         return self.store.attempt(attempt.id) or attempt
+
+    def _must_be_open(self, attempt: Attempt) -> None:
+        # Of two clicks the first may have linked between the second one's reading of attempt and link
+        latest = self.store.attempt(attempt.id)
+        if latest is not None and latest.closed_at is not None:
+            raise AttemptClosed(latest)
 
     def _own(self, attempt: Attempt | None, person: Person, browser: Browser, now: datetime) -> Attempt:
         attempt = _must_be_of(attempt, person, browser)

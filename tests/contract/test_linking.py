@@ -1,0 +1,593 @@
+"""Linking, through the web application as a person uses it, on both engines, with a simulated ORCID."""
+
+import hashlib
+import threading
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from demo.orcid.people import PEOPLE
+from tests.make import POLYTECHNIC, UNIVERSITY
+from tests.service import AKE, MAIJA, Clock, Visitor, authorised, client_of, make_front, orcid_id, simulated_orcid
+from webapp.app import make_app
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    with simulated_orcid() as (world, client):
+        yield world, client
+
+
+@pytest.fixture
+def orcid(simulator, clock):
+    world, client = simulator
+    world.reset()
+    world.clock = clock
+    return world, client
+
+
+@pytest.fixture
+def world(orcid):
+    return orcid[0]
+
+
+@pytest.fixture
+def app(store, orcid, clock):
+    return make_app(make_front(store, orcid[1], clock))
+
+
+@pytest.fixture
+def maija(app):
+    return Visitor(app)
+
+
+def held(store, account="maija@yliopisto.example", organisation=UNIVERSITY):
+    """The iD that an account has in the store, bare."""
+    return [orcid_id.bare for orcid_id in store.orcid_of(organisation, account)]
+
+
+def kinds(store):
+    return [event.kind for event in store.events(UNIVERSITY)]
+
+
+# The main job
+
+
+def test_a_person_links_their_id(maija, world, store):
+    page = maija.link(world)
+
+    assert (page.status, page.title) == (200, "Your ORCID iD is connected")
+    assert f"https://sandbox.orcid.org/{MAIJA}" in page.text
+    assert held(store) == [MAIJA]
+
+
+def test_nothing_is_linked_before_the_confirmation(maija, world, store):
+    place = maija.returned(world)
+
+    assert maija.get(place).title == "Is this you?"
+    assert held(store) == []
+    assert store.last_change(UNIVERSITY) == 0
+
+
+def test_the_confirm_page_shows_what_is_tied_to_what(maija, world):
+    page = maija.get(maija.returned(world))
+
+    for fact in (f"https://sandbox.orcid.org/{MAIJA}", "maija@yliopisto.example", "Yliopisto"):
+        assert fact in page.text
+
+
+def test_what_was_agreed_is_kept_as_it_was_shown(maija, world, store, clock):
+    place = maija.returned(world)
+    shown = maija.get(place).text
+    clock.passes(minutes=5)
+    maija.agree(place)
+
+    consent = store.link_of(UNIVERSITY, "maija@yliopisto.example").consent
+    assert consent.text in shown
+    assert (consent.language, consent.at) == ("en", clock.now)
+    assert consent.version == hashlib.sha256(consent.text.encode()).hexdigest()[:16]
+
+
+def test_a_link_is_a_change_and_an_event(maija, world, store):
+    maija.link(world)
+
+    (change,) = store.changes(UNIVERSITY, 0, 10)
+    assert (change.number, change.kind, change.orcid_id) == (1, "linked", orcid_id(MAIJA))
+    assert kinds(store) == ["linked"]
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_the_address_after_orcid_holds_neither_code_nor_state(maija, world):
+    answer = maija.get(maija.back(world))
+
+    assert answer.status == 303
+    assert "?" not in answer.header("Location")
+    assert answer.header("Referrer-Policy") == "no-referrer"
+
+
+def test_orcid_is_asked_for_the_id_and_nothing_else(maija):
+    asked = parse_qs(urlsplit(maija.start()).query)
+
+    assert asked["scope"] == ["/authenticate"]
+    assert asked["redirect_uri"] == ["https://connect.example/me/callback"]
+    assert set(asked) == {"client_id", "response_type", "scope", "redirect_uri", "state", "lang"}
+
+
+def test_a_state_is_random_and_kept_as_a_hash(maija, store):
+    states = {parse_qs(urlsplit(maija.start()).query)["state"][0] for _ in range(3)}
+
+    assert len(states) == 3
+    for state in states:
+        assert len(state) == 43
+        assert store.attempt_by_state(state) is None
+        assert store.attempt_by_state(hashlib.sha256(state.encode()).hexdigest()) is not None
+
+
+def test_several_attempts_may_be_under_way_at_once(maija, world, store):
+    first, second = maija.start(), maija.start()
+
+    one = maija.get(authorised(world, first)).place
+    other = maija.get(authorised(world, second)).place
+    maija.agree(other)
+
+    assert held(store) == [MAIJA]
+    assert maija.get(one).title == "Is this you?"
+
+
+# The callback: four refusals
+
+
+def test_a_right_state_from_another_browser_is_refused(maija, world, store):
+    back = maija.back(world)
+
+    page = maija.other_browser().get(back)
+
+    assert (page.status, page.title) == (403, "This was started in another browser")
+    assert maija.agree(maija.get(back).place).status == 303
+    assert held(store) == [MAIJA]
+
+
+def test_a_right_state_from_another_person_is_refused(maija, world, store):
+    back = maija.back(world)
+
+    page = maija.same_browser("pekka@yliopisto.example").get(back)
+
+    assert (page.status, page.title) == (403, "This was started by somebody else")
+    assert held(store, "pekka@yliopisto.example") == []
+
+
+def test_a_right_state_works_once(maija, world):
+    back = maija.back(world)
+    place = maija.get(back).place
+
+    page = maija.get(back)
+
+    assert (page.status, page.title) == (409, "This answer from ORCID has been used already")
+    assert f'href="{place}"' in page.text
+    assert len(world.journal.calls("/oauth/token")) == 1
+
+
+def test_a_right_state_is_too_old_after_an_hour(maija, world, store, clock):
+    back = maija.back(world)
+    clock.passes(minutes=60)
+
+    page = maija.get(back)
+
+    assert (page.status, page.title) == (410, "This took too long")
+    assert held(store) == []
+
+
+def test_a_right_state_is_good_for_nearly_an_hour(maija, world, clock):
+    start = maija.start()
+    clock.passes(minutes=59)
+
+    assert maija.get(authorised(world, start)).place.startswith("/me/confirm/")
+
+
+def test_the_same_account_at_another_organisation_is_another_person(maija, world):
+    back = maija.back(world)
+
+    page = maija.same_browser("maija@amk.example", POLYTECHNIC).get(back)
+
+    assert page.title == "This was started by somebody else"
+
+
+# The callback: what else may come back
+
+
+@pytest.mark.parametrize(
+    "query", ["?state=made-up&code=abc123", "?state=made-up&error=access_denied", "?code=abc123", "?state=&code=x"]
+)
+def test_a_state_nobody_started_is_refused_before_anything_else(maija, world, query):
+    page = maija.get("/me/callback" + query)
+
+    assert (page.status, page.title) == (403, "We did not start this")
+    assert world.journal.calls("/oauth/token") == []
+
+
+def test_a_repeated_state_is_no_state(maija, world):
+    back = maija.back(world)
+
+    assert maija.get(back + "&state=other").title == "We did not start this"
+
+
+def test_nothing_in_the_query_has_its_page(maija):
+    page = maija.get("/me/callback")
+
+    assert (page.status, page.title) == (400, "ORCID did not finish")
+
+
+@pytest.mark.parametrize("code", ["", "&code=", "&code=a&code=b"])
+def test_a_state_without_one_code_has_its_page(maija, code):
+    state = parse_qs(urlsplit(maija.start()).query)["state"][0]
+
+    place = maija.get(f"/me/callback?state={state}{code}").place
+
+    assert maija.get(place).title == "ORCID did not finish"
+
+
+def denied(maija, error="access_denied"):
+    state = parse_qs(urlsplit(maija.start()).query)["state"][0]
+    return maija.get(f"/me/callback?error={error}&error_description=User%20denied%20access&state={state}").place
+
+
+def test_a_person_who_declines_has_no_link_and_may_try_again(maija, world, store):
+    page = maija.get(denied(maija))
+
+    assert (page.status, page.title) == (200, "You did not give ORCID your permission")
+    assert "Try again" in page.text
+    assert held(store) == []
+    assert kinds(store) == ["declined"]
+    assert maija.link(world).title == "Your ORCID iD is connected"
+
+
+def test_another_error_of_orcids_has_its_page(maija):
+    page = maija.get(denied(maija, "invalid_scope"))
+
+    assert (page.status, page.title) == (502, "ORCID did not accept the answer")
+
+
+@pytest.mark.parametrize(
+    ("fault", "title"),
+    [
+        ("html", "ORCID is not answering"),
+        ("5xx", "ORCID is not answering"),
+        ("wrong_json", "ORCID is not answering"),
+        ("empty_body", "ORCID is not answering"),
+        ("cut", "ORCID is not answering"),
+        ("server_error_401", "ORCID is not answering"),
+        ("scope_reduced", "ORCID did not accept the answer"),
+    ],
+)
+def test_whatever_the_token_endpoint_does_has_its_page(maija, world, store, fault, title):
+    back = maija.back(world)
+    world.faults.next("token", fault)
+
+    page = maija.get(maija.get(back).place)
+
+    assert page.title == title
+    assert "Incident number" in page.text
+    assert held(store) == []
+    assert maija.link(world).title == "Your ORCID iD is connected"
+
+
+def test_a_silent_orcid_has_its_page(store, orcid, clock):
+    world, client = orcid
+    impatient = client_of(client.base_url, read_timeout=0.2)
+    maija = Visitor(make_app(make_front(store, impatient, clock)))
+    back = maija.back(world)
+    world.faults.next("token", "timeout")
+
+    page = maija.get(maija.get(back).place)
+
+    assert (page.status, page.title) == (503, "ORCID is not answering")
+    world.faults.release()
+
+
+def test_a_code_that_orcid_does_not_know_any_more_has_its_page(maija, world, clock):
+    back = maija.back(world)
+    clock.passes(minutes=11)
+
+    page = maija.get(maija.get(back).place)
+
+    assert (page.status, page.title) == (502, "ORCID did not accept the answer")
+
+
+def test_a_client_that_orcid_does_not_know_is_the_operators_to_mend(store, orcid, clock):
+    world, client = orcid
+    stranger = client_of(client.base_url, client_secret="another")
+    maija = Visitor(make_app(make_front(store, stranger, clock)))
+
+    page = maija.get(maija.returned(world))
+
+    assert (page.status, page.title) == (503, "This service cannot talk to ORCID")
+
+
+@pytest.mark.parametrize("user", ["private", "null", "absent"])
+def test_an_id_without_a_name_is_an_id(maija, world, user):
+    bare = next(
+        each.orcid
+        for each in PEOPLE
+        if each.state == "ok" and (each.visibility == "private" if user == "private" else each.name_form == user)
+    )
+
+    page = maija.get(maija.returned(world, bare))
+
+    assert "not public" in page.text
+    assert maija.link(world, bare).title == "Your ORCID iD is connected"
+
+
+@pytest.mark.parametrize(
+    ("fault", "title"),
+    [
+        ("state_changed", "We did not start this"),
+        ("state_dropped", "We did not start this"),
+        ("repeated_parameters", "We did not start this"),
+        ("empty_answer", "ORCID did not finish"),
+    ],
+)
+def test_a_way_back_that_was_tampered_with_leads_nowhere(maija, world, store, fault, title):
+    world.faults.next("callback", fault)
+
+    assert maija.get(maija.back(world)).title == title
+    assert held(store) == []
+
+
+def test_the_id_that_comes_back_is_the_one_that_counts(maija, world):
+    world.faults.next("callback", "other_id")
+
+    page = maija.get(maija.returned(world, MAIJA))
+
+    assert page.title == "Is this you?"
+    assert MAIJA not in page.text
+
+
+# The confirm page
+
+
+def test_without_the_tick_nothing_is_linked(maija, world, store):
+    place = maija.returned(world)
+
+    page = maija.agree(place, agree=None)
+
+    assert (page.status, page.title) == (422, "Is this you?")
+    assert 'role="alert"' in page.text
+    assert held(store) == []
+    assert maija.agree(place).status == 303
+
+
+def test_a_person_may_say_that_it_is_not_them(maija, world, store):
+    place = maija.returned(world)
+
+    page = maija.get(maija.agree(place, cancel="yes").place)
+
+    assert page.title == "Nothing was connected"
+    assert held(store) == []
+    assert maija.get(place).place == place.replace("confirm", "result")
+
+
+def test_a_double_click_links_once(maija, world, store):
+    place = maija.returned(world)
+    page = maija.get(place)
+    form = {"token": page.field("token"), "replacing": "", "agree": "yes"}
+    answers = []
+    clicks = [threading.Thread(target=lambda: answers.append(maija.post(place, form))) for _ in range(4)]
+
+    for click in clicks:
+        click.start()
+    for click in clicks:
+        click.join()
+
+    assert {answer.place for answer in answers} == {place.replace("confirm", "result")}
+    assert maija.get(answers[0].place).title == "Your ORCID iD is connected"
+    assert store.last_change(UNIVERSITY) == 1
+
+
+def test_the_back_button_after_the_result_leads_to_the_result(maija, world):
+    place = maija.returned(world)
+    maija.agree(place)
+
+    assert maija.get(place).place == place.replace("confirm", "result")
+
+
+def test_the_result_of_something_unfinished_leads_back_to_the_confirmation(maija, world):
+    place = maija.returned(world)
+
+    assert maija.get(place.replace("confirm", "result")).place == place
+
+
+def test_a_confirmation_is_of_one_person_and_one_browser(maija, world):
+    place = maija.returned(world)
+
+    assert maija.other_browser().get(place).title == "This was started in another browser"
+    assert maija.same_browser("pekka@yliopisto.example").get(place).title == "This was started by somebody else"
+    assert maija.get("/me/confirm/made-up").title == "We did not start this"
+    assert maija.get("/me/result/made-up").title == "We did not start this"
+
+
+def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
+    state = parse_qs(urlsplit(maija.start()).query)["state"][0]
+    attempt = store.attempt_by_state(hashlib.sha256(state.encode()).hexdigest())
+
+    assert maija.get(f"/me/confirm/{attempt.id}").title == "ORCID did not finish"
+
+
+def test_a_confirmation_ends_with_its_hour(maija, world, clock, store):
+    place = maija.returned(world)
+    page = maija.get(place)
+    clock.passes(hours=1)
+
+    late = maija.post(place, {"token": page.field("token"), "replacing": "", "agree": "yes"})
+
+    assert late.title == "This took too long"
+    assert held(store) == []
+
+
+# Another iD, somebody else's iD
+
+
+def test_another_id_than_before_is_shown_beside_the_old_one(maija, world, store):
+    maija.link(world)
+
+    page = maija.get(maija.returned(world, AKE))
+
+    assert page.text.index(AKE) < page.text.index("Replaces") < page.text.index(MAIJA)
+    assert held(store) == [MAIJA]
+    assert maija.link(world, AKE).title == "Your new ORCID iD is connected"
+    assert held(store) == [AKE]
+    assert [change.kind for change in store.changes(UNIVERSITY, 0, 10)] == ["linked", "replaced"]
+
+
+def test_the_same_id_again_changes_nothing(maija, world, store):
+    maija.link(world)
+
+    page = maija.get(maija.returned(world))
+
+    assert page.title == "This ORCID iD was connected already"
+    assert store.last_change(UNIVERSITY) == 1
+
+
+def test_an_id_of_somebody_else_is_refused_with_whom_to_ask(maija, world, store):
+    maija.link(world)
+
+    pekka = Visitor(maija.app, "pekka@yliopisto.example")
+    page = pekka.get(pekka.returned(world))
+
+    assert (page.status, page.title) == (409, "This ORCID iD is connected to another account")
+    assert "help@yliopisto.example" in page.text
+    assert "maija" not in page.text.lower().replace("meik", "")
+    assert held(store, "pekka@yliopisto.example") == []
+
+
+def test_two_who_race_for_one_id_do_not_both_get_it(maija, world, store):
+    pekka = Visitor(maija.app, "pekka@yliopisto.example")
+    hers, his = maija.returned(world), pekka.returned(world)
+    maija.agree(hers)
+
+    page = pekka.agree(his)
+
+    assert (page.status, page.title) == (409, "This ORCID iD is connected to another account")
+    assert (held(store), held(store, "pekka@yliopisto.example")) == ([MAIJA], [])
+    assert pekka.get(his.replace("confirm", "result")).title == "This ORCID iD is connected to another account"
+
+
+def test_one_id_may_be_linked_at_two_organisations(maija, world, store):
+    maija.link(world)
+
+    page = Visitor(maija.app, "maija@amk.example", POLYTECHNIC).link(world)
+
+    assert page.title == "Your ORCID iD is connected"
+    assert held(store, "maija@amk.example", POLYTECHNIC) == [MAIJA]
+
+
+def test_what_changed_in_another_tab_is_shown_before_it_is_replaced(maija, world, store):
+    place = maija.returned(world, AKE)
+    page = maija.get(place)
+    maija.link(world)
+
+    late = maija.post(place, {"token": page.field("token"), "replacing": page.field("replacing"), "agree": "yes"})
+
+    assert (late.status, late.title) == (409, "Is this you?")
+    assert late.field("replacing") == MAIJA
+    assert held(store) == [MAIJA]
+    assert maija.agree(place).status == 303
+    assert held(store) == [AKE]
+
+
+# Removal, and accounts that pass to somebody else
+
+
+def remove(visitor):
+    page = visitor.get("/me")
+    return visitor.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
+
+
+def test_a_person_removes_their_link(maija, world, store):
+    maija.link(world)
+
+    page = maija.get(remove(maija).place)
+
+    assert page.title == "The connection is removed"
+    assert held(store) == []
+    assert [change.kind for change in store.changes(UNIVERSITY, 0, 10)] == ["linked", "removed"]
+
+
+def test_removing_twice_is_the_same_as_once(maija, world, store):
+    maija.link(world)
+    page = maija.get("/me")
+    form = {"token": page.field("token"), "shown": page.field("shown")}
+
+    answers = [maija.post("/me/remove", form) for _ in range(2)]
+
+    assert [answer.place for answer in answers] == ["/me/removed", "/me/removed"]
+    assert store.last_change(UNIVERSITY) == 2
+
+
+def test_what_was_replaced_meanwhile_is_not_removed(maija, world, store):
+    maija.link(world)
+    page = maija.get("/me")
+    maija.link(world, AKE)
+
+    late = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
+
+    assert (late.status, late.title) == (409, "Things have changed in the meantime")
+    assert held(store) == [AKE]
+
+
+@pytest.mark.parametrize("shown", ["", "nonsense"])
+def test_a_removal_says_what_it_removes(maija, world, store, shown):
+    maija.link(world)
+
+    page = maija.post("/me/remove", {"token": maija.token(), "shown": shown})
+
+    assert page.title == "Things have changed in the meantime"
+    assert held(store) == [MAIJA]
+
+
+def test_the_page_of_a_removal_is_for_who_has_no_link(maija, world):
+    maija.link(world)
+
+    assert maija.get("/me/removed").place == "/me"
+
+
+def test_an_account_that_passed_to_somebody_else_takes_no_link_along(maija, world, store):
+    maija.said["funetEduPersonEPPNTimeStamp"] = "20040826"
+    maija.link(world)
+    heir = maija.other_browser()
+    heir.said = {"funetEduPersonEPPNTimeStamp": "20260101"}
+
+    page = heir.get("/me")
+
+    assert "none connected" in page.text
+    assert held(store) == []
+    assert [change.kind for change in store.changes(UNIVERSITY, 0, 10)] == ["linked", "removed"]
+
+
+def test_an_account_of_the_same_day_keeps_its_link(maija, world, store):
+    maija.said["funetEduPersonEPPNTimeStamp"] = "20040826"
+    maija.link(world)
+
+    maija.get("/me")
+
+    assert held(store) == [MAIJA]
+
+
+def test_my_page_shows_what_is_linked(maija, world):
+    assert "none connected" in maija.get("/me").text
+
+    maija.link(world)
+
+    assert f"https://sandbox.orcid.org/{MAIJA}" in maija.get("/me").text
+
+
+def test_a_result_stays_true_after_a_removal(maija, world):
+    place = maija.returned(world)
+    result = maija.agree(place).place
+    remove(maija)
+
+    assert "removed since" in maija.get(result).text
