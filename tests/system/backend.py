@@ -12,7 +12,8 @@ def main() -> None:
     script, address = sys.argv[1:]
     application = runpy.run_path(script)["application"]
     server = waitress.create_server(application, unix_socket=address, unix_socket_perms="660", threads=4)
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     server.run()
 
 

@@ -1,4 +1,4 @@
-"""Two clients: one that behaves like a browser and finds every `*.test` on loopback, and one that sends what it is told."""
+"""Two clients: one that behaves like a browser and finds every `*.test` on loopback, one that sends what it is told."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Provider:
             try:
                 said |= source(self.provider, said)
             except Exception as failed:  # noqa: BLE001 - a dead source stops no login
-                print("attribute source:", type(failed).__name__, file=sys.stderr)
+                sys.stderr.write(f"attribute source: {type(failed).__name__}\n")
         said |= json.loads(override or "{}")
         return {FRIENDLY_NAMES.get(name, name): values for name, values in said.items() if values}
 
@@ -134,7 +134,8 @@ def sign_in_form(provider: IdentityProvider, query: str) -> str:
     )
     return page(
         f"Sign in: {provider.name}",
-        f'<form method="post" action="/sso?{escape(query)}"><input type="hidden" name="override" value="">{buttons}</form>',
+        f'<form method="post" action="/sso?{escape(query)}">'
+        f'<input type="hidden" name="override" value="">{buttons}</form>',
     )
 
 
@@ -191,7 +192,8 @@ def main() -> None:
     settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     app = application(settings, sources_of(settings))
     server = waitress.create_server(app, host="127.0.0.1", port=settings["port"], threads=4)
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     server.run()
 
 

@@ -51,7 +51,11 @@ TUNTURI = IdentityProvider(
     "idp-b.test",
     "Tunturin korkeakoulu",
     "tunturi.example",
-    {"liisa": _person("liisa", "tunturi.example", "Liisa Länsi", eduPersonOrcid=["https://orcid.org/0000-0002-1825-0097"])},
+    {
+        "liisa": _person(
+            "liisa", "tunturi.example", "Liisa Länsi", eduPersonOrcid=["https://orcid.org/0000-0002-1825-0097"]
+        )
+    },
 )
 
 PROVIDERS = (SAIMAA, TUNTURI)

@@ -7,7 +7,7 @@ import socket
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on; another process may still be faster, so starting may have to be tried again."""
+    """Find a port that nobody listens on. Another process may still be faster: starting may have to be tried again."""
     while True:
         port = random.randint(20000, 29999)
         with socket.socket() as tried:

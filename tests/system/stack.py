@@ -33,12 +33,32 @@ PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp", "demo", "tests"
 FRONTS = {"variables": "apache-mod_wsgi.conf", "proxy": "apache-proxy.conf"}
 """The vhost of each front."""
 
-DEBIANS_MODULES = (
-    "mpm_event access_compat alias auth_basic authn_core authn_file authz_core authz_host authz_user autoindex deflate"
-    " dir env filter mime negotiation reqtimeout setenvif status"
-).split()
+DEBIANS_MODULES = [
+    "mpm_event",
+    "access_compat",
+    "alias",
+    "auth_basic",
+    "authn_core",
+    "authn_file",
+    "authz_core",
+    "authz_host",
+    "authz_user",
+    "autoindex",
+    "deflate",
+    "dir",
+    "env",
+    "filter",
+    "mime",
+    "negotiation",
+    "reqtimeout",
+    "setenvif",
+    "status",
+]
 """What Debian's apache2 has enabled before anybody touches it."""
-OPERATORS_MODULES = {"variables": ("ssl", "headers", "shib", "wsgi"), "proxy": ("ssl", "headers", "shib", "proxy", "proxy_http")}
+OPERATORS_MODULES = {
+    "variables": ("ssl", "headers", "shib", "wsgi"),
+    "proxy": ("ssl", "headers", "shib", "proxy", "proxy_http"),
+}
 """What docs/operator.md has the operator enable."""
 
 HOST = "connect.test"
@@ -271,8 +291,12 @@ class Stack:
         # Its log is read and its socket left alone: a probe by connect-and-close has been seen to end shibd
         log = self.logs / "shibd.log"
         log.unlink(missing_ok=True)
-        self.start("shibd", "shibd", "-f", "-F", "-c", self.environment["SHIBSP_CONFIG"], "-p", str(self.run / "shibd.pid"))
-        self.wait_for("shibd", lambda: log.exists() and "listener service starting" in log.read_text("utf-8", "replace"))
+        self.start(
+            "shibd", "shibd", "-f", "-F", "-c", self.environment["SHIBSP_CONFIG"], "-p", str(self.run / "shibd.pid")
+        )
+        self.wait_for(
+            "shibd", lambda: log.exists() and "listener service starting" in log.read_text("utf-8", "replace")
+        )
 
     def start_backend(self, script: str, socket: str) -> None:
         """Start a process behind the proxy front, with a WSGI script of `etc`."""
@@ -334,7 +358,9 @@ class Stack:
         self.processes.clear()
 
     def _run(self, *command: object) -> None:
-        done = subprocess.run([str(each) for each in command], env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(each) for each in command], env=self.environment, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise DidNotStart(f"{command[0]}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
 

@@ -6,7 +6,7 @@ import pytest
 
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
 from shibboleth.person import PROOF_HEADER, Proxy, Variables
-from tests.system.client import seen
+from tests.system.client import Visitor, seen
 
 READ = (*ATTRIBUTES, IDENTITY_PROVIDER, "Shib-Session-ID", "Shib-Authentication-Instant")
 """All that the application reads of a request, or may."""
@@ -59,8 +59,6 @@ def cookies(visitor):
 @pytest.fixture(scope="module")
 def signed_in(stack):
     """The cookie of somebody's session."""
-    from tests.system.client import Visitor
-
     with Visitor(stack) as maija:
         maija.sign_in("maija")
         return [("Cookie", cookies(maija))]
@@ -74,7 +72,8 @@ def test_forged_headers_make_nobody_anyone(stack, line, path):
         assert told(stack, answer) == {}
         assert marked(answer) == {}
     else:
-        assert (path.startswith("/me/") or path == "/me") and answer.status == 302
+        assert path in {"/me", "/me/callback"}
+        assert answer.status == 302
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -123,10 +122,11 @@ def test_a_header_sent_twice_is_no_way_around(stack, line, signed_in):
 
 
 VARIANTS = (
-    "//me", "/./me", "/open/../me", "/%2e%2e/me", "/open/%2e%2e/me", "/%6de", "/me%2f", "/me%2fcallback", "/%2fme", "/me/",
-    "/me//callback", "/me/.", "/me/..%2fme", "/ME", "/Me", "/me;x=1", "/me;/callback", "/me.json", "/mex", "/\\me", "/me%00",
-    "/me%20", "/me%09", "/me?x", "/me#x", "/me%23", "/me%3f", "/v1/../me", "/v1/%2e%2e/me", "/v1//../me", "/v1%2f..%2fme",
-    "/Shibboleth.sso/../me", "/shibboleth-sp/../me", "/shibboleth-sp/%2e%2e/me", "/m%65/callback", "/me/%2e", "///me///",
+    "//me", "/./me", "/open/../me", "/%2e%2e/me", "/open/%2e%2e/me", "/%6de", "/m%65/callback", "/me%2f", "/%2fme",
+    "/me%2fcallback", "/me/", "/me//callback", "/me/.", "/me/%2e", "/me/..%2fme", "///me///", "/ME", "/Me", "/me;x=1",
+    "/me;/callback", "/me.json", "/mex", "/\\me", "/me%00", "/me%20", "/me%09", "/me?x", "/me#x", "/me%23", "/me%3f",
+    "/v1/../me", "/v1/%2e%2e/me", "/v1//../me", "/v1%2f..%2fme", "/Shibboleth.sso/../me", "/shibboleth-sp/../me",
+    "/shibboleth-sp/%2e%2e/me",
 )  # fmt: skip
 
 
@@ -142,7 +142,9 @@ def test_no_spelling_of_the_path_reaches_a_persons_pages_without_a_session(stack
 
 
 def test_another_name_for_the_host_finds_a_closed_door(line):
-    half, whole = (line.ask("/", [("Host", "evil.example")], greeting=name) for name in ("connect.test", "evil.example"))
+    half, whole = (
+        line.ask("/", [("Host", "evil.example")], greeting=name) for name in ("connect.test", "evil.example")
+    )
 
     assert half.status in {403, 421}
     assert whole.status == 403

@@ -170,7 +170,9 @@ def test_nobody_is_sent_to_a_foreign_site(visitor, path):
 def test_a_foreign_relay_state_leads_nowhere(stack, visitor):
     form = form_of(visitor.answer_for("maija"))
 
-    answer = visitor.post(form.action, data=form.fields | {"RelayState": "https://evil.example/"}, allow_redirects=False)
+    answer = visitor.post(
+        form.action, data=form.fields | {"RelayState": "https://evil.example/"}, allow_redirects=False
+    )
 
     assert "evil.example" not in answer.headers.get("Location", "")
 

@@ -36,7 +36,14 @@ def test_no_answer_is_compressed(visitor, path):
 
 
 @pytest.mark.parametrize(
-    "key", ["maija%40saimaa.example", "a%2Fb@saimaa.example", "a+b@saimaa.example", "%C3%A5ke%252F@saimaa.example", "a%3Fb%23c"]
+    "key",
+    [
+        "maija%40saimaa.example",
+        "a%2Fb@saimaa.example",
+        "a+b@saimaa.example",
+        "%C3%A5ke%252F@saimaa.example",
+        "a%3Fb%23c",
+    ],
 )
 def test_a_key_reaches_the_connector_as_it_was_sent(line, key):
     answer = line.ask(f"/v1/people/{key}?x=%2F", [])
