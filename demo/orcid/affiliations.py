@@ -1,11 +1,18 @@
-"""Affiliations: the items that clients write to a record, and how they are read."""
+"""Affiliations: the items that clients write to a record, how they are read, and what is refused when writing.
+
+The list of organisations is as made up as the people: identifiers that hold the word "example" are known to it.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ApiError
-from .wire import Answer, Call
+from .wire import Answer, Call, json_answer
 
 if TYPE_CHECKING:
     from .people import User
@@ -22,6 +29,20 @@ LISTS: Final = {
     "services": "service",
 }
 SECTIONS: Final = frozenset(LISTS.values())
+STRICT: Final = frozenset({"education", "employment"})
+SOURCES: Final = frozenset({"ROR", "RINGGOLD", "GRID", "FUNDREF", "LEI"})
+WRITE: Final = "/activities/update"
+READ_KEYS: Final = (
+    "department-name",
+    "role-title",
+    "start-date",
+    "end-date",
+    "organization",
+    "url",
+    "external-ids",
+)
+
+# Reading
 
 
 def several(reader: Reader, orcid: str, section: str, kind: str) -> dict[str, Any]:
@@ -44,7 +65,7 @@ def several(reader: Reader, orcid: str, section: str, kind: str) -> dict[str, An
 
 
 def one(reader: Reader, orcid: str, kind: str, put_code: int) -> dict[str, Any]:
-    """One item, or the error that says why not."""
+    """Give one item, or the error that says why not."""
     item = found(reader.world, orcid, kind, put_code)
     if reader.sees(item.visibility, item.client_id):
         return shown(reader.world, orcid, item)
@@ -62,7 +83,7 @@ def found(world: OrcidWorld, orcid: str, kind: str, put_code: int) -> Item:
 
 
 def shown(world: OrcidWorld, orcid: str, item: Item) -> dict[str, Any]:
-    """One item as it is read, keys in order; its source is the client that wrote it."""
+    """Give one item as it is read, keys in order; its source is the client that wrote it."""
     client = world.clients[item.client_id]
     host = world.registry_prefix.partition("://")[2]
     source = {"uri": f"{world.registry_prefix}/client/{item.client_id}", "path": item.client_id, "host": host}
@@ -85,18 +106,181 @@ def shown(world: OrcidWorld, orcid: str, item: Item) -> dict[str, Any]:
     }
 
 
-READ_KEYS: Final = (
-    "department-name",
-    "role-title",
-    "start-date",
-    "end-date",
-    "organization",
-    "url",
-    "external-ids",
-)
+# Writing
 
 
 def changed(world: OrcidWorld, pair: Pair | None, call: Call, user: User, section: str) -> Answer:
-    """Not yet."""
-    del world, pair, call, user, section
-    raise ApiError(9001, "Method not allowed", status=405)
+    """Add, change or remove an item; only the member host passes a pair."""
+    kind, _, last = section.partition("/")
+    act = {("POST", False): _add, ("PUT", True): _change, ("DELETE", True): _remove}.get((call.method, bool(last)))
+    if pair is None or act is None or kind not in SECTIONS:
+        raise ApiError(9001, "Method not allowed", status=405)
+    if last and not last.isdecimal():
+        raise ApiError(9016)
+    if WRITE not in pair.scopes:
+        raise ApiError(9038)
+    return act(world, pair, call, user.orcid, kind, int(last or 0))
+
+
+def _add(
+    world: OrcidWorld,
+    pair: Pair,
+    call: Call,
+    orcid: str,
+    kind: str,
+    _put_code: int,
+) -> Answer:
+    body = _body(call)
+    if body.get("put-code") is not None:
+        raise ApiError(9024)
+    check(body, kind)
+    with world.lock:
+        _must_be_new(world, pair, orcid, kind, body, None)
+        item = world.add_item(orcid, kind, pair.client_id, body)
+    location = f"{world.base_url}/api/v3.0/{orcid}/{kind}/{item.put_code}"
+    return Answer(201, b"", (("Location", location),))
+
+
+def _change(  # noqa: PLR0913, PLR0917 - the three acts are called alike
+    world: OrcidWorld,
+    pair: Pair,
+    call: Call,
+    orcid: str,
+    kind: str,
+    put_code: int,
+) -> Answer:
+    body = _body(call)
+    if body.get("put-code") != put_code:
+        raise ApiError(9019)
+    item = _own(world, pair, orcid, kind, put_code)
+    if body.get("visibility") not in (None, item.visibility):
+        raise ApiError(9035)
+    check(body, kind)
+    with world.lock:
+        _must_be_new(world, pair, orcid, kind, body, put_code)
+        item.body, item.changed = body, world.milliseconds()
+    return json_answer(200, shown(world, orcid, item))
+
+
+def _remove(
+    world: OrcidWorld,
+    pair: Pair,
+    _call: Call,
+    orcid: str,
+    kind: str,
+    put_code: int,
+) -> Answer:
+    item = _own(world, pair, orcid, kind, put_code)
+    with world.lock:
+        world.memory.items[orcid].remove(item)
+    return Answer(204)
+
+
+def _own(world: OrcidWorld, pair: Pair, orcid: str, kind: str, put_code: int) -> Item:
+    item = found(world, orcid, kind, put_code)
+    if item.client_id != pair.client_id:
+        raise ApiError(9010)
+    return item
+
+
+def _body(call: Call) -> dict[str, Any]:
+    try:
+        body = json.loads(call.body)
+    except ValueError:
+        raise ApiError(9047) from None
+    if not isinstance(body, dict):
+        raise ApiError(9047)
+    return body
+
+
+def _must_be_new(  # noqa: PLR0913, PLR0917 - what makes an item the same as another
+    world: OrcidWorld,
+    pair: Pair,
+    orcid: str,
+    kind: str,
+    body: dict[str, Any],
+    but: int | None,
+) -> None:
+    """Refuse an external id that this client has on another item of the kind; same content without one is welcome."""
+    wanted = _own_ids(body)
+    for item in world.items(orcid, kind):
+        if item.client_id == pair.client_id and item.put_code != but and wanted & _own_ids(item.body):
+            raise ApiError(9021, f"The item has the same external identifier as the one with put-code {item.put_code}")
+
+
+def _own_ids(body: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (one["external-id-type"], str(one["external-id-value"]).strip().lower())
+        for one in _external_ids(body)
+        if one.get("external-id-relationship") == "self"
+    }
+
+
+def _external_ids(body: dict[str, Any]) -> list[dict[str, Any]]:
+    ids: list[dict[str, Any]] = (body.get("external-ids") or {}).get("external-id") or []
+    return ids
+
+
+# What an item must hold
+
+
+def check(body: dict[str, Any], kind: str) -> None:
+    """Refuse an item that ORCID would refuse, with its error."""
+    with _readable():
+        organisation = body.get("organization") or {}
+        if not organisation.get("name"):
+            raise ApiError(9046)
+        _check_address(organisation.get("address") or {}, strict=kind in STRICT)
+        disambiguated = organisation.get("disambiguated-organization")
+        if disambiguated:
+            _check_disambiguated(disambiguated)
+        elif kind in STRICT:
+            raise ApiError(9045)
+        elif not _external_ids(body):
+            raise ApiError(9062)
+        _check_dates(body.get("start-date"), body.get("end-date"))
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Treat a body of another shape as JSON that cannot be read."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError):
+        raise ApiError(9047) from None
+
+
+def _check_address(address: dict[str, Any], *, strict: bool) -> None:
+    country = address.get("country")
+    if strict and not (address.get("city") and country):
+        raise ApiError(9060)
+    if (address.get("city") or address.get("region")) and not country:
+        raise ApiError(9061)
+    if country and not (len(country) == 2 and country.isascii() and country.isupper()):  # noqa: PLR2004 - ISO 3166-1
+        raise ApiError(9051)
+
+
+def _check_disambiguated(organisation: dict[str, Any]) -> None:
+    identifier, source = (
+        organisation.get("disambiguated-organization-identifier"),
+        organisation.get("disambiguation-source"),
+    )
+    if source not in SOURCES:
+        raise ApiError(9051)
+    if not identifier or "example" not in identifier:
+        raise ApiError(9045)
+
+
+def _check_dates(start: dict[str, Any] | None, end: dict[str, Any] | None) -> None:
+    first, last = (_day(value) if value else None for value in (start, end))
+    if first and last and last < first:
+        raise ApiError(9055)
+
+
+def _day(value: dict[str, Any]) -> date:
+    """Give the day of a date that may lack its day or month."""
+    parts = [(value.get(key) or {"value": "1"})["value"] for key in ("year", "month", "day")]
+    try:
+        return date(*map(int, parts))
+    except ValueError:
+        raise ApiError(9049) from None

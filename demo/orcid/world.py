@@ -347,6 +347,19 @@ class OrcidWorld:
         with self.lock:
             return [item for item in self.memory.items.get(orcid, ()) if item.kind == kind]
 
+    def add_item(self, orcid: str, kind: str, client_id: str, body: dict[str, Any]) -> Item:
+        """Write an affiliation; it is as visible as the person's name, whatever the client asked for."""
+        with self.lock:
+            self.memory.last_put_code += 1
+            now = self.milliseconds()
+            item = Item(self.memory.last_put_code, kind, client_id, body, self.users[orcid].visibility, now, now)
+            self.memory.items.setdefault(orcid, []).append(item)
+        return item
+
+    def milliseconds(self) -> int:
+        """Give the time in this world as the record API writes it."""
+        return int(self.now().timestamp() * 1000)
+
     # Browsers
 
     def session(self, key: str) -> Session:

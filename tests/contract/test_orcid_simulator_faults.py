@@ -391,8 +391,10 @@ def served():
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield world
-    server.close()
+    world.faults.release()
+    server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
     thread.join(10)
+    server.task_dispatcher.shutdown()
 
 
 def serve_somewhere(world):

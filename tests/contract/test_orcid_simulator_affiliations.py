@@ -1,0 +1,269 @@
+"""The simulator's record API, written: affiliations with each of their errors."""
+
+import copy
+from datetime import UTC, datetime
+
+import pytest
+
+from demo.orcid.visit import Visit
+from demo.orcid.world import Client, OrcidWorld
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+BASE = "http://127.0.0.1:8000/orcid"
+MAIJA = "0009-0000-0001-1111"
+MEMBER = Client("APP-MEMBER0000000001", "secret-of-member", "Example University", (), kind="member")
+OTHER = Client("APP-OTHER00000000001", "secret-of-other", "Other University", (), kind="member")
+BOTH = ("/read-limited", "/activities/update")
+EMPLOYMENT = {
+    "department-name": "Department of Examples",
+    "role-title": "University Lecturer",
+    "start-date": {"year": {"value": "2024"}, "month": {"value": "08"}, "day": {"value": "01"}},
+    "organization": {
+        "name": "Example University",
+        "address": {"city": "Helsinki", "region": None, "country": "FI"},
+        "disambiguated-organization": {
+            "disambiguated-organization-identifier": "https://ror.org/0example00",
+            "disambiguation-source": "ROR",
+        },
+    },
+    "url": {"value": "https://www.example.org/people/maija"},
+    "external-ids": {
+        "external-id": [
+            {
+                "external-id-type": "source-work-id",
+                "external-id-value": "link.example.org:emp:8842",
+                "external-id-url": None,
+                "external-id-relationship": "self",
+            },
+        ],
+    },
+}
+
+
+@pytest.fixture
+def world():
+    return OrcidWorld(BASE, clients=[MEMBER, OTHER], clock=lambda: NOON)
+
+
+@pytest.fixture
+def visit(world):
+    return Visit(world)
+
+
+@pytest.fixture
+def bearer(world):
+    return bearer_of(world)
+
+
+def bearer_of(world, client=MEMBER, scopes=BOTH):
+    return {"Authorization": f"Bearer {world.grant_pair(client.client_id, MAIJA, scopes).access}"}
+
+
+def send(visit, method, section, body, headers):
+    return visit.send(method, f"/api/v3.0/{MAIJA}/{section}", body, Accept="application/json", **headers)
+
+
+def read(visit, section, headers, host="api"):
+    return visit.get(f"/{host}/v3.0/{MAIJA}/{section}", Accept="application/json", **headers)
+
+
+def changed(path, value, body=None):
+    """The employment with one thing changed; the path is written with dots, None as value removes nothing."""
+    found = copy.deepcopy(body or EMPLOYMENT)
+    *parents, last = path.split(".")
+    at = found
+    for key in parents:
+        at = at[key]
+    at[last] = value
+    return found
+
+
+def add(visit, bearer, body=EMPLOYMENT, kind="employment"):
+    reply = send(visit, "POST", kind, body, bearer)
+    assert reply.status == 201, reply.text
+    return int(reply.location.rpartition("/")[2])
+
+
+def test_an_item_is_added_read_changed_and_removed(visit, bearer):
+    added = send(visit, "POST", "employment", EMPLOYMENT, bearer)
+    put_code = int(added.location.rpartition("/")[2])
+    change = EMPLOYMENT | {"role-title": "Professor", "put-code": put_code}
+
+    assert (added.status, added.body) == (201, b"")
+    assert added.location == f"{BASE}/api/v3.0/{MAIJA}/employment/{put_code}"
+    assert read(visit, f"employment/{put_code}", bearer).json["role-title"] == "University Lecturer"
+    assert send(visit, "PUT", f"employment/{put_code}", change, bearer).json["role-title"] == "Professor"
+    assert send(visit, "DELETE", f"employment/{put_code}", None, bearer).status == 204
+    assert read(visit, f"employment/{put_code}", bearer).status == 404
+
+
+def test_an_item_in_a_list_has_its_keys_in_order(visit, bearer):
+    put_code = add(visit, bearer)
+
+    (group,) = read(visit, "employments", bearer).json["affiliation-group"]
+
+    summary = group["summaries"][0]["employment-summary"]
+    assert list(summary) == [
+        "created-date",
+        "last-modified-date",
+        "source",
+        "put-code",
+        "department-name",
+        "role-title",
+        "start-date",
+        "end-date",
+        "organization",
+        "url",
+        "external-ids",
+        "display-index",
+        "visibility",
+        "path",
+    ]
+    assert summary["put-code"] == put_code
+    assert summary["display-index"] == "1"
+    assert summary["source"]["source-client-id"]["path"] == MEMBER.client_id
+    assert summary["path"] == f"/{MAIJA}/employment/{put_code}"
+
+
+MISTAKES = [
+    ("organization", None, 9046),
+    ("organization.name", "", 9046),
+    ("organization.disambiguated-organization", None, 9045),
+    ("organization.disambiguated-organization.disambiguated-organization-identifier", "https://ror.org/unknown", 9045),
+    ("organization.disambiguated-organization.disambiguation-source", "WIKI", 9051),
+    ("organization.address.city", None, 9060),
+    ("organization.address.country", None, 9060),
+    ("organization.address.country", "Finland", 9051),
+    ("end-date", {"year": {"value": "2023"}, "month": None, "day": None}, 9055),
+    ("start-date.day", {"value": "32"}, 9049),
+    ("start-date.day", {"value": "first"}, 9049),
+    ("put-code", 7, 9024),
+    ("organization", "Example University", 9047),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "code"), MISTAKES, ids=[f"{row[0]}={row[1]}" for row in MISTAKES])
+def test_a_wrong_item_is_refused_with_its_error(visit, bearer, path, value, code):
+    reply = send(visit, "POST", "employment", changed(path, value), bearer)
+
+    assert (reply.status, reply.json["error-code"]) == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [("organization.address.country", None, 9061), ("external-ids", None, 9062)],
+)
+def test_other_kinds_ask_for_less(visit, bearer, path, value, code):
+    loose = changed("organization.disambiguated-organization", None)
+
+    refused = send(visit, "POST", "membership", changed(path, value, loose), bearer)
+
+    assert refused.json["error-code"] == code
+    assert send(visit, "POST", "membership", loose, bearer).status == 201
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b""])
+def test_broken_json_is_refused(visit, bearer, body):
+    path = f"/api/v3.0/{MAIJA}/employment"
+
+    reply = visit.call("POST", path, body=body, headers={"Accept": "application/json", **bearer})
+
+    assert (reply.status, reply.json["error-code"]) == (400, 9047)
+
+
+def test_the_same_external_id_again_is_a_conflict_that_names_the_put_code(visit, bearer):
+    put_code = add(visit, bearer)
+
+    reply = send(visit, "POST", "employment", EMPLOYMENT | {"role-title": "Other"}, bearer)
+
+    assert (reply.status, reply.json["error-code"]) == (409, 9021)
+    assert str(put_code) in reply.json["developer-message"]
+
+
+def test_the_same_content_without_an_external_id_is_a_second_item(visit, bearer):
+    plain = changed("external-ids", None)
+
+    assert add(visit, bearer, plain) != add(visit, bearer, plain)
+
+
+def test_another_client_or_another_kind_may_use_the_same_external_id(world, visit, bearer):
+    add(visit, bearer)
+
+    add(visit, bearer, kind="education")
+    add(visit, bearer_of(world, OTHER))
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [({}, 400, 9019), ({"put-code": 1}, 400, 9019), ({"put-code": "own", "visibility": "private"}, 403, 9035)],
+)
+def test_a_change_may_be_refused(visit, bearer, change, status, code):
+    put_code = add(visit, bearer)
+    change = {key: put_code if value == "own" else value for key, value in change.items()}
+
+    reply = send(visit, "PUT", f"employment/{put_code}", EMPLOYMENT | change, bearer)
+
+    assert (reply.status, reply.json["error-code"]) == (status, code)
+
+
+def test_an_item_of_another_client_is_not_ones_to_change(world, visit, bearer):
+    put_code = add(visit, bearer)
+    others = bearer_of(world, OTHER)
+
+    for method, body in (("PUT", EMPLOYMENT | {"put-code": put_code}), ("DELETE", None)):
+        reply = send(visit, method, f"employment/{put_code}", body, others)
+        assert (reply.status, reply.json["error-code"]) == (403, 9010)
+
+
+def test_writing_needs_its_scope(world, visit):
+    reply = send(visit, "POST", "employment", EMPLOYMENT, bearer_of(world, scopes=("/read-limited",)))
+
+    assert (reply.status, reply.json["error-code"]) == (403, 9038)
+
+
+@pytest.mark.parametrize(
+    ("method", "section"),
+    [("PUT", "employment"), ("POST", "employment/1"), ("POST", "person"), ("DELETE", "works")],
+)
+def test_what_cannot_be_written_is_405(visit, bearer, method, section):
+    assert send(visit, method, section, EMPLOYMENT, bearer).status == 405
+
+
+@pytest.mark.parametrize("put_code", ["77", "abc"])
+def test_an_unknown_item_is_404(visit, bearer, put_code):
+    assert send(visit, "DELETE", f"employment/{put_code}", None, bearer).status == 404
+
+
+def test_a_person_who_took_the_permission_back_can_still_have_the_items_deleted(world, visit, bearer):
+    put_code = add(visit, bearer)
+    world.revoke_grants(MAIJA)
+
+    assert read(visit, f"employment/{put_code}", bearer).status == 401
+    assert send(visit, "PUT", f"employment/{put_code}", EMPLOYMENT, bearer).status == 401
+    assert send(visit, "DELETE", f"employment/{put_code}", None, bearer).status == 204
+
+
+@pytest.mark.parametrize(
+    ("visibility", "host", "client", "scopes", "status", "code"),
+    [
+        ("public", "pub", None, None, 200, None),
+        ("limited", "pub", None, None, 403, 9039),
+        ("private", "pub", None, None, 403, 9039),
+        ("limited", "api", OTHER, BOTH, 200, None),
+        ("limited", "api", OTHER, ("/activities/update",), 403, 9038),
+        ("private", "api", OTHER, BOTH, 403, 9013),
+        ("private", "api", MEMBER, ("/activities/update",), 200, None),
+    ],
+)
+def test_an_item_is_seen_by_its_writer_and_by_those_the_person_lets(  # noqa: PLR0917 - a column each
+    world, visit, bearer, visibility, host, client, scopes, status, code
+):
+    world.change_user(MAIJA, visibility=visibility)
+    put_code = add(visit, bearer)
+    headers = bearer_of(world, client, scopes) if client else {}
+
+    reply = read(visit, f"employment/{put_code}", headers, host)
+    listed = read(visit, "employments", headers, host).json["affiliation-group"]
+
+    assert (reply.status, reply.json.get("error-code")) == (status, code)
+    assert len(listed) == (1 if status == 200 else 0)
