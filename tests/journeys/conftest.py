@@ -1,0 +1,35 @@
+"""One demonstration and one browser for all journeys; each begins with nobody linked and no cookie."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser import chromium
+from tests.journeys.demonstration import running
+from tests.journeys.traveller import Traveller
+
+
+@pytest.fixture(scope="session")
+def shared_demo(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("demo")) as demonstration:
+        yield demonstration
+
+
+@pytest.fixture(scope="session")
+def shared_browser():
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture
+def demo(shared_demo):
+    """The demonstration, with nobody linked."""
+    shared_demo.begin_anew()
+    return shared_demo
+
+
+@pytest.fixture
+def someone(demo, shared_browser):
+    """Somebody at a browser that knows nothing yet."""
+    shared_browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    return Traveller(shared_browser, demo.base_url)

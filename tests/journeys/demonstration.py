@@ -1,0 +1,114 @@
+"""The demonstration as a person starts it: a real process, and what can be learnt from it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import requests
+
+ROOT = Path(__file__).parents[2]
+READY = re.compile(r"The demonstration is ready: (http://127\.0\.0\.1:\d+)/")
+ACCOUNTS = ("maija", "hanako", "ake", "piia")
+TOKEN = re.compile(r'name="token" value="([^"]+)"')
+SHOWN = re.compile(r'name="shown" value="([^"]+)"')
+
+
+class Demonstration:
+    """A running one, and everything that the world around the service can ask it."""
+
+    def __init__(self, process, words, directory):
+        self.process = process
+        self.words = words
+        self.base_url = READY.search(words)[1]
+        self.directory = directory
+
+    def released(self, account, organisation):
+        """What the organisation's Identity Provider gets when it asks the connector about one of its people."""
+        secret = (self.directory / "secrets" / organisation).read_text().strip()
+        given = (
+            {"auth": (organisation, secret)}
+            if organisation == "saaristo"
+            else {"headers": {"Authorization": f"Bearer {secret}"}}
+        )
+        answer = requests.get(f"{self.base_url}/v1/people/{quote(account, safe='')}", timeout=5, **given)
+        answer.raise_for_status()
+        return answer.json()["eduPersonOrcid"]
+
+    def arm(self, place, fault, **more):
+        """Have the simulated ORCID misbehave at its next call."""
+        answer = requests.post(
+            f"{self.base_url}/orcid/admin/faults", json={"place": place, "fault": fault, **more}, timeout=5
+        )
+        answer.raise_for_status()
+
+    def begin_anew(self):
+        """Nobody is linked, and the simulated ORCID has forgotten everything."""
+        requests.post(f"{self.base_url}/orcid/admin/reset", json={}, timeout=5).raise_for_status()
+        for account in ACCOUNTS:
+            self._unlink(account)
+
+    def _unlink(self, account):
+        with requests.Session() as visit:
+            page = visit.post(f"{self.base_url}/identity-provider", {"person": account, "target": "/me"}, timeout=5)
+            shown = SHOWN.search(page.text)
+            if shown:
+                form = {"token": TOKEN.search(page.text)[1], "shown": shown[1]}
+                visit.post(f"{self.base_url}/me/remove", form, timeout=5).raise_for_status()
+
+    def history(self):
+        """The audit, as the operator reads it."""
+        command = [sys.executable, "-m", "webapp", "--config", str(self.directory / "orcid-connect.toml")]
+        return subprocess.run([*command, "history", "pohjoinen", "--json"], capture_output=True, check=True).stdout
+
+
+def start(*arguments):
+    """Start the demonstration, without waiting for it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def words_of(process):
+    """What it says until it is ready, or until it ends."""
+    words = ""
+    for line in process.stdout:
+        words += line
+        if "Ctrl-C" in line:
+            break
+    return words
+
+
+@contextmanager
+def running(directory):
+    """Give a running demonstration, and end it as a person does."""
+    process = start("--port", "0", "--keep", str(directory))
+    try:
+        yield Demonstration(process, words_of(process), directory)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+def children_of(process):
+    """The ids of the processes that a process has started."""
+    return [int(each) for each in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def is_running(number):
+    """Whether there is such a process, and not only its remains."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,170 @@
+"""Somebody at a browser, in their own words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import requests
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+MAIJA = "0009-0000-0001-1111"
+AKE = "0009-0000-0002-2224"
+PIIA = "0009-0000-0006-6665"
+HANAKO = "0009-0000-0011-1104"
+SOMEBODY = "0009-0000-0003-3337"
+
+SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[2] / "build" / "screenshots")
+PATIENCE = 10.0
+
+
+def uri(orcid):
+    """The iD as everybody shows it."""
+    return f"https://sandbox.orcid.org/{orcid}"
+
+
+class Traveller:
+    """What a person does and sees; each step waits for the page it leads to."""
+
+    def __init__(self, driver, base_url):
+        self.driver = driver
+        self.base_url = base_url
+        self.taken = set()
+
+    # What is on the page
+
+    @property
+    def heading(self):
+        return self.driver.find_element(By.TAG_NAME, "h1").text
+
+    @property
+    def text(self):
+        return self.driver.find_element(By.TAG_NAME, "main").text
+
+    @property
+    def address(self):
+        return self.driver.current_url.removeprefix(self.base_url)
+
+    def sees(self, heading, picture=""):
+        """Wait for the page with this heading, and take a picture of it."""
+        self._until(lambda: self.heading == heading, lambda: f"{heading!r} was expected on {self.address}")
+        if picture:
+            self.takes(picture)
+        return self
+
+    def _until(self, holds, words):
+        waiting = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05, ignored_exceptions=[Exception])
+        try:
+            waiting.until(lambda _driver: holds())
+        except Exception:
+            raise AssertionError(f"{words()}; the page says:\n{self.driver.find_element(By.TAG_NAME, 'body').text}") from None
+
+    def takes(self, picture):
+        """Keep a picture of the page."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.driver.save_screenshot(str(SCREENSHOTS / f"{picture}.png"))
+
+    # Going about
+
+    def goes(self, path):
+        self.driver.get(self.base_url + path)
+        return self
+
+    def presses(self, words):
+        """Press the button, the link or the fold that says this."""
+        path = f"//*[self::button or self::a or self::summary][normalize-space(.)={words!r}]"
+        found = [each for each in self.driver.find_elements(By.XPATH, path) if each.is_displayed()]
+        assert len(found) == 1, f"{len(found)} things to press say {words!r} on {self.address}:\n{self.text}"
+        found[0].click()
+        return self
+
+    def clicks(self, name):
+        """Click what has this id."""
+        self._until(lambda: self.driver.find_element(By.ID, name).is_displayed(), lambda: f"#{name} was expected")
+        self.driver.find_element(By.ID, name).click()
+        return self
+
+    # At the organisation
+
+    def signs_in(self, account):
+        """Come to one's own page, by way of the organisation."""
+        return self.goes("/me").sees("Sign in at your organisation").clicks(f"sign-in-{account}")
+
+    def signs_out(self):
+        self.presses("Sign out").sees("Connect your ORCID iD to your organisation")
+        return self
+
+    # At ORCID
+
+    def goes_to_orcid_as(self, orcid):
+        """From one's own page to ORCID's question."""
+        self.sees("Your ORCID iD").presses("Create or connect your ORCID iD")
+        return self.is_at_orcid(orcid)
+
+    def is_at_orcid(self, orcid):
+        return self.sees("Sign in").clicks(f"sign-in-{orcid}").sees("Authorize access")
+
+    def allows(self):
+        return self.clicks("authorize-button")
+
+    def denies(self):
+        return self.clicks("deny-button")
+
+    def copies_the_way_back(self):
+        """Press Authorize, but keep the address by which ORCID sends people back, unopened."""
+        cookies = {each["name"]: each["value"] for each in self.driver.get_cookies()}
+        form = {"request": self.driver.find_element(By.NAME, "request").get_attribute("value")}
+        address = f"{self.base_url}/orcid/oauth/authorize"
+        return requests.post(address, form, cookies=cookies, allow_redirects=False, timeout=5).headers["Location"]
+
+    # At the service again
+
+    def ticks_the_box(self):
+        return self.clicks("agree")
+
+    def confirms(self, words="Connect this iD"):
+        return self.sees("Is this you?").ticks_the_box().presses(words)
+
+    def links(self, account, orcid):
+        """The whole way, from nowhere to the result."""
+        self.signs_in(account).goes_to_orcid_as(orcid).allows().confirms()
+        return self.sees("Your ORCID iD is connected")
+
+    # At another service
+
+    def is_known_to_another_service_as(self, account):
+        """Sign in at the other service, and give the iD that it received."""
+        self.goes("/service-provider").sees("Another service", "service-provider").clicks("sign-in")
+        self.sees("Sign in at your organisation").clicks(f"sign-in-{account}")
+        return self.sees("What this service was told").received("eduPersonOrcid")
+
+    def received(self, attribute):
+        return self.driver.find_element(By.ID, f"received-{attribute}").text
+
+    # By keyboard
+
+    def tabs_to(self, wanted):
+        """Press Tab until the focus is on what says this, or has this id."""
+        for _ in range(60):
+            ActionChains(self.driver).send_keys(Keys.TAB).perform()
+            here = self.driver.switch_to.active_element
+            if wanted in (here.text, here.get_attribute("id")):
+                return self
+        raise AssertionError(f"the Tab key never came to {wanted!r} on {self.address}")
+
+    def hits(self, key):
+        ActionChains(self.driver).send_keys(key).perform()
+        return self
+
+    def double_clicks(self, words):
+        button = self.driver.find_element(By.XPATH, f"//button[normalize-space(.)={words!r}]")
+        ActionChains(self.driver).double_click(button).perform()
+        return self
+
+    def forgets(self, cookie):
+        """Lose a cookie, as browsers do when a session ends."""
+        self.driver.delete_cookie(cookie)
+        return self
