@@ -115,8 +115,8 @@ class SqliteSession:
     def script(self, text: str) -> None:
         """Run several statements one by one: `executescript` would commit before the first."""
         statement = ""
-        for line in text.splitlines(keepends=True):
-            statement += line
+        for part in text.split(";")[:-1]:
+            statement += f"{part};"
             if sqlite3.complete_statement(statement):
                 self._driver.execute(statement)
                 statement = ""

@@ -12,6 +12,13 @@ from sql.store import open_store
 from tests.make import NOON
 from tests.postgres import Server
 
+MAKING = """
+select
+    (select count(*) from pg_class where relnamespace = 'public'::regnamespace),
+    (select count(*) from pg_proc where pronamespace = 'public'::regnamespace),
+    (select array_agg(name order by name) from schema_migrations)
+"""
+
 
 class OutsideWorld(RuntimeError):
     """A test reached for an address that is not this machine's own."""
@@ -48,7 +55,8 @@ def postgres():
     """A PostgreSQL server, with a migrated database to copy from."""
     server = Server()
     try:
-        store = open_store(server.url(server.make_database()))
+        assert server.make_database() == "test_1"
+        store = open_store(server.url("test_1"))
         migrate(store.engine, NOON)
         store.disconnect()
         yield server
@@ -65,12 +73,26 @@ def empty_url(request, tmp_path):
     return server.url(server.make_database())
 
 
+@pytest.fixture
+def migrated_postgres(postgres):
+    """Where a migrated and empty database of PostgreSQL is; used again as long as nobody changed its making."""
+    name = postgres.shelf.pop() if postgres.shelf else postgres.make_database(template="test_1")
+    with postgres.connect(name) as connection:
+        before = connection.execute(MAKING).fetchone()
+    yield postgres.url(name)
+    with postgres.connect(name) as connection:
+        connection.execute("set statement_timeout = 2000")
+        if connection.execute(MAKING).fetchone() == before:
+            for table in ("attempts", "links", "consent_texts", "changes", "counters", "events"):
+                connection.execute(f"delete from {table}")
+            postgres.shelf.append(name)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request, tmp_path):
     """Where a migrated and empty store is, on each engine."""
     if request.param == "postgres":
-        server = request.getfixturevalue("postgres")
-        return server.url(server.make_database(template="test_1"))
+        return request.getfixturevalue("migrated_postgres")
     url = f"sqlite://{tmp_path}/links.db"
     store = open_store(url)
     migrate(store.engine, NOON)

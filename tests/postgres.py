@@ -39,7 +39,10 @@ def binaries():
 
 
 class Server:
-    """A PostgreSQL server that can be stopped and started; `url(name)` is where a database is."""
+    """A PostgreSQL server that can be stopped and started; `url(name)` is where a database is.
+
+    On its `shelf` are the names of databases that can be used again.
+    """
 
     def __init__(self):
         self.binaries = binaries()
@@ -48,6 +51,7 @@ class Server:
         self.password = secrets.token_hex(16)
         self.port = free_port()
         self._count = 0
+        self.shelf = []
         try:
             self._make()
             self.start()

@@ -1,0 +1,902 @@
+"""What the store promises, on each engine."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from threading import Barrier
+
+import pytest
+
+import sql.store
+from shibboleth.orcid_id import Registry
+from sql.errors import (
+    AttemptClosed,
+    Contradiction,
+    HeldBySomeoneElse,
+    InvalidUrl,
+    LinkChanged,
+    NotAuthenticated,
+    StoreUnavailable,
+    Unstorable,
+)
+from sql.records import ChangeKind
+from sql.store import open_store
+from tests.broken import Broke, breaking, fail, replace_link, steps_to_replace
+from tests.make import (
+    NOON,
+    POLYTECHNIC,
+    UNIVERSITY,
+    answered,
+    make_attempt,
+    make_consent,
+    make_link,
+    make_orcid_id,
+)
+
+MAIJA = "maija@yliopisto.example"
+VILLE = "ville@yliopisto.example"
+FIRST, SECOND, THIRD = make_orcid_id(1), make_orcid_id(2), make_orcid_id(3)
+LATER = NOON + timedelta(minutes=5)
+
+
+def at_once(*actions):
+    """Do several things at the same moment, each in its own thread, and give what each gave or raised."""
+    barrier = Barrier(len(actions))
+
+    def run(action):
+        barrier.wait()
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 - what was raised is what is asked for
+            return error
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(run, actions))
+
+
+def meddle(store, statement):
+    """Change the database as somebody with its password could."""
+    with store.engine.transaction() as session:
+        session.script(statement + ";")
+
+
+# Attempts
+
+
+def test_an_attempt_is_found_by_its_state_and_by_its_id(store):
+    attempt = make_attempt()
+
+    store.begin(attempt, "hash")
+
+    assert store.attempt_by_state("hash") == attempt
+    assert store.attempt(attempt.id) == attempt
+
+
+def test_an_unknown_state_finds_nothing(store):
+    store.begin(make_attempt(), "hash")
+
+    assert store.attempt_by_state("another") is None
+    assert store.attempt("another") is None
+
+
+def test_a_state_cannot_be_begun_twice(store):
+    store.begin(make_attempt(), "hash")
+
+    with pytest.raises(Contradiction):
+        store.begin(make_attempt(), "hash")
+
+
+def test_an_attempt_is_taken_once(store):
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+
+    taken = store.take(attempt.id, LATER), store.take(attempt.id, LATER + timedelta(1))
+
+    assert taken == (True, False)
+    assert store.attempt(attempt.id).taken_at == LATER
+
+
+def test_of_eight_that_take_an_attempt_at_once_one_does(store):
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+
+    taken = at_once(*[lambda: store.take(attempt.id, LATER)] * 8)
+
+    assert Counter(taken) == {True: 1, False: 7}
+
+
+def test_a_closed_attempt_cannot_be_taken(store):
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+
+    store.close(attempt.id, "cancelled", LATER)
+
+    assert not store.take(attempt.id, LATER)
+
+
+def test_what_orcid_answered_is_kept_until_the_attempt_ends(store):
+    attempt = answered(store, orcid_id=FIRST)
+
+    ended = store.close(attempt.id, "declined", LATER)
+
+    assert (attempt.orcid_id, attempt.orcid_name) == (FIRST, "Maija Mäkelä")
+    assert ended
+    after = store.attempt(attempt.id)
+    assert (after.orcid_id, after.orcid_name, after.outcome, after.closed_at) == (None, "", "declined", LATER)
+
+
+def test_an_attempt_ends_once(store):
+    attempt = answered(store)
+    store.close(attempt.id, "declined", LATER)
+
+    again = store.close(attempt.id, "cancelled", LATER)
+
+    assert not again
+    assert store.attempt(attempt.id).outcome == "declined"
+
+
+def test_an_answer_that_comes_after_the_end_is_not_kept(store):
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+    store.close(attempt.id, "cancelled", LATER)
+
+    store.authenticated(attempt.id, FIRST, "Maija")
+
+    assert store.attempt(attempt.id).orcid_id is None
+
+
+def test_a_name_with_characters_that_no_database_holds_arrives_without_them(store):
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+
+    store.authenticated(attempt.id, FIRST, "Mai\0ja \ud800 Mäkelä 😀")
+
+    assert store.attempt(attempt.id).orcid_name == "Maija ? Mäkelä 😀"
+
+
+def test_attempts_a_day_out_of_date_are_swept_out(store):
+    old, young = make_attempt(started_at=NOON), make_attempt(started_at=NOON + timedelta(hours=2))
+    store.begin(old, "old")
+    store.begin(young, "young")
+
+    store.begin(make_attempt(started_at=NOON + timedelta(hours=25, seconds=1)), "new")
+
+    assert store.attempt(old.id) is None
+    assert store.attempt(young.id) == young
+
+
+def test_the_sweeping_is_not_done_each_time(store):
+    store.begin(make_attempt(), "one")
+    old = make_attempt(started_at=NOON - timedelta(days=9))
+    store.begin(replace(old, started_at=NOON), "old")
+
+    store.begin(make_attempt(started_at=NOON + timedelta(minutes=9)), "two")
+
+    assert store.attempt(old.id) is not None
+
+
+def test_a_time_without_a_zone_is_refused(store):
+    with pytest.raises(ValueError, match="zone"):
+        store.take("any", datetime(2026, 1, 15))  # noqa: DTZ001 - the very thing that is refused
+
+
+# Links
+
+
+def test_a_person_links_an_orcid_id(store):
+    attempt = answered(store, orcid_id=FIRST, account="Maija@yliopisto.example")
+    consent = make_consent(at=LATER)
+
+    change = store.link(attempt, "2019-08-01", consent, None, LATER, "link-1")
+
+    link = store.link_of(UNIVERSITY, MAIJA)
+    assert (change.number, change.kind, change.orcid_id, change.previous) == (1, ChangeKind.LINKED, FIRST, None)
+    assert (change.person_key, change.account, change.at) == (MAIJA, "Maija@yliopisto.example", LATER)
+    assert (link.id, link.orcid_id, link.account, link.issued) == (
+        "link-1",
+        FIRST,
+        "Maija@yliopisto.example",
+        "2019-08-01",
+    )
+    assert (link.consent, link.linked_at, link.current) == (consent, LATER, True)
+    assert store.holder_of(UNIVERSITY, FIRST) == link
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert list(store.links(UNIVERSITY)) == [link]
+    assert store.count(UNIVERSITY) == 1
+    assert store.attempt(attempt.id).outcome == "linked"
+    assert store.attempt(attempt.id).orcid_id is None
+
+
+def test_nobody_has_a_link_at_first(store):
+    assert store.link_of(UNIVERSITY, MAIJA) is None
+    assert store.holder_of(UNIVERSITY, FIRST) is None
+    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+    assert list(store.links(UNIVERSITY)) == []
+    assert store.count(UNIVERSITY) == 0
+    assert store.last_change(UNIVERSITY) == 0
+    assert store.changes(UNIVERSITY, 0, 10) == []
+
+
+def test_another_orcid_id_replaces_the_first(store):
+    make_link(store, MAIJA, FIRST)
+    attempt = answered(store, MAIJA, SECOND)
+
+    change = store.link(attempt, "", make_consent(), FIRST, LATER, "link-2")
+
+    assert (change.number, change.kind, change.orcid_id, change.previous) == (2, ChangeKind.REPLACED, SECOND, FIRST)
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [SECOND]
+    assert store.holder_of(UNIVERSITY, FIRST) is None
+    assert store.count(UNIVERSITY) == 1
+    assert store.attempt(attempt.id).outcome == "replaced"
+
+
+@pytest.mark.parametrize("shown", [None, FIRST])
+def test_the_same_orcid_id_again_changes_nothing(store, shown):
+    make_link(store, MAIJA, FIRST)
+    before = store.link_of(UNIVERSITY, MAIJA)
+    attempt = answered(store, MAIJA, FIRST)
+
+    change = store.link(attempt, "", make_consent(), shown, LATER, "link-2")
+
+    assert change is None
+    assert store.link_of(UNIVERSITY, MAIJA) == before
+    assert store.last_change(UNIVERSITY) == 1
+    assert store.attempt(attempt.id).outcome == "unchanged"
+    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked", "unchanged"]
+
+
+def test_an_account_issued_again_begins_a_link_of_its_own(store):
+    store.link(answered(store, MAIJA, FIRST), "2019-08-01", make_consent(), None, NOON, "link-1")
+
+    change = store.link(answered(store, MAIJA, FIRST), "2025-08-01", make_consent(), FIRST, LATER, "link-2")
+
+    assert change.kind is ChangeKind.REPLACED
+    assert store.link_of(UNIVERSITY, MAIJA).issued == "2025-08-01"
+
+
+@pytest.mark.parametrize("shown", [None, THIRD])
+def test_a_link_that_is_not_what_the_person_was_shown_is_not_replaced(store, shown):
+    make_link(store, MAIJA, FIRST)
+    current = store.link_of(UNIVERSITY, MAIJA)
+
+    with pytest.raises(LinkChanged) as raised:
+        store.link(answered(store, MAIJA, SECOND), "", make_consent(), shown, LATER, "link-2")
+
+    assert raised.value.current == current
+    assert store.link_of(UNIVERSITY, MAIJA) == current
+
+
+def test_a_link_that_went_meanwhile_is_not_replaced(store):
+    with pytest.raises(LinkChanged) as raised:
+        store.link(answered(store, MAIJA, SECOND), "", make_consent(), FIRST, LATER, "link-2")
+
+    assert raised.value.current is None
+
+
+def test_an_orcid_id_belongs_to_one_person_of_an_organisation(store):
+    make_link(store, MAIJA, FIRST)
+    attempt = answered(store, VILLE, FIRST)
+
+    with pytest.raises(HeldBySomeoneElse) as raised:
+        store.link(attempt, "", make_consent(), None, LATER, "link-2")
+
+    assert raised.value.orcid_id == FIRST
+    assert store.link_of(UNIVERSITY, VILLE) is None
+    assert store.attempt(attempt.id) == attempt
+
+
+def test_in_two_organisations_an_orcid_id_may_be_linked(store):
+    make_link(store, MAIJA, FIRST, UNIVERSITY)
+
+    change = make_link(store, "maija@amk.example", FIRST, POLYTECHNIC)
+
+    assert change.number == 1
+    assert store.holder_of(POLYTECHNIC, FIRST).person_key == "maija@amk.example"
+
+
+def test_the_same_number_of_the_other_registry_is_another_orcid_id(store):
+    sandbox = make_orcid_id(1, Registry.SANDBOX)
+    make_link(store, MAIJA, FIRST)
+
+    make_link(store, VILLE, sandbox)
+
+    assert store.holder_of(UNIVERSITY, FIRST).person_key == MAIJA
+    assert store.holder_of(UNIVERSITY, sandbox).person_key == VILLE
+    assert store.orcid_of(UNIVERSITY, VILLE) == [sandbox]
+
+
+def test_an_orcid_id_that_was_given_up_may_be_linked_by_another(store):
+    make_link(store, MAIJA, FIRST)
+    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+
+    make_link(store, VILLE, FIRST)
+
+    assert store.holder_of(UNIVERSITY, FIRST).person_key == VILLE
+
+
+def test_what_is_linked_is_what_is_stored_and_not_what_is_said(store):
+    attempt = answered(store, MAIJA, FIRST)
+
+    store.link(replace(attempt, orcid_id=SECOND, person_key=VILLE), "", make_consent(), None, LATER, "link-1")
+
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.orcid_of(UNIVERSITY, VILLE) == []
+
+
+def test_confirming_twice_links_once(store):
+    attempt = answered(store)
+    store.link(attempt, "", make_consent(), None, LATER, "link-1")
+
+    with pytest.raises(AttemptClosed) as raised:
+        store.link(attempt, "", make_consent(), None, LATER, "link-2")
+
+    assert raised.value.attempt.outcome == "linked"
+    assert store.last_change(UNIVERSITY) == 1
+
+
+def test_an_attempt_that_is_gone_has_ended(store):
+    attempt = make_attempt()
+
+    with pytest.raises(AttemptClosed) as raised:
+        store.link(attempt, "", make_consent(), None, LATER, "link-1")
+
+    assert raised.value.attempt == attempt
+
+
+def test_an_attempt_that_orcid_has_not_answered_links_nothing(store):
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+
+    with pytest.raises(NotAuthenticated) as raised:
+        store.link(attempt, "", make_consent(), None, LATER, "link-1")
+
+    assert raised.value.attempt == attempt
+    assert store.link_of(UNIVERSITY, MAIJA) is None
+
+
+def test_of_two_confirmations_at_once_one_links(store):
+    attempt = answered(store)
+
+    answers = at_once(
+        *[
+            lambda link_id=link_id: store.link(attempt, "", make_consent(), None, LATER, link_id)
+            for link_id in ("link-1", "link-2")
+        ]
+    )
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["AttemptClosed", "Change"]
+    assert store.last_change(UNIVERSITY) == 1
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_of_two_people_who_race_for_one_orcid_id_one_gets_it(store):
+    attempts = [answered(store, person, FIRST) for person in (MAIJA, VILLE)]
+
+    answers = at_once(
+        *[
+            lambda attempt=attempt: store.link(attempt, "", make_consent(), None, LATER, f"link of {attempt.id}")
+            for attempt in attempts
+        ]
+    )
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["Change", "HeldBySomeoneElse"]
+    assert store.count(UNIVERSITY) == 1
+
+
+@pytest.mark.parametrize("columns", ["person_key, orcid", "orcid, person_key"])
+def test_the_database_itself_refuses_a_second_current_link(store, columns):
+    make_link(store, MAIJA, FIRST)
+    kept, other = columns.split(", ")
+
+    with pytest.raises(Contradiction):
+        meddle(
+            store,
+            f"insert into links select 'forged', organisation, {kept if kept == 'person_key' else repr('x')}, account,"
+            f" issued, registry, {kept if kept == 'orcid' else repr('y')}, linked_at, consent_digest, consent_at,"
+            " null, null from links",
+        )
+
+    assert other
+    assert store.count(UNIVERSITY) == 1
+
+
+# A link is whole or not at all
+
+
+def whole_or_not_at_all(store, person_key, old, new):
+    """Tell whether a replacement is whole; assert that it is not there by halves."""
+    link = store.link_of(UNIVERSITY, person_key)
+    kinds = [event.kind for event in store.events(UNIVERSITY, person_key)]
+    changes = [change.kind for change in store.changes(UNIVERSITY, 0, 1000) if change.person_key == person_key]
+    attempt = store.attempt(f"attempt of {person_key}")
+    done = link.orcid_id == new
+    assert link.orcid_id == (new if done else old)
+    assert kinds == (["linked", "replaced"] if done else ["linked"])
+    assert changes == (["linked", "replaced"] if done else ["linked"])
+    assert attempt is None or attempt.outcome == ("replaced" if done else None)
+    return done
+
+
+def test_link_event_and_change_come_together_or_not_at_all(store):
+    make_link(store, "counted", make_orcid_id(1))
+    steps = steps_to_replace(store)
+
+    done = []
+    for step in range(1, steps + 1):
+        person, number = f"person {step}", 2 * step + 100
+        make_link(store, person, make_orcid_id(number - 1))
+        with pytest.raises(Broke):
+            replace_link(breaking(store, step, fail), person, number)
+        done.append(whole_or_not_at_all(store, person, make_orcid_id(number - 1), make_orcid_id(number)))
+
+    assert done == [False] * (steps - 1) + [True]
+    assert store.verify_events(UNIVERSITY) == []
+    numbers = [change.number for change in store.changes(UNIVERSITY, 0, 1000)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_process_killed_at_any_step_leaves_a_whole_link_or_none(store, store_url):
+    make_link(store, "counted", make_orcid_id(1))
+    steps = steps_to_replace(store)
+    for step in range(1, steps + 1):
+        make_link(store, f"person {step}", make_orcid_id(2 * step + 99))
+
+    subprocess.run([sys.executable, "-m", "tests.broken", store_url, str(steps)], check=True)
+
+    done = [
+        whole_or_not_at_all(store, f"person {step}", make_orcid_id(2 * step + 99), make_orcid_id(2 * step + 100))
+        for step in range(1, steps + 1)
+    ]
+    assert done == [False] * (steps - 1) + [True]
+    assert store.verify_events(UNIVERSITY) == []
+
+
+REFUSE = {
+    "Sqlite": "create trigger refuse before {verb} on {table} begin select raise(abort, 'refused'); end",
+    "Postgres": (
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;"
+        "create trigger refuse before {verb} on {table} execute function refuse()"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("verb", "table"),
+    [
+        ("update", "links"),
+        ("insert", "links"),
+        ("insert", "changes"),
+        ("update", "attempts"),
+        ("insert", "events"),
+        ("update", "counters"),
+    ],
+)
+def test_a_statement_that_fails_takes_all_others_with_it(store, verb, table):
+    make_link(store, MAIJA, FIRST)
+    attempt = answered(store, MAIJA, SECOND, id=f"attempt of {MAIJA}")
+    meddle(store, REFUSE[type(store.engine).__name__].format(verb=verb, table=table))
+
+    with pytest.raises((StoreUnavailable, Contradiction)):
+        store.link(attempt, "", make_consent(text="Other words"), FIRST, LATER, "link-2")
+
+    assert not whole_or_not_at_all(store, MAIJA, FIRST, SECOND)
+    assert store.attempt(attempt.id) == attempt
+
+
+# Removing
+
+
+def test_a_link_can_be_ended(store):
+    make_link(store, MAIJA, FIRST)
+
+    change = store.unlink(UNIVERSITY, MAIJA, "operator", "wrong person", LATER)
+
+    assert (change.number, change.kind, change.orcid_id, change.previous) == (2, ChangeKind.REMOVED, None, FIRST)
+    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+    assert store.count(UNIVERSITY) == 0
+    last = list(store.events(UNIVERSITY))[-1]
+    assert (last.kind, last.actor, last.facts["reason"]) == ("removed", "operator", "wrong person")
+
+
+def test_ending_a_link_twice_is_the_same_as_once(store):
+    make_link(store, MAIJA, FIRST)
+    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+
+    again = store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+
+    assert again is None
+    assert store.last_change(UNIVERSITY) == 2
+
+
+def test_another_link_than_the_expected_one_is_not_ended(store):
+    make_link(store, MAIJA, SECOND)
+
+    with pytest.raises(LinkChanged) as raised:
+        store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER, expected=FIRST)
+
+    assert raised.value.current.orcid_id == SECOND
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [SECOND]
+
+
+def test_the_expected_link_is_ended(store):
+    make_link(store, MAIJA, FIRST)
+
+    change = store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER, expected=FIRST)
+
+    assert change.kind is ChangeKind.REMOVED
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    "person_key",
+    [
+        "мария@yliopisto.example",
+        "李明@yliopisto.example",
+        "o'neil; drop table links;--@x",
+        "%(id)s :id %s @x",
+        "😀\\\t@x",
+    ],
+)
+def test_a_key_may_hold_any_script_and_any_sign(store, person_key):
+    make_link(store, person_key, FIRST)
+
+    assert store.orcid_of(UNIVERSITY, person_key) == [FIRST]
+    assert [link.person_key for link in store.links(UNIVERSITY)] == [person_key]
+    assert [event.person_key for event in store.events(UNIVERSITY, person_key)] == [person_key]
+    assert store.verify_events(UNIVERSITY) == []
+
+
+@pytest.mark.parametrize("nobody", ["a\0b", "\ud800"])
+def test_nothing_is_found_under_a_key_that_cannot_be(store, nobody):
+    make_link(store, MAIJA, FIRST)
+
+    assert store.orcid_of(UNIVERSITY, nobody) == []
+    assert store.link_of(UNIVERSITY, nobody) is None
+    assert list(store.links(nobody)) == []
+
+
+@pytest.mark.parametrize("impossible", ["a\0b", "\ud800"])
+def test_what_cannot_be_stored_is_refused_by_name(store, impossible):
+    with pytest.raises(Unstorable) as raised:
+        store.begin(make_attempt(person_key=impossible, account="x"), "hash")
+
+    assert raised.value.name == "person_key"
+    with pytest.raises(Unstorable):
+        store.record(UNIVERSITY, "declined", "person", impossible, {}, NOON)
+    with pytest.raises(Unstorable):
+        store.erase_facts(UNIVERSITY, impossible)
+
+
+def test_the_words_agreed_to_are_kept_even_when_their_version_is_not_new(store):
+    make_link(store, MAIJA, FIRST)
+    consent = make_consent(text="Other words under the same version")
+
+    store.link(answered(store, VILLE, SECOND), "", consent, None, LATER, "link-2")
+
+    assert store.link_of(UNIVERSITY, VILLE).consent.text == "Other words under the same version"
+    assert store.link_of(UNIVERSITY, MAIJA).consent.text == make_consent().text
+
+
+# Changes and events
+
+
+def test_changes_are_numbered_for_each_organisation_by_itself(store):
+    for number in range(1, 6):
+        make_link(store, f"person {number}", make_orcid_id(number), UNIVERSITY)
+    make_link(store, "maija@amk.example", FIRST, POLYTECHNIC)
+
+    first, second, third = (store.changes(UNIVERSITY, after, 2) for after in (0, 2, 4))
+
+    assert [[change.number for change in page] for page in (first, second, third)] == [[1, 2], [3, 4], [5]]
+    assert store.last_change(UNIVERSITY) == 5
+    assert store.last_change(POLYTECHNIC) == 1
+
+
+def test_all_links_are_given_page_by_page(store, monkeypatch):
+    monkeypatch.setattr(sql.store, "PAGE", 2)
+    for number in range(1, 6):
+        make_link(store, f"person {number}", make_orcid_id(number))
+    make_link(store, "elsewhere", FIRST, POLYTECHNIC)
+
+    links = store.links(UNIVERSITY)
+
+    assert [link.person_key for link in links] == [f"person {number}" for number in range(1, 6)]
+
+
+def test_what_changed_no_link_stands_in_the_audit_too(store):
+    event = store.record(UNIVERSITY, "declined", "person", MAIJA, {"where": "at ORCID"}, LATER)
+
+    assert (event.number, event.kind, event.actor, event.person_key) == (1, "declined", "person", MAIJA)
+    assert event.facts == {"where": "at ORCID"}
+    assert list(store.events(UNIVERSITY)) == [event]
+    assert store.last_change(UNIVERSITY) == 0
+
+
+@pytest.mark.parametrize("page", [2, 3, 100])
+@pytest.mark.parametrize(
+    ("choice", "numbers"),
+    [
+        ({}, [1, 2, 3, 4, 5, 6]),
+        ({"newest_first": True}, [6, 5, 4, 3, 2, 1]),
+        ({"limit": 4}, [1, 2, 3, 4]),
+        ({"limit": 0}, []),
+        ({"newest_first": True, "limit": 3}, [6, 5, 4]),
+        ({"person_key": MAIJA}, [1, 3, 5]),
+        ({"person_key": MAIJA, "newest_first": True}, [5, 3, 1]),
+    ],
+)
+def test_events_are_given_page_by_page_either_way(store, monkeypatch, page, choice, numbers):
+    monkeypatch.setattr(sql.store, "PAGE", page)
+    for number in range(6):
+        store.record(UNIVERSITY, "declined", "person", (MAIJA, VILLE)[number % 2], {}, NOON)
+
+    assert [event.number for event in store.events(UNIVERSITY, **choice)] == numbers
+
+
+# The chain
+
+
+def write_history(store):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, VILLE, SECOND)
+    make_link(store, MAIJA, THIRD)
+    store.unlink(UNIVERSITY, VILLE, "person", "asked to", LATER)
+    store.record(UNIVERSITY, "check", "operator", None, {}, LATER)
+
+
+def test_an_audit_that_nobody_touched_is_sound(store, monkeypatch):
+    monkeypatch.setattr(sql.store, "PAGE", 2)
+    write_history(store)
+
+    assert store.verify_events(UNIVERSITY) == []
+    assert store.verify_events(POLYTECHNIC) == []
+
+
+SWAP = """
+update events set number = 9 where number = 2;
+update events set number = 2 where number = 3;
+update events set number = 3 where number = 9
+"""
+
+
+@pytest.mark.parametrize(
+    ("meddling", "problems"),
+    [
+        ("update events set kind = 'declined' where number = 3", ["event 3 was changed, or the event before it was"]),
+        ("update events set actor = 'service' where number = 3", ["event 3 was changed, or the event before it was"]),
+        ("update events set at = '2020' where number = 1", ["event 1 was changed, or the event before it was"]),
+        (
+            "update events set hash = digest where number = 2",
+            [f"event {number} was changed, or the event before it was" for number in (2, 3)],
+        ),
+        ("update events set person_key = 'x' where number = 2", ["the facts of event 2 were changed"]),
+        ("update events set facts = null where number = 2", ["the facts of event 2 were changed"]),
+        (
+            "update events set facts = (select facts from events where number = 1) where number = 3",
+            ["the facts of event 3 were changed"],
+        ),
+        ("delete from events where number = 2", ["event 2 is missing"]),
+        ("delete from events where number < 4", ["events 1 to 3 are missing"]),
+        (
+            "delete from events where number > 3",
+            ["the last events are missing: 5 were written, and the last one found is 3"],
+        ),
+        ("delete from events", ["the last events are missing: 5 were written, and the last one found is 0"]),
+        (
+            SWAP,
+            [f"event {number} was changed, or the event before it was" for number in (2, 3, 4)],
+        ),
+        (
+            "update counters set events = 4",
+            [
+                "event 4 is not the one that was written last",
+                "there are events after number 4, which this program did not write",
+            ],
+        ),
+        ("delete from counters", ["events are there, and the row that counts them is not"]),
+    ],
+)
+def test_what_was_done_to_the_audit_is_found(store, meddling, problems):
+    write_history(store)
+
+    meddle(store, meddling)
+
+    assert store.verify_events(UNIVERSITY) == problems
+
+
+def test_a_person_can_be_forgotten_and_the_chain_holds(store):
+    write_history(store)
+
+    erased = store.erase_facts(UNIVERSITY, MAIJA)
+
+    assert erased == 2
+    assert list(store.events(UNIVERSITY, MAIJA)) == []
+    assert [(event.person_key, dict(event.facts)) for event in store.events(UNIVERSITY, limit=1)] == [(None, {})]
+    assert len(list(store.events(UNIVERSITY))) == 5
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_an_audit_goes_on_after_somebody_was_forgotten(store):
+    write_history(store)
+    store.erase_facts(UNIVERSITY, VILLE)
+
+    make_link(store, VILLE, SECOND)
+
+    assert store.verify_events(UNIVERSITY) == []
+    assert len(list(store.events(UNIVERSITY, VILLE))) == 1
+
+
+# The disk, the connections, the URL
+
+
+SHOW = {"Sqlite": "pragma synchronous", "Postgres": "show synchronous_commit"}
+WAITS = {"Sqlite": [1, 2, 1], "Postgres": ["off", "on", "off"]}
+
+
+def test_a_link_waits_for_the_disk_and_an_attempt_does_not(store):
+    def waits(connection):
+        (value,) = connection.execute(SHOW[type(store.engine).__name__]).fetchone()
+        return value
+
+    def own_connection():
+        return store.engine._connection().driver
+
+    name = type(store.engine).__name__
+    store.begin(make_attempt(), "one")
+    if name == "Sqlite":
+        seen = [waits(own_connection())]
+        with store.engine.transaction():
+            seen.append(waits(own_connection()))
+        store.begin(make_attempt(), "two")
+        seen.append(waits(own_connection()))
+    else:
+        show = SHOW[name].encode()
+        with store.engine._connection() as connection:
+            seen = list(connection.execute(show).fetchone().values())
+        with store.engine.transaction() as session:
+            seen += session._send(show).fetchone().values()
+        with store.engine._connection() as connection:
+            seen += connection.execute(show).fetchone().values()
+
+    assert seen == WAITS[name]
+
+
+def test_a_store_can_be_used_again_after_it_was_disconnected(store):
+    make_link(store, MAIJA, FIRST)
+
+    store.disconnect()
+
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+
+
+def test_a_store_that_was_not_used_can_be_disconnected(store_url):
+    open_store(store_url).disconnect()
+
+
+FORK = """
+import os, sys
+from sql.store import open_store
+store = open_store(sys.argv[1])
+before = store.count("x")
+child = os.fork()
+if child == 0:
+    store.count("x")
+    store.disconnect()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+store.count("x")
+store.disconnect()
+sys.exit(status)
+"""
+
+
+def test_parent_and_child_of_a_fork_each_have_their_own_connections(store_url):
+    done = subprocess.run([sys.executable, "-c", FORK, store_url], check=False, capture_output=True)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_many_threads_read_and_write_at_once(store):
+    def one(number):
+        make_link(store, f"person {number}", make_orcid_id(number))
+        return store.orcid_of(UNIVERSITY, f"person {number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(one, range(1, 41)))
+
+    assert found == [[make_orcid_id(number)] for number in range(1, 41)]
+    assert store.verify_events(UNIVERSITY) == []
+    assert [change.number for change in store.changes(UNIVERSITY, 0, 100)] == list(range(1, 41))
+
+
+@pytest.mark.parametrize("slashes", ["///", "////"])
+def test_the_path_of_a_file_is_absolute_however_many_slashes(tmp_path, slashes):
+    store = open_store(f"sqlite:{slashes}{str(tmp_path)[1:]}/my%20links%25.db")
+
+    store.engine.create()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["my links%.db"]
+
+
+def test_a_file_is_made_for_its_owner_alone(tmp_path):
+    before = os.umask(0)
+    try:
+        open_store(f"sqlite://{tmp_path}/links.db").engine.create()
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "links.db").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "links.db",
+        "/var/lib/links.db",
+        "mysql://localhost/links",
+        "sqlite:links.db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://host/links.db",
+        "sqlite:///links.db?mode=ro",
+        "sqlite:///links.db#part",
+        "postgresql://user:hunter2@[host/links",
+    ],
+)
+def test_a_url_that_names_no_store_is_refused_without_quoting_it(url):
+    with pytest.raises(InvalidUrl) as raised:
+        open_store(url)
+
+    assert "hunter2" not in str(raised.value)
+
+
+def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "sql.postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(InvalidUrl, match=r"pip install 'orcid-connect\[postgres\]'"):
+        open_store("postgresql://user@127.0.0.1/links")
+
+
+# Speed by construction
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "index"),
+    [
+        ("orcid_of", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
+        ("link_of", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
+        ("some_links", {"organisation": "o", "after": "", "limit": 1}, "one_current_link_for_a_person"),
+        ("holder_of", {"organisation": "o", "registry": "r", "orcid": "x"}, "one_person_for_an_orcid_id"),
+        ("own_link_of_attempt", {"id": "x"}, "one_current_link_for_a_person"),
+        ("holder_of_attempts_orcid_id", {"id": "x"}, "one_person_for_an_orcid_id"),
+        ("changes_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
+        ("events_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
+        (
+            "person_events_before",
+            {"organisation": "o", "person_key": "p", "before": 9, "limit": 1},
+            "events_of_a_person",
+        ),
+        ("attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
+        ("sweep_attempts", {"before": "t"}, "attempts_by_expiry"),
+    ],
+)
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_no_question_reads_a_whole_table(store, query, values, index):
+    text = "explain query plan " + store.engine._queries[query]
+
+    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, values)]
+
+    assert any(index in step for step in plan)
+    assert not any(step.startswith("SCAN") for step in plan)
+    assert not any("TEMP B-TREE" in step for step in plan)
