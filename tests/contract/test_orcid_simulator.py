@@ -87,6 +87,14 @@ def test_nobody_gets_an_id_that_is_wrong_or_could_be_a_real_persons(orcid):
         User(orcid, "Maija")
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"state": "asleep"}, {"visibility": "loud"}, {"state": "deprecated"}, {"primary": AKE}]
+)
+def test_nobody_is_in_a_state_that_does_not_exist(world, wrong):
+    with pytest.raises(ValueError, match=r"none of|primary iD"):
+        world.change_user(MAIJA, **wrong)
+
+
 def test_the_name_of_the_real_registry_is_not_used_unless_told():
     with pytest.raises(ValueError, match="unless told"):
         OrcidWorld(BASE, registry_prefix="https://orcid.org/")
@@ -117,6 +125,20 @@ def test_a_person_signs_in_reads_what_is_asked_and_authorises(visit):
     assert done.sent_back["state"] == "pX3v-_9"
     assert len(done.sent_back["code"]) == 6
     assert done.sent_back["code"].isalnum()
+
+
+def test_a_whole_journey_is_one_call_for_other_tests(visit):
+    address = visit.authorise(f"{BASE}/oauth/authorize?{request()}", MAIJA)
+
+    assert address.startswith(f"{BACK}?code=")
+
+
+def test_the_style_is_served_and_is_all_that_a_page_fetches(visit):
+    page = visit.get("/signin")
+
+    assert page.text.count("<link") == 1
+    assert "<script" not in page.text
+    assert visit.get("/style.css").headers["Content-Type"] == "text/css;charset=UTF-8"
 
 
 @pytest.mark.parametrize("path", ["/", "/signin", "/register", "/nowhere", f"/{MAIJA}"])

@@ -1,0 +1,316 @@
+"""The two calls to ORCID: what is asked, and what is made of each answer."""
+
+import base64
+import hashlib
+import json
+import time
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from shibboleth.orcid_id import Registry
+from tests.service import MAIJA, Browsing, client_of, orcid_id, served, simulated_orcid
+from webapp.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+
+SECRET = "a-secret-of-the-browser"
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    with simulated_orcid() as (world, client):
+        yield world, client
+
+
+@pytest.fixture
+def world(simulator):
+    simulator[0].reset()
+    return simulator[0]
+
+
+@pytest.fixture
+def client(simulator):
+    return simulator[1]
+
+
+def code_for(world, client, bare=MAIJA, language="fi"):
+    address = Browsing(world).authorise(client.authorize_url("a-state", language, SECRET), bare)
+    return parse_qs(urlsplit(address).query)["code"][0]
+
+
+class Scripted:
+    """An ORCID that gives one answer to everything, and remembers what it was asked."""
+
+    def __init__(self):
+        self.status = "200 OK"
+        self.kind = "application/json"
+        self.body = b""
+        self.more = []
+        self.asked = {}
+        self.drips = 0
+
+    def __call__(self, environ, start_response):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        self.asked = {
+            "path": environ["PATH_INFO"],
+            "form": {name: values[0] for name, values in parse_qs(body.decode()).items()},
+            "authorization": environ.get("HTTP_AUTHORIZATION"),
+            "accept": environ.get("HTTP_ACCEPT"),
+        }
+        start_response(self.status, [("Content-Type", self.kind), *self.more])
+        return self.dripping() if self.drips else [self.body]
+
+    def dripping(self):
+        for _ in range(self.drips):
+            time.sleep(0.02)
+            yield b" "
+
+    def says(self, **changes):
+        answer = {
+            "access_token": "t",
+            "token_type": "bearer",
+            "scope": "/authenticate",
+            "name": "Maija",
+            "orcid": MAIJA,
+        }
+        kept = {name: value for name, value in (answer | changes).items() if value is not ...}
+        self.body = json.dumps(kept).encode()
+        return self
+
+
+@pytest.fixture(scope="module")
+def scripted_server():
+    script = Scripted()
+    with served(script) as address:
+        yield script, address
+
+
+@pytest.fixture
+def scripted(scripted_server):
+    script, address = scripted_server
+    script.__init__()
+    return script, client_of(address)
+
+
+def test_who_signed_in_at_orcid_is_learnt(world, client):
+    found = client.exchange(code_for(world, client), SECRET)
+
+    assert found.orcid_id == orcid_id(MAIJA)
+    assert found.name
+
+
+def test_the_exchange_is_a_form_with_the_clients_secret_and_no_authorization_header(scripted, monkeypatch, tmp_path):
+    script, client = scripted
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login stray password stray\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    script.says()
+    client.exchange("abc123", SECRET)
+
+    assert script.asked["path"] == "/oauth/token"
+    assert script.asked["authorization"] is None
+    assert script.asked["accept"] == "application/json"
+    assert script.asked["form"] == {
+        "client_id": client.client_id,
+        "client_secret": client.client_secret,
+        "grant_type": "authorization_code",
+        "code": "abc123",
+        "redirect_uri": client.redirect_uri,
+    }
+
+
+@pytest.mark.parametrize(("language", "asked"), [("fi", "en"), ("sv", "en"), ("en", "en"), ("de", "de")])
+def test_orcid_is_asked_in_a_language_it_has(client, language, asked):
+    query = parse_qs(urlsplit(client.authorize_url("s", language, SECRET)).query)
+
+    assert query["lang"] == [asked]
+
+
+@pytest.mark.parametrize("name", ["Maija", "", None, ..., "  Maija  ", 7])
+def test_a_name_is_never_needed(scripted, name):
+    script, client = scripted
+    script.says(name=name)
+
+    assert client.exchange("c", SECRET).name in {"Maija", ""}
+
+
+def test_a_very_long_name_is_cut(scripted):
+    script, client = scripted
+    script.says(name="x" * 5000)
+
+    assert len(client.exchange("c", SECRET).name) == 200
+
+
+@pytest.mark.parametrize("kind", ["Bearer", "BEARER"])
+def test_the_token_type_has_no_case(scripted, kind):
+    script, client = scripted
+    script.says(token_type=kind)
+
+    assert client.exchange("c", SECRET).orcid_id == orcid_id(MAIJA)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token_type": "mac"},
+        {"token_type": ...},
+        {"orcid": ...},
+        {"orcid": None},
+        {"orcid": ""},
+        {"orcid": "0009-0000-0001-1112"},
+    ],
+)
+def test_an_answer_without_an_id_is_orcid_out_of_order(scripted, changes):
+    script, client = scripted
+    script.says(**changes)
+
+    with pytest.raises(OrcidUnavailable):
+        client.exchange("c", SECRET)
+
+
+def test_an_id_of_the_other_registry_is_the_operators_to_mend(scripted):
+    script, client = scripted
+    script.says(orcid=f"https://orcid.org/{MAIJA}")
+
+    with pytest.raises(OrcidMisconfigured):
+        client.exchange("c", SECRET)
+
+
+@pytest.mark.parametrize("scope", ["", "/read-limited", ...])
+def test_less_than_was_asked_is_refused(scripted, scope):
+    script, client = scripted
+    script.says(scope=scope)
+
+    with pytest.raises(OrcidRefused):
+        client.exchange("c", SECRET)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'"text"', b"{", b"\xff"])
+def test_nonsense_is_orcid_out_of_order(scripted, body):
+    script, client = scripted
+    script.body = body
+
+    with pytest.raises(OrcidUnavailable):
+        client.exchange("c", SECRET)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "means"),
+    [
+        ("400 Bad Request", "invalid_grant", OrcidRefused),
+        ("401 Unauthorized", "invalid_client", OrcidMisconfigured),
+        ("400 Bad Request", "invalid_scope", OrcidMisconfigured),
+        ("401 Unauthorized", "server_error", OrcidUnavailable),
+        ("401 Unauthorized", "invalid_request", OrcidUnavailable),
+        ("500 Internal Server Error", None, OrcidUnavailable),
+        ("503 Service Unavailable", "x", OrcidUnavailable),
+    ],
+)
+def test_errors_are_told_apart_by_their_name_and_not_by_their_status(scripted, status, error, means):
+    script, client = scripted
+    script.status = status
+    script.body = json.dumps({"error": error, "error_description": "Invalid authorization code: SECRET"}).encode()
+
+    with pytest.raises(means) as raised:
+        client.exchange("SECRET", SECRET)
+
+    assert "SECRET" not in str(raised.value)
+
+
+def test_a_redirect_is_not_followed(scripted):
+    script, client = scripted
+    script.says()
+    script.status, script.more = "302 Found", [("Location", client.base_url + "/elsewhere")]
+
+    with pytest.raises(OrcidUnavailable):
+        client.exchange("c", SECRET)
+    assert script.asked["path"] == "/oauth/token"
+
+
+def test_a_very_long_answer_is_not_read_to_its_end(scripted):
+    script, client = scripted
+    script.says(name="x" * 100_000)
+
+    with pytest.raises(OrcidUnavailable, match="too long"):
+        client.exchange("c", SECRET)
+
+
+def test_an_answer_that_drips_is_not_waited_for(scripted):
+    script, client = scripted
+    script.drips = 40
+
+    with pytest.raises(OrcidUnavailable, match="too long"):
+        replace(client, connect_timeout=0.1, read_timeout=0.2).exchange("c", SECRET)
+
+
+def test_an_orcid_that_is_not_there_is_unavailable():
+    with pytest.raises(OrcidUnavailable, match="ConnectionError"):
+        client_of("http://127.0.0.1:9").exchange("c", SECRET)
+
+
+# OpenID Connect and PKCE, where the operator turns them on
+
+
+def test_with_openid_whoever_is_signed_in_at_orcid_is_asked_again(world, client):
+    asking = client_of(client.base_url, scope="openid")
+
+    query = parse_qs(urlsplit(asking.authorize_url("s", "en", SECRET)).query)
+
+    assert query["prompt"] == ["login"]
+    assert asking.exchange(code_for(world, asking), SECRET).orcid_id == orcid_id(MAIJA)
+
+
+def test_a_nonce_is_of_one_browser(world, client):
+    asking = client_of(client.base_url, scope="openid")
+    code = code_for(world, asking)
+
+    with pytest.raises(OrcidRefused, match="nonce"):
+        asking.exchange(code, "the secret of another browser")
+
+
+def id_token(client, **changes):
+    claims = {"iss": client.base_url, "aud": client.client_id, "sub": MAIJA} | changes
+    return "x." + base64.urlsafe_b64encode(json.dumps(claims).encode()).decode() + ".x"
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (None, "none"),
+        ("x", "none"),
+        ("x.!.x", "none"),
+        ("x.WzFd.x", "iss aud sub nonce"),
+        ({"iss": "https://evil.example"}, "iss nonce"),
+        ({"aud": "APP-OTHER"}, "aud nonce"),
+        ({"sub": "0009-0000-0002-2224"}, "sub nonce"),
+    ],
+)
+def test_an_id_token_that_is_not_for_us_is_refused(scripted, token, reason):
+    script, client = scripted
+    asking = client_of(client.base_url, scope="openid")
+    script.says(scope="openid", id_token=id_token(asking, **token) if isinstance(token, dict) else token)
+
+    with pytest.raises(OrcidRefused, match=reason):
+        asking.exchange("c", SECRET)
+
+
+def test_with_pkce_the_verifier_belongs_to_the_challenge(scripted):
+    script, client = scripted
+    careful = client_of(client.base_url, pkce=True)
+    query = parse_qs(urlsplit(careful.authorize_url("s", "en", SECRET)).query)
+    script.says()
+
+    careful.exchange("c", SECRET)
+
+    # RFC 7636 section 4.6
+    digest = hashlib.sha256(script.asked["form"]["code_verifier"].encode()).digest()
+    assert query["code_challenge"] == [base64.urlsafe_b64encode(digest).rstrip(b"=").decode()]
+    assert query["code_challenge_method"] == ["S256"]
+
+
+def test_a_clients_secret_is_not_shown():
+    client = OrcidClient("https://orcid.org", Registry.PRODUCTION, "APP-1", "the-secret", "https://x.example")
+
+    assert "the-secret" not in repr(client)
