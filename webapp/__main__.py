@@ -2,4 +2,4 @@
 
 from webapp.cli import main
 
-main()
+main(prog_name="orcid-connect")

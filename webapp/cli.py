@@ -61,7 +61,7 @@ _account = click.argument("account", metavar="ACCOUNT")
     type=click.Path(path_type=Path),
     help="The configuration file.",
 )
-@click.version_option(package_name="orcid-connect", message="%(prog)s %(version)s")
+@click.version_option(package_name="orcid-connect", message="orcid-connect %(version)s")
 @click.pass_context
 def main(context: click.Context, path: Path) -> None:
     """Tie ORCID iDs to accounts at home organisations.

@@ -91,8 +91,8 @@ def host(text: str) -> str:
     """Read a host to listen on; what listens believes its front, so nothing else may reach it."""
     if not loopback(text):
         raise Wrong(
-            "must be a loopback address: whoever reaches this listener without passing Apache may claim to be anyone",
-            "write 127.0.0.1, or use a socket: unix =, and let Apache answer the world",
+            "must be a loopback address: whoever gets here past Apache may claim to be anyone",
+            "write 127.0.0.1 and let Apache answer the world",
         )
     return text
 

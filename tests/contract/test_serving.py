@@ -1,0 +1,231 @@
+"""`serve` and `connector` keep the promises of a server, as processes of their own."""
+
+import http.client
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+
+import pytest
+
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.configuration import TOKEN, write_configuration
+from tests.make import NOON
+
+COMMANDS = ("serve", "connector")
+SECTIONS = {"serve": "listen", "connector": "connector"}
+
+
+def configuration(tmp_path, **sections):
+    """Write a configuration whose store is ready."""
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    store.disconnect()
+    return write_configuration(tmp_path, **sections)
+
+
+def start(path, command):
+    """Start a server, without waiting for it."""
+    words = [sys.executable, "-m", "webapp", "--config", str(path), command]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def running(path, command):
+    """Give a server that is ready, and the address it named."""
+    process = start(path, command)
+    try:
+        said = process.stdout.readline()
+        assert said.startswith("listening on "), process.stderr.read()
+        yield process, said.removeprefix("listening on ").strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP through a socket file."""
+
+    def __init__(self, path):
+        super().__init__("orcid-connect")
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self.path)
+
+
+def connection(address):
+    """Connect to what a ready line named."""
+    if address.startswith("unix:"):
+        return UnixConnection(address.removeprefix("unix:"))
+    return http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+
+
+def ask(address, place="/v1/people/maija%40yliopisto.example", method="GET", body=None):
+    """Send one request and give the answer."""
+    with closing(connection(address)) as wire:
+        wire.request(method, place, body, {"Authorization": f"Bearer {TOKEN}"})
+        answer = wire.getresponse()
+        answer.text = answer.read().decode()
+        return answer
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_port_0_is_a_free_one_and_the_ready_line_names_it(tmp_path, command):
+    path = configuration(tmp_path, **{SECTIONS[command]: {"port": 0}})
+
+    with running(path, command) as (_, address):
+        assert address.startswith("http://127.0.0.1:")
+        assert ask(address).status in {200, 401, 403, 404}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_server_that_is_asked_to_end_ends_well(tmp_path, command, number):
+    path = configuration(tmp_path, **{SECTIONS[command]: {"port": 0}})
+
+    with running(path, command) as (process, _):
+        process.send_signal(number)
+
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_socket_is_for_owner_and_group_and_goes_with_the_server(tmp_path, command):
+    place = tmp_path / "app.sock"
+    path = configuration(tmp_path, **{SECTIONS[command]: {"unix": str(place)}})
+
+    with running(path, command) as (process, address):
+        assert address == f"unix:{place}"
+        assert stat.S_IMODE(place.stat().st_mode) == 0o660
+        assert ask(address).status in {200, 401, 403, 404}
+        process.terminate()
+        process.wait(10)
+
+    assert not place.exists()
+
+
+def test_a_socket_that_a_killed_server_left_is_no_hindrance(tmp_path):
+    path = configuration(tmp_path, connector={"unix": str(tmp_path / "app.sock")})
+
+    with running(path, "connector") as (process, _):
+        process.kill()
+        process.wait(10)
+
+    with running(path, "connector") as (_, address):
+        assert ask(address).status == 200
+
+
+def test_a_socket_that_another_server_answers_is_left_alone(tmp_path):
+    path = configuration(tmp_path, connector={"unix": str(tmp_path / "app.sock")})
+
+    with running(path, "connector") as (_, address):
+        second = start(path, "connector")
+        _, said = second.communicate(timeout=10)
+
+        assert second.returncode == 1
+        assert said == f"orcid-connect: cannot listen on {tmp_path}/app.sock: Address already in use\n"
+        assert ask(address).status == 200
+
+
+def test_a_file_in_the_sockets_place_is_left_alone(tmp_path):
+    (tmp_path / "app.sock").write_text("a file of somebody's")
+    path = configuration(tmp_path, connector={"unix": str(tmp_path / "app.sock")})
+
+    process = start(path, "connector")
+    _, said = process.communicate(timeout=10)
+
+    assert process.returncode == 1
+    assert "cannot listen on" in said
+    assert (tmp_path / "app.sock").read_text() == "a file of somebody's"
+
+
+def test_a_port_that_is_taken_is_said(tmp_path):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        process = start(configuration(tmp_path, connector={"port": port}), "connector")
+        _, said = process.communicate(timeout=10)
+
+    assert process.returncode == 1
+    assert said == f"orcid-connect: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+def test_the_other_loopback_is_listened_on_as_well(tmp_path):
+    path = configuration(tmp_path, connector={"host": "::1", "port": 0})
+
+    with running(path, "connector") as (_, address):
+        assert address.startswith("http://[::1]:")
+        assert ask(address).status == 200
+
+
+def test_a_server_does_not_say_what_it_is(tmp_path):
+    path = configuration(tmp_path, connector={"port": 0})
+
+    with running(path, "connector") as (_, address):
+        assert ask(address).headers["Server"] is None
+
+
+def test_a_body_larger_than_any_form_of_ours_is_refused(tmp_path):
+    path = configuration(tmp_path, listen={"port": 0})
+
+    with running(path, "serve") as (_, address):
+        assert ask(address, "/", "POST", b"x" * 70_000).status == 413
+
+
+SLOW = """
+import pathlib, sys, time
+from webapp.config import load
+from webapp.serving import serve
+
+def application(environ, start_response):
+    print("began", flush=True)
+    time.sleep(0.3)
+    start_response("200 OK", [("Content-Length", "4")])
+    return [b"done"]
+
+serve(application, load(pathlib.Path(sys.argv[1]), {}).connector, lambda address: print(address, flush=True))
+print("ended", flush=True)
+"""
+
+
+def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
+    path = configuration(tmp_path, connector={"port": 0})
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(path)], stdout=subprocess.PIPE, text=True)
+    with closing(connection(process.stdout.readline().strip())) as wire:
+        wire.request("GET", "/")
+        assert process.stdout.readline() == "began\n"
+        process.terminate()
+        answer = wire.getresponse().read()
+    said, _ = process.communicate(timeout=10)
+
+    assert answer == b"done"
+    assert (said, process.returncode) == ("ended\n", 0)
+
+
+def test_the_log_goes_to_standard_error_and_holds_no_token(tmp_path):
+    path = configuration(tmp_path, listen={"port": 0})
+
+    with running(path, "serve") as (process, address):
+        ask(address, "/me")
+        process.terminate()
+        out, written = process.communicate(timeout=10)
+
+    assert out == ""
+    assert "front-not-proven" in written
+    assert TOKEN not in written
+
+
+def test_nobody_needs_a_terminal(tmp_path):
+    path = configuration(tmp_path, connector={"port": 0})
+    environ = {"PATH": os.environ["PATH"], "ORCID_CONNECT_CONFIG": str(path)}
+
+    words = [sys.executable, "-m", "webapp", "check"]
+    done = subprocess.run(words, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr

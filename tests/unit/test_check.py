@@ -1,0 +1,659 @@
+"""`orcid-connect check` says what to mend: the table is to be read aloud."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from click.testing import CliRunner
+
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.configuration import ORGANISATION, TOKEN, service_file, toml, write, write_configuration
+from tests.make import NOON, make_link, make_orcid_id
+from webapp.cli import main
+
+OLD = {"entity_id": "https://idp.old.example/idp", "connector": None}
+
+
+def service(**settings):
+    """Break a setting of [service]."""
+    return lambda directory: write_configuration(directory, service=settings)
+
+
+def orcid(**settings):
+    """Break a setting of [orcid]."""
+    return lambda directory: write_configuration(directory, orcid=settings)
+
+
+def store(**settings):
+    """Break a setting of [store]."""
+    return lambda directory: write_configuration(directory, store=settings)
+
+
+def listen(**settings):
+    """Break a setting of [listen]."""
+    return lambda directory: write_configuration(directory, listen=settings)
+
+
+def organisation(**settings):
+    """Break a setting of an organisation."""
+    return lambda directory: write_configuration(directory, organisations={"yliopisto": settings})
+
+
+def organisations(**files):
+    """Write these organisations."""
+    return lambda directory: write_configuration(directory, organisations=files)
+
+
+def raw(content):
+    """Write these bytes as the service's file."""
+
+    def broken(directory):
+        path = write_configuration(directory)
+        path.write_bytes(content)
+        return path
+
+    return broken
+
+
+def section(name, **settings):
+    """Add a whole section."""
+    return lambda directory: write_configuration(directory, **{name: settings})
+
+
+def flat(directory):
+    """Write a value where a section belongs."""
+    path = write_configuration(directory)
+    content = {**service_file(directory), "orcid": "APP-0A1B2C3D4E5F6G7H"}
+    return write(path, toml(content))
+
+
+def no_file(directory):
+    """Write nothing at all."""
+    return directory / "orcid-connect.toml"
+
+
+def no_secret_file(directory):
+    """Forget to write the secret."""
+    path = write_configuration(directory)
+    (directory / "secrets/orcid-client-secret").unlink()
+    return path
+
+
+def no_organisation(directory):
+    """Connect nobody."""
+    path = write_configuration(directory)
+    (directory / "organisations/yliopisto.toml").unlink()
+    return path
+
+
+def weak_proof(directory):
+    """Choose a proof that can be guessed."""
+    return write_configuration(directory, secrets={"front-proof": "hunter2"})
+
+
+SERVICE = "orcid-connect.toml"
+SQLITE = 'url = "sqlite:///var/lib/orcid-connect/links.db"'
+POSTGRESQL = 'url = "postgresql://orcid@localhost/orcid"'
+UNIVERSITY = "organisations/yliopisto.toml"
+
+BROKEN = {
+    "no file": (
+        no_file,
+        SERVICE,
+        "there is no such file",
+        "write it, or say where it is: --config, or ORCID_CONNECT_CONFIG",
+    ),
+    "a directory in its place": (
+        lambda directory: directory,
+        "",
+        "cannot be read: Is a directory",
+        "make it a file that this user may read",
+    ),
+    "not TOML": (
+        raw(b'[service]\nname = "ORCID connect\n'),
+        SERVICE,
+        "is not TOML: Illegal character '\\n' (at line 2, column 22)",
+        'mend it there: text stands in quotes, as in name = "value", a section in brackets, as in [service]',
+    ),
+    "not UTF-8": (
+        raw('[service]\nname = "Länk"\n'.encode("latin-1")),
+        SERVICE,
+        "is not text in UTF-8 (line 2)",
+        "save it as UTF-8",
+    ),
+    "a setting is missing": (
+        service(registry=None),
+        SERVICE,
+        "service.registry: is missing",
+        'add to [service], for example: registry = "sandbox"',
+    ),
+    "a setting is misspelt": (
+        service(publik_url="https://orcid-connect.example"),
+        SERVICE,
+        "service.publik_url: is not a setting",
+        "did you mean public_url?",
+    ),
+    "a section is misspelt": (
+        section("sotre", busy_timeout=3),
+        SERVICE,
+        "sotre: is not a setting",
+        "did you mean [store]?",
+    ),
+    "a setting stands in another section": (
+        service(client_id="APP-0A1B2C3D4E5F6G7H"),
+        SERVICE,
+        "service.client_id: is not a setting of [service]",
+        "it belongs to [orcid]",
+    ),
+    "a setting that never was": (
+        store(zzz=1),
+        SERVICE,
+        "store.zzz: is not a setting",
+        "remove it; [store] knows: busy_timeout, password, url",
+    ),
+    "a section that never was": (
+        section("zzz", yyy=1),
+        SERVICE,
+        "zzz: is not a setting",
+        "remove it; the top of the file knows: connector, listen, orcid, service, store",
+    ),
+    "a value for a section": (
+        flat,
+        SERVICE,
+        "orcid: is a section and not a value",
+        "write [orcid] on a line of its own, and its settings below",
+    ),
+    "a value of another kind": (
+        orcid(connect_timeout="5 s"),
+        SERVICE,
+        "orcid.connect_timeout: must be a number of seconds, more than 0 and at most 60",
+        "write for example: connect_timeout = 5.0",
+    ),
+    "a number out of bounds": (
+        listen(threads=0),
+        SERVICE,
+        "listen.threads: must be a whole number from 1 to 256",
+        "write for example: threads = 8",
+    ),
+    "a word that is none of ours": (
+        service(registry="prod"),
+        SERVICE,
+        'service.registry: must be "production" or "sandbox"',
+        'write for example: registry = "sandbox"',
+    ),
+    "a language we do not speak": (
+        service(language="de"),
+        SERVICE,
+        "service.language: must be one of: en, fi, sv",
+        "write en",
+    ),
+    "plain http": (
+        service(public_url="http://orcid-connect.example"),
+        SERVICE,
+        "service.public_url: must begin with https://",
+        "write https:// (http is only for 127.0.0.1, localhost and [::1])",
+    ),
+    "a path that climbs": (
+        service(public_url="https://orcid-connect.example/x/../y"),
+        SERVICE,
+        'service.public_url: has an empty part, "." or ".." in its path',
+        "write the plain path",
+    ),
+    "no help": (
+        service(contact="the helpdesk"),
+        SERVICE,
+        "service.contact: must be an e-mail address or an https address",
+        "write for example help@example.org",
+    ),
+    "a name of two lines": (
+        service(name="ORCID\nconnect"),
+        SERVICE,
+        "service.name: must be one line of 1 to 200 characters",
+        "write the name as people know it",
+    ),
+    "a proxy without a proof": (
+        service(front_proof=None),
+        SERVICE,
+        'service.front_proof: is missing, and front = "proxy" needs it: it proves that a request came through Apache',
+        'make one (openssl rand -hex 32) and add to [service]: front_proof = "file:secrets/front-proof"',
+    ),
+    "a proof without a proxy": (
+        service(front="variables"),
+        SERVICE,
+        'service.front_proof: has no use with front = "variables"',
+        'remove it, or write front = "proxy" if Apache passes requests on to orcid-connect serve',
+    ),
+    "a proof that can be guessed": (
+        weak_proof,
+        SERVICE,
+        "service.front_proof: refers to a secret of fewer than 32 characters",
+        "make a new one: openssl rand -hex 32",
+    ),
+    "the secret itself": (
+        orcid(client_secret="5f63d1c5-3f00-4fa5-b096-fd985ffd0df7"),
+        SERVICE,
+        'orcid.client_secret: must be a reference, "file:/path" or "env:NAME", and never the secret itself',
+        'put the secret alone into a file that only the service may read, and write "file:" and its path here',
+    ),
+    "a number for a secret": (
+        orcid(client_secret=12345),
+        SERVICE,
+        'orcid.client_secret: must be a reference, "file:/path" or "env:NAME"',
+        'put the secret alone into a file that only the service may read, and write "file:" and its path here',
+    ),
+    "a secret that is not there": (
+        no_secret_file,
+        SERVICE,
+        "orcid.client_secret: refers to {directory}/secrets/orcid-client-secret, and there is no such file",
+        "create it, with the secret as its one line",
+    ),
+    "a variable that is not set": (
+        orcid(client_secret="env:NO_SUCH_ORCID_SECRET"),
+        SERVICE,
+        "orcid.client_secret: refers to the environment variable NO_SUCH_ORCID_SECRET, which is not set",
+        "set NO_SUCH_ORCID_SECRET for this process",
+    ),
+    "the sandbox at orcid.org": (
+        orcid(base_url="https://orcid.org"),
+        SERVICE,
+        'orcid.base_url: is an address of ORCID that is not the sandbox, while registry = "sandbox"',
+        "remove it: https://sandbox.orcid.org is the default",
+    ),
+    "somebody else's client id": (
+        orcid(client_id="my-client"),
+        SERVICE,
+        "orcid.client_id: is not a client id of ORCID",
+        "copy it from ORCID's developer tools; it looks like APP-0A1B2C3D4E5F6G7H",
+    ),
+    "a password in an address": (
+        store(url="postgresql://orcid:hunter2@localhost/orcid"),
+        SERVICE,
+        "store.url: holds the password",
+        'take it out of the address and refer to it: password = "file:secrets/store-password"',
+    ),
+    "another database": (
+        store(url="mysql://localhost/orcid"),
+        SERVICE,
+        "store.url: must begin with sqlite:/// or postgresql://",
+        f"write for example: {SQLITE}, or {POSTGRESQL}",
+    ),
+    "an SQLite file on another machine": (
+        store(url="sqlite://var/lib/orcid-connect/links.db"),
+        SERVICE,
+        "store.url: must be sqlite:/// and the absolute path of a file",
+        f"write for example: {SQLITE}",
+    ),
+    "a server without a database": (
+        store(url="postgresql://orcid@localhost"),
+        SERVICE,
+        "store.url: does not name a database",
+        f"write for example: {POSTGRESQL}",
+    ),
+    "an address that is none": (
+        store(url="postgresql://[localhost/orcid"),
+        SERVICE,
+        "store.url: is not an address",
+        f"write for example: {POSTGRESQL}",
+    ),
+    "a password for a file": (
+        store(password="file:secrets/front-proof"),
+        SERVICE,
+        "store.password: has no use with SQLite",
+        "remove it",
+    ),
+    "a password for nobody": (
+        store(url="postgresql://localhost/orcid", password="file:secrets/front-proof"),
+        SERVICE,
+        "store.password: has no user to go with",
+        'name the user: url = "postgresql://orcid@localhost/orcid"',
+    ),
+    "an address for all the world": (
+        listen(host="0.0.0.0"),
+        SERVICE,
+        "listen.host: must be a loopback address: whoever gets here past Apache may claim to be anyone",
+        "write 127.0.0.1 and let Apache answer the world",
+    ),
+    "a socket and an address": (
+        listen(unix="/run/orcid-connect/web.sock", host="127.0.0.1"),
+        SERVICE,
+        "listen.unix: is a second place to listen on beside host or port",
+        "keep either unix, or host and port",
+    ),
+    "one address for two": (
+        section("connector", port=8080),
+        SERVICE,
+        "connector: is the same address as in [listen]",
+        "give each its own address",
+    ),
+    "nobody": (
+        no_organisation,
+        "organisations",
+        "no organisation is connected",
+        "add {directory}/organisations/<id>.toml for each organisation; docs/settings.md shows one",
+    ),
+    "a name that is no id": (
+        organisations(**{"Yli Opisto": None}),
+        "organisations/Yli Opisto.toml",
+        "its name is the organisation's id, and cannot be one",
+        "rename it: a-z, 0-9 and - before .toml, as in example-org.toml",
+    ),
+    "a scope with a dot before it": (
+        organisation(scopes=[".yliopisto.example"]),
+        UNIVERSITY,
+        "scopes (value 1): begins with a dot",
+        "write yliopisto.example",
+    ),
+    "a scope in capitals": (
+        organisation(scopes=["yliopisto.example", "Helsinki.example"]),
+        UNIVERSITY,
+        "scopes (value 2): is not in lower case",
+        "write helsinki.example",
+    ),
+    "a scope with an @": (
+        organisation(scopes=["@yliopisto.example"]),
+        UNIVERSITY,
+        "scopes (value 1): holds an @",
+        "write only what stands after it",
+    ),
+    "a pattern for a scope": (
+        organisation(scopes=["*.yliopisto.example"]),
+        UNIVERSITY,
+        "scopes (value 1): is not a domain name; patterns are not understood",
+        "write each scope out, as in example.org",
+    ),
+    "no scope": (
+        organisation(scopes=[]),
+        UNIVERSITY,
+        "scopes: is empty, so nobody could be let in",
+        'write for example: scopes = ["example.org"]',
+    ),
+    "one scope without brackets": (
+        organisation(scopes="yliopisto.example"),
+        UNIVERSITY,
+        "scopes: must be a list of one or more domain names in quotes",
+        'write for example: scopes = ["example.org"]',
+    ),
+    "a key that tells nobody apart": (
+        organisation(key="epnn"),
+        UNIVERSITY,
+        "key: must be one of: eppn, subject-id, eduPersonUniqueId",
+        "did you mean eppn?",
+    ),
+    "no entityID": (
+        organisation(entity_id="idp yliopisto"),
+        UNIVERSITY,
+        "entity_id: is not an entityID (a URI of at most 1024 characters, without spaces)",
+        "copy it from the Identity Provider's metadata: EntityDescriptor entityID=",
+    ),
+    "production with the sandbox": (
+        organisation(stage="production"),
+        UNIVERSITY,
+        'stage: is "production" while the service has registry = "sandbox", whose iDs must reach no real directory',
+        'write stage = "test"',
+    ),
+    "no name in English": (
+        organisation(name={"fi": "Esimerkin yliopisto"}),
+        UNIVERSITY,
+        "name.en: is missing",
+        'add to [name], for example: en = "University of Example"',
+    ),
+    "nothing at the top": (
+        organisation(entity_id=None),
+        UNIVERSITY,
+        "entity_id: is missing",
+        'add at the top of the file, for example: entity_id = "https://idp.example.org/idp/shibboleth"',
+    ),
+    "an entityID twice": (
+        organisations(aaa=OLD, yliopisto=OLD),
+        UNIVERSITY,
+        "entity_id: is the same entity_id as in aaa.toml",
+        "give each its own entity_id",
+    ),
+    "a token twice": (
+        organisations(aaa={**OLD, "connector": ORGANISATION["connector"]}, yliopisto=None),
+        UNIVERSITY,
+        "connector.tokens (value 1): is the same token as in aaa.toml",
+        "give each its own token",
+    ),
+    "a token no header carries": (
+        lambda directory: write_configuration(directory, secrets={"yliopisto.token": f'"{TOKEN}"'}),
+        UNIVERSITY,
+        "connector.tokens (value 1): refers to a token with characters that a bearer token cannot have",
+        "make a new one: openssl rand -hex 32",
+    ),
+    "a user without a password": (
+        organisation(connector={"user": "yliopisto"}),
+        UNIVERSITY,
+        "connector.password: is missing beside user",
+        'add to [connector]: password = "file:secrets/example.password"',
+    ),
+    "a password without a user": (
+        organisation(connector={"password": "file:secrets/front-proof"}),
+        UNIVERSITY,
+        "connector.password: has no user to go with",
+        'add to [connector]: user = "example"',
+    ),
+    "a user with a colon": (
+        organisation(connector={"user": "yli:opisto", "password": "file:secrets/front-proof"}),
+        UNIVERSITY,
+        "connector.user: must be 1 to 100 ASCII characters, no space and no colon",
+        'write for example: user = "example"',
+    ),
+}
+
+
+def run(*words):
+    """Run a command and give its exit code and what it printed."""
+    result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_check_says_what_to_mend(name, tmp_path):
+    break_it, file, text, mend = BROKEN[name]
+    path = break_it(tmp_path)
+
+    code, output = run("--config", path, "check")
+
+    assert code == 2
+    assert output.splitlines() == [
+        "The configuration has 1 problem.",
+        "",
+        str(tmp_path / file),
+        f"  {text.format(directory=tmp_path)}",
+        f"    → {mend.format(directory=tmp_path)}",
+    ]
+
+
+def test_check_tells_a_machine_the_same(tmp_path):
+    path = write_configuration(tmp_path, service={"registry": "prod", "front": None})
+
+    code, output = run("--config", path, "check", "--json")
+
+    said = json.loads(output)
+    assert code == 2
+    assert said["ok"] is False
+    assert [(one["file"], one["key"]) for one in said["problems"]] == [
+        (str(path), "service.registry"),
+        (str(path), "service.front"),
+    ]
+
+
+def test_problems_are_told_file_by_file(tmp_path):
+    path = write_configuration(
+        tmp_path, service={"front": None}, organisations={"yliopisto": {"stage": None, "key": 1}}
+    )
+
+    _, output = run("--config", path, "check")
+
+    assert output.splitlines()[0] == "The configuration has 3 problems."
+    assert output.count(str(path)) == 1
+    assert output.count("yliopisto.toml") == 1
+
+
+# Beyond the configuration
+
+
+@pytest.fixture
+def ready(tmp_path):
+    """A configuration with a migrated store in which one person has a link."""
+    path = write_configuration(tmp_path)
+    kept = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(kept.engine, NOON)
+    make_link(kept, "maija@yliopisto.example", make_orcid_id(1))
+    kept.disconnect()
+    return path
+
+
+def levels(output):
+    """Give the level of each finding by what it is about."""
+    return {one["about"]: one["level"] for one in json.loads(output)["findings"]}
+
+
+def test_all_is_well(ready):
+    code, output = run("--config", ready, "check")
+
+    assert code == 0
+    assert "https://orcid-connect.example/me/callback  (register exactly this at ORCID)" in output
+    assert "1 link\n" in output
+    assert "yliopisto, the chain is sound" in output
+    assert output.endswith("Nothing is wrong.\n")
+
+
+def test_check_writes_nothing(tmp_path):
+    path = write_configuration(tmp_path)
+
+    run("--config", path, "check")
+
+    assert not (tmp_path / "links.db").exists()
+
+
+def test_a_database_that_is_behind_is_wrong(tmp_path):
+    code, output = run("--config", write_configuration(tmp_path), "check")
+
+    assert code == 1
+    assert "database is behind: 0001_" in output
+    assert "→ run: orcid-connect migrate" in output
+    assert output.endswith("1 thing needs mending.\n")
+
+
+def test_a_file_that_is_no_database_is_wrong(tmp_path):
+    path = write_configuration(tmp_path)
+    write(tmp_path / "links.db", "not a database" * 100)
+
+    code, output = run("--config", path, "check")
+
+    assert code == 1
+    assert "the file is not an SQLite database" in output
+
+
+def test_a_secret_that_others_may_read_is_a_warning(ready):
+    secret = ready.parent / "secrets/yliopisto.token"
+    secret.chmod(0o644)
+
+    code, output = run("--config", ready, "check")
+
+    assert code == 0
+    assert f"warning  secret         {secret} is open to every user of this machine" in output
+    assert f"→ run: chmod o= {secret}" in output
+
+
+def test_an_organisation_that_cannot_ask_is_a_warning(ready):
+    write_configuration(ready.parent, organisations={"yliopisto": {"connector": None}})
+
+    code, output = run("--config", ready, "check")
+
+    assert code == 0
+    assert "yliopisto has none, so its Identity Provider cannot ask" in output
+
+
+def test_an_audit_that_was_changed_is_wrong(ready):
+    kept = open_store(f"sqlite://{ready.parent}/links.db")
+    with kept.engine.transaction() as session:
+        session.script("update events set kind = 'removed';")
+    kept.disconnect()
+
+    code, output = run("--config", ready, "check", "--json")
+
+    assert code == 1
+    assert levels(output)["audit"] == "wrong"
+
+
+def test_secrets_are_printed_by_no_check(ready):
+    for words in (["check"], ["check", "--json"]):
+        assert TOKEN not in run("--config", ready, *words)[1]
+
+
+# ORCID
+
+
+@pytest.fixture
+def orcid_root(ready):
+    """A stand-in for ORCID's root, and a configuration that points to it; `answer` is what it says."""
+
+    class Root(BaseHTTPRequestHandler):
+        answer = (200, b"{}")
+
+        def do_GET(self):
+            status, body = self.answer if self.path == "/.well-known/openid-configuration" else (404, b"")
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Root)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    Root.url = f"http://127.0.0.1:{server.server_port}"
+    write_configuration(ready.parent, orcid={"base_url": Root.url, "read_timeout": 0.2})
+    yield Root
+    server.shutdown()
+    server.server_close()
+
+
+def test_check_does_not_ask_orcid_unless_told(ready, orcid_root):
+    orcid_root.answer = (500, b"")
+
+    assert "ORCID" not in levels(run("--config", ready, "check", "--json")[1])
+
+
+def test_an_orcid_that_answers_is_well(ready, orcid_root):
+    orcid_root.answer = (200, json.dumps({"issuer": orcid_root.url}).encode())
+
+    code, output = run("--config", ready, "check", "--orcid")
+
+    assert code == 0
+    assert f"{orcid_root.url} answers" in output
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((200, b"<html>"), "answers something else than its discovery document"),
+        ((200, b"[]"), "names another issuer"),
+        ((200, b'{"issuer": "https://orcid.org"}'), "names another issuer"),
+        ((503, b"{}"), "cannot be reached (HTTPError)"),
+    ],
+)
+def test_an_orcid_that_answers_otherwise_is_wrong(ready, orcid_root, answer, words):
+    orcid_root.answer = answer
+
+    code, output = run("--config", ready, "check", "--orcid")
+
+    assert code == 1
+    assert words in output
+
+
+def test_an_orcid_that_is_silent_is_wrong(ready, orcid_root):
+    silence = threading.Event()
+    orcid_root.do_GET = lambda _: silence.wait(5)
+
+    code, output = run("--config", ready, "check", "--orcid")
+
+    silence.set()
+    assert code == 1
+    assert "does not answer in time" in output
