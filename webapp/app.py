@@ -54,6 +54,7 @@ class Front:
         """Answer one request."""
         visit = self._arrival()
         try:
+            _must_be_text(bottle.request.environ)
             visit = self._admitted(visit, route, place)
             answer = route.handler(self.hall, visit)
             return self._response(answer, visit)
@@ -203,6 +204,14 @@ def _bottles_own(front: Front) -> Callable[[bottle.HTTPError], bytes]:
         return body
 
     return page
+
+
+def _must_be_text(environ: Mapping[str, Any]) -> None:
+    # Bottle drops bytes that are not UTF-8, so that another address than the front saw would be served
+    try:
+        environ.get("bottle.raw_path", "").encode("latin-1").decode()
+    except UnicodeError:
+        raise NotFound from None
 
 
 def _form(environ: Mapping[str, Any]) -> dict[str, str]:

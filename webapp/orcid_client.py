@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 
@@ -131,7 +132,7 @@ class OrcidClient:
                     stream=True,
                 ) as response:
                     return response.status_code, _json(response, deadline)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             raise OrcidUnavailable(type(error).__name__) from None
 
     def _authenticated(self, answer: dict[str, Any], secret: str) -> Authenticated:
@@ -168,12 +169,13 @@ class OrcidClient:
 
 def _json(response: requests.Response, deadline: float) -> dict[str, Any]:
     body = b""
-    for piece in response.iter_content(8192):
+    # Piece by piece as it comes, since the time-out of reading counts from each packet anew
+    while piece := response.raw.read1(8192, decode_content=True):
         body += piece
         if len(body) > _LARGEST_ANSWER:
             raise OrcidUnavailable("the answer is too long")
         if time.monotonic() > deadline:
-            raise OrcidUnavailable("the answer takes too long")
+            raise OrcidUnavailable("the answer takes too long to come")
     try:
         answer = json.loads(body)
     except ValueError:

@@ -1,0 +1,337 @@
+"""What every answer of the web application keeps, and each problem's page."""
+
+import logging
+
+import bottle
+import pytest
+
+from shibboleth.person import Encoding, Proxy
+from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.make import NOON, UNIVERSITY
+from tests.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
+from webapp import pages
+from webapp.app import make_app, security_headers
+from webapp.door import Door, Who
+from webapp.language import languages
+from webapp.pages import ROUTES
+from webapp.problems import BY_WORD, PROBLEMS, Bug, facts_of, problem_of
+from webapp.visit import Visit
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    yield store
+    store.disconnect()
+
+
+@pytest.fixture
+def front(store):
+    return make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+
+
+@pytest.fixture
+def app(front):
+    return make_app(front)
+
+
+@pytest.fixture
+def maija(app):
+    return Visitor(app)
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+
+    def facts():
+        return [record.facts for record in caplog.records if record.name == "orcid-connect"]
+
+    return facts
+
+
+class Broken:
+    """A store of which nothing works."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __getattr__(self, name):
+        def fails(*_args, **_kwargs):
+            raise self.error
+
+        return fails
+
+
+# What every answer keeps
+
+
+@pytest.mark.parametrize("path", ["/", "/me", "/nowhere", "/me/callback", "/healthz", "/me/start"])
+def test_every_answer_keeps_the_browser_from_harm(maija, path):
+    answer = maija.get(path)
+
+    assert answer.header("Content-Security-Policy").startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in answer.header("Content-Security-Policy")
+    assert "unsafe" not in answer.header("Content-Security-Policy")
+    assert answer.header("Referrer-Policy") == "no-referrer"
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+    assert answer.header("Cache-Control") == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/", "/me", "/nowhere", "/me/callback"])
+def test_no_page_holds_a_script_or_a_style_of_its_own(maija, path):
+    text = maija.get(path).text.lower()
+
+    assert "<script" not in text
+    assert "<style" not in text
+    assert " style=" not in text
+    assert " onclick" not in text
+
+
+def test_the_public_pages_set_no_cookie(app):
+    assert ask(app, "/").header("Set-Cookie") is None
+    assert ask(app, "/nowhere").header("Set-Cookie") is None
+
+
+def test_a_person_gets_one_cookie_once(maija):
+    first, second = maija.get("/me"), maija.get("/me")
+
+    assert first.header("Set-Cookie").startswith("__Host-orcid-connect=")
+    assert second.header("Set-Cookie") is None
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"HTTP_HOST": "evil.example"},
+        {"HTTP_X_FORWARDED_HOST": "evil.example", "HTTP_X_FORWARDED_PROTO": "gopher"},
+        {"HTTP_FORWARDED": "host=evil.example"},
+    ],
+)
+def test_addresses_come_from_the_configuration_and_never_from_the_request(maija, forged):
+    answer = maija.get("/me/start", **forged)
+
+    assert answer.header("Location") == "https://connect.example/me"
+    assert "evil" not in maija.get("/me", **forged).text
+
+
+def test_a_form_may_be_redirected_to_orcid_and_to_any_identity_provider(front):
+    assert "form-action 'self' https:;" in front.headers["Content-Security-Policy"]
+    demonstration = security_headers("http://127.0.0.1:8000/orcid", secure=False)
+    assert "form-action 'self' https: http://127.0.0.1:8000;" in demonstration["Content-Security-Policy"]
+
+
+def test_a_style_sheet_lasts_and_changes_its_name_with_its_content(front, maija):
+    address = front.hall.static.address("style.css")
+
+    sheet = maija.get(address)
+
+    assert (sheet.status, sheet.header("Content-Type")) == (200, "text/css")
+    assert "immutable" in sheet.header("Cache-Control")
+
+
+@pytest.mark.parametrize("name", ["style.css", "../app.py", "%2e%2e", "..", ""])
+def test_no_other_file_can_be_had(maija, name):
+    assert maija.get(f"/static/{name}").status == 404
+
+
+def test_head_is_answered_without_a_body(maija):
+    answer = maija._ask("/", "HEAD", None, {})
+
+    assert (answer.status, answer.body) == (200, b"")
+    assert int(answer.header("Content-Length")) > 1000
+
+
+def test_outside_text_is_text(app):
+    guest = Visitor(app, said={"displayName": "<script>alert(1)</script>"})
+
+    assert "&lt;script&gt;" in guest.get("/me").text
+
+
+def test_the_landing_page_names_the_connected_organisations_in_order(app):
+    text = ask(app, "/").text
+
+    assert text.index("Amk") < text.index("Yliopisto")
+
+
+# The forms
+
+
+@pytest.mark.parametrize("path", [route.address for route in ROUTES if route.method == "POST"])
+@pytest.mark.parametrize("form", [{}, {"token": ""}, {"token": "x" * 43}])
+def test_every_change_needs_the_forms_token(maija, store, path, form):
+    answer = maija.post(path.replace("<attempt>", "x"), form)
+
+    assert (answer.status, answer.title) == (403, "This form is out of date")
+    assert store.last_change(UNIVERSITY) == 0
+
+
+def test_a_form_that_is_too_large_is_refused(maija):
+    assert maija.post("/me/start", {"token": "x" * 20_000}).status == 413
+    assert maija.post("/me/start", {}, CONTENT_LENGTH="9" * 12).status == 413
+    assert maija.post("/me/start", {f"field{n}": "x" for n in range(60)}).status == 413
+    assert maija.get("/me/callback?" + "a=1&" * 60).status == 413
+
+
+def test_a_field_that_comes_twice_counts_as_none(maija):
+    token = maija.token()
+
+    answer = maija._ask("/me/start", "POST", [("token", token), ("token", token)], {})
+
+    assert answer.status == 403
+
+
+# Who comes in
+
+
+def test_without_a_session_the_way_in_is_shown(app):
+    answer = ask(app, "/me")
+
+    assert (answer.status, answer.title) == (401, "You are not signed in")
+    assert "/Shibboleth.sso/Login?target=https%3A//connect.example/me" in answer.text
+
+
+def test_logged_in_without_an_account_names_what_is_missing_and_whom_to_ask(app):
+    answer = Visitor(app, account="").get("/me")
+
+    assert (answer.status, answer.title) == (403, "Your organisation did not tell us who you are")
+    assert "eppn" in answer.text
+    assert "help@yliopisto.example" in answer.text
+    assert "Yliopisto" in answer.text
+
+
+def test_an_organisation_that_is_not_connected_has_its_page(app):
+    answer = Visitor(app, organisation="https://idp.elsewhere.example").get("/me")
+
+    assert (answer.status, answer.title) == (403, "Your organisation is not connected yet")
+    assert "https://idp.elsewhere.example" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("account", "title"),
+    [
+        ("maija@elsewhere.example", "Your account seems to belong to another organisation"),
+        ("maija", "We cannot read what your organisation sent"),
+    ],
+)
+def test_an_account_that_cannot_be_trusted_has_its_page(app, account, title):
+    assert Visitor(app, account=account).get("/me").title == title
+
+
+def test_several_accounts_have_their_page(app):
+    answer = ask(app, "/me", **{"Shib-Identity-Provider": UNIVERSITY, "eppn": "a%40yliopisto.example;b%40x"})
+
+    assert answer.title == "Your organisation named more than one account"
+
+
+def test_attributes_without_the_fronts_proof_have_their_page(store):
+    front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    proxied = make_app(
+        type(front)(
+            **{name: getattr(front, name) for name in front.__slots__ if name != "door"},
+            door=Door(Proxy("p" * 40), ORGANISATIONS, Encoding.URL),
+        )
+    )
+
+    answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY)
+
+    assert (answer.status, answer.title) == (403, "This request did not come through the front door")
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(("method", "status"), [("POST", 405), ("DELETE", 405), ("PUT", 405)])
+def test_another_method_has_its_page(app, method, status):
+    answer = ask(app, "/", method)
+
+    assert (answer.status, answer.title) == (status, "This address does not work that way")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/ME", "/me/", "/me;x=1", "/me.json", "/me/confirm/", "//me"])
+def test_an_address_that_is_nearly_right_leads_nowhere(maija, path):
+    assert (maija.get(path).status, maija.get(path).title) == (404, "There is no such page")
+
+
+def test_an_address_that_is_not_utf8_leads_nowhere(app):
+    assert ask(app, "/", PATH_INFO="/\xff").status == 404
+
+
+@pytest.mark.parametrize(
+    ("error", "title"),
+    [
+        (StoreUnavailable("locked"), "We cannot store anything just now"),
+        (SchemaBehind(("0009_x.sql",)), "The service is being updated"),
+        (SchemaAhead(("0009_x.sql",)), "The service is being updated"),
+    ],
+)
+def test_a_store_that_is_away_has_its_page_and_monitors_see_it(error, title):
+    app = make_app(make_front(Broken(error), client_of("https://sandbox.orcid.org"), Clock()))
+
+    assert (Visitor(app).get("/me").status, Visitor(app).get("/me").title) == (503, title)
+    assert ask(app, "/healthz").status == 503
+    assert ask(app, "/").status == 200
+
+
+def test_a_service_that_can_work_says_so(app):
+    assert (ask(app, "/healthz").status, ask(app, "/healthz").body) == (200, b"ok\n")
+
+
+def test_a_bug_shows_nothing_of_itself_and_is_in_the_log_under_its_number(lines):
+    app = make_app(make_front(Broken(RuntimeError("a secret")), client_of("https://sandbox.orcid.org"), Clock()))
+
+    answer = Visitor(app).get("/me")
+
+    assert (answer.status, answer.title) == (500, "Something went wrong here")
+    assert "RuntimeError" not in answer.text
+    assert "a secret" not in answer.text
+    told, traced = lines()
+    assert told["problem"] == "bug"
+    assert told["incident"] in answer.text
+    assert "RuntimeError" in str(traced)
+
+
+def test_a_problem_is_logged_without_the_person(maija, lines):
+    maija.get("/me/callback?state=a-state&code=a-code")
+
+    (told,) = lines()
+    assert told["problem"] == "no-such-attempt"
+    assert told["at"] == "/me/callback"
+    for secret in ("maija", "a-state", "a-code"):
+        assert secret not in str(told)
+
+
+@pytest.mark.parametrize("row", PROBLEMS.values(), ids=lambda row: row.word)
+def test_every_problem_says_what_happened_what_to_do_and_whom_to_ask(row):
+    assert row.title
+    assert row.what.endswith(".")
+    assert row.do.endswith(".")
+    assert row.ask in {"organisation", "service"}
+    assert 400 <= row.status < 600
+    assert BY_WORD[row.word] is row
+
+
+def test_an_error_nobody_thought_of_is_a_bug():
+    assert problem_of(ZeroDivisionError()) is PROBLEMS[Bug]
+    assert problem_of(bottle.HTTPError()) is PROBLEMS[Bug]
+
+
+def test_facts_of_an_error_are_short():
+    error = KeyError()
+    error.name = "x" * 1000
+
+    assert len(facts_of(error, "en")["name"]) == 200
+
+
+def test_a_handler_for_anyone_has_no_person():
+    with pytest.raises(AssertionError):
+        _ = Visit(languages()["en"], NOON, None).person
+
+
+def test_handlers_of_public_routes_do_not_ask_for_the_person(app):
+    public = [route for route in ROUTES if route.who is Who.ANYONE]
+
+    assert {route.handler for route in public} == {pages.landing, pages.static, pages.healthz}

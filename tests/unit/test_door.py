@@ -1,0 +1,105 @@
+"""The door: browsers known by a cookie of ours, forms that are ours, routes that say for whom they are."""
+
+import hashlib
+
+import pytest
+
+from shibboleth.organisation import Organisations
+from shibboleth.person import Encoding, Variables
+from tests.make import POLYTECHNIC, make_organisation, make_person
+from webapp.door import BadForm, Browser, Door, Who, form_token, must_be_our_form
+from webapp.pages import ROUTES
+
+DOOR = Door(Variables(), Organisations.of([make_organisation()]), Encoding.URL)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.address}")
+def test_every_route_is_for_someone_the_door_knows(route):
+    assert isinstance(route.who, Who)
+    assert (route.who is Who.PERSON) == (route.address.split("/")[1] == "me")
+
+
+def test_every_form_can_be_landed_on_by_a_get():
+    addresses = {method: {route.address for route in ROUTES if route.method == method} for method in ("GET", "POST")}
+
+    assert addresses["POST"] <= addresses["GET"]
+
+
+def test_a_browser_keeps_its_secret():
+    first = DOOR.browser({})
+    again = DOOR.browser({"HTTP_COOKIE": f"a=b; {DOOR.cookie_name}={first.secret}"})
+
+    assert (first.new, again.new) == (True, False)
+    assert again.secret == first.secret
+
+
+def test_two_browsers_have_two_secrets():
+    assert Browser.unknown().secret != Browser.unknown().secret
+
+
+@pytest.mark.parametrize("value", ["", "short", "ä" * 43, "x" * 44, '"' + "x" * 43 + '"'])
+def test_a_cookie_that_we_did_not_make_is_none(value):
+    assert DOOR.browser({"HTTP_COOKIE": f"{DOOR.cookie_name}={value}"}).new
+
+
+@pytest.mark.parametrize("other", ["a,b=1", "path=1", "[=]", "novalue", "", 'q="a', "=", "ä=ö"])
+def test_whatever_another_cookie_is_ours_is_found(other):
+    secret = "x" * 43
+
+    for header in (f"{other}; {DOOR.cookie_name}={secret}", f"{DOOR.cookie_name}={secret}; {other}"):
+        assert DOOR.browser({"HTTP_COOKIE": header}).secret == secret
+
+
+def test_the_cookie_is_hidden_from_scripts_and_survives_the_way_back_from_orcid():
+    browser = Browser.unknown()
+
+    said = DOOR.cookie(browser)
+
+    assert said == f"__Host-orcid-connect={browser.secret}; Path=/; HttpOnly; SameSite=Lax; Secure"
+
+
+def test_only_on_plain_loopback_is_the_cookie_not_secure():
+    demonstration = Door(Variables(), Organisations.of([]), Encoding.URL, secure=False)
+
+    assert demonstration.cookie_name == "orcid-connect"
+    assert "Secure" not in demonstration.cookie(Browser.unknown())
+
+
+def test_the_store_learns_a_browser_by_hash_alone():
+    browser = Browser.unknown()
+
+    assert browser.hash == hashlib.sha256(browser.secret.encode()).hexdigest()
+    assert browser.secret not in repr(browser)
+
+
+def test_what_is_derived_for_one_purpose_serves_no_other():
+    browser = Browser("s" * 43)
+
+    derived = {browser.derive("a", "b"), browser.derive("a", "bc"), browser.derive("ab"), browser.derive("a\0b", "")}
+
+    assert len(derived) == 4
+
+
+def test_a_form_of_ours_is_taken():
+    browser, maija = Browser.unknown(), make_person()
+
+    must_be_our_form(form_token(browser, maija), browser, maija)
+
+
+@pytest.mark.parametrize("token", ["", "x", "ä" * 43])
+def test_a_form_without_its_token_is_refused(token):
+    with pytest.raises(BadForm):
+        must_be_our_form(token, Browser.unknown(), make_person())
+
+
+def test_a_form_is_of_one_browser_and_one_person():
+    browser, maija = Browser.unknown(), make_person()
+    token = form_token(browser, maija)
+
+    for other, who in (
+        (Browser.unknown(), maija),
+        (browser, make_person("pekka@yliopisto.example")),
+        (browser, make_person(organisation=make_organisation(POLYTECHNIC))),
+    ):
+        with pytest.raises(BadForm):
+            must_be_our_form(token, other, who)
