@@ -267,7 +267,14 @@ def _unlinked(store: Store, found: Link, reason: str) -> bool:
 @main.command()
 @_organisation
 @click.argument("account", metavar="[ACCOUNT]", required=False)
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines, the newest.")
+@click.option(
+    "--limit",
+    metavar="NUMBER",
+    default=50,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many lines at most, the newest ones.",
+)
 @_json
 @click.pass_obj
 @_command

@@ -376,7 +376,7 @@ class Store(Table):
         default=None,
     )
     busy_timeout: float = _setting(
-        "How long, in seconds, a writer waits for another one with SQLite.", _SECONDS, 5.0, default=5.0, gt=0, le=60
+        "How long to wait, in seconds, for another writer or for the server.", _SECONDS, 5.0, default=5.0, gt=0, le=60
     )
 
     def reveal(self) -> str:
