@@ -1,0 +1,272 @@
+"""The connector, as an organisation's Identity Provider asks it, on both engines."""
+
+import base64
+import json
+import logging
+
+import pytest
+
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Basic, Bearer, Credentials
+from shibboleth.attributes import fold
+from shibboleth.orcid_id import Registry
+from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
+from tests.make import POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.service import ORGANISATIONS, ask
+from webapp.log import log
+
+TOKEN = "t" * 40
+OTHER = "o" * 40
+PASSWORD = "a:password:with-colons-and-ä-0123456789"
+NOBODY = b'{"eduPersonOrcid": []}'
+
+
+def credentials():
+    university, polytechnic = ORGANISATIONS.by_entity_id(UNIVERSITY), ORGANISATIONS.by_entity_id(POLYTECHNIC)
+    return Credentials(
+        [
+            (Bearer(TOKEN), university),
+            (Bearer("n" * 40), university),
+            (Basic("yliopisto", PASSWORD), university),
+            (Bearer(OTHER), polytechnic),
+        ]
+    )
+
+
+@pytest.fixture
+def connector(store):
+    return Connector(store, credentials(), Registry.PRODUCTION, log)
+
+
+def get(connector, path, token=TOKEN, method="GET", **environ):
+    authorization = {"HTTP_AUTHORIZATION": f"Bearer {token}"} if token else {}
+    return ask(connector, path, method, **authorization, **environ)
+
+
+def test_an_identity_provider_gets_the_id_as_a_list(connector, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+
+    answer = get(connector, "/v1/people/maija@yliopisto.example")
+
+    assert answer.status == 200
+    assert json.loads(answer.body) == {"eduPersonOrcid": [make_orcid_id(7).uri]}
+
+
+@pytest.mark.parametrize("account", ["pekka@yliopisto.example", "nobody", "maija@amk.example", "x" * 1024])
+def test_an_identity_provider_gets_an_empty_list_for_a_person_without_an_id(connector, store, account):
+    make_link(store)
+
+    answer = get(connector, f"/v1/people/{account}")
+
+    assert (answer.status, answer.body) == (200, NOBODY)
+
+
+def test_a_removed_link_is_gone_at_once(connector, store):
+    change = make_link(store)
+    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", change.at)
+
+    assert get(connector, "/v1/people/maija@yliopisto.example").body == NOBODY
+
+
+def test_a_sandbox_id_is_never_released_by_a_production_service(connector, store):
+    make_link(store, orcid_id=make_orcid_id(7, Registry.SANDBOX))
+
+    assert get(connector, "/v1/people/maija@yliopisto.example").body == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("account", "asked"),
+    [
+        ("maija@yliopisto.example", "Maija@YLIOPISTO.example"),
+        ("ma+ija@yliopisto.example", "ma+ija@yliopisto.example"),
+        ("a/b@yliopisto.example", "a/b@yliopisto.example"),
+        ("..", ".."),
+        ("äyräs@yliopisto.example", "äyräs@yliopisto.example"),
+        ("a\u0308yräs@yliopisto.example", "äyräs@yliopisto.example"),
+        ("a b%2F@yliopisto.example", "a b%2F@yliopisto.example"),
+        ("山田@yliopisto.example", "山田@yliopisto.example"),
+    ],
+)
+def test_an_account_is_found_however_it_is_written(connector, store, account, asked):
+    make_link(store, fold(account))
+
+    assert get(connector, f"/v1/people/{asked}").body != NOBODY
+
+
+@pytest.mark.parametrize("query", ["account=ma%2Bija%40yliopisto.example", "account=Ma%2bija@yliopisto.example&x="])
+def test_an_account_may_stand_in_the_query(connector, store, query):
+    make_link(store, "ma+ija@yliopisto.example")
+
+    assert get(connector, f"/v1/people?{query}").body != NOBODY
+
+
+def test_a_plus_in_a_query_is_a_space(connector, store):
+    make_link(store, "a b@yliopisto.example")
+
+    assert get(connector, "/v1/people?account=a+b%40yliopisto.example").body != NOBODY
+
+
+def test_asking_often_changes_nothing(connector, store):
+    make_link(store)
+
+    answers = {get(connector, "/v1/people/maija@yliopisto.example").body for _ in range(4)}
+
+    assert len(answers) == 1
+    assert store.last_change(UNIVERSITY) == 1
+
+
+# Who asks
+
+
+def test_an_organisation_can_only_ask_about_its_own_people(connector, store):
+    make_link(store)
+
+    assert get(connector, "/v1/people/maija@yliopisto.example", token=OTHER).body == NOBODY
+
+
+def test_two_tokens_work_while_one_replaces_the_other(connector, store):
+    make_link(store)
+
+    assert get(connector, "/v1/people/maija@yliopisto.example", token="n" * 40).body != NOBODY
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC"])
+def test_a_password_is_as_good_as_a_token(connector, store, scheme):
+    make_link(store)
+    secret = base64.b64encode(f"yliopisto:{PASSWORD}".encode()).decode()
+
+    answer = get(connector, "/v1/people/maija@yliopisto.example", None, HTTP_AUTHORIZATION=f"{scheme} {secret}")
+
+    assert answer.body != NOBODY
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"bearer\t{TOKEN}",
+        TOKEN,
+        f"Token {TOKEN}",
+        "Basic",
+        "Basic !!!",
+        "Basic /w==",
+        "Basic " + base64.b64encode(f"yliopisto:{TOKEN}".encode()).decode(),
+        "Basic " + base64.b64encode(TOKEN.encode()).decode(),
+        "Bearer p\xe4\xe4t\xf6n",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/people/maija@yliopisto.example", "/v1/people/", "/v1/people"])
+def test_without_a_credential_nothing_is_told(connector, store, path, authorization):
+    make_link(store)
+    said = {} if authorization is None else {"HTTP_AUTHORIZATION": authorization}
+
+    answer = get(connector, path, None, **said)
+
+    assert answer.status == 401
+    challenges = [value for name, value in answer.headers if name == "WWW-Authenticate"]
+    assert challenges == ['Basic realm="orcid-connect", charset="UTF-8"', "Bearer"]
+    assert set(json.loads(answer.body)) == {"error"}
+
+
+def test_credentials_are_not_shown():
+    assert TOKEN not in repr(Bearer(TOKEN))
+    assert PASSWORD not in repr(Basic("yliopisto", PASSWORD))
+
+
+# The form of every answer
+
+
+ANSWERS = [
+    ("/v1/people/maija@yliopisto.example", "GET", TOKEN, 200),
+    ("/v1/people/nobody@yliopisto.example", "GET", TOKEN, 200),
+    ("/v1/people/maija@yliopisto.example", "GET", None, 401),
+    ("/v1/people/maija@yliopisto.example", "POST", TOKEN, 405),
+    ("/v1/people/maija@yliopisto.example", "OPTIONS", TOKEN, 405),
+    ("/v1/people/maija@yliopisto.example", "DELETE", TOKEN, 405),
+    ("/v1/people/", "GET", TOKEN, 400),
+    ("/v1/people", "GET", TOKEN, 400),
+    ("/v1/people/$resolutionContext.principal", "GET", TOKEN, 400),
+    ("/v1/people/" + "x" * 1025, "GET", TOKEN, 400),
+    ("/v1/people/a\0b", "GET", TOKEN, 400),
+    ("/v1/people?account=a&account=b", "GET", TOKEN, 400),
+    ("/v1/people?account=%FF", "GET", TOKEN, 400),
+    ("/v1/people?" + "a=1&" * 20, "GET", TOKEN, 400),
+    ("/v1/peoples", "GET", TOKEN, 404),
+    ("/", "GET", None, 404),
+    ("/v1/health", "GET", None, 200),
+]
+
+
+@pytest.mark.parametrize(("path", "method", "token", "status"), ANSWERS)
+def test_every_answer_is_short_json_with_its_length(connector, path, method, token, status):
+    answer = get(connector, path, token, method)
+
+    assert answer.status == status
+    assert answer.header("Content-Type") == "application/json"
+    assert int(answer.header("Content-Length")) == len(answer.body) < 300
+    assert isinstance(json.loads(answer.body), dict)
+    assert answer.header("Content-Encoding") is None
+    assert answer.header("Location") is None
+    assert b"null" not in answer.body
+    assert answer.body.isascii()
+
+
+def test_head_is_answered_as_get_without_a_body(connector, store):
+    make_link(store)
+
+    asked, looked = (get(connector, "/v1/people/maija@yliopisto.example", method=how) for how in ("GET", "HEAD"))
+
+    assert (looked.status, looked.body, looked.headers) == (200, b"", asked.headers)
+
+
+def test_an_account_that_is_not_utf8_is_refused(connector):
+    assert get(connector, "/v1/people/", PATH_INFO="/v1/people/\xff\xfe").status == 400
+
+
+def test_a_compressed_answer_is_not_given_even_if_asked_for(connector):
+    answer = get(connector, "/v1/people/x", HTTP_ACCEPT_ENCODING="gzip,deflate", HTTP_ACCEPT="text/html")
+
+    assert (answer.status, answer.body) == (200, NOBODY)
+
+
+def test_the_connector_may_be_mounted_at_v1(connector):
+    assert get(connector, "/", SCRIPT_NAME="/v1", PATH_INFO="/people/x").body == NOBODY
+
+
+class Away:
+    """A store of which nothing works."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def orcid_of(self, *_asked):
+        raise self.error
+
+    must_be_ready = orcid_of
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StoreUnavailable("the server is away"), 503),
+        (SchemaBehind(("0009_x.sql",)), 503),
+        (SchemaAhead(("0009_x.sql",)), 503),
+        (RuntimeError("a secret"), 500),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/people/maija@yliopisto.example", "/v1/health"])
+def test_a_store_that_is_away_is_told_at_once_in_json(path, error, status, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+
+    answer = get(Connector(Away(error), credentials(), Registry.PRODUCTION, log), path)
+
+    assert answer.status == status
+    assert "secret" not in answer.text
+    assert set(json.loads(answer.body)) == {"error"}
+    assert len(caplog.records) == 1
+    assert "maija" not in str(caplog.records[0].__dict__)

@@ -1,0 +1,103 @@
+"""The four rooms: who may import whom, and where each outside library lives."""
+
+import ast
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("shibboleth", "sql", "resolver_connector", "webapp")
+BOTH = {"webapp/cli.py", "webapp/wsgi.py"}
+"""The only files that know the web application and the connector."""
+
+LIBRARIES = {
+    "aiosql": {"sql/engine.py"},
+    "babel": {"webapp/language.py"},
+    "bottle": {"webapp/app.py"},
+    "click": {"webapp/cli.py"},
+    "jinja2": {"webapp/app.py"},
+    "ldap3": set(),
+    "markupsafe": {"webapp/app.py"},
+    "psycopg": {"sql/postgres.py"},
+    "psycopg_pool": {"sql/postgres.py"},
+    "pydantic": {"webapp/config.py"},
+    "requests": {"webapp/orcid_client.py"},
+    "sqlite_utils": {"sql/sqlite.py"},
+    "urllib3": {"webapp/orcid_client.py"},
+    "waitress": {"webapp/serving.py"},
+}
+"""Where each outside library is imported; a new place is a decision, and so is a new library."""
+
+
+def sources(*folders):
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imported(path):
+    """The top-level names a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
+def test_no_room_imports_one_to_its_right(path):
+    room = ROOMS.index(name_of(path).partition("/")[0])
+
+    assert not set(imported(path)) & set(ROOMS[room + 1 :])
+
+
+@pytest.mark.parametrize("path", sources("webapp"), ids=name_of)
+def test_only_the_front_hall_knows_both_the_web_application_and_the_connector(path):
+    assert "resolver_connector" not in set(imported(path)) or name_of(path) in BOTH
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
+def test_no_room_knows_the_world_around_it(path):
+    assert not set(imported(path)) & {"demo", "tests"}
+
+
+def test_the_playground_does_not_know_the_tests():
+    assert not [name_of(path) for path in sources("demo") if "tests" in set(imported(path))]
+
+
+def test_each_outside_library_is_imported_only_where_the_design_says():
+    ours = {*ROOMS, *sys.stdlib_module_names, "_typeshed"}
+    found = {}
+    for path in sources(*ROOMS):
+        for library in set(imported(path)) - ours:
+            found.setdefault(library, set()).add(name_of(path))
+
+    assert found == {library: places for library, places in LIBRARIES.items() if places}
+
+
+def test_no_other_distribution_takes_our_package_names():
+    owners = importlib.metadata.packages_distributions()
+
+    assert {room: set(owners[room]) for room in ROOMS if room in owners} == {
+        room: {"orcid-connect"} for room in ROOMS if room in owners
+    }
+    for room in ROOMS:
+        found = importlib.import_module(room)
+        assert Path(found.__file__).parent == ROOT / room
+
+
+def test_every_room_says_what_it_is_for():
+    for path in sources(*ROOMS, "demo"):
+        assert ast.get_docstring(ast.parse(path.read_text())), name_of(path)
+
+
+def test_nothing_but_the_rooms_is_installed():
+    setup = (ROOT / "setup.cfg").read_text()
+
+    for room in ROOMS:
+        assert f"    {room}\n    {room}.*\n" in setup
+    assert "    demo" not in setup
