@@ -69,6 +69,7 @@ def main(context: click.Context, path: Path) -> None:
     ORGANISATION is the id of an organisation, which is the name of its file without .toml, or its entityID.
     ACCOUNT is what its Identity Provider calls a person, for example maija@example.org.
     """
+    set_up("text", once=True)
     context.obj = path
 
 
@@ -305,12 +306,8 @@ def _config(path: Path) -> Config:
 def _store(config: Config) -> Iterator[Store]:
     try:
         store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
-    except ModuleNotFoundError:
-        text = "is a PostgreSQL database, and its driver is not installed"
-        mend = "run: pip install 'orcid-connect[postgres]'"
-        raise Misconfigured([Problem(str(config.path), "store.url", text, mend)]) from None
     except InvalidUrl as error:
-        mend = "write it as docs/settings.md shows"
+        mend = "docs/settings.md shows how it is written"
         raise Misconfigured([Problem(str(config.path), "store.url", str(error), mend)]) from None
     try:
         yield store

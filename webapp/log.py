@@ -14,7 +14,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 NAME = "orcid-connect"
 LONGEST_FACT = 1000
@@ -44,13 +44,19 @@ class Log:
 log = Log()
 
 
-def set_up(form: Literal["text", "json"] | str) -> None:  # noqa: PYI051 - the two words it is called with
-    """Send the log to standard error, ours from `info` on and others' from `warning` on; doing it twice is harmless."""
+def set_up(form: str, *, once: bool = False) -> None:
+    """Send the log to standard error in this form (`FORMATS`): ours from `info` on, others' from `warning` on.
+
+    With `once`, what a library says again and again is written once: for a command that somebody waits for. The last
+    call counts.
+    """
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, _StandardError)]:
         root.removeHandler(handler)
     handler = _StandardError()
     handler.setFormatter(FORMATS[form]())
+    if once:
+        handler.addFilter(_Once())
     root.addHandler(handler)
     logging.getLogger(NAME).setLevel(logging.INFO)
 
@@ -90,6 +96,21 @@ class Json(logging.Formatter):
 
 
 FORMATS: dict[str, type[logging.Formatter]] = {"text": Text, "json": Json}
+
+
+class _Once(logging.Filter):
+    """Lets each line through once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether this is the first time."""
+        text = Text().format(record)
+        new = text not in self._seen
+        self._seen.add(text)
+        return new
 
 
 class _StandardError(logging.Handler):

@@ -145,6 +145,20 @@ def test_a_public_url_that_is_not_plain_and_guarded_is_refused(tmp_path, written
     assert problem(write_configuration(tmp_path, service={"public_url": written})).key == "service.public_url"
 
 
+@pytest.mark.parametrize("place", ["help@link.example", "https://link.example/help?in=%C3%A4#top"])
+def test_help_is_an_address_to_write_to_or_a_page_to_open(tmp_path, place):
+    config = load(write_configuration(tmp_path, service={"contact": place}), {})
+
+    assert config.service.contact == place
+
+
+@pytest.mark.parametrize(
+    "place", ["http://link.example", "mailto:help@link.example", "javascript:alert(1)", "a@b c.d", "@"]
+)
+def test_help_is_nothing_else(tmp_path, place):
+    assert problem(write_configuration(tmp_path, service={"contact": place})).key == "service.contact"
+
+
 def production(tmp_path, **overrides):
     """Write a configuration for the production registry."""
     service = {"registry": "production", **overrides.pop("service", {})}

@@ -141,6 +141,15 @@ def test_setting_up_twice_writes_once(capsys):
     assert capsys.readouterr().err == "linked\n"
 
 
+def test_a_library_that_repeats_itself_may_be_heard_once(capsys):
+    set_up("text", once=True)
+
+    for number in (1, 1, 2):
+        logging.getLogger("psycopg.pool").warning("attempt %d failed", number)
+
+    assert capsys.readouterr().err == ('psycopg.pool says="attempt 1 failed"\npsycopg.pool says="attempt 2 failed"\n')
+
+
 def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch):
     set_up("text")
     monkeypatch.setattr("sys.stderr", None)
