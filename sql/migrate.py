@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,17 +17,18 @@ _TABLE = "schema_migrations"
 
 
 @cache
-def files(directory: Path = MIGRATIONS) -> dict[str, str]:
+def files(directory: Path) -> dict[str, str]:
     """Give the text of each migration by its name, in the order of their numbers."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.sql"))}
 
 
-def pending(engine: Engine) -> list[str]:
+def pending(engine: Engine, directory: Path = MIGRATIONS) -> list[str]:
     """Tell which migrations the database lacks.
 
     Raises SchemaAhead when a newer program has been here, and MigrationChanged when a file is not what was applied.
     """
-    return _missing(engine.all("applied_migrations")) if _TABLE in engine.tables() else list(files())
+    known = files(directory)
+    return _missing(known, engine.all("applied_migrations")) if _TABLE in engine.tables() else list(known)
 
 
 def must_be_current(engine: Engine) -> None:
@@ -36,7 +38,7 @@ def must_be_current(engine: Engine) -> None:
         raise SchemaBehind(tuple(missing))
 
 
-def migrate(engine: Engine, now: datetime) -> list[str]:
+def migrate(engine: Engine, now: datetime, directory: Path = MIGRATIONS) -> list[str]:
     """Apply what the database lacks and give the names of what was applied here.
 
     Of two that start at once, each file is applied by one. A file that fails leaves no trace, and those before it stay.
@@ -44,25 +46,26 @@ def migrate(engine: Engine, now: datetime) -> list[str]:
     engine.create()
     with engine.alone() as session:
         session.post("make_migrations_table")
-    return [name for name in pending(engine) if _apply(engine, name, now)]
+    known = files(directory)
+    return [name for name in pending(engine, directory) if _apply(engine, known, name, now)]
 
 
-def _apply(engine: Engine, name: str, now: datetime) -> bool:
+def _apply(engine: Engine, known: Mapping[str, str], name: str, now: datetime) -> bool:
     with engine.alone() as session:
         (applied,) = session.ask(("applied_migrations", {}))
-        if name not in _missing(applied):
+        if name not in _missing(known, applied):
             return False
-        session.script(files()[name])
-        session.post("note_migration", name=name, applied_at=moment(now), sha256=digest(files()[name]))
+        session.script(known[name])
+        session.post("note_migration", name=name, applied_at=moment(now), sha256=digest(known[name]))
     return True
 
 
-def _missing(found: list[Row]) -> list[str]:
+def _missing(known: Mapping[str, str], found: list[Row]) -> list[str]:
     applied = {row["name"]: row["sha256"] for row in found}
-    unknown = sorted(applied.keys() - files().keys())
+    unknown = sorted(applied.keys() - known.keys())
     if unknown:
         raise SchemaAhead(tuple(unknown))
     for name, checksum in applied.items():
-        if digest(files()[name]) != checksum:
+        if digest(known[name]) != checksum:
             raise MigrationChanged(name)
-    return [name for name in files() if name not in applied]
+    return [name for name in known if name not in applied]

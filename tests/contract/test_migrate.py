@@ -1,0 +1,135 @@
+"""How a database is brought up to the program, on each engine."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.migrate import MIGRATIONS, migrate, pending
+from sql.store import open_store
+from tests.make import NOON, UNIVERSITY, make_link
+
+ALL = ["0001_attempts.sql", "0002_links.sql", "0003_audit.sql"]
+
+
+@pytest.fixture
+def empty(empty_url):
+    """A store on a database to which nothing has been done."""
+    store = open_store(empty_url)
+    yield store
+    store.disconnect()
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """A copy of the migrations, to change."""
+    return shutil.copytree(MIGRATIONS, tmp_path / "migrations")
+
+
+def test_an_empty_database_is_behind_and_says_what_to_run(empty):
+    with pytest.raises(SchemaBehind) as raised:
+        empty.must_be_ready()
+
+    assert str(raised.value) == (
+        "database is behind: 0001_attempts.sql, 0002_links.sql, 0003_audit.sql; run: orcid-connect migrate"
+    )
+    assert raised.value.missing == tuple(ALL)
+
+
+def test_looking_at_a_store_that_is_not_there_makes_no_file(tmp_path):
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+
+    assert pending(store.engine) == ALL
+    with pytest.raises(StoreUnavailable):
+        store.count(UNIVERSITY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_was_never_migrated_says_so_when_it_is_used(empty):
+    empty.engine.create()
+
+    with pytest.raises(StoreUnavailable, match="orcid-connect check"):
+        empty.count(UNIVERSITY)
+
+
+def test_what_was_migrated_is_ready(empty):
+    applied = migrate(empty.engine, NOON)
+
+    empty.must_be_ready()
+    assert applied == ALL
+    assert pending(empty.engine) == []
+
+
+def test_migrating_twice_is_the_same_as_once(empty):
+    migrate(empty.engine, NOON)
+    make_link(empty)
+
+    again = migrate(empty.engine, NOON)
+
+    assert again == []
+    assert empty.count(UNIVERSITY) == 1
+
+
+def test_of_several_that_migrate_at_once_each_file_is_applied_by_one(empty_url):
+    stores = [open_store(empty_url) for _ in range(4)]
+
+    with ThreadPoolExecutor(4) as pool:
+        applied = list(pool.map(lambda store: migrate(store.engine, NOON), stores))
+
+    for store in stores:
+        store.disconnect()
+    assert sorted(name for names in applied for name in names) == ALL
+
+
+def test_a_new_file_is_applied_to_what_is_there(empty, directory):
+    migrate(empty.engine, NOON)
+    make_link(empty)
+    (directory / "0004_more.sql").write_text("-- A word; and another\ncreate table more (a text);\n")
+
+    missing = pending(empty.engine, directory)
+    applied = migrate(empty.engine, NOON, directory)
+
+    assert missing == applied == ["0004_more.sql"]
+    assert "more" in empty.engine.tables()
+    assert empty.count(UNIVERSITY) == 1
+
+
+def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty, directory):
+    (directory / "0004_more.sql").write_text("create table more (a text);\n")
+    (directory / "0005_wrong.sql").write_text("create table other (a text);\ncreate table more (a text);\n")
+
+    with pytest.raises(StoreUnavailable):
+        migrate(empty.engine, NOON, directory)
+
+    assert pending(empty.engine, directory) == ["0005_wrong.sql"]
+    assert "more" in empty.engine.tables()
+    assert "other" not in empty.engine.tables()
+
+
+def test_a_database_of_a_newer_program_is_left_alone(empty, directory):
+    (directory / "0004_more.sql").write_text("create table more (a text);\n")
+    migrate(empty.engine, NOON, directory)
+
+    with pytest.raises(SchemaAhead) as raised:
+        migrate(empty.engine, NOON)
+
+    assert str(raised.value) == "database is ahead: 0004_more.sql; run a newer orcid-connect"
+    with pytest.raises(SchemaAhead):
+        empty.must_be_ready()
+
+
+def test_a_file_that_was_changed_after_it_was_applied_is_an_error_said_aloud(empty, directory):
+    migrate(empty.engine, NOON, directory)
+    text = (directory / "0002_links.sql").read_text()
+    changed = shutil.copytree(directory, directory.parent / "changed")
+    (changed / "0002_links.sql").write_text(text + "-- a word more\n")
+
+    with pytest.raises(MigrationChanged) as raised:
+        pending(empty.engine, changed)
+
+    assert raised.value.name == "0002_links.sql"
+    with pytest.raises(MigrationChanged):
+        migrate(empty.engine, NOON, changed)

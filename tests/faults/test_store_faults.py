@@ -1,0 +1,305 @@
+"""The store when the world misbehaves: what it says, and that nothing is lost or left by halves."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from random import Random
+
+import psycopg
+import pytest
+
+from sql.errors import HeldBySomeoneElse, LinkChanged, StoreUnavailable
+from sql.migrate import migrate
+from sql.postgres import REASONS, _reason
+from sql.store import open_store
+from tests.broken import breaking
+from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
+from tests.postgres import Server, free_port
+
+MAIJA = "maija@yliopisto.example"
+FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
+
+
+def impatient(url):
+    """Open a store that does not wait long."""
+    return open_store(url, patience=0.3)
+
+
+def link_many(store):
+    """Link a thousand people."""
+    for number in range(3, 1003):
+        make_link(store, f"person {number}", make_orcid_id(number))
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A migrated SQLite file with Maija's link in it."""
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    make_link(store, MAIJA, FIRST)
+    store.disconnect()
+    return tmp_path / "links.db"
+
+
+@pytest.fixture(scope="module")
+def own_server():
+    """A PostgreSQL server to be stopped and started."""
+    server = Server()
+    yield server
+    server.remove()
+
+
+# SQLite
+
+
+def test_a_locked_file_is_said_and_then_works_again(file):
+    store = impatient(f"sqlite://{file}")
+    attempt = answered(store, MAIJA, SECOND)
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        with pytest.raises(StoreUnavailable, match="locked by another process"):
+            store.link(attempt, "", make_consent(), FIRST, NOON, "link-2")
+        with pytest.raises(StoreUnavailable, match="locked by another process"):
+            store.begin(make_attempt(), "hash")
+        assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+
+    assert store.link(attempt, "", make_consent(), FIRST, NOON, "link-2").number == 2
+    store.disconnect()
+
+
+def test_a_full_disk_is_said_and_loses_nothing(file):
+    store = impatient(f"sqlite://{file}")
+    driver = store.engine._connection().driver
+    (pages,) = driver.execute("pragma page_count").fetchone()
+    driver.execute(f"pragma max_page_count = {pages}")
+
+    with pytest.raises(StoreUnavailable, match="the disk is full"):
+        link_many(store)
+
+    driver.execute("pragma max_page_count = 100000")
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.count(UNIVERSITY) == store.last_change(UNIVERSITY) == len(list(store.events(UNIVERSITY)))
+    assert store.verify_events(UNIVERSITY) == []
+    make_link(store, "one more", make_orcid_id(5000))
+    store.disconnect()
+
+
+def test_a_file_that_may_not_be_written_can_still_be_read(file):
+    store = impatient(f"sqlite://{file}")
+    store.engine._connection().driver.execute("pragma query_only = on")
+
+    with pytest.raises(StoreUnavailable, match="cannot be written to"):
+        store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    store.disconnect()
+
+
+def test_a_file_that_is_something_else_is_not_taken_for_a_store(tmp_path):
+    (tmp_path / "links.db").write_text("Dear diary, " * 100)
+    store = impatient(f"sqlite://{tmp_path}/links.db")
+
+    with pytest.raises(StoreUnavailable, match="not an SQLite database"):
+        store.must_be_ready()
+
+
+def test_a_damaged_file_is_said(file):
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("pragma wal_checkpoint(truncate)")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    store = impatient(f"sqlite://{file}")
+
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        store.orcid_of(UNIVERSITY, MAIJA)
+
+    store.disconnect()
+
+
+def test_a_file_in_a_directory_that_is_not_there_is_said(tmp_path):
+    store = impatient(f"sqlite://{tmp_path}/nowhere/links.db")
+
+    with pytest.raises(StoreUnavailable, match="directory of the database file does not exist"):
+        migrate(store.engine, NOON)
+
+
+def test_a_directory_in_the_place_of_the_file_is_said(tmp_path):
+    store = impatient(f"sqlite://{tmp_path}")
+
+    with pytest.raises(StoreUnavailable, match="cannot be made or opened"):
+        migrate(store.engine, NOON)
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        store.count(UNIVERSITY)
+
+
+def test_a_name_too_long_for_any_file_is_said(tmp_path):
+    store = impatient(f"sqlite://{tmp_path}/{'x' * 300}")
+
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        store.must_be_ready()
+
+
+# PostgreSQL
+
+
+def migrated(server):
+    """Give a migrated store of a server's new database."""
+    store = open_store(server.url(server.make_database()))
+    migrate(store.engine, NOON)
+    return store
+
+
+def test_a_server_that_went_away_is_said_and_its_return_noticed(own_server):
+    store = migrated(own_server)
+    # Several connections that will all be dead
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: make_link(store, f"person {number}", make_orcid_id(number)), range(20)))
+
+    own_server.stop()
+    with pytest.raises(StoreUnavailable, match="no connection to the database server"):
+        store.count(UNIVERSITY)
+    own_server.start()
+
+    assert store.count(UNIVERSITY) == 20
+    store.disconnect()
+
+
+def test_a_server_restarted_between_two_requests_is_not_noticed(own_server):
+    store = migrated(own_server)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: make_link(store, f"person {number}", make_orcid_id(number)), range(20)))
+
+    own_server.stop()
+    own_server.start()
+
+    assert make_link(store, MAIJA, make_orcid_id(50)).number == 21
+    assert store.verify_events(UNIVERSITY) == []
+    store.disconnect()
+
+
+def test_a_server_that_dies_within_a_link_leaves_nothing_of_it(migrated_postgres, postgres):
+    store = open_store(migrated_postgres)
+    make_link(store, MAIJA, FIRST)
+    attempt = answered(store, MAIJA, SECOND)
+
+    def hang_up():
+        with postgres.connect(migrated_postgres.rsplit("/", 1)[1]) as other:
+            other.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name = 'orcid-connect' and datname = current_database()"
+            )
+
+    lost = breaking(store, 6, hang_up)
+    with pytest.raises(StoreUnavailable, match=r"was lost|starting or stopping"):
+        lost.link(attempt, "", make_consent(), FIRST, NOON, "link-2")
+
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.attempt(attempt.id) == attempt
+    assert store.link(attempt, "", make_consent(), FIRST, NOON, "link-2").number == 2
+    store.disconnect()
+
+
+def test_nobody_listening_is_said_without_the_password():
+    store = impatient(f"postgresql://me:hunter2@127.0.0.1:{free_port()}/links")
+
+    with pytest.raises(StoreUnavailable) as raised:
+        store.must_be_ready()
+
+    assert (
+        str(raised.value) == "no connection to the database server: it cannot be reached, refuses us, or all are in use"
+    )
+    store.disconnect()
+
+
+def test_a_wrong_password_is_said_without_it(postgres):
+    store = impatient(postgres.url().replace(postgres.password, "hunter2"))
+
+    with pytest.raises(StoreUnavailable, match="refuses us"):
+        store.must_be_ready()
+
+    store.disconnect()
+
+
+def test_an_organisation_held_for_too_long_is_said(migrated_postgres):
+    store = impatient(migrated_postgres)
+    make_link(store, MAIJA, FIRST)
+
+    with psycopg.connect(migrated_postgres) as other:
+        other.execute("select * from counters for update")
+        with pytest.raises(StoreUnavailable, match="took too long"):
+            store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+
+    assert store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON).number == 2
+    store.disconnect()
+
+
+def test_a_database_that_may_not_be_written_can_still_be_read(postgres):
+    name = postgres.make_database(template="test_1")
+    with postgres.connect(name) as other:
+        other.execute(f"alter database {name} set default_transaction_read_only = on")
+    store = open_store(postgres.url(name))
+
+    with pytest.raises(StoreUnavailable, match="cannot be written to"):
+        store.begin(make_attempt(), "hash")
+
+    assert store.count(UNIVERSITY) == 0
+    store.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "reason"),
+    [
+        (None, "the connection to the database server was lost"),
+        ("53100", "the disk of the database server is full"),
+        ("53300", REASONS["53"]),
+        ("57014", "the database server took too long"),
+        ("57P01", "the database server is starting or stopping"),
+        ("40P01", REASONS["40"]),
+        ("42P01", REASONS["42"]),
+        ("22P05", "the database server answered with SQLSTATE 22P05"),
+    ],
+)
+def test_every_code_of_the_server_has_a_reason(sqlstate, reason):
+    assert _reason(sqlstate) == reason
+
+
+# Both
+
+
+def test_any_mixture_of_writers_ends_without_a_deadlock(store):
+    people, numbers = [f"person {number}" for number in range(4)], range(1, 5)
+
+    def writer(seed):
+        chance = Random(seed)
+        for _ in range(15):
+            person, organisation = chance.choice(people), chance.choice(["https://a.example", "https://b.example"])
+            if chance.random() < 0.3:
+                store.unlink(organisation, person, "person", "asked to", NOON)
+                continue
+            try:
+                make_link(store, person, make_orcid_id(chance.choice(numbers)), organisation)
+            except (HeldBySomeoneElse, LinkChanged):
+                continue
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(writer, range(6)))
+
+    for organisation in ("https://a.example", "https://b.example"):
+        assert store.verify_events(organisation) == []
+        numbers_seen = [change.number for change in store.changes(organisation, 0, 1000)]
+        assert numbers_seen == list(range(1, len(numbers_seen) + 1))
+
+
+def test_what_a_driver_says_about_a_row_stays_within(store):
+    make_link(store, MAIJA, FIRST)
+
+    with pytest.raises(Exception, match="contradicts") as raised:
+        store.link(
+            answered(store, "ville", SECOND), "", make_consent(), None, NOON, store.link_of(UNIVERSITY, MAIJA).id
+        )
+
+    assert MAIJA not in str(raised.value)
+    assert raised.value.__suppress_context__
