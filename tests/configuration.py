@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 PROOF = "front-proof-" + "f" * 32
 TOKEN = "token-of-yliopisto-" + "t" * 32
@@ -56,6 +57,15 @@ def write_configuration(
     for name, settings in (organisations or {"yliopisto": None}).items():
         write(directory / "organisations" / f"{name}.toml", toml(_laid_over(ORGANISATION, settings or {})))
     return write(directory / "orcid-connect.toml", toml(sections))
+
+
+def store_section(directory: Path, url: str) -> dict[str, str]:
+    """Give the section for a store at this URL; a password in it goes into a file, where it belongs."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return {"url": url}
+    write_secret(directory / "secrets" / "store-password", unquote(parts.password))
+    return {"url": url.replace(f":{parts.password}@", "@", 1), "password": "file:secrets/store-password"}
 
 
 def write(path: Path, text: str) -> Path:

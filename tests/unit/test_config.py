@@ -49,6 +49,16 @@ def test_an_organisation_is_called_by_its_files_name(tmp_path):
     assert (organisation.key, organisation.stage, organisation.help) == ("eppn", Stage.TEST, "")
 
 
+def test_an_organisation_may_tell_its_people_apart_by_another_attribute(tmp_path):
+    path = write_configuration(
+        tmp_path, organisations={"yliopisto": {"key": "subject-id", "help": "idm@yliopisto.example"}}
+    )
+
+    (organisation,) = load(path, {}).organisations
+
+    assert (organisation.key, organisation.help) == ("subject-id", "idm@yliopisto.example")
+
+
 def test_a_credential_belongs_to_the_organisation_of_its_file(tmp_path):
     basic = {"user": "amk", "password": "file:secrets/amk"}
     amk = {"entity_id": "https://idp.amk.example/idp", "connector": basic}

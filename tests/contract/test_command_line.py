@@ -1,0 +1,46 @@
+"""The command line does the same on each engine."""
+
+import json
+
+from click.testing import CliRunner
+
+from sql.store import open_store
+from tests.configuration import ORGANISATION, store_section, write_configuration
+from tests.make import make_link, make_orcid_id
+from webapp.cli import main
+
+MAIJA = "maija@yliopisto.example"
+
+
+def run(path, *words):
+    """Run a command and give its exit code and what it printed."""
+    result = CliRunner().invoke(main, ["--config", str(path), *words], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def test_a_database_is_made_looked_at_and_looked_after(tmp_path, empty_url):
+    path = write_configuration(tmp_path, store=store_section(tmp_path, empty_url))
+
+    assert run(path, "check")[0] == 1
+    assert run(path, "migrate")[0] == 0
+    assert run(path, "migrate") == (0, "the database is up to date\n")
+    store = open_store(empty_url)
+    make_link(store, MAIJA, make_orcid_id(1))
+    store.disconnect()
+    assert run(path, "check")[0] == 0
+    assert run(path, "link", "show", "yliopisto", MAIJA)[0] == 0
+    assert run(path, "link", "remove", "yliopisto", MAIJA, "--reason", "left", "--yes")[0] == 0
+    assert run(path, "link", "show", "yliopisto", MAIJA)[0] == 1
+    code, output = run(path, "history", ORGANISATION["entity_id"], "--json")
+    assert code == 0
+    assert [event["kind"] for event in json.loads(output)["events"]] == ["linked", "removed"]
+
+
+def test_a_database_server_that_is_away_is_said(tmp_path):
+    gone = "postgresql://orcid@127.0.0.1:1/orcid"
+    path = write_configuration(tmp_path, store={"url": gone, "busy_timeout": 0.2})
+
+    code, output = run(path, "check")
+
+    assert code == 1
+    assert f"wrong    store          {gone}: " in output
