@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-import defusedxml.ElementTree as xml
+from defusedxml.ElementTree import fromstring, tostring
 import pytest
 
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
@@ -43,7 +43,7 @@ def opening(name):
 
 
 def tree(name):
-    return xml.fromstring(text(name))
+    return fromstring(text(name))
 
 
 def directives(name):
@@ -158,7 +158,7 @@ def test_every_path_is_owned_by_mod_shib_and_a_persons_pages_want_a_session(vhos
 
 
 def test_the_service_provider_is_as_strict_as_it_must_be():
-    said = xml.tostring(tree("shibboleth2.xml"), encoding="unicode")
+    said = tostring(tree("shibboleth2.xml"), encoding="unicode")
 
     for each in (
         *(

@@ -79,7 +79,7 @@ class Visitor(requests.Session):
     def __init__(self, stack: Stack) -> None:
         super().__init__()
         self.trust_env = False
-        self.verify = str(stack.directory / "keys" / "connect.pem")
+        self.verify = str(stack.trusted)
         self.mount("https://", OnLoopback())
         self.mount("http://", OnLoopback())
         self.stack = stack

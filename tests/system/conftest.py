@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser import browsing
 from tests.system.client import Line, Visitor
+from tests.system.service import running_service
 from tests.system.stack import FRONTS, installed_python, running, with_the_probe
 
 
@@ -33,3 +35,17 @@ def visitor(stack):
 def line(stack):
     """A connection on which requests go out exactly as given."""
     return Line(stack)
+
+
+@pytest.fixture(scope="session", params=FRONTS)
+def service(request, venv):
+    """Each front in turn, with the real service behind it."""
+    with running_service(request.param, venv) as started:
+        yield started
+
+
+@pytest.fixture
+def browser():
+    """A person's browser without any past."""
+    with browsing() as one:
+        yield one

@@ -46,7 +46,7 @@ ENTITY = """\
 def make_key(directory: Path, name: str, *hosts: str) -> dict[str, str]:
     """Make an RSA key and a self-signed certificate; gives their files."""
     key, certificate = directory / f"{name}.key", directory / f"{name}.pem"
-    names = ",".join(f"DNS:{each}" for each in hosts or (name,))
+    names = ",".join(f"{'IP' if each[0].isdigit() else 'DNS'}:{each}" for each in hosts or (name,))
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "30", "-subj", f"/CN={name}",
          "-addext", f"subjectAltName={names}", "-keyout", key, "-out", certificate],
@@ -91,5 +91,5 @@ def _entity(provider: IdentityProvider, certificate: str, port: int) -> str:
         scope=provider.scope,
         name=escape(provider.name),
         certificate=one_line(certificate),
-        sso=f"http://{provider.host}:{port}/sso",
+        sso=f"https://{provider.host}:{port}/sso",
     )

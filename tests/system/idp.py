@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import bottle
-import waitress
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT
 from saml2.config import IdPConfig
@@ -29,6 +28,7 @@ from saml2.server import Server
 
 from tests.system.federation import FRIENDLY_NAMES
 from tests.system.people import PROVIDERS, IdentityProvider
+from tests.system.tls import make_server
 
 Attributes = dict[str, list[str]]
 AttributeSource = Callable[[IdentityProvider, Attributes], Attributes]
@@ -47,7 +47,7 @@ class Asked:
 
 def settings_of(provider: IdentityProvider, settings: Mapping[str, Any]) -> dict[str, Any]:
     """pysaml2's settings for one provider: requests must be signed, and released is what the metadata requests."""
-    sso = f"http://{provider.host}:{settings['port']}/sso"
+    sso = f"https://{provider.host}:{settings['port']}/sso"
     key = settings["keys"][provider.host]
     return {
         "entityid": provider.entity_id,
@@ -191,10 +191,10 @@ def sources_of(settings: Mapping[str, Any]) -> list[AttributeSource]:
 def main() -> None:
     settings = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     app = application(settings, sources_of(settings))
-    server = waitress.create_server(app, host="127.0.0.1", port=settings["port"], threads=4)
+    server = make_server(app, settings["port"], settings["tls"])
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    server.run()
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from shibboleth.handout import fill, placeholders
 from tests.system.federation import make_key, one_line, write_attribute_maps, write_metadata
+from tests.system.people import PROVIDERS
 from tests.system.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,6 +142,16 @@ class Stack:
         return self.directory / "log"
 
     @property
+    def world_key(self) -> dict[str, str]:
+        """The key of all other hosts that a browser visits, ORCID among them."""
+        return {"key": str(self.venv / "world.key"), "certificate": str(self.venv / "world.pem")}
+
+    @property
+    def trusted(self) -> Path:
+        """The certificates of all that a browser visits."""
+        return self.directory / "keys" / "trusted.pem"
+
+    @property
     def python(self) -> Path:
         """The interpreter of our own programs."""
         return self.venv / "bin" / "python"
@@ -208,8 +219,8 @@ class Stack:
             "CONFIG": str(self.etc / "orcid-connect.toml"),
             "FRONT_PROOF": self.proof,
             "ENTITY_ID": self.entity_id,
-            "DISCOVERY_URL": f"http://ds.test:{self.idp_port}/",
-            "METADATA_URL": f"http://127.0.0.1:{self.idp_port}/",
+            "DISCOVERY_URL": f"https://ds.test:{self.idp_port}/",
+            "METADATA_URL": f"https://127.0.0.1:{self.idp_port}/",
             "METADATA_CERTIFICATE": str(keys / "federation.pem"),
             "SUPPORT_CONTACT": "help@connect.test",
         }
@@ -222,6 +233,8 @@ class Stack:
             self.account.owns(Path(key["key"]))
         if os.geteuid() == 0:
             shutil.chown(keys["connect"]["key"], "root", "root")  # Apache reads it before it becomes www-data
+        certificates = (keys["connect"]["certificate"], self.world_key["certificate"])
+        self.trusted.write_text("".join(Path(each).read_text("ascii") for each in certificates))
         return keys
 
     def _install_service_provider(self, keys: Mapping[str, Mapping[str, str]]) -> None:
@@ -270,6 +283,7 @@ class Stack:
             "attribute_maps": str(write_attribute_maps(directory / "attributes")),
             "sp_metadata": str(directory / "sp.xml"),
             "sp_entity_id": self.entity_id,
+            "tls": self.world_key,
             "acs": f"{self.base_url}/Shibboleth.sso/SAML2/POST",
             "metadata": str(write_metadata(directory, dict(keys), self.idp_port)),
         }
@@ -416,6 +430,7 @@ def installed_python() -> Iterator[Path]:
         subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", venv], check=True)
         (to,) = venv.glob("lib/python3*/site-packages")
         _copy_packages(to)
+        _trust_the_world(venv, to)
         yield venv
     finally:
         shutil.rmtree(venv, ignore_errors=True)
@@ -433,6 +448,16 @@ def _copy_packages(to: Path) -> None:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, to / package, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["chmod", "-R", "a+rX", *(to / package for package in PACKAGES)], check=True)
+
+
+def _trust_the_world(venv: Path, packages: Path) -> None:
+    """Make the key of the world's hosts, and add its certificate to the authorities that Python programs here know."""
+    key = make_key(venv, "world", "ds.test", *(each.host for each in PROVIDERS), "127.0.0.1")
+    Account.unprivileged().owns(Path(key["key"]))
+    known = packages / "certifi" / "cacert.pem"
+    text = known.read_text("utf-8") + Path(key["certificate"]).read_text("ascii")
+    known.unlink()  # it may be one file with that of our own environment
+    known.write_text(text, "utf-8")
 
 
 def _fresh_directory() -> Path:

@@ -99,7 +99,7 @@ def test_the_session_cookie_is_out_of_reach_and_survives_a_link_from_elsewhere(v
 
 
 def test_an_answer_that_nobody_asked_for_is_refused(stack, visitor):
-    answer = visitor.visit(f"http://{SAIMAA.host}:{stack.idp_port}/unsolicited?person=maija")
+    answer = visitor.visit(f"https://{SAIMAA.host}:{stack.idp_port}/unsolicited?person=maija")
 
     refused = visitor.submit(answer)
 

@@ -1,0 +1,101 @@
+"""The real service behind the front: configured, migrated and started as an operator would, with a simulated ORCID."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.orcid.app import make_orcid
+from demo.orcid.world import Client, OrcidWorld
+from tests.configuration import write_configuration
+from tests.system.people import PROVIDERS, IdentityProvider
+from tests.system.ports import free_port
+from tests.system.stack import Stack, running
+from tests.system.tls import served
+
+CLIENT = ("APP-0A1B2C3D4E5F6G7H", "5f63d1c5-3f00-4fa5-b096-fd985ffd0df7")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A front with the service behind it, and the ORCID to which it sends people."""
+
+    stack: Stack
+    world: OrcidWorld
+
+
+def name_of(provider: IdentityProvider) -> str:
+    """The id of an organisation: the name of its file."""
+    return provider.scope.partition(".")[0]
+
+
+def token_of(provider: IdentityProvider) -> str:
+    """With what an organisation's Identity Provider asks the connector."""
+    return f"token-of-{name_of(provider)}-" + "t" * 32
+
+
+@contextmanager
+def running_service(front: str, venv: Path) -> Iterator[Service]:
+    """The whole at work behind one front."""
+    world = OrcidWorld(f"https://127.0.0.1:{free_port()}")
+
+    def furnish(stack: Stack) -> None:
+        world.clients[CLIENT[0]] = Client(*CLIENT, "ORCID connect", (f"{stack.base_url}/me/callback",))
+        configuration = _configured(stack, world)
+        command(stack, configuration, "migrate")
+        command(stack, configuration, "check")
+        if front == "proxy":
+            for name in ("serve", "connector"):
+                stack.start_ours(name, "-m", "webapp", "--config", str(configuration), name)
+                stack.wait_for(name, lambda name=name: "unix:" in stack.log(name))
+
+    with running(front, venv, furnish) as stack, served(make_orcid(world), _port(world), stack.world_key):
+        yield Service(stack, world)
+
+
+def command(stack: Stack, configuration: Path, *words: str) -> str:
+    """Type a command of the service on the machine, as its system account; gives what it prints."""
+    line = [*stack.account.becoming(), str(stack.python), "-m", "webapp", "--config", str(configuration), *words]
+    done = subprocess.run(line, cwd=stack.var, env=stack.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout
+
+
+def _configured(stack: Stack, world: OrcidWorld) -> Path:
+    proxy = stack.front == "proxy"
+    written = write_configuration(
+        stack.etc,
+        organisations={name_of(each): _organisation(each) for each in PROVIDERS},
+        secrets={"front-proof": stack.proof} | {f"{name_of(each)}.token": token_of(each) for each in PROVIDERS},
+        service={
+            "public_url": stack.base_url,
+            "front": stack.front,
+            "front_proof": "file:secrets/front-proof" if proxy else None,
+        },
+        orcid={"base_url": world.base_url, "client_id": CLIENT[0]},
+        store={"url": f"sqlite://{stack.var}/links.db"},
+        listen={"unix": str(stack.run / "web.sock") if proxy else None},
+        connector={"unix": str(stack.run / "connector.sock") if proxy else None},
+    )
+    if os.geteuid() == 0:
+        for secret in (stack.etc / "secrets").iterdir():
+            shutil.chown(secret, stack.account.user, stack.account.group)
+    return written
+
+
+def _organisation(provider: IdentityProvider) -> dict[str, object]:
+    return {
+        "entity_id": provider.entity_id,
+        "scopes": [provider.scope],
+        "name": {"en": provider.name, "fi": provider.name},
+        "connector": {"tokens": [f"file:secrets/{name_of(provider)}.token"]},
+    }
+
+
+def _port(world: OrcidWorld) -> int:
+    return int(world.base_url.rpartition(":")[2])

@@ -1,0 +1,165 @@
+"""A person links an ORCID iD in a real browser, through a real Service Provider, and the organisation is told."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import quote
+
+import pytest
+
+from demo.orcid.people import PEOPLE
+from tests.system.client import Visitor
+from tests.system.people import SAIMAA, TUNTURI
+from tests.system.service import token_of
+
+MAIJAS, AKES, LIISAS = (person.orcid for person in PEOPLE[:3])
+SESSION_COOKIE = "_shibsession_"
+
+
+class Someone:
+    """A person with a browser, an account and an ORCID iD."""
+
+    def __init__(self, service, browser, account, organisation=SAIMAA):
+        self.base_url, self.orcid_url = service.stack.base_url, service.world.base_url
+        self.browser, self.account, self.organisation = browser, account, organisation
+
+    def signs_in(self):
+        self.browser.go(self.base_url)
+        self.browser.press("Sign in with your organisation")
+        self.chooses_the_organisation()
+        self.browser.waits_for("Your ORCID iD")
+
+    def chooses_the_organisation(self):
+        self.browser.waits_for("Choose your organisation")
+        self.browser.press(self.organisation.name)
+        self.browser.waits_for(f"Sign in: {self.organisation.name}")
+        self.browser.press(self.account)
+
+    def goes_to_orcid(self, orcid):
+        self.browser.press("Create or connect your ORCID iD")
+        self.browser.waits_for_address(self.orcid_url)
+        self.browser.press_id(f"sign-in-{orcid}")
+
+    def authorises(self):
+        self.browser.press_id("authorize-button")
+
+    def confirms(self):
+        self.browser.waits_for("Is this you?")
+        self.browser.tick("agree")
+        self.browser.press("Connect this iD")
+
+    def links(self, orcid):
+        self.goes_to_orcid(orcid)
+        self.authorises()
+        self.confirms()
+        self.browser.waits_for("Your ORCID iD is connected")
+
+    def session_ends(self):
+        self.browser.loses_cookies(SESSION_COOKIE, self.base_url)
+
+
+def asked(service, account, organisation=SAIMAA, authorization=None):
+    """Ask the connector as the organisation's Identity Provider does."""
+    with Visitor(service.stack) as idp:
+        return idp.visit(
+            f"/v1/people/{quote(account, safe='')}",
+            headers={"Authorization": authorization or f"Bearer {token_of(organisation)}"},
+            allow_redirects=False,
+        )
+
+
+def iris(answer):
+    """The iDs in an answer of the connector."""
+    assert answer.status_code == 200
+    return answer.json()["eduPersonOrcid"]
+
+
+def test_a_person_links_an_orcid_id_and_the_organisation_is_told(service, browser):
+    maija = Someone(service, browser, "maija")
+    before = iris(asked(service, "maija@saimaa.example"))
+
+    maija.signs_in()
+    maija.links(MAIJAS)
+    browser.takes_picture(f"system-{service.stack.front}-linked")
+
+    assert before == []
+    assert iris(asked(service, "maija@saimaa.example")) == [f"https://sandbox.orcid.org/{MAIJAS}"]
+    assert "maija@saimaa.example" in browser.text
+
+
+def test_a_session_that_ends_at_orcid_comes_back_as_another_person_and_links_nothing(service, browser):
+    wang, ake = Someone(service, browser, "wang"), Someone(service, browser, "åke")
+
+    wang.signs_in()
+    wang.goes_to_orcid(AKES)
+    wang.session_ends()
+    wang.authorises()
+    ake.chooses_the_organisation()
+    browser.waits_for_address(service.stack.base_url)
+
+    assert browser.heading not in {"Is this you?", "Your ORCID iD is connected"}
+    browser.takes_picture(f"system-{service.stack.front}-another-person")
+    assert iris(asked(service, "wang@saimaa.example")) == []
+    assert iris(asked(service, "ake@saimaa.example")) == []
+
+
+def test_a_session_that_ends_at_orcid_and_the_same_person_again_is_no_hindrance(service, browser):
+    wang = Someone(service, browser, "wang")
+
+    wang.signs_in()
+    wang.goes_to_orcid(AKES)
+    wang.session_ends()
+    wang.authorises()
+    wang.chooses_the_organisation()
+    wang.confirms()
+    browser.waits_for("Your ORCID iD is connected")
+
+    assert iris(asked(service, "wang@saimaa.example")) == [f"https://sandbox.orcid.org/{AKES}"]
+
+
+def test_a_session_that_ends_on_the_confirm_page_costs_a_sign_in_and_nothing_more(service, browser):
+    liisa = Someone(service, browser, "liisa", TUNTURI)
+
+    liisa.signs_in()
+    liisa.goes_to_orcid(LIISAS)
+    liisa.authorises()
+    browser.waits_for("Is this you?")
+    liisa.session_ends()
+    liisa.confirms()
+    liisa.chooses_the_organisation()
+    browser.waits_for("Your ORCID iD is connected")
+
+    assert iris(asked(service, "liisa@tunturi.example", TUNTURI)) == [f"https://sandbox.orcid.org/{LIISAS}"]
+
+
+def test_an_organisation_learns_nothing_of_anothers_people(service):
+    assert iris(asked(service, "maija@saimaa.example", TUNTURI)) == []
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer wrong", "Basic " + base64.b64encode(b"saimaa:wrong").decode(), "Negotiate x", "Bearer"]
+)
+def test_without_a_credential_the_connector_says_that_one_is_needed(service, authorization):
+    answer = asked(service, "maija@saimaa.example", authorization=authorization)
+
+    assert answer.status_code == 401
+    assert "Basic" in answer.headers["WWW-Authenticate"]
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("account", ["nameless", "twofold", "stranger"])
+def test_without_an_identifier_to_believe_nobody_gets_to_orcid(service, account):
+    with Visitor(service.stack) as somebody:
+        page = somebody.sign_in(account)
+
+    assert page.status_code >= 400
+    assert "/me/start" not in page.text
+
+
+def test_a_line_feed_in_a_name_is_no_hindrance(service):
+    with Visitor(service.stack) as somebody:
+        page = somebody.sign_in("newline")
+
+    assert page.status_code == 200
+    assert "rivi@saimaa.example" in page.text
+    assert "forged@saimaa.example" not in page.headers
