@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser import chromium
+from tests.browser import browsing
 from tests.journeys.demonstration import running
 from tests.journeys.traveller import Traveller
 
@@ -17,8 +17,8 @@ def shared_demo(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shared_browser():
-    with chromium() as driver:
-        yield driver
+    with browsing() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -31,5 +31,5 @@ def demo(shared_demo):
 @pytest.fixture
 def someone(demo, shared_browser):
     """Somebody at a browser that knows nothing yet."""
-    shared_browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
-    return Traveller(shared_browser, demo.base_url)
+    shared_browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    return Traveller(shared_browser.driver, demo.base_url)

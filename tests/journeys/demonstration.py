@@ -12,9 +12,11 @@ from urllib.parse import quote
 
 import requests
 
+from sql.store import open_store
+
 ROOT = Path(__file__).parents[2]
 READY = re.compile(r"The demonstration is ready: (http://127\.0\.0\.1:\d+)/")
-ACCOUNTS = ("maija", "hanako", "ake", "piia")
+ACCOUNTS = {"maija": "pohjoinen", "hanako": "pohjoinen", "ake": "saaristo", "piia": "saaristo"}
 TOKEN = re.compile(r'name="token" value="([^"]+)"')
 SHOWN = re.compile(r'name="shown" value="([^"]+)"')
 
@@ -50,21 +52,25 @@ class Demonstration:
     def begin_anew(self):
         """Nobody is linked, and the simulated ORCID has forgotten everything."""
         requests.post(f"{self.base_url}/orcid/admin/reset", json={}, timeout=5).raise_for_status()
-        for account in ACCOUNTS:
-            self._unlink(account)
+        for account, organisation in ACCOUNTS.items():
+            if self.released(f"{account}@{organisation}.example", organisation):
+                self._unlink(account)
 
     def _unlink(self, account):
+        """Remove the iD as the person would, but without a browser."""
         with requests.Session() as visit:
             page = visit.post(f"{self.base_url}/identity-provider", {"person": account, "target": "/me"}, timeout=5)
-            shown = SHOWN.search(page.text)
-            if shown:
-                form = {"token": TOKEN.search(page.text)[1], "shown": shown[1]}
-                visit.post(f"{self.base_url}/me/remove", form, timeout=5).raise_for_status()
+            form = {"token": TOKEN.search(page.text)[1], "shown": SHOWN.search(page.text)[1]}
+            visit.post(f"{self.base_url}/me/remove", form, timeout=5).raise_for_status()
 
-    def history(self):
-        """The audit, as the operator reads it."""
-        command = [sys.executable, "-m", "webapp", "--config", str(self.directory / "orcid-connect.toml")]
-        return subprocess.run([*command, "history", "pohjoinen", "--json"], capture_output=True, check=True).stdout
+    def times_linked(self, account, organisation):
+        """How often a person has been linked so far, as the audit tells it."""
+        store = open_store(f"sqlite://{self.directory}/links.db")
+        try:
+            events = store.events(f"https://idp.{organisation}.example/idp/shibboleth", account)
+            return [each.kind for each in events].count("linked")
+        finally:
+            store.disconnect()
 
 
 def start(*arguments):
@@ -99,6 +105,17 @@ def running(directory):
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
+
+
+@contextmanager
+def serving(configuration):
+    """Give the address of `orcid-connect serve` with a configuration, as one more process."""
+    command = [sys.executable, "-m", "webapp", "--config", str(configuration), "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield process.stdout.readline().removeprefix("listening on ").strip()
+        finally:
+            process.terminate()
 
 
 def children_of(process):

@@ -73,17 +73,14 @@ def test_a_person_replaces_the_id_seeing_the_old_one_and_the_new_one(someone, de
 
 def test_maija_removes_her_id_and_it_is_gone_everywhere(someone, demo):
     someone.links("maija", MAIJA).goes("/me").presses("Remove the connection")
-    someone.clicks("remove") if someone.driver.find_elements("id", "remove") else _press_inner_remove(someone)
+    someone.takes("me-removing")
+    someone.presses_button("Remove the connection")
     someone.sees("The connection is removed", "removed")
 
     assert demo.released("maija@pohjoinen.example", "pohjoinen") == []
     assert someone.is_known_to_another_service_as("maija") == "not released"
     someone.goes("/me").sees("Your ORCID iD")
     assert "none connected" in someone.text
-
-
-def _press_inner_remove(someone):
-    someone.driver.find_element("css selector", "button.danger").click()
 
 
 def test_a_person_who_does_not_confirm_has_no_link(someone, demo):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import requests
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.browser import Browser
 
 MAIJA = "0009-0000-0001-1111"
 AKE = "0009-0000-0002-2224"
@@ -18,7 +20,6 @@ HANAKO = "0009-0000-0011-1104"
 SOMEBODY = "0009-0000-0003-3337"
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[2] / "build" / "screenshots")
-PATIENCE = 10.0
 
 
 def uri(orcid):
@@ -26,65 +27,61 @@ def uri(orcid):
     return f"https://sandbox.orcid.org/{orcid}"
 
 
-class Traveller:
-    """What a person does and sees; each step waits for the page it leads to."""
+class Traveller(Browser):
+    """What a person does and sees; each step waits for the page it leads to, and gives the person back."""
 
     def __init__(self, driver, base_url):
-        self.driver = driver
+        super().__init__(driver)
         self.base_url = base_url
-        self.taken = set()
 
     # What is on the page
 
-    @property
-    def heading(self):
-        return self.driver.find_element(By.TAG_NAME, "h1").text
-
-    @property
-    def text(self):
-        return self.driver.find_element(By.TAG_NAME, "main").text
-
-    @property
-    def address(self):
-        return self.driver.current_url.removeprefix(self.base_url)
-
     def sees(self, heading, picture=""):
         """Wait for the page with this heading, and take a picture of it."""
-        self._until(lambda: self.heading == heading, lambda: f"{heading!r} was expected on {self.address}")
+        self.waits_for(heading)
         if picture:
             self.takes(picture)
         return self
 
-    def _until(self, holds, words):
-        waiting = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05, ignored_exceptions=[Exception])
-        try:
-            waiting.until(lambda _driver: holds())
-        except Exception:
-            raise AssertionError(f"{words()}; the page says:\n{self.driver.find_element(By.TAG_NAME, 'body').text}") from None
+    def sees_either(self, *headings):
+        """Wait for a page with one of these headings, and give the one it has."""
+        self._until(lambda: self.heading in headings, f"a page headed {' or '.join(headings)}")
+        return self.heading
 
     def takes(self, picture):
-        """Keep a picture of the page."""
+        """Keep a picture of the whole page, what is below the window too."""
+        size = self._devtools("Page.getLayoutMetrics")["cssContentSize"]
+        shot = self._devtools("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.driver.save_screenshot(str(SCREENSHOTS / f"{picture}.png"))
+        (SCREENSHOTS / f"{picture}.png").write_bytes(base64.b64decode(shot["data"]))
+        return self
 
     # Going about
 
     def goes(self, path):
-        self.driver.get(self.base_url + path)
+        self.go(self.base_url + path)
         return self
 
     def presses(self, words):
         """Press the button, the link or the fold that says this."""
-        path = f"//*[self::button or self::a or self::summary][normalize-space(.)={words!r}]"
-        found = [each for each in self.driver.find_elements(By.XPATH, path) if each.is_displayed()]
-        assert len(found) == 1, f"{len(found)} things to press say {words!r} on {self.address}:\n{self.text}"
-        found[0].click()
+        self.press(words)
         return self
+
+    def presses_button(self, words):
+        """Press the button that says this, where a fold says the same."""
+        self._act(lambda: self._button(words).click(), words)
+        return self
+
+    def double_clicks(self, words):
+        ActionChains(self.driver).double_click(self._button(words)).perform()
+        return self
+
+    def _button(self, words):
+        return self.driver.find_element(By.XPATH, f"//button[normalize-space(.)={words!r}]")
 
     def clicks(self, name):
         """Click what has this id."""
-        self._until(lambda: self.driver.find_element(By.ID, name).is_displayed(), lambda: f"#{name} was expected")
-        self.driver.find_element(By.ID, name).click()
+        self.press_id(name)
         return self
 
     # At the organisation
@@ -157,11 +154,6 @@ class Traveller:
 
     def hits(self, key):
         ActionChains(self.driver).send_keys(key).perform()
-        return self
-
-    def double_clicks(self, words):
-        button = self.driver.find_element(By.XPATH, f"//button[normalize-space(.)={words!r}]")
-        ActionChains(self.driver).double_click(button).perform()
         return self
 
     def forgets(self, cookie):

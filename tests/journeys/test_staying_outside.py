@@ -1,0 +1,86 @@
+"""The demonstration stays outside: the service cannot be talked into believing a stand-in."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import requests
+from setuptools import find_packages
+from setuptools.config.setupcfg import read_configuration
+
+from tests.journeys.demonstration import serving
+from webapp.config import OrganisationFile, ServiceFile, settings
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("shibboleth", "sql", "resolver_connector", "webapp")
+
+
+def test_the_distribution_holds_the_four_rooms_and_nothing_else():
+    include = read_configuration(ROOT / "setup.cfg", find_others=True)["options"]["packages"]
+
+    assert {each.partition(".")[0] for each in include} == set(ROOMS)
+    assert "demo" in {each.partition(".")[0] for each in find_packages(str(ROOT), include=["demo", "demo.*"])}
+
+
+def test_no_room_imports_the_demonstration():
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            named = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
+            named |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+            assert not {each for each in named if each.partition(".")[0] in {"demo", "tests"}}, path
+
+
+@pytest.mark.parametrize("model", [ServiceFile, OrganisationFile])
+def test_no_setting_speaks_of_a_demonstration(model):
+    def walk(setting):
+        yield setting.key
+        for each in setting.settings.values():
+            yield from walk(each)
+
+    assert not [
+        key for key in walk(settings(model)) if any(word in key for word in ("demo", "fake", "simulat", "stand"))
+    ]
+
+
+@pytest.fixture
+def served(demo):
+    """The address of the real service, reached past every front."""
+    with serving(demo.directory / "orcid-connect.toml") as address:
+        yield address
+
+
+def test_the_service_believes_no_front_without_the_proof(served, demo):
+    forged = {
+        "Shib-Identity-Provider": "https%3A//idp.pohjoinen.example/idp/shibboleth",
+        "eppn": "maija%40pohjoinen.example",
+    }
+    proof = (demo.directory / "secrets" / "front-proof").read_text().strip()
+
+    def status(**headers):
+        return requests.get(f"{served}/me", headers=headers, timeout=5).status_code
+
+    assert status(**forged) == 403
+    assert status(**forged, **{"X-Front-Proof": "x" * len(proof)}) == 403
+    assert status(**forged, **{"X-Front-Proof": proof}) == 200
+
+
+@pytest.mark.parametrize("name", ["eppn", "EPPN", "HTTP_EPPN", "Shib-Identity-Provider", "Shib_Identity_Provider"])
+def test_the_stand_in_for_the_front_passes_on_nothing_that_a_client_says_of_itself(demo, name):
+    with requests.Session() as visit:
+        visit.post(f"{demo.base_url}/identity-provider", {"person": "piia", "target": "/me"}, timeout=5)
+        page = visit.get(f"{demo.base_url}/me", headers={name: "maija%40pohjoinen.example"}, timeout=5)
+
+    assert page.status_code == 200
+    assert "piia@saaristo.example" in page.text
+    assert "maija@pohjoinen.example" not in page.text
+
+
+def test_the_stand_in_for_the_front_leads_nowhere_else(demo):
+    for target in ("https://elsewhere.example/", "//elsewhere.example/", "/\\elsewhere.example", "http:elsewhere"):
+        form = {"person": "piia", "target": target}
+        answer = requests.post(f"{demo.base_url}/identity-provider", form, allow_redirects=False, timeout=5)
+
+        assert answer.headers["Location"] == "/me"

@@ -1,0 +1,83 @@
+"""The same journey by keyboard alone, without JavaScript, and on a narrow screen."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser import browsing
+from tests.journeys.traveller import MAIJA, Traveller, uri
+
+NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": False}
+
+
+@pytest.fixture
+def someone_without_script(demo):
+    with browsing(script=False) as browser:
+        yield Traveller(browser.driver, demo.base_url)
+
+
+@pytest.fixture
+def someone_with_a_narrow_screen(someone):
+    someone.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", NARROW)
+    yield someone
+    someone.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_keyboard_is_enough(someone, demo):
+    someone.goes("/").sees("Connect your ORCID iD to your organisation")
+    someone.tabs_to("Sign in with your organisation").takes("keyboard-focus")
+    someone.hits(Keys.ENTER).sees("Sign in at your organisation")
+    someone.tabs_to("sign-in-maija").hits(Keys.ENTER).sees("Your ORCID iD")
+    someone.tabs_to("Create or connect your ORCID iD").hits(Keys.ENTER).sees("Sign in")
+    someone.tabs_to(f"sign-in-{MAIJA}").hits(Keys.ENTER).sees("Authorize access")
+    someone.tabs_to("authorize-button").hits(Keys.ENTER).sees("Is this you?")
+    someone.tabs_to("agree").hits(Keys.SPACE).takes("keyboard-ticked")
+    someone.tabs_to("Connect this iD").hits(Keys.ENTER).sees("Your ORCID iD is connected")
+    assert demo.released("maija@pohjoinen.example", "pohjoinen") == [uri(MAIJA)]
+
+    someone.tabs_to("To your own page").hits(Keys.ENTER).sees("Your ORCID iD")
+    someone.tabs_to("Remove the connection").hits(Keys.ENTER)
+    someone.tabs_to("Remove the connection").hits(Keys.ENTER).sees("The connection is removed")
+    assert demo.released("maija@pohjoinen.example", "pohjoinen") == []
+
+
+def test_the_first_tab_leads_past_the_header(someone):
+    someone.signs_in("maija").sees("Your ORCID iD")
+
+    someone.hits(Keys.TAB).takes("skip-link")
+
+    assert someone.driver.switch_to.active_element.text == "Skip to the content"
+
+
+def test_javascript_is_not_needed(someone_without_script, demo):
+    someone = someone_without_script
+    someone.driver.get("data:text/html,<h1>off</h1><script>document.querySelector('h1').textContent='on'</script>")
+    assert someone.heading == "off"
+
+    someone.links("maija", MAIJA)
+
+    assert demo.released("maija@pohjoinen.example", "pohjoinen") == [uri(MAIJA)]
+    someone.goes("/me").presses("Remove the connection")
+    someone.presses_button("Remove the connection").sees("The connection is removed")
+    assert demo.released("maija@pohjoinen.example", "pohjoinen") == []
+
+
+def test_no_page_is_wider_than_a_narrow_screen(someone_with_a_narrow_screen):
+    someone = someone_with_a_narrow_screen
+    pages = [
+        ("landing", lambda: someone.goes("/")),
+        ("sign-in", lambda: someone.goes("/me")),
+        ("me-without-id", lambda: someone.clicks("sign-in-maija").sees("Your ORCID iD")),
+        ("confirm", lambda: someone.goes_to_orcid_as(MAIJA).allows().sees("Is this you?")),
+        ("result", lambda: someone.confirms().sees("Your ORCID iD is connected")),
+        ("me-with-id", lambda: someone.goes("/me").sees("Your ORCID iD")),
+        ("problem", lambda: someone.goes("/me/callback").sees("ORCID did not finish")),
+        ("session", lambda: someone.goes("/Shibboleth.sso/Session")),
+        ("service-provider", lambda: someone.is_known_to_another_service_as("maija")),
+    ]
+
+    for name, open_page in pages:
+        open_page()
+        someone.takes(f"narrow-{name}")
+        assert someone.driver.execute_script("return document.documentElement.scrollWidth") <= NARROW["width"], name
