@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +14,7 @@ from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavail
 from sql.store import Store
 from webapp.config import Config
 
-DISCOVERY = "/.well-known/openid-configuration"
 _OTHERS = 0o007
-_LARGEST_ANSWER = 64 * 1024
 _SHOWN_BREAKS = 3
 
 
@@ -145,32 +142,14 @@ def audit_of(store: Store, organisation: Organisation) -> Finding:
 
 
 def ask_orcid(config: Config) -> Finding:
-    """Ask ORCID for its discovery document, which needs no credential, and tell whether it is the one we expect."""
-    import requests  # noqa: PLC0415 - a connector's process need not hold an HTTP client
+    """Tell whether ORCID answers, and as itself."""
+    from webapp.front_hall import orcid_client  # noqa: PLC0415 - the other commands need no HTTP client
+    from webapp.orcid_client import OrcidUnavailable  # noqa: PLC0415 - as above
 
-    orcid = config.orcid
+    url = config.orcid.base_url
     try:
-        issuer = _issuer(orcid.base_url + DISCOVERY, (orcid.connect_timeout, orcid.read_timeout))
-    except requests.Timeout:
-        return _no_orcid(orcid.base_url, "does not answer in time")
-    except requests.RequestException as error:
-        return _no_orcid(orcid.base_url, f"cannot be reached ({type(error).__name__})")
-    except ValueError:
-        return _no_orcid(orcid.base_url, "answers something else than its discovery document")
-    if issuer != orcid.base_url:
-        return _no_orcid(orcid.base_url, "answers, but not as itself: its discovery document names another issuer")
-    return Finding(Level.OK, "ORCID", f"{orcid.base_url} answers", facts={"url": orcid.base_url})
-
-
-def _no_orcid(url: str, text: str) -> Finding:
-    mend = "see that this machine may reach it (firewall, proxy, DNS), and https://status.orcid.org"
-    return Finding(Level.WRONG, "ORCID", f"{url} {text}", mend, {"url": url})
-
-
-def _issuer(url: str, timeout: tuple[float, float]) -> object:
-    import requests  # noqa: PLC0415 - as above
-
-    with requests.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
-        answer.raise_for_status()
-        content = json.loads(answer.raw.read(_LARGEST_ANSWER, decode_content=True))
-    return content.get("issuer") if isinstance(content, dict) else None
+        orcid_client(config).must_answer()
+    except OrcidUnavailable as error:
+        mend = "see that this machine may reach it (firewall, DNS), and https://status.orcid.org"
+        return Finding(Level.WRONG, "ORCID", f"{url} does not answer as it should: {error.reason}", mend, {"url": url})
+    return Finding(Level.OK, "ORCID", f"{url} answers", facts={"url": url})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def web(config: Config, store: Store, clock: Callable[[], datetime]) -> WSGIApplication:
     """Make the web application."""
     secure = config.service.public_url.startswith("https:")
-    linking = Linking(store, _orcid(config))
+    linking = Linking(store, orcid_client(config))
     app: WSGIApplication = make_app(
         Front(
             house=_house(config),
@@ -50,7 +50,8 @@ def _house(config: Config) -> House:
     )
 
 
-def _orcid(config: Config) -> OrcidClient:
+def orcid_client(config: Config) -> OrcidClient:
+    """Make the client of ORCID."""
     orcid = config.orcid
     return OrcidClient(
         base_url=orcid.base_url,

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import requests
 from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as TimeoutError_
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 
@@ -108,22 +109,34 @@ class OrcidClient:
         }
         if self.pkce:
             form["code_verifier"] = _derive("verifier", secret)
-        status, answer = self._post("/oauth/token", form)
+        status, answer = self._send("POST", "/oauth/token", form)
         if status != requests.codes.ok:
             raise _refusal(status, answer)
         return self._authenticated(answer, secret)
+
+    def must_answer(self) -> None:
+        """Ask for the discovery document, which needs no credential. Raises OrcidUnavailable unless it is ORCID's own.
+
+        OpenID Connect Discovery 1.0 section 4.
+        """
+        status, answer = self._send("GET", "/.well-known/openid-configuration")
+        if status != requests.codes.ok:
+            raise OrcidUnavailable(f"status {status}")
+        if answer.get("issuer") != self.base_url:
+            raise OrcidUnavailable("its discovery document names another issuer")
 
     @property
     def _openid(self) -> bool:
         return "openid" in self.scope.split()
 
-    def _post(self, path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
         deadline = time.monotonic() + self.connect_timeout + self.read_timeout
         try:
             with requests.Session() as session:
                 # Nothing from the environment: an Authorization header out of a .netrc would win over the form
                 session.trust_env = False
-                with session.post(
+                with session.request(
+                    method,
                     self.base_url + path,
                     data=form,
                     headers={"Accept": "application/json"},
@@ -132,8 +145,10 @@ class OrcidClient:
                     stream=True,
                 ) as response:
                     return response.status_code, _json(response, deadline)
+        except (requests.Timeout, TimeoutError_):
+            raise OrcidUnavailable("no answer in time") from None
         except (requests.RequestException, HTTPError) as error:
-            raise OrcidUnavailable(type(error).__name__) from None
+            raise OrcidUnavailable(f"cannot be reached ({type(error).__name__})") from None
 
     def _authenticated(self, answer: dict[str, Any], secret: str) -> Authenticated:
         if str(answer.get("token_type", "")).lower() != "bearer":

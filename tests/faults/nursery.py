@@ -1,0 +1,78 @@
+"""A process that bears web servers: each lives until it is killed at the moment it was given.
+
+    python -m tests.faults.nursery STORE_URL ORCID_URL
+
+Reads a number from standard input for each server wanted, and answers with its port; when the server is dead, with
+`dead`.  The n-th time it touches the store the server kills itself (SIGKILL), 0 for never.  Everything is imported
+once, here; each server is a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from datetime import UTC, datetime
+
+import waitress
+
+from sql.store import open_store
+from tests.broken import BreakingEngine
+from tests.service import client_of, make_front
+from webapp.app import make_app
+
+
+class MortalEngine(BreakingEngine):
+    """An engine whose process dies at one step: of a transaction, or of a statement by itself."""
+
+    def __init__(self, engine, last):
+        super().__init__(engine, last, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+    def __getattr__(self, name):
+        call = super().__getattr__(name)
+
+        def stepping(*arguments, **values):
+            self.step()
+            answer = call(*arguments, **values)
+            self.step()
+            return answer
+
+        return stepping
+
+
+def serve(listener, store_url, orcid_url, last):
+    """Be a server."""
+    store = open_store(store_url)
+    store.engine = MortalEngine(store.engine, last)
+    app = make_app(make_front(store, client_of(orcid_url), lambda: datetime.now(UTC)))
+
+    def behind_the_front(environ, start_response):
+        said = {name: environ.get(f"HTTP_X_{name.upper()}", "") for name in ("eppn", "idp")}
+        return app(environ | {"eppn": said["eppn"], "Shib-Identity-Provider": said["idp"]}, start_response)
+
+    waitress.serve(behind_the_front, sockets=[listener], threads=2, _quiet=True)
+
+
+def _tell(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main(store_url, orcid_url):
+    """Bear a server for each line that is read."""
+    open_store(store_url)  # imports the driver once, before the forks
+    for line in sys.stdin:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            child = os.fork()
+            if child == 0:
+                serve(listener, store_url, orcid_url, int(line))
+            _tell(f"{listener.getsockname()[1]} {child}")
+        os.waitpid(child, 0)
+        _tell("dead")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
