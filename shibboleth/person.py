@@ -68,10 +68,19 @@ class ForeignScope(ValueError):
         self.organisation = organisation
 
 
-class BrokenAttribute(ValueError):
-    """A value cannot be what it should be: not UTF-8, too long, or holding control characters."""
+class Flaw(StrEnum):
+    """Why a value cannot be what it should be."""
 
-    def __init__(self, name: str, reason: str) -> None:
+    NOT_UTF8 = "it is not UTF-8"
+    TOO_LONG = "it is longer than 512 characters"
+    UNSEEN = "it holds characters that cannot be seen"
+    NOT_SCOPED = "it has not exactly one @"
+
+
+class BrokenAttribute(ValueError):
+    """A value cannot be what it should be."""
+
+    def __init__(self, name: str, reason: Flaw) -> None:
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
@@ -152,7 +161,7 @@ class Session:
         try:
             parts = _SPLIT[self.encoding](raw)
         except UnicodeDecodeError:
-            raise BrokenAttribute(name, "not UTF-8") from None
+            raise BrokenAttribute(name, Flaw.NOT_UTF8) from None
         return [value for value in (part.strip() for part in parts) if value]
 
     def first(self, name: str) -> str:
@@ -219,11 +228,11 @@ def _account(session: Session, organisation: Organisation) -> str:
 
 def _must_be_sound(name: str, value: str) -> None:
     if len(value) > _LONGEST_KEY:
-        raise BrokenAttribute(name, f"longer than {_LONGEST_KEY} characters")
+        raise BrokenAttribute(name, Flaw.TOO_LONG)
     if any(unicodedata.category(each) in _UNSEEN for each in value):
-        raise BrokenAttribute(name, "holds characters that cannot be seen")
+        raise BrokenAttribute(name, Flaw.UNSEEN)
     if ATTRIBUTES[name].scoped and value.count("@") != 1:
-        raise BrokenAttribute(name, "has not exactly one @")
+        raise BrokenAttribute(name, Flaw.NOT_SCOPED)
 
 
 def _released(session: Session) -> list[OrcidId]:

@@ -73,7 +73,7 @@ class Front:
         facts: dict[str, Any] = {
             "problem": row,
             "incident": incident,
-            "told": facts_of(error, visit.language.code),
+            "told": facts_of(error, visit.language),
             "organisation": getattr(error, "organisation", None) or _home(visit, row.ask),
         }
         return self._response(Page("problem.html", facts, row.status), visit)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from shibboleth.organisation import UnknownOrganisation
 from shibboleth.person import (
     BrokenAttribute,
+    Flaw,
     ForeignScope,
     FrontNotProven,
     MissingAttribute,
@@ -19,7 +20,7 @@ from shibboleth.person import (
 )
 from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from webapp.door import BadForm
-from webapp.language import mark
+from webapp.language import Language, mark
 from webapp.linking import (
     AnotherBrowsersAttempt,
     AttemptExpired,
@@ -30,6 +31,14 @@ from webapp.linking import (
     SomeoneElsesAttempt,
 )
 from webapp.orcid_client import OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+
+FLAWS = {
+    Flaw.NOT_UTF8: mark("it is not UTF-8"),
+    Flaw.TOO_LONG: mark("it is longer than 512 characters"),
+    Flaw.UNSEEN: mark("it holds characters that cannot be seen"),
+    Flaw.NOT_SCOPED: mark("it has not exactly one @"),
+}
+"""What may be wrong with an attribute, as sentences of the catalogues."""
 
 HOME_HELP = "organisation"
 OUR_HELP = "service"
@@ -290,10 +299,12 @@ def problem_of(error: Exception) -> Problem:
     return PROBLEMS[Bug]
 
 
-def facts_of(error: Exception, language: str) -> dict[str, str]:
+def facts_of(error: Exception, language: Language) -> dict[str, str]:
     """Give the facts of an error that its sentences may name: plain text, to be escaped like any other."""
-    facts = {name: str(getattr(error, name))[:200] for name in ("name", "reason") if hasattr(error, name)}
+    facts = {"name": str(error.name)[:200]} if hasattr(error, "name") else {}
+    if isinstance(error, BrokenAttribute):
+        facts["reason"] = language.say(FLAWS[error.reason])
     organisation = getattr(error, "organisation", None)
     if organisation is not None:
-        facts["organisation"] = organisation.name(language)
+        facts["organisation"] = organisation.name(language.code)
     return facts

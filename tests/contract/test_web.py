@@ -5,7 +5,7 @@ import logging
 import bottle
 import pytest
 
-from shibboleth.person import Encoding, Proxy
+from shibboleth.person import BrokenAttribute, Encoding, Flaw, Proxy
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
@@ -16,7 +16,7 @@ from webapp.app import make_app, security_headers
 from webapp.door import Door, Who
 from webapp.language import languages
 from webapp.pages import ROUTES
-from webapp.problems import BY_WORD, PROBLEMS, Bug, facts_of, problem_of
+from webapp.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
 from webapp.visit import Visit
 
 
@@ -319,11 +319,17 @@ def test_an_error_nobody_thought_of_is_a_bug():
     assert problem_of(bottle.HTTPError()) is PROBLEMS[Bug]
 
 
+@pytest.mark.parametrize("flaw", Flaw)
+def test_every_flaw_of_an_attribute_is_told_in_the_readers_language(flaw):
+    assert FLAWS[flaw] == flaw
+    assert facts_of(BrokenAttribute("eppn", flaw), languages()["en"])["reason"] == flaw
+
+
 def test_facts_of_an_error_are_short():
     error = KeyError()
     error.name = "x" * 1000
 
-    assert len(facts_of(error, "en")["name"]) == 200
+    assert len(facts_of(error, languages()["en"])["name"]) == 200
 
 
 def test_a_handler_for_anyone_has_no_person():
