@@ -20,6 +20,7 @@ def test_maija_links_her_id_and_her_university_releases_it(someone, demo):
 
     assert uri(MAIJA) in someone.text
     assert demo.released("maija@pohjoinen.example", "pohjoinen") == [uri(MAIJA)]
+    someone.goes("/service-provider").sees("Another service", "service-provider")
     assert someone.is_known_to_another_service_as("maija") == uri(MAIJA)
     someone.takes("service-provider-received")
 

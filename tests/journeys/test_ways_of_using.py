@@ -8,6 +8,13 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser import browsing
 from tests.journeys.traveller import MAIJA, Traveller, uri
 
+OVERHANGING = """
+    const edge = document.querySelector("main").getBoundingClientRect().right;
+    return [...document.querySelectorAll("main *")]
+        .filter(each => each.getBoundingClientRect().right > edge - 19)
+        .map(each => each.outerHTML.slice(0, 120));
+"""
+"""What reaches into the margin: each page keeps at least 19 pixels of it."""
 NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": False}
 
 
@@ -81,3 +88,4 @@ def test_no_page_is_wider_than_a_narrow_screen(someone_with_a_narrow_screen):
         open_page()
         someone.takes(f"narrow-{name}")
         assert someone.driver.execute_script("return document.documentElement.scrollWidth") <= NARROW["width"], name
+        assert someone.driver.execute_script(OVERHANGING) == [], name

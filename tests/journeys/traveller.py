@@ -33,6 +33,7 @@ class Traveller(Browser):
     def __init__(self, driver, base_url):
         super().__init__(driver)
         self.base_url = base_url
+        self._devtools("Emulation.setScrollbarsHidden", hidden=True)
 
     # What is on the page
 
@@ -134,7 +135,7 @@ class Traveller(Browser):
 
     def is_known_to_another_service_as(self, account):
         """Sign in at the other service, and give the iD that it received."""
-        self.goes("/service-provider").sees("Another service", "service-provider").clicks("sign-in")
+        self.goes("/service-provider").sees("Another service").clicks("sign-in")
         self.sees("Sign in at your organisation").clicks(f"sign-in-{account}")
         return self.sees("What this service was told").received("eduPersonOrcid")
 
