@@ -47,8 +47,8 @@ Ctrl-C ends it. {kept}
 """
 
 
-class PortTaken(OSError):
-    """Somebody else listens there."""
+class CannotListen(OSError):
+    """Somebody else listens there, or it is not ours to listen there; its text is what to say."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
                 _ignore_endings()  # the end itself is not interrupted
     except KeyboardInterrupt:
         return 0
-    except PortTaken:
-        sys.stderr.write(f"Port {options.port} is taken; try another one: make demo PORT=9000\n")
+    except CannotListen as problem:
+        sys.stderr.write(f"{problem}; try another one: make demo PORT=9000\n")
     except processes.Failed as failure:
         sys.stderr.write(f"{failure.output}\nThe demonstration ended, because {failure}; it said the above.\n")
     return 1
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
-    """Start everything, say so, and wait. Raises KeyboardInterrupt, PortTaken and Failed; never returns."""
+    """Start everything, say so, and wait. Raises KeyboardInterrupt, CannotListen and Failed; never returns."""
     listener = stack.enter_context(_listener(options.port))
     base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     configuration = write(_directory(options, stack), base_url)
@@ -108,11 +108,10 @@ def _listener(port: int) -> socket.socket:
     try:
         listener.bind((HOST, port))
         listener.listen()
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken from None
-        raise
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        raise CannotListen(f"Port {port} is {'taken' if taken else 'not ours to take'}") from None
     return listener
 
 

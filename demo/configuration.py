@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from demo.orcid.world import Client
 from demo.people import ORGANISATIONS, Organisation
@@ -89,7 +90,7 @@ def _service(directory: Path, base_url: str) -> dict[str, Any]:
             "connect_timeout": READ_TIMEOUT,
             "read_timeout": READ_TIMEOUT,
         },
-        "store": {"url": f"sqlite://{directory}/links.db"},
+        "store": {"url": f"sqlite://{quote(str(directory))}/links.db"},
         "listen": {"port": 0},
         "connector": {"port": 0},
     }
