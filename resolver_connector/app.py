@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 from wsgiref.types import StartResponse
 
 from resolver_connector.credentials import Credentials
@@ -99,7 +99,7 @@ class Connector:
     def _found(self, environ: Mapping[str, Any]) -> bytes:
         if environ["REQUEST_METHOD"] not in _METHODS:
             raise WrongMethod
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        path = _path(environ)
         if path == "/v1/health":
             self.store.must_be_ready()
             return _json({"status": "ok"})
@@ -126,6 +126,18 @@ _ANSWERS: dict[type[Exception], tuple[int, str, list[tuple[str, str]]]] = {
     SchemaAhead: (503, "the service is being updated; try again", [("Retry-After", "30")]),
 }
 """Each thing that may be wrong: status, text (the error's own where empty), and headers."""
+
+
+def _path(environ: Mapping[str, Any]) -> str:
+    """Give the path in WSGI's Latin-1, decoded once, and %2F like any other character.
+
+    PATH_INFO cannot be trusted with that: behind Apache it holds %2F undecoded (`AllowEncodedSlashes NoDecode`) beside
+    decoded characters, so that the accounts `a/b` and `a%2Fb` look the same there.
+    """
+    sent: str = environ.get("REQUEST_URI", "")
+    if sent.startswith("/v1/"):
+        return unquote(sent.partition("?")[0], "latin-1")
+    return str(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
 
 
 def _account(environ: Mapping[str, Any], path: str) -> str:

@@ -93,6 +93,24 @@ def test_an_account_is_found_however_it_is_written(connector, store, account, as
     assert get(connector, f"/v1/people/{asked}").body != NOBODY
 
 
+@pytest.mark.parametrize(
+    ("account", "sent", "path"),
+    [
+        ("a/b@yliopisto.example", "a%2Fb%40yliopisto.example", "a%2Fb@yliopisto.example"),
+        ("a%2Fb@yliopisto.example", "a%252Fb@yliopisto.example", "a%2Fb@yliopisto.example"),
+        ("äyräs@yliopisto.example", "%C3%A4yr%C3%A4s@yliopisto.example", "äyräs@yliopisto.example"),
+        ("a?b@yliopisto.example", "a%3Fb@yliopisto.example?account=x", "a?b@yliopisto.example"),
+    ],
+)
+def test_the_path_as_it_was_sent_counts_where_the_server_tells_it(connector, store, account, sent, path):
+    make_link(store, fold(account))
+    decoded = f"/v1/people/{path}".encode().decode("latin-1")
+
+    answer = get(connector, "/", PATH_INFO=decoded, REQUEST_URI=f"/v1/people/{sent}")
+
+    assert answer.body != NOBODY
+
+
 @pytest.mark.parametrize("query", ["account=ma%2Bija%40yliopisto.example", "account=Ma%2bija@yliopisto.example&x="])
 def test_an_account_may_stand_in_the_query(connector, store, query):
     make_link(store, "ma+ija@yliopisto.example")

@@ -31,8 +31,10 @@ class OnLoopback(HTTPAdapter):
         return host | {"host": "127.0.0.1"}, pool
 
     def send(self, request, *args, **kwargs):
-        request.headers["Host"] = urlsplit(request.url).netloc
-        return super().send(request, *args, **kwargs)
+        # On a copy: a redirect takes the headers along, and cookies are chosen by this one
+        named = request.copy()
+        named.headers["Host"] = urlsplit(request.url).netloc
+        return super().send(named, *args, **kwargs)
 
 
 class _Forms(HTMLParser):

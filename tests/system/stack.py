@@ -63,8 +63,15 @@ OPERATORS_MODULES = {
 """What docs/operator.md has the operator enable."""
 
 HOST = "connect.test"
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds until a program that has not come up is given up."""
+
+WORLD = {
+    "federation": ("federation",),
+    **{each.host: (each.host,) for each in PROVIDERS},
+    "world": ("ds.test", *(each.host for each in PROVIDERS), "127.0.0.1"),
+}
+"""The keys of the world around the front, each with its names: who signs metadata and assertions, and TLS."""
 
 
 class DidNotStart(RuntimeError):
@@ -144,7 +151,7 @@ class Stack:
     @property
     def world_key(self) -> dict[str, str]:
         """The key of all other hosts that a browser visits, ORCID among them."""
-        return {"key": str(self.venv / "world.key"), "certificate": str(self.venv / "world.pem")}
+        return key_of(self.venv, "world")
 
     @property
     def trusted(self) -> Path:
@@ -221,18 +228,14 @@ class Stack:
             "ENTITY_ID": self.entity_id,
             "DISCOVERY_URL": f"https://ds.test:{self.idp_port}/",
             "METADATA_URL": f"https://127.0.0.1:{self.idp_port}/",
-            "METADATA_CERTIFICATE": str(keys / "federation.pem"),
+            "METADATA_CERTIFICATE": key_of(self.venv, "federation")["certificate"],
             "SUPPORT_CONTACT": "help@connect.test",
         }
 
     def _make_keys(self) -> dict[str, dict[str, str]]:
         directory = self.directory / "keys"
-        keys = {name: make_key(directory, name) for name in ("idp-a.test", "idp-b.test", "federation")}
-        keys["connect"] = make_key(directory, "connect", HOST)
-        for key in keys.values():
-            self.account.owns(Path(key["key"]))
-        if os.geteuid() == 0:
-            shutil.chown(keys["connect"]["key"], "root", "root")  # Apache reads it before it becomes www-data
+        # Its key stays ours: Apache reads it before it becomes www-data
+        keys = {name: key_of(self.venv, name) for name in WORLD} | {"connect": make_key(directory, "connect", HOST)}
         certificates = (keys["connect"]["certificate"], self.world_key["certificate"])
         self.trusted.write_text("".join(Path(each).read_text("ascii") for each in certificates))
         return keys
@@ -430,7 +433,8 @@ def installed_python() -> Iterator[Path]:
         subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", venv], check=True)
         (to,) = venv.glob("lib/python3*/site-packages")
         _copy_packages(to)
-        _trust_the_world(venv, to)
+        _make_world_keys(venv)
+        _trust(to, Path(key_of(venv, "world")["certificate"]))
         yield venv
     finally:
         shutil.rmtree(venv, ignore_errors=True)
@@ -450,12 +454,22 @@ def _copy_packages(to: Path) -> None:
     subprocess.run(["chmod", "-R", "a+rX", *(to / package for package in PACKAGES)], check=True)
 
 
-def _trust_the_world(venv: Path, packages: Path) -> None:
-    """Make the key of the world's hosts, and add its certificate to the authorities that Python programs here know."""
-    key = make_key(venv, "world", "ds.test", *(each.host for each in PROVIDERS), "127.0.0.1")
-    Account.unprivileged().owns(Path(key["key"]))
+def key_of(venv: Path, name: str) -> dict[str, str]:
+    """Give the files of one of the world's keys."""
+    return {"key": str(venv / "world" / f"{name}.key"), "certificate": str(venv / "world" / f"{name}.pem")}
+
+
+def _make_world_keys(venv: Path) -> None:
+    directory = _made(venv / "world")
+    for name, hosts in WORLD.items():
+        make_key(directory, name, *hosts)
+        Account.unprivileged().owns(directory / f"{name}.key")
+
+
+def _trust(packages: Path, certificate: Path) -> None:
+    """Add a certificate to the authorities that Python programs of this environment know."""
     known = packages / "certifi" / "cacert.pem"
-    text = known.read_text("utf-8") + Path(key["certificate"]).read_text("ascii")
+    text = known.read_text("utf-8") + certificate.read_text("ascii")
     known.unlink()  # it may be one file with that of our own environment
     known.write_text(text, "utf-8")
 

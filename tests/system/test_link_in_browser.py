@@ -13,6 +13,7 @@ from tests.system.people import SAIMAA, TUNTURI
 from tests.system.service import token_of
 
 MAIJAS, AKES, LIISAS = (person.orcid for person in PEOPLE[:3])
+OTHERS = [person.orcid for person in PEOPLE[3:6]]
 SESSION_COOKIE = "_shibsession_"
 
 
@@ -95,10 +96,9 @@ def test_a_session_that_ends_at_orcid_comes_back_as_another_person_and_links_not
     wang.session_ends()
     wang.authorises()
     ake.chooses_the_organisation()
-    browser.waits_for_address(service.stack.base_url)
-
-    assert browser.heading not in {"Is this you?", "Your ORCID iD is connected"}
+    browser.waits_for("This was started by somebody else")
     browser.takes_picture(f"system-{service.stack.front}-another-person")
+
     assert iris(asked(service, "wang@saimaa.example")) == []
     assert iris(asked(service, "ake@saimaa.example")) == []
 
@@ -130,6 +130,19 @@ def test_a_session_that_ends_on_the_confirm_page_costs_a_sign_in_and_nothing_mor
     browser.waits_for("Your ORCID iD is connected")
 
     assert iris(asked(service, "liisa@tunturi.example", TUNTURI)) == [f"https://sandbox.orcid.org/{LIISAS}"]
+
+
+@pytest.mark.parametrize(
+    ("account", "orcid"),
+    zip(("ma/ija@saimaa.example", "ma+ija@saimaa.example", "ma%2Fija@saimaa.example"), OTHERS, strict=True),
+)
+def test_an_account_with_signs_in_it_is_found_by_the_connector(service, account, orcid):
+    with Visitor(service.stack) as somebody:
+        own_page = somebody.sign_in("maija", eppn=[account])
+        sign_in_at_orcid = somebody.submit(own_page)
+        somebody.submit(somebody.submit(somebody.submit(sign_in_at_orcid, orcid=orcid)), agree="yes")
+
+    assert iris(asked(service, account)) == [f"https://sandbox.orcid.org/{orcid}"]
 
 
 def test_an_organisation_learns_nothing_of_anothers_people(service):
