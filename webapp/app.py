@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import bottle
 import jinja2
@@ -109,6 +109,7 @@ class Front:
             person=visit.someone,
             static=self.hall.static,
             orcid_url=self.hall.orcid_url,
+            sign_out=f"/Shibboleth.sso/Logout?return={quote(self.house.public_url, safe='')}/",
         )
         return bottle.HTTPResponse(
             text.encode(),

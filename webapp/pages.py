@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from shibboleth.organisation import Organisations
 from sql.errors import AttemptClosed, LinkChanged
-from sql.records import Attempt
+from sql.records import Attempt, Change
 from sql.store import Store
 from webapp.door import Who, form_token, must_be_our_form
 from webapp.language import mark
 from webapp.linking import Answer, AttemptUsed, Confirmation, Linking, NotAgreed, consent_to
+from webapp.log import log
 from webapp.problems import BY_WORD, PROBLEMS, NotFound
 from webapp.static import Static
 from webapp.visit import Go, Page, Raw, Visit
@@ -73,6 +75,7 @@ def callback(hall: Hall, visit: Visit) -> Go | Page:
         attempt = hall.linking.returned(visit.person, visit.browser, answer, visit.now)
     except AttemptUsed as error:
         return _used(hall, error.attempt)
+    _log(visit, "returned", attempt, outcome=attempt.outcome or "to-confirm")
     return Go(_place_of(attempt))
 
 
@@ -94,7 +97,7 @@ def confirmed(hall: Hall, visit: Visit) -> Page | Go:
         if "cancel" in visit.form:
             hall.linking.cancel(confirmation, visit.now)
             return result
-        _link(hall, visit, confirmation)
+        change = _link(hall, visit, confirmation)
     except AttemptClosed:
         return result
     except NotAgreed:
@@ -102,6 +105,7 @@ def confirmed(hall: Hall, visit: Visit) -> Page | Go:
     except LinkChanged as error:
         fresh = Confirmation(confirmation.attempt, confirmation.orcid_id, confirmation.name, error.current)
         return _confirm_page(visit, fresh, problem=PROBLEMS[LinkChanged].what, status=PROBLEMS[LinkChanged].status)
+    _log(visit, change.kind if change else "unchanged", confirmation.attempt)
     return result
 
 
@@ -124,7 +128,8 @@ def remove(hall: Hall, visit: Visit) -> Go:
         shown = OrcidId.parse(visit.form.get("shown", ""))
     except InvalidOrcidId:
         raise LinkChanged(hall.linking.link_of(visit.person)) from None
-    hall.linking.remove(visit.person, shown, visit.now)
+    if hall.linking.remove(visit.person, shown, visit.now):
+        log("removed", organisation=visit.person.organisation.id)
     return Go("/me/removed")
 
 
@@ -178,10 +183,10 @@ def _must_be_our_form(visit: Visit) -> None:
     must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
 
 
-def _link(hall: Hall, visit: Visit, confirmation: Confirmation) -> None:
+def _link(hall: Hall, visit: Visit, confirmation: Confirmation) -> Change | None:
     agreed = consent_to(_consent_text(visit, confirmation), visit.language.code, visit.now)
     ticked = visit.form.get("agree") == "yes"
-    hall.linking.confirm(
+    return hall.linking.confirm(
         visit.person, confirmation, agreed if ticked else None, visit.form.get("replacing", ""), visit.now
     )
 
@@ -209,17 +214,26 @@ def _place_of(attempt: Attempt) -> str:
     return f"/me/{'confirm' if attempt.closed_at is None else 'result'}/{attempt.id}"
 
 
+def _log(visit: Visit, word: str, attempt: Attempt, **facts: object) -> None:
+    log(word, organisation=visit.person.organisation.id, incident=_incident(attempt), **facts)
+
+
+def _incident(attempt: Attempt) -> str:
+    # Of the attempt, so that page and log show the same however often the page is loaded; readable over a telephone
+    return hashlib.sha256(attempt.id.encode()).hexdigest()[:8]
+
+
 def _used(hall: Hall, attempt: Attempt) -> Page:
     # The back button and a reload end here: nothing is exchanged again, and the way on is offered
     latest = hall.store.attempt(attempt.id) or attempt
     row = PROBLEMS[AttemptUsed]
-    facts = {"problem": row, "incident": attempt.id[:8], "told": {}, "go_on": _place_of(latest)}
+    facts = {"problem": row, "incident": _incident(attempt), "told": {}, "go_on": _place_of(latest)}
     return Page("problem.html", facts, row.status)
 
 
 def _outcome_problem(visit: Visit, attempt: Attempt, token: str) -> Page:
     row = BY_WORD[attempt.outcome or ""]
-    facts = {"problem": row, "incident": attempt.id[:8], "told": {}, "token": token}
+    facts = {"problem": row, "incident": _incident(attempt), "told": {}, "token": token}
     if row.ask == "organisation":
         facts["organisation"] = visit.person.organisation
     return Page("problem.html", facts, row.status)

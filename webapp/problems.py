@@ -74,6 +74,8 @@ class Problem:
     """Whose help the page names."""
     again: bool = True
     """Whether the page offers the way back to one's own page."""
+    leave: bool = False
+    """Whether the page offers to sign out, since another account may be the way on."""
 
 
 PROBLEMS: dict[type[Exception], Problem] = {
@@ -102,6 +104,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
             "at your organisation."
         ),
         again=False,
+        leave=True,
     ),
     MissingAttribute: Problem(
         "missing-attribute",
@@ -113,6 +116,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         ),
         mark("Send your organisation's help the name of the missing attribute and the incident number below."),
         ask=HOME_HELP,
+        again=False,
+        leave=True,
     ),
     SeveralValues: Problem(
         "several-values",
@@ -121,6 +126,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         mark("%(organisation)s sent several values of %(name)s, and we do not guess which of them is you."),
         mark("Send your organisation's help the name of the attribute and the incident number below."),
         ask=HOME_HELP,
+        again=False,
+        leave=True,
     ),
     ForeignScope: Problem(
         "foreign-scope",
@@ -129,6 +136,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         mark("%(organisation)s sent a value of %(name)s that does not end in one of its own domains."),
         mark("Send your organisation's help the name of the attribute and the incident number below."),
         ask=HOME_HELP,
+        again=False,
+        leave=True,
     ),
     BrokenAttribute: Problem(
         "broken-attribute",
@@ -136,6 +145,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         mark("We cannot read what your organisation sent"),
         mark("The attribute %(name)s is not in order: %(reason)s."),
         mark("Send the service's help the incident number below."),
+        again=False,
+        leave=True,
     ),
     BadForm: Problem(
         "bad-form",
@@ -171,6 +182,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         mark("This was started by somebody else"),
         mark("You are signed in as another person than the one who went to ORCID. Nothing was linked."),
         mark("If you share this computer, sign out first. Then sign in and start again from your own page."),
+        leave=True,
     ),
     AnotherBrowsersAttempt: Problem(
         "another-browsers-attempt",

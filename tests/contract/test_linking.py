@@ -1,6 +1,7 @@
 """Linking, through the web application as a person uses it, on both engines, with a simulated ORCID."""
 
 import hashlib
+import logging
 import threading
 from urllib.parse import parse_qs, urlsplit
 
@@ -345,6 +346,30 @@ def test_the_id_that_comes_back_is_the_one_that_counts(maija, world):
 
     assert page.title == "Is this you?"
     assert MAIJA not in page.text
+
+
+def test_the_incident_number_of_an_attempt_stands_on_its_page_and_in_the_log(maija, world, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+    back = maija.back(world)
+    world.faults.next("token", "html")
+
+    place = maija.get(back).place
+
+    (line,) = [record for record in caplog.records if record.msg == "returned"]
+    assert line.facts["outcome"] == "orcid-unavailable"
+    for page in (maija.get(place), maija.get(place)):
+        assert line.facts["incident"] in page.text
+
+
+def test_the_log_tells_what_happened_and_not_to_whom(maija, world, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+
+    maija.link(world)
+    remove(maija)
+
+    lines = [record for record in caplog.records if record.name == "orcid-connect"]
+    assert [line.msg for line in lines] == ["returned", "linked", "removed"]
+    assert not [line for line in lines if "maija" in str(line.facts) or MAIJA in str(line.facts)]
 
 
 # The confirm page
