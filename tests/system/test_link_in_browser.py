@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import http.client
+import socket
+from contextlib import closing
 from urllib.parse import quote
 
 import pytest
@@ -67,6 +70,17 @@ def asked(service, account, organisation=SAIMAA, authorization=None):
             headers={"Authorization": authorization or f"Bearer {token_of(organisation)}"},
             allow_redirects=False,
         )
+
+
+def behind_apache(service, headers):
+    """Ask the pages' own process for a person's page, past Apache; gives the status."""
+    connection = http.client.HTTPConnection("localhost", timeout=20)
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection.sock:
+        connection.sock.connect(str(service.stack.run / "web.sock"))
+        connection.request("GET", "/me", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
 
 
 def iris(answer):
@@ -134,7 +148,11 @@ def test_a_session_that_ends_on_the_confirm_page_costs_a_sign_in_and_nothing_mor
 
 @pytest.mark.parametrize(
     ("account", "orcid"),
-    zip(("ma/ija@saimaa.example", "ma+ija@saimaa.example", "ma%2Fija@saimaa.example"), OTHERS, strict=True),
+    [
+        ("ma/ija@saimaa.example", OTHERS[0]),
+        ("ma+ija@saimaa.example", OTHERS[1]),
+        ("ma%2Fija@saimaa.example", OTHERS[2]),
+    ],
 )
 def test_an_account_with_signs_in_it_is_found_by_the_connector(service, account, orcid):
     with Visitor(service.stack) as somebody:
@@ -158,6 +176,20 @@ def test_without_a_credential_the_connector_says_that_one_is_needed(service, aut
     assert answer.status_code == 401
     assert "Basic" in answer.headers["WWW-Authenticate"]
     assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_behind_the_proxys_back_nobody_is_believed(service):
+    if service.stack.front == "variables":
+        assert list(service.stack.run.glob("*.sock")) == []
+        return
+
+    forged = {"Shib-Identity-Provider": SAIMAA.entity_id, "eppn": "maija%40saimaa.example"}
+    without, wrong, right = (
+        behind_apache(service, forged | proof)
+        for proof in ({}, {"X-Front-Proof": "x" * 64}, {"X-Front-Proof": service.stack.proof})
+    )
+
+    assert (without, wrong, right) == (403, 403, 200)
 
 
 @pytest.mark.parametrize("account", ["nameless", "twofold", "stranger"])
