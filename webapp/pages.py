@@ -20,8 +20,8 @@ from webapp.static import Static
 from webapp.visit import Go, Page, Raw, Visit
 
 CONSENT = mark(
-    "I agree that my ORCID iD %(orcid)s is connected to my account %(account)s, and that this service hands the two "
-    "to %(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
+    "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
+    "%(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
     "any time."
 )
 
@@ -184,26 +184,22 @@ def _must_be_our_form(visit: Visit) -> None:
 
 
 def _link(hall: Hall, visit: Visit, confirmation: Confirmation) -> Change | None:
-    agreed = consent_to(_consent_text(visit, confirmation), visit.language.code, visit.now)
+    agreed = consent_to(_consent_text(visit), visit.language.code, visit.now)
     ticked = visit.form.get("agree") == "yes"
     return hall.linking.confirm(
         visit.person, confirmation, agreed if ticked else None, visit.form.get("replacing", ""), visit.now
     )
 
 
-def _consent_text(visit: Visit, confirmation: Confirmation) -> str:
-    return visit.language.say(
-        CONSENT,
-        orcid=confirmation.orcid_id.uri,
-        account=visit.person.account,
-        organisation=visit.person.organisation.name(visit.language.code),
-    )
+def _consent_text(visit: Visit) -> str:
+    # Without the person's own facts, which stand above it: the text is kept, and kept once for all who agreed to it
+    return visit.language.say(CONSENT, organisation=visit.person.organisation.name(visit.language.code))
 
 
 def _confirm_page(visit: Visit, confirmation: Confirmation, problem: str = "", status: int = 200) -> Page:
     facts = {
         "confirmation": confirmation,
-        "consent": _consent_text(visit, confirmation),
+        "consent": _consent_text(visit),
         "token": form_token(visit.browser, visit.person),
         "problem": problem,
     }

@@ -92,6 +92,9 @@ def test_what_was_agreed_is_kept_as_it_was_shown(maija, world, store, clock):
     assert consent.text in shown
     assert (consent.language, consent.at) == ("en", clock.now)
     assert consent.version == hashlib.sha256(consent.text.encode()).hexdigest()[:16]
+    assert "Yliopisto" in consent.text
+    assert "maija" not in consent.text
+    assert MAIJA not in consent.text
 
 
 def test_a_link_is_a_change_and_an_event(maija, world, store):
