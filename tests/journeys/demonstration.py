@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -73,8 +74,8 @@ class Demonstration:
             store.disconnect()
 
 
-def start(*arguments):
-    """Start the demonstration, without waiting for it."""
+def start(*arguments, scratch=None):
+    """Start the demonstration, without waiting for it; what it keeps for a while goes below `scratch`."""
     return subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         cwd=ROOT,
@@ -82,6 +83,7 @@ def start(*arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, **({"TMPDIR": str(scratch)} if scratch else {})},
         start_new_session=True,
     )
 

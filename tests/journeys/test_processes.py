@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
 
 import pytest
+import requests
 
 from tests.journeys.demonstration import READY, children_of, is_running, start, words_of
 
@@ -15,9 +17,9 @@ SOON = 10.0
 
 
 @pytest.fixture
-def started():
+def started(tmp_path):
     """A demonstration of one's own, to be ended by the test."""
-    process = start("--port", "0")
+    process = start("--port", "0", scratch=tmp_path)
     words = words_of(process)
     yield process, words
     if process.poll() is None:
@@ -40,6 +42,7 @@ def test_ctrl_c_ends_every_process_and_leaves_nothing_behind(started, tmp_path):
     children = children_of(process)
     assert READY.search(words)
     assert len(children) == 2
+    assert len(list(tmp_path.iterdir())) == 1
 
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=SOON)
@@ -47,6 +50,7 @@ def test_ctrl_c_ends_every_process_and_leaves_nothing_behind(started, tmp_path):
     assert process.returncode == 0
     assert output == ""
     assert gone(children)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_demonstration_that_is_killed_takes_its_processes_along(started):
@@ -82,3 +86,13 @@ def test_a_port_that_is_taken_is_named_with_the_way_out():
 
     assert process.returncode == 1
     assert output == f"Port {port} is taken; try another one: make demo PORT=9000\n"
+
+
+def test_the_words_hold_a_line_that_asks_as_an_organisation_does(demo):
+    authorization, address = re.search(r"curl -H 'Authorization: (.+)' (\S+)", demo.words).groups()
+
+    answer = requests.get(address, headers={"Authorization": authorization}, timeout=5)
+
+    assert address == f"{demo.base_url}/v1/people/maija%40pohjoinen.example"
+    assert answer.json() == {"eduPersonOrcid": []}
+    assert requests.get(address, timeout=5).status_code == 401
