@@ -137,7 +137,7 @@ class Sqlite:
         self._all: WeakSet[_Connection] = WeakSet()
 
     def _connection(self) -> _Connection:
-        if self._process != os.getpid():
+        if self._process != os.getpid():  # pragma: no cover - seen in the child process of a test alone
             # After a fork: SQLite forbids the child to use, or even to close, its parent's connections
             self._parents = self._own, set(self._all)
             self._forget_connections()

@@ -228,7 +228,7 @@ class Store:
         Raises AttemptClosed, NotAuthenticated, LinkChanged and HeldBySomeoneElse, having written nothing.
         """
         of_it = {"id": attempt.id}
-        asked = ("attempt_by_id", of_it), ("own_link_of_attempt", of_it), ("holder_of_attempts_orcid_id", of_it)
+        asked = ("hold_attempt", of_it), ("own_link_of_attempt", of_it), ("holder_of_attempts_orcid_id", of_it)
         with self._holding(attempt.organisation, now, *asked) as held:
             found, own, holders = held.found
             stored, orcid_id = _answered(found, attempt)

@@ -26,6 +26,14 @@ select *
 from attempts
 where id = :id;
 
+-- name: hold_attempt(id)^
+-- The attempt of this id, if any; nobody else can close it until the transaction ends.
+-- The update changes nothing: it is there to hold the row, on both engines alike.
+update attempts
+set browser = browser
+where id = :id
+returning *;
+
 -- name: take_attempt(id, now)!
 -- One for the caller who was first, none for everybody else.
 update attempts

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Barrier
@@ -374,6 +374,23 @@ def test_of_two_confirmations_at_once_one_links(store):
     assert sorted(type(answer).__name__ for answer in answers) == ["AttemptClosed", "Change"]
     assert store.last_change(UNIVERSITY) == 1
     assert store.verify_events(UNIVERSITY) == []
+
+
+def test_an_attempt_cannot_be_cancelled_while_it_is_confirmed(store):
+    attempt = answered(store)
+    after_the_question = 4
+
+    with ThreadPoolExecutor(1) as pool:
+        cancelled = []
+
+        def cancel_now():
+            cancelled.append(pool.submit(store.close, attempt.id, "cancelled", LATER))
+            wait(cancelled, timeout=0.1)
+
+        breaking(store, after_the_question, cancel_now).link(attempt, "", make_consent(), None, LATER, "link-1")
+
+    assert [each.result() for each in cancelled] == [False]
+    assert store.attempt(attempt.id).outcome == "linked"
 
 
 def test_of_two_people_who_race_for_one_orcid_id_one_gets_it(store):
