@@ -41,6 +41,15 @@ def read(store, organisation, over):
             return seen
 
 
+def finish(writers, over):
+    """Wait for the writers, and let the readers end whatever became of them."""
+    try:
+        for writer in writers:
+            writer.result()
+    finally:
+        over.set()
+
+
 @settings(max_examples=8, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pauses=st.lists(delays, min_size=2, max_size=6))
 def test_a_reader_who_reads_on_misses_no_change(store, pauses):
@@ -49,9 +58,7 @@ def test_a_reader_who_reads_on_misses_no_change(store, pauses):
     with ThreadPoolExecutor(len(pauses) + 2) as pool:
         readers = [pool.submit(read, store, organisation, over) for _ in range(2)]
         writers = [pool.submit(write, store, organisation, writer, each) for writer, each in enumerate(pauses, 1)]
-        for writer in writers:
-            writer.result()
-        over.set()
+        finish(writers, over)
         seen = [reader.result() for reader in readers]
 
     written = 5 * len(pauses)
@@ -70,9 +77,7 @@ def test_several_nodes_number_as_one(migrated_postgres, nodes):
     with ThreadPoolExecutor(nodes + 1) as pool:
         reader = pool.submit(read, stores[0], organisation, over)
         writers = [pool.submit(write, store, organisation, writer, [0.001] * 10) for writer, store in enumerate(stores)]
-        for writer in writers:
-            writer.result()
-        over.set()
+        finish(writers, over)
         changes = reader.result()
 
     for store in stores:
