@@ -38,8 +38,8 @@ class Language:
         return (Locale.parse(self.code).get_display_name(self.code) or self.code).capitalize()
 
     def moment(self, when: datetime, zone: tzinfo) -> str:
-        """Write a time for a reader."""
-        return format_datetime(when, "long", tzinfo=zone, locale=self.code)
+        """Write a day and a time of it for a reader, to the minute."""
+        return format_datetime(when, "d MMMM y, HH:mm z", tzinfo=zone, locale=self.code)
 
 
 def mark(sentence: str) -> str:
