@@ -1,0 +1,29 @@
+"""`python -m tests.bench`: measure, print and write down. A missed goal is said aloud and is no failure."""
+
+from __future__ import annotations
+
+import sys
+from time import perf_counter
+
+from tests.bench import figures
+from tests.bench.run import measure
+
+
+def main() -> None:
+    """Run all of it."""
+    begun = perf_counter()
+    found = measure(tell)
+    figures.write(found)
+    tell("")
+    tell(figures.table(found))
+    tell(f"\n{figures.OUTPUT} written, after {perf_counter() - begun:.0f} seconds.")
+
+
+def tell(line: str) -> None:
+    """Say something on the screen at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
