@@ -62,6 +62,15 @@ OPERATORS_MODULES = {
 }
 """What docs/operator.md has the operator enable."""
 
+PORTS = """\
+Listen 127.0.0.1:{stack.https_port}
+Listen 127.0.0.1:{stack.http_port}
+<IfModule mod_wsgi.c>
+    WSGISocketPrefix {stack.run}/wsgi
+</IfModule>
+"""
+"""What is ports.conf; and mod_wsgi's own sockets away from /var/run/apache2, which is root's."""
+
 HOST = "connect.test"
 PATIENCE = 60.0
 """Seconds until a program that has not come up is given up."""
@@ -259,7 +268,7 @@ class Stack:
         shutil.copytree("/etc/apache2", to, symlinks=True, ignore=shutil.ignore_patterns("*-enabled"))
         for name in ("mods-enabled", "conf-enabled", "sites-enabled"):
             (to / name).mkdir()
-        (to / "ports.conf").write_text(f"Listen 127.0.0.1:{self.https_port}\nListen 127.0.0.1:{self.http_port}\n")
+        (to / "ports.conf").write_text(PORTS.format(stack=self))
         self.put(FRONTS[self.front], to / "sites-available" / "orcid-connect.conf")
         if self.front == "variables":
             for script in ("connect.wsgi", "connector.wsgi"):

@@ -180,7 +180,7 @@ def test_without_a_credential_the_connector_says_that_one_is_needed(service, aut
 
 def test_behind_the_proxys_back_nobody_is_believed(service):
     if service.stack.front == "variables":
-        assert list(service.stack.run.glob("*.sock")) == []
+        assert not (service.stack.run / "web.sock").exists()
         return
 
     forged = {"Shib-Identity-Provider": SAIMAA.entity_id, "eppn": "maija%40saimaa.example"}

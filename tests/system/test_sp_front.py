@@ -78,13 +78,14 @@ def test_the_proof_reaches_the_pages_and_not_the_connector(stack, line):
 
 
 def test_what_only_the_front_may_reach_is_closed_to_others(stack):
-    sockets, secret = list(stack.run.glob("*.sock")), stack.etc / "front-proof.conf"
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in (*stack.run.iterdir(), *stack.etc.iterdir())}
 
-    assert len(sockets) == (2 if stack.front == "proxy" else 0)
-    assert {stat.S_IMODE(each.stat().st_mode) for each in sockets} <= {0o660}
+    open_to_proxy = {name: modes.get(name) for name in ("web.sock", "connector.sock", "front-proof.conf")}
     if stack.front == "proxy":
-        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-        assert secret.stat().st_uid == os.geteuid()
+        assert open_to_proxy == {"web.sock": 0o660, "connector.sock": 0o660, "front-proof.conf": 0o600}
+        assert (stack.etc / "front-proof.conf").stat().st_uid == os.geteuid()
+    else:
+        assert set(open_to_proxy.values()) == {None}
 
 
 def test_no_log_tells_who_came_or_with_what(stack, visitor, line):
