@@ -1,4 +1,4 @@
-"""Transfers: the ways by which a change reaches an organisation's own identity management; `transfer.py` is the contract."""
+"""Transfers to organisations' own identity management: all kinds by name; `transfer.py` is their contract."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The contract of transfers: the ways by which a change reaches an organisation's own identity management.
 
-One file here and one line in `TRANSFERS` (`__init__.py`) for each kind.  A kind is a frozen dataclass: its fields are its settings, in the
-organisation's file under `[[transfer]]`, and its `deliver` sends one piece of news and says in the one vocabulary what
-came of it.  It never raises for what the other side does: silence, refusal and nonsense are answers.
+One file here, and one line in `TRANSFERS` (`__init__.py`), for each kind.  A kind is a frozen dataclass: its fields
+are its settings, in the organisation's file under `[[transfer]]`, and its `deliver` sends one piece of news and says
+in the one vocabulary what came of it.  It never raises for what the other side does: silence, refusal and nonsense
+are answers.
 """
 
 from __future__ import annotations
