@@ -44,6 +44,9 @@ class Nursery:
         assert self.process.stdout.readline() == "dead\n"
 
     def close(self):
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self.process.stdin.close()
         self.process.wait(10)
         self.process.stdout.close()
