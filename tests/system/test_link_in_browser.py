@@ -163,6 +163,15 @@ def test_an_account_with_signs_in_it_is_found_by_the_connector(service, account,
     assert iris(asked(service, account)) == [f"https://sandbox.orcid.org/{orcid}"]
 
 
+@pytest.mark.parametrize("path", ["/", "/no-such-page", "/v1/people/x"])
+def test_no_page_of_the_service_is_compressed(service, path):
+    with Visitor(service.stack) as somebody:
+        answer = somebody.visit(path, headers={"Accept-Encoding": "gzip, br, deflate"})
+
+    assert "Content-Encoding" not in answer.headers
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
 def test_an_organisation_learns_nothing_of_anothers_people(service):
     assert iris(asked(service, "maija@saimaa.example", TUNTURI)) == []
 
