@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from defusedxml.ElementTree import fromstring, tostring
 import pytest
+from defusedxml.ElementTree import fromstring, tostring
 
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
 from shibboleth.handout import placeholders
