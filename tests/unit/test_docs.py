@@ -1,15 +1,20 @@
 """The reference pages say what the program knows, and no more."""
 
+import configparser
 import re
+import shlex
 from pathlib import Path
 
 import click
 import pytest
 
+from shibboleth.handout import fill, placeholders
+from tests import pages
 from tests.configuration import write, write_secret
 from webapp.cli import main
 from webapp.config import OrganisationFile, ServiceFile, load, settings
 from webapp.config_errors import toml
+from webapp.problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = {
@@ -118,3 +123,162 @@ def test_the_options_of_all_commands_are_documented():
     under = part(page("commands.md"), "## For every command")
 
     assert rows(under) == list(option_rows(main))
+
+
+# --- The operator's page, and what it installs ---------------------------------------------------------------------
+
+OPERATOR = pages.DOCS / "operator"
+TEMPLATES = {path.name: path.read_text("utf-8") for path in sorted((pages.ROOT / "shibboleth/sp").iterdir())}
+LATER = {"FRONT_PROOF", "SIGNING_CERTIFICATE", "ENCRYPTION_CERTIFICATE"}
+"""What is filled in once it is there, by a command further down the page."""
+
+
+def test_every_word_of_the_log_is_explained():
+    explained = re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", page("problems.md"), re.MULTILINE)
+
+    assert sorted(explained) == sorted((row.word, str(row.status)) for row in PROBLEMS.values())
+
+
+@pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.relative_to(pages.ROOT).as_posix())
+def test_every_link_leads_somewhere(path):
+    targets = re.findall(r"\]\(([^)\s]+)\)", pages.prose(path.read_text("utf-8")))
+    for place, _, anchor in (target.partition("#") for target in targets if "://" not in target):
+        found = path.parent / place if place else path
+        assert found.exists(), place
+        assert not anchor or anchor in pages.anchors(found.read_text("utf-8")), f"{place}#{anchor}"
+
+
+def filled_in():
+    """Give the values that the operator's page writes down for the templates."""
+    return dict(re.findall(r"^s\|@([A-Z_]+)@\|(.+)\|g$", page("operator.md"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_placeholder_is_explained_and_filled_in(name):
+    explained = set(re.findall(r"`([A-Z_]+)`", "".join(rows(page("operator.md")))))
+    wanted = placeholders(TEMPLATES[name])
+
+    assert wanted <= explained
+    assert wanted - LATER <= filled_in().keys()
+    fill(TEMPLATES[name], {each: filled_in().get(each, "x") for each in wanted})
+
+
+def test_nothing_is_filled_in_that_no_template_asks_for():
+    assert filled_in().keys() | LATER == {each for text in TEMPLATES.values() for each in placeholders(text)}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_is_installed_by_the_page(name):
+    commands = "".join(pages.blocks(page("operator.md")))
+
+    assert re.search(rf"(^|\s){re.escape(name)}(\s|;)", commands)
+
+
+@pytest.mark.parametrize("name", ["apache-mod_wsgi.conf", "apache-proxy.conf"])
+def test_the_page_enables_the_modules_that_apaches_file_asks_for(name):
+    (block,) = (each for each in pages.blocks(page("operator.md")) if f"{name} > /etc/apache2" in each)
+    (asked,) = re.findall(r"^# Modules: (a2enmod .*)$", TEMPLATES[name], re.MULTILINE)
+
+    assert asked in block.splitlines()
+
+
+def example(tmp_path, **said):
+    """Install the example configuration, with these settings said in another way, and read it."""
+    for path in (OPERATOR / "orcid-connect.toml", OPERATOR / "organisations/example-org.toml"):
+        content = path.read_text("utf-8")
+        for setting, lines in said.items():
+            content = re.sub(rf"^{setting} = .*$", "\n".join(lines), content, flags=re.MULTILINE)
+        write(tmp_path / path.relative_to(OPERATOR), content)
+        for secret in re.findall(r'^[^#\n]*"file:([^"]+)"', content, re.MULTILINE):
+            write_secret(tmp_path / secret, secret + "x" * 32)
+    return load(tmp_path / "orcid-connect.toml", {})
+
+
+def test_the_example_configuration_works(tmp_path):
+    config = example(tmp_path)
+
+    assert [each.id for each in config.organisations] == ["example-org"]
+    assert filled_in()["BASE_URL"] == config.service.public_url
+    assert {config.listen.place, config.connector.place} == {
+        f"{filled_in()['RUN']}/web.sock",
+        f"{filled_in()['RUN']}/connector.sock",
+    }
+
+
+def test_what_stands_in_the_examples_comments_works_as_well(tmp_path):
+    content = (OPERATOR / "orcid-connect.toml").read_text("utf-8")
+    front, proof, near, far, password = re.findall(r"^# ([a-z_]+ = .*)$", content, re.MULTILINE)
+
+    for store in ([near], [far, password]):
+        config = example(tmp_path, front=[front, proof], url=store)
+
+        assert config.service.front_proof is not None
+        assert f'url = "{config.store.url}"' == store[0]
+
+
+def unit(path):
+    """Read a unit file of systemd."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str
+    parser.read_string(path.read_text("utf-8"))
+    return parser
+
+
+@pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.service")), ids=lambda path: path.name)
+def test_every_unit_starts_a_command_that_exists(path):
+    service = unit(path)["Service"]
+
+    program, command = service["ExecStart"].split()
+
+    assert program == f"{filled_in()['VENV']}/bin/orcid-connect"
+    assert command in main.commands
+    assert f"docs/operator/{path.name}" in page("operator.md")
+
+
+@pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.service")), ids=lambda path: path.name)
+def test_every_unit_runs_as_the_service_and_writes_where_it_may(path):
+    service = unit(path)["Service"]
+    made = re.findall(r"^d (\S+)\s+\d+ (\S+)", (OPERATOR / "tmpfiles.conf").read_text("utf-8"), re.MULTILINE)
+
+    assert f"u {service['User']} " in (OPERATOR / "sysusers.conf").read_text("utf-8")
+    assert {(place, service["User"]) for place in service["ReadWritePaths"].split()} <= set(made)
+
+
+COMMAND = re.compile(
+    r"""(?:^|\s--\ |\$\ |\$\(|/bin/) orcid-connect \s+ (?P<words> [a-z-] (?: "[^"]*" | '[^']*' | [^|<>;&()"'] )*)""",
+    re.VERBOSE,
+)
+
+
+def command_lines():
+    """Give each `orcid-connect …` on the pages: the words after it, and whether it is whole."""
+    for path in pages.pages():
+        text = path.read_text("utf-8")
+        in_blocks = "\n".join(pages.blocks(text)).replace("\\\n", " ").replace("2>", ">").splitlines()
+        in_lines = re.findall(r"`([^`\n]+)`", pages.prose(text))
+        for line, whole in {**dict.fromkeys(in_lines, False), **dict.fromkeys(in_blocks, True)}.items():
+            if found := COMMAND.search(line):
+                yield pytest.param(shlex.split(found["words"]), whole, id=f"{path.name}: {found['words'].strip()}")
+
+
+def options_of(command):
+    """Name a command's options."""
+    return {name for each in command.params if isinstance(each, click.Option) for name in each.opts}
+
+
+def meant(words, command=main):
+    """Give the command that words begin with, and the words after it."""
+    while words and words[0] in options_of(command):
+        words = words[2:] if words[0] == "--config" else words[1:]
+    if not words or not isinstance(command, click.Group):
+        return command, words
+    return meant(words[1:], command.commands[words[0]])
+
+
+@pytest.mark.parametrize(("words", "whole"), [*command_lines()])
+def test_every_command_line_on_the_pages_is_one(words, whole):
+    command, rest = meant(words)
+
+    assert {word for word in rest if word.startswith("-")} <= options_of(command)
+    if whole and not isinstance(command, click.Group):
+        command.make_context(command.name, [*words[words.index(command.name) + 1 :]])
