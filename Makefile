@@ -10,7 +10,7 @@ ROOMS := shibboleth sql resolver_connector webapp
 TESTS := tests/unit tests/contract tests/properties tests/faults tests/journeys tests/system
 FULLY_COVERED := shibboleth/*,sql/*,webapp/linking.py,webapp/door.py
 # What the tests start for real; the product itself needs none of it to be tried
-DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl \
+DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl sqlite3 \
 	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core
 
 .PHONY: demo test lint unit bench packages catalogues clean
