@@ -74,6 +74,7 @@ def callback(hall: Hall, visit: Visit) -> Go | Page:
     try:
         attempt = hall.linking.returned(visit.person, visit.browser, answer, visit.now)
     except AttemptUsed as error:
+        _log(visit, "returned", error.attempt, outcome=PROBLEMS[AttemptUsed].word)
         return _used(hall, error.attempt)
     _log(visit, "returned", attempt, outcome=attempt.outcome or "to-confirm")
     return Go(_place_of(attempt))
