@@ -68,6 +68,9 @@ class Engine(Protocol):
     def alone(self) -> AbstractContextManager[Session]:
         """Give a transaction that only one caller of `alone` is in at a time, and that may take its time."""
 
+    def in_turn(self) -> AbstractContextManager[Session]:
+        """Give a transaction that only one caller of `in_turn` is in at a time; it does not wait for the disk."""
+
     def tables(self) -> set[str]:
         """Give the names of the tables there are; none where the database has not been made yet."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -46,10 +46,12 @@ _LOST = "the connection to the database server was lost"
 _NONE_FREE = "no connection to the database server: it cannot be reached, refuses us, or all are in use"
 
 # The organisation's row is waited for and then read as it is after the wait: that needs this level and no other
-_BEGIN = (b"begin isolation level read committed read write", b"set local synchronous_commit to default")
+_BEGIN = b"begin isolation level read committed read write"
+_ON_THE_DISK = b"set local synchronous_commit to default"
 _UNHURRIED = b"set local statement_timeout = 0"
-# Any number will do, as long as it is the same for whoever migrates this database
+# Any numbers will do, as long as they are the same for whoever uses this database
 _ALONE = b"select pg_advisory_xact_lock(1869768548)"
+_IN_TURN = b"select pg_advisory_xact_lock(1869768549)"
 _TABLES = b"select table_name from information_schema.tables where table_schema = any(current_schemas(false))"
 
 _CONNECTING: Mapping[str, Any] = {
@@ -114,11 +116,11 @@ class PostgresSession:
 
     __slots__ = ("_connection", "_queries", "_quoting", "_waiting")
 
-    def __init__(self, connection: _Connection, texts: Mapping[str, bytes]) -> None:
+    def __init__(self, connection: _Connection, texts: Mapping[str, bytes], opening: Sequence[bytes]) -> None:
         self._connection = connection
         self._queries = texts
         self._quoting = psycopg.ClientCursor(connection)
-        self._waiting = [*_BEGIN]
+        self._waiting = [*opening]
 
     def _written(self, query: str, values: Values) -> bytes:
         if name := unstorable(values):
@@ -154,10 +156,6 @@ class PostgresSession:
     def script(self, text: str) -> None:
         """Run several statements that take no values."""
         self._send(text.encode())
-
-    def alone(self) -> None:
-        """Wait for whoever else is alone, and then take as long as it takes."""
-        self._waiting += [_UNHURRIED, _ALONE]
 
     def commit(self) -> None:
         """Send what waits, and have it on the disk."""
@@ -248,24 +246,28 @@ class Postgres:
         with self._connection() as connection:
             return connection.execute(self._queries[query], values).rowcount
 
-    @contextmanager
-    def transaction(self) -> Iterator[PostgresSession]:
+    def transaction(self) -> AbstractContextManager[PostgresSession]:
         """All or nothing, on the disk when it ends."""
+        return self._begun(_BEGIN, _ON_THE_DISK)
+
+    def alone(self) -> AbstractContextManager[PostgresSession]:
+        """Give a transaction that only one caller of `alone` is in at a time, and that may take its time."""
+        return self._begun(_BEGIN, _ON_THE_DISK, _UNHURRIED, _ALONE)
+
+    def in_turn(self) -> AbstractContextManager[PostgresSession]:
+        """Give a transaction that only one caller of `in_turn` is in at a time; it does not wait for the disk."""
+        return self._begun(_BEGIN, _IN_TURN)
+
+    @contextmanager
+    def _begun(self, *opening: bytes) -> Iterator[PostgresSession]:
         with self._connection() as connection:
-            session = PostgresSession(connection, self._queries)
+            session = PostgresSession(connection, self._queries, opening)
             try:
                 yield session
                 session.commit()
             except BaseException:
                 session.undo()
                 raise
-
-    @contextmanager
-    def alone(self) -> Iterator[PostgresSession]:
-        """Give a transaction that only one caller of `alone` is in at a time, and that may take its time."""
-        with self.transaction() as session:
-            session.alone()
-            yield session
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are."""

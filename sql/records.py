@@ -89,6 +89,78 @@ class Change:
     """The iD that now holds; none after a removal."""
     previous: OrcidId | None
     at: datetime
+    id: str
+    """Random, and the same for ever: it names the change towards the organisation even if a number is given twice, as
+    after the restoring of a backup."""
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    """It has arrived, or news that came later has arrived in its place (outcome `superseded`)."""
+    GIVEN_UP = "given-up"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A change that is owed to a transfer, or was."""
+
+    organisation: str
+    number: int
+    """The change's."""
+    transfer: str
+    """The name of one of the organisation's transfers."""
+    kind: ChangeKind
+    person_key: str | None
+    """None once the person has been forgotten."""
+    change: Change | None
+    """What there is to deliver. It is there as long as the delivery waits, and may be gone once it does not."""
+    state: DeliveryState
+    outcome: str | None
+    """What came of the last try, in the words of the transfers; none before the first."""
+    message: str
+    """What the other side said of it."""
+    attempts: int
+    """How often it has been tried since it began to wait, this time included where it is on its way."""
+    created_at: datetime
+    waiting_since: datetime
+    """When it began to wait: when it was made, or taken up again after it had been given up."""
+    next_at: datetime
+    tried_at: datetime | None = None
+    """When the last try ended."""
+    leased_until: datetime | None = None
+    leased_by: str | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is still owed."""
+        return self.state is DeliveryState.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCount:
+    """How many deliveries to one transfer are in one state."""
+
+    transfer: str
+    state: DeliveryState
+    count: int
+    oldest: datetime
+    """When the oldest of them was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """What one transfer's failures have led to."""
+
+    organisation: str
+    transfer: str
+    failures: int
+    """How many there were in a row."""
+    open_until: datetime | None
+    """Until then nothing is sent, and after it one delivery at a time, until one succeeds; none: it is closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from shibboleth.orcid_id import OrcidId, Registry
 from sql.audit import digest, facts_of
 from sql.engine import Row
-from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
+from sql.records import (
+    Attempt,
+    Breaker,
+    Change,
+    ChangeKind,
+    Consent,
+    Delivery,
+    DeliveryCount,
+    DeliveryState,
+    Event,
+    Link,
+)
 
 
 def moment(time: datetime) -> str:
@@ -134,6 +145,7 @@ def change_values(change: Change) -> dict[str, str | int | None]:
     return {
         "organisation": change.organisation,
         "number": change.number,
+        "id": change.id,
         "kind": change.kind.value,
         "person_key": change.person_key,
         "account": change.account,
@@ -155,7 +167,75 @@ def change_of(row: Row) -> Change:
         orcid_id=_perhaps_orcid_id(row["registry"], row["orcid"]),
         previous=_perhaps_orcid_id(row["previous_registry"], row["previous_orcid"]),
         at=time_of(row["at"]),
+        id=row["id"] or _id_of_old(row),
     )
+
+
+def _id_of_old(row: Row) -> str:
+    # Changes from before changes had an id: as stable as theirs, and no other change has the same three
+    return digest(f"{row['organisation']}\n{row['number']}\n{row['at']}")[:32]
+
+
+def delivery_of(row: Row) -> Delivery:
+    """Read a delivery back, with its change where that is still there."""
+    return Delivery(
+        organisation=row["organisation"],
+        number=row["number"],
+        transfer=row["transfer"],
+        kind=ChangeKind(row["kind"]),
+        person_key=row["person_key"],
+        change=None if row["at"] is None else change_of(row),
+        state=DeliveryState(row["state"]),
+        outcome=row["outcome"],
+        message=row["message"],
+        attempts=row["attempts"],
+        created_at=time_of(row["created_at"]),
+        waiting_since=time_of(row["waiting_since"]),
+        next_at=time_of(row["next_at"]),
+        tried_at=_perhaps_time(row["tried_at"]),
+        leased_until=_perhaps_time(row["leased_until"]),
+        leased_by=row["leased_by"],
+        finished_at=_perhaps_time(row["finished_at"]),
+    )
+
+
+def owed_values(change: Change, transfer: str) -> dict[str, str | int]:
+    """Give the values of a delivery that begins to wait."""
+    return {
+        "organisation": change.organisation,
+        "number": change.number,
+        "transfer": transfer,
+        "kind": change.kind.value,
+        "person_key": change.person_key,
+        "now": moment(change.at),
+    }
+
+
+def place_values(row: Row) -> dict[str, str | int]:
+    """Give what tells a delivery's row from all others."""
+    return {name: row[name] for name in ("organisation", "number", "transfer")}
+
+
+def lease_values(delivery: Delivery, worker: str) -> dict[str, str | int | None]:
+    """Give what tells one leasing of a delivery from all others, those by the same worker too."""
+    return {
+        "organisation": delivery.organisation,
+        "number": delivery.number,
+        "transfer": delivery.transfer,
+        "worker": worker,
+        "leased_until": _perhaps_moment(delivery.leased_until),
+        "attempts": delivery.attempts,
+    }
+
+
+def delivery_count_of(row: Row) -> DeliveryCount:
+    """Read how many deliveries are in a state."""
+    return DeliveryCount(row["transfer"], DeliveryState(row["state"]), row["count"], time_of(row["oldest"]))
+
+
+def breaker_of(row: Row) -> Breaker:
+    """Read a breaker back."""
+    return Breaker(row["organisation"], row["transfer"], row["failures"], _perhaps_time(row["open_until"]))
 
 
 def event_of(row: Row) -> Event:

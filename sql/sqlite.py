@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 from weakref import WeakSet
@@ -167,12 +167,22 @@ class Sqlite:
             self._connection().wait_for_the_disk(durable=False)
             return self._session().run(query, **values)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> AbstractContextManager[Session]:
         """All or nothing, on the disk when it ends; the one writer from its first moment on."""
+        return self._begun(durable=True)
+
+    alone = transaction
+    """There is only ever one writer, and none is hurried."""
+
+    def in_turn(self) -> AbstractContextManager[Session]:
+        """Give a transaction that does not wait for the disk."""
+        return self._begun(durable=False)
+
+    @contextmanager
+    def _begun(self, *, durable: bool) -> Iterator[Session]:
         with _in_plain_words():
             connection = self._connection()
-            connection.wait_for_the_disk(durable=True)
+            connection.wait_for_the_disk(durable)
             driver = connection.driver
             driver.execute("begin immediate")
             try:
@@ -183,9 +193,6 @@ class Sqlite:
                 if driver.in_transaction:
                     driver.execute("rollback")
                 raise
-
-    alone = transaction
-    """There is only ever one writer, and none is hurried."""
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are; none where there is no file yet."""

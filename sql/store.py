@@ -1,25 +1,25 @@
 """The store: what the service keeps, and the promises it makes about it.
 
 * A person has at most one current link, and an iD belongs to at most one person of an organisation.
-* A link, its change, its event and the end of its attempt come together or not at all.
+* A link, its change, what is owed to transfers, its event and the end of its attempt come together or not at all.
 * Changes of an organisation are numbered 1, 2, 3 … in the order in which they can be seen, so whoever has read up to
   a number has missed nothing before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
-from sql.engine import Engine, Question, Row, Session
+from sql.engine import Engine, Row
 from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
+from sql.held import Held
 from sql.migrate import must_be_current
+from sql.outbox import Outbox
 from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
 from sql.sqlite import Sqlite
 
@@ -64,74 +64,14 @@ def _postgres(url: str, patience: float) -> Engine:
 _ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
-@dataclass(slots=True)
-class _Held:
-    """An organisation whose row is ours until the transaction ends, so that nobody else writes about it now."""
-
-    session: Session
-    organisation: str
-    now: datetime
-    changes: int
-    events: int
-    last_event_hash: str
-    found: list[list[Row]]
-    """What the questions asked with it found: nobody can change that before we do."""
-
-    def change(self, kind: ChangeKind, link: Link, orcid_id: OrcidId | None, previous: OrcidId | None) -> Change:
-        """Give a change its number and keep it."""
-        self.changes += 1
-        change = Change(
-            self.organisation, self.changes, kind, link.person_key, link.account, orcid_id, previous, self.now
-        )
-        self.session.post("add_change", **rows.change_values(change))
-        return change
-
-    def event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> Event:
-        """Write the next line of the audit, and the organisation's row with it: so this comes last."""
-        self.events += 1
-        text = audit.facts_text(person_key, facts)
-        covered: dict[str, str | int | None] = {
-            "organisation": self.organisation,
-            "number": self.events,
-            "at": rows.moment(self.now),
-            "kind": kind,
-            "actor": actor,
-            "digest": audit.digest(text),
-        }
-        self.last_event_hash = audit.chained(self.last_event_hash, covered)
-        values = {**covered, "hash": self.last_event_hash, "person_key": person_key, "facts": text}
-        self.session.post("add_event", **values)
-        self.session.post(
-            "count_on",
-            organisation=self.organisation,
-            changes=self.changes,
-            events=self.events,
-            last_event_hash=self.last_event_hash,
-        )
-        return rows.event_of(values)
-
-    def begin(self, link: Link) -> None:
-        """Keep a link and the words that were agreed to."""
-        self.session.post("keep_consent_text", **rows.consent_text_values(link.consent))
-        self.session.post("add_link", **rows.link_values(link))
-
-    def end(self, link: Link, actor: str) -> None:
-        """Let a link end."""
-        self.session.post("end_link", id=link.id, now=rows.moment(self.now), by=actor)
-
-    def close(self, attempt: Attempt, outcome: str) -> None:
-        """End the attempt."""
-        self.session.post("close_attempt", id=attempt.id, outcome=outcome, now=rows.moment(self.now))
-
-
-class Store:
-    """Attempts, links, changes and the audit, kept by an engine.
+class Store(Outbox):
+    """Attempts, links, changes, deliveries and the audit, kept by an engine.
 
     Any method may raise StoreUnavailable. Times are aware.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        super().__init__(engine)
         self._swept_at: datetime | None = None
 
     def disconnect(self) -> None:
@@ -219,8 +159,11 @@ class Store:
         replacing: OrcidId | None,
         now: datetime,
         link_id: str,
+        transfers: Sequence[str] = (),
     ) -> Change | None:
         """Link the iD that ORCID named in this attempt to the attempt's person; all or nothing.
+
+        The change is owed to the organisation's `transfers`, given by their names.
 
         What is linked is read from the stored attempt. `replacing` is the iD that the person was shown as theirs so
         far. The person has this iD already: nothing changes, the attempt ends as `unchanged`, and the answer is none.
@@ -239,7 +182,7 @@ class Store:
                 return None
             _must_be(current, replacing)
             _must_be_free(holders, new)
-            return _linked(held, stored, current, new)
+            return _linked(held, stored, current, new, transfers)
 
     def unlink(  # noqa: PLR0913, PLR0917 - who, whose, why and when: an audit needs them all
         self,
@@ -249,8 +192,11 @@ class Store:
         reason: str,
         now: datetime,
         expected: OrcidId | None = None,
+        transfers: Sequence[str] = (),
     ) -> Change | None:
         """End a person's link; none when there is none, so asking twice is the same as once.
+
+        The change is owed to the organisation's `transfers`, given by their names.
 
         Raises LinkChanged when `expected` is given and the person has another iD by now.
         """
@@ -262,11 +208,7 @@ class Store:
             current = rows.link_of(own[0])
             if expected is not None:
                 _must_be(current, expected)
-            held.end(current, actor)
-            change = held.change(ChangeKind.REMOVED, current, None, current.orcid_id)
-            facts = {"orcid": current.orcid_id.uri, "account": current.account, "link": current.id, "reason": reason}
-            held.event("removed", actor, person_key, facts)
-            return change
+            return held.remove(current, actor, reason, transfers)
 
     # Changes
 
@@ -347,12 +289,6 @@ class Store:
         with self.engine.transaction() as session:
             return session.run("erase_facts", organisation=entity_id, person_key=person_key)
 
-    @contextmanager
-    def _holding(self, entity_id: str, now: datetime, *questions: Question) -> Iterator[_Held]:
-        with self.engine.transaction() as session:
-            (row,), *found = session.ask(("hold_organisation", {"organisation": entity_id}), *questions)
-            yield _Held(session, entity_id, now, row["changes"], row["events"], row["last_event_hash"], found)
-
 
 def _answered(found: list[Row], attempt: Attempt) -> tuple[Attempt, OrcidId]:
     """Read the attempt as it is now: open, and with an iD in it."""
@@ -382,12 +318,12 @@ def _must_be_free(holders: list[Row], new: Link) -> None:
         raise HeldBySomeoneElse(new.orcid_id)
 
 
-def _confirmed(held: _Held, attempt: Attempt, current: Link, consent: Consent) -> None:
+def _confirmed(held: Held, attempt: Attempt, current: Link, consent: Consent) -> None:
     held.close(attempt, "unchanged")
     held.event("unchanged", "person", attempt.person_key, _facts(current, consent))
 
 
-def _linked(held: _Held, attempt: Attempt, current: Link | None, new: Link) -> Change:
+def _linked(held: Held, attempt: Attempt, current: Link | None, new: Link, transfers: Sequence[str]) -> Change:
     kind = ChangeKind.LINKED if current is None else ChangeKind.REPLACED
     previous = None if current is None else current.orcid_id
     if current is not None:
@@ -395,6 +331,7 @@ def _linked(held: _Held, attempt: Attempt, current: Link | None, new: Link) -> C
     held.begin(new)
     held.close(attempt, kind.value)
     change = held.change(kind, new, new.orcid_id, previous)
+    held.owe(change, transfers)
     replaced = {} if previous is None else {"previous": previous.uri}
     held.event(kind.value, "person", new.person_key, {**_facts(new, new.consent), **replaced})
     return change

@@ -19,6 +19,8 @@ select
     (select array_agg(name order by name) from schema_migrations)
 """
 
+TABLES = ("attempts", "links", "consent_texts", "changes", "counters", "events", "deliveries", "breakers")
+
 
 class OutsideWorld(RuntimeError):
     """A test reached for an address that is not this machine's own."""
@@ -83,7 +85,7 @@ def migrated_postgres(postgres):
     with postgres.connect(name) as connection:
         connection.execute("set statement_timeout = 2000")
         if connection.execute(MAKING).fetchone() == before:
-            for table in ("attempts", "links", "consent_texts", "changes", "counters", "events"):
+            for table in TABLES:
                 connection.execute(f"delete from {table}")
             postgres.shelf.append(name)
 

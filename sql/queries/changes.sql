@@ -21,13 +21,14 @@ select changes
 from counters
 where organisation = :organisation;
 
--- name: add_change(organisation, number, kind, person_key, account, registry, orcid, previous_registry, previous_orcid, at)!
+-- name: add_change(organisation, number, id, kind, person_key, account, registry, orcid, previous_registry, previous_orcid, at)!
 -- News for the organisation.
 insert into changes (
-    organisation, number, kind, person_key, account, registry, orcid, previous_registry, previous_orcid, at
+    organisation, number, id, kind, person_key, account, registry, orcid, previous_registry, previous_orcid, at
 )
 values (
-    :organisation, :number, :kind, :person_key, :account, :registry, :orcid, :previous_registry, :previous_orcid, :at
+    :organisation, :number, :id, :kind, :person_key, :account,
+    :registry, :orcid, :previous_registry, :previous_orcid, :at
 );
 
 -- name: changes_after(organisation, after, limit)

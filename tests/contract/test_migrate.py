@@ -12,7 +12,7 @@ from sql.migrate import MIGRATIONS, migrate, pending
 from sql.store import open_store
 from tests.make import NOON, UNIVERSITY, make_link
 
-ALL = ["0001_attempts.sql", "0002_links.sql", "0003_audit.sql"]
+ALL = sorted(path.name for path in MIGRATIONS.iterdir())
 
 
 @pytest.fixture
@@ -33,9 +33,8 @@ def test_an_empty_database_is_behind_and_says_what_to_run(empty):
     with pytest.raises(SchemaBehind) as raised:
         empty.must_be_ready()
 
-    assert str(raised.value) == (
-        "database is behind: 0001_attempts.sql, 0002_links.sql, 0003_audit.sql; run: orcid-connect migrate"
-    )
+    assert str(raised.value).startswith("database is behind: 0001_attempts.sql, 0002_links.sql, ")
+    assert str(raised.value).endswith("; run: orcid-connect migrate")
     assert raised.value.missing == tuple(ALL)
 
 
@@ -87,36 +86,36 @@ def test_of_several_that_migrate_at_once_each_file_is_applied_by_one(empty_url):
 def test_a_new_file_is_applied_to_what_is_there(empty, directory):
     migrate(empty.engine, NOON)
     make_link(empty)
-    (directory / "0004_more.sql").write_text("-- A word; and another\ncreate table more (a text);\n")
+    (directory / "9004_more.sql").write_text("-- A word; and another\ncreate table more (a text);\n")
 
     missing = pending(empty.engine, directory)
     applied = migrate(empty.engine, NOON, directory)
 
-    assert missing == applied == ["0004_more.sql"]
+    assert missing == applied == ["9004_more.sql"]
     assert "more" in empty.engine.tables()
     assert empty.count(UNIVERSITY) == 1
 
 
 def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty, directory):
-    (directory / "0004_more.sql").write_text("create table more (a text);\n")
-    (directory / "0005_wrong.sql").write_text("create table other (a text);\ncreate table more (a text);\n")
+    (directory / "9004_more.sql").write_text("create table more (a text);\n")
+    (directory / "9005_wrong.sql").write_text("create table other (a text);\ncreate table more (a text);\n")
 
     with pytest.raises(StoreUnavailable):
         migrate(empty.engine, NOON, directory)
 
-    assert pending(empty.engine, directory) == ["0005_wrong.sql"]
+    assert pending(empty.engine, directory) == ["9005_wrong.sql"]
     assert "more" in empty.engine.tables()
     assert "other" not in empty.engine.tables()
 
 
 def test_a_database_of_a_newer_program_is_left_alone(empty, directory):
-    (directory / "0004_more.sql").write_text("create table more (a text);\n")
+    (directory / "9004_more.sql").write_text("create table more (a text);\n")
     migrate(empty.engine, NOON, directory)
 
     with pytest.raises(SchemaAhead) as raised:
         migrate(empty.engine, NOON)
 
-    assert str(raised.value) == "database is ahead: 0004_more.sql; run a newer orcid-connect"
+    assert str(raised.value) == "database is ahead: 9004_more.sql; run a newer orcid-connect"
     with pytest.raises(SchemaAhead):
         empty.must_be_ready()
 

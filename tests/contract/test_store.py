@@ -415,9 +415,10 @@ def test_the_database_itself_refuses_a_second_current_link(store, columns):
     with pytest.raises(Contradiction):
         meddle(
             store,
-            f"insert into links select 'forged', organisation, {kept if kept == 'person_key' else repr('x')}, account,"
-            f" issued, registry, {kept if kept == 'orcid' else repr('y')}, linked_at, consent_digest, consent_at,"
-            " null, null from links",
+            "insert into links (id, organisation, person_key, account, issued, registry, orcid, linked_at,"
+            f" consent_digest, consent_at) select 'forged', organisation, {kept if kept == 'person_key' else repr('x')},"
+            f" account, issued, registry, {kept if kept == 'orcid' else repr('y')}, linked_at, consent_digest,"
+            " consent_at from links",
         )
 
     assert other

@@ -1,0 +1,170 @@
+"""The outbox: what is owed to the organisations' transfers, and the workers that take it there.
+
+* A delivery is made in the transaction of its change, and waits until a worker ends it: it is never lost.
+* A worker leases what it is to deliver. While the lease runs nobody else gets it; when it runs out without a word,
+  the worker is taken for dead, and the delivery is taken up again. So it may be sent twice; the change's id tells.
+* Of one person's deliveries to one transfer, only the oldest that waits is given out: a removal never overtakes its
+  link. A delivery that was given up waits for nobody, and is done as soon as later news of the person has arrived.
+* A transfer that fails again and again is left alone while its breaker is open, and then probed with one delivery at
+  a time. Other transfers are not slowed by it.
+
+Whether it is worth trying again, when, and for how long, is the worker's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sql import rows
+from sql.engine import Row, Session
+from sql.held import Keeper, held_in
+from sql.records import Breaker, Delivery, DeliveryCount, DeliveryState
+
+PAGE = 500
+"""How many rows are held in memory at once while many are read."""
+
+
+class Outbox(Keeper):
+    """The part of the store that workers use, and whoever shows how far they are."""
+
+    # Workers
+
+    def claim(
+        self, worker: str, now: datetime, lease: timedelta, limit: int, only: tuple[str, int] | None = None
+    ) -> list[Delivery]:
+        """Lease at most so many deliveries that are due; or those of `only` one change (organisation, number).
+
+        Nobody else is given them until `now + lease`: a try has to be over by then. `worker` names one thread of one
+        process on one machine. Several transfers share the limit, whoever has waited longest first; the deliveries of
+        one change are as many as there are transfers, and come all together.
+        """
+        holder = {"worker": worker, "now": rows.moment(now), "until": rows.moment(now + lease)}
+        with self.engine.in_turn() as session:
+            claimed = _claim_some(session, holder, limit) if only is None else _claim_change(session, holder, *only)
+            found = session.ask(*[("delivery", rows.place_values(row)) for row in claimed]) if claimed else []
+        return [rows.delivery_of(row) for (row,) in found]
+
+    def finish(self, delivery: Delivery, worker: str, outcome: str, message: str, now: datetime) -> bool:
+        """Say that a delivery has arrived; false, and nothing said, when it is no longer in the worker's hands.
+
+        Its transfer works, so its breaker closes. What had been given up for the same person is done with it.
+        """
+        return self._end(delivery, worker, DeliveryState.DONE, outcome, message, now)
+
+    def give_up(self, delivery: Delivery, worker: str, outcome: str, message: str, now: datetime) -> bool:
+        """Say that a delivery will not be tried again; false when it is no longer in the worker's hands."""
+        return self._end(delivery, worker, DeliveryState.GIVEN_UP, outcome, message, now)
+
+    def _end(  # noqa: PLR0913, PLR0917 - the columns of an end
+        self, delivery: Delivery, worker: str, state: DeliveryState, outcome: str, message: str, now: datetime
+    ) -> bool:
+        told = {"state": state.value, "outcome": outcome, "message": rows.printable(message), "now": rows.moment(now)}
+        ending = ("end_delivery", {**rows.lease_values(delivery, worker), **told})
+        with self._holding(delivery.organisation, now, ending) as held:
+            (ended,) = held.found
+            if not ended:
+                return False
+            if state is DeliveryState.DONE:
+                _arrived(held.session, delivery)
+            said = {} if state is DeliveryState.DONE else {"message": told["message"]}
+            held.event(_EVENTS[state], "service", delivery.person_key, {**_facts(delivery, outcome), **said})
+            return True
+
+    def postpone(  # noqa: PLR0913, PLR0917 - what came of a try, and when the next is
+        self, delivery: Delivery, worker: str, outcome: str, message: str, next_at: datetime, now: datetime
+    ) -> bool:
+        """Let a delivery wait until `next_at`; false when it is no longer in the worker's hands."""
+        told = {"outcome": outcome, "message": rows.printable(message), "now": rows.moment(now)}
+        place = rows.lease_values(delivery, worker)
+        return self.engine.brief("postpone_delivery", **place, **told, next_at=rows.moment(next_at)) == 1
+
+    def release(self, delivery: Delivery, worker: str) -> bool:
+        """Give a delivery back untried; false when it is no longer in the worker's hands."""
+        return self.engine.brief("release_delivery", **rows.lease_values(delivery, worker)) == 1
+
+    def note_failure(self, entity_id: str, transfer: str, now: datetime, most: int, rest: timedelta) -> None:
+        """Count one more failure in a row of a transfer; from the `most`-th on each opens its breaker for `rest`."""
+        until = rows.moment(now + rest)
+        self.engine.brief("note_failure", organisation=entity_id, transfer=transfer, most=most, until=until)
+
+    def note_success(self, entity_id: str, transfer: str) -> None:
+        """Say that a transfer's other side answers, whatever its answer: its breaker closes."""
+        self.engine.brief("note_success", organisation=entity_id, transfer=transfer)
+
+    def retry(self, entity_id: str, transfer: str | None, now: datetime) -> int:
+        """Take up again what was given up, of one transfer or of all, and tell how many there were.
+
+        They wait as if they were new, in their old order. One stays given up while its person's next delivery to the
+        same transfer is on its way; and whoever has been forgotten has nothing to be taken up.
+        """
+        with held_in(self.engine.in_turn(), entity_id, now) as held:
+            moved = held.session.run("wait_again", organisation=entity_id, transfer=transfer, now=rows.moment(now))
+            if moved:
+                held.event("retried", "operator", None, {"transfer": transfer or "all", "deliveries": str(moved)})
+            return moved
+
+    # Whoever looks on
+
+    def deliveries_of(self, entity_id: str, person_key: str, limit: int = PAGE) -> list[Delivery]:
+        """Give what became of a person's changes, newest first."""
+        found = self.engine.all("deliveries_of_person", organisation=entity_id, person_key=person_key, limit=limit)
+        return [rows.delivery_of(row) for row in found]
+
+    def deliveries_of_change(self, entity_id: str, number: int) -> list[Delivery]:
+        """Give what became of one change, by the names of the transfers."""
+        found = self.engine.all("deliveries_of_change", organisation=entity_id, number=number)
+        return [rows.delivery_of(row) for row in found]
+
+    def given_up(self, entity_id: str) -> Iterator[Delivery]:
+        """Give all that was given up and is still missing over there, by transfer and number, a page at a time."""
+        transfer, number = "", 0
+        while page := self.engine.all(
+            "some_given_up", organisation=entity_id, transfer=transfer, number=number, limit=PAGE
+        ):
+            yield from map(rows.delivery_of, page)
+            transfer, number = page[-1]["transfer"], page[-1]["number"]
+
+    def counts(self, entity_id: str) -> list[DeliveryCount]:
+        """Tell how many deliveries of an organisation are in each state, for each transfer that has any."""
+        return [rows.delivery_count_of(row) for row in self.engine.all("count_deliveries", organisation=entity_id)]
+
+    def breakers(self, entity_id: str) -> list[Breaker]:
+        """Give the breaker of each transfer of an organisation that was ever owed something."""
+        return [rows.breaker_of(row) for row in self.engine.all("breakers_of", organisation=entity_id)]
+
+
+_EVENTS = {DeliveryState.DONE: "delivered", DeliveryState.GIVEN_UP: "given-up"}
+
+
+def _claim_change(session: Session, holder: dict[str, str], organisation: str, number: int) -> list[Row]:
+    (claimed,) = session.ask(("claim_change", {**holder, "organisation": organisation, "number": number}))
+    return claimed
+
+
+def _claim_some(session: Session, holder: dict[str, str], limit: int) -> list[Row]:
+    (ways,) = session.ask(("open_ways", {"now": holder["now"]}))
+    ways = ways[:limit]
+    if not ways:
+        return []
+    share, rest = divmod(limit, len(ways))
+    asked = [{**holder, **_share(way, share + (place < rest))} for place, way in enumerate(ways)]
+    claimed = session.ask(*[("claim_some", each) for each in asked])
+    return [row for way in claimed for row in sorted(way, key=lambda row: row["number"])]
+
+
+def _share(way: Row, most: int) -> dict[str, str | int]:
+    limit = 1 if way["probing"] else most
+    return {"organisation": way["organisation"], "transfer": way["transfer"], "limit": limit}
+
+
+def _arrived(session: Session, delivery: Delivery) -> None:
+    way = {"organisation": delivery.organisation, "transfer": delivery.transfer}
+    session.post("supersede", **way, number=delivery.number, person_key=delivery.person_key)
+    session.post("note_success", **way)
+
+
+def _facts(delivery: Delivery, outcome: str) -> dict[str, str]:
+    change = delivery.change
+    told = {"orcid": change.orcid_id.uri} if change is not None and change.orcid_id is not None else {}
+    return {"transfer": delivery.transfer, "change": str(delivery.number), "outcome": outcome, **told}
