@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from resolver_connector.transfers.rest import Rest
 from resolver_connector.transfers.transfer import Transfer
 
-TRANSFERS: dict[str, type[Transfer]] = {}
+TRANSFERS: dict[str, type[Transfer]] = {
+    "rest": Rest,
+}
 """Each kind by its name in `[[transfer]] kind = …`."""

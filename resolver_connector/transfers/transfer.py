@@ -67,6 +67,17 @@ class ValueForm(StrEnum):
         return forms[self.value]
 
 
+class Policy(StrEnum):
+    """What becomes of another iD that the other side already holds, neither the new one nor the one it replaces."""
+
+    OWN = "own"
+    """It stays, and ours stands beside it."""
+    SINGLE = "single"
+    """It stays, and nothing is written: a conflict for people to settle."""
+    REPLACE = "replace"
+    """It goes, and whatever else the attribute holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came of a delivery, and what the other side said of it."""

@@ -18,14 +18,14 @@ LIBRARIES = {
     "bottle": {"webapp/app.py"},
     "click": {"webapp/cli.py"},
     "jinja2": {"webapp/app.py"},
-    "ldap3": set(),
+    "ldap3": {"resolver_connector/transfers/ldap.py"},
     "markupsafe": {"webapp/app.py"},
     "psycopg": {"sql/postgres.py"},
     "psycopg_pool": {"sql/postgres.py"},
     "pydantic": {"webapp/config.py"},
-    "requests": {"webapp/orcid_client.py"},
+    "requests": {"resolver_connector/transfers/http.py", "webapp/orcid_client.py"},
     "sqlite_utils": {"sql/sqlite.py"},
-    "urllib3": {"webapp/orcid_client.py"},
+    "urllib3": {"resolver_connector/transfers/http.py", "webapp/orcid_client.py"},
     "waitress": {"webapp/serving.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""

@@ -1,0 +1,1 @@
+"""Stands in for an organisation's identity management: a receiver for every kind of transfer that speaks HTTP."""

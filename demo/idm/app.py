@@ -1,0 +1,126 @@
+"""An identity management with all its receivers, and a page that shows what arrived."""
+
+from __future__ import annotations
+
+import hmac
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qs
+
+from demo.idm.directory import Directory, bare
+from demo.idm.faults import FAULTS, Fault
+from demo.idm.rest import Csc, Webhook
+from demo.idm.wire import Answer, Request, json_answer
+from demo.orcid.wire import see_other
+from demo.pages import page, style
+
+USER: Final = "orcid-connect"
+PASSWORD: Final = "made-up-password-everybody-may-know"
+TOKEN: Final = "made-up-token-that-everybody-may-know"
+SECRET: Final = "whsec_bWFkZS11cC1zZWNyZXQtZXZlcnlib2R5LW1heS1rbm93"
+ACCOUNTS: Final = ("maija@pohjoinen.example", "ake@pohjoinen.example", "piia@pohjoinen.example")
+_SHOWN: Final = 50
+
+Receiver = Callable[[Request], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A request and what it was answered, for the page and for tests."""
+
+    request: Request
+    status: int
+    """0 when the connection was broken without an answer."""
+
+
+class Idm:
+    """People, receivers, and one fault at a time."""
+
+    def __init__(
+        self,
+        accounts: Iterable[str] = ACCOUNTS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.accounts = tuple(accounts)
+        self.directory = Directory(self.accounts)
+        self.webhook = Webhook(self.directory, [SECRET], now)
+        self.receivers: dict[str, Receiver] = {"/csc": Csc(self.directory), "/v1": self.webhook}
+        self.arrived: deque[Arrived] = deque(maxlen=_SHOWN)
+        self._fault = ""
+        self._mended = threading.Event()
+
+    def reset(self) -> None:
+        """Be as new: everybody known, nothing stored, nothing broken."""
+        self.mends()
+        self.directory.reset(self.accounts)
+        self.webhook.seen.clear()
+        self.arrived.clear()
+
+    def has(self, account: str) -> set[str] | None:
+        """Give the bare iDs of a person; None where nobody has this account."""
+        entry = self.directory.entry(account)
+        return None if entry is None else {bare(each) for each in entry.values}
+
+    def breaks(self, how: str) -> None:
+        """Fail in this way (`FAULTS`) until mended."""
+        if how not in FAULTS:
+            raise ValueError(f"there is no fault {how!r}")
+        self._mended.clear()
+        self._fault = how
+
+    def mends(self) -> None:
+        """Fail no more, and let go whoever is kept waiting."""
+        self._fault = ""
+        self._mended.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait as long as this, or until mended; whether it was."""
+        return self._mended.wait(seconds)
+
+    def answer(self, request: Request) -> tuple[Answer, str]:
+        """Give the answer, and what the server is to do to the connection (`Fault.trick`)."""
+        receiver = self._receiver(request.path)
+        if receiver is None:
+            return self._page(request), ""
+        fault = FAULTS.get(self._fault)
+        answer, trick = self._received(receiver, request, fault)
+        self.arrived.append(Arrived(request, 0 if trick in {"hang", "reset"} else answer.status))
+        return answer, trick
+
+    def _received(self, receiver: Receiver, request: Request, fault: Fault | None) -> tuple[Answer, str]:
+        if fault and fault.instead:
+            return fault.instead(request), fault.trick
+        if fault and not fault.done:
+            return Answer(200), fault.trick
+        trick = fault.trick if fault else ""
+        if not self._lets_in(request):
+            challenge = ("WWW-Authenticate", 'Basic realm="idm", charset="UTF-8"')
+            return json_answer(401, {"status": "who are you?", "message": "who are you?"}, challenge), trick
+        return receiver(request), trick
+
+    def _receiver(self, path: str) -> Receiver | None:
+        return next(
+            (each for prefix, each in self.receivers.items() if path == prefix or path.startswith(f"{prefix}/")), None
+        )
+
+    def _lets_in(self, request: Request) -> bool:
+        """Whether somebody signed in whom we know; a webhook's signature is its own sign-in."""
+        user, password = request.basic
+        known = [hmac.compare_digest(request.bearer.encode(), TOKEN.encode())]
+        known.append(user == USER and hmac.compare_digest(password.encode(), PASSWORD.encode()))
+        return any(known) or "webhook-signature" in request.headers
+
+    def _page(self, request: Request) -> Answer:
+        if request.path == "/style.css":
+            return style()
+        if request.path != "/":
+            return json_answer(404, {"message": "there is nothing here"})
+        if request.method == "POST":
+            how = parse_qs(request.body.decode("utf-8", "replace")).get("fault", [""])[0]
+            self.breaks(how) if how in FAULTS else self.mends()
+            return see_other("/")
+        return page("idm.html", idm=self, faults=FAULTS, broken=self._fault, arrived=reversed(self.arrived))

@@ -1,0 +1,94 @@
+"""The two receivers of JSON: one for the format of 2016, one for our own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from demo.idm.directory import Directory, Entry, bare
+from demo.idm.wire import Answer, Request, json_answer
+
+TOLERANCE: Final = 300
+"""Seconds by which a signature's time may be off."""
+
+
+class Csc:
+    """Takes a pair of identifiers, as the receivers of 2016 did; an empty iD takes the iD away."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+
+    def __call__(self, request: Request) -> Answer:
+        """Store the pair; the answer's `status` is for people to read."""
+        try:
+            found = {each["friendlyName"]: each["identifierValue"] for each in request.object()["identifier"]}
+            value, account = found["eduPersonOrcid"], found["eduPersonPrincipalName"]
+        except (ValueError, KeyError, TypeError):
+            return json_answer(400, {"status": "this is not a pair of identifiers"})
+        entry = self.directory.entry(account)
+        if entry is None:
+            return json_answer(404, {"status": "no such person"})
+        if value and self.directory.holder(value, but=entry):
+            return json_answer(409, {"status": "another person has this identifier"})
+        self.directory.change(entry, [value] if value else [])
+        return json_answer(200, {"status": "identities stored"})
+
+
+class Webhook:
+    """Takes our own JSON, and believes it only with a good signature (Standard Webhooks 1.0.0)."""
+
+    def __init__(self, directory: Directory, secrets: Iterable[str], now: Callable[[], float]) -> None:
+        self.directory = directory
+        self.secrets = list(secrets)
+        self.now = now
+        self.seen: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Answer:
+        """Check who says it, and when; then do it, once for each id."""
+        doubt = self.doubt(request)
+        if doubt:
+            return json_answer(401, {"message": doubt})
+        try:
+            news = request.object()["data"]
+            account = news["person"]["value"]
+        except (ValueError, KeyError, TypeError):
+            return json_answer(400, {"message": "this is not a change of a link"})
+        with self._lock:
+            return self._done(news, account)
+
+    def doubt(self, request: Request) -> str:
+        """Say what is wrong with the signature; nothing when all is well."""
+        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+        id_, timestamp, signatures = (request.headers.get(name, "") for name in names)
+        if not timestamp.isdecimal() or abs(self.now() - int(timestamp)) > TOLERANCE:
+            return "the signature is of another time"
+        signed = f"{id_}.{timestamp}.".encode() + request.body
+        keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in self.secrets]
+        good = ["v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode() for key in keys]
+        if any(hmac.compare_digest(one, other) for one in signatures.split() for other in good):
+            return ""
+        return "the signature does not fit"
+
+    def _done(self, news: dict[str, Any], account: str) -> Answer:
+        if news["id"] in self.seen:
+            return json_answer(200, {"outcome": "already-there", "message": "we were told before"})
+        entry = self.directory.entry(account)
+        if entry is None:
+            return json_answer(404, {"message": f"we do not know {account}"})
+        if news["orcid"] and self.directory.holder(news["orcid"], but=entry):
+            return json_answer(409, {"message": "another person has this ORCID iD"})
+        changed = self.directory.change(entry, _after(entry, news))
+        self.seen.add(news["id"])
+        return json_answer(200, {"outcome": "stored" if changed else "already-there"})
+
+
+def _after(entry: Entry, news: dict[str, Any]) -> list[str]:
+    """Give the iDs that hold after a change: ours come and go, those from elsewhere stay."""
+    ours = {bare(each) for each in (news["orcid"], news["previous"]) if each}
+    kept = [each for each in entry.values if bare(each) not in ours]
+    return [*kept, news["orcid"]] if news["orcid"] else kept

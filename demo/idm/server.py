@@ -1,0 +1,146 @@
+"""A small server on loopback that can also do to a connection what no well-behaved server does."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from demo.idm.app import Idm
+from demo.idm.wire import Answer, Request, reason
+
+LONGEST_BODY: Final = 1_000_000
+_PATIENCE: Final = 60.0
+_PAUSE: Final = 0.05
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one identity management, over TLS where it has a context."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 50
+
+    def __init__(self, idm: Idm, port: int = 0, context: ssl.SSLContext | None = None) -> None:
+        self.idm = idm
+        self.context = context
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    @property
+    def address(self) -> str:
+        """Where it is found."""
+        return f"{'https' if self.context else 'http'}://127.0.0.1:{self.server_port}"
+
+    def server_bind(self) -> None:
+        """Without the look-up of our own name that HTTPServer makes."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; its handshake belongs to its own thread."""
+        plain, address = self.socket.accept()
+        if self.context is None:
+            return plain, address
+        return self.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asks may leave whenever it likes."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _PATIENCE
+    server: Server
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: what arrived is on the page."""
+
+    def _any(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        body = self.rfile.read(min(int(length), LONGEST_BODY)) if length.isdecimal() else b""
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer, trick = self.server.idm.answer(Request(self.command, path, query, headers, body))
+        self.close_connection = True
+        with suppress(OSError):
+            TRICKS[trick](self, answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - the standard library's names
+
+    def send(self, answer: Answer) -> None:
+        """Send an answer as it should be."""
+        self.wfile.write(_head(answer) + answer.body)
+
+    def hang(self, _answer: Answer) -> None:
+        """Keep whoever asks waiting."""
+        self.server.idm.wait(_PATIENCE)
+
+    def reset(self, _answer: Answer) -> None:
+        """End the connection by a reset, not by an end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Not the method of TLS sockets, which would say goodbye first
+        socket.socket.close(self.connection)
+
+    def cut(self, answer: Answer) -> None:
+        """End in the middle."""
+        whole = _head(answer) + answer.body
+        self.wfile.write(whole[: len(whole) - len(answer.body) // 2 - 1])
+
+    def cut_headers(self, answer: Answer) -> None:
+        """End after the first line."""
+        self.wfile.write(_head(answer).partition(b"\n")[0] + b"\n")
+
+    def slow(self, answer: Answer) -> None:
+        """Send the body one byte at a time."""
+        self.wfile.write(_head(answer))
+        self._drip(answer.body)
+
+    def drip(self, answer: Answer) -> None:
+        """Send the headers one byte at a time, each of which starts the time-out of reading anew."""
+        self._drip(_head(answer)[:-2] + b"X-And-So-On: " + b"z" * 60_000)
+
+    def _drip(self, octets: bytes) -> None:
+        for each in octets:
+            self.wfile.write(bytes([each]))
+            self.wfile.flush()
+            if self.server.idm.wait(_PAUSE):
+                return
+
+
+TRICKS: Final = {
+    "": _Handler.send,
+    "hang": _Handler.hang,
+    "reset": _Handler.reset,
+    "cut": _Handler.cut,
+    "cut-headers": _Handler.cut_headers,
+    "slow": _Handler.slow,
+    "drip": _Handler.drip,
+}
+
+
+def _head(answer: Answer) -> bytes:
+    headers = [*answer.headers, ("Content-Length", str(len(answer.body))), ("Connection", "close")]
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"HTTP/1.1 {answer.status} {reason(answer.status)}\r\n{lines}\r\n".encode("latin-1")
+
+
+@contextmanager
+def served(idm: Idm, port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve in this process, in threads of its own."""
+    server = Server(idm, port, context)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        idm.mends()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

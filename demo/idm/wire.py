@@ -1,0 +1,66 @@
+"""One request to a receiver, as plain values; its answer is that of the other simulators."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import responses
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from demo.orcid.wire import Answer
+
+__all__ = ["Answer", "Request", "json_answer"]
+
+JSON_TYPE: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    query_string: str
+    headers: Mapping[str, str]
+    """By name in lower case."""
+    body: bytes
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters; of repeated ones the first."""
+        return {name: values[0] for name, values in parse_qs(self.query_string, keep_blank_values=True).items()}
+
+    @property
+    def basic(self) -> tuple[str, str]:
+        """User and password of a Basic header; empty without."""
+        scheme, _, coded = self.headers.get("authorization", "").partition(" ")
+        try:
+            name, _, password = base64.b64decode(coded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return "", ""
+        return (name, password) if scheme.lower() == "basic" else ("", "")
+
+    @property
+    def bearer(self) -> str:
+        """The bearer token; empty without."""
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+    def object(self) -> dict[str, Any]:
+        """Give the JSON object it holds; an empty one for other JSON. Raises ValueError."""
+        found = json.loads(self.body)
+        return found if isinstance(found, dict) else {}
+
+
+def json_answer(status: int, value: object, *headers: tuple[str, str], kind: str = JSON_TYPE) -> Answer:
+    """Give an answer in JSON."""
+    return Answer(status, json.dumps(value, ensure_ascii=False).encode(), (("Content-Type", kind), *headers))
+
+
+def reason(status: int) -> str:
+    """Give the words of a status line."""
+    return responses.get(status, "Unknown")

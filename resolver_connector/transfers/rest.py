@@ -1,0 +1,223 @@
+"""The kind `rest`: one POST of JSON for each change.
+
+Profile `v1` is our own.  Its body is a record (`record.py`) in the envelope of Standard Webhooks 1.0.0, which also
+says how it is signed; the id of the news is the idempotency key.  Success is a status of 2xx, and an answer without a
+body will do; a web page is no answer, whatever its status.
+
+Profile `csc` is, byte for byte, what the Finnish service of 2016 sent, so that an interface built for it needs no
+change.  That format carries an iD and an account and nothing else: it has no word for a removal.  Hence `removal`:
+`refuse` (the default) sends nothing and answers that this interface cannot carry it, so that somebody at the
+organisation is told; `empty` sends the same body with an empty iD, for a receiver that is known to understand it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+
+from resolver_connector.transfers.http import Deadline, Receiver, Reply, nonsense, refusal
+from resolver_connector.transfers.record import moment, record
+from resolver_connector.transfers.transfer import Answer, News, Outcome, ValueForm, about
+from shibboleth.attributes import ATTRIBUTES
+
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how such secrets begin
+_SHORTEST, _LONGEST = 24, 64
+
+_URI_NAMES = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
+_FRIENDLY_NAMES = {"eppn": "eduPersonPrincipalName"}
+"""Where the federation's own name of an attribute is not our id of it."""
+
+
+class Profile(StrEnum):
+    """What is sent: our own JSON, or that of the service of 2016."""
+
+    V1 = "v1"
+    CSC = "csc"
+
+
+class Removal(StrEnum):
+    """What becomes of a removal, which the format of 2016 has no word for."""
+
+    REFUSE = "refuse"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest(Receiver):
+    """An interface that takes JSON."""
+
+    kind: ClassVar[str] = "rest"
+
+    profile: Profile = field(
+        default=Profile.V1,
+        metadata=about("What is sent: `v1`, our own signed JSON, or `csc`, as the service of 2016 did.", "v1"),
+    )
+    signing_secrets: tuple[str, ...] = field(
+        default=(),
+        repr=False,
+        metadata=about(
+            "The secrets that sign what is sent (Standard Webhooks, `whsec_` and base64 of 24 to 64 bytes); two while "
+            "one replaces the other. Only with `v1`.",
+            ["file:secrets/idm.whsec"],
+            secret=True,
+        ),
+    )
+    mediator: str = field(
+        default="",
+        metadata=about(
+            "The address of this service, as `csc` tells it to the receiver.", "https://connect.example.org"
+        ),
+    )
+    issuer: str = field(
+        default="",
+        metadata=about(
+            "Who issued the iD, as `csc` tells it; the root of the registry unless it is said here.",
+            "https://orcid.org",
+        ),
+    )
+    value_form: ValueForm = field(
+        default=ValueForm.HTTPS,
+        metadata=about("How `csc` writes an iD: `https`, `http` or `bare`. In `v1` it is always `https`.", "https"),
+    )
+    removal: Removal = field(
+        default=Removal.REFUSE,
+        metadata=about(
+            "What `csc` does with a removal, which its format has no word for: `refuse`, so that somebody is told, "
+            "or `empty`, the same body with an empty iD.",
+            "refuse",
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        """Hold the settings against each other. Raises ValueError with a sentence."""
+        Receiver.__post_init__(self)
+        for each in self.signing_secrets:
+            signing_key(each)
+        if self.profile is Profile.CSC:
+            if self.signing_secrets:
+                raise ValueError('signing_secrets have no use with profile = "csc", whose format has no signature')
+            if not self.mediator:
+                raise ValueError('mediator is missing, and profile = "csc" needs it: write the address of this service')
+        elif self.mediator or self.issuer or self.value_form is not ValueForm.HTTPS or self.removal is Removal.EMPTY:
+            raise ValueError('mediator, issuer, value_form and removal have a use only with profile = "csc"')
+
+    def _told(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+        if self.profile is Profile.CSC and news.orcid_id is None and self.removal is Removal.REFUSE:
+            return Answer(Outcome.REFUSED, "this interface is of 2016 and cannot be told of a removal")
+        write, read, members = _PROFILES[self.profile]
+        body, headers = write(self, news, now)
+        reply = self._send("POST", body, {"Content-Type": "application/json", **headers}, deadline)
+        if not reply.ok:
+            return refusal(reply, reply.words(*members), now)
+        return read(reply)
+
+    def _signs_in(self) -> bool:
+        return bool(self.signing_secrets or self.user or self.token or self.certificate)
+
+    def _proofs(self) -> str:
+        return "signing_secrets, user and password, token, or certificate"
+
+
+# --- Our own profile ----------------------------------------------------------------------------------------------
+
+
+def write_v1(rest: Rest, news: News, now: datetime) -> tuple[bytes, Mapping[str, str]]:
+    """Give body and headers: Standard Webhooks 1.0.0, payload structure and signature scheme."""
+    body = _json({"type": f"orcid.{news.kind}", "timestamp": moment(news.at), "data": record(news)})
+    headers = {
+        "Accept": "application/json",
+        "Idempotency-Key": news.id,
+        "webhook-id": news.id,
+        "webhook-timestamp": str(int(now.timestamp())),
+    }
+    if rest.signing_secrets:
+        signed = f"{news.id}.{headers['webhook-timestamp']}.".encode() + body
+        headers["webhook-signature"] = " ".join(sign(signing_key(each), signed) for each in rest.signing_secrets)
+    return body, headers
+
+
+def signing_key(secret: str) -> bytes:
+    """Give the bytes of a secret written as Standard Webhooks does. Raises ValueError."""
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(SECRET_PREFIX) or not _SHORTEST <= len(key) <= _LONGEST:
+        raise ValueError(
+            f"signing_secrets: one is not {SECRET_PREFIX} and the base64 of {_SHORTEST} to {_LONGEST} bytes; "
+            f"make one: echo {SECRET_PREFIX}$(openssl rand -base64 32)"
+        )
+    return key
+
+
+def sign(key: bytes, signed: bytes) -> str:
+    """Give one signature of the symmetric scheme."""
+    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+
+
+def _read_v1(reply: Reply) -> Answer:
+    said = reply.object()
+    claims_json = reply.kind.endswith("json") or reply.body.lstrip().startswith(b"{")
+    if not reply.whole or reply.is_page or (reply.body and claims_json and said is None):
+        return nonsense(reply, "nothing or JSON")
+    already = said is not None and said.get("outcome") == Outcome.ALREADY_THERE
+    return Answer(Outcome.ALREADY_THERE if already else Outcome.STORED, reply.words("message"))
+
+
+# --- The profile of 2016 ------------------------------------------------------------------------------------------
+
+
+def write_csc(rest: Rest, news: News, _now: datetime) -> tuple[bytes, Mapping[str, str]]:
+    """Give the body: first the iD, then the account, eight members each, in this order.
+
+    `mediationInstant` is when the person confirmed, and not when this attempt was made: a repetition is the same bytes.
+    """
+    known = news.orcid_id or news.previous
+    orcid = {
+        "issuer": rest.issuer or (f"https://{known.registry.host}" if known else ""),
+        "value": rest.value_form.write(news.orcid_id) if news.orcid_id else "",
+    }
+    account = {"issuer": news.organisation, "value": news.account}
+    pair = [("eduPersonOrcid", orcid), (news.key, account)]
+    return _json({"identifier": [_identifier(rest, news, name, **each) for name, each in pair]}), {}
+
+
+def _identifier(rest: Rest, news: News, attribute: str, *, issuer: str, value: str) -> dict[str, Any]:
+    return {
+        "name": ATTRIBUTES[attribute].saml2_name,
+        "nameFormat": _URI_NAMES,
+        "friendlyName": _FRIENDLY_NAMES.get(attribute, attribute),
+        "issuer": issuer,
+        "issueInstant": None,
+        "mediator": rest.mediator,
+        "mediationInstant": int(news.at.timestamp() * 1000),
+        "identifierValue": value,
+    }
+
+
+def _read_csc(reply: Reply) -> Answer:
+    if not reply.whole or (reply.body.strip() and reply.object() is None):
+        return nonsense(reply, "a JSON object")
+    return Answer(Outcome.STORED, reply.words("status"))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+Write = Callable[[Rest, News, datetime], tuple[bytes, Mapping[str, str]]]
+Read = Callable[[Reply], Answer]
+
+_PROFILES: Mapping[Profile, tuple[Write, Read, tuple[str, ...]]] = {
+    Profile.V1: (write_v1, _read_v1, ("message", "error", "detail")),
+    Profile.CSC: (write_csc, _read_csc, ("status",)),
+}
+"""How each profile writes, reads a success, and which members of a refusal hold its words."""

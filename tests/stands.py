@@ -1,0 +1,159 @@
+"""Where each kind of transfer is tried: the transfer, the other side it leads to, and the ways that side can fail.
+
+A new kind passes `tests/contract/test_transfers.py` once it has a stand here (`STANDS`), or several for its profiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from demo.idm.app import PASSWORD, SECRET, TOKEN, USER, Idm
+from demo.idm.server import Server
+from resolver_connector.transfers.rest import Profile, Removal, Rest
+from resolver_connector.transfers.transfer import News, Outcome, Transfer
+from sql.records import ChangeKind
+from tests.make import NOON, UNIVERSITY, make_orcid_id
+from tests.private_ca import PrivateCa
+
+MAIJA = "maija@yliopisto.example"
+AKE = "ake@yliopisto.example"
+NOBODY = "nobody@yliopisto.example"
+"""Whom no other side knows."""
+
+FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
+
+
+class Stand(Protocol):
+    """A transfer and its other side, which knows MAIJA and AKE and has no iD of either."""
+
+    faults: ClassVar[Mapping[str, Outcome]]
+    """The ways in which the other side, or the way to it, can fail, and what each has to be called."""
+    answers: ClassVar[bool]
+    """Whether the other side is there at once to say whom it knows; a file is read at night."""
+
+    transfer: Transfer
+    secrets: tuple[str, ...]
+    """What must be seen nowhere."""
+
+    def has(self, account: str) -> set[str] | None:
+        """Give the bare iDs that the other side holds for a person; None where it does not know the person."""
+
+    def breaks(self, how: str) -> None:
+        """Let it fail in this way from now on."""
+
+    def mends(self) -> None:
+        """Let it work again."""
+
+
+@dataclass
+class World:
+    """What stands are made from."""
+
+    directory: Path
+    """Empty, and this test's own."""
+    idm: Idm
+    server: Server
+    """Over TLS."""
+    ca: PrivateCa
+
+
+def news(kind=ChangeKind.LINKED, orcid_id=FIRST, previous=None, account=MAIJA, name="news-1", **other):
+    """Give a piece of news; Maija's first iD unless told otherwise."""
+    words = {"organisation": UNIVERSITY, "key": "eppn", "at": NOON}
+    return News(id=name, kind=kind, account=account, orcid_id=orcid_id, previous=previous, **{**words, **other})
+
+
+LINKED = news()
+REPLACED = news(ChangeKind.REPLACED, SECOND, FIRST, name="news-2")
+REMOVED = news(ChangeKind.REMOVED, None, SECOND, name="news-3")
+
+
+# --- Kinds that speak HTTP ----------------------------------------------------------------------------------------
+
+CERTIFICATES = ("expired", "wrong-name", "stranger")
+HTTP_FAULTS = {
+    **dict.fromkeys(CERTIFICATES, Outcome.MISCONFIGURED),
+    "hang": Outcome.TEMPORARY,
+    "drip": Outcome.TEMPORARY,
+    "slow": Outcome.TEMPORARY,
+    "reset": Outcome.TEMPORARY,
+    "lost": Outcome.TEMPORARY,
+    "cut": Outcome.TEMPORARY,
+    "cut-headers": Outcome.TEMPORARY,
+    "html": Outcome.MISCONFIGURED,
+    "garbage": Outcome.MISCONFIGURED,
+    "deep": Outcome.MISCONFIGURED,
+    "big": Outcome.MISCONFIGURED,
+    "301": Outcome.MISCONFIGURED,
+    "400": Outcome.REFUSED,
+    "401": Outcome.MISCONFIGURED,
+    "403": Outcome.MISCONFIGURED,
+    "404": Outcome.MISCONFIGURED,
+    "422": Outcome.REFUSED,
+    "429": Outcome.TEMPORARY,
+    "500": Outcome.TEMPORARY,
+    "503": Outcome.TEMPORARY,
+    "echo": Outcome.REFUSED,
+}
+BASIC = {"user": USER, "password": PASSWORD}
+BEARER = {"token": TOKEN}
+
+
+@dataclass
+class HttpStand:
+    """A transfer to a receiver over HTTPS."""
+
+    faults: ClassVar[Mapping[str, Outcome]] = HTTP_FAULTS
+    answers: ClassVar[bool] = True
+
+    world: World
+    transfer: Transfer
+    secrets: tuple[str, ...] = field(default=(PASSWORD, TOKEN, SECRET))
+
+    def has(self, account):
+        return self.world.idm.has(account)
+
+    def breaks(self, how):
+        if how in CERTIFICATES:
+            self.world.server.context = self.world.ca.context(how)
+        else:
+            self.world.idm.breaks(how)
+
+    def mends(self):
+        self.world.server.context = self.world.ca.context()
+        self.world.idm.mends()
+
+    @classmethod
+    @contextmanager
+    def open(cls, world: World) -> Iterator[HttpStand]:
+        stand = cls(world, cls.make(world.server.address, world.ca.certificate))
+        yield stand
+        stand.mends()
+
+
+class V1Stand(HttpStand):
+    """Our own profile."""
+
+    @staticmethod
+    def make(address, ca_file, **other):
+        return Rest(url=f"{address}/v1", ca_file=ca_file, **{"signing_secrets": (SECRET,), **other})
+
+
+class CscStand(HttpStand):
+    """The profile of 2016, towards a receiver that takes an empty iD for a removal."""
+
+    @staticmethod
+    def make(address, ca_file, **other):
+        words = {"profile": Profile.CSC, "mediator": "https://connect.example", "removal": Removal.EMPTY, **BASIC}
+        return Rest(url=f"{address}/csc", ca_file=ca_file, **{**words, **other})
+
+
+STANDS = {
+    "rest v1": V1Stand,
+    "rest csc": CscStand,
+}
+"""Each stand by the kind it tries, and after a space by the profile; `open(world)` gives it for one test."""
