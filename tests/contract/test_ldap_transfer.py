@@ -1,0 +1,818 @@
+"""The LDAP transfer against a real slapd, with the rights that the page for owners of a directory tells to give."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import ldap3
+import pytest
+
+from resolver_connector.transfers.ldap import Bind, Ldap
+from resolver_connector.transfers.transfer import LONGEST_MESSAGE, News, Outcome, Policy, ValueForm
+from shibboleth.orcid_id import Registry
+from sql.records import ChangeKind
+from tests.ldap_stand import (
+    BIND_ANSWER,
+    EXTENDED_ANSWER,
+    MODIFY_ANSWER,
+    SEARCH_END,
+    answering,
+    drips,
+    elsewhere,
+    entry,
+    hangs_up,
+    never_stops,
+    passes_on,
+    result,
+    says,
+    settings,
+    silence,
+    speaks_http,
+)
+from tests.make import NOON, UNIVERSITY, make_orcid_id
+from tests.slapd import CLOSED, COPY, NARROW, PEOPLE, READER, SERVICE, UNIQUE, Slapd
+
+MAIJA = "maija@yliopisto.example"
+OURS, OLD, FOREIGN = make_orcid_id(1), make_orcid_id(2), make_orcid_id(9)
+REFEDS = Path(__file__).parents[3] / "shared" / "data" / "eduperson" / "eduperson.openldap.schema"
+
+
+@pytest.fixture(scope="module")
+def directory():
+    directory = Slapd()
+    yield directory
+    directory.remove()
+
+
+@pytest.fixture
+def branch(directory):
+    return directory.make_branch()
+
+
+@pytest.fixture
+def transfer(directory, branch):
+    """Make a transfer to the branch; StartTLS and the service's account unless told otherwise."""
+    return functools.partial(settings, directory, base=branch)
+
+
+def linked(orcid_id=OURS, account=MAIJA):
+    return News("event-1", ChangeKind.LINKED, UNIVERSITY, "eppn", account, orcid_id, None, NOON)
+
+
+def replaced(orcid_id=OURS, previous=OLD):
+    return News("event-2", ChangeKind.REPLACED, UNIVERSITY, "eppn", MAIJA, orcid_id, previous, NOON)
+
+
+def removed(previous=OURS):
+    return News("event-3", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, previous, NOON)
+
+
+def deliver(transfer, news=None, seconds=10):
+    return transfer.deliver(news or linked(), now=NOON, seconds=seconds)
+
+
+# What is written
+
+
+def test_a_link_is_written(directory, branch, transfer):
+    dn = directory.add_person(branch)
+
+    answer = deliver(transfer())
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+@pytest.mark.parametrize("form", ValueForm)
+def test_a_link_is_written_in_the_organisations_form(directory, branch, transfer, form):
+    dn = directory.add_person(branch)
+
+    deliver(transfer(value_form=form))
+
+    assert directory.values(dn) == {form.write(OURS)}
+
+
+def test_what_is_there_is_not_written_again(directory, branch, transfer):
+    dn = directory.add_person(branch)
+    deliver(transfer())
+    before = directory.values(dn, "modifyTimestamp"), directory.values(dn, "entryCSN")
+
+    answer = deliver(transfer())
+
+    assert answer.outcome is Outcome.ALREADY_THERE
+    assert (directory.values(dn, "modifyTimestamp"), directory.values(dn, "entryCSN")) == before
+
+
+def test_another_id_takes_the_place_of_the_one_before(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[OLD.uri])
+
+    answer = deliver(transfer(), replaced())
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_a_removal_takes_the_id_away(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[OURS.uri])
+
+    answer = deliver(transfer(), removed())
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == set()
+
+
+def test_what_is_gone_is_not_removed_again(directory, branch, transfer):
+    directory.add_person(branch)
+
+    assert deliver(transfer(), removed()).outcome is Outcome.ALREADY_THERE
+
+
+@pytest.mark.parametrize("news", [linked(), replaced(), removed()], ids=lambda news: news.kind.value)
+def test_sending_twice_is_the_same_as_once(directory, branch, transfer, news):
+    dn = directory.add_person(branch, values=[OLD.uri, ValueForm.HTTP.write(OURS)])
+    deliver(transfer(), news)
+    once = directory.values(dn)
+
+    answer = deliver(transfer(), news)
+
+    assert answer.outcome is Outcome.ALREADY_THERE
+    assert directory.values(dn) == once
+
+
+OTHER_FORMS = [
+    ValueForm.HTTP.write(OURS),
+    ValueForm.BARE.write(OURS),
+    OURS.bare.replace("-", ""),
+    OURS.uri + "/",
+    OURS.uri.upper(),
+    OURS.uri.replace("://", "://www."),
+]
+
+
+@pytest.mark.parametrize("old", OTHER_FORMS)
+def test_an_old_form_of_the_same_id_gives_way_to_the_new(directory, branch, transfer, old):
+    dn = directory.add_person(branch, values=[old])
+
+    answer = deliver(transfer())
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_all_old_forms_go_at_once_and_the_new_stays(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[ValueForm.HTTP.write(OURS), OURS.bare, OURS.uri])
+
+    answer = deliver(transfer())
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_a_removal_takes_every_form_away(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[ValueForm.HTTP.write(OURS), OURS.bare, FOREIGN.uri])
+
+    deliver(transfer(policy=Policy.REPLACE), removed())
+
+    assert directory.values(dn) == {FOREIGN.uri}
+
+
+def test_the_id_before_goes_in_whatever_form_it_has(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[ValueForm.HTTP.write(OLD), OLD.bare])
+
+    deliver(transfer(), replaced())
+
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_a_sandbox_id_of_the_same_number_is_another_id(directory, branch, transfer):
+    sandbox = make_orcid_id(1, Registry.SANDBOX)
+    dn = directory.add_person(branch, values=[sandbox.uri])
+
+    deliver(transfer())
+
+    assert directory.values(dn) == {OURS.uri, sandbox.uri}
+
+
+@pytest.mark.parametrize("news", [linked(), replaced(), removed()], ids=lambda news: news.kind.value)
+def test_what_is_not_ours_is_left_alone(directory, branch, transfer, news):
+    theirs = {FOREIGN.uri, "none yet", "https://viaf.example/44298691"}
+    dn = directory.add_person(branch, values=[*theirs, OLD.uri] if news.previous == OLD else sorted(theirs))
+
+    deliver(transfer(), news)
+
+    assert theirs <= directory.values(dn)
+    assert OLD.uri not in directory.values(dn)
+
+
+def test_all_else_goes_where_the_organisation_wants_one_value_only(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[FOREIGN.uri, "none yet"])
+
+    answer = deliver(transfer(policy=Policy.REPLACE))
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_another_id_is_a_conflict_where_the_organisation_wants_to_be_asked(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[FOREIGN.uri])
+
+    answer = deliver(transfer(policy=Policy.SINGLE))
+
+    assert answer.outcome is Outcome.CONFLICT
+    assert "another ORCID iD" in answer.message
+    assert directory.values(dn) == {FOREIGN.uri}
+
+
+def test_the_id_before_is_no_conflict(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[OLD.bare])
+
+    answer = deliver(transfer(policy=Policy.SINGLE), replaced())
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_another_attribute_can_hold_the_id(directory, branch, transfer):
+    dn = directory.add_person(branch)
+
+    answer = deliver(transfer(attribute="LABELEDURI", object_class="", bind_dn=ADMINISTRATOR))
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn, "labeledURI") == {OURS.uri}
+    assert deliver(transfer(attribute="LABELEDURI", object_class="")).outcome is Outcome.ALREADY_THERE
+
+
+ADMINISTRATOR = "cn=admin,dc=example,dc=org"
+
+
+# The object class
+
+
+def test_the_object_class_is_added_to_an_entry_that_lacks_it(directory, branch, transfer):
+    dn = directory.add_person(branch, classes=())
+
+    answer = deliver(transfer(filter="(uid={user})"))
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+    assert directory.values(dn, "objectClass") == {"inetOrgPerson", "eduPerson"}
+
+
+def test_the_object_class_is_known_in_any_letter_case(directory, branch, transfer):
+    dn = directory.add_person(branch)
+
+    answer = deliver(transfer(object_class="EDUPERSON"))
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn, "objectClass") == {"inetOrgPerson", "eduPerson"}
+
+
+def test_an_entry_that_already_has_the_class_needs_no_right_to_add_it(directory, branch, transfer):
+    dn = directory.add_person(branch)
+
+    answer = deliver(transfer(bind_dn=NARROW))
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_the_missing_right_to_add_the_class_is_named(directory, branch, transfer):
+    dn = directory.add_person(branch, classes=())
+
+    answer = deliver(transfer(filter="(uid={user})", bind_dn=NARROW))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "insufficientAccessRights" in answer.message
+    assert "the right to write eduPersonOrcid, and to add eduPerson to objectClass" in answer.message
+    assert directory.values(dn, "objectClass") == {"inetOrgPerson"}
+
+
+def test_without_a_class_the_directory_says_what_is_missing(directory, branch, transfer):
+    directory.add_person(branch, classes=())
+
+    answer = deliver(transfer(filter="(uid={user})", object_class=""))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "objectClassViolation: attribute 'eduPersonOrcid' not allowed" in answer.message
+    assert "object_class" in answer.message
+
+
+# Who is meant
+
+
+def test_nobody_is_an_unknown_person(directory, branch, transfer):
+    directory.add_person(branch, "teppo@yliopisto.example")
+
+    answer = deliver(transfer())
+
+    assert answer.outcome is Outcome.UNKNOWN_PERSON
+    assert answer.message
+
+
+def test_two_entries_are_a_conflict_and_nothing_is_written(directory, branch, transfer):
+    people = [directory.add_person(branch, f"{user}@yliopisto.example") for user in ("maija", "maija2", "maija3")]
+    for dn in people:
+        directory.write(dn, {"eduPersonPrincipalName": [(ldap3.MODIFY_REPLACE, [MAIJA])]})
+
+    answer = deliver(transfer())
+
+    assert answer.outcome is Outcome.CONFLICT
+    assert [directory.values(dn) for dn in people] == [set(), set(), set()]
+
+
+def test_an_account_is_found_in_any_letter_case(directory, branch, transfer):
+    directory.add_person(branch)
+
+    assert deliver(transfer(), linked(account=MAIJA.upper())).outcome is Outcome.STORED
+
+
+def test_a_filter_can_take_the_account_apart(directory, branch, transfer):
+    directory.add_person(branch)
+
+    answer = deliver(transfer(filter="(&(uid={user})(mail=*@{scope})(mail={account}))"))
+
+    assert answer.outcome is Outcome.STORED
+
+
+STRANGE = [
+    "a)(uid=*",
+    "*",
+    "*)(uid=maija",
+    "m*",
+    "yliopisto.example)(|(uid=*",
+    "\\2a",
+    "\\",
+    "\0",
+    "=maija",
+    ":caseIgnoreMatch:=maija",
+    "~=maija",
+    "{user}",
+    "",
+    " ",
+    " maija@yliopisto.example ",
+    "maija\u200b@yliopisto.example",
+    "𝓂aija@yliopisto.example",
+]
+
+
+@pytest.mark.parametrize("account", STRANGE)
+@pytest.mark.parametrize("filter_", ["(eduPersonPrincipalName={account})", "(|(uid={user})(mail={account}))"])
+def test_an_account_never_means_more_than_itself(directory, branch, transfer, account, filter_):
+    dn = directory.add_person(branch)
+
+    answer = deliver(transfer(filter=filter_), linked(account=account))
+
+    assert answer.outcome is Outcome.UNKNOWN_PERSON
+    assert directory.values(dn) == set()
+
+
+@pytest.mark.parametrize("account", ["mäjä*(x)\\ @yliopisto.example", "мая=:~<>@yliopisto.example", "a,b+c@x.example"])
+def test_an_account_is_found_whatever_letters_it_has(directory, branch, transfer, account):
+    dn = directory.add_person(branch)
+    directory.write(dn, {"eduPersonPrincipalName": [(ldap3.MODIFY_REPLACE, [account])]})
+
+    answer = deliver(transfer(), linked(account=account))
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+# What the directory refuses
+
+
+def test_an_id_that_somebody_else_has_is_a_conflict_where_the_directory_looks(directory):
+    other = directory.add_unique("teppo")
+    directory.must(directory.unique.modify(other, {"eduPersonOrcid": [(ldap3.MODIFY_REPLACE, [OURS.uri])]}))
+    directory.add_unique("maija")
+
+    answer = deliver(settings(directory, base=UNIQUE))
+
+    assert answer.outcome is Outcome.CONFLICT
+    assert answer.message.startswith("constraintViolation: ")
+
+
+def test_a_wrong_password_is_a_misconfiguration(directory, branch, transfer):
+    directory.add_person(branch)
+
+    answer = deliver(transfer(password="not it"))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "invalidCredentials" in answer.message
+    assert "not it" not in answer.message
+    assert SERVICE not in answer.message
+
+
+def test_an_account_without_the_right_to_write_is_told_which(directory, branch, transfer):
+    directory.add_person(branch)
+
+    answer = deliver(transfer(bind_dn=READER))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "the right to write eduPersonOrcid" in answer.message
+
+
+def test_a_branch_that_is_hidden_or_missing_is_a_misconfiguration(transfer):
+    for base in (CLOSED, "ou=nowhere,dc=example,dc=org", "dc=elsewhere", "not a DN"):
+        answer = deliver(transfer(base=base))
+
+        assert answer.outcome is Outcome.MISCONFIGURED
+        assert answer.message
+
+
+def test_an_attribute_that_the_directory_does_not_know_is_a_misconfiguration(directory, branch, transfer):
+    directory.add_person(branch)
+
+    answer = deliver(transfer(attribute="eduPersonOrchid"))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "undefinedAttributeType: eduPersonOrchid: attribute type undefined" in answer.message
+
+
+def test_a_copy_that_cannot_be_written_to_is_a_misconfiguration(directory):
+    answer = deliver(settings(directory, base=COPY))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "url has to name one that can" in answer.message
+
+
+def test_a_password_is_never_shown(directory, transfer):
+    one = transfer()
+
+    assert directory.password not in repr(one)
+    assert [each.name for each in dataclasses.fields(Ldap) if each.metadata["secret"]] == ["password"]
+
+
+def test_nothing_is_logged(directory, branch, transfer, caplog):
+    directory.add_person(branch)
+
+    deliver(transfer())
+    deliver(transfer(password="not it"))
+
+    assert caplog.records == []
+
+
+# Others write at the same time
+
+
+@pytest.mark.parametrize("meanwhile", [[], [FOREIGN.uri], [OURS.uri], [ValueForm.HTTP.write(OURS)]])
+def test_a_race_that_is_lost_is_run_again(directory, branch, transfer, meanwhile):
+    dn = directory.add_person(branch, values=[OURS.bare])
+    change = {"eduPersonOrcid": [(ldap3.MODIFY_REPLACE, meanwhile)]}
+
+    with answering(passes_on(directory.port, lambda: directory.write(dn, change))) as port:
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False))
+
+    assert answer.outcome.arrived
+    assert directory.values(dn) == {OURS.uri, *meanwhile} - {ValueForm.HTTP.write(OURS)}
+
+
+def test_somebody_who_writes_the_same_has_done_it_for_us(directory, branch, transfer):
+    dn = directory.add_person(branch)
+    change = {"eduPersonOrcid": [(ldap3.MODIFY_ADD, [OURS.uri])]}
+
+    with answering(passes_on(directory.port, lambda: directory.write(dn, change))) as port:
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False))
+
+    assert answer.outcome is Outcome.ALREADY_THERE
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_an_object_class_that_somebody_else_adds_is_no_hindrance(directory, branch, transfer):
+    dn = directory.add_person(branch, classes=())
+    change = {"objectClass": [(ldap3.MODIFY_ADD, ["eduPerson"])]}
+
+    with answering(passes_on(directory.port, lambda: directory.write(dn, change))) as port:
+        one = transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False, filter="(uid={user})")
+        answer = deliver(one)
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_somebody_who_leaves_in_between_is_an_unknown_person(directory, branch, transfer):
+    dn = directory.add_person(branch)
+
+    with answering(passes_on(directory.port, lambda: directory.administrator.delete(dn))) as port:
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False))
+
+    assert answer.outcome is Outcome.UNKNOWN_PERSON
+
+
+# Encryption
+
+
+def test_both_ways_of_encryption_reach_the_directory(directory, branch, transfer):
+    directory.add_person(branch)
+
+    assert deliver(transfer()).outcome is Outcome.STORED
+    assert deliver(transfer(url=directory.tls_url)).outcome is Outcome.ALREADY_THERE
+
+
+@pytest.mark.parametrize("way", ["url", "tls_url"])
+def test_a_certificate_of_another_host_is_refused(directory, branch, transfer, way):
+    dn = directory.add_person(branch)
+
+    answer = deliver(transfer(url=getattr(directory, way).replace("127.0.0.1", "localhost")))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "not valid for 'localhost'" in answer.message
+    assert directory.values(dn) == set()
+
+
+@pytest.mark.parametrize("way", ["url", "tls_url"])
+def test_an_authority_that_nobody_named_is_not_believed(directory, branch, transfer, way):
+    directory.add_person(branch)
+
+    answer = deliver(transfer(url=getattr(directory, way), ca_file=None))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "certificate" in answer.message
+
+
+def test_the_password_is_not_sent_where_the_directory_has_no_tls():
+    heard = []
+
+    def listens(connection, ended):
+        says([result(EXTENDED_ANSWER, 2, "unsupported extended operation")])(Heard(connection, heard), ended)
+
+    with answering(listens) as port:
+        answer = deliver(Ldap(url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn=SERVICE, password="secret words"))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "unsupported extended operation" in answer.message
+    assert b"secret words" not in b"".join(heard)
+
+
+class Heard:
+    """A connection of which is kept what the other side says."""
+
+    def __init__(self, connection, heard):
+        self.sendall, self._connection, self._heard = connection.sendall, connection, heard
+
+    def recv(self, size):
+        self._heard.append(self._connection.recv(size))
+        return self._heard[-1]
+
+
+def test_a_certificate_can_be_the_credential(directory, branch, transfer):
+    dn = directory.add_person(branch)
+    for url in (directory.tls_url, directory.url):
+        one = transfer(
+            url=url,
+            bind=Bind.EXTERNAL,
+            bind_dn="",
+            password="",
+            certificate=directory.ca.client[0],
+            certificate_key=directory.ca.client[1],
+        )
+
+        assert deliver(one).outcome.arrived
+
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_a_certificate_that_the_directory_has_no_account_for_is_a_misconfiguration(directory, branch, transfer):
+    directory.add_person(branch)
+    one = transfer(
+        bind=Bind.EXTERNAL,
+        certificate=directory.directory / "server.pem",
+        certificate_key=directory.directory / "server.key",
+    )
+
+    answer = deliver(one)
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert answer.message
+
+
+def test_files_that_cannot_be_read_are_a_misconfiguration(directory, transfer, tmp_path):
+    (tmp_path / "ca.pem").write_text("not a certificate")
+
+    for file in (tmp_path / "ca.pem", tmp_path / "missing.pem"):
+        answer = deliver(transfer(ca_file=file))
+
+        assert answer.outcome is Outcome.MISCONFIGURED
+        assert str(tmp_path) not in answer.message
+
+
+# The directory is out of order
+
+
+def test_a_directory_that_is_down_is_asked_again_later():
+    directory = Slapd()
+    try:
+        dn = directory.add_person(PEOPLE)
+        one = settings(directory)
+        ports = directory.port, directory.tls_port
+        directory.stop()
+        while_down = deliver(one)
+        directory.start(*ports)
+        after = deliver(one)
+        values = directory.values(dn)
+    finally:
+        directory.remove()
+
+    assert while_down.outcome is Outcome.TEMPORARY
+    assert after.outcome is Outcome.STORED
+    assert values == {OURS.uri}
+
+
+@pytest.mark.parametrize("behaviour", [silence, drips], ids=lambda each: each.__name__)
+def test_a_directory_that_is_slow_is_not_waited_for(transfer, behaviour):
+    with answering(behaviour) as port:
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), seconds=0.3)
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert answer.message == "no answer from the directory in time"
+
+
+NONSENSE = {
+    hangs_up: Outcome.TEMPORARY,
+    never_stops: Outcome.TEMPORARY,
+    speaks_http: Outcome.MISCONFIGURED,
+    says([b"\x00\x00"]): Outcome.MISCONFIGURED,
+    says([result(EXTENDED_ANSWER, 200)]): Outcome.MISCONFIGURED,
+}
+
+
+@pytest.mark.parametrize("behaviour", NONSENSE)
+def test_nonsense_is_an_answer(transfer, behaviour):
+    with answering(behaviour) as port:
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), seconds=5)
+
+    assert answer.outcome is NONSENSE[behaviour]
+    assert answer.message
+
+
+# What other directories say
+
+
+IN = [result(BIND_ANSWER, 0)]
+FOUND = [entry("uid=maija,ou=people,dc=example", objectClass=["top", "eduPerson"]), result(SEARCH_END, 0)]
+
+
+def talk(*answers, **other):
+    """Deliver to a directory that gives these answers to the requests."""
+    words = {"base": PEOPLE, "bind_dn": SERVICE, "password": "words", "start_tls": False}
+    with answering(says(*answers)) as port:
+        return deliver(Ldap(**{**words, "url": f"ldap://127.0.0.1:{port}", **other}))
+
+
+CODES = [
+    *((code, Outcome.TEMPORARY) for code in (3, 11, 51, 52, 80)),
+    *((code, Outcome.MISCONFIGURED) for code in (8, 10, 13, 17, 21, 49, 50, 53, 65)),
+    (0, Outcome.STORED),
+    (19, Outcome.CONFLICT),
+    (32, Outcome.UNKNOWN_PERSON),
+    (68, Outcome.REFUSED),
+]
+
+
+@pytest.mark.parametrize(("code", "outcome"), CODES)
+def test_a_result_means_what_the_page_says(code, outcome):
+    answer = talk(IN, FOUND, [result(MODIFY_ANSWER, code, "words of theirs")])
+
+    assert answer.outcome is outcome
+    assert ("words of theirs" in answer.message) == (outcome is not Outcome.STORED)
+
+
+@pytest.mark.parametrize(("code", "outcome"), CODES[:14])
+def test_a_search_that_fails_is_no_unknown_person(code, outcome):
+    answer = talk(IN, [result(SEARCH_END, code, "words of theirs")])
+
+    assert answer.outcome is outcome
+
+
+def test_an_attribute_that_holds_one_value_is_a_conflict():
+    exists = [result(MODIFY_ANSWER, 20, "00002081: AttErr: DSID-03151904, problem 1006 (ATT_OR_VALUE_EXISTS)")]
+
+    answer = talk(IN, FOUND, exists, FOUND, exists)
+
+    assert answer.outcome is Outcome.CONFLICT
+    assert "ATT_OR_VALUE_EXISTS" in answer.message
+
+
+def test_a_code_for_two_things_is_told_apart():
+    held = [entry("uid=maija", objectClass=["eduPerson"], eduPersonOrcid=[OURS.bare]), result(SEARCH_END, 0)]
+    none = [result(MODIFY_ANSWER, 16, "00000057: LdapErr: DSID-0C090F11, comment: Error in attribute conversion")]
+
+    unknown_attribute = talk(IN, FOUND, none, FOUND, none)
+    lost_race = talk(IN, held, none, held, none)
+
+    assert unknown_attribute.outcome is Outcome.MISCONFIGURED
+    assert "does not know eduPersonOrcid" in unknown_attribute.message
+    assert lost_race.outcome is Outcome.TEMPORARY
+
+
+def test_what_refers_elsewhere_is_not_followed():
+    other = elsewhere("ldap://127.0.0.1:1/DC=DomainDnsZones,DC=ad,DC=example")
+    somebody, end = FOUND
+
+    assert talk(IN, [somebody, other, other, end], [result(MODIFY_ANSWER, 0)]).outcome is Outcome.STORED
+    assert talk(IN, [other, end]).outcome is Outcome.UNKNOWN_PERSON
+
+
+def test_names_of_entries_are_not_shown():
+    theirs = f"Insufficient 'write' privilege of {SERVICE.upper()} to entry 'uid=maija,ou=people,dc=example'."
+
+    answer = talk(IN, FOUND, [result(MODIFY_ANSWER, 50, theirs)])
+
+    assert "privilege of the service's account to entry 'the entry'" in answer.message
+    assert "dc=example" not in answer.message.lower()
+
+
+def test_the_directorys_words_are_plain_text():
+    answer = talk(IN, FOUND, [result(MODIFY_ANSWER, 51, "later,\n\t\x1b[31m please" + "!" * 1000)])
+
+    assert answer.message.startswith("busy: later, [31m please!!!")
+    assert len(answer.message) == LONGEST_MESSAGE
+
+
+# Several servers
+
+
+def test_the_next_server_is_asked_while_the_first_is_down(directory, branch, transfer):
+    dn = directory.add_person(branch)
+
+    with answering(silence) as port:
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port} ldap://127.0.0.1:1 {directory.url}"), seconds=3)
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
+
+
+def test_a_wrong_password_is_not_tried_on_every_server(directory, branch, transfer):
+    asked = []
+
+    def counts(connection, ended):
+        asked.append(connection)
+
+    with answering(counts) as port:
+        answer = deliver(transfer(url=f"{directory.url} ldap://127.0.0.1:{port}", password="not it"))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert asked == []
+
+
+def test_a_host_without_an_address_is_asked_again_later(transfer):
+    answer = deliver(transfer(url="ldaps://" + "a" * 64 + ".example"))
+
+    assert answer.outcome is Outcome.TEMPORARY
+
+
+def test_no_time_left_is_a_time_out(transfer):
+    assert deliver(transfer(), seconds=0).outcome is Outcome.TEMPORARY
+
+
+# Settings
+
+
+WRONG = [
+    ({"url": ""}, "url"),
+    ({"url": "https://ldap.example.org"}, "url"),
+    ({"url": "ldap:///dc=example"}, "url"),
+    ({"url": "ldaps://ldap.example.org:notaport"}, "url"),
+    ({"url": "ldaps://ldap.example.org/dc=example"}, "url"),
+    ({"url": "ldap://ldap.example.org", "start_tls": False}, "start_tls"),
+    ({"url": "ldap://127.0.0.1 ldap://ldap.example.org", "start_tls": False}, "start_tls"),
+    ({"base": " "}, "base"),
+    ({"filter": "uid={user}"}, "filter"),
+    ({"filter": "(uid=maija)"}, "filter"),
+    ({"filter": "(uid={uid})"}, "filter"),
+    ({"filter": "(o={scope})"}, "filter"),
+    ({"password": ""}, "password"),
+    ({"bind_dn": ""}, "bind_dn"),
+    ({"bind": Bind.EXTERNAL}, "certificate"),
+    ({"attribute": ""}, "attribute"),
+]
+
+
+@pytest.mark.parametrize(("setting", "word"), WRONG, ids=str)
+def test_settings_that_cannot_work_are_refused(setting, word):
+    good = {"url": "ldaps://ldap.example.org", "base": PEOPLE, "bind_dn": SERVICE, "password": "words"}
+
+    with pytest.raises(ValueError, match=word):
+        Ldap(**{**good, **setting})
+
+
+def test_each_setting_says_what_it_is():
+    for each in dataclasses.fields(Ldap):
+        assert each.metadata["meaning"].endswith(".")
+
+
+# Another schema
+
+
+def test_the_schema_that_refeds_publishes_is_served_as_well():
+    if not REFEDS.exists():
+        pytest.skip("the schema published by REFEDS is not at hand; its licence keeps it out of this repository")
+    directory = Slapd(schema=REFEDS)
+    try:
+        dn = directory.add_person(PEOPLE, values=[ValueForm.HTTP.write(OURS)])
+        answer = deliver(settings(directory))
+        values = directory.values(dn)
+    finally:
+        directory.remove()
+
+    assert answer.outcome is Outcome.STORED
+    assert values == {OURS.uri}
