@@ -16,8 +16,10 @@ from demo.idm.server import Server
 from resolver_connector.transfers.rest import Profile, Removal, Rest
 from resolver_connector.transfers.transfer import News, Outcome, Transfer
 from sql.records import ChangeKind
+from tests.ldap_stand import LdapStand
 from tests.make import NOON, UNIVERSITY, make_orcid_id
 from tests.private_ca import PrivateCa
+from tests.slapd import Slapd
 
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
@@ -59,6 +61,7 @@ class World:
     server: Server
     """Over TLS."""
     ca: PrivateCa
+    slapd: Slapd
 
 
 def news(kind=ChangeKind.LINKED, orcid_id=FIRST, previous=None, account=MAIJA, name="news-1", **other):
@@ -155,5 +158,6 @@ class CscStand(HttpStand):
 STANDS = {
     "rest v1": V1Stand,
     "rest csc": CscStand,
+    "ldap": LdapStand,
 }
 """Each stand by the kind it tries, and after a space by the profile; `open(world)` gives it for one test."""

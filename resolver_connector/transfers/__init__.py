@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from resolver_connector.transfers.ldap import Ldap
 from resolver_connector.transfers.rest import Rest
 from resolver_connector.transfers.transfer import Transfer
 
 TRANSFERS: dict[str, type[Transfer]] = {
+    "ldap": Ldap,
     "rest": Rest,
 }
 """Each kind by its name in `[[transfer]] kind = …`."""

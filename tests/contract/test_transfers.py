@@ -12,6 +12,7 @@ from resolver_connector.transfers import TRANSFERS
 from resolver_connector.transfers.transfer import LONGEST_MESSAGE, Outcome
 from tests.make import NOON
 from tests.private_ca import PrivateCa
+from tests.slapd import Slapd
 from tests.stands import AKE, FIRST, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, STANDS, World, news
 
 PLENTY = 20
@@ -34,10 +35,17 @@ def server(ca):
         yield server
 
 
+@pytest.fixture(scope="module")
+def slapd():
+    slapd = Slapd()
+    yield slapd
+    slapd.remove()
+
+
 @pytest.fixture
-def world(tmp_path, server, ca):
+def world(tmp_path, server, ca, slapd):
     server.idm.reset()
-    return World(tmp_path, server.idm, server, ca)
+    return World(tmp_path, server.idm, server, ca, slapd)
 
 
 @pytest.fixture
