@@ -5,16 +5,25 @@ A new kind passes `tests/contract/test_transfers.py` once it has a stand here (`
 
 from __future__ import annotations
 
+import csv
+import errno
+import json
+import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
+from unittest.mock import patch
 
 from demo.idm.app import PASSWORD, SECRET, TOKEN, USER, Idm
 from demo.idm.server import Server
+from resolver_connector.transfers.file import File, Format
 from resolver_connector.transfers.rest import Profile, Removal, Rest
-from resolver_connector.transfers.transfer import News, Outcome, Transfer
+from resolver_connector.transfers.scim import Form, Operation, Scim
+from resolver_connector.transfers.soap import Soap
+from resolver_connector.transfers.transfer import News, Outcome, Policy, Transfer
 from sql.records import ChangeKind
 from tests.ldap_stand import LdapStand
 from tests.make import NOON, UNIVERSITY, make_orcid_id
@@ -155,9 +164,139 @@ class CscStand(HttpStand):
         return Rest(url=f"{address}/csc", ca_file=ca_file, **{**words, **other})
 
 
+class SoapStand(HttpStand):
+    """The vocabulary of DirXML."""
+
+    faults = HTTP_FAULTS | {
+        "soap-server": Outcome.TEMPORARY,
+        "soap-client": Outcome.REFUSED,
+        "bomb": Outcome.MISCONFIGURED,
+    }
+
+    @staticmethod
+    def make(address, ca_file, **other):
+        words = {"unknown_person": "No such object", "conflict": "not unique", **BASIC}
+        return Soap(url=f"{address}/dirxml", ca_file=ca_file, **{**words, **other})
+
+
+class SoapOwnStand(SoapStand):
+    """The same, leaving other iDs alone."""
+
+    @staticmethod
+    def make(address, ca_file, **other):
+        return SoapStand.make(address, ca_file, policy=Policy.OWN, **other)
+
+
+class ScimStand(HttpStand):
+    """SCIM, the attribute named in the path."""
+
+    @staticmethod
+    def make(address, ca_file=None, **other):
+        return Scim(url=f"{address}/scim/v2", ca_file=ca_file, **{**BEARER, **other})
+
+
+class ScimPathlessStand(HttpStand):
+    """SCIM, the attribute named in the value."""
+
+    @staticmethod
+    def make(address, ca_file=None, **other):
+        return ScimStand.make(address, ca_file, form=Form.PATHLESS, operation=Operation.REPLACE, **other)
+
+
+# --- Files --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class FileStand:
+    """A directory of files, and an identity management that reads all of them from the beginning."""
+
+    faults: ClassVar[Mapping[str, Outcome]] = {
+        "no directory": Outcome.MISCONFIGURED,
+        "no place": Outcome.MISCONFIGURED,
+        "full": Outcome.TEMPORARY,
+    }
+    answers: ClassVar[bool] = False
+    format: ClassVar[Format] = Format.CSV
+    secrets: ClassVar[tuple[str, ...]] = ()
+
+    directory: Path
+    transfer: Transfer = field(init=False)
+    patches: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self):
+        words = {"dn": "uid={user},ou=people,dc=yliopisto,dc=example"} if self.format is Format.LDIF else {}
+        self.transfer = File(directory=self.directory, format=self.format, **words)
+        self.directory.mkdir()
+
+    def has(self, account):
+        """Do what stands in each file, in the order of names."""
+        held = {MAIJA: set(), AKE: set()}
+        for path in sorted(self.directory.glob("[!.]*")):
+            who, iD = getattr(self, f"read_{self.format}")(path.read_text())  # noqa: N806 - an iD is written so
+            held[who] = {iD.rpartition("/")[2]} if iD else set()
+        return held.get(account)
+
+    @staticmethod
+    def read_csv(text):
+        [row] = csv.DictReader(text.splitlines())
+        return row["account"], row["orcid"]
+
+    @staticmethod
+    def read_jsonl(text):
+        found = json.loads(text)
+        return found["person"]["value"], found["orcid"]
+
+    @staticmethod
+    def read_ldif(text):
+        [user] = re.findall("^dn: uid=([^,]*),ou=people,", text, re.MULTILINE)
+        values = re.findall("^eduPersonOrcid: (.*)$", text, re.MULTILINE)
+        return f"{user}@yliopisto.example", "".join(values)
+
+    def breaks(self, how):
+        if how == "full":
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.patches.enter_context(patch.object(os, "fsync", side_effect=full))
+            return
+        self.directory.rmdir()
+        if how == "no place":
+            self.directory.touch()
+
+    def mends(self):
+        self.patches.close()
+        if not self.directory.is_dir():
+            self.directory.unlink(missing_ok=True)
+            self.directory.mkdir()
+
+    @classmethod
+    @contextmanager
+    def open(cls, world: World) -> Iterator[FileStand]:
+        stand = cls(world.directory / "spool")
+        with stand.patches:
+            yield stand
+
+
+class LdifStand(FileStand):
+    """The same with change records."""
+
+    format = Format.LDIF
+
+
+class JsonLinesStand(FileStand):
+    """The same with lines of JSON."""
+
+    format = Format.JSONL
+
+
 STANDS = {
     "rest v1": V1Stand,
     "rest csc": CscStand,
+    "soap replace": SoapStand,
+    "soap own": SoapOwnStand,
+    "scim path": ScimStand,
+    "scim pathless": ScimPathlessStand,
+    "file csv": FileStand,
+    "file ldif": LdifStand,
+    "file jsonl": JsonLinesStand,
     "ldap": LdapStand,
 }
 """Each stand by the kind it tries, and after a space by the profile; `open(world)` gives it for one test."""

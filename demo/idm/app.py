@@ -12,8 +12,10 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from demo.idm.directory import Directory, bare
+from demo.idm.dirxml import DirXml
 from demo.idm.faults import FAULTS, Fault
 from demo.idm.rest import Csc, Webhook
+from demo.idm.scim import Scim
 from demo.idm.wire import Answer, Request, json_answer
 from demo.orcid.wire import see_other
 from demo.pages import page, style
@@ -48,9 +50,15 @@ class Idm:
         self.accounts = tuple(accounts)
         self.directory = Directory(self.accounts)
         self.webhook = Webhook(self.directory, [SECRET], now)
-        self.receivers: dict[str, Receiver] = {"/csc": Csc(self.directory), "/v1": self.webhook}
+        self.receivers: dict[str, Receiver] = {
+            "/csc": Csc(self.directory),
+            "/v1": self.webhook,
+            "/dirxml": DirXml(self.directory),
+            "/scim/v2/Users": Scim(self.directory, "/scim/v2/Users"),
+        }
         self.arrived: deque[Arrived] = deque(maxlen=_SHOWN)
         self._fault = ""
+        self._methods: tuple[str, ...] = ()
         self._mended = threading.Event()
 
     def reset(self) -> None:
@@ -65,12 +73,12 @@ class Idm:
         entry = self.directory.entry(account)
         return None if entry is None else {bare(each) for each in entry.values}
 
-    def breaks(self, how: str) -> None:
-        """Fail in this way (`FAULTS`) until mended."""
+    def breaks(self, how: str, *methods: str) -> None:
+        """Fail in this way (`FAULTS`) until mended; where methods are said, only with those."""
         if how not in FAULTS:
             raise ValueError(f"there is no fault {how!r}")
         self._mended.clear()
-        self._fault = how
+        self._fault, self._methods = how, methods
 
     def mends(self) -> None:
         """Fail no more, and let go whoever is kept waiting."""
@@ -86,8 +94,8 @@ class Idm:
         receiver = self._receiver(request.path)
         if receiver is None:
             return self._page(request), ""
-        fault = FAULTS.get(self._fault)
-        answer, trick = self._received(receiver, request, fault)
+        fails = not self._methods or request.method in self._methods
+        answer, trick = self._received(receiver, request, FAULTS.get(self._fault) if fails else None)
         self.arrived.append(Arrived(request, 0 if trick in {"hang", "reset"} else answer.status))
         return answer, trick
 

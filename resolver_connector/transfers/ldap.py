@@ -30,7 +30,8 @@ from unicodedata import normalize
 from urllib.parse import SplitResult, urlsplit
 
 import ldap3
-from ldap3.core.exceptions import LDAPException
+from ldap3.core.exceptions import LDAPCommunicationError, LDAPException
+from ldap3.operation.search import parse_filter
 
 from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, about, plain
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
@@ -231,7 +232,7 @@ class Ldap:
             not all(each.scheme == "ldaps" or self.start_tls or each.hostname in LOOPBACK for each in urls),
         )
         yield "base is empty", not self.base.strip()
-        yield "filter is not one in parentheses", not (self.filter.startswith("(") and self.filter.endswith(")"))
+        yield "filter cannot be read: see RFC 4515", not _is_filter(self.filter)
         yield "filter has other placeholders than {account}, {user}, {scope}", not fields <= PLACEHOLDERS
         yield "filter names neither {account} nor {user}", not fields & {"account", "user"}
         yield "bind_dn and password are needed", simple and not (self.bind_dn and self.password)
@@ -446,10 +447,11 @@ class _Line:
     def _do(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except (OSError, LDAPException) as error:
+        except (OSError, LDAPCommunicationError) as error:
             raise _Ended(_broken(error)) from error
         except Exception as error:  # what is not LDAP makes ldap3 stumble in every possible way
-            raise _Ended(Answer(Outcome.MISCONFIGURED, "what answers there does not speak LDAP")) from error
+            message = "what answers there does not speak LDAP, or cannot be asked what the settings say"
+            raise _Ended(Answer(Outcome.MISCONFIGURED, message)) from error
 
 
 class _TimedSocket:
@@ -513,6 +515,14 @@ def _is_server(url: SplitResult) -> bool:
         return False
     only_a_server = url.path in {"", "/"} and not (url.username or url.query or url.fragment)
     return url.scheme in PORTS and bool(url.hostname) and port != 0 and only_a_server
+
+
+def _is_filter(text: str) -> bool:
+    try:
+        parse_filter(_filled(text, "user@scope"), None, True, True, None, False)  # noqa: FBT003 - ldap3's own order
+    except LDAPException:
+        return False
+    return True
 
 
 def _is_unmistakable(account: str) -> bool:

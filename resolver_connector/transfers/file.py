@@ -1,0 +1,242 @@
+"""The kind `file`: one file for each change, in a directory, for an identity management that reads files at night.
+
+A reader takes every file whose name does not begin with a dot, in the order of their names, and removes it once it
+has done what stands there.
+
+Why not one file that grows: a reader would meet half a line, would have to remember how far it came, and a line that
+is repeated after a crash would be there twice.  Here a file has another name until all of it is on the disk, so it is
+there whole or not at all; nobody waits for anybody, also not on several machines; and the name is made of the time
+and the id of the change, so that a repetition is the same file.  Only a change that is repeated after its file was
+read and removed comes again, and then with the id by which a reader knows it, and before any later change of the
+same person.
+
+The time that a delivery may take is not kept here: a disk answers, or the system does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import errno
+import io
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar, Final
+from urllib.parse import quote
+
+from resolver_connector.transfers.record import record
+from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, about
+
+COLUMNS: Final = ("id", "action", "organisation", "attribute", "account", "orcid", "previous", "registry", "time")
+LDIF_WIDTH: Final = 76
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENFILE, errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT}
+"""What passes by itself, or once somebody makes room; anything else is about the settings."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")
+_MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
+# RFC 2849, SAFE-STRING; and no space at the end
+_SAFE = re.compile(rb"(?![ :<])[\x01-\x09\x0b\x0c\x0e-\x7f]*(?<! )")
+# RFC 4514, section 2.4
+_SPECIAL_IN_DN = re.compile(r"[\"+,;<>\\=\0]|^[ #]| $")
+
+
+class Format(StrEnum):
+    """How a change is written."""
+
+    CSV = "csv"
+    LDIF = "ldif"
+    JSONL = "jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A directory into which changes are written."""
+
+    kind: ClassVar[str] = "file"
+
+    directory: Path = field(
+        metadata=about("The directory, which must be there; it should be on this machine.", "/var/spool/orcid-connect")
+    )
+    format: Format = field(
+        default=Format.CSV,
+        metadata=about("How a change is written: `csv` with a header, `ldif` to be applied, or `jsonl`.", "csv"),
+    )
+    mode: str = field(
+        default="0640", metadata=about("Who may read and write a file, as chmod takes it in octal.", "0640")
+    )
+    value_form: ValueForm = field(
+        default=ValueForm.HTTPS, metadata=about("How the iD is written: `https`, `http` or `bare`.", "https")
+    )
+    dn: str = field(
+        default="",
+        metadata=about(
+            "Only for `ldif`: the entry of a person. `{account}` is the account, `{user}` what stands before its last "
+            "`@`, `{scope}` what stands behind; they are escaped.",
+            "uid={user},ou=people,dc=example,dc=org",
+        ),
+    )
+    attribute: str = field(
+        default="eduPersonOrcid", metadata=about("Only for `ldif`: the attribute that holds the iD.", "eduPersonOrcid")
+    )
+    object_class: str = field(
+        default="",
+        metadata=about(
+            "Only for `ldif`: a class to add first, for entries that lack it. A directory refuses what it already has.",
+            "eduPerson",
+        ),
+    )
+    policy: Policy = field(
+        default=Policy.REPLACE,
+        metadata=about(
+            "Only for `ldif`: what becomes of another iD of the entry: `replace` replaces all values, `own` touches "
+            "only ours. `single` is not possible: a file cannot ask what is there.",
+            "replace",
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        """Hold the settings against each other. Raises ValueError with a sentence."""
+        if not _MODE.fullmatch(self.mode):
+            raise ValueError("mode is not three octal digits, as 0640")
+        if self.policy is Policy.SINGLE:
+            raise ValueError(
+                'policy = "single" is not possible with file, which cannot ask what is there: choose "own"'
+            )
+        if self.format is Format.LDIF:
+            self._must_name_entries()
+        elif self.dn or self.object_class:
+            raise ValueError('dn and object_class have a use only with format = "ldif"')
+
+    def deliver(self, news: News, *, now: datetime, seconds: float) -> Answer:  # noqa: ARG002 - what all transfers take
+        """Write one piece of news; sending twice is the same as once."""
+        content = _FORMATS[self.format](self, news)
+        try:
+            return Answer(self._put(_name(news, self.format), content))
+        except OSError as error:
+            outcome = Outcome.TEMPORARY if error.errno in _FULL else Outcome.MISCONFIGURED
+            return Answer(outcome, f"cannot write into the directory: {(error.strerror or 'unknown error').lower()}")
+
+    def _must_name_entries(self) -> None:
+        if not {"account", "user"} & set(_PLACEHOLDER.findall(self.dn)):
+            raise ValueError('dn is missing or names neither {account} nor {user}, and format = "ldif" needs it')
+        if "{" in _PLACEHOLDER.sub("", self.dn):
+            raise ValueError("dn has other placeholders than {account}, {user} and {scope}")
+        if not self.attribute:
+            raise ValueError("attribute must not be empty")
+
+    def _put(self, name: str, content: bytes) -> Outcome:
+        """Have this content under this name, on the disk. May raise OSError."""
+        path = self.directory / name
+        with suppress(FileNotFoundError):
+            if path.read_bytes() == content:
+                return Outcome.ALREADY_THERE
+        unfinished = self.directory / f".{secrets.token_hex(8)}.part"
+        try:
+            self._write(unfinished, content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self._sync()
+        return Outcome.STORED
+
+    def _write(self, path: Path, content: bytes) -> None:
+        with path.open("xb", buffering=0) as file:
+            os.fchmod(file.fileno(), int(self.mode, 8))
+            view = memoryview(content)
+            while view:
+                view = view[file.write(view) :]
+            os.fsync(file.fileno())
+
+    def _sync(self) -> None:
+        """Have the new name on the disk too, which is the directory's content."""
+        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _name(news: News, form: Format) -> str:
+    """Give the name of its file: in the order of time, and another for each id."""
+    at = news.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return f"{at}-{quote(news.id, safe='')}.{form}"
+
+
+# --- How it is written --------------------------------------------------------------------------------------------
+
+
+def write_csv(file: File, news: News) -> bytes:
+    """Give a header and one row (RFC 4180), all in quotes; no spreadsheet takes a cell for a formula."""
+    found = record(news, file.value_form)
+    person = found.pop("person")
+    row = {**found, "attribute": person["attribute"], "account": person["value"]}
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerows([COLUMNS, [_no_formula(row[name] or "") for name in COLUMNS]])
+    return text.getvalue().encode()
+
+
+def write_jsonl(file: File, news: News) -> bytes:
+    """Give one line of JSON: the record of the change."""
+    return json.dumps(record(news, file.value_form), separators=(",", ":")).encode() + b"\n"
+
+
+def write_ldif(file: File, news: News) -> bytes:
+    """Give one change record (RFC 2849), to be applied by `ldapmodify -f`."""
+    entry = [("dn", _dn(file.dn, news.account)), ("changetype", "modify")]
+    text = ["version: 1\n", f"# {quote(news.id, safe='')}\n", *(_line(*each) for each in entry)]
+    for step in _steps(file, news):
+        text += [*(_line(*each) for each in step), "-\n"]
+    return "".join([*text, "\n"]).encode()
+
+
+def _steps(file: File, news: News) -> Iterator[list[tuple[str, str]]]:
+    new, old = (file.value_form.write(each) if each else None for each in (news.orcid_id, news.previous))
+    if new and file.object_class:
+        yield [("add", "objectClass"), ("objectClass", file.object_class)]
+    if file.policy is Policy.REPLACE:
+        yield [("replace", file.attribute), *([(file.attribute, new)] if new else [])]
+        return
+    if old:
+        yield [("delete", file.attribute), (file.attribute, old)]
+    if new:
+        yield [("add", file.attribute), (file.attribute, new)]
+
+
+def _dn(template: str, account: str) -> str:
+    user, _, scope = account.rpartition("@")
+    parts = {"account": account, "user": user or account, "scope": scope if user else ""}
+    return _PLACEHOLDER.sub(lambda found: _escaped(parts[found[1]]), template)
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL_IN_DN.sub(lambda found: "".join(f"\\{octet:02x}" for octet in found[0].encode()), text)
+
+
+def _line(name: str, value: str) -> str:
+    octets = value.encode()
+    safe = _SAFE.fullmatch(octets)
+    line = f"{name}: {value}" if safe else f"{name}:: {base64.b64encode(octets).decode()}"
+    first, rest = line[:LDIF_WIDTH], line[LDIF_WIDTH:]
+    step = LDIF_WIDTH - 1
+    return "\n ".join([first, *(rest[at : at + step] for at in range(0, len(rest), step))]) + "\n"
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+_FORMATS: Mapping[Format, Callable[[File, News], bytes]] = {
+    Format.CSV: write_csv,
+    Format.LDIF: write_ldif,
+    Format.JSONL: write_jsonl,
+}

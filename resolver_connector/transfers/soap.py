@@ -1,0 +1,160 @@
+"""The kind `soap`: the `modify` of the DirXML vocabulary (NetIQ, once Novell, Identity Manager), as in 2016.
+
+SOAP 1.1, document/literal; the body is one element without a namespace.  The answer is a DSML 2.0 batch response,
+and the change is stored if and only if its `detail` is `success`; the words for people stand in its `message`.  DSML
+has no word for a person who is not known, nor for a conflict: the settings `unknown_person` and `conflict` say by
+which words of the message the organisation's interface means that.  Without them both are refusals.
+
+What comes back is somebody else's XML: it is parsed without document types and entities, so none can unfold.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Final
+from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from resolver_connector.transfers.http import Deadline, Receiver, Reply, nonsense, refusal
+from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, about
+from shibboleth.orcid_id import OrcidId
+
+ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"
+DSML: Final = "urn:oasis:names:tc:DSML:2:0:core"
+SUCCESS: Final = "success"
+
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0, section 2.2."""
+
+_TYPES = {
+    "couldNotConnect": Outcome.TEMPORARY,
+    "connectionClosed": Outcome.TEMPORARY,
+    "gatewayInternalError": Outcome.TEMPORARY,
+    "authenticationFailed": Outcome.MISCONFIGURED,
+    "malformedRequest": Outcome.MISCONFIGURED,
+    "unresolvableURI": Outcome.MISCONFIGURED,
+}
+"""What the types of a DSML error mean (DSML 2.0, errorResponse); any other is a refusal."""
+
+_FAULTS = {"Client": Outcome.REFUSED, "Server": Outcome.TEMPORARY}
+"""Whose fault a SOAP fault is (SOAP 1.1, section 4.4.1); the other two are about settings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Soap(Receiver):
+    """An interface that takes the `modify` of DirXML."""
+
+    kind: ClassVar[str] = "soap"
+
+    soap_action: str = field(
+        default="",
+        metadata=about("The SOAPAction, without quotes.", "http://www.novell.com/provisioning/service/receive"),
+    )
+    class_name: str = field(default="User", metadata=about("What a person is there: `class-name`.", "User"))
+    attribute: str = field(
+        default="eduPersonOrcid", metadata=about("The attribute that holds the iD: `attr-name`.", "eduPersonOrcid")
+    )
+    value_form: ValueForm = field(
+        default=ValueForm.HTTPS,
+        metadata=about(
+            "How the iD is written: `https`, `http` or `bare`. The interface's own schema of 2016 took only `bare`.",
+            "bare",
+        ),
+    )
+    policy: Policy = field(
+        default=Policy.REPLACE,
+        metadata=about(
+            "What becomes of another iD that is there: `replace` removes all values, as in 2016, `own` touches only "
+            "ours. `single` is not possible: the interface cannot be asked what is there.",
+            "replace",
+        ),
+    )
+    unknown_person: str = field(
+        default="",
+        metadata=about("Words of the answer's message or detail that mean: nobody has this account.", "no such object"),
+    )
+    conflict: str = field(
+        default="",
+        metadata=about("Words of the answer's message or detail that mean: somebody else has it.", "not unique"),
+    )
+
+    def __post_init__(self) -> None:
+        """Hold the settings against each other. Raises ValueError with a sentence."""
+        Receiver.__post_init__(self)
+        if self.policy is Policy.SINGLE:
+            raise ValueError(
+                'policy = "single" is not possible with soap, which cannot ask what is there: choose "own"'
+            )
+        if not self.soap_action.isascii() or not self.soap_action.isprintable() or '"' in self.soap_action:
+            raise ValueError("soap_action is not an address: write it without quotes")
+        if not self.class_name or not self.attribute:
+            raise ValueError("class_name and attribute must not be empty")
+
+    def _told(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+        if _NOT_IN_XML.search(news.account):
+            return Answer(Outcome.REFUSED, "the account holds a character that XML cannot carry")
+        headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{self.soap_action}"'}
+        reply = self._send("POST", write(self, news), headers, deadline)
+        said = _parsed(reply)
+        fault = None if said is None else said.find(f"{{{ENVELOPE}}}Body/{{{ENVELOPE}}}Fault")
+        if fault is not None and (reply.ok or reply.status == 500):  # noqa: PLR2004 - SOAP 1.1 section 6.2
+            return _of_fault(fault)
+        if not reply.ok:
+            return refusal(reply, reply.words(), now)
+        error = None if said is None else said.find(f".//{{{DSML}}}batchResponse/{{{DSML}}}errorResponse")
+        return nonsense(reply, "a DSML response") if error is None else self._of_response(error)
+
+    def _of_response(self, error: Element) -> Answer:
+        message, detail = _text(error, f"{{{DSML}}}message"), _text(error, f"{{{DSML}}}detail")
+        if detail == SUCCESS:
+            return Answer(Outcome.STORED, message)
+        said = f"{message} {detail}".casefold()
+        for words, outcome in ((self.unknown_person, Outcome.UNKNOWN_PERSON), (self.conflict, Outcome.CONFLICT)):
+            if words and words.casefold() in said:
+                return Answer(outcome, message or detail)
+        return Answer(_TYPES.get(error.get("type", ""), Outcome.REFUSED), message or detail or "no success, no words")
+
+
+def write(soap: Soap, news: News) -> bytes:
+    """Give the whole envelope."""
+    envelope = Element(f"{{{ENVELOPE}}}Envelope")
+    body = SubElement(envelope, f"{{{ENVELOPE}}}Body")
+    modify = SubElement(body, "modify", {"class-name": soap.class_name})
+    SubElement(modify, "association", {"state": "associated"}).text = news.account
+    attribute = SubElement(modify, "modify-attr", {"attr-name": soap.attribute})
+    if soap.policy is Policy.REPLACE:
+        SubElement(attribute, "remove-all-values")
+    elif news.previous:
+        _add(attribute, "remove-value", soap.value_form, news.previous)
+    if news.orcid_id:
+        _add(attribute, "add-value", soap.value_form, news.orcid_id)
+    written: bytes = tostring(envelope, encoding="UTF-8", xml_declaration=True)
+    return written
+
+
+def _add(parent: Element, name: str, form: ValueForm, orcid_id: OrcidId) -> None:
+    SubElement(SubElement(parent, name), "value").text = form.write(orcid_id)
+
+
+def _parsed(reply: Reply) -> Element | None:
+    if not reply.whole:
+        return None
+    try:
+        found: Element = fromstring(reply.body, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError):
+        return None
+    return found
+
+
+def _of_fault(fault: Element) -> Answer:
+    code = _text(fault, "faultcode").rpartition(":")[2].partition(".")[0]
+    return Answer(_FAULTS.get(code, Outcome.MISCONFIGURED), _text(fault, "faultstring") or f"SOAP fault {code}")
+
+
+def _text(parent: Element, name: str) -> str:
+    found = parent.find(name)
+    return "" if found is None else "".join(found.itertext()).strip()
