@@ -98,8 +98,10 @@ class Outbox(Keeper):
         They wait as if they were new, in their old order. One stays given up while its person's next delivery to the
         same transfer is on its way; and whoever has been forgotten has nothing to be taken up.
         """
-        with held_in(self.engine.in_turn(), entity_id, now) as held:
-            moved = held.session.run("wait_again", organisation=entity_id, transfer=transfer, now=rows.moment(now))
+        with held_in(self.engine.in_turn(), entity_id, now, ("breakers_of", {"organisation": entity_id})) as held:
+            names = [row["transfer"] for row in held.found[0] if transfer in {None, row["transfer"]}]
+            again = {"organisation": entity_id, "now": rows.moment(now)}
+            moved = sum(held.session.run("wait_again", **again, transfer=name) for name in names)
             if moved:
                 held.event("retried", "operator", None, {"transfer": transfer or "all", "deliveries": str(moved)})
             return moved
@@ -118,12 +120,11 @@ class Outbox(Keeper):
 
     def given_up(self, entity_id: str) -> Iterator[Delivery]:
         """Give all that was given up and is still missing over there, by transfer and number, a page at a time."""
-        transfer, number = "", 0
-        while page := self.engine.all(
-            "some_given_up", organisation=entity_id, transfer=transfer, number=number, limit=PAGE
-        ):
-            yield from map(rows.delivery_of, page)
-            transfer, number = page[-1]["transfer"], page[-1]["number"]
+        for breaker in self.breakers(entity_id):
+            way, after = {"organisation": entity_id, "transfer": breaker.transfer}, 0
+            while page := self.engine.all("some_given_up", **way, after=after, limit=PAGE):
+                yield from map(rows.delivery_of, page)
+                after = page[-1]["number"]
 
     def counts(self, entity_id: str) -> list[DeliveryCount]:
         """Tell how many deliveries of an organisation are in each state, for each transfer that has any."""

@@ -51,7 +51,7 @@ create index deliveries_on_their_way
     where leased_until is not null;
 
 create index deliveries_of_a_person
-    on deliveries (organisation, person_key, number);
+    on deliveries (organisation, person_key, transfer, state, number);
 
 create index deliveries_by_state
-    on deliveries (organisation, state, transfer, number, created_at);
+    on deliveries (organisation, transfer, state, number, created_at);

@@ -163,11 +163,11 @@ left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.number
 where deliveries.organisation = :organisation
     and deliveries.person_key = :person_key
-order by deliveries.number desc, deliveries.transfer
+order by deliveries.created_at desc, deliveries.number desc, deliveries.transfer
 limit :limit;
 
--- name: some_given_up(organisation, transfer, number, limit)
--- The next of those given up, by transfer and number.
+-- name: some_given_up(organisation, transfer, after, limit)
+-- The next of those given up to one transfer, oldest first.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.at
@@ -176,8 +176,9 @@ left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.number
 where deliveries.organisation = :organisation
     and deliveries.state = 'given-up'
-    and (deliveries.transfer, deliveries.number) > (:transfer, :number)
-order by deliveries.transfer, deliveries.number
+    and deliveries.transfer = :transfer
+    and deliveries.number > :after
+order by deliveries.number
 limit :limit;
 
 -- name: count_deliveries(organisation)
@@ -250,8 +251,8 @@ where organisation = :organisation
     and attempts = :attempts;
 
 -- name: wait_again(organisation, transfer, now)!
--- How many of those given up wait again, of one transfer or of all. One stays whose person's next news is on its way
--- right now, for it would come after it.
+-- How many of those given up to one transfer wait again. One stays whose person's next news is on its way right now,
+-- for it would come after it, and one of which nothing is kept.
 update deliveries
 set state = 'waiting',
     attempts = 0,
@@ -259,17 +260,25 @@ set state = 'waiting',
     next_at = :now,
     finished_at = null
 where organisation = :organisation
-    and state = 'given-up'
-    and (:transfer is null or transfer = :transfer)
-    and person_key is not null
-    and not exists (
-        select 1
-        from deliveries as later
-        where later.organisation = deliveries.organisation
-            and later.person_key = deliveries.person_key
-            and later.number > deliveries.number
-            and later.transfer = deliveries.transfer
-            and later.leased_until is not null
+    and transfer = :transfer
+    and number in (
+        select lost.number
+        from deliveries as lost
+        join changes on changes.organisation = lost.organisation
+            and changes.number = lost.number
+        where lost.organisation = :organisation
+            and lost.transfer = :transfer
+            and lost.state = 'given-up'
+            and not exists (
+                select 1
+                from deliveries as later
+                where later.organisation = lost.organisation
+                    and later.person_key = lost.person_key
+                    and later.number > lost.number
+                    and later.transfer = lost.transfer
+                    and later.state = 'waiting'
+                    and later.leased_until is not null
+            )
     );
 
 -- name: note_failure(organisation, transfer, most, until)!

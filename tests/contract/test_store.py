@@ -416,9 +416,9 @@ def test_the_database_itself_refuses_a_second_current_link(store, columns):
         meddle(
             store,
             "insert into links (id, organisation, person_key, account, issued, registry, orcid, linked_at,"
-            f" consent_digest, consent_at) select 'forged', organisation, {kept if kept == 'person_key' else repr('x')},"
-            f" account, issued, registry, {kept if kept == 'orcid' else repr('y')}, linked_at, consent_digest,"
-            " consent_at from links",
+            " consent_digest, consent_at) select 'forged', organisation,"
+            f" {kept if kept == 'person_key' else repr('x')}, account, issued, registry,"
+            f" {kept if kept == 'orcid' else repr('y')}, linked_at, consent_digest, consent_at from links",
         )
 
     assert other

@@ -1,0 +1,658 @@
+"""What the outbox promises, on each engine."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+
+import sql.outbox
+from sql.records import ChangeKind, DeliveryState
+from sql.store import open_store
+from tests.broken import Broke, breaking, fail
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_orcid_id
+
+MAIJA = "maija@yliopisto.example"
+VILLE = "ville@yliopisto.example"
+FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
+LEASE = timedelta(minutes=1)
+MINUTE = timedelta(minutes=1)
+LINKS = iter(range(1, 1_000_000))
+
+
+def link(store, person=MAIJA, orcid_id=FIRST, transfers=("idm",), *, organisation=UNIVERSITY, now=NOON):
+    """Link a person to an iD, in place of whatever they had, and owe it to transfers."""
+    current = store.link_of(organisation, person)
+    attempt = answered(store, person, orcid_id, organisation, now)
+    replacing = current.orcid_id if current else None
+    link_id = f"outbox link {next(LINKS)}"
+    return store.link(attempt, "", make_consent(at=now), replacing, now, link_id, transfers)
+
+
+def unlink(store, person=MAIJA, transfers=("idm",), now=NOON):
+    """End a person's link, and owe it to transfers."""
+    return store.unlink(UNIVERSITY, person, "person", "asked to", now, transfers=transfers)
+
+
+def claim(store, worker="worker", now=NOON, limit=100, only=None):
+    """Claim what there is."""
+    return store.claim(worker, now, LEASE, limit, only)
+
+
+def numbers(deliveries):
+    """Tell which changes these deliveries are of."""
+    return [delivery.number for delivery in deliveries]
+
+
+def kinds(store):
+    """Tell what stands in the audit."""
+    return [event.kind for event in store.events(UNIVERSITY)]
+
+
+# Made with the change
+
+
+def test_a_change_is_owed_to_each_transfer(store):
+    change = link(store, transfers=("idm", "ldap"))
+
+    owed = store.deliveries_of_change(UNIVERSITY, change.number)
+
+    assert [(delivery.transfer, delivery.state) for delivery in owed] == [
+        ("idm", DeliveryState.WAITING),
+        ("ldap", DeliveryState.WAITING),
+    ]
+    first = owed[0]
+    assert (first.change, first.person_key, first.kind) == (change, MAIJA, ChangeKind.LINKED)
+    assert (first.created_at, first.waiting_since, first.next_at) == (NOON, NOON, NOON)
+    assert (first.attempts, first.outcome, first.message, first.finished_at) == (0, None, "", None)
+    assert first.waiting
+
+
+def test_without_transfers_nothing_is_owed(store):
+    change = link(store, transfers=())
+
+    assert store.deliveries_of_change(UNIVERSITY, change.number) == []
+    assert store.counts(UNIVERSITY) == []
+    assert claim(store) == []
+
+
+def test_what_changes_nothing_is_owed_to_nobody(store):
+    link(store)
+
+    assert link(store) is None
+    assert numbers(store.deliveries_of(UNIVERSITY, MAIJA)) == [1]
+
+
+def test_each_change_of_a_person_is_owed_and_the_newest_comes_first(store):
+    link(store, orcid_id=FIRST)
+    link(store, orcid_id=SECOND)
+    unlink(store)
+
+    owed = store.deliveries_of(UNIVERSITY, MAIJA)
+
+    assert [delivery.kind for delivery in owed] == [ChangeKind.REMOVED, ChangeKind.REPLACED, ChangeKind.LINKED]
+    assert [(delivery.change.orcid_id, delivery.change.previous) for delivery in owed] == [
+        (None, SECOND),
+        (SECOND, FIRST),
+        (FIRST, None),
+    ]
+
+
+def test_the_id_of_a_change_is_its_own_and_stays(store):
+    first, second = link(store), unlink(store)
+
+    assert first.id != second.id
+    assert len(first.id) == 32
+    assert [change.id for change in store.changes(UNIVERSITY, 0, 10)] == [first.id, second.id]
+
+
+def test_a_claim_says_what_to_deliver(store):
+    change = link(store)
+
+    (delivery,) = claim(store)
+
+    assert delivery.change == change
+    assert (delivery.leased_by, delivery.leased_until, delivery.attempts) == ("worker", NOON + LEASE, 1)
+
+
+def test_what_has_arrived_is_done(store):
+    link(store)
+    (delivery,) = claim(store)
+
+    done = store.finish(delivery, "worker", "stored", "OK", NOON + MINUTE)
+
+    (after,) = store.deliveries_of(UNIVERSITY, MAIJA)
+    assert done
+    assert (after.state, after.outcome, after.message) == (DeliveryState.DONE, "stored", "OK")
+    assert (after.finished_at, after.tried_at, after.leased_by) == (NOON + MINUTE, NOON + MINUTE, None)
+    assert claim(store, now=NOON + timedelta(9)) == []
+
+
+def test_a_delivery_is_made_with_its_change_or_not_at_all(store):
+    attempt = answered(store, MAIJA, FIRST)
+    done = []
+
+    for step in range(1, 100):
+        try:
+            breaking(store, step, fail).link(attempt, "", make_consent(), None, NOON, f"step {step}", ["idm", "ldap"])
+        except Broke:
+            changes = store.last_change(UNIVERSITY)
+            done.append((changes, len(store.deliveries_of_change(UNIVERSITY, 1))))
+            if changes:
+                break
+
+    assert done == [(0, 0)] * (len(done) - 1) + [(1, 2)]
+    assert len(done) > 10
+
+
+# Leases
+
+
+def test_nobody_else_is_given_what_is_leased(store):
+    link(store)
+    claim(store, "one")
+
+    assert claim(store, "two", NOON + LEASE - timedelta(seconds=1)) == []
+
+
+def test_a_lease_that_has_run_out_is_taken_up_again(store):
+    link(store)
+    claim(store, "one")
+
+    (delivery,) = claim(store, "two", NOON + LEASE)
+
+    assert (delivery.leased_by, delivery.attempts) == ("two", 2)
+
+
+@pytest.mark.parametrize("second", ["one", "two"])
+def test_whoever_lost_a_lease_can_say_nothing_more(store, second):
+    link(store)
+    (lost,) = claim(store, "one")
+    (held,) = claim(store, second, NOON + LEASE)
+
+    later = NOON + LEASE + MINUTE
+    said = [
+        store.finish(lost, "one", "stored", "", later),
+        store.give_up(lost, "one", "refused", "", later),
+        store.postpone(lost, "one", "temporary", "", later, later),
+        store.release(lost, "one"),
+    ]
+
+    assert said == [False] * 4
+    assert store.deliveries_of(UNIVERSITY, MAIJA) == [held]
+    assert kinds(store) == ["linked"]
+    assert store.finish(held, second, "stored", "", later)
+
+
+def test_a_worker_that_was_slow_but_not_overtaken_is_heard(store):
+    link(store)
+    (delivery,) = claim(store)
+
+    assert store.finish(delivery, "worker", "stored", "", NOON + 2 * LEASE)
+
+
+def test_what_was_given_back_is_as_if_it_had_never_been_taken(store):
+    change = link(store)
+    (before,) = store.deliveries_of_change(UNIVERSITY, change.number)
+    (delivery,) = claim(store)
+
+    released = store.release(delivery, "worker")
+
+    assert released
+    assert store.deliveries_of_change(UNIVERSITY, change.number) == [before]
+
+
+def test_what_was_postponed_comes_when_it_is_due(store):
+    link(store)
+    (delivery,) = claim(store)
+
+    postponed = store.postpone(delivery, "worker", "temporary", "Busy", NOON + timedelta(hours=1), NOON + MINUTE)
+
+    (after,) = store.deliveries_of(UNIVERSITY, MAIJA)
+    assert postponed
+    assert (after.state, after.outcome, after.message) == (DeliveryState.WAITING, "temporary", "Busy")
+    assert (after.tried_at, after.finished_at, after.leased_by) == (NOON + MINUTE, None, None)
+    assert claim(store, now=NOON + timedelta(minutes=59)) == []
+    assert [each.attempts for each in claim(store, now=NOON + timedelta(hours=1))] == [2]
+
+
+def test_the_other_sides_words_arrive_without_what_no_database_holds(store):
+    link(store, MAIJA)
+    (delivery,) = claim(store)
+
+    store.postpone(delivery, "worker", "temporary", "N\0o \ud800 😀", NOON, NOON)
+
+    assert store.deliveries_of(UNIVERSITY, MAIJA)[0].message == "No ? 😀"
+
+
+def test_one_change_can_be_claimed_by_itself(store):
+    link(store, MAIJA, FIRST)
+    change = link(store, VILLE, SECOND, transfers=("idm", "ldap"))
+
+    claimed = claim(store, only=(UNIVERSITY, change.number))
+
+    assert sorted((delivery.number, delivery.transfer) for delivery in claimed) == [(2, "idm"), (2, "ldap")]
+    assert numbers(claim(store, "other")) == [1]
+
+
+def test_a_change_in_somebody_elses_hands_cannot_be_claimed_by_itself(store):
+    change = link(store)
+    claim(store, "one")
+
+    assert claim(store, "two", only=(UNIVERSITY, change.number)) == []
+    assert numbers(claim(store, "two", NOON + LEASE, only=(UNIVERSITY, change.number))) == [1]
+
+
+def test_no_more_is_claimed_than_was_asked_for_and_transfers_share_it(store):
+    for number in range(1, 7):
+        link(store, f"person {number}", make_orcid_id(number), ("idm",), now=NOON)
+    link(store, "late", make_orcid_id(7), ("ldap",), now=NOON + MINUTE)
+
+    claimed = claim(store, now=NOON + MINUTE, limit=3)
+
+    assert [(delivery.transfer, delivery.number) for delivery in claimed] == [("idm", 1), ("idm", 2), ("ldap", 7)]
+    assert len(claim(store, now=NOON + MINUTE, limit=1)) == 1
+
+
+def test_whoever_has_waited_longest_comes_first(store):
+    link(store, "young", make_orcid_id(1), ("new",), now=NOON + MINUTE)
+    link(store, "old", make_orcid_id(2), ("aged",), now=NOON)
+
+    (delivery,) = claim(store, now=NOON + MINUTE, limit=1)
+
+    assert delivery.person_key == "old"
+
+
+def test_organisations_do_not_mix(store):
+    link(store, MAIJA, FIRST)
+    link(store, MAIJA, FIRST, organisation=POLYTECHNIC)
+
+    claimed = claim(store)
+
+    assert sorted(delivery.organisation for delivery in claimed) == [POLYTECHNIC, UNIVERSITY]
+    assert store.finish(claimed[0], "worker", "stored", "", NOON)
+    assert len(store.deliveries_of(claimed[0].organisation, MAIJA)) == 1
+
+
+# Order
+
+
+def test_a_removal_never_overtakes_its_link(store):
+    link(store)
+    unlink(store)
+
+    (first,) = claim(store)
+    while_on_its_way = claim(store, "other")
+    only_the_removal = claim(store, "other", only=(UNIVERSITY, 2))
+    store.postpone(first, "worker", "temporary", "", NOON + timedelta(hours=1), NOON)
+    while_it_waits = claim(store, "other", NOON + MINUTE)
+    (again,) = claim(store, now=NOON + timedelta(hours=1))
+    store.finish(again, "worker", "stored", "", NOON + timedelta(hours=1))
+
+    assert (while_on_its_way, only_the_removal, while_it_waits) == ([], [], [])
+    assert numbers(claim(store, now=NOON + timedelta(hours=1))) == [2]
+
+
+def test_what_was_given_up_keeps_nobody_waiting(store):
+    link(store)
+    unlink(store)
+    (first,) = claim(store)
+
+    store.give_up(first, "worker", "refused", "No", NOON)
+
+    assert numbers(claim(store)) == [2]
+
+
+def test_one_persons_trouble_keeps_nobody_else_waiting(store):
+    link(store, MAIJA, FIRST)
+    unlink(store, MAIJA)
+    link(store, VILLE, SECOND)
+    store.postpone(claim(store, limit=1)[0], "worker", "temporary", "", NOON + timedelta(9), NOON)
+
+    assert [delivery.person_key for delivery in claim(store)] == [VILLE]
+
+
+def test_one_transfers_trouble_keeps_no_other_waiting(store):
+    link(store, transfers=("idm", "ldap"))
+    unlink(store, transfers=("idm", "ldap"))
+    for delivery in claim(store):
+        if delivery.transfer == "idm":
+            store.postpone(delivery, "worker", "temporary", "", NOON + timedelta(9), NOON)
+        else:
+            store.finish(delivery, "worker", "stored", "", NOON)
+
+    assert [(delivery.number, delivery.transfer) for delivery in claim(store)] == [(2, "ldap")]
+
+
+# Several workers
+
+
+def at_once(*actions):
+    """Do several things at the same moment, each in its own thread, and give what each gave."""
+    barrier = Barrier(len(actions))
+
+    def run(action):
+        barrier.wait()
+        return action()
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(run, actions))
+
+
+def test_two_workers_never_claim_the_same_delivery(store):
+    for number in range(1, 41):
+        link(store, f"person {number}", make_orcid_id(number), ("idm", "ldap"))
+
+    claims = at_once(*[lambda name=f"worker {number}": claim(store, name, limit=7) for number in range(6)])
+
+    claimed = [(delivery.number, delivery.transfer) for found in claims for delivery in found]
+    assert len(claimed) == len(set(claimed)) == 42
+
+
+def test_workers_of_several_nodes_share_what_there_is(migrated_postgres):
+    stores = [open_store(migrated_postgres) for _ in range(3)]
+    for number in range(1, 31):
+        link(stores[0], f"person {number}", make_orcid_id(number))
+
+    def work(store, name):
+        done = []
+        while found := claim(store, name, limit=2):
+            done += [each.number for each in found if store.finish(each, name, "stored", "", NOON)]
+        return done
+
+    shares = at_once(
+        *[lambda store=store, name=f"node {place}": work(store, name) for place, store in enumerate(stores)]
+    )
+
+    assert sorted(number for share in shares for number in share) == list(range(1, 31))
+    assert stores[0].verify_events(UNIVERSITY) == []
+    for store in stores:
+        store.disconnect()
+
+
+def test_a_delivery_that_ends_while_it_is_claimed_again_ends_once(store):
+    link(store)
+    (delivery,) = claim(store, "slow")
+
+    finished, claimed = at_once(
+        lambda: store.finish(delivery, "slow", "stored", "", NOON + LEASE),
+        lambda: claim(store, "quick", NOON + LEASE),
+    )
+
+    assert finished is not bool(claimed)
+    assert kinds(store).count("delivered") == int(finished)
+
+
+# Given up, and taken up again
+
+
+def test_given_up_is_said_and_kept(store):
+    link(store)
+    (delivery,) = claim(store)
+
+    ended = store.give_up(delivery, "worker", "unknown-person", "No such user", NOON + MINUTE)
+
+    (after,) = store.given_up(UNIVERSITY)
+    assert ended
+    assert (after.state, after.outcome, after.message) == (DeliveryState.GIVEN_UP, "unknown-person", "No such user")
+    assert claim(store, now=NOON + timedelta(9)) == []
+
+
+def test_all_that_was_given_up_is_given_page_by_page(store, monkeypatch):
+    monkeypatch.setattr(sql.outbox, "PAGE", 2)
+    for number in range(1, 6):
+        link(store, f"person {number}", make_orcid_id(number), ("a", "b"))
+    for delivery in claim(store):
+        store.give_up(delivery, "worker", "refused", "", NOON)
+
+    found = [(delivery.transfer, delivery.number) for delivery in store.given_up(UNIVERSITY)]
+
+    assert found == [(transfer, number) for transfer in ("a", "b") for number in range(1, 6)]
+    assert list(store.given_up(POLYTECHNIC)) == []
+
+
+@pytest.mark.parametrize(("transfer", "taken_up"), [(None, ["a", "b"]), ("a", ["a"]), ("c", [])])
+def test_what_was_given_up_can_be_taken_up_again(store, transfer, taken_up):
+    link(store, transfers=("a", "b"))
+    for delivery in claim(store):
+        store.give_up(delivery, "worker", "refused", "", NOON)
+
+    moved = store.retry(UNIVERSITY, transfer, NOON + MINUTE)
+
+    again = claim(store, now=NOON + MINUTE)
+    assert moved == len(taken_up)
+    assert sorted(delivery.transfer for delivery in again) == taken_up
+    assert {(each.attempts, each.created_at, each.waiting_since) for each in again} <= {(1, NOON, NOON + MINUTE)}
+    assert kinds(store).count("retried") == bool(taken_up)
+
+
+def test_what_is_taken_up_again_keeps_its_order(store):
+    link(store)
+    unlink(store)
+    for _ in range(2):
+        store.give_up(claim(store)[0], "worker", "refused", "", NOON)
+
+    store.retry(UNIVERSITY, None, NOON)
+
+    assert numbers(claim(store)) == [1]
+
+
+def test_old_news_is_not_taken_up_after_later_news_has_arrived(store):
+    link(store)
+    unlink(store)
+    store.give_up(claim(store)[0], "worker", "refused", "", NOON)
+    store.finish(claim(store)[0], "worker", "stored", "", NOON)
+
+    moved = store.retry(UNIVERSITY, None, NOON)
+
+    assert moved == 0
+    assert list(store.given_up(UNIVERSITY)) == []
+    newest, oldest = store.deliveries_of(UNIVERSITY, MAIJA)
+    assert (newest.outcome, oldest.outcome, oldest.state) == ("stored", "superseded", DeliveryState.DONE)
+
+
+def test_old_news_is_not_taken_up_while_later_news_is_on_its_way(store):
+    link(store)
+    unlink(store)
+    store.give_up(claim(store)[0], "worker", "refused", "", NOON)
+    (removal,) = claim(store)
+
+    while_on_its_way = store.retry(UNIVERSITY, None, NOON + 9 * LEASE)
+    store.give_up(removal, "worker", "refused", "", NOON)
+
+    assert while_on_its_way == 0
+    assert store.retry(UNIVERSITY, None, NOON) == 2
+
+
+def test_what_arrived_for_one_person_or_transfer_settles_nothing_for_another(store):
+    link(store, MAIJA, FIRST, ("a", "b"))
+    link(store, VILLE, SECOND, ("a",))
+    for delivery in claim(store):
+        store.give_up(delivery, "worker", "refused", "", NOON)
+    unlink(store, MAIJA, ("a", "b"))
+    for delivery in claim(store):
+        if delivery.transfer == "a":
+            store.finish(delivery, "worker", "stored", "", NOON)
+
+    left = [(delivery.transfer, delivery.person_key) for delivery in store.given_up(UNIVERSITY)]
+
+    assert left == [("a", VILLE), ("b", MAIJA)]
+
+
+# What the audit and the counts tell
+
+
+def test_the_audit_tells_who_learnt_what_and_when(store):
+    link(store, transfers=("idm",))
+    store.finish(claim(store)[0], "worker", "stored", "OK", NOON + MINUTE)
+    unlink(store, transfers=("idm",))
+    store.give_up(claim(store)[0], "worker", "refused", "No", NOON + 2 * MINUTE)
+
+    told = [event for event in store.events(UNIVERSITY, MAIJA) if event.kind in {"delivered", "given-up"}]
+
+    assert [(event.kind, event.actor, event.at) for event in told] == [
+        ("delivered", "service", NOON + MINUTE),
+        ("given-up", "service", NOON + 2 * MINUTE),
+    ]
+    assert [dict(event.facts) for event in told] == [
+        {"transfer": "idm", "change": "1", "outcome": "stored", "orcid": FIRST.uri},
+        {"transfer": "idm", "change": "2", "outcome": "refused", "message": "No"},
+    ]
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_the_end_and_its_event_come_together_or_not_at_all(store):
+    link(store)
+    (delivery,) = claim(store)
+
+    for step in range(1, 100):
+        with pytest.raises(Broke):
+            breaking(store, step, fail).finish(delivery, "worker", "stored", "", NOON)
+        done = store.deliveries_of(UNIVERSITY, MAIJA)[0].state is DeliveryState.DONE
+        assert ("delivered" in kinds(store)) is done
+        if done:
+            break
+
+    assert done
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_the_counts_tell_how_far_each_transfer_is(store):
+    link(store, "one", make_orcid_id(1), ("a", "b"), now=NOON)
+    link(store, "two", make_orcid_id(2), ("a",), now=NOON + MINUTE)
+    link(store, "three", make_orcid_id(3), ("a",), now=NOON + 2 * MINUTE)
+    later = NOON + timedelta(hours=1)
+    done, given_up = (claim(store, now=later, only=(UNIVERSITY, number)) for number in (1, 2))
+    store.finish(next(each for each in done if each.transfer == "a"), "worker", "stored", "", later)
+    store.give_up(given_up[0], "worker", "refused", "", later)
+
+    counts = [(count.transfer, count.state.value, count.count, count.oldest) for count in store.counts(UNIVERSITY)]
+
+    assert counts == [
+        ("a", "done", 1, NOON),
+        ("a", "given-up", 1, NOON + MINUTE),
+        ("a", "waiting", 1, NOON + 2 * MINUTE),
+        ("b", "waiting", 1, NOON),
+    ]
+
+
+# Breakers
+
+REST = timedelta(minutes=10)
+
+
+def break_it(store, transfer="idm", times=3, now=NOON):
+    """Let a transfer fail so often that its breaker opens at the third time."""
+    for _ in range(times):
+        store.note_failure(UNIVERSITY, transfer, now, most=3, rest=REST)
+
+
+def test_a_breaker_opens_after_failures_in_a_row(store):
+    link(store)
+
+    break_it(store, times=2)
+    (before,) = store.breakers(UNIVERSITY)
+    break_it(store, times=1)
+    (after,) = store.breakers(UNIVERSITY)
+
+    assert (before.failures, before.open_until) == (2, None)
+    assert (after.failures, after.open_until) == (3, NOON + REST)
+
+
+def test_a_success_closes_a_breaker(store):
+    link(store)
+    break_it(store)
+
+    store.note_success(UNIVERSITY, "idm")
+    break_it(store, times=2)
+
+    assert [(breaker.failures, breaker.open_until) for breaker in store.breakers(UNIVERSITY)] == [(2, None)]
+    assert len(claim(store)) == 1
+
+
+def test_the_first_failure_may_open_a_breaker_that_was_never_heard_of(store):
+    store.note_failure(UNIVERSITY, "idm", NOON, most=1, rest=REST)
+
+    assert [breaker.open_until for breaker in store.breakers(UNIVERSITY)] == [NOON + REST]
+
+
+def test_nothing_is_sent_while_a_breaker_is_open_and_others_go_on(store):
+    link(store, transfers=("idm", "ldap"))
+    break_it(store)
+
+    by_itself = claim(store, only=(UNIVERSITY, 1))
+    at_large = claim(store, "other", NOON + LEASE)
+
+    assert [delivery.transfer for delivery in by_itself] == ["ldap"]
+    assert [delivery.transfer for delivery in at_large] == ["ldap"]
+
+
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_after_its_rest_one_delivery_at_a_time_probes_a_transfer(store, by_itself):
+    for number in range(1, 4):
+        link(store, f"person {number}", make_orcid_id(number))
+    break_it(store)
+    later = NOON + REST
+
+    probe = claim(store, now=later, only=(UNIVERSITY, 2) if by_itself else None)
+    meanwhile = [claim(store, "other", later), claim(store, "other", later, only=(UNIVERSITY, 3))]
+    store.finish(probe[0], "worker", "stored", "", later)
+
+    assert numbers(probe) == [2 if by_itself else 1]
+    assert meanwhile == [[], []]
+    assert len(claim(store, now=later)) == 2
+
+
+def test_a_probe_that_fails_opens_the_breaker_again(store):
+    link(store)
+    break_it(store)
+    later = NOON + REST
+    (probe,) = claim(store, now=later)
+
+    store.postpone(probe, "worker", "temporary", "", later, later)
+    store.note_failure(UNIVERSITY, "idm", later, most=3, rest=REST)
+
+    assert claim(store, now=later + REST - MINUTE) == []
+    assert len(claim(store, now=later + REST)) == 1
+
+
+def test_a_probe_whose_worker_died_is_followed_by_another(store):
+    link(store)
+    link(store, VILLE, SECOND)
+    break_it(store)
+    claim(store, "one", NOON + REST)
+
+    assert len(claim(store, "two", NOON + REST + LEASE)) == 1
+
+
+# Speed by construction
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "index"),
+    [
+        ("open_ways", {"now": ""}, "deliveries_due"),
+        ("open_ways", {"now": ""}, "deliveries_on_their_way"),
+        ("claim_some", {}, "deliveries_due"),
+        ("claim_some", {}, "deliveries_of_a_person"),
+        ("claim_change", {"number": 1}, "deliveries_of_a_person"),
+        ("claim_change", {"number": 1}, "(organisation=? AND number=?)"),
+        ("deliveries_of_person", {"person_key": ""}, "deliveries_of_a_person"),
+        ("deliveries_of_change", {"number": 1}, "(organisation=? AND number=?)"),
+        ("some_given_up", {"after": 1}, "deliveries_by_state"),
+        ("count_deliveries", {}, "COVERING INDEX deliveries_by_state"),
+        ("wait_again", {}, "deliveries_by_state"),
+        ("supersede", {"number": 1, "person_key": ""}, "deliveries_of_a_person"),
+    ],
+)
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_no_question_reads_a_whole_table(store, query, values, index):
+    common = {"organisation": "o", "transfer": "t", "worker": "w", "now": "n", "until": "u", "limit": 1}
+    text = "explain query plan " + store.engine._queries[query]
+
+    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, {**common, **values})]
+
+    assert any(index in step for step in plan)
+    assert [step for step in plan if step.startswith("SCAN")] in ([], ["SCAN breakers"])
