@@ -22,13 +22,14 @@ from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import Encoding, Variables
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
-from webapp.app import Front, House, make_templates, security_headers
+from webapp.app import Front, House, always, security_headers
 from webapp.door import Door
 from webapp.language import languages
 from webapp.linking import Linking
 from webapp.orcid_client import OrcidClient
 from webapp.pages import Hall
 from webapp.static import Static
+from webapp.templating import templates
 
 PUBLIC_URL = "https://connect.example"
 CALLBACK = f"{PUBLIC_URL}/me/callback"
@@ -96,12 +97,14 @@ def client_of(address, **other):
 
 def make_front(store, client, clock, organisations=ORGANISATIONS):
     """Put the web application's parts together, as behind mod_wsgi."""
+    house, known = House(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
+    hall = Hall(Linking(store, client), store, organisations, Static.read(), client.base_url)
     return Front(
-        house=House(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True),
+        house=house,
         door=Door(Variables(), organisations, Encoding.URL),
-        hall=Hall(Linking(store, client), store, organisations, Static.read(), client.base_url),
-        languages=languages(),
-        templates=make_templates(),
+        hall=hall,
+        languages=known,
+        templates={code: templates(language, always(house, hall)) for code, language in known.items()},
         headers=security_headers(client.base_url, secure=True),
         clock=clock,
     )

@@ -7,13 +7,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import bottle
-import jinja2
-from markupsafe import Markup
 
 from shibboleth.organisation import Organisation
 from webapp.door import Door, Who
@@ -21,6 +18,7 @@ from webapp.language import Language, accepted, choose
 from webapp.log import log
 from webapp.pages import ROUTES, Hall, Route
 from webapp.problems import HOME_HELP, Bug, NotAllowed, NotFound, TooLarge, facts_of, problem_of
+from webapp.templating import Templates
 from webapp.visit import Go, Page, Raw, Visit
 
 _LARGEST_FORM = 16 * 1024
@@ -46,7 +44,8 @@ class Front:
     door: Door
     hall: Hall
     languages: Mapping[str, Language]
-    templates: jinja2.Environment
+    templates: Mapping[str, Templates]
+    """By language."""
     headers: Mapping[str, str]
     clock: Callable[[], datetime]
 
@@ -100,17 +99,7 @@ class Front:
         return response
 
     def _page(self, page: Page, visit: Visit) -> bottle.HTTPResponse:
-        template = self.templates.get_template(page.template)
-        text = template.render(
-            page.facts,
-            _=_sayer(visit.language),
-            language=visit.language,
-            house=self.house,
-            person=visit.someone,
-            static=self.hall.static,
-            orcid_url=self.hall.orcid_url,
-            sign_out=f"/Shibboleth.sso/Logout?return={quote(self.house.public_url, safe='')}/",
-        )
+        text = self.templates[visit.language.code](page.template, {**page.facts, "person": visit.someone})
         return bottle.HTTPResponse(
             text.encode(),
             page.status,
@@ -139,6 +128,16 @@ _DRESS: Mapping[type, Callable[[Front, Any, Visit], bottle.HTTPResponse]] = {
 }
 
 
+def always(house: House, hall: Hall) -> dict[str, Any]:
+    """Give the facts that each page knows."""
+    return {
+        "house": house,
+        "static": hall.static,
+        "orcid_url": hall.orcid_url,
+        "sign_out": f"/Shibboleth.sso/Logout?return={quote(house.public_url, safe='')}/",
+    }
+
+
 def make_app(front: Front) -> bottle.Bottle:
     """Make the WSGI application."""
     app = bottle.Bottle()
@@ -146,18 +145,6 @@ def make_app(front: Front) -> bottle.Bottle:
         app.route(route.address, route.method, _answering(front, route))
     app.default_error_handler = _bottles_own(front)
     return app
-
-
-def make_templates() -> jinja2.Environment:
-    """Read the templates; outside text is text, since everything is escaped."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(files("webapp") / "templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
 
 
 def security_headers(orcid_url: str, *, secure: bool) -> dict[str, str]:
@@ -230,15 +217,6 @@ def _fields(text: str) -> dict[str, list[str]]:
         return parse_qs(text, keep_blank_values=True, max_num_fields=50)
     except ValueError:
         raise TooLarge from None
-
-
-def _sayer(language: Language) -> Callable[..., Markup]:
-    def say(sentence: str, /, **facts: Any) -> Markup:
-        # The sentence is ours; the facts are outside text, and Markup escapes them as they take their places
-        said = Markup(language.say(sentence))  # noqa: S704 - see above
-        return said % facts if facts else said
-
-    return say
 
 
 def _home(visit: Visit, ask: str) -> Organisation | None:

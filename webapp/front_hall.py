@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shibboleth.orcid_id import Registry
 from sql.store import Store
-from webapp.app import Front, House, make_app, make_templates, security_headers
+from webapp.app import Front, House, always, make_app, security_headers
 from webapp.config import Config
 from webapp.door import Door
 from webapp.language import languages
@@ -16,6 +16,7 @@ from webapp.linking import Linking
 from webapp.orcid_client import OrcidClient
 from webapp.pages import Hall
 from webapp.static import Static
+from webapp.templating import templates
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -25,13 +26,15 @@ def web(config: Config, store: Store, clock: Callable[[], datetime]) -> WSGIAppl
     """Make the web application."""
     secure = config.service.public_url.startswith("https:")
     linking = Linking(store, orcid_client(config))
+    house, known = _house(config), languages()
+    hall = Hall(linking, store, config.organisations, Static.read(), config.orcid.base_url)
     app: WSGIApplication = make_app(
         Front(
-            house=_house(config),
+            house=house,
             door=Door(config.front, config.organisations, config.service.encoding, secure=secure),
-            hall=Hall(linking, store, config.organisations, Static.read(), config.orcid.base_url),
-            languages=languages(),
-            templates=make_templates(),
+            hall=hall,
+            languages=known,
+            templates={code: templates(language, always(house, hall)) for code, language in known.items()},
             headers=security_headers(config.orcid.base_url, secure=secure),
             clock=clock,
         )

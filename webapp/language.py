@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from babel.core import Locale, negotiate_locale
-from babel.dates import format_datetime
+from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -39,7 +40,13 @@ class Language:
 
     def moment(self, when: datetime, zone: tzinfo) -> str:
         """Write a day and a time of it for a reader, to the minute."""
-        return format_datetime(when, "d MMMM y, HH:mm z", tzinfo=zone, locale=self.code)
+        there = when.astimezone(zone)
+        return f"{_day(there.date(), self.code)}, {there:%H:%M} {there.tzname()}"
+
+
+@lru_cache(maxsize=1000)
+def _day(day: date, code: str) -> str:
+    return format_date(day, "d MMMM y", locale=code)
 
 
 def mark(sentence: str) -> str:

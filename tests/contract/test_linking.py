@@ -8,9 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from demo.orcid.people import PEOPLE
-from tests.make import POLYTECHNIC, UNIVERSITY
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_consent, make_person
 from tests.service import AKE, MAIJA, Clock, Visitor, authorised, client_of, make_front, orcid_id, simulated_orcid
 from webapp.app import make_app
+from webapp.linking import Confirmation, Linking, NothingCameBack
 
 
 @pytest.fixture
@@ -443,6 +444,15 @@ def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
     attempt = store.attempt_by_state(hashlib.sha256(state.encode()).hexdigest())
 
     assert maija.get(f"/me/confirm/{attempt.id}").title == "ORCID did not finish"
+
+
+def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+    early = Confirmation(attempt, orcid_id(MAIJA), "Maija", None)
+
+    with pytest.raises(NothingCameBack):
+        Linking(store, orcid[1]).confirm(make_person(), early, make_consent(), "", NOON)
 
 
 def test_a_confirmation_ends_with_its_hour(maija, world, clock, store):

@@ -1,0 +1,71 @@
+"""Templates, compiled for each language: a sentence without facts in it becomes plain text of the page at start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
+from markupsafe import Markup
+
+from webapp.language import Language
+
+Templates = Callable[[str, Mapping[str, Any]], str]
+"""Renders a template by name with facts."""
+
+
+class _Saying(NodeTransformer):
+    """Puts translated sentences in the place of `_("…")`."""
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - jinja2 finds it by this name
+        """Translate a call that says one constant sentence and nothing else."""
+        self.generic_visit(node)
+        asked = isinstance(node.node, nodes.Name) and node.node.name == "_"
+        if not asked or node.kwargs or node.dyn_kwargs is not None or not isinstance(node.args[0], nodes.Const):
+            return node
+        return nodes.Const(Markup(self._language.say(node.args[0].value)), lineno=node.lineno)  # noqa: S704 - our own words
+
+
+class _Environment(jinja2.Environment):
+    """Templates of one language."""
+
+    def __init__(self, language: Language, always: Mapping[str, Any]) -> None:
+        super().__init__(
+            loader=jinja2.FileSystemLoader(str(files("webapp") / "templates")),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._saying = _Saying(language)
+        self.globals = {"_": _sayer(language), "language": language, **always}
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree: nodes.Template = self._saying.visit(super()._parse(source, name, filename))
+        return tree
+
+
+def templates(language: Language, always: Mapping[str, Any]) -> Templates:
+    """Compile all templates for a language; `always` are facts that each of them knows.
+
+    Everything that is not our own sentence is escaped: outside text is text.
+    """
+    environment = _Environment(language, always)
+    compiled = {name: environment.get_template(name) for name in environment.list_templates()}
+    return lambda name, facts: compiled[name].render(facts)
+
+
+def _sayer(language: Language) -> Callable[..., Markup]:
+    def say(sentence: str, /, **facts: Any) -> Markup:
+        # The sentence is ours; the facts are outside text, and Markup escapes them as they take their places
+        said = Markup(language.say(sentence))  # noqa: S704 - see above
+        return said % facts if facts else said
+
+    return say
