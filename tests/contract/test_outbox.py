@@ -643,7 +643,6 @@ def test_a_probe_whose_worker_died_is_followed_by_another(store):
         ("deliveries_of_change", {"number": 1}, "(organisation=? AND number=?)"),
         ("some_given_up", {"after": 1}, "deliveries_by_state"),
         ("count_deliveries", {}, "COVERING INDEX deliveries_by_state"),
-        ("wait_again", {}, "deliveries_by_state"),
         ("supersede", {"number": 1, "person_key": ""}, "deliveries_of_a_person"),
     ],
 )
