@@ -519,7 +519,7 @@ def _is_server(url: SplitResult) -> bool:
 
 def _is_filter(text: str) -> bool:
     try:
-        parse_filter(_filled(text, "user@scope"), None, True, True, None, False)  # noqa: FBT003 - ldap3's own order
+        parse_filter(_filled(text, "user@scope"), None, True, True, None, False)
     except LDAPException:
         return False
     return True

@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
+import re
 from pathlib import Path
 
 import ldap3
 import pytest
 
-from resolver_connector.transfers.ldap import Bind, Ldap
+from resolver_connector.transfers.ldap import OUTCOMES, Bind, Ldap
 from resolver_connector.transfers.transfer import LONGEST_MESSAGE, News, Outcome, Policy, ValueForm
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
@@ -34,6 +35,7 @@ from tests.slapd import CLOSED, COPY, NARROW, PEOPLE, READER, SERVICE, UNIQUE, S
 
 MAIJA = "maija@yliopisto.example"
 OURS, OLD, FOREIGN = make_orcid_id(1), make_orcid_id(2), make_orcid_id(9)
+PAGE = Path(__file__).parents[2] / "docs" / "idm-owner-ldap.md"
 REFEDS = Path(__file__).parents[3] / "shared" / "data" / "eduperson" / "eduperson.openldap.schema"
 
 
@@ -332,6 +334,17 @@ def test_a_filter_can_take_the_account_apart(directory, branch, transfer):
     answer = deliver(transfer(filter="(&(uid={user})(mail=*@{scope})(mail={account}))"))
 
     assert answer.outcome is Outcome.STORED
+
+
+def test_an_entry_may_have_any_name(directory, branch, transfer):
+    dn = f"cn=Mäkelä\\, \\22Maija\\22 \\2B 1 \\#,{branch}"
+    facts = {"sn": "Mäkelä", "eduPersonPrincipalName": MAIJA}
+    directory.must(directory.administrator.add(dn, ["inetOrgPerson", "eduPerson"], facts))
+
+    answer = deliver(transfer())
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) == {OURS.uri}
 
 
 STRANGE = [
@@ -676,6 +689,16 @@ def test_a_result_means_what_the_page_says(code, outcome):
     assert ("words of theirs" in answer.message) == (outcome is not Outcome.STORED)
 
 
+def test_a_code_comes_to_what_the_page_says():
+    rows = PAGE.read_text().split("## What each answer means")[1].split("\n## ")[0].splitlines()
+    cells = [[cell.strip() for cell in row.split("|")[1:3]] for row in rows if row.startswith("| ")]
+    page = {int(code): means for codes, means in cells for code in re.findall(r"\d+", codes)}
+
+    assert set(page) == {*OUTCOMES, 4}
+    for code, outcome in OUTCOMES.items():
+        assert outcome.value.replace("-", " ") in page[code], code
+
+
 @pytest.mark.parametrize(("code", "outcome"), CODES[:14])
 def test_a_search_that_fails_is_no_unknown_person(code, outcome):
     answer = talk(IN, [result(SEARCH_END, code, "words of theirs")])
@@ -777,6 +800,10 @@ WRONG = [
     ({"url": "ldap://127.0.0.1 ldap://ldap.example.org", "start_tls": False}, "start_tls"),
     ({"base": " "}, "base"),
     ({"filter": "uid={user}"}, "filter"),
+    ({"filter": "(uid={user}"}, "filter"),
+    ({"filter": "(&(uid={user})"}, "filter"),
+    ({"filter": "(uid={user})(mail=*)"}, "filter"),
+    ({"filter": "({user})"}, "filter"),
     ({"filter": "(uid=maija)"}, "filter"),
     ({"filter": "(uid={uid})"}, "filter"),
     ({"filter": "(o={scope})"}, "filter"),
