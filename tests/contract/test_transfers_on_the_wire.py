@@ -1,0 +1,1122 @@
+"""What each kind of transfer says, octet by octet where somebody else's program reads it, and how it takes answers."""
+
+import base64
+import csv
+import hashlib
+import hmac
+import json
+import logging
+import stat
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from demo.idm.app import PASSWORD, SECRET, TOKEN, USER, Idm
+from demo.idm.scim import SCHEMA
+from demo.idm.server import served
+from demo.idm.wire import Answer, json_answer
+from resolver_connector.transfers.file import File, Format
+from resolver_connector.transfers.http import LARGEST_ANSWER
+from resolver_connector.transfers.rest import Profile, Removal, Rest, sign, signing_key
+from resolver_connector.transfers.scim import Form, Operation, Scim
+from resolver_connector.transfers.soap import Soap
+from resolver_connector.transfers.transfer import Outcome, Policy, ValueForm
+from shibboleth.orcid_id import Registry
+from sql.records import ChangeKind
+from tests.make import NOON, make_orcid_id
+from tests.private_ca import PrivateCa
+from tests.stands import AKE, FIRST, LINKED, MAIJA, REMOVED, REPLACED, SECOND, CscStand, ScimStand, SoapStand, V1Stand
+from tests.stands import news as make_news
+
+SECONDS = 20
+THIRD = make_orcid_id(3)
+ANOTHER_SECRET = "whsec_" + base64.b64encode(b"another secret of thirty-two oct").decode()
+CREDENTIAL = {"user": USER, "password": PASSWORD}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with served(Idm((MAIJA, AKE), now=NOON.timestamp)) as server:
+        yield server
+
+
+@pytest.fixture
+def idm(server):
+    server.idm.reset()
+    known = dict(server.idm.receivers)
+    yield server.idm
+    server.idm.receivers = known
+    server.idm.receivers["/scim/v2/Users"].doubles.clear()
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return PrivateCa(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def v1(server, idm):
+    return V1Stand.make(server.address, None)
+
+
+@pytest.fixture
+def csc(server, idm):
+    return CscStand.make(server.address, None)
+
+
+@pytest.fixture
+def soap(server, idm):
+    return SoapStand.make(server.address, None)
+
+
+@pytest.fixture
+def scim(server, idm):
+    return ScimStand.make(server.address)
+
+
+def deliver(transfer, what=LINKED, now=NOON, seconds=SECONDS):
+    return transfer.deliver(what, now=now, seconds=seconds)
+
+
+def asked(idm):
+    """Give the last request that arrived."""
+    return idm.arrived[-1].request
+
+
+def answering(idm, path, status=200, body=b"", kind="application/json", **headers):
+    """Let a receiver give one answer to everything."""
+    fixed = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    idm.receivers[path] = lambda _request: Answer(status, body, (("Content-Type", kind), *fixed))
+
+
+# --- What the kinds that speak HTTP share -------------------------------------------------------------------------
+
+
+def test_user_and_password_are_sent_at_once_and_in_utf_8(csc, idm):
+    deliver(replace(csc, user="käyttäjä", password="salä€nä"))
+
+    assert len(idm.arrived) == 1
+    assert asked(idm).basic == ("käyttäjä", "salä€nä")
+
+
+def test_a_token_is_sent_at_once(csc, idm):
+    answer = deliver(replace(csc, user="", password="", token=TOKEN))
+
+    assert answer.outcome is Outcome.STORED
+    assert asked(idm).headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_nothing_is_taken_from_the_environment(csc, idm, monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    answer = deliver(csc)
+
+    assert answer.outcome is Outcome.STORED
+    assert asked(idm).basic == (USER, PASSWORD)
+
+
+def test_no_redirect_is_followed_and_what_may_be_secret_in_it_is_not_told(csc, idm):
+    idm.breaks("301")
+
+    answer = deliver(csc)
+
+    assert len(idm.arrived) == 1
+    assert "https://elsewhere.example/" in answer.message
+    assert "token" not in answer.message
+
+
+def test_without_time_nothing_is_sent(csc, idm):
+    answer = deliver(csc, seconds=0)
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert not idm.arrived
+
+
+def test_where_nobody_listens_is_for_later(csc):
+    answer = deliver(replace(csc, url="http://127.0.0.1:1/csc"))
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert answer.message == "the connection broke: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("expired", "its certificate is not accepted: certificate has expired"),
+        ("wrong-name", "its certificate is not accepted: IP address mismatch"),
+        ("stranger", "its certificate is not accepted: unable to get local issuer certificate"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said(ca, how, words):
+    with served(Idm((MAIJA,)), context=ca.context(how)) as server:
+        answer = deliver(CscStand.make(server.address, ca.certificate))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert answer.message.startswith(words)
+
+
+def test_a_receiver_without_tls_is_misconfigured(server, csc, ca):
+    answer = deliver(replace(csc, url=csc.url.replace("http:", "https:"), ca_file=ca.certificate))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert answer.message.startswith("no TLS connection with it")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_an_authority_that_cannot_be_read_is_misconfigured(csc, tmp_path, content):
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+
+    answer = deliver(replace(csc, url="https://127.0.0.1:1/csc", ca_file=tmp_path / "ca.pem"))
+
+    assert answer.outcome in {Outcome.MISCONFIGURED, Outcome.TEMPORARY}
+
+
+def test_a_receiver_may_ask_for_our_certificate(ca):
+    certificate, key = ca.client
+    with served(Idm((MAIJA,), now=NOON.timestamp), context=ca.context(asks_clients=True)) as server:
+        known = V1Stand.make(server.address, ca.certificate, certificate=certificate, certificate_key=key)
+        unknown = V1Stand.make(server.address, ca.certificate)
+
+        answers = [deliver(known), deliver(unknown)]
+
+    assert answers[0].outcome is Outcome.STORED
+    assert answers[1].outcome.again
+
+
+STATUSES = {
+    301: Outcome.MISCONFIGURED,
+    304: Outcome.MISCONFIGURED,
+    400: Outcome.REFUSED,
+    401: Outcome.MISCONFIGURED,
+    403: Outcome.MISCONFIGURED,
+    404: Outcome.UNKNOWN_PERSON,
+    405: Outcome.MISCONFIGURED,
+    408: Outcome.TEMPORARY,
+    409: Outcome.CONFLICT,
+    410: Outcome.REFUSED,
+    415: Outcome.MISCONFIGURED,
+    422: Outcome.REFUSED,
+    425: Outcome.TEMPORARY,
+    429: Outcome.TEMPORARY,
+    500: Outcome.TEMPORARY,
+    502: Outcome.TEMPORARY,
+    503: Outcome.TEMPORARY,
+    599: Outcome.TEMPORARY,
+}
+
+
+@pytest.mark.parametrize(("status", "outcome"), STATUSES.items())
+@pytest.mark.parametrize("path", ["/v1", "/csc", "/dirxml"])
+def test_every_status_has_its_meaning(server, idm, path, status, outcome):
+    stand = {"/v1": V1Stand, "/csc": CscStand, "/dirxml": SoapStand}[path]
+    answering(idm, path, status)
+
+    answer = deliver(stand.make(server.address, None))
+
+    assert answer.outcome is outcome
+    assert str(status) in answer.message
+
+
+@pytest.mark.parametrize(
+    ("said", "after"),
+    [
+        ("0", timedelta()),
+        ("7", timedelta(seconds=7)),
+        ("9" * 400, timedelta(days=1)),
+        ("Thu, 15 Jan 2026 12:00:30 GMT", timedelta(seconds=30)),
+        ("Thu, 15 Jan 2026 11:00:00 GMT", timedelta()),
+        ("Fri, 15 Jan 9999 11:00:00 GMT", timedelta(days=1)),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("²", None),
+        ("", None),
+    ],
+)
+def test_how_long_to_wait_is_seconds_or_a_date(csc, idm, said, after):
+    answering(idm, "/csc", 503, Retry_After=said)
+
+    answer = deliver(csc)
+
+    assert (answer.outcome, answer.retry_after) == (Outcome.TEMPORARY, after)
+
+
+def test_a_refusal_is_not_to_be_repeated_whatever_else_it_says(csc, idm):
+    answering(idm, "/csc", 400, Retry_After="5")
+
+    assert deliver(csc).retry_after is None
+
+
+def test_an_answer_of_just_the_largest_size_is_read(csc, idm):
+    words = b"x" * (LARGEST_ANSWER - len(b'{"status":""}'))
+    outcomes = []
+    for more in (b"", b"x"):
+        answering(idm, "/csc", 200, b'{"status":"%s"}' % (words + more))
+        outcomes.append(deliver(csc).outcome)
+
+    assert outcomes == [Outcome.STORED, Outcome.MISCONFIGURED]
+
+
+def test_an_answer_that_says_it_is_packed_is_not_unpacked(csc, idm):
+    answering(idm, "/csc", 200, b"\x1f\x8b not really", Content_Encoding="gzip")
+
+    assert deliver(csc).outcome is Outcome.MISCONFIGURED
+
+
+def test_markup_and_control_characters_in_an_answer_are_plain_text(csc, idm):
+    answering(idm, "/csc", 422, json.dumps({"status": "<b>no</b>\n\u202e\x1b[31m" + "z" * 5000}).encode())
+
+    answer = deliver(csc)
+
+    assert answer.message.startswith("<b>no</b> ")
+    assert answer.message.isprintable()
+    assert answer.message.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"url": "http://idm.example.org/x"}, "url is not https"),
+        ({"url": "ftp://idm.example.org/x"}, "url is not https"),
+        ({"url": "https://"}, "url is not an address"),
+        ({"url": "https://[x"}, "url is not an address"),
+        ({"url": "https://idm.example.org:port/"}, "url is not an address"),
+        ({"url": "https://idm.example.org/ä"}, "url is not an address"),
+        ({"url": "https://idm.example.org/#x"}, "url is not an address"),
+        ({"url": "https://me:secret@idm.example.org/"}, "url holds a user or a password"),
+        ({"user": "me"}, "user and password belong together"),
+        ({"password": "secret"}, "user and password belong together"),
+        ({"user": "m:e", "password": "secret"}, "user cannot be sent"),
+        ({"user": "me", "password": "secret", "token": "t"}, "two ways to sign in"),
+        ({"token": "two words"}, "token cannot be sent"),
+        ({"certificate": Path("x.pem")}, "certificate and certificate_key belong together"),
+        ({"signing_secrets": ()}, "nothing proves to the receiver that it is us"),
+        ({"signing_secrets": ("secret",)}, "signing_secrets: one is not whsec_"),
+        ({"signing_secrets": ("whsec_c2hvcnQ=",)}, "signing_secrets: one is not whsec_"),
+        ({"mediator": "https://connect.example"}, "have a use only with"),
+        ({"profile": Profile.CSC}, "signing_secrets have no use"),
+        ({"profile": Profile.CSC, "signing_secrets": (), **CREDENTIAL}, "mediator is missing"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings, sentence):
+    usual = {"url": "https://idm.example.org/x", "signing_secrets": (SECRET,)}
+
+    with pytest.raises(ValueError, match=sentence) as refused:
+        Rest(**{**usual, **settings})
+
+    assert "secret'" not in str(refused.value)
+
+
+# --- rest: the format of 2016 -------------------------------------------------------------------------------------
+
+PAIR = (
+    '{"identifier":['
+    '{"name":"urn:oid:1.3.6.1.4.1.5923.1.1.1.16",'
+    '"nameFormat":"urn:oasis:names:tc:SAML:2.0:attrname-format:uri",'
+    '"friendlyName":"eduPersonOrcid",'
+    '"issuer":"https://orcid.org",'
+    '"issueInstant":null,'
+    '"mediator":"https://connect.example",'
+    '"mediationInstant":1768478400000,'
+    '"identifierValue":"%s"},'
+    '{"name":"urn:oid:1.3.6.1.4.1.5923.1.1.1.6",'
+    '"nameFormat":"urn:oasis:names:tc:SAML:2.0:attrname-format:uri",'
+    '"friendlyName":"eduPersonPrincipalName",'
+    '"issuer":"https://idp.yliopisto.example/idp/shibboleth",'
+    '"issueInstant":null,'
+    '"mediator":"https://connect.example",'
+    '"mediationInstant":1768478400000,'
+    '"identifierValue":"maija@yliopisto.example"}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "form", "value"),
+    [
+        (LINKED, ValueForm.HTTPS, "https://orcid.org/0000-0000-0000-001X"),
+        (LINKED, ValueForm.HTTP, "http://orcid.org/0000-0000-0000-001X"),
+        (LINKED, ValueForm.BARE, "0000-0000-0000-001X"),
+        (REPLACED, ValueForm.HTTPS, "https://orcid.org/0000-0000-0000-0028"),
+        (REMOVED, ValueForm.HTTPS, ""),
+    ],
+)
+def test_the_format_of_2016_is_kept_byte_for_byte(csc, idm, what, form, value):
+    deliver(replace(csc, value_form=form), what)
+
+    request = asked(idm)
+    assert request.body.decode() == PAIR % value
+    assert (request.method, request.path) == ("POST", "/csc")
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["content-length"] == str(len(request.body))
+    assert not [name for name in request.headers if name.startswith("webhook-")]
+
+
+def test_the_sandbox_and_another_issuer_are_named_as_they_are(csc, idm):
+    sandbox = make_news(orcid_id=make_orcid_id(1, Registry.SANDBOX))
+    deliver(csc, sandbox)
+    first = json.loads(asked(idm).body)["identifier"][0]
+    deliver(replace(csc, issuer="https://issuer.example"), sandbox)
+    second = json.loads(asked(idm).body)["identifier"][0]
+
+    assert (first["issuer"], second["issuer"]) == ("https://sandbox.orcid.org", "https://issuer.example")
+    assert first["identifierValue"] == "https://sandbox.orcid.org/0000-0000-0000-001X"
+
+
+def test_an_organisation_with_another_key_gets_its_own_name(csc, idm):
+    deliver(csc, make_news(key="subject-id"))
+
+    account = json.loads(asked(idm).body)["identifier"][1]
+    assert account["name"] == "urn:oasis:names:tc:SAML:attribute:subject-id"
+    assert account["friendlyName"] == "subject-id"
+
+
+def test_a_repetition_in_the_format_of_2016_is_the_same_bytes(csc, idm):
+    deliver(csc)
+    deliver(csc, now=NOON + timedelta(hours=3))
+
+    assert len({each.request.body for each in idm.arrived}) == 1
+
+
+def test_a_removal_that_the_format_cannot_carry_is_said_aloud(csc, idm):
+    answer = deliver(replace(csc, removal=Removal.REFUSE), REMOVED)
+
+    assert answer.outcome is Outcome.REFUSED
+    assert "cannot be told of a removal" in answer.message
+    assert not idm.arrived
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b'{"status":"identities stored"}', (Outcome.STORED, "identities stored")),
+        (200, b'{"status":"x","isError":true}', (Outcome.STORED, "x")),
+        (200, b'{"status":7}', (Outcome.STORED, "")),
+        (200, b"{}", (Outcome.STORED, "")),
+        (201, b"", (Outcome.STORED, "")),
+        (204, b"", (Outcome.STORED, "")),
+        (200, b"[]", (Outcome.MISCONFIGURED, "status 200 with something else instead of a JSON object")),
+        (200, b"stored", (Outcome.MISCONFIGURED, "status 200 with something else instead of a JSON object")),
+        (500, b'{"status":"disk full"}', (Outcome.TEMPORARY, "disk full")),
+        (404, b'{"status":"who is that?"}', (Outcome.UNKNOWN_PERSON, "who is that?")),
+    ],
+)
+def test_answers_of_receivers_of_2016_are_understood(csc, idm, status, body, expected):
+    answering(idm, "/csc", status, body)
+
+    answer = deliver(csc)
+
+    assert (answer.outcome, answer.message) == expected
+
+
+# --- rest: our own profile ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        (LINKED, {"id": "news-1", "action": "linked", "orcid": FIRST.uri, "previous": None}),
+        (REPLACED, {"id": "news-2", "action": "replaced", "orcid": SECOND.uri, "previous": FIRST.uri}),
+        (REMOVED, {"id": "news-3", "action": "removed", "orcid": None, "previous": SECOND.uri}),
+    ],
+)
+def test_our_own_json_says_all_that_an_organisation_needs(v1, idm, what, expected):
+    deliver(v1, what)
+
+    request = asked(idm)
+    assert json.loads(request.body) == {
+        "type": f"orcid.{expected['action']}",
+        "timestamp": "2026-01-15T12:00:00Z",
+        "data": {
+            **expected,
+            "organisation": "https://idp.yliopisto.example/idp/shibboleth",
+            "person": {"attribute": "eppn", "value": MAIJA},
+            "registry": "production",
+            "time": "2026-01-15T12:00:00Z",
+        },
+    }
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["webhook-id"] == request.headers["idempotency-key"] == what.id
+
+
+def test_the_signature_is_that_of_standard_webhooks(v1, idm):
+    deliver(v1, now=NOON + timedelta(seconds=5))
+
+    request = asked(idm)
+    key = base64.b64decode("bWFkZS11cC1zZWNyZXQtZXZlcnlib2R5LW1heS1rbm93")
+    signed = b"news-1.1768478405." + request.body
+    expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert request.headers["webhook-timestamp"] == "1768478405"
+    assert request.headers["webhook-signature"] == expected
+
+
+def test_a_signature_that_others_publish_is_ours_too():
+    # One message, one secret and one signature, by which implementations of Standard Webhooks test themselves
+    key = signing_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+    signature = sign(key, b'msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{"test": 2432232314}')
+
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_while_one_secret_replaces_another_both_sign(server, v1, idm):
+    both = replace(v1, signing_secrets=(ANOTHER_SECRET, SECRET))
+
+    answer = deliver(both)
+
+    assert answer.outcome is Outcome.STORED
+    assert len(asked(idm).headers["webhook-signature"].split()) == 2
+
+
+def test_a_receiver_with_another_secret_does_not_believe_us(v1, idm):
+    answer = deliver(replace(v1, signing_secrets=(ANOTHER_SECRET,)))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert answer.message == "the signature does not fit"
+
+
+def test_a_signature_of_another_time_is_not_believed(v1, idm):
+    answer = deliver(v1, now=NOON - timedelta(minutes=6))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert answer.message == "the signature is of another time"
+
+
+def test_a_repetition_has_the_same_id_and_body_and_its_own_time(v1, idm):
+    idm.breaks("lost")
+    deliver(v1)
+    idm.mends()
+    answer = deliver(v1, now=NOON + timedelta(seconds=9))
+
+    first, second = (each.request for each in idm.arrived)
+    assert first.body == second.body
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.headers["webhook-timestamp"] != second.headers["webhook-timestamp"]
+    assert answer.outcome is Outcome.ALREADY_THERE
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ((200, b'{"outcome":"stored"}', "application/json"), Outcome.STORED),
+        ((200, b'{"outcome":"already-there"}', "application/json"), Outcome.ALREADY_THERE),
+        ((200, b"{}", "application/json"), Outcome.STORED),
+        ((202, b"", "application/json"), Outcome.STORED),
+        ((204, b"", "application/json"), Outcome.STORED),
+        ((200, b"ok", "text/plain"), Outcome.STORED),
+        ((200, b"ok", "application/json"), Outcome.MISCONFIGURED),
+        ((200, b"<!DOCTYPE html><p>Sign in", "text/plain"), Outcome.MISCONFIGURED),
+        ((200, b"ok", "text/html"), Outcome.MISCONFIGURED),
+    ],
+)
+def test_a_status_of_success_is_success_unless_it_is_a_web_page(v1, idm, answer, outcome):
+    answering(idm, "/v1", *answer)
+
+    assert deliver(v1).outcome is outcome
+
+
+# --- soap ---------------------------------------------------------------------------------------------------------
+
+ENVELOPE = (
+    "<?xml version='1.0' encoding='UTF-8'?>\n"
+    '<ns0:Envelope xmlns:ns0="http://schemas.xmlsoap.org/soap/envelope/"><ns0:Body>'
+    '<modify class-name="User"><association state="associated">maija@yliopisto.example</association>'
+    '<modify-attr attr-name="eduPersonOrcid">%s</modify-attr></modify></ns0:Body></ns0:Envelope>'
+)
+ALL = "<remove-all-values />"
+ADD = "<add-value><value>%s</value></add-value>"
+REMOVE = "<remove-value><value>%s</value></remove-value>"
+
+
+@pytest.mark.parametrize(
+    ("what", "policy", "inner"),
+    [
+        (LINKED, Policy.REPLACE, ALL + ADD % FIRST.uri),
+        (REPLACED, Policy.REPLACE, ALL + ADD % SECOND.uri),
+        (REMOVED, Policy.REPLACE, ALL),
+        (LINKED, Policy.OWN, ADD % FIRST.uri),
+        (REPLACED, Policy.OWN, REMOVE % FIRST.uri + ADD % SECOND.uri),
+        (REMOVED, Policy.OWN, REMOVE % SECOND.uri),
+    ],
+)
+def test_the_vocabulary_of_dirxml_is_as_in_2016(soap, idm, what, policy, inner):
+    action = "http://www.novell.com/provisioning/service/receive"
+    deliver(replace(soap, policy=policy, soap_action=action), what)
+
+    request = asked(idm)
+    assert request.body.decode() == ENVELOPE % inner
+    assert request.headers["content-type"] == "text/xml; charset=utf-8"
+    assert request.headers["soapaction"] == f'"{action}"'
+    assert request.basic == (USER, PASSWORD)
+
+
+def test_names_and_form_of_the_value_are_settings(soap, idm):
+    deliver(replace(soap, class_name="Person", attribute="orcid", value_form=ValueForm.BARE))
+
+    body = asked(idm).body.decode()
+    assert '<modify class-name="Person">' in body
+    assert '<modify-attr attr-name="orcid">' in body
+    assert "<value>0000-0000-0000-001X</value>" in body
+
+
+def test_an_account_is_text_in_xml_too(soap, idm):
+    strange = 'a<&>"\u00e4@yliopisto.example'
+    idm.directory.add(strange)
+
+    answer = deliver(soap, make_news(account=strange))
+
+    assert answer.outcome is Outcome.STORED
+    assert idm.has(strange) == {FIRST.bare}
+
+
+def test_an_account_that_xml_cannot_carry_is_refused_before_anything_is_sent(soap, idm):
+    answer = deliver(soap, make_news(account="a\x01@yliopisto.example"))
+
+    assert answer.outcome is Outcome.REFUSED
+    assert not idm.arrived
+
+
+def dsml(message="", detail="", type_="other"):
+    return (
+        '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>'
+        '<d:batchResponse xmlns:d="urn:oasis:names:tc:DSML:2:0:core">'
+        f'<d:errorResponse requestID="1" type="{type_}"><d:message>{message}</d:message>'
+        f"<d:detail>{detail}</d:detail></d:errorResponse></d:batchResponse></Body></Envelope>"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome", "message"),
+    [
+        (dsml("cn=maija", "success", "success"), Outcome.STORED, "cn=maija"),
+        (dsml("", "\n  success\n"), Outcome.STORED, ""),
+        (dsml("no", "Success"), Outcome.REFUSED, "no"),
+        (dsml("no", "unsuccessful"), Outcome.REFUSED, "no"),
+        (dsml("no", "", "success"), Outcome.REFUSED, "no"),
+        (dsml("", "why"), Outcome.REFUSED, "why"),
+        (dsml(), Outcome.REFUSED, "no success, no words"),
+        (dsml("NO SUCH OBJECT (maija)"), Outcome.UNKNOWN_PERSON, "NO SUCH OBJECT (maija)"),
+        (dsml("it", "is not unique"), Outcome.CONFLICT, "it"),
+        (dsml("busy", "", "couldNotConnect"), Outcome.TEMPORARY, "busy"),
+        (dsml("busy", "", "gatewayInternalError"), Outcome.TEMPORARY, "busy"),
+        (dsml("who?", "", "authenticationFailed"), Outcome.MISCONFIGURED, "who?"),
+        (dsml("what?", "", "malformedRequest"), Outcome.MISCONFIGURED, "what?"),
+    ],
+)
+def test_dsml_is_success_only_when_its_detail_says_so(soap, idm, body, outcome, message):
+    answering(idm, "/dirxml", 200, body, "text/xml")
+
+    answer = deliver(soap)
+
+    assert (answer.outcome, answer.message) == (outcome, message)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"success",
+        b"<detail>success</detail>",
+        b"<a" * 20000,
+        b"<a>" * 9000 + b"</a>" * 9000,
+        b'<?xml version="1.0" encoding="no-such-code"?><a/>',
+        b'<?xml version="1.0" encoding="utf-32"?><a/>',
+        b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
+        b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>',
+        dsml("", "success").replace(b"DSML:2:0", b"DSML:9:9"),
+        dsml("", "success").replace(b"errorResponse", b"okResponse"),
+        dsml("", "success")[:-10],
+    ],
+)
+def test_nonsense_in_xml_is_an_answer_and_never_success(soap, idm, body):
+    answering(idm, "/dirxml", 200, body, "text/xml")
+
+    answer = deliver(soap)
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "instead of a DSML response" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "outcome"),
+    [
+        ("Server", 500, Outcome.TEMPORARY),
+        ("Server.Busy", 500, Outcome.TEMPORARY),
+        ("Server", 200, Outcome.TEMPORARY),
+        ("Client", 500, Outcome.REFUSED),
+        ("Client.Authentication", 500, Outcome.REFUSED),
+        ("MustUnderstand", 500, Outcome.MISCONFIGURED),
+        ("VersionMismatch", 500, Outcome.MISCONFIGURED),
+        ("Client", 401, Outcome.MISCONFIGURED),
+        ("Client", 503, Outcome.TEMPORARY),
+    ],
+)
+def test_a_soap_fault_says_whose_fault_it_is(soap, idm, code, status, outcome):
+    body = (
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault>'
+        f"<faultcode>s:{code}</faultcode><faultstring>why &lt;b&gt;</faultstring></s:Fault></s:Body></s:Envelope>"
+    )
+    answering(idm, "/dirxml", status, body.encode(), "text/xml")
+
+    answer = deliver(soap)
+
+    assert answer.outcome is outcome
+    assert answer.message in {"why <b>", f"status {status}"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"policy": Policy.SINGLE}, "not possible with soap"),
+        ({"soap_action": '"x"'}, "soap_action is not an address"),
+        ({"soap_action": "x\ny"}, "soap_action is not an address"),
+        ({"attribute": ""}, "must not be empty"),
+    ],
+)
+def test_settings_of_soap_that_cannot_work_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Soap(url="https://idm.example.org/", **CREDENTIAL, **settings)
+
+
+# --- scim ---------------------------------------------------------------------------------------------------------
+
+PATH = f"{SCHEMA}:orcid"
+
+
+def patches(idm):
+    """Give what was asked to be patched."""
+    return [json.loads(each.request.body) for each in idm.arrived if each.request.method == "PATCH"]
+
+
+def operations(idm):
+    return [operation for patch in patches(idm) for operation in patch["Operations"]]
+
+
+def test_a_person_is_found_by_filter_and_patched_for_the_version_that_was_read(scim, idm):
+    deliver(scim)
+
+    search, patch = (each.request for each in idm.arrived)
+    assert (search.method, search.path) == ("GET", "/scim/v2/Users")
+    assert parse_qs(search.query_string) == {
+        "filter": ['userName eq "maija@yliopisto.example"'],
+        "attributes": [f"id,meta,userName,{PATH}"],
+        "count": ["2"],
+    }
+    assert (patch.method, patch.path) == ("PATCH", "/scim/v2/Users/p1")
+    assert patch.headers["content-type"] == "application/scim+json"
+    assert patch.headers["if-match"] == 'W/"1"'
+    assert json.loads(patch.body) == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "add", "path": PATH, "value": FIRST.uri}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "linked", "removed"),
+    [
+        ({}, {"op": "add", "path": PATH, "value": FIRST.uri}, {"op": "remove", "path": PATH}),
+        (
+            {"operation": "replace", "value_form": ValueForm.BARE},
+            {"op": "replace", "path": PATH, "value": FIRST.bare},
+            {"op": "remove", "path": PATH},
+        ),
+        (
+            {"form": "pathless"},
+            {"op": "add", "value": {SCHEMA: {"orcid": FIRST.uri}}},
+            {"op": "replace", "value": {SCHEMA: {"orcid": None}}},
+        ),
+    ],
+)
+def test_operations_are_written_as_the_server_wants_them(scim, idm, settings, linked, removed):
+    kinds = {"form": Form, "operation": Operation, "value_form": ValueForm}
+    transfer = replace(scim, **{name: kinds[name](value) for name, value in settings.items()})
+    deliver(transfer)
+    deliver(transfer, make_news(ChangeKind.REMOVED, None, FIRST))
+
+    assert operations(idm) == [linked, removed]
+
+
+def test_quotes_in_an_account_end_no_filter(scim, idm):
+    strange = 'a" or userName pr or "\\@yliopisto.example'
+    idm.directory.add(strange)
+
+    answer = deliver(scim, make_news(account=strange))
+
+    assert answer.outcome is Outcome.STORED
+    assert idm.has(strange) == {FIRST.bare}
+    assert not idm.has(MAIJA)
+
+
+def test_what_is_there_already_is_not_patched(scim, idm):
+    idm.directory.add(MAIJA, FIRST.uri)
+
+    answer = deliver(scim)
+
+    assert answer.outcome is Outcome.ALREADY_THERE
+    assert not patches(idm)
+
+
+def test_another_form_of_the_same_id_is_put_right(scim, idm):
+    idm.directory.add(MAIJA, ValueForm.HTTP.write(FIRST))
+
+    answer = deliver(scim)
+
+    assert answer.outcome is Outcome.STORED
+    assert idm.directory.entry(MAIJA).values == [FIRST.uri]
+
+
+@pytest.mark.parametrize("there", [THIRD.uri, "something else"])
+def test_another_id_is_a_conflict_unless_the_organisation_allows_to_replace_it(scim, idm, there):
+    idm.directory.add(MAIJA, there)
+
+    single = deliver(scim)
+    before = idm.directory.entry(MAIJA).values
+    replacing = deliver(replace(scim, policy=Policy.REPLACE))
+
+    assert single.outcome is Outcome.CONFLICT
+    assert before == [there]
+    assert replacing.outcome is Outcome.STORED
+    assert idm.has(MAIJA) == {FIRST.bare}
+
+
+@pytest.mark.parametrize("policy", [Policy.SINGLE, Policy.REPLACE])
+def test_a_removal_takes_nobody_elses_id_away(scim, idm, policy):
+    idm.directory.add(MAIJA, THIRD.uri)
+
+    answer = deliver(replace(scim, policy=policy), REMOVED)
+
+    assert answer.outcome is Outcome.ALREADY_THERE
+    assert idm.has(MAIJA) == {THIRD.bare}
+
+
+def test_two_people_with_one_account_are_a_conflict(scim, idm):
+    idm.receivers["/scim/v2/Users"].doubles.append(idm.directory.entry(AKE))
+
+    answer = deliver(scim)
+
+    assert answer.outcome is Outcome.CONFLICT
+    assert not patches(idm)
+
+
+def test_a_server_that_passes_over_the_filter_is_found_out(scim, idm):
+    idm.directory.forget(MAIJA)
+    idm.receivers["/scim/v2/Users"].doubles.append(idm.directory.entry(AKE))
+
+    answer = deliver(scim)
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert "somebody else" in answer.message
+    assert not patches(idm)
+
+
+@pytest.mark.parametrize(("races", "outcome"), [(1, Outcome.STORED), (2, Outcome.TEMPORARY)])
+def test_a_lost_race_is_run_once_more(scim, idm, races, outcome):
+    receiver, lost = idm.receivers["/scim/v2/Users"], []
+
+    def racing(request):
+        if request.method == "PATCH" and len(lost) < races:
+            lost.append(request)
+            idm.directory.entry(MAIJA).version += 1
+        return receiver(request)
+
+    idm.receivers["/scim/v2/Users"] = racing
+
+    answer = deliver(scim)
+
+    assert answer.outcome is outcome
+    assert len(patches(idm)) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "type_", "outcome"),
+    [
+        (400, "invalidPath", Outcome.MISCONFIGURED),
+        (400, "noTarget", Outcome.MISCONFIGURED),
+        (400, "mutability", Outcome.MISCONFIGURED),
+        (400, "invalidValue", Outcome.REFUSED),
+        (400, "tooMany", Outcome.CONFLICT),
+        (400, None, Outcome.REFUSED),
+        (404, None, Outcome.UNKNOWN_PERSON),
+        (409, "uniqueness", Outcome.CONFLICT),
+        (429, None, Outcome.TEMPORARY),
+    ],
+)
+def test_the_servers_own_words_for_an_error_are_understood(scim, idm, status, type_, outcome):
+    receiver = idm.receivers["/scim/v2/Users"]
+    error = json_answer(status, {"detail": "because", **({"scimType": type_} if type_ else {})})
+    idm.receivers["/scim/v2/Users"] = lambda asked: error if asked.method == "PATCH" else receiver(asked)
+
+    answer = deliver(scim)
+
+    assert (answer.outcome, answer.message) == (outcome, "because")
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"),
+    [
+        ("reset", Outcome.TEMPORARY),
+        ("lost", Outcome.TEMPORARY),
+        ("cut-headers", Outcome.TEMPORARY),
+        ("html", Outcome.MISCONFIGURED),
+        ("garbage", Outcome.MISCONFIGURED),
+        ("big", Outcome.MISCONFIGURED),
+        ("500", Outcome.TEMPORARY),
+    ],
+)
+def test_a_patch_may_fail_by_itself(scim, idm, how, outcome):
+    idm.breaks(how, "PATCH")
+    answer = deliver(scim)
+    idm.mends()
+
+    assert answer.outcome is outcome
+    assert deliver(scim).outcome.arrived
+    assert idm.has(MAIJA) == {FIRST.bare}
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {},
+        {"totalResults": "1", "Resources": []},
+        {"totalResults": 1, "Resources": [7]},
+        {"totalResults": 1, "Resources": [{"userName": MAIJA}]},
+        {"totalResults": 1, "Resources": [{"id": "..", "userName": MAIJA}]},
+        {"totalResults": 1, "Resources": [{"id": "p1", SCHEMA: {"orcid": ["x"]}}]},
+        {"totalResults": 1, "Resources": {"id": "p1"}},
+    ],
+)
+def test_a_list_that_is_none_is_misconfigured(scim, idm, listed):
+    idm.receivers["/scim/v2/Users"] = lambda _request: json_answer(200, listed)
+
+    answer = deliver(scim)
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+    assert not patches(idm)
+
+
+def test_an_address_without_users_is_misconfigured_and_not_an_unknown_person(scim, idm):
+    answer = deliver(replace(scim, url=scim.url.replace("/scim/v2", "/elsewhere")))
+
+    assert answer.outcome is Outcome.MISCONFIGURED
+
+
+def test_members_are_found_whatever_their_case(scim, idm):
+    person = {"ID": "p1", "username": MAIJA.upper(), SCHEMA.lower(): {"ORCID": FIRST.uri}}
+    idm.receivers["/scim/v2/Users"] = lambda _request: json_answer(200, {"totalresults": 1, "resources": [person]})
+
+    assert deliver(scim).outcome is Outcome.ALREADY_THERE
+
+
+def test_no_person_is_told_to_the_log(scim, idm, caplog):
+    caplog.set_level(logging.DEBUG)
+    idm.breaks("cut-headers")
+    deliver(scim)
+    idm.mends()
+    deliver(scim)
+
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"url": "https://idm.example.org/scim?x=1"}, "url has a query"),
+        ({"find_by": 'userName eq "x" or'}, "find_by is not"),
+        ({"schema": "orcid"}, "schema is not a URN"),
+        ({"attribute": "or cid"}, "schema is not a URN"),
+        ({"policy": Policy.OWN}, "not possible with scim"),
+    ],
+)
+def test_settings_of_scim_that_cannot_work_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Scim(**{"url": "https://idm.example.org/scim/v2", "token": "t", **settings})
+
+
+# --- file ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return tmp_path
+
+
+def written(spool):
+    """Give the text of the one file there."""
+    [path] = spool.iterdir()
+    return path.read_bytes().decode()
+
+
+def test_csv_has_a_header_and_everything_in_quotes(spool):
+    deliver(File(directory=spool), REPLACED)
+
+    assert written(spool) == (
+        '"id","action","organisation","attribute","account","orcid","previous","registry","time"\r\n'
+        '"news-2","replaced","https://idp.yliopisto.example/idp/shibboleth","eppn","maija@yliopisto.example",'
+        '"https://orcid.org/0000-0000-0000-0028","https://orcid.org/0000-0000-0000-001X","production",'
+        '"2026-01-15T12:00:00Z"\r\n'
+    )
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_account_is_a_formula_of_a_spreadsheet(spool, first):
+    account = f'{first}cmd|" /c calc"!A1'
+    deliver(File(directory=spool), make_news(account=account))
+
+    [_, row] = csv.reader(written(spool).splitlines(keepends=True))
+    assert row[4] == f"'{account}"
+
+
+def test_a_line_of_json_is_the_record_that_an_interface_gets(spool, v1, idm):
+    deliver(File(directory=spool, format=Format.JSONL))
+    deliver(v1)
+
+    line = written(spool)
+    assert line.count("\n") == 1
+    assert json.loads(line) == json.loads(asked(idm).body)["data"]
+
+
+def ldif(spool, **settings):
+    words = {"dn": "uid={user},ou=people,dc=example,dc=org", **settings}
+    return File(directory=spool, format=Format.LDIF, **words)
+
+
+@pytest.mark.parametrize(
+    ("what", "settings", "steps"),
+    [
+        (LINKED, {}, f"replace: eduPersonOrcid\neduPersonOrcid: {FIRST.uri}\n-\n"),
+        (REMOVED, {}, "replace: eduPersonOrcid\n-\n"),
+        (
+            LINKED,
+            {"object_class": "eduPerson", "attribute": "orcid", "value_form": ValueForm.BARE},
+            f"add: objectClass\nobjectClass: eduPerson\n-\nreplace: orcid\norcid: {FIRST.bare}\n-\n",
+        ),
+        (
+            REPLACED,
+            {"policy": Policy.OWN},
+            "delete: {0}\n{0}: {1}\n-\nadd: {0}\n{0}: {2}\n-\n".format("eduPersonOrcid", FIRST.uri, SECOND.uri),
+        ),
+        (REMOVED, {"policy": Policy.OWN}, f"delete: eduPersonOrcid\neduPersonOrcid: {SECOND.uri}\n-\n"),
+    ],
+)
+def test_ldif_is_a_change_record_to_be_applied(spool, what, settings, steps):
+    deliver(ldif(spool, **settings), what)
+
+    entry = f"version: 1\n# {what.id}\ndn: uid=maija,ou=people,dc=example,dc=org\nchangetype: modify\n"
+    assert written(spool) == f"{entry}{steps}\n"
+
+
+@pytest.mark.parametrize(
+    ("account", "dn"),
+    [
+        ("maija,ou=x@example.org", "uid=maija\\2cou\\3dx,ou=people,dc=example,dc=org"),
+        ("#a\\b+c@example.org", "uid=\\23a\\5cb\\2bc,ou=people,dc=example,dc=org"),
+        (" a @example.org", "uid=\\20a\\20,ou=people,dc=example,dc=org"),
+        ("no-scope", "uid=no-scope,ou=people,dc=example,dc=org"),
+        ("{scope}@example.org", "uid={scope},ou=people,dc=example,dc=org"),
+        ("päivi@example.org", "uid=päivi,ou=people,dc=example,dc=org"),
+        ("a\nb@example.org", "uid=a\nb,ou=people,dc=example,dc=org"),
+        ("x" * 200, "uid=" + "x" * 200 + ",ou=people,dc=example,dc=org"),
+    ],
+)
+def test_whatever_the_account_the_entry_is_named_right(spool, account, dn):
+    deliver(ldif(spool), make_news(account=account))
+
+    text = written(spool)
+    assert max(len(line) for line in text.splitlines()) <= 76
+    assert text.isascii()
+    line = text.replace("\n ", "").splitlines()[2]
+    name, _, value = line.partition(":")
+    told = base64.b64decode(value[2:]).decode() if value.startswith(":") else value[1:]
+    assert (name, told) == ("dn", dn)
+
+
+def test_files_are_read_in_the_order_of_changes(spool):
+    transfer = File(directory=spool, format=Format.JSONL)
+    helsinki = timezone(timedelta(hours=2))
+    for number, at in enumerate(
+        [NOON, NOON + timedelta(microseconds=1), datetime(2026, 1, 15, 14, 0, 1, tzinfo=helsinki)]
+    ):
+        deliver(transfer, make_news(name=f"z/{9 - number}", at=at))
+
+    names = sorted(path.name for path in spool.iterdir())
+    assert [json.loads((spool / name).read_text())["id"] for name in names] == ["z/9", "z/8", "z/7"]
+
+
+def test_a_file_is_whole_or_not_there(spool, monkeypatch):
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _number: seen.append([path.name for path in spool.glob("[!.]*")]))
+        deliver(File(directory=spool))
+
+    before, after = seen
+    assert before == []
+    assert after == ["20260115T120000.000000Z-news-1.csv"]
+
+
+def test_a_disk_that_fills_leaves_nothing_behind(spool, monkeypatch):
+    def full(_number):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        answer = deliver(File(directory=spool))
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert answer.message == "cannot write into the directory: no space left on device"
+    assert not list(spool.iterdir())
+
+
+def test_a_file_is_for_those_whom_the_mode_names(spool):
+    deliver(File(directory=spool, mode="600"))
+
+    [path] = spool.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_is_there_is_not_written_again(spool):
+    transfer = File(directory=spool)
+    deliver(transfer)
+    [path] = spool.iterdir()
+    before = path.stat()
+
+    answer = deliver(transfer)
+
+    assert answer.outcome is Outcome.ALREADY_THERE
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_file_of_another_content_is_put_right(spool):
+    transfer = File(directory=spool)
+    deliver(transfer)
+    [path] = spool.iterdir()
+    path.write_bytes(b'"id"')
+
+    answer = deliver(transfer)
+
+    assert answer.outcome is Outcome.STORED
+    assert written(spool).startswith('"id","action"')
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"mode": "rw-r-----"}, "mode is not"),
+        ({"policy": Policy.SINGLE}, "not possible with file"),
+        ({"dn": "uid={user}"}, "have a use only with"),
+        ({"format": Format.LDIF}, "dn is missing"),
+        ({"format": Format.LDIF, "dn": "uid=maija"}, "dn is missing"),
+        ({"format": Format.LDIF, "dn": "uid={uid},o={account}"}, "other placeholders"),
+        ({"format": Format.LDIF, "dn": "uid={user}", "attribute": ""}, "attribute must not be empty"),
+    ],
+)
+def test_settings_of_files_that_cannot_work_are_refused(tmp_path, settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        File(directory=tmp_path, **settings)
