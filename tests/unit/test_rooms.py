@@ -17,6 +17,7 @@ LIBRARIES = {
     "babel": {"webapp/language.py"},
     "bottle": {"webapp/app.py"},
     "click": {"webapp/cli.py"},
+    "defusedxml": {"resolver_connector/transfers/soap.py"},
     "jinja2": {"webapp/templating.py"},
     "ldap3": {"resolver_connector/transfers/ldap.py"},
     "markupsafe": {"webapp/templating.py"},
