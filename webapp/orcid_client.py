@@ -10,6 +10,8 @@ import base64
 import binascii
 import hashlib
 import json
+import math
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +62,28 @@ class Authenticated:
     """As the record shows it in public; empty where it shows none."""
 
 
+class _Line:
+    """A kept connection for each thread.
+
+    One that was idle for long is not used again: ORCID may be closing it at that very moment, and a code can be
+    exchanged only once.
+    """
+
+    _LONGEST_IDLE = 5.0
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+
+    def session(self) -> requests.Session:
+        now = time.monotonic()
+        if now - getattr(self._own, "used", -math.inf) > self._LONGEST_IDLE:
+            self._own.session = requests.Session()
+        self._own.used = now
+        session: requests.Session = self._own.session
+        session.cookies.clear()
+        return session
+
+
 @dataclass(frozen=True, slots=True)
 class OrcidClient:
     """Our registration at ORCID."""
@@ -73,6 +97,7 @@ class OrcidClient:
     pkce: bool = False
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
+    _line: _Line = field(default_factory=_Line, init=False, repr=False, compare=False)
 
     def authorize_url(self, state: str, language: str, secret: str) -> str:
         """Give the address that asks a person to sign in and to consent.
@@ -131,20 +156,17 @@ class OrcidClient:
 
     def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
         deadline = time.monotonic() + self.connect_timeout + self.read_timeout
+        # Prepared without a session, nothing comes in from the environment: an Authorization header out of a .netrc
+        # would win over the form
+        request = requests.Request(method, self.base_url + path, {"Accept": "application/json"}, data=form).prepare()
         try:
-            with requests.Session() as session:
-                # Nothing from the environment: an Authorization header out of a .netrc would win over the form
-                session.trust_env = False
-                with session.request(
-                    method,
-                    self.base_url + path,
-                    data=form,
-                    headers={"Accept": "application/json"},
-                    timeout=(self.connect_timeout, self.read_timeout),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
-                    return response.status_code, _json(response, deadline)
+            with self._line.session().send(
+                request,
+                timeout=(self.connect_timeout, self.read_timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return response.status_code, _json(response, deadline)
         except (requests.Timeout, TimeoutError_):
             raise OrcidUnavailable("no answer in time") from None
         except (requests.RequestException, HTTPError) as error:
