@@ -13,7 +13,7 @@ Whether it is worth trying again, when, and for how long, is the worker's to say
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from sql import rows
@@ -24,16 +24,27 @@ from sql.records import Breaker, Delivery, DeliveryCount, DeliveryState
 PAGE = 500
 """How many rows are held in memory at once while many are read."""
 
+Room = Callable[[str, str], int]
+"""How many more deliveries to a transfer, given by organisation and name, its worker has room for."""
+
 
 class Outbox(Keeper):
     """The part of the store that workers use, and whoever shows how far they are."""
 
     # Workers
 
-    def claim(
-        self, worker: str, now: datetime, lease: timedelta, limit: int, only: tuple[str, int] | None = None
+    def claim(  # noqa: PLR0913, PLR0917 - for whom, for how long, and which
+        self,
+        worker: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        only: tuple[str, int] | None = None,
+        room: Room | None = None,
     ) -> list[Delivery]:
         """Lease at most so many deliveries that are due; or those of `only` one change (organisation, number).
+
+        Of no transfer more than there is `room` for: so whoever waits for one of them has hands left for the others.
 
         Nobody else is given them until `now + lease`: a try has to be over by then. `worker` names one thread of one
         process on one machine. Several transfers share the limit, whoever has waited longest first; the deliveries of
@@ -41,7 +52,7 @@ class Outbox(Keeper):
         """
         holder = {"worker": worker, "now": rows.moment(now), "until": rows.moment(now + lease)}
         with self.engine.in_turn() as session:
-            claimed = _claim_some(session, holder, limit) if only is None else _claim_change(session, holder, *only)
+            claimed = _claim_change(session, holder, *only) if only else _claim_some(session, holder, limit, room)
             found = session.ask(*[("delivery", rows.place_values(row)) for row in claimed]) if claimed else []
         return [rows.delivery_of(row) for (row,) in found]
 
@@ -106,6 +117,12 @@ class Outbox(Keeper):
                 held.event("retried", "operator", None, {"transfer": transfer or "all", "deliveries": str(moved)})
             return moved
 
+    def hurry(self, entity_id: str, transfer: str | None, now: datetime) -> int:
+        """Let what waits for a later time, of one transfer or of all, be due now; tell how many there were."""
+        names = [each.transfer for each in self.breakers(entity_id) if transfer in {None, each.transfer}]
+        way = {"organisation": entity_id, "now": rows.moment(now)}
+        return sum(self.engine.brief("wait_no_longer", **way, transfer=name) for name in names)
+
     # Whoever looks on
 
     def deliveries_of(self, entity_id: str, person_key: str, limit: int = PAGE) -> list[Delivery]:
@@ -120,9 +137,16 @@ class Outbox(Keeper):
 
     def given_up(self, entity_id: str) -> Iterator[Delivery]:
         """Give all that was given up and is still missing over there, by transfer and number, a page at a time."""
+        return self._in_state(entity_id, DeliveryState.GIVEN_UP)
+
+    def waiting(self, entity_id: str) -> Iterator[Delivery]:
+        """Give all that is still owed, by transfer and number, a page at a time."""
+        return self._in_state(entity_id, DeliveryState.WAITING)
+
+    def _in_state(self, entity_id: str, state: DeliveryState) -> Iterator[Delivery]:
         for breaker in self.breakers(entity_id):
-            way, after = {"organisation": entity_id, "transfer": breaker.transfer}, 0
-            while page := self.engine.all("some_given_up", **way, after=after, limit=PAGE):
+            way, after = {"organisation": entity_id, "transfer": breaker.transfer, "state": state.value}, 0
+            while page := self.engine.all("some_in_state", **way, after=after, limit=PAGE):
                 yield from map(rows.delivery_of, page)
                 after = page[-1]["number"]
 
@@ -143,13 +167,14 @@ def _claim_change(session: Session, holder: dict[str, str], organisation: str, n
     return claimed
 
 
-def _claim_some(session: Session, holder: dict[str, str], limit: int) -> list[Row]:
-    (ways,) = session.ask(("open_ways", {"now": holder["now"]}))
-    ways = ways[:limit]
+def _claim_some(session: Session, holder: dict[str, str], limit: int, room: Room | None) -> list[Row]:
+    (found,) = session.ask(("open_ways", {"now": holder["now"]}))
+    rooms = [(way, limit if room is None else room(way["organisation"], way["transfer"])) for way in found]
+    ways = [(way, most) for way, most in rooms if most > 0][:limit]
     if not ways:
         return []
     share, rest = divmod(limit, len(ways))
-    asked = [{**holder, **_share(way, share + (place < rest))} for place, way in enumerate(ways)]
+    asked = [{**holder, **_share(way, min(most, share + (at < rest)))} for at, (way, most) in enumerate(ways)]
     claimed = session.ask(*[("claim_some", each) for each in asked])
     return [row for way in claimed for row in sorted(way, key=lambda row: row["number"])]
 

@@ -166,8 +166,8 @@ where deliveries.organisation = :organisation
 order by deliveries.created_at desc, deliveries.number desc, deliveries.transfer
 limit :limit;
 
--- name: some_given_up(organisation, transfer, after, limit)
--- The next of those given up to one transfer, oldest first.
+-- name: some_in_state(organisation, transfer, state, after, limit)
+-- The next of those to one transfer that are in one state, oldest first.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.at
@@ -175,7 +175,7 @@ from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.number
 where deliveries.organisation = :organisation
-    and deliveries.state = 'given-up'
+    and deliveries.state = :state
     and deliveries.transfer = :transfer
     and deliveries.number > :after
 order by deliveries.number
@@ -280,6 +280,16 @@ where organisation = :organisation
                     and later.leased_until is not null
             )
     );
+
+-- name: wait_no_longer(organisation, transfer, now)!
+-- How many of those that wait for a later time, in nobody's hands, are due now.
+update deliveries
+set next_at = :now
+where organisation = :organisation
+    and transfer = :transfer
+    and state = 'waiting'
+    and next_at > :now
+    and leased_by is null;
 
 -- name: note_failure(organisation, transfer, most, until)!
 -- One more failure in a row; from the `most`-th on, the breaker is open.

@@ -627,6 +627,48 @@ def test_a_probe_whose_worker_died_is_followed_by_another(store):
     assert len(claim(store, "two", NOON + REST + LEASE)) == 1
 
 
+# What a worker has room for, and what is not to wait
+
+
+def test_a_worker_is_given_no_more_for_a_transfer_than_it_has_room_for(store):
+    for number in range(1, 5):
+        link(store, f"person {number}", make_orcid_id(number), transfers=("dead", "idm", "ldap"))
+    room = {"dead": 0, "idm": 1, "ldap": 9}
+
+    claimed = store.claim("worker", NOON, LEASE, 6, room=lambda _organisation, transfer: room[transfer])
+
+    assert [(delivery.transfer, delivery.number) for delivery in claimed] == [
+        ("idm", 1),
+        ("ldap", 1),
+        ("ldap", 2),
+        ("ldap", 3),
+    ]
+
+
+def test_what_waits_for_later_can_be_made_due(store):
+    link(store, transfers=("idm", "ldap"))
+    for delivery in claim(store):
+        store.postpone(delivery, "worker", "temporary", "", NOON + timedelta(days=1), NOON)
+
+    hurried = store.hurry(UNIVERSITY, "idm", NOON + MINUTE)
+
+    assert hurried == 1
+    assert [delivery.transfer for delivery in claim(store, now=NOON + MINUTE)] == ["idm"]
+    assert store.hurry(UNIVERSITY, None, NOON + MINUTE) == 1
+
+
+def test_all_that_is_still_owed_can_be_looked_at(store, monkeypatch):
+    monkeypatch.setattr(sql.outbox, "PAGE", 2)
+    for number in range(1, 6):
+        link(store, f"person {number}", make_orcid_id(number), transfers=("idm", "ldap"))
+    (first, _) = claim(store, only=(UNIVERSITY, 1))
+    store.finish(first, "worker", "stored", "", NOON)
+
+    waiting = [(delivery.transfer, delivery.number) for delivery in store.waiting(UNIVERSITY)]
+
+    assert waiting == [*(("idm", number) for number in range(2, 6)), *(("ldap", number) for number in range(1, 6))]
+
+
 # Speed by construction
 
 
@@ -641,7 +683,8 @@ def test_a_probe_whose_worker_died_is_followed_by_another(store):
         ("claim_change", {"number": 1}, "(organisation=? AND number=?)"),
         ("deliveries_of_person", {"person_key": ""}, "deliveries_of_a_person"),
         ("deliveries_of_change", {"number": 1}, "(organisation=? AND number=?)"),
-        ("some_given_up", {"after": 1}, "deliveries_by_state"),
+        ("some_in_state", {"after": 1, "state": "s"}, "deliveries_by_state"),
+        ("wait_no_longer", {}, "deliveries_due"),
         ("count_deliveries", {}, "COVERING INDEX deliveries_by_state"),
         ("supersede", {"number": 1, "person_key": ""}, "deliveries_of_a_person"),
     ],
