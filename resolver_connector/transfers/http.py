@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -162,7 +163,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
+class Receiver(ABC):
     """The other side, as the kinds that speak HTTP reach it."""
 
     url: str = field(metadata=about("The address of the interface.", "https://idm.example.org/orcid"))
@@ -209,9 +210,9 @@ class Receiver:
                 answer = nothing.answer
         return Answer(answer.outcome, plain(self._without_secrets(answer.message)), answer.retry_after)
 
+    @abstractmethod
     def _told(self, news: News, now: datetime, deadline: Deadline) -> Answer:
         """Send it in this kind's own way. May raise NoReply; the answer's message may be anything."""
-        raise NotImplementedError
 
     def _signs_in(self) -> bool:
         return bool(self.user or self.token or self.certificate)
@@ -305,7 +306,7 @@ def _must_be_guarded(url: str) -> None:
 def _session(deadline: Deadline) -> requests.Session:
     for name in ("urllib3.connection", "urllib3.connectionpool"):
         logging.getLogger(name).addFilter(_unheard)
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.headers.clear()
     session.headers.update({"User-Agent": "orcid-connect", "Accept": "*/*"})
@@ -317,6 +318,13 @@ def _session(deadline: Deadline) -> requests.Session:
 def _unheard(_record: logging.LogRecord) -> bool:
     """Drop what urllib3 has to tell: it names addresses, and SCIM's question for a person names the person."""
     return False
+
+
+class _Session(requests.Session):
+    """Sees no redirect: else requests would read the whole body of one, however long, also when it does not follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - what requests passes
+        return None
 
 
 class _Adapter(HTTPAdapter):
@@ -373,11 +381,9 @@ def _trouble(error: Exception, deadline: Deadline) -> Answer:
     if deadline.over:
         return Answer(Outcome.TEMPORARY, "no answer in time")
     causes = list(_causes(error))
-    for kinds, outcome, words in _TROUBLES:
-        for cause in causes:
-            if isinstance(cause, kinds):
-                return Answer(outcome, f"{words}{_detail(cause)}")
-    raise error  # not reached: the last row fits all
+    fitting = ((each, row) for row in _TROUBLES for each in causes if isinstance(each, row[0]))
+    cause, (_, outcome, words) = next(fitting)
+    return Answer(outcome, f"{words}{_detail(cause)}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

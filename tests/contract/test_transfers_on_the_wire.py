@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import socket
 import stat
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -131,6 +132,25 @@ def test_no_redirect_is_followed_and_what_may_be_secret_in_it_is_not_told(csc, i
     assert len(idm.arrived) == 1
     assert "https://elsewhere.example/" in answer.message
     assert "token" not in answer.message
+
+
+@pytest.mark.parametrize(("said", "told"), [("", "nowhere"), ("/login", "/login"), ("https://[x", "somewhere")])
+def test_where_it_sends_on_to_is_said_whatever_it_says(csc, idm, said, told):
+    answering(idm, "/csc", 302, Location=said)
+
+    assert f"(302) to {told}," in deliver(csc).message
+
+
+def test_a_host_that_is_not_known_is_for_later(csc, monkeypatch):
+    def unknown(*_arguments, **_words):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+    answer = deliver(replace(csc, url="https://idm.example.org/csc"))
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert answer.message.startswith("the name of its host is not known")
 
 
 def test_without_time_nothing_is_sent(csc, idm):
@@ -467,6 +487,16 @@ def test_a_signature_that_others_publish_is_ours_too():
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+def test_an_interface_may_know_us_by_a_password_alone(v1, idm):
+    answering(idm, "/v1", 204)
+
+    answer = deliver(replace(v1, signing_secrets=(), **CREDENTIAL))
+
+    assert answer.outcome is Outcome.STORED
+    assert asked(idm).basic == (USER, PASSWORD)
+    assert "webhook-signature" not in asked(idm).headers
+
+
 def test_while_one_secret_replaces_another_both_sign(server, v1, idm):
     both = replace(v1, signing_secrets=(ANOTHER_SECRET, SECRET))
 
@@ -679,11 +709,12 @@ def test_a_soap_fault_says_whose_fault_it_is(soap, idm, code, status, outcome):
         ({"soap_action": '"x"'}, "soap_action is not an address"),
         ({"soap_action": "x\ny"}, "soap_action is not an address"),
         ({"attribute": ""}, "must not be empty"),
+        ({"user": "", "password": ""}, "give user and password, token, or certificate"),
     ],
 )
 def test_settings_of_soap_that_cannot_work_are_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
-        Soap(url="https://idm.example.org/", **CREDENTIAL, **settings)
+        Soap(**{"url": "https://idm.example.org/", **CREDENTIAL, **settings})
 
 
 # --- scim ---------------------------------------------------------------------------------------------------------

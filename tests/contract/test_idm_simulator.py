@@ -1,0 +1,72 @@
+"""The made-up identity management by itself: its page, its doors, and the ways in which it can be told to fail."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from demo.idm.app import ACCOUNTS, PASSWORD, USER, Idm
+from demo.idm.faults import FAULTS
+from demo.idm.server import TRICKS, served
+from tests.stands import CscStand, news
+
+
+@pytest.fixture
+def server():
+    with served(Idm()) as server:
+        yield server
+
+
+def told(server, account=ACCOUNTS[0]):
+    return CscStand.make(server.address, None).deliver(news(account=account), now=news().at, seconds=20)
+
+
+def test_the_page_shows_whom_it_knows_and_what_arrived_as_text(server):
+    server.idm.directory.add("<b>@pohjoinen.example")
+    told(server, "<b>@pohjoinen.example")
+
+    page = requests.get(server.address, timeout=20)
+
+    assert page.status_code == 200
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "&lt;b&gt;@pohjoinen.example" in page.text
+    assert "<b>@" not in page.text
+    assert "POST /csc · 200" in page.text
+    assert "https://orcid.org/0000-0000-0000-001X" in page.text
+
+
+def test_it_can_be_told_on_the_page_how_to_fail_and_to_work_again(server):
+    requests.post(server.address, data={"fault": "422"}, timeout=20)
+    refused = told(server)
+    requests.post(server.address, data={"fault": ""}, timeout=20)
+    stored = told(server)
+
+    assert (refused.outcome, stored.outcome) == ("refused", "stored")
+
+
+def test_whoever_does_not_sign_in_is_told_nothing(server):
+    for credential in (None, (USER, "wrong"), ("wrong", PASSWORD)):
+        answer = requests.get(f"{server.address}/scim/v2/Users", auth=credential, timeout=20)
+        assert answer.status_code == 401
+        assert ACCOUNTS[0] not in answer.text
+
+
+def test_every_way_to_fail_is_said_in_words_and_can_be_played(server):
+    page = requests.get(server.address, timeout=20).text
+
+    assert re.findall('<option value="([^"]+)"', page) == list(FAULTS)
+    assert {fault.trick for fault in FAULTS.values()} == set(TRICKS)
+    with pytest.raises(ValueError, match="there is no fault"):
+        server.idm.breaks("otherwise")
+
+
+def test_it_runs_by_itself_and_says_where():
+    command = [sys.executable, "-m", "demo.idm", "--port", "0", "--account", "somebody@example.org"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().strip()
+        page = requests.get(address, timeout=20)
+        process.terminate()
+
+    assert "somebody@example.org" in page.text
