@@ -62,6 +62,13 @@ class Authenticated:
     """As the record shows it in public; empty where it shows none."""
 
 
+class _Session(requests.Session):
+    """Follows no redirect: told so by `allow_redirects` alone, it would still read the whole body of one."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Give none."""
+
+
 class _Line:
     """A kept connection for each thread.
 
@@ -77,7 +84,7 @@ class _Line:
     def session(self) -> requests.Session:
         now = time.monotonic()
         if now - getattr(self._own, "used", -math.inf) > self._LONGEST_IDLE:
-            self._own.session = requests.Session()
+            self._own.session = _Session()
         self._own.used = now
         session: requests.Session = self._own.session
         session.cookies.clear()
