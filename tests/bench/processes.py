@@ -55,7 +55,11 @@ def running(log: Path, module: str, *arguments: str | Path) -> Iterator[Running]
         try:
             said = re.match(r"listening on http://127\.0\.0\.1:(\d+)$", child.stdout.readline().strip())
             if said is None:
-                raise Failed(f"{module} did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")
+                raise Failed(f"{module} did not start:\n{_end_of(log)}")
             yield Running(child.pid, int(said[1]))
         finally:
             child.terminate()
+
+
+def _end_of(log: Path) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:])

@@ -19,7 +19,7 @@ from tests.bench.processes import Running
 from tests.bench.sites import POSTGRES, SQLITE, Ground, Site, ground
 
 ENGINES = (SQLITE, POSTGRES)
-ROUNDS = 20
+ROUNDS = 14
 SECONDS = 0.35
 """How long a round is: short, so that a round and its base see the same load of a shared machine."""
 WARM_UP = 300
