@@ -7,7 +7,7 @@ durable, and how to ask which tables there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -42,6 +42,9 @@ class Session(Protocol):
     def run(self, query: str, **values: str | int | None) -> int:
         """Run a statement and tell how many rows it touched."""
 
+    def many(self, query: str, all_values: Sequence[Values]) -> int:
+        """Run a statement once for each of several sets of values, and tell how many rows it touched altogether."""
+
     def script(self, text: str) -> None:
         """Run several statements that take no values."""
 
@@ -70,6 +73,12 @@ class Engine(Protocol):
 
     def in_turn(self) -> AbstractContextManager[Session]:
         """Give a transaction that only one caller of `in_turn` is in at a time; it does not wait for the disk."""
+
+    def scrub(self) -> bool:
+        """Write the whole database anew, without what deleted rows left in its files.
+
+        False when that could not be done to the end because somebody was reading; what it did does no harm.
+        """
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are; none where the database has not been made yet."""

@@ -49,6 +49,8 @@ _NONE_FREE = "no connection to the database server: it cannot be reached, refuse
 _BEGIN = b"begin isolation level read committed read write"
 _ON_THE_DISK = b"set local synchronous_commit to default"
 _UNHURRIED = b"set local statement_timeout = 0"
+_PERSONAL = (b"attempts", b"links", b"changes", b"deliveries", b"events")
+"""The tables in which somebody is named."""
 # Any numbers will do, as long as they are the same for whoever uses this database
 _ALONE = b"select pg_advisory_xact_lock(1869768548)"
 _IN_TURN = b"select pg_advisory_xact_lock(1869768549)"
@@ -153,6 +155,14 @@ class PostgresSession:
         """Let a statement wait for the next question or the commit."""
         self._waiting.append(self._written(query, values))
 
+    def many(self, query: str, all_values: Sequence[Values]) -> int:
+        """Run a statement once for each of several sets of values, and tell how many rows it touched altogether."""
+        if self._waiting:
+            self._send()
+        with self._connection.cursor() as cursor:
+            cursor.executemany(self._queries[query], all_values)
+            return cursor.rowcount
+
     def script(self, text: str) -> None:
         """Run several statements that take no values."""
         self._send(text.encode())
@@ -175,6 +185,7 @@ class Postgres:
         _must_be_readable(url)
         self._url = url
         self._patience = patience
+        self._milliseconds = int(patience * 1000)
         self._queries = {name: text.encode() for name, text in queries("psycopg").items()}
         self._opening = threading.Lock()
         self._pool: ConnectionPool[_Connection] | None = None
@@ -199,11 +210,11 @@ class Postgres:
             return self._pool
 
     def _configure(self, connection: _Connection) -> None:
-        patience = int(self._patience * 1000)
         connection.execute(
             f"set synchronous_commit = off;"
-            f"set statement_timeout = {patience};"
-            f"set idle_in_transaction_session_timeout = {12 * patience}".encode(),
+            f"set statement_timeout = {self._milliseconds};"
+            f"set lock_timeout = 0;"
+            f"set idle_in_transaction_session_timeout = {12 * self._milliseconds}".encode(),
             prepare=False,
         )
 
@@ -268,6 +279,28 @@ class Postgres:
             except BaseException:
                 session.undo()
                 raise
+
+    def scrub(self) -> bool:
+        """Write the tables anew, one after the other; what reads or writes one waits meanwhile.
+
+        A plain `vacuum` gives the room of dead rows free and leaves their bytes there, and the planner's statistics
+        hold samples of what was in the tables. What we may not do the server only warns of. Its write-ahead log is its
+        administrator's.
+        """
+        told: list[object] = []
+        with self._connection() as connection:
+            connection.add_notice_handler(told.append)
+            try:
+                connection.execute(f"set statement_timeout = 0; set lock_timeout = {self._milliseconds}".encode())
+                for table in _PERSONAL:
+                    connection.execute(b"vacuum (full, analyze) " + table)
+                connection.execute(b"vacuum (full) pg_statistic")
+            except psycopg.errors.LockNotAvailable:
+                return False
+            finally:
+                connection.remove_notice_handler(told.append)
+                self._configure(connection)
+        return not told
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are."""

@@ -60,6 +60,10 @@ class Link:
     consent: Consent
     ended_at: datetime | None = None
     ended_by: str | None = None
+    source: str = "orcid"
+    """Where the person showed that the iD is theirs: at ORCID, or in a system for which the organisation vouches."""
+    authenticated_at: datetime | None = None
+    """When they did, if not when the link was made."""
 
     @property
     def current(self) -> bool:

@@ -120,6 +120,8 @@ def link_values(link: Link) -> dict[str, str | None]:
         "linked_at": moment(link.linked_at),
         "consent_digest": consent_text_values(link.consent)["digest"],
         "consent_at": moment(link.consent.at),
+        "source": link.source,
+        "authenticated_at": _perhaps_moment(link.authenticated_at),
     }
 
 
@@ -136,6 +138,8 @@ def link_of(row: Row) -> Link:
         consent=Consent(row["version"], row["language"], row["text"], time_of(row["consent_at"])),
         ended_at=_perhaps_time(row["ended_at"]),
         ended_by=row["ended_by"],
+        source=row["source"],
+        authenticated_at=_perhaps_time(row["authenticated_at"]),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -70,6 +70,7 @@ class _Connection:
         self.database.enable_wal()
         driver.execute("pragma foreign_keys = on")
         driver.execute("pragma synchronous = normal")
+        driver.execute("pragma secure_delete = on")
         self.durable = False
 
     def wait_for_the_disk(self, durable: bool) -> None:
@@ -111,6 +112,10 @@ class SqliteSession:
     def post(self, query: str, **values: str | int | None) -> None:
         """Run a statement of which nothing is to be learnt."""
         self.run(query, **values)
+
+    def many(self, query: str, all_values: Sequence[Values]) -> int:
+        """Run a statement once for each of several sets of values, and tell how many rows it touched altogether."""
+        return self._driver.executemany(self._queries[query], all_values).rowcount
 
     def script(self, text: str) -> None:
         """Run several statements one by one: `executescript` would commit before the first."""
@@ -193,6 +198,17 @@ class Sqlite:
                 if driver.in_transaction:
                     driver.execute("rollback")
                 raise
+
+    def scrub(self) -> bool:
+        """Write the file anew, and empty the write-ahead log.
+
+        `secure_delete` overwrites deleted rows with zeros, but copies of them stay where pages were rearranged.
+        """
+        with _in_plain_words():
+            driver = self._connection().driver
+            driver.execute("vacuum")
+            (busy, *_) = driver.execute("pragma wal_checkpoint(truncate)").fetchone()
+            return not busy
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are; none where there is no file yet."""

@@ -17,7 +17,10 @@ from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
 from sql.engine import Engine, Row
 from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
+from sql.feed import Feed
+from sql.forgetting import Forgetting
 from sql.held import Held
+from sql.importing import Importing
 from sql.migrate import must_be_current
 from sql.outbox import Outbox
 from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
@@ -64,7 +67,7 @@ def _postgres(url: str, patience: float) -> Engine:
 _ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
-class Store(Outbox):
+class Store(Outbox, Feed, Forgetting, Importing):
     """Attempts, links, changes, deliveries and the audit, kept by an engine.
 
     Any method may raise StoreUnavailable. Times are aware.
@@ -222,6 +225,15 @@ class Store(Outbox):
         row = self.engine.one("last_change", organisation=entity_id)
         return 0 if row is None else int(row["changes"])
 
+    def snapshot(self, entity_id: str) -> tuple[int, Iterator[Link]]:
+        """Give the number of an organisation's last change, and all its current links, a page at a time.
+
+        The number is of the moment of the call; a link that comes or goes while the links are read may be seen or
+        not. Whoever puts the links down by their persons and then applies the changes after the number, again by
+        their persons, ends with what the organisation has: what both tell is the same.
+        """
+        return self.last_change(entity_id), self.links(entity_id)
+
     # The audit
 
     def record(  # noqa: PLR0913, PLR0917 - the columns of a line
@@ -283,11 +295,6 @@ class Store(Outbox):
                 found += audit.problems(last_hash, number + 1, row)
                 number, last_hash = row["number"], row["hash"]
         return found, number, last_hash
-
-    def erase_facts(self, entity_id: str, person_key: str) -> int:
-        """Make the audit forget whom its lines about a person were about; the chain holds. Gives their number."""
-        with self.engine.transaction() as session:
-            return session.run("erase_facts", organisation=entity_id, person_key=person_key)
 
 
 def _answered(found: list[Row], attempt: Attempt) -> tuple[Attempt, OrcidId]:

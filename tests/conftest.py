@@ -19,7 +19,10 @@ select
     (select array_agg(name order by name) from schema_migrations)
 """
 
-TABLES = ("attempts", "links", "consent_texts", "changes", "counters", "events", "deliveries", "breakers")
+TABLES = (
+    *("attempts", "links", "consent_texts", "changes", "counters", "events"),
+    *("deliveries", "breakers", "acknowledgements"),
+)
 
 
 class OutsideWorld(RuntimeError):

@@ -39,3 +39,79 @@ where organisation = :organisation
     and number > :after
 order by number
 limit :limit;
+
+-- name: change_of_number(organisation, number)^
+-- The change of this number, if it is kept.
+select *
+from changes
+where organisation = :organisation
+    and number = :number;
+
+-- name: newest_change_of(organisation, person_key)^
+-- The newest change of a person that is kept, if any.
+select *
+from changes
+where organisation = :organisation
+    and person_key = :person_key
+order by number desc
+limit 1;
+
+-- name: oldest_change(organisation)^
+-- The number of the organisation's oldest change that is kept, if any, and of the one that will come next.
+-- One statement, so that both are of one moment.
+select
+    changes + 1 as next,
+    (
+        select min(changes.number)
+        from changes
+        where changes.organisation = counters.organisation
+    ) as oldest
+from counters
+where organisation = :organisation;
+
+-- name: organisations()
+-- Every organisation about which anything was ever written.
+select organisation
+from counters
+order by organisation;
+
+-- name: forget_changes(organisation, before)!
+-- How many of the oldest changes are no longer kept: those older than a moment, up to the first that is still owed.
+delete from changes
+where organisation = :organisation
+    and number < (
+        select min(bound)
+        from (
+            select counters.changes + 1 as bound
+            from counters
+            where counters.organisation = :organisation
+            union all
+            select min(young.number)
+            from changes as young
+            where young.organisation = :organisation
+                and young.at >= :before
+            union all
+            select min(deliveries.number)
+            from deliveries
+            where deliveries.organisation = :organisation
+                and deliveries.state <> 'done'
+        ) as bounds
+    );
+
+-- name: acknowledge(organisation, number, now)!
+-- One if the organisation has come further than it had, and not further than there are changes.
+insert into acknowledgements (organisation, number, at)
+select :organisation, :number, :now
+from counters
+where organisation = :organisation
+    and changes >= :number
+on conflict (organisation) do update
+set number = excluded.number,
+    at = excluded.at
+where acknowledgements.number < excluded.number;
+
+-- name: acknowledged(organisation)^
+-- How far the organisation has come, and when it said so.
+select number, at
+from acknowledgements
+where organisation = :organisation;

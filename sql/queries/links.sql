@@ -69,14 +69,28 @@ insert into consent_texts (digest, version, language, text)
 values (:digest, :version, :language, :text)
 on conflict (digest) do nothing;
 
--- name: add_link(id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at)!
+-- name: add_link(id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at, source, authenticated_at)!
 -- A link that holds from now on.
 insert into links (
-    id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at
+    id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at,
+    source, authenticated_at
 )
 values (
-    :id, :organisation, :person_key, :account, :issued, :registry, :orcid, :linked_at, :consent_digest, :consent_at
+    :id, :organisation, :person_key, :account, :issued, :registry, :orcid, :linked_at, :consent_digest, :consent_at,
+    :source, :authenticated_at
 );
+
+-- name: add_link_if_free(id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at, source, authenticated_at)!
+-- One if the person had no link and nobody the iD; the link holds from now on.
+insert into links (
+    id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at,
+    source, authenticated_at
+)
+values (
+    :id, :organisation, :person_key, :account, :issued, :registry, :orcid, :linked_at, :consent_digest, :consent_at,
+    :source, :authenticated_at
+)
+on conflict do nothing;
 
 -- name: end_link(id, now, by)!
 -- One if the link held until now.

@@ -1,0 +1,119 @@
+"""What the store no longer keeps: old changes, people who have left, and those of whom nothing is to be kept.
+
+To forget is to delete rows. What deleted rows leave behind in the database's files is for `scrub`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sql import rows
+from sql.engine import Values
+from sql.held import Keeper
+
+LEAVING = "left the organisation"
+"""The reason in the audit of a removal that the organisation asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What goes, or would go, with a person."""
+
+    links: int
+    attempts: int
+    deliveries: int
+    """How many transfers are, or would be, told of the removal."""
+
+
+class _OnlyLooking(Exception):
+    """Undoes a transaction that was begun to see what it would do."""
+
+    def __init__(self, gone: Gone) -> None:
+        super().__init__("this was to be undone")
+        self.gone = gone
+
+
+class Forgetting(Keeper):
+    """The part of the store that forgets."""
+
+    def erase_facts(self, entity_id: str, person_key: str) -> int:
+        """Make the audit forget whom its lines about a person were about; the chain holds. Gives their number."""
+        with self.engine.transaction() as session:
+            return session.run("erase_facts", organisation=entity_id, person_key=person_key)
+
+    def forget_changes(self, before: datetime) -> int:
+        """Let go of the changes made before a moment, up to the first that some transfer still lacks; tell how many.
+
+        A reader of the feed who has not come so far has to begin again with a snapshot.
+        """
+        organisations = [row["organisation"] for row in self.engine.all("organisations")]
+        since = rows.moment(before)
+        return sum(self.engine.brief("forget_changes", organisation=name, before=since) for name in organisations)
+
+    def forgettable(self, entity_id: str, before: datetime, limit: int = 500) -> list[int]:
+        """Give the numbers of the oldest changes of which nothing has been owed since a moment, for `forget`."""
+        since = rows.moment(before)
+        found = self.engine.all("some_forgettable", organisation=entity_id, before=since, limit=limit)
+        return [row["number"] for row in found]
+
+    def forget(self, entity_id: str, number: int) -> bool:
+        """Forget a change and whom it was about; false when it is gone already, or still owed to some transfer.
+
+        With the last change of a person go their links, their closed attempts, and what the audit says of them. What
+        stays names nobody: that there was a change, which transfers got it, and when.
+        """
+        whose: Values = {"organisation": entity_id, "number": number}
+        hold = "hold_organisation", {"organisation": entity_id}
+        with self.engine.transaction() as session:
+            _, found, owed = session.ask(hold, ("change_of_number", whose), ("owed", whose))
+            if not found or owed:
+                return False
+            person = {"organisation": entity_id, "person_key": found[0]["person_key"]}
+            session.post("forget_change", **whose)
+            session.post("forget_deliveries", **whose)
+            (others,) = session.ask(("newest_change_of", person))
+            if not others:
+                session.post("forget_links", **person)
+                session.post("forget_closed_attempts", **person)
+                session.post("erase_facts", **person)
+            return True
+
+    def deprovision(
+        self, entity_id: str, person_key: str, now: datetime, *, transfers: Sequence[str] = (), dry_run: bool = False
+    ) -> Gone:
+        """Forget a person who has left, as their organisation asks: their link ends, and their attempts are gone.
+
+        The removal is owed to the `transfers`. The audit keeps its lines. Twice is the same as once; a dry run tells
+        what would go, by doing it and undoing it.
+        """
+        try:
+            return self._deprovision(entity_id, person_key, now, transfers, dry_run)
+        except _OnlyLooking as looked:
+            return looked.gone
+
+    def _deprovision(
+        self, entity_id: str, person_key: str, now: datetime, transfers: Sequence[str], dry_run: bool
+    ) -> Gone:
+        whose = {"organisation": entity_id, "person_key": person_key}
+        with self._holding(entity_id, now, ("link_of", whose)) as held:
+            (own,) = held.found
+            attempts = held.session.run("forget_attempts", **whose)
+            gone = Gone(len(own), attempts, len(own) * len(transfers))
+            if own:
+                held.remove(rows.link_of(own[0]), "organisation", LEAVING, transfers)
+            elif attempts:
+                held.event("deprovisioned", "organisation", person_key, {"reason": LEAVING})
+            if dry_run:
+                raise _OnlyLooking(gone)
+            return gone
+
+    def scrub(self, now: datetime) -> bool:
+        """Remove from the database's files what deleted rows have left there; false when somebody was in the way.
+
+        The whole database is written anew, which holds up other writers, and on PostgreSQL readers too, for about a
+        second for each hundred thousand links: for the small hours. Abandoned attempts go first.
+        """
+        self.engine.brief("sweep_attempts", before=rows.moment(now))
+        return self.engine.scrub()

@@ -1,0 +1,1 @@
+create index attempts_of_a_person on attempts (organisation, person_key);

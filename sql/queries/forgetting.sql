@@ -1,0 +1,54 @@
+-- name: some_forgettable(organisation, before, limit)
+-- The oldest changes that have been settled since before a moment: nothing is owed of them any more.
+select number
+from changes
+where organisation = :organisation
+    and at < :before
+    and not exists (
+        select 1
+        from deliveries
+        where deliveries.organisation = changes.organisation
+            and deliveries.number = changes.number
+            and (deliveries.state = 'waiting' or deliveries.finished_at >= :before)
+    )
+order by number
+limit :limit;
+
+-- name: owed(organisation, number)
+-- Something, if a change is still owed to anybody.
+select transfer
+from deliveries
+where organisation = :organisation
+    and number = :number
+    and state = 'waiting'
+limit 1;
+
+-- name: forget_change(organisation, number)!
+delete from changes
+where organisation = :organisation
+    and number = :number;
+
+-- name: forget_deliveries(organisation, number)!
+-- Where and when a change arrived stays; whose it was, and what the other side said of it, goes.
+update deliveries
+set person_key = null,
+    message = ''
+where organisation = :organisation
+    and number = :number;
+
+-- name: forget_links(organisation, person_key)!
+delete from links
+where organisation = :organisation
+    and person_key = :person_key;
+
+-- name: forget_closed_attempts(organisation, person_key)!
+delete from attempts
+where organisation = :organisation
+    and person_key = :person_key
+    and closed_at is not null;
+
+-- name: forget_attempts(organisation, person_key)!
+-- How many attempts of a person there were.
+delete from attempts
+where organisation = :organisation
+    and person_key = :person_key;

@@ -1,0 +1,387 @@
+"""What is forgotten is gone: from the tables, and after a scrubbing from the database's files; on each engine."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing, suppress
+from datetime import timedelta
+from threading import Barrier, Thread
+
+import psycopg
+import pytest
+
+from sql.errors import LinkChanged
+from sql.forgetting import Gone
+from sql.records import DeliveryState
+from sql.store import open_store
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_consent, make_orcid_id
+
+MAIJA = "maija@yliopisto.example"
+VILLE = "ville@yliopisto.example"
+FIRST, SECOND, THIRD = make_orcid_id(1), make_orcid_id(2), make_orcid_id(3)
+LEASE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+IDS = iter(range(1, 1_000_000))
+
+
+def link(store, person=MAIJA, orcid_id=FIRST, *, transfers=("idm",), organisation=UNIVERSITY, now=NOON):
+    """Link a person to an iD, in place of whatever they had, and owe it to transfers."""
+    current = store.link_of(organisation, person)
+    attempt = answered(store, person, orcid_id, organisation, now)
+    replacing = current.orcid_id if current else None
+    return store.link(attempt, "", make_consent(at=now), replacing, now, f"forgotten {next(IDS)}", transfers)
+
+
+def settle(store, *, give_up=False, now=NOON):
+    """End every delivery that is due."""
+    while found := store.claim("worker", now, LEASE, 100):
+        for delivery in found:
+            if give_up:
+                store.give_up(delivery, "worker", "refused", f"no {delivery.person_key} here", now)
+            else:
+                store.finish(delivery, "worker", "stored", f"{delivery.person_key} it is", now)
+
+
+def rows_of(store):
+    """Give all that the tables hold, as one text."""
+    tables = ("attempts", "links", "changes", "deliveries", "events")
+    if type(store.engine).__name__ == "Sqlite":
+        driver = store.engine._connection().driver
+        return repr([tuple(row) for table in tables for row in driver.execute(f"select * from {table}")])
+    with store.engine._connection() as connection:
+        return repr([connection.execute(f"select * from {table}".encode()).fetchall() for table in tables])
+
+
+# Forgetting what has arrived
+
+
+@pytest.mark.parametrize("give_up", [False, True])
+def test_what_was_delivered_or_given_up_can_be_forgotten(store, give_up):
+    change = link(store, transfers=("idm", "ldap"))
+    settle(store, give_up=give_up)
+
+    forgotten = store.forget(UNIVERSITY, change.number)
+
+    kept = rows_of(store)
+    assert forgotten
+    assert MAIJA not in kept
+    assert FIRST.bare not in kept
+    assert store.link_of(UNIVERSITY, MAIJA) is None
+    assert store.changes(UNIVERSITY, 0, 10) == []
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_what_stays_says_that_something_arrived_and_when_and_names_nobody(store):
+    link(store)
+    settle(store, now=NOON + HOUR)
+    store.forget(UNIVERSITY, 1)
+
+    (delivery,) = store.deliveries_of_change(UNIVERSITY, 1)
+
+    assert (delivery.state, delivery.outcome, delivery.finished_at) == (DeliveryState.DONE, "stored", NOON + HOUR)
+    assert (delivery.kind, delivery.person_key, delivery.change, delivery.message) == ("linked", None, None, "")
+    assert [(count.state, count.count) for count in store.counts(UNIVERSITY)] == [("done", 1)]
+    assert [(event.kind, event.person_key) for event in store.events(UNIVERSITY)] == [
+        ("linked", None),
+        ("delivered", None),
+    ]
+    assert store.link_of(UNIVERSITY, MAIJA) is None
+
+
+def test_what_was_agreed_to_stays_with_nobody_in_it(store):
+    link(store)
+    settle(store)
+    store.forget(UNIVERSITY, 1)
+
+    link(store, VILLE, SECOND, now=NOON + HOUR)
+
+    assert store.link_of(UNIVERSITY, VILLE).consent.text == make_consent().text
+
+
+def test_what_is_still_owed_is_not_forgotten(store):
+    link(store, transfers=("idm", "ldap"))
+    (first, _) = store.claim("worker", NOON, LEASE, 2)
+    store.finish(first, "worker", "stored", "", NOON)
+
+    assert not store.forget(UNIVERSITY, 1)
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert not store.forget(UNIVERSITY, 2)
+
+
+def test_forgetting_twice_is_the_same_as_once(store):
+    link(store)
+    settle(store)
+    store.forget(UNIVERSITY, 1)
+
+    assert not store.forget(UNIVERSITY, 1)
+
+
+def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
+    link(store, orcid_id=FIRST)
+    settle(store)
+    link(store, orcid_id=SECOND)
+
+    first = store.forget(UNIVERSITY, 1)
+    between = store.orcid_of(UNIVERSITY, MAIJA)
+    settle(store)
+    second = store.forget(UNIVERSITY, 2)
+
+    assert (first, between, second) == (True, [SECOND], True)
+    assert MAIJA not in rows_of(store)
+    assert FIRST.bare not in rows_of(store)
+
+
+def test_nobody_else_is_forgotten(store):
+    link(store, MAIJA, FIRST)
+    link(store, VILLE, SECOND)
+    link(store, MAIJA, FIRST, organisation=POLYTECHNIC)
+    settle(store)
+
+    store.forget(UNIVERSITY, 1)
+
+    assert store.orcid_of(UNIVERSITY, VILLE) == [SECOND]
+    assert store.orcid_of(POLYTECHNIC, MAIJA) == [FIRST]
+    assert len(list(store.events(POLYTECHNIC, MAIJA))) == 2
+
+
+def test_whoever_is_linking_again_is_not_disturbed(store):
+    link(store)
+    settle(store)
+    attempt = answered(store, MAIJA, SECOND)
+
+    store.forget(UNIVERSITY, 1)
+
+    change = store.link(attempt, "", make_consent(), None, NOON, "again", ("idm",))
+    assert (change.number, change.kind, change.previous) == (2, "linked", None)
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_what_was_given_up_and_forgotten_cannot_be_taken_up_again(store):
+    link(store)
+    settle(store, give_up=True)
+    store.forget(UNIVERSITY, 1)
+
+    assert store.retry(UNIVERSITY, None, NOON) == 0
+
+
+def test_what_can_be_forgotten_has_been_settled_for_a_while(store):
+    link(store, MAIJA, FIRST, transfers=("idm", "ldap"))
+    link(store, VILLE, SECOND, transfers=())
+    before = store.forgettable(UNIVERSITY, NOON + 9 * HOUR)
+    settle(store, now=NOON + HOUR)
+
+    at_once = store.forgettable(UNIVERSITY, NOON + HOUR)
+    later = store.forgettable(UNIVERSITY, NOON + HOUR + LEASE)
+
+    assert (before, at_once, later) == ([2], [2], [1, 2])
+    assert store.forgettable(UNIVERSITY, NOON + 2 * HOUR, limit=1) == [1]
+
+
+def test_while_a_person_is_forgotten_they_may_link_again(store):
+    """Whichever comes first, what is linked afterwards is whole."""
+    for number in range(1, 11):
+        person = f"person {number}"
+        old = link(store, person, make_orcid_id(number))
+        settle(store)
+        attempt = answered(store, person, make_orcid_id(number + 100))
+        barrier = Barrier(2)
+
+        def forget(number=old.number, barrier=barrier):
+            barrier.wait()
+            store.forget(UNIVERSITY, number)
+
+        thread = Thread(target=forget)
+        thread.start()
+        barrier.wait()
+        for shown in (make_orcid_id(number), None):
+            with suppress(LinkChanged):
+                store.link(attempt, "", make_consent(), shown, NOON, f"again {number}", ("idm",))
+                break
+        thread.join()
+
+        assert store.orcid_of(UNIVERSITY, person) == [make_orcid_id(number + 100)]
+        assert store.newest_change_of(UNIVERSITY, person).orcid_id == make_orcid_id(number + 100)
+        settle(store)
+    assert store.verify_events(UNIVERSITY) == []
+
+
+# Scrubbing
+
+
+def live_and_die(store):
+    """Link many people, forget most of them, and give the words by which they would be found."""
+    chance, words = random.Random(7), []
+    for number in range(1, 301):
+        person, orcid_id = f"person{chance.getrandbits(64):x}@yliopisto.example", make_orcid_id(10_000_000 + number)
+        change = link(store, person, orcid_id)
+        settle(store)
+        if number % 10:
+            store.forget(UNIVERSITY, change.number)
+            words += [person, orcid_id.bare]
+    return words
+
+
+def found_in(paths, words):
+    """Tell which of the words are in the files."""
+    texts = [path.read_bytes() for path in paths]
+    return [word for word in words if any(word.encode() in text for text in texts)]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_after_a_scrubbing_no_file_of_sqlite_holds_what_was_forgotten(store, tmp_path):
+    words = live_and_die(store)
+    files = [tmp_path / name for name in ("links.db", "links.db-wal", "links.db-shm")]
+    before = found_in(files, words)
+
+    scrubbed = store.scrub(NOON)
+
+    assert scrubbed
+    assert before
+    assert found_in(files, words) == []
+    assert store.count(UNIVERSITY) == 30
+    assert store.verify_events(UNIVERSITY) == []
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_scrubbing_that_a_reader_holds_up_says_so(store, tmp_path):
+    hurried = open_store(f"sqlite://{tmp_path}/links.db", patience=0.1)
+    words = live_and_die(hurried)
+
+    with closing(sqlite3.connect(tmp_path / "links.db", isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select * from links").fetchone()
+        held_up = hurried.scrub(NOON)
+    again = hurried.scrub(NOON)
+
+    assert (held_up, again) == (False, True)
+    assert found_in([tmp_path / "links.db"], words) == []
+    hurried.disconnect()
+
+
+@pytest.fixture
+def own_database(postgres):
+    """A database of PostgreSQL that nobody else uses, as (name, store)."""
+    name = postgres.make_database(template="test_1")
+    store = open_store(postgres.url(name), patience=0.5)
+    yield name, store
+    store.disconnect()
+
+
+def test_after_a_scrubbing_no_table_file_of_postgresql_holds_what_was_forgotten(postgres, own_database):
+    name, store = own_database
+    words = live_and_die(store)
+    with postgres.connect(name) as other:
+        other.execute("analyze")
+        other.execute("checkpoint")
+        (oid,) = other.execute("select oid from pg_database where datname = current_database()").fetchone()
+    directory = postgres.data / "base" / str(oid)
+    before = found_in(directory.iterdir(), words)
+
+    scrubbed = store.scrub(NOON)
+    with postgres.connect(name) as other:
+        other.execute("checkpoint")
+
+    assert scrubbed
+    assert before
+    assert found_in(directory.iterdir(), words) == []
+    assert store.count(UNIVERSITY) == 30
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_a_scrubbing_that_a_reader_of_postgresql_holds_up_says_so(postgres, own_database):
+    name, store = own_database
+    with psycopg.connect(postgres.url(name)) as reader:
+        reader.execute("select * from links")
+        held_up = store.scrub(NOON)
+
+    assert not held_up
+    assert store.scrub(NOON)
+
+
+def test_a_scrubbing_that_the_server_does_not_allow_says_so(postgres, own_database):
+    name, _ = own_database
+    with postgres.connect(name) as other:
+        other.execute("drop role if exists guest")
+        other.execute(f"create role guest login password '{postgres.password}'")
+        other.execute("grant all on all tables in schema public to guest")
+    guest = open_store(postgres.url(name).replace("//postgres:", "//guest:"))
+
+    scrubbed = guest.scrub(NOON)
+
+    assert not scrubbed
+    guest.disconnect()
+    with postgres.connect(name) as other:
+        other.execute("drop owned by guest")
+        other.execute("drop role guest")
+
+
+def test_a_scrubbing_sweeps_out_attempts_that_were_abandoned(store):
+    attempt = answered(store)
+    store.begin(make_attempt(VILLE, started_at=NOON + HOUR), "young")
+
+    store.scrub(NOON + HOUR + LEASE)
+
+    assert store.attempt(attempt.id) is None
+    assert store.attempt_by_state("young") is not None
+
+
+# Whoever has left
+
+
+def test_whoever_has_left_is_told_of_everywhere_and_their_attempts_are_gone(store):
+    link(store)
+    open_attempt = answered(store, MAIJA, SECOND)
+
+    gone = store.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=("idm", "ldap"))
+
+    assert gone == Gone(links=1, attempts=2, deliveries=2)
+    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+    assert store.attempt(open_attempt.id) is None
+    assert [delivery.kind for delivery in store.deliveries_of_change(UNIVERSITY, 2)] == ["removed", "removed"]
+    last = list(store.events(UNIVERSITY))[-1]
+    assert (last.kind, last.actor, last.person_key) == ("removed", "organisation", MAIJA)
+    assert last.facts["reason"] == "left the organisation"
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_leaving_twice_is_the_same_as_once(store):
+    link(store)
+    store.deprovision(UNIVERSITY, MAIJA, NOON)
+    before = rows_of(store)
+
+    gone = store.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=("idm",))
+
+    assert gone == Gone(0, 0, 0)
+    assert rows_of(store) == before
+
+
+def test_a_dry_run_tells_what_would_go_and_leaves_it(store):
+    link(store)
+    before = rows_of(store)
+
+    would_go = store.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",), dry_run=True)
+
+    assert would_go == Gone(1, 1, 1)
+    assert rows_of(store) == before
+    assert store.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",)) == would_go
+
+
+def test_whoever_had_begun_and_not_linked_leaves_a_line_in_the_audit(store):
+    answered(store)
+
+    gone = store.deprovision(UNIVERSITY, MAIJA, NOON)
+
+    assert gone == Gone(0, 1, 0)
+    assert [(event.kind, event.actor) for event in store.events(UNIVERSITY)] == [("deprovisioned", "organisation")]
+
+
+def test_nobody_else_leaves(store):
+    link(store, MAIJA, FIRST)
+    link(store, VILLE, SECOND)
+    link(store, MAIJA, FIRST, organisation=POLYTECHNIC)
+
+    store.deprovision(UNIVERSITY, MAIJA, NOON)
+
+    assert store.orcid_of(UNIVERSITY, VILLE) == [SECOND]
+    assert store.orcid_of(POLYTECHNIC, MAIJA) == [FIRST]
