@@ -81,10 +81,19 @@ def write_secret(path: Path, secret: str) -> None:
 
 
 def toml(content: Mapping[str, Any]) -> str:
-    """Write tables of plain values as TOML."""
-    plain = [f"{key} = {json.dumps(value)}" for key, value in content.items() if not isinstance(value, Mapping)]
-    tables = [f"\n[{key}]\n{toml(value)}" for key, value in content.items() if isinstance(value, Mapping)]
-    return "\n".join([*plain, *tables]) + "\n"
+    """Write tables of plain values, and lists of such tables, as TOML."""
+    plain = [f"{key} = {json.dumps(value)}" for key, value in content.items() if not (_is_table(value) or _many(value))]
+    tables = [f"\n[{key}]\n{toml(value)}" for key, value in content.items() if _is_table(value)]
+    lists = [f"\n[[{key}]]\n{toml(one)}" for key, value in content.items() if _many(value) for one in value]
+    return "\n".join([*plain, *tables, *lists]) + "\n"
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _many(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_table, value))
 
 
 def _secrets() -> dict[str, str]:

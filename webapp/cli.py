@@ -24,6 +24,7 @@ from webapp import check as checking
 from webapp.check import Finding, Level
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener, load
 from webapp.config_errors import Misconfigured, Problem, nearest
+from webapp.config_tables import Kinds
 from webapp.log import quoted, set_up
 
 WRONG = 1
@@ -247,7 +248,7 @@ def remove(  # noqa: PLR0913 - one for each word on the command line
         if found is not None and not yes:
             click.echo(_aligned(_link_rows(organisation, found)) + "\n")
             click.confirm("Remove this link?", abort=True)
-        removed = found if found is not None and _unlinked(store, found, reason) else None
+        removed = found if found is not None and _unlinked(config, store, found, reason) else None
     if as_json:
         _print_json({"removed": None if removed is None else _link_json(organisation, removed)})
         sys.exit(WRONG if removed is None else 0)
@@ -256,11 +257,11 @@ def remove(  # noqa: PLR0913 - one for each word on the command line
     click.echo(f"removed {removed.orcid_id} from {_safe(removed.account)}; the organisation will learn of it")
 
 
-def _unlinked(store: Store, found: Link, reason: str) -> bool:
+def _unlinked(config: Config, store: Store, found: Link, reason: str) -> bool:
     """End just the link that was shown."""
+    place, transfers = (found.organisation, found.person_key), tuple(config.transfers[found.organisation])
     try:
-        now = _now()
-        return store.unlink(found.organisation, found.person_key, "operator", reason, now, found.orcid_id) is not None
+        return store.unlink(*place, "operator", reason, _now(), found.orcid_id, transfers) is not None
     except LinkChanged:
         raise Failed("the person has linked another iD meanwhile; nothing was removed. Look with: link show") from None
 
@@ -299,7 +300,13 @@ def history(path: Path, name: str, account: str | None, *, limit: int, as_json: 
 
 
 def _config(path: Path) -> Config:
-    return load(path, os.environ)
+    return load(path, os.environ, _kinds)
+
+
+def _kinds() -> Kinds:
+    from webapp.wsgi import transfer_kinds  # noqa: PLC0415 - only a configuration with transfers pays for their kinds
+
+    return transfer_kinds()
 
 
 @contextmanager

@@ -9,40 +9,30 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shibboleth.attributes import KEYS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Organisations, Stage
 from shibboleth.person import Encoding, Front, Proxy, Variables
 from webapp import config_values as values
-from webapp.config_errors import Misconfigured, Problem, Setting, Wrong, problems_of
-from webapp.secret import MEND, Secret, resolve
+from webapp.config_errors import Misconfigured, Problem, Wrong
+from webapp.config_tables import REFERENCE, REFERRED, Kinds, Reading, Table, checked, reading_of, section, setting
+from webapp.config_transfers import Transfer, different, transfers_in
+from webapp.secret import Secret
 
 DEFAULT_PATH = "/etc/orcid-connect/orcid-connect.toml"
 PATH_VARIABLE = "ORCID_CONNECT_CONFIG"
 LANGUAGES = ("en", "fi", "sv")
 
-Model = TypeVar("Model", bound="Table")
-
 _ROOTS = {registry: f"https://{registry.host}" for registry in Registry}
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
-_REFERENCE = 'a reference, "file:/path" or "env:NAME"'
 _SECONDS = "a number of seconds, more than 0 and at most 60"
 
 
@@ -60,6 +50,13 @@ class LogForm(StrEnum):
     JSON = "json"
 
 
+class Keep(StrEnum):
+    """What is kept of a link once it has been handed on."""
+
+    LINKS = "links"
+    NOTHING = "nothing"
+
+
 class Scope(StrEnum):
     """What ORCID is asked for: who somebody is, and nothing more."""
 
@@ -67,51 +64,7 @@ class Scope(StrEnum):
     OPENID = "openid"
 
 
-# --- What values are read against ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the values of one file are read against: where they stand, and what other files have said already."""
-
-    file: Path
-    directory: Path
-    """Where relative paths start: the directory of the service's own file."""
-    environ: Mapping[str, str]
-    registry: Registry | None
-    """The registry of the service, known before anything else is judged; None where the file does not say it."""
-    claimed: dict[tuple[str, str], str] = field(default_factory=dict)
-    secrets: list[Secret] = field(default_factory=list)
-
-    def of(self, file: Path) -> Reading:
-        """Read another file against the same."""
-        return Reading(file, self.directory, self.environ, self.registry, self.claimed, self.secrets)
-
-    def claim(self, what: str, value: str, owner: str) -> None:
-        """Say that this value is this owner's alone. Raises Wrong when it is another's."""
-        first = self.claimed.setdefault((what, value), owner)
-        if first != owner:
-            raise Wrong(f"is the same {what} as in {first}", f"give each its own {what}")
-
-
-def _reading(info: ValidationInfo) -> Reading:
-    assert isinstance(info.context, Reading)
-    return info.context
-
-
 # --- Checks that look further than the value ----------------------------------------------------------------------
-
-
-def _resolved(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):
-        raise Wrong(f"must be {_REFERENCE}", MEND)
-    reading = _reading(info)
-    secret = resolve(value, reading.directory, reading.environ)
-    reading.secrets.append(secret)
-    return secret
-
-
-_REFERRED = BeforeValidator(_resolved)
 
 
 def _holding(check: Callable[[str], str]) -> AfterValidator:
@@ -128,7 +81,7 @@ def _own(what: str) -> AfterValidator:
     """Refuse a value that another file has too."""
 
     def claimed(value: Any, info: ValidationInfo) -> Any:
-        reading = _reading(info)
+        reading = reading_of(info)
         reading.claim(what, value.reveal() if isinstance(value, Secret) else value, reading.file.name)
         return value
 
@@ -151,14 +104,14 @@ def _proof_if_proxy(proof: Secret | None, info: ValidationInfo) -> Secret | None
 
 
 def _reachable_from_orcid(url: str, info: ValidationInfo) -> str:
-    if _reading(info).registry is Registry.PRODUCTION and not url.startswith("https:"):
+    if reading_of(info).registry is Registry.PRODUCTION and not url.startswith("https:"):
         raise Wrong("is plain http, to which ORCID's production registry sends nobody back", "write https://")
     return url
 
 
 def _root_of_registry(url: str, info: ValidationInfo) -> str:
     url = values.base_url(url) if url else url
-    registry = _reading(info).registry
+    registry = reading_of(info).registry
     if registry is None:
         return url
     own = _ROOTS[registry]
@@ -197,7 +150,7 @@ def _one_place(unix: str, info: ValidationInfo) -> str:
 
 def _of_registry(stage: Stage, info: ValidationInfo) -> Stage:
     """Hold the rule of two keys: service and organisation must both say that an iD is a real one."""
-    registry = _reading(info).registry
+    registry = reading_of(info).registry
     if registry is Registry.SANDBOX and stage is not Stage.TEST:
         raise Wrong(
             'is "production" while the service has registry = "sandbox", whose iDs must reach no real directory',
@@ -226,92 +179,87 @@ def _with_user(password: Secret | None, info: ValidationInfo) -> Secret | None:
     return password
 
 
+def _to_somebody(keep: Keep, info: ValidationInfo) -> Keep:
+    if keep is Keep.NOTHING and info.data.get("transfer") == ():
+        raise Wrong(
+            'is "nothing" and there is no transfer, so what people link would reach nobody',
+            'add a [[transfer]], or write keep = "links"',
+        )
+    if keep is Keep.NOTHING and info.data.get("connector"):
+        raise Wrong(
+            'is "nothing", so there is nothing that the connector could give to whoever asks',
+            'remove [connector], or write keep = "links"',
+        )
+    return keep
+
+
 # --- The file of the service --------------------------------------------------------------------------------------
-
-
-def _setting(meaning: str, kind: str, example: Any, *, default: Any = ..., shown: str = "", **rules: Any) -> Any:
-    """Describe a setting: `kind` fits after "must be"; `shown` is the default in words, where there is more to say."""
-    extra: dict[str, Any] = {"kind": kind, "shown": shown}
-    return Field(default, description=meaning, examples=[example], json_schema_extra=extra, **rules)
-
-
-def _section() -> Any:
-    # A section left out is read as an empty one, so that each setting missing from it is named
-    return Field(default_factory=dict, validate_default=True)
-
-
-class Table(BaseModel):
-    """A section of a file: exactly these keys, exactly these types, and no value shown in an error."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
 
 
 class Service(Table):
     """Who we are to the people who come, and how Apache tells who they are."""
 
-    public_url: Annotated[str, AfterValidator(values.public_url), AfterValidator(_reachable_from_orcid)] = _setting(
+    public_url: Annotated[str, AfterValidator(values.public_url), AfterValidator(_reachable_from_orcid)] = setting(
         "The address people see. The redirect URI to register at ORCID is this and `/me/callback`.",
         "an https address in quotes",
         "https://orcid-connect.example.org",
     )
-    registry: Annotated[Registry, Field(strict=False)] = _setting(
+    registry: Annotated[Registry, Field(strict=False)] = setting(
         "Which of ORCID's registries is asked; said always, so that nobody tries out on real records by oversight.",
         '"production" or "sandbox"',
         "sandbox",
     )
-    contact: Annotated[str, AfterValidator(values.contact)] = _setting(
+    contact: Annotated[str, AfterValidator(values.contact)] = setting(
         "Whom people ask for help with the service.",
         "an e-mail address or an https address in quotes",
         "orcid-help@example.org",
     )
-    front: Annotated[FrontKind, Field(strict=False)] = _setting(
+    front: Annotated[FrontKind, Field(strict=False)] = setting(
         "How Apache tells who is signed in: `variables` under mod_wsgi, `proxy` when it passes requests on to `serve`.",
         '"variables" or "proxy"',
         "variables",
     )
     front_proof: Annotated[
-        Annotated[Secret, _holding(values.strong), _REFERRED] | None, AfterValidator(_proof_if_proxy)
-    ] = _setting(
+        Annotated[Secret, _holding(values.strong), REFERRED] | None, AfterValidator(_proof_if_proxy)
+    ] = setting(
         "What Apache sends to prove that a request came through it, 32 characters or more; only with `proxy`.",
-        _REFERENCE,
+        REFERENCE,
         "file:secrets/front-proof",
         default=None,
         shown="none; required with `proxy`",
         validate_default=True,
     )
-    encoding: Annotated[Encoding, Field(strict=False)] = _setting(
+    encoding: Annotated[Encoding, Field(strict=False)] = setting(
         "How attribute values are written: `url` where Apache says `ShibRequestSetting encoding URL`, as our files do.",
         '"url" or "utf-8"',
         "url",
         default=Encoding.URL,
     )
-    name: Annotated[str, AfterValidator(values.line)] = _setting(
+    name: Annotated[str, AfterValidator(values.line)] = setting(
         "What the service calls itself on its pages.",
         "one line of text in quotes",
         "ORCID connect",
         default="ORCID connect",
     )
-    language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] = _setting(
+    language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] = setting(
         "The language of the pages for a browser that asks for none of ours.",
         '"en", "fi" or "sv"',
         "en",
         default="en",
     )
-    privacy_url: Annotated[str, AfterValidator(values.web_page)] | None = _setting(
+    privacy_url: Annotated[str, AfterValidator(values.web_page)] | None = setting(
         "The page that tells what happens to personal data.",
         "an https address in quotes",
         "https://example.org/privacy",
         default=None,
     )
-    log: Annotated[LogForm, Field(strict=False)] = _setting(
+    log: Annotated[LogForm, Field(strict=False)] = setting(
         "How a line of the log is written.",
         '"text" or "json"',
         "json",
         default=LogForm.TEXT,
     )
-    organisations: str = _setting(
+    organisations: str = setting(
         "The directory of the organisations' files; a relative path starts at the directory of this file.",
         "a path in quotes",
         "organisations",
@@ -323,7 +271,7 @@ class Service(Table):
 class Orcid(Table):
     """The client as which ORCID knows us."""
 
-    base_url: Annotated[str, AfterValidator(_root_of_registry)] = _setting(
+    base_url: Annotated[str, AfterValidator(_root_of_registry)] = setting(
         "The root of ORCID. Another than the registry's own goes only with `sandbox`, for a simulator.",
         "an https address in quotes",
         "https://sandbox.orcid.org",
@@ -331,29 +279,29 @@ class Orcid(Table):
         shown="the registry's own: `https://orcid.org` or `https://sandbox.orcid.org`",
         validate_default=True,
     )
-    client_id: Annotated[str, AfterValidator(_client_of_root)] = _setting(
+    client_id: Annotated[str, AfterValidator(_client_of_root)] = setting(
         "The client id that ORCID gave.",
         "a client id in quotes",
         "APP-0A1B2C3D4E5F6G7H",
     )
-    client_secret: Annotated[Secret, _REFERRED] = _setting(
+    client_secret: Annotated[Secret, REFERRED] = setting(
         "The client secret that ORCID gave.",
-        _REFERENCE,
+        REFERENCE,
         "file:secrets/orcid-client-secret",
     )
-    scope: Annotated[Scope, Field(strict=False)] = _setting(
+    scope: Annotated[Scope, Field(strict=False)] = setting(
         "What ORCID is asked for.",
         '"/authenticate" or "openid"',
         "/authenticate",
         default=Scope.AUTHENTICATE,
     )
-    connect_timeout: float = _setting(
+    connect_timeout: float = setting(
         "How long to wait, in seconds, until ORCID picks up.", _SECONDS, 5.0, default=5.0, gt=0, le=60
     )
-    read_timeout: float = _setting(
+    read_timeout: float = setting(
         "How long to wait, in seconds, for a piece of ORCID's answer.", _SECONDS, 20.0, default=20.0, gt=0, le=60
     )
-    pkce: bool = _setting(
+    pkce: bool = setting(
         "Whether to send a PKCE challenge (RFC 7636); off, since ORCID has been seen to drop the verifier.",
         "true or false, without quotes",
         example=False,
@@ -364,18 +312,18 @@ class Orcid(Table):
 class Store(Table):
     """Where links rest."""
 
-    url: Annotated[str, AfterValidator(values.store_url)] = _setting(
+    url: Annotated[str, AfterValidator(values.store_url)] = setting(
         "An SQLite file, its absolute path after `sqlite://`, or a PostgreSQL database, without its password.",
         "an address in quotes",
         "sqlite:///var/lib/orcid-connect/links.db",
     )
-    password: Annotated[Annotated[Secret, _REFERRED] | None, AfterValidator(_password_of_server)] = _setting(
+    password: Annotated[Annotated[Secret, REFERRED] | None, AfterValidator(_password_of_server)] = setting(
         "The password of the PostgreSQL user, where it needs one.",
-        _REFERENCE,
+        REFERENCE,
         "file:secrets/store-password",
         default=None,
     )
-    busy_timeout: float = _setting(
+    busy_timeout: float = setting(
         "How long to wait, in seconds, for another writer or for the server.", _SECONDS, 5.0, default=5.0, gt=0, le=60
     )
 
@@ -390,14 +338,14 @@ class Listener(Table):
     default_port: ClassVar[int]
     section: ClassVar[str]
 
-    host: Annotated[str, AfterValidator(values.host)] | None = _setting(
+    host: Annotated[str, AfterValidator(values.host)] | None = setting(
         "The loopback address to listen on.",
         "a loopback address in quotes",
         "127.0.0.1",
         default=None,
         shown='`"127.0.0.1"`',
     )
-    port: int | None = _setting(
+    port: int | None = setting(
         "The port; 0 takes a free one, which the line `listening on` names.",
         "a whole number from 0 to 65535",
         8080,
@@ -406,13 +354,13 @@ class Listener(Table):
         ge=0,
         le=65535,
     )
-    unix: Annotated[str, AfterValidator(values.socket_path), AfterValidator(_one_place)] | None = _setting(
+    unix: Annotated[str, AfterValidator(values.socket_path), AfterValidator(_one_place)] | None = setting(
         "A unix socket in place of host and port; it gets mode 0660.",
         "an absolute path in quotes",
         "/run/orcid-connect/web.sock",
         default=None,
     )
-    threads: int = _setting(
+    threads: int = setting(
         "How many requests are answered at once.", "a whole number from 1 to 256", 8, default=8, ge=1, le=256
     )
 
@@ -425,7 +373,7 @@ class Listener(Table):
     @model_validator(mode="after")
     def _nobody_elses(self, info: ValidationInfo) -> Self:
         if self.port != 0:
-            _reading(info).claim("address", str(self.place), f"[{self.section}]")
+            reading_of(info).claim("address", str(self.place), f"[{self.section}]")
         return self
 
 
@@ -446,11 +394,11 @@ class ConnectorListener(Listener):
 class ServiceFile(Table):
     """The file of the service."""
 
-    service: Service = _section()
-    orcid: Orcid = _section()
-    store: Store = _section()
-    listen: WebListener = _section()
-    connector: ConnectorListener = _section()
+    service: Service = section()
+    orcid: Orcid = section()
+    store: Store = section()
+    listen: WebListener = section()
+    connector: ConnectorListener = section()
 
 
 # --- The file of an organisation ----------------------------------------------------------------------------------
@@ -459,15 +407,15 @@ class ServiceFile(Table):
 class Names(Table):
     """The organisation's name in each language."""
 
-    en: Annotated[str, AfterValidator(values.line)] = _setting(
+    en: Annotated[str, AfterValidator(values.line)] = setting(
         "Its name in English, which also stands in where another language is missing.",
         "one line of text in quotes",
         "University of Example",
     )
-    fi: Annotated[str, AfterValidator(values.line)] | None = _setting(
+    fi: Annotated[str, AfterValidator(values.line)] | None = setting(
         "Its name in Finnish.", "one line of text in quotes", "Esimerkin yliopisto", default=None
     )
-    sv: Annotated[str, AfterValidator(values.line)] | None = _setting(
+    sv: Annotated[str, AfterValidator(values.line)] | None = setting(
         "Its name in Swedish.", "one line of text in quotes", "Exempels universitet", default=None
     )
 
@@ -476,24 +424,24 @@ class Credentials(Table):
     """By what the connector knows the organisation: a bearer token, or a user with a password, or both."""
 
     tokens: Annotated[
-        tuple[Annotated[Secret, _holding(values.token), _own("token"), _REFERRED], ...], Field(strict=False)
-    ] = _setting(
+        tuple[Annotated[Secret, _holding(values.token), _own("token"), REFERRED], ...], Field(strict=False)
+    ] = setting(
         "Bearer tokens, 32 characters or more each; two while one replaces the other.",
         'a list of references, each "file:/path" or "env:NAME"',
         ["file:secrets/example.token"],
         default=(),
     )
-    user: Annotated[str, AfterValidator(values.user), _own("user")] | None = _setting(
+    user: Annotated[str, AfterValidator(values.user), _own("user")] | None = setting(
         "The user of HTTP Basic, for an Identity Provider that cannot send a token.",
         "a user name in quotes",
         "example",
         default=None,
     )
     password: Annotated[
-        Annotated[Secret, _holding(values.strong), _own("password"), _REFERRED] | None, AfterValidator(_with_user)
-    ] = _setting(
+        Annotated[Secret, _holding(values.strong), _own("password"), REFERRED] | None, AfterValidator(_with_user)
+    ] = setting(
         "The password of that user, 32 characters or more.",
-        _REFERENCE,
+        REFERENCE,
         "file:secrets/example.password",
         default=None,
         shown="none; required with `user`",
@@ -508,37 +456,45 @@ class Credentials(Table):
 class OrganisationFile(Table):
     """The file of an organisation; its name without `.toml` is the organisation's id."""
 
-    entity_id: Annotated[str, AfterValidator(values.entity_id), _own("entity_id")] = _setting(
+    entity_id: Annotated[str, AfterValidator(values.entity_id), _own("entity_id")] = setting(
         "The entityID of its Identity Provider, exactly as its metadata has it.",
         "an entityID in quotes",
         "https://idp.example.org/idp/shibboleth",
     )
     scopes: Annotated[
         tuple[Annotated[str, AfterValidator(values.scope)], ...], Field(strict=False), AfterValidator(_at_least_one)
-    ] = _setting(
+    ] = setting(
         "What may stand after the @ in its people's identifiers; nobody with another scope is let in.",
         "a list of one or more domain names in quotes",
         ["example.org"],
     )
-    stage: Annotated[Stage, Field(strict=False), AfterValidator(_of_registry)] = _setting(
+    stage: Annotated[Stage, Field(strict=False), AfterValidator(_of_registry)] = setting(
         "Whether its links are for real: `test` with the sandbox, `production` with the production registry.",
         '"test" or "production"',
         "test",
     )
-    key: Annotated[str, AfterValidator(lambda text: values.one_of(text, KEYS))] = _setting(
+    key: Annotated[str, AfterValidator(lambda text: values.one_of(text, KEYS))] = setting(
         "The attribute that tells its people apart.",
         "the name of an attribute in quotes: " + ", ".join(KEYS),
         "eppn",
         default="eppn",
     )
-    help: Annotated[str, AfterValidator(values.contact)] | None = _setting(
+    help: Annotated[str, AfterValidator(values.contact)] | None = setting(
         "Whom its people ask about their account.",
         "an e-mail address or an https address in quotes",
         "idm@example.org",
         default=None,
     )
-    name: Names = _section()
-    connector: Credentials = _section()
+    name: Names = section()
+    connector: Credentials = section()
+    transfer: Annotated[tuple[Transfer, ...], Field(strict=False), AfterValidator(different)] = ()
+    # After those that its rule looks at
+    keep: Annotated[Keep, Field(strict=False), AfterValidator(_to_somebody)] = setting(
+        "What is kept: `links`, or `nothing` once a link has been handed on (or given up), for who is only sent to.",
+        '"links" or "nothing"',
+        "nothing",
+        default=Keep.LINKS,
+    )
 
     def organisation(self, name: str) -> Organisation:
         """Give the organisation of this id."""
@@ -562,6 +518,10 @@ class Config:
     organisations: Organisations
     credentials: Mapping[str, Credentials]
     """By entityID, for each organisation."""
+    transfers: Mapping[str, Mapping[str, Any]]
+    """By entityID and name; each is of a kind that `load` was given."""
+    keep: Mapping[str, Keep]
+    """By entityID."""
     secrets: tuple[Secret, ...]
     """Every secret that was resolved, in the order of the files."""
 
@@ -577,13 +537,16 @@ class Config:
         return self.service.public_url + values.CALLBACK
 
 
-def load(path: Path | str, environ: Mapping[str, str]) -> Config:
-    """Read the service's file and all organisations' files. Raises Misconfigured with every problem in them."""
+def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds] = dict) -> Config:
+    """Read the service's file and all organisations' files. Raises Misconfigured with every problem in them.
+
+    `kinds` gives the kinds of transfers by name: dataclasses, for whoever wires knows them and we do not.
+    """
     path = Path(path)
     problems: list[Problem] = []
     content = _content(path, problems)
-    reading = Reading(path, path.parent, environ, _registry(content))
-    main = None if content is None else _checked(ServiceFile, content, reading, problems)
+    reading = Reading(path, path.parent, environ, _registry(content), kinds)
+    main = None if content is None else checked(ServiceFile, content, reading, problems)
     connected = _connected(path.parent / _directory(content), reading, problems, sure=content is not None)
     if main is None or problems:
         raise Misconfigured(problems)
@@ -594,15 +557,23 @@ def load(path: Path | str, environ: Mapping[str, str]) -> Config:
         store=main.store,
         listen=main.listen,
         connector=main.connector,
-        organisations=Organisations.of(file.organisation(name) for name, file in connected.items()),
-        credentials=MappingProxyType({file.entity_id: file.connector for file in connected.values()}),
+        organisations=Organisations.of(one.file.organisation(name) for name, one in connected.items()),
+        credentials=MappingProxyType({one.file.entity_id: one.file.connector for one in connected.values()}),
+        transfers=MappingProxyType({one.file.entity_id: one.transfers for one in connected.values()}),
+        keep=MappingProxyType({one.file.entity_id: one.file.keep for one in connected.values()}),
         secrets=tuple(reading.secrets),
     )
 
 
-def _connected(
-    directory: Path, reading: Reading, problems: list[Problem], *, sure: bool
-) -> dict[str, OrganisationFile]:
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """An organisation as it was read."""
+
+    file: OrganisationFile
+    transfers: Mapping[str, Any]
+
+
+def _connected(directory: Path, reading: Reading, problems: list[Problem], *, sure: bool) -> dict[str, _Connected]:
     """Read the organisations by id; `sure` when the directory is the one the service's file says."""
     found = {}
     paths = _organisation_paths(directory)
@@ -611,13 +582,19 @@ def _connected(
         problems.append(Problem(str(directory), "", "no organisation is connected", mend))
     for path in paths:
         content = _content(path, problems)
-        file = None if content is None else _checked(OrganisationFile, content, reading.of(path), problems)
+        one = None if content is None else _organisation(content, reading.of(path), problems)
         if not _ID.fullmatch(path.stem) or path.suffix != ".toml":
             mend = "rename it: a-z, 0-9 and - before .toml, as in example-org.toml"
             problems.append(Problem(str(path), "", "its name is the organisation's id, and cannot be one", mend))
-        elif file is not None:
-            found[path.stem] = file
+        elif one is not None:
+            found[path.stem] = one
     return found
+
+
+def _organisation(content: dict[str, Any], reading: Reading, problems: list[Problem]) -> _Connected | None:
+    file = checked(OrganisationFile, content, reading, problems)
+    transfers = transfers_in(content, reading, problems)
+    return None if file is None else _Connected(file, transfers)
 
 
 def _organisation_paths(directory: Path) -> list[Path]:
@@ -668,36 +645,3 @@ def _directory(content: dict[str, Any] | None) -> str:
 def _said(content: dict[str, Any] | None, name: str) -> Any:
     service = (content or {}).get("service")
     return service.get(name) if isinstance(service, dict) else None
-
-
-def _checked(model: type[Model], content: dict[str, Any], reading: Reading, problems: list[Problem]) -> Model | None:
-    try:
-        return model.model_validate(content, context=reading)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False)
-        problems.extend(problems_of(reading.file, errors, settings(model)))
-        return None
-
-
-def settings(model: type[Table], key: str = "") -> Setting:
-    """Give what is known of a file's or a section's settings, for messages and for the reference page."""
-    inner = {}
-    for name, info in model.model_fields.items():
-        path = f"{key}.{name}" if key else name
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, Table):
-            inner[name] = settings(kind, path)
-        else:
-            extra = info.json_schema_extra
-            assert isinstance(extra, dict)
-            assert info.examples
-            inner[name] = Setting(
-                path,
-                kind=str(extra["kind"]),
-                example=info.examples[0],
-                default=info.default,
-                shown=str(extra["shown"]),
-                required=info.is_required(),
-                meaning=info.description or "",
-            )
-    return Setting(key, kind="a section", example={}, meaning=model.__doc__ or "", section=True, settings=inner)

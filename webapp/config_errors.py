@@ -64,6 +64,8 @@ class Setting:
     required: bool = False
     meaning: str = ""
     section: bool = False
+    repeated: bool = False
+    """Of a section: whether it may come several times."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     """Of a section: its keys."""
 
@@ -75,7 +77,9 @@ class Setting:
     @property
     def line(self) -> str:
         """A line of the file that would do."""
-        return f"[{self.key}]" if self.section else f"{self.name} = {toml(self.example)}"
+        if self.section:
+            return f"[[{self.key}]]" if self.repeated else f"[{self.key}]"
+        return f"{self.name} = {toml(self.example)}"
 
     def walk(self) -> Iterator[Setting]:
         """Give every setting below this section that is not itself a section."""
@@ -121,15 +125,15 @@ def _find(location: Sequence[str | int], whole: Setting) -> Setting:
     return found
 
 
-def _home(location: Sequence[str | int]) -> str:
+def _home(location: Sequence[str | int], whole: Setting) -> str:
     """Name the place a key stands in, for the middle of a sentence."""
-    section = ".".join(str(part) for part in location[:-1])
-    return f"[{section}]" if section else "the top of the file"
+    section = _find(location[:-1], whole)
+    return section.line if section.key else "the top of the file"
 
 
 def _missing(location: Sequence[str | int], whole: Setting) -> tuple[str, str]:
     setting = _find(location, whole)
-    place = f"to {_home(location)}" if len(location) > 1 else "at the top of the file"
+    place = f"to {_home(location, whole)}" if len(location) > 1 else "at the top of the file"
     return "is missing", f"add {place}, for example: {setting.line}"
 
 
@@ -138,11 +142,12 @@ def _unknown(location: Sequence[str | int], whole: Setting) -> tuple[str, str]:
     meant = nearest(name, section.settings)
     if meant is not None:
         kept = section.settings[meant]
-        return "is not a setting", f"did you mean {f'[{kept.key}]' if kept.section else meant}?"
+        return "is not a setting", f"did you mean {kept.line if kept.section else meant}?"
     elsewhere = [one for one in whole.walk() if one.name == name]
     if elsewhere:
-        return f"is not a setting of {_home(location)}", f"it belongs to {_home(elsewhere[0].key.split('.'))}"
-    return "is not a setting", f"remove it; {_home(location)} knows: {', '.join(sorted(section.settings))}"
+        belongs = _home(elsewhere[0].key.split("."), whole)
+        return f"is not a setting of {_home(location, whole)}", f"it belongs to {belongs}"
+    return "is not a setting", f"remove it; {_home(location, whole)} knows: {', '.join(sorted(section.settings))}"
 
 
 def _another_kind(location: Sequence[str | int], whole: Setting) -> tuple[str, str]:

@@ -12,9 +12,9 @@ from webapp.app import Front, House, always, make_app, security_headers
 from webapp.config import Config
 from webapp.door import Door
 from webapp.language import languages
-from webapp.linking import Linking
+from webapp.linking import Linking, TransfersOf, no_transfers
 from webapp.orcid_client import OrcidClient
-from webapp.pages import Hall
+from webapp.pages import DeliverNow, Hall, deliver_nothing
 from webapp.static import Static
 from webapp.templating import templates
 
@@ -22,12 +22,19 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def web(config: Config, store: Store, clock: Callable[[], datetime]) -> WSGIApplication:
-    """Make the web application."""
+def web(
+    config: Config,
+    store: Store,
+    clock: Callable[[], datetime],
+    *,
+    deliver_now: DeliverNow = deliver_nothing,
+    transfers_of: TransfersOf = no_transfers,
+) -> WSGIApplication:
+    """Make the web application; how changes are sent to organisations is for whoever wires to say."""
     secure = config.service.public_url.startswith("https:")
-    linking = Linking(store, orcid_client(config))
+    linking = Linking(store, orcid_client(config), transfers_of)
     house, known = _house(config), languages()
-    hall = Hall(linking, store, config.organisations, Static.read(), config.orcid.base_url)
+    hall = Hall(linking, store, config.organisations, Static.read(), config.orcid.base_url, deliver_now)
     app: WSGIApplication = make_app(
         Front(
             house=house,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -81,12 +81,22 @@ class Confirmation:
     """The link that would be replaced."""
 
 
+TransfersOf = Callable[[str], Sequence[str]]
+"""The names of the transfers to which an organisation, given by its entityID, has each change sent."""
+
+
+def no_transfers(_entity_id: str) -> Sequence[str]:
+    """Send nothing anywhere."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Linking:
     """Links persons to ORCID iDs."""
 
     store: Store
     orcid: OrcidClient
+    transfers_of: TransfersOf = no_transfers
 
     def start(self, person: Person, browser: Browser, language: str, now: datetime) -> str:
         """Start an attempt and give the address at ORCID to send the person to."""
@@ -152,7 +162,8 @@ class Linking:
             self._must_be_open(attempt)
             raise LinkChanged(confirmation.current)
         try:
-            return self.store.link(attempt, person.issued, consent, shown, now, secrets.token_urlsafe(16))
+            transfers = self.transfers_of(attempt.organisation)
+            return self.store.link(attempt, person.issued, consent, shown, now, secrets.token_urlsafe(16), transfers)
         except HeldBySomeoneElse:
             self._closed(attempt, "held-by-someone-else", now)
             raise
@@ -180,7 +191,9 @@ class Linking:
         if link is None or not (link.issued and person.issued) or link.issued == person.issued:
             return link
         # The account was given to somebody else: what was linked to it is not theirs, nor to be released as theirs
-        self.store.unlink(link.organisation, link.person_key, "service", "account reassigned", now, link.orcid_id)
+        transfers = self.transfers_of(link.organisation)
+        reason = "account reassigned"
+        self.store.unlink(link.organisation, link.person_key, "service", reason, now, link.orcid_id, transfers)
         return None
 
     def remove(self, person: Person, shown: OrcidId, now: datetime) -> Change | None:
@@ -188,9 +201,9 @@ class Linking:
 
         Raises LinkChanged where the link is to another iD by now.
         """
-        return self.store.unlink(
-            person.organisation.entity_id, person.key, "person", "removed by the person", now, shown
-        )
+        entity_id, reason = person.organisation.entity_id, "removed by the person"
+        transfers = self.transfers_of(entity_id)
+        return self.store.unlink(entity_id, person.key, "person", reason, now, shown, transfers)
 
     def _found(self, attempt: Attempt, person: Person, orcid_id: OrcidId, name: str, now: datetime) -> Attempt:
         holder = self.store.holder_of(attempt.organisation, orcid_id)

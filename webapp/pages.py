@@ -26,6 +26,14 @@ CONSENT = mark(
 )
 
 
+DeliverNow = Callable[[Change], object]
+"""Tries at once to send a change to the organisation's transfers, within ten seconds; never raises."""
+
+
+def deliver_nothing(_change: Change) -> None:
+    """Leave a change to the worker."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hall:
     """What the handlers work with."""
@@ -35,6 +43,7 @@ class Hall:
     organisations: Organisations
     static: Static
     orcid_url: str
+    deliver_now: DeliverNow = deliver_nothing
 
 
 Handler = Callable[[Hall, Visit], "Page | Go | Raw"]
@@ -107,6 +116,8 @@ def confirmed(hall: Hall, visit: Visit) -> Page | Go:
         fresh = Confirmation(confirmation.attempt, confirmation.orcid_id, confirmation.name, error.current)
         return _confirm_page(visit, fresh, problem=PROBLEMS[LinkChanged].what, status=PROBLEMS[LinkChanged].status)
     _log(visit, change.kind if change else "unchanged", confirmation.attempt)
+    if change:
+        hall.deliver_now(change)
     return result
 
 
@@ -129,8 +140,10 @@ def remove(hall: Hall, visit: Visit) -> Go:
         shown = OrcidId.parse(visit.form.get("shown", ""))
     except InvalidOrcidId:
         raise LinkChanged(hall.linking.link_of(visit.person)) from None
-    if hall.linking.remove(visit.person, shown, visit.now):
+    change = hall.linking.remove(visit.person, shown, visit.now)
+    if change:
         log("removed", organisation=visit.person.organisation.id)
+        hall.deliver_now(change)
     return Go("/me/removed")
 
 

@@ -16,10 +16,13 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.organisation import Organisation
 from sql.store import Store, open_store
 from webapp.config import Config, load
+from webapp.config_tables import Kinds
 from webapp.log import log, set_up
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from resolver_connector.deliver import Deliverer
 
 
 def web_application(config_path: Path | str) -> WSGIApplication:
@@ -42,7 +45,25 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None 
     # Imported here, so that a connector's process need not hold templates, catalogues and an HTTP client
     from webapp.front_hall import web  # noqa: PLC0415
 
-    return web(config, store, clock or _now)
+    clock = clock or _now
+    if not any(config.transfers.values()):
+        return web(config, store, clock)
+    deliver_now = make_deliverer(config, store, clock).now
+    return web(config, store, clock, deliver_now=deliver_now, transfers_of=lambda name: tuple(config.transfers[name]))
+
+
+def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:
+    """Put together what takes changes to the organisations' transfers."""
+    from resolver_connector.deliver import Deliverer  # noqa: PLC0415 - the connector delivers nothing
+
+    return Deliverer(store, config.organisations, config.transfers, log, clock or _now)
+
+
+def transfer_kinds() -> Kinds:
+    """Give the kinds of transfers by name; loaded only where there is a transfer, for each brings its library."""
+    from resolver_connector.transfers import TRANSFERS  # noqa: PLC0415
+
+    return TRANSFERS
 
 
 def make_connector(config: Config, store: Store) -> WSGIApplication:
@@ -51,7 +72,7 @@ def make_connector(config: Config, store: Store) -> WSGIApplication:
 
 
 def _opened(config_path: Path | str) -> tuple[Config, Store]:
-    config = load(config_path, os.environ)
+    config = load(config_path, os.environ, transfer_kinds)
     set_up(config.service.log)
     store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
     store.must_be_ready()

@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 import pytest
 
+from resolver_connector.transfers import TRANSFERS
 from shibboleth.handout import fill, placeholders
 from tests import pages
 from tests.configuration import write, write_secret
 from webapp.cli import main
-from webapp.config import OrganisationFile, ServiceFile, load, settings
+from webapp.config import OrganisationFile, ServiceFile, load
 from webapp.config_errors import toml
+from webapp.config_tables import settings
+from webapp.config_transfers import settings_of
 from webapp.problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -47,7 +50,7 @@ def default_of(setting):
         return "required"
     if setting.shown:
         return setting.shown
-    return f"`{toml(setting.default)}`" if setting.default not in {None, ()} else "none"
+    return "none" if setting.default is None or setting.default == () else f"`{toml(setting.default)}`"
 
 
 def setting_row(setting):
@@ -59,17 +62,19 @@ def setting_row(setting):
 def tables():
     """Give every table of settings: the heading it stands under, and its rows."""
     for file, whole in FILES.items():
-        sections = {f"### [{one.key}]": list(one.walk()) for one in whole.settings.values() if one.section}
+        sections = {f"### {one.line}": list(one.walk()) for one in whole.settings.values() if one.section}
         plain = [one for one in whole.settings.values() if not one.section]
         for heading, known in (({"### At the top": plain} if plain else {}) | sections).items():
             yield file, heading, known
+    for name, kind in TRANSFERS.items():
+        yield list(FILES)[1], f'#### kind = "{name}"', list(settings_of(kind).walk())
 
 
 @pytest.mark.parametrize(
     ("file", "heading", "known"), [pytest.param(*row, id=f"{row[0]} {row[1]}".replace("#", "")) for row in tables()]
 )
 def test_every_setting_is_documented(file, heading, known):
-    under = part(part(page("settings.md"), file), heading)
+    under = part(part(page("settings.md"), file), heading).partition("\n#")[0]
 
     assert rows(under) == [setting_row(setting) for setting in known]
 
@@ -81,7 +86,7 @@ def test_the_settings_page_shows_files_that_work(tmp_path):
         for secret in re.findall(r'"file:([^"]+)"', content):
             write_secret(tmp_path / secret, secret + "x" * 32)
 
-    config = load(tmp_path / "orcid-connect.toml", {})
+    config = load(tmp_path / "orcid-connect.toml", {}, lambda: TRANSFERS)
 
     assert len(config.organisations) == len(blocks) - 1
 

@@ -23,7 +23,7 @@ LIBRARIES = {
     "markupsafe": {"webapp/templating.py"},
     "psycopg": {"sql/postgres.py"},
     "psycopg_pool": {"sql/postgres.py"},
-    "pydantic": {"webapp/config.py"},
+    "pydantic": {"webapp/config.py", "webapp/config_tables.py", "webapp/config_transfers.py"},
     "requests": {"resolver_connector/transfers/http.py", "webapp/orcid_client.py"},
     "sqlite_utils": {"sql/sqlite.py"},
     "urllib3": {"resolver_connector/transfers/http.py", "webapp/orcid_client.py"},
