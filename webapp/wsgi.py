@@ -66,9 +66,10 @@ def transfer_kinds() -> Kinds:
     return TRANSFERS
 
 
-def make_connector(config: Config, store: Store) -> WSGIApplication:
+def make_connector(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:
     """Put the connector together."""
-    return Connector(store, Credentials(_credentials(config)), config.service.registry, log)
+    credentials, registry = Credentials(_credentials(config)), config.service.registry
+    return Connector(store, credentials, registry, log, clock or _now, lambda name: tuple(config.transfers[name]))
 
 
 def _opened(config_path: Path | str) -> tuple[Config, Store]:

@@ -1,8 +1,11 @@
 """The connector, as an organisation's Identity Provider asks it, on both engines."""
 
 import base64
+import io
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -11,7 +14,7 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
-from tests.make import POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.service import ORGANISATIONS, ask
 from webapp.log import log
 
@@ -35,7 +38,7 @@ def credentials():
 
 @pytest.fixture
 def connector(store):
-    return Connector(store, credentials(), Registry.PRODUCTION, log)
+    return Connector(store, credentials(), Registry.PRODUCTION, log, lambda: NOON)
 
 
 def get(connector, path, token=TOKEN, method="GET", **environ):
@@ -205,7 +208,18 @@ ANSWERS = [
     ("/v1/people/maija@yliopisto.example", "GET", None, 401),
     ("/v1/people/maija@yliopisto.example", "POST", TOKEN, 405),
     ("/v1/people/maija@yliopisto.example", "OPTIONS", TOKEN, 405),
-    ("/v1/people/maija@yliopisto.example", "DELETE", TOKEN, 405),
+    ("/v1/people/maija@yliopisto.example", "PUT", TOKEN, 405),
+    ("/v1/people/maija@yliopisto.example", "DELETE", TOKEN, 200),
+    ("/v1/people/maija@yliopisto.example", "DELETE", None, 401),
+    ("/v1/people/", "DELETE", TOKEN, 400),
+    ("/v1/changes?since=x", "GET", TOKEN, 400),
+    ("/v1/changes", "GET", None, 401),
+    ("/v1/changes", "DELETE", TOKEN, 405),
+    ("/v1/changes/ack", "GET", TOKEN, 405),
+    ("/v1/changes/ack", "POST", TOKEN, 400),
+    ("/v1/changes/ack", "POST", None, 401),
+    ("/v1/changes/", "GET", TOKEN, 404),
+    ("/v1/health", "POST", None, 405),
     ("/v1/people/", "GET", TOKEN, 400),
     ("/v1/people", "GET", TOKEN, 400),
     ("/v1/people/$resolutionContext.principal", "GET", TOKEN, 400),
@@ -232,6 +246,24 @@ def test_every_answer_is_short_json_with_its_length(connector, path, method, tok
     assert answer.header("Location") is None
     assert b"null" not in answer.body
     assert answer.body.isascii()
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/people/maija@yliopisto.example", "GET, HEAD, DELETE"),
+        ("/v1/people?account=maija@yliopisto.example", "GET, HEAD, DELETE"),
+        ("/v1/changes", "GET, HEAD"),
+        ("/v1/changes/ack", "POST"),
+        ("/v1/health", "GET, HEAD"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "TRACE"])
+def test_another_method_is_told_which_ones_there_are(connector, path, allowed, method):
+    answer = get(connector, path, method=method, **{"wsgi.input": io.BytesIO()})
+
+    assert (answer.status, answer.header("Allow")) == (405, allowed)
+    assert allowed in json.loads(answer.body)["error"]
 
 
 def test_head_is_answered_as_get_without_a_body(connector, store):
@@ -281,10 +313,20 @@ class Away:
 def test_a_store_that_is_away_is_told_at_once_in_json(path, error, status, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
 
-    answer = get(Connector(Away(error), credentials(), Registry.PRODUCTION, log), path)
+    answer = get(Connector(Away(error), credentials(), Registry.PRODUCTION, log, lambda: NOON), path)
 
     assert answer.status == status
     assert "secret" not in answer.text
     assert set(json.loads(answer.body)) == {"error"}
     assert len(caplog.records) == 1
     assert "maija" not in str(caplog.records[0].__dict__)
+
+
+def test_whoever_only_answers_need_not_hold_what_delivers():
+    program = (
+        "import sys, resolver_connector.app; print(sorted({'requests', 'ldap3', 'bottle', 'jinja2'} & {*sys.modules}))"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert said.stdout == "[]\n"

@@ -1,0 +1,616 @@
+"""The feed, as an organisation's identity management fetches it, on both engines."""
+
+import base64
+import gzip
+import io
+import json
+import logging
+from datetime import timedelta
+
+import pytest
+
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.feed import SNAPSHOTS
+from resolver_connector.position import Position
+from shibboleth.orcid_id import Registry
+from sql.errors import StoreUnavailable
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.service import ORGANISATIONS, ask
+from webapp.log import log
+
+TOKEN, OTHER = "t" * 40, "o" * 40
+MAIJA, AKE, VILLE = (f"{name}@yliopisto.example" for name in ("maija", "ake", "ville"))
+FIRST, SECOND, THIRD = (make_orcid_id(number) for number in (1, 2, 3))
+LATER = NOON + timedelta(hours=1)
+NDJSON = "application/x-ndjson"
+
+
+def make_connector(store, registry=Registry.PRODUCTION):
+    """Give a connector that the university and the polytechnic know."""
+    pairs = [
+        (Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY)),
+        (Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC)),
+    ]
+    return Connector(store, Credentials(pairs), registry, log, lambda: LATER)
+
+
+@pytest.fixture
+def connector(store):
+    return make_connector(store)
+
+
+def get(connector, path="/v1/changes", token=TOKEN, method="GET", **environ):
+    return ask(connector, path, method, HTTP_AUTHORIZATION=f"Bearer {token}", **environ)
+
+
+def fetch(connector, since=None, **environ):
+    """Fetch a snapshot, or what came after a token."""
+    answer = get(connector, "/v1/changes" if since is None else f"/v1/changes?since={since}", **environ)
+    assert answer.status == 200, answer.text
+    return json.loads(answer.body)
+
+
+def post(connector, body, token=TOKEN, **environ):
+    """Acknowledge, with these octets for a body."""
+    sent = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "application/json"}
+    return get(connector, "/v1/changes/ack", token, "POST", **sent | environ)
+
+
+def acknowledge(connector, token):
+    return post(connector, json.dumps({"next": token}).encode())
+
+
+def unlink(store, person=MAIJA):
+    return store.unlink(UNIVERSITY, person, "person", "asked to", LATER)
+
+
+def short(changes):
+    """Give what there is to see of changes in a few words."""
+    return [(each["action"], each["person"]["value"], each["orcid"]) for each in changes]
+
+
+# What is told
+
+
+def test_a_change_says_whose_it_is_and_what_holds_now(connector, store):
+    start = fetch(connector)["next"]
+    change = make_link(store, MAIJA, FIRST)
+
+    (told,) = fetch(connector, start)["changes"]
+
+    assert told == {
+        "id": change.id,
+        "action": "linked",
+        "organisation": UNIVERSITY,
+        "person": {"attribute": "eppn", "value": MAIJA},
+        "orcid": FIRST.uri,
+        "previous": None,
+        "registry": "production",
+        "time": "2026-01-15T12:00:00Z",
+    }
+
+
+def test_a_removal_is_told_as_a_tombstone(connector, store):
+    make_link(store, MAIJA, FIRST)
+    start = fetch(connector)["next"]
+    unlink(store)
+
+    (told,) = fetch(connector, start)["changes"]
+
+    assert (told["action"], told["orcid"], told["previous"], told["registry"]) == (
+        "removed",
+        None,
+        FIRST.uri,
+        "production",
+    )
+
+
+def test_a_replacement_names_both_ids(connector, store):
+    make_link(store, MAIJA, FIRST)
+    start = fetch(connector)["next"]
+    make_link(store, MAIJA, SECOND)
+
+    (told,) = fetch(connector, start)["changes"]
+
+    assert (told["action"], told["orcid"], told["previous"]) == ("replaced", SECOND.uri, FIRST.uri)
+
+
+def test_changes_come_in_the_order_in_which_they_were_made_page_by_page(connector, store):
+    token = fetch(connector)["next"]
+    for number in range(1, 8):
+        make_link(store, MAIJA, make_orcid_id(number))
+    seen, pages, more = [], 0, True
+
+    while more:
+        page = fetch(connector, f"{token}&limit=3")
+        seen += [each["orcid"] for each in page["changes"]]
+        token, more, pages = page["next"], page["more"], pages + 1
+
+    assert seen == [make_orcid_id(number).uri for number in range(1, 8)]
+    assert pages == 3
+
+
+@pytest.mark.parametrize(("limit", "more"), [(2, True), (3, False), (4, False), (5000, False)])
+def test_more_is_said_only_when_there_is_more(connector, store, limit, more):
+    start = fetch(connector)["next"]
+    for person in (MAIJA, AKE, VILLE):
+        make_link(store, person, make_orcid_id(ord(person[0])))
+
+    page = fetch(connector, f"{start}&limit={limit}")
+
+    assert (len(page["changes"]), page["more"]) == (min(limit, 3), more)
+
+
+def test_the_same_token_gives_the_same_changes(connector, store):
+    start = fetch(connector)["next"]
+    make_link(store)
+
+    assert fetch(connector, start) == fetch(connector, start)
+
+
+def test_an_organisation_reads_only_its_own_changes(connector, store):
+    start = fetch(connector)["next"], fetch(connector, token=OTHER)["next"]
+    make_link(store, MAIJA)
+    make_link(store, "liisa@amk.example", organisation=POLYTECHNIC)
+
+    university, polytechnic = fetch(connector, start[0]), fetch(connector, start[1], token=OTHER)
+
+    assert [each["person"]["value"] for each in university["changes"]] == [MAIJA]
+    assert [each["person"]["value"] for each in polytechnic["changes"]] == ["liisa@amk.example"]
+
+
+def test_ids_of_another_registry_are_passed_over(connector, store):
+    start = fetch(connector)["next"]
+    make_link(store, MAIJA, make_orcid_id(1, Registry.SANDBOX))
+    make_link(store, AKE, FIRST)
+
+    page, snapshot = fetch(connector, f"{start}&limit=1"), fetch(connector)
+
+    assert (page["changes"], page["more"]) == ([], True)
+    assert short(fetch(connector, page["next"])["changes"]) == [("linked", AKE, FIRST.uri)]
+    assert short(snapshot["changes"]) == [("linked", AKE, FIRST.uri)]
+
+
+def test_a_change_between_registries_is_told_by_the_half_that_is_ours(connector, store):
+    start = fetch(connector)["next"]
+    for orcid_id in (FIRST, make_orcid_id(2, Registry.SANDBOX), THIRD):
+        make_link(store, MAIJA, orcid_id)
+
+    changes = fetch(connector, start)["changes"]
+
+    assert [(each["action"], each["orcid"], each["previous"]) for each in changes] == [
+        ("linked", FIRST.uri, None),
+        ("removed", None, FIRST.uri),
+        ("linked", THIRD.uri, None),
+    ]
+
+
+# The snapshot
+
+
+def test_a_snapshot_is_every_link_that_holds(connector, store):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, MAIJA, SECOND)
+    make_link(store, AKE, THIRD)
+    make_link(store, VILLE, FIRST)
+    unlink(store, VILLE)
+
+    snapshot = fetch(connector)
+
+    assert sorted(short(snapshot["changes"])) == [("linked", AKE, THIRD.uri), ("linked", MAIJA, SECOND.uri)]
+    assert snapshot["more"] is False
+
+
+def test_of_nobody_there_is_an_empty_snapshot_to_go_on_from(connector, store):
+    snapshot = fetch(connector)
+    make_link(store)
+
+    assert (snapshot["changes"], snapshot["more"]) == ([], False)
+    assert len(fetch(connector, snapshot["next"])["changes"]) == 1
+
+
+def read(connector, path="/v1/changes", **environ):
+    """Ask as a server does, and give the pieces of the answer as they come."""
+    asked = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_AUTHORIZATION": f"Bearer {TOKEN}", **environ}
+    return connector(asked, lambda *_: None)
+
+
+def test_what_changes_while_a_snapshot_is_sent_comes_after_it(connector, store):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, VILLE, THIRD)
+    pieces = read(connector)
+    begun = next(iter(pieces))
+    unlink(store, VILLE)
+    make_link(store, MAIJA, SECOND)
+
+    snapshot = json.loads(begun + b"".join(pieces))
+    pieces.close()
+
+    held = {each["person"]["value"]: each["orcid"] for each in snapshot["changes"]}
+    held |= {each["person"]["value"]: each["orcid"] for each in fetch(connector, snapshot["next"])["changes"]}
+    assert snapshot["more"] is True
+    assert held == {MAIJA: SECOND.uri, VILLE: None}
+
+
+def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wanted(connector, store, monkeypatch):
+    monkeypatch.setattr("sql.store.PAGE", 2)
+    monkeypatch.setattr("resolver_connector.feed._PIECE", 2)
+    for number in range(7):
+        make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number + 1))
+    asked = []
+    monkeypatch.setattr(store.engine, "all", lambda query, **values: asked.append(query) or all_(query, **values))
+    all_ = type(store.engine).all.__get__(store.engine)
+
+    pieces = read(connector, HTTP_ACCEPT=NDJSON)
+    first = next(iter(pieces))
+    after_first = asked.count("some_links")
+    rest = list(pieces)
+    pieces.close()
+
+    assert first.count(b"\n") == 2
+    assert after_first == 1
+    assert len(rest) == 4
+    assert asked.count("some_links") == 5
+
+
+def test_so_many_snapshots_are_sent_at_once_and_whoever_leaves_makes_room(connector, store):
+    make_link(store)
+    under_way = [read(connector) for _ in range(SNAPSHOTS)]
+    next(iter(under_way[0]))
+
+    refused = get(connector)
+    people = get(connector, f"/v1/people/{MAIJA}")
+    looked = get(connector, method="HEAD")
+    for each in under_way:
+        each.close()
+        each.close()
+    after = get(connector)
+
+    assert (refused.status, refused.header("Retry-After"), set(json.loads(refused.body))) == (503, "10", {"error"})
+    assert (people.status, looked.status, after.status) == (200, 200, 200)
+
+
+class BreaksOff:
+    """A store that goes away in the middle of a snapshot."""
+
+    def changes(self, *_asked):
+        return []
+
+    def snapshot(self, _entity_id):
+        return 0, self.links()
+
+    def links(self):
+        raise StoreUnavailable("the server is away")
+        yield
+
+
+@pytest.mark.parametrize("form", [{}, {"HTTP_ACCEPT_ENCODING": "gzip"}, {"HTTP_ACCEPT": NDJSON}])
+def test_a_snapshot_that_breaks_off_does_not_look_whole(form, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+    connector = make_connector(BreaksOff())
+    pieces, sent = read(connector, **form), []
+
+    with pytest.raises(StoreUnavailable):
+        sent.extend(pieces)
+    pieces.close()
+
+    assert b"next" not in b"".join(sent)
+    assert [record.facts for record in caplog.records] == [
+        {"error": "StoreUnavailable", "reason": "the server is away"},
+    ]
+    assert connector.gate.acquire(blocking=False)
+
+
+# The forms of an answer
+
+
+@pytest.mark.parametrize(("query", "headers"), [("", {"HTTP_ACCEPT": NDJSON}), ("format=ndjson", {})])
+@pytest.mark.parametrize("packed", [False, True])
+def test_lines_say_the_same_as_json(connector, store, query, headers, packed):
+    start = fetch(connector)["next"]
+    make_link(store, MAIJA, FIRST)
+    make_link(store, "äke@yliopisto.example", SECOND)
+    headers = headers | ({"HTTP_ACCEPT_ENCODING": "gzip, br"} if packed else {})
+
+    for since in ("", f"since={start}&"):
+        answer = get(connector, f"/v1/changes?{since}{query}", **headers)
+        lines = (gzip.decompress(answer.body) if packed else answer.body).decode().splitlines()
+        *changes, end = map(json.loads, lines)
+
+        assert answer.header("Content-Type") == NDJSON
+        assert {"changes": changes, **end} == json.loads(get(connector, f"/v1/changes?{since}").body)
+
+
+@pytest.mark.parametrize(
+    ("asked", "packed"),
+    [
+        (None, False),
+        ("gzip", True),
+        ("GZIP;q=0.5, identity", True),
+        ("deflate, gzip", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0", False),
+        ("br", False),
+        ("*", False),
+    ],
+)
+def test_an_answer_is_packed_when_that_is_asked_for(connector, store, asked, packed):
+    start = fetch(connector)["next"]
+    make_link(store)
+    headers = {} if asked is None else {"HTTP_ACCEPT_ENCODING": asked}
+
+    for path in ("/v1/changes", f"/v1/changes?since={start}"):
+        plain, answer = get(connector, path), get(connector, path, **headers)
+
+        assert answer.header("Content-Encoding") == ("gzip" if packed else None)
+        assert (gzip.decompress(answer.body) if packed else answer.body) == plain.body
+        assert answer.header("Vary") == "Accept, Accept-Encoding"
+
+
+def test_what_is_not_a_stream_says_its_length_also_to_head(connector, store):
+    start = fetch(connector)["next"]
+    make_link(store)
+
+    for headers in ({}, {"HTTP_ACCEPT_ENCODING": "gzip"}):
+        asked, looked = (get(connector, f"/v1/changes?since={start}", method=how, **headers) for how in ("GET", "HEAD"))
+
+        assert int(asked.header("Content-Length")) == len(asked.body)
+        assert (looked.status, looked.body, looked.headers) == (200, b"", asked.headers)
+
+
+def test_head_of_a_snapshot_reads_no_links(connector, store):
+    make_link(store)
+    asked = get(connector)
+
+    looked = get(connector, method="HEAD")
+
+    assert (looked.status, looked.body, looked.headers) == (200, b"", asked.headers)
+
+
+def test_nothing_is_kept_by_anybody_on_the_way(connector):
+    assert get(connector).header("Cache-Control") == "no-store"
+
+
+# Whoever has seen it already
+
+
+@pytest.mark.parametrize("written", ['W/"{}"', '"{}"', '"other", W/"{}"'])
+def test_nothing_new_is_told_without_a_body(connector, store, written):
+    make_link(store)
+    token = fetch(connector)["next"]
+
+    for path in ("/v1/changes", f"/v1/changes?since={token}"):
+        answer = get(connector, path, HTTP_IF_NONE_MATCH=written.format(token))
+
+        assert (answer.status, answer.body) == (304, b"")
+        assert answer.header("ETag") == f'W/"{token}"'
+
+
+def test_the_tag_of_the_last_answer_is_enough_to_ask_for_news(connector, store):
+    start = fetch(connector)["next"]
+    make_link(store, MAIJA, FIRST)
+    page = get(connector, f"/v1/changes?since={start}")
+    path, tag = f"/v1/changes?since={json.loads(page.body)['next']}", page.header("ETag")
+
+    before = get(connector, path, HTTP_IF_NONE_MATCH=tag)
+    make_link(store, MAIJA, SECOND)
+    after = get(connector, path, HTTP_IF_NONE_MATCH=tag)
+
+    assert (before.status, after.status) == (304, 200)
+    assert short(json.loads(after.body)["changes"]) == [("replaced", MAIJA, SECOND.uri)]
+
+
+def test_a_page_that_was_the_last_is_another_once_there_is_more(connector, store):
+    start = fetch(connector)["next"]
+    make_link(store, MAIJA, FIRST)
+    path = f"/v1/changes?since={start}&limit=1"
+    tag = get(connector, path).header("ETag")
+    make_link(store, MAIJA, SECOND)
+
+    assert get(connector, path, HTTP_IF_NONE_MATCH=tag).status == 200
+
+
+# Tokens
+
+
+def damaged(token):
+    """Give this token with each of its letters changed, and otherwise mistreated."""
+    for at, letter in enumerate(token):
+        yield token[:at] + ("B" if letter == "A" else "A") + token[at + 1 :]
+    yield from (
+        token[:-1],
+        token + "A",
+        token + "====",
+        token[:-4],
+        f"%20{token}",
+        token + "%0A",
+        token + "%00",
+        token * 9,
+    )
+
+
+@pytest.mark.parametrize("limit", ["", "0", "-1", "5001", "99999999999999999999", "1.5", "x", "%D9%A3", "1_0", "+1"])
+def test_a_limit_is_a_number_from_1_to_5000(connector, limit):
+    start = fetch(connector)["next"]
+
+    answer = get(connector, f"/v1/changes?since={start}&limit={limit}")
+
+    assert (answer.status, json.loads(answer.body)) == (400, {"error": "limit is a whole number from 1 to 5000"})
+
+
+@pytest.mark.parametrize(
+    "query", ["since=", "since=0", "since=1", "since=2026-01-15", "since=%FF", "format=xml", "format=", "a=1&" * 20]
+)
+def test_nonsense_is_refused_with_a_reason(connector, query):
+    answer = get(connector, f"/v1/changes?{query}")
+
+    assert answer.status == 400
+    assert answer.header("Content-Type") == "application/json"
+    assert set(json.loads(answer.body)) == {"error"}
+
+
+def test_two_tokens_at_once_are_refused(connector):
+    start = fetch(connector)["next"]
+
+    assert get(connector, f"/v1/changes?since={start}&since={start}").status == 400
+
+
+def test_a_mangled_token_is_refused(connector, store):
+    make_link(store)
+    token = fetch(connector)["next"]
+
+    answers = {(other, get(connector, f"/v1/changes?since={other}").status) for other in damaged(token)}
+
+    assert {status for _, status in answers} == {400}
+
+
+def test_a_token_of_another_organisation_is_refused(connector, store):
+    make_link(store)
+    make_link(store, organisation=POLYTECHNIC)
+    foreign = fetch(connector, token=OTHER)["next"]
+
+    assert get(connector, f"/v1/changes?since={foreign}").status == 400
+    assert acknowledge(connector, foreign).status == 400
+
+
+def test_a_token_is_of_one_kind_of_text_and_tells_no_time(connector, store):
+    make_link(store)
+
+    token = fetch(connector)["next"]
+
+    assert len(token) == 32
+    assert len(base64.urlsafe_b64decode(token)) == 24
+    assert token == fetch(make_connector(store))["next"]
+
+
+def test_a_token_from_before_what_is_kept_is_told_to_start_over(connector, store):
+    start = fetch(connector)["next"]
+    make_link(store, MAIJA, FIRST)
+    between = fetch(connector)["next"]
+    make_link(store, MAIJA, SECOND, now=LATER)
+    store.forget_changes(before=LATER)
+
+    gone, kept = (get(connector, f"/v1/changes?since={token}") for token in (start, between))
+
+    assert (gone.status, kept.status) == (410, 200)
+    assert "start over" in json.loads(gone.body)["error"]
+    assert len(json.loads(kept.body)["changes"]) == 1
+
+
+def test_whoever_had_read_everything_goes_on_after_all_of_it_was_forgotten(connector, store):
+    make_link(store, MAIJA, FIRST)
+    token = fetch(connector)["next"]
+    store.forget_changes(before=LATER)
+
+    quiet = fetch(connector, token)
+    make_link(store, MAIJA, SECOND, now=LATER)
+
+    assert quiet == {"changes": [], "next": token, "more": False}
+    assert short(fetch(connector, token)["changes"]) == [("replaced", MAIJA, SECOND.uri)]
+    assert short(fetch(connector, fetch(connector)["next"])["changes"]) == []
+
+
+def test_a_token_from_after_the_backup_that_was_restored_is_told_to_start_over(connector, store):
+    make_link(store)
+    ahead = Position(2).token(UNIVERSITY)
+
+    answer = get(connector, f"/v1/changes?since={ahead}")
+
+    assert (answer.status, acknowledge(connector, ahead).status) == (410, 410)
+    assert "start over" in json.loads(answer.body)["error"]
+
+
+def test_a_number_that_was_given_twice_is_told_to_start_over(connector, store):
+    lost = make_link(store)
+    token = fetch(connector)["next"]
+    with store.engine.transaction() as session:
+        session.script(f"update changes set id = 'another' where id = '{lost.id}';")
+
+    assert get(connector, f"/v1/changes?since={token}").status == 410
+    assert acknowledge(connector, token).status == 410
+
+
+# Acknowledgement
+
+
+def test_an_organisation_says_how_far_it_has_come(connector, store):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, AKE, SECOND)
+    token = fetch(connector)["next"]
+
+    answer = acknowledge(connector, token)
+
+    assert (answer.status, answer.body, answer.header("Content-Type")) == (204, b"", None)
+    assert store.acknowledged(UNIVERSITY) == (2, LATER)
+    assert store.acknowledged(POLYTECHNIC) is None
+
+
+def test_an_acknowledgement_may_be_repeated_and_never_goes_back(connector, store):
+    make_link(store, MAIJA, FIRST)
+    early = fetch(connector)["next"]
+    make_link(store, MAIJA, SECOND)
+    late = fetch(connector)["next"]
+
+    statuses = [acknowledge(connector, token).status for token in (late, late, early)]
+
+    assert statuses == [204, 204, 204]
+    assert store.acknowledged(UNIVERSITY)[0] == 2
+
+
+def test_a_token_from_before_what_is_kept_can_still_be_acknowledged(connector, store):
+    make_link(store)
+    token = fetch(connector)["next"]
+    store.forget_changes(before=LATER)
+
+    assert acknowledge(connector, token).status == 204
+
+
+def test_before_anything_happened_there_is_nothing_wrong_with_an_acknowledgement(connector):
+    assert acknowledge(connector, fetch(connector)["next"]).status == 204
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"next": null}',
+        b'{"next": 7}',
+        b'{"next": ["x"]}',
+        b'{"next": "x"}',
+        b'{"next": "\\u00e4"}',
+        b"[" * 4000,
+    ],
+)
+def test_an_acknowledgement_of_nonsense_is_refused(connector, body):
+    answer = post(connector, body)
+
+    assert answer.status == 400
+    assert set(json.loads(answer.body)) == {"error"}
+
+
+def test_no_more_than_4_kib_is_read(connector):
+    answer = post(connector, b" " * 4097)
+
+    assert (answer.status, json.loads(answer.body)) == (413, {"error": "at most 4096 bytes are taken"})
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "1e3", "٣", "9" * 5000])
+def test_a_length_that_is_none_is_refused(connector, length):
+    told = []
+    asked = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/v1/changes/ack",
+        "HTTP_AUTHORIZATION": f"Bearer {TOKEN}",
+        "CONTENT_LENGTH": length,
+        "wsgi.input": io.BytesIO(b"{}"),
+    }
+
+    connector(asked, lambda status, _headers: told.append(status[:3]))
+
+    assert told == ["413" if length.startswith("9") else "400"]
