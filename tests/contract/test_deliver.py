@@ -1,0 +1,472 @@
+"""What is owed is delivered: at once, by the worker, in order, and whatever the other side does."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from datetime import timedelta
+
+import pytest
+
+from demo.idm.app import SECRET
+from demo.idm.app import Idm as DemoIdm
+from demo.idm.server import served
+from resolver_connector.backoff import PATIENCE, SCHEDULE
+from resolver_connector.deliver import Pace, worker_name
+from resolver_connector.transfers.rest import Rest
+from resolver_connector.transfers.transfer import Answer, Outcome
+from sql.records import DeliveryState
+from sql.store import open_store
+from tests.delivering import AWAY, STORED, Broken, Idm, Kept, Running, deliverer, eventually
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.service import Clock
+
+MAIJA = "maija@yliopisto.example"
+AKE = "ake@yliopisto.example"
+MINUTE = timedelta(minutes=1)
+WAITING, DONE, GIVEN_UP = DeliveryState.WAITING, DeliveryState.DONE, DeliveryState.GIVEN_UP
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def link(store, person=MAIJA, number=1, transfers=("idm",), now=NOON):
+    """Link a person to the iD of a number."""
+    return make_link(store, person, make_orcid_id(number), now=now, transfers=transfers)
+
+
+def unlink(store, person=MAIJA, transfers=("idm",), now=NOON):
+    """End a person's link."""
+    return store.unlink(UNIVERSITY, person, "person", "asked to", now, transfers=transfers)
+
+
+def standing(store, person=MAIJA):
+    """Tell how a person's deliveries stand, newest first."""
+    return [(each.state, each.outcome) for each in store.deliveries_of(UNIVERSITY, person)]
+
+
+# At once
+
+
+def test_a_change_is_delivered_at_once_to_each_transfer(store, clock):
+    idm, ldap = Idm(), Idm(Answer(Outcome.ALREADY_THERE, "We have it"))
+    change = link(store, transfers=("idm", "ldap"))
+
+    told = deliverer(store, {"idm": idm, "ldap": ldap}, clock).now(change)
+
+    assert [(each.transfer, each.state, each.outcome, each.message) for each in told] == [
+        ("idm", DONE, "stored", ""),
+        ("ldap", DONE, "already-there", "We have it"),
+    ]
+    (news,) = idm.got
+    assert (news.id, news.kind, news.account, news.orcid_id) == (change.id, change.kind, MAIJA, make_orcid_id(1))
+    assert (news.organisation, news.key, news.previous, news.at) == (UNIVERSITY, "eppn", None, NOON)
+
+
+def test_nobody_waits_for_one_transfer_after_the_other(store, clock):
+    together = threading.Barrier(2, timeout=20)
+
+    class Meeting(Idm):
+        def deliver(self, news, *, now, seconds):
+            together.wait()
+            return STORED
+
+    change = link(store, transfers=("idm", "ldap"))
+
+    told = deliverer(store, {"idm": Meeting(), "ldap": Meeting()}, clock).now(change)
+
+    assert [each.state for each in told] == [DONE, DONE]
+
+
+def test_what_takes_too_long_is_waited_for_no_more_and_ends_by_itself(store, clock):
+    slow, quick = Idm(), Idm()
+    slow.open.clear()
+    change = link(store, transfers=("quick", "slow"))
+
+    told = deliverer(store, {"slow": slow, "quick": quick}, clock, at_once=0.5).now(change)
+
+    assert [(each.transfer, each.state) for each in told] == [("quick", DONE), ("slow", WAITING)]
+    assert told[1].leased_until == NOON + Pace().lease
+    slow.open.set()
+    eventually(lambda: standing(store) == [(DONE, "stored")] * 2)
+
+
+def test_a_person_waits_for_ten_seconds_at_most_and_a_lease_outlasts_every_try():
+    pace = Pace()
+
+    assert pace.at_once_try < pace.at_once <= 10
+    assert pace.lease > timedelta(seconds=2 * max(pace.at_once, pace.a_try))
+
+
+def test_only_the_change_that_was_just_made_is_tried_while_a_person_waits(store, clock):
+    idm = Idm()
+    link(store, AKE, 2)
+    change = link(store, MAIJA)
+
+    deliverer(store, {"idm": idm}, clock).now(change)
+
+    assert idm.accounts() == [MAIJA]
+
+
+def test_without_transfers_nobody_waits_for_anything(store, clock):
+    assert deliverer(store, {}, clock).now(link(store, transfers=())) == []
+
+
+def test_a_store_that_is_away_is_no_trouble_of_the_persons(store, clock, tmp_path):
+    log = Kept()
+    gone = open_store(f"sqlite://{tmp_path}/none/links.db")
+
+    told = deliverer(gone, {"idm": Idm()}, clock, log).now(link(store))
+
+    assert (told, log.words(), log.bugs) == ([], ["store-unavailable"], [])
+
+
+def test_a_bug_in_a_transfer_loses_nothing(store, clock):
+    log = Kept()
+
+    (told,) = deliverer(store, {"idm": Broken()}, clock, log).now(link(store))
+
+    assert (told.state, told.outcome) == (WAITING, "temporary")
+    assert MAIJA not in told.message
+    assert [type(bug) for bug in log.bugs] == [ZeroDivisionError]
+
+
+# What each answer comes to
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word", "state"),
+    [
+        (Outcome.STORED, "delivered", DONE),
+        (Outcome.ALREADY_THERE, "delivered", DONE),
+        (Outcome.UNKNOWN_PERSON, "given-up", GIVEN_UP),
+        (Outcome.CONFLICT, "given-up", GIVEN_UP),
+        (Outcome.REFUSED, "given-up", GIVEN_UP),
+        (Outcome.TEMPORARY, "postponed", WAITING),
+        (Outcome.MISCONFIGURED, "postponed", WAITING),
+    ],
+)
+def test_what_may_pass_is_tried_again_and_what_was_refused_is_not(store, clock, outcome, word, state):
+    log = Kept()
+    link(store)
+    worker = deliverer(store, {"idm": Idm(Answer(outcome, "Their words"))}, clock, log)
+
+    told = worker.once()
+
+    (delivery,) = store.deliveries_of(UNIVERSITY, MAIJA)
+    assert told == {word: 1}
+    assert (delivery.state, delivery.outcome, delivery.message) == (state, outcome.value, "Their words")
+    assert log.lines == [
+        (word, {"organisation": "yliopisto", "transfer": "idm", "outcome": outcome.value, "attempts": 1})
+    ]
+
+
+def test_the_log_names_nobody(store, clock):
+    log = Kept()
+    link(store)
+
+    deliverer(store, {"idm": Idm(Answer(Outcome.REFUSED, f"We do not like {MAIJA}"))}, clock, log).once()
+
+    assert "maija" not in str(log.lines)
+    assert "0000-0000" not in str(log.lines)
+
+
+def test_a_failure_is_tried_again_for_three_days_and_then_given_up(store, clock):
+    idm = Idm(AWAY)
+    link(store)
+    worker = deliverer(store, {"idm": idm}, clock)
+    tries = []
+
+    while store.deliveries_of(UNIVERSITY, MAIJA)[0].waiting:
+        clock.now = max(clock.now, store.deliveries_of(UNIVERSITY, MAIJA)[0].next_at)
+        tries.append(clock.now - NOON)
+        worker.once()
+
+    assert tries[:4] == [timedelta(), SCHEDULE[0], sum(SCHEDULE[:2], timedelta()), sum(SCHEDULE[:3], timedelta())]
+    assert tries[-1] == PATIENCE
+    assert len(tries) == len(idm.got) == 10
+    assert standing(store) == [(GIVEN_UP, "temporary")]
+    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked", "given-up"]
+
+
+def test_what_is_misconfigured_is_tried_less_often(store, clock):
+    idm = Idm(Answer(Outcome.MISCONFIGURED))
+    change = link(store)
+
+    (told,) = deliverer(store, {"idm": idm}, clock).now(change)
+
+    assert told.next_at == NOON + SCHEDULE[2]
+
+
+def test_a_transfer_that_is_configured_no_more_is_said(store, clock):
+    link(store, transfers=("gone",))
+
+    deliverer(store, {"idm": Idm()}, clock).once()
+
+    (delivery,) = store.deliveries_of(UNIVERSITY, MAIJA)
+    assert (delivery.state, delivery.outcome) == (WAITING, "misconfigured")
+    assert "no transfer of this name" in delivery.message
+
+
+def test_what_was_given_up_is_taken_up_again_on_request(store, clock):
+    idm = Idm(Answer(Outcome.UNKNOWN_PERSON))
+    link(store)
+    worker = deliverer(store, {"idm": idm}, clock)
+    worker.once()
+    worker.once()
+    idm.answer = STORED
+
+    store.retry(UNIVERSITY, None, clock.now)
+    worker.once()
+
+    assert len(idm.got) == 2
+    assert standing(store) == [(DONE, "stored")]
+
+
+# Leaving the other side alone
+
+
+def test_a_receiver_that_asks_for_time_is_left_alone_by_everybody(store, clock):
+    busy, other = Idm(Answer(Outcome.TEMPORARY, "Later", timedelta(minutes=7))), Idm()
+    link(store, MAIJA, 1, ("busy", "other"))
+    worker = deliverer(store, {"busy": busy, "other": other}, clock)
+    worker.once()
+    link(store, AKE, 2, ("busy", "other"))
+
+    clock.passes(minutes=6)
+    worker.once()
+    assert (busy.accounts(), other.accounts()) == ([MAIJA], [MAIJA, AKE])
+
+    busy.answer = STORED
+    clock.passes(minutes=1)
+    worker.once()
+    worker.once()
+    assert sorted(busy.accounts()[1:]) == [AKE, MAIJA]
+
+
+def test_after_five_failures_a_transfer_is_probed_with_one_delivery_at_a_time(store, clock):
+    idm = Idm(AWAY)
+    for number in range(1, 10):
+        link(store, f"person{number}@yliopisto.example", number)
+    worker = deliverer(store, {"idm": idm}, clock, threads_each=1)
+
+    worker.once()
+    assert len(idm.got) == 5
+
+    clock.passes(seconds=61)
+    worker.once()
+    assert len(idm.got) == 6
+
+    idm.answer = STORED
+    clock.passes(seconds=61)
+    worker.once()
+    clock.passes(days=1)
+    worker.once()
+    assert store.breakers(UNIVERSITY)[0].open_until is None
+    assert [(each.state, each.count) for each in store.counts(UNIVERSITY)] == [(DONE, 9)]
+
+
+def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
+    idm = Idm(AWAY)
+    link(store, AKE, 2)
+    worker = deliverer(store, {"idm": idm}, clock)
+    worker.once()
+    idm.answer = Answer(Outcome.UNKNOWN_PERSON)
+    link(store, MAIJA)
+
+    worker.once()
+
+    (breaker,) = store.breakers(UNIVERSITY)
+    assert (breaker.failures, breaker.open_until) == (0, None)
+
+
+def test_one_dead_receiver_slows_nobody(store, clock):
+    dead, live = Idm(AWAY), Idm()
+    dead.open.clear()
+    worker = deliverer(store, {"dead": dead, "live": live}, clock, threads=4, threads_each=2)
+    for number in range(1, 11):
+        link(store, f"person{number}@yliopisto.example", number, ("dead", "live"))
+
+    with Running(worker):
+        # The dead one holds as many hands as it may, and all its deliveries are due
+        eventually(lambda: dead.at_once == 2)
+        eventually(lambda: len(live.got) == 10)
+        assert len(dead.got) == 2
+        dead.open.set()
+
+    assert (live.at_once, dead.at_once) == (0, 0)
+
+
+# In order
+
+
+def test_a_removal_never_overtakes_its_link(store, clock):
+    idm = Idm(AWAY)
+    worker = deliverer(store, {"idm": idm}, clock)
+    worker.now(link(store, number=1))
+    worker.now(link(store, number=2))
+    (last,) = worker.now(unlink(store))
+    assert (idm.kinds(), last.state, last.attempts) == (["linked"], WAITING, 0)
+
+    idm.answer = STORED
+    clock.passes(minutes=1)
+    worker.once()
+
+    assert idm.kinds() == ["linked", "linked", "replaced", "removed"]
+    assert standing(store) == [(DONE, "stored")] * 3
+
+
+def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_url, clock):
+    idm = Idm()
+    people = [f"person{number}@yliopisto.example" for number in range(1, 13)]
+    for number, person in enumerate(people, 1):
+        link(store, person, number)
+        link(store, person, number + 100)
+        unlink(store, person)
+
+    with ExitStack() as stack:
+        for _ in range(2):
+            own = open_store(store_url)
+            stack.callback(own.disconnect)
+            stack.enter_context(Running(deliverer(own, {"idm": idm}, clock, threads=3, threads_each=3)))
+        eventually(lambda: [each.state for each in store.counts(UNIVERSITY)] == [DONE])
+
+    assert len({news.id for news in idm.got}) == len(idm.got) == 36
+    for person in people:
+        assert [news.kind.value for news in idm.got if news.account == person] == ["linked", "replaced", "removed"]
+
+
+# The worker itself
+
+
+def test_what_a_dead_worker_left_is_taken_up_when_its_lease_has_run_out(store, clock):
+    idm = Idm()
+    link(store)
+    lease = Pace().lease
+    store.claim("one that died", NOON, lease, 10)
+    worker = deliverer(store, {"idm": idm}, clock)
+
+    assert worker.once() == {}
+    clock.passes(seconds=lease.total_seconds())
+    assert worker.once() == {"delivered": 1}
+
+
+def test_a_worker_that_lost_its_lease_says_nothing(store, clock):
+    log, idm = Kept(), Idm()
+    idm.open.clear()
+    link(store)
+
+    with Running(deliverer(store, {"idm": idm}, clock, log)):
+        eventually(lambda: idm.at_once == 1)
+        later = NOON + 2 * Pace().lease
+        (taken,) = store.claim("another", later, Pace().lease, 10)
+        idm.open.set()
+        eventually(lambda: log.words() == ["lost"])
+
+    assert store.deliveries_of(UNIVERSITY, MAIJA) == [taken]
+
+
+def test_a_worker_delivers_what_comes_while_it_runs(store, clock):
+    idm = Idm()
+
+    with Running(deliverer(store, {"idm": idm}, clock)):
+        link(store)
+        eventually(lambda: standing(store) == [(DONE, "stored")])
+
+
+def test_a_worker_that_is_stopped_lets_its_tries_end(store, clock):
+    idm = Idm()
+    idm.open.clear()
+    link(store)
+    worker = deliverer(store, {"idm": idm}, clock, poll=30)
+
+    with Running(worker) as running:
+        eventually(lambda: idm.at_once == 1)
+        link(store, AKE, 2)
+        worker.stop()
+        running.thread.join(0.2)
+        assert running.thread.is_alive()
+        idm.open.set()
+
+    assert standing(store, MAIJA) == [(DONE, "stored")]
+    assert standing(store, AKE) == [(WAITING, None)]
+
+
+def test_a_worker_outlives_a_store_that_is_away(clock, tmp_path):
+    log = Kept()
+    gone = open_store(f"sqlite://{tmp_path}/none/links.db")
+
+    with Running(deliverer(gone, {"idm": Idm()}, clock, log)):
+        eventually(lambda: len(log.lines) > 2)
+
+    assert set(log.words()) == {"store-unavailable"}
+
+
+def test_a_worker_goes_on_without_what_another_organisation_is_owed(store, clock):
+    idm = Idm()
+    make_link(store, "ville@amk.example", make_orcid_id(9), POLYTECHNIC, transfers=["theirs"])
+    link(store)
+
+    told = deliverer(store, {"idm": idm}, clock).once()
+
+    assert told == {"delivered": 1, "postponed": 1}
+
+
+def test_no_two_workers_have_the_same_name():
+    assert worker_name() != worker_name()
+    assert worker_name().count(":") == 3
+
+
+# Receivers over HTTP
+
+
+@pytest.fixture
+def idm():
+    """A made-up identity management, and a transfer to it."""
+    idm = DemoIdm([MAIJA, AKE], now=NOON.timestamp)
+    with served(idm) as server:
+        yield idm, Rest(url=f"{server.address}/v1", signing_secrets=(SECRET,))
+
+
+def test_a_link_a_replacement_and_a_removal_arrive_over_http(store, clock, idm):
+    there, transfer = idm
+    worker = deliverer(store, {"idm": transfer}, clock)
+    held = []
+
+    for change in (lambda: link(store, number=1), lambda: link(store, number=2), lambda: unlink(store)):
+        worker.now(change())
+        held.append(there.has(MAIJA))
+
+    assert held == [{make_orcid_id(1).bare}, {make_orcid_id(2).bare}, set()]
+    assert standing(store) == [(DONE, "stored")] * 3
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("hang", ("temporary", NOON + SCHEDULE[0])),
+        ("reset", ("temporary", NOON + SCHEDULE[0])),
+        ("500", ("temporary", NOON + SCHEDULE[0])),
+        ("429", ("temporary", NOON + timedelta(seconds=120))),
+        ("503", ("temporary", NOON + 5 * MINUTE)),
+        ("html", ("misconfigured", NOON + SCHEDULE[2])),
+        ("301", ("misconfigured", NOON + SCHEDULE[2])),
+        ("big", ("misconfigured", NOON + SCHEDULE[2])),
+    ],
+)
+def test_a_receiver_that_is_out_of_order_is_tried_again_and_the_news_arrives(store, clock, idm, how, expected):
+    there, transfer = idm
+    outcome, next_at = expected
+    there.breaks(how)
+    worker = deliverer(store, {"idm": transfer}, clock, at_once_try=0.5)
+
+    (told,) = worker.now(link(store))
+
+    assert (told.state, told.outcome, told.next_at) == (WAITING, outcome, next_at)
+    there.mends()
+    clock.now = next_at
+    there.webhook.now = clock.now.timestamp
+    worker.once()
+    assert there.has(MAIJA) == {make_orcid_id(1).bare}

@@ -1,0 +1,57 @@
+"""A delivery that failed is tried again later and later, and for three days."""
+
+from datetime import timedelta
+
+import pytest
+
+from resolver_connector.backoff import PATIENCE, SCHEDULE, next_try
+from tests.make import NOON
+
+MINUTE = timedelta(minutes=1)
+
+
+def after(attempts, now=NOON, *, slow=False, asked=None, chance=0.5):
+    """Tell when the next try is, of a delivery that waits since noon."""
+    return next_try(attempts, NOON, now, slow=slow, asked=asked, chance=chance)
+
+
+def test_each_wait_is_longer_than_the_one_before():
+    waits = [after(attempts) - NOON for attempts in range(1, 10)]
+
+    assert waits[:3] == [timedelta(seconds=5), 5 * MINUTE, 30 * MINUTE]
+    assert waits == list(SCHEDULE) == sorted(SCHEDULE)
+
+
+def test_the_longest_wait_is_never_outgrown():
+    assert after(10) == after(1000) == NOON + timedelta(days=1)
+
+
+def test_waits_that_begin_together_do_not_end_together():
+    assert after(2, chance=0.0) == NOON + 4 * MINUTE
+    assert after(2, chance=1.0) == NOON + 6 * MINUTE
+
+
+def test_what_only_people_can_mend_is_tried_less_often():
+    assert after(1, slow=True) == NOON + 30 * MINUTE
+    assert after(9, slow=True) == NOON + timedelta(days=1)
+
+
+def test_whoever_asks_to_be_left_alone_is():
+    assert after(1, asked=7 * MINUTE) == NOON + 7 * MINUTE
+
+
+def test_whoever_asks_for_less_than_our_own_wait_gets_that():
+    assert after(3, asked=MINUTE) == NOON + 30 * MINUTE
+
+
+def test_the_last_try_is_when_patience_ends():
+    assert after(9, NOON + PATIENCE - MINUTE) == NOON + PATIENCE
+
+
+@pytest.mark.parametrize("late", [timedelta(), timedelta(days=30)])
+def test_after_three_days_there_is_no_next_try(late):
+    assert after(9, NOON + PATIENCE + late) is None
+
+
+def test_a_wish_to_be_left_alone_outlasts_patience():
+    assert after(9, NOON + PATIENCE - MINUTE, asked=60 * MINUTE) == NOON + PATIENCE + 59 * MINUTE
