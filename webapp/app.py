@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -22,6 +23,9 @@ from webapp.templating import Templates
 from webapp.visit import Go, Page, Raw, Visit
 
 _LARGEST_FORM = 16 * 1024
+
+_Dressed = tuple[bytes, int, dict[str, str]]
+"""An answer's body, status and headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,13 @@ class Front:
     """By language."""
     headers: Mapping[str, str]
     clock: Callable[[], datetime]
+    language: Callable[[str], Language] = field(init=False)
+    """Chooses by an Accept-Language header; browsers send few different ones, so the choices are remembered."""
+
+    def __post_init__(self) -> None:
+        """Begin to remember choices of language."""
+        chosen = lru_cache(256)(lambda header: choose(accepted(header), self.languages, self.house.language))
+        object.__setattr__(self, "language", chosen)
 
     def serve(self, route: Route, place: Mapping[str, str]) -> bottle.HTTPResponse:
         """Answer one request."""
@@ -79,8 +90,7 @@ class Front:
 
     def _arrival(self) -> Visit:
         environ = bottle.request.environ
-        wanted = accepted(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
-        language = choose(wanted, self.languages, self.house.language)
+        language = self.language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
         return Visit(language, self.clock(), self.door.browser(environ), place={})
 
     def _admitted(self, visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
@@ -91,37 +101,33 @@ class Front:
         return replace(visit, query=query, form=_form(environ), place=place)
 
     def _response(self, answer: Page | Go | Raw, visit: Visit) -> bottle.HTTPResponse:
-        response = _DRESS[type(answer)](self, answer, visit)
-        for name, value in self.headers.items():
-            response.headers.setdefault(name, value)
+        body, status, headers = _DRESS[type(answer)](self, answer, visit)
+        response = bottle.HTTPResponse(body, status, {**self.headers, **headers})
         if visit.someone is not None and visit.browser.new:
             response.add_header("Set-Cookie", self.door.cookie(visit.browser))
         return response
 
-    def _page(self, page: Page, visit: Visit) -> bottle.HTTPResponse:
+    def _page(self, page: Page, visit: Visit) -> _Dressed:
         text = self.templates[visit.language.code](page.template, {**page.facts, "person": visit.someone})
-        return bottle.HTTPResponse(
-            text.encode(),
-            page.status,
-            {
-                "Content-Type": "text/html; charset=utf-8",
-                "Content-Language": visit.language.code,
-                "Cache-Control": "no-store",
-                "Vary": "Accept-Language",
-            },
-        )
+        headers = {
+            "Content-Type": "text/html; charset=utf-8",
+            "Content-Language": visit.language.code,
+            "Cache-Control": "no-store",
+            "Vary": "Accept-Language",
+        }
+        return text.encode(), page.status, headers
 
-    def _go(self, go: Go, _visit: Visit) -> bottle.HTTPResponse:
+    def _go(self, go: Go, _visit: Visit) -> _Dressed:
         # The address of the service is the operator's to say, never the request's
         to = go.to if urlsplit(go.to).scheme else self.house.public_url + go.to
-        return bottle.HTTPResponse(b"", 303, {"Location": to, "Cache-Control": "no-store"})
+        return b"", 303, {"Location": to, "Cache-Control": "no-store"}
 
-    def _raw(self, raw: Raw, _visit: Visit) -> bottle.HTTPResponse:
+    def _raw(self, raw: Raw, _visit: Visit) -> _Dressed:
         keep = "public, max-age=31536000, immutable" if raw.lasting else "no-store"
-        return bottle.HTTPResponse(raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep})
+        return raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep}
 
 
-_DRESS: Mapping[type, Callable[[Front, Any, Visit], bottle.HTTPResponse]] = {
+_DRESS: Mapping[type, Callable[[Front, Any, Visit], _Dressed]] = {
     Page: Front._page,  # noqa: SLF001 - the table of its own methods
     Go: Front._go,  # noqa: SLF001
     Raw: Front._raw,  # noqa: SLF001

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
-from sql.errors import AttemptClosed, HeldBySomeoneElse, LinkChanged, NotAuthenticated
+from sql.errors import AttemptClosed, HeldBySomeoneElse, NotAuthenticated
 from sql.records import Attempt, Change, Consent, Link
 from sql.store import Store
 from webapp.door import Browser
@@ -70,17 +70,6 @@ class Answer:
         return not (self.state or self.code or self.error)
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """What a person is asked to confirm."""
-
-    attempt: Attempt
-    orcid_id: OrcidId
-    name: str
-    current: Link | None
-    """The link that would be replaced."""
-
-
 TransfersOf = Callable[[str], Sequence[str]]
 """The names of the transfers to which an organisation, given by its entityID, has each change sent."""
 
@@ -134,8 +123,28 @@ class Linking:
             return self._closed(attempt, OUTCOMES[type(error)], now, reason=str(error))
         return self._found(attempt, person, found.orcid_id, found.name, now)
 
-    def to_confirm(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Confirmation:
-        """Tell what the person is to confirm.
+    def confirm(
+        self, person: Person, attempt: Attempt, consent: Consent | None, replacing: OrcidId | None, now: datetime
+    ) -> Change | None:
+        """Link, as the person was shown and agreed to; None where the same iD was linked already.
+
+        `replacing` is the iD which the page showed as the one to be replaced.
+        Raises NotAgreed, LinkChanged, HeldBySomeoneElse, AttemptClosed and NothingCameBack.
+        """
+        if consent is None:
+            raise NotAgreed(attempt)
+        transfers = self.transfers_of(attempt.organisation)
+        link_id = secrets.token_urlsafe(16)
+        try:
+            return self.store.link(attempt, person.issued, consent, replacing, now, link_id, transfers)
+        except HeldBySomeoneElse:
+            self._closed(attempt, "held-by-someone-else", now)
+            raise
+        except NotAuthenticated:
+            raise NothingCameBack from None
+
+    def under_way(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Attempt:
+        """Give an attempt that the person may still confirm.
 
         Raises as `returned`, AttemptClosed where it is over, and NothingCameBack where ORCID has not answered yet.
         """
@@ -144,35 +153,11 @@ class Linking:
             raise AttemptClosed(attempt)
         if attempt.orcid_id is None:
             raise NothingCameBack
-        return Confirmation(attempt, attempt.orcid_id, attempt.orcid_name, self.link_of(person))
+        return attempt
 
-    def confirm(
-        self, person: Person, confirmation: Confirmation, consent: Consent | None, replacing: str, now: datetime
-    ) -> Change | None:
-        """Link, as the person was shown and agreed to; None where the same iD was linked already.
-
-        `replacing` is the bare iD which the page showed as the one to be replaced, or empty.
-        Raises NotAgreed, LinkChanged, HeldBySomeoneElse and AttemptClosed.
-        """
-        attempt = confirmation.attempt
-        if consent is None:
-            raise NotAgreed(attempt)
-        shown = confirmation.current.orcid_id if confirmation.current else None
-        if replacing != (shown.bare if shown else ""):
-            self._must_be_open(attempt)
-            raise LinkChanged(confirmation.current)
-        try:
-            transfers = self.transfers_of(attempt.organisation)
-            return self.store.link(attempt, person.issued, consent, shown, now, secrets.token_urlsafe(16), transfers)
-        except HeldBySomeoneElse:
-            self._closed(attempt, "held-by-someone-else", now)
-            raise
-        except NotAuthenticated:
-            raise NothingCameBack from None
-
-    def cancel(self, confirmation: Confirmation, now: datetime) -> None:
+    def cancel(self, attempt: Attempt, now: datetime) -> None:
         """End an attempt without a link, because the person said so."""
-        self._closed(confirmation.attempt, "cancelled", now)
+        self._closed(attempt, "cancelled", now)
 
     def outcome(self, person: Person, browser: Browser, attempt_id: str) -> Attempt:
         """Give an attempt that is over, for its result page, however long ago it began.
@@ -219,12 +204,6 @@ class Linking:
             facts = {"attempt": attempt.id} | ({"reason": reason} if reason else {})
             self.store.record(attempt.organisation, outcome, "person", attempt.person_key, facts, now)
         return self.store.attempt(attempt.id) or attempt
-
-    def _must_be_open(self, attempt: Attempt) -> None:
-        # Of two clicks the first may have linked between the second one's reading of attempt and link
-        latest = self.store.attempt(attempt.id)
-        if latest is not None and latest.closed_at is not None:
-            raise AttemptClosed(latest)
 
     def _own(self, attempt: Attempt | None, person: Person, browser: Browser, now: datetime) -> Attempt:
         attempt = _must_be_of(attempt, person, browser)

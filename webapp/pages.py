@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from shibboleth.organisation import Organisations
 from sql.errors import AttemptClosed, LinkChanged
-from sql.records import Attempt, Change
+from sql.records import Attempt, Change, Link
 from sql.store import Store
 from webapp.door import Who, form_token, must_be_our_form
 from webapp.language import mark
-from webapp.linking import Answer, AttemptUsed, Confirmation, Linking, NotAgreed, consent_to
+from webapp.linking import Answer, AttemptUsed, Linking, NotAgreed, consent_to
 from webapp.log import log
-from webapp.problems import BY_WORD, PROBLEMS, NotFound
+from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
 from webapp.static import Static
 from webapp.visit import Go, Page, Raw, Visit
 
@@ -92,10 +92,10 @@ def callback(hall: Hall, visit: Visit) -> Go | Page:
 def confirm(hall: Hall, visit: Visit) -> Page | Go:
     """Ask the person to confirm what ORCID answered."""
     try:
-        confirmation = hall.linking.to_confirm(visit.person, visit.browser, visit.place["attempt"], visit.now)
+        attempt = hall.linking.under_way(visit.person, visit.browser, visit.place["attempt"], visit.now)
     except AttemptClosed as error:
         return Go(_place_of(error.attempt))
-    return _confirm_page(visit, confirmation)
+    return _confirm_page(visit, attempt, hall.linking.link_of(visit.person))
 
 
 def confirmed(hall: Hall, visit: Visit) -> Page | Go:
@@ -103,19 +103,18 @@ def confirmed(hall: Hall, visit: Visit) -> Page | Go:
     _must_be_our_form(visit)
     result = Go(f"/me/result/{visit.place['attempt']}")
     try:
-        confirmation = hall.linking.to_confirm(visit.person, visit.browser, visit.place["attempt"], visit.now)
+        attempt = hall.linking.under_way(visit.person, visit.browser, visit.place["attempt"], visit.now)
         if "cancel" in visit.form:
-            hall.linking.cancel(confirmation, visit.now)
+            hall.linking.cancel(attempt, visit.now)
             return result
-        change = _link(hall, visit, confirmation)
+        change = _link(hall, visit, attempt)
     except AttemptClosed:
         return result
     except NotAgreed:
-        return _confirm_page(visit, confirmation, problem=PROBLEMS[NotAgreed].what, status=PROBLEMS[NotAgreed].status)
+        return _confirm_page(visit, attempt, hall.linking.link_of(visit.person), PROBLEMS[NotAgreed])
     except LinkChanged as error:
-        fresh = Confirmation(confirmation.attempt, confirmation.orcid_id, confirmation.name, error.current)
-        return _confirm_page(visit, fresh, problem=PROBLEMS[LinkChanged].what, status=PROBLEMS[LinkChanged].status)
-    _log(visit, change.kind if change else "unchanged", confirmation.attempt)
+        return _confirm_page(visit, attempt, error.current, PROBLEMS[LinkChanged])
+    _log(visit, change.kind if change else "unchanged", attempt)
     if change:
         hall.deliver_now(change)
     return result
@@ -136,10 +135,7 @@ def result(hall: Hall, visit: Visit) -> Page | Go:
 def remove(hall: Hall, visit: Visit) -> Go:
     """End the link which the page showed."""
     _must_be_our_form(visit)
-    try:
-        shown = OrcidId.parse(visit.form.get("shown", ""))
-    except InvalidOrcidId:
-        raise LinkChanged(hall.linking.link_of(visit.person)) from None
+    shown = _shown(hall, visit, visit.form.get("shown", ""))
     change = hall.linking.remove(visit.person, shown, visit.now)
     if change:
         log("removed", organisation=visit.person.organisation.id)
@@ -197,12 +193,19 @@ def _must_be_our_form(visit: Visit) -> None:
     must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
 
 
-def _link(hall: Hall, visit: Visit, confirmation: Confirmation) -> Change | None:
+def _link(hall: Hall, visit: Visit, attempt: Attempt) -> Change | None:
     agreed = consent_to(_consent_text(visit), visit.language.code, visit.now)
     ticked = visit.form.get("agree") == "yes"
-    return hall.linking.confirm(
-        visit.person, confirmation, agreed if ticked else None, visit.form.get("replacing", ""), visit.now
-    )
+    replacing = _shown(hall, visit, visit.form["replacing"]) if visit.form.get("replacing") else None
+    return hall.linking.confirm(visit.person, attempt, agreed if ticked else None, replacing, visit.now)
+
+
+def _shown(hall: Hall, visit: Visit, text: str) -> OrcidId:
+    """Read the iD which a page of ours showed; another text than one of ours is a page that is out of date."""
+    try:
+        return OrcidId.parse(text)
+    except InvalidOrcidId:
+        raise LinkChanged(hall.linking.link_of(visit.person)) from None
 
 
 def _consent_text(visit: Visit) -> str:
@@ -210,14 +213,15 @@ def _consent_text(visit: Visit) -> str:
     return visit.language.say(CONSENT, organisation=visit.person.organisation.name(visit.language.code))
 
 
-def _confirm_page(visit: Visit, confirmation: Confirmation, problem: str = "", status: int = 200) -> Page:
+def _confirm_page(visit: Visit, attempt: Attempt, current: Link | None, problem: Problem | None = None) -> Page:
     facts = {
-        "confirmation": confirmation,
+        "attempt": attempt,
+        "current": current,
         "consent": _consent_text(visit),
         "token": form_token(visit.browser, visit.person),
         "problem": problem,
     }
-    return Page("confirm.html", facts, status)
+    return Page("confirm.html", facts, problem.status if problem else 200)
 
 
 def _place_of(attempt: Attempt) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,10 @@ MOST_CONNECTIONS = 1000
 """Apache keeps connections open; each costs little."""
 
 
+SWITCH_INTERVAL = 0.0005
+"""In seconds: how long a thread computes before another one that wants to gets its turn."""
+
+
 class CannotListen(OSError):
     """The address is taken, or not ours to take."""
 
@@ -37,6 +42,11 @@ def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str
 
     What is being answered at that moment is given five seconds to end. Raises CannotListen.
     """
+    # A line for each request that waits its turn would be the log of a busy day
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # Requests mostly wait: for the disk, a database, ORCID. Whoever comes back from that asks for the interpreter
+    # after this long, not after the usual 5 ms
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with _bound(listener.place) as bound:
         server = waitress.create_server(
             application,

@@ -11,7 +11,7 @@ from demo.orcid.people import PEOPLE
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_consent, make_person
 from tests.service import AKE, MAIJA, Clock, Visitor, authorised, client_of, make_front, orcid_id, simulated_orcid
 from webapp.app import make_app
-from webapp.linking import Confirmation, Linking, NothingCameBack
+from webapp.linking import Linking, NothingCameBack
 
 
 @pytest.fixture
@@ -449,10 +449,9 @@ def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
 def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
     attempt = make_attempt()
     store.begin(attempt, "hash")
-    early = Confirmation(attempt, orcid_id(MAIJA), "Maija", None)
 
     with pytest.raises(NothingCameBack):
-        Linking(store, orcid[1]).confirm(make_person(), early, make_consent(), "", NOON)
+        Linking(store, orcid[1]).confirm(make_person(), attempt, make_consent(), None, NOON)
 
 
 def test_a_confirmation_ends_with_its_hour(maija, world, clock, store):
@@ -531,7 +530,7 @@ def test_what_changed_in_another_tab_is_shown_before_it_is_replaced(maija, world
     late = maija.post(place, {"token": page.field("token"), "replacing": page.field("replacing"), "agree": "yes"})
 
     assert (late.status, late.title) == (409, "Is this you?")
-    assert late.field("replacing") == MAIJA
+    assert late.field("replacing") == orcid_id(MAIJA).uri
     assert held(store) == [MAIJA]
     assert maija.agree(place).status == 303
     assert held(store) == [AKE]

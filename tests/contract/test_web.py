@@ -1,6 +1,7 @@
 """What every answer of the web application keeps, and each problem's page."""
 
 import logging
+from dataclasses import replace
 
 import bottle
 import pytest
@@ -229,12 +230,7 @@ def test_several_accounts_have_their_page(app):
 
 def test_attributes_without_the_fronts_proof_have_their_page(store):
     front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
-    proxied = make_app(
-        type(front)(
-            **{name: getattr(front, name) for name in front.__slots__ if name != "door"},
-            door=Door(Proxy("p" * 40), ORGANISATIONS, Encoding.URL),
-        )
-    )
+    proxied = make_app(replace(front, door=Door(Proxy("p" * 40), ORGANISATIONS, Encoding.URL)))
 
     answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY)
 
