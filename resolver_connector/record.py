@@ -36,4 +36,4 @@ def change_record(  # noqa: PLR0913 - the members of a record
 
 def moment(at: datetime) -> str:
     """Give a time as `2026-01-15T12:00:00Z` (RFC 3339)."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
