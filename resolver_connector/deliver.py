@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 
-from resolver_connector.app import Report
 from resolver_connector.backoff import next_try
 from resolver_connector.transfers.transfer import Answer, News, Outcome, Transfer
+from resolver_connector.wire import Report
 from shibboleth.organisation import Organisations
 from sql.errors import StoreUnavailable
 from sql.records import Change, Delivery
@@ -75,15 +75,17 @@ class Deliverer:
         report: Report,
         clock: Callable[[], datetime],
         *,
+        chores: Callable[[datetime], None] = lambda _now: None,
         pace: Pace | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Take the transfers by entityID and name."""
+        """Take the transfers by entityID and name; `chores` are done by the worker now and then."""
         self._store = store
         self._organisations = organisations
         self._transfers = transfers
         self._report = report
         self._clock = clock
+        self._chores = chores
         self._pace = pace or Pace()
         self._chance = chance
         self._hands = _Hands(self._pace)
@@ -130,6 +132,7 @@ class Deliverer:
             while not self._stopped:
                 try:
                     self._take_up(pool)
+                    self._chores(self._clock())
                     self._wait(self._pace.poll)
                 except StoreUnavailable as error:
                     self._report("store-unavailable", reason=str(error))
@@ -141,6 +144,7 @@ class Deliverer:
         with ThreadPoolExecutor(self._pace.threads) as pool:
             while not self._stopped and (self._take_up(pool) or self._hands.busy):
                 self._wait(self._pace.poll)
+        self._chores(self._clock())
         return self._hands.told
 
     def stop(self) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from shibboleth.organisation import Organisation
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.records import Breaker, DeliveryCount, DeliveryState
 from sql.store import Store
-from webapp.config import Config
+from webapp.config import Config, Keep
 
 _OTHERS = 0o007
 _SHOWN_BREAKS = 3
@@ -41,12 +45,13 @@ class Finding:
     """The same for a machine."""
 
 
-def look(config: Config, store: Store) -> Iterator[Finding]:
+def look(config: Config, store: Store, now: datetime) -> Iterator[Finding]:
     """Look at everything on this machine; nothing is written, and nobody outside is asked."""
     yield from _addresses(config)
     yield from _credentials(config)
     yield from _secret_files(config)
-    yield from _kept(config, store)
+    yield from _files_of_transfers(config)
+    yield from _kept(config, store, now)
 
 
 def _addresses(config: Config) -> Iterator[Finding]:
@@ -71,7 +76,8 @@ def _addresses(config: Config) -> Iterator[Finding]:
 
 def _credentials(config: Config) -> Iterator[Finding]:
     for organisation in config.organisations:
-        if not config.credentials[organisation.entity_id]:
+        gives = config.keep[organisation.entity_id] is Keep.LINKS
+        if gives and not config.credentials[organisation.entity_id]:
             yield Finding(
                 Level.WARNING,
                 "credential",
@@ -94,12 +100,24 @@ def _secret_files(config: Config) -> Iterator[Finding]:
         yield Finding(Level.OK, "secrets", f"{len(config.secrets)} found, none of them open to other users")
 
 
-def _kept(config: Config, store: Store) -> Iterator[Finding]:
+def _files_of_transfers(config: Config) -> Iterator[Finding]:
+    """Tell which files and directories of transfers are not there, or closed to this user."""
+    for organisation in config.organisations:
+        for name, transfer in config.transfers[organisation.entity_id].items():
+            for path in [value for one in fields(transfer) if isinstance(value := getattr(transfer, one.name), Path)]:
+                if not os.access(path, os.W_OK | os.X_OK if path.is_dir() else os.R_OK):
+                    text = f"{organisation.id}, {name}: {path} is not there, or closed to this user"
+                    mend = "make it, for the user that runs the service"
+                    yield Finding(Level.WRONG, "transfer", text, mend, {"id": organisation.id, "path": str(path)})
+
+
+def _kept(config: Config, store: Store, now: datetime) -> Iterator[Finding]:
     try:
         store.must_be_ready()
         yield Finding(Level.OK, "store", f"{config.store.url}, no migration missing", facts={"url": config.store.url})
         for organisation in config.organisations:
             yield from _of_organisation(store, organisation)
+            yield from _deliveries(config, store, organisation, now)
     except SchemaBehind as behind:
         missing = ", ".join(behind.missing)
         yield Finding(
@@ -127,6 +145,62 @@ def _of_organisation(store: Store, organisation: Organisation) -> Iterator[Findi
     said = f"{organisation.id}, {organisation.entity_id}, {links} link{'' if links == 1 else 's'}"
     yield Finding(Level.OK, "organisation", said, facts=facts)
     yield audit_of(store, organisation)
+
+
+def _deliveries(config: Config, store: Store, organisation: Organisation, now: datetime) -> Iterator[Finding]:
+    """Tell how each transfer stands: what it is owed, what was given up, and whether it is left alone."""
+    counts = {(each.transfer, each.state): each for each in store.counts(organisation.entity_id)}
+    breakers = {each.transfer: each for each in store.breakers(organisation.entity_id)}
+    configured = config.transfers[organisation.entity_id]
+    for name in dict.fromkeys([*configured, *breakers]):
+        waiting, given_up = (counts.get((name, state)) for state in (DeliveryState.WAITING, DeliveryState.GIVEN_UP))
+        if name not in configured and not waiting:
+            continue
+        yield _standing(organisation, name, waiting, given_up)
+        if given_up:
+            yield _given_up(organisation, name, given_up)
+        if name not in configured:
+            text = f"{organisation.id} has no transfer {name} any more, and something is owed to it"
+            mend = f'write [[transfer]] with name = "{name}" again; what waits is given up after three days'
+            yield Finding(Level.WARNING, "transfer", text, mend, {"id": organisation.id, "transfer": name})
+        elif name in breakers:
+            yield from _left_alone(organisation, breakers[name], now)
+
+
+def _standing(
+    organisation: Organisation, name: str, waiting: DeliveryCount | None, given_up: DeliveryCount | None
+) -> Finding:
+    facts = {
+        "id": organisation.id,
+        "transfer": name,
+        "waiting": waiting.count if waiting else 0,
+        "oldest": waiting.oldest.isoformat() if waiting else None,
+        "given_up": given_up.count if given_up else 0,
+    }
+    if waiting is None:
+        return Finding(Level.OK, "transfer", f"{organisation.id}, nothing waits for {name}", facts=facts)
+    since = waiting.oldest.strftime("%Y-%m-%d %H:%M UTC")
+    text = f"{organisation.id}, {waiting.count} waiting for {name}, the oldest since {since}"
+    return Finding(Level.NOTE, "transfer", text, facts=facts)
+
+
+def _given_up(organisation: Organisation, name: str, given_up: DeliveryCount) -> Finding:
+    text = f"{organisation.id}, {given_up.count} given up that should have gone to {name}"
+    mend = f"see why: orcid-connect history {organisation.id}; then: orcid-connect deliver --retry {organisation.id}"
+    facts = {"id": organisation.id, "transfer": name, "given_up": given_up.count}
+    return Finding(Level.WARNING, "transfer", text, mend, facts)
+
+
+def _left_alone(organisation: Organisation, breaker: Breaker, now: datetime) -> Iterator[Finding]:
+    if breaker.open_until is None:
+        return
+    until = breaker.open_until.strftime("%Y-%m-%d %H:%M:%S UTC")
+    rests = f"left alone until {until}" if breaker.open_until > now else "now tried with one delivery at a time"
+    times = "failure" if breaker.failures == 1 else "failures in a row"
+    text = f"{organisation.id}, {breaker.transfer} is {rests}, after {breaker.failures} {times}"
+    mend = f"try it: orcid-connect transfer test {organisation.id} --transfer {breaker.transfer}"
+    facts = {"id": organisation.id, "transfer": breaker.transfer, "failures": breaker.failures, "until": until}
+    yield Finding(Level.WARNING, "transfer", text, mend, facts)
 
 
 def audit_of(store: Store, organisation: Organisation) -> Finding:

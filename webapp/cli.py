@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NoReturn, ParamSpec
@@ -15,8 +18,9 @@ from typing import IO, Any, NoReturn, ParamSpec
 import click
 
 from shibboleth.attributes import fold
-from shibboleth.organisation import Organisation
+from shibboleth.organisation import Organisation, Stage
 from sql.errors import InvalidUrl, LinkChanged, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.importing import Imported
 from sql.migrate import migrate as bring_up_to_date
 from sql.records import Event, Link
 from sql.store import Store, open_store
@@ -25,6 +29,7 @@ from webapp.check import Finding, Level
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener, load
 from webapp.config_errors import Misconfigured, Problem, nearest
 from webapp.config_tables import Kinds
+from webapp.importing import Links, Unreadable, source_of
 from webapp.log import quoted, set_up
 
 WRONG = 1
@@ -134,6 +139,72 @@ def _serve(application: Any, config: Config, listener: Listener) -> None:
         raise Failed(str(error)) from None
 
 
+@main.command()
+@click.option("--once", is_flag=True, help="Deliver what is due, and end.")
+@click.option("--dry-run", is_flag=True, help="Send nothing; say what is owed to whom.")
+@click.option("--retry", metavar="ORGANISATION", help="Let what was given up, or waits for later, be due now; and end.")
+@click.option("--transfer", metavar="NAME", help="With --retry: only what this transfer is owed.")
+@click.pass_obj
+@_command
+def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfer: str | None) -> None:
+    """Take changes to the organisations' own identity management.
+
+    Runs until SIGTERM or Ctrl-C; then what is on its way is let end. Several may run, on several machines.
+    """
+    if transfer and not retry:
+        raise click.UsageError("--transfer goes with --retry.")
+    config = _config(path)
+    with _ready_store(config) as store:
+        if retry:
+            _retry(config, store, retry, transfer)
+        elif dry_run:
+            _would_deliver(config, store)
+        else:
+            _deliver(config, store, once=once)
+
+
+def _deliver(config: Config, store: Store, *, once: bool) -> None:
+    from webapp.wsgi import make_deliverer  # noqa: PLC0415 - only who delivers pays for loading the transfers
+
+    set_up(config.service.log)
+    deliverer = make_deliverer(config, store)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda _signal, _frame: deliverer.stop())
+    if once:
+        told = deliverer.once()
+        click.echo(", ".join(f"{word} {count}" for word, count in sorted(told.items())) or "nothing is due")
+        sys.exit(WRONG if told - Counter(delivered=told["delivered"]) else 0)
+    click.echo(f"delivering for {_count(len(config.organisations), 'organisation', 'organisations')}")
+    deliverer.run()
+
+
+def _would_deliver(config: Config, store: Store) -> None:
+    counts: Counter[str] = Counter()
+    for organisation in config.organisations:
+        for one in store.waiting(organisation.entity_id):
+            counts[f"{organisation.id} {one.transfer}"] += 1
+            account = _safe(one.change.account) if one.change else "-"
+            due = f"due {_moment(one.next_at)}" + (
+                f", after {one.attempts} tries: {one.outcome}" if one.outcome else ""
+            )
+            click.echo(f"{organisation.id}  {one.transfer}  {one.kind}  {account}  {due}")
+    click.echo(f"{_count(counts.total(), 'delivery is', 'deliveries are')} owed")
+    click.echo("".join(f"  {where}: {count}\n" for where, count in sorted(counts.items())), nl=False)
+
+
+def _retry(config: Config, store: Store, name: str, transfer: str | None) -> None:
+    organisation = _organisation_of(config, name)
+    known = [each.transfer for each in store.breakers(organisation.entity_id)]
+    if transfer is not None and transfer not in known:
+        raise Failed(f"{organisation.id} was never owed anything by a transfer called {_safe(transfer)}")
+    again = store.retry(organisation.entity_id, transfer, _now())
+    sooner = store.hurry(organisation.entity_id, transfer, _now())
+    for each in known:
+        if transfer in {None, each}:
+            store.note_success(organisation.entity_id, each)
+    click.echo(f"{_count(again, 'delivery was', 'deliveries were')} taken up again, {sooner} made due now")
+
+
 # --- Looking after it ---------------------------------------------------------------------------------------------
 
 
@@ -163,7 +234,7 @@ def check(path: Path, *, orcid: bool, as_json: bool) -> None:
     try:
         config = _config(path)
         with _store(config) as store:
-            found = list(checking.look(config, store))
+            found = list(checking.look(config, store, _now()))
     except Misconfigured as error:
         _refuse(error, as_json=as_json)
     if orcid:
@@ -294,6 +365,127 @@ def history(path: Path, name: str, account: str | None, *, limit: int, as_json: 
         click.echo(_aligned(_event_row(one) for one in events) or "no event")
         click.echo("\n" + audit.text)
     sys.exit(WRONG if audit.level is Level.WRONG else 0)
+
+
+@main.command(name="import")
+@_organisation
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--attested-by", metavar="TEXT", help="The system where people authenticated these iDs, if no column says."
+)
+@click.option("--yes", is_flag=True, help="Import them, if no line is rejected.")
+@click.pass_obj
+@_command
+def import_(path: Path, name: str, file: Path, *, attested_by: str | None, yes: bool) -> None:
+    """Take in links that an organisation attests, from a CSV file; without --yes only say what would come of it.
+
+    Exit code 1 when a line is rejected; then nothing is imported.
+    """
+    config = _config(path)
+    organisation = _organisation_of(config, name)
+    try:
+        source = source_of(file, attested_by)
+        links = Links(file, organisation, config.service.registry, source, _now())
+        with _ready_store(config) as store:
+            found = _imported(config, store, links, dry_run=True)
+            if yes and not found.rejected:
+                found = _imported(config, store, links, dry_run=False)
+    except Unreadable as error:
+        raise Failed(f"{file}: {error}") from None
+    click.echo(f"{found.linked} new, {found.unchanged} linked already, {found.rejected} rejected; from {_safe(source)}")
+    if found.rejected:
+        raise Failed("nothing was imported: mend or remove the rejected lines")
+    click.echo("imported" if found.written else "nothing was imported yet: run it again with --yes")
+
+
+def _imported(config: Config, store: Store, links: Links, *, dry_run: bool) -> Imported:
+    rejected = 0
+
+    def reject(line: int, reason: str) -> None:
+        nonlocal rejected
+        rejected += 1
+        if dry_run:
+            click.echo(f"line {line}: {reason}")
+        else:
+            # It was sound a moment ago: the file is being written to
+            raise Unreadable(f"line {line}: {reason}")
+
+    transfers = tuple(config.transfers[links.organisation.entity_id])
+    label = "looking at it" if dry_run else "importing"
+    with click.progressbar(length=_size(links.path), label=label, file=sys.stderr) as bar:
+        imported = store.import_links(
+            links.organisation.entity_id,
+            links.attested(reject, bar.update),
+            links.source,
+            links.now,
+            links.now,
+            transfers=transfers,
+            reject=lambda row, reason: reject(row.line, reason),
+            dry_run=dry_run,
+        )
+    return replace(imported, rejected=rejected)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}") from None
+
+
+@main.group()
+def transfer() -> None:
+    """Try the ways to an organisation's own identity management."""
+
+
+@transfer.command(name="test")
+@_organisation
+@click.option("--transfer", "only", metavar="NAME", help="Only this transfer.")
+@click.option("--account", metavar="ACCOUNT", help="A test account over there; without it, one that is made up.")
+@click.option("--yes", is_flag=True, help="Also where the organisation is in production.")
+@click.pass_obj
+@_command
+def test_transfer(path: Path, name: str, *, only: str | None, account: str | None, yes: bool) -> None:
+    """Link, replace and remove the iD of a made-up person over there, and say what came of it.
+
+    Exit code 1 when something failed. Nothing is written here.
+    """
+    config = _config(path)
+    organisation = _organisation_of(config, name)
+    if organisation.stage is Stage.PRODUCTION and not yes:
+        raise Failed(f"{organisation.id} is in production, where made-up iDs have no place; --yes sends them anyway")
+    failed = sum(
+        _tried(organisation, called, each, account) for called, each in _transfers_of(config, organisation, only)
+    )
+    click.echo(f"{_count(failed, 'step', 'steps')} failed." if failed else "All is well.")
+    sys.exit(WRONG if failed else 0)
+
+
+def _transfers_of(config: Config, organisation: Organisation, only: str | None) -> list[tuple[str, Any]]:
+    known = config.transfers[organisation.entity_id]
+    if not known:
+        raise Failed(f"{organisation.id} has no transfer; docs/settings.md says how to write one")
+    if only is not None and only not in known:
+        raise Failed(f"{organisation.id} has no transfer called {_safe(only)}; it has: {', '.join(known)}")
+    return [(called, each) for called, each in known.items() if only in {None, called}]
+
+
+def _tried(organisation: Organisation, name: str, transfer: Any, account: str | None) -> int:
+    """Try one transfer, say what came of each step, and give how many failed."""
+    from resolver_connector.trial import made_up_account, play  # noqa: PLC0415 - only this command needs it
+
+    account = account or made_up_account(organisation)
+    click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {_safe(account)}")
+    failed = 0
+    for step in play(transfer, organisation, account, _now):
+        failed += not step.ok
+        said = f'{step.answer.outcome}: "{_safe(step.answer.message)}"' if step.answer else "not tried"
+        told = said.removesuffix(': ""')
+        click.echo(f"  {'ok' if step.ok else 'failed':<8}{step.name:<12}{told}")
+        if step.mend:
+            click.echo(f"{'':<22}→ {step.mend}")
+    click.echo()
+    return failed
 
 
 # --- What they share ----------------------------------------------------------------------------------------------

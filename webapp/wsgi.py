@@ -15,7 +15,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.organisation import Organisation
 from sql.store import Store, open_store
-from webapp.config import Config, load
+from webapp.config import Config, Keep, load
 from webapp.config_tables import Kinds
 from webapp.log import log, set_up
 
@@ -55,8 +55,11 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None 
 def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:
     """Put together what takes changes to the organisations' transfers."""
     from resolver_connector.deliver import Deliverer  # noqa: PLC0415 - the connector delivers nothing
+    from resolver_connector.housekeeping import Housekeeping  # noqa: PLC0415 - as above
 
-    return Deliverer(store, config.organisations, config.transfers, log, clock or _now)
+    forgetful = [entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING]
+    chores = Housekeeping(store, forgetful, log).turn
+    return Deliverer(store, config.organisations, config.transfers, log, clock or _now, chores=chores)
 
 
 def transfer_kinds() -> Kinds:

@@ -1,0 +1,55 @@
+"""What the worker does beside delivering: it forgets people of whom nothing is to be kept once they are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+
+from resolver_connector.wire import Report
+from sql.errors import StoreUnavailable
+from sql.store import Store
+
+EVERY = timedelta(minutes=1)
+GRACE = timedelta(minutes=15)
+"""So long after the last transfer has answered, the person can still look at what came of it."""
+SMALL_HOURS = range(1, 4)
+"""UTC: when the database is written anew, which holds up whoever writes."""
+
+
+class Housekeeping:
+    """Forgets, for the organisations with `keep = "nothing"`."""
+
+    def __init__(self, store: Store, forgetful: Collection[str], report: Report) -> None:
+        """Take the organisations by their entityIDs."""
+        self._store = store
+        self._forgetful = tuple(forgetful)
+        self._report = report
+        self._done_at: datetime | None = None
+        self._scrubbed_on: date | None = None
+
+    def turn(self, now: datetime) -> None:
+        """Do what is due; soon after the last time nothing is. Never raises for a store that is away."""
+        if not self._forgetful or (self._done_at is not None and abs(now - self._done_at) < EVERY):
+            return
+        self._done_at = now
+        try:
+            forgotten = sum(self._forget(entity_id, now - GRACE) for entity_id in self._forgetful)
+            if forgotten:
+                self._report("forgotten", changes=forgotten)
+            self._scrub(now)
+        except StoreUnavailable as error:
+            self._report("store-unavailable", reason=str(error))
+
+    def _forget(self, entity_id: str, before: datetime) -> int:
+        forgotten = 0
+        while numbers := self._store.forgettable(entity_id, before):
+            gone = sum(self._store.forget(entity_id, number) for number in numbers)
+            if not gone:
+                break
+            forgotten += gone
+        return forgotten
+
+    def _scrub(self, now: datetime) -> None:
+        if now.hour in SMALL_HOURS and self._scrubbed_on != now.date() and self._store.scrub(now):
+            self._scrubbed_on = now.date()
+            self._report("scrubbed")
