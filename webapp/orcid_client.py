@@ -10,19 +10,19 @@ import base64
 import binascii
 import hashlib
 import json
-import math
-import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-import requests
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import TimeoutError as TimeoutError_
+import certifi
+import urllib3
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 
+_OK = 200
 _LARGEST_ANSWER = 64 * 1024
 _LONGEST_NAME = 200
 # ORCID's pages are in these languages; for any other the person reads English (authorise parameter `lang`)
@@ -62,33 +62,9 @@ class Authenticated:
     """As the record shows it in public; empty where it shows none."""
 
 
-class _Session(requests.Session):
-    """Follows no redirect: told so by `allow_redirects` alone, it would still read the whole body of one."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Give none."""
-
-
-class _Line:
-    """A kept connection for each thread.
-
-    One that was idle for long is not used again: ORCID may be closing it at that very moment, and a code can be
-    exchanged only once.
-    """
-
-    _LONGEST_IDLE = 5.0
-
-    def __init__(self) -> None:
-        self._own = threading.local()
-
-    def session(self) -> requests.Session:
-        now = time.monotonic()
-        if now - getattr(self._own, "used", -math.inf) > self._LONGEST_IDLE:
-            self._own.session = _Session()
-        self._own.used = now
-        session: requests.Session = self._own.session
-        session.cookies.clear()
-        return session
+def _pool() -> urllib3.PoolManager:
+    # Nothing comes in from the environment here: an Authorization header out of a .netrc would win over the form
+    return urllib3.PoolManager(maxsize=32, ca_certs=certifi.where(), retries=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +80,7 @@ class OrcidClient:
     pkce: bool = False
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
-    _line: _Line = field(default_factory=_Line, init=False, repr=False, compare=False)
+    _pool: urllib3.PoolManager = field(default_factory=_pool, init=False, repr=False, compare=False)
 
     def authorize_url(self, state: str, language: str, secret: str) -> str:
         """Give the address that asks a person to sign in and to consent.
@@ -142,7 +118,7 @@ class OrcidClient:
         if self.pkce:
             form["code_verifier"] = _derive("verifier", secret)
         status, answer = self._send("POST", "/oauth/token", form)
-        if status != requests.codes.ok:
+        if status != _OK:
             raise _refusal(status, answer)
         return self._authenticated(answer, secret)
 
@@ -152,7 +128,7 @@ class OrcidClient:
         OpenID Connect Discovery 1.0 section 4.
         """
         status, answer = self._send("GET", "/.well-known/openid-configuration")
-        if status != requests.codes.ok:
+        if status != _OK:
             raise OrcidUnavailable(f"status {status}")
         if answer.get("issuer") != self.base_url:
             raise OrcidUnavailable("its discovery document names another issuer")
@@ -163,20 +139,23 @@ class OrcidClient:
 
     def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
         deadline = time.monotonic() + self.connect_timeout + self.read_timeout
-        # Prepared without a session, nothing comes in from the environment: an Authorization header out of a .netrc
-        # would win over the form
-        request = requests.Request(method, self.base_url + path, {"Accept": "application/json"}, data=form).prepare()
         try:
-            with self._line.session().send(
-                request,
-                timeout=(self.connect_timeout, self.read_timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return response.status_code, _json(response, deadline)
-        except (requests.Timeout, TimeoutError_):
+            response = self._pool.request(
+                method,
+                self.base_url + path,
+                body=urlencode(form) if form else None,
+                headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+                timeout=urllib3.Timeout(connect=self.connect_timeout, read=self.read_timeout),
+                redirect=False,
+                preload_content=False,
+            )
+            with _read_or_closed(response):
+                return response.status, _json(response, deadline)
+        except urllib3.exceptions.NewConnectionError:
+            raise OrcidUnavailable("cannot be reached (no connection)") from None
+        except urllib3.exceptions.TimeoutError:
             raise OrcidUnavailable("no answer in time") from None
-        except (requests.RequestException, HTTPError) as error:
+        except urllib3.exceptions.HTTPError as error:
             raise OrcidUnavailable(f"cannot be reached ({type(error).__name__})") from None
 
     def _authenticated(self, answer: dict[str, Any], secret: str) -> Authenticated:
@@ -211,10 +190,20 @@ class OrcidClient:
             raise OrcidRefused("id_token: " + " ".join(wrong))
 
 
-def _json(response: requests.Response, deadline: float) -> dict[str, Any]:
+@contextmanager
+def _read_or_closed(response: urllib3.BaseHTTPResponse) -> Iterator[None]:
+    # Read to its end, the connection is kept for the next exchange; given up, it is not
+    try:
+        yield
+    except BaseException:
+        response.close()
+        raise
+
+
+def _json(response: urllib3.BaseHTTPResponse, deadline: float) -> dict[str, Any]:
     body = b""
     # Piece by piece as it comes, since the time-out of reading counts from each packet anew
-    while piece := response.raw.read1(8192, decode_content=True):
+    while piece := response.read1(8192, decode_content=True):
         body += piece
         if len(body) > _LARGEST_ANSWER:
             raise OrcidUnavailable("the answer is too long")
@@ -223,9 +212,9 @@ def _json(response: requests.Response, deadline: float) -> dict[str, Any]:
     try:
         answer = json.loads(body)
     except ValueError:
-        raise OrcidUnavailable(f"status {response.status_code} without JSON") from None
+        raise OrcidUnavailable(f"status {response.status} without JSON") from None
     if not isinstance(answer, dict):
-        raise OrcidUnavailable(f"status {response.status_code} without an object")
+        raise OrcidUnavailable(f"status {response.status} without an object")
     return answer
 
 
