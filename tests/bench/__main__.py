@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from time import perf_counter
 
@@ -11,6 +12,8 @@ from tests.bench.run import measure
 
 def main() -> None:
     """Run all of it."""
+    # Whoever ends it ends the servers it has started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     begun = perf_counter()
     found = measure(tell)
     figures.write(found)
