@@ -156,7 +156,7 @@ class _Import:
 
     def _sorted_out(self, batch: list[Attested], links: list[Link]) -> list[Link]:
         of_them = [{"organisation": link.organisation, "person_key": link.person_key} for link in links]
-        found = self.held.session.ask(*[("link_of", whose) for whose in of_them])
+        found = self.held.session.ask(*[("own_orcid_id", whose) for whose in of_them])
         new = []
         for row, link, own in zip(batch, links, found, strict=True):
             if own and own[0]["id"] == link.id:

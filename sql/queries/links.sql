@@ -6,6 +6,14 @@ where organisation = :organisation
     and person_key = :person_key
     and ended_at is null;
 
+-- name: own_orcid_id(organisation, person_key)^
+-- Which link a person has now, and to which iD.
+select id, registry, orcid
+from links
+where organisation = :organisation
+    and person_key = :person_key
+    and ended_at is null;
+
 -- name: link_of(organisation, person_key)^
 -- A person's current link with the words they agreed to.
 select links.*, consent_texts.version, consent_texts.language, consent_texts.text
