@@ -229,7 +229,7 @@ def _account(session: Session, organisation: Organisation) -> str:
 def _must_be_sound(name: str, value: str) -> None:
     if len(value) > _LONGEST_KEY:
         raise BrokenAttribute(name, Flaw.TOO_LONG)
-    if any(unicodedata.category(each) in _UNSEEN for each in value):
+    if not value.isprintable() and any(unicodedata.category(each) in _UNSEEN for each in value):
         raise BrokenAttribute(name, Flaw.UNSEEN)
     if ATTRIBUTES[name].scoped and value.count("@") != 1:
         raise BrokenAttribute(name, Flaw.NOT_SCOPED)
@@ -246,5 +246,7 @@ def _released(session: Session) -> list[OrcidId]:
 
 
 def _printable(text: str) -> str:
+    if text.isprintable():
+        return text.strip()
     # A line feed in a name ends in nobody's log or header; joiners stay, since some scripts need them
     return "".join(" " if unicodedata.category(each) in _BREAKING else each for each in text).strip()

@@ -18,6 +18,7 @@ from webapp.log import log
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
 from webapp.static import Static
 from webapp.visit import Go, Page, Raw, Visit
+from webapp.whereabouts import Whereabouts, whereabouts
 
 CONSENT = mark(
     "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
@@ -68,7 +69,8 @@ def landing(hall: Hall, visit: Visit) -> Page:
 def me(hall: Hall, visit: Visit) -> Page:
     """Show a person how things stand."""
     link = hall.linking.arrive(visit.person, visit.now)
-    return Page("me.html", {"link": link, "token": form_token(visit.browser, visit.person)})
+    facts = {"link": link, "token": form_token(visit.browser, visit.person), "where": _where(hall, visit)}
+    return Page("me.html", facts)
 
 
 def start(hall: Hall, visit: Visit) -> Go:
@@ -129,7 +131,8 @@ def result(hall: Hall, visit: Visit) -> Page | Go:
     link = hall.linking.link_of(visit.person)
     if attempt.outcome in BY_WORD:
         return _outcome_problem(visit, attempt, token)
-    return Page("result.html", {"outcome": attempt.outcome, "link": link, "token": token})
+    facts = {"outcome": attempt.outcome, "link": link, "token": token, "where": _where(hall, visit)}
+    return Page("result.html", facts)
 
 
 def remove(hall: Hall, visit: Visit) -> Go:
@@ -147,7 +150,7 @@ def removed(hall: Hall, visit: Visit) -> Page | Go:
     """Say that the link is gone, unless there is one."""
     if hall.linking.link_of(visit.person) is not None:
         return Go("/me")
-    return Page("removed.html", {"token": form_token(visit.browser, visit.person)})
+    return Page("removed.html", {"token": form_token(visit.browser, visit.person), "where": _where(hall, visit)})
 
 
 def back_to_me(_hall: Hall, _visit: Visit) -> Go:
@@ -187,6 +190,10 @@ ROUTES = (
     Route("GET", "/static/<name>", Who.ANYONE, static),
     Route("GET", "/healthz", Who.ANYONE, healthz),
 )
+
+
+def _where(hall: Hall, visit: Visit) -> Whereabouts:
+    return whereabouts(hall.store, visit.person)
 
 
 def _must_be_our_form(visit: Visit) -> None:

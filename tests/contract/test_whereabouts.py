@@ -1,0 +1,94 @@
+"""What a person is told of where the news has got to, on both engines."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from sql.records import DeliveryState
+from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.service import Clock, Visitor, client_of, make_front
+from webapp.app import make_app
+from webapp.whereabouts import ON_ITS_WAY, WORDS
+
+MAIJA = "maija@yliopisto.example"
+SOON = timedelta(minutes=5)
+
+
+@pytest.fixture
+def front(store):
+    front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    linking = replace(front.hall.linking, transfers_of=lambda _entity_id: ("idm",))
+    return replace(front, hall=replace(front.hall, linking=linking))
+
+
+@pytest.fixture
+def maija(front):
+    return Visitor(make_app(front))
+
+
+@pytest.fixture
+def owed(store):
+    make_link(store, transfers=("idm",))
+    (delivery,) = store.claim("worker", NOON, SOON, 1)
+    return delivery
+
+
+END = {
+    DeliveryState.DONE: lambda store, *told: store.finish(*told, NOON),
+    DeliveryState.GIVEN_UP: lambda store, *told: store.give_up(*told, NOON),
+    DeliveryState.WAITING: lambda store, *told: store.postpone(*told, NOON + SOON, NOON),
+}
+
+
+@pytest.mark.parametrize(("state", "outcome"), [case for case in WORDS if case[1] != "superseded"], ids=str)
+def test_each_end_of_a_delivery_is_told_in_words_with_what_the_other_side_said(store, maija, owed, state, outcome):
+    END[state](store, owed, "worker", outcome, "no <b>such</b> entry")
+
+    page = maija.get("/me").text
+
+    assert WORDS[state, outcome].replace("'", "&#39;") in page.replace("'", "&#39;")
+    assert "no &lt;b&gt;such&lt;/b&gt; entry" in page
+    assert ('class="unwell"' in page) == (state is DeliveryState.GIVEN_UP)
+
+
+def test_what_has_not_been_tried_is_on_its_way(store, maija):
+    make_link(store, transfers=("idm",))
+
+    assert ON_ITS_WAY in maija.get("/me").text
+
+
+def test_a_fetched_change_is_told(store, maija):
+    change = make_link(store)
+    assert "has fetched this" not in maija.get("/me").text
+
+    store.acknowledge(UNIVERSITY, change.number, NOON)
+
+    assert "It has fetched this from us." in maija.get("/me").text
+
+
+def test_a_change_after_the_last_one_fetched_is_not_told_as_fetched(store, maija):
+    change = make_link(store)
+    store.acknowledge(UNIVERSITY, change.number, NOON)
+    make_link(store, orcid_id=make_orcid_id(2))
+
+    assert "has fetched this" not in maija.get("/me").text
+
+
+def test_where_nothing_is_sent_nothing_is_told(store, maija):
+    make_link(store)
+
+    assert "has been told" not in maija.get("/me").text
+
+
+def test_a_removal_is_sent_on_at_once_and_told(store, front):
+    sent = []
+    app = make_app(replace(front, hall=replace(front.hall, deliver_now=sent.append)))
+    maija = Visitor(app)
+    make_link(store)
+    page = maija.get("/me")
+
+    place = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")}).place
+
+    assert [change.kind for change in sent] == ["removed"]
+    assert "Who has been told of the removal" in maija.get(place).text
