@@ -191,3 +191,11 @@ def test_the_modules_that_the_file_names_are_those_that_its_test_enables(vhost):
 
     (front,) = [front for front, name in FRONTS.items() if name == vhost]
     assert f"# Modules: a2enmod {' '.join(OPERATORS_MODULES[front])}\n" in text(vhost)
+
+
+@pytest.mark.parametrize("vhost", VHOSTS)
+def test_every_method_reaches_the_connector(vhost):
+    said = [" ".join((*sections, *words)) for sections, words in directives(vhost)]
+
+    kept_away = ("Limit ", "LimitExcept", "AllowMethods", "RewriteCond", "REQUEST_METHOD", "%m ")
+    assert not [line for line in said if any(each in line for each in kept_away) and "LogFormat" not in line]

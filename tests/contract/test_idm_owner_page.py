@@ -1,0 +1,511 @@
+"""What the page for owners of identity management says is true, and what stands on it works as it stands there."""
+
+import importlib.util
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from xml.etree.ElementTree import canonicalize
+
+import pytest
+import requests
+
+from demo.idm.app import SECRET, Idm
+from demo.idm.server import served as served_idm
+from demo.idm.wire import Answer
+from resolver_connector.app import Connector
+from resolver_connector.backoff import PATIENCE, SCHEDULE, SKIPPED
+from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.transfers import TRANSFERS
+from resolver_connector.transfers.http import _STATUSES
+from resolver_connector.transfers.rest import Profile, Rest, write_csc
+from resolver_connector.transfers.scim import Scim
+from resolver_connector.transfers.soap import Soap
+from resolver_connector.transfers.soap import write as write_soap
+from resolver_connector.transfers.transfer import LONGEST_MESSAGE, Outcome, Policy
+from shibboleth.orcid_id import OrcidId, Registry
+from sql.records import ChangeKind
+from tests import pages
+from tests.configuration import write, write_configuration, write_secret
+from tests.json_schema import is_valid, problems
+from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.postgres import free_port
+from tests.service import ORGANISATIONS, served
+from tests.stands import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, news
+from webapp.config import load
+from webapp.log import log
+
+PAGE = (pages.DOCS / "idm-owner.md").read_text("utf-8")
+TOKEN = "t" * 40
+SOON, LATER = NOON + timedelta(minutes=1), NOON + timedelta(hours=1)
+FIRST = LINKED.orcid_id
+SECONDS = 10
+ON_THE_PAGE = replace(
+    LINKED,
+    organisation="https://idp.example.org/idp/shibboleth",
+    account="maija@example.org",
+    orcid_id=OrcidId("0000-0002-1825-0097", Registry.PRODUCTION),
+)
+
+(SCHEMA,) = (json.loads(block) for block in pages.blocks(PAGE, "json schema"))
+
+
+def program(name):
+    """Give a program of the page, by the name in its first line."""
+    (found,) = (block for block in pages.blocks(PAGE, "python") if block.startswith(f"# {name}\n"))
+    return found
+
+
+def shell(heading, directory, **environ):
+    """Run the blocks of a shell under a heading, as they stand there; give what each said."""
+    blocks = pages.blocks(pages.under(PAGE, heading), "sh")
+    known = {"PATH": os.environ["PATH"], **environ}
+    for block in blocks:
+        ran = subprocess.run(
+            ["sh", "-eu"], input=block, env=known, cwd=directory, capture_output=True, text=True, timeout=60, check=True
+        )
+        yield ran.stdout
+
+
+def connector(store):
+    pairs = [(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))]
+    return Connector(store, Credentials(pairs), Registry.PRODUCTION, log, lambda: LATER, lambda _: ("idm",))
+
+
+@pytest.fixture
+def address(store):
+    """Where the connector is served."""
+    with served(connector(store)) as address:
+        yield address
+
+
+def get(address, path="/v1/changes"):
+    return requests.get(address + path, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=SECONDS).json()
+
+
+# --- A change -----------------------------------------------------------------------------------------------------
+
+
+def test_the_change_on_the_page_is_as_its_schema_says_and_its_members_are_explained():
+    example = json.loads(pages.blocks(PAGE, "json")[0])
+
+    assert list(problems(SCHEMA, example)) == []
+    assert set(example) == set(SCHEMA["required"]) == set(SCHEMA["properties"])
+    assert re.findall(r"^\| `(\w+)` \|", pages.under(PAGE, "A change"), re.MULTILINE) == list(example)
+
+
+def test_whatever_is_fetched_is_as_the_schema_says(store, address):
+    start = get(address)["next"]
+    make_link(store, MAIJA, FIRST)
+    make_link(store, MAIJA, SECOND)
+    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    make_link(store, AKE, FIRST)
+
+    changes, snapshot = get(address, f"/v1/changes?since={start}")["changes"], get(address)["changes"]
+
+    assert [each["action"] for each in changes] == ["linked", "replaced", "removed", "linked"]
+    assert [problem for each in [*changes, *snapshot] for problem in problems(SCHEMA, each)] == []
+
+
+def sent(transfer_of, what):
+    """Give the last request that a transfer made of this news."""
+    idm = Idm((MAIJA, "maija@example.org"), now=NOON.timestamp)
+    with served_idm(idm) as server:
+        transfer_of(server.address).deliver(what, now=NOON, seconds=SECONDS)
+    return idm.arrived[-1].request
+
+
+@pytest.mark.parametrize(
+    "what", [LINKED, REPLACED, REMOVED, replace(LINKED, orcid_id=make_orcid_id(1, Registry.SANDBOX))]
+)
+def test_whatever_is_sent_is_as_the_schema_says(what):
+    request = sent(lambda address: Rest(url=f"{address}/v1", signing_secrets=(SECRET,)), what)
+
+    body = json.loads(request.body)
+    assert list(problems(SCHEMA, body["data"])) == []
+    assert body["type"] == f"orcid.{what.kind}"
+    assert all(f"\n{name}: " in PAGE.lower() for name in request.headers if name.startswith(("webhook-", "idemp")))
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        *({name: ...} for name in SCHEMA["required"]),
+        {"orcid": None},
+        {"orcid": "0000-0002-1825-0097"},
+        {"orcid": "http://orcid.org/0000-0002-1825-0097"},
+        {"previous": "https://orcid.org/0000-0002-1825-0097"},
+        {"action": "removed"},
+        {"action": "replaced"},
+        {"action": "LINKED"},
+        {"person": {"value": "maija@example.org"}},
+        {"person": "maija@example.org"},
+        {"time": "2026-01-15T12:00:00+00:00"},
+        {"id": ""},
+    ],
+)
+def test_the_schema_finds_what_is_wrong(slip):
+    example = json.loads(pages.blocks(PAGE, "json")[0]) | slip
+    value = {name: each for name, each in example.items() if each is not ...}
+
+    assert not is_valid(SCHEMA, value)
+
+
+# --- Fetching -----------------------------------------------------------------------------------------------------
+
+
+def test_the_lines_to_fetch_with_work_as_they_stand(store, address, tmp_path):
+    make_link(store, MAIJA, FIRST)
+    start = get(address)["next"]
+    make_link(store, AKE, SECOND)
+
+    snapshot, since, acknowledged = shell("Fetch", tmp_path, CONNECT=address, TOKEN=TOKEN, NEXT=start)
+
+    assert len(json.loads(snapshot)["changes"]) == 2
+    assert [each["person"]["value"] for each in json.loads(since)["changes"]] == [AKE]
+    assert acknowledged == ""
+    assert store.acknowledged(UNIVERSITY)[0] == 1
+
+
+@pytest.fixture
+def fetch(address, tmp_path):
+    """Run the client of the page as a job would, and give the lines it says."""
+    script = write(tmp_path / "orcid_fetch.py", program("orcid_fetch.py"))
+    environ = {"CONNECT": address, "TOKEN": TOKEN, "STATE": str(tmp_path / "state.json")}
+
+    def run():
+        ran = subprocess.run(
+            [sys.executable, "-W", "error", script],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.splitlines()
+
+    return run
+
+
+def test_the_client_of_the_page_keeps_a_directory_in_step(store, fetch):
+    make_link(store, MAIJA, FIRST)
+    first = fetch()
+    make_link(store, MAIJA, SECOND)
+    make_link(store, AKE, FIRST)
+    second, nothing = fetch(), fetch()
+    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    third = fetch()
+
+    assert first == [f"{MAIJA} {FIRST.uri}"]
+    assert second == [f"{MAIJA} {SECOND.uri}", f"{AKE} {FIRST.uri}"]
+    assert nothing == []
+    assert third == [f"{MAIJA} None"]
+    assert store.acknowledged(UNIVERSITY)[0] == 4
+
+
+def test_the_client_of_the_page_starts_over_when_it_comes_too_late(store, fetch):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, AKE, SECOND)
+    fetch()
+    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", SOON)
+    make_link(store, AKE, FIRST, now=SOON)
+    store.forget_changes(before=LATER)
+
+    late = fetch()
+
+    assert sorted(late) == [f"{AKE} {FIRST.uri}", f"{MAIJA} None"]
+    assert fetch() == []
+
+
+def test_the_client_of_the_page_reads_on_while_there_is_more(store, fetch, monkeypatch):
+    monkeypatch.setattr("resolver_connector.feed.USUAL", 2)
+    fetch()
+    for number in range(1, 6):
+        make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
+
+    assert len(fetch()) == 5
+
+
+def test_the_client_of_the_page_takes_two_spellings_of_an_account_for_one(store, fetch):
+    make_link(store, MAIJA, FIRST)
+    fetch()
+    with store.engine.transaction() as session:
+        session.script("update links set account = 'MAIJA@Yliopisto.example';")
+    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+
+    assert fetch() == [f"{MAIJA} None"]
+    assert fetch() == []
+
+
+def test_every_status_of_the_feed_is_explained(store, address):
+    make_link(store)
+    told = {int(each) for each in re.findall(r"^\| (\d{3}) \|", pages.under(PAGE, "Fetch"), re.MULTILINE)}
+
+    assert told == {200, 304, 400, 401, 410, 503}
+
+
+# --- Being sent to ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def receiver(directory, secret=SECRET):
+    """Run the receiver of the page, and give the transfer that leads to it."""
+    script = write(directory / "orcid_receiver.py", program("orcid_receiver.py"))
+    port = free_port()
+    environ = {"SECRETS": secret, "PEOPLE": f"{MAIJA} {AKE}", "PORT": str(port)}
+    with subprocess.Popen([sys.executable, script], env=environ, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port, process)
+            yield Rest(url=f"http://127.0.0.1:{port}/orcid", signing_secrets=(SECRET,))
+        finally:
+            process.terminate()
+
+
+def _wait_for(port, process):
+    for _ in range(600):
+        assert process.poll() is None
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("the receiver does not listen")
+
+
+def outcomes(transfer, *told, now=None):
+    now = now or datetime.now(UTC)
+    return [transfer.deliver(each, now=now, seconds=SECONDS).outcome for each in told]
+
+
+def test_the_receiver_of_the_page_works_at_the_first_go(tmp_path):
+    with receiver(tmp_path) as transfer:
+        life = outcomes(transfer, LINKED, LINKED, REPLACED, REMOVED, REMOVED, LINKED)
+        conflict = transfer.deliver(news(account=AKE.upper(), name="other"), now=datetime.now(UTC), seconds=SECONDS)
+
+    stored, already = Outcome.STORED, Outcome.ALREADY_THERE
+    # The last one was repeated after all had changed, and its id was known
+    assert life == [stored, already, stored, stored, already, already]
+    assert conflict.outcome is Outcome.STORED
+
+
+def test_the_receiver_of_the_page_says_what_is_wrong(tmp_path):
+    with receiver(tmp_path) as transfer:
+        (_, conflict, unknown) = (
+            transfer.deliver(each, now=datetime.now(UTC), seconds=SECONDS)
+            for each in (LINKED, news(account=AKE, name="2"), news(account=NOBODY, name="3"))
+        )
+        (late,) = outcomes(transfer, REPLACED, now=datetime.now(UTC) - timedelta(minutes=6))
+
+    assert (conflict.outcome, conflict.message) == (Outcome.CONFLICT, "Somebody else here has this ORCID iD.")
+    assert (unknown.outcome, unknown.message) == (Outcome.UNKNOWN_PERSON, f"We know nobody called {NOBODY}.")
+    assert late is Outcome.MISCONFIGURED
+
+
+def test_the_receiver_of_the_page_believes_nobody_else(tmp_path):
+    with receiver(tmp_path, secret="whsec_" + "A" * 44) as transfer:
+        answer = transfer.deliver(LINKED, now=datetime.now(UTC), seconds=SECONDS)
+
+    assert (answer.outcome, answer.message) == (Outcome.MISCONFIGURED, "The signature does not fit.")
+
+
+@pytest.mark.parametrize(("damage", "said"), [(b"", "good\n"), (b" ", "bad\n")])
+def test_a_signature_can_be_checked_by_hand(tmp_path, damage, said):
+    request = sent(lambda address: Rest(url=f"{address}/v1", signing_secrets=(SECRET,)), LINKED)
+    (tmp_path / "body").write_bytes(request.body + damage)
+    known = {
+        "ID": request.headers["webhook-id"],
+        "AT": request.headers["webhook-timestamp"],
+        "SIGNATURE": "v1,bm90IHRoaXMgb25l " + request.headers["webhook-signature"],
+        "SECRET": SECRET,
+    }
+
+    assert list(shell("Take what is sent", tmp_path, **known)) == [said]
+
+
+def answers():
+    """Give each status of the table of answers with the body it comes with, and what it comes to."""
+    table = pages.under(PAGE, "What each answer means")
+    for said, outcome in re.findall(r"^\| ([2-5].*?) \| ([a-z ]+) \|", table, re.MULTILINE):
+        body = next((body for words, body in BODIES.items() if words in said), b"")
+        for status in re.findall(r"\b[2-5]\d\d\b", said):
+            yield pytest.param(int(status), body, Outcome(outcome.replace(" ", "-")), id=f"{status} {said}")
+
+
+BODIES = {"already-there": b'{"outcome": "already-there"}', "web page": b"<!doctype html><p>Portal", "broken": b"{"}
+
+
+@pytest.mark.parametrize(("status", "body", "outcome"), [*answers()])
+def test_every_answer_means_what_the_page_says(status, body, outcome):
+    idm = Idm((MAIJA,), now=NOON.timestamp)
+    idm.receivers["/v1"] = lambda _request: Answer(status, body, (("Content-Type", "application/json"),))
+
+    with served_idm(idm) as server:
+        found = outcomes(Rest(url=f"{server.address}/v1", signing_secrets=(SECRET,)), LINKED)
+
+    assert found == [outcome]
+
+
+def test_every_answer_and_every_word_is_on_the_page():
+    table = pages.under(PAGE, "What each answer means")
+
+    assert set(_STATUSES) <= {each.values[0] for each in answers()}
+    assert all(f"*{outcome.value.replace('-', ' ')}*" in table for outcome in Outcome)
+    assert f"up to {LONGEST_MESSAGE} characters" in table
+
+
+def in_words(wait):
+    for unit, seconds in (("hour", 3600), ("minute", 60), ("second", 1)):
+        if wait.total_seconds() % seconds == 0:
+            return f"{int(wait.total_seconds() // seconds)} {unit}s"
+    raise AssertionError(wait)
+
+
+def test_when_it_is_tried_again_is_as_the_page_says():
+    said = pages.under(PAGE, "Again, and in which order")
+    total, within = timedelta(), []
+    for wait in SCHEDULE:
+        total += wait
+        if total < PATIENCE:
+            within.append(in_words(wait))
+
+    assert f"after {', '.join(within[:-1])} and {within[-1]}" in said
+    assert f"after {PATIENCE.days} days" in said
+    assert f"waits {in_words(SCHEDULE[SKIPPED])} at least" in said
+
+
+def test_the_format_of_2016_on_the_page_is_what_is_sent():
+    (shown,) = (json.loads(block) for block in pages.blocks(PAGE, "json csc"))
+    rest = Rest(
+        url="https://idm.example.org/orcid",
+        profile=Profile.CSC,
+        mediator="https://connect.example.org",
+        user="orcid-connect",
+        password="secret",
+    )
+
+    body, _ = write_csc(rest, ON_THE_PAGE, NOON)
+
+    assert json.dumps(json.loads(body)) == json.dumps(shown)
+    members = set(
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*? \|", pages.under(PAGE, "As in 2016"), re.MULTILINE)))
+    )
+    assert members == set(shown["identifier"][0])
+
+
+def test_the_modify_on_the_page_is_what_is_sent():
+    (shown,) = pages.blocks(PAGE, "xml")
+    soap = Soap(url="https://idm.example.org/x", user="u", password="p")
+
+    written = write_soap(soap, ON_THE_PAGE).decode()
+
+    inner = written[written.index("<modify ") : written.index("</modify>") + len("</modify>")]
+    assert canonicalize(inner, strip_text=True) == canonicalize(shown, strip_text=True)
+    own = write_soap(replace(soap, policy=Policy.OWN), replace(ON_THE_PAGE, previous=ON_THE_PAGE.orcid_id)).decode()
+    assert "<remove-value>" in own
+    assert "remove-all-values" not in own
+
+
+def test_the_patch_on_the_page_is_what_is_sent():
+    shown = re.search(r"PATCH .*?\n(\{.*?\})\n```", PAGE, re.DOTALL)[1]
+
+    request = sent(
+        lambda address: Scim(url=f"{address}/scim/v2", token="made-up-token-that-everybody-may-know"), ON_THE_PAGE
+    )
+
+    assert request.method == "PATCH"
+    assert json.loads(request.body) == json.loads(shown)
+
+
+@pytest.mark.parametrize("block", pages.blocks(PAGE, "toml"))
+def test_the_settings_on_the_page_are_taken(tmp_path, block):
+    path = write_configuration(tmp_path)
+    for secret in re.findall(r'"file:([^"]+)"', block):
+        write_secret(tmp_path / secret, SECRET)
+    with (tmp_path / "organisations" / "yliopisto.toml").open("a") as file:
+        file.write("\n" + block)
+
+    config = load(path, {}, lambda: TRANSFERS)
+
+    assert list(config.transfers[UNIVERSITY]) == ["idm"]
+
+
+# --- The rest -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_leaver_leaves_is_told_as_the_page_says(store, address, tmp_path):
+    make_link(store, "maija@example.org")
+    under = pages.under(PAGE, "Say that somebody has left")
+    (shown,) = map(json.loads, pages.blocks(under, "json"))
+
+    (said,) = map(json.loads, shell("Say that somebody has left", tmp_path, CONNECT=address, TOKEN=TOKEN))
+
+    assert said | {"attempts": 0} == shown
+    assert {"dry_run", *re.findall(r"^\| `(\w+)` \|", under, re.MULTILINE)} == set(said)
+    assert store.link_of(UNIVERSITY, "maija@example.org") is not None
+
+
+@pytest.fixture
+def another_kind(tmp_path):
+    """The kind of transfer that the page writes, as a module of its own."""
+    path = write(tmp_path / "program.py", program("program.py"))
+    spec = importlib.util.spec_from_file_location("program_of_the_page", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["program_of_the_page"] = module
+    spec.loader.exec_module(module)
+    yield module.Program
+    del sys.modules["program_of_the_page"]
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "message"),
+    [
+        ('grep -q \'"action": "linked"\' && echo stored well', Outcome.STORED, "stored well"),
+        ("cat > /dev/null; exit 67", Outcome.UNKNOWN_PERSON, ""),
+        ("cat > /dev/null; exit 75", Outcome.TEMPORARY, ""),
+        ("cat > /dev/null; exit 1", Outcome.REFUSED, ""),
+    ],
+)
+def test_another_kind_is_one_file(another_kind, tmp_path, script, outcome, message):
+    path = write(tmp_path / "orcid-change", f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+
+    answer = another_kind(path=path).deliver(LINKED, now=NOON, seconds=SECONDS)
+
+    assert (answer.outcome, answer.message) == (outcome, message)
+
+
+def test_another_kind_that_cannot_work_is_misconfigured_and_one_that_hangs_is_for_later(another_kind, tmp_path):
+    path = write(tmp_path / "orcid-change", "#!/bin/sh\nexec sleep 20\n")
+    path.chmod(0o700)
+
+    missing = another_kind(path=tmp_path / "nowhere").deliver(LINKED, now=NOON, seconds=SECONDS)
+    hanging = another_kind(path=path).deliver(LINKED, now=NOON, seconds=0.2)
+
+    assert (missing.outcome, hanging.outcome) == (Outcome.MISCONFIGURED, Outcome.TEMPORARY)
+
+
+def test_another_kind_is_configured_by_its_fields(another_kind, tmp_path):
+    path = write_configuration(
+        tmp_path,
+        organisations={"yliopisto": {"transfer": [{"name": "own", "kind": "program", "path": "/bin/true"}]}},
+    )
+
+    config = load(path, {}, lambda: {**TRANSFERS, "program": another_kind})
+
+    assert config.transfers[UNIVERSITY]["own"] == another_kind(path=config.transfers[UNIVERSITY]["own"].path)
+
+
+def test_every_kind_is_on_the_page():
+    assert {"rest", "soap", "scim", "ldap", "file"} == set(TRANSFERS)
+    for kind in TRANSFERS:
+        assert f"kind--{kind}" in PAGE or f'kind = "{kind}"' in PAGE or f"idm-owner-{kind}.md" in PAGE
+
+
+def test_every_kind_of_change_is_on_the_page():
+    assert all(f"`{kind}`" in PAGE for kind in ChangeKind)
