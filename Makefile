@@ -13,7 +13,7 @@ FULLY_COVERED := shibboleth/*,sql/*,webapp/linking.py,webapp/door.py
 DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl sqlite3 \
 	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core
 
-.PHONY: demo test lint unit bench packages catalogues clean
+.PHONY: demo test lint unit bench soak packages catalogues clean
 
 demo: $(VENV)/demo
 	@exec $(BIN)/python -m demo --port $(PORT)
@@ -35,6 +35,10 @@ lint: $(VENV)/test
 
 bench: packages $(VENV)/test
 	$(BIN)/python -m tests.bench
+
+# A thousand web servers and workers are killed on each engine; SEED=… makes another history of it
+soak: packages $(VENV)/test
+	KILLS=1000 $(BIN)/pytest -q tests/faults/test_kill_deliver.py
 
 # Sentences from the sources into the template of catalogues, and from there into each catalogue
 catalogues: $(VENV)/test

@@ -41,9 +41,14 @@ class Step:
         return self.answer is not None and self.answer.outcome.arrived
 
     @property
+    def failed(self) -> bool:
+        """Whether it was tried, and did not go well."""
+        return self.answer is not None and not self.ok
+
+    @property
     def mend(self) -> str:
         """What to do about it."""
-        return "" if self.ok or self.answer is None else MENDS[self.answer.outcome]
+        return MENDS[self.answer.outcome] if self.answer is not None and not self.ok else ""
 
 
 def made_up(number: int) -> OrcidId:

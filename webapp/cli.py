@@ -478,10 +478,10 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
     click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {_safe(account)}")
     failed = 0
     for step in play(transfer, organisation, account, _now):
-        failed += not step.ok
+        failed += step.failed
         said = f'{step.answer.outcome}: "{_safe(step.answer.message)}"' if step.answer else "not tried"
         told = said.removesuffix(': ""')
-        click.echo(f"  {'ok' if step.ok else 'failed':<8}{step.name:<12}{told}")
+        click.echo(f"  {'ok' if step.ok else 'failed' if step.failed else '-':<8}{step.name:<12}{told}")
         if step.mend:
             click.echo(f"{'':<22}→ {step.mend}")
     click.echo()

@@ -26,10 +26,14 @@ class Killed(Exception):
 class Nursery:
     """Servers, one at a time."""
 
-    def __init__(self, store_url, orcid_url):
-        command = [sys.executable, "-m", "tests.faults.nursery", store_url, orcid_url]
+    def __init__(self, *urls):
+        command = [sys.executable, "-m", *self.command(*urls)]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = self.pid = None
+
+    def command(self, *urls):
+        """Give the module of the process that bears them, and what it is told."""
+        return ["tests.faults.nursery", *urls]
 
     def bear(self, last):
         """Start a server that dies at its n-th moment; 0 for never."""

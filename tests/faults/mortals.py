@@ -1,0 +1,148 @@
+"""A process that bears web servers or workers: each lives until it has come to the moment it was given.
+
+    python -m tests.faults.mortals web|worker STORE_URL IDM_URL ORCID_URL
+
+Reads from standard input, for each one wanted, a number and a word, and answers with its port (0 for a worker) and its
+process; when it is dead, with `dead`.  The n-th time it comes to a moment that matters it kills itself (SIGKILL), 0 for
+never.  The word is `now` where the web server is to deliver at once, and `later` where it leaves all to the workers.
+Everything is imported once, here; each life is a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+
+import waitress
+
+from demo.idm.app import SECRET
+from resolver_connector.deliver import Deliverer, Pace
+from resolver_connector.transfers.rest import Rest
+from sql.store import Store, open_store
+from tests.broken import BreakingEngine
+from tests.delivering import ORGANISATIONS, Kept
+from tests.make import UNIVERSITY
+from tests.service import client_of, make_front
+from webapp.app import make_app
+from webapp.pages import deliver_nothing
+
+PACE = Pace(at_once=2.5, at_once_try=2.0, a_try=2.0, lease=timedelta(seconds=3), poll=0.02, threads=3, threads_each=3)
+NAME = "idm"
+
+
+class Fuse:
+    """Burns down by one at each moment that matters, and at the end of it this process dies."""
+
+    def __init__(self, last):
+        self._left = last
+        self._lock = threading.Lock()
+
+    def burn(self):
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class MortalEngine(BreakingEngine):
+    """An engine each of whose steps matters: those of transactions, and statements by themselves."""
+
+    def __init__(self, engine, fuse):
+        super().__init__(engine)
+        self.step = fuse.burn
+
+    def brief(self, query, **values):
+        self.step()
+        answer = self._engine.brief(query, **values)
+        self.step()
+        return answer
+
+
+class MortalStore(Store):
+    """A store that matters where deliveries are handed out, and in all that is written of them."""
+
+    def __init__(self, url, fuse):
+        super().__init__(MortalEngine(open_store(url).engine, fuse))
+        self._fuse = fuse
+
+    def claim(self, *arguments, **words):
+        claimed = super().claim(*arguments, **words)
+        if claimed:
+            self._fuse.burn()
+        return claimed
+
+
+class MortalTransfer:
+    """A way to the organisation on which one may die: before the news is sent, and after it has arrived."""
+
+    kind = "rest"
+
+    def __init__(self, url, fuse):
+        self._transfer = Rest(url=url, signing_secrets=(SECRET,))
+        self._fuse = fuse
+
+    def deliver(self, news, *, now, seconds):
+        self._fuse.burn()
+        answer = self._transfer.deliver(news, now=now, seconds=seconds)
+        self._fuse.burn()
+        return answer
+
+
+def now():
+    return datetime.now(UTC)
+
+
+def make_deliverer(store, idm_url, fuse):
+    """Give a deliverer that may die on its way."""
+    return Deliverer(store, ORGANISATIONS, {UNIVERSITY: {NAME: MortalTransfer(idm_url, fuse)}}, Kept(), now, pace=PACE)
+
+
+def serve(listener, store_url, idm_url, orcid_url, fuse, *, at_once):
+    """Be a web server."""
+    store = MortalStore(store_url, fuse)
+    deliver_now = make_deliverer(store, idm_url, fuse).now if at_once else deliver_nothing
+    app = make_app(make_front(store, client_of(orcid_url), now, transfers=[NAME], deliver_now=deliver_now))
+
+    def behind_the_front(environ, start_response):
+        said = {name: environ.get(f"HTTP_X_{name.upper()}", "") for name in ("eppn", "idp")}
+        return app(environ | {"eppn": said["eppn"], "Shib-Identity-Provider": said["idp"]}, start_response)
+
+    waitress.serve(behind_the_front, sockets=[listener], threads=2, _quiet=True)
+
+
+def live(kind, urls, line, listener):
+    """Be what was asked for."""
+    (store_url, idm_url, orcid_url), (last, word) = urls, line.split()
+    fuse = Fuse(int(last))
+    if kind == "web":
+        serve(listener, store_url, idm_url, orcid_url, fuse, at_once=word == "now")
+    else:
+        make_deliverer(MortalStore(store_url, fuse), idm_url, fuse).run()
+
+
+def _tell(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main(kind, *urls):
+    """Bear one for each line that is read."""
+    open_store(urls[0])  # imports the driver once, before the forks
+    for line in sys.stdin:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            child = os.fork()
+            if child == 0:
+                live(kind, urls, line, listener)
+            _tell(f"{listener.getsockname()[1]} {child}")
+        os.waitpid(child, 0)
+        _tell("dead")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,198 @@
+"""kill -9 of web servers and workers again and again: every change arrives, in order, and is done once.
+
+`make test` kills a few dozen, and `make soak` a thousand (KILLS); SEED makes another history.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+from collections import defaultdict
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from demo.idm.app import Idm
+from demo.idm.server import served
+from demo.orcid.people import User, made_up_id
+from sql.records import DeliveryState
+from tests.faults.test_kill import Killed, Nursery
+from tests.make import UNIVERSITY
+from tests.service import Visitor, simulated_orcid
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("KILLS", "40"))
+SEED = int(os.environ.get("SEED", "20260115"))
+PEOPLE = [f"person{number}@yliopisto.example" for number in range(1, 13)]
+OWN = {person: (made_up_id(2 * number), made_up_id(2 * number + 1)) for number, person in enumerate(PEOPLE, 1000)}
+"""The two iDs of each person."""
+LONGEST_WEB, LONGEST_WORKER = 120, 30
+"""After how many moments that matter a web server and a worker are dead at the latest."""
+WORKERS = 2
+
+
+class Recording(Idm):
+    """An identity management that keeps all that arrives, in its order."""
+
+    def __init__(self, accounts):
+        super().__init__(accounts)
+        self.log = []
+
+    def answer(self, request):
+        answer, trick = super().answer(request)
+        self.log.append((json.loads(request.body)["data"], json.loads(answer.body)))
+        return answer, trick
+
+
+class Mortals(Nursery):
+    """Web servers or workers, one at a time."""
+
+    def __init__(self, kind, *urls):
+        self.kind = kind
+        super().__init__(*urls)
+
+    def command(self, *urls):
+        return ["tests.faults.mortals", self.kind, *urls]
+
+    def live(self, last, word="now"):
+        """Let one live that dies at its n-th moment; 0 for never."""
+        self.bear(f"{last} {word}")
+
+
+class Workers:
+    """So many workers at once, each of them followed by another when it dies."""
+
+    def __init__(self, urls, rng):
+        self._lives = [random.Random(rng.random()) for _ in range(WORKERS)]
+        self._nurseries = [Mortals("worker", *urls) for _ in range(WORKERS)]
+        self._threads = []
+        self._ended = False
+        self.deaths = 0
+
+    def __enter__(self):
+        pairs = zip(self._nurseries, self._lives, strict=True)
+        self._threads = [threading.Thread(target=self._follow, args=pair) for pair in pairs]
+        for each in self._threads:
+            each.start()
+        return self
+
+    def _follow(self, nursery, rng):
+        while not self._ended:
+            nursery.live(rng.randint(1, LONGEST_WORKER))
+            assert nursery.process.stdout.readline() == "dead\n"
+            self.deaths += 1
+
+    def __exit__(self, *_):
+        self._ended = True
+        for nursery, thread in zip(self._nurseries, self._threads, strict=True):
+            while thread.is_alive():
+                with suppress(ProcessLookupError):
+                    os.kill(nursery.pid, signal.SIGKILL)
+                thread.join(0.1)
+            nursery.close()
+
+
+@pytest.fixture
+def idm():
+    """Where everything arrives, and its address."""
+    idm = Recording(PEOPLE)
+    with served(idm) as server:
+        yield idm, f"{server.address}/v1"
+
+
+@pytest.fixture
+def orcid():
+    """A simulated ORCID that knows all iDs of these people."""
+    with simulated_orcid() as (world, client):
+        for person, both in OWN.items():
+            world.users |= {bare: User(bare, given=person.partition("@")[0]) for bare in both}
+        yield world, client.base_url
+
+
+def test_whoever_is_killed_every_change_arrives_in_order_and_is_done_once(store, store_url, idm, orcid):
+    rng = random.Random(SEED)
+    there, idm_url = idm
+    world, orcid_url = orcid
+    urls = (store_url, idm_url, orcid_url)
+
+    with ExitStack() as stack:
+        web = Mortals("web", *urls)
+        stack.callback(web.close)
+        with Workers(urls, rng) as workers:
+            killed = _people_come(web, world, store, rng, workers)
+        assert killed + workers.deaths >= KILLS
+        for _ in range(WORKERS):
+            survivor = Mortals("worker", *urls)
+            stack.callback(survivor.close)
+            survivor.live(0)
+        _wait_until_nothing_waits(store)
+
+    assert {each.state for each in store.counts(UNIVERSITY)} == {DeliveryState.DONE}
+    assert store.verify_events(UNIVERSITY) == []
+    _all_arrived_in_order(store, there)
+
+
+def _people_come(web, world, store, rng, workers):
+    """Let people link and remove until enough are dead; tell how many web servers were killed."""
+    killed = -1
+    alive = False
+    while killed + workers.deaths < KILLS:
+        if not alive:
+            web.live(rng.randint(1, LONGEST_WEB), rng.choice(["now", "later"]))
+            killed, alive = killed + 1, True
+        try:
+            _somebody_comes(web, world, store, rng)
+        except Killed:
+            alive = False
+            assert web.process.stdout.readline() == "dead\n"
+    if alive:
+        web.bury()
+    return killed
+
+
+def _somebody_comes(web, world, store, rng):
+    person = rng.choice(PEOPLE)
+    visitor = Visitor(web, person)
+    link = store.link_of(UNIVERSITY, person)
+    if link is not None and rng.random() < 0.3:
+        page = visitor.get("/me")
+        visitor.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
+        assert store.link_of(UNIVERSITY, person) is None
+    else:
+        wanted = next(bare for bare in OWN[person] if link is None or bare != link.orcid_id.bare)
+        reply = visitor.agree(visitor.returned(world, wanted))
+        assert reply.status == 303
+        # What the person was told is so
+        assert store.link_of(UNIVERSITY, person).orcid_id.bare == wanted
+
+
+def _wait_until_nothing_waits(store):
+    end = threading.Event()
+    for _ in range(600):
+        if not any(each.state is DeliveryState.WAITING for each in store.counts(UNIVERSITY)):
+            return
+        end.wait(0.1)
+    raise AssertionError(store.counts(UNIVERSITY))
+
+
+def _all_arrived_in_order(store, there):
+    owed = defaultdict(list)
+    for change in store.changes(UNIVERSITY, 0, 1_000_000):
+        owed[change.person_key].append(change.id)
+    arrived, done = defaultdict(list), []
+    for news, answer in there.log:
+        arrived[news["person"]["value"]].append(news["id"])
+        done += [news["id"]] if answer.get("message") != "we were told before" else []
+
+    assert len(owed) > 1
+    for person, ids in owed.items():
+        # Each at least once; a repetition comes before anything newer
+        assert list(dict.fromkeys(arrived[person])) == ids
+        assert sorted(arrived[person], key=ids.index) == arrived[person]
+        link = store.link_of(UNIVERSITY, person)
+        assert there.has(person) == ({link.orcid_id.bare} if link else set())
+    assert sorted(done) == sorted(each for ids in owed.values() for each in ids)
