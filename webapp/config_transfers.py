@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise Wrong("must be made of a-z, 0-9 and -, at most 63 of them", 'write for example: name = "idm"')
+        raise Wrong("must be 1 to 63 of a-z, 0-9 and -", 'write for example: name = "idm"')
     return text
 
 
@@ -166,7 +166,7 @@ def _spelt(hint: Any, *, secret: bool) -> tuple[Any, str]:
 
 def _placed(path: str, info: ValidationInfo) -> Path:
     if not path:
-        raise Wrong("is empty", "write a path; a relative one starts at the directory of the service's file")
+        raise Wrong("is empty", "write a path, or remove it")
     return reading_of(info).directory / path
 
 

@@ -1,0 +1,225 @@
+"""The transfers of an organisation are read whole or refused whole, like all of its file."""
+
+from pathlib import Path
+
+import pytest
+
+from resolver_connector.transfers import TRANSFERS
+from resolver_connector.transfers.file import File, Format
+from resolver_connector.transfers.rest import Profile, Rest
+from tests.configuration import ORGANISATION, TOKEN, write_configuration
+from webapp.config import Keep, load
+from webapp.config_errors import Misconfigured
+
+UNIVERSITY = ORGANISATION["entity_id"]
+REST = {"name": "idm", "kind": "rest", "url": "https://idm.yliopisto.example/orcid", "token": "file:secrets/idm"}
+FILE = {"name": "nightly", "kind": "file", "directory": "/var/spool/orcid-connect"}
+SECRET = "s" * 40
+
+
+def written(directory, *transfers, **settings):
+    """Write a configuration with these transfers."""
+    settings = {"transfer": list(transfers), **settings}
+    return write_configuration(directory, organisations={"yliopisto": settings}, secrets={"idm": SECRET})
+
+
+def read(path, environ=None):
+    """Read a configuration with all kinds of transfers."""
+    return load(path, environ or {}, lambda: TRANSFERS)
+
+
+def problem(path):
+    """Give the one problem of a configuration that has one, as it is told."""
+    with pytest.raises(Misconfigured) as caught:
+        read(path)
+    (one,) = caught.value.problems
+    return f"{one.key}: {one.text}; {one.mend}"
+
+
+def test_an_organisation_may_have_several_transfers(tmp_path):
+    transfers = read(written(tmp_path, REST, FILE)).transfers[UNIVERSITY]
+
+    assert list(transfers) == ["idm", "nightly"]
+    assert transfers["idm"] == Rest(url=REST["url"], token=SECRET)
+    assert transfers["nightly"] == File(directory=Path(FILE["directory"]))
+
+
+def test_an_organisation_need_have_none(tmp_path):
+    config = read(write_configuration(tmp_path))
+
+    assert config.transfers == {UNIVERSITY: {}}
+    assert config.keep == {UNIVERSITY: Keep.LINKS}
+
+
+def test_each_type_of_setting_is_read(tmp_path):
+    csc = {**REST, "name": "csc", "profile": "csc", "mediator": "https://connect.example", "ca_file": "ca.pem"}
+    signed = {**REST, "token": None, "signing_secrets": ["env:OLD", "env:NEW"]}
+    del signed["token"]
+    secrets = [f"whsec_{letter * 32}" for letter in "ab"]
+
+    transfers = read(
+        written(tmp_path, csc, signed, {**FILE, "format": "jsonl"}), dict(zip(("OLD", "NEW"), secrets, strict=True))
+    ).transfers[UNIVERSITY]
+
+    assert transfers["csc"].profile is Profile.CSC
+    assert transfers["csc"].ca_file == tmp_path / "ca.pem"
+    assert transfers["idm"].signing_secrets == tuple(secrets)
+    assert transfers["nightly"].format is Format.JSONL
+
+
+def test_every_secret_of_a_transfer_is_among_those_that_check_looks_after(tmp_path):
+    config = read(written(tmp_path, REST))
+
+    assert {secret.reveal() for secret in config.secrets} >= {SECRET, TOKEN}
+
+
+def test_no_secret_of_a_transfer_shows(tmp_path):
+    assert SECRET not in repr(read(written(tmp_path, REST)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tokn": "x"}, "transfer.idm.tokn: is not a setting; did you mean token?"),
+        (
+            {"zzzzzz": 1},
+            (
+                "transfer.idm.zzzzzz: is not a setting; remove it; [[transfer]] knows: ca_file, certificate, "
+                "certificate_key, issuer, mediator, password, profile, removal, signing_secrets, token, url, user, "
+                "value_form"
+            ),
+        ),
+        (
+            {"url": None},
+            'transfer.idm.url: is missing; add to [[transfer]], for example: url = "https://idm.example.org/orcid"',
+        ),
+        (
+            {"url": 3},
+            'transfer.idm.url: must be text in quotes; write for example: url = "https://idm.example.org/orcid"',
+        ),
+        ({"profile": "v2"}, 'transfer.idm.profile: must be "v1" or "csc"; write for example: profile = "v1"'),
+        ({"kind": "rset"}, "transfer.kind (value 1): must be one of: rest, ldap, soap, scim, file; did you mean rest?"),
+        (
+            {"kind": None},
+            'transfer.kind (value 1): is missing; add to [[transfer]], for example: kind = "rest"',
+        ),
+        (
+            {"name": None},
+            'transfer.name (value 1): is missing; add to [[transfer]], for example: name = "idm"',
+        ),
+        (
+            {"name": "My IdM"},
+            'transfer.name (value 1): must be 1 to 63 of a-z, 0-9 and -; write for example: name = "idm"',
+        ),
+        (
+            {"url": "http://idm.yliopisto.example/"},
+            (
+                "transfer.idm: url is not https: people's identifiers go over the network only under TLS; "
+                'mend it; docs/settings.md says what each setting of kind = "rest" is for'
+            ),
+        ),
+        (
+            {"ca_file": ""},
+            "transfer.idm.ca_file: is empty; write a path, or remove it",
+        ),
+        (
+            {"signing_secrets": "file:secrets/idm"},
+            (
+                'transfer.idm.signing_secrets: must be a list of references, each "file:/path" or "env:NAME"; '
+                'write for example: signing_secrets = ["file:secrets/idm.whsec"]'
+            ),
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_transfer_is_said(tmp_path, changes, told):
+    table = {name: value for name, value in {**REST, **changes}.items() if value is not None}
+
+    assert problem(written(tmp_path, table)) == told
+
+
+def test_a_secret_of_a_transfer_stands_there_by_reference_alone(tmp_path):
+    told = problem(written(tmp_path, {**REST, "token": "the-secret-itself"}))
+
+    assert told.startswith("transfer.idm.token: must be a reference")
+    assert "the-secret-itself" not in told
+
+
+def test_no_two_transfers_of_an_organisation_have_the_same_name(tmp_path):
+    told = problem(written(tmp_path, REST, {**FILE, "name": "idm"}))
+
+    assert told == "transfer: has two that are called idm; give each its own name"
+
+
+def test_two_organisations_may_have_transfers_of_the_same_name(tmp_path):
+    amk = {"entity_id": "https://idp.amk.example/idp", "connector": None, "transfer": [FILE]}
+    path = write_configuration(tmp_path, organisations={"yliopisto": {"transfer": [FILE]}, "amk": amk})
+
+    assert [list(each) for each in read(path).transfers.values()] == [["nightly"], ["nightly"]]
+
+
+@pytest.mark.parametrize("transfer", [REST, "idm", ["idm"]])
+def test_a_transfer_stands_in_two_brackets(tmp_path, transfer):
+    told = problem(write_configuration(tmp_path, organisations={"yliopisto": {"transfer": transfer}}))
+
+    assert "[[transfer]]" in told
+
+
+def test_a_misspelt_table_is_found(tmp_path):
+    told = problem(write_configuration(tmp_path, organisations={"yliopisto": {"transfers": [REST]}}))
+
+    assert told == "transfers: is not a setting; did you mean [[transfer]]?"
+
+
+def test_all_problems_of_all_transfers_are_told_at_once(tmp_path):
+    path = written(tmp_path, {**REST, "url": 3, "kidn": "x"}, {**FILE, "mode": "x"}, keep="everything")
+
+    with pytest.raises(Misconfigured) as caught:
+        read(path)
+
+    assert [one.key for one in caught.value.problems] == [
+        "keep",
+        "transfer.idm.url",
+        "transfer.idm.kidn",
+        "transfer.nightly",
+    ]
+
+
+def test_without_transfers_their_kinds_are_not_even_asked_for(tmp_path):
+    def kinds():
+        raise AssertionError
+
+    assert load(write_configuration(tmp_path), {}, kinds)
+
+
+# What is kept
+
+
+def test_nothing_is_kept_of_who_is_only_sent_to(tmp_path):
+    config = read(written(tmp_path, FILE, keep="nothing", connector=None))
+
+    assert config.keep == {UNIVERSITY: Keep.NOTHING}
+
+
+def test_who_keeps_nothing_must_be_sent_to(tmp_path):
+    told = problem(write_configuration(tmp_path, organisations={"yliopisto": {"keep": "nothing", "connector": None}}))
+
+    assert told.startswith('keep: is "nothing" and there is no transfer')
+
+
+def test_who_keeps_nothing_has_nothing_to_be_asked_for(tmp_path):
+    told = problem(written(tmp_path, FILE, keep="nothing"))
+
+    assert told.endswith('remove [connector], or write keep = "links"')
+
+
+@pytest.mark.parametrize("kind", TRANSFERS.values(), ids=TRANSFERS)
+def test_every_example_of_a_kind_is_one_that_can_be_written(kind, tmp_path):
+    from webapp.config_transfers import settings_of  # noqa: PLC0415 - what is tested here
+
+    for setting in settings_of(kind).walk():
+        table = {"name": "idm", "kind": kind.kind, setting.name: setting.example}
+        with pytest.raises(Misconfigured) as caught:
+            read(written(tmp_path, table, connector=None, nothing=1))
+        assert f"transfer.idm.{setting.name}" not in {
+            one.key for one in caught.value.problems if "no such file" not in one.text
+        }

@@ -1,0 +1,149 @@
+"""A file of links made elsewhere is believed line by line."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from shibboleth.orcid_id import Registry
+from sql.importing import Attested
+from tests.make import NOON, make_orcid_id, make_organisation
+from webapp.importing import Links, Unreadable, source_of
+
+MAIJA = "maija@yliopisto.example"
+FIRST = make_orcid_id(1)
+HEADER = "account,orcid,authenticated_at,source\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file of links and give what reads it."""
+
+    def written(text, registry=Registry.PRODUCTION):
+        path = tmp_path / "links.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return Links(path, make_organisation(), registry, "CRIS", NOON)
+
+    return written
+
+
+def read(links):
+    """Give the lines that are believed, and what was said of the others."""
+    rejected = []
+    return list(links.attested(lambda line, reason: rejected.append((line, reason)))), rejected
+
+
+def test_a_line_says_who_has_which_id_and_since_when(file):
+    found, rejected = read(file(f"{HEADER}{MAIJA},{FIRST.uri},2024-03-01,CRIS\n"))
+
+    assert found == [Attested(2, MAIJA, MAIJA, FIRST, datetime(2024, 3, 1, tzinfo=UTC))]
+    assert rejected == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"account,orcid\n{MAIJA},{FIRST.uri}\n",
+        f"orcid,account\n{FIRST.uri},{MAIJA}",
+        f"Account;ORCID;source\r\n{MAIJA};{FIRST.bare};\r\n",
+        f"\ufeffaccount,orcid\n\n {MAIJA} , {FIRST.bare.replace('-', '')} \n\n",
+        f'"account","orcid"\n"{MAIJA}","http://orcid.org/{FIRST.bare}"\n',
+        f"{HEADER}{MAIJA},{FIRST.bare}\n",
+    ],
+)
+def test_spreadsheets_write_the_same_in_many_ways(file, text):
+    found, rejected = read(file(text))
+
+    assert [(each.account, each.orcid_id, each.authenticated_at) for each in found] == [(MAIJA, FIRST, None)]
+    assert rejected == []
+
+
+def test_a_person_is_one_person_however_the_account_is_typed(file):
+    ((found,), _) = read(file(f"account,orcid\nMaija@Yliopisto.Example,{FIRST.bare}\n"))
+
+    assert (found.person_key, found.account) == (MAIJA, "Maija@Yliopisto.Example")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (f",{FIRST.bare},,", "there is no account"),
+        (f"maija,{FIRST.bare},,", "the account is none of the organisation's, which end in @yliopisto.example"),
+        (f"maija@amk.example,{FIRST.bare},,", "the account is none of the organisation's"),
+        (f"a@b@yliopisto.example,{FIRST.bare},,", "the account is none of the organisation's"),
+        (f"@yliopisto.example,{FIRST.bare},,", "the account is none of the organisation's"),
+        (f"mai\u200bja@yliopisto.example,{FIRST.bare},,", "holds characters that cannot be seen"),
+        (f"{'x' * 500}@yliopisto.example,{FIRST.bare},,", "the account is too long"),
+        (f"{MAIJA},,,", "there is no ORCID iD"),
+        (f"{MAIJA},0000-0002-1825-0098,,", "this is not an ORCID iD: its check character does not fit"),
+        (f"{MAIJA},https://sandbox.orcid.org/{FIRST.bare},,", "the ORCID iD is of the sandbox registry"),
+        (f"{MAIJA},{FIRST.bare},yesterday,", "authenticated_at is no date like 2026-01-15"),
+        (f"{MAIJA},{FIRST.bare},2026-01-16,", "authenticated_at is in the future"),
+        (f"{MAIJA},{FIRST.bare},0001-01-01T00:00:00+14:00,", "authenticated_at is no date"),
+        (f"{MAIJA},{FIRST.bare},,Elsewhere", "it names another source"),
+        (f"{MAIJA},{FIRST.bare},,,more", "it has more columns than the first line"),
+    ],
+)
+def test_a_line_that_cannot_be_believed_is_named_with_the_reason(file, line, reason):
+    good = f"ake@yliopisto.example,{make_orcid_id(2).bare},,"
+
+    found, ((number, said),) = read(file(f"{HEADER}{good}\n{line}\n"))
+
+    assert [each.account for each in found] == ["ake@yliopisto.example"]
+    assert number == 3
+    assert said.startswith(reason) or said.endswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "its first line must name the columns"),
+        (f"{MAIJA},{FIRST.bare}\n", "its first line must name the columns"),
+        ("account,orcid,email\n", "its first line must name the columns"),
+        ("account,orcid,orcid\n", "its first line must name the columns"),
+        ("account\n", "its first line must name the columns"),
+        (HEADER.encode() + b"maija\xe4@yliopisto.example,x,,\n", "line 2 is not text in UTF-8"),
+        (f'{HEADER}"{MAIJA},x,,\n', "line 2 is not CSV"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(file, text, why):
+    with pytest.raises(Unreadable) as caught:
+        read(file(text))
+
+    assert str(caught.value).startswith(why)
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(Unreadable, match="No such file"):
+        source_of(tmp_path / "none.csv", None)
+
+
+def test_the_source_is_what_the_organisation_attests_or_what_the_first_line_says(file):
+    path = file(f"{HEADER}{MAIJA},{FIRST.bare},,Example CRIS\n").path
+
+    assert source_of(path, None) == "Example CRIS"
+    assert source_of(path, "The other") == "The other"
+
+
+@pytest.mark.parametrize("line", [f"{MAIJA},{FIRST.bare},,", ""])
+def test_what_nobody_attests_is_not_imported(file, line):
+    path = file(HEADER + line).path
+
+    with pytest.raises(Unreadable, match="nobody attests"):
+        source_of(path, None)
+
+
+def test_a_source_is_one_line(file):
+    path = file(HEADER).path
+
+    for source in ("two\nlines", "x" * 201):
+        with pytest.raises(Unreadable, match="one line"):
+            source_of(path, source)
+
+
+def test_whoever_waits_can_see_how_far_it_is(file):
+    text = f"{HEADER}{MAIJA},{FIRST.bare},,\n"
+    read = []
+
+    list(file(text).attested(lambda _line, _reason: None, read.append))
+
+    assert sum(read) == len(text)
