@@ -1,0 +1,395 @@
+"""The worker, the trial of an interface, and the import, as the operator types them; on each engine."""
+
+import csv
+import re
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from demo.idm.app import SECRET, Idm
+from demo.idm.server import served
+from resolver_connector.trial import SECOND
+from sql.records import DeliveryState
+from tests.configuration import ORGANISATION, store_section, write_configuration
+from tests.delivering import eventually
+from tests.make import make_link, make_orcid_id
+from webapp.cli import main
+
+MAIJA = "maija@yliopisto.example"
+AKE = "ake@yliopisto.example"
+UNIVERSITY = ORGANISATION["entity_id"]
+FIRST = make_orcid_id(1)
+DEAD = "http://127.0.0.1:1/v1"
+
+
+def run(path, *words):
+    """Run a command and give its exit code and what it printed."""
+    result = CliRunner().invoke(main, ["--config", str(path), *words], catch_exceptions=False)
+    return result.exit_code, result.stdout if result.exit_code != 1 or result.stdout else result.stderr
+
+
+@pytest.fixture
+def idm():
+    """Where changes arrive, and its address."""
+    idm = Idm([MAIJA, AKE])
+    with served(idm) as server:
+        yield idm, f"{server.address}/v1"
+
+
+@pytest.fixture
+def written(tmp_path, store_url):
+    """Write a configuration whose university has a transfer to an address, and one to a directory."""
+
+    def written(address, **settings):
+        (tmp_path / "spool").mkdir(exist_ok=True)
+        rest = {"name": "idm", "kind": "rest", "url": address, "signing_secrets": ["file:secrets/sign"]}
+        file = {"name": "nightly", "kind": "file", "directory": "spool"}
+        return write_configuration(
+            tmp_path,
+            store=store_section(tmp_path, store_url),
+            organisations={"yliopisto": {"transfer": [rest, file], **settings}},
+            secrets={"sign": SECRET},
+        )
+
+    return written
+
+
+def link(store, person=MAIJA, orcid_id=FIRST, **other):
+    """Link a person, and owe it to both transfers."""
+    return make_link(store, person, orcid_id, now=datetime.now(UTC), transfers=["idm", "nightly"], **other)
+
+
+def states(store):
+    """Tell how the deliveries of the university stand."""
+    return {(each.transfer, each.state.value): each.count for each in store.counts(UNIVERSITY)}
+
+
+# deliver
+
+
+def test_what_is_due_is_delivered_once(written, store, idm, tmp_path):
+    there, address = idm
+    path = written(address)
+    link(store)
+
+    assert run(path, "deliver", "--once") == (0, "delivered 2\n")
+    assert run(path, "deliver", "--once") == (0, "nothing is due\n")
+    assert there.has(MAIJA) == {FIRST.bare}
+    (spooled,) = (tmp_path / "spool").iterdir()
+    assert FIRST.uri in spooled.read_text()
+
+
+def test_what_did_not_arrive_is_not_well(written, store):
+    link(store)
+
+    assert run(written(DEAD), "deliver", "--once") == (1, "delivered 1, postponed 1\n")
+
+
+def test_a_dry_run_sends_nothing_and_says_what_is_owed_to_whom(written, store, idm):
+    there, address = idm
+    path = written(address)
+    link(store)
+
+    code, output = run(path, "deliver", "--dry-run")
+
+    assert code == 0
+    assert re.sub(r"\d{4}-\S+ \S+ UTC", "NOW", output) == (
+        f"yliopisto  idm  linked  {MAIJA}  due NOW\n"
+        f"yliopisto  nightly  linked  {MAIJA}  due NOW\n"
+        "2 deliveries are owed\n"
+        "  yliopisto idm: 1\n"
+        "  yliopisto nightly: 1\n"
+    )
+    assert not there.arrived
+    assert states(store) == {("idm", "waiting"): 1, ("nightly", "waiting"): 1}
+
+
+def test_what_was_given_up_is_taken_up_again(written, store, idm):
+    there, address = idm
+    path = written(address)
+    link(store, "ville@yliopisto.example")
+    assert run(path, "deliver", "--once") == (1, "delivered 1, given-up 1\n")
+    there.directory.add("ville@yliopisto.example")
+
+    taken_up = run(path, "deliver", "--retry", "yliopisto", "--transfer", "idm")
+
+    assert taken_up == (0, "1 delivery was taken up again, 0 made due now\n")
+    assert run(path, "deliver", "--once") == (0, "delivered 1\n")
+    assert [event.kind for event in store.events(UNIVERSITY)][-2:] == ["retried", "delivered"]
+
+
+def test_what_waits_for_later_can_be_tried_now(written, store, idm):
+    there, address = idm
+    path = written(address)
+    there.breaks("429")
+    link(store)
+    run(path, "deliver", "--once")
+    there.mends()
+    assert run(path, "deliver", "--once") == (0, "nothing is due\n")
+
+    run(path, "deliver", "--retry", "yliopisto")
+
+    assert run(path, "deliver", "--once") == (0, "delivered 1\n")
+
+
+def test_nothing_is_taken_up_for_who_is_not_there(written):
+    path = written(DEAD)
+
+    assert run(path, "deliver", "--retry", "ylioposto")[0] == 1
+    assert "never owed" in run(path, "deliver", "--retry", "yliopisto", "--transfer", "idn")[1]
+    assert run(path, "deliver", "--transfer", "idm")[0] == 2
+
+
+def test_the_worker_delivers_until_it_is_told_to_end(written, store, idm):
+    there, address = idm
+    command = [sys.executable, "-m", "webapp", "--config", str(written(address)), "deliver"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "delivering for 1 organisation\n"
+        link(store)
+        eventually(lambda: {state for _, state in states(store)} == {"done"})
+        worker.send_signal(signal.SIGTERM)
+        _, log = worker.communicate(timeout=20)
+
+    assert worker.returncode == 0
+    assert there.has(MAIJA) == {FIRST.bare}
+    assert sorted(log.splitlines()) == [
+        "delivered organisation=yliopisto transfer=idm outcome=stored attempts=1",
+        "delivered organisation=yliopisto transfer=nightly outcome=stored attempts=1",
+    ]
+
+
+def test_the_operators_removal_is_owed_to_the_transfers(written, store, idm):
+    there, address = idm
+    path = written(address)
+    link(store)
+    run(path, "deliver", "--once")
+
+    run(path, "link", "remove", "yliopisto", MAIJA, "--reason", "asked", "--yes")
+
+    assert run(path, "deliver", "--once") == (0, "delivered 2\n")
+    assert there.has(MAIJA) == set()
+
+
+# check
+
+
+def findings(path):
+    """Give what check says of transfers."""
+    _, output = run(path, "check")
+    said = [line for line in output.splitlines() if re.match(r"\w+ +transfer ", line) or "→" in line]
+    return [re.sub(r"\d{4}-\d\d-\d\d [\d:]+ UTC", "THEN", re.sub(" +", " ", line)).strip() for line in said]
+
+
+def test_check_says_how_the_transfers_stand(written, store, idm):
+    there, address = idm
+    path = written(address)
+    assert findings(path) == [
+        "ok transfer yliopisto, nothing waits for idm",
+        "ok transfer yliopisto, nothing waits for nightly",
+    ]
+    there.breaks("429")
+    link(store)
+    link(store, AKE, make_orcid_id(2))
+    store.give_up(*store.claim("w", datetime.now(UTC), timedelta(minutes=1), 1), "w", "refused", "", datetime.now(UTC))
+    run(path, "deliver", "--once")
+
+    assert findings(path) == [
+        "note transfer yliopisto, 1 waiting for idm, the oldest since THEN",
+        "warning transfer yliopisto, 1 given up that should have gone to idm",
+        "→ see why: orcid-connect history yliopisto; then: orcid-connect deliver --retry yliopisto",
+        "warning transfer yliopisto, idm is left alone until THEN, after 1 failure",
+        "→ try it: orcid-connect transfer test yliopisto --transfer idm",
+        "ok transfer yliopisto, nothing waits for nightly",
+    ]
+
+
+def test_check_names_a_transfer_that_something_is_owed_to_and_that_is_gone(written, store):
+    make_link(store, MAIJA, FIRST, now=datetime.now(UTC), transfers=["old"])
+
+    assert findings(written(DEAD))[-3:] == [
+        "note transfer yliopisto, 1 waiting for old, the oldest since THEN",
+        "warning transfer yliopisto has no transfer old any more, and something is owed to it",
+        '→ write [[transfer]] with name = "old" again; what waits is given up after three days',
+    ]
+
+
+def test_check_names_the_files_of_a_transfer_that_are_not_there(written, tmp_path):
+    path = written(DEAD)
+    (tmp_path / "spool").rmdir()
+
+    assert f"wrong transfer yliopisto, nightly: {tmp_path}/spool is not there, or closed to this user" in findings(path)
+    assert run(path, "check")[0] == 1
+
+
+# transfer test
+
+
+def test_an_interface_is_tried_with_a_made_up_person(written, idm, store):
+    there, address = idm
+    path = written(address)
+
+    code, output = run(path, "transfer", "test", "yliopisto", "--account", MAIJA)
+
+    assert code == 0
+    assert output == (
+        f"yliopisto, idm (rest), as {MAIJA}\n"
+        "  ok      link        stored\n"
+        '  ok      link again  already-there: "we were told before"\n'
+        "  ok      replace     stored\n"
+        "  ok      remove      stored\n"
+        "\n"
+        f"yliopisto, nightly (file), as {MAIJA}\n"
+        "  ok      link        stored\n"
+        "  ok      link again  already-there\n"
+        "  ok      replace     stored\n"
+        "  ok      remove      stored\n"
+        "\n"
+        "All is well.\n"
+    )
+    assert there.has(MAIJA) == set()
+    assert [arrived.request.object()["type"] for arrived in there.arrived] == [
+        "orcid.linked",
+        "orcid.linked",
+        "orcid.replaced",
+        "orcid.removed",
+    ]
+    assert store.last_change(UNIVERSITY) == 0
+
+
+def test_what_fails_is_said_with_what_to_mend(written, idm):
+    _, address = idm
+
+    code, output = run(written(address), "transfer", "test", "yliopisto", "--transfer", "idm")
+
+    first, failed, mend, *_, last = output.splitlines()
+    assert code == 1
+    assert first == "yliopisto, idm (rest), as orcid-connect-test@yliopisto.example"
+    assert failed == '  failed  link        unknown-person: "we do not know orcid-connect-test@yliopisto.example"'
+    assert "→ say with --account" in mend
+    assert output.count("not tried") == 3
+    assert last == "1 step failed."
+
+
+def test_what_was_linked_is_removed_though_its_replacement_failed(written, idm):
+    there, address = idm
+    there.directory.add(AKE, SECOND.uri)
+
+    _, output = run(written(address), "transfer", "test", "yliopisto", "--transfer", "idm", "--account", MAIJA)
+
+    assert "failed  replace     conflict" in output
+    assert "ok      remove      stored" in output
+    assert there.has(MAIJA) == set()
+
+
+def test_a_trial_needs_an_interface(written, tmp_path):
+    path = written(DEAD)
+
+    assert (
+        "has no transfer called idn; it has: idm, nightly"
+        in run(path, "transfer", "test", "yliopisto", "--transfer", "idn")[1]
+    )
+    path = write_configuration(tmp_path / "other")
+    assert "has no transfer; docs/settings.md" in run(path, "transfer", "test", "yliopisto")[1]
+
+
+def test_no_made_up_person_reaches_a_directory_in_production_by_oversight(written, idm, tmp_path):
+    there, address = idm
+    path = written(address, stage="production")
+    path.write_text(path.read_text().replace('"sandbox"', '"production"'))
+
+    code, output = run(path, "transfer", "test", "yliopisto", "--account", MAIJA)
+
+    assert code == 1
+    assert "is in production" in output
+    assert not there.arrived
+    assert run(path, "transfer", "test", "yliopisto", "--account", MAIJA, "--yes")[0] == 0
+
+
+# import
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file of links."""
+
+    def written(*rows):
+        path = tmp_path / "links.csv"
+        with path.open("w", newline="") as opened:
+            csv.writer(opened).writerows([("account", "orcid", "authenticated_at", "source"), *rows])
+        return str(path)
+
+    return written
+
+
+def test_links_of_elsewhere_are_looked_at_first_and_then_taken_in(written, store, file):
+    path = written(DEAD)
+    rows = file((MAIJA, FIRST.bare, "2024-03-01", "CRIS"), (AKE, make_orcid_id(2).bare, "", ""))
+
+    looked = run(path, "import", "yliopisto", rows)
+    assert looked == (
+        0,
+        "2 new, 0 linked already, 0 rejected; from CRIS\nnothing was imported yet: run it again with --yes\n",
+    )
+    assert store.count(UNIVERSITY) == 0
+
+    assert run(path, "import", "yliopisto", rows, "--yes") == (
+        0,
+        "2 new, 0 linked already, 0 rejected; from CRIS\nimported\n",
+    )
+    assert store.link_of(UNIVERSITY, MAIJA).orcid_id.bare == FIRST.bare
+    assert states(store) == {("idm", "waiting"): 2, ("nightly", "waiting"): 2}
+    assert run(path, "import", "yliopisto", rows, "--yes")[1].startswith("0 new, 2 linked already")
+
+
+def test_while_a_line_is_rejected_nothing_is_imported(written, store, file):
+    path = written(DEAD)
+    link(store, AKE, FIRST)
+    rows = file(
+        ("new@yliopisto.example", make_orcid_id(3).bare, "", ""),
+        ("maija@elsewhere.example", make_orcid_id(4).bare, "", ""),
+        (AKE, make_orcid_id(5).bare, "", ""),
+        (MAIJA, "0000-0002-1825-0098", "", ""),
+    )
+
+    code, output = run(path, "import", "yliopisto", rows, "--attested-by", "CRIS", "--yes")
+
+    assert code == 1
+    assert output.splitlines() == [
+        "line 3: the account is none of the organisation's, which end in @yliopisto.example",
+        "line 5: this is not an ORCID iD: its check character does not fit",
+        "line 4: the person has another ORCID iD",
+        "1 new, 0 linked already, 3 rejected; from CRIS",
+    ]
+    assert store.count(UNIVERSITY) == 1
+
+
+def test_what_nobody_attests_is_not_taken_in(written, file):
+    code, output = run(written(DEAD), "import", "yliopisto", file((MAIJA, FIRST.bare, "", "")), "--yes")
+
+    assert code == 1
+    assert "nobody attests" in output
+    assert "No such file" in run(written(DEAD), "import", "yliopisto", "/none.csv")[1]
+
+
+# What is not kept
+
+
+def test_what_is_not_to_be_kept_is_forgotten_once_it_has_arrived(written, store, idm, monkeypatch):
+    there, address = idm
+    path = written(address, keep="nothing", connector=None)
+    link(store)
+    run(path, "deliver", "--once")
+    assert store.count(UNIVERSITY) == 1
+
+    later = datetime.now(UTC) + timedelta(minutes=16)
+    monkeypatch.setattr("webapp.wsgi._now", lambda: later)
+    run(path, "deliver", "--once")
+
+    assert there.has(MAIJA) == {FIRST.bare}
+    assert store.count(UNIVERSITY) == 0
+    assert store.deliveries_of(UNIVERSITY, MAIJA) == []
+    assert {each.state for each in store.counts(UNIVERSITY)} == {DeliveryState.DONE}
