@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from shibboleth.orcid_id import Registry
 from sql.store import Store
 from webapp.app import Front, House, always, make_app, security_headers
-from webapp.config import Config
+from webapp.config import Config, Keep
 from webapp.door import Door
 from webapp.language import languages
 from webapp.linking import Linking, TransfersOf, no_transfers
@@ -34,7 +34,8 @@ def web(
     secure = config.service.public_url.startswith("https:")
     linking = Linking(store, orcid_client(config), transfers_of)
     house, known = _house(config), languages()
-    hall = Hall(linking, store, config.organisations, Static.read(), config.orcid.base_url, deliver_now)
+    forgetful = frozenset(entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING)
+    hall = Hall(linking, store, config.organisations, Static.read(), config.orcid.base_url, deliver_now, forgetful)
     app: WSGIApplication = make_app(
         Front(
             house=house,

@@ -45,6 +45,8 @@ class Hall:
     static: Static
     orcid_url: str
     deliver_now: DeliverNow = deliver_nothing
+    forgetful: frozenset[str] = frozenset()
+    """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
 
 
 Handler = Callable[[Hall, Visit], "Page | Go | Raw"]
@@ -69,7 +71,12 @@ def landing(hall: Hall, visit: Visit) -> Page:
 def me(hall: Hall, visit: Visit) -> Page:
     """Show a person how things stand."""
     link = hall.linking.arrive(visit.person, visit.now)
-    facts = {"link": link, "token": form_token(visit.browser, visit.person), "where": _where(hall, visit)}
+    facts = {
+        "link": link,
+        "forgetful": visit.person.organisation.entity_id in hall.forgetful,
+        "token": form_token(visit.browser, visit.person),
+        "where": _where(hall, visit),
+    }
     return Page("me.html", facts)
 
 

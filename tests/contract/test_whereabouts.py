@@ -92,3 +92,13 @@ def test_a_removal_is_sent_on_at_once_and_told(store, front):
 
     assert [change.kind for change in sent] == ["removed"]
     assert "Who has been told of the removal" in maija.get(place).text
+
+
+def test_where_nothing_is_kept_the_page_does_not_pretend_to_know(front):
+    forgetful = replace(front, hall=replace(front.hall, forgetful=frozenset({UNIVERSITY})))
+
+    page = Visitor(make_app(forgetful)).get("/me").text
+
+    assert "not kept here" in page
+    assert "your organisation can tell you" in page
+    assert "none connected" not in page
