@@ -42,7 +42,7 @@ DELIVERED, POSTPONED, GIVEN_UP, LOST = "delivered", "postponed", "given-up", "lo
 class Pace:
     """How long things may take, and how many are done at once."""
 
-    at_once: float = 10.0
+    at_once: float = 9.5
     """Seconds that a person waits for the deliveries of a change, all together."""
     at_once_try: float = 8.0
     """Of these, how many for the other side; the rest is ours to write down what it said."""
@@ -95,7 +95,7 @@ class Deliverer:
     # At once
 
     def now(self, change: Change) -> list[Delivery]:
-        """Try the deliveries of a change at once, and tell how they stand after at most ten seconds.
+        """Try the deliveries of a change at once, and tell how they stand within ten seconds.
 
         What is not done by then stays in the outbox; its try may still end by itself. Never raises: where the store
         is away there is nothing to tell.

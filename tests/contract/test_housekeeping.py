@@ -1,0 +1,116 @@
+"""Where nothing is to be kept, what has been delivered is forgotten, and no file of the database holds it."""
+
+from datetime import timedelta
+
+import pytest
+
+from resolver_connector.housekeeping import GRACE, Housekeeping
+from resolver_connector.transfers.transfer import Answer, Outcome
+from sql.records import DeliveryState
+from sql.store import open_store
+from tests.delivering import AWAY, Idm, Kept, deliverer
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.service import Clock
+
+MAIJA = "maija@yliopisto.example"
+FIRST = make_orcid_id(1)
+NIGHT = NOON + timedelta(hours=13)
+
+
+@pytest.fixture
+def log():
+    return Kept()
+
+
+@pytest.fixture
+def housekeeping(store, log):
+    return Housekeeping(store, [UNIVERSITY], log)
+
+
+def delivered(store, answer=None, *, at=NOON):
+    """Link Maija, and deliver it with this answer."""
+    make_link(store, MAIJA, FIRST, now=at, transfers=["idm"])
+    deliverer(store, {"idm": Idm(answer) if answer else Idm()}, Clock(at)).once()
+
+
+@pytest.mark.parametrize("answer", [None, Answer(Outcome.UNKNOWN_PERSON)], ids=["delivered", "given up"])
+def test_a_link_is_forgotten_when_nothing_is_owed_of_it_any_more(store, housekeeping, log, answer):
+    delivered(store, answer)
+
+    housekeeping.turn(NOON + GRACE + timedelta(seconds=1))
+
+    assert store.link_of(UNIVERSITY, MAIJA) is None
+    assert store.changes(UNIVERSITY, 0, 10) == []
+    assert store.deliveries_of(UNIVERSITY, MAIJA) == []
+    assert "maija" not in str(list(store.events(UNIVERSITY)))
+    assert store.verify_events(UNIVERSITY) == []
+    assert log.lines == [("forgotten", {"changes": 1})]
+
+
+def test_a_person_can_look_at_the_result_for_a_while(store, housekeeping, log):
+    delivered(store)
+
+    housekeeping.turn(NOON + GRACE)
+
+    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    assert log.lines == []
+
+
+def test_what_is_still_owed_is_kept(store, housekeeping):
+    delivered(store, AWAY)
+
+    housekeeping.turn(NOON + timedelta(days=2))
+
+    assert [each.state for each in store.deliveries_of(UNIVERSITY, MAIJA)] == [DeliveryState.WAITING]
+    assert store.link_of(UNIVERSITY, MAIJA) is not None
+
+
+def test_where_links_are_kept_nothing_is_forgotten(store, log):
+    delivered(store)
+
+    Housekeeping(store, [POLYTECHNIC], log).turn(NOON + timedelta(days=9))
+    Housekeeping(store, [], log).turn(NOON + timedelta(days=9))
+
+    assert store.link_of(UNIVERSITY, MAIJA) is not None
+
+
+def test_the_house_is_not_kept_at_every_moment(store, housekeeping):
+    housekeeping.turn(NOON + GRACE)
+    delivered(store)
+
+    housekeeping.turn(NOON + GRACE + timedelta(seconds=59))
+    assert store.link_of(UNIVERSITY, MAIJA) is not None
+
+    housekeeping.turn(NOON + GRACE + timedelta(seconds=60))
+    assert store.link_of(UNIVERSITY, MAIJA) is None
+
+
+def test_the_database_is_written_anew_once_a_night(store, housekeeping, log):
+    for hour in range(36):
+        housekeeping.turn(NOON + timedelta(hours=hour))
+
+    assert log.words() == ["scrubbed"]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_in_the_morning_no_file_of_the_database_holds_what_was_forgotten(store, housekeeping, tmp_path):
+    delivered(store)
+    assert held(tmp_path)
+
+    housekeeping.turn(NIGHT)
+
+    assert held(tmp_path) == []
+
+
+def held(directory):
+    """Name the files that hold the iD or the account, in any form."""
+    traces = [MAIJA.encode(), FIRST.bare.encode(), FIRST.bare.replace("-", "").encode()]
+    return [path.name for path in directory.iterdir() if any(trace in path.read_bytes() for trace in traces)]
+
+
+def test_a_store_that_is_away_is_looked_for_the_next_time(tmp_path, log):
+    gone = open_store(f"sqlite://{tmp_path}/none/links.db")
+
+    Housekeeping(gone, [UNIVERSITY], log).turn(NOON)
+
+    assert log.words() == ["store-unavailable"]
