@@ -200,7 +200,7 @@ ROUTES = (
 
 
 def _where(hall: Hall, visit: Visit) -> Whereabouts:
-    return whereabouts(hall.store, visit.person)
+    return whereabouts(hall.store, visit.person, hall.linking.transfers_of(visit.person.organisation.entity_id))
 
 
 def _must_be_our_form(visit: Visit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -73,13 +73,14 @@ class Whereabouts:
         return bool(self.stops) or self.fetched_at is not None
 
 
-def whereabouts(store: Store, person: Person) -> Whereabouts:
-    """Tell how far a person's latest change has come."""
+def whereabouts(store: Store, person: Person, transfers: Sequence[str]) -> Whereabouts:
+    """Tell how far a person's latest change has come; `transfers` are the organisation's interfaces now."""
     entity_id = person.organisation.entity_id
     change = store.newest_change_of(entity_id, person.key)
     if change is None:
         return Whereabouts(None)
-    stops = tuple(_stop(each) for each in store.deliveries_of_change(entity_id, change.number))
+    owed = store.deliveries_of_change(entity_id, change.number) if transfers else []
+    stops = tuple(_stop(each) for each in owed)
     fetched = store.acknowledged(entity_id)
     return Whereabouts(change.kind, stops, fetched[1] if fetched and fetched[0] >= change.number else None)
 
