@@ -184,9 +184,8 @@ def _would_deliver(config: Config, store: Store) -> None:
         for one in store.waiting(organisation.entity_id):
             counts[f"{organisation.id} {one.transfer}"] += 1
             account = _safe(one.change.account) if one.change else "-"
-            due = f"due {_moment(one.next_at)}" + (
-                f", after {one.attempts} tries: {one.outcome}" if one.outcome else ""
-            )
+            tried = f", after {_count(one.attempts, 'try', 'tries')}: {one.outcome}" if one.outcome else ""
+            due = f"due {_moment(one.next_at)}{tried}"
             click.echo(f"{organisation.id}  {one.transfer}  {one.kind}  {account}  {due}")
     click.echo(f"{_count(counts.total(), 'delivery is', 'deliveries are')} owed")
     click.echo("".join(f"  {where}: {count}\n" for where, count in sorted(counts.items())), nl=False)
@@ -412,7 +411,8 @@ def _imported(config: Config, store: Store, links: Links, *, dry_run: bool) -> I
 
     transfers = tuple(config.transfers[links.organisation.entity_id])
     label = "looking at it" if dry_run else "importing"
-    with click.progressbar(length=_size(links.path), label=label, file=sys.stderr) as bar:
+    size = _size(links.path)
+    with click.progressbar(length=size, label=label, file=sys.stderr, update_min_steps=size // 1000 + 1) as bar:
         imported = store.import_links(
             links.organisation.entity_id,
             links.attested(reject, bar.update),
