@@ -43,7 +43,7 @@ class Session(Protocol):
         """Run a statement and tell how many rows it touched."""
 
     def many(self, query: str, all_values: Sequence[Values]) -> int:
-        """Run a statement once for each of several sets of values, and tell how many rows it touched altogether."""
+        """Insert several rows by the query that inserts one, and tell how many went in."""
 
     def script(self, text: str) -> None:
         """Run several statements that take no values."""
@@ -79,6 +79,9 @@ class Engine(Protocol):
 
         False when that could not be done to the end because somebody was reading; what it did does no harm.
         """
+
+    def learn(self) -> None:
+        """Let the database look at what is in its tables, where it plans by that: after many rows came at once."""
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are; none where the database has not been made yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +13,7 @@ from itertools import islice
 from shibboleth.orcid_id import OrcidId
 from sql import rows
 from sql.engine import Row, unstorable
+from sql.errors import StoreUnavailable
 from sql.held import ID_BYTES, Held, Keeper
 from sql.records import Change, ChangeKind, Consent, Link
 
@@ -93,6 +95,8 @@ class Importing(Keeper):
                 _keep_or_undo(held, imported, source, attested_at)
         except _Undone as undone:
             return undone.imported
+        with suppress(StoreUnavailable):  # what was written stands
+            self.engine.learn()
         return imported
 
 

@@ -114,7 +114,7 @@ class SqliteSession:
         self.run(query, **values)
 
     def many(self, query: str, all_values: Sequence[Values]) -> int:
-        """Run a statement once for each of several sets of values, and tell how many rows it touched altogether."""
+        """Insert several rows by the query that inserts one, and tell how many went in."""
         return self._driver.executemany(self._queries[query], all_values).rowcount
 
     def script(self, text: str) -> None:
@@ -209,6 +209,9 @@ class Sqlite:
             driver.execute("vacuum")
             (busy, *_) = driver.execute("pragma wal_checkpoint(truncate)").fetchone()
             return not busy
+
+    def learn(self) -> None:
+        """Do nothing: without statistics SQLite takes the index that knows most of what is asked, the right one."""
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are; none where there is no file yet."""

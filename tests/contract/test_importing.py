@@ -225,15 +225,18 @@ def test_an_imported_link_is_replaced_by_the_person_like_any_other(store):
     assert store.link_of(UNIVERSITY, MAIJA).source == "orcid"
 
 
-def test_an_import_of_many_links_needs_the_memory_of_a_batch(store):
-    take_in(store, people(1))
-    tracemalloc.start()
+def test_an_import_of_many_links_needs_no_more_memory_than_one_of_few(store):
+    def most_memory(first, count):
+        rows = (row(number, f"person {number}", make_orcid_id(number)) for number in range(first, first + count))
+        tracemalloc.start()
+        try:
+            imported, _ = take_in(store, rows, transfers=("idm",))
+            return imported.linked, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
 
-    try:
-        imported, _ = take_in(store, people(5_000), transfers=("idm",))
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    most_memory(1, 10)
+    (_, few), (linked, many) = most_memory(1_000, 1_000), most_memory(10_000, 6_000)
 
-    assert (imported.linked, imported.unchanged) == (4_999, 1)
-    assert most < 4_000_000
+    assert linked == 6_000
+    assert many < 2 * few
