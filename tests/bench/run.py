@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.bench import moves
 from tests.bench.client import CROWD, Act, Round, for_seconds, so_often
 from tests.bench.figures import Figure, at_most, beside
 from tests.bench.people import Visitor, link, look
@@ -55,7 +56,8 @@ def measure(tell: Tell) -> list[Figure]:
         old = [here.site(engine) for engine in ENGINES]
         memory = _memory_while_filling(here, old, tell)
         growth = [figure for site in old for figure in _growth(here.site(site.engine), site, tell)]
-    return speed + growth + memory
+        moved = moves.measure(here, tell, moves.how_many([]))
+    return speed + growth + memory + moved
 
 
 def _speed(site: Site, tell: Tell) -> Iterator[Figure]:
