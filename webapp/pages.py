@@ -135,9 +135,9 @@ def result(hall: Hall, visit: Visit) -> Page | Go:
     if attempt.outcome is None:
         return Go(f"/me/confirm/{attempt.id}")
     token = form_token(visit.browser, visit.person)
-    link = hall.linking.link_of(visit.person)
     if attempt.outcome in BY_WORD:
         return _outcome_problem(visit, attempt, token)
+    link = hall.linking.link_of(visit.person)
     facts = {"outcome": attempt.outcome, "link": link, "token": token, "where": _where(hall, visit)}
     return Page("result.html", facts)
 
