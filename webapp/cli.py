@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NoReturn, ParamSpec
+from typing import Any, NoReturn
 
 import click
 
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation, Stage
-from sql.errors import InvalidUrl, LinkChanged, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.errors import LinkChanged
 from sql.importing import Imported
 from sql.migrate import migrate as bring_up_to_date
 from sql.records import Event, Link
-from sql.store import Store, open_store
+from sql.store import Store
 from webapp import check as checking
 from webapp.check import Finding, Level
-from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener, load
-from webapp.config_errors import Misconfigured, Problem, nearest
-from webapp.config_tables import Kinds
+from webapp.cli_common import (
+    MISCONFIGURED,
+    WRONG,
+    Failed,
+    account_argument,
+    aligned,
+    configuration,
+    counted,
+    in_words,
+    json_option,
+    moment,
+    now,
+    organisation_argument,
+    organisation_of,
+    print_json,
+    problems_told,
+    ready_store,
+    safe,
+    store_of,
+)
+from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener
+from webapp.config_errors import Misconfigured, Problem
 from webapp.importing import Links, Unreadable, source_of
 from webapp.log import quoted, set_up
 
-WRONG = 1
-MISCONFIGURED = 2
 LONGEST_REASON = 200
-
-P = ParamSpec("P")
-
-
-class Failed(click.ClickException):
-    """Something is not well, in a sentence; exit code 1."""
-
-    exit_code = WRONG
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Say it on standard error."""
-        click.echo(f"orcid-connect: {self.message}", file=file, err=True)
-
-
-_STORE_ERRORS = (SchemaBehind, SchemaAhead, MigrationChanged, StoreUnavailable)
-
-_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for a machine.")
-_organisation = click.argument("name", metavar="ORGANISATION")
-_account = click.argument("account", metavar="ACCOUNT")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,28 +72,12 @@ def main(context: click.Context, path: Path) -> None:
     context.obj = path
 
 
-def _command(function: Callable[P, None]) -> Callable[P, None]:
-    """Turn what may well go wrong into a sentence and an exit code."""
-
-    @functools.wraps(function)
-    def told(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except Misconfigured as error:
-            click.echo(_told(error.problems), err=True)
-            sys.exit(MISCONFIGURED)
-        except _STORE_ERRORS as error:
-            raise Failed(str(error)) from None
-
-    return told
-
-
 # --- Serving ------------------------------------------------------------------------------------------------------
 
 
 @main.command()
 @click.pass_obj
-@_command
+@in_words
 def serve(path: Path) -> None:
     """Serve the pages where people link their ORCID iD.
 
@@ -108,24 +85,24 @@ def serve(path: Path) -> None:
     """
     from webapp.wsgi import make_web  # noqa: PLC0415 - only who serves pages pays for loading them
 
-    config = _config(path)
+    config = configuration(path)
     if config.service.front is FrontKind.VARIABLES:
         text = 'is "variables", which only mod_wsgi can set: behind orcid-connect serve nobody would be signed in'
         mend = 'let Apache run the pages (docs/operator.md), or write front = "proxy" and a front_proof'
         raise Misconfigured([Problem(str(path), "service.front", text, mend)])
-    with _ready_store(config) as store:
+    with ready_store(config) as store:
         _serve(make_web(config, store), config, config.listen)
 
 
 @main.command()
 @click.pass_obj
-@_command
+@in_words
 def connector(path: Path) -> None:
     """Serve the connector, which Identity Providers ask for their people's ORCID iDs."""
     from webapp.wsgi import make_connector  # noqa: PLC0415 - only who serves it pays for loading it
 
-    config = _config(path)
-    with _ready_store(config) as store:
+    config = configuration(path)
+    with ready_store(config) as store:
         _serve(make_connector(config, store), config, config.connector)
 
 
@@ -145,7 +122,7 @@ def _serve(application: Any, config: Config, listener: Listener) -> None:
 @click.option("--retry", metavar="ORGANISATION", help="Let what was given up, or waits for later, be due now; and end.")
 @click.option("--transfer", metavar="NAME", help="With --retry: only what this transfer is owed.")
 @click.pass_obj
-@_command
+@in_words
 def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfer: str | None) -> None:
     """Take changes to the organisations' own identity management.
 
@@ -153,8 +130,8 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
     """
     if transfer and not retry:
         raise click.UsageError("--transfer goes with --retry.")
-    config = _config(path)
-    with _ready_store(config) as store:
+    config = configuration(path)
+    with ready_store(config) as store:
         if retry:
             _retry(config, store, retry, transfer)
         elif dry_run:
@@ -174,7 +151,7 @@ def _deliver(config: Config, store: Store, *, once: bool) -> None:
         told = deliverer.once()
         click.echo(", ".join(f"{word} {count}" for word, count in sorted(told.items())) or "nothing is due")
         sys.exit(WRONG if told - Counter(delivered=told["delivered"]) else 0)
-    click.echo(f"delivering for {_count(len(config.organisations), 'organisation', 'organisations')}")
+    click.echo(f"delivering for {counted(len(config.organisations), 'organisation', 'organisations')}")
     deliverer.run()
 
 
@@ -183,47 +160,47 @@ def _would_deliver(config: Config, store: Store) -> None:
     for organisation in config.organisations:
         for one in store.waiting(organisation.entity_id):
             counts[f"{organisation.id} {one.transfer}"] += 1
-            account = _safe(one.change.account) if one.change else "-"
-            tried = f", after {_count(one.attempts, 'try', 'tries')}: {one.outcome}" if one.outcome else ""
-            due = f"due {_moment(one.next_at)}{tried}"
+            account = safe(one.change.account) if one.change else "-"
+            tried = f", after {counted(one.attempts, 'try', 'tries')}: {one.outcome}" if one.outcome else ""
+            due = f"due {moment(one.next_at)}{tried}"
             click.echo(f"{organisation.id}  {one.transfer}  {one.kind}  {account}  {due}")
-    click.echo(f"{_count(counts.total(), 'delivery is', 'deliveries are')} owed")
+    click.echo(f"{counted(counts.total(), 'delivery is', 'deliveries are')} owed")
     click.echo("".join(f"  {where}: {count}\n" for where, count in sorted(counts.items())), nl=False)
 
 
 def _retry(config: Config, store: Store, name: str, transfer: str | None) -> None:
-    organisation = _organisation_of(config, name)
+    organisation = organisation_of(config, name)
     known = [each.transfer for each in store.breakers(organisation.entity_id)]
     if transfer is not None and transfer not in known:
-        raise Failed(f"{organisation.id} was never owed anything by a transfer called {_safe(transfer)}")
-    again = store.retry(organisation.entity_id, transfer, _now())
-    sooner = store.hurry(organisation.entity_id, transfer, _now())
+        raise Failed(f"{organisation.id} was never owed anything by a transfer called {safe(transfer)}")
+    again = store.retry(organisation.entity_id, transfer, now())
+    sooner = store.hurry(organisation.entity_id, transfer, now())
     for each in known:
         if transfer in {None, each}:
             store.note_success(organisation.entity_id, each)
-    click.echo(f"{_count(again, 'delivery was', 'deliveries were')} taken up again, {sooner} made due now")
+    click.echo(f"{counted(again, 'delivery was', 'deliveries were')} taken up again, {sooner} made due now")
 
 
 # --- Looking after it ---------------------------------------------------------------------------------------------
 
 
 @main.command()
-@_json
+@json_option
 @click.pass_obj
-@_command
+@in_words
 def migrate(path: Path, *, as_json: bool) -> None:
     """Bring the database up to this release; harmless when it is."""
-    with _store(_config(path)) as store:
-        applied = bring_up_to_date(store.engine, _now())
+    with store_of(configuration(path)) as store:
+        applied = bring_up_to_date(store.engine, now())
     if as_json:
-        _print_json({"applied": applied})
+        print_json({"applied": applied})
     else:
         click.echo("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
 
 
 @main.command()
 @click.option("--orcid", is_flag=True, help="Also ask ORCID whether it is there.")
-@_json
+@json_option
 @click.pass_obj
 def check(path: Path, *, orcid: bool, as_json: bool) -> None:
     """Look at configuration, store and audit, and say what to mend.
@@ -231,28 +208,30 @@ def check(path: Path, *, orcid: bool, as_json: bool) -> None:
     Exit code 2 when the configuration cannot be used, 1 when something else needs mending. Writes nothing.
     """
     try:
-        config = _config(path)
-        with _store(config) as store:
-            found = list(checking.look(config, store, _now()))
+        config = configuration(path)
+        with store_of(config) as store:
+            found = list(checking.look(config, store, now()))
     except Misconfigured as error:
         _refuse(error, as_json=as_json)
     if orcid:
         found.append(checking.ask_orcid(config))
     wrong = sum(one.level is Level.WRONG for one in found)
     if as_json:
-        _print_json({"ok": not wrong, "problems": [], "findings": [_finding_json(one) for one in found]})
+        print_json({"ok": not wrong, "problems": [], "findings": [_finding_json(one) for one in found]})
     else:
         click.echo(_found(found))
-        click.echo("\n" + (f"{_count(wrong, 'thing needs', 'things need')} mending." if wrong else "Nothing is wrong."))
+        click.echo(
+            "\n" + (f"{counted(wrong, 'thing needs', 'things need')} mending." if wrong else "Nothing is wrong.")
+        )
     sys.exit(WRONG if wrong else 0)
 
 
 def _refuse(error: Misconfigured, *, as_json: bool) -> NoReturn:
     if as_json:
         problems = [{"file": p.file, "key": p.key, "text": p.text, "mend": p.mend} for p in error.problems]
-        _print_json({"ok": False, "problems": problems, "findings": []})
+        print_json({"ok": False, "problems": problems, "findings": []})
     else:
-        click.echo(_told(error.problems))
+        click.echo(problems_told(error.problems))
     sys.exit(MISCONFIGURED)
 
 
@@ -277,33 +256,33 @@ def link() -> None:
 
 
 @link.command()
-@_organisation
-@_account
-@_json
+@organisation_argument
+@account_argument
+@json_option
 @click.pass_obj
-@_command
+@in_words
 def show(path: Path, name: str, account: str, *, as_json: bool) -> None:
     """Show the ORCID iD that a person has linked. Exit code 1 when there is none."""
-    config = _config(path)
-    organisation = _organisation_of(config, name)
-    with _ready_store(config) as store:
+    config = configuration(path)
+    organisation = organisation_of(config, name)
+    with ready_store(config) as store:
         found = store.link_of(organisation.entity_id, fold(account))
     if as_json:
-        _print_json({"link": None if found is None else _link_json(organisation, found)})
+        print_json({"link": None if found is None else _link_json(organisation, found)})
         sys.exit(WRONG if found is None else 0)
     if found is None:
         raise Failed(_no_link(organisation, account))
-    click.echo(_aligned(_link_rows(organisation, found)))
+    click.echo(aligned(_link_rows(organisation, found)))
 
 
 @link.command()
-@_organisation
-@_account
+@organisation_argument
+@account_argument
 @click.option("--reason", required=True, help="Why, in one line: it is kept in the audit.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
+@json_option
 @click.pass_obj
-@_command
+@in_words
 def remove(  # noqa: PLR0913 - one for each word on the command line
     path: Path, name: str, account: str, *, reason: str, yes: bool, as_json: bool
 ) -> None:
@@ -311,33 +290,33 @@ def remove(  # noqa: PLR0913 - one for each word on the command line
     reason = _one_line(reason)
     if as_json and not yes:
         raise click.UsageError("--json asks nothing, so it needs --yes.")
-    config = _config(path)
-    organisation = _organisation_of(config, name)
-    with _ready_store(config) as store:
+    config = configuration(path)
+    organisation = organisation_of(config, name)
+    with ready_store(config) as store:
         found = store.link_of(organisation.entity_id, fold(account))
         if found is not None and not yes:
-            click.echo(_aligned(_link_rows(organisation, found)) + "\n")
+            click.echo(aligned(_link_rows(organisation, found)) + "\n")
             click.confirm("Remove this link?", abort=True)
         removed = found if found is not None and _unlinked(config, store, found, reason) else None
     if as_json:
-        _print_json({"removed": None if removed is None else _link_json(organisation, removed)})
+        print_json({"removed": None if removed is None else _link_json(organisation, removed)})
         sys.exit(WRONG if removed is None else 0)
     if removed is None:
         raise Failed(_no_link(organisation, account))
-    click.echo(f"removed {removed.orcid_id} from {_safe(removed.account)}; the organisation will learn of it")
+    click.echo(f"removed {removed.orcid_id} from {safe(removed.account)}; the organisation will learn of it")
 
 
 def _unlinked(config: Config, store: Store, found: Link, reason: str) -> bool:
     """End just the link that was shown."""
     place, transfers = (found.organisation, found.person_key), tuple(config.transfers[found.organisation])
     try:
-        return store.unlink(*place, "operator", reason, _now(), found.orcid_id, transfers) is not None
+        return store.unlink(*place, "operator", reason, now(), found.orcid_id, transfers) is not None
     except LinkChanged:
         raise Failed("the person has linked another iD meanwhile; nothing was removed. Look with: link show") from None
 
 
 @main.command()
-@_organisation
+@organisation_argument
 @click.argument("account", metavar="[ACCOUNT]", required=False)
 @click.option(
     "--limit",
@@ -347,51 +326,51 @@ def _unlinked(config: Config, store: Store, found: Link, reason: str) -> bool:
     type=click.IntRange(min=1),
     help="How many lines at most, the newest ones.",
 )
-@_json
+@json_option
 @click.pass_obj
-@_command
+@in_words
 def history(path: Path, name: str, account: str | None, *, limit: int, as_json: bool) -> None:
     """Show the audit of an organisation or of one person, and whether its chain is sound (exit code 1 if not)."""
-    config = _config(path)
-    organisation = _organisation_of(config, name)
+    config = configuration(path)
+    organisation = organisation_of(config, name)
     key = None if account is None else fold(account)
-    with _ready_store(config) as store:
+    with ready_store(config) as store:
         events = list(store.events(organisation.entity_id, key, newest_first=True, limit=limit))[::-1]
         audit = checking.audit_of(store, organisation)
     if as_json:
-        _print_json({"events": [_event_json(one) for one in events], **audit.facts})
+        print_json({"events": [_event_json(one) for one in events], **audit.facts})
     else:
-        click.echo(_aligned(_event_row(one) for one in events) or "no event")
+        click.echo(aligned(_event_row(one) for one in events) or "no event")
         click.echo("\n" + audit.text)
     sys.exit(WRONG if audit.level is Level.WRONG else 0)
 
 
 @main.command(name="import")
-@_organisation
+@organisation_argument
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "--attested-by", metavar="TEXT", help="The system where people authenticated these iDs, if no column says."
 )
 @click.option("--yes", is_flag=True, help="Import them, if no line is rejected.")
 @click.pass_obj
-@_command
+@in_words
 def import_(path: Path, name: str, file: Path, *, attested_by: str | None, yes: bool) -> None:
     """Take in links that an organisation attests, from a CSV file; without --yes only say what would come of it.
 
     Exit code 1 when a line is rejected; then nothing is imported.
     """
-    config = _config(path)
-    organisation = _organisation_of(config, name)
+    config = configuration(path)
+    organisation = organisation_of(config, name)
     try:
         source = source_of(file, attested_by)
-        links = Links(file, organisation, config.service.registry, source, _now())
-        with _ready_store(config) as store:
+        links = Links(file, organisation, config.service.registry, source, now())
+        with ready_store(config) as store:
             found = _imported(config, store, links, dry_run=True)
             if yes and not found.rejected:
                 found = _imported(config, store, links, dry_run=False)
     except Unreadable as error:
         raise Failed(f"{file}: {error}") from None
-    click.echo(f"{found.linked} new, {found.unchanged} linked already, {found.rejected} rejected; from {_safe(source)}")
+    click.echo(f"{found.linked} new, {found.unchanged} linked already, {found.rejected} rejected; from {safe(source)}")
     if found.rejected:
         raise Failed("nothing was imported: mend or remove the rejected lines")
     click.echo("imported" if found.written else "nothing was imported yet: run it again with --yes")
@@ -439,25 +418,25 @@ def transfer() -> None:
 
 
 @transfer.command(name="test")
-@_organisation
+@organisation_argument
 @click.option("--transfer", "only", metavar="NAME", help="Only this transfer.")
 @click.option("--account", metavar="ACCOUNT", help="A test account over there; without it, one that is made up.")
 @click.option("--yes", is_flag=True, help="Also where the organisation is in production.")
 @click.pass_obj
-@_command
+@in_words
 def test_transfer(path: Path, name: str, *, only: str | None, account: str | None, yes: bool) -> None:
     """Link, replace and remove the iD of a made-up person over there, and say what came of it.
 
     Exit code 1 when something failed. Nothing is written here.
     """
-    config = _config(path)
-    organisation = _organisation_of(config, name)
+    config = configuration(path)
+    organisation = organisation_of(config, name)
     if organisation.stage is Stage.PRODUCTION and not yes:
         raise Failed(f"{organisation.id} is in production, where made-up iDs have no place; --yes sends them anyway")
     failed = sum(
         _tried(organisation, called, each, account) for called, each in _transfers_of(config, organisation, only)
     )
-    click.echo(f"{_count(failed, 'step', 'steps')} failed." if failed else "All is well.")
+    click.echo(f"{counted(failed, 'step', 'steps')} failed." if failed else "All is well.")
     sys.exit(WRONG if failed else 0)
 
 
@@ -466,7 +445,7 @@ def _transfers_of(config: Config, organisation: Organisation, only: str | None) 
     if not known:
         raise Failed(f"{organisation.id} has no transfer; docs/settings.md says how to write one")
     if only is not None and only not in known:
-        raise Failed(f"{organisation.id} has no transfer called {_safe(only)}; it has: {', '.join(known)}")
+        raise Failed(f"{organisation.id} has no transfer called {safe(only)}; it has: {', '.join(known)}")
     return [(called, each) for called, each in known.items() if only in {None, called}]
 
 
@@ -475,11 +454,11 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
     from resolver_connector.trial import made_up_account, play  # noqa: PLC0415 - only this command needs it
 
     account = account or made_up_account(organisation)
-    click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {_safe(account)}")
+    click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {safe(account)}")
     failed = 0
-    for step in play(transfer, organisation, account, _now):
+    for step in play(transfer, organisation, account, now):
         failed += step.failed
-        said = f'{step.answer.outcome}: "{_safe(step.answer.message)}"' if step.answer else "not tried"
+        said = f'{step.answer.outcome}: "{safe(step.answer.message)}"' if step.answer else "not tried"
         told = said.removesuffix(': ""')
         click.echo(f"  {'ok' if step.ok else 'failed' if step.failed else '-':<8}{step.name:<12}{told}")
         if step.mend:
@@ -488,50 +467,7 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
     return failed
 
 
-# --- What they share ----------------------------------------------------------------------------------------------
-
-
-def _config(path: Path) -> Config:
-    return load(path, os.environ, _kinds)
-
-
-def _kinds() -> Kinds:
-    from webapp.wsgi import transfer_kinds  # noqa: PLC0415 - only a configuration with transfers pays for their kinds
-
-    return transfer_kinds()
-
-
-@contextmanager
-def _store(config: Config) -> Iterator[Store]:
-    try:
-        store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
-    except InvalidUrl as error:
-        mend = "docs/settings.md shows how it is written"
-        raise Misconfigured([Problem(str(config.path), "store.url", str(error), mend)]) from None
-    try:
-        yield store
-    finally:
-        store.disconnect()
-
-
-@contextmanager
-def _ready_store(config: Config) -> Iterator[Store]:
-    with _store(config) as store:
-        store.must_be_ready()
-        yield store
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _organisation_of(config: Config, name: str) -> Organisation:
-    known = {one.id: one for one in config.organisations} | {one.entity_id: one for one in config.organisations}
-    if name in known:
-        return known[name]
-    meant = nearest(name, known)
-    hint = f"did you mean {meant}?" if meant else "connected: " + ", ".join(one.id for one in config.organisations)
-    raise Failed(f"no organisation is called {_safe(name)}; {hint}")
+# --- How links and events are shown -------------------------------------------------------------------------------
 
 
 def _one_line(reason: str) -> str:
@@ -542,30 +478,19 @@ def _one_line(reason: str) -> str:
 
 
 def _no_link(organisation: Organisation, account: str) -> str:
-    text = f"{_safe(account)} has no link at {organisation.id}"
+    text = f"{safe(account)} has no link at {organisation.id}"
     if organisation.owns(account.rpartition("@")[2]):
         return text
     return f"{text}; its accounts end in {', '.join('@' + scope for scope in sorted(organisation.scopes))}"
 
 
-def _told(problems: Sequence[Problem]) -> str:
-    lines = [f"The configuration has {_count(len(problems), 'problem', 'problems')}."]
-    file = ""
-    for one in problems:
-        if one.file != file:
-            file = one.file
-            lines += ["", file]
-        lines += [f"  {one.key}: {one.text}" if one.key else f"  {one.text}", f"    → {one.mend}"]
-    return "\n".join(lines)
-
-
 def _link_rows(organisation: Organisation, found: Link) -> list[tuple[str, str]]:
     return [
         ("organisation", f"{organisation.id}, {organisation.name('en')}"),
-        ("account", _safe(found.account)),
+        ("account", safe(found.account)),
         ("ORCID iD", found.orcid_id.uri),
-        ("linked", _moment(found.linked_at)),
-        ("consent", f"version {found.consent.version}, {found.consent.language}, {_moment(found.consent.at)}"),
+        ("linked", moment(found.linked_at)),
+        ("consent", f"version {found.consent.version}, {found.consent.language}, {moment(found.consent.at)}"),
     ]
 
 
@@ -586,7 +511,7 @@ def _link_json(organisation: Organisation, found: Link) -> dict[str, Any]:
 
 def _event_row(one: Event) -> tuple[str, ...]:
     facts = " ".join(f"{key}={quoted(value)}" for key, value in one.facts.items())
-    return (str(one.number), _moment(one.at), one.kind, one.actor, _safe(one.person_key or "-"), facts)
+    return (str(one.number), moment(one.at), one.kind, one.actor, safe(one.person_key or "-"), facts)
 
 
 def _event_json(one: Event) -> dict[str, Any]:
@@ -599,28 +524,3 @@ def _event_json(one: Event) -> dict[str, Any]:
         "facts": dict(one.facts),
         "hash": one.hash,
     }
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _aligned(rows: Iterable[Sequence[str]]) -> str:
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-    )
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"
-
-
-def _safe(text: str) -> str:
-    """Show outside text on a terminal without letting it steer the terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text)[:LONGEST_REASON]
-
-
-def _print_json(value: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(value, indent=2))
