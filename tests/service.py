@@ -24,10 +24,10 @@ from shibboleth.person import Encoding, Variables
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
 from webapp.app import Front, House, always, security_headers
 from webapp.door import Door
+from webapp.hall import Hall, deliver_nothing
 from webapp.language import languages
 from webapp.linking import Linking
 from webapp.orcid_client import OrcidClient
-from webapp.pages import Hall, deliver_nothing
 from webapp.static import Static
 from webapp.templating import templates
 

@@ -15,9 +15,10 @@ import bottle
 
 from shibboleth.organisation import Organisation
 from webapp.door import Door, Who
+from webapp.hall import Hall, Route
 from webapp.language import Language, accepted, choose
 from webapp.log import log
-from webapp.pages import ROUTES, Hall, Route
+from webapp.pages import ROUTES
 from webapp.problems import HOME_HELP, Bug, NotAllowed, NotFound, TooLarge, facts_of, problem_of
 from webapp.templating import Templates
 from webapp.visit import Go, Page, Raw, Visit

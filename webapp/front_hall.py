@@ -11,10 +11,10 @@ from sql.store import Store
 from webapp.app import Front, House, always, make_app, security_headers
 from webapp.config import Config, Keep
 from webapp.door import Door
+from webapp.hall import DeliverNow, Hall, deliver_nothing
 from webapp.language import languages
 from webapp.linking import Linking, TransfersOf, no_transfers
 from webapp.orcid_client import OrcidClient
-from webapp.pages import DeliverNow, Hall, deliver_nothing
 from webapp.static import Static
 from webapp.templating import templates
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
-from shibboleth.organisation import Organisations
 from sql.errors import AttemptClosed, LinkChanged
 from sql.records import Attempt, Change, Link
-from sql.store import Store
 from webapp.door import Who, form_token, must_be_our_form
+from webapp.hall import Hall, Route
 from webapp.language import mark
-from webapp.linking import Answer, AttemptUsed, Linking, NotAgreed, consent_to
+from webapp.linking import Answer, AttemptUsed, NotAgreed, consent_to
 from webapp.log import log
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
-from webapp.static import Static
 from webapp.visit import Go, Page, Raw, Visit
 from webapp.whereabouts import Whereabouts, whereabouts
 
@@ -25,41 +21,6 @@ CONSENT = mark(
     "%(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
     "any time."
 )
-
-
-DeliverNow = Callable[[Change], object]
-"""Tries at once to send a change to the organisation's transfers, within ten seconds; never raises."""
-
-
-def deliver_nothing(_change: Change) -> None:
-    """Leave a change to the worker."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hall:
-    """What the handlers work with."""
-
-    linking: Linking
-    store: Store
-    organisations: Organisations
-    static: Static
-    orcid_url: str
-    deliver_now: DeliverNow = deliver_nothing
-    forgetful: frozenset[str] = frozenset()
-    """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
-
-
-Handler = Callable[[Hall, Visit], "Page | Go | Raw"]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A method and address, for whom it is, and what happens there."""
-
-    method: str
-    address: str
-    who: Who
-    handler: Handler
 
 
 def landing(hall: Hall, visit: Visit) -> Page:

@@ -28,7 +28,7 @@ from tests.delivering import ORGANISATIONS, Kept
 from tests.make import UNIVERSITY
 from tests.service import client_of, make_front
 from webapp.app import make_app
-from webapp.pages import deliver_nothing
+from webapp.hall import deliver_nothing
 
 PACE = Pace(at_once=2.5, at_once_try=2.0, a_try=2.0, lease=timedelta(seconds=3), poll=0.02, threads=3, threads_each=3)
 NAME = "idm"

@@ -1,0 +1,48 @@
+"""What the handlers of the pages work with, and what a route is; `pages.py` holds the table of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shibboleth.organisation import Organisations
+from sql.records import Change
+from sql.store import Store
+from webapp.door import Who
+from webapp.linking import Linking
+from webapp.static import Static
+from webapp.visit import Go, Page, Raw, Visit
+
+DeliverNow = Callable[[Change], object]
+"""Tries at once to send a change to the organisation's transfers, within ten seconds; never raises."""
+
+
+def deliver_nothing(_change: Change) -> None:
+    """Leave a change to the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """What the handlers work with."""
+
+    linking: Linking
+    store: Store
+    organisations: Organisations
+    static: Static
+    orcid_url: str
+    deliver_now: DeliverNow = deliver_nothing
+    forgetful: frozenset[str] = frozenset()
+    """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
+
+
+Handler = Callable[[Hall, Visit], "Page | Go | Raw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and address, for whom it is, and what happens there."""
+
+    method: str
+    address: str
+    who: Who
+    handler: Handler
