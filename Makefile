@@ -40,13 +40,14 @@ bench: packages $(VENV)/test
 soak: packages $(VENV)/test
 	KILLS=1000 $(BIN)/pytest -q tests/faults/test_kill_deliver.py
 
-# Sentences from the sources into the template of catalogues, and from there into each catalogue
+# Sentences from the sources into the template of catalogues, and from there into each catalogue; says what is missing
 catalogues: $(VENV)/test
-	$(BIN)/pybabel -q extract -F webapp/locale/babel.cfg -k mark -k say --no-location --omit-header \
-		--project orcid-connect -o webapp/locale/orcid-connect.pot webapp
+	$(BIN)/pybabel -q extract -F webapp/locale/babel.cfg -k mark -k say -k say_many:1,2 --no-location --omit-header \
+		--no-wrap --project orcid-connect -o webapp/locale/orcid-connect.pot webapp
 	@for each in webapp/locale/*/messages.po; do \
-		$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-pot-creation-date -N -i webapp/locale/orcid-connect.pot \
-			-o $$each -l $$(basename $$(dirname $$each)) || exit 1; done
+		$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --ignore-pot-creation-date -N \
+			-i webapp/locale/orcid-connect.pot -o $$each -l $$(basename $$(dirname $$each)) || exit 1; done
+	@$(BIN)/python -m tests.sentences
 
 packages:
 	@sh tests/debian-packages $(DEBIAN)

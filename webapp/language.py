@@ -7,19 +7,24 @@ the sentences themselves.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import lru_cache
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from babel.core import Locale, negotiate_locale
-from babel.dates import format_date
+from babel.dates import format_date, format_time
+from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
+
+from webapp.catalogues import SOURCE, catalogues
+
+_WRITTEN_AS = {SOURCE: "en_GB"}
+"""How a language writes dates and lists, where Babel would take it for another country's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,15 @@ class Language:
         said: str = self.translations.gettext(sentence)
         return said % facts if facts else said
 
+    def say_many(self, one: str, many: str, number: int, **facts: Any) -> str:
+        """Give the form of a sentence that goes with a number, which may stand in it as `%(number)d`."""
+        said: str = self.translations.ngettext(one, many, number)
+        return said % {"number": number, **facts}
+
+    def list(self, items: Sequence[str]) -> str:
+        """Write several things one after the other: "a, b and c"."""
+        return format_list(items, locale=_written(self.code))
+
     def name(self) -> str:
         """Give the language's name in itself."""
         return (Locale.parse(self.code).get_display_name(self.code) or self.code).capitalize()
@@ -41,12 +55,17 @@ class Language:
     def moment(self, when: datetime, zone: tzinfo) -> str:
         """Write a day and a time of it for a reader, to the minute."""
         there = when.astimezone(zone)
-        return f"{_day(there.date(), self.code)}, {there:%H:%M} {there.tzname()}"
+        return f"{_minute(there.replace(second=0, microsecond=0, tzinfo=None), self.code)} {there.tzname()}"
 
 
 @lru_cache(maxsize=1000)
-def _day(day: date, code: str) -> str:
-    return format_date(day, "d MMMM y", locale=code)
+def _minute(there: datetime, code: str) -> str:
+    locale = _written(code)
+    return f"{format_date(there, 'long', locale)}, {format_time(there, 'short', locale=locale)}"
+
+
+def _written(code: str) -> str:
+    return _WRITTEN_AS.get(code, code)
 
 
 def mark(sentence: str) -> str:
@@ -56,12 +75,7 @@ def mark(sentence: str) -> str:
 
 def languages() -> dict[str, Language]:
     """Read all catalogues."""
-    found = files("webapp") / "locale"
-    return {
-        folder.name: Language(folder.name, _read(folder / "messages.po", folder.name))
-        for folder in sorted(found.iterdir(), key=lambda each: each.name)
-        if folder.is_dir() and (folder / "messages.po").is_file()
-    }
+    return {code: Language(code, _read(catalogue, code)) for code, catalogue in catalogues().items()}
 
 
 def choose(wanted: Iterable[str], known: Mapping[str, Language], default: str) -> Language:

@@ -1,44 +1,43 @@
-"""Languages: what is chosen, and that no sentence is missing from a catalogue."""
+"""Languages: what is chosen, and how a reader is told of facts, numbers and times."""
 
 from datetime import UTC
-from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
-from babel.messages.extract import extract_from_dir
-from babel.messages.frontend import parse_mapping_cfg
-from babel.messages.pofile import read_po
 
-import webapp
 from tests.make import NOON
+from webapp.catalogues import catalogues
 from webapp.language import accepted, choose, languages
 
 KNOWN = languages()
-LOCALE = Path(webapp.__file__).parent / "locale"
 
 
-def sentences():
-    """Every sentence in the sources."""
-    with (LOCALE / "babel.cfg").open() as mapping:
-        methods, options = parse_mapping_cfg(mapping)
-    keywords = {"_": None, "mark": None, "say": None}
-    found = extract_from_dir(str(LOCALE.parent), methods, options, keywords=keywords)
-    return {message for _, _, message, _, _ in found}
+def test_every_catalogue_is_a_language_and_the_sources_own_comes_first():
+    assert list(KNOWN) == list(catalogues()) == ["en", "fi", "sv"]
 
 
-@pytest.mark.parametrize("catalogue", [LOCALE / "orcid-connect.pot", *sorted(LOCALE.glob("*/messages.po"))], ids=str)
-def test_every_catalogue_has_every_sentence_and_no_stale_one(catalogue):
-    with catalogue.open("rb") as file:
-        known = {message.id for message in read_po(file) if message.id}
+def test_a_sentence_is_said_in_each_language():
+    said = {code: language.say("Sign out") for code, language in KNOWN.items()}
 
-    assert sentences() == known, "type: make catalogues"
-
-
-def test_there_is_a_catalogue_in_english():
-    assert KNOWN["en"].say("Sign out") == "Sign out"
+    assert said == {"en": "Sign out", "fi": "Kirjaudu ulos", "sv": "Logga ut"}
 
 
 def test_facts_take_their_places_in_a_sentence():
     assert KNOWN["en"].say("connected %(when)s", when="today") == "connected today"
+    assert KNOWN["fi"].say("connected %(when)s", when="tänään") == "yhdistetty tänään"
+
+
+def test_a_number_chooses_the_form_of_its_sentence():
+    def said(number):
+        return KNOWN["en"].say_many("%(number)d day of %(of)s", "%(number)d days of %(of)s", number, of="May")
+
+    assert (said(1), said(2)) == ("1 day of May", "2 days of May")
+
+
+def test_several_things_are_named_as_the_language_does():
+    named = {code: language.list(["A", "B", "C"]) for code, language in KNOWN.items()}
+
+    assert named == {"en": "A, B and C", "fi": "A, B ja C", "sv": "A, B och C"}
 
 
 @pytest.mark.parametrize(
@@ -65,8 +64,20 @@ def test_a_language_we_do_not_have_gives_the_default():
 
 
 def test_a_language_names_itself():
-    assert KNOWN["en"].name() == "English"
+    assert [language.name() for language in KNOWN.values()] == ["English", "Suomi", "Svenska"]
 
 
-def test_a_time_is_written_for_a_reader():
-    assert KNOWN["en"].moment(NOON, UTC) == "15 January 2026, 12:00 UTC"
+@pytest.mark.parametrize(
+    ("code", "written"),
+    [
+        ("en", "15 January 2026, 12:00 UTC"),
+        ("fi", "15. tammikuuta 2026, 12.00 UTC"),
+        ("sv", "15 januari 2026, 12:00 UTC"),
+    ],
+)
+def test_a_time_is_written_as_the_language_does(code, written):
+    assert KNOWN[code].moment(NOON, UTC) == written
+
+
+def test_a_time_is_told_by_the_clock_of_the_place():
+    assert KNOWN["en"].moment(NOON, ZoneInfo("Europe/Helsinki")) == "15 January 2026, 14:00 EET"
