@@ -1,6 +1,8 @@
 # orcid-connect. `make demo` to see it, `make test` to trust it.
 
 PORT ?= 8000
+# How many processes share the tests
+PROCESSES ?= 2
 # Debian's own Python where there is one: mod_wsgi is built for it
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3) python3)
 
@@ -19,9 +21,7 @@ demo: $(VENV)/demo
 	@exec $(BIN)/python -m demo --port $(PORT)
 
 test: packages lint
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(TESTS)
-	@$(BIN)/coverage combine --quiet 2>/dev/null || true
+	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder --cov --cov-report= $(TESTS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(FULLY_COVERED)' --fail-under=100
 

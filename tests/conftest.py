@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,30 @@ TABLES = (
     *("attempts", "links", "consent_texts", "changes", "counters", "events"),
     *("deliveries", "breakers", "acknowledgements"),
 )
+
+
+TOGETHER = {"journeys", "system"}
+"""The folders whose tests share a world that takes long to build."""
+
+
+def pytest_collection_modifyitems(items):
+    """Say which tests stay in one process when several run them: a file's, or those that share a world."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item):
+    folder = Path(item.path).parent.name
+    if folder not in TOGETHER:
+        return f"{folder}/{item.path.name}"
+    return f"{folder} {_front(item)}"
+
+
+def _front(item):
+    # A stack of Apache, shibd and an Identity Provider for each front, and each front's in a process of its own
+    chosen = getattr(item, "callspec", None)
+    given = chosen.params if chosen else {}
+    return next((given[name] for name in ("stack", "service") if name in given), "")
 
 
 class OutsideWorld(RuntimeError):
