@@ -45,6 +45,35 @@ class Consent:
     at: datetime
 
 
+class ReleaseState(StrEnum):
+    """What was seen of a link's release. Each one tells more than the one before it, in the order of their words."""
+
+    MISSING = "missing"
+    """The person signed in, long enough after the linking, and their organisation gave us no iD."""
+    OTHER = "other"
+    """It gave us another iD."""
+    SEEN = "seen"
+    """It gave us the iD that is linked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is known of a link's release, and since when."""
+
+    state: ReleaseState
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCounts:
+    """How many persons of an organisation have a link now, and of how many the release is known to be what."""
+
+    linked: int
+    seen: int
+    other: int
+    missing: int
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """An ORCID iD tied to an account, now or once."""
@@ -64,6 +93,8 @@ class Link:
     """Where the person showed that the iD is theirs: at ORCID, or in a system for which the organisation vouches."""
     authenticated_at: datetime | None = None
     """When they did, if not when the link was made."""
+    release: Release | None = None
+    """What was seen of its release; none before there was anything to see."""
 
     @property
     def current(self) -> bool:

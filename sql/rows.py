@@ -18,6 +18,8 @@ from sql.records import (
     DeliveryState,
     Event,
     Link,
+    Release,
+    ReleaseState,
 )
 
 
@@ -140,7 +142,13 @@ def link_of(row: Row) -> Link:
         ended_by=row["ended_by"],
         source=row["source"],
         authenticated_at=_perhaps_time(row["authenticated_at"]),
+        release=_release_of(row),
     )
+
+
+def _release_of(row: Row) -> Release | None:
+    state = row["release_state"]
+    return None if state is None else Release(ReleaseState(state), time_of(row["release_at"]))
 
 
 def change_values(change: Change) -> dict[str, str | int | None]:

@@ -24,6 +24,7 @@ from sql.importing import Importing
 from sql.migrate import must_be_current
 from sql.outbox import Outbox
 from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
+from sql.release import Releases
 from sql.sqlite import Sqlite
 
 KEEP_EXPIRED = timedelta(days=1)
@@ -67,8 +68,8 @@ def _postgres(url: str, patience: float) -> Engine:
 _ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
-class Store(Outbox, Feed, Forgetting, Importing):
-    """Attempts, links, changes, deliveries and the audit, kept by an engine.
+class Store(Outbox, Feed, Forgetting, Importing, Releases):
+    """Attempts, links, releases, changes, deliveries and the audit, kept by an engine.
 
     Any method may raise StoreUnavailable. Times are aware.
     """

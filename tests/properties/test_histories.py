@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from shibboleth.orcid_id import Registry
 from sql.errors import AttemptClosed, HeldBySomeoneElse, LinkChanged
-from sql.records import ChangeKind
+from sql.records import ChangeKind, ReleaseCounts, ReleaseState
 from tests.make import NOON, answered, make_consent, make_orcid_id
 
 ORGANISATIONS = count(1)
@@ -27,6 +27,7 @@ class History(RuleBasedStateMachine):
         self.store = store
         self.organisation = f"https://idp-{next(ORGANISATIONS)}.example"
         self.links = {}
+        self.releases = {}
         self.news = []
         self.attempts = []
         self.closed = set()
@@ -66,6 +67,7 @@ class History(RuleBasedStateMachine):
             return HeldBySomeoneElse, None
         self.closed.add(attempt)
         self.links[person] = orcid_id
+        self.releases.pop(person, None)
         kind = ChangeKind.REPLACED if current else ChangeKind.LINKED
         self.news.append((kind, person, orcid_id, current))
         return None, kind
@@ -75,9 +77,22 @@ class History(RuleBasedStateMachine):
         change = self.store.unlink(self.organisation, person, "person", "asked to", NOON)
 
         held = self.links.pop(person, None)
+        self.releases.pop(person, None)
         assert (change is None) == (held is None)
         if held:
             self.news.append((ChangeKind.REMOVED, person, None, held))
+
+    @rule(person=people, state=st.sampled_from(ReleaseState))
+    def come_back(self, person, state):
+        link = self.store.link_of(self.organisation, person)
+        if link is None:
+            return
+        noted = self.store.note_release(link, state, NOON)
+
+        known = self.releases.get(person)
+        assert noted == (known is None or list(ReleaseState).index(known) < list(ReleaseState).index(state))
+        if noted:
+            self.releases[person] = state
 
     @rule(person=people)
     def decline(self, person):
@@ -95,6 +110,14 @@ class History(RuleBasedStateMachine):
         for person, orcid_id in self.links.items():
             assert self.store.orcid_of(self.organisation, person) == [orcid_id]
             assert self.store.holder_of(self.organisation, orcid_id).person_key == person
+
+    @invariant()
+    def the_releases_are_the_models(self):
+        known = list(self.releases.values())
+        counts = ReleaseCounts(len(self.links), *(known.count(state) for state in reversed(ReleaseState)))
+        assert self.store.release_counts(self.organisation) == counts
+        found = {link.person_key: link.release.state for link in self.store.links(self.organisation) if link.release}
+        assert found == self.releases
 
     @invariant()
     def the_changes_are_the_news(self):
