@@ -39,6 +39,8 @@ class Organisation:
     stage: Stage = Stage.PRODUCTION
     help: str = ""
     """Whom its people may ask: an e-mail address or an https address; empty when the service's own help is all."""
+    language: str = ""
+    """What its people are spoken to in when they ask for no language of ours; empty for the service's own."""
 
     def name(self, language: str) -> str:
         """Give its name in this language, or in English where there is none."""

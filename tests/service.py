@@ -105,7 +105,7 @@ def make_front(store, client, clock, organisations=ORGANISATIONS, *, transfers=(
         door=Door(Variables(), organisations, Encoding.URL),
         hall=hall,
         languages=known,
-        templates={code: templates(language, always(house, hall)) for code, language in known.items()},
+        templates={code: templates(language, always(house, hall, known)) for code, language in known.items()},
         headers=security_headers(client.base_url, secure=True),
         clock=clock,
     )

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -16,7 +15,7 @@ import bottle
 from shibboleth.organisation import Organisation
 from webapp.door import Door, Who
 from webapp.hall import Hall, Route
-from webapp.language import Language, accepted, choose
+from webapp.language import By, Chooser, Language
 from webapp.log import log
 from webapp.pages import ROUTES
 from webapp.problems import HOME_HELP, Bug, NotAllowed, NotFound, TooLarge, facts_of, problem_of
@@ -24,6 +23,9 @@ from webapp.templating import Templates
 from webapp.visit import Go, Page, Raw, Visit
 
 _LARGEST_FORM = 16 * 1024
+_ASKED = re.compile(r"(?:^|&)lang=([A-Za-z-]{2,20})(?=&|$)", re.ASCII)
+_ELSEWHERE = {"/me/callback": "/me"}
+"""Where a change of language leads from an address that means nothing without what stands behind its `?`."""
 
 _Dressed = tuple[bytes, int, dict[str, str]]
 """An answer's body, status and headers."""
@@ -53,13 +55,11 @@ class Front:
     """By language."""
     headers: Mapping[str, str]
     clock: Callable[[], datetime]
-    language: Callable[[str], Language] = field(init=False)
-    """Chooses by an Accept-Language header; browsers send few different ones, so the choices are remembered."""
+    chooser: Chooser = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to remember choices of language."""
-        chosen = lru_cache(256)(lambda header: choose(accepted(header), self.languages, self.house.language))
-        object.__setattr__(self, "language", chosen)
+        object.__setattr__(self, "chooser", Chooser(self.languages, self.house.language))
 
     def serve(self, route: Route, place: Mapping[str, str]) -> bottle.HTTPResponse:
         """Answer one request."""
@@ -74,7 +74,7 @@ class Front:
 
     def problem(self, error: Exception, visit: Visit | None = None, address: str = "") -> bottle.HTTPResponse:
         """Answer with the page of what is wrong."""
-        visit = visit or self._arrival()
+        visit = self._at_home(visit or self._arrival(), getattr(error, "organisation", None))
         row = problem_of(error)
         incident = secrets.token_hex(4)
         # By its class alone: a message may hold a person's words
@@ -91,30 +91,45 @@ class Front:
 
     def _arrival(self) -> Visit:
         environ = bottle.request.environ
-        language = self.language(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
-        return Visit(language, self.clock(), self.door.browser(environ), place={})
+        kept, header = self.door.language(environ), environ.get("HTTP_ACCEPT_LANGUAGE", "")
+        choice = self.chooser.choose(_asked(environ), kept, header)
+        return Visit(choice, self.clock(), self.door.browser(environ), path=environ.get("PATH_INFO", "/"))
 
     def _admitted(self, visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
         environ = bottle.request.environ
         if route.who is Who.PERSON:
-            visit = replace(visit, someone=self.door.person(environ))
+            person = self.door.person(environ)
+            visit = self._at_home(replace(visit, someone=person), person.organisation)
         query = _fields(environ.get("QUERY_STRING", ""))
         return replace(visit, query=query, form=_form(environ), place=place)
+
+    def _at_home(self, visit: Visit, organisation: Organisation | None) -> Visit:
+        if organisation is None or not organisation.language:
+            return visit
+        return replace(visit, choice=self.chooser.at_home(visit.choice, organisation.language))
 
     def _response(self, answer: Page | Go | Raw, visit: Visit) -> bottle.HTTPResponse:
         body, status, headers = _DRESS[type(answer)](self, answer, visit)
         response = bottle.HTTPResponse(body, status, {**self.headers, **headers})
         if visit.someone is not None and visit.browser.new:
             response.add_header("Set-Cookie", self.door.cookie(visit.browser))
+        if visit.choice.by is By.ADDRESS and self._may_keep(visit):
+            response.add_header("Set-Cookie", self.door.language_cookie(visit.language.code))
         return response
 
+    def _may_keep(self, visit: Visit) -> bool:
+        # Before the sign-in there is no cookie of ours: until then the addresses carry the language
+        kept = self.door.language(bottle.request.environ)
+        return kept != visit.language.code and (visit.someone is not None or kept != "")
+
     def _page(self, page: Page, visit: Visit) -> _Dressed:
-        text = self.templates[visit.language.code](page.template, {**page.facts, "person": visit.someone})
+        known = {"person": visit.someone, "carry": visit.carry, "here": _ELSEWHERE.get(visit.path, "")}
+        text = self.templates[visit.language.code](page.template, {**page.facts, **known})
         headers = {
             "Content-Type": "text/html; charset=utf-8",
             "Content-Language": visit.language.code,
             "Cache-Control": "no-store",
-            "Vary": "Accept-Language",
+            "Vary": "Accept-Language, Cookie",
         }
         return text.encode(), page.status, headers
 
@@ -135,10 +150,11 @@ _DRESS: Mapping[type, Callable[[Front, Any, Visit], _Dressed]] = {
 }
 
 
-def always(house: House, hall: Hall) -> dict[str, Any]:
+def always(house: House, hall: Hall, known: Mapping[str, Language]) -> dict[str, Any]:
     """Give the facts that each page knows."""
     return {
         "house": house,
+        "tongues": [(code, language.name()) for code, language in known.items()],
         "static": hall.static,
         "orcid_url": hall.orcid_url,
         "sign_out": f"/Shibboleth.sso/Logout?return={quote(house.public_url, safe='')}/",
@@ -217,6 +233,11 @@ def _form(environ: Mapping[str, Any]) -> dict[str, str]:
         raise TooLarge
     body = environ["wsgi.input"].read(int(length)).decode("utf-8", "replace")
     return {name: values[0] for name, values in _fields(body).items() if len(values) == 1}
+
+
+def _asked(environ: Mapping[str, Any]) -> str:
+    found = _ASKED.search(environ.get("QUERY_STRING", ""))
+    return found[1] if found else ""
 
 
 def _fields(text: str) -> dict[str, list[str]]:

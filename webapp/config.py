@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, create_model, model_validator
 
 from shibboleth.attributes import KEYS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Organisations, Stage
 from shibboleth.person import Encoding, Front, Proxy, Variables
 from webapp import config_values as values
+from webapp.catalogues import SOURCE, catalogues
 from webapp.config_errors import Misconfigured, Problem, Wrong
 from webapp.config_tables import REFERENCE, REFERRED, Kinds, Reading, Table, checked, reading_of, section, setting
 from webapp.config_transfers import Transfer, different, transfers_in
@@ -29,7 +30,9 @@ from webapp.secret import Secret
 
 DEFAULT_PATH = "/etc/orcid-connect/orcid-connect.toml"
 PATH_VARIABLE = "ORCID_CONNECT_CONFIG"
-LANGUAGES = ("en", "fi", "sv")
+LANGUAGES = tuple(catalogues())
+_QUOTED = [f'"{code}"' for code in LANGUAGES]
+_A_LANGUAGE = f"{', '.join(_QUOTED[:-1])} or {_QUOTED[-1]}"
 
 _ROOTS = {registry: f"https://{registry.host}" for registry in Registry}
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
@@ -242,8 +245,8 @@ class Service(Table):
         default="ORCID connect",
     )
     language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] = setting(
-        "The language of the pages for a browser that asks for none of ours.",
-        '"en", "fi" or "sv"',
+        "The language of the pages for a browser that asks for none of ours, at an organisation that says none.",
+        _A_LANGUAGE,
         "en",
         default="en",
     )
@@ -404,20 +407,33 @@ class ServiceFile(Table):
 # --- The file of an organisation ----------------------------------------------------------------------------------
 
 
-class Names(Table):
-    """The organisation's name in each language."""
+_NAMED = {
+    "en": ("English", "University of Example"),
+    "fi": ("Finnish", "Esimerkin yliopisto"),
+    "sv": ("Swedish", "Exempels universitet"),
+}
+"""What a language is called in the documentation, and a name in it."""
 
-    en: Annotated[str, AfterValidator(values.line)] = setting(
-        "Its name in English, which also stands in where another language is missing.",
-        "one line of text in quotes",
-        "University of Example",
-    )
-    fi: Annotated[str, AfterValidator(values.line)] | None = setting(
-        "Its name in Finnish.", "one line of text in quotes", "Esimerkin yliopisto", default=None
-    )
-    sv: Annotated[str, AfterValidator(values.line)] | None = setting(
-        "Its name in Swedish.", "one line of text in quotes", "Exempels universitet", default=None
-    )
+
+def _name_in(code: str) -> tuple[Any, Any]:
+    language, example = _NAMED.get(code, (f"the language `{code}`", _NAMED[SOURCE][1]))
+    name = Annotated[str, AfterValidator(values.line)]
+    if code == SOURCE:
+        meaning = f"Its name in {language}, which also stands in where another language is missing."
+        return name, setting(meaning, "one line of text in quotes", example)
+    return name | None, setting(f"Its name in {language}.", "one line of text in quotes", example, default=None)
+
+
+def names_table(meaning: str) -> type[Table]:
+    """Make a section with a name in each language there is: one more language is one more catalogue and no code."""
+    fields: dict[str, Any] = {code: _name_in(code) for code in LANGUAGES}
+    return create_model("Names", __base__=Table, __doc__=meaning, **fields)
+
+
+if TYPE_CHECKING:
+    Names = Table
+else:
+    Names = names_table("The organisation's name in each language.")
 
 
 class Credentials(Table):
@@ -485,6 +501,13 @@ class OrganisationFile(Table):
         "idm@example.org",
         default=None,
     )
+    language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] | None = setting(
+        "The language of the pages for those of its people whose browser asks for none of ours.",
+        _A_LANGUAGE,
+        "fi",
+        default=None,
+        shown="the service's",
+    )
     name: Names = section()
     connector: Credentials = section()
     transfer: Annotated[tuple[Transfer, ...], Field(strict=False), AfterValidator(different)] = ()
@@ -499,7 +522,8 @@ class OrganisationFile(Table):
     def organisation(self, name: str) -> Organisation:
         """Give the organisation of this id."""
         names = MappingProxyType(self.name.model_dump(exclude_none=True))
-        return Organisation(name, self.entity_id, names, frozenset(self.scopes), self.key, self.stage, self.help or "")
+        scopes, whom = frozenset(self.scopes), self.help or ""
+        return Organisation(name, self.entity_id, names, scopes, self.key, self.stage, whom, self.language or "")
 
 
 # --- The whole ----------------------------------------------------------------------------------------------------

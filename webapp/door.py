@@ -16,6 +16,7 @@ from shibboleth.organisation import Organisations
 from shibboleth.person import Encoding, Front, Person, person_from
 
 _COOKIE = "orcid-connect"
+_LANGUAGE_LASTS = 365 * 24 * 3600
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -69,6 +70,11 @@ class Door:
         """The browser's cookie. `__Host-` keeps neighbouring hosts from setting it (RFC 6265bis section 4.1.3.2)."""
         return f"__Host-{_COOKIE}" if self.secure else _COOKIE
 
+    @property
+    def language_cookie_name(self) -> str:
+        """The cookie of a language that the person has chosen."""
+        return f"{self.cookie_name}-language"
+
     def person(self, environ: Mapping[str, Any]) -> Person:
         """Who is signed in; raises what `person_from` raises."""
         return person_from(environ, self.front, self.organisations, self.encoding)
@@ -83,8 +89,19 @@ class Door:
 
         `Lax`, not `Strict`: the way back from ORCID is a navigation from another site.
         """
-        secure = "; Secure" if self.secure else ""
-        return f"{self.cookie_name}={browser.secret}; Path=/; HttpOnly; SameSite=Lax{secure}"
+        return f"{self.cookie_name}={browser.secret}; {self._rules}"
+
+    def language(self, environ: Mapping[str, Any]) -> str:
+        """Give the language that the person chose earlier; empty where there is no such choice."""
+        return _cookies(environ.get("HTTP_COOKIE", "")).get(self.language_cookie_name, "")
+
+    def language_cookie(self, code: str) -> str:
+        """Give the Set-Cookie value that keeps a choice of language for a year."""
+        return f"{self.language_cookie_name}={code}; Max-Age={_LANGUAGE_LASTS}; {self._rules}"
+
+    @property
+    def _rules(self) -> str:
+        return f"Path=/; HttpOnly; SameSite=Lax{'; Secure' if self.secure else ''}"
 
 
 def _cookies(header: str) -> dict[str, str]:

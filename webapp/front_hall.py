@@ -42,7 +42,7 @@ def web(
             door=Door(config.front, config.organisations, config.service.encoding, secure=secure),
             hall=hall,
             languages=known,
-            templates={code: templates(language, always(house, hall)) for code, language in known.items()},
+            templates={code: templates(language, always(house, hall, known)) for code, language in known.items()},
             headers=security_headers(config.orcid.base_url, secure=secure),
             clock=clock,
         )

@@ -2,14 +2,18 @@
 
 One more language is one more catalogue (`locale/<language>/messages.po`) and no code.  English is the language of
 the sentences themselves.
+
+Which language a page is in: the person's own choice, then what the browser asks for (Accept-Language), then what the
+person's organisation speaks, then what the service does.  docs/decisions/0017 says how a choice is carried.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from enum import StrEnum
 from functools import lru_cache
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -78,10 +82,49 @@ def languages() -> dict[str, Language]:
     return {code: Language(code, _read(catalogue, code)) for code, catalogue in catalogues().items()}
 
 
-def choose(wanted: Iterable[str], known: Mapping[str, Language], default: str) -> Language:
-    """Choose the first wanted language that is known."""
-    code = negotiate_locale([each.replace("-", "_") for each in wanted], list(known), sep="_")
-    return known[code or default]
+class By(StrEnum):
+    """Who chose the language of a page, the one that counts most first."""
+
+    ADDRESS = "address"
+    """The person, just now: `?lang=fi`."""
+    COOKIE = "cookie"
+    """The person, earlier."""
+    BROWSER = "browser"
+    NOBODY = "nobody"
+    """Whoever knows the person better than we do may: their organisation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The language of a page, and who chose it."""
+
+    language: Language
+    by: By = By.NOBODY
+
+
+class Chooser:
+    """Chooses languages; browsers send few different headers, so what comes of them is remembered."""
+
+    def __init__(self, known: Mapping[str, Language], default: str) -> None:
+        self._known = known
+        self._default = Choice(known[default])
+        self._by_header = lru_cache(256)(self._of_header)
+
+    def choose(self, asked: str, kept: str, header: str) -> Choice:
+        """Choose by the address, the cookie and Accept-Language; what is none of ours does not count."""
+        for code, by in ((asked, By.ADDRESS), (kept, By.COOKIE)):
+            if code in self._known:
+                return Choice(self._known[code], by)
+        return self._by_header(header)
+
+    def at_home(self, choice: Choice, code: str) -> Choice:
+        """Choose what the person's organisation speaks, where nobody has chosen."""
+        return Choice(self._known[code]) if choice.by is By.NOBODY and code in self._known else choice
+
+    def _of_header(self, header: str) -> Choice:
+        wanted = [each.replace("-", "_") for each in accepted(header)]
+        code = negotiate_locale(wanted, list(self._known), sep="_")
+        return Choice(self._known[code], By.BROWSER) if code else self._default
 
 
 def accepted(header: str) -> list[str]:

@@ -9,14 +9,14 @@ from typing import Any
 
 from shibboleth.person import Person
 from webapp.door import Browser
-from webapp.language import Language
+from webapp.language import By, Choice, Language
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
     """What a handler is given."""
 
-    language: Language
+    choice: Choice
     now: datetime
     browser: Browser
     query: Mapping[str, list[str]] = field(default_factory=dict)
@@ -24,6 +24,17 @@ class Visit:
     place: Mapping[str, str] = field(default_factory=dict)
     """The variable parts of the address."""
     someone: Person | None = None
+    path: str = "/"
+
+    @property
+    def language(self) -> Language:
+        """The language of the answer."""
+        return self.choice.language
+
+    @property
+    def carry(self) -> str:
+        """What stands after the addresses of our pages, so that a language just chosen goes along without a cookie."""
+        return f"?lang={self.language.code}" if self.choice.by is By.ADDRESS else ""
 
     @property
     def person(self) -> Person:

@@ -1,21 +1,23 @@
 """What every answer of the web application keeps, and each problem's page."""
 
 import logging
+import re
 from dataclasses import replace
 
 import bottle
 import pytest
 
+from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import BrokenAttribute, Encoding, Flaw, Proxy
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.make import NOON, UNIVERSITY
+from tests.make import NOON, UNIVERSITY, make_organisation
 from tests.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
 from webapp import pages
 from webapp.app import make_app, security_headers
 from webapp.door import Door, Who
-from webapp.language import languages
+from webapp.language import Choice, languages
 from webapp.pages import ROUTES
 from webapp.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
 from webapp.visit import Visit
@@ -137,6 +139,90 @@ def test_a_style_sheet_lasts_and_changes_its_name_with_its_content(front, maija)
 @pytest.mark.parametrize("name", ["style.css", "../app.py", "%2e%2e", "..", ""])
 def test_no_other_file_can_be_had(maija, name):
     assert maija.get(f"/static/{name}").status == 404
+
+
+# In which language
+
+
+def language_of(answer):
+    """The language of a page, which its header and its markup must agree on."""
+    (written,) = re.findall(r'<html lang="([^"]+)">', answer.text)
+    assert answer.header("Content-Language") == written
+    assert answer.header("Vary") == "Accept-Language, Cookie"
+    return written
+
+
+def test_a_page_is_in_the_language_the_browser_asks_for(app):
+    assert language_of(ask(app, "/", HTTP_ACCEPT_LANGUAGE="sv-FI,sv;q=0.9,en;q=0.5")) == "sv"
+    assert language_of(ask(app, "/nowhere", HTTP_ACCEPT_LANGUAGE="fi")) == "fi"
+    assert language_of(ask(app, "/me", HTTP_ACCEPT_LANGUAGE="tlh")) == "en"
+
+
+def test_every_page_offers_every_language_in_its_own_name(app):
+    for path in ("/", "/me", "/nowhere"):
+        text = ask(app, path).text
+
+        assert '<a href="?lang=fi" lang="fi" hreflang="fi">Suomi</a>' in text
+        assert '<a href="?lang=sv" lang="sv" hreflang="sv">Svenska</a>' in text
+        assert '<span lang="en" aria-current="true">English</span>' in text
+
+
+def test_before_the_sign_in_the_addresses_carry_a_choice_and_no_cookie_does(app):
+    answer = ask(app, "/?lang=fi", HTTP_ACCEPT_LANGUAGE="sv")
+
+    assert language_of(answer) == "fi"
+    assert answer.header("Set-Cookie") is None
+    assert 'href="/me?lang=fi"' in answer.text
+    assert "target=https%3A//connect.example/me%3Flang%3Dfi" in ask(app, "/me?lang=fi").text
+
+
+def test_no_address_carries_what_nobody_chose(app):
+    assert 'href="/me"' in ask(app, "/", HTTP_ACCEPT_LANGUAGE="fi").text
+
+
+def test_behind_the_sign_in_a_choice_is_kept(maija):
+    first = maija.get("/me?lang=sv", HTTP_ACCEPT_LANGUAGE="fi")
+
+    kept = [value for name, value in first.headers if name == "Set-Cookie" and "language" in value]
+    assert kept == [
+        "__Host-orcid-connect-language=sv; Max-Age=31536000; Path=/; HttpOnly; SameSite=Lax; Secure",
+    ]
+    assert language_of(maija.get("/me", HTTP_ACCEPT_LANGUAGE="fi")) == "sv"
+    assert language_of(maija.get("/", HTTP_ACCEPT_LANGUAGE="fi")) == "sv"
+    assert maija.get("/me?lang=sv").header("Set-Cookie") is None
+
+
+def test_who_has_chosen_before_may_choose_again_on_any_page(maija):
+    maija.get("/me?lang=sv")
+
+    ask_again = ask(maija.app, "/?lang=fi", HTTP_COOKIE="__Host-orcid-connect-language=sv")
+
+    assert ask_again.header("Set-Cookie").startswith("__Host-orcid-connect-language=fi; ")
+
+
+@pytest.mark.parametrize("lang", ["tlh", "en_US", "..", "fi%00", "x" * 100, "<b>"])
+def test_a_language_that_is_none_of_ours_is_not_chosen(maija, lang):
+    answer = maija.get(f"/me?lang={lang}", HTTP_ACCEPT_LANGUAGE="sv")
+
+    assert language_of(answer) == "sv"
+    assert "lang=<b>" not in answer.text
+    assert language_of(ask(maija.app, "/", HTTP_COOKIE=f"__Host-orcid-connect-language={lang}")) == "en"
+
+
+def test_a_language_is_chosen_on_the_way_back_without_losing_ones_way(maija):
+    text = maija.get("/me/callback?state=unknown&code=x").text
+
+    assert 'href="/me?lang=fi"' in text
+
+
+def test_an_organisation_chooses_for_those_who_have_not(store):
+    speaks = Organisations.of([make_organisation(stage=Stage.TEST, language="sv")])
+    app = make_app(make_front(store, client_of("https://sandbox.orcid.org"), Clock(), speaks))
+
+    assert language_of(Visitor(app).get("/me")) == "sv"
+    assert language_of(Visitor(app).get("/me", HTTP_ACCEPT_LANGUAGE="fi")) == "fi"
+    assert language_of(Visitor(app, account="").get("/me")) == "sv"
+    assert language_of(ask(app, "/")) == "en"
 
 
 def test_head_is_answered_without_a_body(maija):
@@ -330,7 +416,7 @@ def test_facts_of_an_error_are_short():
 
 def test_a_handler_for_anyone_has_no_person():
     with pytest.raises(AssertionError):
-        _ = Visit(languages()["en"], NOON, None).person
+        _ = Visit(Choice(languages()["en"]), NOON, None).person
 
 
 def test_handlers_of_public_routes_do_not_ask_for_the_person(app):

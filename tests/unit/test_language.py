@@ -7,7 +7,7 @@ import pytest
 
 from tests.make import NOON
 from webapp.catalogues import catalogues
-from webapp.language import accepted, choose, languages
+from webapp.language import By, Chooser, accepted, languages
 
 KNOWN = languages()
 
@@ -57,10 +57,31 @@ def test_the_most_wanted_language_comes_first(header, wanted):
     assert accepted(header) == wanted
 
 
-def test_a_language_we_do_not_have_gives_the_default():
-    assert choose(["tlh", "en-GB"], KNOWN, "en").code == "en"
-    assert choose([], KNOWN, "en").code == "en"
-    assert choose(["*", "not a language"], KNOWN, "en").code == "en"
+@pytest.mark.parametrize(
+    ("asked", "kept", "header", "chosen"),
+    [
+        ("fi", "sv", "en", ("fi", By.ADDRESS)),
+        ("", "sv", "fi", ("sv", By.COOKIE)),
+        ("", "", "sv-FI, en;q=0.5", ("sv", By.BROWSER)),
+        ("", "", "tlh, en-GB", ("en", By.BROWSER)),
+        ("", "", "", ("fi", By.NOBODY)),
+        ("", "", "*, not a language", ("fi", By.NOBODY)),
+        ("tlh", "tlh", "tlh", ("fi", By.NOBODY)),
+    ],
+)
+def test_the_persons_own_choice_counts_most_and_the_services_least(asked, kept, header, chosen):
+    choice = Chooser(KNOWN, "fi").choose(asked, kept, header)
+
+    assert (choice.language.code, choice.by) == chosen
+
+
+def test_an_organisation_chooses_for_who_has_not_chosen():
+    chooser = Chooser(KNOWN, "en")
+
+    def at_home(header, code):
+        return chooser.at_home(chooser.choose("", "", header), code).language.code
+
+    assert (at_home("", "sv"), at_home("fi", "sv"), at_home("", "tlh")) == ("sv", "fi", "en")
 
 
 def test_a_language_names_itself():
