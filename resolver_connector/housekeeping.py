@@ -1,4 +1,4 @@
-"""What the worker does beside delivering: it forgets people of whom nothing is to be kept once they are delivered."""
+"""What the worker does beside delivering: it counts, and it forgets people of whom nothing is to be kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL_HOURS = range(1, 4)
 
 
 class Housekeeping:
-    """Forgets, for the organisations with `keep = "nothing"`."""
+    """Counts what has happened, and forgets for the organisations with `keep = "nothing"`."""
 
     def __init__(self, store: Store, forgetful: Collection[str], report: Report) -> None:
         """Take the organisations by their entityIDs."""
@@ -29,16 +29,21 @@ class Housekeeping:
 
     def turn(self, now: datetime) -> None:
         """Do what is due; soon after the last time nothing is. Never raises for a store that is away."""
-        if not self._forgetful or (self._done_at is not None and abs(now - self._done_at) < EVERY):
+        if self._done_at is not None and abs(now - self._done_at) < EVERY:
             return
         self._done_at = now
         try:
+            self._store.count_up()
+            self._forget_all(now)
+        except StoreUnavailable as error:
+            self._report("store-unavailable", reason=str(error))
+
+    def _forget_all(self, now: datetime) -> None:
+        if self._forgetful:
             forgotten = sum(self._forget(entity_id, now - GRACE) for entity_id in self._forgetful)
             if forgotten:
                 self._report("forgotten", changes=forgotten)
             self._scrub(now)
-        except StoreUnavailable as error:
-            self._report("store-unavailable", reason=str(error))
 
     def _forget(self, entity_id: str, before: datetime) -> int:
         forgotten = 0

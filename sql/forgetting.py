@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sql import rows
 from sql.engine import Values
-from sql.held import Keeper
+from sql.statistics import Statistics, count_attempts
 
 LEAVING = "left the organisation"
 """The reason in the audit of a removal that the organisation asked for."""
@@ -35,7 +35,7 @@ class _OnlyLooking(Exception):
         self.gone = gone
 
 
-class Forgetting(Keeper):
+class Forgetting(Statistics):
     """The part of the store that forgets."""
 
     def erase_facts(self, entity_id: str, person_key: str) -> int:
@@ -76,8 +76,9 @@ class Forgetting(Keeper):
             (others,) = session.ask(("newest_change_of", person))
             if not others:
                 session.post("forget_links", **person)
-                session.post("forget_closed_attempts", **person)
                 session.post("erase_facts", **person)
+                (attempts,) = session.ask(("forget_closed_attempts", person))
+                count_attempts(session, attempts)
             return True
 
     def deprovision(
@@ -99,8 +100,9 @@ class Forgetting(Keeper):
         whose = {"organisation": entity_id, "person_key": person_key}
         with self._holding(entity_id, now, ("link_of", whose)) as held:
             (own,) = held.found
-            attempts = held.session.run("forget_attempts", **whose)
-            gone = Gone(len(own), attempts, len(own) * len(transfers))
+            (attempts,) = held.session.ask(("forget_attempts", whose))
+            count_attempts(held.session, attempts)
+            gone = Gone(len(own), len(attempts), len(own) * len(transfers))
             if own:
                 held.remove(rows.link_of(own[0]), "organisation", LEAVING, transfers)
             elif attempts:
@@ -115,5 +117,5 @@ class Forgetting(Keeper):
         The whole database is written anew, which holds up other writers, and on PostgreSQL readers too, for about a
         second for each hundred thousand links: for the small hours. Abandoned attempts go first.
         """
-        self.engine.brief("sweep_attempts", before=rows.moment(now))
+        self.sweep(now)
         return self.engine.scrub()

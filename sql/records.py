@@ -199,6 +199,47 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How one transfer of an organisation stands."""
+
+    breaker: Breaker
+    waiting: int
+    """How many deliveries wait."""
+    waiting_since: datetime | None
+    """When the oldest of them was made."""
+    given_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """How far an organisation has come that fetches its changes."""
+
+    organisation: str
+    number: int
+    """Up to which change it has them all."""
+    at: datetime
+    """When it said so."""
+    behind: int
+    """How many changes there are after it."""
+    waiting_since: datetime | None
+    """When the oldest of these that is kept was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What somebody was told when something went wrong, by the number on their page; it names nobody."""
+
+    number: str
+    at: datetime
+    word: str
+    """As in the log."""
+    organisation: str | None
+    """entityID, where it is known."""
+    place: str
+    """The page, as the table of routes names it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A line of the audit. Each one's hash covers the one before, so that none can be changed in silence."""
 

@@ -17,9 +17,12 @@ from sql.records import (
     DeliveryCount,
     DeliveryState,
     Event,
+    Fetching,
+    Incident,
     Link,
     Release,
     ReleaseState,
+    Way,
 )
 
 
@@ -263,3 +266,35 @@ def event_of(row: Row) -> Event:
         digest=row["digest"],
         hash=row["hash"],
     )
+
+
+def way_of(row: Row) -> Way:
+    """Read how a transfer stands."""
+    return Way(breaker_of(row), row["waiting"], _perhaps_time(row["waiting_since"]), row["given_up"])
+
+
+def fetching_of(row: Row) -> Fetching:
+    """Read how far an organisation has come that fetches its changes."""
+    return Fetching(
+        organisation=row["organisation"],
+        number=row["number"],
+        at=time_of(row["at"]),
+        behind=max(row["changes"] - row["number"], 0),
+        waiting_since=_perhaps_time(row["waiting_since"]),
+    )
+
+
+def incident_values(incident: Incident) -> dict[str, str | None]:
+    """Give the values of an incident."""
+    return {
+        "incident": incident.number,
+        "at": moment(incident.at),
+        "word": incident.word,
+        "organisation": incident.organisation,
+        "place": incident.place,
+    }
+
+
+def incident_of(row: Row) -> Incident:
+    """Read an incident back."""
+    return Incident(row["incident"], time_of(row["at"]), row["word"], row["organisation"], row["place"])

@@ -26,6 +26,7 @@ from sql.outbox import Outbox
 from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
 from sql.release import Releases
 from sql.sqlite import Sqlite
+from sql.statistics import Statistics
 
 KEEP_EXPIRED = timedelta(days=1)
 """How long an attempt can be looked at after it expired."""
@@ -68,7 +69,7 @@ def _postgres(url: str, patience: float) -> Engine:
 _ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
-class Store(Outbox, Feed, Forgetting, Importing, Releases):
+class Store(Outbox, Feed, Forgetting, Importing, Releases, Statistics):
     """Attempts, links, releases, changes, deliveries and the audit, kept by an engine.
 
     Any method may raise StoreUnavailable. Times are aware.
@@ -96,7 +97,7 @@ class Store(Outbox, Feed, Forgetting, Importing, Releases):
     def _sweep(self, now: datetime) -> None:
         if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY:
             self._swept_at = now
-            self.engine.brief("sweep_attempts", before=rows.moment(now - KEEP_EXPIRED))
+            self.sweep(now - KEEP_EXPIRED)
 
     def attempt_by_state(self, state_hash: str) -> Attempt | None:
         """Give the attempt whose state has this hash."""

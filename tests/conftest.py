@@ -23,6 +23,7 @@ select
 TABLES = (
     *("attempts", "links", "consent_texts", "changes", "counters", "events"),
     *("deliveries", "breakers", "acknowledgements"),
+    *("daily_counts", "counted_events", "incidents"),
 )
 
 

@@ -9,10 +9,17 @@ values (
     :taken_at, :registry, :orcid, :orcid_name, :closed_at, :outcome
 );
 
--- name: sweep_attempts(before)!
--- How many attempts expired so long ago that nobody will ask for them.
+-- name: sweep_attempts(before, limit)
+-- Some attempts that expired so long ago that nobody will ask for them; what is to be counted of each.
 delete from attempts
-where expires_at < :before;
+where id in (
+    select id
+    from attempts
+    where expires_at < :before
+    order by expires_at
+    limit :limit
+)
+returning organisation, started_at, closed_at, outcome;
 
 -- name: attempt_by_state(state_hash)^
 -- The attempt whose state this is, if any.

@@ -41,14 +41,17 @@ delete from links
 where organisation = :organisation
     and person_key = :person_key;
 
--- name: forget_closed_attempts(organisation, person_key)!
+-- name: forget_closed_attempts(organisation, person_key)
+-- The attempts of a person that were over; what is to be counted of each.
 delete from attempts
 where organisation = :organisation
     and person_key = :person_key
-    and closed_at is not null;
+    and closed_at is not null
+returning organisation, started_at, closed_at, outcome;
 
--- name: forget_attempts(organisation, person_key)!
--- How many attempts of a person there were.
+-- name: forget_attempts(organisation, person_key)
+-- The attempts of a person; what is to be counted of each.
 delete from attempts
 where organisation = :organisation
-    and person_key = :person_key;
+    and person_key = :person_key
+returning organisation, started_at, closed_at, outcome;

@@ -906,7 +906,7 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
             "events_of_a_person",
         ),
         ("attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
-        ("sweep_attempts", {"before": "t"}, "attempts_by_expiry"),
+        ("sweep_attempts", {"before": "t", "limit": 1}, "attempts_by_expiry"),
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

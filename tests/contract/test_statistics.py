@@ -1,0 +1,294 @@
+"""What happened stays counted, whatever is swept or forgotten; and how things stand is told. On both engines."""
+
+from datetime import date, timedelta
+from time import perf_counter
+
+import pytest
+
+from resolver_connector.housekeeping import Housekeeping
+from sql import statistics
+from sql.importing import Attested
+from sql.records import Incident
+from sql.statistics import STARTED
+from tests.delivering import Kept
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
+
+MAIJA = "maija@yliopisto.example"
+DAY = timedelta(days=1)
+LONG_AGO = date(2000, 1, 1)
+TABLES = ("daily_counts", "counted_events", "incidents")
+
+
+def attempt(word):
+    return ("attempt", word)
+
+
+def event(word):
+    return ("event", word)
+
+
+def declined(store, person=MAIJA, at=NOON):
+    """Start an attempt that ends by the person's no."""
+    started = answered(store, person, now=at)
+    store.close(started.id, "declined", at)
+    return started
+
+
+@pytest.fixture
+def small_steps(monkeypatch):
+    """Few at once, so that a handful is many."""
+    monkeypatch.setattr(statistics, "STEP", 3)
+    monkeypatch.setattr(statistics, "SWEPT", 2)
+
+
+def test_nothing_happened_where_nobody_came(store):
+    assert store.totals(UNIVERSITY) == {}
+    assert store.by_day(UNIVERSITY, LONG_AGO) == {}
+    assert store.count_up() == 0
+
+
+def test_what_happens_is_counted_at_once(store):
+    declined(store)
+    make_link(store)
+
+    assert store.totals(UNIVERSITY) == {
+        STARTED: 2,
+        attempt("declined"): 1,
+        attempt("linked"): 1,
+        event("linked"): 1,
+    }
+    assert store.totals(POLYTECHNIC) == {}
+
+
+def test_each_thing_is_counted_on_its_own_day(store):
+    make_link(store)
+    store.unlink(UNIVERSITY, MAIJA, "person", "wanted", NOON + 2 * DAY)
+
+    found = store.by_day(UNIVERSITY, LONG_AGO)
+
+    assert {day: dict(words) for day, words in found.items()} == {
+        date(2026, 1, 15): {STARTED: 1, attempt("linked"): 1, event("linked"): 1},
+        date(2026, 1, 17): {event("removed"): 1},
+    }
+    assert set(store.by_day(UNIVERSITY, date(2026, 1, 16))) == {date(2026, 1, 17)}
+
+
+def test_the_day_is_that_of_the_event_in_utc(store):
+    make_link(store, now=NOON.replace(hour=23, minute=59))
+
+    assert set(store.by_day(UNIVERSITY, LONG_AGO)) == {date(2026, 1, 15)}
+
+
+def test_what_is_swept_out_stays_counted(store, small_steps):
+    for _ in range(5):
+        declined(store)
+    before = store.totals(UNIVERSITY), store.by_day(UNIVERSITY, LONG_AGO)
+
+    store.sweep(NOON + 3 * DAY)
+
+    assert (store.totals(UNIVERSITY), store.by_day(UNIVERSITY, LONG_AGO)) == before
+    assert before[0] == {STARTED: 5, attempt("declined"): 5}
+
+
+def test_what_is_swept_on_the_way_stays_counted(store):
+    first = declined(store)
+
+    answered(store, "ville@yliopisto.example", now=NOON + 3 * DAY)
+
+    assert store.attempt(first.id) is None
+    assert store.totals(UNIVERSITY) == {STARTED: 2, attempt("declined"): 1}
+
+
+@pytest.mark.parametrize("way", ["by the person", "by the organisation", "by housekeeping"])
+def test_what_is_forgotten_of_a_person_stays_counted(store, way):
+    declined(store)
+    change = make_link(store)
+
+    if way == "by the person":
+        store.erase_facts(UNIVERSITY, MAIJA)
+    elif way == "by the organisation":
+        store.deprovision(UNIVERSITY, MAIJA, NOON)
+    else:
+        store.forget(UNIVERSITY, change.number)
+
+    found = store.totals(UNIVERSITY)
+    assert (found[STARTED], found[attempt("declined")], found[attempt("linked")]) == (2, 1, 1)
+    assert found[event("linked")] == 1
+    assert found[event("removed")] == (way == "by the organisation")
+
+
+def test_a_dry_run_counts_nothing(store):
+    make_link(store)
+    before = store.totals(UNIVERSITY)
+
+    store.deprovision(UNIVERSITY, MAIJA, NOON, dry_run=True)
+
+    assert store.totals(UNIVERSITY) == before
+
+
+def test_events_are_taken_up_in_steps_and_once(store, small_steps):
+    for number in range(1, 9):
+        make_link(store, f"{number}@yliopisto.example", make_orcid_id(number))
+    before = store.totals(UNIVERSITY)
+
+    counted = [store.count_up(), store.count_up()]
+
+    # Asking has taken up all but a step already
+    assert 0 < counted[0] <= statistics.STEP
+    assert counted[1] == 0
+    assert store.totals(UNIVERSITY) == before
+    assert before[event("linked")] == 8
+
+
+def test_an_import_counts_each_of_its_links(store):
+    rows = [Attested(n, f"{n}@yliopisto.example", f"{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 6)]
+    store.import_links(UNIVERSITY, rows, "the old register", NOON, NOON)
+
+    before = store.totals(UNIVERSITY)
+    store.count_up()
+
+    assert store.totals(UNIVERSITY) == before == {event("imported"): 1, event("linked"): 5}
+
+
+def test_deliveries_are_counted_when_they_end(store):
+    for person, number in ((MAIJA, 1), ("ville@yliopisto.example", 2)):
+        make_link(store, person, make_orcid_id(number), transfers=["idm"])
+    first, second = store.claim("worker", NOON, DAY, 2)
+    store.finish(first, "worker", "stored", "", NOON)
+    store.give_up(second, "worker", "refused", "no", NOON)
+
+    found = store.totals(UNIVERSITY)
+
+    assert (found[event("delivered")], found[event("given-up")]) == (1, 1)
+
+
+def test_the_worker_counts_what_has_happened(store):
+    make_link(store)
+
+    Housekeeping(store, [], Kept()).turn(NOON)
+
+    assert store.count_up() == 0
+    assert store.totals(UNIVERSITY)[event("linked")] == 1
+
+
+def test_the_tables_of_counts_have_no_room_for_a_name(store):
+    declined(store)
+    make_link(store)
+    store.sweep(NOON + 3 * DAY)
+    store.count_up()
+
+    for query, values in (("counts_kept", {"organisation": UNIVERSITY, "since": "", "until": "9999"}), ("ways", {})):
+        told = str([tuple(row) if not isinstance(row, dict) else row for row in store.engine.all(query, **values)])
+        assert "maija" not in told
+        assert make_orcid_id().bare not in told
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_the_counts_of_many_are_told_in_milliseconds(store):
+    many = 100_000
+    rows = (Attested(n, f"{n}@x", f"{n}@x", make_orcid_id(n)) for n in range(1, many + 1))
+    store.import_links(UNIVERSITY, rows, "the old register", NOON, NOON)
+    for number in range(1, 50):
+        make_link(store, f"other-{number}@x", make_orcid_id(many + number), now=NOON + number * DAY)
+    store.count_up()
+
+    times = []
+    for _ in range(5):
+        start = perf_counter()
+        store.by_day(UNIVERSITY, LONG_AGO)
+        store.totals(UNIVERSITY)
+        times.append(perf_counter() - start)
+
+    assert min(times) < 0.02
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("query", "values", "index"),
+    [
+        ("counts_of_events", {"organisation": "o", "after": 1, "until": 9}, "organisation=? AND number>?"),
+        ("imports_between", {"organisation": "o", "after": 1, "until": 9}, "organisation=? AND number>?"),
+        ("ways", {}, "deliveries_by_state"),
+        ("fetching", {}, "organisation=? AND number>?"),
+        ("counts_kept", {"organisation": "o", "since": "a", "until": "b"}, "organisation=? AND day>? AND day<?"),
+    ],
+)
+def test_no_question_about_counts_reads_all_links_or_events(store, query, values, index):
+    text = "explain query plan " + store.engine._queries[query]
+
+    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, values)]
+
+    assert any(index in step for step in plan)
+    assert not [
+        step for step in plan if step.startswith("SCAN") and step.split()[1] not in {"breakers", "acknowledgements"}
+    ]
+
+
+# How things stand
+
+
+def test_each_way_tells_what_waits_since_when_and_what_was_given_up(store):
+    for number in (1, 2, 3):
+        make_link(store, f"{number}@x", make_orcid_id(number), now=NOON + number * DAY, transfers=["idm", "other"])
+    given_up, *_ = (each for each in store.claim("worker", NOON + 5 * DAY, DAY, 9) if each.transfer == "idm")
+    store.give_up(given_up, "worker", "refused", "no", NOON + 5 * DAY)
+    store.note_failure(UNIVERSITY, "other", NOON, 1, DAY)
+
+    idm, other = store.ways()
+
+    assert (idm.breaker.transfer, idm.waiting, idm.waiting_since, idm.given_up) == ("idm", 2, NOON + 2 * DAY, 1)
+    assert (other.breaker.transfer, other.waiting, other.given_up) == ("other", 3, 0)
+    assert other.breaker.open_until == NOON + DAY
+
+
+def test_it_is_told_how_far_an_organisation_has_fetched(store):
+    assert store.fetching() == []
+    first = make_link(store, "1@x", make_orcid_id(1))
+    store.acknowledge(UNIVERSITY, first.number, NOON)
+
+    (up_to_date,) = store.fetching()
+    make_link(store, "2@x", make_orcid_id(2), now=NOON + DAY)
+    make_link(store, "3@x", make_orcid_id(3), now=NOON + 2 * DAY)
+    (behind,) = store.fetching()
+
+    assert (up_to_date.behind, up_to_date.waiting_since) == (0, None)
+    assert (behind.number, behind.at, behind.behind, behind.waiting_since) == (1, NOON, 2, NOON + DAY)
+
+
+# Incidents
+
+
+def make_incident(number="0a1b2c3d", at=NOON, word="orcid-refused", organisation=UNIVERSITY):
+    return Incident(number, at, word, organisation, "/me/callback")
+
+
+def test_an_incident_is_found_by_its_number(store):
+    store.keep_incident(make_incident())
+    store.keep_incident(make_incident("ffffffff", organisation=None))
+
+    assert store.incident("0a1b2c3d") == make_incident()
+    assert store.incident("ffffffff").organisation is None
+    assert store.incident("00000000") is None
+
+
+def test_a_number_stands_for_what_it_first_stood_for(store):
+    store.keep_incident(make_incident())
+    store.keep_incident(make_incident(word="bug"))
+
+    assert store.incident("0a1b2c3d").word == "orcid-refused"
+
+
+def test_old_incidents_are_let_go(store):
+    store.keep_incident(make_incident())
+    store.keep_incident(make_incident("11111111", at=NOON + statistics.KEEP_INCIDENTS + timedelta(seconds=1)))
+
+    assert store.incident("0a1b2c3d") is None
+    assert store.incident("11111111") is not None
+
+
+def test_there_are_never_more_incidents_than_a_few(store, monkeypatch):
+    monkeypatch.setattr(statistics, "MOST_INCIDENTS", 3)
+    for number in range(10):
+        store.keep_incident(make_incident(f"{number:08}", at=NOON + timedelta(seconds=number)))
+
+    assert [number for number in range(10) if store.incident(f"{number:08}")] == [7, 8, 9]

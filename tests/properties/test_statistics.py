@@ -1,0 +1,150 @@
+"""Whatever happens, and whenever somebody sweeps, counts or forgets: the counts are what happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+from itertools import count
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from sql import statistics
+from sql.importing import Attested
+from sql.statistics import STARTED
+from tests.make import NOON, make_attempt, make_link, make_orcid_id
+
+ORGANISATIONS = count(1)
+NUMBERS = count(1)
+people = st.sampled_from(["maija@x", "ville@x", "мария@x"])
+LEASE = timedelta(hours=1)
+
+
+def attested(number):
+    account = f"import-{number}@x"
+    return Attested(number, account, account, make_orcid_id(number))
+
+
+class Days(RuleBasedStateMachine):
+    """The model is a counter of what was done on each day."""
+
+    def __init__(self, store):
+        super().__init__()
+        self.store = store
+        self.organisation = f"https://idp-{next(ORGANISATIONS)}.example"
+        self.now = NOON
+        self.happened = Counter()
+        self.open = []
+        self.linked = set()
+
+    def _counts(self, *words):
+        self.happened.update((self.now.date(), *word) for word in words)
+
+    @rule(hours=st.integers(1, 40))
+    def time_passes(self, hours):
+        self.now += timedelta(hours=hours)
+
+    @rule(person=people)
+    def start(self, person):
+        attempt = make_attempt(person, self.organisation, self.now)
+        self.store.begin(attempt, state_hash=f"state of {attempt.id}")
+        self._counts(STARTED)
+        self.open.append(attempt)
+
+    @precondition(lambda self: self.open)
+    @rule(outcome=st.sampled_from(["declined", "cancelled", "orcid-refused"]))
+    def end(self, outcome):
+        attempt = self.open.pop()
+        if self.store.close(attempt.id, outcome, self.now):
+            self._counts(("attempt", outcome))
+
+    @rule(person=people)
+    def link(self, person):
+        kind = "replaced" if person in self.linked else "linked"
+        make_link(self.store, person, make_orcid_id(next(NUMBERS)), self.organisation, self.now, ["idm"])
+        self._counts(STARTED, ("attempt", kind), ("event", kind))
+        self.linked.add(person)
+
+    @rule(person=people)
+    def remove(self, person):
+        if self.store.unlink(self.organisation, person, "person", "wanted", self.now, transfers=["idm"]):
+            self._counts(("event", "removed"))
+        self.linked.discard(person)
+
+    @rule(many=st.integers(0, 5))
+    def bring_in(self, many):
+        rows = [
+            Attested(n, f"import-{n}@x", f"import-{n}@x", make_orcid_id(n))
+            for n in (next(NUMBERS) for _ in range(many))
+        ]
+        self.store.import_links(self.organisation, rows, "the old register", self.now, self.now)
+        self._counts(("event", "imported"), *[("event", "linked")] * many)
+
+    @rule(well=st.booleans())
+    def deliver(self, well):
+        end, word = (self.store.finish, "delivered") if well else (self.store.give_up, "given-up")
+        oldest = next(self.store.waiting(self.organisation), None)
+        only = (self.organisation, oldest.number if oldest else 0)
+        for delivery in self.store.claim("worker", self.now, LEASE, 1, only):
+            if end(delivery, "worker", "stored" if well else "refused", "", self.now):
+                self._counts(("event", word))
+
+    @rule(person=people)
+    def deprovision(self, person):
+        gone = self.store.deprovision(self.organisation, person, self.now)
+        self.open = [each for each in self.open if each.person_key != person]
+        self.linked.discard(person)
+        if gone.links:
+            self._counts(("event", "removed"))
+        elif gone.attempts:
+            self._counts(("event", "deprovisioned"))
+
+    @rule(person=people)
+    def forget(self, person):
+        self.store.erase_facts(self.organisation, person)
+
+    @rule()
+    def forget_what_is_settled(self):
+        for number in self.store.forgettable(self.organisation, self.now):
+            change = next(each for each in self.store.changes(self.organisation, number - 1, 1))
+            self.store.forget(self.organisation, number)
+            if self.store.link_of(self.organisation, change.person_key) is None:
+                self.linked.discard(change.person_key)
+
+    @rule()
+    def sweep(self):
+        self.store.sweep(self.now)
+
+    @rule()
+    def count_up(self):
+        self.store.count_up()
+
+    @invariant()
+    def the_counts_are_what_happened(self):
+        by_day = self.store.by_day(self.organisation, date(2000, 1, 1))
+        found = {(day, *word): count for day, words in by_day.items() for word, count in words.items()}
+        assert found == self.happened
+
+    @invariant()
+    def the_totals_are_the_days_together(self):
+        together = Counter()
+        for (_, *word), number in self.happened.items():
+            together[tuple(word)] += number
+        assert self.store.totals(self.organisation) == together
+
+
+def test_the_counts_are_what_happened_whenever_anybody_sweeps(store, monkeypatch):
+    monkeypatch.setattr(statistics, "STEP", 2)
+    monkeypatch.setattr(statistics, "SWEPT", 2)
+
+    run_state_machine_as_test(
+        lambda: Days(store),
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=25,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
