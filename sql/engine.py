@@ -7,7 +7,7 @@ durable, and how to ask which tables there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -57,6 +57,9 @@ class Engine(Protocol):
 
     def all(self, query: str, **values: str | int | None) -> list[Row]:
         """Give all rows that a query finds."""
+
+    def reading(self, query: str, **values: str | int | None) -> AbstractContextManager[Iterator[Row]]:
+        """Give the rows that a query finds one after the other, however many: all as of one moment, few in memory."""
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself and tell how many rows it touched.

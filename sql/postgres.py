@@ -10,7 +10,7 @@ import os
 import re
 import select
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from time import monotonic
 from typing import Any
@@ -25,6 +25,8 @@ from sql.engine import Question, Row, Values, queries, unstorable
 from sql.errors import Contradiction, InvalidUrl, StoreUnavailable, Unstorable
 
 MOST_CONNECTIONS = 16
+_AT_ONCE = 1000
+"""How many rows of many come with one answer."""
 
 REASONS = {
     "08": "the connection to the database server was lost",
@@ -103,6 +105,11 @@ def _must_be_readable(url: str) -> None:
     except psycopg.Error:
         # Not in psycopg's words, which may quote the password
         raise InvalidUrl("the URL of a PostgreSQL database is not one: postgresql://user@host:port/database") from None
+
+
+def _one_by_one(cursor: Iterable[DictRow]) -> Iterator[Row]:
+    with _in_plain_words():
+        yield from cursor
 
 
 @contextmanager
@@ -263,6 +270,18 @@ class Postgres:
             return []
         with self._connection() as connection:
             return list(connection.execute(self._queries[query], values).fetchall())
+
+    @contextmanager
+    def reading(self, query: str, **values: str | int | None) -> Iterator[Iterator[Row]]:
+        """Give the rows that a query finds one after the other, through a cursor of the server."""
+        if unstorable(values):
+            yield iter(())
+            return
+        with self._connection() as connection, connection.transaction(), connection.cursor("reading") as cursor:
+            connection.execute(_UNHURRIED, prepare=False)
+            cursor.itersize = _AT_ONCE
+            cursor.execute(self._queries[query], values)
+            yield _one_by_one(cursor)
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""

@@ -84,6 +84,11 @@ class _Connection:
             self.driver.close()
 
 
+def _one_by_one(driver: sqlite3.Connection, text: str, values: Values) -> Iterator[Row]:
+    with _in_plain_words():
+        yield from driver.execute(text, values)
+
+
 class SqliteSession:
     """Runs named statements on one connection."""
 
@@ -165,6 +170,19 @@ class Sqlite:
         """Give all rows that a query finds."""
         with _in_plain_words():
             return self._session().all(query, values)
+
+    @contextmanager
+    def reading(self, query: str, **values: str | int | None) -> Iterator[Iterator[Row]]:
+        """Give the rows that a query finds one after the other, from a connection that nothing else uses."""
+        if unstorable(values):
+            yield iter(())
+            return
+        with _in_plain_words():
+            connection = _Connection(self._path, self._patience)
+        try:
+            yield _one_by_one(connection.driver, self._queries[query], values)
+        finally:
+            connection.driver.close()
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""

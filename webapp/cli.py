@@ -41,6 +41,7 @@ from webapp.cli_common import (
     safe,
     store_of,
 )
+from webapp.cli_replica import replica
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener
 from webapp.config_errors import Misconfigured, Problem
 from webapp.importing import Links, Unreadable, source_of
@@ -465,6 +466,9 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
             click.echo(f"{'':<22}→ {step.mend}")
     click.echo()
     return failed
+
+
+main.add_command(replica)
 
 
 # --- How links and events are shown -------------------------------------------------------------------------------

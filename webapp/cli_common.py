@@ -17,7 +17,7 @@ import click
 from shibboleth.organisation import Organisation
 from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store, open_store
-from webapp.config import Config, load
+from webapp.config import Config, Keep, load
 from webapp.config_errors import Misconfigured, Problem, nearest
 from webapp.config_tables import Kinds
 
@@ -106,6 +106,12 @@ def organisation_of(config: Config, name: str) -> Organisation:
     meant = nearest(name, known)
     hint = f"did you mean {meant}?" if meant else "connected: " + ", ".join(one.id for one in config.organisations)
     raise Failed(f"no organisation is called {safe(name)}; {hint}")
+
+
+def must_keep_links(config: Config, organisation: Organisation) -> None:
+    """Raise Failed where nothing is kept of an organisation's links, so that nothing could be given to it."""
+    if config.keep[organisation.entity_id] is Keep.NOTHING:
+        raise Failed(f'{organisation.id} has keep = "nothing": there are no ORCID iDs here that it could release')
 
 
 def problems_told(problems: Sequence[Problem]) -> str:

@@ -233,10 +233,17 @@ def unit(path):
 def test_every_unit_starts_a_command_that_exists(path):
     service = unit(path)["Service"]
 
-    program, command = service["ExecStart"].split()
+    program, command, *arguments = service["ExecStart"].split()
 
     assert program == f"{filled_in()['VENV']}/bin/orcid-connect"
-    assert command in main.commands
+    main.commands[command].make_context(command, arguments)
+    assert f"docs/operator/{path.name}" in page("operator.md")
+
+
+@pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.timer")), ids=lambda path: path.name)
+def test_every_timer_has_its_unit_and_is_installed_by_the_page(path):
+    assert path.with_suffix(".service").exists()
+    assert unit(path)["Install"]["WantedBy"] == "timers.target"
     assert f"docs/operator/{path.name}" in page("operator.md")
 
 

@@ -1,0 +1,71 @@
+"""Whoever is killed while writing a replica leaves the old one or the new one, and nothing that stops the next."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from random import Random
+
+import pytest
+
+from shibboleth.orcid_id import Registry
+from sql.importing import Attested
+from sql.replica import Replica, write_replica
+from tests.make import NOON, UNIVERSITY, make_orcid_id
+from tests.pages import ROOT
+
+PEOPLE = 20_000
+KILLS = 20
+SEED = int(os.environ.get("SEED", "1"))
+WRITING = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from shibboleth.orcid_id import Registry
+from sql.replica import write_replica
+from sql.store import open_store
+store = open_store(sys.argv[1])
+print("ready", flush=True)
+while True:
+    write_replica(store, sys.argv[2], Registry.PRODUCTION, Path(sys.argv[3]), datetime.now(UTC))
+"""
+
+
+@pytest.fixture
+def crowd(store):
+    """A store with so many links that a replica takes a while."""
+    everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, PEOPLE + 1))
+    assert store.import_links(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    return store
+
+
+def writer(url, path):
+    """Start a process that writes one replica after the other."""
+    words = [sys.executable, "-c", WRITING, url, UNIVERSITY, str(path)]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE)
+
+
+def test_a_killed_writer_never_leaves_half_a_replica(crowd, store_url, tmp_path):
+    path, chance = tmp_path / "replica.db", Random(SEED)
+    write_replica(crowd, UNIVERSITY, Registry.PRODUCTION, path, NOON)
+    halves = 0
+
+    for _ in range(KILLS):
+        with writer(store_url, path) as process:
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(chance.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+        halves += path.with_name(".replica.db.new").exists()
+        with Replica(path) as there, closing(sqlite3.connect(path)) as file:
+            assert there.rows == PEOPLE
+            assert file.execute("select count(*) from idp_release").fetchone() == (PEOPLE,)
+            assert file.execute("pragma integrity_check").fetchone() == ("ok",)
+
+    assert halves, "nobody was killed in the middle of it"
+    assert write_replica(crowd, UNIVERSITY, Registry.PRODUCTION, path, NOON) == PEOPLE
+    assert [each.name for each in tmp_path.glob("*replica*")] == ["replica.db"]
