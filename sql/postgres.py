@@ -52,7 +52,7 @@ _NONE_FREE = "no connection to the database server: it cannot be reached, refuse
 _BEGIN = b"begin isolation level read committed read write"
 _ON_THE_DISK = b"set local synchronous_commit to default"
 _UNHURRIED = b"set local statement_timeout = 0"
-_PERSONAL = (b"attempts", b"links", b"changes", b"deliveries", b"events")
+_PERSONAL = (b"attempts", b"links", b"changes", b"deliveries", b"events", b"erasures")
 """The tables in which somebody is named."""
 # Any numbers will do, as long as they are the same for whoever uses this database
 _ALONE = b"select pg_advisory_xact_lock(1869768548)"

@@ -240,6 +240,19 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """A person's wish that everything about them be forgotten, while something of their removal is still owed."""
+
+    organisation: str
+    person_key: str
+    change_number: int
+    """Up to which change they are to be forgotten; what comes later is of a new beginning."""
+    event_number: int
+    """Up to which line of the audit."""
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A line of the audit. Each one's hash covers the one before, so that none can be changed in silence."""
 

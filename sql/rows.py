@@ -16,6 +16,7 @@ from sql.records import (
     Delivery,
     DeliveryCount,
     DeliveryState,
+    Erasure,
     Event,
     Fetching,
     Incident,
@@ -251,6 +252,17 @@ def delivery_count_of(row: Row) -> DeliveryCount:
 def breaker_of(row: Row) -> Breaker:
     """Read a breaker back."""
     return Breaker(row["organisation"], row["transfer"], row["failures"], _perhaps_time(row["open_until"]))
+
+
+def erasure_of(row: Row) -> Erasure:
+    """Read an erasure back that is not done yet."""
+    return Erasure(
+        organisation=row["organisation"],
+        person_key=row["person_key"],
+        change_number=row["change_number"],
+        event_number=row["event_number"],
+        asked_at=time_of(row["asked_at"]),
+    )
 
 
 def event_of(row: Row) -> Event:

@@ -23,6 +23,7 @@ from sql.held import Held
 from sql.importing import Importing
 from sql.migrate import must_be_current
 from sql.outbox import Outbox
+from sql.own import Own
 from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
 from sql.release import Releases
 from sql.sqlite import Sqlite
@@ -69,7 +70,7 @@ def _postgres(url: str, patience: float) -> Engine:
 _ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
-class Store(Outbox, Feed, Forgetting, Importing, Releases, Statistics):
+class Store(Outbox, Feed, Forgetting, Importing, Own, Releases, Statistics):
     """Attempts, links, releases, changes, deliveries and the audit, kept by an engine.
 
     Any method may raise StoreUnavailable. Times are aware.

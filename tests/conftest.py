@@ -22,8 +22,8 @@ select
 
 TABLES = (
     *("attempts", "links", "consent_texts", "changes", "counters", "events"),
-    *("deliveries", "breakers", "acknowledgements"),
     *("daily_counts", "counted_events", "incidents"),
+    *("deliveries", "breakers", "acknowledgements", "erasures"),
 )
 
 

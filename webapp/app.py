@@ -140,7 +140,8 @@ class Front:
 
     def _raw(self, raw: Raw, _visit: Visit) -> _Dressed:
         keep = "public, max-age=31536000, immutable" if raw.lasting else "no-store"
-        return raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep}
+        saved = {"Content-Disposition": f'attachment; filename="{raw.save_as}"'} if raw.save_as else {}
+        return raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep, **saved}
 
 
 _DRESS: Mapping[type, Callable[[Front, Any, Visit], _Dressed]] = {

@@ -12,6 +12,7 @@ from webapp.hall import Hall, Route
 from webapp.language import mark
 from webapp.linking import Answer, AttemptUsed, NotAgreed, consent_to
 from webapp.log import log
+from webapp.my_data import my_data, my_data_file
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
 from webapp.visit import Go, Page, Raw, Visit
 from webapp.whereabouts import Whereabouts, whereabouts
@@ -155,6 +156,8 @@ ROUTES = (
     Route("POST", "/me/remove", Who.PERSON, remove),
     Route("GET", "/me/remove", Who.PERSON, back_to_me),
     Route("GET", "/me/removed", Who.PERSON, removed),
+    Route("GET", "/me/data", Who.PERSON, my_data),
+    Route("GET", "/me/data.json", Who.PERSON, my_data_file),
     Route("GET", "/static/<name>", Who.ANYONE, static),
     Route("GET", "/healthz", Who.ANYONE, healthz),
 )

@@ -70,3 +70,5 @@ class Raw:
     status: int = 200
     lasting: bool = False
     """Whether browsers may keep it."""
+    save_as: str = ""
+    """The file name under which browsers save it, in place of showing it."""

@@ -17,6 +17,7 @@ from webapp.config import OrganisationFile, ServiceFile, load
 from webapp.config_errors import toml
 from webapp.config_tables import settings
 from webapp.config_transfers import settings_of
+from webapp.kept import SECTIONS
 from webapp.problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -142,6 +143,19 @@ def test_every_word_of_the_log_is_explained():
     explained = re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", page("problems.md"), re.MULTILINE)
 
     assert sorted(explained) == sorted((row.word, str(row.status)) for row in PROBLEMS.values())
+
+
+def test_every_thing_that_is_stored_of_a_person_is_on_the_page_about_privacy():
+    told = part(page("privacy.md"), "## The person's own file")
+    stored = part(page("privacy.md"), "## What is stored, and for how long")
+
+    fields = [f"| `{each.name}.{one.name}` | {one.words} | {one.source} |" for each in SECTIONS for one in each.fields]
+    assert [row for row in rows(told) if "." in row.split("`")[1]] == fields
+    for each in SECTIONS[1:]:
+        under = part(stored, f"### {each.title}")
+        assert each.purpose in under
+        assert each.span in under
+        assert each.forgetful_span in under
 
 
 @pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.relative_to(pages.ROOT).as_posix())

@@ -1,0 +1,284 @@
+"""A person sees everything that is stored about them, on a page and in a file, on each engine."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import sql
+from shibboleth.orcid_id import Registry
+from sql.records import ReleaseState
+from sql.rows import moment
+from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
+from tests.service import Clock, Visitor, client_of, make_front
+from webapp.app import make_app
+from webapp.kept import (
+    ABOUT_NOBODY,
+    ANSWERS,
+    EVENTS,
+    FACT_VALUES,
+    FACTS,
+    NEVER_SHOWN,
+    OUTCOMES,
+    SECTIONS,
+    SOURCES,
+    STATES,
+    TABLES,
+)
+from webapp.linking import AUDITED
+from webapp.my_data import ALONE, FORMAT, SHOWN
+
+MAIJA = "maija@yliopisto.example"
+VILLE = "ville@yliopisto.example"
+FIRST, SECOND = (make_orcid_id(number, Registry.SANDBOX) for number in (1, 2))
+SAID = "no <b>such</b> entry"
+WISH = """
+insert into erasures (id, organisation, person_key, change_number, event_number, asked_at)
+values ('wish', '{}', '{}', 2, 4, '2026-01-15T12:00:00.000000Z')
+"""
+
+PRAGMA = "pragma table_info({})"
+COLUMNS = "select table_name, column_name from information_schema.columns where table_schema = 'public'"
+
+
+@pytest.fixture
+def front(store):
+    return make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+
+
+@pytest.fixture
+def maija(front):
+    return Visitor(make_app(front), said={"displayName": "Maija Mäkelä", "funetEduPersonEPPNTimeStamp": "20240101"})
+
+
+def asking(store, text):
+    """Run a statement on the database itself, and give the rows it finds."""
+    if type(store.engine).__name__ == "Sqlite":
+        return [dict(row) for row in store.engine._connection().driver.execute(text)]
+    with store.engine._connection() as connection:
+        cursor = connection.execute(text.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def columns(store):
+    """Name every column of the database, as `table.column`."""
+    if type(store.engine).__name__ == "Sqlite":
+        return {f"{name}.{row['name']}" for name in store.engine.tables() for row in asking(store, PRAGMA.format(name))}
+    return {f"{row['table_name']}.{row['column_name']}" for row in asking(store, COLUMNS)}
+
+
+def told():
+    """Name every column of which the person is told."""
+    return {column for section in SECTIONS for field in section.fields for column in field.columns}
+
+
+def live(store):
+    """Let Maija link, replace, be delivered, be given up, decline, be looked for, and wish to be erased."""
+    attempt = answered(store, MAIJA, FIRST)
+    store.link(attempt, "20240101", make_consent(text="I agree to all of it."), None, NOON, "first", ("idm",))
+    (delivery,) = store.claim("worker", NOON, timedelta(minutes=1), 9)
+    store.give_up(delivery, "worker", "refused", SAID, NOON + timedelta(minutes=2))
+    attempt = answered(store, MAIJA, SECOND)
+    store.link(attempt, "20240101", make_consent(), FIRST, NOON, "second", ("idm",))
+    store.claim("worker", NOON, timedelta(minutes=1), 9)
+    store.note_release(store.link_of(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON + timedelta(days=1))
+    answered(store, MAIJA, SECOND)
+    store.close(answered(store, MAIJA, FIRST).id, "declined", NOON)
+    store.record(UNIVERSITY, "searched", "operator", MAIJA, {"reason": "she rang us: incident 3f2a9c10"}, NOON)
+    store.acknowledge(UNIVERSITY, 1, NOON)
+    asking(store, WISH.format(UNIVERSITY, MAIJA))
+
+
+def leaves(value):
+    """Give every value in a file that holds no others."""
+    if isinstance(value, dict | list):
+        yield from (leaf for each in (value.values() if isinstance(value, dict) else value) for leaf in leaves(each))
+    elif value is not None:
+        yield str(value)
+
+
+# All that is stored
+
+
+def test_every_column_of_the_database_is_told_of_or_left_out_for_a_reason(store):
+    known = columns(store)
+    about_nobody = {column for column in known if column.partition(".")[0] in ABOUT_NOBODY}
+
+    assert known - about_nobody == told() | NEVER_SHOWN.keys()
+    assert not told() & NEVER_SHOWN.keys()
+    assert ABOUT_NOBODY.keys() <= {column.partition(".")[0] for column in known}
+    assert {column for column in known if column.endswith(".person_key")} == {f"{table}.person_key" for table in TABLES}
+
+
+def test_every_value_that_is_stored_of_a_person_is_in_the_file(store, maija):
+    live(store)
+    rows = {table: asking(store, f"select * from {table} where person_key = '{MAIJA}'") for table in TABLES}
+    rows |= {table: asking(store, f"select * from {table}") for table in ("acknowledgements", "consent_texts")}
+
+    held = set(leaves(json.loads(maija.get("/me/data.json").body)))
+
+    for table in TABLES:
+        assert rows[table], table
+    for section in SECTIONS:
+        for field in section.fields:
+            for table, column in (each.split(".") for each in field.columns):
+                for value in {row[column] for row in rows[table]} - {None, ""}:
+                    assert present(column, value, held), f"{section.name}.{field.name}: {value}"
+
+
+def present(column, value, held):
+    """Tell whether a stored value is in the file, in the form it has there."""
+    if column in {"registry", "previous_registry"}:
+        return any(f"//{Registry(value).host}/" in each for each in held)
+    if column in {"orcid", "previous_orcid"}:
+        return any(each.endswith(f"orcid.org/{value}") for each in held)
+    if column == "facts":
+        return set(leaves(json.loads(value)["facts"])) <= held
+    return str(value) in held
+
+
+def test_the_file_says_how_it_is_written_and_explains_each_field(store, maija):
+    live(store)
+
+    file = json.loads(maija.get("/me/data.json").body)
+
+    assert file["format"] == FORMAT
+    assert file["made_at"] == moment(NOON)
+    assert list(file) == [
+        "format",
+        "made_at",
+        "language",
+        *(each.name for each in SECTIONS),
+        "explained",
+        "never_shown",
+    ]
+    assert file["explained"].keys() == {each.name for each in SECTIONS}
+    for section in SECTIONS:
+        of_it = file[section.name]
+        for one in [of_it] if section.name in ALONE else of_it:
+            assert one.keys() == file["explained"][section.name]["fields"].keys()
+
+
+def test_the_file_is_for_saving_and_for_nobody_else(maija):
+    answer = maija.get("/me/data.json")
+
+    assert answer.header("Content-Type") == "application/json"
+    assert answer.header("Content-Disposition") == 'attachment; filename="my-data.json"'
+    assert answer.header("Cache-Control") == "no-store"
+
+
+def test_somebody_of_whom_nothing_is_stored_is_told_so(maija):
+    file, page = json.loads(maija.get("/me/data.json").body), maija.get("/me/data").text
+
+    assert (file["links"], file["changes"], file["feed"], file["erasure"]) == ([], [], None, None)
+    assert page.count("Nothing is stored.") == len(SECTIONS) - 1
+    assert "Maija Mäkelä" in page
+
+
+def test_nobody_is_shown_what_is_stored_of_another(store, maija):
+    live(store)
+    make_link(store, VILLE, make_orcid_id(7))
+
+    for place in ("/me/data", "/me/data.json"):
+        text = maija.get(place).text
+        assert VILLE not in text
+        assert make_orcid_id(7).bare not in text
+
+
+# The page
+
+
+def test_the_page_tells_of_links_deliveries_events_and_where_each_came_from(store, maija):
+    live(store)
+
+    page = maija.get("/me/data").text
+
+    assert FIRST.uri in page
+    assert SECOND.uri in page
+    assert "I agree to all of it." in page
+    assert "it was refused" in page
+    assert "she rang us: incident 3f2a9c10" in page
+    assert "the operator of this service" in page
+    for section in SECTIONS:
+        assert f'<h2 id="{section.name}">' in page
+        for source in section.sources:
+            assert SOURCES[source].replace("'", "&#39;") in page.replace("'", "&#39;")
+    assert "Nothing is stored." not in page
+
+
+def test_what_an_interface_said_is_text(store, maija):
+    live(store)
+
+    page = maija.get("/me/data").text
+
+    assert SAID not in page
+    assert "no &lt;b&gt;such&lt;/b&gt; entry" in page
+
+
+def test_the_page_shows_the_newest_and_the_file_has_all(store, maija):
+    begin_many(store)
+
+    page, file = maija.get("/me/data").text, json.loads(maija.get("/me/data.json").body)
+
+    assert page.count("<dt>Begun</dt>") == SHOWN
+    assert f"These are the newest {SHOWN}" in page
+    assert len(file["attempts"]) == 1000
+    assert file["attempts"][0]["started_at"] == moment(NOON + timedelta(seconds=999))
+
+
+@pytest.mark.parametrize("path", ["/me/data", "/me/data.json"])
+def test_a_thousand_things_are_read_by_as_many_questions_as_none(store, maija, path, monkeypatch):
+    asked = []
+    for name in ("one", "all"):
+        monkeypatch.setattr(store.engine, name, noting(getattr(store.engine, name), asked))
+    maija.get(path)
+    before = list(asked)
+    asked.clear()
+    begin_many(store)
+
+    maija.get(path)
+
+    assert asked == before
+    assert len(asked) < 12
+
+
+def begin_many(store):
+    """Let Maija begin a thousand times."""
+    for number in range(1000):
+        store.begin(make_attempt(MAIJA, started_at=NOON + timedelta(seconds=number)), f"state {number}")
+
+
+def noting(ask, asked):
+    """Give a way to ask that notes each question."""
+
+    def noted(query, **values):
+        asked.append(query)
+        return ask(query, **values)
+
+    return noted
+
+
+def test_where_nothing_is_kept_the_page_says_how_short_it_is(front):
+    page = Visitor(make_app(front)).get("/me/data").text
+    object.__setattr__(front.hall, "forgetful", frozenset({UNIVERSITY}))
+    forgetful = Visitor(make_app(front)).get("/me/data").text
+
+    assert "a quarter of an hour" not in page
+    assert forgetful.count("Until a quarter of an hour after") == 3
+
+
+# Words
+
+
+def test_every_word_of_the_program_that_is_shown_has_words_for_people(store):
+    sources = "".join(path.read_text() for path in Path(sql.__file__).parent.glob("*.py"))
+    written = set(re.findall(r'\.event\(\s*"([a-z-]+)"', sources)) | {"delivered", "given-up"} | AUDITED
+    of_nobody = {"retried", "imported"}
+
+    assert written - of_nobody <= EVENTS.keys()
+    assert OUTCOMES.keys() >= AUDITED
+    assert ANSWERS.keys() <= FACT_VALUES.keys()
+    assert {"waiting", "done", "given-up"} == STATES.keys()
+    assert FACTS
