@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +14,17 @@ from typing import Any
 
 from shibboleth.organisation import Organisation
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
-from sql.records import Breaker, DeliveryCount, DeliveryState
+from sql.records import Breaker, DeliveryCount, DeliveryState, ReleaseCounts
 from sql.store import Store
 from webapp.config import Config, Keep
 
 _OTHERS = 0o007
 _SHOWN_BREAKS = 3
+_FEW = 3
+"""How many people who came back without their iD are no accident."""
+_MANY = 20
+_LONG = timedelta(days=14)
+"""Of so many people who have been linked for so long, somebody should have come back."""
 
 
 class Level(StrEnum):
@@ -117,6 +122,7 @@ def _kept(config: Config, store: Store, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.OK, "store", f"{config.store.url}, no migration missing", facts={"url": config.store.url})
         for organisation in config.organisations:
             yield from _of_organisation(store, organisation)
+            yield from _release(config, store, organisation, now)
             yield from _deliveries(config, store, organisation, now)
     except SchemaBehind as behind:
         missing = ", ".join(behind.missing)
@@ -145,6 +151,31 @@ def _of_organisation(store: Store, organisation: Organisation) -> Iterator[Findi
     said = f"{organisation.id}, {organisation.entity_id}, {links} link{'' if links == 1 else 's'}"
     yield Finding(Level.OK, "organisation", said, facts=facts)
     yield audit_of(store, organisation)
+
+
+def _release(config: Config, store: Store, organisation: Organisation, now: datetime) -> Iterator[Finding]:
+    """Tell whether the organisation's own Identity Provider was seen to release what its people have linked."""
+    if config.keep[organisation.entity_id] is Keep.NOTHING:
+        return
+    counts = store.release_counts(organisation.entity_id)
+    facts = {"id": organisation.id, **asdict(counts)}
+    text = f"{organisation.id}, linked {counts.linked}, release seen {counts.seen}"
+    if counts.other or counts.missing:
+        text += f"; came back with another iD {counts.other}, with none {counts.missing}"
+    if _never_works(store, organisation, counts, now):
+        mend = "the release does not seem to work; docs/operator.md says under Release seen what to look at"
+        yield Finding(Level.WARNING, "release", text, mend, facts)
+    else:
+        yield Finding(Level.NOTE if counts.other or counts.missing else Level.OK, "release", text, facts=facts)
+
+
+def _never_works(store: Store, organisation: Organisation, counts: ReleaseCounts, now: datetime) -> bool:
+    """Tell whether nothing was ever seen, though somebody came back for it, or enough people have had the time to."""
+    if counts.seen or counts.linked < _FEW:
+        return False
+    if counts.other + counts.missing >= _FEW:
+        return True
+    return store.linked_before(organisation.entity_id, now - _LONG, _MANY) == _MANY
 
 
 def _deliveries(config: Config, store: Store, organisation: Organisation, now: datetime) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from shibboleth.organisation import Organisation, Stage
 from sql.errors import LinkChanged
 from sql.importing import Imported
 from sql.migrate import migrate as bring_up_to_date
-from sql.records import Event, Link
+from sql.records import Event, Link, ReleaseState
 from sql.store import Store
 from webapp import check as checking
 from webapp.check import Finding, Level
@@ -495,7 +495,21 @@ def _link_rows(organisation: Organisation, found: Link) -> list[tuple[str, str]]
         ("ORCID iD", found.orcid_id.uri),
         ("linked", moment(found.linked_at)),
         ("consent", f"version {found.consent.version}, {found.consent.language}, {moment(found.consent.at)}"),
+        ("release", _release_words(found)),
     ]
+
+
+_RELEASE_WORDS = {
+    ReleaseState.SEEN: "seen",
+    ReleaseState.OTHER: "the person came with another iD",
+    ReleaseState.MISSING: "the person came without the iD",
+}
+
+
+def _release_words(found: Link) -> str:
+    if found.release is None:
+        return "not seen yet"
+    return f"{_RELEASE_WORDS[found.release.state]}, first {moment(found.release.at)}"
 
 
 def _link_json(organisation: Organisation, found: Link) -> dict[str, Any]:
@@ -510,6 +524,7 @@ def _link_json(organisation: Organisation, found: Link) -> dict[str, Any]:
             "language": found.consent.language,
             "at": found.consent.at.isoformat(),
         },
+        "release": found.release and {"state": found.release.state, "at": found.release.at.isoformat()},
     }
 
 

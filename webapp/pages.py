@@ -6,7 +6,7 @@ import hashlib
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from sql.errors import AttemptClosed, LinkChanged
-from sql.records import Attempt, Change, Link
+from sql.records import Attempt, Change, ChangeKind, Link
 from webapp.door import Who, form_token, must_be_our_form
 from webapp.hall import Hall, Route
 from webapp.language import mark
@@ -14,6 +14,7 @@ from webapp.linking import Answer, AttemptUsed, NotAgreed, consent_to
 from webapp.log import log
 from webapp.my_data import my_data, my_data_file
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
+from webapp.release import news, noted
 from webapp.visit import Go, Page, Raw, Visit
 from webapp.whereabouts import Whereabouts, whereabouts
 
@@ -32,12 +33,15 @@ def landing(hall: Hall, visit: Visit) -> Page:
 
 def me(hall: Hall, visit: Visit) -> Page:
     """Show a person how things stand."""
-    link = hall.linking.arrive(visit.person, visit.now)
+    person = visit.person
+    link = noted(hall.store, person, hall.linking.arrive(person, visit.now), visit.now)
+    where = _where(hall, visit)
     facts = {
         "link": link,
-        "forgetful": visit.person.organisation.entity_id in hall.forgetful,
-        "token": form_token(visit.browser, visit.person),
-        "where": _where(hall, visit),
+        "forgetful": person.organisation.entity_id in hall.forgetful,
+        "token": form_token(visit.browser, person),
+        "where": where,
+        "release": news(link, person.released, visit.now, removed=where.kind is ChangeKind.REMOVED),
     }
     return Page("me.html", facts)
 

@@ -1,0 +1,126 @@
+"""What the operator is told of releases: `check` and `link show`."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from sql.migrate import migrate
+from sql.records import ReleaseState
+from sql.store import open_store
+from tests.configuration import ORGANISATION, write_configuration
+from tests.make import NOON, make_link, make_orcid_id
+from webapp.cli import main
+
+UNIVERSITY = ORGANISATION["entity_id"]
+MISSING, OTHER, SEEN = ReleaseState
+NOW = datetime.now(UTC)
+"""What the command itself takes it to be."""
+DOES_NOT_WORK = "the release does not seem to work; docs/operator.md says under Release seen what to look at"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_configuration(tmp_path)
+
+
+@pytest.fixture
+def store(path):
+    store = open_store(f"sqlite://{path.parent}/links.db")
+    migrate(store.engine, NOON)
+    yield store
+    store.disconnect()
+
+
+def linked(store, *states, days_ago=0):
+    """Link one person for each state, so many days ago; None: nothing was seen."""
+    for state in states:
+        number = store.count(UNIVERSITY) + 1
+        key = f"person-{number}@yliopisto.example"
+        make_link(store, key, make_orcid_id(number), UNIVERSITY, NOW - timedelta(days=days_ago))
+        if state:
+            store.note_release(store.link_of(UNIVERSITY, key), state, NOON)
+
+
+def checked(path):
+    """Run `check`, which must find nothing wrong, and give its finding about releases."""
+    done = CliRunner().invoke(main, ["--config", str(path), "check", "--json"])
+    assert done.exit_code == 0, done.output
+    (found,) = [each for each in json.loads(done.output)["findings"] if each["about"] == "release"] or [None]
+    return found
+
+
+def test_what_is_linked_and_what_was_seen_is_counted(path, store):
+    linked(store, SEEN, SEEN, SEEN, None)
+
+    found = checked(path)
+
+    assert (found["level"], found["text"]) == ("ok", "yliopisto, linked 4, release seen 3")
+    assert found["facts"] == {"id": "yliopisto", "linked": 4, "seen": 3, "other": 0, "missing": 0}
+
+
+def test_whoever_came_back_without_their_id_is_counted_beside_it(path, store):
+    linked(store, SEEN, OTHER, MISSING, MISSING, MISSING)
+
+    found = checked(path)
+
+    text = "yliopisto, linked 5, release seen 1; came back with another iD 1, with none 3"
+    assert (found["level"], found["text"]) == ("note", text)
+
+
+@pytest.mark.parametrize("states", [(MISSING, MISSING, MISSING), (OTHER, MISSING, OTHER, None)])
+def test_where_several_came_back_and_none_with_their_id_the_release_does_not_seem_to_work(path, store, states):
+    linked(store, *states)
+
+    found = checked(path)
+
+    assert (found["level"], found["mend"]) == ("warning", DOES_NOT_WORK)
+
+
+def test_one_or_two_who_came_back_without_are_no_sign_yet(path, store):
+    linked(store, MISSING, OTHER, None, None, days_ago=30)
+
+    assert checked(path)["level"] == "note"
+
+
+@pytest.mark.parametrize(("people", "days_ago", "level"), [(20, 15, "warning"), (19, 15, "ok"), (25, 13, "ok")])
+def test_where_many_are_linked_for_long_somebody_should_have_come_back(path, store, people, days_ago, level):
+    linked(store, *[None] * people, days_ago=days_ago)
+
+    assert checked(path)["level"] == level
+
+
+def test_one_release_seen_says_that_it_works(path, store):
+    linked(store, *[None] * 25, SEEN, days_ago=30)
+
+    assert checked(path)["level"] == "ok"
+
+
+def test_where_nothing_is_kept_nothing_is_counted(path, store, tmp_path):
+    transfer = {"name": "idm", "kind": "file", "directory": str(tmp_path / "out")}
+    (tmp_path / "out").mkdir()
+    forgetful = {"keep": "nothing", "connector": None, "transfer": [transfer]}
+    write_configuration(tmp_path, organisations={"yliopisto": forgetful})
+
+    assert checked(path) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (None, "not seen yet"),
+        (SEEN, "seen, first 2026-01-15 12:00:00 UTC"),
+        (OTHER, "the person came with another iD, first 2026-01-15 12:00:00 UTC"),
+        (MISSING, "the person came without the iD, first 2026-01-15 12:00:00 UTC"),
+    ],
+)
+def test_of_one_person_the_release_is_told(path, store, state, words):
+    linked(store, state)
+    asked = ["--config", str(path), "link", "show", "yliopisto", "person-1@yliopisto.example"]
+
+    shown, to_a_machine = (CliRunner().invoke(main, [*asked, *more]) for more in ([], ["--json"]))
+
+    assert shown.output.splitlines()[-1] == f"release       {words}"
+    said = json.loads(to_a_machine.output)["link"]["release"]
+    assert said == (state and {"state": state.value, "at": "2026-01-15T12:00:00+00:00"})
