@@ -26,6 +26,8 @@ class Attribute:
     """Whether it can tell one person from another, for every service alike."""
     ignore_case: bool = False
     """Whether the schema compares its values without regard to case (caseIgnoreMatch)."""
+    of_everybody: bool = True
+    """Whether our metadata asks every Identity Provider for it; else only those release it who have a reason to."""
 
 
 ATTRIBUTES = {
@@ -55,6 +57,8 @@ ATTRIBUTES = {
         # inetOrgPerson, RFC 2798 section 2.3: to greet the person, never to know them by
         Attribute("displayName", "urn:oid:2.16.840.1.113730.3.1.241"),
         Attribute("eduPersonAssurance", "urn:oid:1.3.6.1.4.1.5923.1.1.1.11"),
+        # eduPerson 202208, section 2.2.4: who may see the operator's pages, and nothing else of it is looked at
+        Attribute("eduPersonEntitlement", "urn:oid:1.3.6.1.4.1.5923.1.1.1.7", of_everybody=False),
         # eduPerson 202208, section 2.2.16: what we are for; seen here, the release works
         Attribute("eduPersonOrcid", "urn:oid:1.3.6.1.4.1.5923.1.1.1.16"),
     )

@@ -99,6 +99,8 @@ class Person:
     """When the account was issued (funetEduPersonEPPNTimeStamp); another value means another person."""
     released: frozenset[OrcidId] = field(default_factory=frozenset)
     """The ORCID iDs which the Identity Provider itself releases for this person."""
+    entitlements: frozenset[str] = field(default_factory=frozenset)
+    """What the Identity Provider says the person may do: worth as much as that Identity Provider, and never stored."""
 
     @property
     def key(self) -> str:
@@ -201,6 +203,7 @@ def person_from(
         name=_printable(session.first("displayName"))[:_LONGEST_NAME],
         issued=_printable(session.first("funetEduPersonEPPNTimeStamp"))[:_LONGEST_NAME],
         released=frozenset(_released(session)),
+        entitlements=_entitlements(session),
     )
 
 
@@ -243,6 +246,13 @@ def _released(session: Session) -> list[OrcidId]:
         except InvalidOrcidId:
             continue  # what another source releases is its own affair
     return found
+
+
+def _entitlements(session: Session) -> frozenset[str]:
+    try:
+        return frozenset(session.values("eduPersonEntitlement"))
+    except BrokenAttribute:
+        return frozenset()  # nobody is kept from their own page by what is only for a few
 
 
 def _printable(text: str) -> str:

@@ -27,6 +27,7 @@ from webapp.door import Door
 from webapp.hall import Hall, deliver_nothing
 from webapp.language import languages
 from webapp.linking import Linking
+from webapp.operator.access import Staff
 from webapp.orcid_client import OrcidClient
 from webapp.static import Static
 from webapp.templating import templates
@@ -95,11 +96,13 @@ def client_of(address, **other):
     return OrcidClient(address, Registry.SANDBOX, **{**words, **other})
 
 
-def make_front(store, client, clock, organisations=ORGANISATIONS, *, transfers=(), deliver_now=deliver_nothing):
+def make_front(
+    store, client, clock, organisations=ORGANISATIONS, *, transfers=(), deliver_now=deliver_nothing, staff=None
+):
     """Put the web application's parts together, as behind mod_wsgi; everybody's changes go to these transfers."""
     house, known = House(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
     linking = Linking(store, client, lambda _entity_id: transfers)
-    hall = Hall(linking, store, organisations, Static.read(), client.base_url, deliver_now)
+    hall = Hall(linking, store, organisations, Static.read(), client.base_url, deliver_now, staff=staff or Staff())
     return Front(
         house=house,
         door=Door(Variables(), organisations, Encoding.URL),

@@ -100,8 +100,8 @@ class Front:
         if route.who is Who.PERSON:
             person = self.door.person(environ)
             visit = self._at_home(replace(visit, someone=person), person.organisation)
-        query = _fields(environ.get("QUERY_STRING", ""))
-        return replace(visit, query=query, form=_form(environ), place=place)
+        query, authorization = _fields(environ.get("QUERY_STRING", "")), environ.get("HTTP_AUTHORIZATION", "")
+        return replace(visit, query=query, form=_form(environ), place=place, authorization=authorization)
 
     def _at_home(self, visit: Visit, organisation: Organisation | None) -> Visit:
         if organisation is None or not organisation.language:
@@ -141,7 +141,7 @@ class Front:
     def _raw(self, raw: Raw, _visit: Visit) -> _Dressed:
         keep = "public, max-age=31536000, immutable" if raw.lasting else "no-store"
         saved = {"Content-Disposition": f'attachment; filename="{raw.save_as}"'} if raw.save_as else {}
-        return raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep, **saved}
+        return raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep, **saved, **raw.headers}
 
 
 _DRESS: Mapping[type, Callable[[Front, Any, Visit], _Dressed]] = {

@@ -24,7 +24,19 @@ from shibboleth.person import Encoding, Front, Proxy, Variables
 from webapp import config_values as values
 from webapp.catalogues import SOURCE, catalogues
 from webapp.config_errors import Misconfigured, Problem, Wrong
-from webapp.config_tables import REFERENCE, REFERRED, Kinds, Reading, Table, checked, reading_of, section, setting
+from webapp.config_operator import Administrators, Metrics, Operator, unknown
+from webapp.config_tables import (
+    REFERENCE,
+    REFERRED,
+    Kinds,
+    Reading,
+    Table,
+    checked,
+    holding,
+    reading_of,
+    section,
+    setting,
+)
 from webapp.config_transfers import Transfer, different, transfers_in
 from webapp.secret import Secret
 
@@ -68,16 +80,6 @@ class Scope(StrEnum):
 
 
 # --- Checks that look further than the value ----------------------------------------------------------------------
-
-
-def _holding(check: Callable[[str], str]) -> AfterValidator:
-    """Check what a secret holds."""
-
-    def checked(secret: Secret) -> Secret:
-        check(secret.reveal())
-        return secret
-
-    return AfterValidator(checked)
 
 
 def _own(what: str) -> AfterValidator:
@@ -223,7 +225,7 @@ class Service(Table):
         "variables",
     )
     front_proof: Annotated[
-        Annotated[Secret, _holding(values.strong), REFERRED] | None, AfterValidator(_proof_if_proxy)
+        Annotated[Secret, holding(values.strong), REFERRED] | None, AfterValidator(_proof_if_proxy)
     ] = setting(
         "What Apache sends to prove that a request came through it, 32 characters or more; only with `proxy`.",
         REFERENCE,
@@ -402,6 +404,8 @@ class ServiceFile(Table):
     store: Store = section()
     listen: WebListener = section()
     connector: ConnectorListener = section()
+    metrics: Metrics = section()
+    operator: Annotated[tuple[Operator, ...], Field(strict=False)] = ()
 
 
 # --- The file of an organisation ----------------------------------------------------------------------------------
@@ -440,7 +444,7 @@ class Credentials(Table):
     """By what the connector knows the organisation: a bearer token, or a user with a password, or both."""
 
     tokens: Annotated[
-        tuple[Annotated[Secret, _holding(values.token), _own("token"), REFERRED], ...], Field(strict=False)
+        tuple[Annotated[Secret, holding(values.token), _own("token"), REFERRED], ...], Field(strict=False)
     ] = setting(
         "Bearer tokens, 32 characters or more each; two while one replaces the other.",
         'a list of references, each "file:/path" or "env:NAME"',
@@ -454,7 +458,7 @@ class Credentials(Table):
         default=None,
     )
     password: Annotated[
-        Annotated[Secret, _holding(values.strong), _own("password"), REFERRED] | None, AfterValidator(_with_user)
+        Annotated[Secret, holding(values.strong), _own("password"), REFERRED] | None, AfterValidator(_with_user)
     ] = setting(
         "The password of that user, 32 characters or more.",
         REFERENCE,
@@ -510,6 +514,7 @@ class OrganisationFile(Table):
     )
     name: Names = section()
     connector: Credentials = section()
+    administrators: Administrators = section()
     transfer: Annotated[tuple[Transfer, ...], Field(strict=False), AfterValidator(different)] = ()
     # After those that its rule looks at
     keep: Annotated[Keep, Field(strict=False), AfterValidator(_to_somebody)] = setting(
@@ -546,6 +551,10 @@ class Config:
     """By entityID and name; each is of a kind that `load` was given."""
     keep: Mapping[str, Keep]
     """By entityID."""
+    metrics: Metrics
+    operators: tuple[Operator, ...]
+    administrators: Mapping[str, Administrators]
+    """By entityID."""
     secrets: tuple[Secret, ...]
     """Every secret that was resolved, in the order of the files."""
 
@@ -572,6 +581,8 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
     reading = Reading(path, path.parent, environ, _registry(content), kinds)
     main = None if content is None else checked(ServiceFile, content, reading, problems)
     connected = _connected(path.parent / _directory(content), reading, problems, sure=content is not None)
+    if main is not None and not problems:
+        problems.extend(unknown(main.operator, [one.file.entity_id for one in connected.values()], reading))
     if main is None or problems:
         raise Misconfigured(problems)
     return Config(
@@ -585,6 +596,9 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
         credentials=MappingProxyType({one.file.entity_id: one.file.connector for one in connected.values()}),
         transfers=MappingProxyType({one.file.entity_id: one.transfers for one in connected.values()}),
         keep=MappingProxyType({one.file.entity_id: one.file.keep for one in connected.values()}),
+        metrics=main.metrics,
+        operators=main.operator,
+        administrators=MappingProxyType({one.file.entity_id: one.file.administrators for one in connected.values()}),
         secrets=tuple(reading.secrets),
     )
 

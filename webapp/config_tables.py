@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from shibboleth.orcid_id import Registry
@@ -68,6 +68,16 @@ def _resolved(value: Any, info: ValidationInfo) -> Any:
 
 REFERRED = BeforeValidator(_resolved)
 """Reads a secret by its reference."""
+
+
+def holding(check: Callable[[str], str]) -> AfterValidator:
+    """Check what a secret holds."""
+
+    def checked(secret: Secret) -> Secret:
+        check(secret.reveal())
+        return secret
+
+    return AfterValidator(checked)
 
 
 def setting(meaning: str, kind: str, example: Any, *, default: Any = ..., shown: str = "", **rules: Any) -> Any:

@@ -28,6 +28,7 @@ _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _LONGEST_ENTITY_ID = 1024
 _LONGEST_SOCKET = 107
 _LONGEST_LINE = 200
+_LONGEST_KEY = 512
 _SHORTEST_SECRET = 32
 
 _SQLITE = 'url = "sqlite:///var/lib/orcid-connect/links.db"'
@@ -123,6 +124,24 @@ def entity_id(text: str) -> str:
             "is not an entityID (a URI of at most 1024 characters, without spaces)",
             "copy it from the Identity Provider's metadata: EntityDescriptor entityID=",
         )
+    return text
+
+
+def key(text: str) -> str:
+    """Read what tells one person apart from the others of an organisation, as the key attribute has it."""
+    text = text.strip()
+    if not text or len(text) > _LONGEST_KEY or not text.isprintable():
+        raise Wrong(
+            f"must be 1 to {_LONGEST_KEY} characters that can be seen",
+            'write what the key attribute says, as in "maija@example.org"',
+        )
+    return text
+
+
+def entitlement(text: str) -> str:
+    """Read a value of eduPersonEntitlement: a URI (eduPerson 202208, section 2.2.4), compared as it is."""
+    if not _URI.fullmatch(text) or len(text) > _LONGEST_KEY:
+        raise Wrong("is not a URI", 'write for example: "urn:mace:example.org:orcid-connect:operator"')
     return text
 
 

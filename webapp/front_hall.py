@@ -14,6 +14,7 @@ from webapp.door import Door
 from webapp.hall import DeliverNow, Hall, deliver_nothing
 from webapp.language import languages
 from webapp.linking import Linking, TransfersOf, no_transfers
+from webapp.operator.access import Named, Staff
 from webapp.orcid_client import OrcidClient
 from webapp.static import Static
 from webapp.templating import templates
@@ -35,7 +36,16 @@ def web(
     linking = Linking(store, orcid_client(config), transfers_of)
     house, known = _house(config), languages()
     forgetful = frozenset(entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING)
-    hall = Hall(linking, store, config.organisations, Static.read(), config.orcid.base_url, deliver_now, forgetful)
+    hall = Hall(
+        linking,
+        store,
+        config.organisations,
+        Static.read(),
+        config.orcid.base_url,
+        deliver_now,
+        forgetful,
+        staff=staff_of(config),
+    )
     app: WSGIApplication = make_app(
         Front(
             house=house,
@@ -48,6 +58,19 @@ def web(
         )
     )
     return app
+
+
+def staff_of(config: Config) -> Staff:
+    """Give the people and machines that the operator's pages are for."""
+    token = config.metrics.token
+    return Staff(
+        operators=tuple(Named.of(one.entity_id, one.people, one.entitlements) for one in config.operators),
+        administrators={
+            entity_id: Named.of(entity_id, one.people, one.entitlements)
+            for entity_id, one in config.administrators.items()
+        },
+        metrics_token=token.reveal() if token else "",
+    )
 
 
 def _house(config: Config) -> House:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shibboleth.organisation import Organisations
 from sql.records import Change
 from sql.store import Store
 from webapp.door import Who
 from webapp.linking import Linking
+from webapp.operator.access import Staff
 from webapp.static import Static
 from webapp.visit import Go, Page, Raw, Visit
 
@@ -33,6 +34,7 @@ class Hall:
     deliver_now: DeliverNow = deliver_nothing
     forgetful: frozenset[str] = frozenset()
     """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
+    staff: Staff = field(default_factory=Staff)
 
 
 Handler = Callable[[Hall, Visit], "Page | Go | Raw"]

@@ -13,6 +13,7 @@ from webapp.language import mark
 from webapp.linking import Answer, AttemptUsed, NotAgreed, consent_to
 from webapp.log import log
 from webapp.my_data import my_data, my_data_file
+from webapp.operator.metrics import metrics
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
 from webapp.release import news, noted
 from webapp.visit import Go, Page, Raw, Visit
@@ -164,6 +165,7 @@ ROUTES = (
     Route("GET", "/me/data.json", Who.PERSON, my_data_file),
     Route("GET", "/static/<name>", Who.ANYONE, static),
     Route("GET", "/healthz", Who.ANYONE, healthz),
+    Route("GET", "/metrics", Who.ANYONE, metrics),
 )
 
 

@@ -25,6 +25,8 @@ class Visit:
     """The variable parts of the address."""
     someone: Person | None = None
     path: str = "/"
+    authorization: str = field(default="", repr=False)
+    """What a machine brings to be let in."""
 
     @property
     def language(self) -> Language:
@@ -72,3 +74,5 @@ class Raw:
     """Whether browsers may keep it."""
     save_as: str = ""
     """The file name under which browsers save it, in place of showing it."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Others that it carries."""

@@ -109,7 +109,7 @@ def test_the_metadata_asks_for_what_we_read_and_insists_on_the_key_alone():
         for each in tree("sp-metadata.xml").iter(f"{METADATA}RequestedAttribute")
     }
 
-    assert set(asked) == {each.saml2_name for each in ATTRIBUTES.values()}
+    assert set(asked) == {each.saml2_name for each in ATTRIBUTES.values() if each.of_everybody}
     assert [name for name, required in asked.items() if required] == [ATTRIBUTES["eppn"].saml2_name]
 
 
@@ -153,7 +153,9 @@ def test_every_path_is_owned_by_mod_shib_and_a_persons_pages_want_a_session(vhos
         *("Require all denied", "AuthType shibboleth", "ShibRequestSetting requireSession 0"),
         *("ShibRequestSetting encoding URL", "ShibUseHeaders Off", "ShibUseEnvironment On", "Require shibboleth"),
     ]
-    assert within("/me") == ["AuthType shibboleth", "ShibRequestSetting requireSession 1", "Require shib-session"]
+    for place in ("/me", "/operator"):
+        assert within(place) == ["AuthType shibboleth", "ShibRequestSetting requireSession 1", "Require shib-session"]
+    assert within("/metrics") == ["ShibDisable On", "AuthType None", "Require all granted"]
     assert within("/v1") == ["ShibDisable On", "AuthType None", "Require all granted"]
 
 

@@ -18,6 +18,7 @@ from webapp import pages
 from webapp.app import make_app, security_headers
 from webapp.door import Door, Who
 from webapp.language import Choice, languages
+from webapp.operator.metrics import metrics
 from webapp.pages import ROUTES
 from webapp.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
 from webapp.visit import Visit
@@ -422,4 +423,4 @@ def test_a_handler_for_anyone_has_no_person():
 def test_handlers_of_public_routes_do_not_ask_for_the_person(app):
     public = [route for route in ROUTES if route.who is Who.ANYONE]
 
-    assert {route.handler for route in public} == {pages.landing, pages.static, pages.healthz}
+    assert {route.handler for route in public} == {pages.landing, pages.static, pages.healthz, metrics}

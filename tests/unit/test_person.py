@@ -200,3 +200,16 @@ def test_bytes_that_are_not_utf8_are_refused(encoding, raw):
 
 def test_a_proof_is_not_shown():
     assert PROOF not in repr(Proxy(PROOF))
+
+
+def test_what_a_person_may_do_is_read_as_it_was_said(signed_in):
+    maija = signed_in(MAIJA | {"eduPersonEntitlement": "urn:mace:example.org:a|urn:mace:example.org:b"})
+
+    assert maija.entitlements == {"urn:mace:example.org:a", "urn:mace:example.org:b"}
+    assert signed_in(MAIJA).entitlements == frozenset()
+
+
+def test_an_entitlement_that_cannot_be_read_keeps_nobody_out():
+    said = url_encoded(MAIJA) | {"eduPersonEntitlement": "%FF"}
+
+    assert person_from(said, Variables(), ORGANISATIONS).entitlements == frozenset()

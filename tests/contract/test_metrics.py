@@ -1,0 +1,224 @@
+"""The figures for a monitoring system: right at every moment, for whoever has the token, and about nobody."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sql.records import ReleaseState
+from sql.store import open_store
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.service import Clock, ask, client_of, make_front
+from webapp.app import make_app
+from webapp.operator.access import Staff
+from webapp.operator.metrics import FIGURES
+
+TOKEN = "token-of-the-monitoring-" + "m" * 32
+MAIJA, VILLE, AINO = (f"{name}@yliopisto.example" for name in ("maija", "ville", "aino"))
+DAY = timedelta(days=1)
+OPERATOR_PAGE = Path(__file__).parents[2] / "docs" / "operator.md"
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def web(store, clock, token=TOKEN):
+    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, staff=Staff(metrics_token=token))
+    return make_app(front)
+
+
+@pytest.fixture
+def app(store, clock):
+    return web(store, clock)
+
+
+def scrape(app, authorization=f"Bearer {TOKEN}"):
+    """Give the families of figures by name, and the answer."""
+    reply = ask(app, "/metrics", HTTP_AUTHORIZATION=authorization)
+    return {family.name: family for family in text_string_to_metric_families(reply.text)}, reply
+
+
+def figures(app):
+    """Give each value by its name and labels' values."""
+    families, _ = scrape(app)
+    return {
+        (each.name, *(each.labels[label] for label in FIGURES[name].labels)): each.value
+        for name, family in families.items()
+        for each in family.samples
+    }
+
+
+def test_what_has_happened_is_told(store, app):
+    make_link(store, MAIJA, make_orcid_id(1))
+    make_link(store, MAIJA, make_orcid_id(2))
+    make_link(store, VILLE, make_orcid_id(3))
+    store.unlink(UNIVERSITY, VILLE, "person", "wanted", NOON)
+    store.close(answered(store, AINO).id, "declined", NOON)
+
+    found = figures(app)
+
+    assert found["orcid_connect_store_up",] == 1
+    assert found["orcid_connect_linked", "yliopisto"] == 1
+    assert found["orcid_connect_attempts_started_total", "yliopisto"] == 4
+    assert found["orcid_connect_attempts_ended_total", "yliopisto", "declined"] == 1
+    assert found["orcid_connect_attempts_ended_total", "yliopisto", "linked"] == 2
+    told = {kind: found["orcid_connect_changes_total", "yliopisto", kind] for kind in ("linked", "replaced", "removed")}
+    assert told == {"linked": 2, "replaced": 1, "removed": 1}
+    assert found["orcid_connect_changes_total", "amk", "linked"] == 0
+
+
+def test_linked_and_release_seen_stand_side_by_side(store, app):
+    for number, person in enumerate((MAIJA, VILLE, AINO), 1):
+        make_link(store, person, make_orcid_id(number))
+    store.note_release(store.link_of(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON)
+    store.note_release(store.link_of(UNIVERSITY, VILLE), ReleaseState.MISSING, NOON)
+
+    found = figures(app)
+
+    assert found["orcid_connect_linked", "yliopisto"] == 3
+    assert found["orcid_connect_release_seen", "yliopisto"] == 1
+
+
+def test_deliveries_are_told_by_transfer(store, app, clock):
+    for number, person in enumerate((MAIJA, VILLE, AINO), 1):
+        make_link(store, person, make_orcid_id(number), transfers=["idm"])
+    first, second = store.claim("worker", NOON, DAY, 2)
+    store.finish(first, "worker", "stored", "", NOON)
+    store.give_up(second, "worker", "refused", "no", NOON)
+    store.note_failure(UNIVERSITY, "idm", NOON, 1, DAY)
+    clock.passes(hours=1)
+
+    found = figures(app)
+
+    way = ("yliopisto", "idm")
+    assert found["orcid_connect_deliveries_ended_total", "yliopisto", "delivered"] == 1
+    assert found["orcid_connect_deliveries_ended_total", "yliopisto", "given-up"] == 1
+    assert found["orcid_connect_deliveries_waiting", *way] == 1
+    assert found["orcid_connect_deliveries_oldest_waiting_seconds", *way] == 3600
+    assert found["orcid_connect_deliveries_given_up", *way] == 1
+    assert found["orcid_connect_breaker_open", *way] == 1
+
+
+def test_what_waits_for_nothing_is_of_no_age(store, app):
+    make_link(store, transfers=["idm"])
+    (delivery,) = store.claim("worker", NOON, DAY, 1)
+    store.finish(delivery, "worker", "stored", "", NOON)
+
+    found = figures(app)
+
+    assert found["orcid_connect_deliveries_oldest_waiting_seconds", "yliopisto", "idm"] == 0
+    assert found["orcid_connect_breaker_open", "yliopisto", "idm"] == 0
+
+
+def test_a_feed_that_is_not_fetched_is_told(store, app, clock):
+    store.acknowledge(UNIVERSITY, make_link(store).number, NOON)
+    make_link(store, VILLE, make_orcid_id(2), now=NOON + DAY)
+    clock.passes(days=3)
+
+    found = figures(app)
+
+    assert found["orcid_connect_feed_behind", "yliopisto"] == 1
+    assert found["orcid_connect_feed_oldest_unfetched_seconds", "yliopisto"] == 2 * 24 * 3600
+    assert found["orcid_connect_feed_acknowledged_timestamp_seconds", "yliopisto"] == NOON.timestamp()
+    assert ("orcid_connect_feed_behind", "amk") not in found
+
+
+def test_two_processes_tell_the_same(store, store_url, app, clock):
+    make_link(store)
+    other = open_store(store_url)
+
+    assert figures(web(other, clock)) == figures(app)
+    other.disconnect()
+
+
+def test_counters_never_fall_when_attempts_are_swept_and_people_forgotten(store, app):
+    store.close(answered(store, MAIJA).id, "declined", NOON)
+    make_link(store, VILLE)
+    before = {name: value for name, value in figures(app).items() if name[0].endswith("_total")}
+
+    store.sweep(NOON + 9 * DAY)
+    store.erase_facts(UNIVERSITY, VILLE)
+    store.count_up()
+
+    assert {name: value for name, value in figures(app).items() if name[0].endswith("_total")} == before
+
+
+def test_what_is_no_longer_connected_is_not_told(store, app):
+    gone = "https://idp.gone.example/idp/shibboleth"
+    store.acknowledge(gone, make_link(store, MAIJA, organisation=gone, transfers=["idm"]).number, NOON)
+
+    assert "gone" not in scrape(app)[1].text
+
+
+def test_no_figure_tells_of_a_person(store, app):
+    make_link(store, MAIJA, transfers=["idm"])
+    store.close(answered(store, VILLE).id, "declined", NOON)
+
+    families, reply = scrape(app)
+
+    assert {label for family in families.values() for each in family.samples for label in each.labels} <= {
+        *("organisation", "transfer", "outcome", "kind")
+    }
+    for personal in ("maija", "ville", make_orcid_id().bare, UNIVERSITY, POLYTECHNIC):
+        assert personal not in reply.text
+
+
+def test_each_family_is_one_of_the_table(store, app):
+    make_link(store, transfers=["idm"])
+    store.acknowledge(UNIVERSITY, 1, NOON)
+
+    families, reply = scrape(app)
+
+    assert {name: (one.documentation, one.type == "counter") for name, one in families.items()} == {
+        name: (one.meaning, one.counter) for name, one in FIGURES.items()
+    }
+    assert reply.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+    assert reply.header("Cache-Control") == "no-store"
+    assert reply.header("Set-Cookie") is None
+
+
+# Who is told
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer ", "Bearer ä"],
+    ids=str,
+)
+def test_without_the_token_nothing_is_told(app, authorization):
+    reply = ask(app, "/metrics", HTTP_AUTHORIZATION=authorization.encode().decode("latin-1"))
+
+    assert (reply.status, reply.body) == (401, b"A bearer token is needed.\n")
+    assert reply.header("WWW-Authenticate") == 'Bearer realm="metrics"'
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("authorization", ["", "Bearer ", f"Bearer {TOKEN}"])
+def test_where_no_token_is_set_there_is_no_such_page(store, clock, authorization):
+    reply = ask(web(store, clock, token=""), "/metrics", HTTP_AUTHORIZATION=authorization)
+
+    assert (reply.status, reply.title) == (404, "There is no such page")
+
+
+def test_a_database_that_is_away_is_told_and_is_no_error(tmp_path, clock):
+    gone = open_store(f"sqlite://{tmp_path}/none/links.db")
+
+    _, reply = scrape(web(gone, clock))
+
+    assert reply.status == 200
+    assert "\norcid_connect_store_up 0.0\n" in reply.text
+    assert "orcid_connect_linked" not in reply.text
+
+
+# What the operator reads
+
+
+def test_every_figure_is_explained_to_the_operator():
+    text = OPERATOR_PAGE.read_text("utf-8")
+
+    for figure in FIGURES.values():
+        assert f"| `{figure.written}` | {', '.join(f'`{label}`' for label in figure.labels) or '-'} |" in text
+        assert figure.meaning in text

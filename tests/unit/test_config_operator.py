@@ -1,0 +1,96 @@
+"""Who may see the operator's pages, and who may read the metrics, as the configuration says it."""
+
+import pytest
+
+from tests.configuration import ORGANISATION, write, write_configuration, write_secret
+from webapp.config import load
+from webapp.config_errors import Misconfigured
+from webapp.front_hall import staff_of
+from webapp.operator.access import Named, Staff
+
+HOME = ORGANISATION["entity_id"]
+TOKEN = "m" * 32
+ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
+
+
+def configured(directory, service="", organisation=""):
+    """Write a configuration with these lines at the ends of its files."""
+    path = write_configuration(directory)
+    own = directory / "organisations" / "yliopisto.toml"
+    write(path, path.read_text("utf-8") + service)
+    write(own, own.read_text("utf-8") + organisation)
+    write_secret(directory / "secrets" / "metrics.token", TOKEN)
+    return path
+
+
+def operator(**said):
+    """Give the lines of an operator."""
+    lines = {"entity_id": f'"{HOME}"', **said}
+    return "\n[[operator]]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items())
+
+
+def problem(path):
+    """Give the one problem of a configuration, without where it stands."""
+    with pytest.raises(Misconfigured) as caught:
+        load(path, {})
+    (one,) = caught.value.problems
+    return one.key, one.text
+
+
+def test_nobody_sees_anything_unless_the_configuration_says_so(tmp_path):
+    staff = staff_of(load(configured(tmp_path), {}))
+
+    assert staff == Staff(administrators={HOME: Named(HOME)})
+
+
+def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_path):
+    two = operator(people='["Maija@Yliopisto.example"]') + operator(entitlements=f'["{ENTITLEMENT}"]')
+
+    staff = staff_of(load(configured(tmp_path, two, '\n[administrators]\npeople = ["ville@yliopisto.example"]\n'), {}))
+
+    assert staff.operators == (
+        Named(HOME, people=frozenset({"maija@yliopisto.example"})),
+        Named(HOME, entitlements=frozenset({ENTITLEMENT})),
+    )
+    assert staff.administrators == {HOME: Named(HOME, people=frozenset({"ville@yliopisto.example"}))}
+
+
+def test_the_metrics_have_a_token_of_their_own(tmp_path):
+    staff = staff_of(load(configured(tmp_path, '\n[metrics]\ntoken = "file:secrets/metrics.token"\n'), {}))
+
+    assert staff.metrics_token == TOKEN
+    assert TOKEN not in repr(staff)
+
+
+@pytest.mark.parametrize(
+    ("service", "key", "text"),
+    [
+        (operator(), "operator (value 1)", "names nobody"),
+        (
+            operator(entity_id='"https://idp.elsewhere.example/idp"', people='["a@elsewhere.example"]'),
+            "operator.entity_id (value 1)",
+            "is not connected",
+        ),
+        (
+            operator(people='["a\\u0007"]'),
+            "operator.people (value 1) (value 1)",
+            "must be 1 to 512 characters that can be seen",
+        ),
+        (
+            operator(people='[""]'),
+            "operator.people (value 1) (value 1)",
+            "must be 1 to 512 characters that can be seen",
+        ),
+        (operator(entitlements='["operator"]'), "operator.entitlements (value 1) (value 1)", "is not a URI"),
+    ],
+    ids=lambda value: str(value)[-30:],
+)
+def test_what_names_nobody_is_refused(tmp_path, service, key, text):
+    assert problem(configured(tmp_path, service)) == (key, text)
+
+
+def test_a_short_token_of_the_metrics_is_refused(tmp_path):
+    path = configured(tmp_path, '\n[metrics]\ntoken = "file:secrets/metrics.token"\n')
+    write_secret(tmp_path / "secrets" / "metrics.token", "short")
+
+    assert problem(path)[0] == "metrics.token"

@@ -1,0 +1,85 @@
+"""Who may see the operator's pages, and of which organisations.
+
+Everything is tied to a named Identity Provider: a key means something at one organisation only, and an entitlement is
+whatever an Identity Provider says it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from shibboleth.attributes import fold
+from shibboleth.organisation import Organisation, Organisations
+from shibboleth.person import Person
+from webapp.problems import NotFound
+
+
+class NotYours(NotFound):
+    """Somebody asked for what only an operator, or another organisation's administrator, may see.
+
+    It looks like a page that is not there; the log tells the two apart.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Some people of one organisation: by their keys, or by what their Identity Provider says they may do."""
+
+    entity_id: str
+    people: frozenset[str] = frozenset()
+    """Keys, in the form in which two spellings of one are equal."""
+    entitlements: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, entity_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()) -> Named:
+        """Take keys as they are written."""
+        return cls(entity_id, frozenset(map(fold, people)), frozenset(entitlements))
+
+    def names(self, person: Person) -> bool:
+        """Tell whether the person is one of them."""
+        at_home = person.organisation.entity_id == self.entity_id
+        return at_home and (person.key in self.people or not self.entitlements.isdisjoint(person.entitlements))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one person may see."""
+
+    organisations: tuple[Organisation, ...]
+    """By their short names."""
+    operator: bool
+    """Whether that is everything, also what belongs to no organisation."""
+
+    @property
+    def actor(self) -> str:
+        """As what the audit knows them."""
+        return "operator" if self.operator else "organisation"
+
+    def of(self, name: str) -> Organisation:
+        """Give the organisation of this short name. Raises NotYours: also where there is none, so nothing is told."""
+        for one in self.organisations:
+            if one.id == name:
+                return one
+        raise NotYours
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """The people and machines that the operator's pages are for."""
+
+    operators: tuple[Named, ...] = ()
+    administrators: Mapping[str, Named] = field(default_factory=lambda: MappingProxyType({}))
+    """By entityID: the people of an organisation who look after it here."""
+    metrics_token: str = field(default="", repr=False)
+    """The bearer token of whoever reads the metrics; empty where nobody does."""
+
+    def sight(self, person: Person, organisations: Organisations) -> Sight:
+        """Tell what a person may see. Raises NotYours where that is nothing."""
+        if any(each.names(person) for each in self.operators):
+            return Sight(tuple(sorted(organisations, key=lambda one: one.id)), operator=True)
+        own = self.administrators.get(person.organisation.entity_id)
+        if own is None or not own.names(person):
+            raise NotYours
+        return Sight((person.organisation,), operator=False)
