@@ -107,6 +107,22 @@ def connector(path: Path) -> None:
         _serve(make_connector(config, store), config, config.connector)
 
 
+@main.command()
+@click.pass_obj
+@in_words
+def authority(path: Path) -> None:
+    """Serve the attribute authority, which services of the federation ask by SAML. An option."""
+    from webapp.wsgi import NoAuthority, make_authority  # noqa: PLC0415 - only who serves it pays for loading it
+
+    config = configuration(path)
+    with ready_store(config) as store:
+        try:
+            application = make_authority(config, store)
+        except (NoAuthority, ValueError) as error:
+            raise Failed(f"no attribute authority: {error}") from None
+        _serve(application, config, config.authority)
+
+
 def _serve(application: Any, config: Config, listener: Listener) -> None:
     from webapp import serving  # noqa: PLC0415 - only who serves needs a server
 

@@ -23,6 +23,7 @@ from shibboleth.organisation import Organisation, Organisations, Stage
 from shibboleth.person import Encoding, Front, Proxy, Variables
 from webapp import config_values as values
 from webapp.catalogues import SOURCE, catalogues
+from webapp.config_authority import Askers, AuthoritySettings
 from webapp.config_errors import Misconfigured, Problem, Wrong
 from webapp.config_operator import Administrators, Metrics, Operator, unknown
 from webapp.config_tables import (
@@ -355,7 +356,7 @@ class Listener(Table):
         "a whole number from 0 to 65535",
         8080,
         default=None,
-        shown="`8080` in `[listen]`, `8081` in `[connector]`",
+        shown="`8080` in `[listen]`, `8081` in `[connector]`, `8082` in `[authority]`",
         ge=0,
         le=65535,
     )
@@ -396,6 +397,13 @@ class ConnectorListener(Listener):
     section = "connector"
 
 
+class Authority(Listener, AuthoritySettings):
+    """The attribute authority, which services of the federation ask by SAML; an option, off without an entity_id."""
+
+    default_port = 8082
+    section = "authority"
+
+
 class ServiceFile(Table):
     """The file of the service."""
 
@@ -406,6 +414,7 @@ class ServiceFile(Table):
     connector: ConnectorListener = section()
     metrics: Metrics = section()
     operator: Annotated[tuple[Operator, ...], Field(strict=False)] = ()
+    authority: Authority = section()
 
 
 # --- The file of an organisation ----------------------------------------------------------------------------------
@@ -515,6 +524,7 @@ class OrganisationFile(Table):
     name: Names = section()
     connector: Credentials = section()
     administrators: Administrators = section()
+    authority: Askers = section()
     transfer: Annotated[tuple[Transfer, ...], Field(strict=False), AfterValidator(different)] = ()
     # After those that its rule looks at
     keep: Annotated[Keep, Field(strict=False), AfterValidator(_to_somebody)] = setting(
@@ -544,6 +554,7 @@ class Config:
     store: Store
     listen: WebListener
     connector: ConnectorListener
+    authority: Authority
     organisations: Organisations
     credentials: Mapping[str, Credentials]
     """By entityID, for each organisation."""
@@ -555,6 +566,8 @@ class Config:
     operators: tuple[Operator, ...]
     administrators: Mapping[str, Administrators]
     """By entityID."""
+    askers: Mapping[str, frozenset[str]]
+    """Who may ask the attribute authority about an organisation's people: entityIDs, by entityID."""
     secrets: tuple[Secret, ...]
     """Every secret that was resolved, in the order of the files."""
 
@@ -592,6 +605,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
         store=main.store,
         listen=main.listen,
         connector=main.connector,
+        authority=main.authority,
         organisations=Organisations.of(one.file.organisation(name) for name, one in connected.items()),
         credentials=MappingProxyType({one.file.entity_id: one.file.connector for one in connected.values()}),
         transfers=MappingProxyType({one.file.entity_id: one.transfers for one in connected.values()}),
@@ -599,6 +613,9 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
         metrics=main.metrics,
         operators=main.operator,
         administrators=MappingProxyType({one.file.entity_id: one.file.administrators for one in connected.values()}),
+        askers=MappingProxyType(
+            {one.file.entity_id: frozenset(one.file.authority.services) for one in connected.values()}
+        ),
         secrets=tuple(reading.secrets),
     )
 

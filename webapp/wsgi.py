@@ -19,6 +19,14 @@ from webapp.config import Config, Keep, load
 from webapp.config_tables import Kinds
 from webapp.log import log, set_up
 
+AUTHORITY_PATH = "/aa"
+"""Where the attribute authority is, below the public URL."""
+
+
+class NoAuthority(LookupError):
+    """There is no attribute authority; its text says what is missing."""
+
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -73,6 +81,22 @@ def make_connector(config: Config, store: Store, clock: Callable[[], datetime] |
     """Put the connector together."""
     credentials, registry = Credentials(_credentials(config)), config.service.registry
     return Connector(store, credentials, registry, log, clock or _now, lambda name: tuple(config.transfers[name]))
+
+
+def make_authority(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:
+    """Put the attribute authority together. Raises NoAuthority, and Unusable where a file of it cannot be used."""
+    try:
+        from resolver_connector.authority.app import Authority  # noqa: PLC0415 - SAML is large, and few need it
+        from resolver_connector.authority.saml import Identity, Saml  # noqa: PLC0415
+    except ImportError:
+        raise NoAuthority("it needs SAML; run: pip install 'orcid-connect[authority]'") from None
+    mine, clock = config.authority, clock or _now
+    if mine.entity_id is None:
+        raise NoAuthority("the configuration has none; docs/attribute-authority.md tells how to make one")
+    url = config.service.public_url + AUTHORITY_PATH
+    signed_by = Path(mine.metadata_certificate) if mine.metadata_certificate else None
+    saml = Saml(Identity(mine.entity_id, url, *mine.paths(), signed_by), clock())
+    return Authority(store, saml, config.organisations, config.askers, config.service.registry, log, clock)
 
 
 def _opened(config_path: Path | str) -> tuple[Config, Store]:

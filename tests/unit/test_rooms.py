@@ -28,10 +28,12 @@ LIBRARIES = {
     "pydantic": {
         "webapp/config.py",
         "webapp/config_operator.py",
+        "webapp/config_authority.py",
         "webapp/config_tables.py",
         "webapp/config_transfers.py",
     },
     "requests": {"resolver_connector/transfers/http.py"},
+    "saml2": {"resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
     "urllib3": {"resolver_connector/transfers/http.py", "webapp/orcid_client.py"},
     "waitress": {"webapp/serving.py"},

@@ -1,0 +1,116 @@
+"""The attribute authority, a WSGI application of its own: SAML is slow and large, and no sign-in shall wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from wsgiref.types import StartResponse
+from xml.sax.saxutils import escape
+
+from resolver_connector.authority.saml import Denied, Malformed, Query, Saml, Unusable
+from resolver_connector.resolve import resolve
+from resolver_connector.wire import GUARDS, STATUS, Environ, Header, Reply, Report
+from shibboleth.orcid_id import OrcidId, Registry
+from shibboleth.organisation import Organisation, Organisations
+from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.store import Store
+
+LARGEST_QUERY = 64 * 1024
+"""In bytes; one with its certificate has about four thousand."""
+_AWAY = (StoreUnavailable, SchemaBehind, SchemaAhead, Unusable)
+_FAULT = (
+    '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
+    "<faultcode>soap:{whose}</faultcode><faultstring>{why}</faultstring>"
+    "</soap:Fault></soap:Body></soap:Envelope>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """What the attribute authority works with."""
+
+    store: Store
+    saml: Saml
+    organisations: Organisations
+    services: Mapping[str, frozenset[str]]
+    """The entityIDs of the services that may ask about an organisation's people, by the organisation's entityID."""
+    registry: Registry
+    report: Report
+    clock: Callable[[], datetime]
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333): a query by POST, our metadata by GET."""
+        status, headers, body = self._reply(environ)
+        start_response(STATUS[status], headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+
+    def _reply(self, environ: Environ) -> Reply:
+        method = environ["REQUEST_METHOD"]
+        if method in {"GET", "HEAD"}:
+            return _written(200, self.saml.description, "application/samlmetadata+xml")
+        if method != "POST":
+            return _written(405, b"", "text/plain", ("Allow", "GET, HEAD, POST"))
+        try:
+            return _written(200, self._answer(_body(environ)))
+        except Malformed as error:
+            return _fault("Client", str(error))
+        except _AWAY as error:
+            self.report("authority", error=type(error).__name__, reason=str(error))
+            return _fault("Server", "the service cannot answer now; try again", ("Retry-After", "5"))
+        except Exception as error:  # noqa: BLE001 - whatever happens, the answer is SOAP
+            self.report.exception(error)
+            return _fault("Server", "internal error")
+
+    def _answer(self, body: bytes) -> bytes:
+        try:
+            query = self.saml.read(body, self.clock())
+            self._must_be_trusted(query)
+        except Denied as error:
+            self.report("authority-denied", reason=str(error))
+            return self.saml.denied(error)
+        return self.saml.found(query, self._found(query))
+
+    def _must_be_trusted(self, query: Query) -> None:
+        if not any(query.service in named for named in self.services.values()):
+            raise Denied("no organisation has named who asks", query.id)
+
+    def _found(self, query: Query) -> list[OrcidId]:
+        organisation = self._organisation(query)
+        if organisation is None or not query.wants_orcid:
+            return []
+        return resolve(self.store, organisation, query.value, self.registry)
+
+    def _organisation(self, query: Query) -> Organisation | None:
+        """Give the one organisation that named who asks and whose person this may be.
+
+        Whether nobody has such an account, or an organisation has not named the service, is not told apart.
+        """
+        fitting = [each for each in self.organisations if self._fits(each, query)]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _fits(self, organisation: Organisation, query: Query) -> bool:
+        scope = query.value.rpartition("@")[2]
+        return (
+            query.service in self.services.get(organisation.entity_id, frozenset())
+            and query.attribute in {None, organisation.key}
+            and query.qualifier in {None, organisation.entity_id, query.service}
+            and organisation.owns(scope)
+        )
+
+
+def _body(environ: Environ) -> bytes:
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdecimal()) or not 0 < int(length[:9]) <= LARGEST_QUERY:
+        raise Malformed(f"a query has at least one byte and at most {LARGEST_QUERY}")
+    body: bytes = environ["wsgi.input"].read(int(length))
+    return body
+
+
+def _fault(whose: str, why: str, *extra: Header) -> Reply:
+    # SOAP 1.1 section 6.2: a fault goes with 500, whoever is to blame
+    return _written(500, _FAULT.format(whose=whose, why=escape(why)).encode(), "text/xml; charset=utf-8", *extra)
+
+
+def _written(status: int, body: bytes, kind: str = "text/xml; charset=utf-8", *extra: Header) -> Reply:
+    return status, [("Content-Type", kind), ("Content-Length", str(len(body))), *GUARDS, *extra], [body]

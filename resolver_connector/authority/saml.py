@@ -1,0 +1,281 @@
+"""SAML 2.0 of the attribute authority, by pysaml2: queries come in as values, answers go out as SOAP.
+
+Assertion Query/Request Profile: saml-profiles-2.0-os section 6; SOAP binding: saml-bindings-2.0-os section 3.2.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from calendar import timegm
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from saml2 import BINDING_SOAP, SAMLError, samlp
+from saml2.config import Config
+from saml2.metadata import entity_descriptor
+from saml2.pack import make_soap_enveloped_saml_thingy
+from saml2.s_utils import sid, status_message_factory, success_status_factory
+from saml2.saml import NameID
+from saml2.server import Server
+from saml2.sigver import MissingKey, SignatureError
+from saml2.soap import parse_soap_enveloped_saml_attribute_query
+from saml2.time_util import instant, str_to_time
+from saml2.xmldsig import (
+    DIGEST_SHA256,
+    SIG_ECDSA_SHA256,
+    SIG_ECDSA_SHA384,
+    SIG_ECDSA_SHA512,
+    SIG_RSA_SHA256,
+    SIG_RSA_SHA384,
+    SIG_RSA_SHA512,
+)
+
+from shibboleth.attributes import ATTRIBUTES
+from shibboleth.orcid_id import OrcidId
+
+SKEW = timedelta(minutes=5)
+"""How far another machine's clock may be from ours, and how old a query may be."""
+LOOK_AGAIN = timedelta(minutes=1)
+"""How often to look whether the federation's metadata is a new one."""
+VERSION = "2.0"
+ORCID = ATTRIBUTES["eduPersonOrcid"].saml2_name
+UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
+
+_STRONG = {
+    *(SIG_RSA_SHA256, SIG_RSA_SHA384, SIG_RSA_SHA512),
+    *(SIG_ECDSA_SHA256, SIG_ECDSA_SHA384, SIG_ECDSA_SHA512),
+}
+_IDS = re.compile(rb"""\sID\s*=\s*["']""")
+# It tells of messages, and messages tell of persons; what there is to say, the application says
+logging.getLogger("saml2").setLevel(logging.CRITICAL)
+
+
+class Malformed(ValueError):
+    """What came is no AttributeQuery in a SOAP envelope; its text says why."""
+
+
+class Denied(PermissionError):
+    """Nobody whom the federation knows has signed this query, now and for us; its text says why."""
+
+    def __init__(self, why: str, query_id: str) -> None:
+        super().__init__(why)
+        self.query_id = query_id
+
+
+class Unusable(ValueError):
+    """The key, the certificate or the federation's metadata cannot be used; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """As whom the authority speaks, and whom it listens to."""
+
+    entity_id: str
+    url: str
+    """Where queries are sent: the Destination that they must name if they name one."""
+    key: Path
+    """Private key in PEM."""
+    certificate: Path
+    metadata: Path
+    """The federation's metadata."""
+    metadata_certificate: Path | None = None
+    """Who must have signed the metadata; nobody where the file is already known to be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a service of the federation asks, its signature checked."""
+
+    id: str
+    service: str
+    """The entityID of who asks."""
+    value: str
+    """The person, by the value of an attribute."""
+    attribute: str | None
+    """The id of that attribute (`shibboleth.attributes`); None where the query leaves it to us."""
+    qualifier: str | None
+    """The entityID of the person's Identity Provider, where the query names it."""
+    wants_orcid: bool
+
+
+_ATTRIBUTE_OF = {row.saml2_name: row.id for row in ATTRIBUTES.values() if row.may_be_key}
+
+
+class Saml:
+    """Reads queries and writes answers, for one identity."""
+
+    def __init__(self, identity: Identity, now: datetime) -> None:
+        """Read keys and metadata. Raises Unusable."""
+        self.identity = identity
+        self._server, self._stamp = self._made(), self._seen()
+        self._looked_at = now
+        self.description = str(entity_descriptor(self._server.config)).encode()
+        """Our own metadata, to be given to the federation."""
+
+    def read(self, body: bytes, now: datetime) -> Query:
+        """Read a query. Raises Malformed and Denied."""
+        text = _inside(body)
+        bare = _parsed(text)
+        self._refresh(now)
+        try:
+            query = self._server.sec.correctly_signed_attribute_query(text, must=True, origdoc=body)
+        except MissingKey:
+            raise Denied("the federation's metadata has no key of who asks", bare.id) from None
+        except (SignatureError, SAMLError) as error:
+            raise Denied(f"its signature does not hold ({type(error).__name__})", bare.id) from None
+        _must_be_strong(query)
+        self._must_be_for_us(query)
+        _must_be_new(query, now)
+        return _asked(query)
+
+    def found(self, query: Query, orcid_ids: Sequence[OrcidId]) -> bytes:
+        """Write an answer: an assertion with these iDs; or success without one, where there are none."""
+        if not orcid_ids:
+            return self._sealed(self._response(query.id, success_status_factory()))
+        answer = self._server.create_attribute_response(
+            {"eduPersonOrcid": [each.uri for each in orcid_ids]},
+            query.id,
+            None,
+            query.service,
+            name_id=_name_id(query),
+            sign_response=True,
+            sign_alg=SIG_RSA_SHA256,
+            digest_alg=DIGEST_SHA256,
+        )
+        return _enveloped(answer)
+
+    def denied(self, error: Denied) -> bytes:
+        """Write an answer to whoever may not ask; not signed, since anybody can have us write it."""
+        status = status_message_factory(str(error), samlp.STATUS_REQUEST_DENIED, samlp.STATUS_REQUESTER)
+        return _enveloped(self._response(error.query_id, status))
+
+    def _response(self, query_id: str, status: Any) -> Any:
+        return samlp.Response(
+            id=sid(),
+            version=VERSION,
+            issue_instant=instant(),
+            issuer=self._server._issuer(),  # noqa: SLF001 - the one place where pysaml2 makes it
+            in_response_to=query_id,
+            status=status,
+        )
+
+    def _sealed(self, response: Any) -> bytes:
+        return _enveloped(self._server.sign(response, sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256))
+
+    def _must_be_for_us(self, query: Any) -> None:
+        if query.destination not in {None, "", self.identity.url}:
+            raise Denied("it is addressed to somebody else", query.id)
+
+    # The federation's metadata changes daily, and a new file is read when it is there
+
+    def _refresh(self, now: datetime) -> None:
+        if abs(now - self._looked_at) < LOOK_AGAIN:
+            return
+        self._looked_at = now
+        stamp = self._seen()
+        if stamp not in {None, self._stamp}:
+            self._server, self._stamp = self._made(), stamp
+
+    def _seen(self) -> tuple[int, int] | None:
+        try:
+            found = self.identity.metadata.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def _made(self) -> Server:
+        mine = self.identity
+        signed_by = () if mine.metadata_certificate is None else (str(mine.metadata_certificate),)
+        source = {"class": "saml2.mdstore.MetaDataFile", "metadata": [(str(mine.metadata), *signed_by)]}
+        settings = {
+            "entityid": mine.entity_id,
+            "key_file": str(mine.key),
+            "cert_file": str(mine.certificate),
+            "xmlsec_binary": "/usr/bin/xmlsec1",
+            "metadata": [source],
+            "service": {
+                "aa": {
+                    "endpoints": {"attribute_service": [(mine.url, BINDING_SOAP)]},
+                    "name_id_format": sorted(_ATTRIBUTE_OF),
+                    "policy": {"default": {"lifetime": {"minutes": 5}, "fail_on_missing_requested": False}},
+                }
+            },
+        }
+        try:
+            server = Server(config=Config().load(settings))
+        except Exception as error:
+            # pysaml2 has no one class for what may be wrong with a file
+            raise Unusable(f"{type(error).__name__}: {error}") from error
+        # With a certificate given, pysaml2 checks a signature that is there, and lets pass what has none
+        if signed_by and not all(each.signed() for each in server.metadata.metadata.values()):
+            raise Unusable(f"{mine.metadata} is not signed")
+        return server
+
+
+def _inside(body: bytes) -> str:
+    """Give the query that a SOAP envelope holds."""
+    # Whatever a signature covers must be what is read: one element with an ID, and it is the query
+    if len(_IDS.findall(body)) != 1 or b"<!DOCTYPE" in body:
+        raise Malformed("exactly one element of it must have an ID, the query, and there may be no DOCTYPE")
+    try:
+        found = parse_soap_enveloped_saml_attribute_query(body)
+    except Exception as error:  # noqa: BLE001 - pysaml2 raises Exception itself, and its XML reader some of its own
+        raise Malformed(f"no AttributeQuery in a SOAP envelope ({type(error).__name__})") from None
+    if not found:
+        raise Malformed("the envelope has no body")
+    return found.decode() if isinstance(found, bytes) else str(found)
+
+
+def _parsed(text: str) -> Any:
+    query = samlp.attribute_query_from_string(text)
+    if query is None or not query.id or query.version != VERSION:
+        raise Malformed("the query has no ID, or is not of SAML 2.0")
+    if query.issuer is None or not (query.issuer.text or "").strip():
+        raise Malformed("the query does not say who asks")
+    if query.subject is None or query.subject.name_id is None or not (query.subject.name_id.text or "").strip():
+        raise Malformed("the query does not say about whom")
+    return query
+
+
+def _must_be_strong(query: Any) -> None:
+    if query.signature.signed_info.signature_method.algorithm not in _STRONG:
+        raise Denied("it is signed with SHA-1; SHA-256 is the least", query.id)
+
+
+def _must_be_new(query: Any, now: datetime) -> None:
+    try:
+        issued = datetime.fromtimestamp(timegm(str_to_time(query.issue_instant)), UTC)
+    except (ValueError, TypeError, OverflowError):
+        raise Malformed("the query does not say when it was made") from None
+    if abs(now - issued) > SKEW:
+        raise Denied("it was made more than five minutes ago, or a clock is wrong", query.id)
+
+
+def _asked(query: Any) -> Query:
+    name_id = query.subject.name_id
+    form = name_id.format or UNSPECIFIED
+    if form != UNSPECIFIED and form not in _ATTRIBUTE_OF:
+        raise Denied("a person is named by an attribute here: the Format must be its name", query.id)
+    wanted = {each.name for each in query.attribute}
+    return Query(
+        id=query.id,
+        service=query.issuer.text.strip(),
+        value=name_id.text.strip(),
+        attribute=_ATTRIBUTE_OF.get(form),
+        qualifier=name_id.name_qualifier or None,
+        wants_orcid=not wanted or ORCID in wanted,
+    )
+
+
+def _name_id(query: Query) -> Any:
+    form = UNSPECIFIED if query.attribute is None else ATTRIBUTES[query.attribute].saml2_name
+    return NameID(text=query.value, format=form, name_qualifier=query.qualifier)
+
+
+def _enveloped(message: Any) -> bytes:
+    text = make_soap_enveloped_saml_thingy(message)
+    return text.encode() if isinstance(text, str) else bytes(text)

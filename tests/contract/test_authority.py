@@ -1,0 +1,407 @@
+"""The attribute authority, as services of the federation ask it: with a client of pysaml2, over HTTP."""
+
+import http.client
+import io
+import os
+import re
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from saml2 import BINDING_HTTP_POST, saml, soap
+from saml2.client import Saml2Client
+from saml2.config import SPConfig
+from saml2.metadata import entity_descriptor
+from saml2.pack import make_soap_enveloped_saml_thingy
+from saml2.xmldsig import DIGEST_SHA1, DIGEST_SHA256, SIG_RSA_SHA1, SIG_RSA_SHA256
+
+from resolver_connector.authority.app import LARGEST_QUERY, Authority
+from resolver_connector.authority.saml import LOOK_AGAIN, Identity, Saml, Unusable
+from shibboleth.attributes import ATTRIBUTES
+from shibboleth.orcid_id import Registry
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.service import ORGANISATIONS, Clock, ask, served
+from tests.system.federation import make_key
+from webapp.log import log
+
+# pysaml2 leaves temporary files to be closed when they are forgotten
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
+
+AUTHORITY = "https://connect.example/aa"
+SERVICE = "https://sp.example/shibboleth"
+STRANGER = "https://stranger.example/shibboleth"
+EPPN = ATTRIBUTES["eppn"].saml2_name
+ORCID = ATTRIBUTES["eduPersonOrcid"].saml2_name
+URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
+MAIJA = "maija@yliopisto.example"
+STRONG = {"sign_alg": SIG_RSA_SHA256, "digest_alg": DIGEST_SHA256}
+WEAK = {"sign_alg": SIG_RSA_SHA1, "digest_alg": DIGEST_SHA1}
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("keys")
+    return {name: make_key(directory, name) for name in ("authority", "service", "stranger", "thief", "federation")}
+
+
+def settings_of(entity_id, key, metadata):
+    return {
+        "entityid": entity_id,
+        "key_file": key["key"],
+        "cert_file": key["certificate"],
+        "xmlsec_binary": "/usr/bin/xmlsec1",
+        "metadata": {"local": [str(each) for each in metadata]},
+        "service": {
+            "sp": {
+                "endpoints": {"assertion_consumer_service": [("https://sp.example/acs", BINDING_HTTP_POST)]},
+                "want_response_signed": True,
+            }
+        },
+    }
+
+
+def described(settings):
+    return re.sub(r"<\?xml.*?\?>", "", str(entity_descriptor(SPConfig().load(settings))))
+
+
+def write_federation(path, *entities):
+    text = "".join(entities)
+    path.write_text(f'<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata">{text}</EntitiesDescriptor>')
+    return path
+
+
+def enveloped(made):
+    """Give what pysaml2 made in a SOAP envelope; it gives a text if it signed, and bytes if it did not."""
+    text = make_soap_enveloped_saml_thingy(made)
+    return text if isinstance(text, bytes) else text.encode()
+
+
+@dataclass
+class World:
+    """An authority at work, and those who ask it."""
+
+    app: Authority
+    clock: Clock
+    clients: dict
+    keys: dict
+
+    @property
+    def federation(self):
+        return self.app.saml.identity.metadata
+
+    @property
+    def described(self):
+        """Where a client reads the authority's own metadata."""
+        path = self.federation.with_name("authority.xml")
+        path.write_bytes(self.app.saml.description)
+        return path
+
+    def query(self, who=SERVICE, value=MAIJA, form=EPPN, *, destination=AUTHORITY, how=STRONG, asks=(), qualifier=None):
+        """Give a query as it goes over the wire; it is not signed where nothing tells how."""
+        about = saml.NameID(text=value, format=form, name_qualifier=qualifier)
+        _, made = self.clients[who].create_attribute_query(destination, name_id=about, sign=False)
+        made.attribute = [saml.Attribute(name=name, name_format=URI) for name in asks]
+        return enveloped(self.clients[who].sign(made, **how) if how else made)
+
+    def post(self, body, **headers):
+        words = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "text/xml"}
+        return ask(self.app, "/aa", "POST", **{**words, **headers})
+
+    def asked(self, *words, **other):
+        """Ask, and give what the answer says: iDs, or the words of a refusal."""
+        answer = self.post(self.query(*words, **other))
+        assert answer.status == 200
+        return said(answer.body)
+
+
+def said(body):
+    status = re.findall(rb'StatusCode Value="urn:oasis:names:tc:SAML:2.0:status:(\w+)"', body)
+    values = re.findall(rb"<[a-z0-9]+:AttributeValue[^>]*>([^<]*)<", body)
+
+    return [each.decode() for each in status], [each.decode() for each in values]
+
+
+NOTHING = (["Success"], [])
+REFUSED = (["Requester", "RequestDenied"], [])
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store on SQLite: what it answers on each engine, the connector's tests hold."""
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    yield store
+    store.disconnect()
+
+
+@pytest.fixture(scope="module")
+def settings(keys):
+    """pysaml2's settings of each service of the federation."""
+    named = {SERVICE: keys["service"], STRANGER: keys["stranger"]}
+    return {name: settings_of(name, key, ()) for name, key in named.items()}
+
+
+@pytest.fixture(scope="module")
+def clients(keys, settings):
+    """Who asks, and a thief who says to be the service."""
+    thief = settings_of(SERVICE, keys["thief"], ())
+    return {name: Saml2Client(config=SPConfig().load(each)) for name, each in {**settings, "thief": thief}.items()}
+
+
+@pytest.fixture(scope="module")
+def services(settings):
+    """What the federation's metadata says of them."""
+    return [described(each) for each in settings.values()]
+
+
+def make_authority(store, identity, clock):
+    named = {UNIVERSITY: frozenset({SERVICE})}
+    return Authority(store, Saml(identity, clock()), ORGANISATIONS, named, Registry.PRODUCTION, log, clock)
+
+
+@pytest.fixture
+def identity(keys, services, tmp_path):
+    key = keys["authority"]
+    federation = write_federation(tmp_path / "federation.xml", *services)
+    return Identity(AUTHORITY, AUTHORITY, Path(key["key"]), Path(key["certificate"]), federation)
+
+
+@pytest.fixture
+def world(store, identity, clients, keys):
+    clock = Clock(datetime.now(UTC))
+    return World(make_authority(store, identity, clock), clock, clients, keys)
+
+
+def test_a_service_that_an_organisation_has_named_gets_the_id(world, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+
+    assert world.asked() == (["Success"], [make_orcid_id(7).uri])
+
+
+def test_a_client_of_pysaml2_believes_the_answer(world, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+    with (
+        served(world.app) as address,
+        closing(http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)) as connection,
+    ):
+        connection.request("POST", "/aa", world.query(), {"Content-Type": "text/xml"})
+        body = connection.getresponse().read()
+    inside = soap.parse_soap_enveloped_saml_attribute_response(body).decode()
+    reader = Saml2Client(config=SPConfig().load(settings_of(SERVICE, world.keys["service"], [world.described])))
+
+    answer = reader.sec.correctly_signed_response(inside, must=True, origdoc=body)
+
+    (assertion,) = answer.assertion
+    assert assertion.attribute_statement[0].attribute[0].name == ORCID
+    assert assertion.subject.name_id.text == MAIJA
+    assert assertion.conditions.audience_restriction[0].audience[0].text == SERVICE
+
+
+@pytest.mark.parametrize("value", ["pekka@yliopisto.example", "nobody", "maija@amk.example", "maija@elsewhere.example"])
+def test_whoever_has_no_id_and_whoever_nobody_knows_get_the_same_answer(world, store, value):
+    make_link(store)
+
+    assert world.asked(value=value) == NOTHING
+
+
+def test_an_organisation_that_has_not_named_the_service_gives_it_nothing(world, store):
+    make_link(store, "pekka@amk.example", organisation=POLYTECHNIC)
+
+    assert world.asked(value="pekka@amk.example") == NOTHING
+
+
+def test_a_service_that_no_organisation_has_named_is_refused(world, store):
+    make_link(store)
+
+    assert world.asked(STRANGER) == REFUSED
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"how": None},
+        {"who": "thief"},
+        {"how": WEAK},
+        {"destination": "https://elsewhere.example/aa"},
+        {"form": "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"},
+    ],
+    ids=["unsigned", "signed by somebody else", "signed with SHA-1", "meant for another", "a name of another kind"],
+)
+def test_a_query_that_proves_too_little_is_refused(world, store, other):
+    make_link(store)
+
+    assert world.asked(**other) == REFUSED
+
+
+@pytest.mark.parametrize("minutes", [-6, 6])
+def test_a_query_of_another_time_is_refused(world, store, minutes):
+    make_link(store)
+    query = world.query()
+
+    world.clock.passes(minutes=minutes)
+
+    assert said(world.post(query).body) == REFUSED
+
+
+def test_the_person_in_a_signed_query_cannot_be_exchanged(world, store):
+    make_link(store, "pekka@yliopisto.example")
+    query = world.query().replace(MAIJA.encode(), b"pekka@yliopisto.example")
+
+    assert said(world.post(query).body) == REFUSED
+
+
+def test_a_signed_query_cannot_be_hidden_beside_a_forged_one(world, store):
+    make_link(store, "pekka@yliopisto.example")
+    signed = world.query().decode()
+    inside = signed[signed.index("Body>") + 5 : signed.rindex("</")]
+    inside = inside[: inside.rindex("</")]
+    forged = inside.replace(MAIJA, "pekka@yliopisto.example")
+    for header, body in ((inside, forged), (forged, inside)):
+        text = (
+            '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/">'
+            f"<e:Header>{header}</e:Header><e:Body>{body}</e:Body></e:Envelope>"
+        )
+        answer = world.post(text.encode())
+        assert (answer.status, said(answer.body)[1]) == (500, [])
+
+
+def test_only_what_is_asked_for_is_given(world, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+
+    assert world.asked(asks=["urn:oid:0.9.2342.19200300.100.1.3"]) == NOTHING
+    assert world.asked(asks=["urn:oid:0.9.2342.19200300.100.1.3", ORCID]) == (["Success"], [make_orcid_id(7).uri])
+
+
+@pytest.mark.parametrize(
+    ("other", "there"),
+    [
+        ({"form": None}, True),
+        ({"form": "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"}, True),
+        ({"form": ATTRIBUTES["subject-id"].saml2_name}, False),
+        ({"qualifier": UNIVERSITY}, True),
+        ({"qualifier": POLYTECHNIC}, False),
+        ({"value": "MAIJA@YLIOPISTO.EXAMPLE"}, True),
+    ],
+)
+def test_a_person_is_named_by_the_organisations_key(world, store, other, there):
+    make_link(store, orcid_id=make_orcid_id(7))
+
+    assert world.asked(**other) == ((["Success"], [make_orcid_id(7).uri]) if there else NOTHING)
+
+
+def test_a_sandbox_id_is_not_given_by_a_production_service(world, store):
+    make_link(store, orcid_id=make_orcid_id(7, Registry.SANDBOX))
+
+    assert world.asked() == NOTHING
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"{}",
+        b"x" * (LARGEST_QUERY + 1),
+        b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"/>',
+        b'<!DOCTYPE x [<!ENTITY a "a">]><x ID="a">&a;</x>',
+        b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body ID="x"/></e:Envelope>',
+        b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><x ID="x"/></e:Body></e:Envelope>',
+    ],
+)
+def test_what_is_no_query_is_answered_with_a_fault(world, body):
+    answer = world.post(body)
+
+    assert (answer.status, b"<faultcode>soap:Client</faultcode>" in answer.body) == (500, True)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        (b'Version="2.0"', b'Version="1.1"'),
+        (b"<ns1:Issuer", b"<ns1:Nobody"),
+        (b"NameID", b"NameNot"),
+        (b'IssueInstant="2', b'IssueInstant="x'),
+    ],
+)
+def test_a_query_that_lacks_something_is_answered_with_a_fault_or_refused(world, store, spoilt):
+    make_link(store)
+    answer = world.post(world.query().replace(*spoilt))
+
+    assert said(answer.body)[1] == []
+    assert answer.status == 500 or said(answer.body) == REFUSED
+
+
+def test_where_the_database_is_away_a_service_is_told_to_come_back(world, tmp_path, caplog):
+    away = open_store(f"sqlite://{tmp_path}/nothing/links.db")
+    world.app = replace(world.app, store=away)
+
+    answer = world.post(world.query())
+
+    assert (answer.status, answer.header("Retry-After")) == (500, "5")
+    assert b"soap:Server" in answer.body
+
+
+def test_a_bug_is_a_fault_and_no_more(world, store):
+    class Broken:
+        def orcid_of(self, *_):
+            raise RuntimeError("maija@yliopisto.example")
+
+    world.app = replace(world.app, store=Broken())
+
+    answer = world.post(world.query())
+
+    assert (answer.status, b"maija" in answer.body) == (500, False)
+
+
+def test_our_metadata_tells_key_and_place(world):
+    answer = ask(world.app, "/aa")
+
+    assert answer.header("Content-Type") == "application/samlmetadata+xml"
+    assert b"AttributeAuthorityDescriptor" in answer.body
+    assert f'Location="{AUTHORITY}"'.encode() in answer.body
+    assert ask(world.app, "/aa", "HEAD").body == b""
+    assert ask(world.app, "/aa", "DELETE").status == 405
+
+
+def test_new_metadata_of_the_federation_is_read_within_a_minute(world, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+    before = world.asked()
+    write_federation(world.federation, "")
+    os.utime(world.federation, (1, 1))
+
+    world.clock.passes(seconds=LOOK_AGAIN.total_seconds() + 1)
+
+    assert before == (["Success"], [make_orcid_id(7).uri])
+    assert world.asked() == REFUSED
+
+
+def test_metadata_that_went_away_is_used_on(world, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+    world.federation.unlink()
+
+    world.clock.passes(seconds=LOOK_AGAIN.total_seconds() + 1)
+
+    assert world.asked() == (["Success"], [make_orcid_id(7).uri])
+
+
+def test_metadata_that_nobody_signed_is_not_used(identity, keys):
+    demanding = replace(identity, metadata_certificate=Path(keys["federation"]["certificate"]))
+
+    with pytest.raises(Unusable, match="is not signed"):
+        Saml(demanding, NOON)
+
+
+def test_nothing_of_a_person_stands_in_the_log(world, store, caplog):
+    make_link(store)
+    caplog.set_level(0)
+
+    world.asked()
+    world.asked(how=None)
+    world.asked(who="thief")
+
+    assert "maija" not in caplog.text
