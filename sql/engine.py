@@ -58,6 +58,9 @@ class Engine(Protocol):
     def all(self, query: str, **values: str | int | None) -> list[Row]:
         """Give all rows that a query finds."""
 
+    def together(self, *questions: Question) -> list[list[Row]]:
+        """Ask several queries at once and give the rows that each finds: one way to the database and back."""
+
     def reading(self, query: str, **values: str | int | None) -> AbstractContextManager[Iterator[Row]]:
         """Give the rows that a query finds one after the other, however many: all as of one moment, few in memory."""
 
@@ -67,6 +70,9 @@ class Engine(Protocol):
         It survives the end of this process at any moment, but not a sudden end of the whole machine: good enough
         for what a person can begin again, and free of the wait for the disk.
         """
+
+    def brief_one(self, query: str, **values: str | int | None) -> Row | None:
+        """Run one statement by itself as `brief` does, and give the row that it returns."""
 
     def transaction(self) -> AbstractContextManager[Session]:
         """All or nothing; when it ends well, it is on the disk. An exception inside undoes it."""

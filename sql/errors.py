@@ -72,9 +72,9 @@ class LinkChanged(Exception):
 
 
 class AttemptClosed(Exception):
-    """The attempt has ended; how is in `attempt.outcome` (none when the attempt is so old that it is gone)."""
+    """The attempt has ended; how is in `attempt.outcome` (no attempt when it is so old that it is gone)."""
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt | None) -> None:
         super().__init__("the attempt has ended")
         self.attempt = attempt
 

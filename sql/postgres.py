@@ -271,6 +271,10 @@ class Postgres:
         with self._connection() as connection:
             return list(connection.execute(self._queries[query], values).fetchall())
 
+    def together(self, *questions: Question) -> list[list[Row]]:
+        """Ask several queries and give the rows that each finds."""
+        return [self.all(query, **values) for query, values in questions]
+
     @contextmanager
     def reading(self, query: str, **values: str | int | None) -> Iterator[Iterator[Row]]:
         """Give the rows that a query finds one after the other, through a cursor of the server."""
@@ -289,6 +293,10 @@ class Postgres:
             raise Unstorable(name)
         with self._connection() as connection:
             return connection.execute(self._queries[query], values).rowcount
+
+    def brief_one(self, query: str, **values: str | int | None) -> Row | None:
+        """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
+        return self.one(query, **values)
 
     def transaction(self) -> AbstractContextManager[PostgresSession]:
         """All or nothing, on the disk when it ends."""

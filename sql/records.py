@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Protocol
 
 from shibboleth.orcid_id import OrcidId
 
@@ -33,6 +34,18 @@ class Attempt:
     closed_at: datetime | None = None
     outcome: str | None = None
     """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or a problem's log word."""
+
+
+class Started(Protocol):
+    """What names an attempt: what it is, the store knows."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def organisation(self) -> str:
+        """The entityID of the organisation whose person began it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +186,20 @@ class Delivery:
     def waiting(self) -> bool:
         """Whether it is still owed."""
         return self.state is DeliveryState.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand with a person: all that their own page shows of it, read at once."""
+
+    link: Link | None
+    """The one that holds now."""
+    newest: ChangeKind | None = None
+    """What their newest change was, where it is kept."""
+    fetched_at: datetime | None = None
+    """When the organisation said that it had fetched that change, or a later one."""
+    deliveries: tuple[Delivery, ...] = ()
+    """What became of that change at each of the organisation's transfers."""
 
 
 @dataclass(frozen=True, slots=True)

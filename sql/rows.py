@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from shibboleth.orcid_id import OrcidId, Registry
@@ -23,6 +24,7 @@ from sql.records import (
     Link,
     Release,
     ReleaseState,
+    Standing,
     Way,
 )
 
@@ -153,6 +155,18 @@ def link_of(row: Row) -> Link:
 def _release_of(row: Row) -> Release | None:
     state = row["release_state"]
     return None if state is None else Release(ReleaseState(state), time_of(row["release_at"]))
+
+
+def standing_of(row: Row, deliveries: Iterable[Row]) -> Standing:
+    """Read how things stand with a person."""
+    newest, fetched = row["newest_number"], row["fetched_number"]
+    has_it = newest is not None and fetched is not None and fetched >= newest
+    return Standing(
+        link=None if row["id"] is None else link_of(row),
+        newest=None if newest is None else ChangeKind(row["newest_kind"]),
+        fetched_at=time_of(row["fetched_at"]) if has_it else None,
+        deliveries=tuple(map(delivery_of, deliveries)),
+    )
 
 
 def change_values(change: Change) -> dict[str, str | int | None]:

@@ -171,6 +171,11 @@ class Sqlite:
         with _in_plain_words():
             return self._session().all(query, values)
 
+    def together(self, *questions: Question) -> list[list[Row]]:
+        """Ask several queries and give the rows that each finds."""
+        with _in_plain_words():
+            return self._session().ask(*questions)
+
     @contextmanager
     def reading(self, query: str, **values: str | int | None) -> Iterator[Iterator[Row]]:
         """Give the rows that a query finds one after the other, from a connection that nothing else uses."""
@@ -189,6 +194,13 @@ class Sqlite:
         with _in_plain_words():
             self._connection().wait_for_the_disk(durable=False)
             return self._session().run(query, **values)
+
+    def brief_one(self, query: str, **values: str | int | None) -> Row | None:
+        """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
+        with _in_plain_words():
+            self._connection().wait_for_the_disk(durable=False)
+            found = self._session().all(query, values)
+            return found[0] if found else None
 
     def transaction(self) -> AbstractContextManager[Session]:
         """All or nothing, on the disk when it ends; the one writer from its first moment on."""

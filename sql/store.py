@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
-from sql.engine import Engine, Row
+from sql.engine import Engine, Question, Row
 from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
 from sql.feed import Feed
 from sql.forgetting import Forgetting
@@ -24,7 +24,7 @@ from sql.importing import Importing
 from sql.migrate import must_be_current
 from sql.outbox import Outbox
 from sql.own import Own
-from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link
+from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link, Standing, Started
 from sql.release import Releases
 from sql.sqlite import Sqlite
 from sql.statistics import Statistics
@@ -35,6 +35,10 @@ SWEEP_EVERY = timedelta(minutes=10)
 PAGE = 500
 """How many rows are held in memory at once while many are read."""
 _BEYOND = 2**63 - 1
+
+
+def _anything(_attempt: Attempt | None) -> None:
+    """Be content with an attempt as it is."""
 
 
 def open_store(url: str, *, patience: float = 5.0) -> Store:
@@ -110,15 +114,23 @@ class Store(Outbox, Feed, Forgetting, Importing, Own, Releases, Statistics):
         row = self.engine.one("attempt_by_id", id=attempt_id)
         return None if row is None else rows.attempt_of(row)
 
-    def take(self, attempt_id: str, now: datetime) -> bool:
-        """Take an attempt's state: true for one caller, and false for everybody after."""
-        return self.engine.brief("take_attempt", id=attempt_id, now=rows.moment(now)) == 1
+    def take(self, state_hash: str, entity_id: str, person_key: str, browser: str, now: datetime) -> Attempt | None:
+        """Take the attempt of a state, for its own person in its own browser and in time.
 
-    def authenticated(self, attempt_id: str, orcid_id: OrcidId, orcid_name: str) -> None:
-        """Keep what ORCID answered until the attempt is closed; nothing happens when it has been already."""
-        self.engine.brief(
-            "keep_answer", id=attempt_id, **rows.orcid_values(orcid_id), orcid_name=rows.printable(orcid_name)
-        )
+        One caller gets it. Nobody after, and nobody else: they may ask `attempt_by_state` why.
+        """
+        whose = {"organisation": entity_id, "person_key": person_key, "browser": browser}
+        row = self.engine.brief_one("take_attempt", state_hash=state_hash, **whose, now=rows.moment(now))
+        return None if row is None else rows.attempt_of(row)
+
+    def authenticated(self, attempt_id: str, orcid_id: OrcidId, orcid_name: str, *, if_free: bool = False) -> bool:
+        """Keep what ORCID answered until the attempt is closed; false when it has been already.
+
+        With `if_free` also false, and nothing kept, where somebody in the person's organisation has the iD.
+        """
+        query = "keep_answer_if_free" if if_free else "keep_answer"
+        answer = {**rows.orcid_values(orcid_id), "orcid_name": rows.printable(orcid_name)}
+        return self.engine.brief(query, id=attempt_id, **answer) == 1
 
     def close(self, attempt_id: str, outcome: str, now: datetime) -> bool:
         """End an attempt and forget what ORCID answered; false when it had ended before, and its outcome stays."""
@@ -135,6 +147,19 @@ class Store(Outbox, Feed, Forgetting, Importing, Own, Releases, Statistics):
         """Give a person's current link."""
         row = self.engine.one("link_of", organisation=entity_id, person_key=person_key)
         return None if row is None else rows.link_of(row)
+
+    def standing(self, entity_id: str, person_key: str, *, deliveries: bool = True) -> Standing:
+        """Tell how things stand with a person, without the deliveries where nothing is sent anywhere."""
+        return _standing(self.engine.together(*_about(entity_id, person_key, deliveries)))
+
+    def outcome(
+        self, attempt_id: str, entity_id: str, person_key: str, *, deliveries: bool = True
+    ) -> tuple[Attempt | None, Standing]:
+        """Give an attempt and, with the same reading, how things stand with a person."""
+        found, *rest = self.engine.together(
+            ("attempt_by_id", {"id": attempt_id}), *_about(entity_id, person_key, deliveries)
+        )
+        return rows.attempt_of(found[0]) if found else None, _standing(rest)
 
     def holder_of(self, entity_id: str, orcid_id: OrcidId) -> Link | None:
         """Give the current link of whoever has this iD in this organisation."""
@@ -159,15 +184,18 @@ class Store(Outbox, Feed, Forgetting, Importing, Own, Releases, Statistics):
 
     def link(  # noqa: PLR0913, PLR0917 - all that a confirmation says, and nothing of it may be guessed
         self,
-        attempt: Attempt,
+        attempt: Started,
         issued: str,
         consent: Consent,
         replacing: OrcidId | None,
         now: datetime,
         link_id: str,
         transfers: Sequence[str] = (),
+        must_be: Callable[[Attempt | None], object] = _anything,
     ) -> Change | None:
         """Link the iD that ORCID named in this attempt to the attempt's person; all or nothing.
+
+        `must_be` is shown the stored attempt before anything is written, and raises where it is not as it should be.
 
         The change is owed to the organisation's `transfers`, given by their names.
 
@@ -176,18 +204,17 @@ class Store(Outbox, Feed, Forgetting, Importing, Own, Releases, Statistics):
 
         Raises AttemptClosed, NotAuthenticated, LinkChanged and HeldBySomeoneElse, having written nothing.
         """
-        of_it = {"id": attempt.id}
-        asked = ("hold_attempt", of_it), ("own_link_of_attempt", of_it), ("holder_of_attempts_orcid_id", of_it)
-        with self._holding(attempt.organisation, now, *asked) as held:
-            found, own, holders = held.found
-            stored, orcid_id = _answered(found, attempt)
-            current = rows.link_of(own[0]) if own else None
+        with self._holding(attempt.organisation, now, ("hold_attempt", {"id": attempt.id})) as held:
+            row, stored = _held_attempt(held)
+            must_be(stored)
+            stored, orcid_id = _answered(stored)
+            current = _current(held, row)
             new = Link(link_id, stored.organisation, stored.person_key, stored.account, issued, orcid_id, now, consent)
             if current is not None and _same(current, new):
                 _confirmed(held, stored, current, consent)
                 return None
             _must_be(current, replacing)
-            _must_be_free(holders, new)
+            _must_be_free(row["holder"], new)
             return _linked(held, stored, current, new, transfers)
 
     def unlink(  # noqa: PLR0913, PLR0917 - who, whose, why and when: an audit needs them all
@@ -300,12 +327,26 @@ class Store(Outbox, Feed, Forgetting, Importing, Own, Releases, Statistics):
         return found, number, last_hash
 
 
-def _answered(found: list[Row], attempt: Attempt) -> tuple[Attempt, OrcidId]:
-    """Read the attempt as it is now: open, and with an iD in it."""
-    if not found:
-        raise AttemptClosed(attempt)
-    stored = rows.attempt_of(found[0])
-    if stored.closed_at is not None:
+def _about(entity_id: str, person_key: str, deliveries: bool) -> list[Question]:
+    whose = {"organisation": entity_id, "person_key": person_key}
+    return [("standing", whose), *([("deliveries_of_newest_change", whose)] if deliveries else [])]
+
+
+def _standing(found: list[list[Row]]) -> Standing:
+    (row,), *deliveries = found
+    return rows.standing_of(row, deliveries[0] if deliveries else ())
+
+
+def _held_attempt(held: Held) -> tuple[Row, Attempt | None]:
+    """Read the attempt as it is now; another organisation's is none, for that one is not held."""
+    (found,) = held.found
+    attempt = rows.attempt_of(found[0]) if found else None
+    return found[0] if found else {}, attempt if attempt and attempt.organisation == held.organisation else None
+
+
+def _answered(stored: Attempt | None) -> tuple[Attempt, OrcidId]:
+    """Hold the attempt to be open, and to have an iD in it."""
+    if stored is None or stored.closed_at is not None:
         raise AttemptClosed(stored)
     if stored.orcid_id is None:
         raise NotAuthenticated(stored)
@@ -323,8 +364,15 @@ def _must_be(current: Link | None, shown: OrcidId | None) -> None:
         raise LinkChanged(current)
 
 
-def _must_be_free(holders: list[Row], new: Link) -> None:
-    if any(row["person_key"] != new.person_key for row in holders):
+def _current(held: Held, row: Row) -> Link | None:
+    if row["own_link"] is None:
+        return None
+    ((link,),) = held.session.ask(("link_of", {name: row[name] for name in ("organisation", "person_key")}))
+    return rows.link_of(link)
+
+
+def _must_be_free(holder: str | None, new: Link) -> None:
+    if holder not in {None, new.person_key}:
         raise HeldBySomeoneElse(new.orcid_id)
 
 

@@ -61,7 +61,7 @@ def answered(store, person_key="maija@yliopisto.example", orcid_id=None, organis
     """Give an attempt of this person, in the store, that ORCID has answered."""
     attempt = make_attempt(person_key, organisation, started_at=now, **other)
     store.begin(attempt, state_hash=f"state of {attempt.id}")
-    store.take(attempt.id, now)
+    store.take(f"state of {attempt.id}", organisation, person_key, attempt.browser, now)
     store.authenticated(attempt.id, orcid_id or make_orcid_id(), "Maija Mäkelä")
     return store.attempt(attempt.id)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.errors import AttemptClosed, HeldBySomeoneElse, NotAuthenticated
-from sql.records import Attempt, Change, Consent, Link
+from sql.records import Attempt, Change, Consent, Link, Standing
 from sql.store import Store
 from webapp.door import Browser
 from webapp.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
@@ -51,10 +51,6 @@ class NothingCameBack(LookupError):
 class NotAgreed(ValueError):
     """The consent box came unticked."""
 
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__()
-        self.attempt = attempt
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -68,6 +64,15 @@ class Answer:
     def empty(self) -> bool:
         """Whether nothing came: ORCID writes some errors where no server can read them, behind a `#`."""
         return not (self.state or self.code or self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An attempt as a request of its person names it."""
+
+    id: str
+    organisation: str
+    person_key: str
 
 
 TransfersOf = Callable[[str], Sequence[str]]
@@ -112,9 +117,7 @@ class Linking:
         if answer.empty:
             raise NothingCameBack
         state = _only(answer.state)
-        attempt = self._own(self.store.attempt_by_state(_hash(state)), person, browser, now)
-        if not self.store.take(attempt.id, now):
-            raise AttemptUsed(attempt)
+        attempt = self._taken(_hash(state), person, browser, now)
         if _only(answer.error) == "access_denied":
             return self._closed(attempt, "declined", now)
         try:
@@ -123,22 +126,33 @@ class Linking:
             return self._closed(attempt, OUTCOMES[type(error)], now, reason=str(error))
         return self._found(attempt, person, found.orcid_id, found.name, now)
 
-    def confirm(
-        self, person: Person, attempt: Attempt, consent: Consent | None, replacing: OrcidId | None, now: datetime
+    def confirm(  # noqa: PLR0913, PLR0917 - who, where, what, and to what they agreed
+        self,
+        person: Person,
+        browser: Browser,
+        attempt_id: str,
+        consent: Consent,
+        replacing: OrcidId | None,
+        now: datetime,
     ) -> Change | None:
         """Link, as the person was shown and agreed to; None where the same iD was linked already.
 
         `replacing` is the iD which the page showed as the one to be replaced.
-        Raises NotAgreed, LinkChanged, HeldBySomeoneElse, AttemptClosed and NothingCameBack.
+        Raises as `under_way`, and LinkChanged and HeldBySomeoneElse.
         """
-        if consent is None:
-            raise NotAgreed(attempt)
+        attempt = _Asked(attempt_id, person.organisation.entity_id, person.key)
         transfers = self.transfers_of(attempt.organisation)
         link_id = secrets.token_urlsafe(16)
+
+        def must_be_theirs(stored: Attempt | None) -> None:
+            self._own(stored, person, browser, now)
+
         try:
-            return self.store.link(attempt, person.issued, consent, replacing, now, link_id, transfers)
+            return self.store.link(
+                attempt, person.issued, consent, replacing, now, link_id, transfers, must_be=must_be_theirs
+            )
         except HeldBySomeoneElse:
-            self._closed(attempt, "held-by-someone-else", now)
+            self._close(attempt, "held-by-someone-else", now)
             raise
         except NotAuthenticated:
             raise NothingCameBack from None
@@ -155,31 +169,38 @@ class Linking:
             raise NothingCameBack
         return attempt
 
-    def cancel(self, attempt: Attempt, now: datetime) -> None:
-        """End an attempt without a link, because the person said so."""
-        self._closed(attempt, "cancelled", now)
+    def cancel(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> None:
+        """End an attempt without a link, because the person said so. Raises as `under_way`."""
+        self._close(self.under_way(person, browser, attempt_id, now), "cancelled", now)
 
-    def outcome(self, person: Person, browser: Browser, attempt_id: str) -> Attempt:
-        """Give an attempt that is over, for its result page, however long ago it began.
+    def outcome(self, person: Person, browser: Browser, attempt_id: str) -> tuple[Attempt, Standing]:
+        """Give an attempt that is over, for its result page, however long ago it began; and how things stand.
 
         Raises NoSuchAttempt, SomeoneElsesAttempt and AnotherBrowsersAttempt.
         """
-        return _must_be_of(self.store.attempt(attempt_id), person, browser)
+        entity_id = person.organisation.entity_id
+        attempt, standing = self.store.outcome(attempt_id, entity_id, person.key, deliveries=self._sends(person))
+        return _must_be_of(attempt, person, browser), standing
 
     def link_of(self, person: Person) -> Link | None:
         """Give the link the person has now."""
         return self.store.link_of(person.organisation.entity_id, person.key)
 
-    def arrive(self, person: Person, now: datetime) -> Link | None:
-        """Give the link of a person who comes in, after ending one that an earlier holder of the account left."""
-        link = self.link_of(person)
+    def standing(self, person: Person) -> Standing:
+        """Tell how things stand with the person."""
+        return self.store.standing(person.organisation.entity_id, person.key, deliveries=self._sends(person))
+
+    def arrive(self, person: Person, now: datetime) -> Standing:
+        """Tell how things stand with a person who comes in, after ending a link of the account's earlier holder."""
+        standing = self.standing(person)
+        link = standing.link
         if link is None or not (link.issued and person.issued) or link.issued == person.issued:
-            return link
+            return standing
         # The account was given to somebody else: what was linked to it is not theirs, nor to be released as theirs
         transfers = self.transfers_of(link.organisation)
         reason = "account reassigned"
         self.store.unlink(link.organisation, link.person_key, "service", reason, now, link.orcid_id, transfers)
-        return None
+        return self.standing(person)
 
     def remove(self, person: Person, shown: OrcidId, now: datetime) -> Change | None:
         """End the person's link to the iD which the page showed; None where it was gone already.
@@ -190,20 +211,34 @@ class Linking:
         transfers = self.transfers_of(entity_id)
         return self.store.unlink(entity_id, person.key, "person", reason, now, shown, transfers)
 
+    def _sends(self, person: Person) -> bool:
+        return bool(self.transfers_of(person.organisation.entity_id))
+
+    def _taken(self, state_hash: str, person: Person, browser: Browser, now: datetime) -> Attempt:
+        """Check the state and take it, in one; only then is it asked why it was not to be had."""
+        taken = self.store.take(state_hash, person.organisation.entity_id, person.key, browser.hash, now)
+        if taken is None:
+            raise AttemptUsed(self._own(self.store.attempt_by_state(state_hash), person, browser, now))
+        return taken
+
     def _found(self, attempt: Attempt, person: Person, orcid_id: OrcidId, name: str, now: datetime) -> Attempt:
+        if self.store.authenticated(attempt.id, orcid_id, name, if_free=True):
+            return attempt
         holder = self.store.holder_of(attempt.organisation, orcid_id)
-        if holder is not None and holder.person_key != person.key:
-            return self._closed(attempt, "held-by-someone-else", now)
-        if holder is not None:
-            return self._closed(attempt, "unchanged", now)
-        self.store.authenticated(attempt.id, orcid_id, name)
-        return attempt
+        if holder is None:
+            # Nobody has it any more, or the attempt has ended meanwhile: then nothing is kept, and its page says so
+            self.store.authenticated(attempt.id, orcid_id, name)
+            return self.store.attempt(attempt.id) or attempt
+        return self._closed(attempt, "unchanged" if holder.person_key == person.key else "held-by-someone-else", now)
 
     def _closed(self, attempt: Attempt, outcome: str, now: datetime, reason: str = "") -> Attempt:
+        self._close(attempt, outcome, now, reason)
+        return self.store.attempt(attempt.id) or attempt
+
+    def _close(self, attempt: Attempt | _Asked, outcome: str, now: datetime, reason: str = "") -> None:
         if self.store.close(attempt.id, outcome, now) and outcome in AUDITED:
             facts = {"attempt": attempt.id} | ({"reason": reason} if reason else {})
             self.store.record(attempt.organisation, outcome, "person", attempt.person_key, facts, now)
-        return self.store.attempt(attempt.id) or attempt
 
     def _own(self, attempt: Attempt | None, person: Person, browser: Browser, now: datetime) -> Attempt:
         attempt = _must_be_of(attempt, person, browser)

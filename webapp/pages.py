@@ -6,7 +6,7 @@ import hashlib
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from sql.errors import AttemptClosed, LinkChanged
-from sql.records import Attempt, Change, ChangeKind, Link
+from sql.records import Attempt, ChangeKind
 from webapp.door import Who, form_token, must_be_our_form
 from webapp.hall import Hall, Route
 from webapp.language import mark
@@ -17,7 +17,7 @@ from webapp.operator.metrics import metrics
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
 from webapp.release import news, noted
 from webapp.visit import Go, Page, Raw, Visit
-from webapp.whereabouts import Whereabouts, whereabouts
+from webapp.whereabouts import whereabouts
 
 CONSENT = mark(
     "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
@@ -35,8 +35,9 @@ def landing(hall: Hall, visit: Visit) -> Page:
 def me(hall: Hall, visit: Visit) -> Page:
     """Show a person how things stand."""
     person = visit.person
-    link = noted(hall.store, person, hall.linking.arrive(person, visit.now), visit.now)
-    where = _where(hall, visit)
+    standing = hall.linking.arrive(person, visit.now)
+    link = noted(hall.store, person, standing.link, visit.now)
+    where = whereabouts(standing)
     facts = {
         "link": link,
         "forgetful": person.organisation.entity_id in hall.forgetful,
@@ -59,53 +60,37 @@ def callback(hall: Hall, visit: Visit) -> Go | Page:
     try:
         attempt = hall.linking.returned(visit.person, visit.browser, answer, visit.now)
     except AttemptUsed as error:
-        _log(visit, "returned", error.attempt, outcome=PROBLEMS[AttemptUsed].word)
+        _log(visit, "returned", error.attempt.id, outcome=PROBLEMS[AttemptUsed].word)
         return _used(hall, error.attempt)
-    _log(visit, "returned", attempt, outcome=attempt.outcome or "to-confirm")
+    _log(visit, "returned", attempt.id, outcome=attempt.outcome or "to-confirm")
     return Go(_place_of(attempt))
 
 
 def confirm(hall: Hall, visit: Visit) -> Page | Go:
     """Ask the person to confirm what ORCID answered."""
-    try:
-        attempt = hall.linking.under_way(visit.person, visit.browser, visit.place["attempt"], visit.now)
-    except AttemptClosed as error:
-        return Go(_place_of(error.attempt))
-    return _confirm_page(visit, attempt, hall.linking.link_of(visit.person))
+    return _ask_to_confirm(hall, visit)
 
 
 def confirmed(hall: Hall, visit: Visit) -> Page | Go:
     """Link, if the person agrees; asked twice, it is done once."""
     _must_be_our_form(visit)
-    result = Go(f"/me/result/{visit.place['attempt']}")
     try:
-        attempt = hall.linking.under_way(visit.person, visit.browser, visit.place["attempt"], visit.now)
-        if "cancel" in visit.form:
-            hall.linking.cancel(attempt, visit.now)
-            return result
-        change = _link(hall, visit, attempt)
+        return _cancelled(hall, visit) if "cancel" in visit.form else _agreed(hall, visit)
     except AttemptClosed:
-        return result
-    except NotAgreed:
-        return _confirm_page(visit, attempt, hall.linking.link_of(visit.person), PROBLEMS[NotAgreed])
-    except LinkChanged as error:
-        return _confirm_page(visit, attempt, error.current, PROBLEMS[LinkChanged])
-    _log(visit, change.kind if change else "unchanged", attempt)
-    if change:
-        hall.deliver_now(change)
-    return result
+        return _result_of(visit)
+    except (NotAgreed, LinkChanged) as error:
+        return _ask_to_confirm(hall, visit, PROBLEMS[type(error)])
 
 
 def result(hall: Hall, visit: Visit) -> Page | Go:
     """Show how an attempt ended."""
-    attempt = hall.linking.outcome(visit.person, visit.browser, visit.place["attempt"])
+    attempt, standing = hall.linking.outcome(visit.person, visit.browser, visit.place["attempt"])
     if attempt.outcome is None:
         return Go(f"/me/confirm/{attempt.id}")
     token = form_token(visit.browser, visit.person)
     if attempt.outcome in BY_WORD:
         return _outcome_problem(visit, attempt, token)
-    link = hall.linking.link_of(visit.person)
-    facts = {"outcome": attempt.outcome, "link": link, "token": token, "where": _where(hall, visit)}
+    facts = {"outcome": attempt.outcome, "link": standing.link, "token": token, "where": whereabouts(standing)}
     return Page("result.html", facts)
 
 
@@ -122,9 +107,11 @@ def remove(hall: Hall, visit: Visit) -> Go:
 
 def removed(hall: Hall, visit: Visit) -> Page | Go:
     """Say that the link is gone, unless there is one."""
-    if hall.linking.link_of(visit.person) is not None:
+    standing = hall.linking.standing(visit.person)
+    if standing.link is not None:
         return Go("/me")
-    return Page("removed.html", {"token": form_token(visit.browser, visit.person), "where": _where(hall, visit)})
+    facts = {"token": form_token(visit.browser, visit.person), "where": whereabouts(standing)}
+    return Page("removed.html", facts)
 
 
 def back_to_me(_hall: Hall, _visit: Visit) -> Go:
@@ -169,19 +156,30 @@ ROUTES = (
 )
 
 
-def _where(hall: Hall, visit: Visit) -> Whereabouts:
-    return whereabouts(hall.store, visit.person, hall.linking.transfers_of(visit.person.organisation.entity_id))
-
-
 def _must_be_our_form(visit: Visit) -> None:
     must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
 
 
-def _link(hall: Hall, visit: Visit, attempt: Attempt) -> Change | None:
+def _cancelled(hall: Hall, visit: Visit) -> Go:
+    hall.linking.cancel(visit.person, visit.browser, visit.place["attempt"], visit.now)
+    return _result_of(visit)
+
+
+def _agreed(hall: Hall, visit: Visit) -> Go:
+    if visit.form.get("agree") != "yes":
+        raise NotAgreed
     agreed = consent_to(_consent_text(visit), visit.language.code, visit.now)
-    ticked = visit.form.get("agree") == "yes"
     replacing = _shown(hall, visit, visit.form["replacing"]) if visit.form.get("replacing") else None
-    return hall.linking.confirm(visit.person, attempt, agreed if ticked else None, replacing, visit.now)
+    attempt_id = visit.place["attempt"]
+    change = hall.linking.confirm(visit.person, visit.browser, attempt_id, agreed, replacing, visit.now)
+    _log(visit, change.kind if change else "unchanged", attempt_id)
+    if change:
+        hall.deliver_now(change)
+    return _result_of(visit)
+
+
+def _result_of(visit: Visit) -> Go:
+    return Go(f"/me/result/{visit.place['attempt']}")
 
 
 def _shown(hall: Hall, visit: Visit, text: str) -> OrcidId:
@@ -197,10 +195,14 @@ def _consent_text(visit: Visit) -> str:
     return visit.language.say(CONSENT, organisation=visit.person.organisation.name(visit.language.code))
 
 
-def _confirm_page(visit: Visit, attempt: Attempt, current: Link | None, problem: Problem | None = None) -> Page:
+def _ask_to_confirm(hall: Hall, visit: Visit, problem: Problem | None = None) -> Page | Go:
+    try:
+        attempt = hall.linking.under_way(visit.person, visit.browser, visit.place["attempt"], visit.now)
+    except AttemptClosed:
+        return _result_of(visit)
     facts = {
         "attempt": attempt,
-        "current": current,
+        "current": hall.linking.link_of(visit.person),
         "consent": _consent_text(visit),
         "token": form_token(visit.browser, visit.person),
         "problem": problem,
@@ -212,26 +214,26 @@ def _place_of(attempt: Attempt) -> str:
     return f"/me/{'confirm' if attempt.closed_at is None else 'result'}/{attempt.id}"
 
 
-def _log(visit: Visit, word: str, attempt: Attempt, **facts: object) -> None:
-    log(word, organisation=visit.person.organisation.id, incident=_incident(attempt), **facts)
+def _log(visit: Visit, word: str, attempt_id: str, **facts: object) -> None:
+    log(word, organisation=visit.person.organisation.id, incident=_incident(attempt_id), **facts)
 
 
-def _incident(attempt: Attempt) -> str:
+def _incident(attempt_id: str) -> str:
     # Of the attempt, so that page and log show the same however often the page is loaded; readable over a telephone
-    return hashlib.sha256(attempt.id.encode()).hexdigest()[:8]
+    return hashlib.sha256(attempt_id.encode()).hexdigest()[:8]
 
 
 def _used(hall: Hall, attempt: Attempt) -> Page:
     # The back button and a reload end here: nothing is exchanged again, and the way on is offered
     latest = hall.store.attempt(attempt.id) or attempt
     row = PROBLEMS[AttemptUsed]
-    facts = {"problem": row, "incident": _incident(attempt), "told": {}, "go_on": _place_of(latest)}
+    facts = {"problem": row, "incident": _incident(attempt.id), "told": {}, "go_on": _place_of(latest)}
     return Page("problem.html", facts, row.status)
 
 
 def _outcome_problem(visit: Visit, attempt: Attempt, token: str) -> Page:
     row = BY_WORD[attempt.outcome or ""]
-    facts = {"problem": row, "incident": _incident(attempt), "told": {}, "token": token}
+    facts = {"problem": row, "incident": _incident(attempt.id), "told": {}, "token": token}
     if row.ask == "organisation":
         facts["organisation"] = visit.person.organisation
     return Page("problem.html", facts, row.status)

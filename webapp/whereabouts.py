@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from shibboleth.person import Person
-from sql.records import ChangeKind, Delivery, DeliveryState
-from sql.store import Store
+from sql.records import ChangeKind, Delivery, DeliveryState, Standing
 from webapp.language import mark
 
 ON_ITS_WAY = mark("It is on its way.")
@@ -73,16 +71,9 @@ class Whereabouts:
         return bool(self.stops) or self.fetched_at is not None
 
 
-def whereabouts(store: Store, person: Person, transfers: Sequence[str]) -> Whereabouts:
-    """Tell how far a person's latest change has come; `transfers` are the organisation's interfaces now."""
-    entity_id = person.organisation.entity_id
-    change = store.newest_change_of(entity_id, person.key)
-    if change is None:
-        return Whereabouts(None)
-    owed = store.deliveries_of_change(entity_id, change.number) if transfers else []
-    stops = tuple(_stop(each) for each in owed)
-    fetched = store.acknowledged(entity_id)
-    return Whereabouts(change.kind, stops, fetched[1] if fetched and fetched[0] >= change.number else None)
+def whereabouts(standing: Standing) -> Whereabouts:
+    """Tell how far a person's latest change has come."""
+    return Whereabouts(standing.newest, tuple(_stop(each) for each in standing.deliveries), standing.fetched_at)
 
 
 def _stop(delivery: Delivery) -> Stop:

@@ -34,20 +34,43 @@ from attempts
 where id = :id;
 
 -- name: hold_attempt(id)^
--- The attempt of this id, if any; nobody else can close it until the transaction ends.
+-- The attempt of this id, if any; nobody else can close it until the transaction ends. With it, which link its person
+-- has now, and who in their organisation has the iD that ORCID named.
 -- The update changes nothing: it is there to hold the row, on both engines alike.
 update attempts
 set browser = browser
 where id = :id
-returning *;
+returning
+    *,
+    (
+        select links.id
+        from links
+        where links.organisation = attempts.organisation
+            and links.person_key = attempts.person_key
+            and links.ended_at is null
+    ) as own_link,
+    (
+        select links.person_key
+        from links
+        where links.organisation = attempts.organisation
+            and links.registry = attempts.registry
+            and links.orcid = attempts.orcid
+            and links.ended_at is null
+    ) as holder;
 
--- name: take_attempt(id, now)!
--- One for the caller who was first, none for everybody else.
+-- name: take_attempt(state_hash, organisation, person_key, browser, now)^
+-- The attempt whose state this is, for the caller who is first to come with it: in time, and as the person and in the
+-- browser that began it. Nothing for everybody else.
 update attempts
 set taken_at = :now
-where id = :id
+where state_hash = :state_hash
+    and organisation = :organisation
+    and person_key = :person_key
+    and browser = :browser
+    and expires_at > :now
     and taken_at is null
-    and closed_at is null;
+    and closed_at is null
+returning *;
 
 -- name: keep_answer(id, registry, orcid, orcid_name)!
 -- One if the attempt still waits for what ORCID answered.
@@ -57,6 +80,23 @@ set registry = :registry,
     orcid_name = :orcid_name
 where id = :id
     and closed_at is null;
+
+-- name: keep_answer_if_free(id, registry, orcid, orcid_name)!
+-- One if the attempt still waits for what ORCID answered, and nobody in its organisation has this iD.
+update attempts
+set registry = :registry,
+    orcid = :orcid,
+    orcid_name = :orcid_name
+where id = :id
+    and closed_at is null
+    and not exists (
+        select 1
+        from links
+        where links.organisation = attempts.organisation
+            and links.registry = :registry
+            and links.orcid = :orcid
+            and links.ended_at is null
+    );
 
 -- name: close_attempt(id, outcome, now)!
 -- One for the caller who closed it, none when it was closed before. Whom ORCID named is forgotten.

@@ -153,6 +153,23 @@ where deliveries.organisation = :organisation
     and deliveries.number = :number
 order by deliveries.transfer;
 
+-- name: deliveries_of_newest_change(organisation, person_key)
+-- What became of a person's newest change.
+select
+    deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
+    changes.previous_registry, changes.previous_orcid, changes.at
+from changes
+join deliveries on deliveries.organisation = changes.organisation
+    and deliveries.number = changes.number
+where changes.organisation = :organisation
+    and changes.number = (
+        select max(newest.number)
+        from changes as newest
+        where newest.organisation = :organisation
+            and newest.person_key = :person_key
+    )
+order by deliveries.transfer;
+
 -- name: deliveries_of_person(organisation, person_key, limit)
 -- What became of a person's changes, newest first.
 select

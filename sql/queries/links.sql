@@ -33,25 +33,32 @@ where organisation = :organisation
     and orcid = :orcid
     and ended_at is null;
 
--- name: own_link_of_attempt(id)^
--- The current link of the person who started an attempt.
-select links.*, consent_texts.version, consent_texts.language, consent_texts.text
-from attempts
-join links on links.organisation = attempts.organisation
-    and links.person_key = attempts.person_key
+-- name: standing(organisation, person_key)^
+-- How things stand with a person: their current link, their newest change that is kept, and how far their organisation
+-- has fetched its changes. One row, whoever they are; what there is not is null in it.
+select
+    links.*, consent_texts.version, consent_texts.language, consent_texts.text,
+    newest.number as newest_number,
+    newest.kind as newest_kind,
+    acknowledgements.number as fetched_number,
+    acknowledgements.at as fetched_at
+from (
+    select
+        1 as one,
+        (
+            select max(changes.number)
+            from changes
+            where changes.organisation = :organisation
+                and changes.person_key = :person_key
+        ) as number
+) as person
+left join links on links.organisation = :organisation
+    and links.person_key = :person_key
     and links.ended_at is null
-join consent_texts on consent_texts.digest = links.consent_digest
-where attempts.id = :id;
-
--- name: holder_of_attempts_orcid_id(id)^
--- Who has the iD now that ORCID named in an attempt, in the same organisation.
-select links.person_key
-from attempts
-join links on links.organisation = attempts.organisation
-    and links.registry = attempts.registry
-    and links.orcid = attempts.orcid
-    and links.ended_at is null
-where attempts.id = :id;
+left join consent_texts on consent_texts.digest = links.consent_digest
+left join changes as newest on newest.organisation = :organisation
+    and newest.number = person.number
+left join acknowledgements on acknowledgements.organisation = :organisation;
 
 -- name: some_links(organisation, after, limit)
 -- The next current links of an organisation in the order of their persons' keys.

@@ -8,9 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from demo.orcid.people import PEOPLE
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_consent, make_person
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_consent, make_link, make_person
 from tests.service import AKE, MAIJA, Clock, Visitor, authorised, client_of, make_front, orcid_id, simulated_orcid
 from webapp.app import make_app
+from webapp.door import Browser
 from webapp.linking import Linking, NothingCameBack
 
 
@@ -447,11 +448,11 @@ def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
 
 
 def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
-    attempt = make_attempt()
+    attempt = make_attempt(browser=Browser("x").hash)
     store.begin(attempt, "hash")
 
     with pytest.raises(NothingCameBack):
-        Linking(store, orcid[1]).confirm(make_person(), attempt, make_consent(), None, NOON)
+        Linking(store, orcid[1]).confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
 
 
 def test_a_confirmation_ends_with_its_hour(maija, world, clock, store):
@@ -466,6 +467,33 @@ def test_a_confirmation_ends_with_its_hour(maija, world, clock, store):
 
 
 # Another iD, somebody else's iD
+
+
+def test_an_id_that_becomes_free_while_orcid_answers_is_kept_to_be_confirmed(maija, world, store, monkeypatch):
+    make_link(store, "ville@yliopisto.example", orcid_id(MAIJA))
+
+    def too_late(entity_id, _orcid_id):
+        store.unlink(entity_id, "ville@yliopisto.example", "person", "asked to", NOON)
+
+    monkeypatch.setattr(store, "holder_of", too_late)
+    place = maija.returned(world)
+
+    assert maija.get(place).title == "Is this you?"
+    assert store.attempt(place.rsplit("/", 1)[1]).orcid_id == orcid_id(MAIJA)
+
+
+def test_an_attempt_that_is_cancelled_elsewhere_while_orcid_answers_stays_cancelled(maija, world, store, monkeypatch):
+    authenticated = store.authenticated
+
+    def cancelled_first(attempt_id, *answer, **how):
+        store.close(attempt_id, "cancelled", NOON)
+        return authenticated(attempt_id, *answer, **how)
+
+    monkeypatch.setattr(store, "authenticated", cancelled_first)
+    place = maija.returned(world)
+
+    assert maija.get(place).title == "Nothing was connected"
+    assert held(store) == []
 
 
 def test_another_id_than_before_is_shown_beside_the_old_one(maija, world, store):

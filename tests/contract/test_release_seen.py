@@ -249,14 +249,14 @@ def test_a_store_that_is_busy_keeps_nobody_from_their_page(front, store, monkeyp
 
 def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store, monkeypatch):
     asked = []
-    one = store.engine.one
-    monkeypatch.setattr(store.engine, "one", lambda query, **values: asked.append(query) or one(query, **values))
+    together = store.engine.together
+    monkeypatch.setattr(store.engine, "together", lambda *questions: asked.extend(questions) or together(*questions))
     make_link(store)
     asked.clear()
 
     Visitor(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
 
-    assert [query for query in asked if "link" in query] == ["link_of"]
+    assert [query for query, _ in asked] == ["standing"]
 
 
 def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(front, store):

@@ -26,7 +26,7 @@ from sql.errors import (
     StoreUnavailable,
     Unstorable,
 )
-from sql.records import ChangeKind
+from sql.records import ChangeKind, Standing
 from sql.store import open_store
 from tests.broken import Broke, breaking, fail, replace_link, steps_to_replace
 from tests.make import (
@@ -67,6 +67,13 @@ def meddle(store, statement):
         session.script(statement + ";")
 
 
+def take(store, attempt, now, **other):
+    """Take an attempt by the state with the hash `hash`, as who began it, or otherwise."""
+    who = {"person_key": attempt.person_key, "browser": attempt.browser, "entity_id": attempt.organisation}
+    said = {"state_hash": "hash", **who, **other}
+    return store.take(said["state_hash"], said["entity_id"], said["person_key"], said["browser"], now)
+
+
 # Attempts
 
 
@@ -97,9 +104,9 @@ def test_an_attempt_is_taken_once(store):
     attempt = make_attempt()
     store.begin(attempt, "hash")
 
-    taken = store.take(attempt.id, LATER), store.take(attempt.id, LATER + timedelta(1))
+    taken = take(store, attempt, LATER), take(store, attempt, LATER + timedelta(minutes=1))
 
-    assert taken == (True, False)
+    assert taken == (replace(attempt, taken_at=LATER), None)
     assert store.attempt(attempt.id).taken_at == LATER
 
 
@@ -107,9 +114,29 @@ def test_of_eight_that_take_an_attempt_at_once_one_does(store):
     attempt = make_attempt()
     store.begin(attempt, "hash")
 
-    taken = at_once(*[lambda: store.take(attempt.id, LATER)] * 8)
+    taken = at_once(*[lambda: take(store, attempt, LATER)] * 8)
 
-    assert Counter(taken) == {True: 1, False: 7}
+    assert Counter(taken) == {replace(attempt, taken_at=LATER): 1, None: 7}
+
+
+@pytest.mark.parametrize(
+    "other", [{"entity_id": POLYTECHNIC}, {"person_key": VILLE}, {"browser": "another"}, {"state_hash": "another"}]
+)
+def test_an_attempt_is_for_its_own_person_and_browser_and_stays_so_when_another_comes(store, other):
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+
+    assert take(store, attempt, LATER, **other) is None
+    assert take(store, attempt, LATER) is not None
+
+
+def test_an_attempt_is_taken_in_time_or_not_at_all(store):
+    early, late = make_attempt(), make_attempt()
+    store.begin(early, "early")
+    store.begin(late, "late")
+
+    assert take(store, early, early.expires_at - timedelta(microseconds=1), state_hash="early") is not None
+    assert take(store, late, late.expires_at, state_hash="late") is None
 
 
 def test_a_closed_attempt_cannot_be_taken(store):
@@ -118,7 +145,7 @@ def test_a_closed_attempt_cannot_be_taken(store):
 
     store.close(attempt.id, "cancelled", LATER)
 
-    assert not store.take(attempt.id, LATER)
+    assert take(store, attempt, LATER) is None
 
 
 def test_what_orcid_answered_is_kept_until_the_attempt_ends(store):
@@ -147,9 +174,22 @@ def test_an_answer_that_comes_after_the_end_is_not_kept(store):
     store.begin(attempt, "hash")
     store.close(attempt.id, "cancelled", LATER)
 
-    store.authenticated(attempt.id, FIRST, "Maija")
+    kept = store.authenticated(attempt.id, FIRST, "Maija"), store.authenticated(attempt.id, FIRST, "", if_free=True)
 
+    assert kept == (False, False)
     assert store.attempt(attempt.id).orcid_id is None
+
+
+def test_an_answer_is_kept_if_nobody_in_the_organisation_has_the_id(store):
+    make_link(store, VILLE, FIRST)
+    make_link(store, "someone@amk.example", SECOND, POLYTECHNIC)
+    attempt = make_attempt()
+    store.begin(attempt, "hash")
+
+    assert not store.authenticated(attempt.id, FIRST, "Maija", if_free=True)
+    assert store.attempt(attempt.id).orcid_id is None
+    assert store.authenticated(attempt.id, SECOND, "Maija", if_free=True)
+    assert store.attempt(attempt.id).orcid_id == SECOND
 
 
 def test_a_name_with_characters_that_no_database_holds_arrives_without_them(store):
@@ -184,7 +224,7 @@ def test_the_sweeping_is_not_done_each_time(store):
 
 def test_a_time_without_a_zone_is_refused(store):
     with pytest.raises(ValueError, match="zone"):
-        store.take("any", datetime(2026, 1, 15))  # noqa: DTZ001 - the very thing that is refused
+        take(store, make_attempt(), datetime(2026, 1, 15))  # noqa: DTZ001 - the very thing that is refused
 
 
 # Links
@@ -347,7 +387,32 @@ def test_an_attempt_that_is_gone_has_ended(store):
     with pytest.raises(AttemptClosed) as raised:
         store.link(attempt, "", make_consent(), None, LATER, "link-1")
 
-    assert raised.value.attempt == attempt
+    assert raised.value.attempt is None
+
+
+def test_an_attempt_of_another_organisation_than_is_said_links_nothing(store):
+    attempt = answered(store)
+
+    with pytest.raises(AttemptClosed):
+        store.link(replace(attempt, organisation=POLYTECHNIC), "", make_consent(), None, LATER, "link-1")
+
+    assert store.last_change(POLYTECHNIC) == store.last_change(UNIVERSITY) == 0
+
+
+def test_an_attempt_that_is_not_as_it_must_be_links_nothing(store):
+    attempt = answered(store)
+    seen = []
+
+    def refuse(stored):
+        seen.append(stored)
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        store.link(attempt, "", make_consent(), None, LATER, "link-1", must_be=refuse)
+
+    assert seen == [attempt]
+    assert store.attempt(attempt.id) == attempt
+    assert store.last_change(UNIVERSITY) == 0
 
 
 def test_an_attempt_that_orcid_has_not_answered_links_nothing(store):
@@ -753,6 +818,44 @@ def test_an_audit_goes_on_after_somebody_was_forgotten(store):
     assert len(list(store.events(UNIVERSITY, VILLE))) == 1
 
 
+# How things stand
+
+
+def test_a_person_of_whom_nothing_is_known_has_no_standing(store):
+    assert store.standing(UNIVERSITY, MAIJA) == Standing(None)
+
+
+def test_how_things_stand_is_told_at_once(store):
+    make_link(store, VILLE, SECOND, transfers=("idm",))
+    change = make_link(store, MAIJA, FIRST, transfers=("idm", "archive"))
+    store.acknowledge(UNIVERSITY, change.number, LATER)
+
+    standing = store.standing(UNIVERSITY, MAIJA)
+
+    assert standing.link == store.link_of(UNIVERSITY, MAIJA)
+    assert (standing.newest, standing.fetched_at) == ("linked", LATER)
+    assert list(standing.deliveries) == store.deliveries_of_change(UNIVERSITY, change.number)
+    assert [each.transfer for each in standing.deliveries] == ["archive", "idm"]
+    assert store.standing(UNIVERSITY, MAIJA, deliveries=False) == replace(standing, deliveries=())
+
+
+def test_after_a_removal_there_is_no_link_and_the_removal_is_the_news(store):
+    change = make_link(store, MAIJA, FIRST)
+    store.acknowledge(UNIVERSITY, change.number, LATER)
+    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+
+    # The organisation has fetched the link, and not yet that it went
+    assert store.standing(UNIVERSITY, MAIJA) == Standing(None, ChangeKind.REMOVED)
+
+
+def test_an_attempts_end_and_how_things_stand_are_told_together(store):
+    make_link(store, MAIJA, FIRST)
+    attempt = answered(store, MAIJA, SECOND)
+
+    assert store.outcome(attempt.id, UNIVERSITY, MAIJA) == (attempt, store.standing(UNIVERSITY, MAIJA))
+    assert store.outcome("another", UNIVERSITY, VILLE) == (None, Standing(None))
+
+
 # The disk, the connections, the URL
 
 
@@ -896,8 +999,21 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
         ("link_of", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
         ("some_links", {"organisation": "o", "after": "", "limit": 1}, "one_current_link_for_a_person"),
         ("holder_of", {"organisation": "o", "registry": "r", "orcid": "x"}, "one_person_for_an_orcid_id"),
-        ("own_link_of_attempt", {"id": "x"}, "one_current_link_for_a_person"),
-        ("holder_of_attempts_orcid_id", {"id": "x"}, "one_person_for_an_orcid_id"),
+        ("hold_attempt", {"id": "x"}, "one_current_link_for_a_person"),
+        ("hold_attempt", {"id": "x"}, "one_person_for_an_orcid_id"),
+        (
+            "keep_answer_if_free",
+            {"id": "x", "registry": "r", "orcid": "x", "orcid_name": ""},
+            "one_person_for_an_orcid_id",
+        ),
+        (
+            "take_attempt",
+            {"state_hash": "h", "organisation": "o", "person_key": "p", "browser": "b", "now": "t"},
+            "(state_hash=?)",
+        ),
+        ("standing", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
+        ("standing", {"organisation": "o", "person_key": "p"}, "changes_of_a_person"),
+        ("deliveries_of_newest_change", {"organisation": "o", "person_key": "p"}, "changes_of_a_person"),
         ("changes_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
         ("events_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
         (
@@ -916,5 +1032,6 @@ def test_no_question_reads_a_whole_table(store, query, values, index):
     plan = [row["detail"] for row in store.engine._connection().driver.execute(text, values)]
 
     assert any(index in step for step in plan)
-    assert not any(step.startswith("SCAN") for step in plan)
+    # A subquery that is one row of its own is no table
+    assert not any(step.startswith("SCAN") and step not in {"SCAN CONSTANT ROW", "SCAN person"} for step in plan)
     assert not any("TEMP B-TREE" in step for step in plan)

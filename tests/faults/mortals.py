@@ -61,6 +61,12 @@ class MortalEngine(BreakingEngine):
         self.step()
         return answer
 
+    def brief_one(self, query, **values):
+        self.step()
+        answer = self._engine.brief_one(query, **values)
+        self.step()
+        return answer
+
 
 class MortalStore(Store):
     """A store that matters where deliveries are handed out, and in all that is written of them."""
