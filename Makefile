@@ -13,7 +13,8 @@ TESTS := tests/unit tests/contract tests/properties tests/faults tests/journeys 
 FULLY_COVERED := shibboleth/*,sql/*,webapp/linking.py,webapp/door.py
 # What the tests start for real; the product itself needs none of it to be tried
 DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl sqlite3 \
-	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core
+	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core \
+	rhino velocity libguava-java default-jre-headless
 
 .PHONY: demo test lint unit bench soak packages catalogues clean
 

@@ -26,6 +26,11 @@ def blocks(text, kind=None):
     return [content for of, content in _FENCE.findall(text) if kind in {None, of.strip()}]
 
 
+def kinds(text):
+    """Give each block of code with its kind, in order."""
+    return [(of.strip(), content) for of, content in _FENCE.findall(text)]
+
+
 def under(text, heading):
     """Give what stands under a heading, up to the next one of any level."""
     found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", _hidden(text), re.MULTILINE | re.DOTALL)

@@ -41,6 +41,7 @@ from webapp.cli_common import (
     safe,
     store_of,
 )
+from webapp.cli_handout import handout
 from webapp.cli_replica import replica
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener
 from webapp.config_errors import Misconfigured, Problem
@@ -485,6 +486,7 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
 
 
 main.add_command(replica)
+main.add_command(handout)
 
 
 # --- How links and events are shown -------------------------------------------------------------------------------

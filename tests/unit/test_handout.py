@@ -1,6 +1,6 @@
 import pytest
 
-from shibboleth.handout import CannotFill, fill, placeholders
+from shibboleth.handout import OTHER, CannotFill, choose, fill, placeholders, syntax_of, words_of
 
 
 def test_each_name_gives_way_to_its_value():
@@ -43,3 +43,56 @@ def test_what_does_not_fit_is_refused_by_name(template, values, names):
 
 def test_a_value_is_never_filled_in_itself():
     assert fill("@A@ @B@", {"A": "@B@", "B": "b"}) == "@B@ b"
+
+
+PARTS = """for all
+@when old@
+for the old
+@end@
+    @when new+rich new+poor@
+for the new, if rich or poor
+    @end@
+for all again
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (set(), ["for all", "for all again"]),
+        ({"old"}, ["for all", "for the old", "for all again"]),
+        ({"new"}, ["for all", "for all again"]),
+        ({"new", "poor"}, ["for all", "for the new, if rich or poor", "for all again"]),
+    ],
+)
+def test_a_part_is_for_those_who_asked_for_all_of_one_of_its_words(words, lines):
+    assert choose(PARTS, words).splitlines() == lines
+
+
+def test_the_words_of_a_template_are_known():
+    assert words_of(PARTS) == {"old", "new", "rich", "poor"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "written"),
+    [
+        ("a.properties", r"C:\idp", r"C:\\idp"),
+        ("a.properties", " x", "\\ x"),
+        ("a.properties", "Äyräs 😀", r"\u00c4yr\u00e4s \ud83d\ude00"),
+        ("a.xml", '<&">', "&lt;&amp;&quot;&gt;"),
+        ("a.txt", "it's $5", "it's $5"),
+    ],
+)
+def test_each_kind_of_file_has_its_way_of_writing_a_value(name, value, written):
+    assert fill("@A@", {"A": value}, syntax_of(name)) == written
+
+
+@pytest.mark.parametrize("name", ["a.properties", "a.xml"])
+def test_a_value_is_no_property_of_the_identity_provider(name):
+    with pytest.raises(CannotFill):
+        fill("@A@", {"A": "%{idp.sealer.password}"}, syntax_of(name))
+
+
+def test_a_file_of_another_kind_takes_plain_values_alone():
+    assert syntax_of("mapping.js") is OTHER
+    assert syntax_of("Makefile") is OTHER

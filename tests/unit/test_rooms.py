@@ -17,7 +17,7 @@ LIBRARIES = {
     "babel": {"webapp/language.py"},
     "bottle": {"webapp/app.py"},
     "certifi": {"webapp/orcid_client.py"},
-    "click": {"webapp/cli.py", "webapp/cli_common.py", "webapp/cli_replica.py"},
+    "click": {"webapp/cli.py", "webapp/cli_common.py", "webapp/cli_handout.py", "webapp/cli_replica.py"},
     "defusedxml": {"resolver_connector/transfers/soap.py"},
     "jinja2": {"webapp/templating.py"},
     "ldap3": {"resolver_connector/transfers/ldap.py"},

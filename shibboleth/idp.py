@@ -1,0 +1,190 @@
+"""What an organisation's Identity Provider is handed: files of its own, complete, in the places where they go.
+
+The templates are those of `idp/`.  Which of them make up a handout says one table, and what differs between versions
+of the Identity Provider, sources and people's accounts stands in the templates themselves (`handout.choose`).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+from urllib.parse import quote
+
+from shibboleth.handout import CannotFill, choose, fill, placeholders, syntax_of
+
+
+class Version(StrEnum):
+    """Of the Shibboleth Identity Provider."""
+
+    V3_4 = "3.4"
+    V4 = "4"
+    V5 = "5"
+
+
+class Source(StrEnum):
+    """Where the Identity Provider gets iDs from."""
+
+    HTTP = "http"
+    SQL = "sql"
+    LDAP = "ldap"
+
+
+class Release(StrEnum):
+    """To whom the Identity Provider releases them."""
+
+    ASKING = "asking"
+    ALL = "all"
+
+
+class Form(StrEnum):
+    """From what the Identity Provider knows the account that we know a person by."""
+
+    PRINCIPAL = "principal"
+    """The principal is the account, scope and all."""
+    PRINCIPAL_AT = "principal-at"
+    """The principal is the account without its scope."""
+    DEFINITION = "definition"
+    """An attribute that an AttributeDefinition makes."""
+    EXPORTED = "exported"
+    """An attribute of a DataConnector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How the Identity Provider comes by a person's account."""
+
+    form: Form
+    scope: str = ""
+    """What is added to what has no scope."""
+    attribute: str = ""
+    connector: str = ""
+    """The DataConnector that the attribute comes from, where no AttributeDefinition makes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A file as it is handed out."""
+
+    path: str
+    """Below the directory of the Identity Provider."""
+    text: str
+    secret: bool = False
+    """Whether it is the place for a secret, so that nobody else may read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    template: str
+    path: str
+    words: frozenset[str] = frozenset()
+    """For whom it is: who asked for one of these; everybody, where there is none."""
+    secret: bool = False
+
+
+_CONF = "conf/orcid-connect"
+_REGISTRY = frozenset({Version.V4, Version.V5})
+
+FILES = (
+    _File("README.txt", "README.txt"),
+    _File("resolver-{source}.xml", f"{_CONF}/attribute-resolver.xml"),
+    _File("beans.xml", f"{_CONF}/beans.xml"),
+    _File("mapping.js", f"{_CONF}/mapping.js", frozenset({Source.HTTP})),
+    _File("attribute-filter.xml", f"{_CONF}/attribute-filter.xml"),
+    _File("settings-{source}.properties", f"{_CONF}/orcid-connect.properties"),
+    _File("secret-{source}.properties", "credentials/orcid-connect.properties", secret=True),
+    _File("rule.properties", "only-if-missing/eduPersonOrcid.properties", _REGISTRY),
+)
+"""What a handout is made of: each template, and where it goes."""
+
+_TEMPLATES = files("shibboleth") / "idp"
+_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+_CONNECTOR = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_OF_VELOCITY = re.compile(r"[$#]")
+_IN_VELOCITY = ("URL", "SCOPE", "FILTER")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an organisation asks for."""
+
+    version: Version
+    source: Source
+    account: Account
+    release: Release
+    also: frozenset[str] = frozenset()
+    """More words that the templates ask about: the kind of credential, the kind of database."""
+
+    @property
+    def words(self) -> frozenset[str]:
+        """All words whose parts of a template are wanted."""
+        return self.also | {self.version, self.source, self.account.form, self.release}
+
+
+def account_of(text: str, scopes: frozenset[str]) -> Account:
+    """Read `principal`, `principal@SCOPE`, `attribute:ID` or `attribute:CONNECTOR/ID`. Raises CannotFill.
+
+    A scope may stand behind an attribute as well, and has to where there are several.
+    """
+    kind, at, scope = text.partition("@")
+    if at and scope not in scopes:
+        raise CannotFill(("SCOPE",), f"the organisation's scopes are {', '.join(sorted(scopes))}")
+    if kind == "principal":
+        return Account(Form.PRINCIPAL_AT, scope) if at else Account(Form.PRINCIPAL)
+    word, _, attribute = kind.partition(":")
+    if word != "attribute":
+        raise CannotFill(("person",), "it is principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID")
+    if not at and len(scopes) > 1:
+        raise CannotFill(("SCOPE",), f"say which one is added to a value without: {text}@SCOPE")
+    return _attribute(attribute, scope or min(scopes))
+
+
+def _attribute(text: str, scope: str) -> Account:
+    connector, slash, attribute = text.rpartition("/")
+    if not _VARIABLE.fullmatch(attribute):
+        raise CannotFill(("ID",), "letters, digits and _ make an id that a template of the Identity Provider can name")
+    if slash and not _CONNECTOR.fullmatch(connector):
+        raise CannotFill(("CONNECTOR",), "it is the id of a DataConnector: letters, digits, . _ and -")
+    return Account(Form.EXPORTED if slash else Form.DEFINITION, scope, attribute, connector)
+
+
+def idp_files(wanted: Wanted, values: Mapping[str, str]) -> tuple[Handed, ...]:
+    """Give the files for one organisation's Identity Provider.
+
+    `values` holds what the templates ask for beside what `wanted` tells.  Raises CannotFill.
+    """
+    known = {**values, **_told_by(wanted)}
+    wrong = [name for name in _IN_VELOCITY if _OF_VELOCITY.search(known.get(name, ""))]
+    if wrong:
+        raise CannotFill(tuple(wrong), "$ and # mean something else in a template of the Identity Provider")
+    known |= _quoted(known)
+    return tuple(
+        _handed(file, wanted, known) for file in FILES if not file.words or not file.words.isdisjoint(wanted.words)
+    )
+
+
+def _told_by(wanted: Wanted) -> dict[str, str]:
+    account = wanted.account
+    told = {
+        "VERSION": wanted.version,
+        "SCOPE": account.scope,
+        "ATTRIBUTE": account.attribute,
+        "CONNECTOR": account.connector,
+    }
+    return {name: str(value) for name, value in told.items() if value}
+
+
+def _quoted(values: Mapping[str, str]) -> dict[str, str]:
+    """Give each value as a shell and as a query takes it."""
+    in_shell = {f"{name}_IN_SHELL": shlex.quote(value) for name, value in values.items()}
+    return in_shell | {f"{name}_IN_URL": quote(value, safe="") for name, value in values.items()}
+
+
+def _handed(file: _File, wanted: Wanted, values: Mapping[str, str]) -> Handed:
+    name = file.template.format(source=wanted.source)
+    chosen = choose((_TEMPLATES / name).read_text("utf-8"), wanted.words)
+    mine = {each: values[each] for each in placeholders(chosen) if each in values}
+    return Handed(file.path, fill(chosen, mine, syntax_of(name)), file.secret)

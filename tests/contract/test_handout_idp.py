@@ -1,0 +1,779 @@
+"""What an Identity Provider is handed is whole, asks our connector rightly, and makes an attribute of its answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from itertools import product
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from click.testing import CliRunner
+from defusedxml.ElementTree import fromstring
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Bearer, Credentials
+from shibboleth.handout import CannotFill, placeholders
+from shibboleth.idp import FILES, Account, Form, Release, Source, Version, Wanted, account_of, idp_files
+from shibboleth.orcid_id import Registry
+from sql.errors import StoreUnavailable
+from tests import idp_stand, pages, schemas
+from tests.configuration import ORGANISATION, write, write_configuration, write_secret
+from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.service import ORGANISATIONS, ask, served
+from webapp.cli import main
+from webapp.cli_handout import _SOURCES
+from webapp.log import log
+
+BEANS = "{http://www.springframework.org/schema/beans}"
+P = "{http://www.springframework.org/schema/p}"
+RESOLVER = "{urn:mace:shibboleth:2.0:resolver}"
+SCOPE = "yliopisto.example"
+TOKEN = "t" * 40
+PERSONS = {
+    "principal": Form.PRINCIPAL,
+    f"principal@{SCOPE}": Form.PRINCIPAL_AT,
+    "attribute:eduPersonPrincipalName": Form.DEFINITION,
+    "attribute:myLDAP/uid": Form.EXPORTED,
+}
+WAYS = [pytest.param(*way, id=" ".join(way)) for way in product(Version, _SOURCES, PERSONS, Release)]
+RESOLVER_FILE = "conf/orcid-connect/attribute-resolver.xml"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A directory for all of these tests."""
+    return tmp_path_factory.mktemp("handout")
+
+
+@pytest.fixture(scope="module")
+def configuration(place):
+    return write_configuration(place / "etc")
+
+
+@pytest.fixture(scope="module")
+def handed(configuration, place):
+    """Hand out as the operator does, and give each file's text by its path."""
+    known = {}
+
+    def hand(version="4", source="http", person=f"principal@{SCOPE}", release="asking", *more, path=configuration):
+        words = ("--version", version, "--source", source, "--person", person, "--release-to", release, *more)
+        if (path, words) not in known:
+            directory = place / f"handed-{len(known)}"
+            done = run(path, "idp", "yliopisto", *words, "--output", directory)
+            assert done.exit_code == 0, done.output
+            known[path, words] = {
+                each.relative_to(directory).as_posix(): each.read_text("utf-8")
+                for each in directory.rglob("*")
+                if each.is_file()
+            }
+        return known[path, words]
+
+    return hand
+
+
+def run(path, *words):
+    return CliRunner().invoke(main, ["--config", str(path), "handout", *map(str, words)], catch_exceptions=False)
+
+
+# --- Each of them -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "source", "person", "release"), WAYS)
+def test_every_file_is_whole_and_every_schema_agrees(handed, version, source, person, release):
+    files = handed(version, source, person, release)
+
+    for path, text in files.items():
+        name = path.rpartition("/")[2]
+        assert not placeholders(text), path
+        assert "@when" not in text
+        assert "@end@" not in text
+        if path.endswith(".xml"):
+            fromstring(text)
+        if name in schemas.FILES:
+            assert schemas.complaints(version, name, text) == []
+
+
+@pytest.mark.parametrize(("version", "source", "person", "release"), WAYS)
+def test_no_failure_over_there_costs_anything_but_the_id(handed, version, source, person, release):
+    resolver = fromstring(handed(version, source, person, release)[RESOLVER_FILE])
+
+    (connector,) = resolver.iter(f"{RESOLVER}DataConnector")
+    assert connector.get("propagateResolutionExceptions") == "false"
+    assert not list(resolver.iter(f"{RESOLVER}FailoverDataConnector"))
+    assert idp_stand.with_settings(connector.get("noRetryDelay")) == "PT30S"
+    (cache,) = connector.iter(f"{RESOLVER}ResultCache")
+    assert idp_stand.with_settings(cache.get("expireAfterWrite")) == "PT2M"
+
+
+@pytest.mark.parametrize(("version", "source", "person", "release"), WAYS)
+def test_no_value_is_released_twice(handed, version, source, person, release):
+    files = handed(version, source, person, release)
+    resolver = fromstring(files[RESOLVER_FILE])
+
+    definitions = list(resolver.iter(f"{RESOLVER}AttributeDefinition"))
+    exported = [each.get("exportAttributes") for each in resolver.iter(f"{RESOLVER}DataConnector")]
+    old = version == Version.V3_4
+    assert [each.get("id") for each in definitions] == (["eduPersonOrcid"] if old else [])
+    assert exported == ([None] if old else ["eduPersonOrcid"])
+    assert len(list(resolver.iter(f"{RESOLVER}AttributeEncoder"))) == (2 if old else 0)
+    assert any(path.startswith("only-if-missing/") for path in files) is not old
+
+
+@pytest.mark.parametrize(("version", "source", "person", "release"), WAYS)
+def test_every_setting_of_the_xml_files_stands_in_the_properties(handed, version, source, person, release):
+    files = handed(version, source, person, release)
+    xml = "".join(text for path, text in files.items() if path.endswith(".xml"))
+    kept = [text for path, text in files.items() if path.endswith("orcid-connect.properties")]
+    said = dict(re.findall(r"^(orcidconnect\S+) = (.*)$", "\n".join(kept), re.MULTILINE))
+
+    used = dict(re.findall(r"%\{(orcidconnect[A-Za-z.]+):([^}]*)\}", xml))
+
+    assert used.keys() == said.keys()
+    # Whoever takes a line out loses nothing by it; the secret alone has no other place
+    assert {name: said[name] for name in said if used[name]} == {name: value for name, value in used.items() if value}
+    assert [name for name, value in used.items() if not value] == [name for name in said if "PUT-" in said[name]]
+
+
+@pytest.mark.parametrize("release", Release)
+def test_only_a_well_formed_id_of_our_registry_is_released(handed, release):
+    text = handed(release=release)["conf/orcid-connect/attribute-filter.xml"]
+
+    (pattern,) = re.findall(r'regex="([^"]*)"', text)
+    assert re.search(pattern, make_orcid_id(1, Registry.SANDBOX).uri)
+    assert not re.search(pattern, make_orcid_id(1).uri)
+    assert not re.search(pattern, "https://sandboxXorcid.org/0000-0002-1825-0097")
+    assert ('xsi:type="AttributeInMetadata" onlyIfRequired="false"' in text) is (release is Release.ASKING)
+
+
+def test_the_client_waits_little_follows_nobody_and_keeps_its_connection(handed):
+    beans = fromstring(handed(RESOLVER_FILE and "4")["conf/orcid-connect/beans.xml"])
+    by_id = {each.get("id"): each for each in beans.iter(f"{BEANS}bean")}
+
+    client = by_id["orcid-connect.HttpClient"]
+    said = {name.removeprefix(P): value for name, value in client.attrib.items() if name.startswith(P)}
+    assert client.get("parent") == "shibboleth.HttpClientFactory"
+    assert said == {
+        "connectionTimeout": "PT2S",
+        "connectionRequestTimeout": "PT1S",
+        "socketTimeout": "PT3S",
+        "maxConnectionsTotal": "20",
+        "maxConnectionsPerRoute": "20",
+        "httpFollowRedirects": "false",
+        "disableContentCompression": "true",
+        "connectionCloseAfterResponse": "false",
+    }
+    # The registry of attributes reads the same files from version 4 on: it is not to make a client of its own
+    assert {each.get("lazy-init") for each in by_id.values() if each.get("id")} == {"true"}
+
+
+def test_what_the_resolver_refers_to_is_there(handed):
+    files = handed()
+    (connector,) = fromstring(files[RESOLVER_FILE]).iter(f"{RESOLVER}DataConnector")
+    beans = {each.get("id") for each in fromstring(files["conf/orcid-connect/beans.xml"]).iter(f"{BEANS}bean")}
+    (script,) = connector.iter(f"{RESOLVER}ScriptFile")
+
+    assert {connector.get("httpClientRef"), connector.get("headerMapRef")} <= beans
+    assert script.text.removeprefix("%{idp.home}/") in files
+
+
+def test_an_authority_of_ones_own_comes_with_the_socket_factory_that_heeds_it(handed):
+    files = handed("5", "http", "principal", "all", "--ca", "/etc/ssl/our ca.pem")
+
+    assert ':/etc/ssl/our ca.pem}"' in files[RESOLVER_FILE]
+    factory = 'p:tLSSocketFactory-ref="shibboleth.SecurityEnhancedTLSSocketFactory"'
+    assert factory in files["conf/orcid-connect/beans.xml"]
+    assert "certificateAuthority = /etc/ssl/our ca.pem" in files["conf/orcid-connect/orcid-connect.properties"]
+
+
+@pytest.mark.parametrize(
+    ("credential", "line"),
+    [
+        ({"tokens": ["file:secrets/yliopisto.token"]}, "Bearer PUT-THE-TOKEN-HERE"),
+        (
+            {"user": "yliopisto", "password": "file:secrets/yliopisto.password"},
+            "Basic PUT-USER-AND-PASSWORD-IN-BASE64-HERE",
+        ),
+    ],
+    ids=["a token", "a password"],
+)
+def test_the_credential_has_its_place_and_stands_nowhere(tmp_path, handed, credential, line):
+    secret = "s3cret" * 8
+    path = write_configuration(
+        tmp_path / "other",
+        organisations={"yliopisto": {"connector": credential}},
+        secrets={"yliopisto.token": secret, "yliopisto.password": secret},
+    )
+
+    files = handed(path=path)
+
+    assert f"orcidconnect.authorization = {line}\n" in files["credentials/orcid-connect.properties"]
+    assert secret not in "".join(files.values())
+
+
+# --- What it asks, and what it makes of the answer ----------------------------------------------------------------
+
+ACCOUNTS = (
+    *("maija", f"maija@{SCOPE}", "a b", "a+b", "o'brien", 'say "x"', "a/b", "../x", "a?b#c", "a&account=ok", "a=b"),
+    *("é", "äiti", "李", "😀", "a%2Fb", "100%", "$account", "${account}", "#set($x=1)", "#end", "a;b", "a\\b", "<x>"),
+)
+
+
+def asked(url):
+    """Give the account of a request, as the web understands it."""
+    parts = urlsplit(url)
+    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == "https://orcid-connect.example/v1/people"
+    return parse_qs(parts.query, keep_blank_values=True, strict_parsing=True)
+
+
+def names_of(form, account):
+    """Give what a template of the Identity Provider finds, where this is what it knows of a person."""
+    return {
+        Form.PRINCIPAL: {"principal": account},
+        Form.PRINCIPAL_AT: {"principal": account},
+        Form.DEFINITION: {"principal": "other", "eduPersonPrincipalName": [account]},
+        Form.EXPORTED: {"principal": "other", "uid": [account, "second"]},
+    }[form]
+
+
+@pytest.mark.parametrize("version", Version)
+@pytest.mark.parametrize(("person", "form"), PERSONS.items())
+def test_the_connector_is_asked_for_just_this_account(handed, version, person, form):
+    template = idp_stand.template_of(handed(version, "http", person)[RESOLVER_FILE])
+
+    urls = idp_stand.run(templates=[(template, names_of(form, each)) for each in ACCOUNTS]).rendered
+
+    full = [each if form is Form.PRINCIPAL or "@" in each else f"{each}@{SCOPE}" for each in ACCOUNTS]
+    assert [asked(url) for url in urls] == [{"account": [each]} for each in full]
+
+
+@pytest.mark.parametrize("person", [each for each, form in PERSONS.items() if form in {Form.DEFINITION, Form.EXPORTED}])
+def test_a_person_without_the_attribute_is_no_failure(handed, connector, person):
+    files = handed("4", "http", person)
+    template = idp_stand.template_of(files[RESOLVER_FILE])
+    nothing = [{"principal": "x"}, {"principal": "x", "eduPersonPrincipalName": [], "uid": []}]
+    urls = idp_stand.run(templates=[(template, names) for names in nothing]).rendered
+
+    answers = [get(connector, url) for url in urls]
+    ran = idp_stand.run(script=files["conf/orcid-connect/mapping.js"], bodies=[each.body for each in answers])
+
+    assert {str(each.status) for each in answers} <= accepted(files)
+    assert [each["attributes"] for each in ran.mapped] == [[], []]
+    assert all("the account is missing" in each["warnings"][0] for each in ran.mapped)
+
+
+@pytest.fixture
+def connector(store):
+    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
+    return Connector(store, credentials, Registry.SANDBOX, log, lambda: NOON)
+
+
+def get(connector, url, token=TOKEN):
+    parts = urlsplit(url)
+    return ask(connector, parts.path, QUERY_STRING=parts.query, HTTP_AUTHORIZATION=f"Bearer {token}")
+
+
+def accepted(files):
+    """Give the statuses that are no failure; by themselves they are read by the script."""
+    (connector,) = fromstring(files[RESOLVER_FILE]).iter(f"{RESOLVER}DataConnector")
+    return set(connector.get("acceptStatuses").split())
+
+
+def test_what_the_connector_answers_becomes_the_attribute(handed, connector, store):
+    files = handed()
+    orcid_id = make_orcid_id(7, Registry.SANDBOX)
+    make_link(store, f"maija@{SCOPE}", orcid_id=orcid_id)
+    template = idp_stand.template_of(files[RESOLVER_FILE])
+    people = ("maija", f"MAIJA@{SCOPE}", "nobody", "", "$account")
+    urls = idp_stand.run(templates=[(template, {"principal": each}) for each in people]).rendered
+
+    answers = [get(connector, url) for url in urls]
+    ran = idp_stand.run(script=files["conf/orcid-connect/mapping.js"], bodies=[each.body for each in answers]).mapped
+
+    assert {str(each.status) for each in answers} <= accepted(files)
+    theirs = [["eduPersonOrcid", [orcid_id.uri]]]
+    assert [each["attributes"] for each in ran] == [theirs, theirs, [], [], []]
+    assert [len(each["warnings"]) for each in ran] == [0, 0, 0, 0, 1]
+    assert "begins with $" in ran[-1]["warnings"][0]
+
+
+def test_every_answer_of_the_connector_has_a_type_and_a_length_that_are_taken(handed, connector, store, monkeypatch):
+    files = handed()
+    (settings_,) = fromstring(files[RESOLVER_FILE]).iter(f"{RESOLVER}DataConnector")
+    good = get(connector, "https://x/v1/people?account=maija")
+    monkeypatch.setattr(type(store), "orcid_of", lambda *_: (_ for _ in ()).throw(StoreUnavailable("away")))
+
+    answers = {
+        "200": good,
+        "400": get(connector, "https://x/v1/people?account="),
+        "404": get(connector, "https://x/v1/persons?account=maija"),
+        "401": get(connector, "https://x/v1/people?account=maija", token="x" * 40),
+        "503": get(connector, "https://x/v1/people?account=maija"),
+    }
+
+    assert {name: str(each.status) for name, each in answers.items()} == {name: name for name in answers}
+    for answer in answers.values():
+        assert dict(answer.headers)["Content-Type"].partition(";")[0] == settings_.get("acceptTypes")
+        assert int(dict(answer.headers)["Content-Length"]) < int(settings_.get("maxLength"))
+    # What is nobody's fault over there is no failure; what is, leaves the connector alone for a while
+    assert accepted(files) == {"200", "400", "404"}
+
+
+URI = "https://sandbox.orcid.org/0000-0002-1825-0097"
+ENDS_IN_X = "https://sandbox.orcid.org/0000-0002-1694-233X"
+HOSTILE = {
+    "null": (b"null", None),
+    "no object": (b'"text"', None),
+    "a number": (b"7", None),
+    "a list": (b'["%s"]' % URI.encode(), None),
+    "nothing": (b"", None),
+    "no body": (None, None),
+    "a page": (b"<!doctype html><title>Portal</title>", None),
+    "cut short": (b'{"eduPersonOrcid": ["https://sandbox.orc', None),
+    "no list": (b'{"eduPersonOrcid": "%s"}' % URI.encode(), None),
+    "null for a list": (b'{"eduPersonOrcid": null}', None),
+    "an object for a list": (b'{"eduPersonOrcid": {"length": 3, "0": "x"}}', None),
+    "another name": (b'{"orcid": []}', None),
+    "a byte order mark": (b"\xef\xbb\xbf" + b'{"eduPersonOrcid": []}', None),
+    "huge": (b'{"eduPersonOrcid": ["' + b"x" * 70_000 + b'"]}', None),
+    "spaces without end": (b" " * 10_000_000, None),
+    "code": (b'{"eduPersonOrcid": [java.lang.System.exit(1)]}', None),
+    "deep": (b"[" * 20_000, None),
+    "deep within": (b'{"eduPersonOrcid": [], "x": ' + b'{"y": ' * 10_000 + b"1" + b"}" * 10_001, None),
+    "nobody": (b'{"eduPersonOrcid": []}', []),
+    "one": (json.dumps({"eduPersonOrcid": [URI]}).encode(), [URI]),
+    "twice": (json.dumps({"eduPersonOrcid": [URI, URI]}).encode(), [URI]),
+    "a name twice": (b'{"eduPersonOrcid": ["x"], "eduPersonOrcid": ["%s"]}' % URI.encode(), [URI]),
+    "ends in X": (
+        b'{"eduPersonOrcid": ["https://sandbox.orcid.org/0000-0002-1694-233X"]}',
+        [f"{URI[:26]}0000-0002-1694-233X"],
+    ),
+    "null among them": (json.dumps({"eduPersonOrcid": [None, URI]}).encode(), [URI]),
+    "empty among them": (json.dumps({"eduPersonOrcid": ["", " ", URI]}).encode(), [URI]),
+    "numbers and lists": (json.dumps({"eduPersonOrcid": [1, True, [URI], {"uri": URI}]}).encode(), []),
+    "http": (json.dumps({"eduPersonOrcid": [URI.replace("https", "http")]}).encode(), []),
+    "bare": (b'{"eduPersonOrcid": ["0000-0002-1825-0097"]}', []),
+    "of the other registry": (json.dumps({"eduPersonOrcid": [URI.replace("sandbox.", "")]}).encode(), []),
+    "of another host": (json.dumps({"eduPersonOrcid": [URI.replace("orcid.org", "orcid.org.example")]}).encode(), []),
+    "a line behind": (json.dumps({"eduPersonOrcid": [URI + "\n", URI + "\nx"]}).encode(), []),
+    "markup": (json.dumps({"eduPersonOrcid": [URI + "<script>"]}).encode(), []),
+    "a hundred": (
+        json.dumps({"eduPersonOrcid": [make_orcid_id(n, Registry.SANDBOX).uri for n in range(100)]}).encode(),
+        [make_orcid_id(n, Registry.SANDBOX).uri for n in range(10)],
+    ),
+    "not UTF-8": (b'{"eduPersonOrcid": ["\xff\xfe", "%s"], "x": "\xc3"}' % URI.encode(), [URI]),
+    "__proto__": (b'{"__proto__": {"eduPersonOrcid": ["%s"]}, "eduPersonOrcid": []}' % URI.encode(), []),
+}
+
+
+def test_whatever_is_answered_nothing_but_ids_comes_of_it(handed):
+    script = handed()["conf/orcid-connect/mapping.js"]
+
+    ran = idp_stand.run(script=script, bodies=[body for body, _ in HOSTILE.values()]).mapped
+
+    came = {
+        name: None if "error" in each else [uri for _, uris in each["attributes"] for uri in uris]
+        for name, each in zip(HOSTILE, ran, strict=True)
+    }
+    assert came == {name: wanted for name, (_, wanted) in HOSTILE.items()}
+
+
+def test_what_the_connector_complains_of_is_one_short_line_in_the_log(handed):
+    said = {"error": "é\r\nERROR forged line " + "x" * 1000}
+
+    (ran,) = idp_stand.run(script=handed()["conf/orcid-connect/mapping.js"], bodies=[json.dumps(said).encode()]).mapped
+
+    (line,) = ran["warnings"]
+    assert line.startswith("orcidConnect: the connector says: ???ERROR forged line x")
+    assert len(line) < 250
+    assert ran["attributes"] == []
+
+
+def test_the_script_is_the_same_for_every_version_and_is_plain_ecmascript_5(handed):
+    scripts = {handed(version)["conf/orcid-connect/mapping.js"] for version in Version}
+
+    (script,) = scripts
+    assert script.isascii()
+    code = re.sub(r"//.*", "", script)
+    later = r"\b(?:let|const|class|async|await|import|export|yield)\b|=>|`|\.\.\."
+    assert not re.findall(later, code)
+    # Only in Nashorn, only in Rhino's shell
+    assert not re.findall(r"\b(?:Java|load|print)\b", code)
+    # No class of the Identity Provider that changed its name from 4 to 5
+    assert set(re.findall(r"Packages\.([a-z.]+)", code)) == {"java", "net.shibboleth.idp.attribute", "org.slf"}
+
+
+# --- What may stand in a configuration -----------------------------------------------------------------------------
+
+LINES = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=40)
+EDGES = st.sampled_from(
+    ["'", '"', "$x", "#set", "&amp;", "<x>", "--", "]]>", "@SCOPE@", "\\", "%{x}", "`id`", "@when all@"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(Version),
+    st.sampled_from(sorted(_SOURCES)),
+    st.dictionaries(st.sampled_from(["NAME", "SERVICE", "ENTITY_ID", "URL", "CA"]), LINES | EDGES, min_size=1),
+)
+def test_no_value_can_break_a_file(version, source, values):
+    usual = {
+        "NAME": "University", "SERVICE": "ORCID connect", "ENTITY_ID": "https://idp.example/idp", "CA": "/etc/ca.pem",
+        "URL": "https://connect.example", "SP_ENTITY_ID": "https://connect.example/shibboleth", "KEY": "eppn",
+        "SCOPES": SCOPE, "FIRST_SCOPE": SCOPE, "FIRST_SCOPE_AT": f"@{SCOPE}", "TRY_PRINCIPAL": "maija",
+        "ORCID_HOST": "orcid.org", "ORCID_HOST_PATTERN": "orcid[.]org",
+    }  # fmt: skip
+    wanted = Wanted(
+        version, Source(source), Account(Form.PRINCIPAL_AT, SCOPE), Release.ALL, frozenset({"bearer", "ca"})
+    )
+    plain = {each.path: each.text for each in idp_files(wanted, usual)}
+    try:
+        files = {each.path: each.text for each in idp_files(wanted, {**usual, **values})}
+    except CannotFill as refused:
+        assert set(refused.names) <= values.keys()
+        return
+
+    for path, text in files.items():
+        assert text.count("\n") == plain[path].count("\n")
+        if path.endswith(".xml"):
+            shapes = [[each.tag for each in fromstring(one).iter()] for one in (text, plain[path])]
+            assert shapes[0] == shapes[1]
+    commands = [line for line in files["README.txt"].splitlines() if line.startswith("    curl ")]
+    url = values.get("URL", usual["URL"])
+    assert [shlex.split(line)[4] for line in commands] == [f"{url}/v1/people?account=nobody%40{SCOPE}"] * len(commands)
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "said"),
+    [
+        ({}, ["--person", "principal@amk.example"], "the organisation's scopes are yliopisto.example"),
+        ({}, ["--person", "uid"], "it is principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID"),
+        ({}, ["--person", "attribute:subject-id"], "letters, digits and _"),
+        ({}, ["--person", "attribute:a b/uid"], "the id of a DataConnector"),
+        ({"scopes": ["a.example", "b.example"]}, [], "--person: principal@a.example, principal@b.example, principal"),
+        ({"scopes": ["a.example", "b.example"]}, ["--person", "attribute:uid"], "attribute:uid@SCOPE"),
+        ({"connector": {}}, [], "add [connector] to its file"),
+    ],
+)
+def test_what_cannot_be_handed_out_is_said(tmp_path, change, words, said):
+    path = write_configuration(tmp_path, organisations={"yliopisto": change})
+
+    done = run(path, "idp", "yliopisto", "--version", "4", "--source", "http", *words)
+
+    assert done.exit_code == 1
+    assert said in done.output
+
+
+def test_a_url_that_a_template_would_take_for_its_own_is_refused(tmp_path):
+    path = write_configuration(tmp_path, service={"public_url": "https://connect.example/$x"})
+
+    done = run(path, "idp", "yliopisto", "--version", "4", "--source", "http")
+
+    assert (done.exit_code, "URL: $ and # mean something else" in done.output) == (1, True)
+
+
+def test_the_scope_that_is_added_is_the_one_that_was_said():
+    both = frozenset({"a.example", "b.example"})
+
+    assert account_of("attribute:uid@b.example", both) == Account(Form.DEFINITION, "b.example", "uid")
+    assert account_of("attribute:my-LDAP/uid@a.example", both) == Account(Form.EXPORTED, "a.example", "uid", "my-LDAP")
+    assert account_of("principal", both) == Account(Form.PRINCIPAL)
+
+
+# --- Where it goes ------------------------------------------------------------------------------------------------
+
+ASKED = ("idp", "yliopisto", "--version", "5", "--source", "http")
+
+
+def test_the_secret_is_for_its_owner_alone(configuration, tmp_path):
+    directory = tmp_path / "out"
+    run(configuration, *ASKED, "--output", directory)
+
+    modes = {each.name: each.stat().st_mode & 0o777 for each in directory.rglob("*") if each.is_file()}
+
+    assert {name: oct(mode) for name, mode in modes.items() if mode != 0o644} == {}
+    secret = directory / "credentials/orcid-connect.properties"
+    assert secret.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_there_already_is_left_alone_unless_it_is_the_same(configuration, tmp_path):
+    directory = tmp_path / "out"
+    first = run(configuration, *ASKED, "--output", directory)
+    second = run(configuration, *ASKED, "--output", directory)
+    secret = directory / "credentials/orcid-connect.properties"
+    secret.write_text("orcidconnect.authorization = Bearer the-real-one\n")
+    (directory / "README.txt").unlink()
+
+    third = run(configuration, *ASKED, "--output", directory)
+
+    assert (first.exit_code, second.exit_code, third.exit_code) == (0, 0, 1)
+    assert first.output == second.output
+    assert str(secret) in third.output
+    assert "the-real-one" in secret.read_text()
+    assert not (directory / "README.txt").exists()
+
+
+@pytest.mark.parametrize("way", ["a link", "a directory"])
+def test_nothing_is_written_through_what_is_no_plain_file(configuration, tmp_path, way):
+    directory, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    directory.mkdir()
+    (directory / "README.txt").symlink_to(elsewhere) if way == "a link" else (directory / "README.txt").mkdir()
+
+    done = run(configuration, *ASKED, "--output", directory)
+
+    assert done.exit_code == 1
+    assert not elsewhere.exists()
+    assert [each.name for each in directory.iterdir()] == ["README.txt"]
+
+
+def test_a_directory_that_cannot_be_made_is_said(configuration, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    done = run(configuration, *ASKED, "--output", tmp_path / "file" / "out")
+
+    assert done.exit_code == 1
+    assert "Not a directory" in done.output or "File exists" in done.output
+
+
+def test_without_a_directory_everything_is_shown(configuration, handed):
+    shown = run(configuration, *ASKED).output
+
+    for path, text in handed("5").items():
+        assert f"===== {path} ====" in shown
+        assert text in shown
+
+
+def test_every_template_is_in_the_table():
+    from importlib.resources import files  # noqa: PLC0415 - only here
+
+    named = {file.template.format(source=source) for file in FILES for source in _SOURCES}
+    used = {each for each in named if (files("shibboleth") / "idp" / each).is_file()}
+    assert {each.name for each in (files("shibboleth") / "idp").iterdir()} == used
+
+
+# --- The page that comes with it ------------------------------------------------------------------------------------
+
+IDP_HOME = {
+    "conf/services.xml": """<beans xmlns="http://www.springframework.org/schema/beans"
+    xmlns:util="http://www.springframework.org/schema/util">
+    <util:list id ="shibboleth.AttributeResolverResources">
+        <value>%{idp.home}/conf/attribute-resolver.xml</value>
+    </util:list>
+    <util:list id ="shibboleth.AttributeFilterResources">
+        <value>%{idp.home}/conf/attribute-filter.xml</value>
+    </util:list>
+</beans>
+""",
+    "conf/idp.properties": "idp.searchForProperties=true\nidp.additionalProperties=/credentials/secrets.properties\n",
+    "conf/attribute-resolver.xml": """<AttributeResolver xmlns="urn:mace:shibboleth:2.0:resolver"
+    xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+    <AttributeDefinition xsi:type="Prescoped" id="eduPersonPrincipalName"/>
+    <DataConnector id="myLDAP" xsi:type="LDAPDirectory"/>
+</AttributeResolver>
+""",
+    "conf/attribute-filter.xml": "<AttributeFilterPolicyGroup/>\n",
+    "conf/attributes/eduPerson.xml": "<beans>eduPersonOrcid</beans>\n",
+    "credentials/secrets.properties": "idp.sealer.keyPassword = x\n",
+    "edit-webapp/WEB-INF/lib/postgresql-42.jar": "",
+    "edit-webapp/WEB-INF/lib/sqlite-jdbc-3.jar": "",
+    "logs/idp-audit.log": "20260115T120000Z||||||||maija|||||\n",
+    "logs/idp-process.log": "2026-01-15 12:00:00,000 - INFO - all is well\n",
+}
+TOOLS = {
+    "plugin.sh": "net.shibboleth.idp.plugin.nashorn",
+    "aacli.sh": "{}",
+    "reload-service.sh": "ok",
+    "build.sh": "ok",
+}
+
+
+@pytest.fixture
+def idp_home(tmp_path):
+    """What an Identity Provider's directory holds, as far as the page touches it."""
+    home = tmp_path / "shibboleth-idp"
+    for path, text in IDP_HOME.items():
+        write(home / path, text)
+    for name, says in TOOLS.items():
+        tool = write(home / "bin" / name, f'#!/bin/sh\necho "{name} $*" >> "$(dirname "$0")/said"\necho "{says}"\n')
+        tool.chmod(0o755)
+    return home
+
+
+def steps(page):
+    """Give the commands of each part of a page, one text for each part, by the number of the part."""
+    parts = re.split(r"^(\d)\. .*\n-+\n", page, flags=re.MULTILINE)
+    texts = dict(zip(["0", *parts[1::2]], [parts[0], *parts[2::2]], strict=True))
+    commands = {}
+    for number, text in texts.items():
+        joined = text.replace("\\\n", " ")
+        commands[number] = "\n".join(line.strip() for line in joined.splitlines() if re.match(r" {4}\S", line))
+    return commands
+
+
+def shell(commands, home, directory, *, optional=()):
+    """Type commands as the administrator does, one after the other; gives what each line says."""
+    said = []
+    for line in commands.splitlines():
+        setting = f"export HOME={home.parent} IDP_HOME={shlex.quote(str(home))} HANDED={directory} EDITOR=true; "
+        done = subprocess.run(
+            ["/bin/bash", "-c", setting + line], cwd=directory, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0 or line.startswith("grep") or line.split()[0] in optional, (line, done.stderr)
+        said.append((line, done.stdout))
+    return said
+
+
+def added(page):
+    """Give the lines that the page has its reader add: those for the resolver, for the filter, and for properties."""
+    part = page[page.index("4. Four lines") : page.index("5. Restart")]
+    values = re.findall(r"^ {8}(<value>.*</value>)$", part, re.MULTILINE)
+    (properties,) = re.findall(r"^ {8}(/\S.*)$", part, re.MULTILINE)
+    return values[:2], values[2:], properties
+
+
+def edit(home, page):
+    """Add the lines of the page, as its reader does with an editor."""
+    resolver, filters, properties = added(page)
+    services = home / "conf/services.xml"
+    text = services.read_text()
+    for value, after in ((resolver, "conf/attribute-resolver.xml"), (filters, "conf/attribute-filter.xml")):
+        known = f"<value>%{{idp.home}}/{after}</value>"
+        text = text.replace(known, "\n        ".join([known, *value]))
+    services.write_text(text)
+    known = home / "conf/idp.properties"
+    known.write_text(known.read_text().rstrip("\n") + f", {properties}\n")
+
+
+def tree(home):
+    return {
+        each.relative_to(home).as_posix(): each.read_bytes()
+        for each in home.rglob("*")
+        if each.is_file() and each.name != "said"
+    }
+
+
+PATHS = [*product(Version, [f"principal@{SCOPE}"]), *product([Version.V4], PERSONS)]
+
+
+@pytest.mark.parametrize(("version", "person"), dict.fromkeys(PATHS))
+def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home, connector, version, person):
+    before = tree(idp_home)
+    with served(connector) as address:
+        path = write_configuration(tmp_path / "etc", service={"public_url": address})
+        directory = tmp_path / "handed"
+        words = ("--version", version, "--source", "http", "--person", person)
+        assert run(path, "idp", "yliopisto", *words, "--output", directory).exit_code == 0
+        page = (directory / "README.txt").read_text()
+        commands = steps(page)
+
+        looked = shell(commands["1"], idp_home, directory)
+        tried = shell(commands["2"].replace("PUT-THE-TOKEN-HERE", TOKEN), idp_home, directory)
+    copied = shell(commands["3"], idp_home, directory)
+    edit(idp_home, page)
+    checked = shell(commands["4"], idp_home, directory)
+    asked_ = shell(commands["5"], idp_home, directory)
+    (stopped, *_rest) = [line for line in commands["7"].splitlines() if line.startswith("sed ")]
+    shell(stopped, idp_home, directory)
+    closed = (idp_home / "conf/orcid-connect/attribute-filter.xml").read_text()
+
+    answers = {line.split()[0]: said for line, said in tried if said}
+    assert answers["curl"] == '{"eduPersonOrcid": []}'
+    assert all(said for line, said in looked if line.startswith("grep"))
+    assert checked == [(commands["4"], "")]
+    assert all(not said for line, said in asked_ if line.startswith("grep"))
+    assert copied
+    assert (idp_home / "credentials/orcid-connect.properties").stat().st_mode & 0o777 == 0o640
+    services = fromstring((idp_home / "conf/services.xml").read_text())
+    named = [each.text.replace("%{idp.home}", str(idp_home)) for each in services.iter(f"{BEANS}value")]
+    assert len(named) == 5
+    assert all(Path(each).is_file() for each in named)
+    assert schemas.complaints(version, "attribute-filter.xml", closed) == []
+    assert closed.count('<PolicyRequirementRule xsi:type="NOT">') == 1
+
+    # The way back: the lines out again, and what the page says
+    for name in ("conf/services.xml", "conf/idp.properties"):
+        (idp_home / name).write_text(IDP_HOME[name])
+    shell("\n".join(line for line in commands["7"].splitlines() if line.startswith("rm ")), idp_home, directory)
+    assert {path for path in tree(idp_home) if tree(idp_home)[path] != before.get(path)} == (
+        {"conf/attributes/custom/eduPersonOrcid.properties"} & tree(idp_home).keys()
+    )
+    assert tree(idp_home).keys() == before.keys()
+
+
+def test_the_organisation_stands_at_the_top_of_the_page(handed):
+    page = handed()["README.txt"]
+
+    assert page.startswith(f"ORCID iDs for {ORGANISATION['name']['en']}\n")
+    assert ORGANISATION["entity_id"] in page
+    assert f"principal={quote('maija')}" in page
+
+
+# --- The page about it, whose commands are those of the page that comes with the files -------------------------------
+
+PAGE = (pages.DOCS / "identity-provider.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def of_the_examples(place):
+    """Hand out for the organisation of the operator's page, and give README.txt."""
+    operator = pages.DOCS / "operator"
+    for path in (operator / "orcid-connect.toml", operator / "organisations/example-org.toml"):
+        content = path.read_text("utf-8")
+        write(place / "operator" / path.relative_to(operator), content)
+        for secret in re.findall(r'^[^#\n]*"file:([^"]+)"', content, re.MULTILINE):
+            write_secret(place / "operator" / secret, secret + "x" * 32)
+
+    def readme(version="4", source="http", person="principal@example.org"):
+        words = ("--version", version, "--source", source, "--person", person, "--output", place / f"{version}{source}")
+        done = run(place / "operator/orcid-connect.toml", "idp", "example-org", *words)
+        assert done.exit_code == 0, done.output
+        return (place / f"{version}{source}/README.txt").read_text("utf-8")
+
+    return readme
+
+
+def commands_of(blocks):
+    """Give the commands of blocks, each in one line."""
+    return [re.sub(r"\s+", " ", line) for block in blocks for line in block.replace("\\\n", " ").splitlines() if line]
+
+
+def test_every_command_of_the_page_is_one_that_was_walked(of_the_examples):
+    walked = [
+        re.sub(r"\s+", " ", line)
+        for version in ("3.4", "4")
+        for part in steps(of_the_examples(version)).values()
+        for line in part.splitlines()
+    ]
+    shown = [content for kind, content in pages.kinds(PAGE) if kind.startswith("sh")]
+
+    assert set(commands_of(shown)) == set(walked)
+    in_4 = [line for part in steps(of_the_examples()).values() for line in commands_of([part])]
+    assert [line for line in commands_of(shown) if line in in_4] == in_4
+
+
+def test_the_lines_to_add_are_the_same_on_both_pages(of_the_examples):
+    resolver, filters, properties = added(of_the_examples())
+    shown = "".join(pages.blocks(pages.under(PAGE, "4. Four lines")))
+
+    assert re.findall(r"^<value>.*</value>$", shown, re.MULTILINE) == [*resolver, *filters]
+    assert properties in shown.splitlines()
+
+
+def test_the_page_says_what_the_files_say(handed):
+    files = "".join(handed(version)[path] for version in Version for path in handed(version) if "conf/" in path)
+    claims = part_rows(pages.under(PAGE, "What is in the files, and why"))
+
+    assert claims
+    for claim in claims:
+        for word in re.findall(r"`([^`…]+)`", claim)[:1]:
+            assert re.split(r"[ =]", word)[0] in files + "services.xml AttributeDefinition", word
+
+
+def part_rows(text):
+    return [row for row in text.splitlines() if row.startswith("| `")]

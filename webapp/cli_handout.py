@@ -1,0 +1,220 @@
+"""`orcid-connect handout`: complete files for Identity Providers, for our own Service Provider and for other services.
+
+What differs from place to place comes from the configuration; the files themselves are those of `shibboleth/`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+from shibboleth.handout import CannotFill
+from shibboleth.idp import Account, Form, Handed, Release, Source, Version, Wanted, account_of, idp_files
+from shibboleth.organisation import Organisation
+from webapp.cli_common import (
+    Failed,
+    configuration,
+    in_words,
+    must_keep_links,
+    organisation_argument,
+    organisation_of,
+    safe,
+)
+from webapp.config import Config
+
+SECRET, OPEN = 0o600, 0o644
+
+P = ParamSpec("P")
+
+_output = click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the files into this directory, instead of showing them.",
+)
+
+
+@click.group()
+def handout() -> None:
+    """Give out files that are filled in: for Identity Providers, for our own front, for other services."""
+
+
+def _filled(function: Callable[P, None]) -> Callable[P, None]:
+    """Say what cannot be filled in."""
+
+    @functools.wraps(function)
+    def spoken(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except CannotFill as error:
+            raise Failed(safe(f"it cannot be filled in: {error}")) from None
+
+    return spoken
+
+
+def _hand_out(files: Iterable[Handed], directory: Path | None) -> None:
+    """Show files, or write them where nothing else is in their place."""
+    handed = list(files)
+    if directory is None:
+        click.echo("\n".join(f"{f'===== {each.path} ':=<100}\n\n{each.text}" for each in handed), nl=False)
+        return
+    places = {each: directory / each.path for each in handed}
+    try:
+        taken = [place for each, place in places.items() if _is_another(place, each.text)]
+        if taken:
+            listed = ", ".join(map(str, taken))
+            raise Failed(f"something else is there already, and nothing was written: {listed}")
+        for each, place in places.items():
+            _write(place, each)
+            click.echo(f"{'secret' if each.secret else 'file':<8}{place}")
+    except OSError as error:
+        raise Failed(f"{error.filename}: {error.strerror}") from None
+
+
+def _is_another(place: Path, text: str) -> bool:
+    if place.is_symlink():
+        return True
+    return place.exists() and (not place.is_file() or place.read_bytes() != text.encode())
+
+
+def _write(place: Path, handed: Handed) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    mode = SECRET if handed.secret else OPEN
+    if not place.exists():
+        place.touch(mode, exist_ok=False)
+        place.write_text(handed.text, "utf-8")
+    place.chmod(mode)
+
+
+# --- For an organisation's Identity Provider ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line says."""
+
+    version: Version
+    source: Source
+    release: Release
+    person: str | None
+    authority: str | None
+
+
+@handout.command()
+@organisation_argument
+@click.option(
+    "--version",
+    metavar="VERSION",
+    required=True,
+    type=click.Choice([each.value for each in Version]),
+    help="Of the organisation's Shibboleth Identity Provider: 3.4, 4 or 5.",
+)
+@click.option(
+    "--source",
+    metavar="SOURCE",
+    required=True,
+    type=click.Choice([each.value for each in Source]),
+    help="Where it gets the iDs: http from the connector, sql from a database, ldap from its own directory.",
+)
+@click.option(
+    "--person",
+    metavar="FORM",
+    help="What it knows a person's account from: principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID.",
+)
+@click.option(
+    "--release-to",
+    "release",
+    metavar="WHOM",
+    default=Release.ASKING.value,
+    show_default=True,
+    type=click.Choice([each.value for each in Release]),
+    help="Whom it gives iDs to: asking, the services whose metadata asks for them, or all.",
+)
+@click.option(
+    "--ca",
+    "authority",
+    metavar="FILE",
+    help="With http: the file over there with the authority (PEM) of our certificate.",
+)
+@_output
+@click.pass_obj
+@in_words
+@_filled
+def idp(path: Path, /, name: str, output: Path | None, **said: str | None) -> None:
+    """Give out what an organisation's Identity Provider needs to release iDs, with a README.txt that says how.
+
+    The secret is not in it: the files say where it has to be put.
+    """
+    asked = _Asked(
+        Version(str(said["version"])),
+        Source(str(said["source"])),
+        Release(str(said["release"])),
+        said["person"],
+        said["authority"],
+    )
+    config = configuration(path)
+    _hand_out(_for_idp(config, organisation_of(config, name), asked), output)
+
+
+def _for_idp(config: Config, organisation: Organisation, asked: _Asked) -> tuple[Handed, ...]:
+    also, values = _SOURCES[asked.source](config, organisation, asked)
+    account = account_of(asked.person or _usual_person(organisation), organisation.scopes)
+    wanted = Wanted(asked.version, asked.source, account, asked.release, also)
+    return idp_files(wanted, {**_about(config, organisation, account), **values})
+
+
+def _usual_person(organisation: Organisation) -> str:
+    if len(organisation.scopes) > 1:
+        each = ", ".join(f"principal@{scope}" for scope in sorted(organisation.scopes))
+        raise Failed(
+            f"{organisation.id} has several scopes; say which with --person: {each}, principal or attribute:ID"
+        )
+    return f"principal@{min(organisation.scopes)}"
+
+
+def _about(config: Config, organisation: Organisation, account: Account) -> dict[str, str]:
+    scope = account.scope or min(organisation.scopes)
+    host = config.service.registry.host
+    return {
+        "NAME": organisation.name("en"),
+        "ENTITY_ID": organisation.entity_id,
+        "SERVICE": config.service.name,
+        "URL": config.service.public_url,
+        "SP_ENTITY_ID": sp_entity_id(config),
+        "KEY": organisation.key,
+        "SCOPES": ", ".join(sorted(organisation.scopes)),
+        "FIRST_SCOPE": scope,
+        "FIRST_SCOPE_AT": f"@{scope}",
+        "TRY_PRINCIPAL": f"maija@{scope}" if account.form is Form.PRINCIPAL else "maija",
+        "ORCID_HOST": host,
+        "ORCID_HOST_PATTERN": host.replace(".", "[.]"),
+    }
+
+
+def sp_entity_id(config: Config) -> str:
+    """Give the usual entityID of our own Service Provider."""
+    return f"{config.service.public_url}/shibboleth"
+
+
+_Found = tuple[frozenset[str], Mapping[str, str]]
+
+
+def _from_http(config: Config, organisation: Organisation, asked: _Asked) -> _Found:
+    credentials = config.credentials[organisation.entity_id]
+    must_keep_links(config, organisation)
+    if not credentials:
+        mend = "add [connector] to its file, with tokens, or with user and password"
+        raise Failed(f"{organisation.id} has no credential for the connector; {mend}")
+    kind = "bearer" if credentials.tokens else "basic"
+    if asked.authority is None:
+        return frozenset({kind}), {}
+    return frozenset({kind, "ca"}), {"CA": asked.authority}
+
+
+_SOURCES: Mapping[Source, Callable[[Config, Organisation, _Asked], _Found]] = {Source.HTTP: _from_http}
+"""What each source needs of the configuration: words for the templates, and values."""
