@@ -259,6 +259,12 @@ class Postgres:
             connection.close()
             pool.putconn(connection)
 
+    @contextmanager
+    def administering(self) -> Iterator[_Connection]:
+        """Give a connection for what is none of the service's queries."""
+        with self._connection() as connection:
+            yield connection
+
     def one(self, query: str, **values: str | int | None) -> Row | None:
         """Give the row a query of at most one row finds."""
         rows = self.all(query, **values)

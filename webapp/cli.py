@@ -42,6 +42,7 @@ from webapp.cli_common import (
     store_of,
 )
 from webapp.cli_handout import handout
+from webapp.cli_idp_role import idp_role
 from webapp.cli_replica import replica
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener
 from webapp.config_errors import Misconfigured, Problem
@@ -485,6 +486,7 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
     return failed
 
 
+main.add_command(idp_role)
 main.add_command(replica)
 main.add_command(handout)
 

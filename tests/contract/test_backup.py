@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 
 from shibboleth.orcid_id import Registry
@@ -175,6 +176,35 @@ def test_what_was_backed_up_while_people_link_comes_back(machine, words):
     assert "Nothing is wrong." in said
     assert machine.notes.read_text() == "stop apache2\nstart apache2\n"
     assert machine.run(machine.here(ASIDE[engine])).strip() == "4", "what there was is put aside"
+
+
+def test_a_role_of_an_identity_provider_outlives_the_restoring_of_a_backup(on_postgres, postgres):
+    people_link(on_postgres)
+    password = on_postgres.directory / "var/lib/orcid-connect/example-org.password"
+    making = "A role in PostgreSQL"
+
+    def rows():
+        place = {"host": "127.0.0.1", "port": postgres.port, "dbname": "orcid_connect"}
+        with psycopg.connect(user="idp_example-org", password=password.read_text().strip(), **place) as connection:
+            return connection.execute("select account from idp_release order by account").fetchall()
+
+    try:
+        on_postgres.follow(making, "sh postgresql")
+        seen = rows()
+        on_postgres.follow("Back up PostgreSQL", "sh postgresql")
+        on_postgres.follow("Restore PostgreSQL", "sh postgresql")
+
+        assert seen == rows() == [("maija@example.org",), ("o'hara@example.org",), ("åke@example.org",)]
+        (commands,) = blocks(under(PAGE, making), "sh postgresql")
+        on_postgres.run(on_postgres.here(re.sub(r"--generate \S+", "", commands)))
+        assert seen == rows()
+        assert len(on_postgres.kept()[0]) == 3
+    finally:
+        on_postgres.run(
+            "for name in $(psql -Atc \"select datname from pg_database where datname = 'orcid_connect'"
+            ' or datname like \'aside-%\'"); do psql -qd "$name" -c \'drop owned by "idp_example-org"\'; done;'
+            "dropuser idp_example-org"
+        )
 
 
 def test_a_backup_beside_the_database_shows_what_was_changed_in_the_audit(on_sqlite):

@@ -1,0 +1,18 @@
+-- The Identity Provider of one organisation may do nothing here any more, whatever becomes of its role.
+begin;
+set local lock_timeout = '2s';
+select pg_advisory_xact_lock(1869768548);
+drop policy if exists {role} on {links};
+do $$
+begin
+    if exists (select 1 from pg_roles where rolname = {name}) then
+        alter role {role} nologin password null;
+        revoke all on {view}, {links} from {role};
+        revoke select (organisation, registry, person_key, orcid, ended_at) on {links} from {role};
+        revoke all on schema {schema} from {role};
+    end if;
+end
+$$;
+commit;
+
+drop role if exists {role};
