@@ -39,6 +39,7 @@ What to try:
   1. Open that address, sign in as one of six made-up people (begin with {name}) and connect an ORCID iD.
      ORCID is a simulator here: be anybody, no password. Deny once and come back. Connect another iD and
      see the old and the new one. Remove it again.
+     Sign out and in: your page says that your university was seen to give the iD to services.
   2. See what another service is now told at sign-in: {base_url}{consumer}
   3. Ask for the iD as {name}'s university does at each sign-in:
      curl -H 'Authorization: {authorization}' {base_url}{address}

@@ -67,6 +67,15 @@ class Browser:
         """Press the button, or follow the link, that says this."""
         self._act(lambda: self._button_or_link(words).click(), words)
 
+    def press_button(self, words: str) -> None:
+        """Press the button that says this, where something else says the same."""
+        path = f"//button[normalize-space(.)={words!r}]"
+        self._act(lambda: self.driver.find_element(By.XPATH, path).click(), words)
+
+    def text_of(self, name: str) -> str:
+        """What can be read in the element with this id."""
+        return self.driver.find_element(By.ID, name).text
+
     def press_id(self, name: str) -> None:
         """Press the element with this id."""
         self._act(lambda: self.driver.find_element(By.ID, name).click(), name)

@@ -37,12 +37,26 @@ def test_people_of_every_connected_organisation_link(someone, demo, account, org
 
 
 def test_the_service_itself_sees_the_release_at_the_next_sign_in(someone):
-    someone.links("maija", MAIJA).signs_out()
+    someone.links("maija", MAIJA).goes("/me").sees("Your ORCID iD")
+    assert "We have not seen yet that your organisation gives this iD to services" in someone.text
 
-    someone.signs_in("maija").sees("Your ORCID iD").goes("/Shibboleth.sso/Session")
+    someone.signs_out().signs_in("maija").sees("Your ORCID iD", "me-release-seen")
+    assert "Your organisation has begun to give this iD to services: first seen here on" in someone.text
 
-    someone.sees("Session at the Service Provider", "session")
+    someone.goes("/Shibboleth.sso/Session").sees("Session at the Service Provider", "session")
     assert f"https%3A%2F%2Fsandbox.orcid.org%2F{MAIJA}" in someone.text
+
+
+def test_until_the_next_sign_in_the_organisation_is_seen_to_give_what_it_gave_before(someone):
+    someone.links("maija", MAIJA).signs_out().signs_in("maija").sees("Your ORCID iD")
+    someone.presses("Remove the connection").presses_button("Remove the connection").sees("The connection is removed")
+
+    someone.goes("/me").sees("Your ORCID iD", "me-release-ending")
+    assert "Your organisation still gives services the iD below" in someone.text
+    assert uri(MAIJA) in someone.text
+
+    someone.signs_out().signs_in("maija").sees("Your ORCID iD")
+    assert uri(MAIJA) not in someone.text
 
 
 def test_a_person_who_denies_comes_back_and_links(someone, demo):

@@ -10,31 +10,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from tests.system.loopback import OnLoopback
 from tests.system.people import SAIMAA, IdentityProvider
 from tests.system.stack import HOST, Stack
 
 TIMEOUT = 20
-
-
-class OnLoopback(HTTPAdapter):
-    """Connect to 127.0.0.1 whatever the name, and greet, check and remember the server by its name."""
-
-    def build_connection_pool_key_attributes(self, request, verify, cert=None):
-        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        if host["scheme"] == "https":
-            pool |= {"server_hostname": host["host"], "assert_hostname": host["host"]}
-        return host | {"host": "127.0.0.1"}, pool
-
-    def send(self, request, *args, **kwargs):
-        # On a copy: a redirect takes the headers along, and cookies are chosen by this one
-        named = request.copy()
-        named.headers["Host"] = urlsplit(request.url).netloc
-        return super().send(named, *args, **kwargs)
 
 
 class _Forms(HTMLParser):

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import bottle
+import requests
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT
 from saml2.config import IdPConfig
@@ -27,8 +29,12 @@ from saml2.saml import NAMEID_FORMAT_TRANSIENT
 from saml2.server import Server
 
 from tests.system.federation import FRIENDLY_NAMES
-from tests.system.people import PROVIDERS, IdentityProvider
+from tests.system.loopback import OnLoopback
+from tests.system.people import PROVIDERS, IdentityProvider, token_of
 from tests.system.tls import make_server
+
+SHORT = 2.0
+"""Seconds to wait for another source: a login must not hang on it."""
 
 Attributes = dict[str, list[str]]
 AttributeSource = Callable[[IdentityProvider, Attributes], Attributes]
@@ -40,6 +46,8 @@ each login, as an Identity Provider's attribute resolver does; what it raises le
 class Asked:
     """A sign-in as the Service Provider asked for it; without a request it is unsolicited."""
 
+    service: str
+    """The entityID of who asked."""
     in_response_to: str
     destination: str
     relay_state: str
@@ -55,7 +63,7 @@ def settings_of(provider: IdentityProvider, settings: Mapping[str, Any]) -> dict
         "cert_file": key["certificate"],
         "xmlsec_binary": "/usr/bin/xmlsec1",
         "attribute_map_dir": settings["attribute_maps"],
-        "metadata": {"local": [settings["sp_metadata"]]},
+        "metadata": {"local": settings["sp_metadata"]},
         "service": {
             "idp": {
                 "endpoints": {"single_sign_on_service": [(sso, BINDING_HTTP_REDIRECT)]},
@@ -86,10 +94,11 @@ class Provider:
             sigalg=query["SigAlg"],
             signature=query["Signature"],
         ).message
-        return Asked(request.id, request.assertion_consumer_service_url, query.get("RelayState", ""))
+        back = request.assertion_consumer_service_url
+        return Asked(request.issuer.text, request.id, back, query.get("RelayState", ""))
 
     def unsolicited(self) -> Asked:
-        return Asked("", self._acs, "")
+        return Asked(self._sp, "", self._acs, "")
 
     def attributes(self, person: str, override: str) -> Attributes:
         """What is said of the person: the directory, then each further source, then what the test wants said."""
@@ -108,7 +117,7 @@ class Provider:
             said,
             asked.in_response_to or None,
             asked.destination,
-            self._sp,
+            asked.service,
             userid=said.get("eduPersonPrincipalName", ["nobody"])[0],
             authn={"class_ref": PASSWORDPROTECTEDTRANSPORT, "authn_auth": self.provider.entity_id},
             sign_assertion=True,
@@ -182,10 +191,36 @@ def application(settings: Mapping[str, Any], sources: Iterable[AttributeSource] 
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Our own connector, asked for the iD at each login with the organisation's credential."""
+
+    url: str
+    trusted: str
+    """The file of the certificates that are believed."""
+
+    def __call__(self, provider: IdentityProvider, said: Attributes) -> Attributes:
+        """Give the iD of whoever has one account and one iD. Raises what goes wrong, and waits for nothing long."""
+        if len(said.get("eppn", ())) != 1:
+            return {}
+        with requests.Session() as session:
+            session.mount("https://", OnLoopback())
+            session.trust_env = False
+            answer = session.get(
+                f"{self.url}/v1/people/{quote(said['eppn'][0], safe='')}",
+                headers={"Authorization": f"Bearer {token_of(provider)}"},
+                timeout=SHORT,
+                verify=self.trusted,
+                allow_redirects=False,
+            )
+        answer.raise_for_status()
+        values = answer.json()["eduPersonOrcid"]
+        return {"eduPersonOrcid": values} if values else {}
+
+
 def sources_of(settings: Mapping[str, Any]) -> list[AttributeSource]:
-    """The sources beside the directory: our own connector belongs here, once there is one to ask at login."""
-    del settings
-    return []
+    """The sources beside the directory."""
+    return [Connector(**settings["connector"])]
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ SAIMAA = IdentityProvider(
         "maija": _person("maija", "saimaa.example", "Maija Mäkelä"),
         "åke": _person("ake", "saimaa.example", "Åke Öström; professor"),
         "wang": _person("wang", "saimaa.example", "王小明 🎓"),
+        "onni": _person("onni", "saimaa.example", "Onni Ääpelä"),
+        "veera": _person("veera", "saimaa.example", "Veera Väisänen"),
         "nameless": {"displayName": ["No Identifier"], "schacHomeOrganization": ["saimaa.example"]},
         "twofold": {"eppn": ["first@saimaa.example", "second@saimaa.example"], "displayName": ["Two at Once"]},
         "stranger": _person("maija", "tunturi.example", "Somebody Else's Scope"),
@@ -59,3 +61,13 @@ TUNTURI = IdentityProvider(
 )
 
 PROVIDERS = (SAIMAA, TUNTURI)
+
+
+def name_of(provider: IdentityProvider) -> str:
+    """The id of an organisation: the name of its file."""
+    return provider.scope.partition(".")[0]
+
+
+def token_of(provider: IdentityProvider) -> str:
+    """With what an organisation's Identity Provider asks the connector."""
+    return f"token-of-{name_of(provider)}-" + "t" * 32

@@ -13,7 +13,7 @@ from pathlib import Path
 from demo.orcid.app import make_orcid
 from demo.orcid.world import Client, OrcidWorld
 from tests.configuration import write_configuration
-from tests.system.people import PROVIDERS, IdentityProvider
+from tests.system.people import PROVIDERS, IdentityProvider, name_of, token_of
 from tests.system.ports import free_port
 from tests.system.stack import Stack, running
 from tests.system.tls import served
@@ -28,15 +28,9 @@ class Service:
     stack: Stack
     world: OrcidWorld
 
-
-def name_of(provider: IdentityProvider) -> str:
-    """The id of an organisation: the name of its file."""
-    return provider.scope.partition(".")[0]
-
-
-def token_of(provider: IdentityProvider) -> str:
-    """With what an organisation's Identity Provider asks the connector."""
-    return f"token-of-{name_of(provider)}-" + "t" * 32
+    @property
+    def configuration(self) -> Path:
+        return self.stack.etc / "orcid-connect.toml"
 
 
 @contextmanager
@@ -51,11 +45,16 @@ def running_service(front: str, venv: Path) -> Iterator[Service]:
         command(stack, configuration, "check")
         if front == "proxy":
             for name in ("serve", "connector"):
-                stack.start_ours(name, "-m", "webapp", "--config", str(configuration), name)
-                stack.wait_for(name, lambda name=name: "unix:" in stack.log(name))
+                start(stack, configuration, name)
 
     with running(front, venv, furnish) as stack, served(make_orcid(world), _port(world), stack.world_key):
         yield Service(stack, world)
+
+
+def start(stack: Stack, configuration: Path, name: str) -> None:
+    """Start one of the servers behind the proxy front."""
+    stack.start_ours(name, "-m", "webapp", "--config", str(configuration), name)
+    stack.wait_for(name, lambda: "unix:" in stack.log(name))
 
 
 def command(stack: Stack, configuration: Path, *words: str) -> str:

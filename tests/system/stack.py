@@ -6,24 +6,20 @@ Apache's first process runs as www-data; run by anybody else, everything runs as
 
 from __future__ import annotations
 
-import grp
 import json
-import os
-import pwd
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from shibboleth.handout import fill, placeholders
+from tests.system import neighbours
 from tests.system.federation import make_key, one_line, write_attribute_maps, write_metadata
+from tests.system.machine import Account, DidNotStart, Machine, fresh_directory, made
 from tests.system.people import PROVIDERS
 from tests.system.ports import free_port
 
@@ -34,28 +30,6 @@ PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp", "demo", "tests"
 FRONTS = {"variables": "apache-mod_wsgi.conf", "proxy": "apache-proxy.conf"}
 """The vhost of each front."""
 
-DEBIANS_MODULES = [
-    "mpm_event",
-    "access_compat",
-    "alias",
-    "auth_basic",
-    "authn_core",
-    "authn_file",
-    "authz_core",
-    "authz_host",
-    "authz_user",
-    "autoindex",
-    "deflate",
-    "dir",
-    "env",
-    "filter",
-    "mime",
-    "negotiation",
-    "reqtimeout",
-    "setenvif",
-    "status",
-]
-"""What Debian's apache2 has enabled before anybody touches it."""
 OPERATORS_MODULES = {
     "variables": ("ssl", "headers", "shib", "wsgi"),
     "proxy": ("ssl", "headers", "shib", "proxy", "proxy_http"),
@@ -72,63 +46,27 @@ Listen 127.0.0.1:{stack.http_port}
 """What is ports.conf; and mod_wsgi's own sockets away from /var/run/apache2, which is root's."""
 
 HOST = "connect.test"
-PATIENCE = 60.0
-"""Seconds until a program that has not come up is given up."""
 
 WORLD = {
     "federation": ("federation",),
     **{each.host: (each.host,) for each in PROVIDERS},
-    "world": ("ds.test", *(each.host for each in PROVIDERS), "127.0.0.1"),
+    neighbours.KEY: (neighbours.KEY,),
+    "world": ("ds.test", *(each.host for each in (*PROVIDERS, *neighbours.SERVICES)), "127.0.0.1"),
 }
 """The keys of the world around the front, each with its names: who signs metadata and assertions, and TLS."""
 
 
-class DidNotStart(RuntimeError):
-    """A program ended, or was silent too long, before it was ready; holds the end of its log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """As whom the programs run."""
-
-    user: str
-    group: str
-
-    @classmethod
-    def unprivileged(cls) -> Account:
-        """www-data when we are root, else whoever we are."""
-        if os.geteuid() == 0:
-            return cls("www-data", "www-data")
-        return cls(pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name)
-
-    def becoming(self) -> list[str]:
-        """The words before a command that make it run as this account and end with us."""
-        ends_with_us = ["setpriv", "--pdeathsig", "TERM"]
-        if os.geteuid() != 0:
-            return ends_with_us
-        return [*ends_with_us, "--reuid", self.user, "--regid", self.group, "--init-groups"]
-
-    def owns(self, path: Path) -> Path:
-        """Hand a directory that we made to this account."""
-        if os.geteuid() == 0:
-            shutil.chown(path, self.user, self.group)
-        return path
-
-
-@dataclass(slots=True)
-class Stack:
+@dataclass(slots=True, kw_only=True)
+class Stack(Machine):
     """One front with all that is behind and beside it; started by `running`."""
 
     front: str
-    directory: Path
-    venv: Path
-    """The virtual environment of Debian's Python that mod_wsgi and our own programs run in (`installed_python`)."""
-    account: Account = field(default_factory=Account.unprivileged)
     https_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     idp_port: int = field(default_factory=free_port)
+    neighbours_port: int = field(default_factory=free_port)
+    """Where other services would be, which the federation knows."""
     proof: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
-    processes: list[subprocess.Popen] = field(default_factory=list)
 
     @property
     def base_url(self) -> str:
@@ -144,67 +82,29 @@ class Stack:
         return self.directory / "etc"
 
     @property
-    def run(self) -> Path:
-        """What is /run/orcid-connect: the sockets of the proxy front."""
-        return self.directory / "run"
-
-    @property
-    def var(self) -> Path:
-        """What is /var/lib/orcid-connect."""
-        return self.directory / "var"
-
-    @property
-    def logs(self) -> Path:
-        return self.directory / "log"
-
-    @property
     def world_key(self) -> dict[str, str]:
         """The key of all other hosts that a browser visits, ORCID among them."""
-        return key_of(self.venv, "world")
+        return self.key("world")
+
+    def key(self, name: str) -> dict[str, str]:
+        """One of the world's keys."""
+        return key_of(self.venv, name)
 
     @property
     def trusted(self) -> Path:
         """The certificates of all that a browser visits."""
         return self.directory / "keys" / "trusted.pem"
 
-    @property
-    def python(self) -> Path:
-        """The interpreter of our own programs."""
-        return self.venv / "bin" / "python"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What Debian's own start scripts would set, pointed to this directory."""
-        return {
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "LANG": "C.UTF-8",
-            "APACHE_CONFDIR": str(self.directory / "apache2"),
-            "APACHE_STATE_DIRECTORY": str(self.directory / "apache2-state"),
-            "APACHE_RUN_USER": self.account.user,
-            "APACHE_RUN_GROUP": self.account.group,
-            "APACHE_RUN_DIR": str(self.run),
-            "APACHE_PID_FILE": str(self.run / "apache2.pid"),
-            "APACHE_LOCK_DIR": str(self.run),
-            "APACHE_LOG_DIR": str(self.logs),
-            # Each of these stands for a directory above one that is called shibboleth
-            "SHIBSP_CFGDIR": str(self.directory),
-            "SHIBSP_CONFIG": str(self.directory / "shibboleth" / "shibboleth2.xml"),
-            "SHIBSP_LOGDIR": str(self.logs),
-            "SHIBSP_RUNDIR": str(self.run),
-            "SHIBSP_CACHEDIR": str(self.directory / "cache"),
-        }
-
     # Installing
 
     def install(self) -> None:
         """Put everything in its place, as docs/operator.md tells the operator to."""
-        for name in ("etc", "keys", "apache2-state", "shibboleth"):
+        self.make_directories()
+        for name in ("etc", "keys"):
             (self.directory / name).mkdir()
-        for name in ("run", "run/shibboleth", "var", "log", "cache", "cache/shibboleth"):
-            self.account.owns(_made(self.directory / name))
         keys = self._make_keys()
-        self._install_service_provider(keys)
-        self._install_apache(keys)
+        self._install_service_provider()
+        self._install_apache()
         self._install_federation(keys)
 
     def put(self, name: str, to: Path, **values: str) -> None:
@@ -249,25 +149,16 @@ class Stack:
         self.trusted.write_text("".join(Path(each).read_text("ascii") for each in certificates))
         return keys
 
-    def _install_service_provider(self, keys: Mapping[str, Mapping[str, str]]) -> None:
-        to = self.directory / "shibboleth"
-        for name in ("protocols.xml", "security-policy.xml", "shibd.logger", "native.logger", "console.logger"):
-            shutil.copy(Path("/etc/shibboleth") / name, to)
-        for each in Path("/etc/shibboleth").glob("*.html"):
-            shutil.copy(each, to)
-        logger = to / "shibd.logger"
-        logger.write_text(logger.read_text().replace("/var/log/shibboleth", str(self.logs)))
+    def _install_service_provider(self) -> None:
+        to = self.install_shibboleth()
         for name in ("shibboleth2.xml", "attribute-map.xml", "attribute-policy.xml"):
             self.put(name, to / name)
         for name in ("sp-signing", "sp-encrypt"):
-            self._run("shib-keygen", "-o", to, "-u", self.account.user, "-g", self.account.group, "-h", HOST,
+            self.do("shib-keygen", "-o", to, "-u", self.account.user, "-g", self.account.group, "-h", HOST,
                       "-e", self.entity_id, "-n", name)  # fmt: skip
 
-    def _install_apache(self, keys: Mapping[str, Mapping[str, str]]) -> None:
-        to = self.directory / "apache2"
-        shutil.copytree("/etc/apache2", to, symlinks=True, ignore=shutil.ignore_patterns("*-enabled"))
-        for name in ("mods-enabled", "conf-enabled", "sites-enabled"):
-            (to / name).mkdir()
+    def _install_apache(self) -> None:
+        to = self.install_apache(*OPERATORS_MODULES[self.front])
         (to / "ports.conf").write_text(PORTS.format(stack=self))
         self.put(FRONTS[self.front], to / "sites-available" / "orcid-connect.conf")
         if self.front == "variables":
@@ -276,12 +167,10 @@ class Stack:
         else:
             self.put("front-proof.conf", self.etc / "front-proof.conf")
             (self.etc / "front-proof.conf").chmod(0o600)
-        self._run("a2enmod", "-q", *DEBIANS_MODULES, *OPERATORS_MODULES[self.front])
-        self._run("a2enconf", "-q", "charset", "security", "other-vhosts-access-log", "shib")
-        self._run("a2ensite", "-q", "orcid-connect")
+        self.do("a2ensite", "-q", "orcid-connect")
 
     def _install_federation(self, keys: Mapping[str, Mapping[str, str]]) -> None:
-        directory = _made(self.directory / "federation")
+        directory = made(self.directory / "federation")
         shibboleth = self.directory / "shibboleth"
         self.put(
             "sp-metadata.xml",
@@ -293,102 +182,34 @@ class Stack:
             "port": self.idp_port,
             "keys": keys,
             "attribute_maps": str(write_attribute_maps(directory / "attributes")),
-            "sp_metadata": str(directory / "sp.xml"),
+            "sp_metadata": [str(directory / "sp.xml"), *self._metadata_of_neighbours(directory)],
             "sp_entity_id": self.entity_id,
             "tls": self.world_key,
             "acs": f"{self.base_url}/Shibboleth.sso/SAML2/POST",
             "metadata": str(write_metadata(directory, dict(keys), self.idp_port)),
+            "connector": {"url": self.base_url, "trusted": str(self.trusted)},
         }
         (directory / "settings.json").write_text(json.dumps(settings), "utf-8")
 
-    # Starting and ending
+    def _metadata_of_neighbours(self, directory: Path) -> list[str]:
+        certificate = Path(key_of(self.venv, neighbours.KEY)["certificate"])
+        files = []
+        for each in neighbours.SERVICES:
+            files.append(directory / f"{each.host}.xml")
+            files[-1].write_text(neighbours.metadata_of(each, self.neighbours_port, one_line(certificate)), "utf-8")
+        return [str(each) for each in files]
 
-    def check_files(self) -> None:
-        """Have both programs read their files and say whether they understand them. Raises CalledProcessError."""
-        self._run("shibd", "-t", "-c", self.environment["SHIBSP_CONFIG"])
-        self._run("apache2", "-d", self.environment["APACHE_CONFDIR"], "-t")
+    # Starting and ending
 
     def start_federation(self) -> None:
         settings = self.directory / "federation" / "settings.json"
         self.start_ours("idp", "-m", "tests.system.idp", str(settings))
         self.wait_for("idp", lambda: "ready" in self.log("idp"))
 
-    def start_shibd(self) -> None:
-        # Its log is read and its socket left alone: a probe by connect-and-close has been seen to end shibd
-        log = self.logs / "shibd.log"
-        log.unlink(missing_ok=True)
-        self.start(
-            "shibd", "shibd", "-f", "-F", "-c", self.environment["SHIBSP_CONFIG"], "-p", str(self.run / "shibd.pid")
-        )
-        self.wait_for(
-            "shibd", lambda: log.exists() and "listener service starting" in log.read_text("utf-8", "replace")
-        )
-
     def start_backend(self, script: str, socket: str) -> None:
         """Start a process behind the proxy front, with a WSGI script of `etc`."""
         self.start_ours(socket, "-m", "tests.system.backend", str(self.etc / script), str(self.run / socket))
         self.wait_for(socket, lambda: "ready" in self.log(socket))
-
-    def start_apache(self) -> None:
-        configuration = self.environment["APACHE_CONFDIR"]
-        self.start("apache", "apache2", "-d", configuration, "-DFOREGROUND", as_us=True)
-        error_log = self.logs / "error.log"
-        self.wait_for("apache", lambda: error_log.exists() and "resuming normal operations" in error_log.read_text())
-
-    def start_ours(self, name: str, *words: str) -> None:
-        """Start one of our own Python programs from the stack's virtual environment."""
-        self.start(name, str(self.python), *words)
-
-    def start(self, name: str, *command: str, as_us: bool = False) -> None:
-        """Start a program as the stack's account (or, for Apache, as ourselves) in a process group of its own."""
-        becoming = ["setpriv", "--pdeathsig", "TERM"] if as_us else self.account.becoming()
-        with (self.logs / f"{name}.out").open("wb") as out:
-            process = subprocess.Popen(
-                [*becoming, *command],
-                cwd=self.var,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.processes.append(process)
-
-    def log(self, name: str) -> str:
-        """What a program has printed so far."""
-        return (self.logs / f"{name}.out").read_text("utf-8", "replace")
-
-    def _last_words(self) -> str:
-        logs = sorted(self.logs.glob("*.*"))
-        return "\n".join(f"{each.name}: {each.read_text('utf-8', 'replace')[-1000:]}" for each in logs)
-
-    def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
-        """Wait until the program just started is ready. Raises DidNotStart."""
-        process = self.processes[-1]
-        end = time.monotonic() + PATIENCE
-        while not ready():
-            if process.poll() is not None or time.monotonic() > end:
-                raise DidNotStart(f"{name}: exit {process.poll()}\n{self._last_words()}")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """End every process that was started, the last one first."""
-        for process in reversed(self.processes):
-            if process.poll() is None:
-                process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        self.processes.clear()
-
-    def _run(self, *command: object) -> None:
-        done = subprocess.run(
-            [str(each) for each in command], env=self.environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise DidNotStart(f"{command[0]}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
 
 
 @contextmanager
@@ -406,7 +227,7 @@ def running(front: str, venv: Path, furnish: Callable[[Stack], None]) -> Iterato
 
 
 def _started(front: str, venv: Path, furnish: Callable[[Stack], None], tries: int) -> Stack:
-    stack = Stack(front, _fresh_directory(), venv)
+    stack = Stack(front=front, directory=fresh_directory(), venv=venv)
     try:
         stack.install()
         stack.start_federation()
@@ -437,7 +258,7 @@ def installed_python() -> Iterator[Path]:
     The checkout and our own environment may lie in a directory that is closed to others, so it is a copy (of links,
     where the file system allows).
     """
-    venv = _fresh_directory()
+    venv = fresh_directory()
     try:
         subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", venv], check=True)
         (to,) = venv.glob("lib/python3*/site-packages")
@@ -469,7 +290,7 @@ def key_of(venv: Path, name: str) -> dict[str, str]:
 
 
 def _make_world_keys(venv: Path) -> None:
-    directory = _made(venv / "world")
+    directory = made(venv / "world")
     for name, hosts in WORLD.items():
         make_key(directory, name, *hosts)
         Account.unprivileged().owns(directory / f"{name}.key")
@@ -481,14 +302,3 @@ def _trust(packages: Path, certificate: Path) -> None:
     text = known.read_text("utf-8") + certificate.read_text("ascii")
     known.unlink()  # it may be one file with that of our own environment
     known.write_text(text, "utf-8")
-
-
-def _fresh_directory() -> Path:
-    directory = Path(tempfile.mkdtemp(prefix="connect-", dir="/tmp"))
-    directory.chmod(0o755)
-    return directory
-
-
-def _made(directory: Path) -> Path:
-    directory.mkdir()
-    return directory

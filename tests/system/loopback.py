@@ -1,0 +1,23 @@
+"""For programs that ask by HTTP: every name of the tests is this machine."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from requests.adapters import HTTPAdapter
+
+
+class OnLoopback(HTTPAdapter):
+    """Connect to 127.0.0.1 whatever the name, and greet, check and remember the server by its name."""
+
+    def build_connection_pool_key_attributes(self, request, verify, cert=None):
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            pool |= {"server_hostname": host["host"], "assert_hostname": host["host"]}
+        return host | {"host": "127.0.0.1"}, pool
+
+    def send(self, request, *args, **kwargs):
+        # On a copy: a redirect takes the headers along, and cookies are chosen by this one
+        named = request.copy()
+        named.headers["Host"] = urlsplit(request.url).netloc
+        return super().send(named, *args, **kwargs)

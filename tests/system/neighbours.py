@@ -1,0 +1,193 @@
+"""Two services of the federation that are none of ours, with an Apache, a mod_shib and a shibd of their own.
+
+A journal asks for the iD of whoever signs in; a canteen, at the same Apache, does not. Both show what they were told.
+They are set up as their administrators would: Debian's own files, and in the attribute map the line that makes
+`eduPersonOrcid` a variable.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shibboleth.attributes import ATTRIBUTES
+from tests.system.machine import DidNotStart, Machine, fresh_directory, made
+from tests.system.people import SAIMAA
+
+if TYPE_CHECKING:
+    from tests.system.stack import Stack
+
+KEY = "neighbour"
+"""The name of the key by which both sign and decrypt."""
+SHOWN = ("eppn", "displayName", "eduPersonOrcid")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as the federation knows it."""
+
+    host: str
+    application: str
+    """What mod_shib calls it."""
+    requested: tuple[str, ...]
+    """The attributes that its metadata asks for."""
+
+    @property
+    def entity_id(self) -> str:
+        return f"https://{self.host}/shibboleth"
+
+
+JOURNAL = Service("journal.test", "default", SHOWN)
+CANTEEN = Service("canteen.test", "canteen", ("eppn", "displayName"))
+SERVICES = (JOURNAL, CANTEEN)
+
+METADATA = """\
+<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:ds="http://www.w3.org/2000/09/xmldsig#"
+  entityID="{entity_id}">
+<md:SPSSODescriptor AuthnRequestsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+<md:KeyDescriptor><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data>
+</ds:KeyInfo></md:KeyDescriptor>
+<md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
+  Location="https://{host}:{port}/Shibboleth.sso/SAML2/POST" index="1" isDefault="true"/>
+<md:AttributeConsumingService index="1"><md:ServiceName xml:lang="en">{host}</md:ServiceName>
+{requested}</md:AttributeConsumingService>
+</md:SPSSODescriptor></md:EntityDescriptor>
+"""
+REQUESTED = """\
+<md:RequestedAttribute Name="{name}" NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:uri"/>
+"""
+
+SHIBBOLETH = """\
+<SPConfig xmlns="urn:mace:shibboleth:3.0:native:sp:config" clockSkew="180">
+  <ApplicationDefaults entityID="{journal.entity_id}" signing="true">
+    <Sessions lifetime="28800" timeout="3600" relayState="ss:mem" checkAddress="false" handlerSSL="true"
+        cookieProps="https" redirectLimit="exact">
+      <SSO entityID="{idp}">SAML2</SSO>
+      <Logout>Local</Logout>
+    </Sessions>
+    <Errors supportContact="help@journal.test"/>
+    <MetadataProvider type="XML" validate="true" path="{metadata}"/>
+    <AttributeExtractor type="XML" validate="true" path="attribute-map.xml"/>
+    <AttributeFilter type="XML" validate="true" path="attribute-policy.xml"/>
+    <CredentialResolver type="File" key="{key[key]}" certificate="{key[certificate]}"/>
+    <ApplicationOverride id="{canteen.application}" entityID="{canteen.entity_id}"/>
+  </ApplicationDefaults>
+  <SecurityPolicyProvider type="XML" validate="true" path="security-policy.xml"/>
+  <ProtocolProvider type="XML" validate="true" path="protocols.xml"/>
+</SPConfig>
+"""
+
+MAPPED = """\
+    <Attribute name="urn:oid:2.16.840.1.113730.3.1.241" id="displayName"/>
+    <Attribute name="urn:oid:1.3.6.1.4.1.5923.1.1.1.16" id="eduPersonOrcid"/>
+</Attributes>"""
+"""What is added at the end of Debian's attribute map, which knows neither of the two."""
+
+SITE = """\
+<VirtualHost *:{port}>
+    ServerName https://{service.host}:{port}
+    UseCanonicalName On
+    SSLEngine on
+    SSLCertificateFile {tls[certificate]}
+    SSLCertificateKeyFile {tls[key]}
+    DocumentRoot {www}
+    <Directory {www}>
+        Options Includes
+        AddType text/html .shtml
+        AddOutputFilter INCLUDES .shtml
+        DirectoryIndex index.shtml
+    </Directory>
+    <Location />
+        AuthType shibboleth
+        ShibRequestSetting requireSession 1
+        ShibRequestSetting applicationId {service.application}
+        Require shib-session
+    </Location>
+    <Location /Shibboleth.sso>
+        AuthType None
+        Require all granted
+        SetHandler shib
+    </Location>
+</VirtualHost>
+"""
+
+PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Told</title><h1>What we were told</h1>\n{rows}'
+ROW = '<p>{name}: <span id="{name}"><!--#echo var="{name}" --></span></p>\n'
+
+
+def metadata_of(service: Service, port: int, certificate: str) -> str:
+    """Give what the federation knows of a service."""
+    requested = "".join(REQUESTED.format(name=ATTRIBUTES[name].saml2_name) for name in service.requested)
+    return METADATA.format(
+        entity_id=service.entity_id, host=service.host, port=port, certificate=certificate, requested=requested
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Neighbours(Machine):
+    """The machine of the two services."""
+
+    stack: Stack
+    """Whose federation they are in."""
+
+    def address(self, service: Service) -> str:
+        return f"https://{service.host}:{self.stack.neighbours_port}"
+
+    def install(self) -> None:
+        self.make_directories()
+        www = made(self.directory / "www")
+        (www / "index.shtml").write_text(PAGE.format(rows="".join(ROW.format(name=name) for name in SHOWN)), "utf-8")
+        self._install_service_provider()
+        self._install_sites(www)
+
+    def _install_service_provider(self) -> None:
+        to = self.install_shibboleth()
+        shutil.copy("/etc/shibboleth/attribute-policy.xml", to)
+        known = Path("/etc/shibboleth/attribute-map.xml").read_text("utf-8")
+        (to / "attribute-map.xml").write_text(known.replace("</Attributes>", MAPPED), "utf-8")
+        text = SHIBBOLETH.format(
+            journal=JOURNAL,
+            canteen=CANTEEN,
+            idp=SAIMAA.entity_id,
+            metadata=self.stack.directory / "federation" / "federation.xml",
+            key=self.stack.key(KEY),
+        )
+        (to / "shibboleth2.xml").write_text(text, "utf-8")
+
+    def _install_sites(self, www: Path) -> None:
+        to = self.install_apache("ssl", "shib", "include")
+        port = self.stack.neighbours_port
+        (to / "ports.conf").write_text(f"Listen 127.0.0.1:{port}\n")
+        sites = [SITE.format(service=each, port=port, tls=self.stack.world_key, www=www) for each in SERVICES]
+        (to / "sites-available" / "neighbours.conf").write_text("".join(sites), "utf-8")
+        self.do("a2ensite", "-q", "neighbours")
+
+
+@contextmanager
+def running_beside(stack: Stack, tries: int = 2) -> Iterator[Neighbours]:
+    """The two services at work in a stack's federation. Starting is tried twice, as a stack is."""
+    neighbours = Neighbours(directory=fresh_directory(), venv=stack.venv, stack=stack)
+    try:
+        _start(neighbours, tries)
+        yield neighbours
+    finally:
+        neighbours.stop()
+        shutil.rmtree(neighbours.directory, ignore_errors=True)
+
+
+def _start(neighbours: Neighbours, tries: int) -> None:
+    neighbours.install()
+    try:
+        neighbours.start_shibd()
+        neighbours.start_apache()
+    except DidNotStart:
+        neighbours.stop()
+        if tries == 1:
+            raise
+        shutil.rmtree(neighbours.directory)
+        neighbours.directory.mkdir(mode=0o755)
+        _start(neighbours, tries - 1)
