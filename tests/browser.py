@@ -128,7 +128,8 @@ class Browser:
         def holds(_driver: object) -> bool:
             try:
                 return condition()
-            except (StaleElementReferenceException, NoSuchElementException):
+            except WebDriverException:
+                # Whatever the driver finds wrong with a page that is being replaced, it is another page's turn
                 return False
 
         try:
