@@ -67,5 +67,5 @@ $(VENV)/demo: setup.cfg | $(BIN)/python
 	@touch $@
 
 $(VENV)/test: setup.cfg | $(BIN)/python
-	$(BIN)/pip install -q -e '.[postgres,test]'
+	$(BIN)/pip install -q -e '.[postgres,native,test]'
 	@touch $@ $(VENV)/demo

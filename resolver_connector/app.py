@@ -8,7 +8,6 @@ HTML, and each sign-in of each organisation passes through this function.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from threading import BoundedSemaphore
 from wsgiref.types import StartResponse
@@ -16,7 +15,7 @@ from wsgiref.types import StartResponse
 from resolver_connector.credentials import Credentials
 from resolver_connector.feed import SNAPSHOTS, Feed
 from resolver_connector.people import TransfersOf, account_of, asked_to_deprovision, deprovision
-from resolver_connector.resolve import resolve
+from resolver_connector.resolve import Lookup, Resolver
 from resolver_connector.wire import (
     LARGEST_BODY,
     STATUS,
@@ -49,22 +48,37 @@ def _no_transfers(_entity_id: str) -> tuple[str, ...]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
 class Connector:
-    """What the connector works with."""
+    """Answers requests. All that does not depend on a request is made here, once."""
 
-    store: Store
-    credentials: Credentials
-    registry: Registry
-    report: Report
-    clock: Callable[[], datetime]
-    transfers_of: TransfersOf = _no_transfers
-    gate: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SNAPSHOTS))
+    __slots__ = ("clock", "credentials", "feed", "lookup", "report", "resolver", "store", "transfers_of")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - one for each thing it works with
+        self,
+        store: Store,
+        credentials: Credentials,
+        registry: Registry,
+        report: Report,
+        clock: Callable[[], datetime],
+        transfers_of: TransfersOf = _no_transfers,
+        *,
+        gate: BoundedSemaphore | None = None,
+        lookup: Lookup | None = None,
+    ) -> None:
+        self.store = store
+        self.credentials = credentials
+        self.report = report
+        self.clock = clock
+        self.transfers_of = transfers_of
+        self.lookup = lookup or store.lookup()
+        self.resolver = Resolver(self.lookup, registry)
+        self.feed = Feed(store, registry, gate or BoundedSemaphore(SNAPSHOTS), report)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         status, headers, body = self._answer(environ)
-        start_response(STATUS[status], headers)
+        # A copy: a server may do with its list as it likes
+        start_response(STATUS[status], [*headers])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
     def _answer(self, environ: Environ) -> Reply:
@@ -82,7 +96,7 @@ class Connector:
 
     def _found(self, environ: Environ) -> Reply:
         path = path_of(environ)
-        methods = ROUTES.get("/v1/people" if path.startswith("/v1/people/") else path)
+        methods = _PEOPLE if path.startswith("/v1/people/") else ROUTES.get(path)
         if methods is None:
             raise NoSuchPlace
         answer = methods.get(environ["REQUEST_METHOD"])
@@ -97,21 +111,16 @@ class Connector:
             raise NotAuthorised
         return organisation
 
-    @property
-    def feed(self) -> Feed:
-        """The feed, of the same store."""
-        return Feed(self.store, self.registry, self.gate, self.report)
-
 
 def _person(connector: Connector, environ: Environ, path: str) -> Reply:
     organisation = connector.asking(environ)
-    found = resolve(connector.store, organisation, account_of(environ, path), connector.registry)
-    return reply({"eduPersonOrcid": [orcid_id.uri for orcid_id in found]})
+    return connector.resolver.answer(organisation.entity_id, account_of(environ, path))
 
 
 def _leaver(connector: Connector, environ: Environ, path: str) -> Reply:
     organisation = connector.asking(environ)
     asked = asked_to_deprovision(environ, path)
+    connector.lookup.must_answer()
     gone = deprovision(connector.store, organisation, asked, connector.clock(), connector.transfers_of)
     if not asked.dry_run:
         connector.report("deprovisioned", organisation=organisation.id, links=gone["links"])
@@ -119,15 +128,19 @@ def _leaver(connector: Connector, environ: Environ, path: str) -> Reply:
 
 
 def _changes(connector: Connector, environ: Environ, _path: str) -> Reply:
-    return connector.feed.changes(connector.asking(environ), environ)
+    organisation = connector.asking(environ)
+    connector.lookup.must_answer()
+    return connector.feed.changes(organisation, environ)
 
 
 def _acknowledged(connector: Connector, environ: Environ, _path: str) -> Reply:
-    return connector.feed.acknowledge(connector.asking(environ), environ, connector.clock())
+    organisation = connector.asking(environ)
+    connector.lookup.must_answer()
+    return connector.feed.acknowledge(organisation, environ, connector.clock())
 
 
 def _health(connector: Connector, _environ: Environ, _path: str) -> Reply:
-    connector.store.must_be_ready()
+    connector.lookup.must_be_ready()
     return reply({"status": "ok"})
 
 
@@ -140,6 +153,7 @@ ROUTES: Mapping[str, Mapping[str, _Answering]] = {
     "/v1/health": {"GET": _health, "HEAD": _health},
 }
 """Each place, and who answers there to which method; an account stands behind `/v1/people/`, or in the query."""
+_PEOPLE = ROUTES["/v1/people"]
 
 _ANSWERS: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     BadRequest: (400, "", []),

@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiosql
+
+if TYPE_CHECKING:
+    from sql.reading import Reader
 
 QUERIES = Path(__file__).parent / "queries"
 
@@ -97,6 +100,9 @@ class Engine(Protocol):
 
     def create(self) -> None:
         """Make the database if it is one that we make; otherwise it has to be there."""
+
+    def reader(self) -> Reader:
+        """Give what reads with connections of its own, which cannot write and do not wait."""
 
     def close(self) -> None:
         """Let go of all connections. The next use opens new ones."""

@@ -33,7 +33,15 @@ def pending(engine: Engine, directory: Path = MIGRATIONS) -> list[str]:
 
 def must_be_current(engine: Engine) -> None:
     """Raise SchemaBehind, SchemaAhead or MigrationChanged unless the database is this program's."""
-    missing = pending(engine)
+    _must_be_none(pending(engine))
+
+
+def must_be_known(applied: list[Row]) -> None:
+    """Do the same for what `applied_migrations` found; a database without that table is no database of ours."""
+    _must_be_none(_missing(files(MIGRATIONS), applied))
+
+
+def _must_be_none(missing: list[str]) -> None:
     if missing:
         raise SchemaBehind(tuple(missing))
 

@@ -23,6 +23,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from sql.engine import Question, Row, Values, queries, unstorable
 from sql.errors import Contradiction, InvalidUrl, StoreUnavailable, Unstorable
+from sql.postgres_reading import PostgresReader
 
 MOST_CONNECTIONS = 16
 _AT_ONCE = 1000
@@ -87,7 +88,11 @@ def _in_plain_words() -> Iterator[None]:
     except PoolTimeout:
         raise StoreUnavailable(_NONE_FREE) from None
     except psycopg.Error as error:
-        raise StoreUnavailable(_reason(error.sqlstate)) from None
+        raise _told(error) from None
+
+
+def _told(error: psycopg.Error) -> StoreUnavailable:
+    return StoreUnavailable(_reason(error.sqlstate))
 
 
 def _reason(sqlstate: str | None) -> str:
@@ -362,6 +367,10 @@ class Postgres:
 
     def create(self) -> None:
         """Do nothing: a PostgreSQL database is made by its administrator."""
+
+    def reader(self) -> PostgresReader:
+        """Give what reads with connections of its own, whose sessions may only read."""
+        return PostgresReader(self._url, _CONNECTING, self._queries, _told)
 
     def close(self) -> None:
         """Close all connections."""

@@ -20,6 +20,7 @@ import sqlite_utils
 
 from sql.engine import Question, Row, Session, Values, queries, unstorable
 from sql.errors import Contradiction, StoreUnavailable, Unstorable
+from sql.sqlite_reading import SqliteReader
 
 REASONS = {
     sqlite3.SQLITE_BUSY: "the database is locked by another process",
@@ -45,8 +46,12 @@ def _in_plain_words() -> Iterator[None]:
     except sqlite3.IntegrityError:
         raise Contradiction("the database refused a row that contradicts what it holds") from None
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        raise StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}")) from None
+        raise _told(error) from None
+
+
+def _told(error: sqlite3.Error) -> StoreUnavailable:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}"))
 
 
 class _Connection:
@@ -264,6 +269,10 @@ class Sqlite:
             raise StoreUnavailable("the directory of the database file does not exist") from None
         except OSError:
             raise StoreUnavailable("the database file cannot be made or opened") from None
+
+    def reader(self) -> SqliteReader:
+        """Give what reads with connections of its own, opened so that they cannot write."""
+        return SqliteReader(self._path, self._queries, _told)
 
     def close(self) -> None:
         """Close the connections of all threads."""

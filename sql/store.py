@@ -24,6 +24,7 @@ from sql.importing import Importing
 from sql.migrate import must_be_current
 from sql.outbox import Outbox
 from sql.own import Own
+from sql.reading import Lookup
 from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link, Standing, Started
 from sql.release import Releases
 from sql.sqlite import Sqlite
@@ -91,6 +92,10 @@ class Store(Outbox, Feed, Forgetting, Importing, Own, Releases, Statistics):
     def must_be_ready(self) -> None:
         """Raise StoreUnavailable, SchemaBehind, SchemaAhead or MigrationChanged unless all is as it should be."""
         must_be_current(self.engine)
+
+    def lookup(self) -> Lookup:
+        """Give what sign-ins ask, read with connections of its own."""
+        return Lookup(self.engine.reader())
 
     # Attempts
 

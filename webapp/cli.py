@@ -39,12 +39,14 @@ from webapp.cli_common import (
     problems_told,
     ready_store,
     safe,
+    serve_until_told,
     store_of,
 )
+from webapp.cli_connector import connector
 from webapp.cli_handout import handout
 from webapp.cli_idp_role import idp_role
 from webapp.cli_replica import replica
-from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind, Listener
+from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind
 from webapp.config_errors import Misconfigured, Problem
 from webapp.importing import Links, Unreadable, source_of
 from webapp.log import quoted, set_up
@@ -94,19 +96,10 @@ def serve(path: Path) -> None:
         mend = 'let Apache run the pages (docs/operator.md), or write front = "proxy" and a front_proof'
         raise Misconfigured([Problem(str(path), "service.front", text, mend)])
     with ready_store(config) as store:
-        _serve(make_web(config, store), config, config.listen)
+        serve_until_told(make_web(config, store), config, config.listen)
 
 
-@main.command()
-@click.pass_obj
-@in_words
-def connector(path: Path) -> None:
-    """Serve the connector, which Identity Providers ask for their people's ORCID iDs."""
-    from webapp.wsgi import make_connector  # noqa: PLC0415 - only who serves it pays for loading it
-
-    config = configuration(path)
-    with ready_store(config) as store:
-        _serve(make_connector(config, store), config, config.connector)
+main.add_command(connector)
 
 
 @main.command()
@@ -122,17 +115,7 @@ def authority(path: Path) -> None:
             application = make_authority(config, store)
         except (NoAuthority, ValueError) as error:
             raise Failed(f"no attribute authority: {error}") from None
-        _serve(application, config, config.authority)
-
-
-def _serve(application: Any, config: Config, listener: Listener) -> None:
-    from webapp import serving  # noqa: PLC0415 - only who serves needs a server
-
-    set_up(config.service.log)
-    try:
-        serving.serve(application, listener, lambda address: click.echo(f"listening on {address}"))
-    except serving.CannotListen as error:
-        raise Failed(str(error)) from None
+        serve_until_told(application, config, config.authority)
 
 
 @main.command()

@@ -17,9 +17,10 @@ import click
 from shibboleth.organisation import Organisation
 from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store, open_store
-from webapp.config import Config, Keep, load
+from webapp.config import Config, Keep, Listener, load
 from webapp.config_errors import Misconfigured, Problem, nearest
 from webapp.config_tables import Kinds
+from webapp.log import set_up
 
 WRONG = 1
 MISCONFIGURED = 2
@@ -91,6 +92,17 @@ def ready_store(config: Config) -> Iterator[Store]:
     with store_of(config) as store:
         store.must_be_ready()
         yield store
+
+
+def serve_until_told(application: Any, config: Config, listener: Listener, *, processes: int = 1) -> None:
+    """Serve an application, and say where, until SIGTERM or Ctrl-C."""
+    from webapp import serving  # noqa: PLC0415 - only who serves needs a server
+
+    set_up(config.service.log)
+    try:
+        serving.serve(application, listener, lambda where: click.echo(f"listening on {where}"), processes=processes)
+    except serving.CannotListen as error:
+        raise Failed(str(error)) from None
 
 
 def now() -> datetime:

@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 import waitress
+from waitress.channel import HTTPChannel
 
 from webapp.config import Listener
+from webapp.workers import keep_working
 
 LARGEST_BODY = 64 * 1024
 """In bytes; our forms are small."""
 
-MOST_CONNECTIONS = 1000
-"""Apache keeps connections open; each costs little."""
+LARGEST_HEAD = 64 * 1024
+"""In bytes: the first line of a request with its headers. Apache lets through less."""
 
+MOST_CONNECTIONS = 4096
+"""Each costs little, and whoever opens a thousand and says nothing shall keep nobody else out."""
+_OTHER_FILES = 256
+"""How many files and sockets beside connections a process may need."""
+
+PATIENCE = 10.0
+"""In seconds: how long a request may take to arrive, and a new connection to begin with one."""
+KEPT = 120.0
+"""In seconds: how long a connection that has been of use is kept for the next request."""
+SWEEP = 2.0
+"""In seconds: how often those are looked for that have been waited for long enough."""
 
 SWITCH_INTERVAL = 0.0005
 """In seconds: how long a thread computes before another one that wants to gets its turn."""
@@ -37,7 +53,36 @@ class CannotListen(OSError):
         super().__init__(f"cannot listen on {where}: {why}")
 
 
-def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str], None]) -> None:
+class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published without types
+    """A connection on which a request arrives in time, however many small pieces it comes in.
+
+    waitress closes what has not been active for a while, and takes each octet for activity; whoever sends one now and
+    then would hold a connection for ever.
+    """
+
+    def __init__(self, *arguments: Any, **words: Any) -> None:
+        super().__init__(*arguments, **words)
+        self._began: float | None = time.time()
+        self._wait()
+
+    def received(self, data: bytes) -> bool:
+        """Take a piece of a request, or of several."""
+        took: bool = super().received(data)
+        if self.request is None:
+            self._began = None
+        else:
+            self._began = self._began or time.time()
+            self._wait()
+        return took
+
+    def _wait(self) -> None:
+        # As if the last activity had been so long ago that its time is over when that of the request is
+        self.last_activity = (self._began or 0) - self.adj.channel_timeout + PATIENCE
+
+
+def serve(
+    application: WSGIApplication, listener: Listener, ready: Callable[[str], None], *, processes: int = 1
+) -> None:
     """Answer requests until SIGTERM or SIGINT; `ready` is told the address once connections are taken.
 
     What is being answered at that moment is given five seconds to end. Raises CannotListen.
@@ -48,23 +93,49 @@ def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str
     # after this long, not after the usual 5 ms
     sys.setswitchinterval(SWITCH_INTERVAL)
     with _bound(listener.place) as bound:
-        server = waitress.create_server(
-            application,
-            sockets=[bound],
-            threads=listener.threads,
-            ident=None,
-            # Apache says who asks, and by what scheme; nothing else may
-            clear_untrusted_proxy_headers=True,
-            max_request_body_size=LARGEST_BODY,
-            expose_tracebacks=False,
-            connection_limit=MOST_CONNECTIONS,
-            asyncore_use_poll=True,
-        )
-        with suppress(KeyboardInterrupt, SystemExit):
-            signal.signal(signal.SIGTERM, _end)
-            ready(_address(bound))
-            server.run()
-        server.close()
+        if processes == 1:
+            _answer(application, bound, listener.threads, ready)
+        else:
+            bound.listen(socket.SOMAXCONN)
+            keep_working(
+                processes,
+                work=lambda: _answer(application, bound, listener.threads, lambda _address: None),
+                ready=lambda: ready(_address(bound)),
+            )
+
+
+def _answer(application: WSGIApplication, bound: socket.socket, threads: int, ready: Callable[[str], None]) -> None:
+    server = waitress.create_server(
+        application,
+        sockets=[bound],
+        threads=threads,
+        ident=None,
+        # Apache says who asks, and by what scheme; nothing else may
+        clear_untrusted_proxy_headers=True,
+        max_request_header_size=LARGEST_HEAD,
+        max_request_body_size=LARGEST_BODY,
+        expose_tracebacks=False,
+        connection_limit=_room_for_connections(),
+        channel_timeout=KEPT,
+        cleanup_interval=SWEEP,
+        asyncore_use_poll=True,
+    )
+    server.channel_class = Channel
+    with suppress(KeyboardInterrupt, SystemExit):
+        signal.signal(signal.SIGTERM, _end)
+        ready(_address(bound))
+        server.run()
+    server.close()
+
+
+def _room_for_connections() -> int:
+    """Give how many connections may be open, having asked the system for as many files as that takes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_CONNECTIONS + _OTHER_FILES
+    allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(allowed - _OTHER_FILES, allowed // 2)
 
 
 @contextmanager

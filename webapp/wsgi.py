@@ -15,7 +15,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.organisation import Organisation
 from sql.store import Store, open_store
-from webapp.config import Config, Keep, load
+from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, Keep, load
 from webapp.config_tables import Kinds
 from webapp.log import log, set_up
 
@@ -45,7 +45,13 @@ def web_application(config_path: Path | str) -> WSGIApplication:
 def connector_application(config_path: Path | str) -> WSGIApplication:
     """Make the connector from its configuration file; as `web_application`."""
     config, store = _opened(config_path)
+    store.disconnect()
     return make_connector(config, store)
+
+
+def connector() -> WSGIApplication:
+    """Make the connector from the file that ORCID_CONNECT_CONFIG names, for a server that asks for a factory."""
+    return connector_application(os.environ.get(PATH_VARIABLE, DEFAULT_PATH))
 
 
 def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:

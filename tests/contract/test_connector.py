@@ -294,10 +294,13 @@ class Away:
     def __init__(self, error):
         self.error = error
 
-    def orcid_of(self, *_asked):
+    def of(self, *_asked):
         raise self.error
 
-    must_be_ready = orcid_of
+    must_be_ready = of
+
+    def lookup(self):
+        return self
 
 
 @pytest.mark.parametrize(

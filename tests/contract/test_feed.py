@@ -274,6 +274,12 @@ def test_so_many_snapshots_are_sent_at_once_and_whoever_leaves_makes_room(connec
 class BreaksOff:
     """A store that goes away in the middle of a snapshot."""
 
+    def lookup(self):
+        return self
+
+    def must_answer(self):
+        pass
+
     def changes(self, *_asked):
         return []
 

@@ -28,9 +28,9 @@ def configuration(tmp_path, **sections):
     return write_configuration(tmp_path, **sections)
 
 
-def start(path, command):
+def start(path, command, *options):
     """Start a server, without waiting for it."""
-    words = [sys.executable, "-m", "webapp", "--config", str(path), command]
+    words = [sys.executable, "-m", "webapp", "--config", str(path), command, *options]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

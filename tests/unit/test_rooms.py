@@ -20,6 +20,7 @@ LIBRARIES = {
     "click": {
         "webapp/cli.py",
         "webapp/cli_common.py",
+        "webapp/cli_connector.py",
         "webapp/cli_handout.py",
         "webapp/cli_idp_role.py",
         "webapp/cli_replica.py",
@@ -29,7 +30,7 @@ LIBRARIES = {
     "ldap3": {"resolver_connector/transfers/ldap.py"},
     "markupsafe": {"webapp/templating.py"},
     "prometheus_client": {"webapp/operator/metrics.py"},
-    "psycopg": {"sql/idp_role.py", "sql/postgres.py"},
+    "psycopg": {"sql/idp_role.py", "sql/postgres.py", "sql/postgres_reading.py"},
     "psycopg_pool": {"sql/postgres.py"},
     "pydantic": {
         "webapp/config.py",

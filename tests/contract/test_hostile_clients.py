@@ -1,0 +1,223 @@
+"""What the connector answers to whoever asks in a strange or hostile way, over real sockets, as its page lists it."""
+
+import http.client
+import json
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, closing, contextmanager, suppress
+
+import pytest
+
+from tests import pages
+from tests.configuration import TOKEN
+from tests.contract.test_serving import configuration, running
+
+SLOW = 1000
+ASKING = f"Host: connect.example\r\nAuthorization: Bearer {TOKEN}\r\n"
+NOBODY = b'{"eduPersonOrcid": []}'
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    """The port of a connector that is a process of its own."""
+    path = configuration(tmp_path_factory.mktemp("connector"), connector={"port": 0})
+    with running(path, "connector") as (_, address):
+        yield int(address.rpartition(":")[2])
+
+
+def connected(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def received(wire):
+    """Everything until the other side ends; or resets, where it did not want to hear all that was sent."""
+    pieces = []
+    with suppress(ConnectionResetError):
+        while piece := wire.recv(65536):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def sent(port, target, method="GET", headers=ASKING, after=""):
+    """Send one request, its target as it stands, and give status, headers and body."""
+    request = f"{method} {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n{after}"
+    with connected(port) as wire:
+        wire.sendall(request.encode("latin-1"))
+        head, _, body = received(wire).partition(b"\r\n\r\n")
+    return int(head.split()[1]), head.decode("latin-1"), body
+
+
+NAMED = {
+    "no credential": (401, {"headers": "Host: connect.example\r\n"}),
+    "a wrong credential": (401, {"headers": "Host: connect.example\r\nAuthorization: Bearer wrong\r\n"}),
+    "two credentials": (401, {"headers": ASKING + ASKING.partition("\r\n")[2]}),
+    "an account of 10 kB": (400, {"target": "/v1/people/" + "x" * 10_240}),
+    "an account with NUL": (400, {"target": "/v1/people/a\0b"}),
+    "an account with `%00`": (400, {"target": "/v1/people/a%00b"}),
+    "an account that is not UTF-8, `%FF`": (400, {"target": "/v1/people/%FF%FE"}),
+    "octets above 127 as they are": (400, {"target": "/v1/people/\xff\xfe"}),
+    "a space as it is": (400, {"target": "/v1/people/a b"}),
+    "the account `..`": (200, {"target": "/v1/people/.."}),
+    "`../` in the account": (200, {"target": "/v1/people/../health"}),
+    "`%2E%2E%2F` in the account": (200, {"target": "/v1/people/%2E%2E%2Fhealth"}),
+    "`%zz`, which is no escape": (200, {"target": "/v1/people/%zz"}),
+    "HEAD": (200, {"method": "HEAD"}),
+    "OPTIONS": (405, {"method": "OPTIONS"}),
+    "TRACE": (405, {"method": "TRACE"}),
+    "a method in small letters": (400, {"method": "get"}),
+    "a body with GET": (200, {"headers": ASKING + "Content-Length: 5\r\n", "after": "hello"}),
+    "a body of more than 64 kB": (413, {"method": "POST", "headers": ASKING + "Content-Length: 70000\r\n"}),
+    "headers of more than 64 kB": (431, {"headers": ASKING + "X: " + "x" * 65_500 + "\r\n"}),
+}
+"""What is sent that is strange: its status, and what differs from an ordinary request."""
+
+FROM_THE_SERVER = {
+    "octets above 127 as they are",
+    "a space as it is",
+    "a method in small letters",
+    "a body of more than 64 kB",
+    "headers of more than 64 kB",
+}
+"""What is no HTTP, or too much of it: the connector never sees it, and the server says so in plain text."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_each_strange_request_gets_the_answer_that_is_documented(port, name):
+    expected, words = NAMED[name]
+
+    status, head, body = sent(port, **{"target": "/v1/people/maija%40yliopisto.example", **words})
+
+    assert status == expected
+    assert "\r\nLocation:" not in head
+    if name in FROM_THE_SERVER:
+        assert "\r\nContent-Type: text/plain" in head
+    else:
+        assert "\r\nContent-Type: application/json\r\n" in head
+        assert words.get("method") == "HEAD" or set(json.loads(body)) <= {"eduPersonOrcid", "error"}
+
+
+def test_the_page_lists_exactly_these():
+    page = (pages.DOCS / "connector.md").read_text("utf-8")
+    listed = re.findall(r"^\| (.+?) \| (\d{3})\b", page.partition("## Strange requests")[2], re.MULTILINE)
+
+    assert listed == [(name, str(status)) for name, (status, _) in NAMED.items()]
+
+
+def test_an_account_that_climbs_stays_an_account(port):
+    assert sent(port, "/v1/people/../health")[2] == NOBODY
+    assert sent(port, "/v1/people/%2E%2E%2Fhealth")[2] == NOBODY
+
+
+def test_head_is_answered_without_a_body(port):
+    status, head, body = sent(port, "/v1/people/x", "HEAD")
+
+    assert (status, body) == (200, b"")
+    assert f"\r\nContent-Length: {len(NOBODY)}\r\n" in head
+
+
+def test_options_names_the_methods(port):
+    assert "\r\nAllow: GET, HEAD, DELETE\r\n" in sent(port, "/v1/people/x", "OPTIONS")[1]
+
+
+def test_pipelined_requests_are_answered_one_by_one_in_their_order(port):
+    asked = ["/v1/people/x", "/v1/health", "/v1/nowhere", "/v1/people/y"]
+    requests = "".join(f"GET {each} HTTP/1.1\r\n{ASKING}\r\n" for each in asked)
+
+    with connected(port) as wire:
+        wire.sendall(f"{requests}GET /v1/health HTTP/1.1\r\n{ASKING}Connection: close\r\n\r\n".encode())
+        answers = received(wire)
+
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"200", b"200", b"404", b"200", b"200"]
+    assert re.findall(rb"\r\n\r\n(\{.*?\})", answers)[:2] == [NOBODY, b'{"status": "ok"}']
+
+
+@contextmanager
+def many_slow_clients(port, number=SLOW):
+    """Open connections that each have begun a request and do not end it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, number + 500), hard), hard))
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connected(port)) for _ in range(number)]
+        for each in slow:
+            each.sendall(b"GET /v1/people/x HTTP/1.1\r\nHost: conn")
+        yield slow
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_thousand_slow_clients_keep_nobody_else_out(port):
+    with many_slow_clients(port) as slow:
+        for _ in range(3):
+            for each in slow[::10]:
+                each.sendall(b"e")
+            begun = time.monotonic()
+            answers = [sent(port, "/v1/people/x")[0] for _ in range(10)]
+            took = time.monotonic() - begun
+
+            assert answers == [200] * 10
+            assert took < 10
+
+
+HURRIED = """
+import pathlib, sys
+from webapp import serving
+from webapp.config import load
+
+serving.PATIENCE, serving.SWEEP = 1.0, 0.2
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "4")])
+    return [b"done"]
+
+listener = load(pathlib.Path(sys.argv[1]), {}).connector
+serving.serve(application, listener, lambda address: print(address, flush=True))
+"""
+
+
+@pytest.fixture
+def hurried(tmp_path):
+    """The port of a server that waits a second for a request, and not ten."""
+    path = configuration(tmp_path, connector={"port": 0})
+    words = [sys.executable, "-c", HURRIED, str(path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        yield int(process.stdout.readline().rpartition(":")[2])
+        process.terminate()
+
+
+def seconds_until_closed(wire, drip=b""):
+    """Send something now and then until the other side has enough, and tell how long that took."""
+    begun = time.monotonic()
+    wire.settimeout(0.2)
+    while time.monotonic() - begun < 20:
+        try:
+            if drip:
+                wire.sendall(drip)
+            if not wire.recv(100):
+                break
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: "])
+def test_whoever_sends_a_request_in_drops_is_not_waited_for(hurried, begun):
+    with connected(hurried) as wire:
+        wire.sendall(begun)
+
+        assert 0.5 < seconds_until_closed(wire, drip=b"x" if begun else b"") < 10
+
+
+def test_a_connection_that_has_been_of_use_is_kept(hurried):
+    with closing(http.client.HTTPConnection("127.0.0.1", hurried, timeout=10)) as wire:
+        wire.request("GET", "/")
+        first = wire.getresponse().read()
+        own = wire.sock.getsockname()
+        time.sleep(2)
+        wire.request("GET", "/")
+
+        assert (first, wire.getresponse().read(), wire.sock.getsockname()) == (b"done", b"done", own)
