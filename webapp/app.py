@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -16,9 +17,10 @@ from shibboleth.organisation import Organisation
 from webapp.door import Door, Who
 from webapp.hall import Hall, Route
 from webapp.language import By, Chooser, Language
+from webapp.letters import Written, letters
 from webapp.log import log
 from webapp.pages import ROUTES
-from webapp.problems import HOME_HELP, Bug, NotAllowed, NotFound, TooLarge, facts_of, problem_of
+from webapp.problems import HOME_HELP, OUR_HELP, Bug, NotAllowed, NotFound, Problem, TooLarge, facts_of, problem_of
 from webapp.templating import Templates
 from webapp.visit import Go, Page, Raw, Visit
 
@@ -84,7 +86,8 @@ class Front:
         facts: dict[str, Any] = {
             "problem": row,
             "incident": incident,
-            "told": facts_of(error, visit.language),
+            "told": {"incident": incident, **facts_of(error, visit.language)},
+            "back": _back(self.house, visit),
             "organisation": getattr(error, "organisation", None) or _home(visit, row.ask),
         }
         return self._response(Page("problem.html", facts, row.status), visit)
@@ -123,7 +126,7 @@ class Front:
         return kept != visit.language.code and (visit.someone is not None or kept != "")
 
     def _page(self, page: Page, visit: Visit) -> _Dressed:
-        known = {"person": visit.someone, "carry": visit.carry, "here": _ELSEWHERE.get(visit.path, "")}
+        known = {"person": visit.someone, "carry": visit.carry, "here": _ELSEWHERE.get(visit.path, ""), "visit": visit}
         text = self.templates[visit.language.code](page.template, {**page.facts, **known})
         headers = {
             "Content-Type": "text/html; charset=utf-8",
@@ -158,8 +161,24 @@ def always(house: House, hall: Hall, known: Mapping[str, Language]) -> dict[str,
         "tongues": [(code, language.name()) for code, language in known.items()],
         "static": hall.static,
         "orcid_url": hall.orcid_url,
-        "sign_out": f"/Shibboleth.sso/Logout?return={quote(house.public_url, safe='')}/",
+        "sign_out": f"/Shibboleth.sso/Logout?return={quote(house.public_url + '/signed-out', safe='')}",
+        "letters": partial(_letters, house),
     }
+
+
+def _letters(
+    house: House, problem: Problem, visit: Visit, told: Mapping[str, str], home: Organisation | None
+) -> list[Written]:
+    facts = {
+        "service": house.name,
+        "url": house.public_url,
+        "contact": house.contact,
+        "when": visit.language.moment(visit.now, house.zone),
+    }
+    if home is not None:
+        facts["organisation"] = home.name(visit.language.code)
+    addresses = {HOME_HELP: home.help if home else "", OUR_HELP: house.contact}
+    return letters(problem.word, visit.language, {**facts, **told}, addresses)
 
 
 def make_app(front: Front) -> bottle.Bottle:
@@ -239,6 +258,15 @@ def _form(environ: Mapping[str, Any]) -> dict[str, str]:
 def _asked(environ: Mapping[str, Any]) -> str:
     found = _ASKED.search(environ.get("QUERY_STRING", ""))
     return found[1] if found else ""
+
+
+def _back(house: House, visit: Visit) -> str:
+    """Give the address that goes on where a person was, for after the sign-in."""
+    environ = bottle.request.environ
+    if environ["REQUEST_METHOD"] != "GET":
+        return f"{house.public_url}/me{visit.carry}"
+    query = environ.get("QUERY_STRING", "")
+    return house.public_url + quote(visit.path.encode("latin-1")) + (f"?{query}" if query else "")
 
 
 def _fields(text: str) -> dict[str, list[str]]:

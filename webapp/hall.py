@@ -9,6 +9,7 @@ from shibboleth.organisation import Organisations
 from sql.records import Change
 from sql.store import Store
 from webapp.door import Who
+from webapp.lately import Lately
 from webapp.linking import Linking
 from webapp.operator.access import Staff
 from webapp.static import Static
@@ -35,6 +36,7 @@ class Hall:
     forgetful: frozenset[str] = frozenset()
     """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
     staff: Staff = field(default_factory=Staff)
+    lately: Lately = field(default_factory=Lately)
 
 
 Handler = Callable[[Hall, Visit], "Page | Go | Raw"]

@@ -134,6 +134,11 @@ class OrcidClient:
             raise OrcidUnavailable("its discovery document names another issuer")
 
     @property
+    def asks_to_sign_in(self) -> bool:
+        """Whether ORCID asks for a sign-in even of those who are signed in there."""
+        return self._openid
+
+    @property
     def _openid(self) -> bool:
         return "openid" in self.scope.split()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from sql.errors import AttemptClosed, LinkChanged
@@ -15,6 +16,7 @@ from webapp.log import log
 from webapp.my_data import my_data, my_data_file
 from webapp.operator.metrics import metrics
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
+from webapp.public_pages import help_page, landing, signed_out
 from webapp.release import news, noted
 from webapp.visit import Go, Page, Raw, Visit
 from webapp.whereabouts import whereabouts
@@ -24,12 +26,6 @@ CONSENT = mark(
     "%(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
     "any time."
 )
-
-
-def landing(hall: Hall, visit: Visit) -> Page:
-    """Say what this is, and for whom."""
-    names = sorted((each.name(visit.language.code) for each in hall.organisations), key=str.casefold)
-    return Page("landing.html", {"organisation_names": names})
 
 
 def me(hall: Hall, visit: Visit) -> Page:
@@ -44,6 +40,7 @@ def me(hall: Hall, visit: Visit) -> Page:
         "token": form_token(visit.browser, person),
         "where": where,
         "release": news(link, person.released, visit.now, removed=where.kind is ChangeKind.REMOVED),
+        "orcid_away": hall.lately.away(visit.now),
     }
     return Page("me.html", facts)
 
@@ -63,6 +60,7 @@ def callback(hall: Hall, visit: Visit) -> Go | Page:
         _log(visit, "returned", error.attempt.id, outcome=PROBLEMS[AttemptUsed].word)
         return _used(hall, error.attempt)
     _log(visit, "returned", attempt.id, outcome=attempt.outcome or "to-confirm")
+    _remember(hall, visit, attempt)
     return Go(_place_of(attempt))
 
 
@@ -75,11 +73,17 @@ def confirmed(hall: Hall, visit: Visit) -> Page | Go:
     """Link, if the person agrees; asked twice, it is done once."""
     _must_be_our_form(visit)
     try:
-        return _cancelled(hall, visit) if "cancel" in visit.form else _agreed(hall, visit)
+        way_out = next((way for name, way in _WAYS_OUT.items() if name in visit.form), None)
+        return _agreed(hall, visit) if way_out is None else _cancelled(hall, visit, way_out)
     except AttemptClosed:
         return _result_of(visit)
     except (NotAgreed, LinkChanged) as error:
         return _ask_to_confirm(hall, visit, PROBLEMS[type(error)])
+
+
+def another_account(_hall: Hall, visit: Visit) -> Page:
+    """Show the way to another ORCID account than the one that is signed in there."""
+    return Page("another_account.html", {"token": form_token(visit.browser, visit.person)})
 
 
 def result(hall: Hall, visit: Visit) -> Page | Go:
@@ -138,12 +142,15 @@ def healthz(hall: Hall, _visit: Visit) -> Raw:
 
 ROUTES = (
     Route("GET", "/", Who.ANYONE, landing),
+    Route("GET", "/help", Who.ANYONE, help_page),
+    Route("GET", "/signed-out", Who.ANYONE, signed_out),
     Route("GET", "/me", Who.PERSON, me),
     Route("POST", "/me/start", Who.PERSON, start),
     Route("GET", "/me/start", Who.PERSON, back_to_me),
     Route("GET", "/me/callback", Who.PERSON, callback),
     Route("GET", "/me/confirm/<attempt>", Who.PERSON, confirm),
     Route("POST", "/me/confirm/<attempt>", Who.PERSON, confirmed),
+    Route("GET", "/me/another-account", Who.PERSON, another_account),
     Route("GET", "/me/result/<attempt>", Who.PERSON, result),
     Route("POST", "/me/remove", Who.PERSON, remove),
     Route("GET", "/me/remove", Who.PERSON, back_to_me),
@@ -160,9 +167,23 @@ def _must_be_our_form(visit: Visit) -> None:
     must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
 
 
-def _cancelled(hall: Hall, visit: Visit) -> Go:
+def _cancelled(hall: Hall, visit: Visit, way_out: Callable[[Hall, Visit], Go]) -> Go:
     hall.linking.cancel(visit.person, visit.browser, visit.place["attempt"], visit.now)
-    return _result_of(visit)
+    return way_out(hall, visit)
+
+
+def _to_another_account(hall: Hall, visit: Visit) -> Go:
+    # Where ORCID asks everybody to sign in, one is asked there; otherwise one has to sign out there oneself
+    if hall.linking.orcid.asks_to_sign_in:
+        return Go(hall.linking.start(visit.person, visit.browser, visit.language.code, visit.now))
+    return Go("/me/another-account")
+
+
+_WAYS_OUT: Mapping[str, Callable[[Hall, Visit], Go]] = {
+    "cancel": lambda _hall, visit: _result_of(visit),
+    "another": _to_another_account,
+}
+"""Where the buttons of the confirm page lead that connect nothing."""
 
 
 def _agreed(hall: Hall, visit: Visit) -> Go:
@@ -205,6 +226,7 @@ def _ask_to_confirm(hall: Hall, visit: Visit, problem: Problem | None = None) ->
         "current": hall.linking.link_of(visit.person),
         "consent": _consent_text(visit),
         "token": form_token(visit.browser, visit.person),
+        "interfaces": hall.linking.transfers_of(attempt.organisation),
         "problem": problem,
     }
     return Page("confirm.html", facts, problem.status if problem else 200)
@@ -212,6 +234,14 @@ def _ask_to_confirm(hall: Hall, visit: Visit, problem: Problem | None = None) ->
 
 def _place_of(attempt: Attempt) -> str:
     return f"/me/{'confirm' if attempt.closed_at is None else 'result'}/{attempt.id}"
+
+
+def _remember(hall: Hall, visit: Visit, attempt: Attempt) -> None:
+    # Whether ORCID is there, for whoever is about to go; a refusal by the person says nothing about it
+    if attempt.outcome == "orcid-unavailable":
+        hall.lately.failed(visit.now)
+    elif attempt.outcome != "declined":
+        hall.lately.answered()
 
 
 def _log(visit: Visit, word: str, attempt_id: str, **facts: object) -> None:
@@ -227,13 +257,15 @@ def _used(hall: Hall, attempt: Attempt) -> Page:
     # The back button and a reload end here: nothing is exchanged again, and the way on is offered
     latest = hall.store.attempt(attempt.id) or attempt
     row = PROBLEMS[AttemptUsed]
-    facts = {"problem": row, "incident": _incident(attempt.id), "told": {}, "go_on": _place_of(latest)}
+    incident = _incident(attempt.id)
+    facts = {"problem": row, "incident": incident, "told": {"incident": incident}, "go_on": _place_of(latest)}
     return Page("problem.html", facts, row.status)
 
 
 def _outcome_problem(visit: Visit, attempt: Attempt, token: str) -> Page:
     row = BY_WORD[attempt.outcome or ""]
-    facts = {"problem": row, "incident": _incident(attempt.id), "told": {}, "token": token}
+    incident = _incident(attempt.id)
+    facts = {"problem": row, "incident": incident, "told": {"incident": incident}, "token": token}
     if row.ask == "organisation":
         facts["organisation"] = visit.person.organisation
     return Page("problem.html", facts, row.status)

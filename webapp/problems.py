@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shibboleth.attributes import ATTRIBUTES
 from shibboleth.organisation import UnknownOrganisation
 from shibboleth.person import (
     BrokenAttribute,
@@ -314,6 +315,8 @@ def problem_of(error: Exception) -> Problem:
 def facts_of(error: Exception, language: Language) -> dict[str, str]:
     """Give the facts of an error that its sentences may name: plain text, to be escaped like any other."""
     facts = {"name": str(error.name)[:200]} if hasattr(error, "name") else {}
+    if facts.get("name") in ATTRIBUTES:
+        facts["formal"] = ATTRIBUTES[facts["name"]].saml2_name
     if isinstance(error, BrokenAttribute):
         facts["reason"] = language.say(FLAWS[error.reason])
     organisation = getattr(error, "organisation", None)

@@ -14,11 +14,9 @@ from sql.migrate import migrate
 from sql.store import open_store
 from tests.make import NOON, UNIVERSITY, make_organisation
 from tests.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
-from webapp import pages
 from webapp.app import make_app, security_headers
 from webapp.door import Door, Who
 from webapp.language import Choice, languages
-from webapp.operator.metrics import metrics
 from webapp.pages import ROUTES
 from webapp.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
 from webapp.visit import Visit
@@ -420,7 +418,14 @@ def test_a_handler_for_anyone_has_no_person():
         _ = Visit(Choice(languages()["en"]), NOON, None).person
 
 
-def test_handlers_of_public_routes_do_not_ask_for_the_person(app):
-    public = [route for route in ROUTES if route.who is Who.ANYONE]
+@pytest.mark.parametrize(
+    "path", [each.address for each in ROUTES if each.who is Who.ANYONE and each.address[-1] != ">"]
+)
+def test_a_public_page_needs_no_session(app, path):
+    # The figures are for who has their secret; to anybody else they are not there
+    assert ask(app, path).status == (404 if path == "/metrics" else 200)
 
-    assert {route.handler for route in public} == {pages.landing, pages.static, pages.healthz, metrics}
+
+@pytest.mark.parametrize("path", [each.address for each in ROUTES if each.who is Who.PERSON and each.method == "GET"])
+def test_a_persons_page_needs_one(app, path):
+    assert ask(app, path.replace("<attempt>", "x")).status == 401

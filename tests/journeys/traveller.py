@@ -92,7 +92,8 @@ class Traveller(Browser):
         return self.goes("/me").sees("Sign in at your organisation").clicks(f"sign-in-{account}")
 
     def signs_out(self):
-        self.presses("Sign out").sees("Connect your ORCID iD to your organisation")
+        self.presses("Sign out").sees("You have signed out of this service").presses("To the start page")
+        self.sees("Connect your ORCID iD to your organisation")
         return self
 
     # At ORCID

@@ -1,0 +1,318 @@
+"""Whatever may happen on the way, the page says what it means, what to do and whom to ask, with a text to send."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from demo.orcid.people import PEOPLE
+from shibboleth.attributes import ATTRIBUTES
+from shibboleth.organisation import Organisations, Stage
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.service import AKE, MAIJA, Clock, Visitor, ask, make_front, simulated_orcid
+from webapp.app import make_app
+from webapp.language import languages
+from webapp.letters import HOME, LETTERS, US, letters
+from webapp.problems import BY_WORD
+
+SIGN_OUT = "/Shibboleth.sso/Logout?return=https%3A%2F%2Fconnect.example%2Fsigned-out"
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    with simulated_orcid() as both:
+        yield both
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def orcid(simulator, clock):
+    world, client = simulator
+    world.reset()
+    world.clock = clock
+    return world, client
+
+
+@pytest.fixture
+def world(orcid):
+    return orcid[0]
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    yield store
+    store.disconnect()
+
+
+@pytest.fixture
+def app(store, orcid, clock):
+    return make_app(make_front(store, orcid[1], clock))
+
+
+@pytest.fixture
+def maija(app):
+    return Visitor(app)
+
+
+def links(page):
+    """Every address that a page links to."""
+    return [unescape(each) for each in re.findall(r'href="([^"]*)"', page.text)]
+
+
+def mails(page):
+    """The e-mails that a page has ready: to whom, subject and text."""
+    found = [urlsplit(each) for each in links(page) if each.startswith("mailto:") and "?" in each]
+    return [(unquote(one.path), *(parse_qs(one.query)[name][0] for name in ("subject", "body"))) for one in found]
+
+
+def to_copy(page):
+    """The texts that a page has ready to be copied."""
+    return [unescape(each) for each in re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", page.text, re.DOTALL)]
+
+
+# Another ORCID account
+
+
+def test_the_confirm_page_asks_who_it_is_and_shows_the_name(maija, world):
+    page = maija.get(maija.returned(world))
+
+    assert page.title == "Is this you?"
+    assert PEOPLE[0].public_name in page.text
+    assert 'name="another" value="yes"' in page.text
+
+
+def test_who_is_somebody_else_at_orcid_is_led_to_another_account(maija, world, store):
+    place = maija.returned(world)
+
+    answer = maija.post(place, {"token": maija.get(place).field("token"), "another": "yes"})
+
+    page = maija.get(answer.place)
+    assert page.title == "Use another ORCID account"
+    assert any(each.endswith("/signout") for each in links(page))
+    assert 'action="/me/start"' in page.text
+    assert maija.get(place).place == place.replace("confirm", "result")
+    assert store.last_change(UNIVERSITY) == 0
+
+
+def test_where_orcid_asks_for_a_sign_in_the_way_leads_straight_there(store, orcid, clock):
+    front = make_front(store, replace(orcid[1], scope="openid"), clock)
+    maija = Visitor(make_app(front))
+    place = maija.returned(orcid[0])
+
+    answer = maija.post(place, {"token": maija.get(place).field("token"), "another": "yes"})
+
+    asked = parse_qs(urlsplit(answer.header("Location")).query)
+    assert asked["prompt"] == ["login"]
+
+
+def test_another_account_can_be_had_without_an_attempt(maija):
+    assert maija.get("/me/another-account").title == "Use another ORCID account"
+
+
+def test_an_untouched_form_is_no_way_out(maija, world):
+    place = maija.returned(world)
+
+    page = maija.post(place, {"token": maija.get(place).field("token")})
+
+    assert (page.status, page.title) == (422, "Is this you?")
+    assert re.search(r'<div class="alert" role="alert" id="problem" tabindex="-1" autofocus>', page.text)
+    assert re.search(
+        r'<input type="checkbox" id="agree"[^>]*aria-describedby="problem" aria-invalid="true">', page.text
+    )
+
+
+# Refused, held, replaced
+
+
+def test_who_declines_reads_what_it_means_and_may_try_again(maija, world):
+    state = parse_qs(urlsplit(maija.start()).query)["state"][0]
+
+    page = maija.get(maija.get(f"/me/callback?error=access_denied&state={state}").place)
+
+    assert page.title == "You did not give ORCID your permission"
+    assert "nothing was connected" in page.text
+    assert 'action="/me/start"' in page.text
+
+
+def test_an_id_of_somebody_else_names_whom_to_ask_and_has_a_text_ready(app, maija, world):
+    maija.link(world)
+    piia = Visitor(app, "piia@yliopisto.example")
+
+    page = piia.get(piia.returned(world))
+
+    assert page.title == "This ORCID iD is connected to another account"
+    ((to, subject, body),) = mails(page)
+    assert to == "help@yliopisto.example"
+    assert subject == "My ORCID iD is connected to another account"
+    assert re.search(r"Incident number: [0-9a-f]{8}\.", body)
+    assert "/me/another-account" in links(page)
+    assert "maija@" not in page.text
+
+
+def test_the_old_and_the_new_id_stand_side_by_side(maija, world):
+    maija.link(world)
+
+    page = maija.get(maija.returned(world, AKE))
+
+    compared = re.search(r'<div class="compare">(.*?)</div>', page.text, re.DOTALL)[1]
+    assert compared.index(MAIJA) < compared.index(AKE)
+
+
+# Lost on the way
+
+
+def test_a_session_lost_at_orcid_leads_back_to_where_one_was(app):
+    page = ask(app, "/me/callback?code=Ab1&state=s-1&lang=fi")
+
+    (back,) = [parse_qs(urlsplit(each).query)["target"][0] for each in links(page) if "/Login?" in each]
+    assert back == "https://connect.example/me/callback?code=Ab1&state=s-1&lang=fi"
+    assert page.status == 401
+
+
+def test_a_session_lost_with_a_form_leads_back_to_ones_own_page(app):
+    page = ask(app, "/me/confirm/x", "POST", {"agree": "yes"})
+
+    assert "/Shibboleth.sso/Login?target=https%3A//connect.example/me" in links(page)
+
+
+# Who cannot be let in
+
+
+def test_a_missing_attribute_is_named_with_a_text_for_the_organisations_help(app):
+    page = Visitor(app, account="").get("/me")
+
+    ((to, subject, body),) = mails(page)
+    assert to == "help@yliopisto.example"
+    assert "eppn" in subject
+    assert f"eppn ({ATTRIBUTES['eppn'].saml2_name})" in body
+    assert "https://connect.example" in body
+    assert to_copy(page) == [body.replace("\r\n", "\n")]
+
+
+def test_a_text_is_in_the_readers_language(app):
+    page = Visitor(app, account="").get("/me?lang=fi")
+
+    assert mails(page)[0][1] == "ORCID connect ei saa attribuuttia eppn"
+    assert "15. tammikuuta 2026" in to_copy(page)[0]
+
+
+def test_an_organisation_without_help_has_a_text_to_copy_and_no_address(app):
+    page = Visitor(app, account="", organisation=POLYTECHNIC).get("/me")
+
+    assert [to for to, _, _ in mails(page)] == [""]
+    assert to_copy(page)
+
+
+def test_an_organisation_that_is_not_connected_is_told_of_and_one_may_ask_to_be_told(app):
+    page = Visitor(app, organisation="https://idp.elsewhere.example").get("/me")
+
+    (home, us) = mails(page)
+    assert (home[0], us[0]) == ("", "help@connect.example")
+    assert us[1] == "Tell me when https://idp.elsewhere.example is connected"
+    assert "help@connect.example" in home[2]
+
+
+def test_what_an_attribute_holds_stays_text_in_a_text_to_send(app):
+    page = Visitor(app, organisation='https://x.example/"><script>&body=y').get("/me")
+
+    assert "<script>" not in page.text
+    queries = [parse_qs(urlsplit(each).query) for each in links(page) if each.startswith("mailto:?")]
+    assert [{name: len(values) for name, values in each.items()} for each in queries] == [{"subject": 1, "body": 1}]
+
+
+@pytest.mark.parametrize("word", LETTERS)
+@pytest.mark.parametrize("code", languages())
+def test_every_text_to_send_has_all_its_facts(word, code):
+    facts = dict.fromkeys(("name", "formal", "organisation", "service", "url", "contact", "when", "incident"), "x")
+
+    written = letters(word, languages()[code], facts, {HOME: "https://help.example", US: "us@connect.example"})
+
+    assert word in BY_WORD
+    assert all(each.title and each.subject and each.body for each in written)
+    assert {each.address for each in written} <= {"", "us@connect.example"}
+
+
+# ORCID is away
+
+
+def test_whoever_comes_while_orcid_is_away_is_told_before_they_start(app, maija, world, clock):
+    world.faults.next("token", "5xx")
+    page = maija.get(maija.returned(world))
+
+    assert page.title == "ORCID is not answering"
+    assert 'action="/me/start"' in page.text
+    for path in ("/", "/help", "/me"):
+        assert "ORCID did not answer a moment ago" in maija.get(path).text
+
+    clock.passes(minutes=5)
+    assert "ORCID did not answer a moment ago" not in maija.get("/").text
+
+
+def test_an_answer_of_orcid_ends_the_warning(maija, world):
+    world.faults.next("token", "5xx")
+    maija.returned(world)
+
+    maija.returned(world)
+
+    assert "ORCID did not answer a moment ago" not in maija.get("/me").text
+
+
+def test_a_refusal_by_a_person_says_nothing_about_orcid(maija, world):
+    world.faults.next("token", "5xx")
+    maija.returned(world)
+    state = parse_qs(urlsplit(maija.start()).query)["state"][0]
+
+    maija.get(f"/me/callback?error=access_denied&state={state}")
+
+    assert "ORCID did not answer a moment ago" in maija.get("/me").text
+
+
+# Going
+
+
+def test_the_sign_out_ends_the_sps_session_and_says_which_remain(maija):
+    assert SIGN_OUT in links(maija.get("/me"))
+
+    page = ask(maija.app, "/signed-out")
+
+    assert page.title == "You have signed out of this service"
+    assert "At your organisation" in page.text
+    assert any(each.endswith("/signout") for each in links(page))
+    assert page.header("Set-Cookie") is None
+
+
+# Coming
+
+
+def test_the_start_page_leads_to_the_discovery_service_or_straight_to_an_organisation(app):
+    page = ask(app, "/")
+
+    assert "/me" in links(page)
+    straight = [parse_qs(urlsplit(each).query) for each in links(page) if "/Login?" in each]
+    assert [each["entityID"][0] for each in straight] == [POLYTECHNIC, UNIVERSITY]
+    assert {each["target"][0] for each in straight} == {"https://connect.example/me"}
+
+
+def test_a_name_that_stands_in_another_language_says_so(store, orcid, clock):
+    known = Organisations.of([make_organisation(stage=Stage.TEST, names={"en": "University", "sv": "Universitet"})])
+    app = make_app(make_front(store, orcid[1], clock, known))
+
+    assert '<bdi lang="en">University</bdi>' in ask(app, "/?lang=fi").text
+    assert "<bdi>Universitet</bdi>" in ask(app, "/?lang=sv").text
+
+
+def test_help_is_there_for_everybody(app):
+    page = ask(app, "/help?lang=sv")
+
+    assert page.title == "Hjälp"
+    assert "/?lang=sv" in links(page)
