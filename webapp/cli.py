@@ -45,6 +45,7 @@ from webapp.cli_common import (
 from webapp.cli_connector import connector
 from webapp.cli_handout import handout
 from webapp.cli_idp_role import idp_role
+from webapp.cli_link_list import link_json, list_links
 from webapp.cli_replica import replica
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind
 from webapp.config_errors import Misconfigured, Problem
@@ -254,7 +255,7 @@ def _finding_json(one: Finding) -> dict[str, Any]:
 
 @main.group()
 def link() -> None:
-    """Look at a person's link, or remove it."""
+    """Look at links, or remove one."""
 
 
 @link.command()
@@ -270,7 +271,7 @@ def show(path: Path, name: str, account: str, *, as_json: bool) -> None:
     with ready_store(config) as store:
         found = store.link_of(organisation.entity_id, fold(account))
     if as_json:
-        print_json({"link": None if found is None else _link_json(organisation, found)})
+        print_json({"link": None if found is None else link_json(organisation, found)})
         sys.exit(WRONG if found is None else 0)
     if found is None:
         raise Failed(_no_link(organisation, account))
@@ -301,7 +302,7 @@ def remove(  # noqa: PLR0913 - one for each word on the command line
             click.confirm("Remove this link?", abort=True)
         removed = found if found is not None and _unlinked(config, store, found, reason) else None
     if as_json:
-        print_json({"removed": None if removed is None else _link_json(organisation, removed)})
+        print_json({"removed": None if removed is None else link_json(organisation, removed)})
         sys.exit(WRONG if removed is None else 0)
     if removed is None:
         raise Failed(_no_link(organisation, account))
@@ -471,6 +472,7 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
 
 main.add_command(idp_role)
 main.add_command(replica)
+link.add_command(list_links)
 main.add_command(handout)
 
 
@@ -513,22 +515,6 @@ def _release_words(found: Link) -> str:
     if found.release is None:
         return "not seen yet"
     return f"{_RELEASE_WORDS[found.release.state]}, first {moment(found.release.at)}"
-
-
-def _link_json(organisation: Organisation, found: Link) -> dict[str, Any]:
-    return {
-        "organisation": organisation.id,
-        "entity_id": organisation.entity_id,
-        "account": found.account,
-        "orcid": found.orcid_id.uri,
-        "linked_at": found.linked_at.isoformat(),
-        "consent": {
-            "version": found.consent.version,
-            "language": found.consent.language,
-            "at": found.consent.at.isoformat(),
-        },
-        "release": found.release and {"state": found.release.state, "at": found.release.at.isoformat()},
-    }
 
 
 def _event_row(one: Event) -> tuple[str, ...]:

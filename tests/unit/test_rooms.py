@@ -23,6 +23,7 @@ LIBRARIES = {
         "webapp/cli_connector.py",
         "webapp/cli_handout.py",
         "webapp/cli_idp_role.py",
+        "webapp/cli_link_list.py",
         "webapp/cli_replica.py",
     },
     "defusedxml": {"resolver_connector/transfers/soap.py"},

@@ -1,0 +1,143 @@
+"""`orcid-connect link list` on each engine: every link that holds, in forms that others read."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import tracemalloc
+
+import pytest
+from click.testing import CliRunner
+
+from shibboleth.orcid_id import Registry
+from sql.importing import Attested
+from tests.configuration import ORGANISATION, store_section, write_configuration
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.pages import ROOT
+from webapp import cli_link_list
+from webapp.cli import main
+
+MAIJA, OSKAR = "maija@yliopisto.example", 'åke,the "other"@yliopisto.example'
+
+
+def run(path, *words):
+    """Run a command and give its exit code and what it printed."""
+    result = CliRunner().invoke(main, ["--config", str(path), "link", "list", *words], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def trial(number):
+    """Give an iD of the sandbox."""
+    return make_orcid_id(number, Registry.SANDBOX)
+
+
+@pytest.fixture
+def path(tmp_path, store_url):
+    """A configuration for the store."""
+    return write_configuration(tmp_path, store=store_section(tmp_path, store_url))
+
+
+def people(store):
+    make_link(store, OSKAR, trial(2))
+    make_link(store, MAIJA, trial(1))
+    make_link(store, "gone@yliopisto.example", trial(3))
+    store.unlink(UNIVERSITY, "gone@yliopisto.example", "person", "asked to", NOON)
+    make_link(store, "liisa@amk.example", trial(1), POLYTECHNIC)
+    cris = [Attested(1, "matti@yliopisto.example", "Matti@yliopisto.example", trial(4))]
+    assert store.import_links(UNIVERSITY, cris, "CRIS", NOON, NOON).written
+
+
+def test_the_list_is_csv_of_the_links_that_hold(store, path):
+    people(store)
+
+    code, output = run(path, "yliopisto")
+
+    assert code == 0
+    assert list(csv.reader(io.StringIO(output))) == [
+        ["account", "orcid", "authenticated_at", "source"],
+        [MAIJA, trial(1).uri, "2026-01-15T12:00:00+00:00", "orcid"],
+        ["Matti@yliopisto.example", trial(4).uri, "2026-01-15T12:00:00+00:00", "CRIS"],
+        [OSKAR, trial(2).uri, "2026-01-15T12:00:00+00:00", "orcid"],
+    ]
+
+
+def test_what_was_listed_can_be_imported(store, path, tmp_path):
+    make_link(store, MAIJA, trial(1))
+    make_link(store, "matti@yliopisto.example", trial(2))
+    (tmp_path / "links.csv").write_text(run(path, "yliopisto")[1])
+    for account in (MAIJA, "matti@yliopisto.example"):
+        store.unlink(UNIVERSITY, account, "operator", "to import it", NOON)
+
+    words = ["--config", str(path), "import", "yliopisto", str(tmp_path / "links.csv"), "--yes"]
+    result = CliRunner().invoke(main, words, catch_exceptions=False)
+
+    assert "2 new, 0 linked already, 0 rejected; from orcid" in result.output
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [trial(1)]
+
+
+def test_a_machine_gets_one_json_text_with_a_link_on_each_line(store, path):
+    people(store)
+
+    code, output = run(path, "yliopisto", "--json")
+
+    assert code == 0
+    assert len(output.splitlines()) == 5
+    assert [(each["account"], each["orcid"]) for each in json.loads(output)["links"]] == [
+        (MAIJA, trial(1).uri),
+        ("Matti@yliopisto.example", trial(4).uri),
+        (OSKAR, trial(2).uri),
+    ]
+    shown = CliRunner().invoke(main, ["--config", str(path), "link", "show", "yliopisto", MAIJA, "--json"])
+    assert json.loads(output)["links"][0] == json.loads(shown.output)["link"]
+
+
+def test_accounts_alone_stand_on_lines_of_their_own(store, path):
+    people(store)
+
+    assert run(path, ORGANISATION["entity_id"], "--accounts") == (0, f"{MAIJA}\nMatti@yliopisto.example\n{OSKAR}\n")
+
+
+def test_without_links_the_list_is_empty_in_every_form(store, path):
+    assert run(path, "yliopisto") == (0, "account,orcid,authenticated_at,source\n")
+    assert run(path, "yliopisto", "--accounts") == (0, "")
+    assert json.loads(run(path, "yliopisto", "--json")[1]) == {"links": []}
+
+
+def test_two_forms_at_once_are_a_matter_of_usage(path):
+    assert run(path, "yliopisto", "--json", "--accounts")[0] == 2
+
+
+def test_memory_does_not_grow_with_the_list(store, monkeypatch):
+    everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", trial(n)) for n in range(1, 5001))
+    assert store.import_links(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+
+    class Counting(io.TextIOBase):
+        lines = 0
+
+        def write(self, text):
+            self.lines += text.count("\n")
+            return len(text)
+
+    out = Counting()
+    monkeypatch.setattr(sys, "stdout", out)
+    tracemalloc.start()
+    try:
+        cli_link_list._as_csv(store.links(UNIVERSITY))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert out.lines == 5001
+    assert peak < 4_000_000
+
+
+def test_whoever_has_read_enough_of_it_may_stop(store, path):
+    everybody = (Attested(n, f"person-{n}@yliopisto.example", f"p{n}", trial(n)) for n in range(1, 3001))
+    assert store.import_links(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    command = f"{sys.executable} -m webapp --config {path} link list yliopisto | head -n 2"
+
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert len(done.stdout.splitlines()) == 2
+    assert "Traceback" not in done.stderr
