@@ -80,6 +80,8 @@ def test_linked_and_release_seen_stand_side_by_side(store, app):
 
     assert found["orcid_connect_linked", "yliopisto"] == 3
     assert found["orcid_connect_release_seen", "yliopisto"] == 1
+    assert found["orcid_connect_release_missed", "yliopisto", "missing"] == 1
+    assert found["orcid_connect_release_missed", "yliopisto", "other"] == 0
 
 
 def test_deliveries_are_told_by_transfer(store, app, clock):

@@ -247,6 +247,16 @@ def test_a_store_that_is_busy_keeps_nobody_from_their_page(front, store, monkeyp
     assert release(store) is None
 
 
+def test_what_another_process_noted_a_moment_ago_is_not_told_twice(front, store, monkeypatch, logged):
+    make_link(store)
+    monkeypatch.setattr(type(store), "note_release", lambda *_arguments: False)
+
+    page = Visitor(make_app(front)).get("/me", eduPersonOrcid=quote(FIRST.uri, safe=""))
+
+    assert told(page.text) == [SEEN]
+    assert logged() == []
+
+
 def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store, monkeypatch):
     asked = []
     together = store.engine.together

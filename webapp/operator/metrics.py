@@ -49,6 +49,11 @@ FIGURES = {
         Figure("orcid_connect_store_up", "Whether the database answers: without it there are no other figures.", ()),
         Figure("orcid_connect_linked", "Persons who have an ORCID iD linked now."),
         Figure("orcid_connect_release_seen", "Those of them whose iD their own Identity Provider was seen to release."),
+        Figure(
+            "orcid_connect_release_missed",
+            "Those who came back a day or more after the linking with another iD (other), or with none (missing).",
+            ("organisation", "kind"),
+        ),
         Figure("orcid_connect_attempts_started", "Linkings that were started.", counter=True),
         Figure(
             "orcid_connect_attempts_ended",
@@ -161,6 +166,8 @@ def _of_organisation(store: Store, organisation: Organisation) -> Iterator[_Samp
     name = organisation.id
     yield "orcid_connect_linked", (name,), links.linked
     yield "orcid_connect_release_seen", (name,), links.seen
+    yield "orcid_connect_release_missed", (name, "other"), links.other
+    yield "orcid_connect_release_missed", (name, "missing"), links.missing
     yield "orcid_connect_attempts_started", (name,), totals[STARTED]
     for (source, word), count in sorted(totals.items()):
         if source == "attempt" and (source, word) != STARTED:
