@@ -10,20 +10,15 @@ import base64
 import binascii
 import hashlib
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-import certifi
-import urllib3
-
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
+from webapp.lines import Lines, NoAnswer, Patience
 
 _OK = 200
-_LARGEST_ANSWER = 64 * 1024
+_HEADERS = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
 _LONGEST_NAME = 200
 # ORCID's pages are in these languages; for any other the person reads English (authorise parameter `lang`)
 _LANGUAGES = frozenset(["ar", "cs", "de", "en", "es", "fr", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh_CN", "zh_TW"])
@@ -62,11 +57,6 @@ class Authenticated:
     """As the record shows it in public; empty where it shows none."""
 
 
-def _pool() -> urllib3.PoolManager:
-    # Nothing comes in from the environment here: an Authorization header out of a .netrc would win over the form
-    return urllib3.PoolManager(maxsize=32, ca_certs=certifi.where(), retries=False)
-
-
 @dataclass(frozen=True, slots=True)
 class OrcidClient:
     """Our registration at ORCID."""
@@ -80,7 +70,12 @@ class OrcidClient:
     pkce: bool = False
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
-    _pool: urllib3.PoolManager = field(default_factory=_pool, init=False, repr=False, compare=False)
+    _lines: Lines = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Be ready to ask; nothing is opened before the first question."""
+        patience = Patience(self.connect_timeout, self.read_timeout)
+        object.__setattr__(self, "_lines", Lines(self.base_url, patience))
 
     def authorize_url(self, state: str, language: str, secret: str) -> str:
         """Give the address that asks a person to sign in and to consent.
@@ -143,25 +138,12 @@ class OrcidClient:
         return "openid" in self.scope.split()
 
     def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-        deadline = time.monotonic() + self.connect_timeout + self.read_timeout
+        body = urlencode(form).encode("ascii") if form else b""
         try:
-            response = self._pool.request(
-                method,
-                self.base_url + path,
-                body=urlencode(form) if form else None,
-                headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
-                timeout=urllib3.Timeout(connect=self.connect_timeout, read=self.read_timeout),
-                redirect=False,
-                preload_content=False,
-            )
-            with _read_or_closed(response):
-                return response.status, _json(response, deadline)
-        except urllib3.exceptions.NewConnectionError:
-            raise OrcidUnavailable("cannot be reached (no connection)") from None
-        except urllib3.exceptions.TimeoutError:
-            raise OrcidUnavailable("no answer in time") from None
-        except urllib3.exceptions.HTTPError as error:
-            raise OrcidUnavailable(f"cannot be reached ({type(error).__name__})") from None
+            status, answer = self._lines.send(method, path, _HEADERS, body)
+        except NoAnswer as error:
+            raise OrcidUnavailable(error.reason) from None
+        return status, _json(status, answer)
 
     def _authenticated(self, answer: dict[str, Any], secret: str) -> Authenticated:
         if str(answer.get("token_type", "")).lower() != "bearer":
@@ -195,31 +177,13 @@ class OrcidClient:
             raise OrcidRefused("id_token: " + " ".join(wrong))
 
 
-@contextmanager
-def _read_or_closed(response: urllib3.BaseHTTPResponse) -> Iterator[None]:
-    # Read to its end, the connection is kept for the next exchange; given up, it is not
-    try:
-        yield
-    except BaseException:
-        response.close()
-        raise
-
-
-def _json(response: urllib3.BaseHTTPResponse, deadline: float) -> dict[str, Any]:
-    body = b""
-    # Piece by piece as it comes, since the time-out of reading counts from each packet anew
-    while piece := response.read1(8192, decode_content=True):
-        body += piece
-        if len(body) > _LARGEST_ANSWER:
-            raise OrcidUnavailable("the answer is too long")
-        if time.monotonic() > deadline:
-            raise OrcidUnavailable("the answer takes too long to come")
+def _json(status: int, body: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(body)
     except ValueError:
-        raise OrcidUnavailable(f"status {response.status} without JSON") from None
+        raise OrcidUnavailable(f"status {status} without JSON") from None
     if not isinstance(answer, dict):
-        raise OrcidUnavailable(f"status {response.status} without an object")
+        raise OrcidUnavailable(f"status {status} without an object")
     return answer
 
 

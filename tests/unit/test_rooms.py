@@ -16,7 +16,7 @@ LIBRARIES = {
     "aiosql": {"sql/engine.py"},
     "babel": {"webapp/language.py"},
     "bottle": {"webapp/app.py"},
-    "certifi": {"webapp/orcid_client.py"},
+    "certifi": {"webapp/lines.py"},
     "click": {
         "webapp/cli.py",
         "webapp/cli_common.py",
@@ -43,7 +43,7 @@ LIBRARIES = {
     "requests": {"resolver_connector/transfers/http.py"},
     "saml2": {"resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
-    "urllib3": {"resolver_connector/transfers/http.py", "webapp/orcid_client.py"},
+    "urllib3": {"resolver_connector/transfers/http.py", "webapp/lines.py"},
     "waitress": {"webapp/serving.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""

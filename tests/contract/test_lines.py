@@ -1,0 +1,158 @@
+"""Kept connections to an HTTP server: what is sent, when one is used again, and what is no answer."""
+
+import socket
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.private_ca import PrivateCa
+from webapp.lines import Lines, NoAnswer, Patience
+
+PATIENCE = Patience(connect=2, read=1)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Server:
+    """Answers each connection's requests with what is next on its list, and hangs up where that is none."""
+
+    def __init__(self, context, answers):
+        self.asked = []
+        self._answers = answers
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self):
+        with suppress(OSError):
+            for answers in self._answers:
+                connection, _ = self._listener.accept()
+                with connection, self._secured(connection) as secured:
+                    self._answer(secured, answers)
+
+    def _secured(self, connection):
+        return self._context.wrap_socket(connection, server_side=True) if self._context else connection
+
+    def _answer(self, connection, answers):
+        taken = []
+        self.asked.append(taken)
+        for answer in answers:
+            request = connection.recv(65536)
+            if not request:
+                return
+            taken.append(request)
+            connection.sendall(answer)
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@contextmanager
+def answering(*answers, context=None):
+    """Give a server with the answers for one connection after the other, and lines to it."""
+    server = Server(context, answers)
+    try:
+        scheme = "https" if context else "http"
+        yield server, Lines(f"{scheme}://127.0.0.1:{server.port}/orcid/", PATIENCE)
+    finally:
+        server.close()
+
+
+def test_a_request_goes_out_whole_and_to_the_servers_own_path():
+    with answering([OK]) as (server, lines):
+        answer = lines.send("POST", "/oauth/token", {"Accept": "application/json"}, b"a=b")
+
+    assert answer == (200, b"ok")
+    ((request,),) = server.asked
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert head.split(b"\r\n")[0] == b"POST /orcid/oauth/token HTTP/1.1"
+    assert set(head.split(b"\r\n")[1:]) == {
+        b"Host: 127.0.0.1:%d" % server.port,
+        b"Accept: application/json",
+        b"Accept-Encoding: identity",
+        b"Content-Length: 3",
+    }
+    assert body == b"a=b"
+
+
+def test_a_connection_is_used_again():
+    with answering([OK, OK]) as (server, lines):
+        assert lines.send("GET", "/", {}) == lines.send("GET", "/", {}) == (200, b"ok")
+
+    assert [len(requests) for requests in server.asked] == [2]
+
+
+def test_a_connection_that_the_server_has_closed_is_replaced_before_anything_is_sent():
+    with answering([OK], [OK]) as (server, lines):
+        lines.send("GET", "/", {})
+        while lines._idle[0].is_connected:
+            pass
+        assert lines.send("GET", "/", {}) == (200, b"ok")
+
+    assert [len(requests) for requests in server.asked] == [1, 1]
+
+
+def test_a_connection_that_the_server_will_close_is_not_kept():
+    closing = b"HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy"
+    with answering([closing], [OK]) as (server, lines):
+        assert lines.send("GET", "/", {}) == (503, b"busy")
+        assert lines.send("GET", "/", {}) == (200, b"ok")
+
+    assert [len(requests) for requests in server.asked] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "cannot be reached (RemoteDisconnected)"),
+        (b"SSH-2.0-OpenSSH\r\n", "cannot be reached (BadStatusLine)"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", "cannot be reached (IncompleteRead)"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort", "cannot be reached (IncompleteRead)"),
+    ],
+)
+def test_an_answer_by_halves_is_none_and_its_connection_is_not_used_again(answer, reason):
+    with answering([answer], [OK]) as (_, lines):
+        with pytest.raises(NoAnswer) as raised:
+            lines.send("GET", "/", {})
+        assert lines.send("GET", "/", {}) == (200, b"ok")
+
+    assert raised.value.reason == reason
+
+
+def test_an_answer_in_pieces_is_one():
+    pieces = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n"
+    with answering([pieces, OK]) as (_, lines):
+        assert lines.send("GET", "/", {}) == lines.send("GET", "/", {}) == (200, b"ok")
+
+
+def test_silence_is_no_answer():
+    with answering([b"HTTP/1.1 200 OK\r\n", b""]) as (_, lines), pytest.raises(NoAnswer, match="no answer in time"):
+        lines.send("GET", "/", {})
+
+
+def test_a_server_with_a_certificate_of_nobody_we_trust_is_sent_nothing(tmp_path):
+    with answering([OK], context=PrivateCa(tmp_path).context()) as (server, lines), pytest.raises(NoAnswer) as raised:
+        lines.send("POST", "/oauth/token", {}, b"client_secret=x")
+
+    assert raised.value.reason == "cannot be reached (SSLCertVerificationError)"
+    assert server.asked == []
+
+
+def test_a_server_that_is_trusted_is_asked_over_tls(tmp_path, monkeypatch):
+    ca = PrivateCa(tmp_path)
+    monkeypatch.setattr("certifi.where", lambda: str(ca.certificate))
+    with answering([OK], context=ca.context()) as (_, lines):
+        assert lines.send("GET", "/", {}) == (200, b"ok")
+
+
+def test_a_trusted_certificate_for_another_name_is_not_enough(tmp_path, monkeypatch):
+    ca = PrivateCa(tmp_path)
+    monkeypatch.setattr("certifi.where", lambda: str(ca.certificate))
+    with answering([OK], context=ca.context("wrong-name")) as (server, lines), pytest.raises(NoAnswer):
+        lines.send("POST", "/oauth/token", {}, b"client_secret=x")
+
+    assert server.asked == []
