@@ -11,10 +11,12 @@ BIN := $(VENV)/bin
 ROOMS := shibboleth sql resolver_connector webapp
 TESTS := tests/unit tests/contract tests/properties tests/faults tests/journeys tests/system
 FULLY_COVERED := shibboleth/*,sql/*,webapp/linking.py,webapp/door.py
-# What the tests start for real; the product itself needs none of it to be tried
+# What the tests start for real; the product itself needs none of it to be tried.
+# php-cgi before simplesamlphp, which would bring a module into the machine's own Apache without it
 DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl sqlite3 \
 	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core \
-	rhino velocity libguava-java default-jre-headless
+	rhino velocity libguava-java default-jre-headless \
+	php-cgi php-cli php-mbstring php-xml simplesamlphp
 
 .PHONY: demo test lint unit bench soak packages catalogues clean
 

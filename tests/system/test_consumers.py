@@ -1,0 +1,272 @@
+"""Other software that asks the connector: real SimpleSAMLphp and real SATOSA, with our files in them."""
+
+import http.client
+import re
+from dataclasses import dataclass, field
+from html import unescape
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import pytest
+from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
+from saml2.client import Saml2Client
+from saml2.config import SPConfig
+from saml2.metadata import entity_descriptor
+
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Bearer, Credentials
+from shibboleth.orcid_id import Registry
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.service import ORGANISATIONS, served
+from tests.system.federation import make_key, one_line
+from tests.system.ports import free_port
+from tests.system.satosa_proxy import satosa
+from tests.system.simplesaml import simplesaml
+from webapp.log import log
+
+# pysaml2 leaves temporary files to be closed when they are forgotten
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
+
+SERVICE, ACS = "https://sp.example/shibboleth", "https://sp.example/acs"
+ACCOUNT, NAME = "maija+1/x@yliopisto.example", "Maija Mäkelä"
+TOKEN = "t" * 40
+ORCID = make_orcid_id(7)
+IDP = """\
+<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{entity_id}">
+<IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"><KeyDescriptor use="signing">
+<KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#">
+<X509Data><X509Certificate>{certificate}</X509Certificate></X509Data></KeyInfo></KeyDescriptor>
+<SingleSignOnService Binding="{binding}" Location="{sso}"/></IDPSSODescriptor></EntityDescriptor>
+"""
+
+
+@dataclass
+class Browser:
+    """Somebody who follows redirects and sends forms, until one is meant for the service."""
+
+    cookies: dict = field(default_factory=dict)
+
+    def visit(self, url, form=None):
+        """Give the SAML response that arrives at the service in the end."""
+        for _ in range(12):
+            body, location = self._ask(url, form)
+            if location:
+                url, form = urljoin(url, location), None
+                continue
+            action = urljoin(url, unescape(re.search(r'action="([^"]*)"', body)[1]))
+            form = {unescape(name): unescape(value) for name, value in _fields(body)}
+            if action == ACS:
+                return form["SAMLResponse"]
+            url = action
+        raise AssertionError("there is no end of it")
+
+    def _ask(self, url, form):
+        to = urlsplit(url)
+        connection = http.client.HTTPConnection(to.netloc, timeout=30)
+        mine = self.cookies.setdefault(to.netloc, {})
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in mine.items())} if mine else {}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        path = f"{to.path}?{to.query}" if to.query else to.path
+        connection.request("POST" if form is not None else "GET", path, urlencode(form or {}) or None, headers)
+        answer = connection.getresponse()
+        body = answer.read().decode("utf-8", "replace")
+        for cookie in answer.headers.get_all("Set-Cookie") or ():
+            name, _, value = cookie.partition(";")[0].partition("=")
+            mine[name] = value
+        connection.close()
+        assert answer.status < 400, body
+        return body, answer.headers["Location"]
+
+
+def _fields(body):
+    for tag in re.findall(r"<input[^>]*>", body):
+        name, value = re.search(r'name="([^"]*)"', tag), re.search(r'value="([^"]*)"', tag)
+        if name and value:
+            yield name[1], value[1]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = open_store(f"sqlite://{tmp_path_factory.mktemp('store')}/links.db")
+    migrate(store.engine, NOON)
+    yield store
+    store.disconnect()
+
+
+@pytest.fixture(scope="module")
+def connector(store):
+    """The connector on loopback; `away` lets it fail."""
+    university = ORGANISATIONS.by_entity_id(UNIVERSITY)
+    app = Connector(store, Credentials([(Bearer(TOKEN), university)]), Registry.PRODUCTION, log, lambda: NOON)
+    faults = {}
+
+    def answering(environ, start_response):
+        if "answer" in faults:
+            status, headers, body = faults["answer"]
+            start_response(status, headers)
+            return [body]
+        return app(environ, start_response)
+
+    with served(answering) as address:
+        yield address, faults
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory):
+    path = tmp_path_factory.mktemp("secrets") / "token"
+    path.write_text(TOKEN + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory):
+    return make_key(tmp_path_factory.mktemp("service"), "service")
+
+
+def service_of(key, *metadata):
+    settings = {
+        "entityid": SERVICE,
+        "key_file": key["key"],
+        "cert_file": key["certificate"],
+        "xmlsec_binary": "/usr/bin/xmlsec1",
+        "metadata": {"local": [str(each) for each in metadata]},
+        "service": {
+            "sp": {
+                "endpoints": {"assertion_consumer_service": [(ACS, BINDING_HTTP_POST)]},
+                "allow_unsolicited": True,
+                "want_response_signed": False,
+                "want_assertions_or_response_signed": True,
+            }
+        },
+    }
+    return Saml2Client(config=SPConfig().load(settings))
+
+
+def attributes_of(client, response, outstanding=None):
+    return client.parse_authn_request_response(response, BINDING_HTTP_POST, outstanding or {}).ava
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    """Where SATOSA will be."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+def idp(connector, token, proxy):
+    """SimpleSAMLphp, whose filter asks the connector; a second service stands for SATOSA, for which it does not."""
+    person = {"eduPersonPrincipalName": [ACCOUNT], "displayName": [NAME]}
+    asks = {"50": {"class": "orcidconnect:OrcidConnect", "url": connector[0], "tokenFile": str(token)}}
+    services = {
+        SERVICE: {"AssertionConsumerService": ACS, "authproc": asks},
+        f"{proxy}/Back/sp": {"AssertionConsumerService": f"{proxy}/Back/acs/post"},
+    }
+    with simplesaml(person, services) as started:
+        yield started
+
+
+@pytest.fixture
+def at_simplesaml(idp, key):
+    """Sign in at SimpleSAMLphp, and give what the service gets."""
+    client = service_of(key, idp.metadata)
+
+    def sign_in():
+        response = Browser().visit(f"{idp.address}/saml2/idp/SSOService.php?spentityid={SERVICE}")
+        return attributes_of(client, response)
+
+    return sign_in
+
+
+@pytest.fixture
+def linked(store, connector):
+    connector[1].clear()
+    make_link(store, ACCOUNT, orcid_id=ORCID)
+    yield
+    store.unlink(UNIVERSITY, ACCOUNT, "person", "the test is over", NOON)
+    connector[1].clear()
+
+
+JSON = [("Content-Type", "application/json")]
+FAULTS = {
+    "away": ("503 Service Unavailable", JSON, b'{"error": "the database does not answer; try again"}'),
+    "a redirect": ("302 Found", [("Location", "http://127.0.0.1:1/")], b""),
+    "HTML": ("200 OK", [("Content-Type", "text/html")], b"<html>"),
+    "half an answer": ("200 OK", JSON, b'{"eduPersonOrcid": ["https://orc'),
+    "something else": ("200 OK", JSON, b'{"eduPersonOrcid": [null, "", 7, "https://orcid.example/0000"]}'),
+    "no object": ("200 OK", JSON, b"[]"),
+    "an object of another kind": ("200 OK", JSON, b'{"eduPersonOrcid": {"a": "b"}}'),
+    "far too much": ("200 OK", JSON, b'{"eduPersonOrcid": ["' + b"x" * 200_000 + b'"]}'),
+}
+
+
+def test_simplesamlphp_releases_the_id_that_the_connector_gives(linked, at_simplesaml):
+    assert at_simplesaml() == {
+        "eduPersonPrincipalName": [ACCOUNT],
+        "displayName": [NAME],
+        "eduPersonOrcid": [ORCID.uri],
+    }
+
+
+def test_simplesamlphp_signs_in_who_has_no_id(at_simplesaml):
+    assert at_simplesaml() == {"eduPersonPrincipalName": [ACCOUNT], "displayName": [NAME]}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_sign_in_at_simplesamlphp_fails_for_want_of_an_id(linked, at_simplesaml, connector, idp, fault):
+    connector[1]["answer"] = FAULTS[fault]
+
+    assert at_simplesaml() == {"eduPersonPrincipalName": [ACCOUNT], "displayName": [NAME]}
+    assert TOKEN not in idp.log()
+
+
+@pytest.fixture(scope="module")
+def micro_service(connector, token):
+    settings = {"url": connector[0], "token_file": str(token), "person": "eppn", "target": "orcid"}
+    return {"module": "orcid_connect.OrcidConnect", "name": "OrcidConnect", "config": settings}
+
+
+@pytest.fixture(scope="module")
+def at_satosa(idp, proxy, micro_service, key, tmp_path_factory):
+    """Sign in at SimpleSAMLphp through SATOSA, whose micro service asks the connector."""
+    directory = tmp_path_factory.mktemp("metadata")
+    downstream, front = directory / "service.xml", directory / "front.xml"
+    downstream.write_text(str(entity_descriptor(service_of(key).config)), "utf-8")
+    with satosa(idp.metadata, downstream, micro_service, int(proxy.rpartition(":")[2])) as (certificate, out):
+        words = {"binding": BINDING_HTTP_REDIRECT, "sso": f"{proxy}/Back/sso/redirect"}
+        front.write_text(IDP.format(entity_id=f"{proxy}/Front/idp", certificate=one_line(certificate), **words))
+        client = service_of(key, front)
+
+        def sign_in():
+            request, sent = client.prepare_for_authenticate(f"{proxy}/Front/idp", binding=BINDING_HTTP_REDIRECT)
+            response = Browser().visit(dict(sent["headers"])["Location"])
+            return attributes_of(client, response, {request: "/"}), out.read_text("utf-8", "replace")
+
+        yield sign_in
+
+
+def test_satosa_passes_on_the_id_that_the_connector_gives(linked, at_satosa):
+    attributes, _ = at_satosa()
+
+    assert attributes == {
+        "eduPersonPrincipalName": [ACCOUNT],
+        "displayName": [NAME],
+        "eduPersonOrcid": [ORCID.uri],
+    }
+
+
+def test_satosa_signs_in_who_has_no_id(at_satosa):
+    attributes, _ = at_satosa()
+
+    assert attributes == {"eduPersonPrincipalName": [ACCOUNT], "displayName": [NAME]}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_sign_in_through_satosa_fails_for_want_of_an_id(linked, at_satosa, connector, fault):
+    connector[1]["answer"] = FAULTS[fault]
+
+    attributes, log_of_satosa = at_satosa()
+
+    assert attributes == {"eduPersonPrincipalName": [ACCOUNT], "displayName": [NAME]}
+    assert TOKEN not in log_of_satosa
