@@ -50,7 +50,7 @@ class Someone:
 
     def signs_out(self):
         self.browser.press("Sign out")
-        self.browser.waits_for("Connect your ORCID iD to your organisation")
+        self.browser.waits_for("You have signed out of this service")
 
     def removes(self):
         self.browser.press("Remove the connection")
