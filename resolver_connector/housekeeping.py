@@ -1,4 +1,7 @@
-"""What the worker does beside delivering: it counts, and it forgets people of whom nothing is to be kept."""
+"""What the worker does beside delivering: it counts, and it forgets.
+
+Forgotten are people of whom nothing is to be kept, people who wished to be erased, and attempts that were abandoned.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from resolver_connector.wire import Report
 from sql.errors import StoreUnavailable
-from sql.store import Store
+from sql.store import KEEP_EXPIRED, Store
 
 EVERY = timedelta(minutes=1)
 GRACE = timedelta(minutes=15)
@@ -17,10 +20,10 @@ SMALL_HOURS = range(1, 4)
 
 
 class Housekeeping:
-    """Counts what has happened, and forgets for the organisations with `keep = "nothing"`."""
+    """Counts what has happened, and forgets what is to be forgotten."""
 
     def __init__(self, store: Store, forgetful: Collection[str], report: Report) -> None:
-        """Take the organisations by their entityIDs."""
+        """Take the organisations with `keep = "nothing"` by their entityIDs."""
         self._store = store
         self._forgetful = tuple(forgetful)
         self._report = report
@@ -39,10 +42,12 @@ class Housekeeping:
             self._report("store-unavailable", reason=str(error))
 
     def _forget_all(self, now: datetime) -> None:
-        if self._forgetful:
-            forgotten = sum(self._forget(entity_id, now - GRACE) for entity_id in self._forgetful)
-            if forgotten:
-                self._report("forgotten", changes=forgotten)
+        self._store.sweep(now - KEEP_EXPIRED)
+        if forgotten := sum(self._forget(entity_id, now - GRACE) for entity_id in self._forgetful):
+            self._report("forgotten", changes=forgotten)
+        if erased := self._store.finish_erasures(now):
+            self._report("erased", persons=erased)
+        if self._forgetful or self._store.erased_since_scrub():
             self._scrub(now)
 
     def _forget(self, entity_id: str, before: datetime) -> int:

@@ -13,14 +13,16 @@ class Feed(Keeper):
     """The part of the store that knows where the changes of an organisation begin, and how far it has read them."""
 
     def oldest_change(self, entity_id: str) -> int:
-        """Give the number of the oldest change that is kept; the next number where none is.
+        """Give the number of the oldest change from which on none is missing; the next number where none is kept.
 
-        Whoever has read up to a number has missed something if the next after it is smaller than this.
+        Whoever has read up to a number has missed something if the next after it is smaller than this. A change is not
+        missing that was about somebody who has been erased since, once the organisation had fetched that.
         """
         row = self.engine.one("oldest_change", organisation=entity_id)
         if row is None:
             return 1
-        return int(row["next"] if row["oldest"] is None else row["oldest"])
+        oldest = row["next"] if row["oldest"] is None else row["oldest"]
+        return max(int(oldest), int(row["forgotten"]) + 1)
 
     def newest_change_of(self, entity_id: str, person_key: str) -> Change | None:
         """Give a person's newest change that is kept."""

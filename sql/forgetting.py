@@ -118,4 +118,7 @@ class Forgetting(Statistics):
         second for each hundred thousand links: for the small hours. Abandoned attempts go first.
         """
         self.sweep(now)
-        return self.engine.scrub()
+        clean = self.engine.scrub()
+        if clean:
+            self.engine.brief("drop_erasures_done", before=rows.moment(now))
+        return clean

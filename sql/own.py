@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sql import rows
 from sql.held import Keeper
 from sql.records import Attempt, Change, Erasure, Link
@@ -32,3 +34,8 @@ class Own(Keeper):
         """Give a person's wish to be forgotten, as long as it is not done."""
         row = self.engine.one("erasure_of_person", organisation=entity_id, person_key=person_key)
         return None if row is None else rows.erasure_of(row)
+
+    def passed_on(self, entity_id: str, person_key: str) -> datetime | None:
+        """Tell when the account was last seen to have passed to somebody else: what is older is not theirs to see."""
+        row = self.engine.one("passed_on", organisation=entity_id, person_key=person_key)
+        return None if row is None else rows.time_of(row["at"])

@@ -60,6 +60,22 @@ _ALONE = b"select pg_advisory_xact_lock(1869768548)"
 _IN_TURN = b"select pg_advisory_xact_lock(1869768549)"
 _TABLES = b"select table_name from information_schema.tables where table_schema = any(current_schemas(false))"
 
+# A column that a view shows cannot be given a type, not even its own
+_TEXTS = b"""
+select column_name
+from information_schema.columns
+where table_schema = any(current_schemas(false))
+    and table_name = %(table)s
+    and data_type = 'text'
+    and not exists (
+        select 1
+        from information_schema.view_column_usage as shown
+        where shown.table_schema = columns.table_schema
+            and shown.table_name = columns.table_name
+            and shown.column_name = columns.column_name
+    )
+"""
+
 # The row of an insert, between `values` and what follows it
 _ONE_ROW = re.compile(rb"(?<=\nvalues )(\((?:%\(\w+\)s|[^()])*\))")
 
@@ -132,6 +148,15 @@ def _has_spoken(connection: _Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _forget_statistics(connection: _Connection) -> None:
+    """Let the planner forget what was in tables that are empty: giving a column the type it has does that."""
+    for table in _PERSONAL:
+        if connection.execute(b"select 1 from " + table + b" limit 1").fetchone() is None:
+            found = connection.execute(_TEXTS, {"table": table.decode()}).fetchall()
+            changes = b", ".join(b"alter " + row["column_name"].encode() + b" type text" for row in found)
+            connection.execute(b"alter table " + table + b" " + changes)
 
 
 class PostgresSession:
@@ -337,8 +362,8 @@ class Postgres:
         """Write the tables anew, one after the other; what reads or writes one waits meanwhile.
 
         A plain `vacuum` gives the room of dead rows free and leaves their bytes there, and the planner's statistics
-        hold samples of what was in the tables. What we may not do the server only warns of. Its write-ahead log is its
-        administrator's.
+        hold samples of what was in the tables; `analyze` leaves those of an empty table as they are. What we may not
+        do the server only warns of. Its write-ahead log is its administrator's.
         """
         told: list[object] = []
         with self._connection() as connection:
@@ -347,6 +372,7 @@ class Postgres:
                 connection.execute(f"set statement_timeout = 0; set lock_timeout = {self._milliseconds}".encode())
                 for table in _PERSONAL:
                     connection.execute(b"vacuum (full, analyze) " + table)
+                _forget_statistics(connection)
                 connection.execute(b"vacuum (full) pg_statistic")
             except psycopg.errors.LockNotAvailable:
                 return False

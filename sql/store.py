@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
 from sql.engine import Engine, Question, Row
+from sql.erasing import Erasing
 from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
 from sql.feed import Feed
 from sql.forgetting import Forgetting
@@ -75,7 +76,7 @@ def _postgres(url: str, patience: float) -> Engine:
 _ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
-class Store(Outbox, Feed, Forgetting, Importing, Own, Releases, Statistics):
+class Store(Outbox, Erasing, Feed, Forgetting, Importing, Own, Releases, Statistics):
     """Attempts, links, releases, changes, deliveries and the audit, kept by an engine.
 
     Any method may raise StoreUnavailable. Times are aware.

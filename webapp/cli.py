@@ -33,6 +33,7 @@ from webapp.cli_common import (
     json_option,
     moment,
     now,
+    one_line,
     organisation_argument,
     organisation_of,
     print_json,
@@ -43,6 +44,7 @@ from webapp.cli_common import (
     store_of,
 )
 from webapp.cli_connector import connector
+from webapp.cli_erase import erase
 from webapp.cli_handout import handout
 from webapp.cli_idp_role import idp_role
 from webapp.cli_link_list import link_json, list_links
@@ -51,8 +53,6 @@ from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind
 from webapp.config_errors import Misconfigured, Problem
 from webapp.importing import Links, Unreadable, source_of
 from webapp.log import quoted, set_up
-
-LONGEST_REASON = 200
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -290,7 +290,7 @@ def remove(  # noqa: PLR0913 - one for each word on the command line
     path: Path, name: str, account: str, *, reason: str, yes: bool, as_json: bool
 ) -> None:
     """Remove a person's link, as the operator. Exit code 1 when there is none."""
-    reason = _one_line(reason)
+    reason = one_line(reason)
     if as_json and not yes:
         raise click.UsageError("--json asks nothing, so it needs --yes.")
     config = configuration(path)
@@ -471,19 +471,13 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
 
 
 main.add_command(idp_role)
+link.add_command(erase)
 main.add_command(replica)
 link.add_command(list_links)
 main.add_command(handout)
 
 
 # --- How links and events are shown -------------------------------------------------------------------------------
-
-
-def _one_line(reason: str) -> str:
-    reason = reason.strip()
-    if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
-        raise click.BadParameter(f"say why, in one line of at most {LONGEST_REASON} characters.", param_hint="--reason")
-    return reason
 
 
 def _no_link(organisation: Organisation, account: str) -> str:

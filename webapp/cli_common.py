@@ -24,6 +24,7 @@ from webapp.log import set_up
 
 WRONG = 1
 MISCONFIGURED = 2
+LONGEST_REASON = 200
 _LONGEST_SHOWN = 200
 
 P = ParamSpec("P")
@@ -160,6 +161,14 @@ def counted(number: int, one: str, several: str) -> str:
 def safe(text: str) -> str:
     """Show outside text on a terminal without letting it steer the terminal."""
     return "".join(each if each.isprintable() else "?" for each in text)[:_LONGEST_SHOWN]
+
+
+def one_line(reason: str) -> str:
+    """Read a reason for the audit."""
+    reason = reason.strip()
+    if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise click.BadParameter(f"say why, in one line of at most {LONGEST_REASON} characters.", param_hint="--reason")
+    return reason
 
 
 def print_json(value: Mapping[str, Any]) -> None:

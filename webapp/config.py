@@ -578,6 +578,12 @@ class Config:
         return Variables() if proof is None else Proxy(proof.reveal())
 
     @property
+    def asking(self) -> frozenset[str]:
+        """The entityIDs of the organisations that may ask the connector, and fetch changes there."""
+        keep = {entity_id for entity_id, keep in self.keep.items() if keep is Keep.LINKS}
+        return frozenset(entity_id for entity_id in keep if self.credentials[entity_id])
+
+    @property
     def redirect_uri(self) -> str:
         """Where ORCID sends people back to: to be registered there, character by character."""
         return self.service.public_url + values.CALLBACK

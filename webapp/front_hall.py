@@ -44,6 +44,7 @@ def web(
         config.orcid.base_url,
         deliver_now,
         forgetful,
+        asking=config.asking,
         staff=staff_of(config),
     )
     app: WSGIApplication = make_app(

@@ -37,6 +37,8 @@ class Hall:
     """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
     staff: Staff = field(default_factory=Staff)
     lately: Lately = field(default_factory=Lately)
+    asking: frozenset[str] = frozenset()
+    """The entityIDs of the organisations that may ask the connector, and fetch their changes there."""
 
 
 Handler = Callable[[Hall, Visit], "Page | Go | Raw"]

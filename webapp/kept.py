@@ -210,6 +210,7 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
         "links.consent_digest": mark("under which number the text you agreed to is filed"),
         "consent_texts.digest": mark("under which number the text you agreed to is filed"),
         "erasures.id": mark("under which number your wish to be erased is filed"),
+        "erasures.by_feed": mark("whether your organisation fetches removals by itself"),
         "erasures.finished_at": mark("when an erasure was done; its line names nobody by then"),
     }
 )

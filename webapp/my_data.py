@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.own import ALL
+from sql.records import Erasure
 from sql.rows import moment
 from sql.store import Store
 from webapp.hall import Hall
@@ -46,6 +48,7 @@ class Shelf:
 def my_data(hall: Hall, visit: Visit) -> Page:
     """Show everything that is stored about the person, the newest things of each kind."""
     forgetful = _forgetful(hall, visit.person)
+    hall.linking.arrive(visit.person, visit.now)
     facts = {
         "shelves": shelves(hall.store, visit.person, SHOWN),
         "forgetful": forgetful,
@@ -62,6 +65,7 @@ def my_data_file(hall: Hall, visit: Visit) -> Raw:
     """Give all of it in a file, for the person to keep or to take along."""
     person = visit.person
     say, forgetful = visit.language.say, _forgetful(hall, person)
+    hall.linking.arrive(person, visit.now)
     told: dict[str, Any] = {"format": FORMAT, "made_at": moment(visit.now), "language": visit.language.code}
     found = shelves(hall.store, person, ALL)
     told |= {each.section.name: _written(each) for each in found}
@@ -74,10 +78,12 @@ def my_data_file(hall: Hall, visit: Visit) -> Raw:
 def shelves(store: Store, person: Person, most: int) -> list[Shelf]:
     """Read everything that is stored about a person: one question for each kind, however much there is."""
     whose = person.organisation.entity_id, person.key
+    since = store.passed_on(*whose)
     found = [Shelf(SECTIONS[0], (person,))]
     for section in SECTIONS[1:]:
         records = READERS[section.name](store, *whose, most if most == ALL else most + 1)
-        found.append(Shelf(section, records[:most], len(records) > most))
+        own = [each for each in records if since is None or attrgetter(MADE_AT[section.name])(each) > since]
+        found.append(Shelf(section, own[:most], len(own) > most))
     return found
 
 
@@ -89,7 +95,7 @@ def _fetched(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequ
     return () if come is None else (Fetched(*come),)
 
 
-def _erasure(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequence[Any]:
+def _erasure(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequence[Erasure]:
     asked = store.erasure_of(entity_id, person_key)
     return () if asked is None else (asked,)
 
@@ -106,6 +112,19 @@ READERS: Mapping[str, Reader] = MappingProxyType(
     }
 )
 """How what is in each section is read."""
+
+MADE_AT: Mapping[str, str] = MappingProxyType(
+    {
+        "links": "linked_at",
+        "attempts": "started_at",
+        "changes": "at",
+        "deliveries": "created_at",
+        "feed": "at",
+        "events": "at",
+        "erasure": "asked_at",
+    }
+)
+"""What tells whether something is the person's own, or of somebody who had the account before."""
 
 ALONE = frozenset({"you", "feed", "erasure"})
 """Sections of which there is one thing or none."""

@@ -10,6 +10,7 @@ from sql.errors import AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind
 from webapp.door import Who, form_token, must_be_our_form
 from webapp.hall import Hall, Route
+from webapp.in_control import erase, erased, erasure, removal
 from webapp.language import mark
 from webapp.linking import Answer, AttemptUsed, NotAgreed, consent_to
 from webapp.log import log
@@ -153,8 +154,11 @@ ROUTES = (
     Route("GET", "/me/another-account", Who.PERSON, another_account),
     Route("GET", "/me/result/<attempt>", Who.PERSON, result),
     Route("POST", "/me/remove", Who.PERSON, remove),
-    Route("GET", "/me/remove", Who.PERSON, back_to_me),
+    Route("GET", "/me/remove", Who.PERSON, removal),
     Route("GET", "/me/removed", Who.PERSON, removed),
+    Route("GET", "/me/erase", Who.PERSON, erasure),
+    Route("POST", "/me/erase", Who.PERSON, erase),
+    Route("GET", "/me/erased", Who.PERSON, erased),
     Route("GET", "/me/data", Who.PERSON, my_data),
     Route("GET", "/me/data.json", Who.PERSON, my_data_file),
     Route("GET", "/static/<name>", Who.ANYONE, static),

@@ -53,6 +53,10 @@ class NotAllowed(LookupError):
     """The page is there, but not for this method."""
 
 
+class NotSure(ValueError):
+    """The box beside what cannot be undone came unticked."""
+
+
 class TooLarge(ValueError):
     """The request is larger than any form of ours."""
 
@@ -205,6 +209,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
         mark("The box was not ticked"),
         mark("We may connect your ORCID iD only if you agree to what is written beside the box."),
         mark("Read it, tick the box if you agree, and confirm again."),
+    ),
+    NotSure: Problem(
+        "not-sure",
+        422,
+        mark("The box was not ticked"),
+        mark("Nothing was erased, for you did not say that you want it."),
+        mark("Tick the box if you are sure, and press the button again."),
     ),
     LinkChanged: Problem(
         "link-changed",

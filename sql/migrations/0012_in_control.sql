@@ -14,6 +14,8 @@ create table erasures (
     -- the numbers that their last change, and the audit's last line, had when they asked; 0 where there was none
     change_number bigint not null check (change_number >= 0),
     event_number bigint not null check (event_number >= 0),
+    -- whether the organisation may fetch the removal from the feed
+    by_feed bigint not null check (by_feed in (0, 1)),
     asked_at text not null,
     finished_at text,
     check ((person_key is null) = (finished_at is not null))

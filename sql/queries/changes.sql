@@ -57,10 +57,11 @@ order by number desc
 limit 1;
 
 -- name: oldest_change(organisation)^
--- The number of the organisation's oldest change that is kept, if any, and of the one that will come next.
--- One statement, so that both are of one moment.
+-- The number of the organisation's oldest change that is kept, if any, of the one that will come next, and up to which
+-- some may be gone. One statement, so that all are of one moment.
 select
     changes + 1 as next,
+    forgotten,
     (
         select min(changes.number)
         from changes

@@ -32,3 +32,14 @@ select *
 from erasures
 where organisation = :organisation
     and person_key = :person_key;
+
+-- name: passed_on(organisation, person_key)^
+-- When an account was last seen to have been given to somebody else, if ever: the service ended the link of the other.
+select at
+from events
+where organisation = :organisation
+    and person_key = :person_key
+    and kind = 'removed'
+    and actor = 'service'
+order by number desc
+limit 1;

@@ -569,7 +569,7 @@ def test_what_changed_in_another_tab_is_shown_before_it_is_replaced(maija, world
 
 
 def remove(visitor):
-    page = visitor.get("/me")
+    page = visitor.get("/me/remove")
     return visitor.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
 
 
@@ -585,7 +585,7 @@ def test_a_person_removes_their_link(maija, world, store):
 
 def test_removing_twice_is_the_same_as_once(maija, world, store):
     maija.link(world)
-    page = maija.get("/me")
+    page = maija.get("/me/remove")
     form = {"token": page.field("token"), "shown": page.field("shown")}
 
     answers = [maija.post("/me/remove", form) for _ in range(2)]
@@ -596,7 +596,7 @@ def test_removing_twice_is_the_same_as_once(maija, world, store):
 
 def test_what_was_replaced_meanwhile_is_not_removed(maija, world, store):
     maija.link(world)
-    page = maija.get("/me")
+    page = maija.get("/me/remove")
     maija.link(world, AKE)
 
     late = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})

@@ -86,7 +86,7 @@ def test_a_removal_is_sent_on_at_once_and_told(store, front):
     app = make_app(replace(front, hall=replace(front.hall, deliver_now=sent.append)))
     maija = Visitor(app)
     make_link(store)
-    page = maija.get("/me")
+    page = maija.get("/me/remove")
 
     place = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")}).place
 

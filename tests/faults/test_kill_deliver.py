@@ -159,7 +159,7 @@ def _somebody_comes(web, world, store, rng):
     visitor = Visitor(web, person)
     link = store.link_of(UNIVERSITY, person)
     if link is not None and rng.random() < 0.3:
-        page = visitor.get("/me")
+        page = visitor.get("/me/remove")
         visitor.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
         assert store.link_of(UNIVERSITY, person) is None
     else:

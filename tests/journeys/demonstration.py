@@ -60,7 +60,9 @@ class Demonstration:
     def _unlink(self, account):
         """Remove the iD as the person would, but without a browser."""
         with requests.Session() as visit:
-            page = visit.post(f"{self.base_url}/identity-provider", {"person": account, "target": "/me"}, timeout=5)
+            page = visit.post(
+                f"{self.base_url}/identity-provider", {"person": account, "target": "/me/remove"}, timeout=5
+            )
             form = {"token": TOKEN.search(page.text)[1], "shown": SHOWN.search(page.text)[1]}
             visit.post(f"{self.base_url}/me/remove", form, timeout=5).raise_for_status()
 

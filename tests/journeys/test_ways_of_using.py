@@ -44,7 +44,7 @@ def test_the_keyboard_is_enough(someone, demo):
     assert demo.released("maija@pohjoinen.example", "pohjoinen") == [uri(MAIJA)]
 
     someone.tabs_to("To your own page").hits(Keys.ENTER).sees("Your ORCID iD")
-    someone.tabs_to("Remove the connection").hits(Keys.ENTER)
+    someone.tabs_to("Remove the connection").hits(Keys.ENTER).sees("Remove the connection")
     someone.tabs_to("Remove the connection").hits(Keys.ENTER).sees("The connection is removed")
     assert demo.released("maija@pohjoinen.example", "pohjoinen") == []
 

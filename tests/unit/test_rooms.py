@@ -21,6 +21,7 @@ LIBRARIES = {
         "webapp/cli.py",
         "webapp/cli_common.py",
         "webapp/cli_connector.py",
+        "webapp/cli_erase.py",
         "webapp/cli_handout.py",
         "webapp/cli_idp_role.py",
         "webapp/cli_link_list.py",

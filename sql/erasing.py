@@ -1,0 +1,139 @@
+"""A person wishes to be erased: their link ends, and once nothing is owed of that any more, nothing of them is left.
+
+* The removal is delivered and fed like any other. What waited to be delivered before it is spared.
+* Until it has arrived the account and the number of the removal are kept, and what is needed to deliver it.
+* A transfer that refused the removal, and a reader of the feed that does not come, are waited for no longer than
+  `PATIENCE`. A reader that comes later begins again with a snapshot.
+* What came after the wish, since the person began anew, is not touched.
+
+What stays names nobody: that there were changes, where and when they arrived, and the audit's chain.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sql import rows
+from sql.audit import facts_of
+from sql.engine import Row, Session, Values
+from sql.held import ID_BYTES, Held, Keeper
+from sql.records import Change
+from sql.statistics import count_attempts
+
+PATIENCE = timedelta(days=30)
+"""How long to wait for who refused the removal, and for a reader of the feed."""
+_SOME = 500
+_BEYOND = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What came of a wish to be erased."""
+
+    anything: bool
+    """Whether there was anything to erase."""
+    removal: Change | None
+    """What the organisation has to learn now, if there was a link."""
+    done: bool
+    """Whether all is erased; otherwise something of the removal is still owed."""
+
+
+class Erasing(Keeper):
+    """The part of the store that erases a person who wishes it."""
+
+    def erase(  # noqa: PLR0913 - who, whose, why and when: an audit needs them all
+        self,
+        entity_id: str,
+        person_key: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+        *,
+        transfers: Sequence[str] = (),
+        by_feed: bool = False,
+    ) -> Erased:
+        """End a person's link and erase everything about them, as far as it is not owed to the organisation any more.
+
+        The removal is owed to the `transfers`, and `by_feed` to whoever fetches changes. Twice is the same as once.
+        """
+        whose = {"organisation": entity_id, "person_key": person_key}
+        asked = ("link_of", whose), ("anything_of", whose), ("forget_attempts", whose)
+        with self._holding(entity_id, now, *asked) as held:
+            own, anything, attempts = held.found
+            if not anything:
+                return Erased(anything=False, removal=None, done=True)
+            count_attempts(held.session, attempts)
+            removal = held.remove(rows.link_of(own[0]), actor, reason, transfers) if own else None
+            if removal is None:
+                held.event("erasing", actor, person_key, {"reason": reason})
+            held.session.post("spare_deliveries", **whose, now=rows.moment(now))
+            ((newest,),) = held.session.ask(("newest_number_of", whose))
+            held.session.post("ask_erasure", **_wish(whose, newest["number"] or 0, held, by_feed=by_feed))
+            return Erased(anything=True, removal=removal, done=_finish(held, person_key, now))
+
+    def finish_erasures(self, now: datetime) -> int:
+        """Fulfil the wishes of which nothing is owed any more, and tell how many they were."""
+        finished, round_ = 0, _SOME
+        while round_ == _SOME:
+            due = self.engine.all("erasures_due", long_ago=rows.moment(now - PATIENCE), limit=_SOME)
+            round_ = sum(self.finish_erasure(row["organisation"], row["person_key"], now) for row in due)
+            finished += round_
+        return finished
+
+    def finish_erasure(self, entity_id: str, person_key: str, now: datetime) -> bool:
+        """Fulfil one person's wish, if nothing is owed of it any more; false where something is, or it is done."""
+        with self._holding(entity_id, now) as held:
+            return _finish(held, person_key, now)
+
+    def erased_since_scrub(self) -> bool:
+        """Tell whether somebody was erased since the database's files were written anew."""
+        row = self.engine.one("erasures_done")
+        return row is not None and bool(row["count"])
+
+
+def _wish(whose: Values, number: int, held: Held, *, by_feed: bool) -> dict[str, str | int | None]:
+    return {
+        **whose,
+        "id": secrets.token_hex(ID_BYTES),
+        "change_number": number,
+        "event_number": held.events,
+        "by_feed": int(by_feed),
+        "now": rows.moment(held.now),
+    }
+
+
+def _finish(held: Held, person_key: str, now: datetime) -> bool:
+    """Erase a person, if nothing is owed of their removal any more."""
+    whose = {"organisation": held.organisation, "person_key": person_key}
+    session = held.session
+    (found,) = session.ask(("erasure_due", {**whose, "long_ago": rows.moment(now - PATIENCE)}))
+    if not found:
+        return False
+    (wish,) = found
+    number = wish["change_number"]
+    session.post("erase_changes", **whose, number=number)
+    session.post("erase_deliveries", **whose, number=number)
+    session.post("erase_ended_links", **whose, until=wish["asked_at"])
+    _erase_events(session, whose, wish)
+    if wish["by_feed"] and wish["acknowledged"] < number:
+        session.post("raise_forgotten", organisation=held.organisation, number=number)
+    session.post("end_erasure", id=wish["id"], now=rows.moment(now))
+    held.event("erased", "service", None, {})
+    return True
+
+
+def _erase_events(session: Session, whose: dict[str, str], wish: Row) -> None:
+    changes, attempts = session.ask(("newest_number_of", whose), ("attempts_of_person", {**whose, "limit": 1}))
+    if changes[0]["number"] is None and not attempts:
+        session.post("erase_facts", **whose)
+        return
+    # The person began anew. Of the lines that came since, those about the removal's way belong to what is erased
+    session.post("erase_facts_until", **whose, number=wish["event_number"])
+    after = {**whose, "after": wish["event_number"], "limit": _BEYOND}
+    (later,) = session.ask(("person_events_after", after))
+    for row in later:
+        if int(facts_of(row["facts"]).get("change", _BEYOND)) <= wish["change_number"]:
+            session.post("erase_facts_at", organisation=whose["organisation"], number=row["number"])

@@ -1,0 +1,335 @@
+"""Whoever wishes to be erased is: once their organisation has learnt of it nothing names them, on each engine."""
+
+from datetime import timedelta
+
+import pytest
+
+from resolver_connector.housekeeping import Housekeeping
+from resolver_connector.transfers.transfer import Answer, Outcome
+from sql.erasing import PATIENCE, Erased
+from sql.records import DeliveryState
+from tests.delivering import AWAY, Idm, Kept, deliverer
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_link, make_orcid_id
+from tests.service import Clock
+
+MAIJA = "maija@yliopisto.example"
+VILLE = "ville@yliopisto.example"
+FIRST, SECOND, THIRD = make_orcid_id(1), make_orcid_id(2), make_orcid_id(3)
+HOUR = timedelta(hours=1)
+NIGHT = NOON + timedelta(hours=13)
+REFUSED = Answer(Outcome.REFUSED, f"{MAIJA} cannot be changed")
+
+
+def erase(store, person=MAIJA, now=NOON + HOUR, transfers=("idm",), **other):
+    return store.erase(UNIVERSITY, person, "person", "erased by the person", now, transfers=transfers, **other)
+
+
+def deliver(store, answer=None, now=NOON + HOUR):
+    """Let the worker deliver what is due, and give what it sent."""
+    idm = Idm(answer) if answer else Idm()
+    deliverer(store, {"idm": idm}, Clock(now)).once()
+    return idm
+
+
+def held(store, person=MAIJA):
+    """Name the tables in which a row is about a person."""
+    tables = {
+        "links": store.links_of(UNIVERSITY, person),
+        "attempts": store.attempts_of(UNIVERSITY, person),
+        "changes": store.changes_of(UNIVERSITY, person),
+        "deliveries": store.deliveries_of(UNIVERSITY, person),
+        "events": list(store.events(UNIVERSITY, person)),
+        "erasures": [each for each in [store.erasure_of(UNIVERSITY, person)] if each],
+    }
+    return {name for name, rows in tables.items() if rows}
+
+
+# Erasing
+
+
+def test_where_nobody_has_to_learn_of_it_everything_goes_at_once(store):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, MAIJA, SECOND)
+    store.begin(make_attempt(MAIJA), "open")
+
+    erased = erase(store, transfers=())
+
+    assert (erased.anything, erased.removal.kind, erased.done) == (True, "removed", True)
+    assert held(store) == set()
+    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_an_audit_line_that_names_nobody_says_that_it_was_done(store):
+    make_link(store, MAIJA, FIRST)
+    erase(store, transfers=())
+
+    *_, last = store.events(UNIVERSITY)
+
+    assert (last.kind, last.actor, last.person_key, dict(last.facts)) == ("erased", "service", None, {})
+
+
+def test_the_removal_is_delivered_and_then_the_rest_goes(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    deliver(store, now=NOON)
+
+    erased = erase(store)
+    before = held(store)
+    idm = deliver(store)
+    finished = store.finish_erasures(NOON + 2 * HOUR)
+
+    assert not erased.done
+    assert before == {"links", "changes", "deliveries", "events", "erasures"}
+    assert [(news.kind, news.account, news.previous) for news in idm.got] == [("removed", MAIJA, FIRST)]
+    assert finished == 1
+    assert held(store) == set()
+    assert store.verify_events(UNIVERSITY) == []
+    assert [each.state for each in store.deliveries_of_change(UNIVERSITY, 2)] == [DeliveryState.DONE]
+
+
+def test_what_waited_is_spared_and_only_the_removal_is_sent(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    make_link(store, MAIJA, SECOND, transfers=["idm"])
+    deliver(store, AWAY, now=NOON)
+
+    erase(store)
+    idm = deliver(store)
+
+    assert idm.kinds() == ["removed"]
+
+
+def test_what_somebody_has_in_hand_comes_before_the_removal(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    (on_its_way,) = store.claim("worker", NOON, 2 * HOUR, 1)
+
+    erase(store)
+    meanwhile = store.claim("another", NOON + HOUR, HOUR, 9)
+    store.finish(on_its_way, "worker", "stored", "", NOON + HOUR)
+    idm = deliver(store)
+
+    assert meanwhile == []
+    assert idm.kinds() == ["removed"]
+    assert store.finish_erasures(NOON + 2 * HOUR) == 1
+    assert held(store) == set()
+
+
+def test_a_removal_that_waits_is_waited_for(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    deliver(store, now=NOON)
+    erase(store)
+    deliver(store, AWAY)
+
+    assert store.finish_erasures(NOON + PATIENCE + 2 * HOUR) == 0
+    assert "changes" in held(store)
+
+
+def test_a_removal_that_was_refused_can_be_sent_again_for_a_month_and_then_the_rest_goes(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    deliver(store, now=NOON)
+    erase(store)
+    deliver(store, REFUSED)
+
+    assert store.finish_erasures(NOON + PATIENCE) == 0
+    assert store.retry(UNIVERSITY, "idm", NOON + 2 * HOUR) == 1
+    deliver(store, REFUSED, NOON + 2 * HOUR)
+    assert store.finish_erasures(NOON + PATIENCE + 2 * HOUR) == 1
+    assert held(store) == set()
+
+
+def test_a_reader_of_the_feed_gets_the_removal_before_it_goes(store):
+    make_link(store, MAIJA, FIRST)
+    store.acknowledge(UNIVERSITY, 1, NOON)
+
+    erased = erase(store, transfers=(), by_feed=True)
+    not_yet = store.finish_erasures(NOON + 2 * HOUR)
+    read = [change.kind for change in store.changes(UNIVERSITY, 1, 9)]
+    store.acknowledge(UNIVERSITY, 2, NOON + 2 * HOUR)
+    finished = store.finish_erasures(NOON + 2 * HOUR)
+
+    assert (erased.done, not_yet, read, finished) == (False, 0, ["removed"], 1)
+    assert held(store) == set()
+    make_link(store, VILLE, SECOND)
+    assert store.oldest_change(UNIVERSITY) <= 3
+
+
+def test_a_reader_that_comes_too_late_begins_again(store):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, VILLE, SECOND)
+    erase(store, transfers=(), by_feed=True)
+
+    early = store.finish_erasures(NOON + HOUR + PATIENCE)
+    late = store.finish_erasures(NOON + 2 * HOUR + PATIENCE)
+
+    assert (early, late) == (0, 1)
+    assert held(store) == set()
+    # Whoever has read up to 2 knows Maija, and would never learn that she is gone
+    assert store.oldest_change(UNIVERSITY) == 4
+    assert [link.person_key for link in store.links(UNIVERSITY)] == [VILLE]
+
+
+def test_twice_is_the_same_as_once(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    first = erase(store)
+    again = erase(store, now=NOON + 2 * HOUR)
+    idm = deliver(store)
+
+    assert (first.done, again.done, again.removal) == (False, False, None)
+    assert idm.kinds() == ["removed"]
+    assert store.finish_erasures(NOON + 3 * HOUR) == 1
+    assert erase(store) == Erased(anything=False, removal=None, done=True)
+    assert held(store) == set()
+
+
+def test_somebody_who_only_began_leaves_nothing_either(store):
+    answered(store, MAIJA, FIRST)
+
+    erased = erase(store)
+
+    assert (erased.anything, erased.removal, erased.done) == (True, None, True)
+    assert held(store) == set()
+
+
+def test_somebody_of_whom_nothing_is_stored_leaves_no_line(store):
+    assert erase(store) == Erased(anything=False, removal=None, done=True)
+    assert list(store.events(UNIVERSITY)) == []
+
+
+def test_nobody_else_is_erased(store):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, VILLE, SECOND)
+    make_link(store, MAIJA, FIRST, POLYTECHNIC)
+
+    erase(store, transfers=())
+
+    assert held(store, VILLE) == {"links", "attempts", "changes", "events"}
+    assert store.orcid_of(POLYTECHNIC, MAIJA) == [FIRST]
+    assert list(store.events(POLYTECHNIC, MAIJA))
+
+
+def test_a_person_who_begins_anew_keeps_what_is_new_and_nothing_else(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    deliver(store, now=NOON)
+    erase(store)
+
+    make_link(store, MAIJA, THIRD, now=NOON + 2 * HOUR, transfers=["idm"])
+    deliver(store, now=NOON + 2 * HOUR)
+    finished = store.finish_erasures(NOON + 3 * HOUR)
+
+    assert finished == 1
+    assert [link.orcid_id for link in store.links_of(UNIVERSITY, MAIJA)] == [THIRD]
+    assert [change.kind for change in store.changes_of(UNIVERSITY, MAIJA)] == ["linked"]
+    assert [each.kind for each in store.deliveries_of(UNIVERSITY, MAIJA)] == ["linked"]
+    assert [event.kind for event in store.events(UNIVERSITY, MAIJA)] == ["linked", "delivered"]
+    assert {event.facts.get("orcid") for event in store.events(UNIVERSITY, MAIJA)} == {THIRD.uri}
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_whatever_is_counted_stays_counted(store):
+    make_link(store, MAIJA, FIRST)
+    before = store.totals(UNIVERSITY)
+
+    erase(store, transfers=())
+
+    after = store.totals(UNIVERSITY)
+    assert {word: after[word] for word in before} == before
+    assert after["event", "erased"] == 1
+
+
+# Housekeeping, and the files
+
+
+@pytest.fixture
+def log():
+    return Kept()
+
+
+@pytest.fixture
+def housekeeping(store, log):
+    return Housekeeping(store, [], log)
+
+
+def test_housekeeping_finishes_what_has_arrived(store, housekeeping, log):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    erase(store)
+    housekeeping.turn(NOON + HOUR)
+    deliver(store)
+
+    housekeeping.turn(NOON + 2 * HOUR)
+
+    assert held(store) == set()
+    assert log.lines == [("erased", {"persons": 1})]
+
+
+def test_housekeeping_sweeps_out_attempts_even_where_nobody_begins_another(store, housekeeping):
+    attempt = answered(store, MAIJA, FIRST)
+
+    housekeeping.turn(NOON + timedelta(hours=24))
+    assert store.attempt(attempt.id) is not None
+
+    housekeeping.turn(NOON + timedelta(hours=26))
+    assert store.attempt(attempt.id) is None
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_in_the_morning_no_file_of_sqlite_holds_who_was_erased(store, housekeeping, tmp_path, log):
+    live(store)
+    before = found_in(tmp_path.iterdir())
+
+    housekeeping.turn(NIGHT + HOUR)
+    housekeeping.turn(NIGHT + timedelta(hours=25))
+
+    assert before
+    assert found_in(tmp_path.iterdir()) == []
+    assert log.words() == ["erased", "scrubbed"]
+
+
+def test_in_the_morning_no_table_file_of_postgresql_holds_who_was_erased(postgres, migrated_postgres_store, log):
+    name, store = migrated_postgres_store
+    make_link(store, VILLE, make_orcid_id(9))
+    live(store)
+    with postgres.connect(name) as other:
+        other.execute("analyze")
+        other.execute("checkpoint")
+        (oid,) = other.execute("select oid from pg_database where datname = current_database()").fetchone()
+    directory = postgres.data / "base" / str(oid)
+    before = found_in(directory.iterdir())
+
+    Housekeeping(store, [], log).turn(NIGHT)
+    with postgres.connect(name) as other:
+        other.execute("checkpoint")
+
+    assert before
+    assert found_in(directory.iterdir()) == []
+    assert not store.erased_since_scrub()
+
+
+@pytest.fixture
+def migrated_postgres_store(postgres):
+    """A database of PostgreSQL that nobody else uses, as (name, store)."""
+    from sql.store import open_store  # noqa: PLC0415 - for this fixture alone
+
+    name = postgres.make_database(template="test_1")
+    store = open_store(postgres.url(name), patience=0.5)
+    yield name, store
+    store.disconnect()
+
+
+def live(store):
+    """Let Maija link, replace, be refused, begin again and be erased; and the news of it arrive."""
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    deliver(store, REFUSED, NOON)
+    make_link(store, MAIJA, SECOND, transfers=["idm"])
+    deliver(store, now=NOON)
+    answered(store, MAIJA, THIRD)
+    erase(store)
+    deliver(store)
+
+
+def found_in(paths):
+    """Name the files that hold the account, the name or an iD, in any form."""
+    words = [MAIJA, "Maija Mäkelä", *(form for each in (FIRST, SECOND, THIRD) for form in forms(each))]
+    return [path.name for path in paths if any(word.encode() in path.read_bytes() for word in words)]
+
+
+def forms(orcid_id):
+    return orcid_id.bare, orcid_id.bare.replace("-", "")

@@ -1,0 +1,307 @@
+"""A person removes the connection, or has everything erased, knowing what happens where; in each language."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.configuration import write_configuration
+from tests.delivering import AWAY, Idm, deliverer
+from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.service import Clock, Visitor, client_of, make_front
+from webapp.app import make_app
+from webapp.cli import main
+from webapp.language import languages
+
+MAIJA = "maija@yliopisto.example"
+FIRST = make_orcid_id(1)
+LANGUAGES = languages()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def idm():
+    return Idm()
+
+
+@pytest.fixture
+def front(store, clock, idm):
+    """A service that delivers at once to `idm`, and whose organisation asks the connector too."""
+    now = deliverer(store, {"idm": idm}, clock).now
+    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, transfers=("idm",), deliver_now=now)
+    return replace(front, hall=replace(front.hall, asking=frozenset({UNIVERSITY})))
+
+
+@pytest.fixture
+def quiet(front):
+    """The same, to an organisation that is told of everything and asks nothing."""
+    return replace(front, hall=replace(front.hall, asking=frozenset()))
+
+
+@pytest.fixture
+def maija(front):
+    return Visitor(make_app(front))
+
+
+def linked(store, idm, clock):
+    """Link Maija, and have it delivered."""
+    change = make_link(store, MAIJA, FIRST, transfers=("idm",))
+    deliverer(store, {"idm": idm}, clock).now(change)
+
+
+def erase(visitor, **form):
+    """Send the form of the page where everything is erased."""
+    page = visitor.get("/me/erase")
+    return visitor.post("/me/erase", {"token": page.field("token"), **form})
+
+
+# Removing
+
+
+def test_the_page_before_a_removal_says_what_happens_where(store, maija, idm, clock):
+    linked(store, idm, clock)
+
+    page = maija.get("/me/remove")
+
+    assert page.title == "Remove the connection"
+    assert FIRST.uri in page.text
+    assert "<bdi>idm</bdi>" in page.text
+    assert "Your organisation&#39;s sign-in" in page.text.replace("organisation's", "organisation&#39;s")
+    assert "the next time they do" in page.text
+
+
+def test_who_is_told_nothing_and_asks_nothing_is_not_named(store, quiet):
+    silent = replace(quiet.hall.linking, transfers_of=lambda _entity_id: ())
+    make_link(store, MAIJA, FIRST)
+
+    page = Visitor(make_app(replace(quiet, hall=replace(quiet.hall, linking=silent)))).get("/me/remove").text
+
+    assert "<bdi>idm</bdi>" not in page
+    assert "the next time they do" not in page
+    assert "is theirs" in page
+
+
+def test_the_button_of_that_page_removes(store, maija, idm, clock):
+    linked(store, idm, clock)
+    page = maija.get("/me/remove")
+
+    answer = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
+
+    assert maija.get(answer.place).title == "The connection is removed"
+    assert idm.kinds() == ["linked", "removed"]
+
+
+def test_without_a_connection_there_is_nothing_to_remove(maija):
+    assert maija.get("/me/remove").place == "/me"
+
+
+def test_ones_own_page_leads_to_each_of_these(store, maija, idm, clock):
+    before = maija.get("/me").text
+    linked(store, idm, clock)
+    after = maija.get("/me").text
+
+    assert 'href="/me/remove"' not in before
+    for place in ("/me/data", "/me/erase"):
+        assert f'href="{place}"' in before
+    for place in ("/me/data", "/me/erase", "/me/remove"):
+        assert f'href="{place}"' in after
+
+
+# Erasing
+
+
+def test_without_a_tick_nothing_is_erased(store, maija, idm, clock):
+    linked(store, idm, clock)
+
+    answer = erase(maija)
+
+    assert (answer.status, answer.title) == (422, "Erase everything about you")
+    assert "you did not say that you want it" in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+
+
+@pytest.mark.parametrize("form", [{}, {"token": "x" * 43, "sure": "yes"}])
+def test_without_a_form_of_ours_nothing_is_erased(store, maija, idm, clock, form):
+    linked(store, idm, clock)
+
+    assert maija.post("/me/erase", form).status == 403
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+
+
+def test_what_arrives_at_once_is_erased_at_once(store, quiet, idm, clock):
+    linked(store, idm, clock)
+    maija = Visitor(make_app(quiet))
+
+    page = maija.get(erase(maija, sure="yes").place)
+
+    assert idm.kinds() == ["linked", "removed"]
+    assert page.title == "Nothing is stored about you"
+    file = json.loads(maija.get("/me/data.json").body)
+    kinds = ("links", "attempts", "changes", "deliveries", "events")
+    assert {name: file[name] for name in kinds} == {name: [] for name in kinds}
+    assert (file["feed"], file["erasure"]) == (None, None)
+
+
+def test_what_does_not_arrive_at_once_is_told(store, maija, idm, clock):
+    linked(store, idm, clock)
+    idm.answer = AWAY
+
+    page = maija.get(erase(maija, sure="yes").place)
+
+    assert page.title == "Everything is being erased"
+    assert "It does not answer just now." in page.text
+    assert json.loads(maija.get("/me/data.json").body)["erasure"]["change_number"] == 2
+    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+
+
+def test_an_organisation_that_fetches_is_waited_for(store, maija, idm, clock):
+    linked(store, idm, clock)
+
+    erase(maija, sure="yes")
+    waiting = maija.get("/me/erased").title
+    store.acknowledge(UNIVERSITY, 2, NOON)
+    store.finish_erasures(NOON)
+
+    assert waiting == "Everything is being erased"
+    assert maija.get("/me/erased").title == "Nothing is stored about you"
+
+
+def test_erasing_twice_is_the_same_as_once(store, maija, idm, clock):
+    linked(store, idm, clock)
+    token = maija.get("/me/erase").field("token")
+
+    places = [maija.post("/me/erase", {"token": token, "sure": "yes"}).place for _ in range(2)]
+
+    assert places == ["/me/erased", "/me/erased"]
+    assert idm.kinds() == ["linked", "removed"]
+
+
+def test_somebody_of_whom_nothing_is_stored_can_ask_all_the_same(maija):
+    assert maija.get(erase(maija, sure="yes").place).title == "Nothing is stored about you"
+
+
+def test_after_erasing_one_can_link_again(store, maija, idm, clock):
+    linked(store, idm, clock)
+    erase(maija, sure="yes")
+    make_link(store, MAIJA, FIRST)
+
+    assert maija.get("/me/erased").place == "/me"
+    assert FIRST.uri in maija.get("/me").text
+
+
+def test_who_got_an_account_that_was_somebody_elses_sees_nothing_of_theirs(store, maija, idm, clock):
+    maija.said["funetEduPersonEPPNTimeStamp"] = "20260101"
+    make_link(store, MAIJA, FIRST, transfers=("idm",))
+    store.acknowledge(UNIVERSITY, 1, NOON)
+    set_issued(store, "20040826")
+    clock.passes(minutes=1)
+
+    texts = [maija.get(place).text for place in ("/me/data", "/me/data.json", "/me/remove", "/me/erase")]
+
+    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+    assert not [text for text in texts if FIRST.bare in text]
+    file = json.loads(texts[1])
+    assert (file["links"], file["changes"], file["events"], file["attempts"]) == ([], [], [], [])
+
+
+def set_issued(store, issued):
+    """Let the link be that of somebody who had the account before."""
+    text = f"update links set issued = '{issued}'"
+    if type(store.engine).__name__ == "Sqlite":
+        store.engine._connection().driver.execute(text)
+    else:
+        with store.engine._connection() as connection:
+            connection.execute(text.encode())
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("/me/data", "What is stored about you"),
+        ("/me/remove", "Remove the connection"),
+        ("/me/erase", "Erase everything about you"),
+        ("/me/erased", "Nothing is stored about you"),
+    ],
+)
+def test_each_page_is_there_in_each_language(  # noqa: PLR0917 - a world, and what is looked at in it
+    store, maija, idm, clock, code, path, title
+):
+    if path != "/me/erased":
+        linked(store, idm, clock)
+
+    page = maija.get(path, HTTP_ACCEPT_LANGUAGE=code)
+
+    assert page.title == LANGUAGES[code].say(title)
+    assert page.header("Content-Language") == code
+
+
+# The operator's command
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A configuration with an organisation that asks nothing, and its store."""
+    path = write_configuration(tmp_path, organisations={"yliopisto": {"connector": None}})
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    yield path, store
+    store.disconnect()
+
+
+def run(path, *words, **other):
+    return CliRunner().invoke(main, ["--config", str(path), "link", "erase", "yliopisto", *words], **other)
+
+
+def test_the_operator_erases_a_person(written):
+    path, store = written
+    make_link(store, MAIJA, FIRST)
+
+    result = run(path, MAIJA.upper(), "--reason", "wrote to us", "--yes")
+
+    assert (result.exit_code, result.output) == (0, f"erased what was stored about {MAIJA.upper()}\n")
+    assert store.links_of(UNIVERSITY, MAIJA) == []
+    assert list(store.events(UNIVERSITY, MAIJA)) == []
+
+
+def test_the_operator_is_asked_first(written):
+    path, store = written
+    make_link(store, MAIJA, FIRST)
+
+    result = run(path, MAIJA, "--reason", "wrote to us", input="n\n")
+
+    assert result.exit_code == 1
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+
+
+def test_the_command_says_what_has_to_happen_first(tmp_path):
+    path = write_configuration(tmp_path)
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    make_link(store, MAIJA, FIRST)
+
+    told = run(path, MAIJA, "--reason", "wrote to us", "--yes")
+    machine = run(path, MAIJA, "--reason", "wrote to us", "--yes", "--json")
+    store.disconnect()
+
+    assert "as soon as the organisation has learnt of the removal" in told.output
+    assert json.loads(machine.output) == {"anything": True, "removed": False, "done": False}
+
+
+def test_of_nobody_nothing_is_erased(written):
+    path, _ = written
+
+    result = run(path, MAIJA, "--reason", "wrote to us", "--yes")
+    asked = run(path, MAIJA, "--reason", "wrote to us", "--json")
+
+    assert result.exit_code == 1
+    assert f"nothing is stored about {MAIJA} at yliopisto" in result.output
+    assert asked.exit_code == 2
