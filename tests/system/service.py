@@ -19,6 +19,7 @@ from tests.system.stack import Stack, running
 from tests.system.tls import served
 
 CLIENT = ("APP-0A1B2C3D4E5F6G7H", "5f63d1c5-3f00-4fa5-b096-fd985ffd0df7")
+METRICS_TOKEN = "token-of-the-monitoring-" + "t" * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,11 @@ def _configured(stack: Stack, world: OrcidWorld) -> Path:
     written = write_configuration(
         stack.etc,
         organisations={name_of(each): _organisation(each) for each in PROVIDERS},
-        secrets={"front-proof": stack.proof} | {f"{name_of(each)}.token": token_of(each) for each in PROVIDERS},
+        secrets={
+            "front-proof": stack.proof,
+            "metrics.token": METRICS_TOKEN,
+            **{f"{name_of(each)}.token": token_of(each) for each in PROVIDERS},
+        },
         service={
             "public_url": stack.base_url,
             "front": stack.front,
@@ -78,6 +83,7 @@ def _configured(stack: Stack, world: OrcidWorld) -> Path:
         },
         orcid={"base_url": world.base_url, "client_id": CLIENT[0]},
         store={"url": f"sqlite://{stack.var}/links.db"},
+        metrics={"token": "file:secrets/metrics.token"},
         listen={"unix": str(stack.run / "web.sock") if proxy else None},
         connector={"unix": str(stack.run / "connector.sock") if proxy else None},
     )

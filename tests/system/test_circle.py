@@ -13,11 +13,12 @@ from demo.orcid.people import PEOPLE
 from tests.system.client import Visitor
 from tests.system.neighbours import CANTEEN, JOURNAL, running_beside
 from tests.system.people import SAIMAA
-from tests.system.service import command, start
+from tests.system.service import METRICS_TOKEN, command, start
 from tests.system.someone import Someone
 
 VEERAS, ONNIS = f"https://sandbox.orcid.org/{PEOPLE[9].orcid}", f"https://sandbox.orcid.org/{PEOPLE[8].orcid}"
 TOLD = re.compile(r'<span id="(\w+)">(.*?)</span>')
+FIGURE = r'^orcid_connect_{}\{{organisation="saimaa"\}} (\S+)$'
 NOTHING = "(none)"
 """How Apache writes a variable that is not there."""
 
@@ -47,14 +48,22 @@ def told(neighbours):
 
 @pytest.fixture
 def counted(service):
-    """What `check` counts of Saimaa's people: how many are linked, and of how many the release was seen."""
+    """What a monitoring system reads of Saimaa's people: how many are linked, and of how many the release was seen."""
 
     def count():
-        said = command(service.stack, service.configuration, "check")
-        (numbers,) = re.findall(r"saimaa, linked (\d+), release seen (\d+)", said)
-        return tuple(map(int, numbers))
+        with Visitor(service.stack) as monitoring:
+            said = monitoring.visit("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
+        figures = ("linked", "release_seen")
+        return tuple(int(float(re.search(FIGURE.format(figure), said, re.MULTILINE)[1])) for figure in figures)
 
     return count
+
+
+def checked(service):
+    """What `check` says of them."""
+    said = command(service.stack, service.configuration, "check")
+    (numbers,) = re.findall(r"saimaa, linked (\d+), release seen (\d+)", said)
+    return tuple(map(int, numbers))
 
 
 class Reader(Someone):
@@ -103,7 +112,7 @@ def test_what_is_linked_here_is_known_there_after_the_next_sign_in_until_it_is_r
     veera.signs_in()
     browser.takes_picture(f"system-{service.stack.front}-release-seen")
     assert SEEN in browser.text
-    assert counted() == (linked + 1, seen + 1)
+    assert counted() == checked(service) == (linked + 1, seen + 1)
 
     veera.removes()
     veera.signs_out()
