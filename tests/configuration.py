@@ -80,11 +80,16 @@ def write_secret(path: Path, secret: str) -> None:
     write(path, secret + "\n").chmod(0o600)
 
 
-def toml(content: Mapping[str, Any]) -> str:
+def toml(content: Mapping[str, Any], path: str = "") -> str:
     """Write tables of plain values, and lists of such tables, as TOML."""
     plain = [f"{key} = {json.dumps(value)}" for key, value in content.items() if not (_is_table(value) or _many(value))]
-    tables = [f"\n[{key}]\n{toml(value)}" for key, value in content.items() if _is_table(value)]
-    lists = [f"\n[[{key}]]\n{toml(one)}" for key, value in content.items() if _many(value) for one in value]
+    tables = [f"\n[{path}{key}]\n{toml(value, f'{path}{key}.')}" for key, value in content.items() if _is_table(value)]
+    lists = [
+        f"\n[[{path}{key}]]\n{toml(one, f'{path}{key}.')}"
+        for key, value in content.items()
+        if _many(value)
+        for one in value
+    ]
     return "\n".join([*plain, *tables, *lists]) + "\n"
 
 

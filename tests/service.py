@@ -97,12 +97,29 @@ def client_of(address, **other):
 
 
 def make_front(
-    store, client, clock, organisations=ORGANISATIONS, *, transfers=(), deliver_now=deliver_nothing, staff=None
+    store,
+    client,
+    clock,
+    organisations=ORGANISATIONS,
+    *,
+    transfers=(),
+    deliver_now=deliver_nothing,
+    staff=None,
+    labels=None,
 ):
     """Put the web application's parts together, as behind mod_wsgi; everybody's changes go to these transfers."""
     house, known = House(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
     linking = Linking(store, client, lambda _entity_id: transfers)
-    hall = Hall(linking, store, organisations, Static.read(), client.base_url, deliver_now, staff=staff or Staff())
+    hall = Hall(
+        linking,
+        store,
+        organisations,
+        Static.read(),
+        client.base_url,
+        deliver_now,
+        labels=labels or {},
+        staff=staff or Staff(),
+    )
     return Front(
         house=house,
         door=Door(Variables(), organisations, Encoding.URL),

@@ -43,6 +43,8 @@ class House:
     language: str
     sandbox: bool
     zone: tzinfo = UTC
+    logo: str = ""
+    """The name of its picture among the static files; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ def always(house: House, hall: Hall, known: Mapping[str, Language]) -> dict[str,
         "house": house,
         "tongues": [(code, language.name()) for code, language in known.items()],
         "static": hall.static,
+        "label": hall.label,
         "orcid_url": hall.orcid_url,
         "sign_out": f"/Shibboleth.sso/Logout?return={quote(house.public_url + '/signed-out', safe='')}",
         "letters": partial(_letters, house),

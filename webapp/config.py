@@ -15,16 +15,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, create_model, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shibboleth.attributes import KEYS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Organisations, Stage
 from shibboleth.person import Encoding, Front, Proxy, Variables
 from webapp import config_values as values
-from webapp.catalogues import SOURCE, catalogues
 from webapp.config_authority import Askers, AuthoritySettings
 from webapp.config_errors import Misconfigured, Problem, Wrong
+from webapp.config_look import LookFile
+from webapp.config_names import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES
 from webapp.config_operator import Administrators, Metrics, Operator, unknown
 from webapp.config_tables import (
     REFERENCE,
@@ -38,14 +39,11 @@ from webapp.config_tables import (
     section,
     setting,
 )
-from webapp.config_transfers import Transfer, different, transfers_in
+from webapp.config_transfers import Transfer, different, labels_of, transfers_in
 from webapp.secret import Secret
 
 DEFAULT_PATH = "/etc/orcid-connect/orcid-connect.toml"
 PATH_VARIABLE = "ORCID_CONNECT_CONFIG"
-LANGUAGES = tuple(catalogues())
-_QUOTED = [f'"{code}"' for code in LANGUAGES]
-_A_LANGUAGE = f"{', '.join(_QUOTED[:-1])} or {_QUOTED[-1]}"
 
 _ROOTS = {registry: f"https://{registry.host}" for registry in Registry}
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
@@ -249,7 +247,7 @@ class Service(Table):
     )
     language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] = setting(
         "The language of the pages for a browser that asks for none of ours, at an organisation that says none.",
-        _A_LANGUAGE,
+        A_LANGUAGE,
         "en",
         default="en",
     )
@@ -415,38 +413,16 @@ class ServiceFile(Table):
     metrics: Metrics = section()
     operator: Annotated[tuple[Operator, ...], Field(strict=False)] = ()
     authority: Authority = section()
+    look: LookFile = section()
 
 
 # --- The file of an organisation ----------------------------------------------------------------------------------
 
 
-_NAMED = {
-    "en": ("English", "University of Example"),
-    "fi": ("Finnish", "Esimerkin yliopisto"),
-    "sv": ("Swedish", "Exempels universitet"),
-}
-"""What a language is called in the documentation, and a name in it."""
-
-
-def _name_in(code: str) -> tuple[Any, Any]:
-    language, example = _NAMED.get(code, (f"the language `{code}`", _NAMED[SOURCE][1]))
-    name = Annotated[str, AfterValidator(values.line)]
-    if code == SOURCE:
-        meaning = f"Its name in {language}, which also stands in where another language is missing."
-        return name, setting(meaning, "one line of text in quotes", example)
-    return name | None, setting(f"Its name in {language}.", "one line of text in quotes", example, default=None)
-
-
-def names_table(meaning: str) -> type[Table]:
-    """Make a section with a name in each language there is: one more language is one more catalogue and no code."""
-    fields: dict[str, Any] = {code: _name_in(code) for code in LANGUAGES}
-    return create_model("Names", __base__=Table, __doc__=meaning, **fields)
-
-
 if TYPE_CHECKING:
     Names = Table
 else:
-    Names = names_table("The organisation's name in each language.")
+    Names = ORGANISATION_NAMES
 
 
 class Credentials(Table):
@@ -516,7 +492,7 @@ class OrganisationFile(Table):
     )
     language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] | None = setting(
         "The language of the pages for those of its people whose browser asks for none of ours.",
-        _A_LANGUAGE,
+        A_LANGUAGE,
         "fi",
         default=None,
         shown="the service's",
@@ -555,11 +531,14 @@ class Config:
     listen: WebListener
     connector: ConnectorListener
     authority: Authority
+    look: LookFile
     organisations: Organisations
     credentials: Mapping[str, Credentials]
     """By entityID, for each organisation."""
     transfers: Mapping[str, Mapping[str, Any]]
     """By entityID and name; each is of a kind that `load` was given."""
+    labels: Mapping[str, Mapping[str, Mapping[str, str]]]
+    """What people are told that a transfer is: by entityID, name and language."""
     keep: Mapping[str, Keep]
     """By entityID."""
     metrics: Metrics
@@ -612,9 +591,11 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
         listen=main.listen,
         connector=main.connector,
         authority=main.authority,
+        look=main.look,
         organisations=Organisations.of(one.file.organisation(name) for name, one in connected.items()),
         credentials=MappingProxyType({one.file.entity_id: one.file.connector for one in connected.values()}),
         transfers=MappingProxyType({one.file.entity_id: one.transfers for one in connected.values()}),
+        labels=MappingProxyType({one.file.entity_id: labels_of(one.file.transfer) for one in connected.values()}),
         keep=MappingProxyType({one.file.entity_id: one.file.keep for one in connected.values()}),
         metrics=main.metrics,
         operators=main.operator,

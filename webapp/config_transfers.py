@@ -12,14 +12,15 @@ from dataclasses import MISSING, Field, fields
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType, NoneType
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 from pydantic import Field as Lax
 
 from webapp import config_values as values
 from webapp.config_errors import Problem, Setting, Wrong, problems_of
-from webapp.config_tables import REFERENCE, REFERRED, Reading, Table, errors_of, reading_of, setting
+from webapp.config_names import INTERFACE_NAMES
+from webapp.config_tables import REFERENCE, REFERRED, Reading, Table, errors_of, reading_of, section, setting
 from webapp.secret import Secret
 
 KEY = "transfer"
@@ -36,6 +37,12 @@ def _known(kind: str, info: ValidationInfo) -> str:
     return values.one_of(kind, tuple(reading_of(info).kinds()))
 
 
+if TYPE_CHECKING:
+    Label = Table
+else:
+    Label = INTERFACE_NAMES
+
+
 class Transfer(Table):
     """A way by which changes reach the organisation's own identity management; there may be several."""
 
@@ -50,6 +57,7 @@ class Transfer(Table):
     kind: Annotated[str, AfterValidator(_known)] = setting(
         "Which way it is; each has settings of its own.", "the name of a kind in quotes", "rest"
     )
+    label: Label = section()
 
 
 def different(transfers: tuple[Transfer, ...]) -> tuple[Transfer, ...]:
@@ -59,6 +67,11 @@ def different(transfers: tuple[Transfer, ...]) -> tuple[Transfer, ...]:
         if names.count(name) > 1:
             raise Wrong(f"has two that are called {name}", "give each its own name")
     return transfers
+
+
+def labels_of(transfers: tuple[Transfer, ...]) -> Mapping[str, Mapping[str, str]]:
+    """Give what people are told that each transfer is: by name and language."""
+    return MappingProxyType({each.name: each.label.model_dump(exclude_none=True) for each in transfers})
 
 
 def transfers_in(content: Mapping[str, Any], reading: Reading, problems: list[Problem]) -> Mapping[str, Any]:

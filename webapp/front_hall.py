@@ -14,6 +14,7 @@ from webapp.door import Door
 from webapp.hall import DeliverNow, Hall, deliver_nothing
 from webapp.language import languages
 from webapp.linking import Linking, TransfersOf, no_transfers
+from webapp.look import Look
 from webapp.operator.access import Named, Staff
 from webapp.orcid_client import OrcidClient
 from webapp.static import Static
@@ -34,17 +35,19 @@ def web(
     """Make the web application; how changes are sent to organisations is for whoever wires to say."""
     secure = config.service.public_url.startswith("https:")
     linking = Linking(store, orcid_client(config), transfers_of)
-    house, known = _house(config), languages()
+    look = config.look.look(config.path.parent)
+    house, known = _house(config, look), languages()
     forgetful = frozenset(entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING)
     hall = Hall(
         linking,
         store,
         config.organisations,
-        Static.read(),
+        Static.read(look),
         config.orcid.base_url,
         deliver_now,
         forgetful,
         asking=config.asking,
+        labels=config.labels,
         staff=staff_of(config),
     )
     app: WSGIApplication = make_app(
@@ -74,7 +77,7 @@ def staff_of(config: Config) -> Staff:
     )
 
 
-def _house(config: Config) -> House:
+def _house(config: Config, look: Look) -> House:
     service = config.service
     return House(
         public_url=service.public_url,
@@ -82,6 +85,8 @@ def _house(config: Config) -> House:
         contact=service.contact,
         language=service.language,
         sandbox=service.registry is Registry.SANDBOX,
+        zone=config.look.zone,
+        logo=look.logo.name if look.logo else "",
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from shibboleth.organisation import Organisations
+from shibboleth.organisation import Organisation, Organisations
 from sql.records import Change
 from sql.store import Store
+from webapp.catalogues import SOURCE
 from webapp.door import Who
 from webapp.lately import Lately
 from webapp.linking import Linking
@@ -36,9 +37,16 @@ class Hall:
     forgetful: frozenset[str] = frozenset()
     """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
     staff: Staff = field(default_factory=Staff)
+    labels: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    """What people are told that a transfer is: by entityID, name and language."""
     lately: Lately = field(default_factory=Lately)
     asking: frozenset[str] = frozenset()
     """The entityIDs of the organisations that may ask the connector, and fetch their changes there."""
+
+    def label(self, organisation: Organisation, transfer: str, language: str) -> str:
+        """Say what a transfer is, in this language or in English; empty where the operator has not said it."""
+        said = self.labels.get(organisation.entity_id, {}).get(transfer, {})
+        return said.get(language) or said.get(SOURCE, "")
 
 
 Handler = Callable[[Hall, Visit], "Page | Go | Raw"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+from webapp.look import PLAIN, Look
 from webapp.visit import Raw
 
 
@@ -20,9 +21,12 @@ class Static:
     """The public name of each file."""
 
     @classmethod
-    def read(cls) -> Static:
-        """Read all of them."""
+    def read(cls, look: Look = PLAIN) -> Static:
+        """Read all of them; what the operator said of colours joins the style sheet, and a logo the pictures."""
         found = {each.name: each.read_bytes() for each in (files("webapp") / "static").iterdir() if each.is_file()}
+        found["style.css"] += look.style.encode()
+        if look.logo:
+            found[look.logo.name] = look.logo.body
         names = {name: _public(name, body) for name, body in found.items()}
         return cls({names[name]: body for name, body in found.items()}, names)
 

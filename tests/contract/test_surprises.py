@@ -168,6 +168,22 @@ def test_the_old_and_the_new_id_stand_side_by_side(maija, world):
     assert compared.index(MAIJA) < compared.index(AKE)
 
 
+# What will be sent, and where it has got to
+
+
+def test_an_interface_is_called_what_the_operator_says_in_the_readers_language(store, orcid, clock):
+    labels = {UNIVERSITY: {"idm": {"en": "Staff register", "fi": "Henkilörekisteri"}}}
+    front = make_front(store, orcid[1], clock, transfers=("idm", "other"), labels=labels)
+    maija = Visitor(make_app(front))
+    place = maija.returned(orcid[0])
+
+    for page in (maija.get(place), maija.get(maija.agree(place).place), maija.get("/me")):
+        assert "<bdi>Staff register</bdi>" in page.text
+        assert "Your organisation&#39;s interface <bdi>other</bdi>" in page.text.replace("'", "&#39;")
+    assert "<bdi>Henkilörekisteri</bdi>" in maija.get("/me?lang=fi").text
+    assert "<bdi>Staff register</bdi>" in maija.get("/me?lang=sv").text
+
+
 # Lost on the way
 
 

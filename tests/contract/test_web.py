@@ -14,11 +14,14 @@ from sql.migrate import migrate
 from sql.store import open_store
 from tests.make import NOON, UNIVERSITY, make_organisation
 from tests.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
-from webapp.app import make_app, security_headers
+from webapp.app import always, make_app, security_headers
 from webapp.door import Door, Who
 from webapp.language import Choice, languages
+from webapp.look import Logo, Look
 from webapp.pages import ROUTES
 from webapp.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
+from webapp.static import Static
+from webapp.templating import templates
 from webapp.visit import Visit
 
 
@@ -135,6 +138,20 @@ def test_a_style_sheet_lasts_and_changes_its_name_with_its_content(front, maija)
     assert "immutable" in sheet.header("Cache-Control")
 
 
+def test_the_first_page_is_small_in_all(maija):
+    page = ask(maija.app, "/")
+    parts = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+
+    assert {part.rpartition(".")[2] for part in parts} == {"css", "svg"}
+    assert len(page.body) + sum(len(maija.get(part).body) for part in set(parts)) < 30_000
+
+
+def test_a_page_asks_nobody_else_for_anything(maija):
+    for path in ("/", "/me", "/help"):
+        asked = re.findall(r'<(?:img|link|script|iframe)[^>]*?(?:src|href)="([^"]*)"', maija.get(path).text)
+        assert [each for each in asked if not each.startswith("/static/")] == []
+
+
 @pytest.mark.parametrize("name", ["style.css", "../app.py", "%2e%2e", "..", ""])
 def test_no_other_file_can_be_had(maija, name):
     assert maija.get(f"/static/{name}").status == 404
@@ -222,6 +239,19 @@ def test_an_organisation_chooses_for_those_who_have_not(store):
     assert language_of(Visitor(app).get("/me", HTTP_ACCEPT_LANGUAGE="fi")) == "fi"
     assert language_of(Visitor(app, account="").get("/me")) == "sv"
     assert language_of(ask(app, "/")) == "en"
+
+
+def test_the_service_may_have_a_picture(front, store):
+    hall = replace(front.hall, static=Static.read(Look(logo=Logo("logo.png", b"..."))))
+    house = replace(front.house, logo="logo.png")
+    known = {"en": front.languages["en"]}
+    templates_of = {"en": templates(known["en"], always(house, hall, known))}
+    app = make_app(replace(front, hall=hall, house=house, languages=known, templates=templates_of))
+
+    text = ask(app, "/").text
+
+    assert f'<img src="{hall.static.address("logo.png")}" alt="" height="32">' in text
+    assert '<nav class="tongues"' not in text
 
 
 def test_head_is_answered_without_a_body(maija):

@@ -157,7 +157,10 @@ BROKEN = {
         section("zzz", yyy=1),
         SERVICE,
         "zzz: is not a setting",
-        "remove it; the top of the file knows: authority, connector, listen, metrics, operator, orcid, service, store",
+        (
+            "remove it; the top of the file knows: "
+            "authority, connector, listen, look, metrics, operator, orcid, service, store"
+        ),
     ),
     "a value for a section": (
         flat,

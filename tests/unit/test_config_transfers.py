@@ -223,3 +223,12 @@ def test_every_example_of_a_kind_is_one_that_can_be_written(kind, tmp_path):
         assert f"transfer.idm.{setting.name}" not in {
             one.key for one in caught.value.problems if "no such file" not in one.text
         }
+
+
+def test_an_interface_has_a_name_in_each_language_or_none(tmp_path):
+    labelled = {**REST, "label": {"en": "Staff register", "fi": "Henkilörekisteri"}}
+
+    config = read(written(tmp_path, labelled, FILE))
+
+    assert config.labels == {UNIVERSITY: {"idm": labelled["label"], "nightly": {}}}
+    assert config.transfers[UNIVERSITY]["idm"] == Rest(url=REST["url"], token=SECRET)

@@ -60,10 +60,18 @@ def setting_row(setting):
     return f"| `{setting.name}` | {kind} | {default_of(setting)} | `{setting.line}` | {setting.meaning} |"
 
 
+def section_tables(section, level):
+    """Give the table of a section, and after it those of the sections in it."""
+    if section.section:
+        yield f"{level} {section.line}", [one for one in section.settings.values() if not one.section]
+        for one in section.settings.values():
+            yield from section_tables(one, f"{level}#")
+
+
 def tables():
     """Give every table of settings: the heading it stands under, and its rows."""
     for file, whole in FILES.items():
-        sections = {f"### {one.line}": list(one.walk()) for one in whole.settings.values() if one.section}
+        sections = {heading: known for one in whole.settings.values() for heading, known in section_tables(one, "###")}
         plain = [one for one in whole.settings.values() if not one.section]
         for heading, known in (({"### At the top": plain} if plain else {}) | sections).items():
             yield file, heading, known
