@@ -331,6 +331,15 @@ class Store(Table):
         "How long to wait, in seconds, for another writer or for the server.", _SECONDS, 5.0, default=5.0, gt=0, le=60
     )
 
+    keep_changes: int = setting(
+        "How many days a change is kept for organisations that fetch; who comes later begins with a snapshot.",
+        "a whole number of days from 30 to 3650",
+        730,
+        default=730,
+        ge=30,
+        le=3650,
+    )
+
     def reveal(self) -> str:
         """Give the URL with the password in it, for whoever opens the store."""
         return self.url if self.password is None else values.with_password(self.url, self.password.reveal())

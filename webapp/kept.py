@@ -235,6 +235,9 @@ _EACH_ORGANISATION = " ".join(f"{table}.organisation" for table in TABLES)
 _EACH_KEY = " ".join(f"{table}.person_key" for table in TABLES)
 
 _WITH_LINKS = mark("As long as the connection, and after it until you have everything erased.")
+_FOR_THE_FEED = mark(
+    "Two years as a rule, so that your organisation can fetch it; until you have everything erased at the latest."
+)
 _NOTHING_KEPT = mark("Until a quarter of an hour after your organisation's interfaces have answered.")
 
 PERSON = Section(
@@ -308,7 +311,7 @@ CHANGES = Section(
     "changes",
     mark("What your organisation has to learn"),
     mark("So that your organisation learns of each change once, and in the right order."),
-    _WITH_LINKS,
+    _FOR_THE_FEED,
     _fields(
         "changes",
         ("at", mark("When"), US, "at", "at"),

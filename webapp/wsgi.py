@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +70,16 @@ def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] |
     """Put together what takes changes to the organisations' transfers."""
     from resolver_connector.deliver import Deliverer  # noqa: PLC0415 - the connector delivers nothing
     from resolver_connector.housekeeping import Housekeeping  # noqa: PLC0415 - as above
+    from resolver_connector.retention import Retention  # noqa: PLC0415 - as above
 
     forgetful = [entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING]
-    chores = Housekeeping(store, forgetful, log).turn
+    housekeeping = Housekeeping(store, forgetful, log)
+    retention = Retention(store, timedelta(days=config.store.keep_changes), log)
+
+    def chores(now: datetime) -> None:
+        housekeeping.turn(now)
+        retention.turn(now)
+
     return Deliverer(store, config.organisations, config.transfers, log, clock or _now, chores=chores)
 
 

@@ -76,11 +76,11 @@ select organisation
 from counters
 order by organisation;
 
--- name: forget_changes(organisation, before)!
--- How many of the oldest changes are no longer kept: those older than a moment, up to the first that is still owed.
-delete from changes
-where organisation = :organisation
-    and number < (
+-- name: kept_from(organisation, before)^
+-- The number of the first change that has to stay, and of the oldest that is there, if any. What has to stay begins
+-- with the first that is young or still owed, or else with the one that will come next.
+select
+    (
         select min(bound)
         from (
             select counters.changes + 1 as bound
@@ -93,11 +93,26 @@ where organisation = :organisation
                 and young.at >= :before
             union all
             select min(deliveries.number)
-            from deliveries
-            where deliveries.organisation = :organisation
-                and deliveries.state <> 'done'
+            -- cross join: SQLite keeps to this order, and reads what is not done instead of all that is
+            from breakers
+            cross join deliveries
+            where breakers.organisation = :organisation
+                and deliveries.organisation = breakers.organisation
+                and deliveries.transfer = breakers.transfer
+                and deliveries.state in ('waiting', 'given-up')
         ) as bounds
-    );
+    ) as first,
+    (
+        select min(changes.number)
+        from changes
+        where changes.organisation = :organisation
+    ) as oldest;
+
+-- name: forget_changes(organisation, until)!
+-- How many changes before this number were there.
+delete from changes
+where organisation = :organisation
+    and number < :until;
 
 -- name: acknowledge(organisation, number, now)!
 -- One if the organisation has come further than it had, and not further than there are changes.

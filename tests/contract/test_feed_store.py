@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from sql import forgetting
 from sql.importing import Attested
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 
@@ -53,6 +54,35 @@ def test_when_all_changes_are_gone_the_next_is_the_oldest(store):
     assert store.oldest_change(UNIVERSITY) == 4
     assert store.last_change(UNIVERSITY) == 3
     assert make_link(store, "new", make_orcid_id(9)).number == 4
+
+
+def test_however_many_old_changes_there_are_they_go_by_so_many_at_a_time(store, monkeypatch):
+    link_on_days(store, 7)
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    brief, steps = store.engine.brief, []
+
+    def counted(query, **values):
+        steps.append(brief(query, **values))
+        return steps[-1]
+
+    monkeypatch.setattr(store.engine, "brief", counted)
+
+    gone = store.forget_changes(NOON + 5 * DAY)
+    again = store.forget_changes(NOON + 5 * DAY)
+
+    assert (gone, again, steps) == (5, 0, [2, 2, 1])
+    assert store.oldest_change(UNIVERSITY) == 6
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_where_the_changes_to_keep_begin_is_found_by_the_indexes(store):
+    values = {"organisation": "o", "before": "t"}
+    text = "explain query plan " + store.engine._queries["kept_from"]
+
+    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, values)]
+
+    assert not [step for step in plan if step.startswith("SCAN") and step not in {"SCAN bounds", "SCAN CONSTANT ROW"}]
+    assert any("deliveries_" in step and "state=?" in step for step in plan)
 
 
 def test_old_changes_go_in_every_organisation(store):

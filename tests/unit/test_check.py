@@ -151,7 +151,7 @@ BROKEN = {
         store(zzz=1),
         SERVICE,
         "store.zzz: is not a setting",
-        "remove it; [store] knows: busy_timeout, password, url",
+        "remove it; [store] knows: busy_timeout, keep_changes, password, url",
     ),
     "a section that never was": (
         section("zzz", yyy=1),
