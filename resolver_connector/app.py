@@ -14,6 +14,7 @@ from wsgiref.types import StartResponse
 
 from resolver_connector.credentials import Credentials
 from resolver_connector.feed import SNAPSHOTS, Feed
+from resolver_connector.openapi import openapi
 from resolver_connector.people import TransfersOf, account_of, asked_to_deprovision, deprovision
 from resolver_connector.resolve import Lookup, Resolver
 from resolver_connector.wire import (
@@ -51,7 +52,7 @@ def _no_transfers(_entity_id: str) -> tuple[str, ...]:
 class Connector:
     """Answers requests. All that does not depend on a request is made here, once."""
 
-    __slots__ = ("clock", "credentials", "feed", "lookup", "report", "resolver", "store", "transfers_of")
+    __slots__ = ("clock", "credentials", "document", "feed", "lookup", "report", "resolver", "store", "transfers_of")
 
     def __init__(  # noqa: PLR0913, PLR0917 - one for each thing it works with
         self,
@@ -72,6 +73,7 @@ class Connector:
         self.transfers_of = transfers_of
         self.lookup = lookup or store.lookup()
         self.resolver = Resolver(self.lookup, registry)
+        self.document = openapi()
         self.feed = Feed(store, registry, gate or BoundedSemaphore(SNAPSHOTS), report)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -144,6 +146,10 @@ def _health(connector: Connector, _environ: Environ, _path: str) -> Reply:
     return reply({"status": "ok"})
 
 
+def _document(connector: Connector, _environ: Environ, _path: str) -> Reply:
+    return connector.document
+
+
 _Answering = Callable[[Connector, Environ, str], Reply]
 
 ROUTES: Mapping[str, Mapping[str, _Answering]] = {
@@ -151,6 +157,7 @@ ROUTES: Mapping[str, Mapping[str, _Answering]] = {
     "/v1/changes": {"GET": _changes, "HEAD": _changes},
     "/v1/changes/ack": {"POST": _acknowledged},
     "/v1/health": {"GET": _health, "HEAD": _health},
+    "/v1/openapi.json": {"GET": _document, "HEAD": _document},
 }
 """Each place, and who answers there to which method; an account stands behind `/v1/people/`, or in the query."""
 _PEOPLE = ROUTES["/v1/people"]

@@ -247,6 +247,9 @@ class Stream:
         """Give the next piece. Raises whatever is wrong: the server cuts the connection, for it cannot be mended."""
         try:
             return next(self._pieces)
+        except StopIteration:
+            self.close()
+            raise
         except StoreUnavailable as error:
             self._report("connector", error=type(error).__name__, reason=str(error))
             raise

@@ -24,7 +24,8 @@ class Asked:
     """Whether it only wants to know what would go."""
 
 
-_LONGEST_ACCOUNT = 1024
+LONGEST_ACCOUNT = 1024
+"""In characters."""
 _PEOPLE = "/v1/people/"
 _YES_OR_NO = {None: False, "false": False, "true": True}
 
@@ -36,7 +37,7 @@ def account_of(environ: Environ, path: str) -> str:
         raise BadRequest("the account is missing: ask /v1/people/{account}")
     if account.startswith("$"):
         raise BadRequest("the account begins with $: a template variable that was not filled in?")
-    if "\0" in account or len(account) > _LONGEST_ACCOUNT:
+    if "\0" in account or len(account) > LONGEST_ACCOUNT:
         raise BadRequest("no account is like this")
     return account
 

@@ -18,10 +18,12 @@ from demo.orcid.app import make_orcid
 from demo.orcid.people import PEOPLE
 from demo.orcid.visit import Visit as Browsing
 from demo.orcid.world import Client, OrcidWorld
+from resolver_connector.app import Connector
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import Encoding, Variables
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.openapi import must_be_documented
 from webapp.app import Front, House, always, security_headers
 from webapp.door import Door
 from webapp.hall import Hall, deliver_nothing
@@ -195,7 +197,11 @@ def ask(app, path, method="GET", form=None, **environ):
         content = b"".join(parts)
     finally:
         parts.close()
-    return Reply(answer["status"], answer["headers"], content)
+    reply = Reply(answer["status"], answer["headers"], content)
+    if isinstance(app, Connector):
+        asked |= environ
+        must_be_documented(method, asked["SCRIPT_NAME"] + asked["PATH_INFO"], reply)
+    return reply
 
 
 @dataclass

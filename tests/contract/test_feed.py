@@ -305,7 +305,7 @@ def test_a_snapshot_that_breaks_off_does_not_look_whole(form, caplog):
     assert [record.facts for record in caplog.records] == [
         {"error": "StoreUnavailable", "reason": "the server is away"},
     ]
-    assert connector.gate.acquire(blocking=False)
+    assert connector.feed.gate.acquire(blocking=False)
 
 
 # The forms of an answer

@@ -1,0 +1,144 @@
+"""`/v1/openapi.json` says what the connector answers, all of it and nothing else."""
+
+import json
+import logging
+import re
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from resolver_connector.app import ROUTES, Connector
+from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.feed import MOST, USUAL
+from resolver_connector.people import LONGEST_ACCOUNT
+from shibboleth.orcid_id import Registry
+from sql.migrate import migrate
+from sql.store import open_store
+from tests import pages
+from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.openapi import Undocumented, document, methods_at, must_be_documented
+from tests.service import ORGANISATIONS, Reply, ask
+from webapp.log import log
+
+TOKEN = "t" * 40
+# This client does not unpack; and which tokens are an organisation's own no schema can say, so that a well-written
+# request may be refused
+ASKING = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "identity"}
+EXAMPLES = settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[*HealthCheck],
+    phases=[Phase.explicit, Phase.generate],
+)
+
+
+@pytest.fixture(scope="module")
+def connector(tmp_path_factory):
+    """A connector with some links, which whoever asks at random may remove."""
+    store = open_store(f"sqlite://{tmp_path_factory.mktemp('openapi')}/links.db")
+    migrate(store.engine, NOON)
+    for number in range(3):
+        make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
+    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
+    yield Connector(store, credentials, Registry.PRODUCTION, log, lambda: NOON)
+    store.disconnect()
+
+
+OPERATIONS = [(path, name) for path, operations in document()["paths"].items() for name in operations]
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_whatever_is_asked_by_the_document_is_answered_by_it(connector, path, method):
+    operation = schemathesis.openapi.from_wsgi("/v1/openapi.json", connector)[path][method.upper()]
+
+    @EXAMPLES
+    @given(operation.as_strategy())
+    def held(case):
+        answer = case.call_and_validate(headers=ASKING, excluded_checks=[positive_data_acceptance])
+        headers = [(_written(name), each) for name, values in answer.headers.items() for each in values]
+
+        must_be_documented(method.upper(), path, Reply(answer.status_code, headers, answer.content))
+        assert answer.status_code < 500
+
+    held()
+
+
+def _written(name):
+    """Write the name of a header as we do: the client has them all in small letters."""
+    return {"etag": "ETag", "www-authenticate": "WWW-Authenticate"}.get(name, name.title())
+
+
+def test_the_document_is_given_to_anybody(connector):
+    answer = ask(connector, "/v1/openapi.json")
+
+    assert answer.status == 200
+    assert json.loads(answer.body) == document()
+    assert int(answer.header("Content-Length")) == len(answer.body)
+
+
+def test_it_is_openapi_3_1():
+    assert document()["openapi"].startswith("3.1.")
+    for each in document()["components"]["schemas"].values():
+        Draft202012Validator.check_schema(each)
+    names = [operation["operationId"] for path in document()["paths"].values() for operation in path.values()]
+    assert len({*names}) == len(names)
+
+
+def test_it_names_each_place_and_method_that_there_is():
+    described = {path: [name.upper() for name in operations] for path, operations in document()["paths"].items()}
+
+    assert described.pop("/v1/people/{account}") == described["/v1/people"]
+    assert described == {path: [*methods] for path, methods in ROUTES.items()}
+
+
+def test_its_limits_are_those_of_the_program():
+    parameters = {each["name"]: each["schema"] for each in methods_at("/v1/changes")["GET"]["parameters"]}
+    (account,) = methods_at("/v1/people")["GET"]["parameters"]
+
+    assert (parameters["limit"]["maximum"], parameters["limit"]["default"]) == (MOST, USUAL)
+    assert account["schema"]["maxLength"] == LONGEST_ACCOUNT
+
+
+def test_a_change_is_the_one_that_the_page_for_owners_describes():
+    (block,) = pages.blocks((pages.DOCS / "idm-owner.md").read_text("utf-8"), "json schema")
+    page, ours = json.loads(block), document()["components"]["schemas"]["Change"]
+
+    assert page["oneOf"] == ours["oneOf"]
+    assert page["required"] == ours["required"]
+    assert page["properties"].keys() == ours["properties"].keys()
+    assert page["$defs"]["iD"]["pattern"] == document()["components"]["schemas"]["iD"]["pattern"]
+
+
+def test_every_reference_leads_somewhere():
+    text = json.dumps(document())
+
+    for each in re.findall(r'"#/components/(\w+)/([\w-]+)"', text):
+        assert each[1] in document()["components"][each[0]], each
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(204, [], b""),
+        Reply(200, [("Content-Type", "application/json")], b"{}"),
+        Reply(418, [("Content-Type", "application/json")], b"{}"),
+    ],
+)
+def test_an_answer_that_is_not_described_is_noticed(answer):
+    with pytest.raises(Undocumented):
+        must_be_documented("GET", "/v1/people/x", answer)
+
+
+def test_every_answer_of_the_other_tests_is_held_to_it(connector, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+    lying = {**ROUTES["/v1/health"], "GET": lambda *_: (200, [("Content-Type", "text/html")], [b"<p>"])}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ROUTES, "/v1/health", lying)
+        with pytest.raises(Undocumented):
+            ask(connector, "/v1/health")
