@@ -31,6 +31,7 @@ _FACTS = """
 select current_setting('server_version_num')::int / 10000 as version,
     current_database() as database,
     pg_namespace.nspname as schema,
+    pg_get_userbyid(pg_class.relowner) as owner,
     pg_has_role(current_user, pg_class.relowner, 'usage') as ours,
     exists (select 1 from pg_roles where rolname = %(name)s) as made
 from pg_class
@@ -124,6 +125,7 @@ class RoleKeeper:
             "registry": sql.Literal(self.role.registry.value),
             "connections": sql.Literal(MOST_CONNECTIONS),
             "database": sql.Identifier(self._facts["database"]),
+            "owner": sql.Identifier(self._facts["owner"]),
             "schema": sql.Identifier(schema),
             "links": sql.Identifier(schema, "links"),
             "view": sql.Identifier(schema, "idp_release"),

@@ -1,6 +1,6 @@
 -- What the Identity Provider of one organisation may do here: sign in, and read its own rows of idp_release.
--- Whoever runs this twice has done it once. Nobody else's rights change, but that by it no longer everybody may make
--- temporary tables in this database and tables in this schema.
+-- Whoever runs this twice has done it once. What changes for others: no longer may everybody make temporary tables and
+-- large objects in this database, make tables in this schema, and take advisory locks.
 begin;
 set local lock_timeout = '2s';
 -- Not while the schema is brought up to date, and not twice at once
@@ -47,6 +47,26 @@ alter role {role} set search_path = {schema};
 -- The walls. With security_invoker the view asks with the rights of whoever reads it, so that the policy holds there too
 revoke create on schema {schema} from public;
 revoke temporary on database {database} from public;
+do $$
+begin
+    -- Only an administrator can forbid these. By advisory locks the service's processes take turns: whoever held one
+    -- would stop them
+    if (select rolsuper from pg_roles where rolname = current_user) then
+        revoke execute on function
+            lo_creat(int), lo_create(oid), lo_from_bytea(oid, bytea),
+            pg_advisory_lock(bigint), pg_advisory_lock(int, int),
+            pg_advisory_lock_shared(bigint), pg_advisory_lock_shared(int, int),
+            pg_advisory_xact_lock(bigint), pg_advisory_xact_lock(int, int),
+            pg_advisory_xact_lock_shared(bigint), pg_advisory_xact_lock_shared(int, int),
+            pg_try_advisory_lock(bigint), pg_try_advisory_lock(int, int),
+            pg_try_advisory_lock_shared(bigint), pg_try_advisory_lock_shared(int, int),
+            pg_try_advisory_xact_lock(bigint), pg_try_advisory_xact_lock(int, int),
+            pg_try_advisory_xact_lock_shared(bigint), pg_try_advisory_xact_lock_shared(int, int)
+        from public;
+        grant execute on function pg_advisory_xact_lock(bigint) to {owner};
+    end if;
+end
+$$;
 alter table {links} no force row level security;
 alter table {links} enable row level security;
 drop policy if exists {role} on {links};

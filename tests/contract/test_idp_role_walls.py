@@ -94,6 +94,10 @@ REFUSED = {
     "a temporary function": "create function pg_temp.mine() returns int language sql as 'select 1'",
     "a schema": "create schema mine",
     "an operator": "create operator public.=== (leftarg = text, rightarg = text, function = texteq)",
+    "a large object": "select lo_create(0)",
+    "a large object with something in it": "select lo_from_bytea(0, 'x')",
+    "the lock by which the service migrates": "select pg_advisory_lock(1869768548)",
+    "the lock by which the service delivers": "select pg_try_advisory_xact_lock(1869768549)",
     "a role": "create role mine",
     "a database": "create database mine",
     "an extension": "create extension file_fdw",
@@ -183,6 +187,15 @@ def test_a_copy_holds_the_roles_own_rows(tried):
         cursor.copy("copy (select person_key from links order by 1) to stdout") as copy,
     ):
         assert list(copy.rows()) == [(MAIJA,), (MATTI,)]
+
+
+def test_a_role_can_hold_no_lock_of_the_services(tried):
+    held = tried.ask(
+        "select oid::regprocedure::text from pg_proc where proname ~ 'advisory.*lock' and proname !~ 'unlock'"
+        " and has_function_privilege(oid, 'execute')"
+    )
+
+    assert held == []
 
 
 def test_the_service_sees_everything_as_before(tried):

@@ -132,3 +132,13 @@ def test_a_file_that_was_changed_after_it_was_applied_is_an_error_said_aloud(emp
     assert raised.value.name == "0002_links.sql"
     with pytest.raises(MigrationChanged):
         migrate(empty.engine, NOON, changed)
+
+
+def test_no_migration_replaces_a_view_in_place():
+    """`create or replace view` keeps who may read it and drops its options: with security_invoker gone, the role of an
+    Identity Provider would read the rows of every organisation. A view that is dropped and made again is closed to all
+    roles until `orcid-connect idp-role` opens it.
+    """
+    texts = {path.name: " ".join(path.read_text("utf-8").lower().split()) for path in MIGRATIONS.iterdir()}
+
+    assert [name for name, text in texts.items() if "or replace" in text] == []
