@@ -1,4 +1,4 @@
-"""PostgreSQL, through psycopg 3 and its pool: for a service of several nodes.
+"""PostgreSQL, through psycopg 3: for a service of several nodes.
 
 Connections do not wait for the disk unless a transaction asks for it (`synchronous_commit`); what it then means to
 wait, for replicas too, is what the server's administrator has set.
@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-import select
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from time import monotonic
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg.pq.abc import PGresult
+from psycopg.rows import DictRow
 
 from sql.engine import Question, Row, Values, queries, unstorable
-from sql.errors import Contradiction, InvalidUrl, StoreUnavailable, Unstorable
+from sql.errors import Contradiction, InvalidUrl, StoreUnavailable
 from sql.postgres_reading import PostgresReader
+from sql.postgres_wire import Call, Connection, Statement, Wire, storable, touched
+from sql.postgres_wires import Wires
 
-MOST_CONNECTIONS = 16
 _AT_ONCE = 1000
 """How many rows of many come with one answer."""
 
@@ -47,7 +44,6 @@ REASONS = {
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
 _LOST = "the connection to the database server was lost"
-_NONE_FREE = "no connection to the database server: it cannot be reached, refuses us, or all are in use"
 
 # The organisation's row is waited for and then read as it is after the wait: that needs this level and no other
 _BEGIN = b"begin isolation level read committed read write"
@@ -81,7 +77,6 @@ _ONE_ROW = re.compile(rb"(?<=\nvalues )(\((?:%\(\w+\)s|[^()])*\))")
 
 _CONNECTING: Mapping[str, Any] = {
     "autocommit": True,
-    "row_factory": dict_row,
     "application_name": "orcid-connect",
     "client_encoding": "utf8",
     # A server that vanished without a word is noticed in seconds, not in a quarter of an hour
@@ -91,8 +86,6 @@ _CONNECTING: Mapping[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 
-_Connection = psycopg.Connection[DictRow]
-
 
 @contextmanager
 def _in_plain_words() -> Iterator[None]:
@@ -101,8 +94,6 @@ def _in_plain_words() -> Iterator[None]:
         yield
     except psycopg.IntegrityError:
         raise Contradiction("the database refused a row that contradicts what it holds") from None
-    except PoolTimeout:
-        raise StoreUnavailable(_NONE_FREE) from None
     except psycopg.Error as error:
         raise _told(error) from None
 
@@ -133,24 +124,7 @@ def _one_by_one(cursor: Iterable[DictRow]) -> Iterator[Row]:
         yield from cursor
 
 
-@contextmanager
-def _nothing_remembered(connection: _Connection) -> Iterator[None]:
-    """Keep psycopg from counting statements, which are never the same twice in here: it keeps the text of a hundred."""
-    threshold, connection.prepare_threshold = connection.prepare_threshold, None
-    try:
-        yield
-    finally:
-        connection.prepare_threshold = threshold
-
-
-def _has_spoken(connection: _Connection) -> bool:
-    """Tell whether the server said something that nobody asked for, such as goodbye: a look that costs no answer."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _forget_statistics(connection: _Connection) -> None:
+def _forget_statistics(connection: Connection) -> None:
     """Let the planner forget what was in tables that are empty: giving a column the type it has does that."""
     for table in _PERSONAL:
         if connection.execute(b"select 1 from " + table + b" limit 1").fetchone() is None:
@@ -163,60 +137,50 @@ class PostgresSession:
     """A transaction on one connection.
 
     A way to the server and back costs more than a statement, so statements wait for the next question, or for the
-    commit, and go together. PostgreSQL takes several statements in one message only without parameters: psycopg
-    writes the values into them, quoted as the server's own library does.
+    commit, and go together.
     """
 
-    __slots__ = ("_connection", "_queries", "_quoting", "_waiting")
+    __slots__ = ("_queries", "_waiting", "_wire")
 
-    def __init__(self, connection: _Connection, texts: Mapping[str, bytes], opening: Sequence[bytes]) -> None:
-        self._connection = connection
-        self._queries = texts
-        self._quoting = psycopg.ClientCursor(connection)
-        self._waiting = [*opening]
+    def __init__(self, wire: Wire, statements: Mapping[str, Statement], opening: Sequence[bytes]) -> None:
+        self._wire = wire
+        self._queries = statements
+        self._waiting: list[Call] = [*opening]
 
-    def _written(self, query: str, values: Values) -> bytes:
-        if name := unstorable(values):
-            raise Unstorable(name)
-        return self._quoting.mogrify(self._queries[query], values).encode()
-
-    def _send(self, *statements: bytes) -> psycopg.Cursor[DictRow]:
-        """Send what waits and these; the answer stands at the first of these."""
-        before = len(self._waiting)
-        cursor = self._connection.execute(b";\n".join([*self._waiting, *statements]), prepare=False)
-        self._waiting.clear()
-        for _ in range(before):
-            cursor.nextset()
-        return cursor
+    def _send(self, *calls: Call) -> list[PGresult]:
+        """Send what waits and these, and give the results of these."""
+        waiting, self._waiting = self._waiting, []
+        return self._wire.together([*waiting, *calls])[len(waiting) :]
 
     def ask(self, *questions: Question) -> list[list[Row]]:
         """Ask several queries at once and give the rows that each finds."""
-        cursor = self._send(*[self._written(query, values) for query, values in questions])
-        answers: list[list[Row]] = []
-        for _ in questions:
-            answers.append(list(cursor.fetchall()))
-            cursor.nextset()
-        return answers
+        asked = [(self._queries[query], values) for query, values in questions]
+        found = zip(asked, self._send(*asked), strict=True)
+        return [self._wire.rows(statement, result) for (statement, _), result in found]
 
     def run(self, query: str, **values: str | int | None) -> int:
         """Run a statement and tell how many rows it touched."""
-        return self._send(self._written(query, values)).rowcount
+        (result,) = self._send((self._queries[query], values))
+        return touched(result)
 
     def post(self, query: str, **values: str | int | None) -> None:
         """Let a statement wait for the next question or the commit."""
-        self._waiting.append(self._written(query, values))
+        self._waiting.append((self._queries[query], storable(values)))
 
     def many(self, query: str, all_values: Sequence[Values]) -> int:
         """Insert several rows by the query of one, and tell how many it were: they go as one statement."""
         if not all_values:
             return 0
-        before, row, after = _ONE_ROW.split(self._queries[query], maxsplit=1)
-        together = b", ".join(self._quoting.mogrify(row, values).encode() for values in all_values)
-        return self._send(before + together + after).rowcount
+        quoting = psycopg.ClientCursor(self._wire.connection)
+        before, row, after = _ONE_ROW.split(self._queries[query].written, maxsplit=1)
+        together = b", ".join(quoting.mogrify(row, storable(values)).encode() for values in all_values)
+        (result,) = self._send(before + together + after)
+        return touched(result)
 
     def script(self, text: str) -> None:
         """Run several statements that take no values."""
-        self._send(text.encode())
+        self._send()
+        self._wire.script(text.encode())
 
     def commit(self) -> None:
         """Send what waits, and have it on the disk."""
@@ -224,9 +188,7 @@ class PostgresSession:
 
     def undo(self) -> None:
         """Leave nothing of it. When the server is gone, so is the transaction."""
-        if self._connection.info.transaction_status != TransactionStatus.IDLE:
-            with suppress(psycopg.Error):
-                self._connection.execute(b"rollback", prepare=False)
+        self._wire.rollback()
 
 
 class Postgres:
@@ -237,30 +199,14 @@ class Postgres:
         self._url = url
         self._patience = patience
         self._milliseconds = int(patience * 1000)
-        self._queries = {name: text.encode() for name, text in queries("psycopg").items()}
-        self._opening = threading.Lock()
-        self._pool: ConnectionPool[_Connection] | None = None
+        self._queries = {name: Statement.of(name, text) for name, text in queries("psycopg").items()}
+        self._forget_connections()
+
+    def _forget_connections(self) -> None:
         self._process = os.getpid()
+        self._wires = Wires(self._url, _CONNECTING, self._configure, self._patience)
 
-    def _open(self) -> ConnectionPool[_Connection]:
-        with self._opening:
-            if self._pool is None or self._process != os.getpid():
-                # After a fork: the parent's pool is kept from being closed, since its connections are the parent's
-                self._parents, self._process = self._pool, os.getpid()
-                self._pool = ConnectionPool(
-                    self._url,
-                    min_size=1,
-                    max_size=MOST_CONNECTIONS,
-                    open=True,
-                    timeout=self._patience,
-                    reconnect_timeout=self._patience,
-                    kwargs=dict(_CONNECTING),
-                    configure=self._configure,
-                    name="orcid-connect",
-                )
-            return self._pool
-
-    def _configure(self, connection: _Connection) -> None:
+    def _configure(self, connection: Connection) -> None:
         connection.execute(
             f"set synchronous_commit = off;"
             f"set statement_timeout = {self._milliseconds};"
@@ -270,27 +216,21 @@ class Postgres:
         )
 
     @contextmanager
-    def _connection(self) -> Iterator[_Connection]:
-        with _in_plain_words():
-            pool = self._open()
-            connection = self._lively(pool)
-            try:
-                yield connection
-            finally:
-                pool.putconn(connection)
-
-    def _lively(self, pool: ConnectionPool[_Connection]) -> _Connection:
-        # The pool's own check asks the server each time, and waits a second after each dead connection it meets
-        deadline = monotonic() + self._patience
-        while True:
-            connection = pool.getconn(timeout=deadline - monotonic())
-            if not _has_spoken(connection):
-                return connection
-            connection.close()
-            pool.putconn(connection)
+    def _wire(self) -> Iterator[Wire]:
+        if self._process != os.getpid():  # pragma: no cover - seen in the child process of a test alone
+            # After a fork: the parent's are kept from being closed, since they are the parent's
+            self._parents = self._wires
+            self._forget_connections()
+        with _in_plain_words(), self._wires.one() as wire:
+            yield wire
 
     @contextmanager
-    def administering(self) -> Iterator[_Connection]:
+    def _connection(self) -> Iterator[Connection]:
+        with self._wire() as wire:
+            yield wire.connection
+
+    @contextmanager
+    def administering(self) -> Iterator[Connection]:
         """Give a connection for what is none of the service's queries."""
         with self._connection() as connection:
             yield connection
@@ -304,12 +244,18 @@ class Postgres:
         """Give all rows that a query finds; none where a value is one that cannot have been stored."""
         if unstorable(values):
             return []
-        with self._connection() as connection:
-            return list(connection.execute(self._queries[query], values).fetchall())
+        statement = self._queries[query]
+        with self._wire() as wire:
+            return wire.rows(statement, wire.send(statement, values))
 
     def together(self, *questions: Question) -> list[list[Row]]:
         """Ask several queries and give the rows that each finds."""
-        return [self.all(query, **values) for query, values in questions]
+        if len(questions) == 1 or any(unstorable(values) for _, values in questions):
+            return [self.all(query, **values) for query, values in questions]
+        asked = [(self._queries[query], values) for query, values in questions]
+        with self._wire() as wire:
+            found = zip(asked, wire.together(asked), strict=True)
+            return [wire.rows(statement, result) for (statement, _), result in found]
 
     @contextmanager
     def reading(self, query: str, **values: str | int | None) -> Iterator[Iterator[Row]]:
@@ -320,15 +266,13 @@ class Postgres:
         with self._connection() as connection, connection.transaction(), connection.cursor("reading") as cursor:
             connection.execute(_UNHURRIED, prepare=False)
             cursor.itersize = _AT_ONCE
-            cursor.execute(self._queries[query], values)
+            cursor.execute(self._queries[query].written, values)
             yield _one_by_one(cursor)
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""
-        if name := unstorable(values):
-            raise Unstorable(name)
-        with self._connection() as connection:
-            return connection.execute(self._queries[query], values).rowcount
+        with self._wire() as wire:
+            return touched(wire.send(self._queries[query], values))
 
     def brief_one(self, query: str, **values: str | int | None) -> Row | None:
         """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
@@ -348,15 +292,14 @@ class Postgres:
 
     @contextmanager
     def _begun(self, *opening: bytes) -> Iterator[PostgresSession]:
-        with self._connection() as connection:
-            session = PostgresSession(connection, self._queries, opening)
-            with _nothing_remembered(connection):
-                try:
-                    yield session
-                    session.commit()
-                except BaseException:
-                    session.undo()
-                    raise
+        with self._wire() as wire:
+            session = PostgresSession(wire, self._queries, opening)
+            try:
+                yield session
+                session.commit()
+            except BaseException:
+                session.undo()
+                raise
 
     def scrub(self) -> bool:
         """Write the tables anew, one after the other; what reads or writes one waits meanwhile.
@@ -396,11 +339,10 @@ class Postgres:
 
     def reader(self) -> PostgresReader:
         """Give what reads with connections of its own, whose sessions may only read."""
-        return PostgresReader(self._url, _CONNECTING, self._queries, _told)
+        texts = {name: statement.written for name, statement in self._queries.items()}
+        return PostgresReader(self._url, _CONNECTING, texts, _told)
 
     def close(self) -> None:
         """Close all connections."""
-        with self._opening:
-            pool, self._pool = self._pool, None
-        if pool is not None and self._process == os.getpid():
-            pool.close()
+        if self._process == os.getpid():
+            self._wires.close()

@@ -884,7 +884,7 @@ def test_a_link_waits_for_the_disk_and_an_attempt_does_not(store):
         with store.engine._connection() as connection:
             seen = list(connection.execute(show).fetchone().values())
         with store.engine.transaction() as session:
-            seen += session._send(show).fetchone().values()
+            seen.append(session._send(show)[0].get_value(0, 0).decode())
         with store.engine._connection() as connection:
             seen += connection.execute(show).fetchone().values()
 

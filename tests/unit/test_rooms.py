@@ -32,8 +32,13 @@ LIBRARIES = {
     "ldap3": {"resolver_connector/transfers/ldap.py"},
     "markupsafe": {"webapp/templating.py"},
     "prometheus_client": {"webapp/operator/metrics.py"},
-    "psycopg": {"sql/idp_role.py", "sql/postgres.py", "sql/postgres_reading.py"},
-    "psycopg_pool": {"sql/postgres.py"},
+    "psycopg": {
+        "sql/idp_role.py",
+        "sql/postgres.py",
+        "sql/postgres_reading.py",
+        "sql/postgres_wire.py",
+        "sql/postgres_wires.py",
+    },
     "pydantic": {
         "webapp/config.py",
         "webapp/config_operator.py",
