@@ -15,7 +15,8 @@ FULLY_COVERED := shibboleth/*,sql/*,webapp/linking.py,webapp/door.py
 # php-cgi before simplesamlphp, which would bring a module into the machine's own Apache without it
 DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl sqlite3 \
 	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core \
-	rhino velocity libguava-java default-jre-headless \
+	rhino velocity libguava-java libspring-context-java libcommons-dbcp2-java libpostgresql-jdbc-java \
+	libxerial-sqlite-jdbc-java libxml2-utils default-jre-headless \
 	php-cgi php-cli php-mbstring php-xml simplesamlphp
 
 .PHONY: demo test lint unit bench soak packages catalogues clean

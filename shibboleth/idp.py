@@ -85,17 +85,20 @@ class _File:
     secret: bool = False
 
 
+GUARDED = "secret"
+"""The word of those who need a secret of ours."""
+
 _CONF = "conf/orcid-connect"
 _REGISTRY = frozenset({Version.V4, Version.V5})
 
 FILES = (
     _File("README.txt", "README.txt"),
     _File("resolver-{source}.xml", f"{_CONF}/attribute-resolver.xml"),
-    _File("beans.xml", f"{_CONF}/beans.xml"),
+    _File("beans.xml", f"{_CONF}/beans.xml", frozenset({Source.HTTP, Source.SQL})),
     _File("mapping.js", f"{_CONF}/mapping.js", frozenset({Source.HTTP})),
     _File("attribute-filter.xml", f"{_CONF}/attribute-filter.xml"),
     _File("settings-{source}.properties", f"{_CONF}/orcid-connect.properties"),
-    _File("secret-{source}.properties", "credentials/orcid-connect.properties", secret=True),
+    _File("secret-{source}.properties", "credentials/orcid-connect.properties", frozenset({GUARDED}), secret=True),
     _File("rule.properties", "only-if-missing/eduPersonOrcid.properties", _REGISTRY),
 )
 """What a handout is made of: each template, and where it goes."""
@@ -103,8 +106,14 @@ FILES = (
 _TEMPLATES = files("shibboleth") / "idp"
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _CONNECTOR = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_MEANS_ELSE = "$ and # mean something else in a template of the Identity Provider"
 _OF_VELOCITY = re.compile(r"[$#]")
-_IN_VELOCITY = ("URL", "SCOPE", "FILTER")
+_IN_VELOCITY = ("URL", "SCOPE")
+_FIELDS = {
+    "{account}": "$account",
+    "{user}": "$account.replaceAll('@[^@]*$', '')",
+    "{scope}": "$account.replaceAll('^.*@', '')",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,16 @@ def account_of(text: str, scopes: frozenset[str]) -> Account:
     return _attribute(attribute, scope or min(scopes))
 
 
+def ldap_filter(text: str) -> str:
+    """Write a filter of ours, with `{account}`, `{user}` and `{scope}`, as a template of the Identity Provider.
+
+    Raises CannotFill.
+    """
+    if _OF_VELOCITY.search(text):
+        raise CannotFill(("filter",), _MEANS_ELSE)
+    return re.sub(r"\{(?:account|user|scope)\}", lambda found: _FIELDS[found[0]], text)
+
+
 def _attribute(text: str, scope: str) -> Account:
     connector, slash, attribute = text.rpartition("/")
     if not _VARIABLE.fullmatch(attribute):
@@ -159,7 +178,7 @@ def idp_files(wanted: Wanted, values: Mapping[str, str]) -> tuple[Handed, ...]:
     known = {**values, **_told_by(wanted)}
     wrong = [name for name in _IN_VELOCITY if _OF_VELOCITY.search(known.get(name, ""))]
     if wrong:
-        raise CannotFill(tuple(wrong), "$ and # mean something else in a template of the Identity Provider")
+        raise CannotFill(tuple(wrong), _MEANS_ELSE)
     known |= _quoted(known)
     return tuple(
         _handed(file, wanted, known) for file in FILES if not file.words or not file.words.isdisjoint(wanted.words)

@@ -9,6 +9,7 @@ import subprocess
 from itertools import product
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
+from xml.sax.saxutils import unescape
 
 import pytest
 from click.testing import CliRunner
@@ -27,7 +28,6 @@ from tests.configuration import ORGANISATION, write, write_configuration, write_
 from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.service import ORGANISATIONS, ask, served
 from webapp.cli import main
-from webapp.cli_handout import _SOURCES
 from webapp.log import log
 
 BEANS = "{http://www.springframework.org/schema/beans}"
@@ -41,7 +41,18 @@ PERSONS = {
     "attribute:eduPersonPrincipalName": Form.DEFINITION,
     "attribute:myLDAP/uid": Form.EXPORTED,
 }
-WAYS = [pytest.param(*way, id=" ".join(way)) for way in product(Version, _SOURCES, PERSONS, Release)]
+POSTGRESQL = "--database=db.example.org:5433/orcid_connect"
+SOURCES = {"http": ("http",), "sqlite": ("sql",), "postgresql": ("sql", POSTGRESQL), "ldap": ("ldap",)}
+WAYS = [pytest.param(*way, id=" ".join(way)) for way in product(Version, SOURCES, PERSONS)]
+LDAP = {
+    "name": "directory",
+    "kind": "ldap",
+    "url": "ldaps://ldap1.example.org ldaps://ldap2.example.org",
+    "base": "ou=people,dc=example,dc=org",
+    "filter": "(&(objectClass=person)(eduPersonPrincipalName={account}))",
+    "bind_dn": "cn=orcid-connect,dc=example,dc=org",
+    "password": "file:secrets/directory.password",
+}
 RESOLVER_FILE = "conf/orcid-connect/attribute-resolver.xml"
 
 
@@ -53,7 +64,11 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def configuration(place):
-    return write_configuration(place / "etc")
+    return write_configuration(
+        place / "etc",
+        organisations={"yliopisto": {"transfer": [LDAP]}},
+        secrets={"directory.password": "d" * 40},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +77,9 @@ def handed(configuration, place):
     known = {}
 
     def hand(version="4", source="http", person=f"principal@{SCOPE}", release="asking", *more, path=configuration):
-        words = ("--version", version, "--source", source, "--person", person, "--release-to", release, *more)
+        source, *further = SOURCES[source]
+        words = ("--version", version, "--source", source, "--person", person, "--release-to", release)
+        words = (*words, *further, *more)
         if (path, words) not in known:
             directory = place / f"handed-{len(known)}"
             done = run(path, "idp", "yliopisto", *words, "--output", directory)
@@ -84,9 +101,9 @@ def run(path, *words):
 # --- Each of them -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("version", "source", "person", "release"), WAYS)
-def test_every_file_is_whole_and_every_schema_agrees(handed, version, source, person, release):
-    files = handed(version, source, person, release)
+@pytest.mark.parametrize(("version", "source", "person"), WAYS)
+def test_every_file_is_whole_and_every_schema_agrees(handed, version, source, person):
+    files = handed(version, source, person)
 
     for path, text in files.items():
         name = path.rpartition("/")[2]
@@ -99,21 +116,23 @@ def test_every_file_is_whole_and_every_schema_agrees(handed, version, source, pe
             assert schemas.complaints(version, name, text) == []
 
 
-@pytest.mark.parametrize(("version", "source", "person", "release"), WAYS)
-def test_no_failure_over_there_costs_anything_but_the_id(handed, version, source, person, release):
-    resolver = fromstring(handed(version, source, person, release)[RESOLVER_FILE])
+@pytest.mark.parametrize(("version", "source", "person"), WAYS)
+def test_no_failure_over_there_costs_anything_but_the_id(handed, version, source, person):
+    resolver = fromstring(handed(version, source, person)[RESOLVER_FILE])
 
     (connector,) = resolver.iter(f"{RESOLVER}DataConnector")
     assert connector.get("propagateResolutionExceptions") == "false"
     assert not list(resolver.iter(f"{RESOLVER}FailoverDataConnector"))
-    assert idp_stand.with_settings(connector.get("noRetryDelay")) == "PT30S"
+    # A directory of one's own that is down costs more than an iD; two entries for one person are no reason to rest
+    rest = idp_stand.with_settings(connector.get("noRetryDelay"))
+    assert rest == ("PT0S" if source == "ldap" else "PT30S")
     (cache,) = connector.iter(f"{RESOLVER}ResultCache")
     assert idp_stand.with_settings(cache.get("expireAfterWrite")) == "PT2M"
 
 
-@pytest.mark.parametrize(("version", "source", "person", "release"), WAYS)
-def test_no_value_is_released_twice(handed, version, source, person, release):
-    files = handed(version, source, person, release)
+@pytest.mark.parametrize(("version", "source", "person"), WAYS)
+def test_no_value_is_released_twice(handed, version, source, person):
+    files = handed(version, source, person)
     resolver = fromstring(files[RESOLVER_FILE])
 
     definitions = list(resolver.iter(f"{RESOLVER}AttributeDefinition"))
@@ -125,29 +144,34 @@ def test_no_value_is_released_twice(handed, version, source, person, release):
     assert any(path.startswith("only-if-missing/") for path in files) is not old
 
 
-@pytest.mark.parametrize(("version", "source", "person", "release"), WAYS)
-def test_every_setting_of_the_xml_files_stands_in_the_properties(handed, version, source, person, release):
-    files = handed(version, source, person, release)
+@pytest.mark.parametrize(("version", "source", "person"), WAYS)
+def test_every_setting_of_the_xml_files_stands_in_the_properties(handed, version, source, person):
+    files = handed(version, source, person)
     xml = "".join(text for path, text in files.items() if path.endswith(".xml"))
     kept = [text for path, text in files.items() if path.endswith("orcid-connect.properties")]
-    said = dict(re.findall(r"^(orcidconnect\S+) = (.*)$", "\n".join(kept), re.MULTILINE))
 
-    used = dict(re.findall(r"%\{(orcidconnect[A-Za-z.]+):([^}]*)\}", xml))
+    said = idp_stand.properties(*kept)
+    used = {name: unescape(value) for name, value in idp_stand.settings(xml).items()}
 
-    assert used.keys() == said.keys()
-    # Whoever takes a line out loses nothing by it; the secret alone has no other place
-    assert {name: said[name] for name in said if used[name]} == {name: value for name, value in used.items() if value}
-    assert [name for name, value in used.items() if not value] == [name for name in said if "PUT-" in said[name]]
+    # Whoever takes a line out loses nothing by it; a secret alone has no other place
+    secrets = {name for name, value in said.items() if "PUT-" in value}
+    elsewhere = {"orcidconnect.bindDNCredential"} if source == "ldap" else set()
+    assert used.keys() - elsewhere == said.keys()
+    assert {name: said[name] for name in said.keys() - secrets} == {name: used[name] for name in said.keys() - secrets}
+    assert {used[name] for name in secrets} <= {""}
+    assert len(secrets) == (1 if source in {"http", "postgresql"} else 0)
 
 
+@pytest.mark.parametrize("version", Version)
 @pytest.mark.parametrize("release", Release)
-def test_only_a_well_formed_id_of_our_registry_is_released(handed, release):
-    text = handed(release=release)["conf/orcid-connect/attribute-filter.xml"]
+def test_only_a_well_formed_id_of_our_registry_is_released(handed, version, release):
+    text = handed(version, release=release)["conf/orcid-connect/attribute-filter.xml"]
 
     (pattern,) = re.findall(r'regex="([^"]*)"', text)
     assert re.search(pattern, make_orcid_id(1, Registry.SANDBOX).uri)
     assert not re.search(pattern, make_orcid_id(1).uri)
     assert not re.search(pattern, "https://sandboxXorcid.org/0000-0002-1825-0097")
+    assert schemas.complaints(version, "attribute-filter.xml", text) == []
     assert ('xsi:type="AttributeInMetadata" onlyIfRequired="false"' in text) is (release is Release.ASKING)
 
 
@@ -269,8 +293,7 @@ def test_a_person_without_the_attribute_is_no_failure(handed, connector, person)
 
 @pytest.fixture
 def connector(store):
-    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
-    return Connector(store, credentials, Registry.SANDBOX, log, lambda: NOON)
+    return make_connector(store)
 
 
 def get(connector, url, token=TOKEN):
@@ -302,18 +325,33 @@ def test_what_the_connector_answers_becomes_the_attribute(handed, connector, sto
     assert "begins with $" in ran[-1]["warnings"][0]
 
 
-def test_every_answer_of_the_connector_has_a_type_and_a_length_that_are_taken(handed, connector, store, monkeypatch):
+class Away:
+    """A store whose database is away."""
+
+    def of(self, *_asked):
+        raise StoreUnavailable("away")
+
+    must_be_ready = of
+
+    def lookup(self):
+        return self
+
+
+def make_connector(store):
+    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
+    return Connector(store, credentials, Registry.SANDBOX, log, lambda: NOON)
+
+
+def test_every_answer_of_the_connector_has_a_type_and_a_length_that_are_taken(handed, connector):
     files = handed()
     (settings_,) = fromstring(files[RESOLVER_FILE]).iter(f"{RESOLVER}DataConnector")
-    good = get(connector, "https://x/v1/people?account=maija")
-    monkeypatch.setattr(type(store), "orcid_of", lambda *_: (_ for _ in ()).throw(StoreUnavailable("away")))
 
     answers = {
-        "200": good,
+        "200": get(connector, "https://x/v1/people?account=maija"),
         "400": get(connector, "https://x/v1/people?account="),
         "404": get(connector, "https://x/v1/persons?account=maija"),
         "401": get(connector, "https://x/v1/people?account=maija", token="x" * 40),
-        "503": get(connector, "https://x/v1/people?account=maija"),
+        "503": get(make_connector(Away()), "https://x/v1/people?account=maija"),
     }
 
     assert {name: str(each.status) for name, each in answers.items()} == {name: name for name in answers}
@@ -410,6 +448,8 @@ def test_the_script_is_the_same_for_every_version_and_is_plain_ecmascript_5(hand
 
 # --- What may stand in a configuration -----------------------------------------------------------------------------
 
+OF_LDAP = ("LDAP_URL", "BASE", "FILTER_OF_MAIJA", "LDAP_ATTRIBUTE")
+NAMES = ("NAME", "SERVICE", "ENTITY_ID", "URL", "CA", *OF_LDAP)
 LINES = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=40)
 EDGES = st.sampled_from(
     ["'", '"', "$x", "#set", "&amp;", "<x>", "--", "]]>", "@SCOPE@", "\\", "%{x}", "`id`", "@when all@"]
@@ -419,19 +459,23 @@ EDGES = st.sampled_from(
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(Version),
-    st.sampled_from(sorted(_SOURCES)),
-    st.dictionaries(st.sampled_from(["NAME", "SERVICE", "ENTITY_ID", "URL", "CA"]), LINES | EDGES, min_size=1),
+    st.sampled_from(sorted(SOURCES)),
+    st.dictionaries(
+        st.sampled_from(["NAME", "SERVICE", "ENTITY_ID", "URL", "CA", *OF_LDAP]), LINES | EDGES, min_size=1
+    ),
 )
 def test_no_value_can_break_a_file(version, source, values):
     usual = {
         "NAME": "University", "SERVICE": "ORCID connect", "ENTITY_ID": "https://idp.example/idp", "CA": "/etc/ca.pem",
         "URL": "https://connect.example", "SP_ENTITY_ID": "https://connect.example/shibboleth", "KEY": "eppn",
         "SCOPES": SCOPE, "FIRST_SCOPE": SCOPE, "FIRST_SCOPE_AT": f"@{SCOPE}", "TRY_PRINCIPAL": "maija",
-        "ORCID_HOST": "orcid.org", "ORCID_HOST_PATTERN": "orcid[.]org",
+        "ORCID_HOST": "orcid.org", "ORCID_HOST_PATTERN": "orcid[.]org", "JDBC_URL": "jdbc:x", "ROLE": "idp_x",
+        "PSQL": "host=x", "DATABASE": "/x.db", "START_TLS": "true", "FILTER": "(uid=$account)", "LDAP_SERVER": "ldap://x",
+        **dict.fromkeys(OF_LDAP, "x"),
     }  # fmt: skip
-    wanted = Wanted(
-        version, Source(source), Account(Form.PRINCIPAL_AT, SCOPE), Release.ALL, frozenset({"bearer", "ca"})
-    )
+    also = {"http": {"bearer", "secret"}, "sqlite": {"sqlite", "open"}, "postgresql": {"postgresql", "secret"}}
+    words = frozenset({"ca", *also.get(source, {"open", "renamed"})})
+    wanted = Wanted(version, Source(SOURCES[source][0]), Account(Form.PRINCIPAL_AT, SCOPE), Release.ALL, words)
     plain = {each.path: each.text for each in idp_files(wanted, usual)}
     try:
         files = {each.path: each.text for each in idp_files(wanted, {**usual, **values})}
@@ -552,7 +596,7 @@ def test_without_a_directory_everything_is_shown(configuration, handed):
 def test_every_template_is_in_the_table():
     from importlib.resources import files  # noqa: PLC0415 - only here
 
-    named = {file.template.format(source=source) for file in FILES for source in _SOURCES}
+    named = {file.template.format(source=source) for file in FILES for source in Source}
     used = {each for each in named if (files("shibboleth") / "idp" / each).is_file()}
     assert {each.name for each in (files("shibboleth") / "idp").iterdir()} == used
 
@@ -631,10 +675,10 @@ def shell(commands, home, directory, *, optional=()):
 
 def added(page):
     """Give the lines that the page has its reader add: those for the resolver, for the filter, and for properties."""
-    part = page[page.index("4. Four lines") : page.index("5. Restart")]
+    part = page[page.index("4. The lines to add") : page.index("5. Restart")]
     values = re.findall(r"^ {8}(<value>.*</value>)$", part, re.MULTILINE)
     (properties,) = re.findall(r"^ {8}(/\S.*)$", part, re.MULTILINE)
-    return values[:2], values[2:], properties
+    return values[:-1], values[-1:], properties
 
 
 def edit(home, page):
@@ -658,22 +702,34 @@ def tree(home):
     }
 
 
-PATHS = [*product(Version, [f"principal@{SCOPE}"]), *product([Version.V4], PERSONS)]
+PATHS = [
+    *product(Version, SOURCES, [f"principal@{SCOPE}"]),
+    *product([Version.V4], ["http"], PERSONS),
+]
+ELSEWHERE = ("psql", "sqlite3", "ldapsearch")
+"""What asks a server that these tests do not have here; `test_handout_sources.py` has them."""
 
 
-@pytest.mark.parametrize(("version", "person"), dict.fromkeys(PATHS))
-def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home, connector, version, person):
+@pytest.mark.parametrize("way", dict.fromkeys(PATHS), ids=" ".join)
+def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home, connector, way):
+    version, source, person = way
     before = tree(idp_home)
     with served(connector) as address:
-        path = write_configuration(tmp_path / "etc", service={"public_url": address})
+        path = write_configuration(
+            tmp_path / "etc",
+            service={"public_url": address},
+            organisations={"yliopisto": {"transfer": [LDAP]}},
+            secrets={"directory.password": "d" * 40},
+        )
         directory = tmp_path / "handed"
-        words = ("--version", version, "--source", "http", "--person", person)
+        name, *further = SOURCES[source]
+        words = ("--version", version, "--source", name, *further, "--person", person)
         assert run(path, "idp", "yliopisto", *words, "--output", directory).exit_code == 0
         page = (directory / "README.txt").read_text()
         commands = steps(page)
 
         looked = shell(commands["1"], idp_home, directory)
-        tried = shell(commands["2"].replace("PUT-THE-TOKEN-HERE", TOKEN), idp_home, directory)
+        tried = shell(commands["2"].replace("PUT-THE-TOKEN-HERE", TOKEN), idp_home, directory, optional=ELSEWHERE)
     copied = shell(commands["3"], idp_home, directory)
     edit(idp_home, page)
     checked = shell(commands["4"], idp_home, directory)
@@ -683,15 +739,16 @@ def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home
     closed = (idp_home / "conf/orcid-connect/attribute-filter.xml").read_text()
 
     answers = {line.split()[0]: said for line, said in tried if said}
-    assert answers["curl"] == '{"eduPersonOrcid": []}'
+    assert answers.get("curl") == ('{"eduPersonOrcid": []}' if source == "http" else None)
     assert all(said for line, said in looked if line.startswith("grep"))
     assert checked == [(commands["4"], "")]
     assert all(not said for line, said in asked_ if line.startswith("grep"))
     assert copied
-    assert (idp_home / "credentials/orcid-connect.properties").stat().st_mode & 0o777 == 0o640
+    if source in {"http", "postgresql"}:
+        assert (idp_home / "credentials/orcid-connect.properties").stat().st_mode & 0o777 == 0o640
     services = fromstring((idp_home / "conf/services.xml").read_text())
     named = [each.text.replace("%{idp.home}", str(idp_home)) for each in services.iter(f"{BEANS}value")]
-    assert len(named) == 5
+    assert len(named) == (4 if source == "ldap" else 5)
     assert all(Path(each).is_file() for each in named)
     assert schemas.complaints(version, "attribute-filter.xml", closed) == []
     assert closed.count('<PolicyRequirementRule xsi:type="NOT">') == 1
@@ -716,6 +773,7 @@ def test_the_organisation_stands_at_the_top_of_the_page(handed):
 
 # --- The page about it, whose commands are those of the page that comes with the files -------------------------------
 
+FILTER = "(eduPersonPrincipalName={account})"
 PAGE = (pages.DOCS / "identity-provider.md").read_text("utf-8")
 
 
@@ -729,11 +787,17 @@ def of_the_examples(place):
         for secret in re.findall(r'^[^#\n]*"file:([^"]+)"', content, re.MULTILINE):
             write_secret(place / "operator" / secret, secret + "x" * 32)
 
-    def readme(version="4", source="http", person="principal@example.org"):
-        words = ("--version", version, "--source", source, "--person", person, "--output", place / f"{version}{source}")
+    file = place / "operator/organisations/example-org.toml"
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {**LDAP, "filter": FILTER}.items()]
+    file.write_text(file.read_text() + "\n[[transfer]]\n" + "\n".join(lines) + "\n")
+    write_secret(place / "operator/secrets/directory.password", "d" * 40)
+
+    def readme(version="4", source="http", *more):
+        directory = place / "-".join((version, source, *(re.sub(r"\W", "", each) for each in more)))
+        words = ("--version", version, "--source", source, *more, "--output", directory)
         done = run(place / "operator/orcid-connect.toml", "idp", "example-org", *words)
         assert done.exit_code == 0, done.output
-        return (place / f"{version}{source}/README.txt").read_text("utf-8")
+        return (directory / "README.txt").read_text("utf-8")
 
     return readme
 
@@ -744,12 +808,8 @@ def commands_of(blocks):
 
 
 def test_every_command_of_the_page_is_one_that_was_walked(of_the_examples):
-    walked = [
-        re.sub(r"\s+", " ", line)
-        for version in ("3.4", "4")
-        for part in steps(of_the_examples(version)).values()
-        for line in part.splitlines()
-    ]
+    ways = (["3.4"], ["4"], ["5", "sql"], ["4", "sql", "--database=db.example.org/orcid_connect"], ["4", "ldap"])
+    walked = [line for way in ways for part in steps(of_the_examples(*way)).values() for line in commands_of([part])]
     shown = [content for kind, content in pages.kinds(PAGE) if kind.startswith("sh")]
 
     assert set(commands_of(shown)) == set(walked)
@@ -759,7 +819,7 @@ def test_every_command_of_the_page_is_one_that_was_walked(of_the_examples):
 
 def test_the_lines_to_add_are_the_same_on_both_pages(of_the_examples):
     resolver, filters, properties = added(of_the_examples())
-    shown = "".join(pages.blocks(pages.under(PAGE, "4. Four lines")))
+    shown = "".join(pages.blocks(pages.under(PAGE, "4. The lines to add")))
 
     assert re.findall(r"^<value>.*</value>$", shown, re.MULTILINE) == [*resolver, *filters]
     assert properties in shown.splitlines()

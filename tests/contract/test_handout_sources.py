@@ -1,0 +1,268 @@
+"""The beans and queries that an Identity Provider is handed, in Spring and through JDBC, against what we write."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+from shibboleth.handout import CannotFill
+from shibboleth.idp import ldap_filter
+from shibboleth.orcid_id import Registry
+from tests import idp_stand
+from tests.configuration import store_section, write_configuration
+from tests.contract.test_handout_idp import LDAP, RESOLVER_FILE, SCOPE
+from tests.idp_roles import MAIJA, SECRET, Place, link
+from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from webapp.cli import main
+
+BEANS = "conf/orcid-connect/beans.xml"
+SETTINGS = "conf/orcid-connect/orcid-connect.properties"
+ODD = ("o'brien", "a;b", "x' or '1'='1", "back\\slash", "100%", 'say "x"', "ä")
+"""Users whose names are not plain, each with an account of ours."""
+
+
+def hand_out(path, directory, *words):
+    """Hand out, and give each file by its path."""
+    asked = ["--config", str(path), "handout", "idp", "yliopisto", *map(str, words), "--output", str(directory)]
+    done = CliRunner().invoke(main, asked, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return {
+        each.relative_to(directory).as_posix(): each.read_text("utf-8")
+        for each in directory.rglob("*")
+        if each.is_file()
+    }
+
+
+def queries(files, people):
+    """Give the query for each person, as the template makes it of the principal."""
+    template = idp_stand.template_of(files[RESOLVER_FILE], "QueryTemplate")
+    return idp_stand.run(templates=[(template, {"principal": each}) for each in people], kind="sql").rendered
+
+
+def asked(files, people, **properties):
+    """Ask for each person, as the Identity Provider does; gives rows or an error for each."""
+    known = {**idp_stand.properties(files[SETTINGS]), **properties}
+    return idp_stand.run(beans=files[BEANS], properties=known, queries=queries(files, people)).queried
+
+
+def test_the_credential_travels_as_a_header_and_nothing_breaks_without_one(tmp_path):
+    files = hand_out(write_configuration(tmp_path), tmp_path / "out", "--version", "4", "--source", "http")
+    secret = idp_stand.properties(files["credentials/orcid-connect.properties"])
+
+    given = idp_stand.run(beans=files[BEANS], properties=secret, headers=True).headers
+    without = idp_stand.run(beans=files[BEANS], headers=True).headers
+
+    assert given == {"Authorization": "Bearer PUT-THE-TOKEN-HERE", "Accept": "application/json"}
+    assert without == {"Authorization": "", "Accept": "application/json"}
+
+
+# --- SQL ----------------------------------------------------------------------------------------------------------
+
+
+def make_odd_links(store):
+    for number, user in enumerate(ODD, 10):
+        make_link(store, f"{user}@{SCOPE}", make_orcid_id(number, Registry.SANDBOX))
+
+
+def write_replica(path, file):
+    done = CliRunner().invoke(main, ["--config", str(path), "replica", "yliopisto", str(file)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_replica_is_read_and_so_is_the_one_that_replaces_it(tmp_path, store, store_url):
+    path = write_configuration(tmp_path / "etc", store=store_section(tmp_path / "etc", store_url))
+    file = tmp_path / "replica.db"
+    words = ("--version", "5", "--source", "sql", "--database", file)
+    files = hand_out(path, tmp_path / "out", *words)
+    make_link(store, MAIJA, make_orcid_id(1, Registry.SANDBOX))
+    make_odd_links(store)
+    people = ["maija", "MAIJA", MAIJA, "nobody", "", *ODD]
+
+    write_replica(path, file)
+    found = asked(files, people)
+    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+    write_replica(path, file)
+    after = asked(files, people[:1])
+
+    name, uri = "eduPersonOrcid", make_orcid_id(1, Registry.SANDBOX).uri
+    mine = {"rows": [[name, uri]]}
+    odd = [{"rows": [[name, make_orcid_id(number, Registry.SANDBOX).uri]]} for number, _ in enumerate(ODD, 10)]
+    assert found == [mine, mine, mine, {"rows": []}, {"rows": []}, *odd]
+    assert after == [{"rows": []}]
+
+
+def test_a_replica_that_is_not_there_is_an_error_and_is_not_made(tmp_path):
+    file = tmp_path / "nowhere.db"
+    path = write_configuration(tmp_path / "etc")
+    files = hand_out(path, tmp_path / "out", "--version", "4", "--source", "sql", "--database", file)
+
+    (found,) = asked(files, ["maija"])
+
+    assert "error" in found
+    assert not file.exists()
+
+
+@pytest.fixture
+def place(postgres, tmp_path):
+    place = Place(postgres, tmp_path)
+    yield place
+    place.remove()
+
+
+def test_postgresql_is_read_by_the_organisations_role_and_the_column_keeps_its_capitals(place, tmp_path):
+    place.make()
+    link(place.store)
+    make_odd_links(place.store)
+    words = ("--version", "4", "--source", "sql", f"--database=127.0.0.1:{place.server.port}/{place.database}")
+    files = hand_out(place.config, tmp_path / "out", *words)
+    people = ["maija", "real", "gone", "liisa@amk.example", "x' or '1'='1", *ODD]
+    # This server has no TLS, on which the files insist; and it shares two processors with other tests
+    plain = idp_stand.properties(files[SETTINGS])["orcidconnect.jdbcURL"].replace("verify-full", "disable")
+    plain = re.sub(r"Timeout=\d", "Timeout=60", plain)
+
+    refused = asked(files, people[:1], **{"orcidconnect.jdbcPassword": SECRET})
+    found = asked(files, people, **{"orcidconnect.jdbcPassword": SECRET, "orcidconnect.jdbcURL": plain})
+    unknown = asked(files, people[:1], **{"orcidconnect.jdbcURL": plain})
+
+    name = "eduPersonOrcid"
+    odd = [{"rows": [[name, make_orcid_id(number, Registry.SANDBOX).uri]]} for number, _ in enumerate(ODD, 10)]
+    nobody = {"rows": []}
+    mine = {"rows": [[name, make_orcid_id(1, Registry.SANDBOX).uri]]}
+    assert found == [mine, nobody, nobody, nobody, odd[2], *odd]
+    assert "error" in refused[0]
+    assert "error" in unknown[0]
+
+
+JAVAS = "sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory"
+SOON = "loginTimeout=2&connectTimeout=2&socketTimeout=3"
+
+
+@pytest.mark.parametrize(
+    ("store", "words", "url"),
+    [
+        ({}, [], "jdbc:sqlite:file:/var/lib/orcid-replica/yliopisto.db?mode=ro&immutable=1"),
+        (
+            {"url": "postgresql://orcid@db.example.org:5433/orcid"},
+            [],
+            f"jdbc:postgresql://db.example.org:5433/orcid?sslmode=verify-full&{JAVAS}&{SOON}",
+        ),
+        (
+            {"url": "postgresql://orcid@/orcid?host=/run/postgresql"},
+            ["--database", "db.example.org/orcid", "--ca", "/etc/ca.pem"],
+            f"jdbc:postgresql://db.example.org/orcid?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&{SOON}",
+        ),
+    ],
+)
+def test_where_the_database_is_comes_from_the_configuration_or_is_said(tmp_path, store, words, url):
+    path = write_configuration(tmp_path / "etc", store=store)
+
+    files = hand_out(path, tmp_path / "out", "--version", "4", "--source", "sql", *words)
+
+    assert idp_stand.properties(files[SETTINGS])["orcidconnect.jdbcURL"] == url
+    used = [line for line in files["README.txt"].splitlines() if line.startswith(("    psql ", "    sqlite3 "))]
+    program, *rest = shlex.split(used[0])
+    if program == "psql":
+        told = dict(each.split("=", 1) for each in rest[0].split())
+        assert (told["host"], told["dbname"], told["user"]) == ("db.example.org", "orcid", "idp_yliopisto")
+        assert told["sslmode"] == "verify-full"
+
+
+@pytest.mark.parametrize(
+    ("change", "store", "words", "said"),
+    [
+        ({}, {"url": "postgresql://orcid@localhost/orcid"}, [], "--database db.example.org/orcid"),
+        ({}, {"url": "postgresql://orcid@/orcid?host=/run/postgresql"}, [], "say how it is reached from there"),
+        ({}, {}, ["--database", "a b/c"], "--database is HOST[:PORT]/NAME"),
+        ({}, {}, ["--database", "db.example.org"], "--database is HOST[:PORT]/NAME"),
+        ({}, {}, ["--database", "/a?b.db"], "--database is HOST[:PORT]/NAME"),
+        ({"connector": None, "keep": "nothing", "transfer": [LDAP]}, {}, [], 'keep = "nothing"'),
+    ],
+)
+def test_a_database_that_cannot_be_asked_is_said(tmp_path, change, store, words, said):
+    path = write_configuration(
+        tmp_path, store=store, organisations={"yliopisto": change}, secrets={"directory.password": "d" * 40}
+    )
+
+    asked_ = ["--config", str(path), "handout", "idp", "yliopisto", "--version", "4", "--source", "sql", *words]
+    done = CliRunner().invoke(main, asked_, catch_exceptions=False)
+
+    assert (done.exit_code, said in done.output) == (1, True), done.output
+
+
+# --- LDAP ---------------------------------------------------------------------------------------------------------
+
+
+def with_ldap(tmp_path, **other):
+    return write_configuration(
+        tmp_path / "etc",
+        organisations={"yliopisto": {"transfer": [{**LDAP, **other}]}},
+        secrets={"directory.password": "d" * 40},
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "lines"),
+    [
+        ({}, [], ['useStartTLS="%{orcidconnect.useStartTLS:false}"']),
+        ({"url": "ldap://ldap.example.org"}, [], ['useStartTLS="%{orcidconnect.useStartTLS:true}"']),
+        (
+            {"ca_file": "/etc/ca.pem"},
+            [],
+            ['trustFile="%{orcidconnect.trustFile:%{idp.home}/credentials/ldap-server.crt}"'],
+        ),
+        ({}, ["--ca", "/x.pem"], ['trustFile="%{orcidconnect.trustFile:/x.pem}"']),
+        (
+            {"attribute": "extensionAttribute7", "object_class": ""},
+            [],
+            [
+                "<ReturnAttributes>extensionAttribute7</ReturnAttributes>",
+                '<Column columnName="extensionAttribute7" attributeID="eduPersonOrcid"/>',
+            ],
+        ),
+    ],
+)
+def test_the_directory_is_read_as_it_is_written(tmp_path, change, words, lines):
+    files = hand_out(with_ldap(tmp_path, **change), tmp_path / "out", "--version", "4", "--source", "ldap", *words)
+
+    assert all(line in files[RESOLVER_FILE] for line in lines)
+    assert ("trustFile" in files[RESOLVER_FILE]) == any("trustFile" in line for line in lines)
+    assert not [path for path in files if path.startswith("credentials/") or path.endswith("beans.xml")]
+
+
+@pytest.mark.parametrize(
+    ("text", "person", "filled"),
+    [
+        ("(eduPersonPrincipalName={account})", "maija", f"(eduPersonPrincipalName=maija@{SCOPE})"),
+        ("(&(objectClass=person)(uid={user}))", f"maija@{SCOPE}", "(&(objectClass=person)(uid=maija))"),
+        ("(&(o={scope})(uid={user}))", "a@b", "(&(o=b)(uid=a))"),
+        ("(uid={user})", "a)(uid=*", r"(uid=a\29\28uid=\2a)"),
+        ("(uid={user})", r"back\slash", r"(uid=back\5cslash)"),
+    ],
+)
+def test_a_filter_means_the_same_over_there(tmp_path, text, person, filled):
+    files = hand_out(with_ldap(tmp_path, filter=text), tmp_path / "out", "--version", "5", "--source", "ldap")
+    template = idp_stand.template_of(files[RESOLVER_FILE], "FilterTemplate")
+
+    assert idp_stand.run(templates=[(template, {"principal": person})], kind="ldap").rendered == [filled]
+
+
+def test_a_filter_that_a_template_would_take_for_its_own_is_refused():
+    with pytest.raises(CannotFill):
+        ldap_filter("(description=$x{account})")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"transfer": []}, "no transfer of kind ldap"), ({"transfer": [{**LDAP, "value_form": "bare"}]}, 'only "https"')],
+)
+def test_what_a_directory_cannot_give_is_said(tmp_path, change, said):
+    path = write_configuration(tmp_path, organisations={"yliopisto": change}, secrets={"directory.password": "d" * 40})
+
+    done = CliRunner().invoke(
+        main, ["--config", str(path), "handout", "idp", "yliopisto", "--version", "4", "--source", "ldap"]
+    )
+
+    assert (done.exit_code, said in done.output) == (1, True), done.output
