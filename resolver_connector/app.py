@@ -119,6 +119,11 @@ def _person(connector: Connector, environ: Environ, path: str) -> Reply:
     return connector.resolver.answer(organisation.entity_id, account_of(environ, path))
 
 
+def _records(connector: Connector, environ: Environ, path: str) -> Reply:
+    organisation = connector.asking(environ)
+    return reply(connector.resolver.records(organisation.entity_id, account_of(environ, path)))
+
+
 def _leaver(connector: Connector, environ: Environ, path: str) -> Reply:
     organisation = connector.asking(environ)
     asked = asked_to_deprovision(environ, path)
@@ -154,6 +159,7 @@ _Answering = Callable[[Connector, Environ, str], Reply]
 
 ROUTES: Mapping[str, Mapping[str, _Answering]] = {
     "/v1/people": {"GET": _person, "HEAD": _person, "DELETE": _leaver},
+    "/v1/records": {"GET": _records, "HEAD": _records},
     "/v1/changes": {"GET": _changes, "HEAD": _changes},
     "/v1/changes/ack": {"POST": _acknowledged},
     "/v1/health": {"GET": _health, "HEAD": _health},

@@ -57,13 +57,24 @@ class Resolver:
 
         `account` is a value of the organisation's key attribute, in any letter case. Raises StoreUnavailable.
         """
-        row = self._lookup.of(entity_id, fold(account))
-        if row is None or row["registry"] != self._registry:
+        bare = self._bare(entity_id, account)
+        if bare is None:
             return self._nothing
-        bare: str = row["orcid"]
         if len(bare) != _LENGTH:
             OrcidId(bare, Registry(self._registry))  # says what is wrong with it
         return 200, self._headers, [self._before + bare.encode() + _AFTER]
+
+    def records(self, entity_id: str, account: str) -> list[dict[str, str]]:
+        """Give the same as a list of objects, each with one value, for who can map nothing else. Raises as `answer`."""
+        bare = self._bare(entity_id, account)
+        return [] if bare is None else [{"eduPersonOrcid": OrcidId(bare, Registry(self._registry)).uri}]
+
+    def _bare(self, entity_id: str, account: str) -> str | None:
+        row = self._lookup.of(entity_id, fold(account))
+        if row is None or row["registry"] != self._registry:
+            return None
+        bare: str = row["orcid"]
+        return bare
 
 
 _AFTER = b'"]}'

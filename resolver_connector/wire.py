@@ -77,7 +77,7 @@ class Busy(RuntimeError):
     """As many snapshots are being sent as this process sends at once."""
 
 
-def reply(answer: Mapping[str, Any], status: int = 200, extra: Sequence[Header] = ()) -> Reply:
+def reply(answer: Mapping[str, Any] | Sequence[Any], status: int = 200, extra: Sequence[Header] = ()) -> Reply:
     """Answer with JSON and its length."""
     body = json.dumps(answer).encode()
     return status, headers_of(len(body), extra), [body]

@@ -64,6 +64,24 @@ def test_an_identity_provider_gets_an_empty_list_for_a_person_without_an_id(conn
     assert (answer.status, answer.body) == (200, NOBODY)
 
 
+def test_an_aggregator_gets_the_id_as_an_object_in_a_list(connector, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+
+    there = get(connector, "/v1/records?account=maija%40yliopisto.example")
+    nobody = get(connector, "/v1/records?account=pekka%40yliopisto.example")
+
+    assert (there.status, json.loads(there.body)) == (200, [{"eduPersonOrcid": make_orcid_id(7).uri}])
+    assert (nobody.status, nobody.body) == (200, b"[]")
+    assert get(connector, "/v1/records").status == 400
+    assert get(connector, "/v1/records?account=maija%40yliopisto.example", token="").status == 401
+
+
+def test_a_sandbox_id_is_no_record_of_a_production_service(connector, store):
+    make_link(store, orcid_id=make_orcid_id(7, Registry.SANDBOX))
+
+    assert get(connector, "/v1/records?account=maija%40yliopisto.example").body == b"[]"
+
+
 def test_a_removed_link_is_gone_at_once(connector, store):
     change = make_link(store)
     store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", change.at)
