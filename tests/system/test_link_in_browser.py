@@ -88,6 +88,20 @@ def test_a_session_that_ends_at_orcid_and_the_same_person_again_is_no_hindrance(
     assert iris(asked(service, "wang@saimaa.example")) == [f"https://sandbox.orcid.org/{AKES}"]
 
 
+def test_a_language_chosen_at_the_start_comes_through_the_sign_in_and_a_sign_out_says_what_remains(service, browser):
+    wang = Someone(service, browser, "wang")
+    browser.go(f"{service.stack.base_url}/?lang=sv")
+
+    browser.press("Logga in via din organisation")
+    wang.chooses_the_organisation()
+    browser.waits_for("Ditt ORCID-id")
+    browser.press("Logga ut")
+    browser.waits_for("Du har loggat ut från den här tjänsten")
+    browser.go(f"{service.stack.base_url}/me")
+
+    browser.waits_for("Choose your organisation")
+
+
 def test_a_session_that_ends_on_the_confirm_page_costs_a_sign_in_and_nothing_more(service, browser):
     liisa = Someone(service, browser, "liisa", TUNTURI)
 

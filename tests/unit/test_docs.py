@@ -10,7 +10,7 @@ import pytest
 
 from resolver_connector.transfers import TRANSFERS
 from shibboleth.handout import fill, placeholders
-from tests import pages
+from tests import pages, sentences
 from tests.configuration import write, write_secret
 from webapp.cli import main
 from webapp.config import OrganisationFile, ServiceFile, load
@@ -137,6 +137,13 @@ def test_the_options_of_all_commands_are_documented():
     under = part(page("commands.md"), "## For every command")
 
     assert rows(under) == list(option_rows(main))
+
+
+def test_the_researchers_page_calls_things_as_the_pages_do():
+    named = re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", page("researcher.md"))
+
+    # What ORCID's own page says is not ours
+    assert set(named) - {"Deny"} <= sentences.in_sources()
 
 
 # --- The operator's page, and what it installs ---------------------------------------------------------------------
