@@ -13,8 +13,9 @@ Whether it is worth trying again, when, and for how long, is the worker's to say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from sql import rows
 from sql.engine import Row, Session
@@ -103,8 +104,17 @@ class Outbox(Keeper):
         """Say that a transfer's other side answers, whatever its answer: its breaker closes."""
         self.engine.brief("note_success", organisation=entity_id, transfer=transfer)
 
-    def retry(self, entity_id: str, transfer: str | None, now: datetime) -> int:
+    def retry(
+        self,
+        entity_id: str,
+        transfer: str | None,
+        now: datetime,
+        actor: str = "operator",
+        by: Mapping[str, str] = MappingProxyType({}),
+    ) -> int:
         """Take up again what was given up, of one transfer or of all, and tell how many there were.
+
+        `by` are facts for the audit about who asked for it.
 
         They wait as if they were new, in their old order. One stays given up while its person's next delivery to the
         same transfer is on its way; and whoever has been forgotten has nothing to be taken up.
@@ -114,7 +124,7 @@ class Outbox(Keeper):
             again = {"organisation": entity_id, "now": rows.moment(now)}
             moved = sum(held.session.run("wait_again", **again, transfer=name) for name in names)
             if moved:
-                held.event("retried", "operator", None, {"transfer": transfer or "all", "deliveries": str(moved)})
+                held.event("retried", actor, None, {"transfer": transfer or "all", "deliveries": str(moved), **by})
             return moved
 
     def hurry(self, entity_id: str, transfer: str | None, now: datetime) -> int:

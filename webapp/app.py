@@ -19,6 +19,7 @@ from webapp.hall import Hall, Route
 from webapp.language import By, Chooser, Language
 from webapp.letters import Written, letters
 from webapp.log import log
+from webapp.operator import incidents
 from webapp.pages import ROUTES
 from webapp.problems import HOME_HELP, OUR_HELP, Bug, NotAllowed, NotFound, Problem, TooLarge, facts_of, problem_of
 from webapp.templating import Templates
@@ -85,6 +86,7 @@ class Front:
         log("problem", problem=row.word, incident=incident, at=address, error=type(error).__name__)
         if row.word == "bug":
             log.exception(error)
+        incidents.keep(self.hall.store, incident, row.word, visit, address, getattr(error, "organisation", None))
         facts: dict[str, Any] = {
             "problem": row,
             "incident": incident,

@@ -163,6 +163,7 @@ EVENTS: Words = MappingProxyType(
         "deprovisioned": mark("your organisation said that you have left"),
         "release-seen": mark("your organisation was seen to release the iD"),
         "erasing": mark("everything about you is to be erased"),
+        "looked-up": mark("somebody who looks after this service looked at your connection"),
     }
 )
 """What happened, by the audit's word for it."""
@@ -179,6 +180,8 @@ FACTS: Words = MappingProxyType(
         "outcome": mark("What came of it"),
         "message": mark("What the interface said"),
         "attempt": mark("Number of the visit"),
+        "by": mark("Who asked"),
+        "by_organisation": mark("Where they signed in"),
     }
 )
 """What a fact of an event is, by the audit's word for it."""

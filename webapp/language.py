@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources.abc import Traversable
@@ -23,6 +23,7 @@ from babel.dates import format_date, format_time
 from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 from babel.support import NullTranslations, Translations
 
 from webapp.catalogues import SOURCE, catalogues
@@ -56,10 +57,23 @@ class Language:
         """Give the language's name in itself."""
         return (Locale.parse(self.code).get_display_name(self.code) or self.code).capitalize()
 
+    def day(self, day: date) -> str:
+        """Write a day for a reader."""
+        return _day(day, self.code)
+
+    def number(self, number: int) -> str:
+        """Write a whole number for a reader."""
+        return format_decimal(number, locale=_written(self.code))
+
     def moment(self, when: datetime, zone: tzinfo) -> str:
         """Write a day and a time of it for a reader, to the minute."""
         there = when.astimezone(zone)
         return f"{_minute(there.replace(second=0, microsecond=0, tzinfo=None), self.code)} {there.tzname()}"
+
+
+@lru_cache(maxsize=1000)
+def _day(day: date, code: str) -> str:
+    return format_date(day, "medium", _written(code))
 
 
 @lru_cache(maxsize=1000)

@@ -15,6 +15,8 @@ from webapp.language import mark
 from webapp.linking import Answer, AttemptUsed, NotAgreed, consent_to
 from webapp.log import log
 from webapp.my_data import my_data, my_data_file
+from webapp.operator import incidents
+from webapp.operator import pages as operator
 from webapp.operator.metrics import metrics
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
 from webapp.public_pages import help_page, landing, signed_out
@@ -59,7 +61,7 @@ def callback(hall: Hall, visit: Visit) -> Go | Page:
         attempt = hall.linking.returned(visit.person, visit.browser, answer, visit.now)
     except AttemptUsed as error:
         _log(visit, "returned", error.attempt.id, outcome=PROBLEMS[AttemptUsed].word)
-        return _used(hall, error.attempt)
+        return _used(hall, visit, error.attempt)
     _log(visit, "returned", attempt.id, outcome=attempt.outcome or "to-confirm")
     _remember(hall, visit, attempt)
     return Go(_place_of(attempt))
@@ -94,7 +96,7 @@ def result(hall: Hall, visit: Visit) -> Page | Go:
         return Go(f"/me/confirm/{attempt.id}")
     token = form_token(visit.browser, visit.person)
     if attempt.outcome in BY_WORD:
-        return _outcome_problem(visit, attempt, token)
+        return _outcome_problem(hall, visit, attempt, token)
     facts = {"outcome": attempt.outcome, "link": standing.link, "token": token, "where": whereabouts(standing)}
     return Page("result.html", facts)
 
@@ -164,6 +166,13 @@ ROUTES = (
     Route("GET", "/static/<name>", Who.ANYONE, static),
     Route("GET", "/healthz", Who.ANYONE, healthz),
     Route("GET", "/metrics", Who.ANYONE, metrics),
+    Route("GET", "/operator", Who.PERSON, operator.overview),
+    Route("GET", "/operator/organisations/<name>", Who.PERSON, operator.organisation),
+    Route("POST", "/operator/organisations/<name>/retry", Who.PERSON, operator.retry),
+    Route("GET", "/operator/organisations/<name>/retry", Who.PERSON, operator.back_to_organisation),
+    Route("GET", "/operator/incidents", Who.PERSON, operator.incident),
+    Route("GET", "/operator/people", Who.PERSON, operator.search),
+    Route("POST", "/operator/people", Who.PERSON, operator.searched),
 )
 
 
@@ -257,18 +266,20 @@ def _incident(attempt_id: str) -> str:
     return hashlib.sha256(attempt_id.encode()).hexdigest()[:8]
 
 
-def _used(hall: Hall, attempt: Attempt) -> Page:
+def _used(hall: Hall, visit: Visit, attempt: Attempt) -> Page:
     # The back button and a reload end here: nothing is exchanged again, and the way on is offered
     latest = hall.store.attempt(attempt.id) or attempt
     row = PROBLEMS[AttemptUsed]
     incident = _incident(attempt.id)
+    incidents.keep(hall.store, incident, row.word, visit, "/me/callback")
     facts = {"problem": row, "incident": incident, "told": {"incident": incident}, "go_on": _place_of(latest)}
     return Page("problem.html", facts, row.status)
 
 
-def _outcome_problem(visit: Visit, attempt: Attempt, token: str) -> Page:
+def _outcome_problem(hall: Hall, visit: Visit, attempt: Attempt, token: str) -> Page:
     row = BY_WORD[attempt.outcome or ""]
     incident = _incident(attempt.id)
+    incidents.keep(hall.store, incident, row.word, visit, "/me/result/<attempt>")
     facts = {"problem": row, "incident": incident, "told": {"incident": incident}, "token": token}
     if row.ask == "organisation":
         facts["organisation"] = visit.person.organisation

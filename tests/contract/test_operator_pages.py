@@ -1,0 +1,565 @@
+"""The operator's pages: who may see what, the numbers and their plots, retries, incidents, and the audited search."""
+
+import logging
+import re
+from datetime import timedelta
+from hashlib import sha256
+from itertools import product
+from urllib.parse import quote
+
+import pytest
+
+from sql.importing import Attested
+from sql.records import Incident, ReleaseState
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.service import Clock, Visitor, client_of, make_front, orcid_id
+from webapp.app import make_app
+from webapp.door import Who
+from webapp.operator.access import Named, Staff
+from webapp.operator.figures import COLUMNS, PERIODS
+from webapp.pages import ROUTES
+from webapp.problems import BY_WORD
+
+ENTITLEMENT = "urn:mace:yliopisto.example:orcid-connect:operator"
+STAFF = Staff(
+    operators=(
+        Named.of(UNIVERSITY, ("Operator@Yliopisto.example",)),
+        Named.of(UNIVERSITY, entitlements=(ENTITLEMENT,)),
+    ),
+    administrators={
+        UNIVERSITY: Named.of(UNIVERSITY, ("admin@yliopisto.example",)),
+        POLYTECHNIC: Named.of(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
+    },
+)
+DAY = timedelta(days=1)
+MAIJA, VILLE = "maija@yliopisto.example", "ville@yliopisto.example"
+IDS = re.compile(r"\d{4}-\d{4}-\d{4}-\d{3}[\dX]")
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def app(store, clock):
+    return make_app(make_front(store, client_of("https://sandbox.orcid.org"), clock, staff=STAFF))
+
+
+@pytest.fixture
+def operator(app):
+    return Visitor(app, "operator@yliopisto.example")
+
+
+@pytest.fixture
+def admin(app):
+    return Visitor(app, "admin@yliopisto.example")
+
+
+def visitor(app, account, organisation=UNIVERSITY, entitlement=""):
+    return Visitor(app, account, organisation, {"eduPersonEntitlement": entitlement})
+
+
+# Who may see what
+
+ALL, OWN, OTHERS, NOTHING = ({"yliopisto", "amk"}, {"yliopisto"}, {"amk"}, set())
+PEOPLE = {
+    "an operator by key": (("operator@yliopisto.example",), ALL),
+    "an operator, spelt otherwise": (("OPERATOR@yliopisto.example",), ALL),
+    "an operator by entitlement": (("anybody@yliopisto.example", UNIVERSITY, ENTITLEMENT), ALL),
+    "one who has that entitlement elsewhere": (("anybody@amk.example", POLYTECHNIC, ENTITLEMENT), OTHERS),
+    "an administrator": (("admin@yliopisto.example",), OWN),
+    "another's administrator": (("admin@amk.example", POLYTECHNIC), OTHERS),
+    "a person": ((MAIJA,), NOTHING),
+    "a person with another entitlement": ((MAIJA, UNIVERSITY, ENTITLEMENT + "s"), NOTHING),
+    "another organisation's person of the operator's name": (("operator@amk.example", POLYTECHNIC), NOTHING),
+}
+OURS = [route for route in ROUTES if route.address.startswith("/operator")]
+
+
+def asked(who, route, name):
+    """Ask for a route, about the organisation of this short name, with a form that is one of ours."""
+    path = route.address.replace("<name>", name)
+    if route.method == "GET":
+        return who.get(path)
+    said = {"token": who.token(), "transfer": "idm", "organisation": name, "whom": MAIJA, "reason": "asked to"}
+    return who.post(path, said)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("person", PEOPLE)
+def test_each_sees_what_is_theirs_and_to_everybody_else_there_is_no_such_page(app, store, person):
+    who, sees = visitor(app, *PEOPLE[person][0]), PEOPLE[person][1]
+    make_link(store, MAIJA, orcid_id(IDS_OF[0]))
+    make_link(store, "anna@amk.example", orcid_id(IDS_OF[1]), POLYTECHNIC)
+
+    for route, name in product(OURS, ("yliopisto", "amk")):
+        reply = asked(who, route, name)
+
+        of_one = "<name>" in route.address or route.method == "POST"
+        if name in sees if of_one else sees:
+            assert reply.status in {200, 303}, route
+        else:
+            assert reply.status == 404, route
+            assert said_in(reply) == said_in(who.get("/nowhere"))
+        assert not IDS.search(reply.text) or (route.address == "/operator/people" and name == "yliopisto")
+        assert ("Amk" in said_in(reply)) <= ("amk" in sees)
+
+
+IDS_OF = ("0000-0002-1825-0097", "0000-0001-5109-3700")
+
+
+def said_in(reply):
+    """Give what a page says, without its incident number."""
+    return re.sub(r"<code>[0-9a-f]{8}</code>", "", reply.text.partition("<main")[2].partition("</main>")[0])
+
+
+def test_every_page_is_for_persons_and_the_front_asks_for_their_session():
+    assert OURS
+    assert {route.who for route in OURS} == {Who.PERSON}
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_whoever_is_refused_stands_in_the_log_and_not_by_name(app, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+
+    visitor(app, MAIJA).get("/operator/organisations/yliopisto")
+
+    (told,) = [record.facts for record in caplog.records if record.msg == "problem"]
+    assert (told["problem"], told["error"], told["at"]) == ("not-found", "NotYours", "/operator/organisations/<name>")
+    assert "maija" not in str(told)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_without_staff_the_pages_are_nobodys(store, clock):
+    app = make_app(make_front(store, client_of("https://sandbox.orcid.org"), clock))
+
+    assert {asked(Visitor(app), route, "yliopisto").status for route in OURS} == {404}
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("path", ["/operator/organisations/yliopisto/retry", "/operator/people"])
+def test_what_changes_or_tells_something_wants_a_form_of_ours(operator, store, path):
+    make_link(store, MAIJA)
+    form = {"transfer": "idm", "organisation": "yliopisto", "whom": MAIJA, "reason": "asked to", "token": "x"}
+
+    reply = operator.post(path, form)
+
+    assert (reply.status, reply.title) == (403, "This form is out of date")
+    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked"]
+
+
+# Numbers
+
+
+def happened(store):
+    """Let something of everything happen."""
+    store.close(answered(store, "anna@yliopisto.example").id, "declined", NOON)
+    store.close(answered(store, "anna@yliopisto.example").id, "orcid-refused", NOON)
+    make_link(store, MAIJA, make_orcid_id(1), now=NOON - 3 * DAY, transfers=["idm"])
+    make_link(store, MAIJA, make_orcid_id(2), now=NOON - 2 * DAY, transfers=["idm"])
+    make_link(store, VILLE, make_orcid_id(3), now=NOON - 2 * DAY, transfers=["idm"])
+    store.note_release(store.link_of(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON)
+    first, second = store.claim("worker", NOON, DAY, 2)
+    store.finish(first, "worker", "stored", "", NOON)
+    store.give_up(second, "worker", "refused", f"no {second.change.account}, or {make_orcid_id(3).uri}", NOON)
+    store.unlink(UNIVERSITY, VILLE, "person", "wanted", NOON, transfers=["idm"])
+
+
+EXPECTED = {
+    "started": 5,
+    "declined": 1,
+    "problems": 1,
+    "linked": 2,
+    "replaced": 1,
+    "removed": 1,
+    "delivered": 1,
+    "given-up": 1,
+    "released": 1,
+}
+
+
+def cells(row):
+    """Give the numbers in a row; what is none is none of anything."""
+    return [int(re.sub(r"[^0-9]", "", each) or 0) for each in re.findall(r"<td.*?>(.*?)</td>", row)]
+
+
+def tables(text):
+    """Give each table's rows of numbers, by their heads."""
+    return [
+        {
+            re.sub(r"<.*?>", "", head): cells(row)
+            for head, row in re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table, re.DOTALL)
+        }
+        for table in re.findall(r"<tbody>(.*?)</tbody>", text, re.DOTALL)
+    ]
+
+
+def test_the_overview_tells_what_happened_and_how_things_stand(store, operator):
+    happened(store)
+
+    now, period = tables(operator.get("/operator").text)
+
+    # Links, release seen, waiting, missing, left alone; and the last fetched, which is none
+    assert now["Yliopisto"][:5] == [1, 1, 2, 1, 0]
+    assert dict(zip((each.name for each in COLUMNS), period["Yliopisto"], strict=True)) == EXPECTED
+    assert set(period["Amk"]) == {0}
+
+
+def test_a_period_ends_today_and_begins_as_many_days_ago(store, operator, clock):
+    make_link(store, MAIJA, make_orcid_id(1))
+    of_linked = [each.name for each in COLUMNS].index("linked")
+
+    def linked(days):
+        return tables(operator.get(f"/operator?days={days}").text)[1]["Yliopisto"][of_linked]
+
+    for days in PERIODS:
+        whole = days if days <= 31 else -(-days // 7) * 7
+        clock.now = NOON + (whole - 1) * DAY
+        assert linked(days) == 1
+        clock.passes(days=1)
+        assert linked(days) == 0
+
+
+@pytest.mark.parametrize("days", ["", "0", "-1", "12", "x", "9" * 99, "30&days=7"])
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_period_that_is_none_of_ours_is_the_usual_one(operator, days):
+    assert "in the last 30 days" in operator.get(f"/operator?days={days}").text
+
+
+@pytest.mark.parametrize("days", PERIODS)
+def test_the_plots_have_the_same_numbers_as_the_table(store, operator, days):
+    happened(store)
+
+    page = operator.get(f"/operator/organisations/yliopisto?days={days}").text
+
+    (rows,) = tables(page)
+    columns = list(zip(*reversed(rows.values()), strict=True))
+    figures = re.findall(r'<figure class="plot">(.*?)</figure>', page, re.DOTALL)
+    assert len(figures) == len(COLUMNS)
+    for column, numbers, figure in zip(COLUMNS, columns, figures, strict=True):
+        heights = [float(each) for each in re.findall(r'<rect .*? height="([0-9.]+)"/>', figure)]
+        tops = [float(each) for each in re.findall(r'<rect .*? y="([0-9.]+)"', figure)]
+        most = max([*numbers, 1])
+        assert [round(height * most / 60) for height in heights] == list(numbers)
+        assert [round(top + height) for top, height in zip(tops, heights, strict=True)] == [60] * len(heights)
+        assert f"<strong>{sum(numbers)}</strong>" in figure
+        assert sum(numbers) == EXPECTED[column.name]
+    assert len(rows) == (days if days <= 31 else -(-days // 7))
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_the_plots_can_be_read_without_seeing_them(store, operator):
+    happened(store)
+
+    page = operator.get("/operator/organisations/yliopisto").text
+
+    for svg in re.findall(r"<svg .*?</svg>", page, re.DOTALL):
+        assert 'role="img"' in svg
+        for part in ("title", "desc"):
+            (name,) = re.findall(rf'<{part} id="([a-z-]+)"', svg)
+            assert re.search(rf'aria-(labelledby|describedby)="{name}"', svg)
+    assert "style=" not in page
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    "path", ["/operator", "/operator/organisations/yliopisto", "/operator/incidents", "/operator/people"]
+)
+def test_no_page_names_a_person_who_was_not_asked_for(store, operator, path):
+    happened(store)
+
+    page = operator.get(path).text
+
+    assert not IDS.search(page)
+    for name in ("maija", "ville", "anna"):
+        assert name not in page.lower()
+
+
+# What did not arrive
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no such entry", "no such entry"),
+        ("uid=maija,ou=people: no such entry", "uid=…,ou=people: no such entry"),
+        ("Maija@Yliopisto.example is unknown", "… is unknown"),
+        ("conflict with pekka@elsewhere.example", "conflict with …"),
+        ("held: https://orcid.org/0000-0002-1825-0097", "held: https://orcid.org/…"),
+        ("held: 0000000218250097", "held: …"),
+        ("maijala is no name", "maijala is no name"),
+        ("<b>bold</b>", "&lt;b&gt;bold&lt;/b&gt;"),
+    ],
+)
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_what_an_interface_said_is_told_without_whom_it_was_about(store, operator, said, shown):
+    make_link(store, MAIJA, transfers=["idm"])
+    (delivery,) = store.claim("worker", NOON, DAY, 1)
+    store.give_up(delivery, "worker", "refused", said, NOON)
+
+    page = operator.get("/operator/organisations/yliopisto").text
+
+    assert f"<q><bdi>{shown}</bdi></q>" in page
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_failures_of_one_kind_are_told_together(store, operator):
+    rows = [Attested(n, f"p{n:03}@x", f"p{n:03}@x", make_orcid_id(n)) for n in range(1, 13)]
+    store.import_links(UNIVERSITY, rows, "the old register", NOON, NOON, transfers=["idm"])
+    for delivery in store.claim("worker", NOON, DAY, 50):
+        store.give_up(delivery, "worker", "unknown-person", f"no such entry: {delivery.change.account}", NOON)
+
+    page = operator.get("/operator/organisations/yliopisto").text
+
+    assert re.findall(r"<li><strong>(\d+)</strong> <code>([a-z-]+)</code>\n<q><bdi>(.*?)</bdi>", page) == [
+        ("12", "unknown-person", "no such entry: …")
+    ]
+
+
+def retried(who, token):
+    return who.post("/operator/organisations/yliopisto/retry", {"token": token, "transfer": "idm"})
+
+
+def test_what_was_given_up_is_tried_again_and_the_audit_knows_who_asked(store, operator, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+    happened(store)
+    page = operator.get("/operator/organisations/yliopisto")
+
+    place = operator.post(
+        "/operator/organisations/yliopisto/retry", {"token": page.field("token"), "transfer": "idm"}
+    ).place
+
+    assert "Taken up again: 1." in operator.get(place).text
+    assert list(store.given_up(UNIVERSITY)) == []
+    *_, event = store.events(UNIVERSITY)
+    assert (event.kind, event.actor, event.person_key) == ("retried", "operator", None)
+    assert event.facts == {
+        "transfer": "idm",
+        "deliveries": "1",
+        "by": "operator@yliopisto.example",
+        "by_organisation": UNIVERSITY,
+    }
+    assert store.verify_events(UNIVERSITY) == []
+    told = [(record.msg, record.facts) for record in caplog.records if record.msg == "retried"]
+    assert told == [("retried", {"organisation": "yliopisto", "transfer": "idm", "deliveries": 1})]
+
+
+def test_an_administrator_is_the_organisation_in_the_audit(store, admin):
+    happened(store)
+
+    retried(admin, admin.token())
+
+    *_, event = store.events(UNIVERSITY)
+    assert (event.kind, event.actor) == ("retried", "organisation")
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_where_nothing_was_given_up_nothing_is_taken_up(store, operator):
+    make_link(store, MAIJA, transfers=["idm"])
+
+    place = operator.post(
+        "/operator/organisations/yliopisto/retry", {"token": operator.token(), "transfer": "idm"}
+    ).place
+
+    assert "There was nothing to take up again." in operator.get(place).text
+    assert "again" not in operator.get("/operator/organisations/yliopisto?retried=x").text
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_transfer_and_a_feed_tell_how_they_stand(store, operator, clock):
+    change = make_link(store, MAIJA, transfers=["idm"])
+
+    def page():
+        return operator.get("/operator/organisations/yliopisto").text
+
+    assert "It works." in page()
+    assert "It has never fetched any." in page()
+    store.note_failure(UNIVERSITY, "idm", NOON, 2, DAY)
+    assert "It failed 1 times in a row, and is tried as usual." in page()
+    store.note_failure(UNIVERSITY, "idm", NOON, 2, DAY)
+    assert "Left alone until" in page()
+    store.acknowledge(UNIVERSITY, change.number, NOON)
+    assert "Everything has been fetched." in page()
+    make_link(store, VILLE, make_orcid_id(2), now=NOON)
+    assert "Not fetched yet: 1" in page()
+    clock.passes(days=2)
+    assert "one delivery at a time tries whether it works again" in page()
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_whoever_was_sent_nothing_is_told_so(operator):
+    assert "Nothing has ever been sent to this organisation." in operator.get("/operator/organisations/amk").text
+
+
+# Incidents
+
+
+def incident_of(page):
+    (number,) = re.findall(r"<code>([0-9a-f]{8})</code>", page)
+    return number
+
+
+def test_the_number_on_a_persons_page_is_found(app, operator):
+    stranger = visitor(app, "maija@elsewhere.example")
+    number = incident_of(stranger.get("/me").text)
+
+    page = operator.get(f"/operator/incidents?number=%20{number.upper()}").text
+
+    assert "<code>foreign-scope</code>" in page
+    assert "Your account seems to belong to another organisation" in page
+    assert "Yliopisto" in page
+    assert "<code>/me</code>" in page
+    assert "maija" not in page
+
+
+def test_the_number_of_an_attempt_is_found_long_after_the_attempt(app, operator, store):
+    maija = Visitor(app)
+    maija.get("/me")
+    (cookie,) = [value for name, value in maija.cookies.items() if not name.endswith("language")]
+    attempt = answered(store, MAIJA, browser=sha256(cookie.encode()).hexdigest())
+    store.close(attempt.id, "orcid-unavailable", NOON)
+    number = incident_of(maija.get(f"/me/result/{attempt.id}").text)
+
+    store.sweep(NOON + 9 * DAY)
+
+    page = operator.get(f"/operator/incidents?number={number}").text
+    assert "<code>orcid-unavailable</code>" in page
+    assert "ORCID is not answering" in page
+
+
+def test_an_administrator_finds_the_incidents_of_their_own_organisation_alone(app, operator, admin):
+    own = incident_of(visitor(app, "maija@elsewhere.example").get("/me").text)
+    others = incident_of(visitor(app, "anna@elsewhere.example", POLYTECHNIC).get("/me").text)
+    nobodys = incident_of(visitor(app, "x@y.example", "https://idp.unknown.example/idp").get("/me").text)
+
+    def finds(who):
+        return ["foreign-scope" in (page := who.get(f"/operator/incidents?number={each}").text) or "unknown-org" in page
+                for each in (own, others, nobodys)]  # fmt: skip
+
+    assert finds(operator) == [True, True, True]
+    assert finds(admin) == [True, False, False]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_number_that_is_none_finds_nothing(operator):
+    for said in ("", "00000000", "0000", "zzzzzzzz", "<script>", "0" * 500, "\0"):
+        reply = operator.get(f"/operator/incidents?number={quote(said)}")
+
+        assert reply.status == 200
+        assert ("Nothing is kept of this number." in reply.text) == bool(said)
+        assert "<script" not in reply.text
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_what_anybody_can_have_without_end_is_not_kept(app, operator):
+    number = incident_of(visitor(app, MAIJA).get("/nowhere").text)
+
+    assert "Nothing is kept of this number." in operator.get(f"/operator/incidents?number={number}").text
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_what_a_person_was_told_is_shown_for_every_word(store, operator):
+    for at, word in enumerate(BY_WORD):
+        store.keep_incident(Incident(f"{at:08x}", NOON, word, UNIVERSITY, "/me"))
+
+        page = operator.get(f"/operator/incidents?number={at:08x}").text
+
+        assert f"<code>{word}</code>" in page
+        assert "What the person was told" in page
+        assert "%(" not in page
+
+
+# One person
+
+
+def looked(who, **said):
+    form = {"token": who.token(), "organisation": "yliopisto", "whom": MAIJA, "reason": "the person asked", **said}
+    return who.post("/operator/people", form)
+
+
+@pytest.mark.parametrize(
+    "whom", [MAIJA, "MAIJA@yliopisto.example ", IDS_OF[0], f"https://sandbox.orcid.org/{IDS_OF[0]}"]
+)
+def test_a_person_is_found_by_account_or_id_and_the_audit_knows_who_asked_and_why(store, operator, whom):
+    make_link(store, MAIJA, orcid_id(IDS_OF[0]), transfers=["idm"])
+
+    page = looked(operator, whom=whom).text
+
+    assert f"https://sandbox.orcid.org/{IDS_OF[0]}" in page
+    assert "waiting" in page
+    *_, event = store.events(UNIVERSITY, MAIJA)
+    assert (event.kind, event.actor, event.at) == ("looked-up", "operator", NOON)
+    assert event.facts == {
+        "by": "operator@yliopisto.example",
+        "by_organisation": UNIVERSITY,
+        "reason": "the person asked",
+    }
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_the_person_sees_who_looked_and_why(app, store, operator):
+    make_link(store, MAIJA)
+    looked(operator)
+
+    page = Visitor(app).get("/me/data").text
+
+    assert "somebody who looks after this service looked at your connection" in page
+    assert "operator@yliopisto.example" in page
+    assert "the person asked" in page
+
+
+def test_whoever_is_not_found_is_audited_all_the_same(store, admin):
+    by_account, by_id = looked(admin, whom="nobody@yliopisto.example"), looked(admin, whom=IDS_OF[1])
+
+    assert "none connected" in by_account.text
+    assert "none connected" in by_id.text
+    events = list(store.events(UNIVERSITY))
+    assert [(event.kind, event.actor, event.person_key) for event in events] == [
+        ("looked-up", "organisation", "nobody@yliopisto.example"),
+        ("looked-up", "organisation", None),
+    ]
+    # An iD that nobody has here is nobody's business to keep
+    assert IDS_OF[1] not in str([event.facts for event in events])
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"reason": " "}, "Say why you look"),
+        ({"reason": "x" * 201}, "too long"),
+        ({"reason": "a\nb"}, "cannot be seen"),
+        ({"whom": ""}, "Say whom you look for"),
+        ({"whom": "x" * 513}, "too long"),
+        ({"whom": "a\0b"}, "cannot be seen"),
+        ({"organisation": ""}, "Choose an organisation."),
+    ],
+)
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_without_a_reason_nothing_is_told(store, operator, said, told):
+    make_link(store, MAIJA, orcid_id(IDS_OF[0]))
+
+    reply = looked(operator, **said)
+
+    assert reply.status == 422
+    assert told in reply.text
+    assert IDS_OF[0] not in reply.text
+    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked"]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_what_was_said_wrongly_need_not_be_said_again(operator):
+    page = looked(operator, reason="").text
+
+    assert f'value="{MAIJA}"' in page
+    assert '<option value="yliopisto" selected>' in page
+
+
+def test_nothing_of_the_search_stands_in_the_log(store, operator, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+    make_link(store, MAIJA)
+
+    looked(operator)
+
+    told = [(record.msg, record.facts) for record in caplog.records if record.msg == "looked-up"]
+    assert told == [("looked-up", {"organisation": "yliopisto"})]

@@ -1,0 +1,185 @@
+"""What the operator's pages show of an organisation: numbers of a period, numbers of now, and bars for plots."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from shibboleth.organisation import Organisation
+from sql.records import Fetching, ReleaseCounts, Way
+from sql.statistics import STARTED, Word
+from sql.store import Store
+from webapp.language import mark
+from webapp.problems import BY_WORD
+
+PERIODS = (7, 30, 90, 365)
+"""How many days one can look back."""
+DEFAULT_PERIOD = 30
+_WEEK = 7
+_MOST_BARS = 31
+_PLOT_HEIGHT = 60
+_BAR, _GAP = 8, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One thing that is counted."""
+
+    name: str
+    words: str
+    """Its heading: a sentence of the catalogues."""
+    counted: tuple[Word, ...]
+    """What counts for it."""
+
+    def of(self, counts: Counter[Word]) -> int:
+        """Tell how many of it are among what happened."""
+        return sum(counts[word] for word in self.counted)
+
+
+COLUMNS = (
+    Column("started", mark("Started"), (STARTED,)),
+    Column("declined", mark("Declined"), (("attempt", "declined"),)),
+    Column("problems", mark("Problems"), tuple(("attempt", word) for word in BY_WORD)),
+    Column("linked", mark("Linked"), (("event", "linked"),)),
+    Column("replaced", mark("Replaced"), (("event", "replaced"),)),
+    Column("removed", mark("Removed"), (("event", "removed"),)),
+    Column("delivered", mark("Delivered"), (("event", "delivered"),)),
+    Column("given-up", mark("Given up"), (("event", "given-up"),)),
+    Column("released", mark("Release first seen"), (("event", "release-seen"),)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A day, or some days in a row, and what happened in them."""
+
+    first: date
+    last: date
+    counts: Counter[Word]
+
+    @property
+    def numbers(self) -> list[int]:
+        """How many of each thing, in the order of COLUMNS."""
+        return [column.of(self.counts) for column in COLUMNS]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a plot, in the plot's own units."""
+
+    x: int
+    y: float
+    height: float
+    count: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A thing over time."""
+
+    column: Column
+    bars: tuple[Bar, ...]
+
+    width = property(lambda self: len(self.bars) * (_BAR + _GAP) - _GAP)
+    height = _PLOT_HEIGHT
+    bar = _BAR
+
+    @property
+    def total(self) -> int:
+        """How many there were in the whole period."""
+        return sum(bar.count for bar in self.bars)
+
+    @property
+    def most(self) -> int:
+        """How many there were at the most, in one bar."""
+        return max(bar.count for bar in self.bars)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an organisation stands now, and what happened in a period."""
+
+    organisation: Organisation
+    links: ReleaseCounts
+    ways: tuple[Way, ...]
+    fetching: Fetching | None
+    numbers: Sequence[int]
+    """In the order of COLUMNS."""
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait."""
+        return sum(way.waiting for way in self.ways)
+
+    @property
+    def missing(self) -> int:
+        """How many deliveries were given up and are still missing."""
+        return sum(way.given_up for way in self.ways)
+
+    @property
+    def left_alone(self) -> int:
+        """How many transfers are left alone because they failed again and again."""
+        return sum(way.breaker.open_until is not None for way in self.ways)
+
+
+def period_of(query: Mapping[str, list[str]]) -> int:
+    """Read how many days somebody wants to look back; what is none of ours is the usual."""
+    said = query.get("days", [""])[0]
+    return next((days for days in PERIODS if str(days) == said), DEFAULT_PERIOD)
+
+
+def standings(store: Store, organisations: Sequence[Organisation], days: int, now: datetime) -> list[Standing]:
+    """Tell how each organisation stands."""
+    ways, fetching = store.ways(), {each.organisation: each for each in store.fetching()}
+    return [
+        Standing(
+            organisation=one,
+            links=store.release_counts(one.entity_id),
+            ways=tuple(way for way in ways if way.breaker.organisation == one.entity_id),
+            fetching=fetching.get(one.entity_id),
+            numbers=_sum(store.by_day(one.entity_id, _first(days, now))),
+        )
+        for one in organisations
+    ]
+
+
+def spans(store: Store, entity_id: str, days: int, now: datetime) -> list[Span]:
+    """Tell what happened in each day of a period, or in each week of a long one, the last of which ends today."""
+    by_day = store.by_day(entity_id, _first(days, now))
+    length = 1 if days <= _MOST_BARS else _WEEK
+    today, many = now.date(), -(-days // length)
+    return [_span(by_day, today - timedelta(days=length * back), length) for back in reversed(range(many))]
+
+
+def plots(found: Sequence[Span]) -> list[Plot]:
+    """Draw each thing over time; the highest bar is as high as the plot."""
+    return [Plot(column, tuple(_bars(column, found))) for column in COLUMNS]
+
+
+def _first(days: int, now: datetime) -> date:
+    # Whole weeks, so that the first bar of a long period is as long as the others
+    length = 1 if days <= _MOST_BARS else _WEEK
+    return now.date() - timedelta(days=-(-days // length) * length - 1)
+
+
+def _sum(by_day: Mapping[date, Counter[Word]]) -> list[int]:
+    together = sum(by_day.values(), Counter[Word]())
+    return [column.of(together) for column in COLUMNS]
+
+
+def _span(by_day: Mapping[date, Counter[Word]], last: date, length: int) -> Span:
+    days = [last - timedelta(days=back) for back in range(length)]
+    return Span(days[-1], last, sum((by_day.get(day, Counter()) for day in days), Counter()))
+
+
+def _bars(column: Column, found: Sequence[Span]) -> list[Bar]:
+    counts = [column.of(span.counts) for span in found]
+    most = max([*counts, 1])
+    heights = [round(_PLOT_HEIGHT * count / most, 2) for count in counts]
+    return [
+        Bar(at * (_BAR + _GAP), round(_PLOT_HEIGHT - height, 2), height, count, span)
+        for at, (count, height, span) in enumerate(zip(counts, heights, found, strict=True))
+    ]

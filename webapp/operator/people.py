@@ -1,0 +1,100 @@
+"""The search for one person, for whoever has a reason: who asked for whom, when and why stands in the audit first.
+
+The person sees it too, on the page of their own data.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shibboleth.attributes import fold
+from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
+from shibboleth.organisation import Organisation
+from shibboleth.person import Person
+from sql.records import Delivery, Link
+from sql.store import Store
+from webapp.language import mark
+from webapp.operator.access import Sight
+
+KIND = "looked-up"
+"""The kind of the event."""
+SHOWN = 20
+"""How many deliveries are shown, the newest."""
+LONGEST_REASON = 200
+_LONGEST_WHOM = 512
+
+NO_REASON = mark("Say why you look: the reason is kept, and the person can read it.")
+NO_PERSON = mark("Say whom you look for: an account, or an ORCID iD.")
+NO_ORGANISATION = mark("Choose an organisation.")
+UNREADABLE = mark("The reason or the account is too long, or holds characters that cannot be seen.")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Who is looked for, where, and why."""
+
+    organisation: Organisation
+    whom: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a person's link."""
+
+    question: Question
+    link: Link | None
+    deliveries: tuple[Delivery, ...]
+
+
+class Unasked(ValueError):
+    """Something is missing from a question; `words` says what, for the page."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = words
+
+
+def question_in(form: Mapping[str, str], sight: Sight) -> Question:
+    """Read a question. Raises Unasked; NotYours where it is about another's organisation."""
+    name, whom, reason = (form.get(field, "").strip() for field in ("organisation", "whom", "reason"))
+    for said, words in ((name, NO_ORGANISATION), (whom, NO_PERSON), (reason, NO_REASON)):
+        if not said:
+            raise Unasked(words)
+    if len(whom) > _LONGEST_WHOM or len(reason) > LONGEST_REASON or not (_seen(whom) and _seen(reason)):
+        raise Unasked(UNREADABLE)
+    return Question(sight.of(name), whom, reason)
+
+
+def look_up(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is looked up
+    store: Store, question: Question, asker: Person, sight: Sight, registry: Registry, now: datetime
+) -> Found:
+    """Find a person's link; nothing is told before the audit knows who asked, and why."""
+    entity_id = question.organisation.entity_id
+    key, link = _sought(store, question, registry)
+    facts = {**asked_by(asker), "reason": question.reason}
+    store.record(entity_id, KIND, sight.actor, key, facts, now)
+    return Found(question, link, tuple(store.deliveries_of(entity_id, key, SHOWN)) if key else ())
+
+
+def asked_by(person: Person) -> dict[str, str]:
+    """Give the facts of the audit about who did something here."""
+    return {"by": person.account, "by_organisation": person.organisation.entity_id}
+
+
+def _sought(store: Store, question: Question, registry: Registry) -> tuple[str | None, Link | None]:
+    """Give the key of the person, and the link; an iD that nobody has here is nobody's, and is not kept."""
+    entity_id = question.organisation.entity_id
+    try:
+        link = store.holder_of(entity_id, OrcidId.parse(question.whom, bare_means=registry))
+    except InvalidOrcidId:
+        key = fold(question.whom)
+        return key, store.link_of(entity_id, key)
+    return (link.person_key if link else None), link
+
+
+def _seen(text: str) -> bool:
+    return all(unicodedata.category(each) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for each in text)
