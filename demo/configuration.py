@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from demo.notices import NOTICES
 from demo.orcid.world import Client
 from demo.people import ORGANISATIONS, Organisation
 
@@ -91,6 +92,8 @@ def _service(directory: Path, base_url: str) -> dict[str, Any]:
             "read_timeout": READ_TIMEOUT,
         },
         "store": {"url": f"sqlite://{quote(str(directory))}/links.db"},
+        "notices": NOTICES,
+        "accessibility": {"status": "fully", "assessed": "2026-11-25"},
         "listen": {"port": 0},
         "connector": {"port": 0},
     }
@@ -122,8 +125,8 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _toml(content: Mapping[str, Any]) -> str:
+def _toml(content: Mapping[str, Any], place: str = "") -> str:
     # A string, number or list of strings is written in TOML as it is in JSON
     plain = [f"{key} = {json.dumps(value)}" for key, value in content.items() if not isinstance(value, Mapping)]
-    tables = [f"\n[{key}]\n{_toml(value)}" for key, value in content.items() if isinstance(value, Mapping)]
-    return "\n".join([*plain, *tables]) + "\n"
+    tables = [(f"{place}{key}", value) for key, value in content.items() if isinstance(value, Mapping)]
+    return "\n".join([*plain, *(f"\n[{name}]\n{_toml(value, f'{name}.')}" for name, value in tables)]) + "\n"

@@ -5,7 +5,7 @@ Forgotten are people of whom nothing is to be kept, people who wished to be eras
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 
 from resolver_connector.wire import Report
@@ -22,8 +22,22 @@ SMALL_HOURS = range(1, 4)
 class Housekeeping:
     """Counts what has happened, and forgets what is to be forgotten."""
 
-    def __init__(self, store: Store, forgetful: Collection[str], report: Report) -> None:
-        """Take the organisations with `keep = "nothing"` by their entityIDs."""
+    def __init__(
+        self,
+        store: Store,
+        forgetful: Collection[str],
+        report: Report,
+        *,
+        retention: Mapping[str, int] | None = None,
+        asking: Collection[str] = (),
+    ) -> None:
+        """Take organisations by their entityIDs: those with `keep = "nothing"`, and those that may fetch changes.
+
+        `retention` is after how many days people go who have no link any more, for the organisations where they do.
+        """
+        self._retention = dict(retention or {})
+        self._asking = frozenset(asking)
+        self._retired_on: date | None = None
         self._store = store
         self._forgetful = tuple(forgetful)
         self._report = report
@@ -45,7 +59,7 @@ class Housekeeping:
         self._store.sweep(now - KEEP_EXPIRED)
         if forgotten := sum(self._forget(entity_id, now - GRACE) for entity_id in self._forgetful):
             self._report("forgotten", changes=forgotten)
-        if erased := self._store.finish_erasures(now):
+        if erased := self._store.finish_erasures(now) + self._retire(now):
             self._report("erased", persons=erased)
         if self._forgetful or self._store.erased_since_scrub():
             self._scrub(now)
@@ -58,6 +72,15 @@ class Housekeeping:
                 break
             forgotten += gone
         return forgotten
+
+    def _retire(self, now: datetime) -> int:
+        if now.hour not in SMALL_HOURS or self._retired_on == now.date():
+            return 0
+        self._retired_on = now.date()
+        return sum(
+            self._store.erase_gone(entity_id, now - timedelta(days=days), now, by_feed=entity_id in self._asking)
+            for entity_id, days in self._retention.items()
+        )
 
     def _scrub(self, now: datetime) -> None:
         if now.hour in SMALL_HOURS and self._scrubbed_on != now.date() and self._store.scrub(now):

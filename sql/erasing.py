@@ -25,6 +25,8 @@ from sql.statistics import count_attempts
 
 PATIENCE = timedelta(days=30)
 """How long to wait for who refused the removal, and for a reader of the feed."""
+ENOUGH = "kept for long enough"
+"""The reason in the audit of an erasure that nobody asked for."""
 _SOME = 500
 _BEYOND = 2**63 - 1
 
@@ -54,10 +56,12 @@ class Erasing(Keeper):
         *,
         transfers: Sequence[str] = (),
         by_feed: bool = False,
+        since: datetime | None = None,
     ) -> Erased:
         """End a person's link and erase everything about them, as far as it is not owed to the organisation any more.
 
-        The removal is owed to the `transfers`, and `by_feed` to whoever fetches changes. Twice is the same as once.
+        The removal is owed to the `transfers`, and `by_feed` to whoever fetches changes. `since` is from when on they
+        are waited for, if not from now. Twice is the same as once.
         """
         whose = {"organisation": entity_id, "person_key": person_key}
         asked = ("link_of", whose), ("anything_of", whose), ("forget_attempts", whose)
@@ -71,7 +75,8 @@ class Erasing(Keeper):
                 held.event("erasing", actor, person_key, {"reason": reason})
             held.session.post("spare_deliveries", **whose, now=rows.moment(now))
             ((newest,),) = held.session.ask(("newest_number_of", whose))
-            held.session.post("ask_erasure", **_wish(whose, newest["number"] or 0, held, by_feed=by_feed))
+            wish = _wish(whose, newest["number"] or 0, held, by_feed=by_feed)
+            held.session.post("ask_erasure", **wish, now=rows.moment(since or now))
             return Erased(anything=True, removal=removal, done=_finish(held, person_key, now))
 
     def finish_erasures(self, now: datetime) -> int:
@@ -88,6 +93,17 @@ class Erasing(Keeper):
         with self._holding(entity_id, now) as held:
             return _finish(held, person_key, now)
 
+    def erase_gone(self, entity_id: str, before: datetime, now: datetime, *, by_feed: bool) -> int:
+        """Erase the people of an organisation who have no link, and of whom there was nothing since a moment."""
+        erased, round_ = 0, _SOME
+        while round_ == _SOME:
+            gone = self.engine.all("gone_since", organisation=entity_id, before=rows.moment(before), limit=_SOME)
+            keys = [row["person_key"] for row in gone]
+            told = [self.erase(entity_id, key, "service", ENOUGH, now, by_feed=by_feed, since=before) for key in keys]
+            round_ = len(told)
+            erased += sum(each.done for each in told)
+        return erased
+
     def erased_since_scrub(self) -> bool:
         """Tell whether somebody was erased since the database's files were written anew."""
         row = self.engine.one("erasures_done")
@@ -101,7 +117,6 @@ def _wish(whose: Values, number: int, held: Held, *, by_feed: bool) -> dict[str,
         "change_number": number,
         "event_number": held.events,
         "by_feed": int(by_feed),
-        "now": rows.moment(held.now),
     }
 
 

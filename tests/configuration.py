@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from webapp.config_names import LANGUAGES
+from webapp.notices import ACCESSIBILITY, PRIVACY
+
 PROOF = "front-proof-" + "f" * 32
 TOKEN = "token-of-yliopisto-" + "t" * 32
 CLIENT_SECRET = "5f63d1c5-3f00-4fa5-b096-fd985ffd0df7"
+
+NOTICES = tuple(name for name in (*PRIVACY, *ACCESSIBILITY) if name != "not_accessible")
 
 ORGANISATION = {
     "entity_id": "https://idp.yliopisto.example/idp/shibboleth",
@@ -33,6 +38,8 @@ def service_file(directory: Path) -> dict[str, dict[str, Any]]:
         },
         "orcid": {"client_id": "APP-0A1B2C3D4E5F6G7H", "client_secret": "file:secrets/orcid-client-secret"},
         "store": {"url": f"sqlite://{directory}/links.db"},
+        "notices": {code: {name: f"{name} in {code}" for name in NOTICES} for code in LANGUAGES},
+        "accessibility": {"status": "fully", "assessed": "2026-01-15"},
     }
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from shibboleth.organisation import Organisation
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import Breaker, DeliveryCount, DeliveryState, ReleaseCounts
 from sql.store import Store
+from webapp.check_notices import notices
 from webapp.config import Config, Keep
+from webapp.finding import Finding, Level
 
 _OTHERS = 0o007
 _SHOWN_BREAKS = 3
@@ -27,35 +26,13 @@ _LONG = timedelta(days=14)
 """Of so many people who have been linked for so long, somebody should have come back."""
 
 
-class Level(StrEnum):
-    """How much a finding matters."""
-
-    OK = "ok"
-    NOTE = "note"
-    WARNING = "warning"
-    """Better mended, though everything works."""
-    WRONG = "wrong"
-    """Does not work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Level
-    about: str
-    text: str
-    mend: str = ""
-    facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """The same for a machine."""
-
-
 def look(config: Config, store: Store, now: datetime) -> Iterator[Finding]:
     """Look at everything on this machine; nothing is written, and nobody outside is asked."""
     yield from _addresses(config)
     yield from _credentials(config)
     yield from _secret_files(config)
     yield from _files_of_transfers(config)
+    yield from notices(config)
     yield from _kept(config, store, now)
 
 

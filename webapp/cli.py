@@ -20,7 +20,6 @@ from sql.migrate import migrate as bring_up_to_date
 from sql.records import Event, Link, ReleaseState
 from sql.store import Store
 from webapp import check as checking
-from webapp.check import Finding, Level
 from webapp.cli_common import (
     MISCONFIGURED,
     WRONG,
@@ -51,6 +50,7 @@ from webapp.cli_link_list import link_json, list_links
 from webapp.cli_replica import replica
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind
 from webapp.config_errors import Misconfigured, Problem
+from webapp.finding import Finding, Level
 from webapp.importing import Links, Unreadable, source_of
 from webapp.log import quoted, set_up
 

@@ -26,6 +26,7 @@ from webapp.config_authority import Askers, AuthoritySettings
 from webapp.config_errors import Misconfigured, Problem, Wrong
 from webapp.config_look import LookFile
 from webapp.config_names import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES
+from webapp.config_notices import Accessibility, Notices, PrivacyNotices, Retention
 from webapp.config_operator import Administrators, Metrics, Operator, unknown
 from webapp.config_tables import (
     REFERENCE,
@@ -40,6 +41,7 @@ from webapp.config_tables import (
     setting,
 )
 from webapp.config_transfers import Transfer, different, labels_of, transfers_in
+from webapp.notices import Texts
 from webapp.secret import Secret
 
 DEFAULT_PATH = "/etc/orcid-connect/orcid-connect.toml"
@@ -423,6 +425,9 @@ class ServiceFile(Table):
     operator: Annotated[tuple[Operator, ...], Field(strict=False)] = ()
     authority: Authority = section()
     look: LookFile = section()
+    notices: Notices = section()
+    accessibility: Accessibility = section()
+    retention: Retention = section()
 
 
 # --- The file of an organisation ----------------------------------------------------------------------------------
@@ -510,6 +515,8 @@ class OrganisationFile(Table):
     connector: Credentials = section()
     administrators: Administrators = section()
     authority: Askers = section()
+    notices: PrivacyNotices = section()
+    retention: Retention = section()
     transfer: Annotated[tuple[Transfer, ...], Field(strict=False), AfterValidator(different)] = ()
     # After those that its rule looks at
     keep: Annotated[Keep, Field(strict=False), AfterValidator(_to_somebody)] = setting(
@@ -554,6 +561,12 @@ class Config:
     operators: tuple[Operator, ...]
     administrators: Mapping[str, Administrators]
     """By entityID."""
+    notices: Texts
+    own_notices: Mapping[str, Texts]
+    """By entityID, for each organisation."""
+    accessibility: Accessibility
+    retention: Mapping[str, int]
+    """After how many days what has ended is forgotten, by entityID, for the organisations where it is."""
     askers: Mapping[str, frozenset[str]]
     """Who may ask the attribute authority about an organisation's people: entityIDs, by entityID."""
     secrets: tuple[Secret, ...]
@@ -609,11 +622,29 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
         metrics=main.metrics,
         operators=main.operator,
         administrators=MappingProxyType({one.file.entity_id: one.file.administrators for one in connected.values()}),
+        notices=_texts(main.notices),
+        own_notices=MappingProxyType({one.file.entity_id: _texts(one.file.notices) for one in connected.values()}),
+        accessibility=main.accessibility,
+        retention=_retention(main, connected),
         askers=MappingProxyType(
             {one.file.entity_id: frozenset(one.file.authority.services) for one in connected.values()}
         ),
         secrets=tuple(reading.secrets),
     )
+
+
+def _texts(notices: Table) -> Texts:
+    written = {
+        code: {name: text for name, text in texts.items() if text} for code, texts in notices.model_dump().items()
+    }
+    return MappingProxyType({code: MappingProxyType(texts) for code, texts in written.items() if texts})
+
+
+def _retention(main: ServiceFile, connected: Mapping[str, _Connected]) -> Mapping[str, int]:
+    said = {
+        one.file.entity_id: one.file.retention.ended_days or main.retention.ended_days for one in connected.values()
+    }
+    return MappingProxyType({entity_id: days for entity_id, days in said.items() if days is not None})
 
 
 @dataclass(frozen=True, slots=True)

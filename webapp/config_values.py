@@ -174,6 +174,14 @@ def line(text: str) -> str:
     return text
 
 
+def paragraphs(text: str, longest: int) -> str:
+    """Read a text for people: paragraphs with an empty line between them; it is shown as it is, never as markup."""
+    text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+(?=\n)", "", text.replace("\r\n", "\n")).strip())
+    if not text or len(text) > longest or any(unicodedata.category(each) == "Cc" for each in text.replace("\n", "")):
+        raise Wrong(f"must be a text of 1 to {longest} characters", "write it as people shall read it")
+    return text
+
+
 def user(text: str) -> str:
     """Read a user name for HTTP Basic (RFC 7617 section 2: no colon; ours: no white space, ASCII)."""
     if not re.fullmatch(r"[!-9;-~]{1,100}", text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from shibboleth.orcid_id import Registry
@@ -15,6 +15,7 @@ from webapp.hall import DeliverNow, Hall, deliver_nothing
 from webapp.language import languages
 from webapp.linking import Linking, TransfersOf, no_transfers
 from webapp.look import Look
+from webapp.notices import Notices, Statement
 from webapp.operator.access import Named, Staff
 from webapp.orcid_client import OrcidClient
 from webapp.static import Static
@@ -48,6 +49,8 @@ def web(
         forgetful,
         asking=config.asking,
         labels=config.labels,
+        notices=notices_of(config),
+        retention=config.retention,
         staff=staff_of(config),
     )
     app: WSGIApplication = make_app(
@@ -75,6 +78,14 @@ def staff_of(config: Config) -> Staff:
         },
         metrics_token=token.reveal() if token else "",
     )
+
+
+def notices_of(config: Config) -> Notices:
+    """Give the operator's texts."""
+    said = config.accessibility
+    assessed = date.fromisoformat(said.assessed) if said.assessed else None
+    statement = Statement(said.status.value if said.status else "", assessed, said.assessor.value)
+    return Notices(config.notices, config.own_notices, statement, config.service.privacy_url or "")
 
 
 def _house(config: Config, look: Look) -> House:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from shibboleth.organisation import Organisation, Organisations
 from sql.records import Change
@@ -12,6 +13,7 @@ from webapp.catalogues import SOURCE
 from webapp.door import Who
 from webapp.lately import Lately
 from webapp.linking import Linking
+from webapp.notices import Notices
 from webapp.operator.access import Staff
 from webapp.static import Static
 from webapp.visit import Go, Page, Raw, Visit
@@ -42,6 +44,9 @@ class Hall:
     lately: Lately = field(default_factory=Lately)
     asking: frozenset[str] = frozenset()
     """The entityIDs of the organisations that may ask the connector, and fetch their changes there."""
+    notices: Notices = field(default_factory=Notices)
+    retention: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """After how many days what has ended is forgotten, by entityID, for the organisations where it is."""
 
     def label(self, organisation: Organisation, transfer: str, language: str) -> str:
         """Say what a transfer is, in this language or in English; empty where the operator has not said it."""

@@ -6,7 +6,7 @@ nothing can be stored of which nobody is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -38,6 +38,8 @@ SOURCES: Mapping[Source, str] = MappingProxyType(
 )
 """The same in a person's words."""
 
+Say = Callable[..., str]
+"""Says a sentence in a language, with facts in their places."""
 Words = Mapping[str, str]
 """Sentences for values that are words of the program."""
 
@@ -78,6 +80,8 @@ class Section:
     fields: tuple[Field, ...]
     forgetful_span: str = ""
     """How long they are kept where nothing is to be kept; the same where it is empty."""
+    ends: bool = False
+    """Whether they go some days after a person's last connection has ended, where the operator says so."""
 
     @property
     def on_page(self) -> tuple[Field, ...]:
@@ -95,10 +99,14 @@ class Section:
         known = dict.fromkeys(each.source for each in self.fields)
         return {source: tuple(each for each in self.fields if each.source is source) for source in known}
 
-    def kept(self, *, forgetful: bool) -> str:
-        """Say for how long it is kept."""
-        return (forgetful and self.forgetful_span) or self.span
+    def kept(self, say: Say, *, forgetful: bool, days: int | None) -> str:
+        """Say for how long it is kept; `days` is after how many of them what has ended is forgotten."""
+        if forgetful and self.forgetful_span:
+            return say(self.forgetful_span)
+        return f"{say(self.span)} {say(GOES, days=days)}" if days and self.ends else say(self.span)
 
+
+GOES = mark("Once nothing is connected any more, it goes by itself %(days)s days after the last that happened.")
 
 FOR_MACHINES = frozenset({"id", "person_key", "digest", "hash"})
 """Fields that the page leaves to the file."""
@@ -191,6 +199,7 @@ FACT_VALUES: Words = MappingProxyType(
         "removed by the person": mark("you removed it"),
         "erased by the person": mark("you had everything erased"),
         "account reassigned": mark("the account was given to somebody else"),
+        "kept for long enough": mark("it was kept for long enough"),
         "left the organisation": mark("you left the organisation"),
     }
 )
@@ -289,6 +298,7 @@ LINKS = Section(
         ("id", mark("Number of the record"), US, "id", "id"),
     ),
     _NOTHING_KEPT,
+    ends=True,
 )
 
 ATTEMPTS = Section(
@@ -326,6 +336,7 @@ CHANGES = Section(
         ("id", mark("Number of the record"), US, "id", "id"),
     ),
     _NOTHING_KEPT,
+    ends=True,
 )
 
 DELIVERIES = Section(
@@ -349,6 +360,7 @@ DELIVERIES = Section(
         ("change", mark("Number of the change"), US, "number", "number"),
     ),
     _NOTHING_KEPT,
+    ends=True,
 )
 
 FEED = Section(
@@ -381,6 +393,7 @@ EVENTS_SECTION = Section(
         ("digest", mark("Fingerprint of the line"), US, "digest", "digest"),
         ("hash", mark("Fingerprint of all lines up to it"), US, "hash", "hash"),
     ),
+    ends=True,
 )
 
 ERASURE = Section(

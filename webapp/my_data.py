@@ -17,7 +17,7 @@ from sql.records import Erasure
 from sql.rows import moment
 from sql.store import Store
 from webapp.hall import Hall
-from webapp.kept import FACT_VALUES, FACTS, NEVER_SHOWN, SECTIONS, SOURCES, Section
+from webapp.kept import FACT_VALUES, FACTS, NEVER_SHOWN, SECTIONS, SOURCES, Say, Section
 from webapp.visit import Page, Raw, Visit
 
 FORMAT = "orcid-connect my data, version 1"
@@ -47,11 +47,10 @@ class Shelf:
 
 def my_data(hall: Hall, visit: Visit) -> Page:
     """Show everything that is stored about the person, the newest things of each kind."""
-    forgetful = _forgetful(hall, visit.person)
     hall.linking.arrive(visit.person, visit.now)
     facts = {
         "shelves": shelves(hall.store, visit.person, SHOWN),
-        "forgetful": forgetful,
+        "kept": _kept(hall, visit),
         "sources": SOURCES,
         "fact_words": FACTS,
         "fact_values": FACT_VALUES,
@@ -64,12 +63,12 @@ def my_data(hall: Hall, visit: Visit) -> Page:
 def my_data_file(hall: Hall, visit: Visit) -> Raw:
     """Give all of it in a file, for the person to keep or to take along."""
     person = visit.person
-    say, forgetful = visit.language.say, _forgetful(hall, person)
+    say, kept = visit.language.say, _kept(hall, visit)
     hall.linking.arrive(person, visit.now)
     told: dict[str, Any] = {"format": FORMAT, "made_at": moment(visit.now), "language": visit.language.code}
     found = shelves(hall.store, person, ALL)
     told |= {each.section.name: _written(each) for each in found}
-    told["explained"] = {each.name: _explained(each, say, forgetful=forgetful) for each in SECTIONS}
+    told["explained"] = {each.name: _explained(each, say, kept[each.name]) for each in SECTIONS}
     told["never_shown"] = {column: say(words) for column, words in NEVER_SHOWN.items()}
     body = json.dumps(told, ensure_ascii=False, indent=2, default=_plain) + "\n"
     return Raw(body.encode(), "application/json", save_as="my-data.json")
@@ -130,8 +129,10 @@ ALONE = frozenset({"you", "feed", "erasure"})
 """Sections of which there is one thing or none."""
 
 
-def _forgetful(hall: Hall, person: Person) -> bool:
-    return person.organisation.entity_id in hall.forgetful
+def _kept(hall: Hall, visit: Visit) -> Mapping[str, str]:
+    entity_id = visit.person.organisation.entity_id
+    forgetful, days = entity_id in hall.forgetful, hall.retention.get(entity_id)
+    return {each.name: each.kept(visit.language.say, forgetful=forgetful, days=days) for each in SECTIONS}
 
 
 def _written(shelf: Shelf) -> Any:
@@ -141,11 +142,11 @@ def _written(shelf: Shelf) -> Any:
     return records
 
 
-def _explained(section: Section, say: Callable[[str], str], *, forgetful: bool) -> dict[str, Any]:
+def _explained(section: Section, say: Say, kept: str) -> dict[str, Any]:
     return {
         "what": say(section.title),
         "purpose": say(section.purpose),
-        "kept": say(section.kept(forgetful=forgetful)),
+        "kept": kept,
         "fields": {each.name: {"what": say(each.words), "from": each.source} for each in section.fields},
     }
 

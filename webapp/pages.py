@@ -15,6 +15,7 @@ from webapp.language import mark
 from webapp.linking import Answer, AttemptUsed, NotAgreed, consent_to
 from webapp.log import log
 from webapp.my_data import my_data, my_data_file
+from webapp.notice_pages import accessibility, privacy, privacy_of
 from webapp.operator import incidents
 from webapp.operator import pages as operator
 from webapp.operator.metrics import metrics
@@ -163,6 +164,9 @@ ROUTES = (
     Route("GET", "/me/erased", Who.PERSON, erased),
     Route("GET", "/me/data", Who.PERSON, my_data),
     Route("GET", "/me/data.json", Who.PERSON, my_data_file),
+    Route("GET", "/privacy", Who.ANYONE, privacy),
+    Route("GET", "/privacy/<organisation>", Who.ANYONE, privacy_of),
+    Route("GET", "/accessibility", Who.ANYONE, accessibility),
     Route("GET", "/static/<name>", Who.ANYONE, static),
     Route("GET", "/healthz", Who.ANYONE, healthz),
     Route("GET", "/metrics", Who.ANYONE, metrics),

@@ -73,7 +73,7 @@ def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] |
     from resolver_connector.retention import Retention  # noqa: PLC0415 - as above
 
     forgetful = [entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING]
-    housekeeping = Housekeeping(store, forgetful, log)
+    housekeeping = Housekeeping(store, forgetful, log, retention=config.retention, asking=config.asking)
     retention = Retention(store, timedelta(days=config.store.keep_changes), log)
 
     def chores(now: datetime) -> None:

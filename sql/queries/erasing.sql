@@ -59,12 +59,12 @@ where erasures.person_key is not null
         where deliveries.organisation = erasures.organisation
             and deliveries.person_key = erasures.person_key
             and deliveries.number <= erasures.change_number
-            and (deliveries.state = 'waiting' or (deliveries.state = 'given-up' and erasures.asked_at >= :long_ago))
+            and (deliveries.state = 'waiting' or (deliveries.state = 'given-up' and erasures.asked_at > :long_ago))
     )
     and (
         erasures.by_feed = 0
         or erasures.change_number = 0
-        or erasures.asked_at < :long_ago
+        or erasures.asked_at <= :long_ago
         or coalesce(acknowledgements.number, 0) >= erasures.change_number
     )
 order by erasures.asked_at, erasures.id
@@ -83,12 +83,12 @@ where erasures.organisation = :organisation
         where deliveries.organisation = erasures.organisation
             and deliveries.person_key = erasures.person_key
             and deliveries.number <= erasures.change_number
-            and (deliveries.state = 'waiting' or (deliveries.state = 'given-up' and erasures.asked_at >= :long_ago))
+            and (deliveries.state = 'waiting' or (deliveries.state = 'given-up' and erasures.asked_at > :long_ago))
     )
     and (
         erasures.by_feed = 0
         or erasures.change_number = 0
-        or erasures.asked_at < :long_ago
+        or erasures.asked_at <= :long_ago
         or coalesce(acknowledgements.number, 0) >= erasures.change_number
     );
 
@@ -152,3 +152,27 @@ where finished_at is not null;
 -- name: drop_erasures_done(before)!
 delete from erasures
 where finished_at <= :before;
+
+-- name: gone_since(organisation, before, limit)
+-- People who have no link, and of whom the audit has told nothing since a moment.
+select person_key
+from events
+where organisation = :organisation
+    and person_key is not null
+    and not exists (
+        select 1
+        from links
+        where links.organisation = events.organisation
+            and links.person_key = events.person_key
+            and links.ended_at is null
+    )
+    and not exists (
+        select 1
+        from erasures
+        where erasures.organisation = events.organisation
+            and erasures.person_key = events.person_key
+    )
+group by person_key
+having max(at) < :before
+order by person_key
+limit :limit;

@@ -157,7 +157,7 @@ def test_a_reader_that_comes_too_late_begins_again(store):
     make_link(store, VILLE, SECOND)
     erase(store, transfers=(), by_feed=True)
 
-    early = store.finish_erasures(NOON + HOUR + PATIENCE)
+    early = store.finish_erasures(NOON + PATIENCE)
     late = store.finish_erasures(NOON + 2 * HOUR + PATIENCE)
 
     assert (early, late) == (0, 1)

@@ -12,6 +12,7 @@ from sql.store import open_store
 from tests.configuration import ORGANISATION, TOKEN, service_file, toml, write, write_configuration
 from tests.make import NOON, make_link, make_orcid_id
 from webapp.cli import main
+from webapp.config import ServiceFile
 
 OLD = {"entity_id": "https://idp.old.example/idp", "connector": None}
 
@@ -157,10 +158,7 @@ BROKEN = {
         section("zzz", yyy=1),
         SERVICE,
         "zzz: is not a setting",
-        (
-            "remove it; the top of the file knows: "
-            "authority, connector, listen, look, metrics, operator, orcid, service, store"
-        ),
+        f"remove it; the top of the file knows: {', '.join(sorted(ServiceFile.model_fields))}",
     ),
     "a value for a section": (
         flat,
@@ -660,3 +658,65 @@ def test_an_orcid_that_is_silent_is_wrong(ready, orcid_root):
     silence.set()
     assert code == 1
     assert "no answer in time" in output
+
+
+# --- The operator's texts -----------------------------------------------------------------------------------------
+
+
+def findings_about(word, path):
+    """Give what check says about something, as a machine is told."""
+    _, output = run("--config", path, "check", "--json")
+    return [(each["level"], each["text"]) for each in json.loads(output)["findings"] if each["about"] == word]
+
+
+def test_texts_that_are_complete_are_well(tmp_path):
+    path = write_configuration(tmp_path)
+
+    assert findings_about("notices", path) == [("ok", "complete in en, fi, sv")]
+
+
+def test_each_text_that_is_missing_is_named_with_its_language(tmp_path):
+    path = write_configuration(tmp_path, notices={"fi": {"controller": "Yliopisto"}, "sv": None})
+
+    levels, texts = zip(*findings_about("notices", path), strict=True)
+
+    assert set(levels) == {"warning"}
+    assert "lack in fi: data_protection_officer, legal_basis" in texts[0]
+    assert "lack in sv: controller, data_protection_officer" in texts[1]
+    assert len(texts) == 2
+
+
+def test_where_the_pages_are_not_fully_accessible_it_has_to_be_said_what_is_not(tmp_path):
+    path = write_configuration(tmp_path, accessibility={"status": "partially"})
+
+    assert [text.rpartition(" ")[2] for _, text in findings_about("notices", path)] == ["not_accessible"] * 3
+
+
+def test_a_statement_that_says_nothing_is_named(tmp_path):
+    path = write_configuration(tmp_path, accessibility={"assessed": None})
+
+    assert "when that was looked at" in findings_about("notices", path)[0][1]
+
+
+def test_what_an_organisation_says_in_one_language_it_has_to_say_in_each(tmp_path):
+    own = {"notices": {"fi": {"controller": "Yliopisto", "legal_basis": "Laki"}, "en": {"controller": "University"}}}
+    path = write_configuration(tmp_path, organisations={"yliopisto": own})
+
+    texts = [text for _, text in findings_about("notices", path)]
+
+    assert texts == [
+        "yliopisto says some things otherwise for its people, but not in en: legal_basis",
+        "yliopisto says some things otherwise for its people, but not in sv: controller, legal_basis",
+    ]
+
+
+def test_with_real_people_missing_texts_need_mending(tmp_path):
+    path = write_configuration(
+        tmp_path,
+        service={"registry": "production"},
+        organisations={"yliopisto": {"stage": "production"}},
+        notices={"sv": None},
+    )
+
+    assert [level for level, _ in findings_about("notices", path)] == ["wrong"]
+    assert run("--config", path, "check")[0] == 1

@@ -60,8 +60,15 @@ def setting_row(setting):
     return f"| `{setting.name}` | {kind} | {default_of(setting)} | `{setting.line}` | {setting.meaning} |"
 
 
+def in_one_language(section):
+    """Give a section; of one that is written in each language, what stands in English."""
+    inner = section.settings.get("en")
+    return inner if inner is not None and inner.section else section
+
+
 def section_tables(section, level):
     """Give the table of a section, and after it those of the sections in it."""
+    section = in_one_language(section)
     if section.section:
         yield f"{level} {section.line}", [one for one in section.settings.values() if not one.section]
         for one in section.settings.values():

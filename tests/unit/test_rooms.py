@@ -45,6 +45,7 @@ LIBRARIES = {
         "webapp/config_authority.py",
         "webapp/config_look.py",
         "webapp/config_names.py",
+        "webapp/config_notices.py",
         "webapp/config_tables.py",
         "webapp/config_transfers.py",
     },

@@ -1,0 +1,255 @@
+"""Privacy notice and accessibility statement: the operator's texts, and what the program itself knows."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from html import unescape
+
+import pytest
+
+from resolver_connector.housekeeping import Housekeeping
+from tests.configuration import NOTICES, write_configuration
+from tests.delivering import Kept
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.service import Clock, Visitor, ask, client_of, make_front
+from webapp.app import make_app
+from webapp.config import load
+from webapp.config_errors import Misconfigured
+from webapp.front_hall import notices_of
+from webapp.kept import SECTIONS, SOURCES
+from webapp.language import languages
+from webapp.notices import Notices, Statement
+
+LANGUAGES = languages()
+TEXTS = {code: {name: f"{name} in {code}" for name in NOTICES} for code in LANGUAGES}
+STATEMENT = Statement("fully", date(2026, 1, 15))
+MISSING = "has not written this part yet"
+NIGHT = NOON + timedelta(hours=14)
+
+
+@pytest.fixture
+def front(store):
+    return make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+
+
+def app_of(front, **hall):
+    return make_app(replace(front, hall=replace(front.hall, **hall)))
+
+
+@pytest.fixture
+def app(front):
+    return app_of(front, notices=Notices(TEXTS, statement=STATEMENT))
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+class TestThePages:
+    """What is on them; the store has no part in it."""
+
+    @pytest.mark.parametrize("code", LANGUAGES)
+    def test_the_privacy_notice_says_what_the_operator_wrote_in_each_language(self, app, code):
+        page = ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE=code)
+
+        assert page.title == LANGUAGES[code].say("Privacy notice")
+        for name in ("controller", "data_protection_officer", "legal_basis", "recipients", "retention"):
+            assert page.text.count(f"<p>{name} in {code}</p>") == 1
+        assert f"supervisory_authority in {code}" in page.text
+        assert LANGUAGES[code].say("Nothing about you is decided automatically.") in page.text
+
+    @pytest.mark.parametrize("code", LANGUAGES)
+    def test_it_says_what_is_stored_by_the_table_that_my_data_is_made_of(self, app, code):
+        page, say = unescape(ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE=code).text), LANGUAGES[code].say
+
+        for section in SECTIONS:
+            assert f"<h3>{say(section.title)}</h3>" in page
+            assert say(section.purpose) in page
+            assert section.kept(say, forgetful=False, days=None) in page
+            for field in section.fields:
+                assert say(field.words) in page
+        for words in SOURCES.values():
+            assert say(words) in page
+
+    @pytest.mark.parametrize("code", LANGUAGES)
+    def test_the_accessibility_statement_has_the_parts_that_the_law_names(self, app, code):
+        page, say = ask(app, "/accessibility", HTTP_ACCEPT_LANGUAGE=code), LANGUAGES[code].say
+
+        text = unescape(page.text)
+        assert page.title == say("Accessibility statement")
+        assert say("The pages do all that the law asks.") in text
+        assert LANGUAGES[code].day(date(2026, 1, 15)) in text
+        assert say("The provider of the service looked at them.") in text
+        assert f"feedback in {code}" in text
+        assert f"enforcement in {code}" in text
+        assert say("What is not accessible") not in text
+        assert MISSING not in text
+
+    def test_what_is_not_accessible_is_said(self, front):
+        texts = {"en": {**TEXTS["en"], "not_accessible": "The plots."}}
+        statement = Statement("partially", date(2026, 1, 15), "outside")
+
+        page = ask(app_of(front, notices=Notices(texts, statement=statement)), "/accessibility").text
+
+        assert "<p>The plots.</p>" in page
+        assert "The pages do most of what the law asks." in page
+        assert "Somebody from outside looked at them." in page
+
+    def test_what_has_not_been_written_is_said_to_be_missing_and_whom_to_ask(self, front):
+        app = make_app(front)
+
+        privacy, accessibility = ask(app, "/privacy").text, ask(app, "/accessibility").text
+
+        assert privacy.count(MISSING) == 6
+        assert accessibility.count(MISSING) == 5
+        assert privacy.count("mailto:help@connect.example") == 7
+
+    def test_a_text_that_is_missing_in_a_language_stands_in_another_and_says_so(self, front):
+        app = app_of(front, notices=Notices({"fi": {"controller": "Yliopisto"}}))
+
+        page = ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE="sv").text
+
+        assert '<div class="said" lang="fi">\n<p>Yliopisto</p>' in page
+
+    def test_a_text_is_text_in_paragraphs_and_lines(self, front):
+        app = app_of(front, notices=Notices({"en": {"controller": "A <b>University</b>\nStreet 1\n\nWrite to us."}}))
+
+        page = ask(app, "/privacy").text
+
+        assert "<p>A &lt;b&gt;University&lt;/b&gt;<br>Street 1</p>\n<p>Write to us.</p>" in page
+
+    def test_an_organisation_says_some_of_it_otherwise(self, front):
+        own = {UNIVERSITY: {"en": {"controller": "The university itself."}}}
+        app = app_of(front, notices=Notices(TEXTS, own), retention={UNIVERSITY: 365})
+
+        service, university = ask(app, "/privacy"), ask(app, "/privacy/yliopisto")
+
+        assert 'href="/privacy/yliopisto"' in service.text
+        assert "controller in en" in service.text
+        assert "The university itself." in university.text
+        assert "legal_basis in en" in university.text
+        assert "365 days after" in university.text
+        assert "days after the last" not in service.text
+
+    def test_what_is_so_for_all_organisations_is_so_for_the_service(self, front):
+        days = {UNIVERSITY: 365, POLYTECHNIC: 365}
+
+        assert "365 days after" in ask(app_of(front, retention=days), "/privacy").text
+
+    def test_where_nothing_is_kept_the_notice_says_how_short_it_is(self, front):
+        app = app_of(front, forgetful=frozenset({UNIVERSITY}))
+
+        service, university = ask(app, "/privacy").text, ask(app, "/privacy/yliopisto").text
+
+        assert "Some organisations want nothing to be kept" in service
+        assert university.count("Until a quarter of an hour after") == 3
+
+    def test_the_interfaces_of_an_organisation_are_named(self, front):
+        linking = replace(front.hall.linking, transfers_of=lambda _entity_id: ("idm", "ldap"))
+
+        page = ask(app_of(front, linking=linking), "/privacy/yliopisto").text
+
+        assert "<bdi>idm</bdi>, <bdi>ldap</bdi>" in page
+
+    def test_a_page_of_the_operators_own_is_led_to(self, front):
+        notices = Notices(privacy_url="https://example.org/privacy")
+
+        assert '<a href="https://example.org/privacy">' in ask(app_of(front, notices=notices), "/privacy").text
+
+    def test_an_organisation_that_is_not_there_has_no_notice(self, app):
+        assert ask(app, "/privacy/nobody").status == 404
+
+    @pytest.mark.parametrize("path", ["/", "/me", "/nowhere", "/privacy"])
+    def test_every_page_leads_to_both(self, app, path):
+        page = Visitor(app).get(path).text
+
+        assert 'href="/privacy"' in page
+        assert 'href="/accessibility"' in page
+
+
+# The configuration
+
+
+def test_the_configuration_says_it_in_each_language(tmp_path):
+    own = {
+        "notices": {"en": {"controller": "University\r\n\r\n\r\n\r\nStreet 1  \nCity"}},
+        "retention": {"ended_days": 90},
+    }
+    config = load(
+        write_configuration(tmp_path, organisations={"yliopisto": own}, retention={"ended_days": 365}),
+        {},
+    )
+
+    notices = notices_of(config)
+
+    assert notices.said("legal_basis", "fi", UNIVERSITY).paragraphs == ("legal_basis in fi",)
+    assert notices.said("controller", "en", UNIVERSITY).paragraphs == ("University", "Street 1\nCity")
+    assert notices.statement == STATEMENT
+    assert config.retention == {UNIVERSITY: 90}
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong"),
+    [
+        ("notices", {"en": {"controller": " \n "}}),
+        ("notices", {"en": {"controller": "a\0b"}}),
+        ("notices", {"en": {"controler": "University"}}),
+        ("notices", {"tlh": {"controller": "University"}}),
+        ("accessibility", {"status": "mostly"}),
+        ("accessibility", {"assessed": "yesterday"}),
+        ("retention", {"ended_days": 7}),
+    ],
+)
+def test_a_text_that_cannot_be_one_is_refused(tmp_path, section, wrong):
+    path = write_configuration(tmp_path, **{section: wrong})
+
+    with pytest.raises(Misconfigured) as raised:
+        load(path, {})
+
+    assert all(problem.key.startswith(section) for problem in raised.value.problems)
+
+
+# Retention
+
+
+def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
+    log = Kept()
+    make_link(store, "maija@yliopisto.example", make_orcid_id(1))
+    make_link(store, "ville@yliopisto.example", make_orcid_id(2))
+    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+    chores = Housekeeping(store, [], log, retention={UNIVERSITY: 30})
+
+    chores.turn(NIGHT + timedelta(days=29))
+    before = store.links_of(UNIVERSITY, "maija@yliopisto.example")
+    chores.turn(NIGHT + timedelta(days=30))
+
+    assert before
+    assert store.links_of(UNIVERSITY, "maija@yliopisto.example") == []
+    assert list(store.events(UNIVERSITY, "maija@yliopisto.example")) == []
+    assert store.orcid_of(UNIVERSITY, "ville@yliopisto.example") == [make_orcid_id(2)]
+    assert store.verify_events(UNIVERSITY) == []
+    assert log.lines[0] == ("erased", {"persons": 1})
+
+
+def test_a_reader_of_the_feed_that_did_not_come_in_that_time_begins_again(store):
+    make_link(store, "maija@yliopisto.example", make_orcid_id(1))
+    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+
+    Housekeeping(store, [], Kept(), retention={UNIVERSITY: 30}, asking=[UNIVERSITY]).turn(NIGHT + timedelta(days=31))
+
+    assert store.changes_of(UNIVERSITY, "maija@yliopisto.example") == []
+    assert store.oldest_change(UNIVERSITY) == 3
+
+
+def test_what_is_still_owed_stays(store):
+    make_link(store, "maija@yliopisto.example", make_orcid_id(1), transfers=["idm"])
+    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON, transfers=["idm"])
+
+    Housekeeping(store, [], Kept(), retention={UNIVERSITY: 30}).turn(NIGHT + timedelta(days=31))
+
+    assert store.changes_of(UNIVERSITY, "maija@yliopisto.example")
+
+
+def test_where_nothing_is_said_nothing_goes(store):
+    make_link(store, "maija@yliopisto.example", make_orcid_id(1))
+    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+
+    Housekeeping(store, [], Kept(), retention={POLYTECHNIC: 30}).turn(NIGHT + timedelta(days=3000))
+
+    assert store.links_of(UNIVERSITY, "maija@yliopisto.example")
