@@ -243,7 +243,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
         503,
         mark("ORCID is not answering"),
         mark("We could not learn from ORCID who you are there. Nothing was linked, and nothing was lost."),
-        mark("Try again in a few minutes."),
+        mark(
+            "Try again in a few minutes. Your sign-in here stays, and as a rule ORCID does not ask you a second time."
+        ),
     ),
     OrcidRefused: Problem(
         "orcid-refused",

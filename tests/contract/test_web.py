@@ -192,6 +192,15 @@ def test_before_the_sign_in_the_addresses_carry_a_choice_and_no_cookie_does(app)
     assert "target=https%3A//connect.example/me%3Flang%3Dfi" in ask(app, "/me?lang=fi").text
 
 
+@pytest.mark.parametrize("path", [each.address for each in ROUTES if each.who is Who.ANYONE])
+def test_no_link_of_a_public_page_drops_a_choice(app, path):
+    text = ask(app, f"{path}?lang=fi").text
+    links = re.findall(r'href="(/[^"]*)"', text)
+
+    ours = [each for each in links if not each.startswith(("/static/", "/Shibboleth.sso/"))]
+    assert [each for each in ours if not each.endswith("?lang=fi")] == []
+
+
 def test_no_address_carries_what_nobody_chose(app):
     assert 'href="/me"' in ask(app, "/", HTTP_ACCEPT_LANGUAGE="fi").text
 
