@@ -1,7 +1,8 @@
 """Fill in the files that are handed out: to the operator of the service, to Identity Providers, to other services.
 
 A template is a complete file in which `@NAME@` stands for what differs from site to site.  Which names there are, and
-what each one means, is told at the top of each template of `sp/`, and by `idp.py` for those of `idp/`.
+what each one means, is told at the top of each template of `sp/`, and by `idp.py` for those of `idp/`.  Which templates
+make up a handout is a table of `File`.
 
 Lines between `@when WORD …@` and `@end@` are for those alone who asked for one of the words; `A+B` is a word for who
 asked for both.
@@ -10,8 +11,9 @@ asked for both.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from xml.sax.saxutils import escape
 
 _PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
@@ -53,6 +55,44 @@ TEXT = Syntax(_CONTROL)
 OTHER = Syntax(_BREAKS_OTHERS)
 SYNTAXES = {"xml": XML, "properties": PROPERTIES, "txt": TEXT}
 """By the end of a file's name; what is not here takes values that have no meaning of their own anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A template, and where the file goes that is made of it."""
+
+    template: str
+    path: str
+    words: frozenset[str] = frozenset()
+    """For whom it is: who asked for one of these; everybody, where there is none."""
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A file as it is handed out."""
+
+    path: str
+    """Below the directory where it belongs, or into which it is handed out."""
+    text: str
+    secret: bool = False
+    """Whether it holds a secret or is the place for one, so that nobody else may read it."""
+
+
+def hand_out(
+    folder: str, table: Iterable[File], words: Collection[str], values: Mapping[str, str]
+) -> tuple[Handed, ...]:
+    """Give the files of a table for who asked for these words; `values` may hold more than they need.
+
+    Raises CannotFill.
+    """
+    return tuple(_handed(folder, file, words, values) for file in table if not file.words or file.words & set(words))
+
+
+def _handed(folder: str, file: File, words: Collection[str], values: Mapping[str, str]) -> Handed:
+    chosen = choose((files("shibboleth") / folder / file.template).read_text("utf-8"), words)
+    mine = {each: values[each] for each in placeholders(chosen) if each in values}
+    return Handed(file.path, fill(chosen, mine, syntax_of(file.template)), file.secret)
 
 
 def fill(template: str, values: Mapping[str, str], syntax: Syntax | None = None) -> str:

@@ -11,10 +11,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.resources import files
 from urllib.parse import quote
 
-from shibboleth.handout import CannotFill, choose, fill, placeholders, syntax_of
+from shibboleth.handout import CannotFill, File, Handed, hand_out
 
 
 class Version(StrEnum):
@@ -65,45 +64,27 @@ class Account:
     """The DataConnector that the attribute comes from, where no AttributeDefinition makes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """A file as it is handed out."""
-
-    path: str
-    """Below the directory of the Identity Provider."""
-    text: str
-    secret: bool = False
-    """Whether it is the place for a secret, so that nobody else may read it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    template: str
-    path: str
-    words: frozenset[str] = frozenset()
-    """For whom it is: who asked for one of these; everybody, where there is none."""
-    secret: bool = False
-
-
 GUARDED = "secret"
 """The word of those who need a secret of ours."""
 
 _CONF = "conf/orcid-connect"
 _REGISTRY = frozenset({Version.V4, Version.V5})
 
-FILES = (
-    _File("README.txt", "README.txt"),
-    _File("resolver-{source}.xml", f"{_CONF}/attribute-resolver.xml"),
-    _File("beans.xml", f"{_CONF}/beans.xml", frozenset({Source.HTTP, Source.SQL})),
-    _File("mapping.js", f"{_CONF}/mapping.js", frozenset({Source.HTTP})),
-    _File("attribute-filter.xml", f"{_CONF}/attribute-filter.xml"),
-    _File("settings-{source}.properties", f"{_CONF}/orcid-connect.properties"),
-    _File("secret-{source}.properties", "credentials/orcid-connect.properties", frozenset({GUARDED}), secret=True),
-    _File("rule.properties", "only-if-missing/eduPersonOrcid.properties", _REGISTRY),
-)
-"""What a handout is made of: each template, and where it goes."""
 
-_TEMPLATES = files("shibboleth") / "idp"
+def files_from(source: Source) -> tuple[File, ...]:
+    """Tell what a handout is made of: each template, and where it goes."""
+    return (
+        File("README.txt", "README.txt"),
+        File(f"resolver-{source}.xml", f"{_CONF}/attribute-resolver.xml"),
+        File("beans.xml", f"{_CONF}/beans.xml", frozenset({Source.HTTP, Source.SQL})),
+        File("mapping.js", f"{_CONF}/mapping.js", frozenset({Source.HTTP})),
+        File("attribute-filter.xml", f"{_CONF}/attribute-filter.xml"),
+        File(f"settings-{source}.properties", f"{_CONF}/orcid-connect.properties"),
+        File(f"secret-{source}.properties", "credentials/orcid-connect.properties", frozenset({GUARDED}), secret=True),
+        File("rule.properties", "only-if-missing/eduPersonOrcid.properties", _REGISTRY),
+    )
+
+
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _CONNECTOR = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _MEANS_ELSE = "$ and # mean something else in a template of the Identity Provider"
@@ -180,9 +161,7 @@ def idp_files(wanted: Wanted, values: Mapping[str, str]) -> tuple[Handed, ...]:
     if wrong:
         raise CannotFill(tuple(wrong), _MEANS_ELSE)
     known |= _quoted(known)
-    return tuple(
-        _handed(file, wanted, known) for file in FILES if not file.words or not file.words.isdisjoint(wanted.words)
-    )
+    return hand_out("idp", files_from(wanted.source), wanted.words, known)
 
 
 def _told_by(wanted: Wanted) -> dict[str, str]:
@@ -200,10 +179,3 @@ def _quoted(values: Mapping[str, str]) -> dict[str, str]:
     """Give each value as a shell and as a query takes it."""
     in_shell = {f"{name}_IN_SHELL": shlex.quote(value) for name, value in values.items()}
     return in_shell | {f"{name}_IN_URL": quote(value, safe="") for name, value in values.items()}
-
-
-def _handed(file: _File, wanted: Wanted, values: Mapping[str, str]) -> Handed:
-    name = file.template.format(source=wanted.source)
-    chosen = choose((_TEMPLATES / name).read_text("utf-8"), wanted.words)
-    mine = {each: values[each] for each in placeholders(chosen) if each in values}
-    return Handed(file.path, fill(chosen, mine, syntax_of(name)), file.secret)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.handout import CannotFill, placeholders
-from shibboleth.idp import FILES, Account, Form, Release, Source, Version, Wanted, account_of, idp_files
+from shibboleth.idp import Account, Form, Release, Source, Version, Wanted, account_of, files_from, idp_files
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
 from tests import idp_stand, pages, schemas
@@ -596,7 +596,7 @@ def test_without_a_directory_everything_is_shown(configuration, handed):
 def test_every_template_is_in_the_table():
     from importlib.resources import files  # noqa: PLC0415 - only here
 
-    named = {file.template.format(source=source) for file in FILES for source in Source}
+    named = {file.template for source in Source for file in files_from(source)}
     used = {each for each in named if (files("shibboleth") / "idp" / each).is_file()}
     assert {each.name for each in (files("shibboleth") / "idp").iterdir()} == used
 

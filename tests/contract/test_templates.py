@@ -184,7 +184,7 @@ def test_each_file_explains_what_is_to_be_filled_in(name):
 
     explained = set(re.findall(r"\b[A-Z][A-Z_]{2,}\b", head))
     assert wanted <= explained
-    assert f"/{name}" in head or name in {*VHOSTS, "apache-connector.conf", "sp-metadata.xml"}
+    assert f"/{name}" in head or name in {*VHOSTS, "apache-connector.conf", "sp-metadata.xml", "registration.txt"}
 
 
 @pytest.mark.parametrize("vhost", VHOSTS)

@@ -7,6 +7,7 @@ They are set up as their administrators would: Debian's own files, and in the at
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shibboleth.attributes import ATTRIBUTES
+from shibboleth.consumer import Consumer, consumer_files
+from shibboleth.orcid_id import Registry
 from tests.system.machine import DidNotStart, Machine, fresh_directory, made
 from tests.system.people import SAIMAA
 
@@ -81,11 +84,10 @@ SHIBBOLETH = """\
 </SPConfig>
 """
 
-MAPPED = """\
+NAMED = """\
     <Attribute name="urn:oid:2.16.840.1.113730.3.1.241" id="displayName"/>
-    <Attribute name="urn:oid:1.3.6.1.4.1.5923.1.1.1.16" id="eduPersonOrcid"/>
-</Attributes>"""
-"""What is added at the end of Debian's attribute map, which knows neither of the two."""
+"""
+"""What Debian's attribute map does not know either."""
 
 SITE = """\
 <VirtualHost *:{port}>
@@ -146,9 +148,17 @@ class Neighbours(Machine):
 
     def _install_service_provider(self) -> None:
         to = self.install_shibboleth()
-        shutil.copy("/etc/shibboleth/attribute-policy.xml", to)
-        known = Path("/etc/shibboleth/attribute-map.xml").read_text("utf-8")
-        (to / "attribute-map.xml").write_text(known.replace("</Attributes>", MAPPED), "utf-8")
+        # What every service is handed that wants the iD, put where its files say
+        handed = {each.path: each.text for each in consumer_files(Consumer.SHIBBOLETH, Registry.SANDBOX)}
+        lines = re.search(r"<Attributes [^>]*>\n(.*)</Attributes>", handed["attribute-map.xml"], re.DOTALL)[1]
+        rule = re.search(r"<AttributeRule .*</AttributeRule>", handed["attribute-policy.xml"], re.DOTALL)[0]
+        for name, before, added in (
+            ("attribute-map.xml", "</Attributes>", NAMED + lines),
+            ("attribute-policy.xml", '<AttributeRule attributeID="*"', rule),
+        ):
+            known = (Path("/etc/shibboleth") / name).read_text("utf-8")
+            assert known.count(before) == 1
+            (to / name).write_text(known.replace(before, f"{added}\n{before}"), "utf-8")
         text = SHIBBOLETH.format(
             journal=JOURNAL,
             canteen=CANTEEN,

@@ -3,13 +3,15 @@
 import configparser
 import re
 import shlex
+from fnmatch import fnmatch
 from pathlib import Path
 
 import click
 import pytest
 
 from resolver_connector.transfers import TRANSFERS
-from shibboleth.handout import fill, placeholders
+from shibboleth.sp import FEDERATIONS
+from shibboleth.sp import FILES as SP_FILES
 from tests import pages, sentences
 from tests.configuration import write, write_secret
 from webapp.cli import main
@@ -157,8 +159,9 @@ def test_the_researchers_page_calls_things_as_the_pages_do():
 
 OPERATOR = pages.DOCS / "operator"
 TEMPLATES = {path.name: path.read_text("utf-8") for path in sorted((pages.ROOT / "shibboleth/sp").iterdir())}
-LATER = {"FRONT_PROOF", "SIGNING_CERTIFICATE", "ENCRYPTION_CERTIFICATE"}
-"""What is filled in once it is there, by a command further down the page."""
+VENV = "/opt/orcid-connect/venv"
+RUN = "/run/orcid-connect"
+"""Where the program and its sockets are, by the operator's page."""
 
 
 def test_every_word_of_the_log_is_explained():
@@ -189,38 +192,41 @@ def test_every_link_leads_somewhere(path):
         assert not anchor or anchor in pages.anchors(found.read_text("utf-8")), f"{place}#{anchor}"
 
 
-def filled_in():
-    """Give the values that the operator's page writes down for the templates."""
-    return dict(re.findall(r"^s\|@([A-Z_]+)@\|(.+)\|g$", page("operator.md"), re.MULTILINE))
+def test_the_page_names_the_places_that_are_filled_in():
+    assert f"| `{VENV}` |" in page("operator.md")
+    assert f" {RUN}\n" in page("operator.md")
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_every_placeholder_is_explained_and_filled_in(name):
-    explained = set(re.findall(r"`([A-Z_]+)`", "".join(rows(page("operator.md")))))
-    wanted = placeholders(TEMPLATES[name])
+@pytest.mark.parametrize("file", SP_FILES, ids=lambda file: file.template)
+def test_every_file_that_is_handed_out_is_installed_by_the_page(file):
+    commands = "\n".join(pages.blocks(page("operator.md"))).splitlines()
+    sources = [word for line in commands if line.startswith(("install ", "cp ")) for word in shlex.split(line)]
 
-    assert wanted <= explained
-    assert wanted - LATER <= filled_in().keys()
-    fill(TEMPLATES[name], {each: filled_in().get(each, "x") for each in wanted})
+    assert any(fnmatch(f"$HANDED/{file.path}", word) for word in sources)
 
 
-def test_nothing_is_filled_in_that_no_template_asks_for():
-    assert filled_in().keys() | LATER == {each for text in TEMPLATES.values() for each in placeholders(text)}
+def test_the_secret_among_them_is_installed_for_root_alone():
+    commands = "\n".join(pages.blocks(page("operator.md"))).splitlines()
+
+    installs = [shlex.split(line) for line in commands if line.startswith("install -m ") and "$HANDED" in line]
+    closed = [words[3] for words in installs if words[2] == "600"]
+    assert closed == [f"$HANDED/{each.path}" for each in SP_FILES if each.secret]
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_every_template_is_installed_by_the_page(name):
-    commands = "".join(pages.blocks(page("operator.md")))
-
-    assert re.search(rf"(^|\s){re.escape(name)}(\s|;)", commands)
-
-
-@pytest.mark.parametrize("name", ["apache-mod_wsgi.conf", "apache-proxy.conf"])
+@pytest.mark.parametrize("name", ["apache-mod_wsgi.conf", "apache-proxy.conf", "apache-connector.conf"])
 def test_the_page_enables_the_modules_that_apaches_file_asks_for(name):
-    (block,) = (each for each in pages.blocks(page("operator.md")) if f"{name} > /etc/apache2" in each)
+    enabling = [each for each in pages.blocks(page("operator.md")) if "sites-available/orcid-connect.conf" in each]
     (asked,) = re.findall(r"^# Modules: (a2enmod .*)$", TEMPLATES[name], re.MULTILINE)
 
-    assert asked in block.splitlines()
+    assert [asked in block.splitlines() for block in enabling].count(True) == 1
+
+
+def test_the_federations_addresses_on_the_page_are_those_that_are_filled_in():
+    under = part(page("operator.md"), "## The files of the SP and of Apache")
+
+    for row, of in (("metadata", "metadata"), ("discovery service", "discovery")):
+        addresses = (f"`{getattr(FEDERATIONS[each], of)}`" for each in ("haka-test", "haka"))
+        assert f"| {row} | {' | '.join(addresses)} |" in under
 
 
 def example(tmp_path, **said):
@@ -239,10 +245,10 @@ def test_the_example_configuration_works(tmp_path):
     config = example(tmp_path)
 
     assert [each.id for each in config.organisations] == ["example-org"]
-    assert filled_in()["BASE_URL"] == config.service.public_url
+    assert config.service.public_url in page("operator.md")
     assert {config.listen.place, config.connector.place} == {
-        f"{filled_in()['RUN']}/web.sock",
-        f"{filled_in()['RUN']}/connector.sock",
+        f"{RUN}/web.sock",
+        f"{RUN}/connector.sock",
     }
 
 
@@ -271,7 +277,7 @@ def test_every_unit_starts_a_command_that_exists(path):
 
     program, command, *arguments = service["ExecStart"].split()
 
-    assert program == f"{filled_in()['VENV']}/bin/orcid-connect"
+    assert program == f"{VENV}/bin/orcid-connect"
     main.commands[command].make_context(command, arguments)
     assert f"docs/operator/{path.name}" in page("operator.md")
 

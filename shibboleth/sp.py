@@ -1,0 +1,67 @@
+"""What the operator is handed for the service's own front: the Service Provider's files, Apache's, and the program's.
+
+The templates are those of `sp/`; `registration.txt` holds what the registry of the federation asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shibboleth.handout import File, Handed, hand_out
+
+
+class Front(StrEnum):
+    """What stands before the program."""
+
+    VARIABLES = "variables"
+    """Apache runs the pages and the connector, by mod_wsgi."""
+    PROXY = "proxy"
+    """Apache passes requests on to two servers."""
+    CONNECTOR = "connector"
+    """Apache runs the connector alone, on a machine of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """Where a federation's metadata and its discovery service are; both change, so the command line may say others."""
+
+    metadata: str
+    discovery: str
+
+
+FEDERATIONS = {
+    "haka": Federation("https://haka.funet.fi/metadata/haka-metadata-v10.xml", "https://haka.funet.fi/DS"),
+    "haka-test": Federation(
+        "https://haka.funet.fi/metadata/haka_test_metadata_signed.xml", "https://testsp.funet.fi/DS"
+    ),
+}
+
+WITH_KEYS = "keys"
+"""The word of those who have made the Service Provider's keys."""
+
+_PAGES = frozenset({Front.VARIABLES, Front.PROXY})
+_WSGI = frozenset({Front.VARIABLES, Front.CONNECTOR})
+_SITE = "etc/apache2/sites-available/orcid-connect.conf"
+
+FILES = (
+    File("shibboleth2.xml", "etc/shibboleth/shibboleth2.xml", _PAGES),
+    File("attribute-map.xml", "etc/shibboleth/attribute-map.xml", _PAGES),
+    File("attribute-policy.xml", "etc/shibboleth/attribute-policy.xml", _PAGES),
+    File("apache-mod_wsgi.conf", _SITE, frozenset({Front.VARIABLES})),
+    File("apache-proxy.conf", _SITE, frozenset({Front.PROXY})),
+    File("apache-connector.conf", _SITE, frozenset({Front.CONNECTOR})),
+    File("connect.wsgi", "etc/orcid-connect/connect.wsgi", frozenset({Front.VARIABLES})),
+    File("connector.wsgi", "etc/orcid-connect/connector.wsgi", _WSGI),
+    File("front-proof.conf", "etc/orcid-connect/front-proof.conf", frozenset({Front.PROXY}), secret=True),
+    File("registration.txt", "registration.txt", _PAGES),
+    File("sp-metadata.xml", "sp-metadata.xml", frozenset({WITH_KEYS})),
+)
+"""What a handout is made of: each template, and where it goes, below the root of the machine."""
+
+
+def sp_files(front: Front, values: Mapping[str, str], *, with_keys: bool) -> tuple[Handed, ...]:
+    """Give the files of the service's own front; with its keys, its metadata too. Raises CannotFill."""
+    keys = {WITH_KEYS} if with_keys and front in _PAGES else set()
+    return hand_out("sp", FILES, {str(front), *keys}, values)

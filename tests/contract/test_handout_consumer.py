@@ -1,0 +1,167 @@
+"""What another service is handed to read the iD works in the software that it is for."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+import satosa.internal
+import yaml
+from click.testing import CliRunner
+from defusedxml.ElementTree import fromstring, tostring
+from satosa.micro_services.attribute_modifications import FilterAttributeValues
+
+from shibboleth.attributes import ATTRIBUTES
+from shibboleth.consumer import FILES, Consumer, consumer_files
+from shibboleth.orcid_id import Registry
+from tests import pages
+from tests.configuration import write_configuration
+from webapp.cli import main
+
+SAMLS = "/usr/share/simplesamlphp/lib/_autoload.php"
+URI = "https://orcid.org/0000-0002-1825-0097"
+ENDS_IN_X = "https://orcid.org/0000-0002-1694-233X"
+GOOD = [URI, ENDS_IN_X]
+BAD = [
+    *("", "0000-0002-1825-0097", URI.replace("https", "http"), URI.upper(), f" {URI}", f"{URI} ", f"{URI}\n"),
+    *(f"x\n{URI}", f"{URI}/", f"{URI}?x", URI.replace("orcid.org", "orcidXorg"), "javascript:alert(1)"),
+    *(URI.replace("https://", "https://sandbox."), URI[:-1], f"{URI}1", f"{URI};{ENDS_IN_X}", "<b>", f"{URI}\n{URI}"),
+    ENDS_IN_X.replace("X", "x"),
+]
+
+
+def handed(consumer, registry=Registry.PRODUCTION):
+    return {each.path: each.text for each in consumer_files(consumer, registry)}
+
+
+@pytest.mark.parametrize("consumer", Consumer)
+def test_the_command_hands_out_what_its_readme_names(tmp_path, consumer):
+    path = write_configuration(tmp_path / "etc")
+    words = ["--config", str(path), "handout", "consumer", "--for", str(consumer), "--output", str(tmp_path / "out")]
+
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+
+    written = {each.name: each.read_text("utf-8") for each in (tmp_path / "out").iterdir()}
+    assert done.exit_code == 0
+    assert written == handed(consumer, Registry.SANDBOX)
+    assert all(name in written["README.txt"] for name in written.keys() - {"README.txt"})
+    assert "https://sandbox.orcid.org/" in written["README.txt"]
+    assert len(re.findall(r"^    (?:fi|sv|en)  \S", written["README.txt"], re.MULTILINE)) == 3
+
+
+def test_every_template_is_handed_to_somebody():
+    folder = pages.ROOT / "shibboleth/consumer"
+
+    assert {each.name for each in folder.iterdir()} == {file.template for file in FILES}
+
+
+def test_a_shibboleth_sp_takes_it_in_as_our_own_does():
+    ours = fromstring((pages.ROOT / "shibboleth/sp/attribute-map.xml").read_text("utf-8"))
+    theirs = fromstring(handed(Consumer.SHIBBOLETH)["attribute-map.xml"])
+
+    def lines(tree):
+        return [tostring(each, encoding="unicode").split() for each in tree if each.get("id") == "eduPersonOrcid"]
+
+    assert lines(theirs) == lines(ours)
+    assert len(lines(theirs)) == 2
+
+
+def test_the_metadata_asks_for_it_by_its_name():
+    asked = fromstring(handed(Consumer.SHIBBOLETH)["requested-attribute.xml"])
+
+    assert asked.get("Name") == ATTRIBUTES["eduPersonOrcid"].saml2_name
+    assert asked.get("isRequired") is None
+
+
+def test_the_rule_of_a_shibboleth_sp_knows_an_id():
+    (pattern,) = re.findall(r'regex="([^"]+)"', handed(Consumer.SHIBBOLETH)["attribute-policy.xml"])
+
+    # mod_shib reads it as a schema does, whose $ is the very end
+    assert [each for each in [*GOOD, *BAD] if re.search(pattern.replace("$", r"\Z"), each)] == GOOD
+
+
+def test_simplesamlphp_drops_what_is_no_id(tmp_path):
+    text = handed(Consumer.SIMPLESAMLPHP)["authproc.php"]
+    (tmp_path / "authproc.php").write_text(text, "utf-8")
+    program = f"""
+        require "{SAMLS}";
+        $filters = require "{tmp_path}/authproc.php";
+        $config = $filters[20];
+        unset($config["class"]);
+        $filter = new \\SimpleSAML\\Module\\core\\Auth\\Process\\AttributeAlter($config, null);
+        $request = ["Attributes" => json_decode(stream_get_contents(STDIN), true)];
+        $filter->process($request);
+        echo json_encode($request["Attributes"]);
+    """
+    said = {"eduPersonOrcid": [*GOOD, *BAD], "mail": ["x"]}
+
+    done = subprocess.run(
+        ["php", "-r", program], input=json.dumps(said), capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = json.loads(done.stdout)
+    # A list with holes is an object in JSON
+    ids = kept["eduPersonOrcid"]
+    assert (ids if isinstance(ids, list) else list(ids.values())) == GOOD
+    assert kept["mail"] == ["x"]
+
+
+def test_satosa_drops_what_is_no_id_and_names_it_to_services_of_openid():
+    files = handed(Consumer.SATOSA)
+    service = yaml.safe_load(files["orcid_filter.yaml"])
+    names = yaml.safe_load(files["internal_attributes.yaml"])["attributes"]["edupersonorcid"]
+    data = satosa.internal.InternalData(
+        auth_info=satosa.internal.AuthenticationInformation(issuer="https://idp.example"),
+        requester="https://sp.example",
+        attributes={"edupersonorcid": [*GOOD, *BAD], "mail": ["x"]},
+    )
+    filter_ = FilterAttributeValues(config=service["config"], name=service["name"], base_url="https://proxy.example")
+    filter_.next = lambda _context, result: result
+
+    result = filter_.process(SimpleNamespace(), data)
+
+    assert service["module"] == f"{FilterAttributeValues.__module__}.{FilterAttributeValues.__name__}"
+    assert result.attributes == {"edupersonorcid": GOOD, "mail": ["x"]}
+    assert names == {"saml": ["eduPersonOrcid"], "openid": ["eduperson_orcid"]}
+
+
+def test_a_claim_is_asked_for_as_openid_connect_says():
+    asked = json.loads(handed(Consumer.OIDC)["oidc-claims.json"])
+
+    assert set(asked) == {"userinfo", "id_token"}
+    assert all(set(names) == {"eduperson_orcid", "orcid"} for names in asked.values())
+
+
+PAGE = (pages.DOCS / "service-provider.md").read_text("utf-8")
+
+
+def shown():
+    """Give what the page shows of each file."""
+    for kind, content in pages.kinds(PAGE):
+        _, _, name = kind.partition(" ")
+        if name:
+            yield pytest.param(name, content, id=name)
+
+
+@pytest.mark.parametrize(("name", "content"), [*shown()])
+def test_the_page_shows_the_lines_that_are_handed_out(name, content):
+    files = {path: text for consumer in Consumer for path, text in handed(consumer).items()}
+
+    def plain(text):
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    lines = plain(files[name])
+    first = lines.index(plain(content)[0])
+    assert lines[first : first + len(plain(content))] == plain(content)
+
+
+def test_the_page_shows_every_file_and_gives_the_same_reasons():
+    names = {path for consumer in Consumer for path in handed(consumer)}
+    reasons = re.findall(r"^    (fi|sv|en)  (.+)$", handed(Consumer.OIDC)["README.txt"], re.MULTILINE)
+
+    assert {each.values[0] for each in shown()} == names - {"README.txt"}
+    assert all(f"| {language} | {words} |" in PAGE for language, words in reasons)

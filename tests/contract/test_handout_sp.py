@@ -1,0 +1,202 @@
+"""What the operator is handed for the service's own front is what the configuration says."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from click.testing import CliRunner
+from defusedxml.ElementTree import fromstring
+
+from shibboleth.attributes import ATTRIBUTES
+from shibboleth.handout import placeholders
+from shibboleth.sp import FEDERATIONS, FILES
+from tests import pages
+from tests.configuration import PROOF, write_configuration
+from webapp.cli import main
+
+SOCKETS = {
+    "listen": {"unix": "/run/orcid-connect/web.sock"},
+    "connector": {"unix": "/run/orcid-connect/connector.sock"},
+}
+VARIABLES = {"front": "variables", "front_proof": None}
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIBszCC\nAVmgAw==\n-----END CERTIFICATE-----\n"
+OF_THE_PAGES = {
+    "shibboleth2.xml",
+    "attribute-map.xml",
+    "attribute-policy.xml",
+    "registration.txt",
+    "orcid-connect.conf",
+}
+
+
+@pytest.fixture
+def hand_out(tmp_path):
+    """Hand out, and give each file by its name, with its mode."""
+
+    def run(path, *words, code=0):
+        asked = ["--config", str(path), "handout", "sp", "--keys", str(tmp_path / "keys"), *map(str, words)]
+        done = CliRunner().invoke(main, [*asked, "--output", str(tmp_path / "out")], catch_exceptions=False)
+        assert done.exit_code == code, done.output
+        if code:
+            return done.output
+        return {each.name: each for each in (tmp_path / "out").rglob("*") if each.is_file()}
+
+    return run
+
+
+def make_keys(tmp_path, text=CERTIFICATE):
+    for name in ("sp-signing-cert.pem", "sp-encrypt-cert.pem"):
+        (tmp_path / "keys").mkdir(exist_ok=True)
+        (tmp_path / "keys" / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("service", "words", "names"),
+    [
+        (VARIABLES, [], OF_THE_PAGES | {"connect.wsgi", "connector.wsgi"}),
+        ({}, [], OF_THE_PAGES | {"front-proof.conf"}),
+        ({}, ["--connector-only"], {"orcid-connect.conf", "connector.wsgi"}),
+    ],
+    ids=["variables", "proxy", "the connector alone"],
+)
+def test_each_front_gets_its_own_files_and_every_value(tmp_path, hand_out, service, words, names):
+    path = write_configuration(tmp_path / "etc", service=service, **SOCKETS)
+
+    files = hand_out(path, *words)
+
+    assert files.keys() == names
+    for name, file in files.items():
+        text = file.read_text("utf-8")
+        assert not placeholders(text), name
+        if name.endswith(".xml"):
+            fromstring(text)
+
+
+def test_only_the_proof_is_secret_and_it_is_shown_to_no_terminal(tmp_path, hand_out):
+    path = write_configuration(tmp_path / "etc", **SOCKETS)
+    shown = CliRunner().invoke(main, ["--config", str(path), "handout", "sp", "--keys", str(tmp_path)]).output
+
+    files = hand_out(path)
+
+    assert f"Define FRONT_PROOF {PROOF}\n" in files["front-proof.conf"].read_text()
+    assert {
+        name: oct(each.stat().st_mode & 0o777) for name, each in files.items() if each.stat().st_mode & 0o77 == 0
+    } == {"front-proof.conf": "0o600"}
+    assert PROOF not in shown
+    assert "PUT-THE-PROOF-HERE-(file:secrets/front-proof)" in shown
+    assert not [name for name, each in files.items() if PROOF in each.read_text() and name != "front-proof.conf"]
+
+
+@pytest.mark.parametrize(
+    ("registry", "words", "federation"),
+    [
+        ("sandbox", [], "haka-test"),
+        ("production", [], "haka"),
+        ("sandbox", ["--federation", "haka"], "haka"),
+    ],
+)
+def test_the_federation_is_that_of_the_registry_unless_it_is_said(tmp_path, hand_out, registry, words, federation):
+    organisations = {"yliopisto": {"stage": "production" if registry == "production" else "test"}}
+    service = {**VARIABLES, "registry": registry}
+    path = write_configuration(tmp_path / "etc", service=service, organisations=organisations)
+
+    text = hand_out(path, *words)["shibboleth2.xml"].read_text()
+
+    assert f'url="{FEDERATIONS[federation].metadata}"' in text
+    assert f'discoveryURL="{FEDERATIONS[federation].discovery}"' in text
+    assert 'entityID="https://orcid-connect.example/shibboleth"' in text
+
+
+def test_every_address_may_be_another(tmp_path, hand_out):
+    path = write_configuration(tmp_path / "etc", service=VARIABLES)
+    words = [
+        *("--entity-id", "https://x.example/sp?a=1&b=2", "--metadata", "https://md.example/v11.xml"),
+        *("--discovery", "https://ds.example/?x", "--metadata-certificate", "/etc/shibboleth/v11.pem"),
+        *("--tls-certificate", "/etc/tls/cert.pem", "--tls-key", "/etc/tls/key.pem", "--user", "connect"),
+        *("--http-port", "8080", "--support-contact", "roles@x.example"),
+    ]
+
+    files = {name: each.read_text() for name, each in hand_out(path, *words).items()}
+
+    sp = fromstring(files["shibboleth2.xml"])
+    (defaults,) = sp.iter("{urn:mace:shibboleth:3.0:native:sp:config}ApplicationDefaults")
+    assert defaults.get("entityID") == "https://x.example/sp?a=1&b=2"
+    for text in ("https://md.example/v11.xml", "https://ds.example/?x", "/etc/shibboleth/v11.pem", "roles@x.example"):
+        assert text in files["shibboleth2.xml"]
+    for line in (
+        "SSLCertificateFile /etc/tls/cert.pem",
+        "SSLCertificateKeyFile /etc/tls/key.pem",
+        "*:8080>",
+        "user=connect",
+    ):
+        assert line in files["orcid-connect.conf"]
+
+
+def test_apache_runs_the_program_that_hands_out(tmp_path, hand_out):
+    path = write_configuration(tmp_path / "etc", service={**VARIABLES, "public_url": "https://connect.example:8443"})
+
+    files = {name: each.read_text() for name, each in hand_out(path).items()}
+
+    assert f"python-home={sys.prefix} " in files["orcid-connect.conf"]
+    assert "ServerName https://connect.example:8443\n" in files["orcid-connect.conf"]
+    assert f'web_application("{path}")' in files["connect.wsgi"]
+    assert f"WSGIScriptAlias / {path.parent}/connect.wsgi\n" in files["orcid-connect.conf"]
+
+
+def test_the_metadata_comes_when_the_keys_are_there(tmp_path, hand_out):
+    path = write_configuration(tmp_path / "etc", service=VARIABLES)
+    before = hand_out(path)
+    make_keys(tmp_path)
+
+    after = hand_out(path)
+
+    assert "sp-metadata.xml" not in before
+    assert after["sp-metadata.xml"].read_text().count(">MIIBszCCAVmgAw==<") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "said"),
+    [
+        ({"service": {**VARIABLES, "contact": "https://help.example"}}, [], "--support-contact"),
+        ({"listen": {"port": 8080}}, [], "web.sock and connector.sock of one directory"),
+        ({**SOCKETS, "connector": {"unix": "/run/other/connector.sock"}}, [], "of one directory"),
+        ({"service": VARIABLES}, ["--tls-key", "/a b"], "TLS_KEY: it would break the file"),
+    ],
+)
+def test_what_cannot_be_handed_out_is_said(tmp_path, hand_out, change, words, said):
+    path = write_configuration(tmp_path / "etc", **change)
+
+    assert said in hand_out(path, *words, code=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", CERTIFICATE * 2]
+)
+def test_what_is_no_certificate_is_said(tmp_path, hand_out, text):
+    make_keys(tmp_path, text)
+
+    assert "is not one certificate (PEM)" in hand_out(write_configuration(tmp_path / "etc", service=VARIABLES), code=1)
+
+
+def test_keys_that_cannot_be_read_are_said(tmp_path, hand_out):
+    make_keys(tmp_path)
+    (tmp_path / "keys" / "sp-encrypt-cert.pem").unlink()
+    (tmp_path / "keys" / "sp-encrypt-cert.pem").mkdir()
+
+    assert "Is a directory" in hand_out(write_configuration(tmp_path / "etc", service=VARIABLES), code=1)
+
+
+def test_the_registry_hears_a_reason_for_each_attribute_in_three_languages():
+    text = (pages.ROOT / "shibboleth/sp/registration.txt").read_text("utf-8")
+    reasons = re.findall(r"^\S+ +(urn:\S+).*\n  fi  (.+)\n  sv  (.+)\n  en  (.+)$", text, re.MULTILINE)
+
+    asked = {each.saml2_name for each in ATTRIBUTES.values() if each.of_everybody}
+    assert {name for name, *_ in reasons} == asked
+    assert len({words for _, *three in reasons for words in three}) == 3 * len(asked)
+    assert re.findall(r"^\S+ +(urn:\S+) +required$", text, re.MULTILINE) == [ATTRIBUTES["eppn"].saml2_name]
+
+
+def test_every_template_is_handed_to_somebody():
+    assert {each.name for each in (pages.ROOT / "shibboleth/sp").iterdir()} == {file.template for file in FILES}
