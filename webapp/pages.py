@@ -21,6 +21,7 @@ from webapp.operator import pages as operator
 from webapp.operator.metrics import metrics
 from webapp.problems import BY_WORD, PROBLEMS, NotFound, Problem
 from webapp.public_pages import help_page, landing, signed_out
+from webapp.receipt import receipt
 from webapp.release import news, noted
 from webapp.visit import Go, Page, Raw, Visit
 from webapp.whereabouts import whereabouts
@@ -162,6 +163,7 @@ ROUTES = (
     Route("GET", "/me/erase", Who.PERSON, erasure),
     Route("POST", "/me/erase", Who.PERSON, erase),
     Route("GET", "/me/erased", Who.PERSON, erased),
+    Route("GET", "/me/receipt", Who.PERSON, receipt),
     Route("GET", "/me/data", Who.PERSON, my_data),
     Route("GET", "/me/data.json", Who.PERSON, my_data_file),
     Route("GET", "/privacy", Who.ANYONE, privacy),

@@ -1,0 +1,56 @@
+"""The receipt of what a person agreed to."""
+
+from dataclasses import replace
+from datetime import UTC
+from html import unescape
+
+import pytest
+
+from tests.make import UNIVERSITY, answered, make_consent, make_link, make_orcid_id
+from tests.service import PUBLIC_URL, Clock, Visitor, client_of, make_front
+from webapp.app import make_app
+from webapp.language import languages
+from webapp.notices import Notices
+
+MAIJA = "maija@yliopisto.example"
+LANGUAGES = languages()
+AGREED = "Suostun <siihen>, että tunniste luovutetaan."
+
+
+@pytest.fixture
+def maija(store):
+    front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    notices = Notices({"fi": {"controller": "Yliopisto\nKatu 1"}})
+    app = make_app(replace(front, hall=replace(front.hall, notices=notices)))
+    return Visitor(app, said={"displayName": "Maija Mäkelä"})
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_receipt_says_who_agreed_with_whom_to_what_and_when(store, maija, code):
+    consent = make_consent(version="7f3a", language="fi", text=AGREED)
+    store.link(answered(store, MAIJA, make_orcid_id(1)), "", consent, None, consent.at, "link", ())
+
+    page = maija.get("/me/receipt", HTTP_ACCEPT_LANGUAGE=code)
+
+    text, say = unescape(page.text), LANGUAGES[code].say
+    assert page.title == say("Receipt of what you agreed to")
+    for fact in (AGREED, "7f3a", "Maija Mäkelä", MAIJA, make_orcid_id(1).uri, PUBLIC_URL, "Yliopisto<br>Katu 1"):
+        assert fact in text
+    assert f"{PUBLIC_URL}/me/remove" in text
+    assert LANGUAGES[code].moment(consent.at, UTC) in text
+    assert ('<blockquote lang="fi">' in text) == (code != "fi")
+
+
+def test_without_a_connection_there_is_no_receipt(store, maija):
+    make_link(store, MAIJA)
+    store.unlink(UNIVERSITY, MAIJA, "person", "removed", make_consent().at)
+
+    assert maija.get("/me/receipt").place == "/me"
+
+
+def test_ones_own_page_leads_to_the_receipt_of_a_connection(store, maija):
+    before = maija.get("/me").text
+    make_link(store, MAIJA)
+
+    assert "/me/receipt" not in before
+    assert 'href="/me/receipt"' in maija.get("/me").text
