@@ -61,6 +61,16 @@ def test_the_connector_gets_the_credential(line, kind):
     assert seen(answer).environ["HTTP_AUTHORIZATION"] == kind
 
 
+def test_the_metrics_get_their_credential_and_nobodys_session(stack, line, visitor):
+    visitor.sign_in("maija")
+    session = "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+
+    environ = seen(line.ask("/metrics", [("Authorization", "Bearer secret-token"), ("Cookie", session)])).environ
+
+    assert environ["HTTP_AUTHORIZATION"] == "Bearer secret-token"
+    assert "saimaa" not in str({name: value for name, value in environ.items() if name != "HTTP_COOKIE"})
+
+
 def test_the_connector_is_another_program_than_the_pages(stack, line):
     page, connector, neighbour = (seen(line.ask(path, [])).environ for path in ("/", "/v1/people/x", "/v1x"))
 
