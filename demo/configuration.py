@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from demo.notices import NOTICES
 from demo.orcid.world import Client
-from demo.people import ORGANISATIONS, Organisation
+from demo.people import OPERATOR, ORGANISATIONS, PEOPLE, Organisation
 
 NAME: Final = "ORCID connect"
 CONTACT: Final = "help@orcid-connect.example"
@@ -74,6 +74,7 @@ def _credential(organisation: Organisation) -> Credential:
 
 
 def _service(directory: Path, base_url: str) -> dict[str, Any]:
+    operator = PEOPLE[OPERATOR]
     return {
         "service": {
             "public_url": base_url,
@@ -91,6 +92,7 @@ def _service(directory: Path, base_url: str) -> dict[str, Any]:
             "connect_timeout": READ_TIMEOUT,
             "read_timeout": READ_TIMEOUT,
         },
+        "operator": [{"entity_id": operator.organisation.entity_id, "people": [operator.eppn]}],
         "store": {"url": f"sqlite://{quote(str(directory))}/links.db"},
         "notices": NOTICES,
         "accessibility": {"status": "fully", "assessed": "2026-11-25"},
@@ -127,6 +129,17 @@ def _write(path: Path, text: str) -> Path:
 
 def _toml(content: Mapping[str, Any], place: str = "") -> str:
     # A string, number or list of strings is written in TOML as it is in JSON
-    plain = [f"{key} = {json.dumps(value)}" for key, value in content.items() if not isinstance(value, Mapping)]
-    tables = [(f"{place}{key}", value) for key, value in content.items() if isinstance(value, Mapping)]
-    return "\n".join([*plain, *(f"\n[{name}]\n{_toml(value, f'{name}.')}" for name, value in tables)]) + "\n"
+    plain = {key: value for key, value in content.items() if not (isinstance(value, Mapping) or _many(value))}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    tables = [
+        (f"[{place}{key}]", f"{place}{key}.", value) for key, value in content.items() if isinstance(value, Mapping)
+    ]
+    lists = [
+        (f"[[{place}{key}]]", f"{place}{key}.", one) for key, value in content.items() if _many(value) for one in value
+    ]
+    return "\n".join([*lines, *(f"\n{head}\n{_toml(one, inside)}" for head, inside, one in (*tables, *lists))]) + "\n"
+
+
+def _many(value: object) -> bool:
+    """Tell whether it is a list of tables."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)

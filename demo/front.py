@@ -31,6 +31,8 @@ from shibboleth.person import PROOF_HEADER
 COOKIE: Final = "demo-session"
 SERVICE: Final = "orcid-connect"
 PERSONS_OWN: Final = "/me"
+FOR_PERSONS: Final = (PERSONS_OWN, "/operator")
+"""Where Apache asks for a session."""
 BARE: Final = "!$'()*"
 """What the Service Provider leaves as it is besides letters, digits and `-._`; anything else it writes as %XX."""
 
@@ -79,7 +81,7 @@ class Front:
 
     def _service(self, environ: Environ) -> Answer:
         session = self.own.find(cookie(environ, COOKIE))
-        if session is None and below(environ["PATH_INFO"], PERSONS_OWN):
+        if session is None and any(below(environ["PATH_INFO"], place) for place in FOR_PERSONS):
             return see_other(sign_in_address(SERVICE, environ["REQUEST_URI"]))
         told = {PROOF_HEADER: self.configuration.proof, **(headers_of(session) if session else {})}
         return passed_on(environ, self.backends.web, told)

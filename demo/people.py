@@ -68,13 +68,15 @@ WILDERNESS: Final = Organisation(
 )
 ORGANISATIONS: Final = (NORTH, ARCHIPELAGO, WILDERNESS)
 
-# Each has a record of the same name in the ORCID simulator, which lets them take any other one as well.
+OPERATOR: Final = "olli"
+# Each but the operator has a record of the same name in the ORCID simulator, which lets them take any other as well.
 PEOPLE: Final = {
     person.account: person
     for person in (
         Person("maija", "Maija Meikäläinen", NORTH, "A researcher; begin with her."),
         Person("hanako", "花子 試験", NORTH, "Her name is not in Latin letters."),
         Person("vaino", "Väinö Välilyönti", NORTH, "His organisation sends no eppn.", has_eppn=False),
+        Person(OPERATOR, "Olli Operaattori", NORTH, "He looks after the service; its figures are at /operator."),
         Person("ake", "Åke Öström", ARCHIPELAGO, "A researcher of another organisation."),
         Person("piia", "Piia Piilonen", ARCHIPELAGO, "Her name is not public at ORCID."),
         Person("katri", "Katri Esimerkki", WILDERNESS, "Her organisation is not connected."),
