@@ -27,15 +27,11 @@ class _Connection:
 
     __slots__ = ("__weakref__", "driver")
 
-    def __init__(self, url: str, connecting: Mapping[str, Any]) -> None:
-        self.driver: psycopg.Connection[DictRow] = psycopg.Connection.connect(
-            url, **{**connecting, **_CONNECTING, "row_factory": dict_row}
-        )
-        self.driver.execute(_SETTING, prepare=False)
+    def __init__(self, driver: psycopg.Connection[DictRow]) -> None:
+        self.driver = driver
 
     def __del__(self) -> None:
-        if hasattr(self, "driver"):
-            self.driver.close()
+        self.driver.close()
 
 
 class PostgresReader:
@@ -96,7 +92,9 @@ class PostgresReader:
 
     def _opened(self) -> _Connection:
         self._own.connection = None
-        self._own.connection = connection = _Connection(self._url, self._connecting)
+        words = {**self._connecting, **_CONNECTING, "row_factory": dict_row}
+        self._own.connection = connection = _Connection(psycopg.Connection.connect(self._url, **words))
+        connection.driver.execute(_SETTING, prepare=False)
         self._all.add(connection)
         return connection
 

@@ -95,13 +95,13 @@ def ready_store(config: Config) -> Iterator[Store]:
         yield store
 
 
-def serve_until_told(application: Any, config: Config, listener: Listener, *, processes: int = 1) -> None:
+def serve_until_told(application: Any, config: Config, listener: Listener, **words: Any) -> None:
     """Serve an application, and say where, until SIGTERM or Ctrl-C."""
     from webapp import serving  # noqa: PLC0415 - only who serves needs a server
 
     set_up(config.service.log)
     try:
-        serving.serve(application, listener, lambda where: click.echo(f"listening on {where}"), processes=processes)
+        serving.serve(application, listener, lambda where: click.echo(f"listening on {where}"), **words)
     except serving.CannotListen as error:
         raise Failed(str(error)) from None
 

@@ -30,4 +30,12 @@ def connector(path: Path, *, processes: int) -> None:
     with ready_store(config) as store:
         # Nobody takes a connection along into another process, and one that only answers needs none of these
         store.disconnect()
-        serve_until_told(make_connector(config, store), config, config.connector, processes=processes)
+        # A file is read faster than a thread is found; a server may be slow, and then nobody waits for another
+        at_once = looks_up_one if config.store.url.startswith("sqlite:") else None
+        application = make_connector(config, store)
+        serve_until_told(application, config, config.connector, processes=processes, at_once=at_once)
+
+
+def looks_up_one(method: str, path: str) -> bool:
+    """Tell whether a request asks for one person's iD."""
+    return path.startswith("/v1/people") and method in {"GET", "HEAD"}

@@ -9,9 +9,11 @@ import signal
 import socket
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -53,6 +55,10 @@ class CannotListen(OSError):
         super().__init__(f"cannot listen on {where}: {why}")
 
 
+AtOnce = Callable[[str, str], bool]
+"""Tells, by method and path, whether a request is answered so fast that handing it to a thread costs more."""
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published without types
     """A connection on which a request arrives in time, however many small pieces it comes in.
 
@@ -64,6 +70,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published witho
         super().__init__(*arguments, **words)
         self._began: float | None = time.time()
         self._wait()
+
+    waits = False
+    """Whether a request is to be answered by the loop, at once."""
+
+    def handle_read(self) -> None:
+        """Take what has come, and answer what is answered at once."""
+        super().handle_read()
+        while self.waits:
+            self.waits = False
+            self.service()
 
     def received(self, data: bytes) -> bool:
         """Take a piece of a request, or of several."""
@@ -81,12 +97,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published witho
 
 
 def serve(
-    application: WSGIApplication, listener: Listener, ready: Callable[[str], None], *, processes: int = 1
+    application: WSGIApplication,
+    listener: Listener,
+    ready: Callable[[str], None],
+    *,
+    processes: int = 1,
+    at_once: AtOnce | None = None,
 ) -> None:
     """Answer requests until SIGTERM or SIGINT; `ready` is told the address once connections are taken.
 
     What is being answered at that moment is given five seconds to end. Raises CannotListen.
     """
+    answer = partial(_answer, application, listener.threads, at_once)
     # A line for each request that waits its turn would be the log of a busy day
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # Requests mostly wait: for the disk, a database, ORCID. Whoever comes back from that asks for the interpreter
@@ -94,17 +116,23 @@ def serve(
     sys.setswitchinterval(SWITCH_INTERVAL)
     with _bound(listener.place) as bound:
         if processes == 1:
-            _answer(application, bound, listener.threads, ready)
+            answer(bound, ready)
         else:
             bound.listen(socket.SOMAXCONN)
             keep_working(
                 processes,
-                work=lambda: _answer(application, bound, listener.threads, lambda _address: None),
+                work=lambda: answer(bound, lambda _address: None),
                 ready=lambda: ready(_address(bound)),
             )
 
 
-def _answer(application: WSGIApplication, bound: socket.socket, threads: int, ready: Callable[[str], None]) -> None:
+def _answer(
+    application: WSGIApplication,
+    threads: int,
+    at_once: AtOnce | None,
+    bound: socket.socket,
+    ready: Callable[[str], None],
+) -> None:
     server = waitress.create_server(
         application,
         sockets=[bound],
@@ -121,11 +149,35 @@ def _answer(application: WSGIApplication, bound: socket.socket, threads: int, re
         asyncore_use_poll=True,
     )
     server.channel_class = Channel
+    if at_once:
+        _answer_at_once(server, at_once)
     with suppress(KeyboardInterrupt, SystemExit):
         signal.signal(signal.SIGTERM, _end)
         ready(_address(bound))
         server.run()
     server.close()
+
+
+def _answer_at_once(server: Any, at_once: AtOnce) -> None:
+    """Have the loop itself answer some requests, between reading one and reading the next.
+
+    To hand a request to a thread and to be woken again costs more than to look up one person, and a thread that reads
+    a database lets go of the interpreter several times, each time to somebody who wants it.
+    """
+    loop, to_threads, wake = threading.get_ident(), server.add_task, server.pull_trigger
+
+    def add_task(channel: Channel) -> None:
+        request = channel.requests[0]
+        if threading.get_ident() == loop and not request.error and at_once(request.command, request.path):
+            channel.waits = True
+        else:
+            to_threads(channel)
+
+    def pull_trigger() -> None:
+        if threading.get_ident() != loop:  # the loop is awake when it is the loop that calls
+            wake()
+
+    server.add_task, server.pull_trigger = add_task, pull_trigger
 
 
 def _room_for_connections() -> int:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import moves
+from tests.bench import lookups, moves
 from tests.bench.client import CROWD, Act, Round, for_seconds, so_often
 from tests.bench.figures import Figure, at_most, beside
 from tests.bench.people import Visitor, link, look
@@ -57,7 +57,8 @@ def measure(tell: Tell) -> list[Figure]:
         memory = _memory_while_filling(here, old, tell)
         growth = [figure for site in old for figure in _growth(here.site(site.engine), site, tell)]
         moved = moves.measure(here, tell, moves.how_many([]))
-    return speed + growth + memory + moved
+        looked_up = lookups.measure(Path(directory), tell)
+    return speed + growth + memory + moved + looked_up
 
 
 def _speed(site: Site, tell: Tell) -> Iterator[Figure]:

@@ -161,13 +161,15 @@ def test_a_server_that_was_started_anew_is_not_taken_for_one_that_is_away(mortal
 
 
 def test_a_question_that_takes_too_long_is_given_up(migrated_postgres):
-    store = open_store(migrated_postgres)
+    lookup = open_store(migrated_postgres).lookup()
+    lookup.must_answer()
     with psycopg.connect(migrated_postgres) as keeper:
         keeper.execute("lock table links in access exclusive mode")
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable, match="took too long|locked"):
-            store.lookup().of(UNIVERSITY, MAIJA)
+            lookup.of(UNIVERSITY, MAIJA)
         assert time.monotonic() - begun < 3 * PATIENCE
+    lookup.close()
 
 
 # An outage

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
 
 import pytest
@@ -206,6 +207,62 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
 
     assert answer == b"done"
     assert (said, process.returncode) == ("ended\n", 0)
+
+
+TWO_WAYS = """
+import pathlib, sys, threading, time
+from webapp.config import load
+from webapp.serving import serve
+
+loop = threading.get_ident()
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
+    said = b"loop" if threading.get_ident() == loop else b"thread"
+    start_response("200 OK", [("Content-Length", str(len(said)))])
+    return [said]
+
+serve(
+    application,
+    load(pathlib.Path(sys.argv[1]), {}).connector,
+    lambda address: print(address, flush=True),
+    at_once=lambda method, path: path == "/quick",
+)
+"""
+
+
+@pytest.fixture
+def two_ways(tmp_path):
+    """The address of a server whose loop answers what is quick, and threads all else."""
+    path = configuration(tmp_path, connector={"port": 0})
+    with subprocess.Popen([sys.executable, "-c", TWO_WAYS, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def test_what_is_quick_does_not_wait_for_what_is_slow(two_ways):
+    with closing(connection(two_ways)) as slow:
+        slow.request("GET", "/slow")
+        begun = time.monotonic()
+        quick = [ask(two_ways, "/quick").text for _ in range(5)]
+        took = time.monotonic() - begun
+
+        assert (quick, slow.getresponse().read()) == (["loop"] * 5, b"thread")
+        assert took < 1
+
+
+def test_quick_and_slow_requests_on_one_connection_are_answered_in_their_order(two_ways):
+    host, port = two_ways.removeprefix("http://").split(":")
+    asked = ["quick", "slow", "quick", "quick", "slow", "quick"]
+    requests = "".join(f"GET /{each} HTTP/1.1\r\nHost: x\r\n\r\n" for each in asked)
+    with socket.create_connection((host, int(port)), timeout=20) as wire:
+        wire.sendall(f"{requests}GET /quick HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answers = b"".join(iter(lambda: wire.recv(65536), b""))
+
+    assert [each[:6] for each in answers.split(b"\r\n\r\n")[1:]] == [
+        *(b"loopHT", b"thread", b"thread", b"thread", b"thread", b"thread", b"thread")
+    ]
 
 
 def test_the_log_goes_to_standard_error_and_holds_no_token(tmp_path):

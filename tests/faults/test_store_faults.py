@@ -61,12 +61,12 @@ def test_a_locked_file_is_said_and_then_works_again(file):
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("begin immediate")
         with pytest.raises(StoreUnavailable, match="locked by another process"):
-            store.link(attempt, "", make_consent(), FIRST, NOON, "link-2")
+            store.link(attempt, "", make_consent(), FIRST, NOON, "another link")
         with pytest.raises(StoreUnavailable, match="locked by another process"):
             store.begin(make_attempt(), "hash")
         assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
 
-    assert store.link(attempt, "", make_consent(), FIRST, NOON, "link-2").number == 2
+    assert store.link(attempt, "", make_consent(), FIRST, NOON, "another link").number == 2
     store.disconnect()
 
 
@@ -194,11 +194,11 @@ def test_a_server_that_dies_within_a_link_leaves_nothing_of_it(migrated_postgres
 
     lost = breaking(store, 6, hang_up)
     with pytest.raises(StoreUnavailable, match=r"was lost|starting or stopping"):
-        lost.link(attempt, "", make_consent(), FIRST, NOON, "link-2")
+        lost.link(attempt, "", make_consent(), FIRST, NOON, "another link")
 
     assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
     assert store.attempt(attempt.id) == attempt
-    assert store.link(attempt, "", make_consent(), FIRST, NOON, "link-2").number == 2
+    assert store.link(attempt, "", make_consent(), FIRST, NOON, "another link").number == 2
     store.disconnect()
 
 
