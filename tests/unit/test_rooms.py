@@ -1,6 +1,7 @@
 """The four rooms: who may import whom, and where each outside library lives."""
 
 import ast
+import configparser
 import importlib.metadata
 import sys
 from pathlib import Path
@@ -115,6 +116,22 @@ def test_no_other_distribution_takes_our_package_names():
     for room in ROOMS:
         found = importlib.import_module(room)
         assert Path(found.__file__).parent == ROOT / room
+
+
+def test_whatever_lies_in_a_room_is_installed_with_it():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    installed = {
+        path
+        for room, patterns in setup["options.package_data"].items()
+        for pattern in patterns.replace("\n", ",").split(",")
+        for path in (ROOT / room).glob(pattern.strip())
+        if pattern.strip() and path.is_file()
+    }
+
+    lying = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
+
+    assert {path for path in lying if path.suffix not in {".py", ".pyc"}} == installed
 
 
 def test_every_room_says_what_it_is_for():
