@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -145,8 +146,13 @@ class Proxy:
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
         """Read the header, never the variable; Apache's word for an absent variable means absent."""
-        value = environ.get("HTTP_" + name.upper().replace("-", "_"), "")
+        value = environ.get(_header(name), "")
         return value if isinstance(value, str) and value != "(null)" else ""
+
+
+@cache
+def _header(name: str) -> str:
+    return "HTTP_" + name.upper().replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)

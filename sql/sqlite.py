@@ -149,6 +149,8 @@ class Sqlite:
     def _forget_connections(self) -> None:
         self._process = os.getpid()
         self._own = threading.local()
+        # Of one thread it may be had twice: a statement within a transaction is part of it
+        self._writers = threading.RLock()
         self._all: WeakSet[_Connection] = WeakSet()
 
     def _connection(self) -> _Connection:
@@ -162,6 +164,16 @@ class Sqlite:
             self._own.connection = connection
             self._all.add(connection)
         return connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Be this process's writer: SQLite has one at a time, and lets the others sleep and try again."""
+        if not self._writers.acquire(timeout=self._patience):
+            raise StoreUnavailable("the database is locked by another writer")
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     def _session(self) -> SqliteSession:
         return SqliteSession(self._connection().driver, self._queries)
@@ -196,13 +208,13 @@ class Sqlite:
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""
-        with _in_plain_words():
+        with _in_plain_words(), self._writing():
             self._connection().wait_for_the_disk(durable=False)
             return self._session().run(query, **values)
 
     def brief_one(self, query: str, **values: str | int | None) -> Row | None:
         """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
-        with _in_plain_words():
+        with _in_plain_words(), self._writing():
             self._connection().wait_for_the_disk(durable=False)
             found = self._session().all(query, values)
             return found[0] if found else None
@@ -220,7 +232,7 @@ class Sqlite:
 
     @contextmanager
     def _begun(self, *, durable: bool) -> Iterator[Session]:
-        with _in_plain_words():
+        with _in_plain_words(), self._writing():
             connection = self._connection()
             connection.wait_for_the_disk(durable)
             driver = connection.driver

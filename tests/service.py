@@ -127,7 +127,7 @@ def make_front(
         door=Door(Variables(), organisations, Encoding.URL),
         hall=hall,
         languages=known,
-        templates={code: templates(language, always(house, hall, known)) for code, language in known.items()},
+        templates={code: templates(one, always(house, hall, known), at_once=False) for code, one in known.items()},
         headers=security_headers(client.base_url, secure=True),
         clock=clock,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import bottle
@@ -24,6 +24,9 @@ from webapp.pages import ROUTES
 from webapp.problems import HOME_HELP, OUR_HELP, Bug, NotAllowed, NotFound, Problem, TooLarge, facts_of, problem_of
 from webapp.templating import Templates
 from webapp.visit import Go, Page, Raw, Visit
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _LARGEST_FORM = 16 * 1024
 _ASKED = re.compile(r"(?:^|&)lang=([A-Za-z-]{2,20})(?=&|$)", re.ASCII)
@@ -117,7 +120,7 @@ class Front:
 
     def _response(self, answer: Page | Go | Raw, visit: Visit) -> bottle.HTTPResponse:
         body, status, headers = _DRESS[type(answer)](self, answer, visit)
-        response = bottle.HTTPResponse(body, status, {**self.headers, **headers})
+        response = bottle.HTTPResponse(body, status, headers)
         if visit.someone is not None and visit.browser.new:
             response.add_header("Set-Cookie", self.door.cookie(visit.browser))
         if visit.choice.by is By.ADDRESS and self._may_keep(visit):
@@ -186,13 +189,25 @@ def _letters(
     return letters(problem.word, visit.language, {**facts, **told}, addresses)
 
 
-def make_app(front: Front) -> bottle.Bottle:
+def make_app(front: Front) -> WSGIApplication:
     """Make the WSGI application."""
     app = bottle.Bottle()
     for route in ROUTES:
         app.route(route.address, route.method, _answering(front, route))
     app.default_error_handler = _bottles_own(front)
-    return app
+    return _with_headers(app, [*front.headers.items()])
+
+
+def _with_headers(app: WSGIApplication, fixed: list[tuple[str, str]]) -> WSGIApplication:
+    """Give every answer these headers, whoever makes it: the last thing that is done to it."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            return start_response(status, headers + fixed, exc_info)
+
+        return app(environ, start)
+
+    return application
 
 
 def security_headers(orcid_url: str, *, secure: bool) -> dict[str, str]:

@@ -34,7 +34,12 @@ class Log:
 
     def __call__(self, word: str, /, **facts: object) -> None:
         """Write a line about something that happened."""
-        self._logger.info(word, extra={"facts": facts})
+        if self._logger.isEnabledFor(logging.INFO):
+            # Without looking up the stack for who called: no line of ours tells it
+            record = self._logger.makeRecord(
+                self._logger.name, logging.INFO, "", 0, word, (), None, extra={"facts": facts}
+            )
+            self._logger.handle(record)
 
     def exception(self, error: BaseException) -> None:
         """Write a line about a bug: its class and where it happened."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -11,6 +12,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
+from webapp.folding import Shelf, straight
 from webapp.language import Language
 
 Templates = Callable[[str, Mapping[str, Any]], str]
@@ -27,17 +29,20 @@ class _Saying(NodeTransformer):
         """Translate a call that says one constant sentence and nothing else."""
         self.generic_visit(node)
         asked = isinstance(node.node, nodes.Name) and node.node.name == "_"
-        if not asked or node.kwargs or node.dyn_kwargs is not None or not isinstance(node.args[0], nodes.Const):
+        if not asked or node.dyn_kwargs is not None or not isinstance(node.args[0], nodes.Const):
             return node
-        return nodes.Const(Markup(self._language.say(node.args[0].value)), lineno=node.lineno)  # noqa: S704 - our own words
+        said = nodes.Const(Markup(self._language.say(node.args[0].value)), lineno=node.lineno)  # noqa: S704 - our own words
+        facts = nodes.Dict([nodes.Pair(nodes.Const(fact.key), fact.value) for fact in node.kwargs])
+        return nodes.Mod(said, facts, lineno=node.lineno) if node.kwargs else said
 
 
 class _Environment(jinja2.Environment):
     """Templates of one language."""
 
     def __init__(self, language: Language, always: Mapping[str, Any]) -> None:
+        self._folder = jinja2.FileSystemLoader(str(files("webapp") / "templates"))
         super().__init__(
-            loader=jinja2.FileSystemLoader(str(files("webapp") / "templates")),
+            loader=self._folder,
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -45,21 +50,32 @@ class _Environment(jinja2.Environment):
             auto_reload=False,
         )
         self._saying = _Saying(language)
-        self.globals = {"_": _sayer(language), "language": language, **always}
+        self._shelf = Shelf(self._tree_of)
+        self._always = {"language": language, **always}
+        self.globals = {"_": _sayer(language), **self._always}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        return straight(self._said(source, name, filename), self._shelf, self, self._always)
+
+    def _said(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree: nodes.Template = self._saying.visit(super()._parse(source, name, filename))
         return tree
 
+    def _tree_of(self, name: str) -> nodes.Template:
+        source, filename, _ = self._folder.get_source(self, name)
+        return self._said(source, name, filename)
 
-def templates(language: Language, always: Mapping[str, Any]) -> Templates:
-    """Compile all templates for a language; `always` are facts that each of them knows.
+
+def templates(language: Language, always: Mapping[str, Any], *, at_once: bool = True) -> Templates:
+    """Compile all templates for a language, `at_once` or each when it is needed; `always` are facts that all know.
 
     Everything that is not our own sentence is escaped: outside text is text.
     """
     environment = _Environment(language, always)
-    compiled = {name: environment.get_template(name) for name in environment.list_templates()}
-    return lambda name, facts: compiled[name].render(facts)
+    compiled = cache(environment.get_template)
+    for name in environment.list_templates() if at_once else ():
+        compiled(name)
+    return lambda name, facts: compiled(name).render(facts)
 
 
 def _sayer(language: Language) -> Callable[..., Markup]:
