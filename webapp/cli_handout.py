@@ -359,7 +359,7 @@ def idp(path: Path, /, name: str, output: Path | None, **said: str | None) -> No
 def _for_idp(config: Config, organisation: Organisation, asked: _Asked) -> tuple[Handed, ...]:
     also, values = _SOURCES[asked.source](config, organisation, asked)
     account = account_of(asked.person or _usual_person(organisation), organisation.scopes)
-    wanted = Wanted(asked.version, asked.source, account, asked.release, also)
+    wanted = Wanted(asked.version, asked.source, account, asked.release, also | {config.service.registry.value})
     return idp_files(wanted, {**_about(config, organisation, account), **values})
 
 

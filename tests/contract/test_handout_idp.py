@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shlex
@@ -624,6 +625,7 @@ IDP_HOME = {
     "conf/attribute-filter.xml": "<AttributeFilterPolicyGroup/>\n",
     "conf/attributes/eduPerson.xml": "<beans>eduPersonOrcid</beans>\n",
     "credentials/secrets.properties": "idp.sealer.keyPassword = x\n",
+    "credentials/idp-signing.key": "-\n",
     "edit-webapp/WEB-INF/lib/postgresql-42.jar": "",
     "edit-webapp/WEB-INF/lib/sqlite-jdbc-3.jar": "",
     "logs/idp-audit.log": "20260115T120000Z||||||||maija|||||\n",
@@ -666,7 +668,13 @@ def shell(commands, home, directory, *, optional=()):
     for line in commands.splitlines():
         setting = f"export HOME={home.parent} IDP_HOME={shlex.quote(str(home))} HANDED={directory} EDITOR=true; "
         done = subprocess.run(
-            ["/bin/bash", "-c", setting + line], cwd=directory, capture_output=True, text=True, timeout=60, check=False
+            ["/bin/bash", "-c", setting + line],
+            input=f"{TOKEN}\n",
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0 or line.startswith("grep") or line.split()[0] in optional, (line, done.stderr)
         said.append((line, done.stdout))
@@ -729,7 +737,7 @@ def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home
         commands = steps(page)
 
         looked = shell(commands["1"], idp_home, directory)
-        tried = shell(commands["2"].replace("PUT-THE-TOKEN-HERE", TOKEN), idp_home, directory, optional=ELSEWHERE)
+        tried = shell(commands["2"], idp_home, directory, optional=ELSEWHERE)
     copied = shell(commands["3"], idp_home, directory)
     edit(idp_home, page)
     checked = shell(commands["4"], idp_home, directory)
@@ -763,10 +771,29 @@ def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home
     assert tree(idp_home).keys() == before.keys()
 
 
+def test_a_user_and_password_are_sent_just_as_they_were_typed(tmp_path, handed):
+    path = write_configuration(
+        tmp_path / "etc",
+        organisations={"yliopisto": {"connector": {"user": "idp", "password": "file:secrets/yliopisto.password"}}},
+        secrets={"yliopisto.password": "p" * 40},
+    )
+    (line,) = [each for each in steps(handed(path=path)["README.txt"])["2"].splitlines() if "Basic" in each]
+    typed = r"""idp:a"b\c$d'e f:%s"""
+
+    asked_ = {"input": typed + "\n", "env": {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}}
+    subprocess.run(["/bin/bash", "-c", line], text=True, check=True, timeout=60, **asked_)
+
+    written = tmp_path / ".orcid-connect.curl"
+    encoded = base64.b64encode(typed.encode()).decode()
+    assert written.read_text() == f'header = "Authorization: Basic {encoded}"\n'
+    assert written.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_organisation_stands_at_the_top_of_the_page(handed):
     page = handed()["README.txt"]
 
     assert page.startswith(f"ORCID iDs for {ORGANISATION['name']['en']}\n")
+    assert "These are iDs of ORCID's sandbox" in page
     assert ORGANISATION["entity_id"] in page
     assert f"principal={quote('maija')}" in page
 
