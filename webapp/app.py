@@ -18,6 +18,7 @@ from webapp.door import Door, Who
 from webapp.hall import Hall, Route
 from webapp.language import By, Chooser, Language
 from webapp.letters import Written, letters
+from webapp.linking import LIFETIME
 from webapp.log import log
 from webapp.operator import incidents
 from webapp.pages import ROUTES
@@ -103,7 +104,8 @@ class Front:
         environ = bottle.request.environ
         kept, header = self.door.language(environ), environ.get("HTTP_ACCEPT_LANGUAGE", "")
         choice = self.chooser.choose(_asked(environ), kept, header)
-        return Visit(choice, self.clock(), self.door.browser(environ), path=environ.get("PATH_INFO", "/"))
+        path, attempt = environ.get("PATH_INFO", "/"), self.door.attempt(environ)
+        return Visit(choice, self.clock(), self.door.browser(environ), path=path, attempt=attempt)
 
     def _admitted(self, visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
         environ = bottle.request.environ
@@ -125,6 +127,9 @@ class Front:
             response.add_header("Set-Cookie", self.door.cookie(visit.browser))
         if visit.choice.by is By.ADDRESS and self._may_keep(visit):
             response.add_header("Set-Cookie", self.door.language_cookie(visit.language.code))
+        if isinstance(answer, Go) and answer.attempt:
+            lasts = int(LIFETIME.total_seconds())
+            response.add_header("Set-Cookie", self.door.attempt_cookie(answer.attempt, lasts))
         return response
 
     def _may_keep(self, visit: Visit) -> bool:

@@ -100,6 +100,20 @@ class Door:
         return f"{self.language_cookie_name}={code}; Max-Age={_LANGUAGE_LASTS}; {self._rules}"
 
     @property
+    def attempt_cookie_name(self) -> str:
+        """The cookie of an attempt that waits for the person to confirm it."""
+        return f"{self.cookie_name}-attempt"
+
+    def attempt(self, environ: Mapping[str, Any]) -> str:
+        """Give the id of the attempt that this browser may have to go on with; empty where it knows of none."""
+        header = environ.get("HTTP_COOKIE", "")
+        return _cookies(header).get(self.attempt_cookie_name, "") if self.attempt_cookie_name in header else ""
+
+    def attempt_cookie(self, attempt_id: str, seconds: int) -> str:
+        """Give the Set-Cookie value by which the browser finds its way back to an attempt, for a while."""
+        return f"{self.attempt_cookie_name}={attempt_id}; Max-Age={seconds}; {self._rules}"
+
+    @property
     def _rules(self) -> str:
         return f"Path=/; HttpOnly; SameSite=Lax{'; Secure' if self.secure else ''}"
 

@@ -46,6 +46,7 @@ def me(hall: Hall, visit: Visit) -> Page:
         "where": where,
         "release": news(link, person.released, visit.now, removed=where.kind is ChangeKind.REMOVED),
         "orcid_away": hall.lately.away(visit.now),
+        "go_on": _waiting(hall, visit),
     }
     return Page("me.html", facts)
 
@@ -66,7 +67,7 @@ def callback(hall: Hall, visit: Visit) -> Go | Page:
         return _used(hall, visit, error.attempt)
     _log(visit, "returned", attempt.id, outcome=attempt.outcome or "to-confirm")
     _remember(hall, visit, attempt)
-    return Go(_place_of(attempt))
+    return Go(_place_of(attempt), attempt.id if attempt.closed_at is None else "")
 
 
 def confirm(hall: Hall, visit: Visit) -> Page | Go:
@@ -249,6 +250,16 @@ def _ask_to_confirm(hall: Hall, visit: Visit, problem: Problem | None = None) ->
         "problem": problem,
     }
     return Page("confirm.html", facts, problem.status if problem else 200)
+
+
+def _waiting(hall: Hall, visit: Visit) -> str:
+    """Give the place of an attempt that waits to be confirmed; looked for only where the browser knows of one."""
+    if not visit.attempt:
+        return ""
+    try:
+        return _place_of(hall.linking.under_way(visit.person, visit.browser, visit.attempt, visit.now))
+    except (AttemptClosed, LookupError, PermissionError):
+        return ""
 
 
 def _place_of(attempt: Attempt) -> str:

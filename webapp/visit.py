@@ -25,6 +25,8 @@ class Visit:
     """The variable parts of the address."""
     someone: Person | None = None
     path: str = "/"
+    attempt: str = ""
+    """The id of an attempt that this browser may have to go on with."""
     authorization: str = field(default="", repr=False)
     """What a machine brings to be let in."""
 
@@ -61,6 +63,8 @@ class Go:
 
     to: str
     """A path of ours, or a whole address."""
+    attempt: str = ""
+    """The id of an attempt to which the browser shall find its way back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,43 @@ def test_a_session_lost_with_a_form_leads_back_to_ones_own_page(app):
     assert "/Shibboleth.sso/Login?target=https%3A//connect.example/me" in links(page)
 
 
+def test_who_comes_back_to_their_own_page_goes_on_where_they_were(maija, world, clock):
+    place = maija.returned(world)
+
+    assert maija.cookies["__Host-orcid-connect-attempt"] == place.rpartition("/")[2]
+    assert place in links(maija.get("/me"))
+    assert "You came back from ORCID and have not confirmed yet." in maija.get("/me").text
+
+    clock.passes(hours=1)
+    assert place not in links(maija.get("/me"))
+
+
+def test_what_is_confirmed_waits_no_more(maija, world):
+    place = maija.returned(world)
+
+    maija.agree(place)
+
+    assert place not in links(maija.get("/me"))
+
+
+def test_an_attempt_waits_for_nobody_else(app, maija, world):
+    maija.returned(world)
+    piia = maija.same_browser("piia@yliopisto.example")
+    stranger = Visitor(app, cookies={"__Host-orcid-connect-attempt": "made-up"})
+
+    for somebody in (piia, stranger):
+        page = somebody.get("/me")
+        assert (page.status, "have not confirmed" in page.text) == (200, False)
+
+
+def test_what_ended_at_orcid_leaves_nothing_to_go_on_with(maija, world):
+    world.faults.next("token", "5xx")
+
+    maija.returned(world)
+
+    assert "__Host-orcid-connect-attempt" not in maija.cookies
+
+
 # Who cannot be let in
 
 
