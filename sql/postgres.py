@@ -77,6 +77,8 @@ _ONE_ROW = re.compile(rb"(?<=\nvalues )(\((?:%\(\w+\)s|[^()])*\))")
 
 _CONNECTING: Mapping[str, Any] = {
     "autocommit": True,
+    # psycopg prepares nothing by itself: what it takes for a reason to begin anew would take ours along
+    "prepare_threshold": None,
     "application_name": "orcid-connect",
     "client_encoding": "utf8",
     # A server that vanished without a word is noticed in seconds, not in a quarter of an hour
