@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sql import rows
 from sql.engine import Values
-from sql.statistics import Statistics, count_attempts
+from sql.statistics import Statistics, count_attempts, count_forgotten
 
 AT_ONCE = 5_000
 """How many changes are let go of by one statement."""
@@ -83,8 +83,9 @@ class Forgetting(Statistics):
             person = {"organisation": entity_id, "person_key": found[0]["person_key"]}
             session.post("forget_change", **whose)
             session.post("forget_deliveries", **whose)
-            (others,) = session.ask(("newest_change_of", person))
+            others, own = session.ask(("newest_change_of", person), ("own_orcid_id", person))
             if not others:
+                count_forgotten(session, entity_id, found[0]["at"][:10], len(own))
                 session.post("forget_links", **person)
                 session.post("erase_facts", **person)
                 (attempts,) = session.ask(("forget_closed_attempts", person))

@@ -16,7 +16,7 @@ from sql import rows
 from sql.audit import facts_of
 from sql.engine import Row, Session, Values
 from sql.held import Keeper
-from sql.records import Fetching, Incident, Way
+from sql.records import Fetching, Incident, ReleaseCounts, Way
 
 STEP = 10_000
 """How many events are counted in one transaction, and at most by somebody who only asks."""
@@ -28,6 +28,9 @@ MOST_INCIDENTS = 10_000
 Word = tuple[Literal["attempt", "event"], str]
 """Where something was seen, and as what: an attempt was `started` or had an outcome, an event had a kind."""
 STARTED: Word = ("attempt", "started")
+_CAME: Word = ("event", "linked")
+_WENT: tuple[Word, ...] = (("event", "removed"), ("event", "forgotten"))
+"""A link that is forgotten while it holds has no event of its own: `count_forgotten` counts it."""
 
 _BEYOND = 2**63 - 1
 _ALL_DAYS = ""
@@ -106,6 +109,16 @@ class Statistics(Keeper):
 
     # How things stand
 
+    def links_now(self, entity_id: str, totals: Counter[Word]) -> ReleaseCounts:
+        """Tell how many persons of an organisation have a link, as its `totals` add up, and what was seen of releases.
+
+        The same as `release_counts`, without counting a million links.
+        """
+        linked = totals[_CAME] - sum(totals[word] for word in _WENT)
+        found = self.engine.all("releases_by_state", organisation=entity_id)
+        states = {row["release_state"]: int(row["count"]) for row in found}
+        return ReleaseCounts(linked, *(states.get(state, 0) for state in ("seen", "other", "missing")))
+
     def ways(self) -> list[Way]:
         """Tell of each transfer of all organisations that was ever owed something how it stands."""
         return [rows.way_of(row) for row in self.engine.all("ways")]
@@ -139,6 +152,11 @@ def count_attempts(session: Session, gone: Iterable[Row]) -> None:
         if row["closed_at"] is not None:
             counts[row["organisation"], row["closed_at"][:10], "attempt", row["outcome"]] += 1
     _add(session, counts)
+
+
+def count_forgotten(session: Session, entity_id: str, day: str, links: int) -> None:
+    """Count links that are deleted while they hold, in the transaction that deletes them."""
+    _add(session, Counter({(entity_id, day, *_WENT[1]): links} if links else {}))
 
 
 def _of_events(entity_id: str, found: Iterable[Row], imports: Iterable[Row]) -> _Counts:

@@ -69,6 +69,15 @@ from counters
 left join counted_events on counted_events.organisation = counters.organisation
 where counters.organisation = :organisation;
 
+-- name: releases_by_state(organisation)
+-- Of how many current links of an organisation which release is known: counted in an index.
+select release_state, count(*) as count
+from links
+where organisation = :organisation
+    and ended_at is null
+    and release_state is not null
+group by release_state;
+
 -- name: ways()
 -- Each transfer that was ever owed something: its breaker, what waits since when, and what was given up.
 select

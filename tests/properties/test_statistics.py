@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sql import statistics
 from sql.importing import Attested
+from sql.records import ReleaseState
 from sql.statistics import STARTED
 from tests.make import NOON, make_attempt, make_link, make_orcid_id
 
@@ -108,9 +109,11 @@ class Days(RuleBasedStateMachine):
     def forget_what_is_settled(self):
         for number in self.store.forgettable(self.organisation, self.now):
             change = next(each for each in self.store.changes(self.organisation, number - 1, 1))
+            had = self.store.link_of(self.organisation, change.person_key)
             self.store.forget(self.organisation, number)
-            if self.store.link_of(self.organisation, change.person_key) is None:
+            if had and self.store.link_of(self.organisation, change.person_key) is None:
                 self.linked.discard(change.person_key)
+                self.happened[change.at.date(), "event", "forgotten"] += 1
 
     @rule()
     def sweep(self):
@@ -125,6 +128,17 @@ class Days(RuleBasedStateMachine):
         by_day = self.store.by_day(self.organisation, date(2000, 1, 1))
         found = {(day, *word): count for day, words in by_day.items() for word, count in words.items()}
         assert found == self.happened
+
+    @invariant()
+    def the_links_are_those_that_came_and_have_not_gone(self):
+        totals = self.store.totals(self.organisation)
+        assert self.store.links_now(self.organisation, totals) == self.store.release_counts(self.organisation)
+
+    @rule(person=people, state=st.sampled_from(ReleaseState))
+    def see_release(self, person, state):
+        link = self.store.link_of(self.organisation, person)
+        if link and self.store.note_release(link, state, self.now) and state is ReleaseState.SEEN:
+            self._counts(("event", "release-seen"))
 
     @invariant()
     def the_totals_are_the_days_together(self):

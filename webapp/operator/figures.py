@@ -137,7 +137,7 @@ def standings(store: Store, organisations: Sequence[Organisation], days: int, no
     return [
         Standing(
             organisation=one,
-            links=store.release_counts(one.entity_id),
+            links=store.links_now(one.entity_id, store.totals(one.entity_id)),
             ways=tuple(way for way in ways if way.breaker.organisation == one.entity_id),
             fetching=fetching.get(one.entity_id),
             numbers=_sum(store.by_day(one.entity_id, _first(days, now))),

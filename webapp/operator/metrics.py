@@ -162,8 +162,8 @@ def _of_all(store: Store, organisations: Organisations, now: datetime) -> Iterat
 
 
 def _of_organisation(store: Store, organisation: Organisation) -> Iterator[_Sample]:
-    links, totals = store.release_counts(organisation.entity_id), store.totals(organisation.entity_id)
-    name = organisation.id
+    totals, name = store.totals(organisation.entity_id), organisation.id
+    links = store.links_now(organisation.entity_id, totals)
     yield "orcid_connect_linked", (name,), links.linked
     yield "orcid_connect_release_seen", (name,), links.seen
     yield "orcid_connect_release_missed", (name, "other"), links.other
