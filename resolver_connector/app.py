@@ -17,6 +17,7 @@ from resolver_connector.feed import SNAPSHOTS, Feed
 from resolver_connector.openapi import openapi
 from resolver_connector.people import TransfersOf, account_of, asked_to_deprovision, deprovision
 from resolver_connector.resolve import Lookup, Resolver
+from resolver_connector.stale import Replicas
 from resolver_connector.wire import (
     LARGEST_BODY,
     STATUS,
@@ -65,6 +66,7 @@ class Connector:
         *,
         gate: BoundedSemaphore | None = None,
         lookup: Lookup | None = None,
+        replicas: Replicas | None = None,
     ) -> None:
         self.store = store
         self.credentials = credentials
@@ -72,7 +74,7 @@ class Connector:
         self.clock = clock
         self.transfers_of = transfers_of
         self.lookup = lookup or store.lookup()
-        self.resolver = Resolver(self.lookup, registry)
+        self.resolver = Resolver(self.lookup, registry, replicas)
         self.document = openapi()
         self.feed = Feed(store, registry, gate or BoundedSemaphore(SNAPSHOTS), report)
 
@@ -121,7 +123,7 @@ def _person(connector: Connector, environ: Environ, path: str) -> Reply:
 
 def _records(connector: Connector, environ: Environ, path: str) -> Reply:
     organisation = connector.asking(environ)
-    return reply(connector.resolver.records(organisation.entity_id, account_of(environ, path)))
+    return connector.resolver.records(organisation.entity_id, account_of(environ, path))
 
 
 def _leaver(connector: Connector, environ: Environ, path: str) -> Reply:

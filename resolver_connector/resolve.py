@@ -6,15 +6,19 @@ taken for one. All iDs are of one length, and so are all answers that hold one: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from resolver_connector.wire import Reply, headers_of, prepared
+from resolver_connector.stale import Replicas
+from resolver_connector.wire import Header, Reply, headers_of, prepared, reply
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation
 from sql.engine import Row
+from sql.errors import StoreUnavailable
 from sql.store import Store
 
+_STALE = ("Warning", '110 orcid-connect "Response is Stale"')
 _LENGTH = len("0000-0002-1825-0097")
 
 
@@ -43,10 +47,11 @@ def resolve(store: Store, organisation: Organisation, account: str, registry: Re
 class Resolver:
     """Answers what is to be released for an account."""
 
-    __slots__ = ("_before", "_headers", "_lookup", "_nothing", "_registry")
+    __slots__ = ("_before", "_headers", "_lookup", "_nothing", "_registry", "_replicas")
 
-    def __init__(self, lookup: Lookup, registry: Registry) -> None:
+    def __init__(self, lookup: Lookup, registry: Registry, replicas: Replicas | None = None) -> None:
         self._lookup = lookup
+        self._replicas = replicas
         self._registry = registry.value
         self._nothing = prepared({"eduPersonOrcid": []})
         self._before = f'{{"eduPersonOrcid": ["https://{registry.host}/'.encode()
@@ -57,24 +62,37 @@ class Resolver:
 
         `account` is a value of the organisation's key attribute, in any letter case. Raises StoreUnavailable.
         """
-        bare = self._bare(entity_id, account)
+        bare, stale = self._bare(entity_id, account)
+        if stale:
+            return reply({"eduPersonOrcid": [] if bare is None else [self._uri(bare)]}, extra=stale)
         if bare is None:
             return self._nothing
         if len(bare) != _LENGTH:
-            OrcidId(bare, Registry(self._registry))  # says what is wrong with it
+            self._uri(bare)  # says what is wrong with it
         return 200, self._headers, [self._before + bare.encode() + _AFTER]
 
-    def records(self, entity_id: str, account: str) -> list[dict[str, str]]:
+    def records(self, entity_id: str, account: str) -> Reply:
         """Give the same as a list of objects, each with one value, for who can map nothing else. Raises as `answer`."""
-        bare = self._bare(entity_id, account)
-        return [] if bare is None else [{"eduPersonOrcid": OrcidId(bare, Registry(self._registry)).uri}]
+        bare, stale = self._bare(entity_id, account)
+        return reply([] if bare is None else [{"eduPersonOrcid": self._uri(bare)}], extra=stale)
 
-    def _bare(self, entity_id: str, account: str) -> str | None:
-        row = self._lookup.of(entity_id, fold(account))
+    def _bare(self, entity_id: str, account: str) -> tuple[str | None, Sequence[Header]]:
+        """Give an iD in its bare form, and the headers that say how old this is where it is not of this moment."""
+        person_key = fold(account)
+        try:
+            row = self._lookup.of(entity_id, person_key)
+        except StoreUnavailable:
+            if self._replicas is None:
+                raise
+            bare, age = self._replicas.orcid_of(entity_id, person_key)
+            return bare, (("Age", str(age)), _STALE)
         if row is None or row["registry"] != self._registry:
-            return None
-        bare: str = row["orcid"]
-        return bare
+            return None, ()
+        bare = row["orcid"]
+        return bare, ()
+
+    def _uri(self, bare: str) -> str:
+        return OrcidId(bare, Registry(self._registry)).uri
 
 
 _AFTER = b'"]}'

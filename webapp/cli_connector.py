@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
-from webapp.cli_common import configuration, in_words, ready_store, serve_until_told
+from webapp.cli_common import Failed, configuration, in_words, ready_store, serve_until_told
 
 MOST_PROCESSES = 64
+SHORTEST, LONGEST = 10, 7 * 24 * 3600
+"""For how many seconds answers may be stale, at least and at most."""
+REPLICAS = "/var/lib/orcid-connect/replicas"
 
 
 @click.command()
@@ -20,11 +23,27 @@ MOST_PROCESSES = 64
     type=click.IntRange(1, MOST_PROCESSES),
     help="How many processes answer at the one address; one for each processor is a good number.",
 )
+@click.option(
+    "--serve-stale",
+    "seconds",
+    metavar="SECONDS",
+    type=click.IntRange(SHORTEST, LONGEST),
+    help="While the database is away, answer from replicas that are no older than this.",
+)
+@click.option(
+    "--replicas",
+    "directory",
+    metavar="DIRECTORY",
+    default=REPLICAS,
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="With --serve-stale: where the replicas are kept; for the service's account alone.",
+)
 @click.pass_obj
 @in_words
-def connector(path: Path, *, processes: int) -> None:
+def connector(path: Path, *, processes: int, seconds: int | None, directory: Path) -> None:
     """Serve the connector, which Identity Providers ask for their people's ORCID iDs."""
-    from webapp.wsgi import make_connector  # noqa: PLC0415 - only who serves it pays for loading it
+    from webapp.wsgi import make_connector, make_replicas  # noqa: PLC0415 - only who serves it pays for loading it
 
     config = configuration(path)
     with ready_store(config) as store:
@@ -32,8 +51,22 @@ def connector(path: Path, *, processes: int) -> None:
         store.disconnect()
         # A file is read faster than a thread is found; a server may be slow, and then nobody waits for another
         at_once = looks_up_one if config.store.url.startswith("sqlite:") else None
-        application = make_connector(config, store)
-        serve_until_told(application, config, config.connector, processes=processes, at_once=at_once)
+        replicas = make_replicas(config, store, _made(directory), seconds) if seconds else None
+        application = make_connector(config, store, replicas=replicas)
+        begin = replicas.start if replicas else _nothing
+        serve_until_told(application, config, config.connector, processes=processes, at_once=at_once, begin=begin)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _made(directory: Path) -> Path:
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Failed(f"{directory}: {error.strerror}; name another directory: --replicas") from None
+    return directory
 
 
 def looks_up_one(method: str, path: str) -> bool:

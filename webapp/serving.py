@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -96,19 +95,25 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published witho
         self.last_activity = (self._began or 0) - self.adj.channel_timeout + PATIENCE
 
 
-def serve(
+def serve(  # noqa: PLR0913 - one for each thing that differs between servers
     application: WSGIApplication,
     listener: Listener,
     ready: Callable[[str], None],
     *,
     processes: int = 1,
     at_once: AtOnce | None = None,
+    begin: Callable[[], object] = lambda: None,
 ) -> None:
     """Answer requests until SIGTERM or SIGINT; `ready` is told the address once connections are taken.
 
-    What is being answered at that moment is given five seconds to end. Raises CannotListen.
+    Each process calls `begin` before its first request. What is being answered when they come is given five seconds to
+    end. Raises CannotListen.
     """
-    answer = partial(_answer, application, listener.threads, at_once)
+
+    def work(bound: socket.socket, ready: Callable[[str], None]) -> None:
+        begin()
+        _answer(application, listener.threads, at_once, bound, ready)
+
     # A line for each request that waits its turn would be the log of a busy day
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # Requests mostly wait: for the disk, a database, ORCID. Whoever comes back from that asks for the interpreter
@@ -116,12 +121,12 @@ def serve(
     sys.setswitchinterval(SWITCH_INTERVAL)
     with _bound(listener.place) as bound:
         if processes == 1:
-            answer(bound, ready)
+            work(bound, ready)
         else:
             bound.listen(socket.SOMAXCONN)
             keep_working(
                 processes,
-                work=lambda: answer(bound, lambda _address: None),
+                work=lambda: work(bound, lambda _address: None),
                 ready=lambda: ready(_address(bound)),
             )
 

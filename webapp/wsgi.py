@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
+from resolver_connector.stale import Replicas
 from shibboleth.organisation import Organisation
 from sql.store import Store, open_store
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, Keep, load
@@ -90,10 +91,21 @@ def transfer_kinds() -> Kinds:
     return TRANSFERS
 
 
-def make_connector(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:
+def make_connector(
+    config: Config, store: Store, clock: Callable[[], datetime] | None = None, *, replicas: Replicas | None = None
+) -> WSGIApplication:
     """Put the connector together."""
-    credentials, registry = Credentials(_credentials(config)), config.service.registry
-    return Connector(store, credentials, registry, log, clock or _now, lambda name: tuple(config.transfers[name]))
+    credentials, registry, clock = Credentials(_credentials(config)), config.service.registry, clock or _now
+    return Connector(
+        store, credentials, registry, log, clock, lambda name: tuple(config.transfers[name]), replicas=replicas
+    )
+
+
+def make_replicas(config: Config, store: Store, directory: Path, longest: float) -> Replicas:
+    """Put together from what the connector answers while the database is away."""
+    kept = [one for one in config.organisations if config.keep[one.entity_id] is Keep.LINKS]
+    registry = config.service.registry
+    return Replicas(store, kept, registry, directory=directory, longest=longest, report=log, clock=_now)
 
 
 def make_authority(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:

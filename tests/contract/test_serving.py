@@ -36,9 +36,9 @@ def start(path, command, *options):
 
 
 @contextmanager
-def running(path, command):
+def running(path, command, *options):
     """Give a server that is ready, and the address it named."""
-    process = start(path, command)
+    process = start(path, command, *options)
     try:
         said = process.stdout.readline()
         assert said.startswith("listening on "), process.stderr.read()
