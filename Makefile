@@ -73,6 +73,7 @@ $(VENV)/demo: setup.cfg | $(BIN)/python
 	$(BIN)/pip install -q -e .
 	@touch $@
 
-$(VENV)/test: setup.cfg | $(BIN)/python
+$(VENV)/test: setup.cfg tests/axe.txt | $(BIN)/python
 	$(BIN)/pip install -q -e '.[postgres,native,test]'
+	$(BIN)/pip install -q --no-deps -r tests/axe.txt
 	@touch $@ $(VENV)/demo

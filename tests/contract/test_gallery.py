@@ -1,0 +1,173 @@
+"""What every page promises, in each language: nothing for axe-core to find, and none too wide, nameless or foreign."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import webapp
+from tests.browser import browsing
+from tests.gallery.exhibition import exhibited
+from tests.gallery.looking import Looker
+from tests.gallery.scenes import SCENES
+from tests.gallery.stage import answers
+from tests.sentences import read
+from tests.service import served
+from webapp.language import languages
+from webapp.problems import PROBLEMS
+
+LANGUAGES = languages()
+LANDMARKS = ("banner", "main", "contentinfo")
+TEMPLATES = Path(webapp.__file__).parent / "templates"
+FIRST_PAGE = 30_000
+"""Bytes of the landing page with everything it brings along."""
+
+SPOILT = b"""<!doctype html><html><head><title>x</title></head><body><h2>Early</h2><img src=x>
+<p style="color: #999">Grey</p><a href=/x style="display: block; width: 9px; height: 9px; overflow: hidden">long</a>
+<a href=/y style="display: block; width: 9px; height: 9px; overflow: hidden">long</a>
+<pre>A line that cannot be broken anywhere at all, and is far wider than the window of a telephone</pre>
+</body></html>"""
+
+
+@pytest.fixture(scope="module")
+def looker():
+    with browsing() as browser:
+        yield Looker(browser)
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def gallery(request):
+    """All pages in one language, and where they can be looked at."""
+    with exhibited(request.param) as (address, shown):
+        yield address, {each.name: each for each in shown}
+
+
+@pytest.fixture(scope="module")
+def shown(gallery):
+    return gallery[1]
+
+
+@pytest.fixture(scope="module")
+def seen(gallery, looker):
+    """What a browser found out about each page, at the width of a telephone."""
+    address, shown = gallery
+    return {name: looker.looks_at(address + each.address) for name, each in shown.items()}
+
+
+# The gallery shows what it says
+
+
+def test_each_scene_is_the_page_of_its_route(shown):
+    assert [each.name for each in SCENES if not answers(each.route, *shown[each.name].last)] == []
+
+
+@pytest.mark.parametrize("each", [each for each in SCENES if each.problem], ids=lambda each: each.name)
+def test_each_problem_is_told_in_the_language_of_the_page(shown, each):
+    page = shown[each.name]
+    row, said = PROBLEMS[each.problem], re.sub(r"\s+", " ", page.reply.text.replace("&#39;", "'"))
+
+    assert page.reply.status == row.status
+    # What to do may stand on the page already: a page with a form on it asks to fill it in
+    for sentence in (row.what, row.do) if page.template == "problem.html" else (row.what,):
+        for part in re.split(r"%\(\w+\)s", LANGUAGES[page.code].say(sentence)):
+            assert part in said
+
+
+def test_every_template_of_a_page_is_shown(shown):
+    pages = {path for path in TEMPLATES.rglob("*.html") if "{% extends" in path.read_text()}
+
+    assert {path.relative_to(TEMPLATES).as_posix() for path in pages} == {each.template for each in shown.values()}
+
+
+def test_axe_and_the_measure_find_what_is_wrong(looker):
+    """What never finds anything proves nothing."""
+
+    def spoilt(_environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [SPOILT]
+
+    with served(spoilt) as address:
+        found = looker.looks_at(address)
+
+    rules = {each.partition(":")[0] for each in found.axe["light"]}
+    assert rules >= {"html-has-lang", "image-alt", "color-contrast", "target-size", "region", "page-has-heading-one"}
+    assert any("pixels" in each for each in found.measured["plain"])
+    assert len(found.measured["plain"]) == 3
+    assert found.measured["scripts"]
+
+
+# What each page promises
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(seen, scheme):
+    assert {name: each.axe[scheme] for name, each in seen.items() if each.axe[scheme]} == {}
+
+
+@pytest.mark.parametrize("spacing", ["plain", "roomy"])
+def test_nothing_is_wider_than_a_telephone_or_cut_off(seen, spacing):
+    """Nor at 400 %, nor where a person has letters, words and lines further apart (WCAG 1.4.10, 1.4.12)."""
+    assert {name: each.measured[spacing] for name, each in seen.items() if each.measured[spacing]} == {}
+
+
+def test_every_page_says_its_language_and_its_title(seen, shown):
+    for name, each in seen.items():
+        assert each.measured["language"] == shown[name].code == shown[name].reply.header("Content-Language"), name
+        assert re.fullmatch(r"\S.* · ORCID connect", each.measured["title"]), name
+
+
+def test_headings_lead_down_step_by_step_from_one(seen):
+    for name, each in seen.items():
+        levels = each.measured["headings"]
+        assert levels.count(1) == 1, name
+        assert levels[0] == 1, name
+        assert all(later - earlier <= 1 for earlier, later in pairwise(levels)), name
+
+
+def test_every_page_has_each_landmark_once(seen):
+    for name, each in seen.items():
+        assert [len(each.has(role)) for role in LANDMARKS] == [1, 1, 1], name
+        called = each.has("navigation") + each.has("region")
+        assert "" not in called, name
+        assert len(set(called)) == len(called), name
+
+
+def test_everything_that_can_be_pressed_or_filled_in_has_a_name(seen):
+    for name, each in seen.items():
+        assert [role for role, called in each.controls if not called] == [], name
+
+
+def test_no_name_is_in_another_language(seen, gallery):
+    code = next(iter(gallery[1].values())).code
+    catalogue = read(Path(webapp.__file__).parent / "locale" / code / "messages.po")
+    english = {
+        each.id for each in catalogue if isinstance(each.id, str) and each.id and each.string not in {"", each.id}
+    }
+
+    for name, each in seen.items():
+        assert not {called for _, called in each.told} & english, name
+
+
+def test_no_page_has_a_script_or_asks_anybody_else(seen, gallery):
+    address, _ = gallery
+    for name, each in seen.items():
+        assert each.measured["scripts"] == [], name
+        assert [one for one in each.measured["requests"] if not one.startswith(f"{address}/static/")] == [], name
+
+
+def test_before_the_sign_in_no_page_leaves_a_cookie(shown):
+    before = [each for each in shown.values() if 'class="wide who"' not in each.reply.text]
+
+    assert {"landing", "help-page", "signed-out", "not-signed-in", "not-found"} <= {each.name for each in before}
+    assert [each.name for each in before if each.reply.header("Set-Cookie")] == []
+
+
+def test_the_first_page_is_small(gallery, looker):
+    address, shown = gallery
+    page = shown["landing"]
+    looker.driver.get(address + page.address)
+
+    brought = "return performance.getEntriesByType('resource').map(each => each.decodedBodySize)"
+
+    assert len(page.reply.body) + sum(looker.driver.execute_script(brought)) < FIRST_PAGE

@@ -1,0 +1,130 @@
+"""What can be found out about a page by a browser: by axe-core, by measuring, and as a screen reader is told of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": False}
+"""A telephone; and 1280 pixels at 400 % (WCAG 1.4.10)."""
+
+CONTROLS = {
+    "button",
+    "checkbox",
+    "combobox",
+    "DisclosureTriangle",
+    "link",
+    "radio",
+    "searchbox",
+    "spinbutton",
+    "textbox",
+}
+
+AXE = """
+    const [tags, done] = arguments;
+    const told = each => `${each.id}: ${each.help}: ` + each.nodes.map(node => node.html.slice(0, 160)).join(" | ");
+    axe.run(document, {
+        runOnly: {type: "tag", values: tags}, rules: {"target-size": {enabled: true}},
+        resultTypes: ["violations"], iframes: false, preload: false,
+    }).then(found => done(found.violations.map(told)), error => done(["axe failed: " + error]));
+"""
+MEASURE = """
+    const wide = () => document.scrollingElement.scrollWidth > document.documentElement.clientWidth
+        ? [`${document.scrollingElement.scrollWidth} pixels`] : [];
+    // A table may be wider where it can be scrolled, by keyboard too
+    const scrolls = each => ["auto", "scroll"].includes(getComputedStyle(each).overflowX) && each.tabIndex === 0;
+    const open = each => getComputedStyle(each).overflowX === "visible" || scrolls(each);
+    document.querySelectorAll("details").forEach(each => each.open = true);
+    const clipped = () => [...document.querySelectorAll("body *:not(.hidden, input, textarea, svg, svg *)")]
+        .filter(each => !open(each) && each.scrollWidth > each.clientWidth + 1)
+        .map(each => each.outerHTML.slice(0, 120));
+    const plain = [...wide(), ...clipped()];
+    const spaced = new CSSStyleSheet();
+    spaced.replaceSync(`* { line-height: 1.5 !important; letter-spacing: .12em !important;
+        word-spacing: .16em !important; } p { margin-bottom: 2em !important; }`);
+    document.adoptedStyleSheets = [spaced];
+    const roomy = [...wide(), ...clipped()];
+    document.adoptedStyleSheets = [];
+    return {
+        plain, roomy,
+        language: document.documentElement.lang,
+        title: document.title,
+        headings: [...document.querySelectorAll("h1, h2, h3, h4")].map(each => Number(each.tagName[1])),
+        scripts: [...document.querySelectorAll("script, style, [style]")].map(each => each.outerHTML.slice(0, 120)),
+        requests: performance.getEntriesByType("resource").map(each => each.name),
+    };
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was found out about one page."""
+
+    axe: dict
+    """By colour scheme."""
+    measured: dict
+    told: list
+    """What a screen reader is told: role and name of each thing on the page."""
+
+    @property
+    def controls(self):
+        """The role and the name of everything that can be pressed or filled in."""
+        return [(role, name) for role, name in self.told if role in CONTROLS]
+
+    def has(self, role):
+        """Give the names of all that has this role."""
+        return [name for each, name in self.told if each == role]
+
+
+@cache
+def axe_core():
+    """Give the text of axe-core."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    assert found, "axe-core is not installed; make .venv/test installs it"
+    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text()
+
+
+class Looker:
+    """A browser that is used to look at pages."""
+
+    def __init__(self, browser):
+        self.driver = browser.driver
+        self.tells = self.driver.execute_cdp_cmd
+        self.tells("Emulation.setScrollbarsHidden", {"hidden": True})
+        self.is_wide(**NARROW)
+        self.tells("Page.enable", {})
+        self.tells("Page.addScriptToEvaluateOnNewDocument", {"source": axe_core()})
+
+    def is_wide(self, **size):
+        """Give the window this size."""
+        self.tells("Emulation.setDeviceMetricsOverride", {**NARROW, **size})
+
+    def prefers(self, **features):
+        """Have the person prefer this; `prefers_color_scheme="dark"`."""
+        known = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        self.tells("Emulation.setEmulatedMedia", {"features": known})
+
+    def looks_at(self, address):
+        """Find out everything about a page."""
+        self.prefers(prefers_color_scheme="light")
+        self.driver.get(address)
+        measured = self.driver.execute_script(MEASURE)
+        light = self.asks_axe()
+        self.prefers(prefers_color_scheme="dark")
+        return Seen({"light": light, "dark": self.asks_axe()}, measured, self.is_told())
+
+    def asks_axe(self):
+        """Give what axe-core finds wrong."""
+        return self.driver.execute_async_script(AXE, TAGS)
+
+    def is_told(self):
+        """Give the role and the name of everything that a screen reader is told of."""
+        nodes = self.tells("Accessibility.getFullAXTree", {})["nodes"]
+        return [_told(node) for node in nodes if not node.get("ignored")]
+
+
+def _told(node):
+    return node["role"]["value"], node.get("name", {}).get("value", "").strip()

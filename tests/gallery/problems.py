@@ -1,0 +1,202 @@
+"""Scenes of what goes wrong, reached as a person would, or by a door that raises what only a broken world raises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shibboleth.organisation import UnknownOrganisation
+from shibboleth.person import (
+    BrokenAttribute,
+    ForeignScope,
+    FrontNotProven,
+    MissingAttribute,
+    NotSignedIn,
+    SeveralValues,
+)
+from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from tests.gallery.stage import NEW, OLD
+from tests.gallery.table import scene
+from tests.make import make_link
+from tests.service import ask, client_of, orcid_id
+from webapp.door import BadForm
+from webapp.linking import (
+    AnotherBrowsersAttempt,
+    AttemptExpired,
+    AttemptUsed,
+    NoSuchAttempt,
+    NothingCameBack,
+    SomeoneElsesAttempt,
+)
+from webapp.orcid_client import OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.problems import Bug, NotAllowed, NotFound, TooLarge
+
+# Who cannot be let in
+
+
+@scene("GET /me", NotSignedIn)
+def not_signed_in(on):
+    return ask(on.app(), "/me")
+
+
+@scene("GET /me", FrontNotProven)
+def front_not_proven(on):
+    return on.maija(_raising(on.front(), FrontNotProven())).get("/me")
+
+
+@scene("GET /me", UnknownOrganisation)
+def unknown_organisation(on):
+    return on.maija(organisation="https://idp.not-connected-yet.example/idp/shibboleth").get("/me")
+
+
+@scene("GET /me", MissingAttribute)
+def missing_attribute(on):
+    return on.maija(account="").get("/me")
+
+
+@scene("GET /me", SeveralValues)
+def several_values(on):
+    return on.maija(account="").get("/me", eppn="maija%40yliopisto.example;mm%40yliopisto.example")
+
+
+@scene("GET /me", ForeignScope)
+def foreign_scope(on):
+    return on.maija(account="maija@elsewhere.example").get("/me")
+
+
+@scene("GET /me", BrokenAttribute)
+def broken_attribute(on):
+    return on.maija(account="maija").get("/me")
+
+
+# On the way
+
+
+@scene("POST /me/start", BadForm)
+def bad_form(on):
+    return on.maija().post("/me/start", {"token": "x"})
+
+
+@scene("GET /me/callback", NoSuchAttempt)
+def no_such_attempt(on):
+    return on.maija().get("/me/callback?code=Ab1&state=made-up")
+
+
+@scene("GET /me/callback", AttemptExpired)
+def attempt_expired(on):
+    maija = on.maija()
+    back = maija.back(on.world)
+    on.clock.passes(hours=2)
+    return maija.get(back)
+
+
+@scene("GET /me/callback", AttemptUsed)
+def attempt_used(on):
+    maija = on.maija()
+    back = maija.back(on.world)
+    maija.get(back)
+    return maija.get(back)
+
+
+@scene("GET /me/callback", SomeoneElsesAttempt)
+def someone_elses_attempt(on):
+    maija = on.maija()
+    return maija.same_browser("pekka@yliopisto.example").get(maija.back(on.world))
+
+
+@scene("GET /me/callback", AnotherBrowsersAttempt)
+def another_browsers_attempt(on):
+    maija = on.maija()
+    return maija.other_browser().get(maija.back(on.world))
+
+
+@scene("GET /me/callback", NothingCameBack)
+def nothing_came_back(on):
+    return on.maija().get("/me/callback")
+
+
+@scene("GET /me/result/<attempt>", HeldBySomeoneElse)
+def held_by_someone_else(on):
+    make_link(on.store, "pekka@yliopisto.example", orcid_id(OLD))
+    maija = on.maija()
+    return maija.get(maija.returned(on.world))
+
+
+@scene("GET /me/result/<attempt>", OrcidUnavailable)
+def orcid_unavailable(on):
+    on.world.faults.next("token", "5xx")
+    maija = on.maija()
+    return maija.get(maija.returned(on.world))
+
+
+@scene("GET /me/result/<attempt>", OrcidRefused)
+def orcid_refused(on):
+    on.world.faults.next("token", "scope_reduced")
+    maija = on.maija()
+    return maija.get(maija.returned(on.world))
+
+
+@scene("GET /me/result/<attempt>", OrcidMisconfigured)
+def orcid_misconfigured(on):
+    on.client = client_of(on.client.base_url, client_secret="another-secret")
+    maija = on.maija()
+    return maija.get(maija.returned(on.world))
+
+
+@scene("POST /me/remove", LinkChanged)
+def link_changed(on):
+    on.link()
+    maija = on.maija()
+    form = {name: maija.get("/me/remove").field(name) for name in ("token", "shown")}
+    on.link(NEW)
+    return maija.post("/me/remove", form)
+
+
+# What is no person's doing
+
+
+@scene("GET /me", StoreUnavailable)
+def store_unavailable(on):
+    return on.maija(_raising(on.front(), StoreUnavailable("locked"))).get("/me")
+
+
+@scene("GET /me", SchemaBehind)
+def schema_behind(on):
+    return on.maija(_raising(on.front(), SchemaBehind(("0001_x.sql",)))).get("/me")
+
+
+@scene("GET /me", SchemaAhead)
+def schema_ahead(on):
+    return on.maija(_raising(on.front(), SchemaAhead(("9999_x.sql",)))).get("/me")
+
+
+@scene("GET /me", Bug)
+def bug(on):
+    return on.maija(_raising(on.front(), Bug())).get("/me")
+
+
+@scene("POST /me/start", TooLarge)
+def too_large(on):
+    return on.maija().post("/me/start", {"token": "x" * 20_000})
+
+
+@scene("GET /nowhere", NotFound)
+def not_found(on):
+    return ask(on.app(), "/nowhere")
+
+
+@scene("POST /help", NotAllowed)
+def not_allowed(on):
+    return ask(on.app(), "/help", "POST", {"a": "b"})
+
+
+def _raising(front, error):
+    """Let the door or the store be as bad as this; which of the two it was, no page tells."""
+
+    class Closed:
+        def __getattr__(self, name):
+            return getattr(front.door, name)
+
+        def person(self, _environ):
+            raise error
+
+    return replace(front, door=Closed())

@@ -1,0 +1,151 @@
+"""The world in which a scene is played: the real application, a store, a clock, and Maija at a browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from shibboleth.organisation import Organisations, Stage
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_organisation
+from tests.service import Clock, Reply, Visitor, make_front, orcid_id, simulated_orcid
+from webapp.app import Front, make_app
+from webapp.lately import Lately
+from webapp.linking import Linking
+
+ACCOUNT = "maija.makela-virtanen@yliopisto.example"
+"""Long, as accounts may be."""
+OLD, NEW = "0009-0000-0001-1111", "0009-0000-0003-3337"
+INTERFACES = ("idm", "register-of-persons-and-their-identifiers")
+LABELS = {UNIVERSITY: {"idm": {"en": "Staff register", "fi": "Henkilöstörekisteri", "sv": "Personalregister"}}}
+NAMES = {
+    UNIVERSITY: {"en": "University of the North", "fi": "Pohjoinen yliopisto", "sv": "Norra universitetet"},
+    POLYTECHNIC: {
+        "en": "University of Applied Sciences of the Archipelago and the Coast",
+        "fi": "Saariston ja rannikon ammattikorkeakoulu",
+        "sv": "Skärgårdens och kustens yrkeshögskola",
+    },
+}
+ORGANISATIONS = Organisations.of(
+    [
+        make_organisation(entity_id, stage=Stage.TEST, names=names, help=f"help@{entity_id.split('.')[1]}.example")
+        for entity_id, names in NAMES.items()
+    ]
+)
+DAY = timedelta(days=1)
+
+
+@dataclass
+class Play:
+    """One scene under way; what a scene needs beside it, it makes of these."""
+
+    base: Front
+    store: object
+    world: object
+    client: object
+    code: str
+    clock: Clock = field(default_factory=Clock)
+    asked: list = field(default_factory=list)
+    """Each method and path that was asked for."""
+    organisations: object = ORGANISATIONS
+
+    def front(self, *, transfers=(), **hall):
+        """Give the application's parts, with what this scene has otherwise in the hall."""
+        # Templates are compiled once for all scenes
+        linking = Linking(self.store, self.client, lambda _entity_id: transfers)
+        words = {"linking": linking, "store": self.store, "organisations": self.organisations, "lately": Lately()}
+        door = replace(self.base.door, organisations=self.organisations)
+        return replace(self.base, door=door, clock=self.clock, hall=replace(self.base.hall, **words | hall))
+
+    def app(self, front=None):
+        """Give the application as a browser in this language asks it."""
+        inner = make_app(front or self.front())
+
+        def asked(environ, start_response):
+            self.asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+            return inner({**environ, "HTTP_ACCEPT_LANGUAGE": self.code}, start_response)
+
+        return asked
+
+    def maija(self, front=None, **other):
+        """Give Maija, signed in."""
+        words = {"account": ACCOUNT, "said": {"displayName": "Maija Mäkelä-Virtanen"}, **other}
+        return Visitor(self.app(front), **words)
+
+    def link(self, bare=OLD, **other):
+        """Link Maija, and give the change."""
+        return make_link(self.store, ACCOUNT, orcid_id(bare), now=self.clock.now, **other)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A scene in one language, as the application answered it."""
+
+    name: str
+    code: str
+    reply: Reply
+    last: tuple[str, str]
+    """The method and the path of the request that it answers."""
+    template: str
+    """What it was made of."""
+
+    @property
+    def address(self):
+        """Where the exhibition shows it."""
+        return f"/{self.code}/{self.name}"
+
+
+class Theatre:
+    """Plays scenes, each in a world of its own."""
+
+    def __init__(self, directory, world, client):
+        self.directory, self.world, self.client = Path(directory), world, client
+        self.empty = self.directory / "empty.db"
+        store = open_store(f"sqlite://{self.empty}")
+        migrate(store.engine, NOON)
+        store.disconnect()
+        self.used = []
+        front = make_front(store, client, Clock(), ORGANISATIONS, labels=LABELS)
+        self.base = replace(front, templates={code: self._noting(each) for code, each in front.templates.items()})
+
+    def show(self, scene, code):
+        """Play a scene in one language."""
+        copy = self.directory / "scene.db"
+        shutil.copy(self.empty, copy)
+        store = open_store(f"sqlite://{copy}")
+        self.world.reset()
+        play = Play(self.base, store, self.world, self.client, code)
+        self.world.clock = play.clock
+        try:
+            reply = scene.play(play)
+        finally:
+            store.disconnect()
+            for left in self.directory.glob("scene.db*"):
+                left.unlink()
+        return Shown(scene.name, code, reply, play.asked[-1], self.used[-1])
+
+    def _noting(self, templates):
+        def render(name, facts):
+            self.used.append(name)
+            return templates(name, facts)
+
+        return render
+
+
+@contextmanager
+def theatre():
+    """Give a theatre, with the simulated ORCID that all its scenes share."""
+    with tempfile.TemporaryDirectory(prefix="gallery-") as directory, simulated_orcid() as (world, client):
+        yield Theatre(directory, world, client)
+
+
+def answers(route, method, path):
+    """Tell whether a request goes to a route, given as `GET /me/result/<attempt>`."""
+    pattern = re.sub(r"<\w+>", "[^/]+", route)
+    return re.fullmatch(pattern, f"{method} {path}") is not None

@@ -1,0 +1,46 @@
+"""What a scene is, and the table of all of them; the files beside this one fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.gallery.stage import Play
+from tests.service import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One page in one state."""
+
+    name: str
+    route: str
+    """Which route answers with the page, or with the problem."""
+    play: Callable[[Play], Reply]
+    problem: type[Exception] | None = None
+
+
+SCENES: list[Scene] = []
+
+NO_PAGES = {
+    "POST /me/start": "leads to ORCID",
+    "GET /me/start": "leads to one's own page",
+    "POST /me/remove": "leads to the page of the removal",
+    "GET /me/data.json": "is a file",
+    "POST /operator/organisations/<name>/retry": "leads to the organisation's page",
+    "GET /operator/organisations/<name>/retry": "leads to the organisation's page",
+    "GET /static/<name>": "is a style sheet or a picture",
+    "GET /healthz": "is a word for a monitor",
+    "GET /metrics": "is for a monitoring system",
+}
+"""The routes that answer with no page, and what they do."""
+
+
+def scene(route, problem=None):
+    """Put a scene into the table, under the function's name."""
+
+    def into_the_table(play):
+        SCENES.append(Scene(play.__name__.replace("_", "-"), route, play, problem))
+        return play
+
+    return into_the_table

@@ -1,0 +1,33 @@
+"""No page is forgotten: each route, each problem and each template has a scene in the gallery."""
+
+from pathlib import Path
+
+import webapp
+from tests.gallery.scenes import NO_PAGES, SCENES
+from webapp.pages import ROUTES
+from webapp.problems import PROBLEMS
+
+TEMPLATES = Path(webapp.__file__).parent / "templates"
+KNOWN = {f"{route.method} {route.address}" for route in ROUTES}
+SHOWN = {each.route for each in SCENES}
+
+
+def test_each_route_has_a_scene_or_answers_with_no_page():
+    assert KNOWN - SHOWN - NO_PAGES.keys() == set(), "add a scene to tests/gallery/scenes.py"
+
+
+def test_what_answers_with_no_page_is_a_route_and_has_no_scene():
+    assert NO_PAGES.keys() <= KNOWN
+    assert not NO_PAGES.keys() & {each.route for each in SCENES if each.problem is None}
+
+
+def test_a_scene_of_no_route_shows_that_there_is_none():
+    assert {each.problem.__name__ for each in SCENES if each.route not in KNOWN} == {"NotFound", "NotAllowed"}
+
+
+def test_each_problem_has_a_scene():
+    assert set(PROBLEMS) - {each.problem for each in SCENES} == set(), "add a scene to tests/gallery/scenes.py"
+
+
+def test_each_scene_has_a_name_of_its_own():
+    assert len({each.name for each in SCENES}) == len(SCENES)
