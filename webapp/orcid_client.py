@@ -71,32 +71,34 @@ class OrcidClient:
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
     _lines: Lines = field(init=False, repr=False, compare=False)
+    _authorize: str = field(init=False, repr=False, compare=False)
+    """The address that each attempt's own begins with."""
 
     def __post_init__(self) -> None:
         """Be ready to ask; nothing is opened before the first question."""
         patience = Patience(self.connect_timeout, self.read_timeout)
         object.__setattr__(self, "_lines", Lines(self.base_url, patience))
+        asked = {
+            "client_id": self.client_id,
+            "response_type": "code",
+            "scope": self.scope,
+            "redirect_uri": self.redirect_uri,
+        }
+        object.__setattr__(self, "_authorize", f"{self.base_url}/oauth/authorize?{urlencode(asked)}")
 
     def authorize_url(self, state: str, language: str, secret: str) -> str:
         """Give the address that asks a person to sign in and to consent.
 
         `secret` is known to the person's browser and to us alone; nonce and code verifier are made from it.
         """
-        asked = {
-            "client_id": self.client_id,
-            "response_type": "code",
-            "scope": self.scope,
-            "redirect_uri": self.redirect_uri,
-            "state": state,
-            "lang": language if language in _LANGUAGES else "en",
-        }
+        asked = {"state": state, "lang": language if language in _LANGUAGES else "en"}
         if self._openid:
             # ORCID honours `prompt` only with openid: whoever is signed in on a shared machine is asked again
             asked |= {"prompt": "login", "nonce": _derive("nonce", secret)}
         if self.pkce:
             challenge = hashlib.sha256(_derive("verifier", secret).encode()).digest()
             asked |= {"code_challenge": _base64(challenge), "code_challenge_method": "S256"}
-        return f"{self.base_url}/oauth/authorize?{urlencode(asked)}"
+        return f"{self._authorize}&{urlencode(asked)}"
 
     def exchange(self, code: str, secret: str) -> Authenticated:
         """Exchange a code for the iD of the person who gave it, once, and never again after any answer.
