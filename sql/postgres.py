@@ -319,7 +319,7 @@ class Postgres:
                     connection.execute(b"vacuum (full, analyze) " + table)
                 _forget_statistics(connection)
                 connection.execute(b"vacuum (full) pg_statistic")
-            except psycopg.errors.LockNotAvailable:
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
                 return False
             finally:
                 connection.remove_notice_handler(told.append)
