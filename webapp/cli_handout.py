@@ -482,8 +482,7 @@ def _from_ldap(config: Config, organisation: Organisation, asked: _Asked) -> _Fo
     words, values = _with_authority(asked, {"open"}, {})
     if asked.authority is None and ldap.ca_file:
         words |= {"usual-ca"}
-    if ldap.attribute != "eduPersonOrcid":
-        words |= {"renamed"}
+    words |= {"named" if ldap.attribute == "eduPersonOrcid" else "renamed"}
     scope = min(organisation.scopes)
     maija = {"{account}": f"maija@{scope}", "{user}": "maija", "{scope}": scope}
     return words, {

@@ -228,6 +228,8 @@ def test_the_directory_is_read_as_it_is_written(tmp_path, change, words, lines):
     files = hand_out(with_ldap(tmp_path, **change), tmp_path / "out", "--version", "4", "--source", "ldap", *words)
 
     assert all(line in files[RESOLVER_FILE] for line in lines)
+    # Exported under a name of its own, it would be another attribute
+    assert ("The short way" in files["README.txt"]) is ("attribute" not in change)
     assert ("trustFile" in files[RESOLVER_FILE]) == any("trustFile" in line for line in lines)
     assert not [path for path in files if path.startswith("credentials/") or path.endswith("beans.xml")]
 
