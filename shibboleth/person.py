@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -178,15 +178,18 @@ class Session:
         return values[0] if values else ""
 
 
-def _split_url_encoded(raw: str) -> list[str]:
+# What a person's four or five requests say is the same each time: a few hundred values are remembered, decoded
+@lru_cache(512)
+def _split_url_encoded(raw: str) -> tuple[str, ...]:
     # unquote, not unquote_plus: a plus is a plus
-    return [unquote(part, errors="strict") for part in raw.split(";")]
+    return tuple(unquote(part, errors="strict") for part in raw.split(";"))
 
 
-def _split_utf8(raw: str) -> list[str]:
+@lru_cache(512)
+def _split_utf8(raw: str) -> tuple[str, ...]:
     text = raw.encode("latin-1", "strict").decode("utf-8")
     # The Service Provider escapes a semicolon inside a value, and nothing else
-    return [part.replace("\\;", ";") for part in re.split(r"(?<!\\);", text)]
+    return tuple(part.replace("\\;", ";") for part in re.split(r"(?<!\\);", text))
 
 
 _SPLIT = {Encoding.URL: _split_url_encoded, Encoding.UTF8: _split_utf8}
