@@ -10,11 +10,11 @@ asked for both.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from xml.sax.saxutils import escape
 
 _PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 _WHEN = re.compile(r"\s*@when ([^@]+)@\s*")
@@ -49,7 +49,12 @@ def _in_properties(value: str) -> str:
     return "\\" + written if written.startswith(" ") else written
 
 
-XML = Syntax(_BREAKS_JAVA, lambda value: escape(value, {'"': "&quot;"}))
+def _in_xml(value: str) -> str:
+    # Not by xml.sax.saxutils, which loads an HTTP client into every command
+    return html.escape(value, quote=False).replace('"', "&quot;")
+
+
+XML = Syntax(_BREAKS_JAVA, _in_xml)
 PROPERTIES = Syntax(_BREAKS_JAVA, _in_properties)
 TEXT = Syntax(_CONTROL)
 OTHER = Syntax(_BREAKS_OTHERS)
