@@ -24,7 +24,8 @@ FIRST_PAGE = 30_000
 """Bytes of the landing page with everything it brings along."""
 
 SPOILT = b"""<!doctype html><html><head><title>x</title></head><body><h2>Early</h2><img src=x>
-<p style="color: #999">Grey</p><a href=/x style="display: block; width: 9px; height: 9px; overflow: hidden">long</a>
+<p style="color: #999">Grey</p><main><a href=/z style="text-decoration: none">Not seen</a></main>
+<a href=/x style="display: block; width: 9px; height: 9px; overflow: hidden">long</a>
 <a href=/y style="display: block; width: 9px; height: 9px; overflow: hidden">long</a>
 <pre>A line that cannot be broken anywhere at all, and is far wider than the window of a telephone</pre>
 </body></html>"""
@@ -95,6 +96,7 @@ def test_axe_and_the_measure_find_what_is_wrong(looker):
     assert any("pixels" in each for each in found.measured["plain"])
     assert len(found.measured["plain"]) == 3
     assert found.measured["scripts"]
+    assert found.measured["colourless"]
 
 
 # What each page promises
@@ -109,6 +111,10 @@ def test_axe_finds_nothing(seen, scheme):
 def test_nothing_is_wider_than_a_telephone_or_cut_off(seen, spacing):
     """Nor at 400 %, nor where a person has letters, words and lines further apart (WCAG 1.4.10, 1.4.12)."""
     assert {name: each.measured[spacing] for name, each in seen.items() if each.measured[spacing]} == {}
+
+
+def test_nothing_is_told_by_colour_alone(seen):
+    assert {name: each.measured["colourless"] for name, each in seen.items() if each.measured["colourless"]} == {}
 
 
 def test_every_page_says_its_language_and_its_title(seen, shown):

@@ -48,8 +48,21 @@ MEASURE = """
     document.adoptedStyleSheets = [spaced];
     const roomy = [...wide(), ...clipped()];
     document.adoptedStyleSheets = [];
+    // What is a link, a button, a warning or the place where one is has to be seen without colours too
+    const style = each => getComputedStyle(each), edge = each => parseFloat(style(each).borderLeftWidth) >= 1;
+    const ruled = each => parseFloat(style(each).borderBottomWidth) >= 1;
+    const lined = each => style(each).textDecorationLine.includes("underline") || ruled(each);
+    const shapes = {
+        "main a": lined,
+        "button, .button, input, select, textarea": edge,
+        ".alert, .unwell": each => edge(each) && each.innerText.trim() !== "",
+        "[aria-current]": each => style(each).fontWeight >= 600,
+    };
+    const colourless = Object.entries(shapes).flatMap(([kind, shown]) => [...document.querySelectorAll(kind)]
+        .filter(each => each.type !== "checkbox" && each.type !== "hidden" && !shown(each))
+        .map(each => each.outerHTML.slice(0, 120)));
     return {
-        plain, roomy,
+        plain, roomy, colourless,
         language: document.documentElement.lang,
         title: document.title,
         headings: [...document.querySelectorAll("h1, h2, h3, h4")].map(each => Number(each.tagName[1])),

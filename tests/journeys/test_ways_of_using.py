@@ -1,9 +1,8 @@
-"""The same journey by keyboard alone, without JavaScript, and on a narrow screen."""
+"""The same journey without JavaScript, and on a narrow screen; `test_by_keyboard.py` has the one by keyboard alone."""
 
 from __future__ import annotations
 
 import pytest
-from selenium.webdriver.common.keys import Keys
 
 from tests.browser import browsing
 from tests.journeys.traveller import MAIJA, Traveller, uri
@@ -29,32 +28,6 @@ def someone_with_a_narrow_screen(someone):
     someone.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", NARROW)
     yield someone
     someone.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-def test_the_keyboard_is_enough(someone, demo):
-    someone.goes("/").sees("Connect your ORCID iD to your organisation")
-    someone.tabs_to("Sign in with your organisation").takes("keyboard-focus")
-    someone.hits(Keys.ENTER).sees("Sign in at your organisation")
-    someone.tabs_to("sign-in-maija").hits(Keys.ENTER).sees("Your ORCID iD")
-    someone.tabs_to("Create or connect your ORCID iD").hits(Keys.ENTER).sees("Sign in")
-    someone.tabs_to(f"sign-in-{MAIJA}").hits(Keys.ENTER).sees("Authorize access")
-    someone.tabs_to("authorize-button").hits(Keys.ENTER).sees("Is this you?")
-    someone.tabs_to("agree").hits(Keys.SPACE).takes("keyboard-ticked")
-    someone.tabs_to("Connect this iD").hits(Keys.ENTER).sees("Your ORCID iD is connected")
-    assert demo.released("maija@pohjoinen.example", "pohjoinen") == [uri(MAIJA)]
-
-    someone.tabs_to("To your own page").hits(Keys.ENTER).sees("Your ORCID iD")
-    someone.tabs_to("Remove the connection").hits(Keys.ENTER).sees("Remove the connection")
-    someone.tabs_to("Remove the connection").hits(Keys.ENTER).sees("The connection is removed")
-    assert demo.released("maija@pohjoinen.example", "pohjoinen") == []
-
-
-def test_the_first_tab_leads_past_the_header(someone):
-    someone.signs_in("maija").sees("Your ORCID iD")
-
-    someone.hits(Keys.TAB).takes("skip-link")
-
-    assert someone.driver.switch_to.active_element.text == "Skip to the content"
 
 
 def test_javascript_is_not_needed(someone_without_script, demo):

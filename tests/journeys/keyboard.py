@@ -1,0 +1,96 @@
+"""Somebody who has a keyboard and nothing else, and reads the pages in one language; held to it that they can."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser import PATIENCE
+from tests.journeys.traveller import Traveller
+
+FOCUS = """
+    const here = document.activeElement, style = getComputedStyle(here), place = here.getBoundingClientRect();
+    const top = document.elementFromPoint(place.left + Math.min(place.width, 40) / 2, place.top + place.height / 2);
+    return {
+        id: here.id, text: (here.innerText ?? "").trim(), body: here === document.body,
+        ours: document.querySelector("a.skip") !== null,
+        outlined: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+        uncovered: here.contains(top) || (top !== null && top.contains(here)),
+        seen: place.top >= 0 && place.bottom <= innerHeight && place.left >= 0 && place.right <= innerWidth,
+        top: place.top + scrollY, bottom: place.bottom + scrollY,
+    };
+"""
+
+
+class Typist(Traveller):
+    """Goes everywhere by Tab, Shift and Tab, Enter and the space bar."""
+
+    def __init__(self, driver, base_url, language):
+        super().__init__(driver, base_url)
+        self.language = language
+
+    def reads(self, sentence, picture=""):
+        """Wait for the page with this heading, in one's own language."""
+        return self.sees(self.language.say(sentence), picture)
+
+    def goes_on(self, sentence):
+        """Tab to what says this in one's own language, and press Enter."""
+        return self.tabs_to(self.language.say(sentence)).hits(Keys.ENTER)
+
+    def picks(self, name):
+        """Tab to what has this id, and press Enter."""
+        return self.tabs_to(name).hits(Keys.ENTER)
+
+    def skips_the_head(self):
+        """Use the link that leads past what is the same on each page."""
+        self.hits(Keys.TAB)
+        assert self.focus()["text"] == self.language.say("Skip to the content")
+        self._must_be_shown(self.focus())
+        self.hits(Keys.ENTER)
+        self._until(lambda: self.focus()["id"] == "main", "the focus on the content")
+        return self
+
+    def tabs_to(self, wanted):
+        """Press Tab until the focus is there; on the way it is always shown, and only ever goes on."""
+        before = None
+        for _ in range(60):
+            self.hits(Keys.TAB)
+            here = self.focus()
+            if here["ours"] and not here["body"]:
+                self._must_be_shown(here)
+                assert before is None or here["bottom"] > before["top"], f"the focus went back up, to {here['text']!r}"
+                before = here
+            if wanted in (here["text"], here["id"]):
+                return self
+        raise AssertionError(f"the Tab key never came to {wanted!r} on {self.address}")
+
+    def is_at(self, name):
+        """Wait until the focus is on what has this id: after an error, where it is told."""
+        self._until(lambda: self.focus()["id"] == name, f"the focus on {name}")
+        return self
+
+    def focus(self):
+        """Give what there is to know of the place of the focus."""
+        return self.driver.execute_script(FOCUS)
+
+    def _must_be_shown(self, here):
+        assert here["outlined"], f"nothing shows the focus on {here['text'] or here['id']!r} at {self.address}"
+        assert here["seen"], f"the focus is out of sight, on {here['text'] or here['id']!r} at {self.address}"
+        assert here["uncovered"], f"something covers the focus, {here['text'] or here['id']!r} at {self.address}"
+
+    def saves_into(self, folder):
+        """Let what is downloaded come into this folder."""
+        self._devtools("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        return self
+
+
+def saved_in(folder):
+    """Wait for a download to be whole, and give what is in it."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        for path in folder.glob("*.json"):
+            return json.loads(path.read_text())
+        time.sleep(0.05)
+    raise AssertionError(f"nothing came into {folder}")

@@ -1,0 +1,93 @@
+"""The whole way by keyboard alone, in each language: link, deny and link, replace, remove, export, erase."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from tests.journeys.keyboard import Typist, saved_in
+from tests.journeys.traveller import MAIJA, SOMEBODY, uri
+from webapp.language import languages
+
+LANGUAGES = languages()
+
+
+@pytest.fixture(params=LANGUAGES.values(), ids=LANGUAGES)
+def typist(request, demo, shared_browser):
+    """Somebody with a keyboard, at the start page, who has chosen their language there."""
+    shared_browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    typist = Typist(shared_browser.driver, demo.base_url, request.param)
+    typist.goes("/").sees("Connect your ORCID iD to your organisation")
+    if request.param.code != "en":
+        typist.tabs_to(request.param.name()).hits(Keys.ENTER)
+    return typist.reads("Connect your ORCID iD to your organisation")
+
+
+def signs_in(typist):
+    typist.skips_the_head().goes_on("Sign in with your organisation").sees("Sign in at your organisation")
+    return typist.picks("sign-in-maija").reads("Your ORCID iD")
+
+
+def goes_to_orcid(typist, orcid):
+    typist.skips_the_head().goes_on("Create or connect your ORCID iD").sees("Sign in")
+    return typist.picks(f"sign-in-{orcid}").sees("Authorize access")
+
+
+def links(typist):
+    goes_to_orcid(signs_in(typist), MAIJA).picks("authorize-button").reads("Is this you?").skips_the_head()
+    typist.tabs_to("agree").hits(Keys.SPACE).goes_on("Connect this iD").reads("Your ORCID iD is connected")
+    return typist
+
+
+def released(demo):
+    return demo.released("maija@pohjoinen.example", "pohjoinen")
+
+
+def test_who_denies_reads_why_and_links_after_all(typist, demo):
+    goes_to_orcid(signs_in(typist), MAIJA).picks("deny-button").reads("You did not give ORCID your permission")
+    assert released(demo) == []
+
+    typist.skips_the_head().goes_on("Try again").sees("Authorize access").picks("authorize-button")
+    typist.reads("Is this you?", f"keyboard-confirm-{typist.language.code}").skips_the_head()
+    typist.goes_on("Connect this iD").is_at("problem").reads("Is this you?")
+    assert released(demo) == []
+
+    typist.goes_on("Read it, tick the box if you agree, and confirm again.").is_at("agree")
+    typist.hits(Keys.SPACE).takes(f"keyboard-ticked-{typist.language.code}")
+    typist.goes_on("Connect this iD").reads("Your ORCID iD is connected")
+    assert released(demo) == [uri(MAIJA)]
+
+
+def test_an_id_is_replaced_and_removed(typist, demo):
+    links(typist).goes_on("To your own page").reads("Your ORCID iD")
+    typist.goes("/orcid/signout").goes("/me").reads("Your ORCID iD").skips_the_head()
+    typist.goes_on("Connect another ORCID iD instead").goes_on("Connect another ORCID iD").sees("Sign in")
+    typist.picks(f"sign-in-{SOMEBODY}").sees("Authorize access").picks("authorize-button").reads("Is this you?")
+
+    typist.skips_the_head().tabs_to(typist.language.say("Replace the iD"))
+    ActionChains(typist.driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
+    typist.is_at("agree").hits(Keys.SPACE).goes_on("Replace the iD").reads("Your new ORCID iD is connected")
+    assert released(demo) == [uri(SOMEBODY)]
+
+    typist.goes_on("To your own page").reads("Your ORCID iD").skips_the_head()
+    typist.goes_on("Remove the connection").reads("Remove the connection").skips_the_head()
+    typist.goes_on("Remove the connection").reads("The connection is removed")
+    assert released(demo) == []
+
+
+def test_what_is_stored_is_saved_and_erased(typist, demo, tmp_path):
+    links(typist).goes("/me").reads("Your ORCID iD").saves_into(tmp_path).skips_the_head()
+    typist.goes_on("What is stored about you").reads("What is stored about you").skips_the_head()
+    typist.goes_on("Save all of it as a file (JSON)")
+    (link,) = [each for each in saved_in(tmp_path)["links"] if each["ended_at"] is None]
+    assert MAIJA in str(link)
+
+    typist.goes("/me").reads("Your ORCID iD").skips_the_head().goes_on("Erase everything about you")
+    typist.reads("Erase everything about you").skips_the_head().goes_on("Erase everything").is_at("problem")
+    assert released(demo) == [uri(MAIJA)]
+
+    typist.goes_on("Tick the box if you are sure, and press the button again.").is_at("sure")
+    typist.hits(Keys.SPACE).goes_on("Erase everything")
+    typist.sees_either(*map(typist.language.say, ("Everything is being erased", "Nothing is stored about you")))
+    assert released(demo) == []
