@@ -198,7 +198,8 @@ def make_app(front: Front) -> WSGIApplication:
     """Make the WSGI application."""
     app = bottle.Bottle()
     for route in ROUTES:
-        app.route(route.address, route.method, _answering(front, route))
+        # Bottle's plugins make JSON and templates of what a handler returns; ours return whole answers
+        app.route(route.address, route.method, _answering(front, route), skip=True)
     app.default_error_handler = _bottles_own(front)
     return _with_headers(app, [*front.headers.items()])
 
