@@ -90,6 +90,14 @@ def test_what_is_swept_out_stays_counted(store, small_steps):
     assert before[0] == {STARTED: 5, attempt("declined"): 5}
 
 
+def test_an_attempt_that_nobody_ended_was_started_all_the_same(store):
+    answered(store)
+
+    store.sweep(NOON + 3 * DAY)
+
+    assert store.totals(UNIVERSITY) == {STARTED: 1}
+
+
 def test_what_is_swept_on_the_way_stays_counted(store):
     first = declined(store)
 
