@@ -70,6 +70,7 @@ class Erasing(Keeper):
             if not anything:
                 return Erased(anything=False, removal=None, done=True)
             count_attempts(held.session, attempts)
+            held.session.post("forget_mails", **whose)
             removal = held.remove(rows.link_of(own[0]), actor, reason, transfers) if own else None
             if removal is None:
                 held.event("erasing", actor, person_key, {"reason": reason})

@@ -111,6 +111,7 @@ class Forgetting(Statistics):
         whose = {"organisation": entity_id, "person_key": person_key}
         with self._holding(entity_id, now, ("link_of", whose)) as held:
             (own,) = held.found
+            held.session.post("forget_mails", **whose)
             (attempts,) = held.session.ask(("forget_attempts", whose))
             count_attempts(held.session, attempts)
             gone = Gone(len(own), len(attempts), len(own) * len(transfers))

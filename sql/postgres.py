@@ -49,7 +49,7 @@ _LOST = "the connection to the database server was lost"
 _BEGIN = b"begin isolation level read committed read write"
 _ON_THE_DISK = b"set local synchronous_commit to default"
 _UNHURRIED = b"set local statement_timeout = 0"
-_PERSONAL = (b"attempts", b"links", b"changes", b"deliveries", b"events", b"erasures")
+_PERSONAL = (b"attempts", b"links", b"changes", b"deliveries", b"events", b"erasures", b"mails")
 """The tables in which somebody is named."""
 # Any numbers will do, as long as they are the same for whoever uses this database
 _ALONE = b"select pg_advisory_xact_lock(1869768548)"

@@ -279,6 +279,33 @@ class Erasure:
     asked_at: datetime
 
 
+class MailKind(StrEnum):
+    """What an e-mail is about."""
+
+    RECEIPT = "receipt"
+    """What the person agreed to."""
+    ARRIVED = "arrived"
+    """What came of a change at the organisation's interfaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An e-mail that a person asked for."""
+
+    organisation: str
+    person_key: str
+    kind: MailKind
+    change_number: int
+    """The change that it is about; 0 where none is kept."""
+    address: str | None
+    """None once nothing is to be sent any more."""
+    language: str
+    asked_at: datetime
+    attempts: int = 0
+    next_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A line of the audit. Each one's hash covers the one before, so that none can be changed in silence."""

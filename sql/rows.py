@@ -22,6 +22,8 @@ from sql.records import (
     Fetching,
     Incident,
     Link,
+    Mail,
+    MailKind,
     Release,
     ReleaseState,
     Standing,
@@ -266,6 +268,22 @@ def delivery_count_of(row: Row) -> DeliveryCount:
 def breaker_of(row: Row) -> Breaker:
     """Read a breaker back."""
     return Breaker(row["organisation"], row["transfer"], row["failures"], _perhaps_time(row["open_until"]))
+
+
+def mail_of(row: Row) -> Mail:
+    """Read a mail back."""
+    return Mail(
+        organisation=row["organisation"],
+        person_key=row["person_key"],
+        kind=MailKind(row["kind"]),
+        change_number=row["change_number"],
+        address=row["address"],
+        language=row["language"],
+        asked_at=time_of(row["asked_at"]),
+        attempts=row["attempts"],
+        next_at=time_of(row["next_at"]),
+        ended_at=_perhaps_time(row["ended_at"]),
+    )
 
 
 def erasure_of(row: Row) -> Erasure:

@@ -22,6 +22,7 @@ from sql.feed import Feed
 from sql.forgetting import Forgetting
 from sql.held import Held
 from sql.importing import Importing
+from sql.mails import Mails
 from sql.migrate import must_be_current
 from sql.outbox import Outbox
 from sql.own import Own
@@ -76,7 +77,7 @@ def _postgres(url: str, patience: float) -> Engine:
 _ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
-class Store(Outbox, Erasing, Feed, Forgetting, Importing, Own, Releases, Statistics):
+class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, Statistics):
     """Attempts, links, releases, changes, deliveries and the audit, kept by an engine.
 
     Any method may raise StoreUnavailable. Times are aware.

@@ -23,7 +23,7 @@ select
 TABLES = (
     *("attempts", "links", "consent_texts", "changes", "counters", "events"),
     *("daily_counts", "counted_events", "incidents"),
-    *("deliveries", "breakers", "acknowledgements", "erasures"),
+    *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
 )
 
 

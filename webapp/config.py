@@ -25,6 +25,7 @@ from webapp import config_values as values
 from webapp.config_authority import Askers, AuthoritySettings
 from webapp.config_errors import Misconfigured, Problem, Wrong
 from webapp.config_look import LookFile
+from webapp.config_mail import MailServer
 from webapp.config_names import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES
 from webapp.config_notices import Accessibility, Notices, PrivacyNotices, Retention
 from webapp.config_operator import Administrators, Metrics, Operator, unknown
@@ -425,6 +426,7 @@ class ServiceFile(Table):
     operator: Annotated[tuple[Operator, ...], Field(strict=False)] = ()
     authority: Authority = section()
     look: LookFile = section()
+    mail: MailServer = section()
     notices: Notices = section()
     accessibility: Accessibility = section()
     retention: Retention = section()
@@ -561,6 +563,7 @@ class Config:
     operators: tuple[Operator, ...]
     administrators: Mapping[str, Administrators]
     """By entityID."""
+    mail: MailServer
     notices: Texts
     own_notices: Mapping[str, Texts]
     """By entityID, for each organisation."""
@@ -622,6 +625,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
         metrics=main.metrics,
         operators=main.operator,
         administrators=MappingProxyType({one.file.entity_id: one.file.administrators for one in connected.values()}),
+        mail=main.mail,
         notices=_texts(main.notices),
         own_notices=MappingProxyType({one.file.entity_id: _texts(one.file.notices) for one in connected.values()}),
         accessibility=main.accessibility,

@@ -19,6 +19,8 @@ LONGEST_REDIRECT = 355
 """ORCID keeps redirect URIs in a column of this many characters."""
 
 _NOT_IN_A_URL = re.compile(r"[^!-~]|[\"<>\\^`{|}]")
+_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z0-9-]{2,63}", re.ASCII)
+_LONGEST_MAILBOX = 254
 _EMAIL = re.compile(r"[^@\s<>\"',;:]+@([a-z0-9-]+\.)+[a-z0-9-]+", re.ASCII | re.IGNORECASE)
 _DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+", re.ASCII | re.IGNORECASE)
@@ -71,6 +73,13 @@ def contact(text: str) -> str:
     if text.startswith("https:"):
         return web_page(text)
     raise Wrong("must be an e-mail address or an https address", "write for example help@example.org")
+
+
+def mailbox(text: str) -> str:
+    """Read an e-mail address: plain ASCII, one @, and nothing that could begin another header or another recipient."""
+    if len(text) > _LONGEST_MAILBOX or not _MAILBOX.fullmatch(text):
+        raise Wrong("is not an e-mail address", "write for example help@example.org")
+    return text
 
 
 def loopback(host: str) -> bool:

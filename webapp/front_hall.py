@@ -49,6 +49,7 @@ def web(
         forgetful,
         asking=config.asking,
         labels=config.labels,
+        mails=config.mail.host is not None,
         notices=notices_of(config),
         retention=config.retention,
         staff=staff_of(config),

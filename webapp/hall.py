@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from shibboleth.organisation import Organisation, Organisations
+from shibboleth.person import Person
 from sql.records import Change
 from sql.store import Store
 from webapp.catalogues import SOURCE
@@ -44,6 +45,8 @@ class Hall:
     lately: Lately = field(default_factory=Lately)
     asking: frozenset[str] = frozenset()
     """The entityIDs of the organisations that may ask the connector, and fetch their changes there."""
+    mails: bool = False
+    """Whether people can have e-mail sent."""
     notices: Notices = field(default_factory=Notices)
     retention: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """After how many days what has ended is forgotten, by entityID, for the organisations where it is."""
@@ -52,6 +55,10 @@ class Hall:
         """Say what a transfer is, in this language or in English; empty where the operator has not said it."""
         said = self.labels.get(organisation.entity_id, {}).get(transfer, {})
         return said.get(language) or said.get(SOURCE, "")
+
+    def mails_to(self, person: Person) -> bool:
+        """Tell whether a person can have e-mail sent: not where nothing is to be kept of them."""
+        return self.mails and person.organisation.entity_id not in self.forgetful
 
 
 Handler = Callable[[Hall, Visit], "Page | Go | Raw"]

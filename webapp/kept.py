@@ -204,6 +204,12 @@ FACT_VALUES: Words = MappingProxyType(
     }
 )
 """Facts of events that are words of the program."""
+MAIL_KINDS: Words = MappingProxyType(
+    {
+        "receipt": mark("what you agreed to"),
+        "arrived": mark("whether your organisation's interfaces took it"),
+    }
+)
 RELEASES: Words = MappingProxyType(
     {
         "missing": mark("no iD came with your sign-in"),
@@ -240,7 +246,7 @@ ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
 )
 """Tables without a person in them, and what they hold."""
 
-TABLES = ("attempts", "links", "changes", "deliveries", "events", "erasures")
+TABLES = ("attempts", "links", "changes", "deliveries", "events", "erasures", "mails")
 """Tables of which each row is about one person."""
 
 _EACH_ORGANISATION = " ".join(f"{table}.organisation" for table in TABLES)
@@ -409,5 +415,27 @@ ERASURE = Section(
     ),
 )
 
-SECTIONS = (PERSON, LINKS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, ERASURE)
+MAILS = Section(
+    "mails",
+    mark("E-mail that you asked for"),
+    mark("To send it to you, once."),
+    mark(
+        "The address until it is sent, or given up a day after the first try. That it was sent is kept as long as the "
+        "connection, and after it until you have everything erased."
+    ),
+    _fields(
+        "mails",
+        ("asked_at", mark("When you asked"), YOU, "asked_at", "asked_at"),
+        ("kind", mark("What about"), YOU, "kind", "kind", MAIL_KINDS),
+        ("address", mark("E-mail address"), YOU, "address", "address"),
+        ("language", mark("Language of the e-mail"), YOU, "language", "language"),
+        ("attempts", mark("How often it was tried"), US, "attempts", "attempts"),
+        ("next_at", mark("Due"), US, "next_at", "next_at"),
+        ("ended_at", mark("Finished"), US, "ended_at", "ended_at"),
+        ("change", mark("Number of the change"), US, "change_number", "change_number"),
+    ),
+    ends=True,
+)
+
+SECTIONS = (PERSON, LINKS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, MAILS, ERASURE)
 """All there is, in the order in which it is shown."""

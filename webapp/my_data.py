@@ -107,6 +107,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "deliveries": Store.deliveries_of,
         "feed": _fetched,
         "events": lambda store, entity_id, key, most: list(store.events(entity_id, key, newest_first=True, limit=most)),
+        "mails": Store.mails_of,
         "erasure": _erasure,
     }
 )
@@ -120,6 +121,7 @@ MADE_AT: Mapping[str, str] = MappingProxyType(
         "deliveries": "created_at",
         "feed": "at",
         "events": "at",
+        "mails": "asked_at",
         "erasure": "asked_at",
     }
 )

@@ -14,6 +14,7 @@ from webapp.in_control import erase, erased, erasure, removal
 from webapp.language import mark
 from webapp.linking import Answer, AttemptUsed, NotAgreed, consent_to
 from webapp.log import log
+from webapp.mail_pages import ask_mail, mail, mailed
 from webapp.my_data import my_data, my_data_file
 from webapp.notice_pages import accessibility, privacy, privacy_of
 from webapp.operator import incidents
@@ -100,7 +101,13 @@ def result(hall: Hall, visit: Visit) -> Page | Go:
     token = form_token(visit.browser, visit.person)
     if attempt.outcome in BY_WORD:
         return _outcome_problem(hall, visit, attempt, token)
-    facts = {"outcome": attempt.outcome, "link": standing.link, "token": token, "where": whereabouts(standing)}
+    facts = {
+        "outcome": attempt.outcome,
+        "link": standing.link,
+        "token": token,
+        "where": whereabouts(standing),
+        "mails": hall.mails_to(visit.person),
+    }
     return Page("result.html", facts)
 
 
@@ -165,6 +172,9 @@ ROUTES = (
     Route("POST", "/me/erase", Who.PERSON, erase),
     Route("GET", "/me/erased", Who.PERSON, erased),
     Route("GET", "/me/receipt", Who.PERSON, receipt),
+    Route("GET", "/me/mail", Who.PERSON, mail),
+    Route("POST", "/me/mail", Who.PERSON, ask_mail),
+    Route("GET", "/me/mailed", Who.PERSON, mailed),
     Route("GET", "/me/data", Who.PERSON, my_data),
     Route("GET", "/me/data.json", Who.PERSON, my_data_file),
     Route("GET", "/privacy", Who.ANYONE, privacy),

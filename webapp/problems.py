@@ -57,6 +57,10 @@ class NotSure(ValueError):
     """The box beside what cannot be undone came unticked."""
 
 
+class BadAddress(ValueError):
+    """Where an e-mail is to be sent is no address, or what is to be sent was not ticked."""
+
+
 class TooLarge(ValueError):
     """The request is larger than any form of ours."""
 
@@ -216,6 +220,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
         mark("The box was not ticked"),
         mark("Nothing was erased, for you did not say that you want it."),
         mark("Tick the box if you are sure, and press the button again."),
+    ),
+    BadAddress: Problem(
+        "bad-address",
+        422,
+        mark("The e-mail cannot be sent like this"),
+        mark("Either the address is not one, or nothing was ticked."),
+        mark("Write one e-mail address, and tick what you want to have."),
     ),
     LinkChanged: Problem(
         "link-changed",

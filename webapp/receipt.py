@@ -13,4 +13,4 @@ def receipt(hall: Hall, visit: Visit) -> Page | Go:
     if link is None:
         return Go("/me")
     controller = hall.notices.said("controller", visit.language.code, person.organisation.entity_id)
-    return Page("receipt.html", {"link": link, "controller": controller})
+    return Page("receipt.html", {"link": link, "controller": controller, "mails": hall.mails_to(person)})

@@ -77,11 +77,37 @@ def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] |
     housekeeping = Housekeeping(store, forgetful, log, retention=config.retention, asking=config.asking)
     retention = Retention(store, timedelta(days=config.store.keep_changes), log)
 
+    mailer = _mailer(config, store)
+
     def chores(now: datetime) -> None:
+        mailer(now)
         housekeeping.turn(now)
         retention.turn(now)
 
     return Deliverer(store, config.organisations, config.transfers, log, clock or _now, chores=chores)
+
+
+def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
+    """Give what sends the mail that people asked for; it does nothing where the operator has configured none."""
+    said = config.mail
+    if said.host is None or said.sender is None:
+        return lambda _now: None
+    from webapp.language import languages  # noqa: PLC0415 - only who sends mail pays for catalogues
+    from webapp.mail import Mailer, Server, Writer  # noqa: PLC0415 - as above
+
+    service = config.service
+    writer = Writer(
+        store=store,
+        organisations=config.organisations,
+        languages=languages(),
+        name=service.name,
+        public_url=service.public_url,
+        sender=said.sender,
+        zone=config.look.zone,
+    )
+    password = None if said.password is None else said.password.reveal()
+    port = said.port or {"starttls": 587, "tls": 465, "none": 25}[said.security]
+    return Mailer(store, writer, Server(said.host, port, said.security, said.user, password).send).turn
 
 
 def transfer_kinds() -> Kinds:

@@ -9,7 +9,7 @@ import pytest
 
 import sql
 from shibboleth.orcid_id import Registry
-from sql.records import ReleaseState
+from sql.records import Mail, MailKind, ReleaseState
 from sql.rows import moment
 from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
 from tests.service import Clock, Visitor, client_of, make_front
@@ -93,6 +93,7 @@ def live(store):
     store.close(answered(store, MAIJA, FIRST).id, "declined", NOON)
     store.record(UNIVERSITY, "searched", "operator", MAIJA, {"reason": "she rang us: incident 3f2a9c10"}, NOON)
     store.acknowledge(UNIVERSITY, 1, NOON)
+    store.ask_mail(Mail(UNIVERSITY, MAIJA, MailKind.RECEIPT, 2, "maija@home.example", "fi", NOON))
     asking(store, WISH.format(UNIVERSITY, MAIJA))
 
 

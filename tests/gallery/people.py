@@ -14,7 +14,7 @@ from tests.make import NOON, UNIVERSITY, make_organisation
 from tests.service import ask, orcid_id
 from webapp.linking import NotAgreed
 from webapp.notices import Notices, Statement
-from webapp.problems import NotSure
+from webapp.problems import BadAddress, NotSure
 
 TEXTS = Notices(
     {code: {**texts, "not_accessible": "1 < 2 & 3"} for code, texts in NOTICES.items()},
@@ -259,6 +259,36 @@ def receipt_in_the_language_of_then(on):
     return on.maija().get("/me/receipt")
 
 
+@scene("GET /me/receipt")
+def receipt_where_mail_is_sent(on):
+    on.link()
+    return on.maija(on.front(mails=True)).get("/me/receipt")
+
+
+@scene("GET /me/result/<attempt>")
+def result_where_mail_is_sent(on):
+    return on.maija(on.front(mails=True)).link(on.world)
+
+
+@scene("GET /me/mail")
+def mail(on):
+    on.link()
+    return on.maija(on.front(mails=True)).get("/me/mail")
+
+
+@scene("POST /me/mail", BadAddress)
+def mail_to_nowhere(on):
+    on.link()
+    return _mailing(on.maija(on.front(mails=True)), address="maija", receipt="yes")
+
+
+@scene("GET /me/mailed")
+def mailed(on):
+    on.link()
+    maija = on.maija(on.front(mails=True))
+    return maija.get(_mailing(maija, address="maija@home.example", receipt="yes", arrived="yes").place)
+
+
 @scene("GET /me/remove")
 def remove(on):
     on.link()
@@ -319,6 +349,11 @@ def _releasing(on, bare):
 def _erasing(maija, **form):
     page = maija.get("/me/erase")
     return maija.post("/me/erase", {"token": page.field("token"), **form})
+
+
+def _mailing(maija, **form):
+    page = maija.get("/me/mail")
+    return maija.post("/me/mail", {"token": page.field("token"), **form})
 
 
 def _state(maija):

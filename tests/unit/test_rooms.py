@@ -46,6 +46,7 @@ LIBRARIES = {
         "webapp/config_authority.py",
         "webapp/config_look.py",
         "webapp/config_names.py",
+        "webapp/config_mail.py",
         "webapp/config_notices.py",
         "webapp/config_tables.py",
         "webapp/config_transfers.py",

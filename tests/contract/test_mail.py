@@ -1,0 +1,409 @@
+"""E-mail that people asked for: taken by a real mail server on loopback, or by one that is away, hangs or refuses."""
+
+import email
+import socket
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, timedelta
+from email import policy
+from email.message import EmailMessage
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from sql.migrate import migrate
+from sql.records import Mail, MailKind
+from sql.store import open_store
+from tests.configuration import write_configuration
+from tests.delivering import AWAY, Idm, deliverer
+from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.private_ca import PrivateCa
+from tests.service import ORGANISATIONS, PUBLIC_URL, Clock, Visitor, client_of, make_front
+from webapp import mail as mailing
+from webapp.app import make_app
+from webapp.config import load
+from webapp.config_errors import Misconfigured, Wrong
+from webapp.config_values import mailbox
+from webapp.language import languages
+from webapp.mail import ANSWERED, LEASE, MOST_TRIES, RECEIPT, Mailer, Server, Writer
+from webapp.wsgi import make_deliverer
+
+MAIJA = "maija@yliopisto.example"
+HOME = "maija@home.example"
+FIRST = make_orcid_id(1)
+LANGUAGES = languages()
+
+
+@dataclass
+class Inbox:
+    """What a mail server has taken."""
+
+    answer: str = "250 OK"
+    got: list = field(default_factory=list)
+
+    async def handle_RCPT(self, server, session, envelope, address, rcpt_options):  # noqa: N802 - aiosmtpd's word
+        if self.answer.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.answer
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - as above
+        self.got.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+        return "250 OK"
+
+    @property
+    def messages(self):
+        return [email.message_from_bytes(content, policy=policy.default) for _, _, content in self.got]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+@pytest.fixture
+def inbox():
+    return Inbox()
+
+
+@pytest.fixture
+def server(inbox):
+    controller = Controller(inbox, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    yield Server("127.0.0.1", controller.port, "none")
+    controller.stop()
+
+
+@pytest.fixture
+def writer(store):
+    return Writer(store, ORGANISATIONS, LANGUAGES, "ORCID connect", PUBLIC_URL, "noreply@connect.example", UTC)
+
+
+@pytest.fixture
+def mailer(store, writer, server):
+    return Mailer(store, writer, server.send)
+
+
+def asks(store, kind=MailKind.RECEIPT, language="en", number=1):
+    store.ask_mail(Mail(UNIVERSITY, MAIJA, kind, number, HOME, language, NOON))
+
+
+def waiting(store):
+    return [(each.kind, each.address, each.attempts) for each in store.mails_of(UNIVERSITY, MAIJA, 9)]
+
+
+# Sending
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_receipt_comes_in_the_persons_language_and_the_address_is_forgotten(store, mailer, inbox, code):
+    make_link(store, MAIJA, FIRST)
+    asks(store, language=code)
+
+    mailer.batch(NOON)
+    mailer.batch(NOON + LEASE)
+
+    (message,) = inbox.messages
+    text = message.get_content()
+    assert (message["To"], message["From"]) == (HOME, "noreply@connect.example")
+    assert message["Subject"] == f"ORCID connect: {LANGUAGES[code].say(RECEIPT)}"
+    assert (message.get_content_type(), message.get_content_charset()) == ("text/plain", "utf-8")
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert FIRST.uri in text
+    assert "I agree that my ORCID iD is sent to my organisation." in text
+    assert f"{PUBLIC_URL}/me/remove" in text
+    assert waiting(store) == [("receipt", None, 1)]
+
+
+@pytest.mark.parametrize("answer", [None, AWAY], ids=["arrived", "waits"])
+def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, inbox, answer):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    asks(store, MailKind.ARRIVED, "fi")
+    mailer.batch(NOON)
+    assert inbox.got == []
+
+    deliverer(store, {"idm": Idm(answer) if answer else Idm()}, Clock(NOON)).once()
+    mailer.batch(NOON + timedelta(minutes=1))
+
+    assert [each["Subject"] for each in inbox.messages] == (
+        [] if answer else [f"ORCID connect: {LANGUAGES['fi'].say(ANSWERED)}"]
+    )
+    assert not answer or waiting(store) == [("arrived", HOME, 0)]
+
+
+def test_what_was_given_up_is_told_with_what_the_interface_said_on_one_line(store, mailer, inbox):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    (delivery,) = store.claim("worker", NOON, LEASE, 1)
+    store.give_up(delivery, "worker", "refused", "no\r\nSubject: won", NOON)
+    asks(store, MailKind.ARRIVED)
+
+    mailer.batch(NOON)
+
+    (message,) = inbox.messages
+    assert "It refused to take this." in message.get_content()
+    assert "It says: no  Subject: won" in message.get_content()
+    assert message.get_all("Subject") == [f"ORCID connect: {ANSWERED}"]
+
+
+def test_what_it_was_about_is_gone_and_nothing_is_sent(store, mailer, inbox):
+    asks(store)
+    asks(store, MailKind.ARRIVED)
+
+    mailer.batch(NOON)
+
+    assert inbox.got == []
+    assert {address for _, address, _ in waiting(store)} == {None}
+
+
+def test_each_is_sent_once_however_often_it_is_asked_for(store, mailer, inbox):
+    make_link(store, MAIJA, FIRST)
+    asks(store)
+    asks(store)
+    mailer.batch(NOON)
+    asks(store)
+    mailer.batch(NOON + LEASE)
+
+    assert len(inbox.got) == 1
+
+
+# A server that fails
+
+
+def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, writer):
+    make_link(store, MAIJA, FIRST)
+    asks(store)
+    mailer, now = Mailer(store, writer, Server("127.0.0.1", free_port(), "none").send), NOON
+
+    for tried in range(1, MOST_TRIES + 1):
+        assert waiting(store) == [("receipt", HOME, tried - 1)]
+        mailer.batch(now)
+        mailer.batch(now)
+        now += timedelta(hours=2)
+
+    assert waiting(store) == [("receipt", None, MOST_TRIES)]
+
+
+def test_a_server_that_knows_nobody_of_that_name_is_not_asked_again(store, mailer, inbox):
+    make_link(store, MAIJA, FIRST)
+    asks(store)
+    inbox.answer = "550 no such mailbox"
+
+    mailer.batch(NOON)
+
+    assert waiting(store) == [("receipt", None, 1)]
+
+
+def test_a_server_that_hangs_holds_up_no_delivery(store, writer, monkeypatch):
+    monkeypatch.setattr(mailing, "PATIENCE", 0.5)
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    asks(store)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mailer, idm = Mailer(store, writer, Server("127.0.0.1", mute.getsockname()[1], "none").send), Idm()
+        began = time.monotonic()
+        mailer.turn(NOON)
+        mailer.turn(NOON + timedelta(hours=1))
+        took = time.monotonic() - began
+
+        deliverer(store, {"idm": idm}, Clock(NOON)).once()
+        mailer._thread.join(5)
+
+    assert took < 0.4
+    assert idm.kinds() == ["linked"]
+    assert waiting(store) == [("receipt", HOME, 1)]
+
+
+# The way to the server
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return PrivateCa(tmp_path_factory.mktemp("ca"))
+
+
+@contextmanager
+def guarded(inbox, ca, security, how="sound"):
+    """Serve mail to whoever comes by TLS and signs in."""
+    known = {"authenticator": lambda *given: AuthResult(success=given[-1].password == b"secret")}
+    words = {
+        "starttls": {"tls_context": ca.context(how), "require_starttls": True, "auth_required": True},
+        "tls": {"ssl_context": ca.context(how), "auth_require_tls": False},
+    }[security]
+    controller = Controller(inbox, hostname="127.0.0.1", port=free_port(), **words, **known)
+    controller.start()
+    try:
+        yield controller.port
+    finally:
+        controller.stop()
+
+
+def message():
+    written = EmailMessage()
+    written["From"], written["To"], written["Subject"] = "noreply@connect.example", HOME, "Ääkköset"
+    written.set_content("Hei")
+    return written
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_mail_goes_by_tls_and_signs_in(inbox, ca, monkeypatch, security):
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca.certificate))
+
+    with guarded(inbox, ca, security) as port:
+        Server("127.0.0.1", port, security, "connect", "secret").send(message())
+
+    assert [each["Subject"] for each in inbox.messages] == ["Ääkköset"]
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+@pytest.mark.parametrize("how", ["expired", "wrong-name", "stranger"])
+def test_a_server_that_is_not_who_it_should_be_gets_nothing(inbox, ca, monkeypatch, security, how):
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca.certificate))
+
+    with guarded(inbox, ca, security, how) as port, pytest.raises(ssl.SSLCertVerificationError):
+        Server("127.0.0.1", port, security, "connect", "secret").send(message())
+
+    assert inbox.got == []
+
+
+def test_a_password_shows_itself_nowhere():
+    assert "secret" not in repr(Server("127.0.0.1", 25, "none", "connect", "secret"))
+
+
+# The configuration
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        ({"host": "smtp.example.org"}, "mail.sender"),
+        ({"host": "smtp.example.org", "sender": "Us <us@example.org>"}, "mail.sender"),
+        ({"host": "smtp.example.org", "sender": "us@example.org", "security": "none"}, "mail.security"),
+        ({"host": "smtp.example.org", "sender": "us@example.org", "user": "us"}, "mail.password"),
+        ({"host": "smtp.example.org", "sender": "us@example.org", "port": 0}, "mail.port"),
+        ({"host": "smtp.example.org", "sender": "us@example.org", "password": "secret"}, "mail.password"),
+    ],
+)
+def test_a_mail_server_that_cannot_be_one_is_refused(tmp_path, said, key):
+    with pytest.raises(Misconfigured) as raised:
+        load(write_configuration(tmp_path, mail=said), {})
+
+    assert [problem.key for problem in raised.value.problems] == [key]
+
+
+def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothing(tmp_path, inbox, server):
+    said = {"host": "127.0.0.1", "port": server.port, "security": "none", "sender": "noreply@connect.example"}
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    make_link(store, MAIJA, FIRST)
+    asks(store)
+
+    make_deliverer(load(write_configuration(tmp_path), {}), store, Clock(NOON)).once()
+    before = list(inbox.got)
+    make_deliverer(load(write_configuration(tmp_path, mail=said), {}), store, Clock(NOON)).once()
+    deadline = time.monotonic() + 10
+    while not inbox.got and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for thread in threading.enumerate():
+        if thread.name == mailing.THREAD:
+            thread.join(5)
+    store.disconnect()
+
+    assert before == []
+    assert [recipients for _, recipients, _ in inbox.got] == [[HOME]]
+
+
+# Asking
+
+
+@pytest.fixture
+def front(store):
+    front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    return replace(front, hall=replace(front.hall, mails=True))
+
+
+@pytest.fixture
+def maija(front):
+    return Visitor(make_app(front))
+
+
+def send(visitor, **form):
+    return visitor.post("/me/mail", {"token": visitor.get("/me/mail").field("token"), **form})
+
+
+def test_a_person_asks_for_both(store, maija):
+    make_link(store, MAIJA, FIRST)
+
+    place = send(maija, address=f" {HOME} ", receipt="yes", arrived="yes").place
+
+    assert maija.get(place).title == "You will get an e-mail"
+    assert waiting(store) == [("arrived", HOME, 0), ("receipt", HOME, 0)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"address": HOME},
+        {"address": "", "receipt": "yes"},
+        {"address": "maija", "receipt": "yes"},
+        {"address": f"{HOME}\r\nBcc: all@example.org", "receipt": "yes"},
+        {"address": f"{HOME},all@example.org", "receipt": "yes"},
+        {"address": f"<{HOME}>", "receipt": "yes"},
+        {"address": "mäijä@home.example", "receipt": "yes"},
+        {"address": f"{'a' * 250}@home.example", "receipt": "yes"},
+    ],
+)
+def test_what_is_no_address_or_asks_for_nothing_is_refused(store, maija, form):
+    make_link(store, MAIJA, FIRST)
+
+    answer = send(maija, **form)
+
+    assert answer.status == 422
+    assert 'aria-invalid="true"' in answer.text
+    assert waiting(store) == []
+
+
+def test_without_a_form_of_ours_nothing_is_sent(store, maija):
+    make_link(store, MAIJA, FIRST)
+
+    assert maija.post("/me/mail", {"address": HOME, "receipt": "yes"}).status == 403
+
+
+def test_without_a_connection_there_is_nothing_to_send(maija):
+    assert maija.get("/me/mail").place == "/me"
+    token = maija.get("/me/erase").field("token")
+    assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).status == 422
+
+
+@pytest.mark.parametrize("hall", [{"mails": False}, {"forgetful": frozenset({UNIVERSITY})}])
+def test_where_it_is_not_offered_there_is_no_such_page(store, front, hall):
+    make_link(store, MAIJA, FIRST)
+    maija = Visitor(make_app(replace(front, hall=replace(front.hall, **hall))))
+
+    assert maija.get("/me/mail").status == 404
+    assert maija.get("/me/mailed").status == 404
+    assert "/me/mail" not in maija.get("/me/receipt").text
+
+
+def test_the_receipt_leads_to_it(store, maija):
+    make_link(store, MAIJA, FIRST)
+
+    assert 'href="/me/mail"' in maija.get("/me/receipt").text
+
+
+def test_whoever_is_erased_is_sent_nothing(store, mailer, inbox):
+    make_link(store, MAIJA, FIRST)
+    asks(store)
+
+    store.erase(UNIVERSITY, MAIJA, "person", "erased", NOON)
+    mailer.batch(NOON)
+
+    assert inbox.got == []
+    assert waiting(store) == []
+
+
+@pytest.mark.parametrize("text", ["a@b", "@b.example", "a b@c.example", "a@b..example", "a@b.example\n"])
+def test_an_address_is_one_mailbox_and_nothing_more(text):
+    with pytest.raises(Wrong):
+        mailbox(text)
