@@ -210,8 +210,8 @@ def measure(directory: Path, tell: Tell) -> list[Figure]:
     """Measure all of it."""
     tell(f"\nLookups at the connector: {CONNECTIONS} kept connections, wrk asks about people by chance …")
     begun = perf_counter()
-    few, usual = (make_place(directory / f"lookups-{links}", links) for links in (FEW, USUAL))
-    many = make_place(directory / f"lookups-{MANY}", MANY)
+    numbers = {"few": FEW, "usual": USUAL, "many": MANY}
+    few, usual, many = (make_place(directory / f"lookups-{name}", links) for name, links in numbers.items())
     tell(f"stores with {FEW:,}, {USUAL:,} and {MANY:,} links filled in {perf_counter() - begun:.0f} seconds")
     found = [
         *_against_bare(usual, tell),
