@@ -1,5 +1,7 @@
--- All links of a person, the ended ones too: for whoever asks what is stored about them, or wants it erased.
-create index links_of_a_person on links (organisation, person_key, linked_at);
+-- The links that a person had once: for whoever asks what is stored about them, or wants it erased. Without those that
+-- hold now, so that a sign-in, which asks for these alone, is never led through all that ever were.
+create index ended_links_of_a_person on links (organisation, person_key, linked_at)
+    where ended_at is not null;
 
 -- Up to this number changes may be gone that a reader of the feed has not fetched: whoever stands before it begins
 -- again with a snapshot.

@@ -8,7 +8,12 @@ where organisation = :organisation
 -- name: anything_of(organisation, person_key)
 -- Something, if anything at all is kept of a person.
 select 1 as found
-where exists (select 1 from links where organisation = :organisation and person_key = :person_key)
+where exists (
+        select 1 from links where organisation = :organisation and person_key = :person_key and ended_at is null
+    )
+    or exists (
+        select 1 from links where organisation = :organisation and person_key = :person_key and ended_at is not null
+    )
     or exists (select 1 from changes where organisation = :organisation and person_key = :person_key)
     or exists (select 1 from attempts where organisation = :organisation and person_key = :person_key)
     or exists (select 1 from deliveries where organisation = :organisation and person_key = :person_key)

@@ -38,8 +38,19 @@ where organisation = :organisation
 
 -- name: forget_links(organisation, person_key)!
 delete from links
-where organisation = :organisation
-    and person_key = :person_key;
+where id in (
+    select held.id
+    from links as held
+    where held.organisation = :organisation
+        and held.person_key = :person_key
+        and held.ended_at is null
+    union all
+    select ended.id
+    from links as ended
+    where ended.organisation = :organisation
+        and ended.person_key = :person_key
+        and ended.ended_at is not null
+);
 
 -- name: forget_closed_attempts(organisation, person_key)
 -- The attempts of a person that were over; what is to be counted of each.

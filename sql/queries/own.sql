@@ -1,10 +1,20 @@
 -- name: links_of_person(organisation, person_key, limit)
 -- All links of a person with the words agreed to, the newest first.
 select links.*, consent_texts.version, consent_texts.language, consent_texts.text
-from links
+from (
+    select *
+    from links as held
+    where held.organisation = :organisation
+        and held.person_key = :person_key
+        and held.ended_at is null
+    union all
+    select *
+    from links as ended
+    where ended.organisation = :organisation
+        and ended.person_key = :person_key
+        and ended.ended_at is not null
+) as links
 join consent_texts on consent_texts.digest = links.consent_digest
-where organisation = :organisation
-    and person_key = :person_key
 order by linked_at desc, id
 limit :limit;
 
