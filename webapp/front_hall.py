@@ -52,6 +52,7 @@ def web(
         mails=config.mail.host is not None,
         notices=notices_of(config),
         retention=config.retention,
+        keep_changes=config.store.keep_changes,
         staff=staff_of(config),
     )
     app: WSGIApplication = make_app(

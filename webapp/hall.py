@@ -12,6 +12,7 @@ from sql.records import Change
 from sql.store import Store
 from webapp.catalogues import SOURCE
 from webapp.door import Who
+from webapp.kept import KEEP_CHANGES
 from webapp.lately import Lately
 from webapp.linking import Linking
 from webapp.notices import Notices
@@ -48,6 +49,8 @@ class Hall:
     mails: bool = False
     """Whether people can have e-mail sent."""
     notices: Notices = field(default_factory=Notices)
+    keep_changes: int = KEEP_CHANGES
+    """For how many days changes are kept for organisations that fetch."""
     retention: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """After how many days what has ended is forgotten, by entityID, for the organisations where it is."""
 

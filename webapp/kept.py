@@ -38,6 +38,8 @@ SOURCES: Mapping[Source, str] = MappingProxyType(
 )
 """The same in a person's words."""
 
+KEEP_CHANGES = 730
+"""For how many days changes are kept where nobody says otherwise."""
 Say = Callable[..., str]
 """Says a sentence in a language, with facts in their places."""
 Words = Mapping[str, str]
@@ -99,11 +101,15 @@ class Section:
         known = dict.fromkeys(each.source for each in self.fields)
         return {source: tuple(each for each in self.fields if each.source is source) for source in known}
 
-    def kept(self, say: Say, *, forgetful: bool, days: int | None) -> str:
-        """Say for how long it is kept; `days` is after how many of them what has ended is forgotten."""
+    def kept(self, say: Say, *, forgetful: bool, days: int | None, changes: int = KEEP_CHANGES) -> str:
+        """Say for how long it is kept.
+
+        `days` is after how many of them what has ended is forgotten, and `changes` for how many of them changes stay.
+        """
         if forgetful and self.forgetful_span:
             return say(self.forgetful_span)
-        return f"{say(self.span)} {say(GOES, days=days)}" if days and self.ends else say(self.span)
+        span = say(self.span, **({"changes": changes} if "%(changes)s" in self.span else {}))
+        return f"{span} {say(GOES, days=days)}" if days and self.ends else span
 
 
 GOES = mark("Once nothing is connected any more, it goes by itself %(days)s days after the last that happened.")
@@ -254,7 +260,7 @@ _EACH_KEY = " ".join(f"{table}.person_key" for table in TABLES)
 
 _WITH_LINKS = mark("As long as the connection, and after it until you have everything erased.")
 _FOR_THE_FEED = mark(
-    "Two years as a rule, so that your organisation can fetch it; until you have everything erased at the latest."
+    "%(changes)s days, so that your organisation can fetch it; until you have everything erased at the latest."
 )
 _NOTHING_KEPT = mark("Until a quarter of an hour after your organisation's interfaces have answered.")
 

@@ -134,7 +134,8 @@ ALONE = frozenset({"you", "feed", "erasure"})
 def _kept(hall: Hall, visit: Visit) -> Mapping[str, str]:
     entity_id = visit.person.organisation.entity_id
     forgetful, days = entity_id in hall.forgetful, hall.retention.get(entity_id)
-    return {each.name: each.kept(visit.language.say, forgetful=forgetful, days=days) for each in SECTIONS}
+    say, changes = visit.language.say, hall.keep_changes
+    return {each.name: each.kept(say, forgetful=forgetful, days=days, changes=changes) for each in SECTIONS}
 
 
 def _written(shelf: Shelf) -> Any:

@@ -60,13 +60,14 @@ def accessibility(hall: Hall, visit: Visit) -> Page:
 
 def _privacy(hall: Hall, visit: Visit, entity_id: str = "") -> Page:
     notices, code = hall.notices, visit.language.code
-    forgetful, days = entity_id in hall.forgetful, _days(hall, entity_id)
+    forgetful, days, changes = entity_id in hall.forgetful, _days(hall, entity_id), hall.keep_changes
+    say = visit.language.say
     facts = {
         "organisation": hall.organisations.by_entity_id(entity_id) if entity_id else None,
         "others": [each for each in hall.organisations if notices.own.get(each.entity_id)],
         "said": {name: notices.said(name, code, entity_id) for name in PRIVACY},
         "privacy_url": notices.privacy_url,
-        "sections": [(each, each.kept(visit.language.say, forgetful=forgetful, days=days)) for each in SECTIONS],
+        "sections": [(each, each.kept(say, forgetful=forgetful, days=days, changes=changes)) for each in SECTIONS],
         "sources": SOURCES,
         "some_forgetful": bool(hall.forgetful) and not entity_id,
         "transfers": hall.linking.transfers_of(entity_id) if entity_id else (),

@@ -183,6 +183,13 @@ def test_somebody_of_whom_nothing_is_stored_is_told_so(maija):
     assert "Maija Mäkelä" in page
 
 
+def test_the_ids_that_the_organisation_releases_are_shown(maija):
+    maija.said["eduPersonOrcid"] = FIRST.uri
+
+    assert json.loads(maija.get("/me/data.json").body)["you"]["released"] == [FIRST.uri]
+    assert FIRST.uri in maija.get("/me/data").text
+
+
 def test_nobody_is_shown_what_is_stored_of_another(store, maija):
     live(store)
     make_link(store, VILLE, make_orcid_id(7))

@@ -132,6 +132,10 @@ class TestThePages:
 
         assert "365 days after" in ask(app_of(front, retention=days), "/privacy").text
 
+    def test_how_long_changes_are_kept_is_what_the_configuration_says(self, front):
+        assert "730 days, so that your organisation" in ask(make_app(front), "/privacy").text
+        assert "90 days, so that your organisation" in ask(app_of(front, keep_changes=90), "/privacy").text
+
     def test_where_nothing_is_kept_the_notice_says_how_short_it_is(self, front):
         app = app_of(front, forgetful=frozenset({UNIVERSITY}))
 
