@@ -1021,8 +1021,6 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
             {"organisation": "o", "person_key": "p", "before": 9, "limit": 1},
             "events_of_a_person",
         ),
-        ("links_of_person", {"organisation": "o", "person_key": "p", "limit": 1}, "one_current_link_for_a_person"),
-        ("links_of_person", {"organisation": "o", "person_key": "p", "limit": 1}, "ended_links_of_a_person"),
         ("forget_links", {"organisation": "o", "person_key": "p"}, "ended_links_of_a_person"),
         ("erase_ended_links", {"organisation": "o", "person_key": "p", "until": "t"}, "ended_links_of_a_person"),
         ("attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
