@@ -21,8 +21,8 @@ def mail(hall: Hall, visit: Visit) -> Page | Go:
 
 def ask_mail(hall: Hall, visit: Visit) -> Page | Go:
     """Keep what is to be sent; the worker sends it."""
-    _must_be_offered(hall, visit)
     must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
+    _must_be_offered(hall, visit)
     kinds = [kind for kind in MailKind if visit.form.get(kind.value) == "yes"]
     try:
         address = values.mailbox(visit.form.get("address", "").strip())
