@@ -50,7 +50,7 @@ class _Environment(jinja2.Environment):
             auto_reload=False,
         )
         self._saying = _Saying(language)
-        self._shelf = Shelf(self._tree_of)
+        self.clear_shelf()
         self._always = {"language": language, **always}
         self.globals = {"_": _sayer(language), **self._always}
 
@@ -60,6 +60,10 @@ class _Environment(jinja2.Environment):
     def _said(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree: nodes.Template = self._saying.visit(super()._parse(source, name, filename))
         return tree
+
+    def clear_shelf(self) -> None:
+        """Forget the templates as they are written: what is compiled needs them no more."""
+        self._shelf = Shelf(self._tree_of)
 
     def _tree_of(self, name: str) -> nodes.Template:
         source, filename, _ = self._folder.get_source(self, name)
@@ -75,6 +79,7 @@ def templates(language: Language, always: Mapping[str, Any], *, at_once: bool = 
     compiled = cache(environment.get_template)
     for name in environment.list_templates() if at_once else ():
         compiled(name)
+    environment.clear_shelf()
     return lambda name, facts: compiled(name).render(facts)
 
 
