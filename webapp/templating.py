@@ -12,7 +12,6 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
-from webapp.folding import Shelf, straight
 from webapp.language import Language
 
 Templates = Callable[[str, Mapping[str, Any]], str]
@@ -40,9 +39,8 @@ class _Environment(jinja2.Environment):
     """Templates of one language."""
 
     def __init__(self, language: Language, always: Mapping[str, Any]) -> None:
-        self._folder = jinja2.FileSystemLoader(str(files("webapp") / "templates"))
         super().__init__(
-            loader=self._folder,
+            loader=jinja2.FileSystemLoader(str(files("webapp") / "templates")),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -50,24 +48,11 @@ class _Environment(jinja2.Environment):
             auto_reload=False,
         )
         self._saying = _Saying(language)
-        self.clear_shelf()
-        self._always = {"language": language, **always}
-        self.globals = {"_": _sayer(language), **self._always}
+        self.globals = {"_": _sayer(language), "language": language, **always}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        return straight(self._said(source, name, filename), self._shelf, self, self._always)
-
-    def _said(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree: nodes.Template = self._saying.visit(super()._parse(source, name, filename))
         return tree
-
-    def clear_shelf(self) -> None:
-        """Forget the templates as they are written: what is compiled needs them no more."""
-        self._shelf = Shelf(self._tree_of)
-
-    def _tree_of(self, name: str) -> nodes.Template:
-        source, filename, _ = self._folder.get_source(self, name)
-        return self._said(source, name, filename)
 
 
 def templates(language: Language, always: Mapping[str, Any], *, at_once: bool = True) -> Templates:
@@ -79,7 +64,6 @@ def templates(language: Language, always: Mapping[str, Any], *, at_once: bool = 
     compiled = cache(environment.get_template)
     for name in environment.list_templates() if at_once else ():
         compiled(name)
-    environment.clear_shelf()
     return lambda name, facts: compiled(name).render(facts)
 
 

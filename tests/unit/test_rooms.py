@@ -29,7 +29,7 @@ LIBRARIES = {
         "webapp/cli_replica.py",
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "webapp/config_look.py"},
-    "jinja2": {"webapp/folding.py", "webapp/templating.py"},
+    "jinja2": {"webapp/templating.py"},
     "ldap3": {"resolver_connector/transfers/ldap.py"},
     "markupsafe": {"webapp/templating.py"},
     "prometheus_client": {"webapp/operator/metrics.py"},
