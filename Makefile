@@ -22,7 +22,7 @@ DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py
 # What only the figures need: a client that costs less than what it measures
 BENCH := wrk
 
-.PHONY: demo test lint unit bench soak packages catalogues clean
+.PHONY: demo test lint unit bench soak screenshots packages catalogues clean
 
 demo: $(VENV)/demo
 	@exec $(BIN)/python -m demo --port $(PORT)
@@ -43,6 +43,10 @@ lint: $(VENV)/test
 bench: packages $(VENV)/test
 	@sh tests/debian-packages $(BENCH)
 	$(BIN)/python -m tests.bench
+
+# Every page in every language, at three widths, light and dark; ONLY="sv confirm remove" takes these alone
+screenshots: packages $(VENV)/test
+	$(BIN)/python -m tests.gallery $(ONLY)
 
 # A thousand web servers and workers are killed on each engine; SEED=… makes another history of it
 soak: packages $(VENV)/test

@@ -147,7 +147,8 @@ class Reply:
 
     @property
     def text(self):
-        return self.body.decode()
+        # An iD is in two parts, so that a line ends between them; nobody reads that
+        return re.sub(r'<wbr><span class="digits">([^<]*)</span>', r"\1", self.body.decode())
 
     @property
     def title(self):

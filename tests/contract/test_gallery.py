@@ -63,6 +63,11 @@ def test_each_scene_is_the_page_of_its_route(shown):
     assert [each.name for each in SCENES if not answers(each.route, *shown[each.name].last)] == []
 
 
+def test_nothing_goes_wrong_in_a_scene_of_no_problem(shown):
+    """But that a form comes back to be filled in."""
+    assert [each.name for each in SCENES if not each.problem and shown[each.name].reply.status not in {200, 422}] == []
+
+
 @pytest.mark.parametrize("each", [each for each in SCENES if each.problem], ids=lambda each: each.name)
 def test_each_problem_is_told_in_the_language_of_the_page(shown, each):
     page = shown[each.name]

@@ -103,13 +103,14 @@ def axe_core():
 class Looker:
     """A browser that is used to look at pages."""
 
-    def __init__(self, browser):
+    def __init__(self, browser, *, axe=True):
         self.driver = browser.driver
         self.tells = self.driver.execute_cdp_cmd
         self.tells("Emulation.setScrollbarsHidden", {"hidden": True})
         self.is_wide(**NARROW)
         self.tells("Page.enable", {})
-        self.tells("Page.addScriptToEvaluateOnNewDocument", {"source": axe_core()})
+        if axe:
+            self.tells("Page.addScriptToEvaluateOnNewDocument", {"source": axe_core()})
 
     def is_wide(self, **size):
         """Give the window this size."""

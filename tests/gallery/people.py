@@ -321,7 +321,7 @@ def erased(on):
 
 
 @scene("GET /me/erased")
-def erased_when_everybody_knows(on):
+def erased_once_everybody_knows(on):
     on.link(transfers=INTERFACES)
     maija = on.maija(on.front(transfers=INTERFACES, asking=frozenset({UNIVERSITY})))
     return maija.get(_erasing(maija, sure="yes").place)

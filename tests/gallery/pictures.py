@@ -1,0 +1,106 @@
+"""Pictures of pages, and the contact sheets on which many can be looked at at once."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from tests.gallery.looking import Looker
+
+WIDTHS = (320, 768, 1280)
+LIGHT = {"prefers_color_scheme": "light"}
+VIEWS = {
+    **{str(width): (width, LIGHT) for width in WIDTHS},
+    "1280-dark": (1280, {"prefers_color_scheme": "dark"}),
+}
+"""How each page is looked at: the width of the window, and what the person prefers."""
+FIRST_PAINT = """
+    const [done] = arguments;
+    new PerformanceObserver(seen => seen.getEntriesByName("first-contentful-paint")
+        .forEach(each => done(each.startTime))).observe({type: "paint", buffered: true});
+"""
+
+STYLE = """
+body { font: 13px sans-serif; margin: 10px; background: #ccc; display: flex; flex-wrap: wrap; gap: 10px; }
+figure { margin: 0; } figcaption { height: 18px; } a { display: block; overflow: hidden; } img { width: 100%; }
+"""
+SHEET = 1550
+"""How wide and how high a contact sheet is, in pixels."""
+GRIDS = {"320": (5, 1), "768": (3, 2), "1280": (2, 2), "1280-dark": (3, 3)}
+"""How many pictures of a view stand on one sheet, side by side and one below the other."""
+
+
+@dataclass
+class Photographer:
+    """Takes pictures of pages, whole, into a folder."""
+
+    looker: Looker
+    folder: Path
+
+    def takes_each_view(self, address, name):
+        """Take a page in each view."""
+        self.looker.driver.get(address)
+        for view, (width, features) in VIEWS.items():
+            self.looker.is_wide(width=width, height=800)
+            self.looker.prefers(**features)
+            self.takes(f"{name}-{view}")
+
+    def takes_printed(self, address, name):
+        """Take a page as it is printed, on A4."""
+        self.looker.driver.get(address)
+        self.looker.is_wide(width=794, height=1123)
+        self.looker.tells("Emulation.setEmulatedMedia", {"media": "print"})
+        self.takes(f"{name}-print")
+        self.looker.tells("Emulation.setEmulatedMedia", {"media": ""})
+
+    def takes_without_colours(self, address, name):
+        """Take a page as who has few colours sees it (Windows' contrast themes)."""
+        self.looker.driver.get(address)
+        self.looker.is_wide(width=768, height=800)
+        self.looker.prefers(forced_colors="active")
+        self.takes(f"{name}-forced-colours")
+        self.looker.prefers()
+
+    def takes(self, name):
+        """Take what is in the window and below it."""
+        size = self.looker.tells("Page.getLayoutMetrics", {})["cssContentSize"]
+        clip = {**size, "scale": 1}
+        shot = self.looker.tells("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+        path = self.folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def makes_sheets(self, names):
+        """Put the pictures onto contact sheets: the beginning of each page, those of one view together."""
+        self.looker.is_wide(width=SHEET + 20, height=800)
+        self.looker.prefers()
+        for view, (across, down) in GRIDS.items():
+            (self.folder / f"index-{view}.html").write_text(_sheet(names, view))
+            for number, first in enumerate(range(0, len(names), across * down), 1):
+                page = self.folder / "sheet.html"
+                page.write_text(_sheet(names[first : first + across * down], view))
+                self.looker.driver.get(page.as_uri())
+                self.takes(f"sheet-{view}-{number:02}")
+                page.unlink()
+
+    def paints_within(self, address, times=9):
+        """Tell after how many milliseconds something of a page is to be seen: the middle one of some times."""
+        self.looker.is_wide(width=1280, height=800)
+        return sorted(self._paints(address) for _ in range(times))[times // 2]
+
+    def _paints(self, address):
+        self.looker.driver.get(address)
+        return self.looker.driver.execute_async_script(FIRST_PAINT)
+
+
+def _sheet(names, view):
+    across, down = GRIDS[view]
+    size = f"width: {SHEET // across - 10}px; height: {SHEET // down - 30}px"
+    figures = "".join(
+        f"<figure><figcaption>{escape(name)}, {view}</figcaption>"
+        f"<a href='{name}-{view}.png' style='{size}'><img src='{name}-{view}.png' alt=''></a></figure>"
+        for name in names
+    )
+    return f"<!doctype html><meta charset=utf-8><title>{view}</title><style>{STYLE}</style>{figures}"
