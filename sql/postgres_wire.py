@@ -121,7 +121,11 @@ class Wire:
 
     def _pushed(self) -> None:
         while self._pg.flush():
-            select.select([], [self._pg.socket], [])
+            # Not `select`: it takes no socket beyond the thousandth, and a server may have more
+            writable = select.poll()
+            writable.register(self._pg.socket, select.POLLOUT | select.POLLIN)
+            writable.poll()
+            self._pg.consume_input()
 
     def _result(self) -> PGresult | None:
         # `get_result` would wait itself, and no other thread could work meanwhile

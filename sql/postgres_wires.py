@@ -43,6 +43,10 @@ class Wires:
             wire = self._kept() or self._opened()
             try:
                 yield wire
+            except psycopg.errors.FeatureNotSupported:
+                # A table has other columns than when a statement was prepared: the next connection knows nothing of it
+                wire.connection.close()
+                raise
             finally:
                 self._put_back(wire)
         finally:

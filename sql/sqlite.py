@@ -153,11 +153,14 @@ class Sqlite:
         self._writers = threading.RLock()
         self._all: WeakSet[_Connection] = WeakSet()
 
-    def _connection(self) -> _Connection:
+    def _forget_parents(self) -> None:
+        """After a fork: SQLite forbids the child to use, or even to close, its parent's connections."""
         if self._process != os.getpid():  # pragma: no cover - seen in the child process of a test alone
-            # After a fork: SQLite forbids the child to use, or even to close, its parent's connections
             self._parents = self._own, set(self._all)
             self._forget_connections()
+
+    def _connection(self) -> _Connection:
+        self._forget_parents()
         connection: _Connection | None = getattr(self._own, "connection", None)
         if connection is None:
             connection = _Connection(self._path, self._patience)
@@ -168,12 +171,15 @@ class Sqlite:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Be this process's writer: SQLite has one at a time, and lets the others sleep and try again."""
-        if not self._writers.acquire(timeout=self._patience):
+        self._forget_parents()
+        # This very one is let go of: after `close` there is another
+        writers = self._writers
+        if not writers.acquire(timeout=self._patience):
             raise StoreUnavailable("the database is locked by another writer")
         try:
             yield
         finally:
-            self._writers.release()
+            writers.release()
 
     def _session(self) -> SqliteSession:
         return SqliteSession(self._connection().driver, self._queries)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Barrier
@@ -924,6 +925,46 @@ def test_parent_and_child_of_a_fork_each_have_their_own_connections(store_url):
     done = subprocess.run([sys.executable, "-c", FORK, store_url], check=False, capture_output=True)
 
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+FORKED_WRITE = """
+import os, sys
+from tests.make import NOON
+from sql.store import open_store
+store = open_store(sys.argv[1])
+store.count("x")
+child = os.fork()
+if child == 0:
+    store.record("x", "imported", "operator", None, {}, NOON)
+    store.disconnect()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+assert len(list(store.events("x"))) == 1
+store.disconnect()
+sys.exit(status)
+"""
+
+
+def test_the_first_thing_that_a_child_of_a_fork_does_may_be_to_write(store, store_url):
+    done = subprocess.run([sys.executable, "-c", FORKED_WRITE, store_url], check=False, capture_output=True)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_table_that_gets_another_column_is_read_on(store, store_url):
+    make_link(store, MAIJA, FIRST)
+    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    other = open_store(store_url)
+    meddle(other, "alter table links add column another text")
+    try:
+        # On PostgreSQL the first to ask on a connection learns of it by an error
+        with suppress(StoreUnavailable):
+            store.link_of(UNIVERSITY, MAIJA)
+
+        assert store.link_of(UNIVERSITY, MAIJA) is not None
+    finally:
+        meddle(other, "alter table links drop column another")
+        other.disconnect()
 
 
 def test_many_threads_read_and_write_at_once(store):
