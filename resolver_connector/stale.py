@@ -56,11 +56,13 @@ class Replicas:
 
     def orcid_of(self, entity_id: str, person_key: str) -> tuple[str | None, int]:
         """Give the iD of a person, and how many seconds ago that was so. Raises StoreUnavailable."""
-        organisation = self._organisations[entity_id]
+        organisation = self._organisations.get(entity_id)
         try:
-            replica = self._replica(organisation)
+            replica = self._replica(organisation) if organisation else None
         except (OSError, NotAReplica):
-            raise StoreUnavailable("the database does not answer, and there is no replica to answer from") from None
+            replica = None
+        if organisation is None or replica is None:
+            raise StoreUnavailable("the database does not answer, and there is no replica to answer from")
         age = self._age(replica)
         if age > self._longest:
             raise StoreUnavailable("the database does not answer, and the replica is too old to answer from")
@@ -86,7 +88,8 @@ class Replicas:
         return replica
 
     def _age(self, replica: Replica) -> float:
-        return max(0.0, (self._clock() - replica.made_at).total_seconds())
+        # One that seems to be of the future is no fresher than one of the past: some clock was wrong
+        return abs((self._clock() - replica.made_at).total_seconds())
 
     def _tell(self, organisation: Organisation, age: float) -> None:
         now = monotonic()
@@ -119,7 +122,8 @@ class Replicas:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         known = {self._path(each) for each in self._organisations.values()}
         for path in {*self._directory.glob("*.db")} - known:
-            path.unlink(missing_ok=True)
+            if _is_replica(path):
+                path.unlink(missing_ok=True)
         for organisation in self._organisations.values():
             if self._is_due(organisation):
                 self._write(organisation)
@@ -135,3 +139,12 @@ class Replicas:
             write_replica(self._store, organisation.entity_id, self._registry, self._path(organisation), self._clock())
         except (ReplicaNotWritten, StoreUnavailable) as error:
             self._report("replica", organisation=organisation.id, reason=str(error))
+
+
+def _is_replica(path: Path) -> bool:
+    """Tell whether a file is a replica, and not a database of somebody's that only lies there."""
+    try:
+        Replica(path).close()
+    except NotAReplica:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from datetime import timedelta
 from threading import Event
 
@@ -226,11 +227,49 @@ def test_a_fresh_replica_is_not_written_again(store, replicas, clock, tmp_path):
 
 def test_the_replica_of_an_organisation_that_has_left_is_removed(replicas, tmp_path):
     replicas.refresh()
-    (tmp_path / "replicas" / "left.db").write_bytes(b"x")
+    directory = tmp_path / "replicas"
+    shutil.copy(directory / "amk.db", directory / "left.db")
 
     replicas.refresh()
 
-    assert {each.name for each in (tmp_path / "replicas").glob("*.db")} == {"yliopisto.db", "amk.db"}
+    assert {each.name for each in directory.glob("*.db")} == {"yliopisto.db", "amk.db"}
+
+
+def test_a_database_that_is_no_replica_is_never_removed(replicas, tmp_path):
+    directory = tmp_path / "replicas"
+    links = open_store(f"sqlite://{directory}/links.db")
+    directory.mkdir()
+    migrate(links.engine, NOON)
+    make_link(links)
+    (directory / "folder.db").mkdir()
+
+    replicas.refresh()
+
+    assert links.count(UNIVERSITY) == 1
+    assert {each.name for each in directory.glob("*.db")} == {"yliopisto.db", "amk.db", "links.db", "folder.db"}
+    links.disconnect()
+
+
+def test_a_replica_of_the_future_answers_nobody_and_is_written_anew(connector, store, replicas, lookup, clock):
+    make_link(store)
+    clock.passes(days=365)
+    replicas.refresh()
+    clock.passes(days=-365)
+    lookup.away = True
+
+    before = get(connector).status
+    replicas.refresh()
+
+    assert (before, get(connector).status) == (503, 200)
+
+
+def test_an_organisation_of_which_nothing_is_kept_is_told_that_the_database_is_away(store, lookup, replicas, clock):
+    replicas._organisations.pop(POLYTECHNIC)
+    credentials = Credentials([(Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC))])
+    connector = Connector(store, credentials, Registry.PRODUCTION, log, clock, lookup=lookup, replicas=replicas)
+    lookup.away = True
+
+    assert get(connector, token=OTHER).status == 503
 
 
 def test_what_could_not_be_written_is_in_the_log_and_the_rest_is_written(replicas, tmp_path, caplog):
