@@ -178,13 +178,17 @@ class Mailer:
 
     def _sent(self, mail: Mail, now: datetime) -> bool:
         """Send a mail; false when the server is better left alone for now."""
-        message = self._writer.write(mail, now)
         try:
+            message = self._writer.write(mail, now)
             if message is not None:
                 self._send(message)
+        except StoreUnavailable:
+            raise
         except smtplib.SMTPRecipientsRefused:
             log("mail-refused", kind=mail.kind.value)
-        except (OSError, smtplib.SMTPException) as error:
+        except Exception as error:  # noqa: BLE001 - one that cannot be written is given up in the end, like any other
+            if not isinstance(error, OSError | smtplib.SMTPException):
+                log.exception(error)
             self._later(mail, error, now)
             return False
         else:

@@ -23,17 +23,21 @@ def ask_mail(hall: Hall, visit: Visit) -> Page | Go:
     """Keep what is to be sent; the worker sends it."""
     must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
     _must_be_offered(hall, visit)
+    if hall.linking.arrive(visit.person, visit.now).link is None:
+        return Go("/me")
     kinds = [kind for kind in MailKind if visit.form.get(kind.value) == "yes"]
     try:
         address = values.mailbox(visit.form.get("address", "").strip())
     except Wrong:
         return _page(visit, PROBLEMS[BadAddress])
+    if not kinds:
+        return _page(visit, PROBLEMS[BadAddress])
     entity_id, key = visit.person.organisation.entity_id, visit.person.key
     change = hall.store.newest_change_of(entity_id, key)
-    if not kinds or change is None:
-        return _page(visit, PROBLEMS[BadAddress])
+    # Changes are let go of after a while, and a link holds on
+    number = change.number if change else 0
     for kind in kinds:
-        hall.store.ask_mail(Mail(entity_id, key, kind, change.number, address, visit.language.code, visit.now))
+        hall.store.ask_mail(Mail(entity_id, key, kind, number, address, visit.language.code, visit.now))
     return Go("/me/mailed")
 
 

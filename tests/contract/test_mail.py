@@ -15,6 +15,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from shibboleth.organisation import Organisations
 from sql.migrate import migrate
 from sql.records import Mail, MailKind
 from sql.store import open_store
@@ -29,7 +30,7 @@ from webapp.config import load
 from webapp.config_errors import Misconfigured, Wrong
 from webapp.config_values import mailbox
 from webapp.language import languages
-from webapp.mail import ANSWERED, LEASE, MOST_TRIES, RECEIPT, Mailer, Server, Writer
+from webapp.mail import ANSWERED, LEASE, LONGEST_REST, MOST_TRIES, RECEIPT, Mailer, Server, Writer
 from webapp.wsgi import make_deliverer
 
 MAIJA = "maija@yliopisto.example"
@@ -184,6 +185,22 @@ def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, wri
         now += timedelta(hours=2)
 
     assert waiting(store) == [("receipt", None, MOST_TRIES)]
+
+
+def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in_the_end(
+    store, writer, server, inbox, caplog
+):
+    make_link(store, MAIJA, FIRST)
+    asks(store)
+    gone = Mailer(store, replace(writer, organisations=Organisations.of([])), server.send)
+    now = NOON
+    for _ in range(MOST_TRIES):
+        gone.batch(now)
+        now += LONGEST_REST
+
+    assert inbox.got == []
+    assert waiting(store) == [("receipt", None, MOST_TRIES)]
+    assert {record.levelname for record in caplog.records} >= {"ERROR"}
 
 
 def test_a_server_that_knows_nobody_of_that_name_is_not_asked_again(store, mailer, inbox):
@@ -373,7 +390,27 @@ def test_without_a_form_of_ours_nothing_is_sent(store, maija):
 def test_without_a_connection_there_is_nothing_to_send(maija):
     assert maija.get("/me/mail").place == "/me"
     token = maija.get("/me/erase").field("token")
-    assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).status == 422
+    assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).place == "/me"
+
+
+def test_who_removes_the_connection_meanwhile_leaves_no_address_here(store, maija):
+    make_link(store, MAIJA, FIRST)
+    token = maija.get("/me/mail").field("token")
+    store.unlink(UNIVERSITY, MAIJA, "person", "removed", NOON)
+
+    assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).place == "/me"
+    assert waiting(store) == []
+
+
+def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store, maija, mailer, inbox):
+    make_link(store, MAIJA, FIRST)
+    store.forget_changes(NOON + timedelta(days=400))
+
+    send(maija, address=HOME, receipt="yes")
+    mailer.batch(NOON + timedelta(days=400))
+
+    (message,) = inbox.messages
+    assert FIRST.uri in message.get_content()
 
 
 @pytest.mark.parametrize("hall", [{"mails": False}, {"forgetful": frozenset({UNIVERSITY})}])
