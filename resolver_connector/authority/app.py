@@ -18,6 +18,7 @@ from sql.store import Store
 
 LARGEST_QUERY = 64 * 1024
 """In bytes; one with its certificate has about four thousand."""
+_DIGITS = len(str(LARGEST_QUERY))
 _AWAY = (StoreUnavailable, SchemaBehind, SchemaAhead, Unusable)
 _FAULT = (
     '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
@@ -101,7 +102,7 @@ class Authority:
 
 def _body(environ: Environ) -> bytes:
     length = environ.get("CONTENT_LENGTH") or "0"
-    if not (length.isascii() and length.isdecimal()) or not 0 < int(length[:9]) <= LARGEST_QUERY:
+    if not (length.isascii() and length.isdecimal() and len(length) <= _DIGITS and 0 < int(length) <= LARGEST_QUERY):
         raise Malformed(f"a query has at least one byte and at most {LARGEST_QUERY}")
     body: bytes = environ["wsgi.input"].read(int(length))
     return body

@@ -319,6 +319,12 @@ def test_what_is_no_query_is_answered_with_a_fault(world, body):
     assert (answer.status, b"<faultcode>soap:Client</faultcode>" in answer.body) == (500, True)
 
 
+def test_no_more_is_read_than_a_query_may_have_however_its_length_is_written(world):
+    answer = world.post(b"x", CONTENT_LENGTH="0000655369999999")
+
+    assert (answer.status, b"a query has at least one byte" in answer.body) == (500, True)
+
+
 @pytest.mark.parametrize(
     "spoilt",
     [
