@@ -190,6 +190,16 @@ def test_the_ids_that_the_organisation_releases_are_shown(maija):
     assert FIRST.uri in maija.get("/me/data").text
 
 
+@pytest.mark.parametrize(("code", "marked"), [("en", False), ("fi", True)])
+def test_what_was_agreed_to_in_another_language_says_so(store, maija, code, marked):
+    """Or a screen reader would read English in a Finnish voice (WCAG 3.1.2)."""
+    make_link(store, MAIJA)
+
+    page = maija.get("/me/data", HTTP_ACCEPT_LANGUAGE=code).text
+
+    assert ('<dd lang="en"><bdi>I agree that' in page) == marked
+
+
 def test_nobody_is_shown_what_is_stored_of_another(store, maija):
     live(store)
     make_link(store, VILLE, make_orcid_id(7))
