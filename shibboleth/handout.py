@@ -20,7 +20,8 @@ _PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 _WHEN = re.compile(r"\s*@when ([^@]+)@\s*")
 _END = re.compile(r"\s*@end@\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_BREAKS_JAVA = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|%\{")
+# Spring takes %{…} for a property, and #{…} for an expression that it runs
+_BREAKS_JAVA = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|[%#]\{")
 _BREAKS_OTHERS = re.compile(r"[\x00-\x20\x7f\"'\\`<>$%{}#|;]")
 
 

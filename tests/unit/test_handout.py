@@ -1,3 +1,5 @@
+from importlib.resources import files
+
 import pytest
 
 from shibboleth.handout import OTHER, CannotFill, choose, fill, placeholders, syntax_of, words_of
@@ -88,9 +90,18 @@ def test_each_kind_of_file_has_its_way_of_writing_a_value(name, value, written):
 
 
 @pytest.mark.parametrize("name", ["a.properties", "a.xml"])
-def test_a_value_is_no_property_of_the_identity_provider(name):
+@pytest.mark.parametrize("value", ["%{idp.sealer.password}", "#{systemProperties}"])
+def test_a_value_is_no_property_and_no_expression_of_the_identity_provider(name, value):
     with pytest.raises(CannotFill):
-        fill("@A@", {"A": "%{idp.sealer.password}"}, syntax_of(name))
+        fill("@A@", {"A": value}, syntax_of(name))
+
+
+@pytest.mark.parametrize(
+    "template", [each.name for each in (files("shibboleth") / "idp").iterdir() if each.name.endswith(".xml")]
+)
+def test_no_file_for_an_identity_provider_has_an_expression_that_spring_would_run(template):
+    # Velocity has #{end} beside #end; Spring reads each text first, and fails over it
+    assert "#{" not in (files("shibboleth") / "idp" / template).read_text("utf-8")
 
 
 def test_a_file_of_another_kind_takes_plain_values_alone():
