@@ -100,7 +100,8 @@ class Writer:
     def receipt(self, mail: Mail, language: Language) -> tuple[str, Said] | None:
         """Say what the person agreed to."""
         link = self.store.link_of(mail.organisation, mail.person_key)
-        if link is None:
+        # One that came after the wish is not what was asked about, and may be that of who has the account now
+        if link is None or link.linked_at > mail.asked_at:
             return None
         say, consent = language.say, link.consent
         organisation = self.organisations.by_entity_id(mail.organisation)

@@ -159,6 +159,16 @@ def test_what_it_was_about_is_gone_and_nothing_is_sent(store, mailer, inbox):
     assert {address for _, address, _ in waiting(store)} == {None}
 
 
+def test_a_link_that_came_after_the_wish_is_told_to_nobody(store, mailer, inbox):
+    asks(store)
+    make_link(store, MAIJA, FIRST, now=NOON + timedelta(minutes=1))
+
+    mailer.batch(NOON + timedelta(minutes=2))
+
+    assert inbox.got == []
+    assert waiting(store) == [("receipt", None, 1)]
+
+
 def test_each_is_sent_once_however_often_it_is_asked_for(store, mailer, inbox):
     make_link(store, MAIJA, FIRST)
     asks(store)
