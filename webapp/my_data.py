@@ -77,13 +77,21 @@ def my_data_file(hall: Hall, visit: Visit) -> Raw:
 def shelves(store: Store, person: Person, most: int) -> list[Shelf]:
     """Read everything that is stored about a person: one question for each kind, however much there is."""
     whose = person.organisation.entity_id, person.key
-    since = store.passed_on(*whose)
+    since = _theirs_since(store, person)
     found = [Shelf(SECTIONS[0], (person,))]
     for section in SECTIONS[1:]:
         records = READERS[section.name](store, *whose, most if most == ALL else most + 1)
         own = [each for each in records if since is None or attrgetter(MADE_AT[section.name])(each) > since]
         found.append(Shelf(section, own[:most], len(own) > most))
     return found
+
+
+def _theirs_since(store: Store, person: Person) -> datetime | None:
+    """Tell after which moment what is stored is the person's own, where somebody else had the account before."""
+    whose = person.organisation.entity_id, person.key
+    others = [each for each in store.links_of(*whose) if each.issued and person.issued not in {"", each.issued}]
+    ends = [store.passed_on(*whose), *(each.ended_at for each in others)]
+    return max((each for each in ends if each is not None), default=None)
 
 
 def _fetched(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequence[Fetched]:

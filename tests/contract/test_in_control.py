@@ -212,6 +212,17 @@ def test_who_got_an_account_that_was_somebody_elses_sees_nothing_of_theirs(store
     assert (file["links"], file["changes"], file["events"], file["attempts"]) == ([], [], [], [])
 
 
+def test_who_got_an_account_whose_holder_had_removed_the_connection_sees_nothing_of_theirs(store, maija):
+    maija.said["funetEduPersonEPPNTimeStamp"] = "20260101"
+    make_link(store, MAIJA, FIRST)
+    set_issued(store, "20040826")
+    store.unlink(UNIVERSITY, MAIJA, "person", "removed", NOON)
+
+    file = json.loads(maija.get("/me/data.json").text)
+
+    assert (file["links"], file["changes"], file["events"]) == ([], [], [])
+
+
 def set_issued(store, issued):
     """Let the link be that of somebody who had the account before."""
     text = f"update links set issued = '{issued}'"
