@@ -89,7 +89,7 @@ class _Workers:
         self._signal(signal.SIGTERM)
         deadline = monotonic() + GRACE
         while self._born and monotonic() < deadline:
-            signal.sigtimedwait({signal.SIGCHLD}, deadline - monotonic())
+            signal.sigtimedwait({signal.SIGCHLD}, max(0.0, deadline - monotonic()))
             self._reap()
         self._signal(signal.SIGKILL)
         for pid in self._born:
