@@ -1,7 +1,7 @@
 """E-mail that people asked for: written in their language, and sent by the worker beside its deliveries.
 
 A mail server that is slow, away or wrong holds up nothing else: a thread of its own sends, and tries again for about
-half a day. Then the address is forgotten, as it is once the mail is sent.
+a day. Then the address is forgotten, as it is once the mail is sent.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ THREAD = "mail"
 EVERY = timedelta(seconds=15)
 LEASE = timedelta(minutes=5)
 """Longer than the sending of one mail takes."""
-MOST_TRIES = 12
+MOST_TRIES = 18
 LONGEST_REST = timedelta(hours=2)
 PATIENCE = 10.0
 """Seconds for each step of the conversation with the mail server."""
+_PERMANENT = 500
 
 RECEIPT = mark("Receipt of what you agreed to")
 ANSWERED = mark("What your organisation answered")
@@ -185,13 +186,13 @@ class Mailer:
                 self._send(message)
         except StoreUnavailable:
             raise
-        except smtplib.SMTPRecipientsRefused:
-            log("mail-refused", kind=mail.kind.value)
         except Exception as error:  # noqa: BLE001 - one that cannot be written is given up in the end, like any other
-            if not isinstance(error, OSError | smtplib.SMTPException):
-                log.exception(error)
-            self._later(mail, error, now)
-            return False
+            if not _for_good(error):
+                if not isinstance(error, OSError | smtplib.SMTPException):
+                    log.exception(error)
+                self._later(mail, error, now)
+                return False
+            log("mail-refused", kind=mail.kind.value)
         else:
             log("mailed" if message is not None else "mail-dropped", kind=mail.kind.value)
         self._store.end_mail(mail, now)
@@ -205,3 +206,9 @@ class Mailer:
             self._store.end_mail(mail, now)
         else:
             self._store.postpone_mail(mail, now + min(timedelta(minutes=2**mail.attempts), LONGEST_REST))
+
+
+def _for_good(error: Exception) -> bool:
+    """Tell whether the mail server will not take mail for this address later, either (RFC 5321 section 4.2.1)."""
+    codes = [code for code, _ in error.recipients.values()] if isinstance(error, smtplib.SMTPRecipientsRefused) else []
+    return bool(codes) and min(codes) >= _PERMANENT

@@ -223,6 +223,19 @@ def test_a_server_that_knows_nobody_of_that_name_is_not_asked_again(store, maile
     assert waiting(store) == [("receipt", None, 1)]
 
 
+def test_a_server_that_says_later_is_asked_later(store, mailer, inbox):
+    make_link(store, MAIJA, FIRST)
+    asks(store)
+    inbox.answer = "450 greylisted, try again"
+    mailer.batch(NOON)
+    inbox.answer = "250 OK"
+
+    mailer.batch(NOON + timedelta(minutes=5))
+
+    assert len(inbox.got) == 1
+    assert waiting(store) == [("receipt", None, 2)]
+
+
 def test_a_server_that_hangs_holds_up_no_delivery(store, writer, monkeypatch):
     monkeypatch.setattr(mailing, "PATIENCE", 0.5)
     make_link(store, MAIJA, FIRST, transfers=["idm"])
