@@ -7,6 +7,7 @@ go there and back together (libpq's pipeline mode).
 
 from __future__ import annotations
 
+import os
 import re
 import select
 from collections.abc import Callable, Mapping, Sequence
@@ -66,17 +67,23 @@ Call = tuple[Statement, Values] | bytes
 
 
 class Wire:
-    """A connection."""
+    """A connection; closed, at the latest, when nobody knows of it any more."""
 
-    __slots__ = ("_looking", "_pg", "_prepared", "_shapes", "connection")
+    __slots__ = ("_looking", "_pg", "_prepared", "_process", "_shapes", "connection")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._process = os.getpid()
         self._pg = connection.pgconn
         self._prepared: set[bytes] = set()
         self._shapes: dict[bytes, list[tuple[str, Callable[[bytes], Any]]]] = {}
         self._looking = select.poll()
         self._looking.register(self._pg.socket, select.POLLIN)
+
+    def __del__(self) -> None:
+        # What a process inherited by a fork is not its to end: the server would hear a goodbye from both
+        if self._process == os.getpid():
+            self.connection.close()
 
     def has_spoken(self) -> bool:
         """Tell whether the server said something nobody asked for, such as goodbye: a look that costs no answer."""

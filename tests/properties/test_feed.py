@@ -27,12 +27,12 @@ ids = st.builds(make_orcid_id, st.integers(1, 5))
 class Reading(RuleBasedStateMachine):
     """People link and remove, old changes are forgotten, and a job fetches at its own pace."""
 
-    def __init__(self, store):
+    def __init__(self, store, lookup):
         super().__init__()
         self.store, self.now = store, NOON
         self.organisation = make_organisation(f"https://idp.feed-{next(ORGANISATIONS)}.example")
         credentials = Credentials([(Bearer(TOKEN), self.organisation)])
-        self.connector = Connector(store, credentials, Registry.PRODUCTION, log, lambda: self.now)
+        self.connector = Connector(store, credentials, Registry.PRODUCTION, log, lambda: self.now, lookup=lookup)
         self.token, self.copy, self.pieces, self.begun = None, {}, None, b""
 
     @rule(person=people, orcid_id=ids)
@@ -112,8 +112,9 @@ class Reading(RuleBasedStateMachine):
 def test_whoever_reads_the_feed_by_its_rules_misses_nothing(store, monkeypatch):
     monkeypatch.setattr("sql.store.PAGE", 2)
     monkeypatch.setattr("resolver_connector.feed._PIECE", 1)
+    lookup = store.lookup()
     run_state_machine_as_test(
-        lambda: Reading(store),
+        lambda: Reading(store, lookup),
         settings=settings(
             max_examples=25,
             stateful_step_count=25,
@@ -122,3 +123,4 @@ def test_whoever_reads_the_feed_by_its_rules_misses_nothing(store, monkeypatch):
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
+    lookup.close()
