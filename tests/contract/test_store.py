@@ -951,6 +951,14 @@ def test_the_first_thing_that_a_child_of_a_fork_does_may_be_to_write(store, stor
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_what_is_larger_than_the_way_there_holds_at_once_is_kept_whole(store):
+    text = "x" * 8_000_000
+
+    store.record(UNIVERSITY, "imported", "operator", None, {"source": text}, NOON)
+
+    assert [len(event.facts["source"]) for event in store.events(UNIVERSITY)] == [len(text)]
+
+
 def test_a_table_that_gets_another_column_is_read_on(store, store_url):
     make_link(store, MAIJA, FIRST)
     assert store.link_of(UNIVERSITY, MAIJA) is not None
