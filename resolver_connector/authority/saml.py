@@ -51,7 +51,8 @@ _STRONG = {
     *(SIG_RSA_SHA256, SIG_RSA_SHA384, SIG_RSA_SHA512),
     *(SIG_ECDSA_SHA256, SIG_ECDSA_SHA384, SIG_ECDSA_SHA512),
 }
-_LISTED = {DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512, *_STRONG}
+_DIGESTS = {DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512}
+_LISTED = {*_DIGESTS, *_STRONG}
 _IDS = re.compile(rb"""\sID\s*=\s*["']""")
 # It tells of messages, and messages tell of persons; what there is to say, the application says
 logging.getLogger("saml2").setLevel(logging.CRITICAL)
@@ -258,7 +259,9 @@ def _parsed(text: str) -> Any:
 
 
 def _must_be_strong(query: Any) -> None:
-    if query.signature.signed_info.signature_method.algorithm not in _STRONG:
+    signed = query.signature.signed_info
+    digests = {each.digest_method.algorithm for each in signed.reference}
+    if signed.signature_method.algorithm not in _STRONG or not digests <= _DIGESTS:
         raise Denied("it is signed with SHA-1; SHA-256 is the least", query.id)
 
 

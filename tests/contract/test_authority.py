@@ -227,10 +227,14 @@ def test_a_service_that_no_organisation_has_named_is_refused(world, store):
         {"how": None},
         {"who": "thief"},
         {"how": WEAK},
+        {"how": {**STRONG, "digest_alg": DIGEST_SHA1}},
         {"destination": "https://elsewhere.example/aa"},
         {"form": "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"},
     ],
-    ids=["unsigned", "signed by somebody else", "signed with SHA-1", "meant for another", "a name of another kind"],
+    ids=[
+        *("unsigned", "signed by somebody else", "signed with SHA-1", "of a digest with SHA-1"),
+        *("meant for another", "a name of another kind"),
+    ],
 )
 def test_a_query_that_proves_too_little_is_refused(world, store, other):
     make_link(store)
