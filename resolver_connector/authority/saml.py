@@ -54,6 +54,7 @@ _STRONG = {
 _DIGESTS = {DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512}
 _LISTED = {*_DIGESTS, *_STRONG}
 _IDS = re.compile(rb"""\sID\s*=\s*["']""")
+_SIGNATURES = re.compile(rb"<(?:[^\s<>:/]+:)?Signature[\s/>]")
 # It tells of messages, and messages tell of persons; what there is to say, the application says
 logging.getLogger("saml2").setLevel(logging.CRITICAL)
 
@@ -238,6 +239,9 @@ def _inside(body: bytes) -> str:
     # Whatever a signature covers must be what is read: one element with an ID, and it is the query
     if len(_IDS.findall(body)) != 1 or b"<!DOCTYPE" in body:
         raise Malformed("exactly one element of it must have an ID, the query, and there may be no DOCTYPE")
+    if len(_SIGNATURES.findall(body)) > 1:
+        # xmlsec1 verifies the first that it finds, which might be another than the one that is looked at here
+        raise Malformed("there may be one signature, that of the query")
     try:
         found = parse_soap_enveloped_saml_attribute_query(body)
     except Exception as error:  # noqa: BLE001 - pysaml2 raises Exception itself, and its XML reader some of its own

@@ -323,6 +323,16 @@ def test_what_is_no_query_is_answered_with_a_fault(world, body):
     assert (answer.status, b"<faultcode>soap:Client</faultcode>" in answer.body) == (500, True)
 
 
+def test_a_query_with_two_signatures_is_none(world, store):
+    make_link(store)
+    query = world.query()
+    signature = re.search(rb"<((?:\w+:)?Signature)[\s>].*</\1>", query, re.DOTALL)[0]
+
+    answer = world.post(query.replace(signature, signature * 2))
+
+    assert (answer.status, b"there may be one signature" in answer.body) == (500, True)
+
+
 def test_no_more_is_read_than_a_query_may_have_however_its_length_is_written(world):
     answer = world.post(b"x", CONTENT_LENGTH="0000655369999999")
 
