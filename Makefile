@@ -2,7 +2,7 @@
 
 PORT ?= 8000
 # How many processes share the tests
-PROCESSES ?= 2
+PROCESSES ?= 3
 # Debian's own Python where there is one: mod_wsgi is built for it
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3) python3)
 

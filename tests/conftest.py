@@ -29,6 +29,8 @@ TABLES = (
 
 TOGETHER = {"journeys", "system"}
 """The folders whose tests share a world that takes long to build."""
+APART = {"test_gallery.py": "language"}
+"""The files that take so long that they are shared out after all, by one of their tests' parameters."""
 
 
 def pytest_collection_modifyitems(items):
@@ -38,17 +40,13 @@ def pytest_collection_modifyitems(items):
 
 
 def _group(item):
-    folder = Path(item.path).parent.name
-    if folder not in TOGETHER:
-        return f"{folder}/{item.path.name}"
-    return f"{folder} {_front(item)}"
-
-
-def _front(item):
-    # A stack of Apache, shibd and an Identity Provider for each front, and each front's in a process of its own
+    folder, file = Path(item.path).parent.name, item.path.name
     chosen = getattr(item, "callspec", None)
     given = chosen.params if chosen else {}
-    return next((given[name] for name in ("stack", "service") if name in given), "")
+    if folder in TOGETHER:
+        # A stack of Apache, shibd and an Identity Provider for each front, and each front's in a process of its own
+        return f"{folder} {given.get('stack') or given.get('service') or ''}"
+    return f"{folder}/{file} {given.get(APART.get(file), '')}"
 
 
 class OutsideWorld(RuntimeError):

@@ -1,6 +1,8 @@
 """What every page promises, in each language: nothing for axe-core to find, and none too wide, nameless or foreign."""
 
 import re
+from contextlib import ExitStack
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,23 +39,51 @@ def looker():
         yield Looker(browser)
 
 
-@pytest.fixture(scope="module", params=LANGUAGES)
-def gallery(request):
-    """All pages in one language, and where they can be looked at."""
-    with exhibited(request.param) as (address, shown):
-        yield address, {each.name: each for each in shown}
+@pytest.fixture(scope="module")
+def opened():
+    """Open the gallery of a language, which is made once, whatever the order of the tests."""
+    with ExitStack() as stack:
+
+        @cache
+        def open_in(language):
+            address, shown = stack.enter_context(exhibited(language))
+            return address, {each.name: each for each in shown}
+
+        yield open_in
 
 
 @pytest.fixture(scope="module")
+def looked_at(opened, looker):
+    """Have a browser look at each page of a language, once and at the width of a telephone."""
+
+    @cache
+    def look_at(language):
+        address, shown = opened(language)
+        return {name: looker.looks_at(address + each.address) for name, each in shown.items()}
+
+    return look_at
+
+
+@pytest.fixture(params=LANGUAGES)
+def language(request):
+    return request.param
+
+
+@pytest.fixture
+def gallery(language, opened):
+    """All pages in one language, and where they can be looked at."""
+    return opened(language)
+
+
+@pytest.fixture
 def shown(gallery):
     return gallery[1]
 
 
-@pytest.fixture(scope="module")
-def seen(gallery, looker):
-    """What a browser found out about each page, at the width of a telephone."""
-    address, shown = gallery
-    return {name: looker.looks_at(address + each.address) for name, each in shown.items()}
+@pytest.fixture
+def seen(language, looked_at):
+    """What a browser found out about each page."""
+    return looked_at(language)
 
 
 # The gallery shows what it says

@@ -30,7 +30,8 @@ def port(tmp_path_factory):
 
 
 def connected(port):
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    # Long, for the machine of the tests may have much else to do; whoever is kept out waits for ever
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def received(wire):
