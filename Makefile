@@ -28,7 +28,7 @@ demo: $(VENV)/demo
 	@exec $(BIN)/python -m demo --port $(PORT)
 
 test: packages lint
-	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder --cov --cov-report= $(TESTS)
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report= $(TESTS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(FULLY_COVERED)' --fail-under=100
 

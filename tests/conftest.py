@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -25,28 +24,6 @@ TABLES = (
     *("daily_counts", "counted_events", "incidents"),
     *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
 )
-
-
-TOGETHER = {"journeys", "system"}
-"""The folders whose tests share a world that takes long to build."""
-APART = {"test_gallery.py": "language"}
-"""The files that take so long that they are shared out after all, by one of their tests' parameters."""
-
-
-def pytest_collection_modifyitems(items):
-    """Say which tests stay in one process when several run them: a file's, or those that share a world."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item):
-    folder, file = Path(item.path).parent.name, item.path.name
-    chosen = getattr(item, "callspec", None)
-    given = chosen.params if chosen else {}
-    if folder in TOGETHER:
-        # A stack of Apache, shibd and an Identity Provider for each front, and each front's in a process of its own
-        return f"{folder} {given.get('stack') or given.get('service') or ''}"
-    return f"{folder}/{file} {given.get(APART.get(file), '')}"
 
 
 class OutsideWorld(RuntimeError):
