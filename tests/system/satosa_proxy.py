@@ -31,11 +31,9 @@ READY = "SATOSA takes connections"
 TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 
 
-def settings_of(directory, port, upstream, downstream, service):
-    """SATOSA's settings: one Identity Provider behind it, services before it, and our micro service between."""
-    base, key = f"http://127.0.0.1:{port}", make_key(directory, "satosa")
-    saml = {"key_file": key["key"], "cert_file": key["certificate"], "xmlsec_binary": "/usr/bin/xmlsec1"}
-    before = {
+def _before(base, saml, downstream):
+    """Its side towards the services, where it is an Identity Provider."""
+    return {
         "module": "satosa.frontends.saml2.SAMLFrontend",
         "name": "Front",
         "config": {
@@ -54,7 +52,11 @@ def settings_of(directory, port, upstream, downstream, service):
             "endpoints": {"single_sign_on_service": {REDIRECT: "sso/redirect"}},
         },
     }
-    behind = {
+
+
+def _behind(base, saml, upstream):
+    """Its side towards the Identity Provider, where it is a service."""
+    return {
         "module": "satosa.backends.saml2.SAMLBackend",
         "name": "Back",
         "config": {
@@ -73,6 +75,12 @@ def settings_of(directory, port, upstream, downstream, service):
             }
         },
     }
+
+
+def settings_of(directory, port, upstream, downstream, service):
+    """SATOSA's settings: one Identity Provider behind it, services before it, and our micro service between."""
+    base, key = f"http://127.0.0.1:{port}", make_key(directory, "satosa")
+    saml = {"key_file": key["key"], "cert_file": key["certificate"], "xmlsec_binary": "/usr/bin/xmlsec1"}
     return {
         "port": port,
         "satosa": {
@@ -88,8 +96,8 @@ def settings_of(directory, port, upstream, downstream, service):
                 },
                 "user_id_from_attrs": ["eppn"],
             },
-            "FRONTEND_MODULES": [before],
-            "BACKEND_MODULES": [behind],
+            "FRONTEND_MODULES": [_before(base, saml, downstream)],
+            "BACKEND_MODULES": [_behind(base, saml, upstream)],
             "MICRO_SERVICES": [service],
             "LOGGING": LOGGING,
         },
