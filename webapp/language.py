@@ -57,6 +57,10 @@ class Language:
         """Give the language's name in itself."""
         return (Locale.parse(self.code).get_display_name(self.code) or self.code).capitalize()
 
+    def called(self, code: str) -> str:
+        """Give what a language is called in this one."""
+        return str(Locale.parse(self.code).languages.get(code, code))
+
     def day(self, day: date) -> str:
         """Write a day for a reader."""
         return _day(day, self.code)

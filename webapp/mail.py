@@ -117,7 +117,7 @@ class Writer:
             consent.text,
             "",
             f"{say('Version of the text')}: {consent.version}",
-            f"{say('Language of the text')}: {consent.language}",
+            f"{say('Language of the text')}: {language.called(consent.language)}",
             "",
             say("Remove the connection at any time, at this address:"),
             f"{self.public_url}/me/remove",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -13,6 +14,8 @@ from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
 from webapp.language import Language
+
+_AFTER_A_SLASH = re.compile(r"(?<=[^/:]/)(?=[^/])")
 
 Templates = Callable[[str, Mapping[str, Any]], str]
 """Renders a template by name with facts."""
@@ -48,6 +51,7 @@ class _Environment(jinja2.Environment):
             auto_reload=False,
         )
         self._saying = _Saying(language)
+        self.filters["breaking"] = breaking
         self.globals = {"_": _sayer(language), "language": language, **always}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -65,6 +69,11 @@ def templates(language: Language, always: Mapping[str, Any], *, at_once: bool = 
     for name in environment.list_templates() if at_once else ():
         compiled(name)
     return lambda name, facts: compiled(name).render(facts)
+
+
+def breaking(address: str) -> Markup:
+    """Let a long address go on in the next line after any of its slashes, rather than within a word."""
+    return Markup("<wbr>").join(_AFTER_A_SLASH.split(address))
 
 
 def _sayer(language: Language) -> Callable[..., Markup]:

@@ -656,4 +656,6 @@ def test_a_result_stays_true_after_a_removal(maija, world):
     result = maija.agree(place).place
     remove(maija)
 
-    assert "removed since" in maija.get(result).text
+    page = maija.get(result)
+    assert page.title == "The connection is removed"
+    assert "has been removed since" in page.text

@@ -51,6 +51,7 @@ NEVER = {
         r"(?i)tillgänglighetsredogörelse",
         r"(?i)\bcookies?\b",
         r"(?i)\blänka\b",
+        r"(?i)sammankoppling(?!stjänst)|\bkoppla ihop\b",
     ),
 }
 """Words that mean the same as one of ours, and are not it."""

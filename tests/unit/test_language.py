@@ -27,6 +27,13 @@ def test_facts_take_their_places_in_a_sentence():
     assert KNOWN["fi"].say("connected %(when)s", when="tänään") == "yhdistetty tänään"
 
 
+def test_a_language_is_called_by_a_word_of_the_readers_own():
+    called = {code: language.called("sv") for code, language in KNOWN.items()}
+
+    assert called == {"en": "Swedish", "fi": "ruotsi", "sv": "svenska"}
+    assert KNOWN["en"].called("x-unknown") == "x-unknown"
+
+
 def test_a_number_chooses_the_form_of_its_sentence():
     def said(number):
         return KNOWN["en"].say_many("%(number)d day of %(of)s", "%(number)d days of %(of)s", number, of="May")
