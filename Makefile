@@ -74,7 +74,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo: setup.cfg | $(BIN)/python
-	$(BIN)/pip install -q -e .
+	$(BIN)/pip install -q -e '.[demo]'
 	@touch $@
 
 $(VENV)/test: setup.cfg tests/axe.txt | $(BIN)/python

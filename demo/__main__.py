@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
@@ -19,29 +20,43 @@ from typing import Final
 
 import waitress
 
-from demo import consumer, identity_provider, processes
-from demo.configuration import Configuration, write
-from demo.front import Backends, Front
+from demo import consumer, identity_provider, letters, processes
+from demo.configuration import Configuration, Surroundings, write
+from demo.front import REGISTER, Backends, Front
+from demo.idm import server as idm_server
+from demo.idm.app import Idm
 from demo.orcid.app import make_orcid
 from demo.orcid.world import OrcidWorld
-from demo.people import PEOPLE
+from demo.people import NORTH, PEOPLE
 
 HOST: Final = "127.0.0.1"
 THREADS: Final = 24
 """Of the front. A sign-in holds two at once and a callback three, since both come back to it by way of the service."""
-MUST_ANSWER: Final = ("/", "/healthz", "/v1/health", "/orcid/", identity_provider.ADDRESS, consumer.ADDRESS)
+MUST_ANSWER: Final = (
+    "/",
+    "/healthz",
+    "/v1/health",
+    "/orcid/",
+    identity_provider.ADDRESS,
+    consumer.ADDRESS,
+    f"{REGISTER}/",
+    letters.ADDRESS,
+)
 ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 READY: Final = """\
 The demonstration is ready: {base_url}/
 
 What to try:
-  1. Open that address, sign in as one of six made-up people (begin with {name}) and connect an ORCID iD.
+  1. Open that address, sign in as one of seven made-up people (begin with {name}) and connect an ORCID iD.
      ORCID is a simulator here: be anybody, no password. Deny once and come back. Connect another iD and
      see the old and the new one. Remove it again.
      Sign out and in: your page says that your university was seen to give the iD to services.
+     Ask for the receipt by e-mail, too; letters arrive at {base_url}{mail}
   2. See what another service is now told at sign-in: {base_url}{consumer}
-  3. Ask for the iD as {name}'s university does at each sign-in:
+  3. See what the university's register is told, and have it fail: {base_url}{register}/
+     Connect an iD meanwhile, ask to be told by e-mail, and let the register work again.
+  4. Ask for the iD as {name}'s university does at each sign-in:
      curl -H 'Authorization: {authorization}' {base_url}{address}
 
 Ctrl-C ends it. {kept}
@@ -85,9 +100,10 @@ def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
     """Start everything, say so, and wait. Raises KeyboardInterrupt, CannotListen and Failed; never returns."""
     listener = stack.enter_context(_listener(options.port))
     base_url = f"http://{HOST}:{listener.getsockname()[1]}"
-    configuration = write(_directory(options, stack), base_url)
+    stood = _standing(stack)
+    configuration = write(_directory(options, stack), base_url, stood.around)
     ended: SimpleQueue[processes.Child] = SimpleQueue()
-    backends = _started(configuration, ended, stack)
+    backends = _started(configuration, stood, ended, stack)
     server = waitress.create_server(
         Front(configuration, backends),
         sockets=[listener],
@@ -123,16 +139,35 @@ def _directory(options: argparse.Namespace, stack: ExitStack) -> Path:
     return Path(options.keep).resolve()
 
 
-def _started(configuration: Configuration, ended: SimpleQueue[processes.Child], stack: ExitStack) -> Backends:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What stands in for those to whom the service sends something."""
+
+    register: Idm
+    letters: letters.Letters
+    around: Surroundings
+
+
+def _standing(stack: ExitStack) -> _Standing:
+    register = Idm([each.eppn for each in PEOPLE.values() if each.organisation is NORTH and each.eppn], nav=True)
+    received = letters.Letters()
+    there = stack.enter_context(idm_server.served(register))
+    port = stack.enter_context(letters.receiving(received))
+    return _Standing(register, received, Surroundings(port, there.address))
+
+
+def _started(
+    configuration: Configuration, stood: _Standing, ended: SimpleQueue[processes.Child], stack: ExitStack
+) -> Backends:
     where = ("--config", str(configuration.path))
     processes.run("orcid-connect migrate", *where, "migrate")
     children = []
-    for command in ("serve", "connector"):
+    for command in ("serve", "connector", "deliver"):
         children.append(processes.start(f"orcid-connect {command}", *where, command, ended=ended.put))
         stack.callback(children[-1].end)
-    web, connector = (child.address() for child in children)
+    web, connector = (child.address() for child in children[:2])
     world = OrcidWorld(f"{configuration.base_url}/orcid", clients=[configuration.client])
-    return Backends(web, connector, make_orcid(world))
+    return Backends(web, connector, make_orcid(world), stood.register, stood.letters)
 
 
 def _must_answer(base_url: str) -> None:
@@ -152,6 +187,8 @@ def _words(configuration: Configuration, options: argparse.Namespace) -> str:
         base_url=configuration.base_url,
         name=maija.name,
         consumer=consumer.ADDRESS,
+        mail=letters.ADDRESS,
+        register=REGISTER,
         authorization=configuration.credentials[maija.organisation.id].header,
         address=identity_provider.address_of(maija),
         kept=kept,

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from demo.idm.app import SECRET
 from demo.notices import NOTICES
 from demo.orcid.world import Client
-from demo.people import OPERATOR, ORGANISATIONS, PEOPLE, Organisation
+from demo.people import NORTH, OPERATOR, ORGANISATIONS, PEOPLE, Organisation
 
 NAME: Final = "ORCID connect"
 CONTACT: Final = "help@orcid-connect.example"
 CLIENT_ID: Final = "APP-DEMONSTRATION001"
+REGISTER: Final = {"en": "Register of staff", "fi": "Henkilöstörekisteri", "sv": "Personalregister"}
+"""What the interface of the university is called."""
 READ_TIMEOUT: Final = 3.0
 """In seconds: the simulator answers at once, and nobody should wait long to see what its silence does."""
 
@@ -38,6 +41,16 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where the service finds what it sends something to, on this machine."""
+
+    mail: int
+    """The port of the mail server."""
+    register: str
+    """The address of the university's identity management."""
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What was written, and the secrets that the stand-ins share with the service."""
 
@@ -49,7 +62,7 @@ class Configuration:
     """By organisation id, for those that are connected."""
 
 
-def write(directory: Path, base_url: str) -> Configuration:
+def write(directory: Path, base_url: str, around: Surroundings) -> Configuration:
     """Write the whole configuration into a directory, with fresh secrets."""
     configuration = Configuration(
         path=directory / "orcid-connect.toml",
@@ -61,9 +74,9 @@ def write(directory: Path, base_url: str) -> Configuration:
     _write_secrets(directory / "secrets", configuration)
     for each in ORGANISATIONS:
         if each.connected:
-            of_it = _organisation(each, configuration.credentials[each.id])
+            of_it = _organisation(each, configuration.credentials[each.id], around)
             _write(directory / "organisations" / f"{each.id}.toml", _toml(of_it))
-    _write(configuration.path, _toml(_service(directory, base_url)))
+    _write(configuration.path, _toml(_service(directory, base_url, around)))
     return configuration
 
 
@@ -73,7 +86,7 @@ def _credential(organisation: Organisation) -> Credential:
     return Credential(secrets.token_hex(20), user)
 
 
-def _service(directory: Path, base_url: str) -> dict[str, Any]:
+def _service(directory: Path, base_url: str, around: Surroundings) -> dict[str, Any]:
     operator = PEOPLE[OPERATOR]
     return {
         "service": {
@@ -94,6 +107,7 @@ def _service(directory: Path, base_url: str) -> dict[str, Any]:
         },
         "operator": [{"entity_id": operator.organisation.entity_id, "people": [operator.eppn]}],
         "store": {"url": f"sqlite://{quote(str(directory))}/links.db"},
+        "mail": {"host": "127.0.0.1", "port": around.mail, "security": "none", "sender": CONTACT},
         "notices": NOTICES,
         "accessibility": {"status": "fully", "assessed": "2026-11-25"},
         "listen": {"port": 0},
@@ -101,7 +115,7 @@ def _service(directory: Path, base_url: str) -> dict[str, Any]:
     }
 
 
-def _organisation(organisation: Organisation, credential: Credential) -> dict[str, Any]:
+def _organisation(organisation: Organisation, credential: Credential, around: Surroundings) -> dict[str, Any]:
     reference = f"file:secrets/{organisation.id}"
     shown = {"user": credential.user, "password": reference} if credential.user else {"tokens": [reference]}
     return {
@@ -111,12 +125,28 @@ def _organisation(organisation: Organisation, credential: Credential) -> dict[st
         "help": f"idm@{organisation.scope}",
         "name": organisation.names,
         "connector": shown,
+        "transfer": [_register(around)] if organisation is NORTH else [],
+    }
+
+
+def _register(around: Surroundings) -> dict[str, Any]:
+    # One organisation is told at once, the other only asks: both are ways of using the service
+    return {
+        "name": "register",
+        "kind": "rest",
+        "url": f"{around.register}/v1",
+        "signing_secrets": ["file:secrets/register"],
+        "label": REGISTER,
     }
 
 
 def _write_secrets(directory: Path, configuration: Configuration) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    own = {"front-proof": configuration.proof, "orcid-client-secret": configuration.client.secret}
+    own = {
+        "front-proof": configuration.proof,
+        "orcid-client-secret": configuration.client.secret,
+        "register": SECRET,
+    }
     for name, secret in {**own, **{id_: each.secret for id_, each in configuration.credentials.items()}}.items():
         _write(directory / name, secret + "\n").chmod(0o600)
 

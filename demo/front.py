@@ -3,7 +3,8 @@
     /orcid/…                the ORCID simulator          /v1/…       the connector
     /Shibboleth.sso/…       sessions                     /me…        the service, for whoever has a session
     /identity-provider      signing in                   the rest    the service, for anyone
-    /service-provider       another service
+    /service-provider       another service              /mail       what the service has sent by e-mail
+    /identity-management/   what the university's register has been told
 
 What it tells the service of a person is what mod_shib would: attributes in request headers, percent-encoded, with a
 proof that they come from here. What a client says of itself under those names goes nowhere.
@@ -17,9 +18,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from demo import consumer, identity_provider
+from demo import consumer, identity_provider, letters
 from demo.configuration import Configuration
 from demo.identity_provider import IdentityProvider, sign_in_address, sign_in_page
+from demo.idm.app import Idm
+from demo.idm.wire import Request
 from demo.orcid.wire import Answer, Call, call_from, see_other
 from demo.pages import Environ, StartResponse, WSGIApplication, cookie, message, page, sent, set_cookie, style
 from demo.passing_on import passed_on
@@ -30,6 +33,7 @@ from shibboleth.person import PROOF_HEADER
 
 COOKIE: Final = "demo-session"
 SERVICE: Final = "orcid-connect"
+REGISTER: Final = "/identity-management"
 PERSONS_OWN: Final = "/me"
 FOR_PERSONS: Final = (PERSONS_OWN, "/operator")
 """Where Apache asks for a session."""
@@ -39,11 +43,13 @@ BARE: Final = "!$'()*"
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """Where the parts are to which requests are passed on: host:port of the two processes, and the simulator."""
+    """Where the parts are to which requests are passed on: host:port of the two processes, and the stand-ins."""
 
     web: str
     connector: str
     orcid: WSGIApplication
+    register: Idm
+    letters: letters.Letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,20 @@ class Front:
         there = see_other(self.ours(target, PERSONS_OWN))
         return there.with_headers(set_cookie(COOKIE, self.own.begin(session)))
 
+    # What the service tells others
+
+    def _register(self, environ: Environ) -> Answer:
+        call = call_from(environ)
+        if call.path == REGISTER:
+            return see_other(f"{REGISTER}/")
+        there = Request(call.method, call.path.removeprefix(REGISTER), "", {}, call.body)
+        return self.backends.register.page(there)
+
+    def _letters(self, environ: Environ) -> Answer:
+        if environ["PATH_INFO"] != letters.ADDRESS:
+            return message(404, "There is no such page", "All mail is on one page.")
+        return self.backends.letters.shown()
+
     # The other service
 
     def _consumer(self, environ: Environ) -> Answer:
@@ -151,10 +171,12 @@ class Front:
 Handler = Callable[[Front, Environ], Answer]
 
 PLACES: Final[dict[str, Handler]] = {
-    "/v1": Front._connector,  # noqa: SLF001 - the table of its own methods, as are the next five
+    "/v1": Front._connector,  # noqa: SLF001 - the table of its own methods, as are the others
     "/Shibboleth.sso": Front._sso,  # noqa: SLF001
     identity_provider.ADDRESS: Front._identity_provider,  # noqa: SLF001
     consumer.ADDRESS: Front._consumer,  # noqa: SLF001
+    letters.ADDRESS: Front._letters,  # noqa: SLF001
+    REGISTER: Front._register,  # noqa: SLF001
 }
 SSO: Final[dict[str, Handler]] = {
     "/Login": Front._login,  # noqa: SLF001

@@ -10,7 +10,6 @@ from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
 from sql.records import Change
 from sql.store import Store
-from webapp.catalogues import SOURCE
 from webapp.door import Who
 from webapp.kept import KEEP_CHANGES
 from webapp.lately import Lately
@@ -19,6 +18,7 @@ from webapp.notices import Notices
 from webapp.operator.access import Staff
 from webapp.static import Static
 from webapp.visit import Go, Page, Raw, Visit
+from webapp.whereabouts import Labels, label_in
 
 DeliverNow = Callable[[Change], object]
 """Tries at once to send a change to the organisation's transfers, within ten seconds; never raises."""
@@ -41,8 +41,7 @@ class Hall:
     forgetful: frozenset[str] = frozenset()
     """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
     staff: Staff = field(default_factory=Staff)
-    labels: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
-    """What people are told that a transfer is: by entityID, name and language."""
+    labels: Labels = field(default_factory=dict)
     lately: Lately = field(default_factory=Lately)
     asking: frozenset[str] = frozenset()
     """The entityIDs of the organisations that may ask the connector, and fetch their changes there."""
@@ -56,8 +55,7 @@ class Hall:
 
     def label(self, organisation: Organisation, transfer: str, language: str) -> str:
         """Say what a transfer is, in this language or in English; empty where the operator has not said it."""
-        said = self.labels.get(organisation.entity_id, {}).get(transfer, {})
-        return said.get(language) or said.get(SOURCE, "")
+        return label_in(self.labels, organisation.entity_id, transfer, language)
 
     def mails_to(self, person: Person) -> bool:
         """Tell whether a person can have e-mail sent: not where nothing is to be kept of them."""

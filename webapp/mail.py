@@ -22,7 +22,7 @@ from sql.records import Delivery, Mail, MailKind
 from sql.store import Store
 from webapp.language import Language, mark
 from webapp.log import log
-from webapp.whereabouts import ON_ITS_WAY, WORDS
+from webapp.whereabouts import ON_ITS_WAY, WORDS, Labels, label_in
 
 THREAD = "mail"
 """What the thread is called that sends."""
@@ -77,6 +77,7 @@ class Writer:
     public_url: str
     sender: str
     zone: tzinfo
+    labels: Labels = field(default_factory=dict)
 
     def write(self, mail: Mail, now: datetime) -> EmailMessage | None:
         """Write a mail; none where what it is about is gone."""
@@ -131,15 +132,16 @@ class Writer:
         own = [each for each in owed if each.person_key == mail.person_key]
         if not own:
             return None
-        lines = [line for each in own for line in (*_answer(each, language), "")]
+        lines = [line for each in own for line in (*self._answer(each, language), "")]
         return ANSWERED, [*lines, language.say("How it stands you see on your own page:"), f"{self.public_url}/me"]
 
-
-def _answer(delivery: Delivery, language: Language) -> Said:
-    words = WORDS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
-    said = "".join(each if each.isprintable() else " " for each in delivery.message)
-    told = [f"  {language.say('It says:')} {said}"] if said else []
-    return [f"{language.say('Interface')} {delivery.transfer}: {language.say(words)}", *told]
+    def _answer(self, delivery: Delivery, language: Language) -> Said:
+        words = WORDS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
+        said = "".join(each if each.isprintable() else " " for each in delivery.message)
+        told = [f"  {language.say('It says:')} {said}"] if said else []
+        label = label_in(self.labels, delivery.organisation, delivery.transfer, language.code)
+        name = label or f"{language.say('Interface')} {delivery.transfer}"
+        return [f"{name}: {language.say(words)}", *told]
 
 
 _KINDS: Mapping[MailKind, Callable[[Writer, Mail, Language], tuple[str, Said] | None]] = MappingProxyType(

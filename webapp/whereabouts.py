@@ -8,7 +8,11 @@ from datetime import datetime
 from types import MappingProxyType
 
 from sql.records import ChangeKind, Delivery, DeliveryState, Standing
+from webapp.catalogues import SOURCE
 from webapp.language import mark
+
+Labels = Mapping[str, Mapping[str, Mapping[str, str]]]
+"""What people are told that a transfer is: by entityID, name and language."""
 
 ON_ITS_WAY = mark("It is on its way.")
 
@@ -69,6 +73,12 @@ class Whereabouts:
     def told(self) -> bool:
         """Whether there is anything to show."""
         return bool(self.stops) or self.fetched_at is not None
+
+
+def label_in(labels: Labels, entity_id: str, transfer: str, language: str) -> str:
+    """Say what a transfer is, in this language or in English; empty where the operator has not said it."""
+    said = labels.get(entity_id, {}).get(transfer, {})
+    return said.get(language) or said.get(SOURCE, "")
 
 
 def whereabouts(standing: Standing) -> Whereabouts:

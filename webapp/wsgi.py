@@ -104,6 +104,7 @@ def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
         public_url=service.public_url,
         sender=said.sender,
         zone=config.look.zone,
+        labels=config.labels,
     )
     password = None if said.password is None else said.password.reveal()
     port = said.port or {"starttls": 587, "tls": 465, "none": 25}[said.security]

@@ -46,7 +46,11 @@ class Idm:
         self,
         accounts: Iterable[str] = ACCOUNTS,
         now: Callable[[], float] = time.time,
+        *,
+        nav: bool = False,
     ) -> None:
+        """Know these people. `nav`: its page is part of the demonstration, and leads to the other pages of it."""
+        self.nav = nav
         self.accounts = tuple(accounts)
         self.directory = Directory(self.accounts)
         self.webhook = Webhook(self.directory, [SECRET], now)
@@ -93,7 +97,7 @@ class Idm:
         """Give the answer, and what the server is to do to the connection (`Fault.trick`)."""
         receiver = self._receiver(request.path)
         if receiver is None:
-            return self._page(request), ""
+            return self.page(request), ""
         fails = not self._methods or request.method in self._methods
         answer, trick = self._received(receiver, request, FAULTS.get(self._fault) if fails else None)
         self.arrived.append(Arrived(request, 0 if trick in {"hang", "reset"} else answer.status))
@@ -122,7 +126,8 @@ class Idm:
         known.append(user == USER and hmac.compare_digest(password.encode(), PASSWORD.encode()))
         return any(known) or "webhook-signature" in request.headers
 
-    def _page(self, request: Request) -> Answer:
+    def page(self, request: Request) -> Answer:
+        """Give the page, and what belongs to it: what it has been told, and how to make it fail."""
         if request.path == "/style.css":
             return style()
         if request.path != "/":
@@ -130,5 +135,5 @@ class Idm:
         if request.method == "POST":
             how = parse_qs(request.body.decode("utf-8", "replace")).get("fault", [""])[0]
             self.breaks(how) if how in FAULTS else self.mends()
-            return see_other("/")
+            return see_other("./")
         return page("idm.html", idm=self, faults=FAULTS, broken=self._fault, arrived=reversed(self.arrived))

@@ -135,6 +135,22 @@ def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, i
     assert not answer or waiting(store) == [("arrived", HOME, 0)]
 
 
+@pytest.mark.parametrize(
+    "told", [("fi", "Henkilöstörekisteri"), ("sv", "Register of staff")], ids=["its own", "in English"]
+)
+def test_an_interface_is_called_what_the_operator_calls_it(store, writer, server, inbox, told):
+    code, name = told
+    labels = {UNIVERSITY: {"idm": {"en": "Register of staff", "fi": "Henkilöstörekisteri"}}}
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    deliverer(store, {"idm": Idm()}, Clock(NOON)).once()
+    asks(store, MailKind.ARRIVED, code)
+
+    Mailer(store, replace(writer, labels=labels), server.send).batch(NOON + timedelta(minutes=1))
+
+    (message,) = inbox.messages
+    assert f"{name}: {LANGUAGES[code].say('It has been stored.')}" in message.get_content()
+
+
 def test_what_was_given_up_is_told_with_what_the_interface_said_on_one_line(store, mailer, inbox):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     (delivery,) = store.claim("worker", NOON, LEASE, 1)

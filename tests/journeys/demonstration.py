@@ -50,8 +50,13 @@ class Demonstration:
         )
         answer.raise_for_status()
 
+    def has_the_register(self, fault=""):
+        """Have the university's register fail like this from now on, or work."""
+        requests.post(f"{self.base_url}/identity-management/", {"fault": fault}, timeout=5).raise_for_status()
+
     def begin_anew(self):
-        """Nobody is linked, and the simulated ORCID has forgotten everything."""
+        """Nobody is linked, the register works, and the simulated ORCID has forgotten everything."""
+        self.has_the_register()
         requests.post(f"{self.base_url}/orcid/admin/reset", json={}, timeout=5).raise_for_status()
         for account, organisation in ACCOUNTS.items():
             if self.released(f"{account}@{organisation}.example", organisation):

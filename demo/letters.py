@@ -1,0 +1,74 @@
+"""The mail server of the demonstration: it takes every letter, sends none of them on, and shows them on a page."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socket
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from demo.orcid.wire import Answer
+from demo.pages import page
+
+ADDRESS: Final = "/mail"
+HOST: Final = "127.0.0.1"
+MOST: Final = 50
+LARGEST: Final = 100_000
+"""Bytes of a letter; ours have two thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One e-mail as its reader sees it."""
+
+    sender: str
+    to: str
+    subject: str
+    date: str
+    language: str
+    text: str
+
+
+@dataclass
+class Letters:
+    """What has been taken, newest first; without slots, for aiosmtpd looks at everything that it has."""
+
+    taken: deque[Letter] = field(default_factory=lambda: deque(maxlen=MOST))
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+        """Take a letter, whoever it is for."""
+        self.taken.appendleft(letter_from(cast("bytes", envelope.content)))
+        return "250 OK"
+
+    def shown(self) -> Answer:
+        """Show them, as text."""
+        return page("mail.html", letters=tuple(self.taken))
+
+
+def letter_from(content: bytes) -> Letter:
+    """Read a letter from what came over the wire; of several parts the plain one."""
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    said = {name: str(message.get(name, "")) for name in ("From", "To", "Subject", "Date", "Content-Language")}
+    body = message.get_body(("plain",))
+    text = body.get_content() if body is not None else ""
+    return Letter(said["From"], said["To"], said["Subject"], said["Date"], said["Content-Language"], text)
+
+
+@contextmanager
+def receiving(letters: Letters) -> Iterator[int]:
+    """Take letters in a thread of its own, and give the port."""
+    with socket.create_server((HOST, 0)) as found:
+        port: int = found.getsockname()[1]
+    controller = Controller(letters, hostname=HOST, port=port, data_size_limit=LARGEST)
+    controller.start()
+    try:
+        yield port
+    finally:
+        controller.stop()

@@ -1,0 +1,70 @@
+"""Whoever asks for it is written to: the receipt, and what became of a delivery that had to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import SimpleNamespace
+
+from selenium.webdriver.common.by import By
+
+from demo.letters import Letters
+from tests.journeys.traveller import MAIJA, uri
+
+HOME = "maija@home.example"
+SOON = 45.0
+"""Seconds: the worker looks for mail four times a minute, and tries a delivery again after five seconds."""
+FORGED = b"""From: orcid-connect@example.org\r
+To: maija@home.example\r
+Subject: =?utf-8?q?=3Cb=3EKuitti=3C/b=3E?=\r
+Content-Type: text/plain; charset=utf-8\r
+\r
+<script>alert(1)</script> & <a href="https://elsewhere.example/">here</a>\r
+"""
+
+
+def letters_to(someone, subjects):
+    """Look at the page of letters until these have come, and give their texts."""
+    until = time.monotonic() + SOON
+    while True:
+        someone.goes("/mail").sees("Mail", "mail-that-came")
+        come = {
+            each.find_element(By.TAG_NAME, "h2").text: each.text
+            for each in someone.driver.find_elements(By.TAG_NAME, "article")
+        }
+        if subjects <= come.keys():
+            return come
+        assert time.monotonic() < until, f"only {sorted(come)} have come"
+        time.sleep(0.5)
+
+
+def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(someone, demo):
+    demo.has_the_register("503")
+    someone.links("maija", MAIJA)
+    assert "Nothing is lost: we keep trying for three days." in someone.text
+    someone.presses("Have it sent to you by e-mail")
+    someone.driver.find_element(By.ID, "address").send_keys(HOME)
+    someone.clicks("receipt").clicks("arrived").takes("mail-asked-for").presses("Send it").sees(
+        "You will get an e-mail"
+    )
+
+    demo.has_the_register("")
+
+    receipt, answered = "Receipt of what you agreed to", "What your organisation answered"
+    come = letters_to(someone, {f"ORCID connect: {receipt}", f"ORCID connect: {answered}"})
+    assert HOME in come[f"ORCID connect: {receipt}"]
+    assert uri(MAIJA) in come[f"ORCID connect: {receipt}"]
+    assert "Register of staff: It has been stored." in come[f"ORCID connect: {answered}"]
+    someone.goes("/identity-management/").sees("What this organisation has been told", "register-that-was-told")
+    assert uri(MAIJA) in someone.text
+
+
+def test_what_a_letter_says_is_text():
+    letters = Letters()
+
+    asyncio.run(letters.handle_DATA(None, None, SimpleNamespace(content=FORGED)))
+
+    page = letters.shown().body.decode()
+    assert "&lt;b&gt;Kuitti&lt;/b&gt;" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &lt;a href" in page
+    assert "<script" not in page
