@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -45,10 +46,11 @@ class Demonstration:
 
     def arm(self, place, fault, **more):
         """Have the simulated ORCID misbehave at its next call."""
-        answer = requests.post(
-            f"{self.base_url}/orcid/admin/faults", json={"place": place, "fault": fault, **more}, timeout=5
-        )
-        answer.raise_for_status()
+        self.has_orcid("faults", place=place, fault=fault, **more)
+
+    def has_orcid(self, what, **said):
+        """Change something of the simulated ORCID, as its page of steering tells."""
+        requests.post(f"{self.base_url}/orcid/admin/{what}", json=said, timeout=5).raise_for_status()
 
     def has_the_register(self, fault=""):
         """Have the university's register fail like this from now on, or work."""
@@ -57,7 +59,7 @@ class Demonstration:
     def begin_anew(self):
         """Nobody is linked, the register works, and the simulated ORCID has forgotten everything."""
         self.has_the_register()
-        requests.post(f"{self.base_url}/orcid/admin/reset", json={}, timeout=5).raise_for_status()
+        self.has_orcid("reset")
         for account, organisation in ACCOUNTS.items():
             if self.released(f"{account}@{organisation}.example", organisation):
                 self._unlink(account)
@@ -70,6 +72,12 @@ class Demonstration:
             )
             form = {"token": TOKEN.search(page.text)[1], "shown": SHOWN.search(page.text)[1]}
             visit.post(f"{self.base_url}/me/remove", form, timeout=5).raise_for_status()
+
+    @contextmanager
+    def database(self):
+        """The database itself, past the service: to let time pass in it, or to keep everybody else waiting."""
+        with closing(sqlite3.connect(self.directory / "links.db", isolation_level=None)) as connection:
+            yield connection
 
     def times_linked(self, account, organisation):
         """How often a person has been linked so far, as the audit tells it."""

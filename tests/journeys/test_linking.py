@@ -125,3 +125,8 @@ def test_an_id_of_somebody_else_at_the_organisation_is_refused(someone, demo):
 
     assert demo.released("ake@saaristo.example", "saaristo") == []
     assert demo.released("piia@saaristo.example", "saaristo") == [uri(PIIA)]
+    # Trying again at once would lead back here, for ORCID still knows the same person
+    someone.presses("Use another ORCID account").sees("Use another ORCID account").goes("/orcid/signout")
+    someone.goes("/me/another-account").presses("Connect your ORCID iD").is_at_orcid(AKE).allows()
+    someone.confirms().sees("Your ORCID iD is connected")
+    assert demo.released("ake@saaristo.example", "saaristo") == [uri(AKE)]
