@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import lookups, moves
+from tests.bench import lookups, moves, paint
 from tests.bench.client import CROWD, Act, Round, for_seconds, so_often
 from tests.bench.figures import Figure, at_most, beside
 from tests.bench.people import Visitor, link, look
@@ -58,7 +58,8 @@ def measure(tell: Tell) -> list[Figure]:
         growth = [figure for site in old for figure in _growth(here.site(site.engine), site, tell)]
         moved = moves.measure(here, tell, moves.how_many([]))
         looked_up = lookups.measure(Path(directory), tell)
-    return speed + growth + memory + moved + looked_up
+        painted = paint.measure(here, tell)
+    return speed + growth + memory + moved + looked_up + painted
 
 
 def _speed(site: Site, tell: Tell) -> Iterator[Figure]:

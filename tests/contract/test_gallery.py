@@ -11,7 +11,7 @@ import pytest
 import webapp
 from tests.browser import browsing
 from tests.gallery.exhibition import exhibited
-from tests.gallery.looking import Looker
+from tests.gallery.looking import FIRST_PAGE, Looker
 from tests.gallery.scenes import SCENES
 from tests.gallery.stage import answers
 from tests.sentences import read
@@ -22,8 +22,6 @@ from webapp.problems import PROBLEMS
 LANGUAGES = languages()
 LANDMARKS = ("banner", "main", "contentinfo")
 TEMPLATES = Path(webapp.__file__).parent / "templates"
-FIRST_PAGE = 30_000
-"""Bytes of the landing page with everything it brings along."""
 
 SPOILT = b"""<!doctype html><html><head><title>x</title></head><body><h2>Early</h2><img src=x>
 <p style="color: #999">Grey</p><main><a href=/z style="text-decoration: none">Not seen</a></main>
@@ -207,8 +205,5 @@ def test_before_the_sign_in_no_page_leaves_a_cookie(shown):
 def test_the_first_page_is_small(gallery, looker):
     address, shown = gallery
     page = shown["landing"]
-    looker.driver.get(address + page.address)
 
-    brought = "return performance.getEntriesByType('resource').map(each => each.decodedBodySize)"
-
-    assert len(page.reply.body) + sum(looker.driver.execute_script(brought)) < FIRST_PAGE
+    assert len(page.reply.body) < looker.weighs(address + page.address) < FIRST_PAGE

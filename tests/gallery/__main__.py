@@ -28,7 +28,7 @@ def main(wanted):
                 _pictures(photographer, address, shown)
                 _say(f"{code}: {photographer.folder}/index-*.html, and sheet-*.png beside them")
                 if "landing" in {each.name for each in shown}:
-                    paint = photographer.paints_within(f"{address}/{code}/landing")
+                    paint = photographer.looker.paints_within(f"{address}/{code}/landing")
                     _say(f"{code}: something of the first page is to be seen after {paint:.0f} ms")
 
 

@@ -23,6 +23,20 @@ CONTROLS = {
     "textbox",
 }
 
+FIRST_PAGE = 30_000
+"""Bytes of the landing page with everything it brings along, at the most."""
+FIRST_PAINT = 100
+"""Milliseconds until something of it is to be seen, on this machine, at the most."""
+
+PAINTED = """
+    const [done] = arguments;
+    new PerformanceObserver(seen => seen.getEntriesByName("first-contentful-paint")
+        .forEach(each => done(each.startTime))).observe({type: "paint", buffered: true});
+"""
+BROUGHT = """
+    return [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+        .reduce((sum, each) => sum + each.decodedBodySize, 0);
+"""
 AXE = """
     const [tags, done] = arguments;
     const told = each => `${each.id}: ${each.help}: ` + each.nodes.map(node => node.html.slice(0, 160)).join(" | ");
@@ -129,6 +143,20 @@ class Looker:
         light = self.asks_axe()
         self.prefers(prefers_color_scheme="dark")
         return Seen({"light": light, "dark": self.asks_axe()}, measured, self.is_told())
+
+    def paints_within(self, address, times=9):
+        """Tell after how many milliseconds something of a page is to be seen: the middle one of some times."""
+        self.is_wide(width=1280, height=800)
+        return sorted(self._paints(address) for _ in range(times))[times // 2]
+
+    def _paints(self, address):
+        self.driver.get(address)
+        return self.driver.execute_async_script(PAINTED)
+
+    def weighs(self, address):
+        """Tell how many bytes a page has, with everything it brings along, unpacked."""
+        self.driver.get(address)
+        return self.driver.execute_script(BROUGHT)
 
     def asks_axe(self):
         """Give what axe-core finds wrong."""

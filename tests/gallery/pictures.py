@@ -16,12 +16,6 @@ VIEWS = {
     "1280-dark": (1280, {"prefers_color_scheme": "dark"}),
 }
 """How each page is looked at: the width of the window, and what the person prefers."""
-FIRST_PAINT = """
-    const [done] = arguments;
-    new PerformanceObserver(seen => seen.getEntriesByName("first-contentful-paint")
-        .forEach(each => done(each.startTime))).observe({type: "paint", buffered: true});
-"""
-
 STYLE = """
 body { font: 13px sans-serif; margin: 10px; background: #ccc; display: flex; flex-wrap: wrap; gap: 10px; }
 figure { margin: 0; } figcaption { height: 18px; } a { display: block; overflow: hidden; } img { width: 100%; }
@@ -84,15 +78,6 @@ class Photographer:
                 self.looker.driver.get(page.as_uri())
                 self.takes(f"sheet-{view}-{number:02}")
                 page.unlink()
-
-    def paints_within(self, address, times=9):
-        """Tell after how many milliseconds something of a page is to be seen: the middle one of some times."""
-        self.looker.is_wide(width=1280, height=800)
-        return sorted(self._paints(address) for _ in range(times))[times // 2]
-
-    def _paints(self, address):
-        self.looker.driver.get(address)
-        return self.looker.driver.execute_async_script(FIRST_PAINT)
 
 
 def _sheet(names, view):
