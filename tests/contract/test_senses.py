@@ -1,0 +1,95 @@
+"""Every page without colours, at 400 % by keyboard, without motion; and the receipt on paper."""
+
+import pytest
+
+from tests.browser import browsing
+from tests.gallery.exhibition import exhibited
+from tests.gallery.looking import Looker
+from tests.gallery.scenes import SCENES
+from tests.gallery.senses import CONTRAST, lost_focus, moving, on_paper, without_colours
+from tests.service import served
+from webapp.language import languages
+
+LANGUAGES = languages()
+RECEIPTS = [each for each in SCENES if each.route == "GET /me/receipt"]
+
+SPOILT = b"""<!doctype html><html><head><title>x</title><style>
+button { border: 0; } :focus { outline: 0; } .cover { position: fixed; inset: 0; background: #fff; }
+a { text-decoration: none; transition: color 1s; } </style></head><body>
+<main><a href=/x>Not seen</a> <button>Flat</button> <p class="alert">Red alone</p> <input aria-invalid=true></main>
+<div class=cover></div></body></html>"""
+
+
+@pytest.fixture(scope="module")
+def looker():
+    with browsing() as browser:
+        yield Looker(browser, axe=False)
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """The address of every page, in the language of the longest words."""
+    with exhibited("fi") as (address, shown):
+        yield {each.name: address + each.address for each in shown}
+
+
+@pytest.fixture(scope="module")
+def receipts():
+    """The addresses of receipts by their names, in each language."""
+    with exhibited(*LANGUAGES, scenes=RECEIPTS) as (address, shown):
+        yield {code: {each.name: address + each.address for each in shown if each.code == code} for code in LANGUAGES}
+
+
+def found_on(pages, look):
+    """Look at each page, and give what was found, by the names of those where anything was."""
+    found = {name: look(address) for name, address in pages.items()}
+    return {name: what for name, what in found.items() if what}
+
+
+def test_what_is_looked_for_is_found(looker):
+    """What never finds anything proves nothing."""
+
+    def spoilt(_environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [SPOILT]
+
+    with served(spoilt) as address:
+        flat, lost = without_colours(looker, address), lost_focus(looker, address)
+        assert {each.partition(":")[0].partition(",")[0] for each in flat} == {
+            "button",
+            ".alert",
+            "[aria-invalid=true]",
+            "main a",
+        }
+        assert all("has no outline, is covered" in each for each in lost)
+        assert len(lost) == 3
+        assert len(moving(looker, address)) == 1
+        measured, _ = on_paper(looker, address)
+        assert len(measured["pressed"]) == 2
+
+
+def test_in_the_persons_own_colours_nothing_is_told_by_colour_alone(looker, pages):
+    assert found_on(pages, lambda address: without_colours(looker, address)) == {}
+
+
+@pytest.mark.parametrize("features", [{}, CONTRAST], ids=["our colours", "the person's own colours"])
+def test_at_400_percent_the_focus_is_seen_wherever_it_comes(looker, pages, features):
+    assert found_on(pages, lambda address: lost_focus(looker, address, **features)) == {}
+
+
+def test_nothing_moves_so_that_nobody_has_to_ask_for_less_of_it(looker, pages):
+    assert found_on(pages, lambda address: moving(looker, address)) == {}
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_receipt_is_one_white_sheet_with_nothing_to_press(looker, receipts, code):
+    say = LANGUAGES[code].say
+    for name, address in receipts[code].items():
+        measured, sheets = on_paper(looker, address)
+
+        assert (measured["pressed"], measured["coloured"], sheets) == ([], [], 1), name
+        assert measured["wide"] <= 794, name
+        for fact in ("Receipt of what you agreed to", "Your organisation", "What you agreed to"):
+            assert say(fact) in measured["text"], name
+        assert "https://sandbox.orcid.org/0009-0000-0001-1111" in measured["text"], name
+        assert "https://connect.example/me/remove" in measured["text"], name

@@ -1,0 +1,127 @@
+"""What is left of a page without colours, motion, room or a screen: measured in the browser itself."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from selenium.webdriver.common.keys import Keys
+
+ZOOMED = {"width": 320, "height": 256, "deviceScaleFactor": 4}
+"""A window of 1280 by 1024 pixels at 400 % (WCAG 1.4.10)."""
+A4 = {"width": 794, "height": 1123}
+CONTRAST = {"forced_colors": "active"}
+"""What Windows' contrast themes have browsers do."""
+
+SHAPES = """
+    const style = each => getComputedStyle(each);
+    const behind = each => {
+        for (let one = each; one; one = one.parentElement)
+            if (!/rgba\\(.*, 0\\)|transparent/.test(style(one).backgroundColor)) return style(one).backgroundColor;
+        return "rgb(255, 255, 255)";
+    };
+    const edged = (each, side) => style(each)[`border${side}Style`] !== "none"
+        && parseFloat(style(each)[`border${side}Width`]) >= 1
+        && style(each)[`border${side}Color`] !== behind(each.parentElement);
+    const boxed = each => ["Left", "Right", "Top", "Bottom"].every(side => edged(each, side));
+    const worded = each => (each.getAttribute("aria-describedby") ?? "").split(" ")
+        .some(id => document.getElementById(id)?.innerText.trim());
+    const shapes = {
+        "button, .button, select, textarea, .field input, .ask input:not([type=hidden])": boxed,
+        ".alert, .unwell": each => edged(each, "Left") && each.innerText.trim() !== "",
+        "[aria-current]": each => style(each).fontWeight >= 600,
+        ".progress li": each => style(each, "::before") && getComputedStyle(each, "::before").content !== "none",
+        ".progress .done": each => each.querySelector(".hidden").innerText.trim() !== "",
+        ".numbers .bad": each => style(each).fontWeight >= 700,
+        ".compare .old": each => style(each).borderTopStyle === "dashed",
+        ".compare .old .orcid": each => style(each).textDecorationLine.includes("line-through"),
+        ".plot svg": each => style(each).fill !== behind(each),
+        "[aria-invalid=true]": worded,
+        "main a": each => style(each).textDecorationLine.includes("underline") || boxed(each)
+            || style(each).fontWeight >= 600,
+    };
+    return Object.entries(shapes).flatMap(([kind, shown]) => [...document.querySelectorAll(kind)]
+        .filter(each => each.checkVisibility() && !shown(each))
+        .map(each => `${kind}: ${each.outerHTML.slice(0, 120)}`));
+"""
+"""What tells something has to be seen by its form or be said in words; what is not is given back."""
+
+FOCUSED = """
+    document.querySelectorAll("details").forEach(each => each.open = true);
+    const lost = [];
+    const all = document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, "
+        + "[tabindex='0']");
+    for (const each of all) {
+        each.focus();
+        const style = getComputedStyle(each), place = each.getBoundingClientRect();
+        // The beginning of it: a long text may be higher than a small window
+        const point = [place.left + Math.min(place.width, 24) / 2, place.top + Math.min(place.height, 24) / 2];
+        const top = document.elementFromPoint(...point);
+        const told = [
+            document.activeElement === each || "takes no focus",
+            style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2 || "has no outline",
+            style.outlineColor !== getComputedStyle(document.body).backgroundColor || "has an outline that is not seen",
+            top !== null && (each.contains(top) || top.contains(each)) || "is covered or out of sight",
+        ].filter(one => one !== true);
+        if (told.length) lost.push(`${told.join(", ")}: ${each.outerHTML.slice(0, 120)}`);
+    }
+    return lost;
+"""
+"""Whatever can have the focus shows it, and is where it can be seen; what does not is given back."""
+
+MOVING = """
+    return [...document.querySelectorAll("*")].filter(each => {
+        const style = getComputedStyle(each);
+        return style.animationName !== "none" || style.scrollBehavior !== "auto"
+            || style.transitionDuration.split(", ").some(one => parseFloat(one) > 0);
+    }).map(each => each.outerHTML.slice(0, 120));
+"""
+
+ON_PAPER = """
+    const style = each => getComputedStyle(each);
+    const white = each => /rgba\\(.*, 0\\)|transparent|rgb\\(255, 255, 255\\)/.test(style(each).backgroundColor);
+    const dark = each => style(each).color.match(/\\d+/g).slice(0, 3).every(one => one <= 0x33);
+    const seen = [...document.querySelectorAll("body *")].filter(each => each.checkVisibility());
+    return {
+        text: document.body.innerText,
+        pressed: seen.filter(each => each.matches("button, .button, nav, details, input, .skip:focus"))
+            .map(each => each.outerHTML.slice(0, 120)),
+        coloured: seen.filter(each => !white(each) || !dark(each)).map(each => each.outerHTML.slice(0, 120)),
+        wide: document.scrollingElement.scrollWidth,
+    };
+"""
+
+
+def without_colours(looker, address):
+    """Give what a page tells by colour alone, where the person's own few colours are in force."""
+    looker.prefers(**CONTRAST)
+    looker.driver.get(address)
+    return looker.driver.execute_script(SHAPES)
+
+
+def lost_focus(looker, address, **features):
+    """Give what does not show, at 400 %, that it has the focus."""
+    looker.is_wide(**ZOOMED)
+    looker.prefers(**features)
+    looker.driver.get(address)
+    # From now on the browser knows that somebody uses the keyboard
+    looker.driver.switch_to.active_element.send_keys(Keys.TAB)
+    return looker.driver.execute_script(FOCUSED)
+
+
+def moving(looker, address):
+    """Give what moves on a page where the person has not asked for less of it."""
+    looker.prefers(prefers_reduced_motion="no-preference")
+    looker.driver.get(address)
+    return looker.driver.execute_script(MOVING)
+
+
+def on_paper(looker, address):
+    """Give what there is of a page on paper, as it is measured, and how many sheets it takes."""
+    looker.driver.get(address)
+    looker.is_wide(**A4)
+    looker.tells("Emulation.setEmulatedMedia", {"media": "print"})
+    measured = looker.driver.execute_script(ON_PAPER)
+    looker.tells("Emulation.setEmulatedMedia", {"media": ""})
+    printed = looker.tells("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    return measured, len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"])))
