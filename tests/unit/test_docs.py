@@ -3,6 +3,7 @@
 import configparser
 import re
 import shlex
+from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -17,9 +18,13 @@ from tests.configuration import write, write_secret
 from webapp.cli import main
 from webapp.config import OrganisationFile, ServiceFile, load
 from webapp.config_errors import toml
+from webapp.config_names import LANGUAGES
+from webapp.config_notices import Accessibility
 from webapp.config_tables import settings
 from webapp.config_transfers import settings_of
+from webapp.front_hall import notices_of
 from webapp.kept import KEEP_CHANGES, SECTIONS
+from webapp.notices import ACCESSIBILITY, PRIVACY
 from webapp.problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -250,6 +255,21 @@ def test_the_example_configuration_works(tmp_path):
         f"{RUN}/web.sock",
         f"{RUN}/connector.sock",
     }
+
+
+def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(tmp_path):
+    under = part(page("operator.md"), "## What the law asks about accessibility")
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", under, re.MULTILINE | re.DOTALL)
+    example(tmp_path)
+    file = tmp_path / "orcid-connect.toml"
+    write(file, f"{file.read_text('utf-8')}\n{shown}")
+
+    notices = notices_of(load(file, {}))
+
+    assert {name for _, names in notices.lacking(LANGUAGES) for name in names} == set(PRIVACY)
+    assert (notices.statement.status, notices.statement.assessed) == ("partially", date(2026, 11, 25))
+    asked = [each.key for each in settings(Accessibility).settings.values()]
+    assert [each for each in (*ACCESSIBILITY, *asked) if f"`{each}`" not in under] == []
 
 
 def test_what_stands_in_the_examples_comments_works_as_well(tmp_path):
