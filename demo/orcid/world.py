@@ -45,6 +45,12 @@ class Client:
             raise ValueError(f"a client is public or member, and ok, locked or deactivated: {self.client_id}")
 
     @property
+    def website(self) -> str:
+        """Where its own pages are, by the address that people come back to; empty where it has none."""
+        there = urlsplit(self.redirect_uris[0] if self.redirect_uris else "")
+        return f"{there.scheme}://{there.netloc}/" if there.scheme in {"http", "https"} else ""
+
+    @property
     def public(self) -> bool:
         """Whether it has public credentials only."""
         return self.kind == "public"

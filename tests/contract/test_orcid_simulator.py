@@ -582,3 +582,12 @@ def test_the_clock_can_be_moved_and_a_reset_puts_it_back(world):
     world.reset()
 
     assert world.now() == NOON
+
+
+def test_the_first_page_leads_to_the_services_that_have_pages(world, visit):
+    world.add_client(Client("APP-NOWHERE000000001", "secret", "A program", ("urn:ietf:wg:oauth:2.0:oob",)))
+
+    page = visit.get("/").text
+
+    assert '<a href="https://link.example.org/">Link service</a>' in page
+    assert "<li>A program <span" in page
