@@ -59,6 +59,20 @@ def test_until_the_next_sign_in_the_organisation_is_seen_to_give_what_it_gave_be
     assert uri(MAIJA) not in someone.text
 
 
+def test_a_newcomer_with_the_address_alone_connects_and_undoes_it(someone, demo):
+    """Nothing is typed but the first address: what to press next stands on each page."""
+    someone.goes("/").sees("Connect your ORCID iD to your organisation").presses("Sign in with your organisation")
+    someone.sees("Sign in at your organisation").clicks("sign-in-maija").goes_to_orcid_as(MAIJA).allows()
+    someone.confirms().sees("Your ORCID iD is connected")
+    assert demo.released("maija@pohjoinen.example", "pohjoinen") == [uri(MAIJA)]
+
+    someone.presses("To your own page").sees("Your ORCID iD").presses("Remove the connection")
+    someone.sees("Remove the connection").presses_button("Remove the connection").sees("The connection is removed")
+    assert demo.released("maija@pohjoinen.example", "pohjoinen") == []
+
+    someone.signs_out()
+
+
 def test_a_person_who_denies_comes_back_and_links(someone, demo):
     someone.signs_in("maija").goes_to_orcid_as(MAIJA).denies()
     someone.sees("You did not give ORCID your permission", "result-declined")
