@@ -71,9 +71,9 @@ def templates(language: Language, always: Mapping[str, Any], *, at_once: bool = 
     return lambda name, facts: compiled(name).render(facts)
 
 
-def breaking(address: str) -> Markup:
+def breaking(text: str) -> Markup:
     """Let a long address go on in the next line after any of its slashes, rather than within a word."""
-    return Markup("<wbr>").join(_AFTER_A_SLASH.split(address))
+    return Markup("<wbr>").join(_AFTER_A_SLASH.split(text) if "://" in text else [text])
 
 
 def _sayer(language: Language) -> Callable[..., Markup]:

@@ -31,7 +31,15 @@ GLOSSARY = (
 """What stands in the English sentence, and what has to stand for it in the others: one word for one thing."""
 
 NEVER = {
-    "en": (r"ORCID I[Dd]\b", r"ORCID id\b", r"\bOrcid\b", r"\bOrcID\b", r"ORCID-iD", r"(?i)\blog ?(in|out)\b"),
+    "en": (
+        r"ORCID I[Dd]\b",
+        r"ORCID id\b",
+        r"\bOrcid\b",
+        r"\bOrcID\b",
+        r"ORCID-iD",
+        r"(?i)\blog ?(in|out)\b",
+        r"\blinked\b",
+    ),
     "fi": (
         r"ORCID[ -]i[dD]\b|ORCID[ -]ID\b",
         r"\bOrcid\b",

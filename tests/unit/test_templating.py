@@ -11,7 +11,8 @@ from webapp.templating import breaking
         ("https://idp.example/idp/shibboleth", "https://idp.example/<wbr>idp/<wbr>shibboleth"),
         ("https://idp.example/", "https://idp.example/"),
         ("maija@yliopisto.example", "maija@yliopisto.example"),
-        ("</bdi><b>/x", "&lt;/<wbr>bdi&gt;&lt;b&gt;/<wbr>x"),
+        ("<b>no</b> such entry", "&lt;b&gt;no&lt;/b&gt; such entry"),
+        ("https://x/<b>/y", "https://x/<wbr>&lt;b&gt;/<wbr>y"),
     ],
 )
 def test_a_long_address_goes_on_in_the_next_line_after_a_slash_and_stays_text(address, written):
