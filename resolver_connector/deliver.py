@@ -6,6 +6,7 @@
   people. What may pass (`Outcome.again`) is tried again for three days (`backoff.py`).
 * Nobody waits for a dead receiver: its breaker opens after a few failures, and before that it holds only some of the
   worker's hands.
+* No bug ends the worker, be it in a chore or in a try: the log says where, and what failed is tried again later.
 
 In which order is the store's promise: of one person's deliveries to one transfer, only the oldest is ever given out.
 """
@@ -19,7 +20,7 @@ import secrets
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from sql.store import Store
 
 DELIVERED, POSTPONED, GIVEN_UP, LOST = "delivered", "postponed", "given-up", "lost"
 """What came of a try, in the words of the log; lost: the lease had run out, and somebody else has it now."""
+BUG = "bug"
+"""What came of a chore that could not be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Pace:
     poll: float = 1.0
     """Seconds after which an idle worker looks again."""
     away: float = 10.0
-    """Seconds after which a worker looks again that could not reach the store."""
+    """Seconds after which a worker looks again that could not reach the store, or that met a bug."""
     most_failures: int = 5
     """So many in a row open a transfer's breaker."""
     rest: timedelta = timedelta(minutes=1)
@@ -75,18 +78,18 @@ class Deliverer:
         report: Report,
         clock: Callable[[], datetime],
         *,
-        chores: Callable[[datetime], None] = lambda _now: None,
+        chores: Iterable[Callable[[datetime], None]] = (),
         pace: Pace | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Take the transfers by entityID and name; `chores` are done by the worker now and then."""
+        """Take the transfers by entityID and name; the worker turns to each of `chores` now and then."""
         self._store = store
         self._organisations = organisations
         self._transfers = transfers
         self._report = report
         self._clock = clock
-        self._chores = chores
         self._pace = pace or Pace()
+        self._chores = [_Chore(each) for each in chores]
         self._chance = chance
         self._hands = _Hands(self._pace)
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -130,21 +133,42 @@ class Deliverer:
         """Deliver until `stop` is called; what is on its way then is let end."""
         with ThreadPoolExecutor(self._pace.threads) as pool:
             while not self._stopped:
-                try:
-                    self._take_up(pool)
-                    self._chores(self._clock())
-                    self._wait(self._pace.poll)
-                except StoreUnavailable as error:
-                    self._report("store-unavailable", reason=str(error))
-                    self._wait(self._pace.away)
+                self._wait(self._pace.poll if self._went_round(pool) else self._pace.away)
+
+    def _went_round(self, pool: ThreadPoolExecutor) -> bool:
+        """Do what is due; false when it is better to wait a little before the next time."""
+        try:
+            self._take_up(pool)
+            self._do_chores()
+        except StoreUnavailable as error:
+            self._report("store-unavailable", reason=str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - a worker that has ended delivers nothing to anybody
+            self._report.exception(error)
+            return False
+        return True
+
+    def _do_chores(self) -> None:
+        """Turn to each chore; one that has a bug keeps nobody from anything, and rests for a little."""
+        for chore in self._chores:
+            if monotonic() < chore.rests_until:
+                continue
+            try:
+                chore.turn(self._clock())
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - mail that cannot be written is no reason to deliver nothing
+                chore.rests_until = monotonic() + self._pace.away
+                self._report.exception(error)
+                self._hands.tell(BUG)
 
     def once(self) -> Counter[str]:
-        """Deliver what is due, and tell how often it came to what (DELIVERED and so on). Raises StoreUnavailable."""
+        """Deliver what is due, do the chores, and tell how often it came to what. Raises StoreUnavailable."""
         self._hands.told.clear()
         with ThreadPoolExecutor(self._pace.threads) as pool:
             while not self._stopped and (self._take_up(pool) or self._hands.busy):
                 self._wait(self._pace.poll)
-        self._chores(self._clock())
+        self._do_chores()
         return self._hands.told
 
     def stop(self) -> None:
@@ -160,9 +184,16 @@ class Deliverer:
         worker = worker_name()
         claimed = self._store.claim(worker, self._clock(), self._pace.lease, free, room=self._hands.room)
         for delivery in claimed:
-            self._hands.take(delivery)
-            pool.submit(self._work, delivery, worker)
+            self._begin(pool, delivery, worker)
         return len(claimed)
+
+    def _begin(self, pool: ThreadPoolExecutor, delivery: Delivery, worker: str) -> None:
+        self._hands.take(delivery)
+        try:
+            pool.submit(self._work, delivery, worker)
+        except BaseException:  # no thread to be had; whoever has the next hand free takes it up when the lease is over
+            self._hands.let_go(delivery)
+            raise
 
     def _work(self, delivery: Delivery, worker: str) -> None:
         try:
@@ -249,6 +280,15 @@ class Deliverer:
         slow = answer.outcome is Outcome.MISCONFIGURED
         asked, chance = answer.retry_after, self._chance()
         return next_try(delivery.attempts, delivery.waiting_since, now, slow=slow, asked=asked, chance=chance)
+
+
+@dataclass(slots=True)
+class _Chore:
+    """What the worker does beside delivering."""
+
+    turn: Callable[[datetime], None]
+    rests_until: float = 0.0
+    """After a bug; by the monotonic clock."""
 
 
 class _Hands:

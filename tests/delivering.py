@@ -77,7 +77,7 @@ class Kept:
         return [word for word, _ in self.lines]
 
 
-def deliverer(store, transfers, clock, report=None, **pace):
+def deliverer(store, transfers, clock, report=None, chores=(), **pace):
     """Give a deliverer; the transfers are the university's, by name."""
     quick = {"at_once": PATIENCE, "poll": 0.02, "away": 0.02, "rest": timedelta(minutes=1)}
     return Deliverer(
@@ -86,6 +86,7 @@ def deliverer(store, transfers, clock, report=None, **pace):
         {UNIVERSITY: transfers},
         report or Kept(),
         clock,
+        chores=chores,
         pace=Pace(**{**quick, **pace}),
         chance=lambda: 0.5,
     )

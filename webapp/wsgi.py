@@ -77,13 +77,7 @@ def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] |
     housekeeping = Housekeeping(store, forgetful, log, retention=config.retention, asking=config.asking)
     retention = Retention(store, timedelta(days=config.store.keep_changes), log)
 
-    mailer = _mailer(config, store)
-
-    def chores(now: datetime) -> None:
-        mailer(now)
-        housekeeping.turn(now)
-        retention.turn(now)
-
+    chores = (_mailer(config, store), housekeeping.turn, retention.turn)
     return Deliverer(store, config.organisations, config.transfers, log, clock or _now, chores=chores)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -402,6 +404,60 @@ def test_a_worker_outlives_a_store_that_is_away(clock, tmp_path):
         eventually(lambda: len(log.lines) > 2)
 
     assert set(log.words()) == {"store-unavailable"}
+
+
+def stumbling(_now):
+    """Be a chore with a bug."""
+    raise ZeroDivisionError
+
+
+def test_a_bug_in_a_chore_keeps_the_worker_from_no_delivery_and_no_other_chore(store, clock):
+    log, turns = Kept(), []
+    worker = deliverer(store, {"idm": Idm()}, clock, log, chores=[stumbling, turns.append], away=60)
+
+    with Running(worker):
+        eventually(lambda: len(turns) > 2)
+        link(store)
+        eventually(lambda: standing(store) == [(DONE, "stored")])
+
+    assert [type(each) for each in log.bugs] == [ZeroDivisionError]
+
+
+def test_a_chore_with_a_bug_is_tried_again_after_a_rest(store, clock):
+    log = Kept()
+
+    with Running(deliverer(store, {}, clock, log, chores=[stumbling], away=0.05)):
+        begun = time.monotonic()
+        eventually(lambda: len(log.bugs) == 4)
+
+    assert time.monotonic() - begun > 3 * 0.05
+
+
+def test_delivering_once_tells_of_a_chore_with_a_bug(store, clock):
+    log = Kept()
+    link(store)
+
+    told = deliverer(store, {"idm": Idm()}, clock, log, chores=[stumbling]).once()
+
+    assert told == {"delivered": 1, "bug": 1}
+    assert [type(each) for each in log.bugs] == [ZeroDivisionError]
+
+
+def test_a_worker_that_gets_no_thread_just_now_delivers_when_it_gets_one(store, clock, monkeypatch):
+    log, submit, refusals = Kept(), ThreadPoolExecutor.submit, [RuntimeError("can't start new thread")] * 20
+
+    def sometimes(pool, *work):
+        if refusals:
+            raise refusals.pop()
+        return submit(pool, *work)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", sometimes)
+    link(store)
+
+    with Running(deliverer(store, {"idm": Idm()}, clock, log, lease=timedelta(0))):
+        eventually(lambda: standing(store) == [(DONE, "stored")])
+
+    assert len(log.bugs) == 20
 
 
 def test_a_worker_goes_on_without_what_another_organisation_is_owed(store, clock):
