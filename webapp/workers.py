@@ -1,7 +1,7 @@
 """Several processes that do the same work: a parent starts them, starts anew whoever dies, and ends them with itself.
 
 They are forks of a parent that has no thread and no connection, so each has all that was loaded and made before, and
-shares the memory of it.
+shares the memory of it. Once they run, nothing but a signal ends the parent: those that are left go on answering.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from webapp.log import log
 
 PAUSE = 1.0
 """In seconds: how much later than itself another is started in place of one that died at once."""
+REST = 5.0
+"""In seconds: how much later it is tried again when the machine had no room for another process."""
 GRACE = 8.0
 """In seconds: how long they may take to end; a server gives five to what it is answering."""
 _HEARD = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
@@ -28,13 +30,12 @@ def keep_working(number: int, *, work: Callable[[], None], ready: Callable[[], N
     """Have so many processes work until SIGTERM or SIGINT, and tell `ready` when they are started."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     try:
-        workers = _Workers(work)
-        for _ in range(number):
-            workers.start()
+        workers = _Workers(number, work)
+        workers.start_due()
         ready()
         while not _told_to_end(workers.soonest()):
             workers.bury()
-            workers.replace()
+            workers.start_due()
         workers.end()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -49,20 +50,12 @@ def _told_to_end(seconds: float) -> bool:
 class _Workers:
     """The processes that there are, and those that there are to be."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, number: int, work: Callable[[], None]) -> None:
         self._work = work
         self._born: dict[int, float] = {}
-        self._due: list[float] = []
+        self._due = [monotonic()] * number
         # Nothing is ever written into it: its end is the news that the parent is gone
         self._heard_by_workers, self._held_by_parent = os.pipe()
-
-    def start(self) -> None:
-        """Start one."""
-        pid = os.fork()
-        if pid == 0:
-            os.close(self._held_by_parent)
-            _live(self._work, self._heard_by_workers)
-        self._born[pid] = monotonic()
 
     def soonest(self) -> float:
         """Give how many seconds there are until one is to be started."""
@@ -77,12 +70,25 @@ class _Workers:
                 self._due.append(max(now, born + PAUSE))
                 log("worker-died", pid=pid, status=os.waitstatus_to_exitcode(status), seconds=round(now - born))
 
-    def replace(self) -> None:
-        """Start those whose time has come."""
+    def start_due(self) -> None:
+        """Start those whose time has come; where the machine has no room for one just now, later."""
         now = monotonic()
-        for _ in [each for each in self._due if each <= now]:
-            self.start()
-        self._due = [each for each in self._due if each > now]
+        for due in [each for each in self._due if each <= now]:
+            try:
+                self._start()
+            except OSError as error:
+                later = now + REST
+                self._due = [max(each, later) for each in self._due]
+                log("worker-not-started", reason=error.strerror or type(error).__name__, again_in=round(REST))
+                return
+            self._due.remove(due)
+
+    def _start(self) -> None:
+        pid = os.fork()
+        if pid == 0:
+            os.close(self._held_by_parent)
+            _live(self._work, self._heard_by_workers)
+        self._born[pid] = monotonic()
 
     def end(self) -> None:
         """End them all: asked first, and made to in the end."""

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,3 +112,59 @@ def test_the_socket_goes_with_the_last(tmp_path):
         process.wait(15)
 
     assert not place.exists()
+
+
+SCARCE = """
+import errno, os, signal
+from webapp import log, workers
+
+fork, begun = os.fork, []
+
+def scarce():
+    begun.append(True)
+    if len(begun) in {REFUSED}:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return fork()
+
+def work():
+    while True:
+        signal.pause()
+
+os.fork, workers.PAUSE, workers.REST = scarce, 0, 0.05
+log.set_up("text")
+workers.keep_working(2, work=work, ready=lambda: print("ready", flush=True))
+"""
+"""A parent whose machine has no room for another process at some of its tries."""
+
+
+@contextmanager
+def scarce(*refused):
+    """Give a parent of two whose tries to start one fail at these times."""
+    words = [sys.executable, "-c", SCARCE.replace("{REFUSED}", str(set(refused)))]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_where_the_machine_has_no_room_for_another_it_is_tried_again_and_the_log_says_so():
+    with scarce(3, 4, 5) as process:
+        (victim, survivor) = workers_of(process)
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: len(workers_of(process) - {victim}) == 2)
+
+        assert survivor in workers_of(process)
+        process.terminate()
+        said = process.stderr.read()
+        assert said.count('worker-not-started reason="Resource temporarily unavailable"') == 3
+
+
+def test_one_that_cannot_be_started_at_the_beginning_comes_later():
+    with scarce(2) as process:
+        eventually(lambda: len(workers_of(process)) == 2)
+
+        process.terminate()
+        assert process.wait(15) == 0
