@@ -13,6 +13,7 @@ from shibboleth.organisation import Organisation
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import Breaker, DeliveryCount, DeliveryState, ReleaseCounts
 from sql.store import Store
+from webapp.check_authority import metadata
 from webapp.check_notices import notices
 from webapp.config import Config, Keep
 from webapp.finding import Finding, Level
@@ -33,6 +34,7 @@ def look(config: Config, store: Store, now: datetime) -> Iterator[Finding]:
     yield from _secret_files(config)
     yield from _files_of_transfers(config)
     yield from notices(config)
+    yield from metadata(config, now)
     yield from _kept(config, store, now)
 
 

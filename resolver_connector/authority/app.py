@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from wsgiref.types import StartResponse
 from xml.sax.saxutils import escape
 
-from resolver_connector.authority.saml import Denied, Malformed, Query, Saml, Unusable
+from resolver_connector.authority.replay import Answered
+from resolver_connector.authority.saml import SKEW, Denied, Malformed, MetadataExpired, Query, Saml, Unusable
 from resolver_connector.resolve import resolve
 from resolver_connector.wire import GUARDS, STATUS, Environ, Header, Reply, Report
 from shibboleth.orcid_id import OrcidId, Registry
@@ -20,6 +21,7 @@ LARGEST_QUERY = 64 * 1024
 """In bytes; one with its certificate has about four thousand."""
 _DIGITS = len(str(LARGEST_QUERY))
 _AWAY = (StoreUnavailable, SchemaBehind, SchemaAhead, Unusable)
+"""What may well happen to us, and passes."""
 _FAULT = (
     '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
     "<faultcode>soap:{whose}</faultcode><faultstring>{why}</faultstring>"
@@ -39,6 +41,7 @@ class Authority:
     registry: Registry
     report: Report
     clock: Callable[[], datetime]
+    answered: Answered = field(default_factory=Answered)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333): a query by POST, our metadata by GET."""
@@ -58,7 +61,7 @@ class Authority:
             return _fault("Client", str(error))
         except _AWAY as error:
             self.report("authority", error=type(error).__name__, reason=str(error))
-            return _fault("Server", "the service cannot answer now; try again", ("Retry-After", "5"))
+            return _away(error)
         except Exception as error:  # noqa: BLE001 - whatever happens, the answer is SOAP
             self.report.exception(error)
             return _fault("Server", "internal error")
@@ -67,6 +70,7 @@ class Authority:
         try:
             query = self.saml.read(body, self.clock())
             self._must_be_trusted(query)
+            self._must_be_the_first(query)
         except Denied as error:
             self.report("authority-denied", reason=str(error))
             return self.saml.denied(error)
@@ -75,6 +79,11 @@ class Authority:
     def _must_be_trusted(self, query: Query) -> None:
         if not any(query.service in named for named in self.services.values()):
             raise Denied("no organisation has named who asks", query.id)
+
+    def _must_be_the_first(self, query: Query) -> None:
+        # Only now, since what anybody can send must not push out of the memory what was answered
+        if not self.answered.note(query.service, query.id, query.issued + SKEW, self.clock()):
+            raise Denied("it was sent before", query.id)
 
     def _found(self, query: Query) -> list[OrcidId]:
         organisation = self._organisation(query)
@@ -106,6 +115,12 @@ def _body(environ: Environ) -> bytes:
         raise Malformed(f"a query has at least one byte and at most {LARGEST_QUERY}")
     body: bytes = environ["wsgi.input"].read(int(length))
     return body
+
+
+def _away(error: Exception) -> Reply:
+    if isinstance(error, MetadataExpired):
+        return _fault("Server", "the federation's metadata that we hold has expired")
+    return _fault("Server", "the service cannot answer now; try again", ("Retry-After", "5"))
 
 
 def _fault(whose: str, why: str, *extra: Header) -> Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from calendar import timegm
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from saml2 import BINDING_SOAP, SAMLError, class_name, samlp
 from saml2.config import Config
+from saml2.mdstore import TooOld
 from saml2.metadata import entity_descriptor
 from saml2.pack import make_soap_enveloped_saml_thingy
 from saml2.s_utils import sid, status_message_factory, success_status_factory
@@ -37,6 +38,7 @@ from saml2.xmldsig import (
 )
 
 from shibboleth.attributes import ATTRIBUTES
+from shibboleth.metadata import ended
 from shibboleth.orcid_id import OrcidId
 
 SKEW = timedelta(minutes=5)
@@ -75,6 +77,10 @@ class Unusable(ValueError):
     """The key, the certificate or the federation's metadata cannot be used; its text says why."""
 
 
+class MetadataExpired(Unusable):
+    """The federation's metadata is older than it may be: nobody in it can be believed any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """As whom the authority speaks, and whom it listens to."""
@@ -96,6 +102,7 @@ class Query:
     """What a service of the federation asks, its signature checked."""
 
     id: str
+    issued: datetime
     service: str
     """The entityID of who asks."""
     value: str
@@ -122,14 +129,14 @@ class Saml:
         """Our own metadata, to be given to the federation."""
 
     def read(self, body: bytes, now: datetime) -> Query:
-        """Read a query. Raises Malformed and Denied."""
+        """Read a query. Raises Malformed, Denied and Unusable."""
         query = _parsed(_inside(body))
         self._refresh(now)
+        self._must_be_of_now(query, now)
         self._must_be_signed(query, body)
         _must_be_strong(query)
         self._must_be_for_us(query)
-        _must_be_new(query, now)
-        return _asked(query)
+        return _asked(query, _must_be_new(query, now))
 
     def found(self, query: Query, orcid_ids: Sequence[OrcidId]) -> bytes:
         """Write an answer: an assertion with these iDs; or success without one, where there are none."""
@@ -164,6 +171,15 @@ class Saml:
 
     def _sealed(self, response: Any) -> bytes:
         return _enveloped(self._server.sign(response, sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256))
+
+    def _must_be_of_now(self, query: Any, now: datetime) -> None:
+        """See that the metadata that tells of who asks may still be believed: as a whole, and of this one."""
+        for source in self._server.metadata.metadata.values():
+            whole = source.entities_descr or source.entity_descr
+            if end := ended([getattr(whole, "valid_until", None)], now):
+                raise MetadataExpired(f"{self.identity.metadata} was valid until {end}")
+            if _issuer(query) in source.to_old or ended(_ends(source.entity.get(_issuer(query), {})), now):
+                raise Denied("what the federation's metadata says of who asks has expired", query.id)
 
     def _must_be_signed(self, query: Any, body: bytes) -> None:
         if not query.signature:
@@ -217,6 +233,8 @@ class Saml:
         }
         try:
             server = Server(config=Config().load(settings))
+        except TooOld as error:
+            raise MetadataExpired(f"{mine.metadata}: {error}") from error
         except Exception as error:
             # pysaml2 has no one class for what may be wrong with a file
             raise Unusable(f"{type(error).__name__}: {error}") from error
@@ -269,16 +287,30 @@ def _must_be_strong(query: Any) -> None:
         raise Denied("it is signed with SHA-1; SHA-256 is the least", query.id)
 
 
-def _must_be_new(query: Any, now: datetime) -> None:
+def _issuer(query: Any) -> str:
+    return str(query.issuer.text).strip()
+
+
+def _ends(entity: Mapping[str, Any]) -> Iterator[str | None]:
+    """Give when what metadata says of an entity ends, and of its roles: the first of these ends all of it."""
+    yield entity.get("valid_until")
+    for roles in entity.values():
+        if isinstance(roles, list):
+            yield from (role.get("valid_until") for role in roles if isinstance(role, dict))
+
+
+def _must_be_new(query: Any, now: datetime) -> datetime:
+    """Give when a query was made."""
     try:
         issued = datetime.fromtimestamp(timegm(str_to_time(query.issue_instant)), UTC)
     except (ValueError, TypeError, OverflowError):
         raise Malformed("the query does not say when it was made") from None
     if abs(now - issued) > SKEW:
         raise Denied("it was made more than five minutes ago, or a clock is wrong", query.id)
+    return issued
 
 
-def _asked(query: Any) -> Query:
+def _asked(query: Any, issued: datetime) -> Query:
     name_id = query.subject.name_id
     form = name_id.format or UNSPECIFIED
     if form != UNSPECIFIED and form not in _ATTRIBUTE_OF:
@@ -286,7 +318,8 @@ def _asked(query: Any) -> Query:
     wanted = {each.name for each in query.attribute}
     return Query(
         id=query.id,
-        service=query.issuer.text.strip(),
+        issued=issued,
+        service=_issuer(query),
         value=name_id.text.strip(),
         attribute=_ATTRIBUTE_OF.get(form),
         qualifier=name_id.name_qualifier or None,

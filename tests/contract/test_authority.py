@@ -4,9 +4,10 @@ import http.client
 import io
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +20,8 @@ from saml2.pack import make_soap_enveloped_saml_thingy
 from saml2.xmldsig import DIGEST_SHA1, DIGEST_SHA256, SIG_RSA_SHA1, SIG_RSA_SHA256
 
 from resolver_connector.authority.app import LARGEST_QUERY, Authority
-from resolver_connector.authority.saml import LOOK_AGAIN, Identity, Saml, Unusable
+from resolver_connector.authority.replay import Answered
+from resolver_connector.authority.saml import LOOK_AGAIN, SKEW, Identity, MetadataExpired, Saml, Unusable
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
@@ -69,9 +71,11 @@ def described(settings):
     return re.sub(r"<\?xml.*?\?>", "", str(entity_descriptor(SPConfig().load(settings))))
 
 
-def write_federation(path, *entities):
-    text = "".join(entities)
-    path.write_text(f'<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata">{text}</EntitiesDescriptor>')
+def write_federation(path, *entities, ends=""):
+    text, until = "".join(entities), f' validUntil="{ends}"' if ends else ""
+    path.write_text(
+        f'<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"{until}>{text}</EntitiesDescriptor>'
+    )
     return path
 
 
@@ -252,6 +256,51 @@ def test_a_query_of_another_time_is_refused(world, store, minutes):
     assert said(world.post(query).body) == REFUSED
 
 
+def test_a_query_that_was_answered_is_not_answered_again(world, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+    query = world.query()
+    first = said(world.post(query).body)
+
+    world.clock.passes(minutes=4)
+    again = world.post(query)
+
+    assert first == (["Success"], [make_orcid_id(7).uri])
+    assert said(again.body) == REFUSED
+    assert b"it was sent before" in again.body
+    assert world.asked() == first
+
+
+def test_two_who_send_one_query_at_once_get_one_answer(world, store):
+    make_link(store, orcid_id=make_orcid_id(7))
+    query = world.query()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [said(each.body) for each in pool.map(world.post, [query] * 4)]
+
+    assert answers.count((["Success"], [make_orcid_id(7).uri])) == 1
+    assert answers.count(REFUSED) == 3
+
+
+def test_what_others_send_is_not_remembered(world, store):
+    for _ in range(2):
+        world.asked(STRANGER)
+        world.asked(who="thief")
+
+    assert len(world.app.answered) == 0
+
+
+def test_so_many_queries_are_remembered_and_none_longer_than_it_is_new():
+    answered, until = Answered(most=2), NOON + SKEW
+    for number in range(3):
+        assert answered.note(SERVICE, f"q{number}", until, NOON)
+
+    assert len(answered) == 2
+    assert not answered.note(SERVICE, "q2", until, until)
+    assert answered.note(STRANGER, "q2", until, until)
+    assert answered.note(SERVICE, "q4", until + SKEW, until + timedelta(seconds=1))
+    assert len(answered) == 1
+
+
 def test_the_person_in_a_signed_query_cannot_be_exchanged(world, store):
     make_link(store, "pekka@yliopisto.example")
     query = world.query().replace(MAIJA.encode(), b"pekka@yliopisto.example")
@@ -407,6 +456,69 @@ def test_metadata_that_went_away_is_used_on(world, store):
     world.clock.passes(seconds=LOOK_AGAIN.total_seconds() + 1)
 
     assert world.asked() == (["Success"], [make_orcid_id(7).uri])
+
+
+def soon(world):
+    """Give a moment that comes before a query of now is too old."""
+    return f"{world.clock() + timedelta(minutes=2):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def replaced(world, *entities, **other):
+    """Write new metadata of the federation, and let it be seen."""
+    write_federation(world.federation, *entities, **other)
+    world.clock.passes(seconds=LOOK_AGAIN.total_seconds() + 1)
+
+
+def test_metadata_that_has_expired_lets_nobody_in(world, store, services, caplog):
+    make_link(store, orcid_id=make_orcid_id(7))
+    caplog.set_level("INFO")
+    replaced(world, *services, ends=soon(world))
+    before = world.asked()
+    world.clock.passes(minutes=1)
+
+    answer = world.post(world.query())
+
+    assert before == (["Success"], [make_orcid_id(7).uri])
+    assert (answer.status, said(answer.body)) == (500, ([], []))
+    assert b"the federation's metadata that we hold has expired" in answer.body
+    assert [each.facts["error"] for each in caplog.records] == ["MetadataExpired"]
+
+
+def test_metadata_that_was_refreshed_in_time_lets_everybody_in_again(world, store, services):
+    make_link(store, orcid_id=make_orcid_id(7))
+    replaced(world, *services, ends=soon(world))
+    world.clock.passes(minutes=1)
+    before = world.post(world.query())
+
+    replaced(world, *services, ends=soon(world))
+
+    assert before.status == 500
+    assert said(world.post(world.query()).body) == (["Success"], [make_orcid_id(7).uri])
+
+
+@pytest.mark.parametrize("element", ["EntityDescriptor", "SPSSODescriptor"])
+@pytest.mark.parametrize("loaded", [True, False], ids=["since it was loaded", "long since"])
+def test_a_service_whose_own_metadata_has_expired_is_refused(world, store, services, element, loaded):
+    make_link(store, orcid_id=make_orcid_id(7))
+    mine, others = services
+    until = soon(world) if loaded else "2020-01-01T00:00:00Z"
+    ending = re.sub(rf"(<\w+:{element} )", rf'\1validUntil="{until}" ', mine, count=1)
+    replaced(world, ending, others)
+    before = world.asked()
+    world.clock.passes(minutes=1)
+
+    answer = world.post(world.query())
+
+    assert before == ((["Success"], [make_orcid_id(7).uri]) if loaded else REFUSED)
+    assert said(answer.body) == REFUSED
+    assert b"what the federation's metadata says of who asks has expired" in answer.body
+
+
+def test_metadata_that_has_expired_already_starts_no_authority(identity, services):
+    write_federation(identity.metadata, *services, ends="2020-01-01T00:00:00Z")
+
+    with pytest.raises(MetadataExpired, match=r"2020-01-01"):
+        Saml(identity, NOON)
 
 
 def test_metadata_that_nobody_signed_is_not_used(identity, keys):

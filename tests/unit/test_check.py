@@ -2,6 +2,7 @@
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -720,3 +721,59 @@ def test_with_real_people_missing_texts_need_mending(tmp_path):
 
     assert [level for level, _ in findings_about("notices", path)] == ["wrong"]
     assert run("--config", path, "check")[0] == 1
+
+
+# --- The federation's metadata ------------------------------------------------------------------------------------
+
+SERVICE = "https://sp.example.net/shibboleth"
+NEXT_YEAR = f"{datetime.now(UTC) + timedelta(days=365):%Y-%m-%dT%H:%M:%SZ}"
+IN_AN_HOUR = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+LONG_AGO = "2020-01-01T00:00:00Z"
+
+
+def told_of_metadata(directory, whole=NEXT_YEAR, service=NEXT_YEAR, named=SERVICE, text=None):
+    """Give what check says where the attribute authority has metadata that ends then."""
+    saml = 'xmlns="urn:oasis:names:tc:SAML:2.0:metadata"'
+    entity = f'<EntityDescriptor entityID="{SERVICE}" validUntil="{service}"/>'
+    until = f'validUntil="{whole}"' if whole else ""
+    for name in ("authority.key", "authority.pem"):
+        write(directory / name, "in PEM")
+    write(directory / "federation.xml", text or f"<EntitiesDescriptor {saml} {until}>{entity}</EntitiesDescriptor>")
+    files = {"key": "authority.key", "certificate": "authority.pem", "metadata": "federation.xml"}
+    path = write_configuration(
+        directory,
+        authority={"entity_id": "https://connect.example/aa", **files},
+        organisations={"yliopisto": {"authority": {"services": [named]}}},
+    )
+    return [(level, text.replace(f"{directory}/", "")) for level, text in findings_about("metadata", path)]
+
+
+def test_metadata_that_is_valid_is_well(tmp_path):
+    assert told_of_metadata(tmp_path) == [("ok", f"federation.xml, valid until {NEXT_YEAR}")]
+    assert told_of_metadata(tmp_path, whole=None) == [("ok", "federation.xml, it has no end")]
+
+
+def test_metadata_that_has_expired_is_wrong_and_that_which_will_within_a_day_is_named(tmp_path):
+    assert told_of_metadata(tmp_path, LONG_AGO) == [("wrong", f"federation.xml was valid until {LONG_AGO}")]
+    assert told_of_metadata(tmp_path, IN_AN_HOUR) == [
+        ("warning", f"federation.xml is valid until {IN_AN_HOUR} and no longer")
+    ]
+
+
+def test_a_service_that_the_metadata_does_not_have_or_no_longer_is_named(tmp_path):
+    (_, expired) = told_of_metadata(tmp_path, service=LONG_AGO)
+    (_, unknown) = told_of_metadata(tmp_path, named="https://other.example")
+
+    assert expired[0] == unknown[0] == "warning"
+    assert f"says of {SERVICE} was valid until {LONG_AGO}" in expired[1]
+    assert "does not know https://other.example" in unknown[1]
+
+
+def test_a_file_that_is_no_metadata_is_wrong(tmp_path):
+    ((level, text),) = told_of_metadata(tmp_path, text="in PEM")
+
+    assert (level, "federation.xml cannot be used" in text) == ("wrong", True)
+
+
+def test_without_an_authority_there_is_nothing_to_say_of_metadata(tmp_path):
+    assert findings_about("metadata", write_configuration(tmp_path)) == []

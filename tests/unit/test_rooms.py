@@ -28,7 +28,7 @@ LIBRARIES = {
         "webapp/cli_link_list.py",
         "webapp/cli_replica.py",
     },
-    "defusedxml": {"resolver_connector/transfers/soap.py", "webapp/config_look.py"},
+    "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config_look.py"},
     "jinja2": {"webapp/templating.py"},
     "ldap3": {"resolver_connector/transfers/ldap.py"},
     "markupsafe": {"webapp/templating.py"},

@@ -1,0 +1,81 @@
+"""How long the federation's metadata may be believed."""
+
+from datetime import timedelta
+
+import pytest
+
+from shibboleth.metadata import Unreadable, ended, read_metadata
+from tests.make import NOON
+
+SERVICE, OTHER = "https://sp.example/shibboleth", "https://other.example/shibboleth"
+SAML = 'xmlns="urn:oasis:names:tc:SAML:2.0:metadata"'
+LATER, EARLIER = "2099-01-01T00:00:00Z", "2020-01-01T00:00:00Z"
+ENTITY = '<EntityDescriptor {more} entityID="{id}"><SPSSODescriptor validUntil="{role}"/></EntityDescriptor>'
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a file of metadata."""
+
+    def write(text):
+        path = tmp_path / "federation.xml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+def test_metadata_tells_when_it_ends_as_a_whole_and_for_who_is_asked_about(written):
+    mine = ENTITY.format(more=f'validUntil="{LATER}"', id=SERVICE, role=EARLIER)
+    others = ENTITY.format(more="", id=OTHER, role=EARLIER)
+    path = written(f'<EntitiesDescriptor {SAML} validUntil="{LATER}">{mine}{others}</EntitiesDescriptor>')
+
+    found = read_metadata(path, {SERVICE, "https://nobody.example"})
+
+    assert found.ends == (LATER,)
+    assert found.entities == {SERVICE: (LATER, EARLIER)}
+
+
+def test_metadata_may_be_of_one_entity(written):
+    found = read_metadata(written(ENTITY.format(more=SAML, id=SERVICE, role=LATER)), {SERVICE})
+
+    assert (found.ends, found.entities) == ((), {SERVICE: (LATER,)})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "not XML that we read"),
+        ("-----BEGIN CERTIFICATE-----", "not XML that we read"),
+        (f"<EntitiesDescriptor {SAML}><EntityDescriptor>", "not XML that we read"),
+        ('<!DOCTYPE x [<!ENTITY a "a">]><x>&a;</x>', "not XML that we read"),
+        ("<EntitiesDescriptor/>", "no metadata of SAML 2.0"),
+        ("<html></html>", "no metadata of SAML 2.0"),
+    ],
+)
+def test_what_is_no_metadata_is_said(written, text, why):
+    with pytest.raises(Unreadable, match=why):
+        read_metadata(written(text), ())
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(Unreadable, match="No such file"):
+        read_metadata(tmp_path / "none.xml", ())
+
+
+@pytest.mark.parametrize(
+    ("moment", "over"),
+    [
+        (None, False),
+        ("", False),
+        (f"{NOON:%Y-%m-%dT%H:%M:%SZ}", True),
+        (f"{NOON + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}", False),
+        (f"{NOON + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S.000Z}", False),
+        (f"{NOON + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}", False),
+        (f"{NOON + timedelta(hours=1):%Y-%m-%dT%H:%M:%S}+02:00", True),
+        ("never", True),
+        ("2026-11-25T99:00:00Z", True),
+    ],
+)
+def test_a_moment_that_cannot_be_read_is_over_and_none_has_no_end(moment, over):
+    assert ended([LATER, moment], NOON) == (moment if over else None)
