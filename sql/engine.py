@@ -7,7 +7,7 @@ durable, and how to ask which tables there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,11 @@ class Row(Protocol):
 Values = Mapping[str, str | int | None]
 Question = tuple[str, Values]
 """A query's name and its values."""
+
+
+Waiting = Callable[[], AbstractContextManager[object]]
+"""Gives what an engine is in while it waits for something else than this process: whoever runs it may let others work
+meanwhile. Where nobody minds it is `contextlib.nullcontext`."""
 
 
 class Session(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow
 
-from sql.engine import Question, Row, Values, queries, unstorable
+from sql.engine import Question, Row, Values, Waiting, queries, unstorable
 from sql.errors import Contradiction, InvalidUrl, StoreUnavailable
 from sql.postgres_reading import PostgresReader
 from sql.postgres_wire import Call, Connection, Statement, Wire, storable, touched
@@ -194,19 +194,20 @@ class PostgresSession:
 
 
 class Postgres:
-    """A PostgreSQL database. `patience` is how many seconds to wait for a connection or a statement."""
+    """A PostgreSQL database. `patience` is how many seconds to wait, in `waiting`, for a connection or a statement."""
 
-    def __init__(self, url: str, patience: float = 5.0) -> None:
+    def __init__(self, url: str, patience: float = 5.0, waiting: Waiting = nullcontext) -> None:
         _must_be_readable(url)
         self._url = url
         self._patience = patience
+        self._waiting = waiting
         self._milliseconds = int(patience * 1000)
         self._queries = {name: Statement.of(name, text) for name, text in queries("psycopg").items()}
         self._forget_connections()
 
     def _forget_connections(self) -> None:
         self._process = os.getpid()
-        self._wires = Wires(self._url, _CONNECTING, self._configure, self._patience)
+        self._wires = Wires(self._url, _CONNECTING, self._configure, self._patience, self._waiting)
 
     def _configure(self, connection: Connection) -> None:
         connection.execute(

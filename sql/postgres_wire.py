@@ -11,7 +11,7 @@ import os
 import re
 import select
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow
 
-from sql.engine import Row, Values, unstorable
+from sql.engine import Row, Values, Waiting, unstorable
 from sql.errors import Unstorable
 
 Connection = psycopg.Connection[DictRow]
@@ -67,12 +67,13 @@ Call = tuple[Statement, Values] | bytes
 
 
 class Wire:
-    """A connection; closed, at the latest, when nobody knows of it any more."""
+    """A connection; closed, at the latest, when nobody knows of it any more. The server is waited for in `waiting`."""
 
-    __slots__ = ("_looking", "_pg", "_prepared", "_process", "_shapes", "connection")
+    __slots__ = ("_looking", "_pg", "_prepared", "_process", "_shapes", "_waiting", "connection")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, waiting: Waiting = nullcontext) -> None:
         self.connection = connection
+        self._waiting = waiting
         self._process = os.getpid()
         self._pg = connection.pgconn
         self._prepared: set[bytes] = set()
@@ -98,9 +99,19 @@ class Wire:
         """Run one statement."""
         encoded = _encoded(statement, values)
         if statement.name not in self._prepared:
-            _checked(self._pg.prepare(statement.name, statement.text, _types(statement, values)))
+            self._pg.send_prepare(statement.name, statement.text, _types(statement, values))
+            self._answered()
             self._prepared.add(statement.name)
-        return _checked(self._pg.exec_prepared(statement.name, encoded))
+        self._pg.send_query_prepared(statement.name, encoded)
+        return self._answered()
+
+    def _answered(self) -> PGresult:
+        """Send what is on its way, and give its one result."""
+        self._pushed()
+        result = self._result()
+        while self._result() is not None:
+            pass  # the nothing that follows is what ends an answer
+        return _checked(result)
 
     def together(self, calls: Sequence[Call]) -> list[PGresult]:
         """Run statements one after the other, the next only if the one before it went well."""
@@ -131,13 +142,15 @@ class Wire:
             # Not `select`: it takes no socket beyond the thousandth, and a server may have more
             writable = select.poll()
             writable.register(self._pg.socket, select.POLLOUT | select.POLLIN)
-            writable.poll()
+            with self._waiting():
+                writable.poll()
             self._pg.consume_input()
 
     def _result(self) -> PGresult | None:
         # `get_result` would wait itself, and no other thread could work meanwhile
         while self._pg.is_busy():
-            self._looking.poll()
+            with self._waiting():
+                self._looking.poll()
             self._pg.consume_input()
         return self._pg.get_result()
 
@@ -160,7 +173,7 @@ class Wire:
     def rollback(self) -> None:
         """Undo the transaction, if there is one."""
         if self._pg.transaction_status != TransactionStatus.IDLE:
-            with suppress(psycopg.Error):
+            with suppress(psycopg.Error), self._waiting():
                 self._pg.exec_(b"rollback")
 
     def script(self, text: bytes) -> None:

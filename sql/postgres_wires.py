@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Semaphore
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
+from sql.engine import Waiting
 from sql.errors import StoreUnavailable
 from sql.postgres_wire import Connection, Wire
 
@@ -22,25 +23,34 @@ _FIRST_PAUSE = 0.05
 
 
 class Wires:
-    """Connections that wait to be used. `patience` is how many seconds to wait for one."""
+    """Connections that wait to be used. `patience` is how many seconds to wait for one; it is done in `waiting`."""
 
     def __init__(
-        self, url: str, connecting: Mapping[str, Any], configure: Callable[[Connection], None], patience: float
+        self,
+        url: str,
+        connecting: Mapping[str, Any],
+        configure: Callable[[Connection], None],
+        patience: float,
+        waiting: Waiting = nullcontext,
     ) -> None:
         self._url = url
         self._connecting = {**connecting, "connect_timeout": max(2, int(patience))}
         self._configure = configure
         self._patience = patience
+        self._waiting = waiting
         self._idle: deque[Wire] = deque()
         self._places = Semaphore(MOST_CONNECTIONS)
 
     @contextmanager
     def one(self) -> Iterator[Wire]:
         """Give one to be used by nobody else meanwhile. Raises StoreUnavailable when there is none to be had."""
-        if not self._places.acquire(timeout=self._patience):
-            raise StoreUnavailable(_NONE_FREE)
+        if not self._places.acquire(blocking=False):
+            with self._waiting():
+                free = self._places.acquire(timeout=self._patience)
+            if not free:
+                raise StoreUnavailable(_NONE_FREE)
         try:
-            wire = self._kept() or self._opened()
+            wire = self._kept() or self._new()
             try:
                 yield wire
             except psycopg.errors.FeatureNotSupported:
@@ -64,7 +74,11 @@ class Wires:
             wire.connection.close()
         return None
 
-    def _opened(self) -> Wire:
+    def _new(self) -> Wire:
+        with self._waiting():
+            return Wire(self._opened(), self._waiting)
+
+    def _opened(self) -> Connection:
         deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE
         while True:
             try:
@@ -78,7 +92,7 @@ class Wires:
                 pause *= 2
             else:
                 self._configure(connection)
-                return Wire(connection)
+                return connection
 
     def _put_back(self, wire: Wire) -> None:
         if wire.at_rest:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 from weakref import WeakSet
 
 import sqlite_utils
 
-from sql.engine import Question, Row, Session, Values, queries, unstorable
+from sql.engine import Question, Row, Session, Values, Waiting, queries, unstorable
 from sql.errors import Contradiction, StoreUnavailable, Unstorable
 from sql.sqlite_reading import SqliteReader
 
@@ -38,6 +40,12 @@ REASONS = {
 """What SQLite's primary result codes mean to whoever has to mend it (https://www.sqlite.org/rescode.html)."""
 
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+"""In seconds, before what another process's lock forbade is tried again; each next pause is twice as long."""
+
+_Found = TypeVar("_Found")
+
+
 @contextmanager
 def _in_plain_words() -> Iterator[None]:
     # `from None`: a driver's message may quote the values of a row
@@ -50,8 +58,13 @@ def _in_plain_words() -> Iterator[None]:
 
 
 def _told(error: sqlite3.Error) -> StoreUnavailable:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = _code(error)
     return StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}"))
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF
 
 
 class _Connection:
@@ -138,11 +151,12 @@ class SqliteSession:
 
 
 class Sqlite:
-    """An SQLite file. `patience` is how many seconds to wait for another writer."""
+    """An SQLite file. `patience` is how many seconds to wait for another writer; it is waited for in `waiting`."""
 
-    def __init__(self, path: Path, patience: float = 5.0) -> None:
+    def __init__(self, path: Path, patience: float = 5.0, waiting: Waiting = nullcontext) -> None:
         self._path = path
         self._patience = patience
+        self._waiting = waiting
         self._queries = queries("sqlite3")
         self._forget_connections()
 
@@ -163,21 +177,49 @@ class Sqlite:
         self._forget_parents()
         connection: _Connection | None = getattr(self._own, "connection", None)
         if connection is None:
-            connection = _Connection(self._path, self._patience)
+            # SQLite itself does not wait on it: it is we who do, so that it can be known
+            connection = self._patiently(lambda: _Connection(self._path, 0))
             self._own.connection = connection
             self._all.add(connection)
         return connection
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Be this process's writer: SQLite has one at a time, and lets the others sleep and try again."""
+    def _apart(self) -> Iterator[_Connection]:
+        """Give a connection that nothing else uses, on which SQLite itself waits."""
+        connection = _Connection(self._path, self._patience)
+        try:
+            yield connection
+        finally:
+            connection.driver.close()
+
+    def _patiently(self, act: Callable[[], _Found], until: float | None = None) -> _Found:
+        """Do what a lock of another process may forbid for a while, again and again as long as there is patience."""
+        until = time.monotonic() + self._patience if until is None else until
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return act()
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                    raise
+            with self._waiting():
+                time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    @contextmanager
+    def _writing(self) -> Iterator[float]:
+        """Be this process's writer, of whom SQLite has one at a time; gives until when there is patience."""
         self._forget_parents()
+        until = time.monotonic() + self._patience
         # This very one is let go of: after `close` there is another
         writers = self._writers
-        if not writers.acquire(timeout=self._patience):
-            raise StoreUnavailable("the database is locked by another writer")
+        if not writers.acquire(blocking=False):
+            with self._waiting():
+                free = writers.acquire(timeout=self._patience)
+            if not free:
+                raise StoreUnavailable("the database is locked by another writer")
         try:
-            yield
+            yield until
         finally:
             writers.release()
 
@@ -192,12 +234,14 @@ class Sqlite:
     def all(self, query: str, **values: str | int | None) -> list[Row]:
         """Give all rows that a query finds."""
         with _in_plain_words():
-            return self._session().all(query, values)
+            session = self._session()
+            return self._patiently(lambda: session.all(query, values))
 
     def together(self, *questions: Question) -> list[list[Row]]:
         """Ask several queries and give the rows that each finds."""
         with _in_plain_words():
-            return self._session().ask(*questions)
+            session = self._session()
+            return self._patiently(lambda: session.ask(*questions))
 
     @contextmanager
     def reading(self, query: str, **values: str | int | None) -> Iterator[Iterator[Row]]:
@@ -205,25 +249,25 @@ class Sqlite:
         if unstorable(values):
             yield iter(())
             return
-        with _in_plain_words():
-            connection = _Connection(self._path, self._patience)
-        try:
+        with _in_plain_words(), self._apart() as connection:
             yield _one_by_one(connection.driver, self._queries[query], values)
-        finally:
-            connection.driver.close()
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""
-        with _in_plain_words(), self._writing():
-            self._connection().wait_for_the_disk(durable=False)
-            return self._session().run(query, **values)
+        with self._hastily() as (session, until):
+            return self._patiently(lambda: session.run(query, **values), until)
 
     def brief_one(self, query: str, **values: str | int | None) -> Row | None:
         """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
-        with _in_plain_words(), self._writing():
-            self._connection().wait_for_the_disk(durable=False)
-            found = self._session().all(query, values)
+        with self._hastily() as (session, until):
+            found = self._patiently(lambda: session.all(query, values), until)
             return found[0] if found else None
+
+    @contextmanager
+    def _hastily(self) -> Iterator[tuple[SqliteSession, float]]:
+        with _in_plain_words(), self._writing() as until:
+            self._connection().wait_for_the_disk(durable=False)
+            yield self._session(), until
 
     def transaction(self) -> AbstractContextManager[Session]:
         """All or nothing, on the disk when it ends; the one writer from its first moment on."""
@@ -238,14 +282,15 @@ class Sqlite:
 
     @contextmanager
     def _begun(self, *, durable: bool) -> Iterator[Session]:
-        with _in_plain_words(), self._writing():
+        with _in_plain_words(), self._writing() as until:
             connection = self._connection()
             connection.wait_for_the_disk(durable)
             driver = connection.driver
-            driver.execute("begin immediate")
+            self._patiently(lambda: driver.execute("begin immediate"), until)
             try:
                 yield SqliteSession(driver, self._queries)
-                driver.execute("commit")
+                with self._waiting() if durable else nullcontext():
+                    driver.execute("commit")
             except BaseException:
                 # Some errors (a full disk) have already undone the transaction
                 if driver.in_transaction:
@@ -257,8 +302,8 @@ class Sqlite:
 
         `secure_delete` overwrites deleted rows with zeros, but copies of them stay where pages were rearranged.
         """
-        with _in_plain_words():
-            driver = self._connection().driver
+        with _in_plain_words(), self._apart() as connection:
+            driver = connection.driver
             driver.execute("vacuum")
             (busy, *_) = driver.execute("pragma wal_checkpoint(truncate)").fetchone()
             return not busy
@@ -270,8 +315,8 @@ class Sqlite:
         """Give the names of the tables there are; none where there is no file yet."""
         if not self._is_there():
             return set()
-        with _in_plain_words():
-            return set(self._connection().database.table_names())
+        with _in_plain_words(), self._apart() as connection:
+            return set(connection.database.table_names())
 
     def _is_there(self) -> bool:
         try:

@@ -9,13 +9,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
-from sql.engine import Engine, Question, Row
+from sql.engine import Engine, Question, Row, Waiting
 from sql.erasing import Erasing
 from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
 from sql.feed import Feed
@@ -44,37 +45,37 @@ def _anything(_attempt: Attempt | None) -> None:
     """Be content with an attempt as it is."""
 
 
-def open_store(url: str, *, patience: float = 5.0) -> Store:
+def open_store(url: str, *, patience: float = 5.0, waiting: Waiting = nullcontext) -> Store:
     """Give the store at a URL; nothing is opened before it is used.
 
     `sqlite:///var/lib/orcid-connect/links.db` is the file `/var/lib/orcid-connect/links.db`; a fourth slash means the
     same, and a path is always absolute and percent-encoded where it must be. `postgresql://user@host:port/database` is
-    read by PostgreSQL's own library. `patience` is how many seconds to wait for another writer, or for a server.
-    Raises InvalidUrl.
+    read by PostgreSQL's own library. `patience` is how many seconds to wait for another writer, or for a server;
+    what is waited for is waited for in `waiting`.  Raises InvalidUrl.
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _ENGINES:
         raise InvalidUrl("the URL of a store begins with sqlite:/// or postgresql://")
-    return Store(_ENGINES[scheme](url, patience))
+    return Store(_ENGINES[scheme](url, patience, waiting))
 
 
-def _sqlite(url: str, patience: float) -> Engine:
+def _sqlite(url: str, patience: float, waiting: Waiting) -> Engine:
     parts = urlsplit(url)
     name = unquote(parts.path).lstrip("/")
     if parts.netloc or parts.query or parts.fragment or not name:
         raise InvalidUrl("the URL of an SQLite file is sqlite:/// and the file's absolute path, and nothing more")
-    return Sqlite(Path("/" + name), patience)
+    return Sqlite(Path("/" + name), patience, waiting)
 
 
-def _postgres(url: str, patience: float) -> Engine:
+def _postgres(url: str, patience: float, waiting: Waiting) -> Engine:
     try:
         from sql.postgres import Postgres  # noqa: PLC0415 - whoever keeps an SQLite file need not have the driver
     except ImportError:
         raise InvalidUrl("PostgreSQL needs its driver; run: pip install 'orcid-connect[postgres]'") from None
-    return Postgres(url, patience)
+    return Postgres(url, patience, waiting)
 
 
-_ENGINES: Mapping[str, Callable[[str, float], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
+_ENGINES: Mapping[str, Callable[[str, float, Waiting], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
 class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, Statistics):

@@ -34,6 +34,8 @@ _ASKED = re.compile(r"(?:^|&)lang=([A-Za-z-]{2,20})(?=&|$)", re.ASCII)
 _ELSEWHERE = {"/me/callback": "/me"}
 """Where a change of language leads from an address that means nothing without what stands behind its `?`."""
 
+_QUICK = re.compile("|".join(f"{one.method} {re.sub('<[a-z]+>', '[^/]+', one.address)}" for one in ROUTES if one.quick))
+
 _Dressed = tuple[bytes, int, dict[str, str]]
 """An answer's body, status and headers."""
 
@@ -261,6 +263,11 @@ def _bottles_own(front: Front) -> Callable[[bottle.HTTPError], bytes]:
         return body
 
     return page
+
+
+def quick(method: str, path: str) -> bool:
+    """Tell whether a request is for a route that is quick."""
+    return _QUICK.fullmatch(f"{method} {path}") is not None
 
 
 def _must_be_text(environ: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, ParamSpec
@@ -15,6 +15,7 @@ from typing import IO, Any, ParamSpec
 import click
 
 from shibboleth.organisation import Organisation
+from sql.engine import Waiting
 from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store, open_store
 from webapp.config import Config, Keep, Listener, load
@@ -74,10 +75,10 @@ def _kinds() -> Kinds:
 
 
 @contextmanager
-def store_of(config: Config) -> Iterator[Store]:
+def store_of(config: Config, waiting: Waiting = nullcontext) -> Iterator[Store]:
     """Give the store, whatever state it is in."""
     try:
-        store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
+        store = open_store(config.store.reveal(), patience=config.store.busy_timeout, waiting=waiting)
     except InvalidUrl as error:
         mend = "docs/settings.md shows how it is written"
         raise Misconfigured([Problem(str(config.path), "store.url", str(error), mend)]) from None
@@ -88,9 +89,9 @@ def store_of(config: Config) -> Iterator[Store]:
 
 
 @contextmanager
-def ready_store(config: Config) -> Iterator[Store]:
+def ready_store(config: Config, waiting: Waiting = nullcontext) -> Iterator[Store]:
     """Give the store, as this release needs it."""
-    with store_of(config) as store:
+    with store_of(config, waiting) as store:
         store.must_be_ready()
         yield store
 

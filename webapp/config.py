@@ -377,7 +377,12 @@ class Listener(Table):
         default=None,
     )
     threads: int = setting(
-        "How many requests are answered at once.", "a whole number from 1 to 256", 8, default=8, ge=1, le=256
+        "How many requests are answered at once; of pages that take long, as many again.",
+        "a whole number from 1 to 256",
+        8,
+        default=8,
+        ge=1,
+        le=256,
     )
 
     @property

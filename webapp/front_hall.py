@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from shibboleth.orcid_id import Registry
+from sql.engine import Waiting
+from sql.records import Change
 from sql.store import Store
 from webapp.app import Front, House, always, make_app, security_headers
 from webapp.config import Config, Keep
@@ -25,17 +28,26 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def web(
+def web(  # noqa: PLR0913 - all that it is put together from
     config: Config,
     store: Store,
     clock: Callable[[], datetime],
     *,
     deliver_now: DeliverNow = deliver_nothing,
     transfers_of: TransfersOf = no_transfers,
+    waiting: Waiting = nullcontext,
 ) -> WSGIApplication:
-    """Make the web application; how changes are sent to organisations is for whoever wires to say."""
+    """Make the web application; how changes are sent to organisations is for whoever wires to say.
+
+    What takes time and is none of this process's work is waited for in `waiting`.
+    """
+
+    def deliver_meanwhile(change: Change) -> object:
+        with waiting():
+            return deliver_now(change)
+
     secure = config.service.public_url.startswith("https:")
-    linking = Linking(store, orcid_client(config), transfers_of)
+    linking = Linking(store, orcid_client(config, waiting), transfers_of)
     look = config.look.look(config.path.parent)
     house, known = _house(config, look), languages()
     forgetful = frozenset(entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING)
@@ -45,7 +57,7 @@ def web(
         config.organisations,
         Static.read(look),
         config.orcid.base_url,
-        deliver_now,
+        deliver_meanwhile,
         forgetful,
         asking=config.asking,
         labels=config.labels,
@@ -103,7 +115,7 @@ def _house(config: Config, look: Look) -> House:
     )
 
 
-def orcid_client(config: Config) -> OrcidClient:
+def orcid_client(config: Config, waiting: Waiting = nullcontext) -> OrcidClient:
     """Make the client of ORCID."""
     orcid = config.orcid
     return OrcidClient(
@@ -116,4 +128,5 @@ def orcid_client(config: Config) -> OrcidClient:
         pkce=orcid.pkce,
         connect_timeout=orcid.connect_timeout,
         read_timeout=orcid.read_timeout,
+        waiting=waiting,
     )

@@ -73,3 +73,6 @@ class Route:
     address: str
     who: Who
     handler: Handler
+    quick: bool = False
+    """Whether it takes little, and waits in `Turns.waiting` where it waits: it is answered by whoever reads the
+    request, sooner than another thread would be found."""

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ import certifi
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as TookTooLong
+
+from sql.engine import Waiting
 
 _LARGEST_ANSWER = 64 * 1024
 
@@ -44,13 +47,14 @@ class Patience:
 class Lines:
     """Connections to one server, each for one request at a time."""
 
-    def __init__(self, base_url: str, patience: Patience) -> None:
+    def __init__(self, base_url: str, patience: Patience, waiting: Waiting = nullcontext) -> None:
         there = urlsplit(base_url)
         self._host, self._port = there.hostname or "", there.port
         self._context = ssl.create_default_context(cafile=certifi.where()) if there.scheme == "https" else None
         self._path = there.path.rstrip("/")
         self._named = there.netloc.rpartition("@")[2]
         self._patience = patience
+        self._waiting = waiting
         self._idle: deque[HTTPConnection] = deque()
         weakref.finalize(self, _hang_up, self._idle)
 
@@ -61,7 +65,8 @@ class Lines:
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         request = f"{method} {self._path}{path} HTTP/1.1\r\n{lines}\r\n".encode("ascii") + body
         try:
-            return self._exchanged(method, request, deadline)
+            with self._waiting():
+                return self._exchanged(method, request, deadline)
         except NewConnectionError:
             raise NoAnswer("cannot be reached (no connection)") from None
         except (TookTooLong, TimeoutError):

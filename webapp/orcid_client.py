@@ -10,11 +10,13 @@ import base64
 import binascii
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
+from sql.engine import Waiting
 from webapp.lines import Lines, NoAnswer, Patience
 
 _OK = 200
@@ -70,6 +72,8 @@ class OrcidClient:
     pkce: bool = False
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
+    waiting: Waiting = field(default=nullcontext, repr=False)
+    """What to be in while ORCID is waited for."""
     _lines: Lines = field(init=False, repr=False, compare=False)
     _authorize: str = field(init=False, repr=False, compare=False)
     """The address that each attempt's own begins with."""
@@ -77,7 +81,7 @@ class OrcidClient:
     def __post_init__(self) -> None:
         """Be ready to ask; nothing is opened before the first question."""
         patience = Patience(self.connect_timeout, self.read_timeout)
-        object.__setattr__(self, "_lines", Lines(self.base_url, patience))
+        object.__setattr__(self, "_lines", Lines(self.base_url, patience, self.waiting))
         asked = {
             "client_id": self.client_id,
             "response_type": "code",

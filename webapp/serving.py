@@ -9,7 +9,6 @@ import signal
 import socket
 import stat
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ import waitress
 from waitress.channel import HTTPChannel
 
 from webapp.config import Listener
+from webapp.turns import Turns
 from webapp.workers import keep_working
 
 LARGEST_BODY = 64 * 1024
@@ -55,7 +55,8 @@ class CannotListen(OSError):
 
 
 AtOnce = Callable[[str, str], bool]
-"""Tells, by method and path, whether a request is answered so fast that handing it to a thread costs more."""
+"""Tells, by method and path, whether a request is answered so fast that handing it to a thread costs more, but for what
+it waits for in `Turns.waiting`."""
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published without types
@@ -71,7 +72,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published witho
         self._wait()
 
     waits = False
-    """Whether a request is to be answered by the loop, at once."""
+    """Whether a request is to be answered by whoever reads it, at once."""
 
     def handle_read(self) -> None:
         """Take what has come, and answer what is answered at once."""
@@ -102,17 +103,19 @@ def serve(  # noqa: PLR0913 - one for each thing that differs between servers
     *,
     processes: int = 1,
     at_once: AtOnce | None = None,
+    turns: Turns | None = None,
     begin: Callable[[], object] = lambda: None,
 ) -> None:
     """Answer requests until SIGTERM or SIGINT; `ready` is told the address once connections are taken.
 
-    Each process calls `begin` before its first request. What is being answered when they come is given five seconds to
-    end. Raises CannotListen.
+    Each process calls `begin` before its first request. What is answered `at_once` takes `turns`, if it ever waits.
+    What is being answered when the signals come is given five seconds to end. Raises CannotListen.
     """
 
     def work(bound: socket.socket, ready: Callable[[str], None]) -> None:
         begin()
-        _answer(application, listener.threads, at_once, bound, ready)
+        quick = (at_once, turns or Turns()) if at_once else None
+        _answer(application, listener.threads, quick, bound, ready)
 
     # A line for each request that waits its turn would be the log of a busy day
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -134,12 +137,14 @@ def serve(  # noqa: PLR0913 - one for each thing that differs between servers
 def _answer(
     application: WSGIApplication,
     threads: int,
-    at_once: AtOnce | None,
+    quick: tuple[AtOnce, Turns] | None,
     bound: socket.socket,
     ready: Callable[[str], None],
 ) -> None:
+    channels: dict[int, Any] = {}
     server = waitress.create_server(
         application,
+        map=channels,
         sockets=[bound],
         threads=threads,
         ident=None,
@@ -154,35 +159,32 @@ def _answer(
         asyncore_use_poll=True,
     )
     server.channel_class = Channel
-    if at_once:
-        _answer_at_once(server, at_once)
     with suppress(KeyboardInterrupt, SystemExit):
         signal.signal(signal.SIGTERM, _end)
         ready(_address(bound))
-        server.run()
+        if quick is None:
+            server.run()
+        else:
+            _take_turns(server, channels, threads, *quick)
     server.close()
 
 
-def _answer_at_once(server: Any, at_once: AtOnce) -> None:
-    """Have the loop itself answer some requests, between reading one and reading the next.
-
-    To hand a request to a thread and to be woken again costs more than to look up one person, and a thread that reads
-    a database lets go of the interpreter several times, each time to somebody who wants it.
-    """
-    loop, to_threads, wake = threading.get_ident(), server.add_task, server.pull_trigger
+def _take_turns(server: Any, channels: dict[int, Any], threads: int, at_once: AtOnce, turns: Turns) -> None:
+    """Have whoever reads a request that is quick answer it as well; all others go to waitress's own threads."""
+    to_threads = server.add_task
 
     def add_task(channel: Channel) -> None:
         request = channel.requests[0]
-        if threading.get_ident() == loop and not request.error and at_once(request.command, request.path):
+        if turns.mine and not request.error and at_once(request.command, request.path):
             channel.waits = True
         else:
             to_threads(channel)
 
-    def pull_trigger() -> None:
-        if threading.get_ident() != loop:  # the loop is awake when it is the loop that calls
-            wake()
-
-    server.add_task, server.pull_trigger = add_task, pull_trigger
+    server.add_task = add_task
+    try:
+        turns.run(server, channels, threads)
+    finally:
+        server.task_dispatcher.shutdown()
 
 
 def _room_for_connections() -> int:

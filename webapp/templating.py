@@ -54,6 +54,10 @@ class _Environment(jinja2.Environment):
         self.filters["breaking"] = breaking
         self.globals = {"_": _sayer(language), "language": language, **always}
 
+    def make_globals(self, d: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Give what a template knows before it is rendered, as one dictionary: Jinja's own chain is slow to copy."""
+        return {**self.globals, **(d or {})}
+
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree: nodes.Template = self._saying.visit(super()._parse(source, name, filename))
         return tree

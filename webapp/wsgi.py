@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
 from resolver_connector.stale import Replicas
 from shibboleth.organisation import Organisation
+from sql.engine import Waiting
 from sql.store import Store, open_store
 from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, Keep, load
 from webapp.config_tables import Kinds
@@ -55,16 +57,22 @@ def connector() -> WSGIApplication:
     return connector_application(os.environ.get(PATH_VARIABLE, DEFAULT_PATH))
 
 
-def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:
-    """Put the web application together."""
+def make_web(
+    config: Config, store: Store, clock: Callable[[], datetime] | None = None, waiting: Waiting = nullcontext
+) -> WSGIApplication:
+    """Put the web application together; as the store, it waits in `waiting`."""
     # Imported here, so that a connector's process need not hold templates, catalogues and an HTTP client
     from webapp.front_hall import web  # noqa: PLC0415
 
     clock = clock or _now
     if not any(config.transfers.values()):
-        return web(config, store, clock)
+        return web(config, store, clock, waiting=waiting)
     deliver_now = make_deliverer(config, store, clock).now
-    return web(config, store, clock, deliver_now=deliver_now, transfers_of=lambda name: tuple(config.transfers[name]))
+
+    def transfers_of(entity_id: str) -> tuple[str, ...]:
+        return tuple(config.transfers[entity_id])
+
+    return web(config, store, clock, deliver_now=deliver_now, transfers_of=transfers_of, waiting=waiting)
 
 
 def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:

@@ -1,7 +1,7 @@
 """What the connector is measured against: a WSGI function that gives the same bytes to whoever asks, whatever they ask.
 
 `python -m tests.bench.bare CONFIGURATION` serves it by waitress with the same settings, and hands each request to a
-thread, as waitress does; with a second word, the loop answers at once, as it does for the connector. granian makes it
+thread, as waitress does; with a second word, whoever reads a request answers it, as for the connector. granian makes it
 by `bare`.
 """
 

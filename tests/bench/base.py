@@ -2,7 +2,8 @@
 
 Run as `python -m tests.bench.base CONFIGURATION SAMPLE`.  The configuration is the service's own, for the same server
 with the same threads and the same database engine; the sample is a JSON file that says what the service answers to each
-request: status, location, and the size of the body.
+request: status, location, and the size of the body.  waitress hands each request to a thread, as it does for anybody's
+application; with a third word the threads take turns, as they do for ours.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import psycopg
 
 from webapp.config import load
 from webapp.serving import serve
+from webapp.turns import Turns
 
 PLACES = {
     "start": ("POST", "/me/start"),
@@ -90,13 +92,20 @@ def _empty(like, insert):
     return answer
 
 
-def main(config_path: str, sample_path: str) -> None:
+def main(config_path: str, sample_path: str, as_ours: str = "") -> None:
     """Answer until the process is ended, having said where."""
     config = load(config_path, os.environ)
     url = config.store.reveal()
     bare = BareSqlite(url) if url.startswith("sqlite:") else BarePostgres(url)
-    app = empty_app(json.loads(Path(sample_path).read_text(encoding="utf-8")), bare.insert)
-    serve(app, config.listen, lambda address: print(f"listening on {address}", flush=True))  # noqa: T201 - for who started it
+    turns = Turns()
+
+    def insert(key: str) -> None:
+        with turns.waiting():
+            bare.insert(key)
+
+    app = empty_app(json.loads(Path(sample_path).read_text(encoding="utf-8")), insert)
+    words = {"at_once": lambda _method, _path: True, "turns": turns} if as_ours else {}
+    serve(app, config.listen, lambda address: print(f"listening on {address}", flush=True), **words)  # noqa: T201 - for who started it
 
 
 if __name__ == "__main__":

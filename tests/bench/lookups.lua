@@ -1,5 +1,13 @@
 -- Asks the connector about people by chance; says at the end what came of it, as JSON.
 local people, scope, token = os.getenv("PEOPLE"), os.getenv("SCOPE"), os.getenv("TOKEN")
+local pause = tonumber(os.getenv("PAUSE"))
+
+if pause > 0 then
+    -- In milliseconds, after each answer; not the same each time, so that the connections do not march in step
+    function delay()
+        return math.random(pause, 3 * pause)
+    end
+end
 
 function init()
     math.randomseed(os.time())

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,14 +67,22 @@ def _speed(site: Site, tell: Tell) -> Iterator[Figure]:
     """Measure links, and `/me` of persons who have one, against empty handlers."""
     numbers = itertools.count(1)
     linking, looking = _linking(numbers), _looking(range(1, WARM_UP))
-    with site.web() as web, site.base(web, Visitor.of(0)) as base:
-        so_often(web, linking, WARM_UP)
-        so_often(base, linking, WARM_UP)
+    with ExitStack() as stack:
+        web = stack.enter_context(site.web())
+        sample = site.sample(web, Visitor.of(0))
+        base, hurried = (stack.enter_context(site.base(sample, *words)) for words in ((), ("as-ours",)))
+        for each in web, base, hurried:
+            so_often(each, linking, WARM_UP)
         links = _in_turns(web, base, linking)
         _must_hold(site, 1 + WARM_UP + sum(ours.done for ours, _ in links))
         pages = _in_turns(web, base, looking)
+        beyond = [_ratio(_in_turns(web, hurried, act)) for act in (linking, looking)]
     tell(_absolute(f"links, {site.engine}", links))
     tell(_absolute(f"/me of a linked person, {site.engine}", pages))
+    tell(
+        "waitress hands empty handlers to threads, and ours take turns; against empty handlers that take turns too: "
+        f"links {beyond[0]:.2f}, /me {beyond[1]:.2f}"
+    )
     yield beside(f"links ÷ empty handlers and one commit, {site.engine}", 0.5, "higher", "links/s", _rates(links))
     yield beside(f"/me of a linked person ÷ empty page, {site.engine}", 0.4, "higher", "requests/s", _rates(pages))
 
@@ -145,6 +154,10 @@ def _looking(numbers: Sequence[int]) -> Act:
     chosen = random.Random(1).sample(numbers, min(COME_BACK, len(numbers)))
     visitors = itertools.cycle([Visitor.of(number) for number in chosen])
     return lambda ask: look(ask, next(visitors))
+
+
+def _ratio(pairs: Pairs) -> float:
+    return statistics.median(one.rate / other.rate for one, other in pairs)
 
 
 def _rates(pairs: Pairs) -> list[tuple[float, float]]:

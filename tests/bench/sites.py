@@ -33,11 +33,15 @@ class Site:
         """Run the web application, as its operator would."""
         return running(self.log, "webapp", "--config", self.configuration, "serve")
 
-    def base(self, web: Running, visitor: Visitor) -> AbstractContextManager[Running]:
-        """Run what it is measured against, having seen what the service answers when this visitor links an iD."""
+    def sample(self, web: Running, visitor: Visitor) -> Path:
+        """Write down what the service answers when this visitor links an iD."""
         sample = self.configuration.parent / "sample.json"
         sample.write_text(json.dumps(_sample(web, visitor)), encoding="utf-8")
-        return running(self.log, "tests.bench.base", self.configuration, sample)
+        return sample
+
+    def base(self, sample: Path, *words: str) -> AbstractContextManager[Running]:
+        """Run what it is measured against."""
+        return running(self.log, "tests.bench.base", self.configuration, sample, *words)
 
     def links(self) -> int:
         """Count the links in the store."""

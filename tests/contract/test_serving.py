@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
@@ -210,16 +210,24 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
 
 
 TWO_WAYS = """
-import pathlib, sys, threading, time
+import pathlib, sys, time
 from webapp.config import load
 from webapp.serving import serve
+from webapp.turns import Turns
 
-loop = threading.get_ident()
+turns = Turns()
 
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
         time.sleep(1)
-    said = b"loop" if threading.get_ident() == loop else b"thread"
+    if environ["PATH_INFO"] == "/quick/waits":
+        with turns.waiting():
+            time.sleep(1)
+    if environ["PATH_INFO"] == "/quick/wrong":
+        raise ValueError
+    if environ["PATH_INFO"] == "/quick/exit":
+        sys.exit("nobody here knows why")
+    said = b"turn" if turns.mine else b"thread"
     start_response("200 OK", [("Content-Length", str(len(said)))])
     return [said]
 
@@ -227,18 +235,78 @@ serve(
     application,
     load(pathlib.Path(sys.argv[1]), {}).connector,
     lambda address: print(address, flush=True),
-    at_once=lambda method, path: path == "/quick",
+    at_once=lambda method, path: path.startswith("/quick"),
+    turns=turns,
 )
 """
 
 
 @pytest.fixture
-def two_ways(tmp_path):
-    """The address of a server whose loop answers what is quick, and threads all else."""
-    path = configuration(tmp_path, connector={"port": 0})
-    with subprocess.Popen([sys.executable, "-c", TWO_WAYS, str(path)], stdout=subprocess.PIPE, text=True) as process:
-        yield process.stdout.readline().strip()
+def two_ways_process(tmp_path):
+    """A server of two threads that take turns with what is quick; others answer all else."""
+    path = configuration(tmp_path, connector={"port": 0, "threads": 2})
+    words = [sys.executable, "-c", TWO_WAYS, str(path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.address = process.stdout.readline().strip()
+        yield process
         process.terminate()
+
+
+@pytest.fixture
+def two_ways(two_ways_process):
+    """The address of that server."""
+    return two_ways_process.address
+
+
+def waiting(stack, address, how_many):
+    """Ask so often for what waits, each time on a connection of its own."""
+    asked = [stack.enter_context(closing(connection(address))) for _ in range(how_many)]
+    for each in asked:
+        each.request("GET", "/quick/waits")
+    return asked
+
+
+def test_while_one_waits_others_are_answered(two_ways):
+    with ExitStack() as stack:
+        (asked,) = waiting(stack, two_ways, 1)
+        begun = time.monotonic()
+        quick = [ask(two_ways, "/quick").text for _ in range(5)]
+        took = time.monotonic() - begun
+
+        assert (quick, asked.getresponse().read()) == (["turn"] * 5, b"turn")
+        assert took < 1
+
+
+def test_when_all_wait_the_next_is_answered_after_them(two_ways):
+    with ExitStack() as stack:
+        asked = waiting(stack, two_ways, 5)
+
+        assert ask(two_ways, "/quick").text == "turn"
+        assert [each.getresponse().read() for each in asked] == [b"turn"] * 5
+
+
+def test_a_bug_in_a_quick_answer_is_one_answer_and_no_more(two_ways):
+    assert ask(two_ways, "/quick/wrong").status == 500
+    assert ask(two_ways, "/quick").text == "turn"
+
+
+def test_a_server_without_a_thread_that_it_needs_ends_and_says_so(two_ways_process):
+    with pytest.raises((http.client.HTTPException, OSError)):
+        ask(two_ways_process.address, "/quick/exit")
+
+    _, said = two_ways_process.communicate(timeout=10)
+    assert two_ways_process.returncode == 1
+    assert said.rstrip().endswith("RuntimeError: a thread of the server ended before its time")
+
+
+def test_what_waits_is_answered_when_the_server_is_asked_to_end(two_ways_process):
+    with ExitStack() as stack:
+        (asked,) = waiting(stack, two_ways_process.address, 1)
+        time.sleep(0.3)
+        two_ways_process.terminate()
+
+        assert asked.getresponse().read() == b"turn"
+    assert two_ways_process.wait(10) == 0
 
 
 def test_what_is_quick_does_not_wait_for_what_is_slow(two_ways):
@@ -248,7 +316,7 @@ def test_what_is_quick_does_not_wait_for_what_is_slow(two_ways):
         quick = [ask(two_ways, "/quick").text for _ in range(5)]
         took = time.monotonic() - begun
 
-        assert (quick, slow.getresponse().read()) == (["loop"] * 5, b"thread")
+        assert (quick, slow.getresponse().read()) == (["turn"] * 5, b"thread")
         assert took < 1
 
 
@@ -261,7 +329,7 @@ def test_quick_and_slow_requests_on_one_connection_are_answered_in_their_order(t
         answers = b"".join(iter(lambda: wire.recv(65536), b""))
 
     assert [each[:6] for each in answers.split(b"\r\n\r\n")[1:]] == [
-        *(b"loopHT", b"thread", b"thread", b"thread", b"thread", b"thread", b"thread")
+        *(b"turnHT", b"thread", b"thread", b"thread", b"thread", b"thread", b"thread")
     ]
 
 

@@ -55,7 +55,7 @@ LIBRARIES = {
     "saml2": {"resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
     "urllib3": {"resolver_connector/transfers/http.py", "webapp/lines.py"},
-    "waitress": {"webapp/serving.py"},
+    "waitress": {"webapp/serving.py", "webapp/turns.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""
 

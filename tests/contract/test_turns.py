@@ -1,0 +1,258 @@
+"""What an answer waits for it says that it waits for, so that others are answered meanwhile."""
+
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from sql import postgres_wires
+from sql.errors import StoreUnavailable
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.bench.client import Connection
+from tests.bench.people import Visitor, link, look
+from tests.bench.processes import running
+from tests.bench.profile import asking
+from tests.configuration import write_configuration
+from tests.make import NOON, UNIVERSITY
+from webapp.app import quick
+from webapp.config import load
+from webapp.front_hall import web
+from webapp.lines import Lines, NoAnswer, Patience
+from webapp.pages import ROUTES
+
+NOBODY = {"organisation": UNIVERSITY, "person_key": "nobody"}
+
+
+class Recorder:
+    """Notes each time that something is waited for, and how."""
+
+    def __init__(self):
+        self.times = 0
+        self.now = False
+
+    @contextmanager
+    def __call__(self):
+        self.times += 1
+        self.now = True
+        yield
+        self.now = False
+
+
+@pytest.fixture
+def waiting():
+    return Recorder()
+
+
+def engine_at(url, waiting, **words):
+    """Give the engine of a store that is ready, with nothing waited for yet."""
+    engine = open_store(url, waiting=waiting, **words).engine
+    migrate(engine, NOON)
+    waiting.times = 0
+    return engine
+
+
+@contextmanager
+def locked(path, seconds, before="select 1"):
+    """Somebody else has the write lock of a file, for so long."""
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute(before)
+    other.execute("begin immediate")
+    timer = threading.Timer(seconds, other.close)
+    timer.start()
+    yield
+    timer.join()
+
+
+@pytest.mark.parametrize("write", ["brief", "brief_one", "transaction"])
+def test_a_lock_of_another_process_is_waited_for(tmp_path, waiting, write):
+    engine = engine_at(f"sqlite://{tmp_path}/links.db", waiting)
+
+    with locked(tmp_path / "links.db", 0.2):
+        if write == "transaction":
+            with engine.in_turn() as session:
+                session.run("forget_links", **NOBODY)
+        else:
+            getattr(engine, write)("forget_links", **NOBODY)
+
+    assert waiting.times > 1
+
+
+def test_patience_ends_once_and_not_once_for_each_lock(tmp_path, waiting):
+    engine = engine_at(f"sqlite://{tmp_path}/links.db", waiting, patience=0.3)
+    begun = time.monotonic()
+
+    with locked(tmp_path / "links.db", 2):
+        with pytest.raises(StoreUnavailable, match="locked by another process"):
+            engine.brief("forget_links", **NOBODY)
+        took = time.monotonic() - begun
+
+    assert took < 1
+
+
+def test_a_file_that_somebody_has_to_themselves_is_waited_for_by_who_reads(tmp_path, waiting):
+    engine = engine_at(f"sqlite://{tmp_path}/links.db", waiting)
+    engine.close()
+
+    with locked(tmp_path / "links.db", 0.2, "pragma locking_mode = exclusive"):
+        assert engine.all("link_of", **NOBODY) == []
+
+    assert waiting.times > 1
+
+
+def test_the_disk_is_waited_for_by_who_wants_it_to_be_there(tmp_path, waiting):
+    engine = engine_at(f"sqlite://{tmp_path}/links.db", waiting)
+
+    with engine.transaction() as session:
+        session.run("forget_links", **NOBODY)
+    durable = waiting.times
+    with engine.in_turn() as session:
+        session.run("forget_links", **NOBODY)
+    engine.brief("forget_links", **NOBODY)
+    engine.all("link_of", **NOBODY)
+
+    assert (durable, waiting.times) == (1, 1)
+
+
+def test_each_answer_of_a_server_is_waited_for(migrated_postgres, waiting):
+    engine = engine_at(migrated_postgres, waiting)
+
+    engine.all("link_of", **NOBODY)
+    first = waiting.times
+    engine.all("link_of", **NOBODY)
+
+    assert first >= 2  # to prepare, and to ask
+    assert waiting.times > first
+    engine.close()
+
+
+def test_a_connection_that_is_not_there_yet_is_waited_for(migrated_postgres, waiting, monkeypatch):
+    engine = engine_at(migrated_postgres, waiting, patience=0.2)
+    engine.close()
+    opened = []
+
+    def connect(*_arguments, **_words):
+        opened.append(waiting.now)
+        raise psycopg.OperationalError
+
+    monkeypatch.setattr(postgres_wires.psycopg.Connection, "connect", connect)
+    with pytest.raises(StoreUnavailable):
+        engine.all("link_of", **NOBODY)
+
+    assert set(opened) == {True}
+
+
+def test_a_place_among_the_connections_is_waited_for(migrated_postgres, waiting, monkeypatch):
+    monkeypatch.setattr(postgres_wires, "MOST_CONNECTIONS", 1)
+    engine = open_store(migrated_postgres, waiting=waiting).engine
+
+    with engine._wire():
+        waiting.times = 0
+        found = []
+        thread = threading.Thread(target=lambda: found.append(engine.all("link_of", **NOBODY)))
+        thread.start()
+        thread.join(0.2)
+        assert (found, waiting.times) == ([], 1)
+    thread.join(10)
+
+    assert found == [[]]
+    engine.close()
+
+
+@contextmanager
+def silent():
+    """Somebody who takes all connections, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_an_answer_of_orcid_is_waited_for(waiting):
+    with silent() as port, pytest.raises(NoAnswer):
+        Lines(f"http://127.0.0.1:{port}", Patience(1, 0.2), waiting).send("GET", "/", {})
+
+    assert waiting.times == 1
+
+
+def test_what_goes_to_the_organisation_is_waited_for(tmp_path, waiting):
+    url, sent = f"sqlite://{tmp_path}/links.db", []
+    engine_at(url, waiting).close()
+    store = open_store(url, waiting=waiting)
+
+    with running(tmp_path / "log", "tests.bench.orcid") as orcid:
+        path = write_configuration(tmp_path, orcid={"base_url": f"http://127.0.0.1:{orcid.port}"})
+        config, clock = load(path, {}), lambda: datetime.now(UTC)
+        app = web(config, store, clock, deliver_now=lambda _change: sent.append(waiting.now), waiting=waiting)
+        link(asking(app), Visitor.of(1))
+
+    assert sent == [True]
+    store.disconnect()
+
+
+def test_only_what_says_where_it_waits_is_quick():
+    asked = {
+        (one.method, one.address) for one in ROUTES if quick(one.method, one.address.replace("<attempt>", "xXk7-_3"))
+    }
+
+    assert asked == {
+        ("GET", "/me"),
+        ("POST", "/me/start"),
+        ("GET", "/me/callback"),
+        ("GET", "/me/confirm/<attempt>"),
+        ("POST", "/me/confirm/<attempt>"),
+        ("GET", "/me/another-account"),
+        ("GET", "/me/result/<attempt>"),
+        ("POST", "/me/remove"),
+        ("GET", "/me/removed"),
+        ("GET", "/static/<name>"),
+    }
+    assert not quick("POST", "/me")
+    assert not quick("GET", "/me/confirm/one/two")
+
+
+@contextmanager
+def served(directory, orcid, **store):
+    """Serve the pages by two threads that take turns, and give the port."""
+    path = write_configuration(
+        directory, orcid={"base_url": f"http://127.0.0.1:{orcid}"}, listen={"port": 0, "threads": 2}, **store
+    )
+    words = [sys.executable, "-m", "webapp", "--config", str(path), "serve"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        yield int(process.stdout.readline().rpartition(":")[2])
+        process.terminate()
+
+
+def test_while_orcid_keeps_silent_pages_come(tmp_path):
+    engine_at(f"sqlite://{tmp_path}/links.db", Recorder()).close()
+    maija, other = Visitor.of(1), Visitor.of(2)
+
+    with silent() as orcid, served(tmp_path, orcid) as port, ExitStack() as stack:
+        there = [stack.enter_context(Connection(port)) for _ in range(2)]
+        state = there[0].ask(maija.post("/me/start")).location.partition("state=")[2].partition("&")[0]
+        there[0]._socket.sendall(maija.get(f"/me/callback?state={state}&code=code"))
+        begun = time.monotonic()
+        pages = [look(there[1].ask, other).status for _ in range(5)]
+
+        assert (pages, time.monotonic() - begun < 2) == ([200] * 5, True)
+
+
+def test_while_somebody_else_writes_pages_come(tmp_path):
+    engine_at(f"sqlite://{tmp_path}/links.db", Recorder()).close()
+    maija, other = Visitor.of(1), Visitor.of(2)
+
+    with silent() as orcid, served(tmp_path, orcid) as port, ExitStack() as stack:
+        there = [stack.enter_context(Connection(port)) for _ in range(2)]
+        with locked(tmp_path / "links.db", 1):
+            there[0]._socket.sendall(maija.post("/me/start"))
+            begun = time.monotonic()
+            pages = [look(there[1].ask, other).status for _ in range(5)]
+            took = time.monotonic() - begun
+        head, _ = there[0]._head()
+
+    assert (pages, took < 1, head[9:12]) == ([200] * 5, True, b"303")
