@@ -21,25 +21,21 @@ from saml2.xmldsig import DIGEST_SHA1, DIGEST_SHA256, SIG_RSA_SHA1, SIG_RSA_SHA2
 
 from resolver_connector.authority.app import LARGEST_QUERY, Authority
 from resolver_connector.authority.replay import Answered
-from resolver_connector.authority.saml import LOOK_AGAIN, SKEW, Identity, MetadataExpired, Saml, Unusable
+from resolver_connector.authority.saml import LOOK_AGAIN, SKEW, MetadataExpired, Saml, Unusable
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.orcid_id import Registry
-from sql.migrate import migrate
 from sql.store import open_store
+from tests.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.service import ORGANISATIONS, Clock, ask, served
-from tests.system.federation import make_key
-from webapp.log import log
+from tests.service import Clock, ask, served
 
 # pysaml2 leaves temporary files to be closed when they are forgotten
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
 
 AUTHORITY = "https://connect.example/aa"
-SERVICE = "https://sp.example/shibboleth"
 STRANGER = "https://stranger.example/shibboleth"
 EPPN = ATTRIBUTES["eppn"].saml2_name
 ORCID = ATTRIBUTES["eduPersonOrcid"].saml2_name
-URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 MAIJA = "maija@yliopisto.example"
 STRONG = {"sign_alg": SIG_RSA_SHA256, "digest_alg": DIGEST_SHA256}
 WEAK = {"sign_alg": SIG_RSA_SHA1, "digest_alg": DIGEST_SHA1}
@@ -47,8 +43,7 @@ WEAK = {"sign_alg": SIG_RSA_SHA1, "digest_alg": DIGEST_SHA1}
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("keys")
-    return {name: make_key(directory, name) for name in ("authority", "service", "stranger", "thief", "federation")}
+    return make_keys(tmp_path_factory, "stranger", "thief", "federation")
 
 
 def settings_of(entity_id, key, metadata):
@@ -69,14 +64,6 @@ def settings_of(entity_id, key, metadata):
 
 def described(settings):
     return re.sub(r"<\?xml.*?\?>", "", str(entity_descriptor(SPConfig().load(settings))))
-
-
-def write_federation(path, *entities, ends=""):
-    text, until = "".join(entities), f' validUntil="{ends}"' if ends else ""
-    path.write_text(
-        f'<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"{until}>{text}</EntitiesDescriptor>'
-    )
-    return path
 
 
 def enveloped(made):
@@ -136,11 +123,8 @@ REFUSED = (["Requester", "RequestDenied"], [])
 
 @pytest.fixture
 def store(tmp_path):
-    """A store on SQLite: what it answers on each engine, the connector's tests hold."""
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
-    yield store
-    store.disconnect()
+    with stored(tmp_path) as store:
+        yield store
 
 
 @pytest.fixture(scope="module")
@@ -163,16 +147,9 @@ def services(settings):
     return [described(each) for each in settings.values()]
 
 
-def make_authority(store, identity, clock):
-    named = {UNIVERSITY: frozenset({SERVICE})}
-    return Authority(store, Saml(identity, clock()), ORGANISATIONS, named, Registry.PRODUCTION, log, clock)
-
-
 @pytest.fixture
 def identity(keys, services, tmp_path):
-    key = keys["authority"]
-    federation = write_federation(tmp_path / "federation.xml", *services)
-    return Identity(AUTHORITY, AUTHORITY, Path(key["key"]), Path(key["certificate"]), federation)
+    return make_identity(AUTHORITY, keys["authority"], write_federation(tmp_path / "federation.xml", *services))
 
 
 @pytest.fixture

@@ -4,34 +4,25 @@ import re
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from resolver_connector.authority.app import Authority
-from resolver_connector.authority.saml import Identity, Saml
 from shibboleth.attributes import ATTRIBUTES
-from shibboleth.orcid_id import Registry
-from sql.migrate import migrate
-from sql.store import open_store
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
+from tests.make import UNIVERSITY, make_link, make_orcid_id
 from tests.pages import DOCS
-from tests.service import ORGANISATIONS
 from tests.system.federation import make_key, one_line
 from tests.system.ports import free_port
 from tests.system.tls import served
-from webapp.log import log
 
 # pysaml2 leaves temporary files to be closed when they are forgotten
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
 
-SERVICE, AUTHORITY = "https://sp.example/shibboleth", "https://orcid-connect.example.org/aa"
+AUTHORITY = "https://orcid-connect.example.org/aa"
 ACCOUNT = "maija@yliopisto.example"
-URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 
-METADATA = """\
-<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:ds="http://www.w3.org/2000/09/xmldsig#">
-<EntityDescriptor entityID="{service}">
+ENTITIES = """\
+<EntityDescriptor entityID="{service}" xmlns:ds="http://www.w3.org/2000/09/xmldsig#">
 <SPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
 <KeyDescriptor><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data>
 </ds:KeyInfo></KeyDescriptor><AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
@@ -39,7 +30,7 @@ Location="https://sp.example/Shibboleth.sso/SAML2/POST" index="1"/></SPSSODescri
 <EntityDescriptor entityID="{idp}"><IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
 <Extensions><shibmd:Scope xmlns:shibmd="urn:mace:shibboleth:metadata:1.0">yliopisto.example</shibmd:Scope></Extensions>
 <SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="https://idp.example/sso"/>
-</IDPSSODescriptor></EntityDescriptor>{authority}</EntitiesDescriptor>
+</IDPSSODescriptor></EntityDescriptor>
 """
 
 SHIBBOLETH = """\
@@ -74,17 +65,13 @@ def shown(language, number=0):
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("keys")
-    keys = {name: make_key(directory, name) for name in ("authority", "service")}
-    return keys | {"web": make_key(directory, "web", "127.0.0.1")}
+    return make_keys(tmp_path_factory) | {"web": make_key(tmp_path_factory.mktemp("web"), "web", "127.0.0.1")}
 
 
 @pytest.fixture
 def store(tmp_path):
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
-    yield store
-    store.disconnect()
+    with stored(tmp_path) as store:
+        yield store
 
 
 @pytest.fixture
@@ -98,16 +85,11 @@ def asked(store, keys, tmp_path):
     port = free_port()
     with served(app, port, keys["web"]):
         metadata = tmp_path / "federation.xml"
-        key = keys["authority"]
         words = {"service": SERVICE, "idp": UNIVERSITY, "certificate": one_line(keys["service"]["certificate"])}
-        metadata.write_text(METADATA.format(authority="", **words), "utf-8")
-        identity = Identity(
-            AUTHORITY, f"https://127.0.0.1:{port}/aa", Path(key["key"]), Path(key["certificate"]), metadata
-        )
-        saml = Saml(identity, datetime.now(UTC))
-        named = {UNIVERSITY: frozenset({SERVICE})}
-        held["app"] = Authority(store, saml, ORGANISATIONS, named, Registry.PRODUCTION, log, lambda: datetime.now(UTC))
-        metadata.write_text(METADATA.format(authority=saml.description.decode(), **words), "utf-8")
+        write_federation(metadata, ENTITIES.format(**words))
+        identity = make_identity(AUTHORITY, keys["authority"], metadata, f"https://127.0.0.1:{port}/aa")
+        held["app"] = make_authority(store, identity, lambda: datetime.now(UTC))
+        write_federation(metadata, ENTITIES.format(**words), held["app"].saml.description.decode())
         yield lambda: _resolved(_service_provider(tmp_path / "shibboleth", metadata, keys["service"]))
 
 
