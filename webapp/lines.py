@@ -7,6 +7,8 @@ Nothing comes in from the environment: no proxy, no `.netrc`; no redirect is fol
 
 from __future__ import annotations
 
+import io
+import socket
 import ssl
 import time
 import weakref
@@ -15,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import certifi
@@ -23,6 +26,9 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as TookTooLong
 
 from sql.engine import Waiting
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _LARGEST_ANSWER = 64 * 1024
 
@@ -41,7 +47,7 @@ class Patience:
 
     connect: float
     read: float
-    """For each next piece of an answer; the whole of it is given connecting and reading together."""
+    """For each next piece of an answer; the whole of it, head and body, is given connecting and reading together."""
 
 
 class Lines:
@@ -79,11 +85,10 @@ class Lines:
         try:
             if line.sock is None:
                 line.connect()
-                line.sock.settimeout(self._patience.read)  # type: ignore[attr-defined]
-            line.sock.sendall(request)
-            with HTTPResponse(line.sock, method=method) as answer:
+            self._sent(line.sock, request)
+            with HTTPResponse(_Reading(line.sock, deadline), method=method) as answer:  # type: ignore[arg-type]
                 answer.begin()
-                body = _body(answer, deadline)
+                body = _body(answer)
         except BaseException:
             line.close()
             raise
@@ -92,6 +97,12 @@ class Lines:
         else:
             self._idle.append(line)
         return answer.status, body
+
+    def _sent(self, wire: socket.socket, request: bytes) -> None:
+        # New, or kept from an answer that came late: telling it again what it knows would cost a call of the kernel
+        if wire.gettimeout() != self._patience.read:
+            wire.settimeout(self._patience.read)
+        wire.sendall(request)
 
     def _line(self) -> HTTPConnection:
         """Give a connection that is idle and still there, or one to be made."""
@@ -113,15 +124,44 @@ def _hang_up(lines: deque[HTTPConnection]) -> None:
         lines.pop().close()
 
 
-def _body(answer: HTTPResponse, deadline: float) -> bytes:
+class _Reading(io.RawIOBase):
+    """Reads an answer until a deadline, however small the pieces are in which it comes.
+
+    A socket's own time-out counts from each piece anew, so that a head of a hundred lines could take as many times as
+    long. It is made shorter only near the end, which few answers ever see.
+    """
+
+    def __init__(self, wire: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._wire = wire
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Give what `http.client` reads from, in place of a socket's."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        left = self._deadline - time.monotonic()
+        if left >= (self._wire.gettimeout() or 0):
+            return self._wire.recv_into(buffer)
+        try:
+            if left > 0:
+                self._wire.settimeout(left)
+                return self._wire.recv_into(buffer)
+        except TimeoutError:
+            pass
+        raise NoAnswer("the answer takes too long to come")
+
+
+def _body(answer: HTTPResponse) -> bytes:
     body = b""
-    # Piece by piece as it comes, since the time-out of reading counts from each packet anew
     while piece := answer.read1(8192):
         body += piece
         if len(body) > _LARGEST_ANSWER:
             raise NoAnswer("the answer is too long")
-        if time.monotonic() > deadline:
-            raise NoAnswer("the answer takes too long to come")
     if answer.length:
         raise NoAnswer("cannot be reached (IncompleteRead)")
     return body

@@ -2,7 +2,9 @@
 
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
+from itertools import chain
 
 import pytest
 
@@ -14,7 +16,10 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Server:
-    """Answers each connection's requests with what is next on its list, and hangs up where that is none."""
+    """Answers each connection's requests with what is next on its list, and hangs up where that is none.
+
+    An answer may come in pieces, as slowly as they are given.
+    """
 
     def __init__(self, context, answers):
         self.asked = []
@@ -43,7 +48,8 @@ class Server:
             if not request:
                 return
             taken.append(request)
-            connection.sendall(answer)
+            for piece in [answer] if isinstance(answer, bytes) else answer:
+                connection.sendall(piece)
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -52,12 +58,12 @@ class Server:
 
 
 @contextmanager
-def answering(*answers, context=None):
+def answering(*answers, context=None, patience=PATIENCE):
     """Give a server with the answers for one connection after the other, and lines to it."""
     server = Server(context, answers)
     try:
         scheme = "https" if context else "http"
-        yield server, Lines(f"{scheme}://127.0.0.1:{server.port}/orcid/", PATIENCE)
+        yield server, Lines(f"{scheme}://127.0.0.1:{server.port}/orcid/", patience)
     finally:
         server.close()
 
@@ -132,6 +138,50 @@ def test_an_answer_in_pieces_is_one():
 def test_silence_is_no_answer():
     with answering([b"HTTP/1.1 200 OK\r\n", b""]) as (_, lines), pytest.raises(NoAnswer, match="no answer in time"):
         lines.send("GET", "/", {})
+
+
+def dripping(*pieces, then=b"", every=0.05, times=200):
+    """Give pieces and then the same one again and again, each after a moment: far longer than anybody waits."""
+    yield from pieces
+    for _ in range(times):
+        time.sleep(every)
+        yield then
+
+
+DRIPS = {
+    "status": lambda: dripping(then=b"H"),
+    "head": lambda: dripping(b"HTTP/1.1 200 OK\r\n", then=b"X-Slow: yes\r\n", times=90),
+    "one line of the head": lambda: dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", then=b"y"),
+    "continue": lambda: dripping(then=b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": lambda: dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", then=b"o"),
+    "chunks": lambda: dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", then=b"1\r\no\r\n"),
+}
+
+
+@pytest.mark.parametrize("where", DRIPS)
+def test_an_answer_that_drips_ends_by_the_deadline_wherever_it_drips(where):
+    with answering([DRIPS[where]()], patience=Patience(connect=0.3, read=0.3)) as (_, lines):
+        begun = time.monotonic()
+        with pytest.raises(NoAnswer) as raised:
+            lines.send("GET", "/", {})
+        took = time.monotonic() - begun
+
+    assert raised.value.reason == "the answer takes too long to come"
+    assert 0.5 < took < 1.5
+
+
+def test_after_an_answer_that_came_late_the_connection_is_as_patient_as_before():
+    late = dripping(b"HTTP/1.1 200 OK\r\n", then=b"X-Slow: yes\r\n", every=0.1, times=8)
+    patience = Patience(connect=0.5, read=1)
+    with answering([chain(late, [b"Content-Length: 2\r\n\r\nok"]), OK], patience=patience) as (server, lines):
+        waits = []
+        for _ in range(2):
+            assert lines.send("GET", "/", {}) == (200, b"ok")
+            waits.append(lines._idle[0].sock.gettimeout())
+
+    assert waits[0] < patience.read
+    assert waits[1] == patience.read
+    assert [len(requests) for requests in server.asked] == [2]
 
 
 def test_a_server_with_a_certificate_of_nobody_we_trust_is_sent_nothing(tmp_path):
