@@ -15,7 +15,8 @@ from sql.records import Breaker, DeliveryCount, DeliveryState, ReleaseCounts
 from sql.store import Store
 from webapp.check_authority import metadata
 from webapp.check_notices import notices
-from webapp.config import Config, Keep
+from webapp.config import Config
+from webapp.config_organisation import Keep
 from webapp.finding import Finding, Level
 
 _OTHERS = 0o007

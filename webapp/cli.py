@@ -48,8 +48,10 @@ from webapp.cli_handout import handout
 from webapp.cli_idp_role import idp_role
 from webapp.cli_link_list import link_json, list_links
 from webapp.cli_replica import replica
-from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, FrontKind
+from webapp.config import Config
 from webapp.config_errors import Misconfigured, Problem
+from webapp.config_files import DEFAULT_PATH, PATH_VARIABLE
+from webapp.config_service import FrontKind
 from webapp.finding import Finding, Level
 from webapp.importing import Links, Unreadable, source_of
 from webapp.log import quoted, set_up

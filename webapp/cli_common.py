@@ -18,8 +18,10 @@ from shibboleth.organisation import Organisation
 from sql.engine import Waiting
 from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store, open_store
-from webapp.config import Config, Keep, Listener, load
+from webapp.config import Config, load
 from webapp.config_errors import Misconfigured, Problem, nearest
+from webapp.config_listen import Listener
+from webapp.config_organisation import Keep
 from webapp.config_tables import Kinds
 from webapp.log import set_up
 

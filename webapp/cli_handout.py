@@ -42,7 +42,8 @@ from webapp.cli_common import (
     organisation_of,
     safe,
 )
-from webapp.config import Config, FrontKind
+from webapp.config import Config
+from webapp.config_service import FrontKind
 from webapp.config_values import loopback
 
 SECRET, OPEN = 0o600, 0o644

@@ -12,7 +12,8 @@ from sql.engine import Waiting
 from sql.records import Change
 from sql.store import Store
 from webapp.app import Front, House, always, make_app, security_headers
-from webapp.config import Config, Keep
+from webapp.config import Config
+from webapp.config_organisation import Keep
 from webapp.door import Door
 from webapp.hall import DeliverNow, Hall, deliver_nothing
 from webapp.language import languages

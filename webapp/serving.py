@@ -20,7 +20,7 @@ from wsgiref.types import WSGIApplication
 import waitress
 from waitress.channel import HTTPChannel
 
-from webapp.config import Listener
+from webapp.config_listen import Listener
 from webapp.turns import Turns
 from webapp.workers import keep_working
 

@@ -18,7 +18,9 @@ from resolver_connector.stale import Replicas
 from shibboleth.organisation import Organisation
 from sql.engine import Waiting
 from sql.store import Store, open_store
-from webapp.config import DEFAULT_PATH, PATH_VARIABLE, Config, Keep, load
+from webapp.config import Config, load
+from webapp.config_files import DEFAULT_PATH, PATH_VARIABLE
+from webapp.config_organisation import Keep
 from webapp.config_tables import Kinds
 from webapp.log import log, set_up
 

@@ -11,7 +11,8 @@ from setuptools import find_packages
 from setuptools.config.setupcfg import read_configuration
 
 from tests.journeys.demonstration import serving
-from webapp.config import OrganisationFile, ServiceFile
+from webapp.config_organisation import OrganisationFile
+from webapp.config_service import ServiceFile
 from webapp.config_tables import settings
 
 ROOT = Path(__file__).parents[2]

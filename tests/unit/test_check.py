@@ -13,7 +13,7 @@ from sql.store import open_store
 from tests.configuration import ORGANISATION, TOKEN, service_file, toml, write, write_configuration
 from tests.make import NOON, make_link, make_orcid_id
 from webapp.cli import main
-from webapp.config import ServiceFile
+from webapp.config_service import ServiceFile
 
 OLD = {"entity_id": "https://idp.old.example/idp", "connector": None}
 

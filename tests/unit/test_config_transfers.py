@@ -8,8 +8,9 @@ from resolver_connector.transfers import TRANSFERS
 from resolver_connector.transfers.file import File, Format
 from resolver_connector.transfers.rest import Profile, Rest
 from tests.configuration import ORGANISATION, TOKEN, write_configuration
-from webapp.config import Keep, load
+from webapp.config import load
 from webapp.config_errors import Misconfigured
+from webapp.config_organisation import Keep
 
 UNIVERSITY = ORGANISATION["entity_id"]
 REST = {"name": "idm", "kind": "rest", "url": "https://idm.yliopisto.example/orcid", "token": "file:secrets/idm"}

@@ -16,10 +16,12 @@ from shibboleth.sp import FILES as SP_FILES
 from tests import pages, sentences
 from tests.configuration import write, write_secret
 from webapp.cli import main
-from webapp.config import OrganisationFile, ServiceFile, load
+from webapp.config import load
 from webapp.config_errors import toml
 from webapp.config_names import LANGUAGES
 from webapp.config_notices import Accessibility
+from webapp.config_organisation import OrganisationFile
+from webapp.config_service import ServiceFile
 from webapp.config_tables import settings
 from webapp.config_transfers import settings_of
 from webapp.front_hall import notices_of
