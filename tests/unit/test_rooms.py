@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("shibboleth", "sql", "resolver_connector", "webapp")
-BOTH = {"webapp/cli.py", "webapp/wsgi.py"}
+BOTH = {"webapp/cli_transfer.py", "webapp/wsgi.py"}
 """The only files that know the web application and the connector."""
 
 LIBRARIES = {
@@ -20,13 +20,21 @@ LIBRARIES = {
     "certifi": {"webapp/lines.py"},
     "click": {
         "webapp/cli.py",
+        "webapp/cli_check.py",
         "webapp/cli_common.py",
         "webapp/cli_connector.py",
+        "webapp/cli_deliver.py",
         "webapp/cli_erase.py",
         "webapp/cli_handout.py",
+        "webapp/cli_history.py",
         "webapp/cli_idp_role.py",
+        "webapp/cli_import.py",
+        "webapp/cli_link.py",
         "webapp/cli_link_list.py",
+        "webapp/cli_migrate.py",
         "webapp/cli_replica.py",
+        "webapp/cli_serve.py",
+        "webapp/cli_transfer.py",
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config_look.py"},
     "jinja2": {"webapp/templating.py"},

@@ -1,0 +1,50 @@
+"""`orcid-connect serve` and `orcid-connect authority`: the pages, and the attribute authority."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from webapp.cli_common import Failed, configuration, in_words, ready_store, serve_until_told
+from webapp.config_errors import Misconfigured, Problem
+from webapp.config_service import FrontKind
+
+
+@click.command()
+@click.pass_obj
+@in_words
+def serve(path: Path) -> None:
+    """Serve the pages where people link their ORCID iD.
+
+    For front = "proxy", with Apache before it; with front = "variables" the pages run inside Apache, under mod_wsgi.
+    """
+    from webapp.app import quick  # noqa: PLC0415 - only who serves pages pays for loading them
+    from webapp.turns import Turns  # noqa: PLC0415 - as above
+    from webapp.wsgi import make_web  # noqa: PLC0415 - as above
+
+    config = configuration(path)
+    if config.service.front is FrontKind.VARIABLES:
+        text = 'is "variables", which only mod_wsgi can set: behind orcid-connect serve nobody would be signed in'
+        mend = 'let Apache run the pages (docs/operator.md), or write front = "proxy" and a front_proof'
+        raise Misconfigured([Problem(str(path), "service.front", text, mend)])
+    turns = Turns()
+    with ready_store(config, turns.waiting) as store:
+        application = make_web(config, store, waiting=turns.waiting)
+        serve_until_told(application, config, config.listen, at_once=quick, turns=turns)
+
+
+@click.command()
+@click.pass_obj
+@in_words
+def authority(path: Path) -> None:
+    """Serve the attribute authority, which services of the federation ask by SAML. An option."""
+    from webapp.wsgi import NoAuthority, make_authority  # noqa: PLC0415 - only who serves it pays for loading it
+
+    config = configuration(path)
+    with ready_store(config) as store:
+        try:
+            application = make_authority(config, store)
+        except (NoAuthority, ValueError) as error:
+            raise Failed(f"no attribute authority: {error}") from None
+        serve_until_told(application, config, config.authority)

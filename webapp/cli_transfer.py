@@ -1,0 +1,78 @@
+"""`orcid-connect transfer test`: a made-up person goes the way to an organisation's identity management."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shibboleth.organisation import Organisation, Stage
+from webapp.cli_common import (
+    WRONG,
+    Failed,
+    configuration,
+    counted,
+    in_words,
+    now,
+    organisation_argument,
+    organisation_of,
+    safe,
+)
+from webapp.config import Config
+
+
+@click.group()
+def transfer() -> None:
+    """Try the ways to an organisation's own identity management."""
+
+
+@transfer.command(name="test")
+@organisation_argument
+@click.option("--transfer", "only", metavar="NAME", help="Only this transfer.")
+@click.option("--account", metavar="ACCOUNT", help="A test account over there; without it, one that is made up.")
+@click.option("--yes", is_flag=True, help="Also where the organisation is in production.")
+@click.pass_obj
+@in_words
+def test_transfer(path: Path, name: str, *, only: str | None, account: str | None, yes: bool) -> None:
+    """Link, replace and remove the iD of a made-up person over there, and say what came of it.
+
+    Exit code 1 when something failed. Nothing is written here.
+    """
+    config = configuration(path)
+    organisation = organisation_of(config, name)
+    if organisation.stage is Stage.PRODUCTION and not yes:
+        raise Failed(f"{organisation.id} is in production, where made-up iDs have no place; --yes sends them anyway")
+    failed = sum(
+        _tried(organisation, called, each, account) for called, each in _transfers_of(config, organisation, only)
+    )
+    click.echo(f"{counted(failed, 'step', 'steps')} failed." if failed else "All is well.")
+    sys.exit(WRONG if failed else 0)
+
+
+def _transfers_of(config: Config, organisation: Organisation, only: str | None) -> list[tuple[str, Any]]:
+    known = config.transfers[organisation.entity_id]
+    if not known:
+        raise Failed(f"{organisation.id} has no transfer; docs/settings.md says how to write one")
+    if only is not None and only not in known:
+        raise Failed(f"{organisation.id} has no transfer called {safe(only)}; it has: {', '.join(known)}")
+    return [(called, each) for called, each in known.items() if only in {None, called}]
+
+
+def _tried(organisation: Organisation, name: str, transfer: Any, account: str | None) -> int:
+    """Try one transfer, say what came of each step, and give how many failed."""
+    from resolver_connector.trial import made_up_account, play  # noqa: PLC0415 - only this command needs it
+
+    account = account or made_up_account(organisation)
+    click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {safe(account)}")
+    failed = 0
+    for step in play(transfer, organisation, account, now):
+        failed += step.failed
+        said = f'{step.answer.outcome}: "{safe(step.answer.message)}"' if step.answer else "not tried"
+        told = said.removesuffix(': ""')
+        click.echo(f"  {'ok' if step.ok else 'failed' if step.failed else '-':<8}{step.name:<12}{told}")
+        if step.mend:
+            click.echo(f"{'':<22}→ {step.mend}")
+    click.echo()
+    return failed
