@@ -8,8 +8,7 @@ between, the directory refuses the whole modify, and the entry is read again, on
 What differs between OpenLDAP, 389 Directory Server and Active Directory is told by result codes (RFC 4511, A.1) and
 handled by settings: `object_class = ""` where the class belongs to every user, `filter` for the name of the key.
 
-TLS is our own part, not ldap3's: Python checks certificate and host name while it shakes hands, by every version of
-Python the same.  This is the only file that imports ldap3.
+How it is talked to is `ldap_line.py`; how a person is asked for is `ldap_filter.py`.
 """
 
 from __future__ import annotations
@@ -17,85 +16,34 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import string
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
-from unicodedata import normalize
 from urllib.parse import SplitResult, urlsplit
 
 import ldap3
-from ldap3.core.exceptions import LDAPCommunicationError, LDAPException
-from ldap3.operation.search import parse_filter
 
+from resolver_connector.transfers.ldap_answers import (
+    HELP,
+    NO_SUCH_ATTRIBUTE,
+    NO_SUCH_OBJECT,
+    OUTCOMES,
+    RACES,
+    SIZE_LIMIT,
+    SUCCESS,
+    UNDEFINED_TYPE,
+)
+from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, filled, is_filter, is_unmistakable
+from resolver_connector.transfers.ldap_line import PORTS, Changes, Ended, Line, Place, Result
 from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, about, plain
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 
-START_TLS = "1.3.6.1.4.1.1466.20037"
-"""RFC 4511, 4.14.1."""
-LONGEST_TALK = 1_000_000
-"""So many octets of a server's are read, and no more: the entry of a person is a few thousand."""
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-PORTS = {"ldap": 389, "ldaps": 636}
-PLACEHOLDERS = {"account", "user", "scope"}
-PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")
-ANY_PLACEHOLDER = re.compile(r"\{(.*?)\}")
-PLAIN_IN_FILTERS = string.ascii_letters + string.digits
-
-SUCCESS, SIZE_LIMIT, NO_SUCH_ATTRIBUTE, UNDEFINED_TYPE, VALUE_EXISTS, NO_SUCH_OBJECT = 0, 4, 16, 17, 20, 32
-RACES = {NO_SUCH_ATTRIBUTE, VALUE_EXISTS}
-"""What a modify is answered when the entry is not any more as it was read."""
-
-OUTCOMES = {
-    SUCCESS: Outcome.STORED,
-    NO_SUCH_ATTRIBUTE: Outcome.TEMPORARY,  # still, after the entry was read again
-    VALUE_EXISTS: Outcome.CONFLICT,  # still: the attribute holds one value only, or the two are equal there
-    NO_SUCH_OBJECT: Outcome.UNKNOWN_PERSON,
-    19: Outcome.CONFLICT,  # constraintViolation
-    **dict.fromkeys(
-        # timeLimitExceeded adminLimitExceeded busy unavailable other
-        (3, 11, 51, 52, 80),
-        Outcome.TEMPORARY,
-    ),
-    **dict.fromkeys(
-        # operationsError protocolError authMethodNotSupported strongerAuthRequired referral
-        # unavailableCriticalExtension confidentialityRequired undefinedAttributeType inappropriateMatching
-        # invalidAttributeSyntax invalidDNSyntax inappropriateAuthentication invalidCredentials
-        # insufficientAccessRights unwillingToPerform objectClassViolation objectClassModsProhibited
-        (1, 2, 7, 8, 10, 12, 13, 17, 18, 21, 34, 48, 49, 50, 53, 65, 69),
-        Outcome.MISCONFIGURED,
-    ),
-}
-"""What each result code (RFC 4511, 4.1.9) comes to; a code that is not here is a refusal."""
-
-_TLS_ASKED = "The directory wants TLS: ldaps://, or start_tls = true."
-_COPY = "This server is a copy that cannot be written to: url has to name one that can."
-_RIGHTS = (
-    "The service's account needs the right to write {attribute}, and to add {object_class} to objectClass wherever "
-    "an entry lacks it."
-)
-HELP = {
-    7: "The directory does not take this kind of bind.",
-    8: _TLS_ASKED,
-    10: _COPY,
-    13: _TLS_ASKED,
-    17: "The directory does not know {attribute}: its schema has to be loaded, or attribute has to be another.",
-    21: "The directory takes no such value of {attribute}: value_form has to be another.",
-    49: "The directory did not let the service in: bind_dn and password, or the certificate, are not as it has them.",
-    50: _RIGHTS,
-    53: _COPY,
-    65: "Entries may not hold {attribute} without an object class that allows it: object_class has to name it.",
-}
-"""What is to be done, for the codes where that is known."""
-
-
-_Changes = dict[str, list[tuple[str, list[bytes]]]]
-"""A modify, as ldap3 takes it: what to do with which values, by attribute."""
 
 
 class Bind(StrEnum):
@@ -107,22 +55,6 @@ class Bind(StrEnum):
     """By its TLS certificate: SASL EXTERNAL."""
 
 
-class _Ended(Exception):
-    """There is nothing more to do: this is what came of it."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.outcome)
-        self.answer = answer
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What the directory said to one request."""
-
-    code: int
-    words: str
-
-
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """A person's entry as it was read."""
@@ -131,18 +63,6 @@ class _Entry:
     classes: frozenset[str]
     """In lower case."""
     values: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """One address of one server."""
-
-    url: SplitResult
-    address: str
-
-    @property
-    def port(self) -> int:
-        return self.url.port or PORTS[self.url.scheme]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +152,7 @@ class Ldap:
             not all(each.scheme == "ldaps" or self.start_tls or each.hostname in LOOPBACK for each in urls),
         )
         yield "base is empty", not self.base.strip()
-        yield "filter cannot be read: see RFC 4515", not _is_filter(self.filter)
+        yield "filter cannot be read: see RFC 4515", not is_filter(self.filter)
         yield "filter has other placeholders than {account}, {user}, {scope}", not fields <= PLACEHOLDERS
         yield "filter names neither {account} nor {user}", not fields & {"account", "user"}
         yield "bind_dn and password are needed", simple and not (self.bind_dn and self.password)
@@ -248,10 +168,10 @@ class Ldap:
         try:
             with closing(self._enter(time.monotonic() + seconds)) as line:
                 return self._tell(line, news)
-        except _Ended as ended:
+        except Ended as ended:
             return ended.answer
 
-    def _tell(self, line: _Line, news: News) -> Answer:
+    def _tell(self, line: Line, news: News) -> Answer:
         """Read and write, and both once more if somebody else wrote in between."""
         for _ in range(2):
             entry = self._find(line, news.account)
@@ -266,35 +186,35 @@ class Ldap:
             result = replace(result, code=UNDEFINED_TYPE)
         return self._answer(result, entry)
 
-    def _find(self, line: _Line, account: str) -> _Entry:
+    def _find(self, line: Line, account: str) -> _Entry:
         """Read the one entry of a person; two are none."""
-        if not _is_unmistakable(account):
-            raise _Ended(Answer(Outcome.UNKNOWN_PERSON, "the directory would take this account for another"))
-        result, found = line.search(self.base, _filled(self.filter, account), ["objectClass", self.attribute])
+        if not is_unmistakable(account):
+            raise Ended(Answer(Outcome.UNKNOWN_PERSON, "the directory would take this account for another"))
+        result, found = line.search(self.base, filled(self.filter, account), ["objectClass", self.attribute])
         if len(found) > 1 or result.code == SIZE_LIMIT:
-            raise _Ended(Answer(Outcome.CONFLICT, "more than one entry of the directory fits this account"))
+            raise Ended(Answer(Outcome.CONFLICT, "more than one entry of the directory fits this account"))
         if result.code == NO_SUCH_OBJECT:
             message = "the directory has no such base, or does not show it to the service's account"
-            raise _Ended(Answer(Outcome.MISCONFIGURED, message))
+            raise Ended(Answer(Outcome.MISCONFIGURED, message))
         if result.code != SUCCESS:
-            raise _Ended(self._answer(result))
+            raise Ended(self._answer(result))
         if not found:
-            raise _Ended(Answer(Outcome.UNKNOWN_PERSON, "no entry of the directory fits this account"))
+            raise Ended(Answer(Outcome.UNKNOWN_PERSON, "no entry of the directory fits this account"))
         return _entry(found[0], self.attribute)
 
-    def _changes(self, entry: _Entry, news: News) -> _Changes:
+    def _changes(self, entry: _Entry, news: News) -> Changes:
         """Give what has to change on the entry; nothing where all is as it should be."""
         wanted = self.value_form.write(news.orcid_id).encode() if news.orcid_id else None
         ours = {each for each in (news.orcid_id, news.previous) if each}
         others = [each for each in entry.values if _read(each, ours) not in ours]
         if wanted and self.policy is Policy.SINGLE and any(_read(each, ours) for each in others):
-            raise _Ended(Answer(Outcome.CONFLICT, "the entry in the directory holds another ORCID iD"))
+            raise Ended(Answer(Outcome.CONFLICT, "the entry in the directory holds another ORCID iD"))
         kept = [] if wanted and self.policy is Policy.REPLACE else others
         gone = [each for each in entry.values if each != wanted and each not in kept]
         fresh = [wanted] if wanted and wanted not in entry.values else []
         return self._modification(entry, gone, fresh)
 
-    def _modification(self, entry: _Entry, gone: list[bytes], fresh: list[bytes]) -> _Changes:
+    def _modification(self, entry: _Entry, gone: list[bytes], fresh: list[bytes]) -> Changes:
         # An empty list to delete would mean all values; what is deleted comes first, for the new value can be equal
         # to it by the directory's rule
         values = [(ldap3.MODIFY_DELETE, gone)] if gone else []
@@ -305,15 +225,15 @@ class Ldap:
         classes = {"objectClass": [(ldap3.MODIFY_ADD, [self.object_class.encode()])]} if lacking else {}
         return {**classes, self.attribute: values}
 
-    def _enter(self, deadline: float) -> _Line:
+    def _enter(self, deadline: float) -> Line:
         """Give a line to the first server that is in order; each has its share of the time."""
         places, failure = self._places()
         for tried, place in enumerate(places):
             start = time.monotonic()
-            line = _Line(self, place, start + (deadline - start) / (len(places) - tried))
+            line = Line(_credentials(self), place, start + (deadline - start) / (len(places) - tried))
             try:
                 self._sign_in(line, place)
-            except _Ended as ended:
+            except Ended as ended:
                 line.close()
                 failure = ended
                 if ended.answer.outcome is not Outcome.TEMPORARY:
@@ -324,19 +244,19 @@ class Ldap:
         assert failure is not None
         raise failure
 
-    def _places(self) -> tuple[list[_Place], _Ended | None]:
+    def _places(self) -> tuple[list[Place], Ended | None]:
         """Give the addresses of the servers, and why one has none."""
         places, failure = [], None
         for url in map(urlsplit, self.url.split()):
             try:
                 found = socket.getaddrinfo(url.hostname, url.port or PORTS[url.scheme], type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
-                failure = _Ended(Answer(Outcome.TEMPORARY, plain(f"no address of the directory's server: {error}")))
+                failure = Ended(Answer(Outcome.TEMPORARY, plain(f"no address of the directory's server: {error}")))
                 continue
-            places += [_Place(url, address) for address in dict.fromkeys(str(each[4][0]) for each in found)]
+            places += [Place(url, address) for address in dict.fromkeys(str(each[4][0]) for each in found)]
         return places, failure
 
-    def _sign_in(self, line: _Line, place: _Place) -> None:
+    def _sign_in(self, line: Line, place: Place) -> None:
         line.open()
         if place.url.scheme == "ldap" and self.start_tls:
             self._must(line.start_tls())
@@ -352,14 +272,14 @@ class Ldap:
                 context.load_cert_chain(self.certificate, self.certificate_key, password="")
         except OSError as error:
             message = plain(f"a certificate or key of the service cannot be read: {error.strerror}")
-            raise _Ended(Answer(Outcome.MISCONFIGURED, message)) from error
+            raise Ended(Answer(Outcome.MISCONFIGURED, message)) from error
         return context
 
-    def _must(self, result: _Result) -> None:
+    def _must(self, result: Result) -> None:
         if result.code != SUCCESS:
-            raise _Ended(self._answer(result))
+            raise Ended(self._answer(result))
 
-    def _answer(self, result: _Result, entry: _Entry | None = None) -> Answer:
+    def _answer(self, result: Result, entry: _Entry | None = None) -> Answer:
         """Give what a result comes to, with the directory's words and what is to be done, but without DNs."""
         outcome = OUTCOMES.get(result.code, Outcome.REFUSED)
         if outcome is Outcome.STORED:
@@ -368,136 +288,6 @@ class Ldap:
         words = _without(words, self.bind_dn, "the service's account")
         needed = HELP.get(result.code, "").format(attribute=self.attribute, object_class=self.object_class or "a class")
         return Answer(outcome, plain(f"{words}. {needed}" if needed else words))
-
-
-class _Line:
-    """A connection to one server of the directory; every way in which it can break ends as `_Ended`."""
-
-    def __init__(self, settings: Ldap, place: _Place, deadline: float) -> None:
-        self._deadline = deadline
-        self._socket: _TimedSocket | None = None
-        server = ldap3.Server(
-            place.address,
-            port=place.port,
-            get_info=ldap3.NONE,  # with the schema, ldap3 would refuse an attribute by itself, by an exception
-            connect_timeout=max(deadline - time.monotonic(), 0.001),
-        )
-        self._connection = ldap3.Connection(
-            server, **_credentials(settings), auto_referrals=False, auto_range=False, check_names=False
-        )
-
-    def open(self) -> None:
-        """Connect, without a word."""
-        self._do(lambda: self._connection.open(read_server_info=False))
-        self._socket = self._connection.socket = _TimedSocket(self._connection.socket, self._deadline)
-
-    def start_tls(self) -> _Result:
-        """Ask for TLS; on success the next that is sent has to be its handshake."""
-        return self._ask(lambda: self._connection.extended(START_TLS))
-
-    def encrypt(self, context: ssl.SSLContext, host: str) -> None:
-        """Shake hands, and check that the certificate is this host's."""
-        assert self._socket is not None
-        try:
-            self._socket.encrypt(context, host)
-        except ssl.SSLCertVerificationError as error:
-            message = plain(f"the certificate of the directory's server is not accepted: {error.verify_message}")
-            raise _Ended(Answer(Outcome.MISCONFIGURED, message)) from error
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            raise _Ended(_broken(error)) from error
-        except ssl.SSLError as error:
-            message = plain(f"no TLS with the directory: {error.reason}")
-            raise _Ended(Answer(Outcome.MISCONFIGURED, message)) from error
-        except OSError as error:
-            raise _Ended(_broken(error)) from error
-
-    def sign_in(self) -> _Result:
-        """Say who we are."""
-        return self._ask(lambda: self._connection.bind(read_server_info=False))
-
-    def wait_until(self, deadline: float) -> None:
-        """Have patience until then, from now on."""
-        assert self._socket is not None
-        self._socket.deadline = deadline
-
-    def search(self, base: str, wanted: str, attributes: list[str]) -> tuple[_Result, list[dict[str, Any]]]:
-        """Give two entries at most that the filter fits, below the base; what only refers elsewhere is left out."""
-        never = ldap3.DEREF_NEVER
-        search = self._connection.search
-        result = self._ask(lambda: search(base, wanted, dereference_aliases=never, attributes=attributes, size_limit=2))
-        return result, [each for each in self._connection.response or () if each["type"] == "searchResEntry"]
-
-    def modify(self, dn: str, changes: _Changes) -> _Result:
-        """Change one entry, all of it or nothing."""
-        return self._ask(lambda: self._connection.modify(dn, changes))
-
-    def close(self) -> None:
-        """Take leave, if there is somebody to take it of."""
-        with suppress(OSError, LDAPException):
-            self._connection.unbind()
-        if self._connection.socket:
-            self._connection.socket.close()
-
-    def _ask(self, act: Callable[[], object]) -> _Result:
-        self._do(act)
-        result = self._connection.result
-        said = (result["description"], result["message"])
-        return _Result(result["result"], ": ".join(each for each in said if each))
-
-    def _do(self, act: Callable[[], object]) -> None:
-        try:
-            act()
-        except (OSError, LDAPCommunicationError) as error:
-            raise _Ended(_broken(error)) from error
-        except Exception as error:  # what is not LDAP makes ldap3 stumble in every possible way
-            message = "what answers there does not speak LDAP, or cannot be asked what the settings say"
-            raise _Ended(Answer(Outcome.MISCONFIGURED, message)) from error
-
-
-class _TimedSocket:
-    """A socket on which nothing outlasts the deadline, however slowly the other side talks, or however much."""
-
-    def __init__(self, connected: socket.socket, deadline: float) -> None:
-        # Otherwise the last of our packets waits for the other side to confirm the one before, 40 ms each time
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = connected
-        self._heard = 0
-        self.deadline = deadline
-
-    def encrypt(self, context: ssl.SSLContext, host: str) -> None:
-        self._socket.settimeout(self._left())
-        self._socket = context.wrap_socket(self._socket, server_hostname=host)
-
-    def recv(self, size: int) -> bytes:
-        self._socket.settimeout(self._left())
-        heard = self._socket.recv(size)
-        self._heard += len(heard)
-        if self._heard > LONGEST_TALK:
-            raise OSError("it does not stop talking")
-        return heard
-
-    def sendall(self, message: bytes) -> None:
-        self._socket.settimeout(self._left())
-        self._socket.sendall(message)
-
-    def shutdown(self, how: int) -> None:
-        self._socket.shutdown(how)
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _left(self) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        return left
-
-
-def _broken(error: Exception) -> Answer:
-    """Give what a broken connection comes to."""
-    if isinstance(error, TimeoutError):
-        return Answer(Outcome.TEMPORARY, "no answer from the directory in time")
-    return Answer(Outcome.TEMPORARY, plain(f"no connection with the directory: {error}"))
 
 
 def _credentials(settings: Ldap) -> dict[str, Any]:
@@ -517,37 +307,6 @@ def _is_server(url: SplitResult) -> bool:
     return url.scheme in PORTS and bool(url.hostname) and port != 0 and only_a_server
 
 
-def _is_filter(text: str) -> bool:
-    try:
-        parse_filter(_filled(text, "user@scope"), None, True, True, None, False)
-    except LDAPException:
-        return False
-    return True
-
-
-def _is_unmistakable(account: str) -> bool:
-    """Tell whether an account can be asked for by a directory's rules, which look away from much (RFC 4518, 2).
-
-    `𝓂aija` is `maija` there, and blanks at the ends are nothing; for us these are other people.
-    """
-    return plain(account) == account and normalize("NFKC", account) == normalize("NFC", account)
-
-
-def _filled(template: str, account: str) -> str:
-    """Put an account into a filter."""
-    user, at, scope = account.rpartition("@")
-    said = {"account": account, "user": user if at else account, "scope": scope if at else ""}
-    return PLACEHOLDER.sub(lambda found: _escaped(said[found[1]]), template)
-
-
-def _escaped(text: str) -> str:
-    """Write text so that it means nothing but itself in a filter: each octet as RFC 4515 (3) allows it for any.
-
-    More is escaped than has to be, for ldap3 takes blanks off and looks for `~=` and `:=` on its own.
-    """
-    return "".join(chr(each) if chr(each) in PLAIN_IN_FILTERS else f"\\{each:02x}" for each in text.encode())
-
-
 def _entry(found: dict[str, Any], attribute: str) -> _Entry:
     values = {name.lower(): held for name, held in found["raw_attributes"].items()}
     classes = (each.decode(errors="replace").lower() for each in values.get("objectclass", ()))
@@ -563,7 +322,7 @@ def _read(value: bytes, ours: set[OrcidId]) -> OrcidId | None:
         return None
 
 
-def _deletes(changes: _Changes) -> bool:
+def _deletes(changes: Changes) -> bool:
     return any(action == ldap3.MODIFY_DELETE for actions in changes.values() for action, _ in actions)
 
 

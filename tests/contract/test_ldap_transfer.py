@@ -8,7 +8,8 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from resolver_connector.transfers.ldap import OUTCOMES, Bind, Ldap
+from resolver_connector.transfers.ldap import Bind, Ldap
+from resolver_connector.transfers.ldap_answers import OUTCOMES
 from resolver_connector.transfers.transfer import LONGEST_MESSAGE, News, Outcome, Policy, ValueForm
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind

@@ -41,7 +41,11 @@ LIBRARIES = {
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config_look.py"},
     "jinja2": {"webapp/templating.py"},
-    "ldap3": {"resolver_connector/transfers/ldap.py"},
+    "ldap3": {
+        "resolver_connector/transfers/ldap.py",
+        "resolver_connector/transfers/ldap_filter.py",
+        "resolver_connector/transfers/ldap_line.py",
+    },
     "markupsafe": {"webapp/templating.py"},
     "prometheus_client": {"webapp/operator/metrics.py"},
     "psycopg": {
