@@ -67,10 +67,16 @@ def answered(store, person_key="maija@yliopisto.example", orcid_id=None, organis
 
 
 def make_link(  # noqa: PLR0917 - one for each word
-    store, person_key="maija@yliopisto.example", orcid_id=None, organisation=UNIVERSITY, now=NOON, transfers=()
+    store,
+    person_key="maija@yliopisto.example",
+    orcid_id=None,
+    organisation=UNIVERSITY,
+    now=NOON,
+    transfers=(),
+    issued="",
 ):
     """Link a person to an iD, in place of whatever they had, and give the change."""
     current = store.link_of(organisation, person_key)
     replacing = current.orcid_id if current else None
     attempt = answered(store, person_key, orcid_id, organisation, now)
-    return store.link(attempt, "", make_consent(at=now), replacing, now, f"link-{next(_numbers)}", transfers)
+    return store.link(attempt, issued, make_consent(at=now), replacing, now, f"link-{next(_numbers)}", transfers)

@@ -15,6 +15,7 @@ from sql.records import Breaker, DeliveryCount, DeliveryState, ReleaseCounts
 from sql.store import Store
 from webapp.check_authority import metadata
 from webapp.check_notices import notices
+from webapp.check_operator import named_people
 from webapp.config import Config
 from webapp.config_organisation import Keep
 from webapp.finding import Finding, Level
@@ -104,6 +105,7 @@ def _kept(config: Config, store: Store, now: datetime) -> Iterator[Finding]:
             yield from _of_organisation(store, organisation)
             yield from _release(config, store, organisation, now)
             yield from _deliveries(config, store, organisation, now)
+        yield from named_people(config, store)
     except SchemaBehind as behind:
         missing = ", ".join(behind.missing)
         yield Finding(

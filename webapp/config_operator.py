@@ -12,9 +12,11 @@ from webapp.config_errors import Problem, Wrong
 from webapp.config_tables import REFERENCE, REFERRED, Reading, Table, holding, setting
 from webapp.secret import Secret
 
-People = Annotated[tuple[Annotated[str, AfterValidator(values.key)], ...], Field(strict=False)]
+People = Annotated[tuple[Annotated[str, AfterValidator(values.named_person)], ...], Field(strict=False)]
 Entitlements = Annotated[tuple[Annotated[str, AfterValidator(values.entitlement)], ...], Field(strict=False)]
 
+_PEOPLE = "a list of values of the key attribute in quotes, with `issued` and a date or without"
+_WHO = "Who they are, by the organisation's key attribute; with the date on which it issued the account, nobody later."
 _ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
 
 
@@ -27,9 +29,9 @@ class Operator(Table):
         "https://idp.example.org/idp/shibboleth",
     )
     people: People = setting(
-        "Who they are, by the organisation's key attribute.",
-        "a list of values of the key attribute in quotes",
-        ["maija@example.org"],
+        _WHO,
+        _PEOPLE,
+        ["maija@example.org issued 20240826", "ville@example.org"],
         default=(),
     )
     entitlements: Entitlements = setting(
@@ -50,9 +52,9 @@ class Administrators(Table):
     """People of the organisation who may see the operator's pages of their own organisation."""
 
     people: People = setting(
-        "Who they are, by the organisation's key attribute.",
-        "a list of values of the key attribute in quotes",
-        ["maija@example.org"],
+        _WHO,
+        _PEOPLE,
+        ["maija@example.org issued 20240826", "ville@example.org"],
         default=(),
     )
     entitlements: Entitlements = setting(

@@ -147,6 +147,29 @@ def key(text: str) -> str:
     return text
 
 
+ISSUED = " issued "
+"""Stands between an account and the date on which it was issued."""
+
+
+def account_and_issued(text: str) -> tuple[str, str]:
+    """Give an account and when it was issued; nothing where that is not said."""
+    account, _, issued = f"{text} ".partition(ISSUED)
+    return account.strip(), issued.strip()
+
+
+def named_person(text: str) -> str:
+    """Read an account, with the date on which it was issued or without one."""
+    account, issued = account_and_issued(text)
+    if ISSUED not in f"{text} ":
+        return key(account)
+    if not issued or " " in issued:
+        raise Wrong(
+            "has no date after issued",
+            'write it as funetEduPersonEPPNTimeStamp has it, as in "maija@example.org issued 20240826"',
+        )
+    return f"{key(account)}{ISSUED}{issued}"
+
+
 def entitlement(text: str) -> str:
     """Read a value of eduPersonEntitlement: a URI (eduPerson 202208, section 2.2.4), compared as it is."""
     if not _URI.fullmatch(text) or len(text) > _LONGEST_KEY:

@@ -23,7 +23,7 @@ from webapp.problems import BY_WORD
 ENTITLEMENT = "urn:mace:yliopisto.example:orcid-connect:operator"
 STAFF = Staff(
     operators=(
-        Named.of(UNIVERSITY, ("Operator@Yliopisto.example",)),
+        Named.of(UNIVERSITY, ("Operator@Yliopisto.example", "Dated@Yliopisto.example issued 20240826")),
         Named.of(UNIVERSITY, entitlements=(ENTITLEMENT,)),
     ),
     administrators={
@@ -56,8 +56,9 @@ def admin(app):
     return Visitor(app, "admin@yliopisto.example")
 
 
-def visitor(app, account, organisation=UNIVERSITY, entitlement=""):
-    return Visitor(app, account, organisation, {"eduPersonEntitlement": entitlement})
+def visitor(app, account, organisation=UNIVERSITY, entitlement="", issued=""):
+    said = {"eduPersonEntitlement": entitlement, "funetEduPersonEPPNTimeStamp": issued}
+    return Visitor(app, account, organisation, said)
 
 
 # Who may see what
@@ -68,6 +69,10 @@ PEOPLE = {
     "an operator, spelt otherwise": (("OPERATOR@yliopisto.example",), ALL),
     "an operator by entitlement": (("anybody@yliopisto.example", UNIVERSITY, ENTITLEMENT), ALL),
     "one who has that entitlement elsewhere": (("anybody@amk.example", POLYTECHNIC, ENTITLEMENT), OTHERS),
+    "an operator whose account was issued some day": (("operator@yliopisto.example", UNIVERSITY, "", "20200101"), ALL),
+    "an operator by key and date": (("dated@yliopisto.example", UNIVERSITY, "", "20240826"), ALL),
+    "a later holder of an operator's account": (("dated@yliopisto.example", UNIVERSITY, "", "20260101"), NOTHING),
+    "one of whose account no date is told": (("dated@yliopisto.example",), NOTHING),
     "an administrator": (("admin@yliopisto.example",), OWN),
     "another's administrator": (("admin@amk.example", POLYTECHNIC), OTHERS),
     "a person": ((MAIJA,), NOTHING),

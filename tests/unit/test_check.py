@@ -15,6 +15,7 @@ from tests.make import NOON, make_link, make_orcid_id
 from webapp.cli import main
 from webapp.config_service import ServiceFile
 
+HOME = ORGANISATION["entity_id"]
 OLD = {"entity_id": "https://idp.old.example/idp", "connector": None}
 
 
@@ -777,3 +778,32 @@ def test_a_file_that_is_no_metadata_is_wrong(tmp_path):
 
 def test_without_an_authority_there_is_nothing_to_say_of_metadata(tmp_path):
     assert findings_about("metadata", write_configuration(tmp_path)) == []
+
+
+# --- The people whom it names ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "advised"),
+    [
+        ("Maija@yliopisto.example", True),
+        ("maija@yliopisto.example issued 20200101", False),
+        ("ville@yliopisto.example", False),
+        ("anna@yliopisto.example", False),
+    ],
+    ids=["without a date that is known", "with a date", "without a date, and none is known", "without a link"],
+)
+def test_a_date_is_advised_where_the_organisation_has_told_it(tmp_path, named, advised):
+    path = write_configuration(tmp_path, organisations={"yliopisto": {"administrators": {"people": [named]}}})
+    write(path, path.read_text("utf-8") + f'\n[[operator]]\nentity_id = "{HOME}"\npeople = ["{named}"]\n')
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    make_link(store, "maija@yliopisto.example", make_orcid_id(1), HOME, issued="20240826")
+    make_link(store, "ville@yliopisto.example", make_orcid_id(2), HOME)
+    store.disconnect()
+
+    _, output = run("--config", path, "check", "--json")
+
+    told = [each for each in json.loads(output)["findings"] if each["about"] == "operator"]
+    assert len(told) == (2 if advised else 0)
+    assert all(each["level"] == "note" and f'"{named} issued 20240826"' in each["mend"] for each in told)

@@ -49,10 +49,16 @@ def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_pat
     staff = staff_of(load(configured(tmp_path, two, '\n[administrators]\npeople = ["ville@yliopisto.example"]\n'), {}))
 
     assert staff.operators == (
-        Named(HOME, people=frozenset({"maija@yliopisto.example"})),
+        Named.of(HOME, ("maija@yliopisto.example",)),
         Named(HOME, entitlements=frozenset({ENTITLEMENT})),
     )
-    assert staff.administrators == {HOME: Named(HOME, people=frozenset({"ville@yliopisto.example"}))}
+    assert staff.administrators == {HOME: Named.of(HOME, ("ville@yliopisto.example",))}
+
+
+def test_an_operator_may_be_named_with_the_date_on_which_the_account_was_issued(tmp_path):
+    staff = staff_of(load(configured(tmp_path, operator(people='["Maija@Yliopisto.example  issued  20240826"]')), {}))
+
+    assert staff.operators == (Named(HOME, people=frozenset({("maija@yliopisto.example", "20240826")})),)
 
 
 def test_the_metrics_have_a_token_of_their_own(tmp_path):
@@ -70,6 +76,16 @@ def test_the_metrics_have_a_token_of_their_own(tmp_path):
             operator(entity_id='"https://idp.elsewhere.example/idp"', people='["a@elsewhere.example"]'),
             "operator.entity_id (value 1)",
             "is not connected",
+        ),
+        (
+            operator(people='["maija@yliopisto.example issued "]'),
+            "operator.people (value 1) (value 1)",
+            "has no date after issued",
+        ),
+        (
+            operator(people='["maija@yliopisto.example issued on Monday"]'),
+            "operator.people (value 1) (value 1)",
+            "has no date after issued",
         ),
         (
             operator(people='["a\\u0007"]'),

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
+from webapp.config_values import account_and_issued
 from webapp.problems import NotFound
 
 
@@ -28,19 +29,21 @@ class Named:
     """Some people of one organisation: by their keys, or by what their Identity Provider says they may do."""
 
     entity_id: str
-    people: frozenset[str] = frozenset()
-    """Keys, in the form in which two spellings of one are equal."""
+    people: frozenset[tuple[str, str]] = frozenset()
+    """Keys, in the form in which two spellings of one are equal, and when the account was issued, where that counts."""
     entitlements: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, entity_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()) -> Named:
-        """Take keys as they are written."""
-        return cls(entity_id, frozenset(map(fold, people)), frozenset(entitlements))
+        """Take keys as they are written, each with a date or without."""
+        accounts = (account_and_issued(each) for each in people)
+        return cls(entity_id, frozenset((fold(key), issued) for key, issued in accounts), frozenset(entitlements))
 
     def names(self, person: Person) -> bool:
         """Tell whether the person is one of them."""
         at_home = person.organisation.entity_id == self.entity_id
-        return at_home and (person.key in self.people or not self.entitlements.isdisjoint(person.entitlements))
+        by_key = not self.people.isdisjoint({(person.key, ""), (person.key, person.issued)})
+        return at_home and (by_key or not self.entitlements.isdisjoint(person.entitlements))
 
 
 @dataclass(frozen=True, slots=True)
