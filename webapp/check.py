@@ -102,8 +102,12 @@ def _kept(config: Config, store: Store, now: datetime) -> Iterator[Finding]:
         store.must_be_ready()
         yield Finding(Level.OK, "store", f"{config.store.url}, no migration missing", facts={"url": config.store.url})
         for organisation in config.organisations:
-            yield from _of_organisation(store, organisation)
-            yield from _release(config, store, organisation, now)
+            # Counted once, for a million links take a tenth of a second; and counted, not taken from `links_now`, which
+            # adds up the audit that is looked at here, and may write
+            counts = store.release_counts(organisation.entity_id)
+            yield from _of_organisation(store, organisation, counts.linked)
+            if config.keep[organisation.entity_id] is not Keep.NOTHING:
+                yield _release(store, organisation, counts, now)
             yield from _deliveries(config, store, organisation, now)
         yield from named_people(config, store)
     except SchemaBehind as behind:
@@ -127,28 +131,23 @@ STORE_MENDS: dict[type[Exception], str] = {
 """What to do about each thing that keeps the store from being used."""
 
 
-def _of_organisation(store: Store, organisation: Organisation) -> Iterator[Finding]:
-    links = store.count(organisation.entity_id)
+def _of_organisation(store: Store, organisation: Organisation, links: int) -> Iterator[Finding]:
     facts = {"id": organisation.id, "entity_id": organisation.entity_id, "links": links}
     said = f"{organisation.id}, {organisation.entity_id}, {links} link{'' if links == 1 else 's'}"
     yield Finding(Level.OK, "organisation", said, facts=facts)
     yield audit_of(store, organisation)
 
 
-def _release(config: Config, store: Store, organisation: Organisation, now: datetime) -> Iterator[Finding]:
+def _release(store: Store, organisation: Organisation, counts: ReleaseCounts, now: datetime) -> Finding:
     """Tell whether the organisation's own Identity Provider was seen to release what its people have linked."""
-    if config.keep[organisation.entity_id] is Keep.NOTHING:
-        return
-    counts = store.release_counts(organisation.entity_id)
     facts = {"id": organisation.id, **asdict(counts)}
     text = f"{organisation.id}, linked {counts.linked}, release seen {counts.seen}"
     if counts.other or counts.missing:
         text += f"; came back with another iD {counts.other}, with none {counts.missing}"
     if _never_works(store, organisation, counts, now):
         mend = "the release does not seem to work; docs/operator.md says under Release seen what to look at"
-        yield Finding(Level.WARNING, "release", text, mend, facts)
-    else:
-        yield Finding(Level.NOTE if counts.other or counts.missing else Level.OK, "release", text, facts=facts)
+        return Finding(Level.WARNING, "release", text, mend, facts)
+    return Finding(Level.NOTE if counts.other or counts.missing else Level.OK, "release", text, facts=facts)
 
 
 def _never_works(store: Store, organisation: Organisation, counts: ReleaseCounts, now: datetime) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from sql.migrate import migrate
-from sql.store import open_store
+from sql.store import Store, open_store
 from tests.configuration import ORGANISATION, TOKEN, service_file, toml, write, write_configuration
 from tests.make import NOON, make_link, make_orcid_id
 from webapp.cli import main
@@ -807,3 +807,24 @@ def test_a_date_is_advised_where_the_organisation_has_told_it(tmp_path, named, a
     told = [each for each in json.loads(output)["findings"] if each["about"] == "operator"]
     assert len(told) == (2 if advised else 0)
     assert all(each["level"] == "note" and f'"{named} issued 20240826"' in each["mend"] for each in told)
+
+
+# --- What it costs ------------------------------------------------------------------------------------------------
+
+
+def test_an_organisations_links_are_counted_once(tmp_path, monkeypatch):
+    path = write_configuration(tmp_path)
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    make_link(store, "maija@yliopisto.example", make_orcid_id(1), HOME)
+    store.disconnect()
+    counted = []
+    for name in ("count", "release_counts"):
+        count = getattr(Store, name)
+        monkeypatch.setattr(Store, name, lambda *words, count=count, name=name: counted.append(name) or count(*words))
+
+    _, output = run("--config", path, "check")
+
+    assert "1 link\n" in output
+    assert "linked 1, release seen 0" in output
+    assert counted == ["release_counts"]
