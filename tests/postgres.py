@@ -91,7 +91,7 @@ class Server:
         settings = {
             "listen_addresses": "'127.0.0.1'",
             "port": self.port,
-            "unix_socket_directories": "''",
+            "unix_socket_directories": f"'{self.directory}'",
             "fsync": "off",
             "max_connections": 100,
             "shared_buffers": "'32MB'",
@@ -117,6 +117,10 @@ class Server:
     def url(self, database="postgres"):
         """Where a database of this server is."""
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def socket_url(self, database):
+        """Where a database of this server is, by its unix socket, as the operator's page has it on one machine."""
+        return f"postgresql://postgres:{self.password}@/{database}?host={self.directory}&port={self.port}"
 
     def connect(self, database="postgres"):
         """Give a connection beside the store's own, to look and to disturb."""

@@ -61,8 +61,8 @@ class _Waiting:
 class Turns:
     """Who works, who watches, and who comes next.
 
-    A thread that works must not wait for a lock that somebody may hold who waits, unless it says so as well: neither
-    would ever go on.
+    Whenever nobody works somebody watches, unless all are waiting. A thread that works must not wait for a lock that
+    somebody may hold who waits, unless it says so as well: neither would ever go on.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Turns:
         self._worked = False
         self._come_back: deque[threading.Lock] = deque()
         self._watched = False
-        self._watch_next: list[threading.Lock] = []
+        self._idle: list[threading.Lock] = []
         self._ended = threading.Event()
         self._broken: BaseException | None = None
 
@@ -89,28 +89,34 @@ class Turns:
         own = self._own
         if not own.works:
             return False
-        if own.watches:
-            self._hand_over()
-        self._rest()
+        own.works = False
+        with self._order:
+            if own.watches:
+                own.watches = self._watched = False
+            self._pass_on()
         return True
 
     def come_back(self) -> None:
         """Work on, when those who came back before have done their part."""
+        own = self._own
         with self._order:
             mine, self._worked = not self._worked, True
             if not mine:
-                self._come_back.append(self._own.baton)
+                self._come_back.append(own.baton)
         if not mine:
-            self._own.baton.acquire()
-        self._own.works = True
+            own.baton.acquire()
+        own.works = True
 
-    def _rest(self) -> None:
-        self._own.works = False
-        with self._order:
-            if self._come_back:
-                self._come_back.popleft().release()
-            else:
-                self._worked = False
+    def _pass_on(self) -> None:
+        """Give the turn to who came back first; where nobody did, see to it that somebody watches."""
+        if self._come_back:
+            # Whoever ends an answer and finds that nobody watches does so: nobody has to be woken for it
+            self._come_back.popleft().release()
+            return
+        self._worked = False
+        if self._idle and not self._watched:
+            self._watched = True
+            self._idle.pop().release()
 
     def run(self, server: Any, channels: dict[int, Any], threads: int) -> None:
         """Serve until this thread is interrupted; what is being answered then is given five seconds to end.
@@ -134,16 +140,16 @@ class Turns:
     _wake: Callable[[], object]
 
     def _tell(self) -> None:
-        # Of what this thread changed while it watches it knows itself
-        if not self._own.watches:
+        # Whoever comes to watch sees what has changed until then; only who does so already has to be told
+        if self._watched and not self._own.watches:
             self._wake()
 
     def _work(self, channels: dict[int, Any]) -> None:
         try:
             while not self._ended.is_set():
-                self._take_over()
+                self._be_idle()
                 self.come_back()
-                while self._own.watches and not self._ended.is_set():
+                while self._is_to_watch() and not self._ended.is_set():
                     self._deal_with(self._look(channels), channels)
                 self.leave()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the one who runs it all is told
@@ -151,10 +157,31 @@ class Turns:
             self._ended.set()
             self.leave()
 
+    def _be_idle(self) -> None:
+        """Wait until there is nobody who watches; those who were idle last come first, for they have all at hand."""
+        own = self._own
+        with self._order:
+            mine, self._watched = not self._watched, True
+            if not mine:
+                self._idle.append(own.baton)
+        if not mine:
+            own.baton.acquire()
+        own.watches = True
+
+    def _is_to_watch(self) -> bool:
+        """Tell whether it is this thread that watches: it goes on, or nobody does."""
+        own = self._own
+        if not own.watches:
+            with self._order:
+                own.watches, self._watched = not self._watched, True
+        return own.watches
+
     def _look(self, channels: dict[int, Any]) -> list[tuple[int, int]]:
         """Watch until something comes; whoever comes back from waiting works meanwhile."""
         looking = _looking(channels)
-        self._rest()
+        self._own.works = False
+        with self._order:
+            self._pass_on()
         try:
             return looking.poll(1000 * _LONGEST_LOOK)
         finally:
@@ -167,25 +194,7 @@ class Turns:
             if channel is not None:
                 wasyncore.readwrite(channel, events)
             if not self._own.watches:
-                return  # whoever watches now sees the others as well
-
-    def _take_over(self) -> None:
-        """Become the one that watches; it is those who did so last that come first, for they have all at hand."""
-        with self._order:
-            mine, self._watched = not self._watched, True
-            if not mine:
-                self._watch_next.append(self._own.baton)
-        if not mine:
-            self._own.baton.acquire()
-        self._own.watches = True
-
-    def _hand_over(self) -> None:
-        self._own.watches = False
-        with self._order:
-            if self._watch_next:
-                self._watch_next.pop().release()
-            else:
-                self._watched = False
+                return  # whoever watches next sees the others as well
 
 
 def _looking(channels: dict[int, Any]) -> select.poll:

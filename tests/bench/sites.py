@@ -81,7 +81,7 @@ class Ground:
         if engine == SQLITE:
             url = f"sqlite://{directory}/links.db"
             return url, {"url": url}, {}
-        url = self.postgres.url(self.postgres.make_database())
+        url = self.postgres.socket_url(self.postgres.make_database())
         settings = {"url": url.replace(f":{self.postgres.password}@", "@"), "password": "file:secrets/store-password"}
         return url, settings, {"store-password": self.postgres.password}
 

@@ -2,12 +2,14 @@
 
 import http.client
 import os
+import random
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
@@ -210,7 +212,7 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
 
 
 TWO_WAYS = """
-import pathlib, sys, time
+import pathlib, random, sys, time
 from webapp.config import load
 from webapp.serving import serve
 from webapp.turns import Turns
@@ -223,6 +225,10 @@ def application(environ, start_response):
     if environ["PATH_INFO"] == "/quick/waits":
         with turns.waiting():
             time.sleep(1)
+    if environ["PATH_INFO"] == "/quick/now-and-then":
+        for _ in range(random.randrange(3)):
+            with turns.waiting():
+                time.sleep(random.randrange(3) / 1000)
     if environ["PATH_INFO"] == "/quick/wrong":
         raise ValueError
     if environ["PATH_INFO"] == "/quick/exit":
@@ -283,6 +289,22 @@ def test_when_all_wait_the_next_is_answered_after_them(two_ways):
 
         assert ask(two_ways, "/quick").text == "turn"
         assert [each.getresponse().read() for each in asked] == [b"turn"] * 5
+
+
+def test_no_request_is_forgotten_however_they_wait(two_ways):
+    places = ["/quick", "/quick/now-and-then", "/quick/now-and-then", "/slow/not"]
+
+    def client(number):
+        with closing(connection(two_ways)) as wire:
+            chosen = random.Random(number).choices(places, k=60)
+            said = []
+            for place in chosen:
+                wire.request("GET", place)
+                said.append(wire.getresponse().read())
+            return [b"thread" if place == "/slow/not" else b"turn" for place in chosen] == said
+
+    with ThreadPoolExecutor(12) as clients:
+        assert all(clients.map(client, range(12)))
 
 
 def test_a_bug_in_a_quick_answer_is_one_answer_and_no_more(two_ways):
