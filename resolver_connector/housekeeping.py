@@ -76,11 +76,12 @@ class Housekeeping:
     def _retire(self, now: datetime) -> int:
         if now.hour not in SMALL_HOURS or self._retired_on == now.date():
             return 0
-        self._retired_on = now.date()
-        return sum(
+        gone = sum(
             self._store.erase_gone(entity_id, now - timedelta(days=days), now, by_feed=entity_id in self._asking)
             for entity_id, days in self._retention.items()
         )
+        self._retired_on = now.date()
+        return gone
 
     def _scrub(self, now: datetime) -> None:
         if now.hour in SMALL_HOURS and self._scrubbed_on != now.date() and self._store.scrub(now):

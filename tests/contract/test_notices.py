@@ -1,12 +1,16 @@
 """Privacy notice and accessibility statement: the operator's texts, and what the program itself knows."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from html import unescape
+from unittest.mock import Mock
 
 import pytest
 
 from resolver_connector.housekeeping import Housekeeping
+from sql.errors import StoreUnavailable
+from sql.store import Store
 from tests.configuration import NOTICES, write_configuration
 from tests.delivering import Kept
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
@@ -229,6 +233,20 @@ def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
     assert store.orcid_of(UNIVERSITY, "ville@yliopisto.example") == [make_orcid_id(2)]
     assert store.verify_events(UNIVERSITY) == []
     assert log.lines[0] == ("erased", {"persons": 1})
+
+
+@pytest.mark.parametrize("trouble", [StoreUnavailable("away"), ZeroDivisionError()], ids=["store away", "bug"])
+def test_whoever_could_not_go_in_a_moment_of_trouble_goes_the_same_night(store, monkeypatch, trouble):
+    make_link(store, "maija@yliopisto.example", make_orcid_id(1))
+    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+    chores, night = Housekeeping(store, [], Kept(), retention={UNIVERSITY: 30}), NIGHT + timedelta(days=30)
+
+    with monkeypatch.context() as troubled, suppress(ZeroDivisionError):
+        troubled.setattr(Store, "erase_gone", Mock(side_effect=trouble))
+        chores.turn(night)
+    chores.turn(night + timedelta(minutes=1))
+
+    assert store.links_of(UNIVERSITY, "maija@yliopisto.example") == []
 
 
 def test_a_reader_of_the_feed_that_did_not_come_in_that_time_begins_again(store):
