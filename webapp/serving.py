@@ -71,15 +71,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published witho
         self._began: float | None = time.time()
         self._wait()
 
-    waits = False
+    at_once = False
     """Whether a request is to be answered by whoever reads it, at once."""
 
     def handle_read(self) -> None:
         """Take what has come, and answer what is answered at once."""
         super().handle_read()
-        while self.waits:
-            self.waits = False
+        if self.at_once:
             self.service()
+            self.at_once = False
 
     def received(self, data: bytes) -> bool:
         """Take a piece of a request, or of several."""
@@ -170,13 +170,18 @@ def _answer(
 
 
 def _take_turns(server: Any, channels: dict[int, Any], threads: int, at_once: AtOnce, turns: Turns) -> None:
-    """Have whoever reads a request that is quick answer it as well; all others go to waitress's own threads."""
+    """Have whoever reads a request that is quick answer it as well; all others go to waitress's own threads.
+
+    So do those that came right behind another: where answers are larger than the client takes, who answers the next
+    waits until they are sent on, and that is for whoever watches to do.
+    """
     to_threads = server.add_task
 
     def add_task(channel: Channel) -> None:
         request = channel.requests[0]
-        if turns.mine and not request.error and at_once(request.command, request.path):
-            channel.waits = True
+        first = turns.mine and turns.followed and not channel.at_once
+        if first and not request.error and at_once(request.command, request.path):
+            channel.at_once = True
         else:
             to_threads(channel)
 

@@ -7,7 +7,8 @@ the threads had to do. Here a thread that answers a request keeps at it until it
 
 One thread at a time watches the connections; what comes, it reads and answers itself, without handing it to anybody
 (Schmidt, O'Ryan, Kircher, Pyarali: Leader/Followers, 2000). When it has to wait, the one that watched last before it
-takes over. What may take long without saying so is not answered here, but by the server's other threads.
+takes over. What may take long without saying so is not answered here, but by the server's other threads; and so is all
+that comes while everybody else waits, for somebody has to watch (`followed`).
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ class _Waiting:
 class Turns:
     """Who works, who watches, and who comes next.
 
-    Whenever nobody works somebody watches, unless all are waiting. A thread that works must not wait for a lock that
-    somebody may hold who waits, unless it says so as well: neither would ever go on.
+    Whenever nobody works somebody watches: the server is to leave one for it who waits for nothing (`followed`). A
+    thread that works must not wait for a lock that somebody may hold who waits, unless it says so as well: neither
+    would ever go on.
     """
 
     def __init__(self) -> None:
@@ -72,6 +74,8 @@ class Turns:
         self._come_back: deque[threading.Lock] = deque()
         self._watched = False
         self._idle: list[threading.Lock] = []
+        self._free = 0
+        """How many threads beside the one that watches have nothing in hand."""
         self._ended = threading.Event()
         self._broken: BaseException | None = None
 
@@ -79,6 +83,11 @@ class Turns:
     def mine(self) -> bool:
         """Whether it is this thread's turn."""
         return self._own.works
+
+    @property
+    def followed(self) -> bool:
+        """Whether somebody would watch if this thread, which watches and works, had to wait."""
+        return self._free > 0
 
     def waiting(self) -> _Waiting:
         """Give what to be in while waiting; for a thread that has no turn it means nothing."""
@@ -93,6 +102,7 @@ class Turns:
         with self._order:
             if own.watches:
                 own.watches = self._watched = False
+                self._free -= 1
             self._pass_on()
         return True
 
@@ -121,10 +131,12 @@ class Turns:
     def run(self, server: Any, channels: dict[int, Any], threads: int) -> None:
         """Serve until this thread is interrupted; what is being answered then is given five seconds to end.
 
-        `server` is one of waitress, and `channels` its map of what is watched, by the numbers of files.
+        `server` is one of waitress, and `channels` its map of what is watched, by the numbers of files. So many
+        `threads` answer, and one more is there to watch while all of them wait.
         """
         self._wake, server.pull_trigger = server.pull_trigger, self._tell
-        workers = [threading.Thread(target=self._work, args=[channels], daemon=True) for _ in range(threads)]
+        self._free = threads
+        workers = [threading.Thread(target=self._work, args=[channels], daemon=True) for _ in range(threads + 1)]
         for worker in workers:
             worker.start()
         try:
@@ -169,10 +181,11 @@ class Turns:
         own.watches = True
 
     def _is_to_watch(self) -> bool:
-        """Tell whether it is this thread that watches: it goes on, or nobody does."""
+        """Tell whether it is this thread that watches: it goes on, or has ended an answer and nobody does."""
         own = self._own
         if not own.watches:
             with self._order:
+                self._free += 1
                 own.watches, self._watched = not self._watched, True
         return own.watches
 
