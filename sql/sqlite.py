@@ -40,6 +40,10 @@ REASONS = {
 """What SQLite's primary result codes mean to whoever has to mend it (https://www.sqlite.org/rescode.html)."""
 
 
+_OFTEN, _SELDOM = 1000, 4000
+"""In pages: how long the write-ahead log grows before whoever commits takes it into the file, which waits for the disk.
+Whoever waits for the disk anyhow does it first; those who do not, only where nobody else has come by for long."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 """In seconds, before what another process's lock forbade is tried again; each next pause is twice as long."""
 
@@ -87,14 +91,15 @@ class _Connection:
         self.database = sqlite_utils.Database(driver, recursive_triggers=False, execute_plugins=False)
         self.database.enable_wal()
         driver.execute("pragma foreign_keys = on")
-        driver.execute("pragma synchronous = normal")
         driver.execute("pragma secure_delete = on")
-        self.durable = False
+        self.durable = True
+        self.wait_for_the_disk(durable=False)
 
     def wait_for_the_disk(self, durable: bool) -> None:
         """Say whether the commits that follow are on the disk when they end."""
         if self.durable is not durable:
             self.driver.execute("pragma synchronous = full" if durable else "pragma synchronous = normal")
+            self.driver.execute(f"pragma wal_autocheckpoint = {_OFTEN if durable else _SELDOM}")
             self.durable = durable
 
     def __del__(self) -> None:

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -21,7 +22,7 @@ from tests.bench.people import Visitor, link, look
 from tests.bench.processes import running
 from tests.bench.profile import asking
 from tests.configuration import write_configuration
-from tests.make import NOON, UNIVERSITY
+from tests.make import NOON, UNIVERSITY, make_attempt
 from webapp.app import quick
 from webapp.config import load
 from webapp.front_hall import web
@@ -119,6 +120,25 @@ def test_the_disk_is_waited_for_by_who_wants_it_to_be_there(tmp_path, waiting):
     engine.all("link_of", **NOBODY)
 
     assert (durable, waiting.times) == (1, 1)
+
+
+def logged(path):
+    """Tell how many pages there are in the log of a file that have not all been taken into the file before."""
+    with closing(sqlite3.connect(path)) as other:
+        return other.execute("pragma wal_checkpoint").fetchone()[1]
+
+
+def test_the_log_is_taken_into_the_file_by_who_waits_for_the_disk(tmp_path, waiting):
+    store = open_store(f"sqlite://{tmp_path}/links.db", waiting=waiting)
+    migrate(store.engine, NOON)
+    for number in range(500):
+        store.begin(make_attempt(id=f"attempt-{number}"), f"hash-{number}")
+    pages = Path(f"{tmp_path}/links.db-wal").stat().st_size // 4096
+
+    store.record(UNIVERSITY, "declined", "person", "maija", {}, NOON)
+    store.begin(make_attempt(id="last"), "hash-last")
+
+    assert (pages > 1500, logged(tmp_path / "links.db") < 100) == (True, True)
 
 
 def test_each_answer_of_a_server_is_waited_for(migrated_postgres, waiting):
