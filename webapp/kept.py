@@ -116,6 +116,8 @@ GOES = mark("Once nothing is connected any more, it goes by itself %(days)s days
 
 FOR_MACHINES = frozenset({"id", "person_key", "digest", "hash"})
 """Fields that the page leaves to the file."""
+LANGUAGES = frozenset({"consent_language", "language"})
+"""Fields that hold the code of a language; the page says what the language is called."""
 
 
 def _fields(table: str, *given: tuple[Any, ...]) -> tuple[Field, ...]:

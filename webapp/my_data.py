@@ -17,7 +17,7 @@ from sql.records import Erasure
 from sql.rows import moment
 from sql.store import Store
 from webapp.hall import Hall
-from webapp.kept import FACT_VALUES, FACTS, NEVER_SHOWN, SECTIONS, SOURCES, Say, Section
+from webapp.kept import FACT_VALUES, FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Say, Section
 from webapp.visit import Page, Raw, Visit
 
 FORMAT = "orcid-connect my data, version 1"
@@ -55,6 +55,7 @@ def my_data(hall: Hall, visit: Visit) -> Page:
         "fact_words": FACTS,
         "fact_values": FACT_VALUES,
         "never_shown": tuple(dict.fromkeys(NEVER_SHOWN.values())),
+        "languages": LANGUAGES,
         "most": SHOWN,
     }
     return Page("my_data.html", facts)

@@ -200,6 +200,13 @@ def test_what_was_agreed_to_in_another_language_says_so(store, maija, code, mark
     assert ('<dd lang="en"><bdi>I agree that' in page) == marked
 
 
+@pytest.mark.parametrize(("code", "called"), [("en", "English"), ("fi", "englanti"), ("sv", "engelska")])
+def test_the_page_says_what_the_language_of_the_text_is_called(store, maija, code, called):
+    make_link(store, MAIJA)
+
+    assert f"<dd>{called}</dd>" in maija.get("/me/data", HTTP_ACCEPT_LANGUAGE=code).text
+
+
 def test_nobody_is_shown_what_is_stored_of_another(store, maija):
     live(store)
     make_link(store, VILLE, make_orcid_id(7))

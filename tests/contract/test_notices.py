@@ -22,6 +22,7 @@ from webapp.front_hall import notices_of
 from webapp.kept import SECTIONS, SOURCES
 from webapp.language import languages
 from webapp.notices import Notices, Statement
+from webapp.templating import whole
 
 LANGUAGES = languages()
 TEXTS = {code: {name: f"{name} in {code}" for name in NOTICES} for code in LANGUAGES}
@@ -78,7 +79,7 @@ class TestThePages:
         text = unescape(page.text)
         assert page.title == say("Accessibility statement")
         assert say("The pages do all that the law asks.") in text
-        assert LANGUAGES[code].day(date(2026, 1, 15)) in text
+        assert whole(LANGUAGES[code].day(date(2026, 1, 15))) in text
         assert say("The provider of the service looked at them.") in text
         assert f"feedback in {code}" in text
         assert f"enforcement in {code}" in text
@@ -117,6 +118,13 @@ class TestThePages:
         page = ask(app, "/privacy").text
 
         assert "<p>A &lt;b&gt;University&lt;/b&gt;<br>Street 1</p>\n<p>Write to us.</p>" in page
+
+    def test_an_address_among_the_operators_words_can_be_followed(self, front):
+        app = app_of(front, notices=Notices({"en": {"controller": "<b>\nhelp@example.org, www.example.org."}}))
+
+        page = ask(app, "/privacy").text
+
+        assert '<p>&lt;b&gt;<br><a href="mailto:help@example.org">help@example.org</a>, <a href="https://www' in page
 
     def test_an_organisation_says_some_of_it_otherwise(self, front):
         own = {UNIVERSITY: {"en": {"controller": "The university itself."}}}

@@ -531,7 +531,7 @@ def test_whoever_is_not_found_is_audited_all_the_same(store, admin):
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ({"reason": " "}, "Say why you look"),
+        ({"reason": " "}, "Say why you are looking"),
         ({"reason": "x" * 201}, "too long"),
         ({"reason": "a\nb"}, "cannot be seen"),
         ({"whom": ""}, "Say whom you look for"),

@@ -86,7 +86,7 @@ def test_the_first_release_is_told_and_kept_with_its_event(store, visits, clock,
     page = visits(FIRST)
 
     assert told(page) == [SEEN]
-    assert "15 January 2026, 12:10 UTC" in page
+    assert "15\xa0January\xa02026, 12:10\xa0UTC" in page
     assert release(store) == Release(ReleaseState.SEEN, NOON + timedelta(minutes=10))
     assert kinds(store) == ["linked", "release-seen"]
     assert logged() == ["release-seen"]
@@ -102,7 +102,7 @@ def test_later_visits_show_the_first_time_and_write_nothing(store, visits, clock
     page = visits(*later)
 
     assert told(page) == [SEEN]
-    assert "15 January 2026, 12:00 UTC" in page
+    assert "15\xa0January\xa02026, 12:00\xa0UTC" in page
 
 
 def test_every_spelling_of_the_id_is_the_id(store, visits):

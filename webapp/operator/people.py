@@ -26,7 +26,7 @@ SHOWN = 20
 LONGEST_REASON = 200
 _LONGEST_WHOM = 512
 
-NO_REASON = mark("Say why you look: the reason is kept, and the person can read it.")
+NO_REASON = mark("Say why you are looking: the reason is kept, and the person can read it.")
 NO_PERSON = mark("Say whom you look for: an account, or an ORCID iD.")
 NO_ORGANISATION = mark("Choose an organisation.")
 UNREADABLE = mark("The reason or the account is too long, or holds characters that cannot be seen.")
