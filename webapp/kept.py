@@ -319,7 +319,7 @@ ATTEMPTS = Section(
     "attempts",
     mark("Visits to ORCID that you began"),
     mark("To bring you safely back from ORCID, to the browser in which you began."),
-    mark("About two days. The iD and the name that ORCID told are forgotten as soon as the visit has ended."),
+    mark("About two days. The iD and the name that ORCID gave us are forgotten as soon as the visit has ended."),
     _fields(
         "attempts",
         ("started_at", mark("Begun"), US, "started_at", "started_at"),
