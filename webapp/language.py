@@ -72,18 +72,24 @@ class Language:
     def moment(self, when: datetime, zone: tzinfo) -> str:
         """Write a day and a time of it for a reader, to the minute."""
         there = when.astimezone(zone)
-        return f"{_minute(there.replace(second=0, microsecond=0, tzinfo=None), self.code)} {there.tzname()}"
+        day, time = _minute(there.replace(second=0, microsecond=0, tzinfo=None), self.code)
+        return self.say("%(day)s, %(time)s", day=day, time=_whole(f"{time} {there.tzname()}"))
 
 
 @lru_cache(maxsize=1000)
 def _day(day: date, code: str) -> str:
-    return format_date(day, "medium", _written(code))
+    return _whole(format_date(day, "medium", _written(code)))
 
 
 @lru_cache(maxsize=1000)
-def _minute(there: datetime, code: str) -> str:
+def _minute(there: datetime, code: str) -> tuple[str, str]:
     locale = _written(code)
-    return f"{format_date(there, 'long', locale)}, {format_time(there, 'short', locale=locale)}"
+    return _whole(format_date(there, "long", locale)), format_time(there, "short", locale=locale)
+
+
+def _whole(when: str) -> str:
+    # A day stays on one line, and a time with its zone too: the next line begins between the two
+    return when.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _written(code: str) -> str:

@@ -51,7 +51,7 @@ class _Environment(jinja2.Environment):
             auto_reload=False,
         )
         self._saying = _Saying(language)
-        self.filters |= {"breaking": breaking, "whole": whole}
+        self.filters["breaking"] = breaking
         self.globals = {"_": _sayer(language), "language": language, **always}
 
     def make_globals(self, d: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -78,11 +78,6 @@ def templates(language: Language, always: Mapping[str, Any], *, at_once: bool = 
 def breaking(text: str) -> Markup:
     """Let a long address go on in the next line after any of its slashes, rather than within a word."""
     return Markup("<wbr>").join(_AFTER_A_SLASH.split(text) if "://" in text else [text])
-
-
-def whole(when: str) -> str:
-    """Keep a day on one line, and a time too: only after the comma between them the next line may begin."""
-    return when.replace(" ", "\xa0").replace(",\xa0", ", ")
 
 
 def _sayer(language: Language) -> Callable[..., Markup]:

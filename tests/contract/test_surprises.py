@@ -256,7 +256,7 @@ def test_a_text_is_in_the_readers_language(app):
     page = Visitor(app, account="").get("/me?lang=fi")
 
     assert mails(page)[0][1] == "ORCID connect ei saa attribuuttia eppn"
-    assert "15. tammikuuta 2026" in to_copy(page)[0]
+    assert "15.\xa0tammikuuta\xa02026" in to_copy(page)[0]
 
 
 def test_an_organisation_without_help_has_a_text_to_copy_and_no_address(app):

@@ -138,7 +138,7 @@ def test_the_pseudo_language_is_longer_and_keeps_the_facts_in_their_places():
 
 def test_the_pseudo_language_counts_and_writes_dates():
     assert "2" in pseudo().say_many("%(number)d day", "%(number)d days", 2)
-    assert pseudo().moment(NOON, UTC).startswith("15 January 2026")
+    assert pseudo().moment(NOON, UTC).startswith("⟦15\xa0January\xa02026")
 
 
 def test_nobody_is_offered_the_pseudo_language():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webapp.templating import breaking, whole
+from webapp.templating import breaking
 
 
 @pytest.mark.parametrize(
@@ -17,15 +17,3 @@ from webapp.templating import breaking, whole
 )
 def test_a_long_address_goes_on_in_the_next_line_after_a_slash_and_stays_text(address, written):
     assert breaking(address) == written
-
-
-@pytest.mark.parametrize(
-    ("when", "written"),
-    [
-        ("15 January 2026, 12:00 UTC", "15\xa0January\xa02026, 12:00\xa0UTC"),
-        ("15. tammikuuta 2026, 12.00 UTC", "15.\xa0tammikuuta\xa02026, 12.00\xa0UTC"),
-        ("15.1.2026", "15.1.2026"),
-    ],
-)
-def test_a_day_stays_on_one_line_and_so_does_a_time(when, written):
-    assert whole(when) == written
