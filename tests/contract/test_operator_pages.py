@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import pytest
 
+from shibboleth.organisation import Organisations
 from sql.importing import Attested
 from sql.records import Incident, ReleaseState
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
 from tests.service import Clock, Visitor, client_of, make_front, orcid_id
 from webapp.app import make_app
 from webapp.door import Who
@@ -209,6 +210,23 @@ def test_the_overview_tells_what_happened_and_how_things_stand(store, operator):
     assert now["Yliopisto"][:5] == [1, 1, 2, 1, 0]
     assert dict(zip((each.name for each in COLUMNS), period["Yliopisto"], strict=True)) == EXPECTED
     assert set(period["Amk"]) == {0}
+
+
+def test_organisations_stand_in_the_order_of_what_they_are_called(store, clock):
+    called = Organisations.of(
+        (
+            make_organisation(POLYTECHNIC, names={"en": "zoo", "sv": "Öst"}),
+            make_organisation(UNIVERSITY, names={"en": "Aalto", "sv": "väst"}),
+        )
+    )
+    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, called, staff=STAFF)
+    operator = Visitor(make_app(front), "operator@yliopisto.example")
+
+    for code, names in {"en": ["Aalto", "zoo"], "sv": ["väst", "Öst"]}.items():
+        overview, search = (operator.get(f"/operator{page}?lang={code}").text for page in ("", "/people"))
+
+        assert [list(each) for each in tables(overview)] == [names, names]
+        assert re.findall(r"<option.*?>(.*?)</option>", search)[1:] == names
 
 
 def test_a_period_ends_today_and_begins_as_many_days_ago(store, operator, clock):

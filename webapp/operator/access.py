@@ -60,6 +60,10 @@ class Sight:
         """As what the audit knows them."""
         return "operator" if self.operator else "organisation"
 
+    def in_order(self, code: str) -> list[Organisation]:
+        """Give the organisations by what they are called in a language."""
+        return sorted(self.organisations, key=lambda one: one.name(code).casefold())
+
     def of(self, name: str) -> Organisation:
         """Give the organisation of this short name. Raises NotYours: also where there is none, so nothing is told."""
         for one in self.organisations:

@@ -29,7 +29,7 @@ def overview(hall: Hall, visit: Visit) -> Page:
     """Show how all the organisations stand that the person may see."""
     sight, days = _sight(hall, visit), period_of(visit.query)
     facts = {
-        "standings": standings(hall.store, sight.organisations, days, visit.now),
+        "standings": standings(hall.store, sight.in_order(visit.language.code), days, visit.now),
         "columns": COLUMNS,
         "days": days,
         "periods": PERIODS,
@@ -104,7 +104,7 @@ def searched(hall: Hall, visit: Visit) -> Page:
 
 def _search_page(visit: Visit, sight: Sight, *, found: Found | None = None, wrong: str = "", status: int = 200) -> Page:
     facts = {
-        "organisations": sight.organisations,
+        "organisations": sight.in_order(visit.language.code),
         "found": found,
         "wrong": wrong,
         "said": {} if found else visit.form,
