@@ -216,6 +216,7 @@ def measure(directory: Path, tell: Tell) -> list[Figure]:
     begun = perf_counter()
     numbers = {"few": FEW, "usual": USUAL, "many": MANY}
     few, usual, many = (make_place(directory / f"lookups-{name}", links) for name, links in numbers.items())
+    os.sync()  # what is still on its way to the disk would be in the way of who reads
     tell(f"stores with {FEW:,}, {USUAL:,} and {MANY:,} links filled in {perf_counter() - begun:.0f} seconds")
     found = [
         *_against_bare(usual, tell),
