@@ -108,9 +108,8 @@ class Wire:
     def _answered(self) -> PGresult:
         """Send what is on its way, and give its one result."""
         self._pushed()
-        result = self._result()
-        while self._result() is not None:
-            pass  # the nothing that follows is what ends an answer
+        # A result is followed by nothing, and only then is the connection at rest
+        result, _nothing = self._result(), self._result()
         return _checked(result)
 
     def together(self, calls: Sequence[Call]) -> list[PGresult]:
