@@ -62,12 +62,12 @@ def _transfers_of(config: Config, organisation: Organisation, only: str | None) 
 
 def _tried(organisation: Organisation, name: str, transfer: Any, account: str | None) -> int:
     """Try one transfer, say what came of each step, and give how many failed."""
-    from resolver_connector.trial import made_up_account, play  # noqa: PLC0415 - only this command needs it
+    from webapp.wsgi import try_transfer  # noqa: PLC0415 - only this command needs it
 
-    account = account or made_up_account(organisation)
+    account, steps = try_transfer(transfer, organisation, account, now)
     click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {safe(account)}")
     failed = 0
-    for step in play(transfer, organisation, account, now):
+    for step in steps:
         failed += step.failed
         said = f'{step.answer.outcome}: "{safe(step.answer.message)}"' if step.answer else "not tried"
         told = said.removesuffix(': ""')

@@ -1,6 +1,6 @@
 """Where everything is put together: the two WSGI applications, for waitress, mod_wsgi or any other server.
 
-Only this file and the command line know both the web application and the connector.
+Only this file knows both the web application and the connector.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from resolver_connector.deliver import Deliverer
+    from resolver_connector.transfers.transfer import Transfer
+    from resolver_connector.trial import Step
 
 
 def web_application(config_path: Path | str) -> WSGIApplication:
@@ -120,6 +122,16 @@ def transfer_kinds() -> Kinds:
     from resolver_connector.transfers import TRANSFERS  # noqa: PLC0415
 
     return TRANSFERS
+
+
+def try_transfer(
+    transfer: Transfer, organisation: Organisation, account: str | None, clock: Callable[[], datetime]
+) -> tuple[str, Iterator[Step]]:
+    """Give as whom a transfer is tried, one that is made up where no account is given, and the steps as they come."""
+    from resolver_connector.trial import made_up_account, play  # noqa: PLC0415 - only who tries a transfer needs it
+
+    account = account or made_up_account(organisation)
+    return account, play(transfer, organisation, account, clock)
 
 
 def make_connector(

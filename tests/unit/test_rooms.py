@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("shibboleth", "sql", "resolver_connector", "webapp")
-BOTH = {"webapp/cli_transfer.py", "webapp/wsgi.py"}
-"""The only files that know the web application and the connector."""
+BOTH = {"webapp/wsgi.py"}
+"""The only file that knows the web application and the connector."""
 
 LIBRARIES = {
     "aiosql": {"sql/engine.py"},
