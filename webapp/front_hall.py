@@ -42,32 +42,11 @@ def web(  # noqa: PLR0913 - all that it is put together from
 
     What takes time and is none of this process's work is waited for in `waiting`.
     """
-
-    def deliver_meanwhile(change: Change) -> object:
-        with waiting():
-            return deliver_now(change)
-
     secure = config.service.public_url.startswith("https:")
     linking = Linking(store, orcid_client(config, waiting), transfers_of)
     look = config.look.look(config.path.parent)
     house, known = _house(config, look), languages()
-    forgetful = frozenset(entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING)
-    hall = Hall(
-        linking,
-        store,
-        config.organisations,
-        Static.read(look),
-        config.orcid.base_url,
-        deliver_meanwhile,
-        forgetful,
-        asking=config.asking,
-        labels=config.labels,
-        mails=config.mail.host is not None,
-        notices=notices_of(config),
-        retention=config.retention,
-        keep_changes=config.store.keep_changes,
-        staff=staff_of(config),
-    )
+    hall = _hall(config, store, linking, look, _meanwhile(deliver_now, waiting))
     app: WSGIApplication = make_app(
         Front(
             house=house,
@@ -80,6 +59,35 @@ def web(  # noqa: PLR0913 - all that it is put together from
         )
     )
     return app
+
+
+def _meanwhile(deliver_now: DeliverNow, waiting: Waiting) -> DeliverNow:
+    """Have changes sent while others work."""
+
+    def deliver(change: Change) -> object:
+        with waiting():
+            return deliver_now(change)
+
+    return deliver
+
+
+def _hall(config: Config, store: Store, linking: Linking, look: Look, deliver_now: DeliverNow) -> Hall:
+    return Hall(
+        linking,
+        store,
+        config.organisations,
+        Static.read(look),
+        config.orcid.base_url,
+        deliver_now,
+        frozenset(entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING),
+        asking=config.asking,
+        labels=config.labels,
+        mails=config.mail.host is not None,
+        notices=notices_of(config),
+        retention=config.retention,
+        keep_changes=config.store.keep_changes,
+        staff=staff_of(config),
+    )
 
 
 def staff_of(config: Config) -> Staff:
