@@ -8,6 +8,7 @@ from time import perf_counter
 
 from tests.bench import figures
 from tests.bench.run import measure
+from tests.bench.telling import tell
 
 
 def main() -> None:
@@ -20,12 +21,6 @@ def main() -> None:
     tell("")
     tell(figures.table(found))
     tell(f"\n{figures.OUTPUT} written, after {perf_counter() - begun:.0f} seconds.")
-
-
-def tell(line: str) -> None:
-    """Say something on the screen at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

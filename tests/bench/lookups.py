@@ -14,8 +14,8 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,7 @@ from tests.bench.client import Connection, Unexpected
 from tests.bench.figures import Figure, at_most, beside
 from tests.bench.people import ENTITY_ID, SCOPE, account_of
 from tests.bench.processes import Failed, Running, running
+from tests.bench.telling import Tell, tell
 from tests.configuration import TOKEN, write_configuration
 from tests.make import NOON
 from tests.postgres import free_port
@@ -45,8 +46,6 @@ MOST_MEMORY = 60
 LONGEST_START = 0.6
 """In seconds."""
 THREADS = 8
-
-Tell = Callable[[str], None]
 
 
 # --- Stores, and what answers from them ----------------------------------------------------------------------------
@@ -312,13 +311,7 @@ def _start(place: Place) -> float:
 
 def main() -> None:
     """Measure lookups alone."""
-
-    def tell(line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
-    with ExitStack() as stack:
-        directory = stack.enter_context(TemporaryDirectory(prefix="orcid-connect-bench-"))
+    with TemporaryDirectory(prefix="orcid-connect-bench-") as directory:
         tell(figures.table(measure(Path(directory), tell)))
 
 

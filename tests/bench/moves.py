@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
 from time import perf_counter
 from typing import Any
@@ -37,10 +36,10 @@ from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations
 from sql.importing import BATCH, Attested
 from sql.store import open_store
-from tests.bench import figures
 from tests.bench.figures import Figure, beside
 from tests.bench.people import account_of
-from tests.bench.sites import POSTGRES, SQLITE, Ground, ground
+from tests.bench.sites import POSTGRES, SQLITE, Ground
+from tests.bench.telling import Tell, alone
 from tests.make import NOON, UNIVERSITY, make_orcid_id, make_organisation
 
 LINKS = 200_000
@@ -59,8 +58,6 @@ MOST_GROWTH_OF_MEMORY = 1.1
 
 _MEGABYTE = 1_000_000
 _TABLES = ("links", "changes", "deliveries")
-
-Tell = Callable[[str], None]
 
 
 class Untrue(RuntimeError):
@@ -375,15 +372,7 @@ def _settle(url: str) -> None:
 
 def main() -> None:
     """Measure it alone."""
-    with TemporaryDirectory(prefix="orcid-connect-bench-") as directory, ground(Path(directory)) as here:
-        found = measure(here, _tell, how_many(sys.argv[1:]))
-    _tell("\n" + figures.table(found))
-    figures.write(found, Path("build/moves.json"))
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    alone(lambda here, tell: measure(here, tell, how_many(sys.argv[1:])), Path("build/moves.json"))
 
 
 if __name__ == "__main__":

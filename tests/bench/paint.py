@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from tests.bench import figures
 from tests.bench.figures import Figure, at_most
-from tests.bench.sites import SQLITE, Ground, ground
+from tests.bench.sites import SQLITE, Ground
+from tests.bench.telling import Tell, alone
 from tests.browser import browsing
 from tests.gallery.looking import FIRST_PAGE, FIRST_PAINT, Looker
 from webapp.language import languages
@@ -17,7 +14,7 @@ from webapp.language import languages
 KILO = 1000
 
 
-def measure(here: Ground, tell: Callable[[str], None]) -> list[Figure]:
+def measure(here: Ground, tell: Tell) -> list[Figure]:
     """Have a browser open the first page of a service that runs, in each language."""
     with here.site(SQLITE).web() as web, browsing() as browser:
         looker = Looker(browser, axe=False)
@@ -40,15 +37,7 @@ def _figures(code: str, painted: float, weight: float) -> list[Figure]:
 
 def main() -> None:
     """Measure it alone."""
-    with TemporaryDirectory(prefix="orcid-connect-bench-") as directory, ground(Path(directory)) as here:
-        found = measure(here, _tell)
-    _tell("\n" + figures.table(found))
-    figures.write(found, Path("build/paint.json"))
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    alone(measure, Path("build/paint.json"))
 
 
 if __name__ == "__main__":

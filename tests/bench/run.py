@@ -7,7 +7,7 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.bench.figures import Figure, at_most, beside
 from tests.bench.people import Visitor, link, look
 from tests.bench.processes import Running
 from tests.bench.sites import POSTGRES, SQLITE, Ground, Site, ground
+from tests.bench.telling import Tell
 
 ENGINES = (SQLITE, POSTGRES)
 ROUNDS = 14
@@ -41,7 +42,6 @@ ratios of their rounds. ORCID is a stand-in that answers at once: what the simul
 waits for the disk, on PostgreSQL as well (fsync on). Speeds are this machine's, as busy as it is now.
 """
 
-Tell = Callable[[str], None]
 Pairs = list[tuple[Round, Round]]
 
 
