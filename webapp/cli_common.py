@@ -166,6 +166,12 @@ def safe(text: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in text)[:_LONGEST_SHOWN]
 
 
+def must_not_ask(*, yes: bool, as_json: bool) -> None:
+    """Raise UsageError where a machine would be asked whether it is sure."""
+    if as_json and not yes:
+        raise click.UsageError("--json asks nothing, so it needs --yes.")
+
+
 def one_line(reason: str) -> str:
     """Read a reason for the audit."""
     reason = reason.strip()

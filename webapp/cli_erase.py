@@ -13,6 +13,7 @@ from webapp.cli_common import (
     configuration,
     in_words,
     json_option,
+    must_not_ask,
     now,
     one_line,
     organisation_argument,
@@ -37,8 +38,7 @@ def erase(path: Path, name: str, account: str, *, reason: str, yes: bool, as_jso
     Where the organisation has to learn of a removal first, the worker erases the rest as soon as it has.
     """
     reason = one_line(reason)
-    if as_json and not yes:
-        raise click.UsageError("--json asks nothing, so it needs --yes.")
+    must_not_ask(yes=yes, as_json=as_json)
     config = configuration(path)
     organisation = organisation_of(config, name)
     if not yes:

@@ -21,6 +21,7 @@ from webapp.cli_common import (
     in_words,
     json_option,
     moment,
+    must_not_ask,
     now,
     one_line,
     organisation_argument,
@@ -71,8 +72,7 @@ def remove(  # noqa: PLR0913 - one for each word on the command line
 ) -> None:
     """Remove a person's link, as the operator. Exit code 1 when there is none."""
     reason = one_line(reason)
-    if as_json and not yes:
-        raise click.UsageError("--json asks nothing, so it needs --yes.")
+    must_not_ask(yes=yes, as_json=as_json)
     config = configuration(path)
     organisation = organisation_of(config, name)
     with ready_store(config) as store:
