@@ -38,6 +38,13 @@ Waiting = Callable[[], AbstractContextManager[object]]
 meanwhile. Where nobody minds it is `contextlib.nullcontext`."""
 
 
+class Lock(Protocol):
+    """A lock, or a semaphore."""
+
+    def acquire(self, blocking: bool = True, timeout: float = ...) -> bool:
+        """Take it; false when that cannot be, or not in so many seconds."""
+
+
 class Session(Protocol):
     """Where the statements of a transaction are run, in the order given. Values are text, whole numbers or none."""
 
@@ -111,6 +118,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of all connections. The next use opens new ones."""
+
+
+def taken(lock: Lock, patience: float, waiting: Waiting) -> bool:
+    """Take what only so many can have, for which there may be a wait; false when patience ends first."""
+    if lock.acquire(blocking=False):
+        return True
+    with waiting():
+        return lock.acquire(timeout=patience)
 
 
 @cache

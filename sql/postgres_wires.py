@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from sql.engine import Waiting
+from sql.engine import Waiting, taken
 from sql.errors import StoreUnavailable
 from sql.postgres_wire import Connection, Wire
 
@@ -44,11 +44,8 @@ class Wires:
     @contextmanager
     def one(self) -> Iterator[Wire]:
         """Give one to be used by nobody else meanwhile. Raises StoreUnavailable when there is none to be had."""
-        if not self._places.acquire(blocking=False):
-            with self._waiting():
-                free = self._places.acquire(timeout=self._patience)
-            if not free:
-                raise StoreUnavailable(_NONE_FREE)
+        if not taken(self._places, self._patience, self._waiting):
+            raise StoreUnavailable(_NONE_FREE)
         try:
             wire = self._kept() or self._new()
             try:

@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 import sqlite_utils
 
-from sql.engine import Question, Row, Session, Values, Waiting, queries, unstorable
+from sql.engine import Question, Row, Session, Values, Waiting, queries, taken, unstorable
 from sql.errors import Contradiction, StoreUnavailable, Unstorable
 from sql.sqlite_reading import SqliteReader
 
@@ -218,11 +218,8 @@ class Sqlite:
         until = time.monotonic() + self._patience
         # This very one is let go of: after `close` there is another
         writers = self._writers
-        if not writers.acquire(blocking=False):
-            with self._waiting():
-                free = writers.acquire(timeout=self._patience)
-            if not free:
-                raise StoreUnavailable("the database is locked by another writer")
+        if not taken(writers, self._patience, self._waiting):
+            raise StoreUnavailable("the database is locked by another writer")
         try:
             yield until
         finally:
