@@ -86,7 +86,8 @@ class Lines:
             if line.sock is None:
                 line.connect()
             self._sent(line.sock, request)
-            with HTTPResponse(_Reading(line.sock, deadline), method=method) as answer:  # type: ignore[arg-type]
+            reading = _Reading(line.sock, deadline)
+            with HTTPResponse(reading, method=method) as answer:  # type: ignore[arg-type]  # of a socket it takes `makefile` alone
                 answer.begin()
                 body = _body(answer)
         except BaseException:

@@ -344,7 +344,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _ending(pool_class: Any, connection_class: Any, deadline: Deadline) -> Any:
-    class Connection(connection_class):  # type: ignore[misc]
+    class Connection(connection_class):  # type: ignore[misc]  # a class that is an argument
         def connect(self) -> None:
             super().connect()
             deadline.cuts(self.sock)
