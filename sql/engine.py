@@ -7,7 +7,7 @@ durable, and how to ask which tables there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -31,18 +31,6 @@ class Row(Protocol):
 Values = Mapping[str, str | int | None]
 Question = tuple[str, Values]
 """A query's name and its values."""
-
-
-Waiting = Callable[[], AbstractContextManager[object]]
-"""Gives what an engine is in while it waits for something else than this process: whoever runs it may let others work
-meanwhile. Where nobody minds it is `contextlib.nullcontext`."""
-
-
-class Lock(Protocol):
-    """A lock, or a semaphore."""
-
-    def acquire(self, blocking: bool = True, timeout: float = ...) -> bool:
-        """Take it; false when that cannot be, or not in so many seconds."""
 
 
 class Session(Protocol):
@@ -120,14 +108,6 @@ class Engine(Protocol):
         """Let go of all connections. The next use opens new ones."""
 
 
-def taken(lock: Lock, patience: float, waiting: Waiting) -> bool:
-    """Take what only so many can have, for which there may be a wait; false when patience ends first."""
-    if lock.acquire(blocking=False):
-        return True
-    with waiting():
-        return lock.acquire(timeout=patience)
-
-
 @cache
 def queries(style: str) -> Mapping[str, str]:
     """Give the text of each named query, written for a driver (aiosql's word for it: `sqlite3`, `psycopg`)."""
@@ -137,6 +117,9 @@ def queries(style: str) -> Mapping[str, str]:
 
 def unstorable(values: Values) -> str | None:
     """Give the name of the first value that no database can hold, if there is one."""
+    together = "".join([value for value in values.values() if isinstance(value, str)])
+    if together.isascii() and "\0" not in together:
+        return None
     for name, value in values.items():
         if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
             return name

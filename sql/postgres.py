@@ -6,10 +6,9 @@ wait, for replicas too, is what the server's administrator has set.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -17,11 +16,13 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow
 
-from sql.engine import Question, Row, Values, Waiting, queries, unstorable
+from sql.engine import Question, Row, Values, queries, unstorable
 from sql.errors import Contradiction, InvalidUrl, StoreUnavailable
+from sql.forks import forks
 from sql.postgres_reading import PostgresReader
 from sql.postgres_wire import Call, Connection, Statement, Wire, storable, touched
 from sql.postgres_wires import Wires
+from sql.waits import IN_PLACE, Waits
 
 _AT_ONCE = 1000
 """How many rows of many come with one answer."""
@@ -89,15 +90,21 @@ _CONNECTING: Mapping[str, Any] = {
 }
 
 
-@contextmanager
-def _in_plain_words() -> Iterator[None]:
-    # `from None`: a server's message may quote the values of a row
-    try:
-        yield
-    except psycopg.IntegrityError:
-        raise Contradiction("the database refused a row that contradicts what it holds") from None
-    except psycopg.Error as error:
-        raise _told(error) from None
+class _InPlainWords:
+    """Tells the driver's errors as the store's."""
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        # `from None`: a server's message may quote the values of a row
+        if isinstance(error, psycopg.IntegrityError):
+            raise Contradiction("the database refused a row that contradicts what it holds") from None
+        if isinstance(error, psycopg.Error):
+            raise _told(error) from None
+
+
+_in_plain_words = _InPlainWords()
 
 
 def _told(error: psycopg.Error) -> StoreUnavailable:
@@ -122,7 +129,7 @@ def _must_be_readable(url: str) -> None:
 
 
 def _one_by_one(cursor: Iterable[DictRow]) -> Iterator[Row]:
-    with _in_plain_words():
+    with _in_plain_words:
         yield from cursor
 
 
@@ -194,20 +201,20 @@ class PostgresSession:
 
 
 class Postgres:
-    """A PostgreSQL database. `patience` is how many seconds to wait, in `waiting`, for a connection or a statement."""
+    """A PostgreSQL database. `patience` is how many seconds to wait, by `waits`, for a connection or a statement."""
 
-    def __init__(self, url: str, patience: float = 5.0, waiting: Waiting = nullcontext) -> None:
+    def __init__(self, url: str, patience: float = 5.0, waits: Waits = IN_PLACE) -> None:
         _must_be_readable(url)
         self._url = url
         self._patience = patience
-        self._waiting = waiting
+        self._waits = waits
         self._milliseconds = int(patience * 1000)
         self._queries = {name: Statement.of(name, text) for name, text in queries("psycopg").items()}
         self._forget_connections()
 
     def _forget_connections(self) -> None:
-        self._process = os.getpid()
-        self._wires = Wires(self._url, _CONNECTING, self._configure, self._patience, self._waiting)
+        self._forks = forks()
+        self._wires = Wires(self._url, _CONNECTING, self._configure, self._patience, self._waits)
 
     def _configure(self, connection: Connection) -> None:
         connection.execute(
@@ -220,11 +227,11 @@ class Postgres:
 
     @contextmanager
     def _wire(self) -> Iterator[Wire]:
-        if self._process != os.getpid():  # pragma: no cover - seen in the child process of a test alone
+        if self._forks != forks():  # pragma: no cover - seen in the child process of a test alone
             # After a fork: the parent's are kept from being closed, since they are the parent's
             self._parents = self._wires
             self._forget_connections()
-        with _in_plain_words(), self._wires.one() as wire:
+        with _in_plain_words, self._wires.one() as wire:
             yield wire
 
     @contextmanager
@@ -330,7 +337,9 @@ class Postgres:
     def learn(self) -> None:
         """Gather statistics now, and not when the server comes by: until then it may take a wrong index."""
         with self._connection() as connection:
-            connection.execute(b"analyze " + b", ".join(_PERSONAL))
+            # What somebody else has taken for long is left to the next time
+            text = b"analyze (skip_locked) " + b", ".join(_PERSONAL)
+            self._waits.afar(lambda: connection.execute(text))
 
     def tables(self) -> set[str]:
         """Give the names of the tables there are."""
@@ -347,5 +356,5 @@ class Postgres:
 
     def close(self) -> None:
         """Close all connections."""
-        if self._process == os.getpid():
+        if self._forks == forks():
             self._wires.close()

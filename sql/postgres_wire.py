@@ -7,11 +7,10 @@ go there and back together (libpq's pipeline mode).
 
 from __future__ import annotations
 
-import os
 import re
 import select
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -22,12 +21,16 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow
 
-from sql.engine import Row, Values, Waiting, unstorable
+from sql.engine import Row, Values, unstorable
 from sql.errors import Unstorable
+from sql.forks import forks
+from sql.waits import IN_PLACE, READABLE, WRITABLE, Waits
 
 Connection = psycopg.Connection[DictRow]
 
 _PARAMETER = re.compile(rb"%\((\w+)\)s")
+_LONGEST = 3600.0
+"""In seconds, between two looks whether the server has answered; it is the server that ends what takes too long."""
 _AT_MOST = 64
 """How many statements go together: so few that neither side ever waits for the other to read."""
 _BIGINT, _UNKNOWN = 20, 0
@@ -67,14 +70,14 @@ Call = tuple[Statement, Values] | bytes
 
 
 class Wire:
-    """A connection; closed, at the latest, when nobody knows of it any more. The server is waited for in `waiting`."""
+    """A connection; closed, at the latest, when nobody knows of it any more. The server is waited for by `waits`."""
 
-    __slots__ = ("_looking", "_pg", "_prepared", "_process", "_shapes", "_waiting", "connection")
+    __slots__ = ("_forks", "_looking", "_pg", "_prepared", "_shapes", "_waits", "connection")
 
-    def __init__(self, connection: Connection, waiting: Waiting = nullcontext) -> None:
+    def __init__(self, connection: Connection, waits: Waits = IN_PLACE) -> None:
         self.connection = connection
-        self._waiting = waiting
-        self._process = os.getpid()
+        self._waits = waits
+        self._forks = forks()
         self._pg = connection.pgconn
         self._prepared: set[bytes] = set()
         self._shapes: dict[bytes, list[tuple[str, Callable[[bytes], Any]]]] = {}
@@ -83,7 +86,7 @@ class Wire:
 
     def __del__(self) -> None:
         # What a process inherited by a fork is not its to end: the server would hear a goodbye from both
-        if self._process == os.getpid():
+        if self._forks == forks():
             self.connection.close()
 
     def has_spoken(self) -> bool:
@@ -138,18 +141,13 @@ class Wire:
 
     def _pushed(self) -> None:
         while self._pg.flush():
-            # Not `select`: it takes no socket beyond the thousandth, and a server may have more
-            writable = select.poll()
-            writable.register(self._pg.socket, select.POLLOUT | select.POLLIN)
-            with self._waiting():
-                writable.poll()
+            self._waits.until(self._pg.socket, READABLE | WRITABLE, _LONGEST)
             self._pg.consume_input()
 
     def _result(self) -> PGresult | None:
         # `get_result` would wait itself, and no other thread could work meanwhile
         while self._pg.is_busy():
-            with self._waiting():
-                self._looking.poll()
+            self._waits.until(self._pg.socket, READABLE, _LONGEST)
             self._pg.consume_input()
         return self._pg.get_result()
 
@@ -172,8 +170,8 @@ class Wire:
     def rollback(self) -> None:
         """Undo the transaction, if there is one."""
         if self._pg.transaction_status != TransactionStatus.IDLE:
-            with suppress(psycopg.Error), self._waiting():
-                self._pg.exec_(b"rollback")
+            with suppress(psycopg.Error):
+                self._waits.afar(lambda: self._pg.exec_(b"rollback"))
 
     def script(self, text: bytes) -> None:
         """Run several statements that take no values; what was prepared is forgotten, for they may change tables."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from threading import Semaphore
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
-from sql.engine import Waiting, taken
 from sql.errors import StoreUnavailable
 from sql.postgres_wire import Connection, Wire
+from sql.waits import IN_PLACE, Places, Waits
 
 MOST_CONNECTIONS = 16
 _NONE_FREE = "no connection to the database server: it cannot be reached, refuses us, or all are in use"
@@ -23,7 +22,7 @@ _FIRST_PAUSE = 0.05
 
 
 class Wires:
-    """Connections that wait to be used. `patience` is how many seconds to wait for one; it is done in `waiting`."""
+    """Connections that wait to be used. `patience` is how many seconds to wait for one, by `waits`."""
 
     def __init__(
         self,
@@ -31,20 +30,20 @@ class Wires:
         connecting: Mapping[str, Any],
         configure: Callable[[Connection], None],
         patience: float,
-        waiting: Waiting = nullcontext,
+        waits: Waits = IN_PLACE,
     ) -> None:
         self._url = url
         self._connecting = {**connecting, "connect_timeout": max(2, int(patience))}
         self._configure = configure
         self._patience = patience
-        self._waiting = waiting
+        self._waits = waits
         self._idle: deque[Wire] = deque()
-        self._places = Semaphore(MOST_CONNECTIONS)
+        self._places = Places(MOST_CONNECTIONS, waits)
 
     @contextmanager
     def one(self) -> Iterator[Wire]:
         """Give one to be used by nobody else meanwhile. Raises StoreUnavailable when there is none to be had."""
-        if not taken(self._places, self._patience, self._waiting):
+        if not self._places.take(self._patience):
             raise StoreUnavailable(_NONE_FREE)
         try:
             wire = self._kept() or self._new()
@@ -57,7 +56,7 @@ class Wires:
             finally:
                 self._put_back(wire)
         finally:
-            self._places.release()
+            self._places.give_back()
 
     def _kept(self) -> Wire | None:
         """Give the one that was used last, if it is still good: a server that went away has said so, or hung up."""
@@ -72,8 +71,7 @@ class Wires:
         return None
 
     def _new(self) -> Wire:
-        with self._waiting():
-            return Wire(self._opened(), self._waiting)
+        return Wire(self._waits.afar(self._opened), self._waits)
 
     def _opened(self) -> Connection:
         deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from shibboleth.orcid_id import OrcidId, Registry
 from sql.audit import digest, facts_of
@@ -31,6 +32,7 @@ from sql.records import (
 )
 
 
+@lru_cache(maxsize=64)
 def moment(time: datetime) -> str:
     """Write a time as UTC text of one width, which sorts as it is. Raises ValueError for one without a zone."""
     if time.tzinfo is None:

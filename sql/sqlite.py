@@ -1,4 +1,4 @@
-"""SQLite, opened through sqlite-utils: one file, one connection for each thread, many readers and one writer.
+"""SQLite, opened through sqlite-utils: one file, a few connections, many readers and one writer.
 
 Write-ahead logging lets readers read while one writes. A commit waits for the disk (`synchronous = full`) only where
 a transaction asks for it; what `brief` writes is safe from a killed process, and reaches the disk with the next
@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
-from weakref import WeakSet
 
 import sqlite_utils
 
-from sql.engine import Question, Row, Session, Values, Waiting, queries, taken, unstorable
+from sql.engine import Question, Row, Session, Values, queries, unstorable
 from sql.errors import Contradiction, StoreUnavailable, Unstorable
+from sql.forks import forks
 from sql.sqlite_reading import SqliteReader
+from sql.waits import IN_PLACE, Places, Waits
 
 REASONS = {
     sqlite3.SQLITE_BUSY: "the database is locked by another process",
@@ -40,7 +41,7 @@ REASONS = {
 """What SQLite's primary result codes mean to whoever has to mend it (https://www.sqlite.org/rescode.html)."""
 
 
-_OFTEN, _SELDOM = 1000, 4000
+_OFTEN, _SELDOM = 4000, 8000
 """In pages: how long the write-ahead log grows before whoever commits takes it into the file, which waits for the disk.
 Whoever waits for the disk anyhow does it first; those who do not, only where nobody else has come by for long."""
 
@@ -50,15 +51,21 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _Found = TypeVar("_Found")
 
 
-@contextmanager
-def _in_plain_words() -> Iterator[None]:
-    # `from None`: a driver's message may quote the values of a row
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise Contradiction("the database refused a row that contradicts what it holds") from None
-    except sqlite3.Error as error:
-        raise _told(error) from None
+class _InPlainWords:
+    """Tells the driver's errors as the store's."""
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        # `from None`: a driver's message may quote the values of a row
+        if isinstance(error, sqlite3.IntegrityError):
+            raise Contradiction("the database refused a row that contradicts what it holds") from None
+        if isinstance(error, sqlite3.Error):
+            raise _told(error) from None
+
+
+_in_plain_words = _InPlainWords()
 
 
 def _told(error: sqlite3.Error) -> StoreUnavailable:
@@ -72,9 +79,9 @@ def _code(error: sqlite3.Error) -> int:
 
 
 class _Connection:
-    """One thread's connection; closed when the thread is gone."""
+    """A connection, for one at a time; closed, at the latest, when nobody knows of it any more."""
 
-    __slots__ = ("__weakref__", "database", "driver", "durable")
+    __slots__ = ("database", "driver", "durable")
 
     def __init__(self, path: Path, patience: float) -> None:
         # mode=rw: a file is made by `create` alone, so that looking never leaves an empty one behind
@@ -108,7 +115,7 @@ class _Connection:
 
 
 def _one_by_one(driver: sqlite3.Connection, text: str, values: Values) -> Iterator[Row]:
-    with _in_plain_words():
+    with _in_plain_words:
         yield from driver.execute(text, values)
 
 
@@ -156,37 +163,52 @@ class SqliteSession:
 
 
 class Sqlite:
-    """An SQLite file. `patience` is how many seconds to wait for another writer; it is waited for in `waiting`."""
+    """An SQLite file. `patience` is how many seconds to wait for another writer; it is waited for by `waits`."""
 
-    def __init__(self, path: Path, patience: float = 5.0, waiting: Waiting = nullcontext) -> None:
+    def __init__(self, path: Path, patience: float = 5.0, waits: Waits = IN_PLACE) -> None:
         self._path = path
         self._patience = patience
-        self._waiting = waiting
+        self._waits = waits
         self._queries = queries("sqlite3")
         self._forget_connections()
 
     def _forget_connections(self) -> None:
-        self._process = os.getpid()
-        self._own = threading.local()
-        # Of one thread it may be had twice: a statement within a transaction is part of it
-        self._writers = threading.RLock()
-        self._all: WeakSet[_Connection] = WeakSet()
+        self._forks = forks()
+        self._idle: deque[_Connection] = deque()
+        self._writer = Places(1, self._waits)
 
     def _forget_parents(self) -> None:
         """After a fork: SQLite forbids the child to use, or even to close, its parent's connections."""
-        if self._process != os.getpid():  # pragma: no cover - seen in the child process of a test alone
-            self._parents = self._own, set(self._all)
+        if self._forks != forks():  # pragma: no cover - seen in the child process of a test alone
+            self._parents = self._idle
             self._forget_connections()
 
-    def _connection(self) -> _Connection:
+    @contextmanager
+    def _connection(self) -> Iterator[_Connection]:
+        """Give a connection to be used by nobody else meanwhile.
+
+        It is the one that was used last: what it has read of the file it need not read again, unless another wrote.
+        """
         self._forget_parents()
-        connection: _Connection | None = getattr(self._own, "connection", None)
-        if connection is None:
+        connection, idle = self._taken(), self._idle
+        try:
+            yield connection
+        finally:
+            self._put_back(connection, idle)
+
+    def _taken(self) -> _Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
             # SQLite itself does not wait on it: it is we who do, so that it can be known
-            connection = self._patiently(lambda: _Connection(self._path, 0))
-            self._own.connection = connection
-            self._all.add(connection)
-        return connection
+            return self._patiently(lambda: _Connection(self._path, 0))
+
+    def _put_back(self, connection: _Connection, idle: deque[_Connection]) -> None:
+        # After `close` there are others to be idle, and this one ends here; so does one whose transaction would not
+        if idle is self._idle and not connection.driver.in_transaction:
+            idle.append(connection)
+        else:
+            connection.driver.close()
 
     @contextmanager
     def _apart(self) -> Iterator[_Connection]:
@@ -207,26 +229,32 @@ class Sqlite:
             except sqlite3.OperationalError as error:
                 if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                     raise
-            with self._waiting():
-                time.sleep(pause)
+            self._waits.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     @contextmanager
-    def _writing(self) -> Iterator[float]:
-        """Be this process's writer, of whom SQLite has one at a time; gives until when there is patience."""
+    def _writing(self, *, durable: bool) -> Iterator[tuple[sqlite3.Connection, float]]:
+        """Be this process's writer, of whom SQLite has one at a time; gives also until when there is patience."""
         self._forget_parents()
         until = time.monotonic() + self._patience
-        # This very one is let go of: after `close` there is another
-        writers = self._writers
-        if not taken(writers, self._patience, self._waiting):
+        # This very place is given back: after `close` there is another
+        writer, idle = self._writer, self._idle
+        if not writer.take(self._patience):
             raise StoreUnavailable("the database is locked by another writer")
         try:
-            yield until
+            connection = self._taken()
+            try:
+                connection.wait_for_the_disk(durable)
+                yield connection.driver, until
+            finally:
+                self._put_back(connection, idle)
         finally:
-            writers.release()
+            writer.give_back()
 
-    def _session(self) -> SqliteSession:
-        return SqliteSession(self._connection().driver, self._queries)
+    @contextmanager
+    def _session(self) -> Iterator[SqliteSession]:
+        with self._connection() as connection:
+            yield SqliteSession(connection.driver, self._queries)
 
     def one(self, query: str, **values: str | int | None) -> Row | None:
         """Give the row a query of at most one row finds."""
@@ -235,14 +263,12 @@ class Sqlite:
 
     def all(self, query: str, **values: str | int | None) -> list[Row]:
         """Give all rows that a query finds."""
-        with _in_plain_words():
-            session = self._session()
+        with _in_plain_words, self._session() as session:
             return self._patiently(lambda: session.all(query, values))
 
     def together(self, *questions: Question) -> list[list[Row]]:
         """Ask several queries and give the rows that each finds."""
-        with _in_plain_words():
-            session = self._session()
+        with _in_plain_words, self._session() as session:
             return self._patiently(lambda: session.ask(*questions))
 
     @contextmanager
@@ -251,25 +277,21 @@ class Sqlite:
         if unstorable(values):
             yield iter(())
             return
-        with _in_plain_words(), self._apart() as connection:
+        with _in_plain_words, self._apart() as connection:
             yield _one_by_one(connection.driver, self._queries[query], values)
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""
-        with self._hastily() as (session, until):
+        with _in_plain_words, self._writing(durable=False) as (driver, until):
+            session = SqliteSession(driver, self._queries)
             return self._patiently(lambda: session.run(query, **values), until)
 
     def brief_one(self, query: str, **values: str | int | None) -> Row | None:
         """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
-        with self._hastily() as (session, until):
+        with _in_plain_words, self._writing(durable=False) as (driver, until):
+            session = SqliteSession(driver, self._queries)
             found = self._patiently(lambda: session.all(query, values), until)
             return found[0] if found else None
-
-    @contextmanager
-    def _hastily(self) -> Iterator[tuple[SqliteSession, float]]:
-        with _in_plain_words(), self._writing() as until:
-            self._connection().wait_for_the_disk(durable=False)
-            yield self._session(), until
 
     def transaction(self) -> AbstractContextManager[Session]:
         """All or nothing, on the disk when it ends; the one writer from its first moment on."""
@@ -284,27 +306,29 @@ class Sqlite:
 
     @contextmanager
     def _begun(self, *, durable: bool) -> Iterator[Session]:
-        with _in_plain_words(), self._writing() as until:
-            connection = self._connection()
-            connection.wait_for_the_disk(durable)
-            driver = connection.driver
+        with _in_plain_words, self._writing(durable=durable) as (driver, until):
             self._patiently(lambda: driver.execute("begin immediate"), until)
             try:
                 yield SqliteSession(driver, self._queries)
-                with self._waiting() if durable else nullcontext():
-                    driver.execute("commit")
+                self._committed(driver, durable)
             except BaseException:
                 # Some errors (a full disk) have already undone the transaction
                 if driver.in_transaction:
                     driver.execute("rollback")
                 raise
 
+    def _committed(self, driver: sqlite3.Connection, durable: bool) -> None:
+        if durable:
+            self._waits.aside(lambda: driver.execute("commit"))
+        else:
+            driver.execute("commit")
+
     def scrub(self) -> bool:
         """Write the file anew, and empty the write-ahead log.
 
         `secure_delete` overwrites deleted rows with zeros, but copies of them stay where pages were rearranged.
         """
-        with _in_plain_words(), self._apart() as connection:
+        with _in_plain_words, self._apart() as connection:
             driver = connection.driver
             driver.execute("vacuum")
             (busy, *_) = driver.execute("pragma wal_checkpoint(truncate)").fetchone()
@@ -317,7 +341,7 @@ class Sqlite:
         """Give the names of the tables there are; none where there is no file yet."""
         if not self._is_there():
             return set()
-        with _in_plain_words(), self._apart() as connection:
+        with _in_plain_words, self._apart() as connection:
             return set(connection.database.table_names())
 
     def _is_there(self) -> bool:
@@ -340,8 +364,9 @@ class Sqlite:
         return SqliteReader(self._path, self._queries, _told)
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        connections = list(self._all)
+        """Close those that nobody uses now; those in use are closed when they are no longer."""
+        self._forget_parents()
+        connections = self._idle
         self._forget_connections()
         for connection in connections:
             connection.driver.close()

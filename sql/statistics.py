@@ -14,7 +14,7 @@ from typing import Literal
 
 from sql import rows
 from sql.audit import facts_of
-from sql.engine import Row, Session, Values
+from sql.engine import Row, Session
 from sql.held import Keeper
 from sql.records import Fetching, Incident, ReleaseCounts, Way
 
@@ -45,13 +45,15 @@ class Statistics(Keeper):
 
     def sweep(self, before: datetime) -> None:
         """Delete the attempts that expired before a moment, and count them."""
-        expired: Values = {"before": rows.moment(before), "limit": SWEPT}
-        swept = SWEPT
-        while swept == SWEPT:
-            with self.engine.in_turn() as session:
-                (gone,) = session.ask(("sweep_attempts", expired))
-                count_attempts(session, gone)
-                swept = len(gone)
+        while not self.sweep_some(before):
+            pass
+
+    def sweep_some(self, before: datetime) -> bool:
+        """Do so for some of them, and tell whether there are no more."""
+        with self.engine.in_turn() as session:
+            (gone,) = session.ask(("sweep_attempts", {"before": rows.moment(before), "limit": SWEPT}))
+            count_attempts(session, gone)
+            return len(gone) < SWEPT
 
     def count_up(self) -> int:
         """Take all events into the counts that are not there yet, in steps; tell how many they were."""

@@ -9,16 +9,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
-from sql.engine import Engine, Question, Row, Waiting
+from sql.engine import Engine, Question, Row
 from sql.erasing import Erasing
-from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
+from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated, StoreUnavailable
 from sql.feed import Feed
 from sql.forgetting import Forgetting
 from sql.held import Held
@@ -32,12 +32,16 @@ from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link, Stand
 from sql.release import Releases
 from sql.sqlite import Sqlite
 from sql.statistics import Statistics
+from sql.waits import IN_PLACE, Waits
 
 KEEP_EXPIRED = timedelta(days=1)
 """How long an attempt can be looked at after it expired."""
 SWEEP_EVERY = timedelta(minutes=10)
 PAGE = 500
 """How many rows are held in memory at once while many are read."""
+LEARN_AT = frozenset({250, 2_500})
+"""At which change of an organisation the database looks at what it holds. PostgreSQL itself does so once a minute at
+best, and until then reads all links of an organisation to find one: it still plans as for the empty tables."""
 _BEYOND = 2**63 - 1
 
 
@@ -45,37 +49,37 @@ def _anything(_attempt: Attempt | None) -> None:
     """Be content with an attempt as it is."""
 
 
-def open_store(url: str, *, patience: float = 5.0, waiting: Waiting = nullcontext) -> Store:
+def open_store(url: str, *, patience: float = 5.0, waits: Waits = IN_PLACE) -> Store:
     """Give the store at a URL; nothing is opened before it is used.
 
     `sqlite:///var/lib/orcid-connect/links.db` is the file `/var/lib/orcid-connect/links.db`; a fourth slash means the
     same, and a path is always absolute and percent-encoded where it must be. `postgresql://user@host:port/database` is
     read by PostgreSQL's own library. `patience` is how many seconds to wait for another writer, or for a server;
-    what is waited for is waited for in `waiting`.  Raises InvalidUrl.
+    what is waited for is waited for by `waits`.  Raises InvalidUrl.
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _ENGINES:
         raise InvalidUrl("the URL of a store begins with sqlite:/// or postgresql://")
-    return Store(_ENGINES[scheme](url, patience, waiting))
+    return Store(_ENGINES[scheme](url, patience, waits))
 
 
-def _sqlite(url: str, patience: float, waiting: Waiting) -> Engine:
+def _sqlite(url: str, patience: float, waits: Waits) -> Engine:
     parts = urlsplit(url)
     name = unquote(parts.path).lstrip("/")
     if parts.netloc or parts.query or parts.fragment or not name:
         raise InvalidUrl("the URL of an SQLite file is sqlite:/// and the file's absolute path, and nothing more")
-    return Sqlite(Path("/" + name), patience, waiting)
+    return Sqlite(Path("/" + name), patience, waits)
 
 
-def _postgres(url: str, patience: float, waiting: Waiting) -> Engine:
+def _postgres(url: str, patience: float, waits: Waits) -> Engine:
     try:
         from sql.postgres import Postgres  # noqa: PLC0415 - whoever keeps an SQLite file need not have the driver
     except ImportError:
         raise InvalidUrl("PostgreSQL needs its driver; run: pip install 'orcid-connect[postgres]'") from None
-    return Postgres(url, patience, waiting)
+    return Postgres(url, patience, waits)
 
 
-_ENGINES: Mapping[str, Callable[[str, float, Waiting], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
+_ENGINES: Mapping[str, Callable[[str, float, Waits], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
 class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, Statistics):
@@ -108,9 +112,10 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         self.engine.brief("add_attempt", **rows.attempt_values(attempt), state_hash=state_hash)
 
     def _sweep(self, now: datetime) -> None:
-        if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY:
+        due = self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY
+        # Some at each start, so that nobody waits for long
+        if due and self.sweep_some(now - KEEP_EXPIRED):
             self._swept_at = now
-            self.sweep(now - KEEP_EXPIRED)
 
     def attempt_by_state(self, state_hash: str) -> Attempt | None:
         """Give the attempt whose state has this hash."""
@@ -223,7 +228,15 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
                 return None
             _must_be(current, replacing)
             _must_be_free(row["holder"], new)
-            return _linked(held, stored, current, new, transfers)
+            change = _linked(held, stored, current, new, transfers)
+        self._look_at_tables(change)
+        return change
+
+    def _look_at_tables(self, change: Change) -> None:
+        if change.number in LEARN_AT:
+            # What was linked is linked, whether or not this can be done
+            with suppress(StoreUnavailable):
+                self.engine.learn()
 
     def unlink(  # noqa: PLR0913, PLR0917 - who, whose, why and when: an audit needs them all
         self,
@@ -249,7 +262,9 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
             current = rows.link_of(own[0])
             if expected is not None:
                 _must_be(current, expected)
-            return held.remove(current, actor, reason, transfers)
+            change = held.remove(current, actor, reason, transfers)
+        self._look_at_tables(change)
+        return change
 
     # Changes
 

@@ -74,18 +74,22 @@ class Front:
 
     def serve(self, route: Route, place: Mapping[str, str]) -> bottle.HTTPResponse:
         """Answer one request."""
-        visit = self._arrival()
+        # Asked for once: while an answer waits, Bottle's `request` is that of another one in the same thread
+        environ = bottle.request.environ
+        visit = self._arrival(environ)
         try:
-            _must_be_text(bottle.request.environ)
-            visit = self._admitted(visit, route, place)
+            _must_be_text(environ)
+            visit = self._admitted(environ, visit, route, place)
             answer = route.handler(self.hall, visit)
-            return self._response(answer, visit)
+            return self._response(environ, answer, visit)
         except Exception as error:  # noqa: BLE001 - each one gets its named page here, and a bug gets one too
-            return self.problem(error, visit, route.address)
+            return self.problem(environ, error, visit, route.address)
 
-    def problem(self, error: Exception, visit: Visit | None = None, address: str = "") -> bottle.HTTPResponse:
+    def problem(
+        self, environ: Mapping[str, Any], error: Exception, visit: Visit | None = None, address: str = ""
+    ) -> bottle.HTTPResponse:
         """Answer with the page of what is wrong."""
-        visit = self._at_home(visit or self._arrival(), getattr(error, "organisation", None))
+        visit = self._at_home(visit or self._arrival(environ), getattr(error, "organisation", None))
         row = problem_of(error)
         incident = secrets.token_hex(4)
         # By its class alone: a message may hold a person's words
@@ -97,46 +101,49 @@ class Front:
             "problem": row,
             "incident": incident,
             "told": {"incident": incident, **facts_of(error, visit.language)},
-            "back": _back(self.house, visit),
+            "back": _back(environ, self.house, visit),
             "organisation": getattr(error, "organisation", None) or _home(visit, row.ask),
         }
-        return self._response(Page("problem.html", facts, row.status), visit)
+        return self._response(environ, Page("problem.html", facts, row.status), visit)
 
-    def _arrival(self) -> Visit:
-        environ = bottle.request.environ
+    def _arrival(self, environ: Mapping[str, Any]) -> Visit:
         kept, header = self.door.language(environ), environ.get("HTTP_ACCEPT_LANGUAGE", "")
         choice = self.chooser.choose(_asked(environ), kept, header)
         path, attempt = environ.get("PATH_INFO", "/"), self.door.attempt(environ)
         return Visit(choice, self.clock(), self.door.browser(environ), path=path, attempt=attempt)
 
-    def _admitted(self, visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
-        environ = bottle.request.environ
-        if route.who is Who.PERSON:
-            person = self.door.person(environ)
-            visit = self._at_home(replace(visit, someone=person), person.organisation)
-        query, authorization = _fields(environ.get("QUERY_STRING", "")), environ.get("HTTP_AUTHORIZATION", "")
-        return replace(visit, query=query, form=_form(environ), place=place, authorization=authorization)
+    def _admitted(self, environ: Mapping[str, Any], visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
+        person = self.door.person(environ) if route.who is Who.PERSON else None
+        visit = self._at_home(visit, person.organisation if person else None)
+        return replace(
+            visit,
+            someone=person,
+            query=_fields(environ.get("QUERY_STRING", "")),
+            form=_form(environ),
+            place=place,
+            authorization=environ.get("HTTP_AUTHORIZATION", ""),
+        )
 
     def _at_home(self, visit: Visit, organisation: Organisation | None) -> Visit:
         if organisation is None or not organisation.language:
             return visit
         return replace(visit, choice=self.chooser.at_home(visit.choice, organisation.language))
 
-    def _response(self, answer: Page | Go | Raw, visit: Visit) -> bottle.HTTPResponse:
+    def _response(self, environ: Mapping[str, Any], answer: Page | Go | Raw, visit: Visit) -> bottle.HTTPResponse:
         body, status, headers = _DRESS[type(answer)](self, answer, visit)
         response = bottle.HTTPResponse(body, status, headers)
         if visit.someone is not None and visit.browser.new:
             response.add_header("Set-Cookie", self.door.cookie(visit.browser))
-        if visit.choice.by is By.ADDRESS and self._may_keep(visit):
+        if visit.choice.by is By.ADDRESS and self._may_keep(environ, visit):
             response.add_header("Set-Cookie", self.door.language_cookie(visit.language.code))
         if isinstance(answer, Go) and answer.attempt:
             lasts = int(LIFETIME.total_seconds())
             response.add_header("Set-Cookie", self.door.attempt_cookie(answer.attempt, lasts))
         return response
 
-    def _may_keep(self, visit: Visit) -> bool:
+    def _may_keep(self, environ: Mapping[str, Any], visit: Visit) -> bool:
         # Before the sign-in there is no cookie of ours: until then the addresses carry the language
-        kept = self.door.language(bottle.request.environ)
+        kept = self.door.language(environ)
         return kept != visit.language.code and (visit.someone is not None or kept != "")
 
     def _page(self, page: Page, visit: Visit) -> _Dressed:
@@ -255,7 +262,9 @@ def _bottles_own(front: Front) -> Callable[[bottle.HTTPError], bytes]:
     kinds = {400: NotFound, 404: NotFound, 405: NotAllowed, 413: TooLarge}
 
     def page(error: bottle.HTTPError) -> bytes:
-        answer = front.problem(kinds.get(error.status_code, Bug)())
+        answer = front.problem(bottle.request.environ, kinds.get(error.status_code, Bug)())
+        # While it waited, `response` became that of another answer in the same thread
+        bottle.response.bind()
         for name, value in answer.headerlist:
             bottle.response.headers[name] = value
         bottle.response.status = answer.status
@@ -293,13 +302,12 @@ def _asked(environ: Mapping[str, Any]) -> str:
     return found[1] if found else ""
 
 
-def _back(house: House, visit: Visit) -> str:
+def _back(environ: Mapping[str, Any], house: House, visit: Visit) -> str:
     """Give the address that goes on where a person was, for after the sign-in."""
-    environ = bottle.request.environ
     if environ["REQUEST_METHOD"] != "GET":
         return f"{house.public_url}/me{visit.carry}"
     query = environ.get("QUERY_STRING", "")
-    return house.public_url + quote(visit.path.encode("latin-1")) + (f"?{query}" if query else "")
+    return house.public_url + quote(visit.path) + (f"?{query}" if query else "")
 
 
 def _fields(text: str) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, ParamSpec
@@ -15,9 +15,9 @@ from typing import IO, Any, ParamSpec
 import click
 
 from shibboleth.organisation import Organisation
-from sql.engine import Waiting
 from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store, open_store
+from sql.waits import IN_PLACE, Waits
 from webapp.config import Config, load
 from webapp.config_errors import Misconfigured, Problem, nearest
 from webapp.config_listen import Listener
@@ -77,10 +77,10 @@ def _kinds() -> Kinds:
 
 
 @contextmanager
-def store_of(config: Config, waiting: Waiting = nullcontext) -> Iterator[Store]:
+def store_of(config: Config, waits: Waits = IN_PLACE) -> Iterator[Store]:
     """Give the store, whatever state it is in."""
     try:
-        store = open_store(config.store.reveal(), patience=config.store.busy_timeout, waiting=waiting)
+        store = open_store(config.store.reveal(), patience=config.store.busy_timeout, waits=waits)
     except InvalidUrl as error:
         mend = "docs/settings.md shows how it is written"
         raise Misconfigured([Problem(str(config.path), "store.url", str(error), mend)]) from None
@@ -91,9 +91,9 @@ def store_of(config: Config, waiting: Waiting = nullcontext) -> Iterator[Store]:
 
 
 @contextmanager
-def ready_store(config: Config, waiting: Waiting = nullcontext) -> Iterator[Store]:
+def ready_store(config: Config, waits: Waits = IN_PLACE) -> Iterator[Store]:
     """Give the store, as this release needs it."""
-    with store_of(config, waiting) as store:
+    with store_of(config, waits) as store:
         store.must_be_ready()
         yield store
 

@@ -29,8 +29,8 @@ def serve(path: Path) -> None:
         mend = 'let Apache run the pages (docs/operator.md), or write front = "proxy" and a front_proof'
         raise Misconfigured([Problem(str(path), "service.front", text, mend)])
     turns = Turns()
-    with ready_store(config, turns.waiting) as store:
-        application = make_web(config, store, waiting=turns.waiting)
+    with ready_store(config, turns) as store:
+        application = make_web(config, store, waits=turns)
         serve_until_told(application, config, config.listen, at_once=quick, turns=turns)
 
 

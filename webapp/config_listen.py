@@ -47,7 +47,7 @@ class Listener(Table):
         default=None,
     )
     threads: int = setting(
-        "How many requests are answered at once; of pages that take long, as many again.",
+        "How many requests that may take long are answered at once; quick ones take turns, however many.",
         "a whole number from 1 to 256",
         8,
         default=8,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from shibboleth.orcid_id import Registry
-from sql.engine import Waiting
 from sql.records import Change
 from sql.store import Store
+from sql.waits import IN_PLACE, Waits
 from webapp.app import Front, House, always, make_app, security_headers
 from webapp.config import Config
 from webapp.config_organisation import Keep
@@ -36,17 +35,17 @@ def web(  # noqa: PLR0913 - all that it is put together from
     *,
     deliver_now: DeliverNow = deliver_nothing,
     transfers_of: TransfersOf = no_transfers,
-    waiting: Waiting = nullcontext,
+    waits: Waits = IN_PLACE,
 ) -> WSGIApplication:
     """Make the web application; how changes are sent to organisations is for whoever wires to say.
 
-    What takes time and is none of this process's work is waited for in `waiting`.
+    What takes time and is none of this process's work is waited for by `waits`.
     """
     secure = config.service.public_url.startswith("https:")
-    linking = Linking(store, orcid_client(config, waiting), transfers_of)
+    linking = Linking(store, orcid_client(config, waits), transfers_of)
     look = config.look.look(config.path.parent)
     house, known = _house(config, look), languages()
-    hall = _hall(config, store, linking, look, _meanwhile(deliver_now, waiting))
+    hall = _hall(config, store, linking, look, _meanwhile(deliver_now, transfers_of, waits))
     app: WSGIApplication = make_app(
         Front(
             house=house,
@@ -61,12 +60,11 @@ def web(  # noqa: PLR0913 - all that it is put together from
     return app
 
 
-def _meanwhile(deliver_now: DeliverNow, waiting: Waiting) -> DeliverNow:
-    """Have changes sent while others work."""
+def _meanwhile(deliver_now: DeliverNow, transfers_of: TransfersOf, waits: Waits) -> DeliverNow:
+    """Have changes sent while others work; where they go nowhere there is nothing to wait for."""
 
     def deliver(change: Change) -> object:
-        with waiting():
-            return deliver_now(change)
+        return waits.afar(lambda: deliver_now(change)) if transfers_of(change.organisation) else None
 
     return deliver
 
@@ -124,7 +122,7 @@ def _house(config: Config, look: Look) -> House:
     )
 
 
-def orcid_client(config: Config, waiting: Waiting = nullcontext) -> OrcidClient:
+def orcid_client(config: Config, waits: Waits = IN_PLACE) -> OrcidClient:
     """Make the client of ORCID."""
     orcid = config.orcid
     return OrcidClient(
@@ -137,5 +135,5 @@ def orcid_client(config: Config, waiting: Waiting = nullcontext) -> OrcidClient:
         pkce=orcid.pkce,
         connect_timeout=orcid.connect_timeout,
         read_timeout=orcid.read_timeout,
-        waiting=waiting,
+        waits=waits,
     )

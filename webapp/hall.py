@@ -74,5 +74,5 @@ class Route:
     who: Who
     handler: Handler
     quick: bool = False
-    """Whether it takes little, and waits in `Turns.waiting` where it waits: it is answered by whoever reads the
-    request, sooner than another thread would be found."""
+    """Whether it takes little, and says where it waits (`sql.waits`): it is answered by whoever reads the request,
+    sooner than another thread would be found."""

@@ -1,36 +1,36 @@
 """Kept connections to one HTTP server, for small requests that go out whole and are answered once.
 
-urllib3 makes the connections and looks at certificates, and Python's own `http.client` reads the answers. What is left
-out is what urllib3 does around that for any request to any server, which took longer than all the rest of a callback.
-Nothing comes in from the environment: no proxy, no `.netrc`; no redirect is followed and nothing is sent twice.
+urllib3 makes the connections and looks at certificates, and llhttp, the parser of Node.js, reads the answers
+(`httptools`). What is left out is what urllib3 does around that for any request to any server, which took longer than
+all the rest of a callback. Nothing comes in from the environment: no proxy, no `.netrc`; no redirect is followed and
+nothing is sent twice.
 """
 
 from __future__ import annotations
 
-import io
-import socket
 import ssl
 import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import certifi
+import httptools
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as TookTooLong
 
-from sql.engine import Waiting
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from sql.waits import IN_PLACE, READABLE, WRITABLE, Waits
 
 _LARGEST_ANSWER = 64 * 1024
+"""In bytes, its head included."""
+_PIECE = 16 * 1024
+_INTERIM = 200
+"""Below this status an answer is followed by another one (RFC 9110 section 15.2)."""
+_LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
+"""Headers that tell where a body ends."""
 
 
 class NoAnswer(ConnectionError):
@@ -51,59 +51,54 @@ class Patience:
 
 
 class Lines:
-    """Connections to one server, each for one request at a time."""
+    """Connections to one server, each for one request at a time; the server is waited for by `waits`."""
 
-    def __init__(self, base_url: str, patience: Patience, waiting: Waiting = nullcontext) -> None:
+    def __init__(self, base_url: str, patience: Patience, waits: Waits = IN_PLACE) -> None:
         there = urlsplit(base_url)
         self._host, self._port = there.hostname or "", there.port
         self._context = ssl.create_default_context(cafile=certifi.where()) if there.scheme == "https" else None
         self._path = there.path.rstrip("/")
         self._named = there.netloc.rpartition("@")[2]
         self._patience = patience
-        self._waiting = waiting
+        self._waits = waits
         self._idle: deque[HTTPConnection] = deque()
         weakref.finalize(self, _hang_up, self._idle)
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, bytes]:
         """Send a request and give the answer's status and body. Raises NoAnswer."""
-        deadline = time.monotonic() + self._patience.connect + self._patience.read
         head = {"Host": self._named, "Accept-Encoding": "identity", **headers, "Content-Length": str(len(body))}
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         request = f"{method} {self._path}{path} HTTP/1.1\r\n{lines}\r\n".encode("ascii") + body
         try:
-            with self._waiting():
-                return self._exchanged(method, request, deadline)
+            return self._exchanged(request)
         except NewConnectionError:
             raise NoAnswer("cannot be reached (no connection)") from None
         except (TookTooLong, TimeoutError):
             raise NoAnswer("no answer in time") from None
-        except (HTTPError, HTTPException, OSError) as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            raise NoAnswer("the answer is not HTTP") from None
+        except (HTTPError, OSError) as error:
             raise error if isinstance(error, NoAnswer) else NoAnswer(_unreached(error)) from None
 
-    def _exchanged(self, method: str, request: bytes, deadline: float) -> tuple[int, bytes]:
+    def _exchanged(self, request: bytes) -> tuple[int, bytes]:
+        deadline = time.monotonic() + self._patience.connect + self._patience.read
         line = self._line()
         try:
             if line.sock is None:
-                line.connect()
-            self._sent(line.sock, request)
-            reading = _Reading(line.sock, deadline)
-            with HTTPResponse(reading, method=method) as answer:  # type: ignore[arg-type]  # of a socket it takes `makefile` alone
-                answer.begin()
-                body = _body(answer)
+                self._waits.afar(lambda: _connected(line))
+            wire = _Wire(line, self._waits, self._patience.read, deadline)
+            wire.send(request)
+            answer = _Answer()
+            while not answer.complete:
+                answer.take(wire.receive())
         except BaseException:
             line.close()
             raise
-        if answer.will_close:
-            line.close()
-        else:
+        if answer.keeps:
             self._idle.append(line)
-        return answer.status, body
-
-    def _sent(self, wire: socket.socket, request: bytes) -> None:
-        # New, or kept from an answer that came late: telling it again what it knows would cost a call of the kernel
-        if wire.gettimeout() != self._patience.read:
-            wire.settimeout(self._patience.read)
-        wire.sendall(request)
+        else:
+            line.close()
+        return answer.status, answer.body
 
     def _line(self) -> HTTPConnection:
         """Give a connection that is idle and still there, or one to be made."""
@@ -120,52 +115,116 @@ class Lines:
         return HTTPSConnection(self._host, self._port, timeout=self._patience.connect, ssl_context=self._context)
 
 
+def _connected(line: HTTPConnection) -> None:
+    line.connect()
+    # From here on it is we who wait, so that it can be known
+    line.sock.setblocking(False)
+
+
 def _hang_up(lines: deque[HTTPConnection]) -> None:
     while lines:
         lines.pop().close()
 
 
-class _Reading(io.RawIOBase):
-    """Reads an answer until a deadline, however small the pieces are in which it comes.
+class _Wire:
+    """A connection that does not wait by itself, for one request and its answer."""
 
-    A socket's own time-out counts from each piece anew, so that a head of a hundred lines could take as many times as
-    long. It is made shorter only near the end, which few answers ever see.
-    """
+    __slots__ = ("_deadline", "_patience", "_socket", "_waits")
 
-    def __init__(self, wire: socket.socket, deadline: float) -> None:
-        super().__init__()
-        self._wire = wire
+    def __init__(self, line: HTTPConnection, waits: Waits, patience: float, deadline: float) -> None:
+        self._socket = line.sock
+        self._waits = waits
+        self._patience = patience
         self._deadline = deadline
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """Give what `http.client` reads from, in place of a socket's."""
-        return io.BufferedReader(self)
+    def send(self, request: bytes) -> None:
+        """Send it whole."""
+        left = memoryview(request)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(WRITABLE)
+            except ssl.SSLWantReadError:
+                self._wait(READABLE)
 
-    def readable(self) -> bool:
-        return True
+    def receive(self) -> bytes:
+        """Give the next piece of the answer; nothing where the other side has hung up."""
+        while True:
+            try:
+                return self._socket.recv(_PIECE)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(READABLE)
+            except ssl.SSLWantWriteError:
+                self._wait(WRITABLE)
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def _wait(self, events: int) -> None:
+        # A patience for each piece alone would let a head of a hundred lines take as many times as long
         left = self._deadline - time.monotonic()
-        if left >= (self._wire.gettimeout() or 0):
-            return self._wire.recv_into(buffer)
-        try:
-            if left > 0:
-                self._wire.settimeout(left)
-                return self._wire.recv_into(buffer)
-        except TimeoutError:
-            pass
-        raise NoAnswer("the answer takes too long to come")
+        if self._waits.until(self._socket.fileno(), events, max(0.0, min(self._patience, left))):
+            return
+        if left <= self._patience:
+            raise NoAnswer("the answer takes too long to come")
+        raise TimeoutError
 
 
-def _body(answer: HTTPResponse) -> bytes:
-    body = b""
-    while piece := answer.read1(8192):
-        body += piece
-        if len(body) > _LARGEST_ANSWER:
+class _Answer:
+    """What has come of an answer; the parser calls the methods that begin with `on_`."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.complete = False
+        self.keeps = False
+        """Whether another request may follow on its connection."""
+        self._begun = False
+        self._ends = False
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._parser = httptools.HttpResponseParser(self)
+
+    @property
+    def body(self) -> bytes:
+        """Its body."""
+        return b"".join(self._pieces)
+
+    def take(self, piece: bytes) -> None:
+        """Read a piece; an empty one is the end."""
+        if not piece:
+            # Without a length of its own a body lasts until the other side hangs up (RFC 9112 section 6.3 item 8)
+            if not self._begun or self._ends:
+                raise NoAnswer("cannot be reached (it hung up)")
+            self.complete = True
+            return
+        self._size += len(piece)
+        if self._size > _LARGEST_ANSWER:
             raise NoAnswer("the answer is too long")
-    if answer.length:
-        raise NoAnswer("cannot be reached (IncompleteRead)")
-    return body
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserError:
+            if not self.complete:
+                raise
+            self.keeps = False
+
+    def on_message_begin(self) -> None:
+        # What comes behind an answer is the answer to nothing, and must not be taken for that to the next request
+        self.keeps = False
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        self._ends = self._ends or name.lower() in _LENGTHS
+
+    def on_headers_complete(self) -> None:
+        if not self.complete:
+            self.status = self._parser.get_status_code()
+            self._begun = self.status >= _INTERIM
+
+    def on_body(self, piece: bytes) -> None:
+        if not self.complete:
+            self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        # The parser knows it now, and has forgotten it afterwards
+        self.keeps = self._begun and not self.complete and self._parser.should_keep_alive()
+        self.complete = self._begun
 
 
 def _unreached(error: Exception) -> str:

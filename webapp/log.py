@@ -55,6 +55,8 @@ def set_up(form: str, *, once: bool = False) -> None:
     With `once`, what a library says again and again is written once: for a command that somebody waits for. The last
     call counts.
     """
+    # No line tells them, and asking costs as much as the line (the logging HOWTO's "Optimization")
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, _StandardError)]:
         root.removeHandler(handler)

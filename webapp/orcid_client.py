@@ -10,13 +10,12 @@ import base64
 import binascii
 import hashlib
 import json
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
-from sql.engine import Waiting
+from sql.waits import IN_PLACE, Waits
 from webapp.lines import Lines, NoAnswer, Patience
 
 _OK = 200
@@ -72,16 +71,18 @@ class OrcidClient:
     pkce: bool = False
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
-    waiting: Waiting = field(default=nullcontext, repr=False)
-    """What to be in while ORCID is waited for."""
+    waits: Waits = field(default=IN_PLACE, repr=False)
+    """How ORCID is waited for."""
     _lines: Lines = field(init=False, repr=False, compare=False)
     _authorize: str = field(init=False, repr=False, compare=False)
     """The address that each attempt's own begins with."""
+    _token: str = field(init=False, repr=False, compare=False)
+    """The form by which a code is exchanged, but for the code."""
 
     def __post_init__(self) -> None:
         """Be ready to ask; nothing is opened before the first question."""
         patience = Patience(self.connect_timeout, self.read_timeout)
-        object.__setattr__(self, "_lines", Lines(self.base_url, patience, self.waiting))
+        object.__setattr__(self, "_lines", Lines(self.base_url, patience, self.waits))
         asked = {
             "client_id": self.client_id,
             "response_type": "code",
@@ -89,6 +90,13 @@ class OrcidClient:
             "redirect_uri": self.redirect_uri,
         }
         object.__setattr__(self, "_authorize", f"{self.base_url}/oauth/authorize?{urlencode(asked)}")
+        known = {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "grant_type": "authorization_code",
+            "redirect_uri": self.redirect_uri,
+        }
+        object.__setattr__(self, "_token", urlencode(known))
 
     def authorize_url(self, state: str, language: str, secret: str) -> str:
         """Give the address that asks a person to sign in and to consent.
@@ -109,15 +117,9 @@ class OrcidClient:
 
         Raises OrcidUnavailable, OrcidRefused and OrcidMisconfigured.
         """
-        form = {
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": self.redirect_uri,
-        }
+        form = f"{self._token}&code={quote(code, safe='')}"
         if self.pkce:
-            form["code_verifier"] = _derive("verifier", secret)
+            form += f"&code_verifier={_derive('verifier', secret)}"
         status, answer = self._send("POST", "/oauth/token", form)
         if status != _OK:
             raise _refusal(status, answer)
@@ -143,10 +145,9 @@ class OrcidClient:
     def _openid(self) -> bool:
         return "openid" in self.scope.split()
 
-    def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-        body = urlencode(form).encode("ascii") if form else b""
+    def _send(self, method: str, path: str, form: str = "") -> tuple[int, dict[str, Any]]:
         try:
-            status, answer = self._lines.send(method, path, _HEADERS, body)
+            status, answer = self._lines.send(method, path, _HEADERS, form.encode("ascii"))
         except NoAnswer as error:
             raise OrcidUnavailable(error.reason) from None
         return status, _json(status, answer)

@@ -21,6 +21,8 @@ import waitress
 from waitress.channel import HTTPChannel
 
 from webapp.config_listen import Listener
+from webapp.heads import Parser, Task
+from webapp.log import log
 from webapp.turns import Turns
 from webapp.workers import keep_working
 
@@ -42,6 +44,9 @@ KEPT = 120.0
 SWEEP = 2.0
 """In seconds: how often those are looked for that have been waited for long enough."""
 
+GRACE = 5.0
+"""In seconds: how long what is being answered may take when all is to end."""
+
 SWITCH_INTERVAL = 0.0005
 """In seconds: how long a thread computes before another one that wants to gets its turn."""
 
@@ -56,7 +61,7 @@ class CannotListen(OSError):
 
 AtOnce = Callable[[str, str], bool]
 """Tells, by method and path, whether a request is answered so fast that handing it to a thread costs more, but for what
-it waits for in `Turns.waiting`."""
+it says that it waits for."""
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published without types
@@ -65,6 +70,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published witho
     waitress closes what has not been active for a while, and takes each octet for activity; whoever sends one now and
     then would hold a connection for ever.
     """
+
+    parser_class = Parser
+    task_class = Task
 
     def __init__(self, *arguments: Any, **words: Any) -> None:
         super().__init__(*arguments, **words)
@@ -78,7 +86,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is published witho
         """Take what has come, and answer what is answered at once."""
         super().handle_read()
         if self.at_once:
+            self.server.turns.answer(self._answer)
+
+    def _answer(self) -> None:
+        try:
             self.service()
+        except BaseException as error:  # noqa: BLE001 - as waitress's own threads do: one answer is lost, no more
+            log.exception(error)
+            self.handle_close()
+        finally:
             self.at_once = False
 
     def received(self, data: bytes) -> bool:
@@ -165,31 +181,33 @@ def _answer(
         if quick is None:
             server.run()
         else:
-            _take_turns(server, channels, threads, *quick)
+            _take_turns(server, channels, *quick)
     server.close()
 
 
-def _take_turns(server: Any, channels: dict[int, Any], threads: int, at_once: AtOnce, turns: Turns) -> None:
-    """Have whoever reads a request that is quick answer it as well; all others go to waitress's own threads.
+def _take_turns(server: Any, channels: dict[int, Any], at_once: AtOnce, turns: Turns) -> None:
+    """Have the thread that reads a request that is quick answer it as well; all others go to waitress's own threads.
 
     So do those that came right behind another: where answers are larger than the client takes, who answers the next
-    waits until they are sent on, and that is for whoever watches to do.
+    waits until they are sent on, and that is for the thread that reads to do.
     """
     to_threads = server.add_task
+    server.turns = turns
 
     def add_task(channel: Channel) -> None:
         request = channel.requests[0]
-        first = turns.mine and turns.followed and not channel.at_once
-        if first and not request.error and at_once(request.command, request.path):
+        if turns.mine and not channel.at_once and not request.error and at_once(request.command, request.path):
             channel.at_once = True
         else:
             to_threads(channel)
 
     server.add_task = add_task
     try:
-        turns.run(server, channels, threads)
+        turns.run(server, channels)
     finally:
-        server.task_dispatcher.shutdown()
+        deadline = time.monotonic() + GRACE
+        server.task_dispatcher.shutdown(timeout=GRACE)
+        turns.ended(max(0.0, deadline - time.monotonic()))
 
 
 def _room_for_connections() -> int:

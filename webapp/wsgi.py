@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,8 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
 from resolver_connector.stale import Replicas
 from shibboleth.organisation import Organisation
-from sql.engine import Waiting
 from sql.store import Store, open_store
+from sql.waits import IN_PLACE, Waits
 from webapp.config import Config, load
 from webapp.config_files import DEFAULT_PATH, PATH_VARIABLE
 from webapp.config_organisation import Keep
@@ -62,21 +61,21 @@ def connector() -> WSGIApplication:
 
 
 def make_web(
-    config: Config, store: Store, clock: Callable[[], datetime] | None = None, waiting: Waiting = nullcontext
+    config: Config, store: Store, clock: Callable[[], datetime] | None = None, waits: Waits = IN_PLACE
 ) -> WSGIApplication:
-    """Put the web application together; as the store, it waits in `waiting`."""
+    """Put the web application together; as the store, it waits by `waits`."""
     # Imported here, so that a connector's process need not hold templates, catalogues and an HTTP client
     from webapp.front_hall import web  # noqa: PLC0415
 
     clock = clock or _now
     if not any(config.transfers.values()):
-        return web(config, store, clock, waiting=waiting)
+        return web(config, store, clock, waits=waits)
     deliver_now = make_deliverer(config, store, clock).now
 
     def transfers_of(entity_id: str) -> tuple[str, ...]:
         return tuple(config.transfers[entity_id])
 
-    return web(config, store, clock, deliver_now=deliver_now, transfers_of=transfers_of, waiting=waiting)
+    return web(config, store, clock, deliver_now=deliver_now, transfers_of=transfers_of, waits=waits)
 
 
 def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:

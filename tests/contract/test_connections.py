@@ -1,5 +1,6 @@
 """The connections of a process to its database: at most so many, one writer at a time, and none that is a parent's."""
 
+import sqlite3
 import threading
 from contextlib import contextmanager
 
@@ -50,7 +51,7 @@ def test_whoever_finds_all_connections_in_use_is_told_in_time(migrated_postgres,
 def test_a_connection_of_the_parent_process_is_not_the_childs_to_close(migrated_postgres):
     connection = psycopg.connect(migrated_postgres, autocommit=True)
     wire = Wire(connection)
-    wire._process = 0
+    wire._forks = -1
 
     del wire
 
@@ -70,13 +71,13 @@ def test_a_connection_that_nobody_knows_of_is_closed(migrated_postgres):
 def test_a_child_process_closes_nothing_of_its_parents(migrated_postgres):
     engine = open_store(migrated_postgres).engine
     engine.tables()
-    (wire,), ours = engine._wires._idle, engine._process
-    engine._process = 0
+    (wire,), ours = engine._wires._idle, engine._forks
+    engine._forks = -1
 
     engine.close()
 
     assert not wire.connection.closed
-    engine._process = ours
+    engine._forks = ours
     engine.close()
     assert wire.connection.closed
 
@@ -86,12 +87,50 @@ def test_an_answer_that_never_came_is_a_broken_connection():
         _checked(None)
 
 
+def test_a_connection_that_stayed_in_a_transaction_is_not_used_again(tmp_path):
+    engine = open_store(f"sqlite://{tmp_path}/links.db").engine
+    migrate(engine, NOON)
+    with engine._connection() as connection:
+        connection.driver.execute("begin")
+
+    assert engine.brief("forget_links", organisation=UNIVERSITY, person_key="nobody") == 0
+    with engine.transaction() as session:
+        assert session.run("forget_links", organisation=UNIVERSITY, person_key="nobody") == 0
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.driver.execute("select 1")
+    engine.close()
+
+
+def test_a_connection_in_use_is_closed_when_it_is_no_longer(tmp_path):
+    engine = open_store(f"sqlite://{tmp_path}/links.db").engine
+    migrate(engine, NOON)
+    with engine._connection() as connection:
+        engine.close()
+        assert connection.driver.execute("select 1").fetchone()[0] == 1
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.driver.execute("select 1")
+    engine.close()
+
+
+def test_a_child_process_leaves_the_files_of_its_parent_alone(tmp_path):
+    engine = open_store(f"sqlite://{tmp_path}/links.db").engine
+    migrate(engine, NOON)
+    (connection,) = engine._idle
+    engine._forks = -1
+
+    engine.close()
+
+    assert connection.driver.execute("select 1").fetchone()[0] == 1
+    connection.driver.close()
+
+
 def test_a_writer_that_waits_too_long_for_another_of_its_process_is_told(tmp_path):
     engine = open_store(f"sqlite://{tmp_path}/links.db", patience=0.1).engine
     migrate(engine, NOON)
     nothing = {"organisation": UNIVERSITY, "person_key": "nobody"}
 
-    with meanwhile(engine._writing()), pytest.raises(StoreUnavailable, match="locked by another writer"):
+    with meanwhile(engine._writing(durable=False)), pytest.raises(StoreUnavailable, match="locked by another writer"):
         engine.brief("forget_links", **nothing)
 
     assert engine.brief("forget_links", **nothing) == 0

@@ -9,6 +9,7 @@ import pytest
 
 from sql import forgetting
 from sql.importing import Attested
+from tests.database import driver_of
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
@@ -79,7 +80,7 @@ def test_where_the_changes_to_keep_begin_is_found_by_the_indexes(store):
     values = {"organisation": "o", "before": "t"}
     text = "explain query plan " + store.engine._queries["kept_from"]
 
-    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, values)]
+    plan = [row["detail"] for row in driver_of(store).execute(text, values)]
 
     assert not [step for step in plan if step.startswith("SCAN") and step not in {"SCAN bounds", "SCAN CONSTANT ROW"}]
     assert any("deliveries_" in step and "state=?" in step for step in plan)

@@ -15,6 +15,7 @@ from sql.errors import LinkChanged
 from sql.forgetting import Gone
 from sql.records import DeliveryState
 from sql.store import open_store
+from tests.database import driver_of
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_consent, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
@@ -47,7 +48,7 @@ def rows_of(store):
     """Give all that the tables hold, as one text."""
     tables = ("attempts", "links", "changes", "deliveries", "events")
     if type(store.engine).__name__ == "Sqlite":
-        driver = store.engine._connection().driver
+        driver = driver_of(store)
         return repr([tuple(row) for table in tables for row in driver.execute(f"select * from {table}")])
     with store.engine._connection() as connection:
         return repr([connection.execute(f"select * from {table}".encode()).fetchall() for table in tables])

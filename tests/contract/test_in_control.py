@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from sql.migrate import migrate
 from sql.store import open_store
 from tests.configuration import write_configuration
+from tests.database import driver_of
 from tests.delivering import AWAY, Idm, deliverer
 from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.service import Clock, Visitor, client_of, make_front
@@ -227,7 +228,7 @@ def set_issued(store, issued):
     """Let the link be that of somebody who had the account before."""
     text = f"update links set issued = '{issued}'"
     if type(store.engine).__name__ == "Sqlite":
-        store.engine._connection().driver.execute(text)
+        driver_of(store).execute(text)
     else:
         with store.engine._connection() as connection:
             connection.execute(text.encode())

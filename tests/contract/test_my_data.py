@@ -11,6 +11,7 @@ import sql
 from shibboleth.orcid_id import Registry
 from sql.records import Mail, MailKind, ReleaseState
 from sql.rows import moment
+from tests.database import driver_of
 from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
 from tests.service import Clock, Visitor, client_of, make_front
 from webapp.app import make_app
@@ -61,7 +62,7 @@ def maija(front):
 def asking(store, text):
     """Run a statement on the database itself, and give the rows it finds."""
     if type(store.engine).__name__ == "Sqlite":
-        return [dict(row) for row in store.engine._connection().driver.execute(text)]
+        return [dict(row) for row in driver_of(store).execute(text)]
     with store.engine._connection() as connection:
         cursor = connection.execute(text.encode())
         return cursor.fetchall() if cursor.description else []

@@ -12,6 +12,7 @@ import sql.outbox
 from sql.records import ChangeKind, DeliveryState
 from sql.store import open_store
 from tests.broken import Broke, breaking, fail
+from tests.database import driver_of
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
@@ -694,7 +695,7 @@ def test_no_question_reads_a_whole_table(store, query, values, index):
     common = {"organisation": "o", "transfer": "t", "worker": "w", "now": "n", "until": "u", "limit": 1}
     text = "explain query plan " + store.engine._queries[query]
 
-    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, {**common, **values})]
+    plan = [row["detail"] for row in driver_of(store).execute(text, {**common, **values})]
 
     assert any(index in step for step in plan)
     assert [step for step in plan if step.startswith("SCAN")] in ([], ["SCAN breakers"])

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sql.records import Release, ReleaseCounts, ReleaseState
+from tests.database import driver_of
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
@@ -137,7 +138,7 @@ def test_links_that_have_held_for_long_are_counted_up_to_enough(store):
 def test_releases_are_counted_without_reading_the_table(store):
     text = "explain query plan " + store.engine._queries["release_counts"]
 
-    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, {"organisation": "o"})]
+    plan = [row["detail"] for row in driver_of(store).execute(text, {"organisation": "o"})]
 
     assert [step for step in plan if "links_by_release" in step] == [
         "SEARCH links USING COVERING INDEX links_by_release (organisation=? AND release_state=? AND ended_at=?)"

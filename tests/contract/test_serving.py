@@ -18,6 +18,8 @@ from sql.migrate import migrate
 from sql.store import open_store
 from tests.configuration import TOKEN, write_configuration
 from tests.make import NOON
+from webapp.serving import GRACE
+from webapp.turns import MOST_HELPERS
 
 COMMANDS = ("serve", "connector")
 SECTIONS = {"serve": "listen", "connector": "connector"}
@@ -212,7 +214,7 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
 
 
 TWO_WAYS = """
-import pathlib, random, sys, time
+import pathlib, random, sys, threading, time
 from webapp.config import load
 from webapp.serving import serve
 from webapp.turns import Turns
@@ -223,17 +225,22 @@ def application(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
         time.sleep(1)
     if environ["PATH_INFO"] == "/quick/waits":
-        with turns.waiting():
-            time.sleep(1)
+        turns.aside(lambda: time.sleep(1))
     if environ["PATH_INFO"] == "/quick/now-and-then":
         for _ in range(random.randrange(3)):
-            with turns.waiting():
-                time.sleep(random.randrange(3) / 1000)
+            turns.aside(lambda: time.sleep(random.randrange(3) / 1000))
     if environ["PATH_INFO"] == "/quick/wrong":
         raise ValueError
+    if environ["PATH_INFO"] == "/slow/long":
+        time.sleep(60)
+    if environ["PATH_INFO"] == "/quick/waits-long":
+        turns.aside(lambda: time.sleep(60))
     if environ["PATH_INFO"] == "/quick/exit":
         sys.exit("nobody here knows why")
-    said = b"turn" if turns.mine else b"thread"
+    if environ["PATH_INFO"] == "/quick/exit-later":
+        turns.aside(lambda: None)
+        sys.exit("nobody here knows why")
+    said = b"thread" if threading.current_thread().name.startswith("waitress") else b"turn"
     if environ["PATH_INFO"] == "/quick/large":
         said *= 60_000
     start_response("200 OK", [("Content-Length", str(len(said)))])
@@ -251,7 +258,7 @@ serve(
 
 @pytest.fixture
 def two_ways_process(tmp_path):
-    """A server of two threads that take turns with what is quick; others answer all else."""
+    """A server whose quick answers take turns in one thread; two others give all else."""
     path = configuration(tmp_path, connector={"port": 0, "threads": 2})
     words = [sys.executable, "-c", TWO_WAYS, str(path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -285,23 +292,23 @@ def test_while_one_waits_others_are_answered(two_ways):
         assert took < 1
 
 
-def test_while_all_wait_others_are_answered_by_the_other_threads(two_ways):
+def test_however_many_wait_others_are_answered(two_ways):
     with ExitStack() as stack:
-        asked = waiting(stack, two_ways, 2)
+        asked = waiting(stack, two_ways, 40)
         begun = time.monotonic()
         quick = [ask(two_ways, "/quick").text for _ in range(5)]
         took = time.monotonic() - begun
 
-        assert (quick, [each.getresponse().read() for each in asked]) == (["thread"] * 5, [b"turn"] * 2)
+        assert (quick, [each.getresponse().read() for each in asked]) == (["turn"] * 5, [b"turn"] * 40)
         assert took < 1
 
 
-def test_more_than_there_are_threads_of_either_kind_are_all_answered(two_ways):
+def test_more_than_there_are_helpers_are_all_answered(two_ways):
     with ExitStack() as stack:
-        asked = waiting(stack, two_ways, 7)
+        asked = waiting(stack, two_ways, MOST_HELPERS + 5)
 
         assert ask(two_ways, "/quick").status == 200
-        assert [each.getresponse().status for each in asked] == [200] * 7
+        assert [each.getresponse().status for each in asked] == [200] * (MOST_HELPERS + 5)
 
 
 def test_who_sends_many_requests_and_reads_no_answer_keeps_nobody_waiting(two_ways):
@@ -323,9 +330,8 @@ def test_no_request_is_forgotten_however_they_wait(two_ways):
             for place in chosen:
                 wire.request("GET", place)
                 said.append(wire.getresponse().read())
-            # What is quick is answered by a thread while all those wait that take turns
-            by = {"/slow/not": {b"thread"}}
-            return all(one in by.get(place, {b"turn", b"thread"}) for place, one in zip(chosen, said, strict=True))
+            by = {"/slow/not": b"thread"}
+            return all(one == by.get(place, b"turn") for place, one in zip(chosen, said, strict=True))
 
     with ThreadPoolExecutor(12) as clients:
         assert all(clients.map(client, range(12)))
@@ -336,13 +342,29 @@ def test_a_bug_in_a_quick_answer_is_one_answer_and_no_more(two_ways):
     assert ask(two_ways, "/quick").text == "turn"
 
 
-def test_a_server_without_a_thread_that_it_needs_ends_and_says_so(two_ways_process):
-    with pytest.raises((http.client.HTTPException, OSError)):
-        ask(two_ways_process.address, "/quick/exit")
+@pytest.mark.parametrize("when", ["exit", "exit-later"])
+def test_an_answer_that_ends_in_whatever_way_ends_alone(two_ways, when):
+    with ExitStack() as stack:
+        (asked,) = waiting(stack, two_ways, 1)
+        with pytest.raises((http.client.HTTPException, OSError)):
+            ask(two_ways, f"/quick/{when}")
 
-    _, said = two_ways_process.communicate(timeout=10)
-    assert two_ways_process.returncode == 1
-    assert said.rstrip().endswith("RuntimeError: a thread of the server ended before its time")
+        assert asked.getresponse().read() == b"turn"
+    assert ask(two_ways, "/quick").text == "turn"
+
+
+@pytest.mark.parametrize("place", ["/quick/waits-long", "/slow/long"])
+def test_who_takes_too_long_does_not_keep_a_server_from_ending(two_ways_process, place):
+    with ExitStack() as stack:
+        slow = [stack.enter_context(closing(connection(two_ways_process.address))) for _ in range(2)]
+        for each, path in zip(slow, [place, "/slow/long"], strict=True):
+            each.request("GET", path)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        two_ways_process.terminate()
+        status = two_ways_process.wait(20)
+
+    assert (status, time.monotonic() - begun < GRACE + 2) == (0, True)
 
 
 def test_what_waits_is_answered_when_the_server_is_asked_to_end(two_ways_process):

@@ -10,6 +10,7 @@ from sql import statistics
 from sql.importing import Attested
 from sql.records import Incident
 from sql.statistics import STARTED
+from tests.database import driver_of
 from tests.delivering import Kept
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
 
@@ -235,7 +236,7 @@ def test_the_counts_of_many_are_told_in_milliseconds(store):
 def test_no_question_about_counts_reads_all_links_or_events(store, query, values, index):
     text = "explain query plan " + store.engine._queries[query]
 
-    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, values)]
+    plan = [row["detail"] for row in driver_of(store).execute(text, values)]
 
     assert any(index in step for step in plan)
     assert not [

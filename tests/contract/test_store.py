@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -13,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Barrier
 
+import psycopg
 import pytest
 
 import sql.store
@@ -30,6 +32,7 @@ from sql.errors import (
 from sql.records import ChangeKind, Standing
 from sql.store import open_store
 from tests.broken import Broke, breaking, fail, replace_link, steps_to_replace
+from tests.database import driver_of
 from tests.make import (
     NOON,
     POLYTECHNIC,
@@ -869,17 +872,14 @@ def test_a_link_waits_for_the_disk_and_an_attempt_does_not(store):
         (value,) = connection.execute(SHOW[type(store.engine).__name__]).fetchone()
         return value
 
-    def own_connection():
-        return store.engine._connection().driver
-
     name = type(store.engine).__name__
     store.begin(make_attempt(), "one")
     if name == "Sqlite":
-        seen = [waits(own_connection())]
-        with store.engine.transaction():
-            seen.append(waits(own_connection()))
+        seen = [waits(driver_of(store))]
+        with store.engine.transaction() as session:
+            seen.append(waits(session._driver))
         store.begin(make_attempt(), "two")
-        seen.append(waits(own_connection()))
+        seen.append(waits(driver_of(store)))
     else:
         show = SHOW[name].encode()
         with store.engine._connection() as connection:
@@ -902,6 +902,46 @@ def test_a_store_can_be_used_again_after_it_was_disconnected(store):
 
 def test_a_store_that_was_not_used_can_be_disconnected(store_url):
     open_store(store_url).disconnect()
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_question_for_one_person_reads_one_row_however_young_the_store_is(store):
+    for number in range(1, 261):
+        make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
+    store.link_of(UNIVERSITY, MAIJA)
+
+    with store.engine._connection() as connection:
+        plan = connection.execute(b"explain (analyze) execute link_of (%s, %s)" % (b"'o'", b"'p'")).fetchall()
+
+    text = "\n".join(row["QUERY PLAN"] for row in plan)
+    assert "one_current_link_for_a_person" in text
+    assert "person_key = " in text.partition("Index Cond")[2].partition("\n")[0]
+
+
+def test_a_look_at_the_tables_that_cannot_be_had_takes_nothing_from_a_link(store, monkeypatch):
+    asked = []
+
+    def refused():
+        asked.append(True)
+        raise StoreUnavailable("the database server took too long")
+
+    monkeypatch.setattr(sql.store, "LEARN_AT", frozenset({1, 2}))
+    monkeypatch.setattr(store.engine, "learn", refused)
+
+    assert make_link(store, MAIJA, FIRST).number == 1
+    assert store.unlink(UNIVERSITY, MAIJA, "person", "", NOON).number == 2
+    assert asked == [True, True]
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_table_that_somebody_else_looks_at_is_not_waited_for(store, store_url, monkeypatch):
+    monkeypatch.setattr(sql.store, "LEARN_AT", frozenset({1}))
+    with psycopg.connect(store_url) as other:
+        other.execute("lock table links in share update exclusive mode")
+        begun = time.monotonic()
+        make_link(store, MAIJA, FIRST)
+
+    assert time.monotonic() - begun < 2
 
 
 FORK = """
@@ -931,6 +971,7 @@ FORKED_WRITE = """
 import os, sys
 from tests.make import NOON
 from sql.store import open_store
+from tests.database import driver_of
 store = open_store(sys.argv[1])
 store.count("x")
 child = os.fork()
@@ -1080,7 +1121,7 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
 def test_no_question_reads_a_whole_table(store, query, values, index):
     text = "explain query plan " + store.engine._queries[query]
 
-    plan = [row["detail"] for row in store.engine._connection().driver.execute(text, values)]
+    plan = [row["detail"] for row in driver_of(store).execute(text, values)]
 
     assert any(index in step for step in plan)
     # A subquery that is one row of its own is no table

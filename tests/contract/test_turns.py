@@ -17,6 +17,7 @@ from sql import postgres_wires
 from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
+from sql.waits import InPlace
 from tests.bench.client import Connection
 from tests.bench.people import Visitor, link, look
 from tests.bench.processes import running
@@ -32,19 +33,34 @@ from webapp.pages import ROUTES
 NOBODY = {"organisation": UNIVERSITY, "person_key": "nobody"}
 
 
-class Recorder:
-    """Notes each time that something is waited for, and how."""
+class Recorder(InPlace):
+    """Notes each time that something is waited for, and whether somebody does so aside right now."""
 
     def __init__(self):
         self.times = 0
         self.now = False
 
-    @contextmanager
-    def __call__(self):
+    def until(self, file, events, seconds):
+        self.times += 1
+        return super().until(file, events, seconds)
+
+    def aside(self, act):
         self.times += 1
         self.now = True
-        yield
-        self.now = False
+        try:
+            return act()
+        finally:
+            self.now = False
+
+    afar = aside
+
+    def pause(self, seconds):
+        self.times += 1
+        super().pause(seconds)
+
+    def waiter(self, seconds):
+        self.times += 1
+        return super().waiter(seconds)
 
 
 @pytest.fixture
@@ -54,7 +70,7 @@ def waiting():
 
 def engine_at(url, waiting, **words):
     """Give the engine of a store that is ready, with nothing waited for yet."""
-    engine = open_store(url, waiting=waiting, **words).engine
+    engine = open_store(url, waits=waiting, **words).engine
     migrate(engine, NOON)
     waiting.times = 0
     return engine
@@ -129,16 +145,16 @@ def logged(path):
 
 
 def test_the_log_is_taken_into_the_file_by_who_waits_for_the_disk(tmp_path, waiting):
-    store = open_store(f"sqlite://{tmp_path}/links.db", waiting=waiting)
+    store = open_store(f"sqlite://{tmp_path}/links.db", waits=waiting)
     migrate(store.engine, NOON)
-    for number in range(500):
+    for number in range(1000):
         store.begin(make_attempt(id=f"attempt-{number}"), f"hash-{number}")
     pages = Path(f"{tmp_path}/links.db-wal").stat().st_size // 4096
 
     store.record(UNIVERSITY, "declined", "person", "maija", {}, NOON)
     store.begin(make_attempt(id="last"), "hash-last")
 
-    assert (pages > 1500, logged(tmp_path / "links.db") < 100) == (True, True)
+    assert (pages > 4000, logged(tmp_path / "links.db") < 100) == (True, True)
 
 
 def test_each_answer_of_a_server_is_waited_for(migrated_postgres, waiting):
@@ -171,7 +187,7 @@ def test_a_connection_that_is_not_there_yet_is_waited_for(migrated_postgres, wai
 
 def test_a_place_among_the_connections_is_waited_for(migrated_postgres, waiting, monkeypatch):
     monkeypatch.setattr(postgres_wires, "MOST_CONNECTIONS", 1)
-    engine = open_store(migrated_postgres, waiting=waiting).engine
+    engine = open_store(migrated_postgres, waits=waiting).engine
 
     with engine._wire():
         waiting.times = 0
@@ -197,21 +213,23 @@ def test_an_answer_of_orcid_is_waited_for(waiting):
     with silent() as port, pytest.raises(NoAnswer):
         Lines(f"http://127.0.0.1:{port}", Patience(1, 0.2), waiting).send("GET", "/", {})
 
-    assert waiting.times == 1
+    assert waiting.times == 2  # to connect, and to hear
 
 
 def test_what_goes_to_the_organisation_is_waited_for(tmp_path, waiting):
     url, sent = f"sqlite://{tmp_path}/links.db", []
     engine_at(url, waiting).close()
-    store = open_store(url, waiting=waiting)
+    store = open_store(url, waits=waiting)
 
     with running(tmp_path / "log", "tests.bench.orcid") as orcid:
         path = write_configuration(tmp_path, orcid={"base_url": f"http://127.0.0.1:{orcid.port}"})
         config, clock = load(path, {}), lambda: datetime.now(UTC)
-        app = web(config, store, clock, deliver_now=lambda _change: sent.append(waiting.now), waiting=waiting)
-        link(asking(app), Visitor.of(1))
+        words = {"deliver_now": lambda _change: sent.append(waiting.now), "waits": waiting}
+        link(asking(web(config, store, clock, **words)), Visitor.of(1))
+        nowhere = [*sent]
+        link(asking(web(config, store, clock, **words, transfers_of=lambda _organisation: ("push",))), Visitor.of(2))
 
-    assert sent == [True]
+    assert (nowhere, sent) == ([], [True])
     store.disconnect()
 
 
@@ -238,7 +256,7 @@ def test_only_what_says_where_it_waits_is_quick():
 
 @contextmanager
 def served(directory, orcid, **store):
-    """Serve the pages by two threads that take turns, and give the port."""
+    """Serve the pages, and give the port."""
     path = write_configuration(
         directory, orcid={"base_url": f"http://127.0.0.1:{orcid}"}, listen={"port": 0, "threads": 2}, **store
     )

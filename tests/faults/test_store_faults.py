@@ -15,6 +15,7 @@ from sql.migrate import migrate
 from sql.postgres import REASONS, _reason
 from sql.store import open_store
 from tests.broken import breaking
+from tests.database import driver_of
 from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
 from tests.postgres import Server, free_port
 
@@ -72,7 +73,7 @@ def test_a_locked_file_is_said_and_then_works_again(file):
 
 def test_a_full_disk_is_said_and_loses_nothing(file):
     store = impatient(f"sqlite://{file}")
-    driver = store.engine._connection().driver
+    driver = driver_of(store)
     (pages,) = driver.execute("pragma page_count").fetchone()
     driver.execute(f"pragma max_page_count = {pages}")
 
@@ -89,7 +90,7 @@ def test_a_full_disk_is_said_and_loses_nothing(file):
 
 def test_a_file_that_may_not_be_written_can_still_be_read(file):
     store = impatient(f"sqlite://{file}")
-    store.engine._connection().driver.execute("pragma query_only = on")
+    driver_of(store).execute("pragma query_only = on")
 
     with pytest.raises(StoreUnavailable, match="cannot be written to"):
         store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)

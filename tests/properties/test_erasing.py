@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sql.migrate import migrate
 from sql.store import open_store
+from tests.database import driver_of
 from tests.make import NOON, UNIVERSITY, answered, make_link, make_orcid_id
 
 MAIJA, VILLE = "maija@yliopisto.example", "ville@yliopisto.example"
@@ -63,7 +64,7 @@ def erase(store, now):
 
 def rows_of(store):
     """Give all that the tables hold which name somebody, as one text."""
-    driver = store.engine._connection().driver
+    driver = driver_of(store)
     return repr([tuple(row) for table in NAMING for row in driver.execute(f"select * from {table}")])
 
 

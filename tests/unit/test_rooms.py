@@ -40,6 +40,8 @@ LIBRARIES = {
         "webapp/cli_transfer.py",
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config_look.py"},
+    "greenlet": {"webapp/turns.py"},
+    "httptools": {"webapp/lines.py"},
     "jinja2": {"webapp/templating.py"},
     "ldap3": {
         "resolver_connector/transfers/ldap.py",
@@ -72,7 +74,7 @@ LIBRARIES = {
     "saml2": {"resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
     "urllib3": {"resolver_connector/transfers/http.py", "webapp/lines.py"},
-    "waitress": {"webapp/serving.py", "webapp/turns.py"},
+    "waitress": {"webapp/heads.py", "webapp/serving.py", "webapp/turns.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""
 
