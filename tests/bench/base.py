@@ -17,6 +17,7 @@ from pathlib import Path
 
 import bottle
 import psycopg
+import waitress
 
 from webapp.config import load
 from webapp.serving import serve
@@ -100,12 +101,19 @@ def main(config_path: str, sample_path: str, as_ours: str = "") -> None:
     turns = Turns()
 
     def insert(key: str) -> None:
-        with turns.waiting():
-            bare.insert(key)
+        turns.aside(lambda: bare.insert(key))
 
     app = empty_app(json.loads(Path(sample_path).read_text(encoding="utf-8")), insert)
-    words = {"at_once": lambda _method, _path: True, "turns": turns} if as_ours else {}
-    serve(app, config.listen, lambda address: print(f"listening on {address}", flush=True), **words)  # noqa: T201 - for who started it
+    if as_ours:
+        serve(app, config.listen, _say, at_once=lambda _method, _path: True, turns=turns)
+    else:
+        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=config.listen.threads)
+        _say(f"http://127.0.0.1:{server.effective_port}")
+        server.run()
+
+
+def _say(address: str) -> None:
+    print(f"listening on {address}", flush=True)  # noqa: T201 - for who started it
 
 
 if __name__ == "__main__":

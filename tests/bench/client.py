@@ -15,7 +15,7 @@ from time import perf_counter
 
 from tests.bench.processes import Running
 
-CROWD = 4
+CROWD = 8
 """How many clients ask at once."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
