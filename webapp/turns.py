@@ -171,8 +171,8 @@ class Turns:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         server.pull_trigger = self._tell
         self._answering = threading.Thread(target=self._answer_all, args=[channels], daemon=True)
-        self._answering.start()
         try:
+            self._answering.start()
             # Not for ever: a signal that another thread was given is heard by this one when it wakes
             while not self._ending.wait(LONGEST_LOOK):
                 pass
@@ -188,7 +188,8 @@ class Turns:
 
     def ended(self, seconds: float) -> bool:
         """Wait until what was under way is answered, for so long at most; false when time ends first."""
-        if self._answering is None:
+        # Whoever was interrupted in the middle of starting it has nothing under way either
+        if self._answering is None or not self._answering.is_alive():
             return True
         self._answering.join(seconds)
         return not self._answering.is_alive()

@@ -33,6 +33,24 @@ def path(request, tmp_path):
     return configuration(tmp_path, connector=place)
 
 
+@contextmanager
+def asleep(pids):
+    """Stop processes, until each of their threads stands still; and let them go on."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: all(states_of(pid) == {"T"} for pid in pids))
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def states_of(pid):
+    """The states of a process's threads, as `ps` writes them."""
+    return {each.read_text().rpartition(") ")[2][0] for each in Path(f"/proc/{pid}/task").glob("*/stat")}
+
+
 def workers_of(process):
     return {int(each) for each in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
 
@@ -63,14 +81,8 @@ def test_so_many_processes_answer_at_one_address(path):
 def test_each_of_them_answers(path):
     with several(path) as (process, address):
         for survivor in workers_of(process):
-            asleep = workers_of(process) - {survivor}
-            for each in asleep:
-                os.kill(each, signal.SIGSTOP)
-            status = ask(address).status
-            for each in asleep:
-                os.kill(each, signal.SIGCONT)
-
-            assert status == 200
+            with asleep(workers_of(process) - {survivor}):
+                assert ask(address).status == 200
 
 
 def test_one_that_dies_is_started_anew_and_the_log_says_so(path):

@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 import time
+import types
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
@@ -360,6 +361,20 @@ def test_what_waits_for_longer_does_not_keep_all_from_ending(hub):
     assert time.monotonic() - begun < 2
     go_on.set()
     assert hub.turns.ended(SOON)
+
+
+def test_who_is_interrupted_while_the_thread_starts_ends_well(monkeypatch):
+    turns = Turns()
+
+    def interrupted(_thread):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            turns.run(types.SimpleNamespace(), {})
+
+    assert turns.ended(SOON)
 
 
 def test_if_the_thread_that_answers_ends_whoever_runs_it_is_told(hub):
