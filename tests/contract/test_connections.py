@@ -68,6 +68,33 @@ def test_a_connection_that_nobody_knows_of_is_closed(migrated_postgres):
     assert connection.closed
 
 
+class FullWire:
+    """A way to the server that takes no more, until it has been waited for once."""
+
+    def __init__(self, file):
+        self.socket = file
+        self.left = [1, 0]
+        self.looked = 0
+
+    def flush(self):
+        return self.left.pop(0)
+
+    def consume_input(self):
+        self.looked += 1
+
+
+def test_a_way_that_takes_no_more_is_waited_for_and_listened_to_meanwhile(migrated_postgres):
+    connection = psycopg.connect(migrated_postgres, autocommit=True)
+    wire = Wire(connection)
+    full = FullWire(connection.pgconn.socket)
+    wire._pg = full
+
+    wire._pushed()
+
+    assert (full.left, full.looked) == ([], 1)
+    connection.close()
+
+
 def test_a_child_process_closes_nothing_of_its_parents(migrated_postgres):
     engine = open_store(migrated_postgres).engine
     engine.tables()
