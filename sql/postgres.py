@@ -17,7 +17,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow
 
 from sql.engine import Question, Row, Values, queries, unstorable
-from sql.errors import Contradiction, InvalidUrl, StoreUnavailable
+from sql.errors import InPlainWords, InvalidUrl, StoreUnavailable
 from sql.forks import forks
 from sql.postgres_reading import PostgresReader
 from sql.postgres_wire import Call, Connection, Statement, Wire, storable, touched
@@ -90,25 +90,11 @@ _CONNECTING: Mapping[str, Any] = {
 }
 
 
-class _InPlainWords:
-    """Tells the driver's errors as the store's."""
-
-    def __enter__(self) -> None:
-        """Do nothing yet."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        # `from None`: a server's message may quote the values of a row
-        if isinstance(error, psycopg.IntegrityError):
-            raise Contradiction("the database refused a row that contradicts what it holds") from None
-        if isinstance(error, psycopg.Error):
-            raise _told(error) from None
-
-
-_in_plain_words = _InPlainWords()
-
-
 def _told(error: psycopg.Error) -> StoreUnavailable:
     return StoreUnavailable(_reason(error.sqlstate))
+
+
+_in_plain_words = InPlainWords(psycopg.IntegrityError, psycopg.Error, _told)
 
 
 def _reason(sqlstate: str | None) -> str:

@@ -8,7 +8,6 @@ go there and back together (libpq's pipeline mode).
 from __future__ import annotations
 
 import re
-import select
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,7 +71,7 @@ Call = tuple[Statement, Values] | bytes
 class Wire:
     """A connection; closed, at the latest, when nobody knows of it any more. The server is waited for by `waits`."""
 
-    __slots__ = ("_forks", "_looking", "_pg", "_prepared", "_shapes", "_waits", "connection")
+    __slots__ = ("_forks", "_pg", "_prepared", "_shapes", "_waits", "connection")
 
     def __init__(self, connection: Connection, waits: Waits = IN_PLACE) -> None:
         self.connection = connection
@@ -81,8 +80,6 @@ class Wire:
         self._pg = connection.pgconn
         self._prepared: set[bytes] = set()
         self._shapes: dict[bytes, list[tuple[str, Callable[[bytes], Any]]]] = {}
-        self._looking = select.poll()
-        self._looking.register(self._pg.socket, select.POLLIN)
 
     def __del__(self) -> None:
         # What a process inherited by a fork is not its to end: the server would hear a goodbye from both
@@ -91,7 +88,7 @@ class Wire:
 
     def has_spoken(self) -> bool:
         """Tell whether the server said something nobody asked for, such as goodbye: a look that costs no answer."""
-        return bool(self._looking.poll(0))
+        return IN_PLACE.until(self._pg.socket, READABLE, 0)
 
     @property
     def at_rest(self) -> bool:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import sqlite_utils
 
 from sql.engine import Question, Row, Session, Values, queries, unstorable
-from sql.errors import Contradiction, StoreUnavailable, Unstorable
+from sql.errors import InPlainWords, StoreUnavailable, Unstorable
 from sql.forks import forks
 from sql.sqlite_reading import SqliteReader
 from sql.waits import IN_PLACE, Places, Waits
@@ -51,26 +51,12 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _Found = TypeVar("_Found")
 
 
-class _InPlainWords:
-    """Tells the driver's errors as the store's."""
-
-    def __enter__(self) -> None:
-        """Do nothing yet."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        # `from None`: a driver's message may quote the values of a row
-        if isinstance(error, sqlite3.IntegrityError):
-            raise Contradiction("the database refused a row that contradicts what it holds") from None
-        if isinstance(error, sqlite3.Error):
-            raise _told(error) from None
-
-
-_in_plain_words = _InPlainWords()
-
-
 def _told(error: sqlite3.Error) -> StoreUnavailable:
     code = _code(error)
     return StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}"))
+
+
+_in_plain_words = InPlainWords(sqlite3.IntegrityError, sqlite3.Error, _told)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -24,7 +24,7 @@ _FIRST = re.compile(r"([A-Z]+) (/(?!/)[!\"$-~]*) HTTP/1\.1\r\n", re.ASCII)
 _FIELD = re.compile(r"(?<=\n)([A-Za-z0-9-]+): ((?:[!-~](?:[ -~]*[!-~])?)?)\r\n", re.ASCII)
 """Only where a line begins: tried at each octet of a long line, it would take the square of its length."""
 _AROUND = len(": \r\n")
-_END_OF_LINE = _END = "\r\n"
+_LINE_END = "\r\n"
 _LEFT_TO_WAITRESS = frozenset({"TRANSFER_ENCODING", "EXPECT"})
 _LONGEST_LENGTH = 9
 """In digits."""
@@ -80,7 +80,7 @@ def _headers(text: str, start: int) -> dict[str, str] | None:
     headers = {name.upper().replace("-", "_"): value for name, value in fields}
     read = sum(len(name) + len(value) + _AROUND for name, value in fields)
     # All of it is headers, with nothing between them and an empty line after them, and each came once
-    whole = start + read + len(_END) == len(text) and text.endswith(_END_OF_LINE + _END)
+    whole = start + read + len(_LINE_END) == len(text) and text.endswith(2 * _LINE_END)
     if not whole or len(headers) < len(fields) or _LEFT_TO_WAITRESS & headers.keys():
         return None
     return headers

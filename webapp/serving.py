@@ -135,8 +135,8 @@ def serve(  # noqa: PLR0913 - one for each thing that differs between servers
 
     # A line for each request that waits its turn would be the log of a busy day
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    # Requests mostly wait: for the disk, a database, ORCID. Whoever comes back from that asks for the interpreter
-    # after this long, not after the usual 5 ms
+    # Whoever comes back from waiting, or answers what is quick while another thread computes a long page, asks for the
+    # interpreter after this long, not after the usual 5 ms
     sys.setswitchinterval(SWITCH_INTERVAL)
     with _bound(listener.place) as bound:
         if processes == 1:

@@ -114,9 +114,16 @@ def test_an_answer_that_never_came_is_a_broken_connection():
         _checked(None)
 
 
-def test_a_connection_that_stayed_in_a_transaction_is_not_used_again(tmp_path):
+@pytest.fixture
+def engine(tmp_path):
+    """An SQLite file that is ready."""
     engine = open_store(f"sqlite://{tmp_path}/links.db").engine
     migrate(engine, NOON)
+    yield engine
+    engine.close()
+
+
+def test_a_connection_that_stayed_in_a_transaction_is_not_used_again(engine):
     with engine._connection() as connection:
         connection.driver.execute("begin")
 
@@ -125,24 +132,18 @@ def test_a_connection_that_stayed_in_a_transaction_is_not_used_again(tmp_path):
         assert session.run("forget_links", organisation=UNIVERSITY, person_key="nobody") == 0
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.driver.execute("select 1")
-    engine.close()
 
 
-def test_a_connection_in_use_is_closed_when_it_is_no_longer(tmp_path):
-    engine = open_store(f"sqlite://{tmp_path}/links.db").engine
-    migrate(engine, NOON)
+def test_a_connection_in_use_is_closed_when_it_is_no_longer(engine):
     with engine._connection() as connection:
         engine.close()
         assert connection.driver.execute("select 1").fetchone()[0] == 1
 
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.driver.execute("select 1")
-    engine.close()
 
 
-def test_a_child_process_leaves_the_files_of_its_parent_alone(tmp_path):
-    engine = open_store(f"sqlite://{tmp_path}/links.db").engine
-    migrate(engine, NOON)
+def test_a_child_process_leaves_the_files_of_its_parent_alone(engine):
     (connection,) = engine._idle
     engine._forks = -1
 
