@@ -6,7 +6,7 @@ import io
 import re
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import quote, urlencode
@@ -72,8 +72,16 @@ def served(app):
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        server.close()
-        thread.join(5)
+        end_serving(server, thread)
+
+
+def end_serving(server, thread):
+    """End a server of waitress that runs in a thread, from within: nothing is closed that it looks at just then."""
+    # Woken by somebody else it may have done so, and closed what wakes it, before it is woken for this
+    with suppress(OSError):
+        server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
+    thread.join(10)
+    server.task_dispatcher.shutdown()
 
 
 @contextmanager

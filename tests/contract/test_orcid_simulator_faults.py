@@ -20,6 +20,7 @@ from demo.orcid.app import make_orcid
 from demo.orcid.faults import FAULTS
 from demo.orcid.visit import Visit
 from demo.orcid.world import Client, OrcidWorld
+from tests.service import end_serving
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BACK = "https://link.example.org/orcid/callback"
@@ -392,9 +393,7 @@ def served():
     thread.start()
     yield world
     world.faults.release()
-    server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
-    thread.join(10)
-    server.task_dispatcher.shutdown()
+    end_serving(server, thread)
 
 
 def serve_somewhere(world):
