@@ -22,6 +22,7 @@ import sqlite_utils
 from sql.engine import Question, Row, Session, Values, queries, unstorable
 from sql.errors import InPlainWords, StoreUnavailable, Unstorable
 from sql.forks import forks
+from sql.sqlite_disk import MOST_PAGES, Disk
 from sql.sqlite_reading import SqliteReader
 from sql.waits import IN_PLACE, Places, Waits
 
@@ -40,10 +41,6 @@ REASONS = {
 }
 """What SQLite's primary result codes mean to whoever has to mend it (https://www.sqlite.org/rescode.html)."""
 
-
-_OFTEN, _SELDOM = 4000, 8000
-"""In pages: how long the write-ahead log grows before whoever commits takes it into the file, which waits for the disk.
-Whoever waits for the disk anyhow does it first; those who do not, only where nobody else has come by for long."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 """In seconds, before what another process's lock forbade is tried again; each next pause is twice as long."""
@@ -85,6 +82,7 @@ class _Connection:
         self.database.enable_wal()
         driver.execute("pragma foreign_keys = on")
         driver.execute("pragma secure_delete = on")
+        driver.execute(f"pragma wal_autocheckpoint = {MOST_PAGES}")
         self.durable = True
         self.wait_for_the_disk(durable=False)
 
@@ -92,7 +90,6 @@ class _Connection:
         """Say whether the commits that follow are on the disk when they end."""
         if self.durable is not durable:
             self.driver.execute("pragma synchronous = full" if durable else "pragma synchronous = normal")
-            self.driver.execute(f"pragma wal_autocheckpoint = {_OFTEN if durable else _SELDOM}")
             self.durable = durable
 
     def __del__(self) -> None:
@@ -162,6 +159,7 @@ class Sqlite:
         self._forks = forks()
         self._idle: deque[_Connection] = deque()
         self._writer = Places(1, self._waits)
+        self._disk = Disk(self._waits)
 
     def _forget_parents(self) -> None:
         """After a fork: SQLite forbids the child to use, or even to close, its parent's connections."""
@@ -270,12 +268,14 @@ class Sqlite:
         """Run one statement by itself, without waiting for the disk."""
         with _in_plain_words, self._writing(durable=False) as (driver, until):
             session = SqliteSession(driver, self._queries)
+            self._disk.written()
             return self._patiently(lambda: session.run(query, **values), until)
 
     def brief_one(self, query: str, **values: str | int | None) -> Row | None:
         """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
         with _in_plain_words, self._writing(durable=False) as (driver, until):
             session = SqliteSession(driver, self._queries)
+            self._disk.written()
             found = self._patiently(lambda: session.all(query, values), until)
             return found[0] if found else None
 
@@ -296,18 +296,12 @@ class Sqlite:
             self._patiently(lambda: driver.execute("begin immediate"), until)
             try:
                 yield SqliteSession(driver, self._queries)
-                self._committed(driver, durable)
+                self._disk.commit(driver, durable=durable)
             except BaseException:
                 # Some errors (a full disk) have already undone the transaction
                 if driver.in_transaction:
                     driver.execute("rollback")
                 raise
-
-    def _committed(self, driver: sqlite3.Connection, durable: bool) -> None:
-        if durable:
-            self._waits.aside(lambda: driver.execute("commit"))
-        else:
-            driver.execute("commit")
 
     def scrub(self) -> bool:
         """Write the file anew, and empty the write-ahead log.

@@ -1,5 +1,6 @@
 """What an answer waits for it says that it waits for, so that others are answered meanwhile."""
 
+import itertools
 import socket
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sql import postgres_wires
+from sql import postgres_wires, sqlite_disk
 from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
@@ -124,18 +125,57 @@ def test_a_file_that_somebody_has_to_themselves_is_waited_for_by_who_reads(tmp_p
     assert waiting.times > 1
 
 
-def test_the_disk_is_waited_for_by_who_wants_it_to_be_there(tmp_path, waiting):
-    engine = engine_at(f"sqlite://{tmp_path}/links.db", waiting)
+@pytest.fixture
+def disk(monkeypatch):
+    """How many milliseconds it takes to commit; a list of one."""
+    takes = [1]
+    times = itertools.count()
+    # It is looked at before and after
+    monkeypatch.setattr(sqlite_disk, "monotonic", lambda: (next(times) % 2) * takes[0] / 1000)
+    return takes
 
+
+def commit(engine):
     with engine.transaction() as session:
         session.run("forget_links", **NOBODY)
-    durable = waiting.times
+
+
+def test_a_quick_disk_is_waited_for_in_place(tmp_path, waiting, disk):
+    engine = engine_at(f"sqlite://{tmp_path}/links.db", waiting)
+
+    for _ in range(10):
+        commit(engine)
+
+    assert waiting.times == 0
+
+
+def test_a_slow_disk_is_waited_for_aside_and_tried_again_later(tmp_path, waiting, disk):
+    engine = engine_at(f"sqlite://{tmp_path}/links.db", waiting)
+    disk[0] = 3
+
+    commit(engine)
+    for_the_first = waiting.times
+    for _ in range(sqlite_disk.WHILE):
+        commit(engine)
+    while_it_is_slow = waiting.times
+    disk[0] = 1
+    for _ in range(10):
+        commit(engine)
+
+    assert (for_the_first, while_it_is_slow, waiting.times) == (0, sqlite_disk.WHILE, sqlite_disk.WHILE)
+
+
+def test_whoever_need_not_wait_for_the_disk_does_not(tmp_path, waiting, disk):
+    engine = engine_at(f"sqlite://{tmp_path}/links.db", waiting)
+    disk[0] = 3
+    commit(engine)
+
     with engine.in_turn() as session:
         session.run("forget_links", **NOBODY)
     engine.brief("forget_links", **NOBODY)
     engine.all("link_of", **NOBODY)
 
-    assert (durable, waiting.times) == (1, 1)
+    assert waiting.times == 0
 
 
 def logged(path):
@@ -155,6 +195,21 @@ def test_the_log_is_taken_into_the_file_by_who_waits_for_the_disk(tmp_path, wait
     store.begin(make_attempt(id="last"), "hash-last")
 
     assert (pages > 4000, logged(tmp_path / "links.db") < 100) == (True, True)
+
+
+def test_what_is_committed_is_committed_also_where_the_log_cannot_be_taken_in(waiting, monkeypatch):
+    monkeypatch.setattr(sqlite_disk, "OFTEN", 1)
+    asked = []
+
+    class Broken:
+        def execute(self, text):
+            asked.append(text)
+            if text.startswith("pragma"):
+                raise sqlite3.OperationalError("disk I/O error")
+
+    sqlite_disk.Disk(waiting).commit(Broken(), durable=True)
+
+    assert asked == ["commit", "pragma wal_checkpoint(passive)"]
 
 
 def test_each_answer_of_a_server_is_waited_for(migrated_postgres, waiting):
