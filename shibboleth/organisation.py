@@ -51,9 +51,9 @@ class Organisation:
         return scope.lower() in self.scopes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Organisations:
-    """The register of connected organisations."""
+    """The register of connected organisations; two are the same only where they are one."""
 
     _by_entity_id: Mapping[str, Organisation] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER, fold
+from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER, KEYS, fold
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from shibboleth.organisation import Organisation, Organisations
 
@@ -157,17 +157,16 @@ def _header(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the Service Provider says of one request: values by attribute, decoded."""
+    """What the Service Provider says of a session: values by attribute, decoded."""
 
-    environ: Mapping[str, Any] = field(repr=False)
-    front: Front
+    said: Mapping[str, str] = field(repr=False)
+    """Each attribute's values as the front carries them."""
     encoding: Encoding
 
     def values(self, name: str) -> list[str]:
         """Give all values of an attribute; none where it is absent or empty. Raises BrokenAttribute."""
-        raw = self.front.read(self.environ, name)
         try:
-            parts = _SPLIT[self.encoding](raw)
+            parts = _SPLIT[self.encoding](self.said.get(name, ""))
         except UnicodeDecodeError:
             raise BrokenAttribute(name, Flaw.NOT_UTF8) from None
         return [value for value in (part.strip() for part in parts) if value]
@@ -178,21 +177,27 @@ class Session:
         return values[0] if values else ""
 
 
-# What a person's four or five requests say is the same each time: a few hundred values are remembered, decoded
-@lru_cache(512)
-def _split_url_encoded(raw: str) -> tuple[str, ...]:
+def _split_url_encoded(raw: str) -> list[str]:
     # unquote, not unquote_plus: a plus is a plus
-    return tuple(unquote(part, errors="strict") for part in raw.split(";"))
+    return [unquote(part, errors="strict") for part in raw.split(";")]
 
 
-@lru_cache(512)
-def _split_utf8(raw: str) -> tuple[str, ...]:
+def _split_utf8(raw: str) -> list[str]:
     text = raw.encode("latin-1", "strict").decode("utf-8")
     # The Service Provider escapes a semicolon inside a value, and nothing else
-    return tuple(part.replace("\\;", ";") for part in re.split(r"(?<!\\);", text))
+    return [part.replace("\\;", ";") for part in re.split(r"(?<!\\);", text)]
 
 
 _SPLIT = {Encoding.URL: _split_url_encoded, Encoding.UTF8: _split_utf8}
+_READ = (
+    IDENTITY_PROVIDER,
+    *KEYS,
+    "displayName",
+    "funetEduPersonEPPNTimeStamp",
+    "eduPersonOrcid",
+    "eduPersonEntitlement",
+)
+"""All that is read of a person."""
 
 
 def person_from(
@@ -204,7 +209,13 @@ def person_from(
     BrokenAttribute.
     """
     front.must_be_proven(environ)
-    session = Session(environ, front, encoding)
+    return _person(tuple(front.read(environ, name) for name in _READ), organisations, encoding)
+
+
+# What a person's four or five requests say is the same each time: a few hundred persons are remembered
+@lru_cache(512)
+def _person(said: tuple[str, ...], organisations: Organisations, encoding: Encoding) -> Person:
+    session = Session(dict(zip(_READ, said, strict=True)), encoding)
     organisation = _organisation(session, organisations)
     return Person(
         organisation,

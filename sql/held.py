@@ -11,7 +11,7 @@ from datetime import datetime
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
 from sql.engine import Engine, Question, Row, Session
-from sql.records import Attempt, Change, ChangeKind, Event, Link
+from sql.records import Attempt, Change, ChangeKind, Link
 
 ID_BYTES = 16
 
@@ -56,7 +56,7 @@ class Held:
             self.session.post("add_breaker", organisation=self.organisation, transfer=transfer)
             self.session.post("add_delivery", **rows.owed_values(change, transfer))
 
-    def event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> Event:
+    def event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> None:
         """Write the next line of the audit, and the organisation's row with it: so this comes last."""
         self.events += 1
         text = audit.facts_text(person_key, facts)
@@ -69,8 +69,7 @@ class Held:
             "digest": audit.digest(text),
         }
         self.last_event_hash = audit.chained(self.last_event_hash, covered)
-        values = {**covered, "hash": self.last_event_hash, "person_key": person_key, "facts": text}
-        self.session.post("add_event", **values)
+        self.session.post("add_event", **covered, hash=self.last_event_hash, person_key=person_key, facts=text)
         self.session.post(
             "count_on",
             organisation=self.organisation,
@@ -78,7 +77,6 @@ class Held:
             events=self.events,
             last_event_hash=self.last_event_hash,
         )
-        return rows.event_of(values)
 
     def begin(self, link: Link) -> None:
         """Keep a link and the words that were agreed to."""

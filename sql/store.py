@@ -297,10 +297,10 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         person_key: str | None,
         facts: Mapping[str, str],
         now: datetime,
-    ) -> Event:
+    ) -> None:
         """Write a line of the audit about something that changed no link."""
         with self._holding(entity_id, now) as held:
-            return held.event(kind, actor, person_key, facts)
+            held.event(kind, actor, person_key, facts)
 
     def events(
         self, entity_id: str, person_key: str | None = None, *, newest_first: bool = False, limit: int | None = None

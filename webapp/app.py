@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import bottle
 
 from shibboleth.organisation import Organisation
-from webapp.door import Door, Who
+from webapp.door import Door, Who, cookies_of
 from webapp.hall import Hall, Route
 from webapp.language import By, Chooser, Language
 from webapp.letters import Written, letters
@@ -107,20 +107,24 @@ class Front:
         return self._response(environ, Page("problem.html", facts, row.status), visit)
 
     def _arrival(self, environ: Mapping[str, Any]) -> Visit:
-        kept, header = self.door.language(environ), environ.get("HTTP_ACCEPT_LANGUAGE", "")
-        choice = self.chooser.choose(_asked(environ), kept, header)
-        path, attempt = environ.get("PATH_INFO", "/"), self.door.attempt(environ)
-        return Visit(choice, self.clock(), self.door.browser(environ), path=path, attempt=attempt)
+        door, cookies = self.door, cookies_of(environ)
+        choice = self.chooser.choose(_asked(environ), door.language(cookies), environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+        path = environ.get("PATH_INFO", "/")
+        return Visit(choice, self.clock(), door.browser(cookies), path=path, attempt=door.attempt(cookies))
 
     def _admitted(self, environ: Mapping[str, Any], visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
         person = self.door.person(environ) if route.who is Who.PERSON else None
         visit = self._at_home(visit, person.organisation if person else None)
-        return replace(
-            visit,
-            someone=person,
+        return Visit(
+            visit.choice,
+            visit.now,
+            visit.browser,
             query=_fields(environ.get("QUERY_STRING", "")),
             form=_form(environ),
             place=place,
+            someone=person,
+            path=visit.path,
+            attempt=visit.attempt,
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
         )
 
@@ -143,7 +147,7 @@ class Front:
 
     def _may_keep(self, environ: Mapping[str, Any], visit: Visit) -> bool:
         # Before the sign-in there is no cookie of ours: until then the addresses carry the language
-        kept = self.door.language(environ)
+        kept = self.door.language(cookies_of(environ))
         return kept != visit.language.code and (visit.someone is not None or kept != "")
 
     def _page(self, page: Page, visit: Visit) -> _Dressed:
@@ -159,7 +163,7 @@ class Front:
 
     def _go(self, go: Go, _visit: Visit) -> _Dressed:
         # The address of the service is the operator's to say, never the request's
-        to = go.to if urlsplit(go.to).scheme else self.house.public_url + go.to
+        to = self.house.public_url + go.to if go.to.startswith("/") else go.to
         return b"", 303, {"Location": to, "Cache-Control": "no-store"}
 
     def _raw(self, raw: Raw, _visit: Visit) -> _Dressed:
@@ -311,6 +315,8 @@ def _back(environ: Mapping[str, Any], house: House, visit: Visit) -> str:
 
 
 def _fields(text: str) -> dict[str, list[str]]:
+    if not text:
+        return {}
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=50)
     except ValueError:

@@ -80,9 +80,9 @@ class Door:
         """Who is signed in; raises what `person_from` raises."""
         return person_from(environ, self.front, self.organisations, self.encoding)
 
-    def browser(self, environ: Mapping[str, Any]) -> Browser:
+    def browser(self, cookies: Mapping[str, str]) -> Browser:
         """Which browser asks; a new secret where it has none, or one that we did not make."""
-        shown = _cookies(environ.get("HTTP_COOKIE", "")).get(self.cookie_name, "")
+        shown = cookies.get(self.cookie_name, "")
         return Browser(shown) if _SECRET.fullmatch(shown) else Browser.unknown()
 
     def cookie(self, browser: Browser) -> str:
@@ -92,9 +92,9 @@ class Door:
         """
         return f"{self.cookie_name}={browser.secret}; {self._rules}"
 
-    def language(self, environ: Mapping[str, Any]) -> str:
+    def language(self, cookies: Mapping[str, str]) -> str:
         """Give the language that the person chose earlier; empty where there is no such choice."""
-        return _cookies(environ.get("HTTP_COOKIE", "")).get(self.language_cookie_name, "")
+        return cookies.get(self.language_cookie_name, "")
 
     def language_cookie(self, code: str) -> str:
         """Give the Set-Cookie value that keeps a choice of language for a year."""
@@ -105,10 +105,9 @@ class Door:
         """The cookie of an attempt that waits for the person to confirm it."""
         return f"{self.cookie_name}-attempt"
 
-    def attempt(self, environ: Mapping[str, Any]) -> str:
+    def attempt(self, cookies: Mapping[str, str]) -> str:
         """Give the id of the attempt that this browser may have to go on with; empty where it knows of none."""
-        header = environ.get("HTTP_COOKIE", "")
-        return _cookies(header).get(self.attempt_cookie_name, "") if self.attempt_cookie_name in header else ""
+        return cookies.get(self.attempt_cookie_name, "")
 
     def attempt_cookie(self, attempt_id: str, seconds: int) -> str:
         """Give the Set-Cookie value by which the browser finds its way back to an attempt, for a while."""
@@ -119,9 +118,10 @@ class Door:
         return f"Path=/; HttpOnly; SameSite=Lax{'; Secure' if self.secure else ''}"
 
 
-def _cookies(header: str) -> dict[str, str]:
-    # RFC 6265 section 4.2.1. Not http.cookies: one cookie that it does not like, and it finds none
-    pairs = (part.strip().partition("=") for part in header.split(";"))
+def cookies_of(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Give the cookies that a request carries (RFC 6265 section 4.2.1)."""
+    # Not http.cookies: one cookie that it does not like, and it finds none
+    pairs = [part.strip().partition("=") for part in environ.get("HTTP_COOKIE", "").split(";")]
     return {name: value for name, _, value in pairs}
 
 

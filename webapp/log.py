@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import sys
+import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,11 +36,7 @@ class Log:
     def __call__(self, word: str, /, **facts: object) -> None:
         """Write a line about something that happened."""
         if self._logger.isEnabledFor(logging.INFO):
-            # Without looking up the stack for who called: no line of ours tells it
-            record = self._logger.makeRecord(
-                self._logger.name, logging.INFO, "", 0, word, (), None, extra={"facts": facts}
-            )
-            self._logger.handle(record)
+            self._logger.handle(_Line(self._logger.name, word, facts))
 
     def exception(self, error: BaseException) -> None:
         """Write a line about a bug: its class and where it happened."""
@@ -103,6 +100,16 @@ class Json(logging.Formatter):
 
 
 FORMATS: dict[str, type[logging.Formatter]] = {"text": Text, "json": Json}
+
+
+class _Line(logging.LogRecord):
+    """A record of what happened. It does not ask who called, in which thread: no line of ours tells it."""
+
+    def __init__(self, name: str, word: str, facts: dict[str, Any]) -> None:
+        self.__dict__.update(_UNASKED, name=name, msg=word, facts=facts, created=time.time())
+
+
+_UNASKED = vars(logging.LogRecord(NAME, logging.INFO, "", 0, "", (), None))
 
 
 class _Once(logging.Filter):

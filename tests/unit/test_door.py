@@ -7,7 +7,7 @@ import pytest
 from shibboleth.organisation import Organisations
 from shibboleth.person import Encoding, Variables
 from tests.make import POLYTECHNIC, make_organisation, make_person
-from webapp.door import BadForm, Browser, Door, Who, form_token, must_be_our_form
+from webapp.door import BadForm, Browser, Door, Who, cookies_of, form_token, must_be_our_form
 from webapp.pages import ROUTES
 
 DOOR = Door(Variables(), Organisations.of([make_organisation()]), Encoding.URL)
@@ -27,7 +27,7 @@ def test_every_form_can_be_landed_on_by_a_get():
 
 def test_a_browser_keeps_its_secret():
     first = DOOR.browser({})
-    again = DOOR.browser({"HTTP_COOKIE": f"a=b; {DOOR.cookie_name}={first.secret}"})
+    again = DOOR.browser(cookies_of({"HTTP_COOKIE": f"a=b; {DOOR.cookie_name}={first.secret}"}))
 
     assert (first.new, again.new) == (True, False)
     assert again.secret == first.secret
@@ -39,7 +39,7 @@ def test_two_browsers_have_two_secrets():
 
 @pytest.mark.parametrize("value", ["", "short", "ä" * 43, "x" * 44, '"' + "x" * 43 + '"'])
 def test_a_cookie_that_we_did_not_make_is_none(value):
-    assert DOOR.browser({"HTTP_COOKIE": f"{DOOR.cookie_name}={value}"}).new
+    assert DOOR.browser(cookies_of({"HTTP_COOKIE": f"{DOOR.cookie_name}={value}"})).new
 
 
 @pytest.mark.parametrize("other", ["a,b=1", "path=1", "[=]", "novalue", "", 'q="a', "=", "ä=ö"])
@@ -47,7 +47,7 @@ def test_whatever_another_cookie_is_ours_is_found(other):
     secret = "x" * 43
 
     for header in (f"{other}; {DOOR.cookie_name}={secret}", f"{DOOR.cookie_name}={secret}; {other}"):
-        assert DOOR.browser({"HTTP_COOKIE": header}).secret == secret
+        assert DOOR.browser(cookies_of({"HTTP_COOKIE": header})).secret == secret
 
 
 def test_the_cookie_is_hidden_from_scripts_and_survives_the_way_back_from_orcid():
