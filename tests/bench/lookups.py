@@ -59,6 +59,14 @@ class Place:
     links: int
     log: Path
 
+    def read_through(self) -> float:
+        """Read its whole store once, and tell how large that is, in GB: a system soon forgets what nobody reads."""
+        size = 0
+        with (self.configuration.parent / "links.db").open("rb", buffering=0) as file:
+            while read := len(file.read(1 << 24)):
+                size += read
+        return size / 1e9
+
     def connector(self):
         """Run it as its operator would."""
         return running(self.log, "webapp", "--config", self.configuration, "connector")
@@ -280,6 +288,7 @@ def _speed(server: str, goal: float, pairs: list[tuple[Round, Round]], tell: Tel
 
 
 def _growth(few: Place, many: Place, tell: Tell) -> list[Figure]:
+    tell(f"the file of {many.links:,} links, {many.read_through():.1f} GB, was read through once, to be in memory")
     with few.connector() as young, many.connector() as old:
         pairs = in_turns(old, young, many.links, few.links)
         memory = [(young.rss(), few.links), (old.rss(), many.links)]
