@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from shibboleth.handout import CannotFill
 from shibboleth.idp import ldap_filter
+from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from tests import idp_stand
 from tests.configuration import store_section, write_configuration
@@ -20,7 +21,7 @@ from webapp.cli import main
 
 BEANS = "conf/orcid-connect/beans.xml"
 SETTINGS = "conf/orcid-connect/orcid-connect.properties"
-ODD = ("o'brien", "a;b", "x' or '1'='1", "back\\slash", "100%", 'say "x"', "ä")
+ODD = ("o'brien", "a;b", "x' or '1'='1", "back\\slash", "100%", 'say "x"', "ä", "STRAẞE", "weiß", "aſa")
 """Users whose names are not plain, each with an account of ours."""
 
 
@@ -64,7 +65,7 @@ def test_the_credential_travels_as_a_header_and_nothing_breaks_without_one(tmp_p
 
 def make_odd_links(store):
     for number, user in enumerate(ODD, 10):
-        make_link(store, f"{user}@{SCOPE}", make_orcid_id(number, Registry.SANDBOX))
+        make_link(store, fold(f"{user}@{SCOPE}"), make_orcid_id(number, Registry.SANDBOX))
 
 
 def write_replica(path, file):
