@@ -8,9 +8,9 @@ import shlex
 import pytest
 from click.testing import CliRunner
 
+from shibboleth.attributes import fold
 from shibboleth.handout import CannotFill
 from shibboleth.idp import ldap_filter
-from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from tests import idp_stand
 from tests.configuration import store_section, write_configuration
