@@ -166,7 +166,7 @@ class Session:
     def values(self, name: str) -> list[str]:
         """Give all values of an attribute; none where it is absent or empty. Raises BrokenAttribute."""
         try:
-            parts = _SPLIT[self.encoding](self.said.get(name, ""))
+            parts = _SPLIT[self.encoding](self.said[name])
         except UnicodeDecodeError:
             raise BrokenAttribute(name, Flaw.NOT_UTF8) from None
         return [value for value in (part.strip() for part in parts) if value]

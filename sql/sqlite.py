@@ -153,13 +153,13 @@ class Sqlite:
         self._patience = patience
         self._waits = waits
         self._queries = queries("sqlite3")
+        self._disk = Disk(waits)
         self._forget_connections()
 
     def _forget_connections(self) -> None:
         self._forks = forks()
         self._idle: deque[_Connection] = deque()
         self._writer = Places(1, self._waits)
-        self._disk = Disk(self._waits)
 
     def _forget_parents(self) -> None:
         """After a fork: SQLite forbids the child to use, or even to close, its parent's connections."""
@@ -268,14 +268,14 @@ class Sqlite:
         """Run one statement by itself, without waiting for the disk."""
         with _in_plain_words, self._writing(durable=False) as (driver, until):
             session = SqliteSession(driver, self._queries)
-            self._disk.written()
+            self._disk.count()
             return self._patiently(lambda: session.run(query, **values), until)
 
     def brief_one(self, query: str, **values: str | int | None) -> Row | None:
         """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
         with _in_plain_words, self._writing(durable=False) as (driver, until):
             session = SqliteSession(driver, self._queries)
-            self._disk.written()
+            self._disk.count()
             found = self._patiently(lambda: session.all(query, values), until)
             return found[0] if found else None
 

@@ -2,7 +2,7 @@
 
 A commit that is waited for aside (`sql.waits`) costs two ways from one thread to another and back, and on the way each
 takes the interpreter from the other. A good disk takes a commit in less than that. So it is waited for in place, until
-it is seen to be slow.
+one commit was slow: the disk was, or another thread kept the interpreter meanwhile.
 """
 
 from __future__ import annotations
@@ -17,46 +17,51 @@ SLOW = 0.002
 """In seconds: a commit that takes so long in place is the last one there for a while."""
 WHILE = 200
 """How many commits are waited for aside after a slow one."""
-OFTEN = 700
+OFTEN = 400
 """After how many commits, of those too that do not wait for the disk, the write-ahead log is taken into the file. One
 adds one to twenty pages to the log."""
-MOST_PAGES = 8000
-"""How long the log grows before SQLite itself takes it into the file: where nobody waits for the disk for long."""
+MOST_PAGES = 16_000
+"""How long the log grows before SQLite itself takes it into the file, in the middle of some commit: twice what this
+process adds to it at most, since another one adds to it as well."""
 
 
 class Disk:
     """The disk of one process's writer, of whom there is one at a time."""
 
-    __slots__ = ("_commits", "_quick_again_in", "_waits")
+    __slots__ = ("_aside", "_commits", "_waits")
 
     def __init__(self, waits: Waits) -> None:
         self._waits = waits
         self._commits = 0
-        self._quick_again_in = 0
+        """How many there were since the log was taken in."""
+        self._aside = 0
+        """How many are still waited for aside."""
+
+    def count(self) -> None:
+        """Count a commit that does not come by here: one statement by itself."""
+        self._commits += 1
 
     def commit(self, driver: sqlite3.Connection, *, durable: bool) -> None:
         """Commit, and if durable come back when it is on the disk."""
-        self.written()
+        self.count()
         if not durable:
             driver.execute("commit")
         elif self._commits >= OFTEN:
-            self._commits = 0
             self._waits.aside(lambda: _commit_and_take_in(driver))
-        elif self._quick_again_in:
-            self._quick_again_in -= 1
+            self._commits = 0
+        elif self._aside:
+            self._aside -= 1
             self._waits.aside(lambda: driver.execute("commit"))
         else:
             self._commit_in_place(driver)
 
-    def written(self) -> None:
-        """Know of one more commit, by a statement of its own."""
-        self._commits += 1
-
     def _commit_in_place(self, driver: sqlite3.Connection) -> None:
         begun = monotonic()
-        driver.execute("commit")
-        if monotonic() - begun >= SLOW:
-            self._quick_again_in = WHILE
+        try:
+            driver.execute("commit")
+        finally:
+            if monotonic() - begun >= SLOW:
+                self._aside = WHILE
 
 
 def _commit_and_take_in(driver: sqlite3.Connection) -> None:

@@ -22,46 +22,52 @@ Templates = Callable[[str, Mapping[str, Any]], str]
 
 
 class _Settled(NodeTransformer):
-    """Puts in its place what is known at start: translated sentences, and what `always` holds of texts."""
+    """Puts in its place what is known at start: translated sentences, and texts of what all pages know (`always`)."""
 
     def __init__(self, language: Language, always: Mapping[str, Any]) -> None:
         self._language = language
         self._always = always
 
     def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - jinja2 finds it by this name
-        """Give a text that all pages know. Raises TemplateAssertionError where a template takes its name."""
-        if node.name not in self._always:
-            return node
+        """Give a text that all pages know. Raises TemplateAssertionError where the name is given to something else."""
         if node.ctx != "load":
-            raise jinja2.TemplateAssertionError(f"all templates know {node.name} as something else", node.lineno)
-        return _settled(self._always[node.name], node)
+            self._must_be_free(node, node.name)
+        return _settled(self._known(node), node)
+
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802 - as above
+        """Look into a macro. Raises as `visit_Name`."""
+        self._must_be_free(node, node.name)
+        return self.generic_visit(node)
+
+    def visit_Import(self, node: nodes.Import) -> nodes.Node:  # noqa: N802 - as above
+        """Let it be. Raises as `visit_Name`."""
+        self._must_be_free(node, node.target)
+        return node
+
+    def visit_FromImport(self, node: nodes.FromImport) -> nodes.Node:  # noqa: N802 - as above
+        """Let it be. Raises as `visit_Name`."""
+        self._must_be_free(node, *(each if isinstance(each, str) else each[1] for each in node.names))
+        return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802 - as above
         """Give a text of something that all pages know."""
-        self.generic_visit(node)
-        return _settled(getattr(self._known(node.node), node.attr, None), node)
-
-    def visit_If(self, node: nodes.If) -> nodes.Node | list[nodes.Node]:  # noqa: N802 - as above
-        """Leave out what is never shown."""
-        node.test = self.visit(node.test)
-        if isinstance(node.test, nodes.Const) and not node.elif_:
-            return [shown for each in (node.body if node.test.value else node.else_) for shown in self.visit_list(each)]
-        self.generic_visit(node)
-        return node
+        known = self._known(node.node)
+        if known is not None:
+            return _settled(getattr(known, node.attr, None), node)
+        return self.generic_visit(node)
 
     def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - as above
-        """Translate a call that says one constant sentence and nothing else; and ask what all pages know."""
-        self.generic_visit(node)
+        """Give a sentence, translated, or the text which something that all pages know says of constants."""
         asked, said = node.node, [each.value for each in node.args if isinstance(each, nodes.Const)]
-        if len(said) < len(node.args) or node.dyn_args or node.dyn_kwargs:
-            return node
-        if isinstance(asked, nodes.Name) and asked.name == "_":
+        constant = len(said) == len(node.args) and not node.dyn_args and not node.dyn_kwargs
+        if constant and isinstance(asked, nodes.Name) and asked.name == "_":
             return self._said(node, *said)
-        if not isinstance(asked, nodes.Getattr) or node.kwargs or self._known(asked.node) is None:
-            return node
-        return _settled(getattr(self._known(asked.node), asked.attr)(*said), node)
+        if constant and isinstance(asked, nodes.Getattr) and not node.kwargs and self._known(asked.node) is not None:
+            return _settled(getattr(self._known(asked.node), asked.attr)(*said), node)
+        return self.generic_visit(node)
 
     def _said(self, node: nodes.Call, sentence: str) -> nodes.Node:
+        self.generic_visit(node)
         said = nodes.Const(Markup(self._language.say(sentence)), lineno=node.lineno)  # noqa: S704 - our own words
         facts = nodes.Dict([nodes.Pair(nodes.Const(fact.key), fact.value) for fact in node.kwargs])
         return nodes.Mod(said, facts, lineno=node.lineno) if node.kwargs else said
@@ -69,13 +75,17 @@ class _Settled(NodeTransformer):
     def _known(self, node: nodes.Node) -> Any:
         return self._always.get(node.name) if isinstance(node, nodes.Name) else None
 
+    def _must_be_free(self, node: nodes.Node, *names: str) -> None:
+        for name in self._always.keys() & set(names):
+            raise jinja2.TemplateAssertionError(f"all templates know {name} as something else", node.lineno)
+
 
 def _settled(value: object, node: nodes.Node) -> nodes.Node:
-    """Give a constant in the place of a node whose value is a text, which is escaped as any other, or a yes or no."""
-    return nodes.Const(value, lineno=node.lineno) if isinstance(value, str | bool) else node
+    """Give a constant in the place of a node whose value is a text, which is escaped as any other."""
+    return nodes.Const(value, lineno=node.lineno) if isinstance(value, str) else node
 
 
-class Environment(jinja2.Environment):
+class OneLanguage(jinja2.Environment):
     """Templates of one language."""
 
     def __init__(self, language: Language, always: Mapping[str, Any]) -> None:
@@ -105,7 +115,7 @@ def templates(language: Language, always: Mapping[str, Any], *, at_once: bool = 
 
     Everything that is not our own sentence is escaped: outside text is text.
     """
-    environment = Environment(language, always)
+    environment = OneLanguage(language, always)
     compiled = cache(environment.get_template)
     for name in environment.list_templates() if at_once else ():
         compiled(name)

@@ -3,7 +3,7 @@
 Threads that all want Python's interpreter take it from each other in the middle of everything, and each way from one to
 another costs more than many a page. Here one thread watches the connections and answers what comes itself. An answer
 that has to wait, for a database server, for ORCID, for a place among the writers, says so (`sql.waits.Waits`): it is
-put aside as it stands (a greenlet), and goes on in the same thread once it can. What nobody can watch, such as the
+put aside as it stands (a greenlet), and goes on in the same thread once it can. What nobody can watch, such as a slow
 disk, is waited for by a helper, a thread of its own.
 
 What may take long without saying so is not answered here, but by the server's other threads.

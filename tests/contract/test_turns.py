@@ -184,32 +184,65 @@ def logged(path):
         return other.execute("pragma wal_checkpoint").fetchone()[1]
 
 
-def test_the_log_is_taken_into_the_file_by_who_waits_for_the_disk(tmp_path, waiting):
+def test_the_log_is_taken_into_the_file_aside_by_who_waits_for_the_disk(tmp_path, waiting, disk):
     store = open_store(f"sqlite://{tmp_path}/links.db", waits=waiting)
     migrate(store.engine, NOON)
+    waiting.times = 0
     for number in range(1000):
         store.begin(make_attempt(id=f"attempt-{number}"), f"hash-{number}")
-    pages = Path(f"{tmp_path}/links.db-wal").stat().st_size // 4096
+    pages, before = Path(f"{tmp_path}/links.db-wal").stat().st_size // 4096, waiting.times
 
+    store.record(UNIVERSITY, "declined", "person", "maija", {}, NOON)
     store.record(UNIVERSITY, "declined", "person", "maija", {}, NOON)
     store.begin(make_attempt(id="last"), "hash-last")
 
     assert (pages > 4000, logged(tmp_path / "links.db") < 100) == (True, True)
+    assert (before, waiting.times) == (0, 1)
+
+
+class Driver:
+    """Notes what it is to execute; what begins like this goes wrong."""
+
+    def __init__(self, fails):
+        self.fails = fails
+        self.asked = []
+
+    def execute(self, text):
+        self.asked.append(text)
+        if text.startswith(self.fails):
+            raise sqlite3.OperationalError("disk I/O error")
 
 
 def test_what_is_committed_is_committed_also_where_the_log_cannot_be_taken_in(waiting, monkeypatch):
-    monkeypatch.setattr(sqlite_disk, "OFTEN", 1)
-    asked = []
+    monkeypatch.setattr(sqlite_disk, "OFTEN", 2)
+    driver, disk = Driver("pragma"), sqlite_disk.Disk(waiting)
 
-    class Broken:
-        def execute(self, text):
-            asked.append(text)
-            if text.startswith("pragma"):
-                raise sqlite3.OperationalError("disk I/O error")
+    for _ in range(3):
+        disk.commit(driver, durable=True)
 
-    sqlite_disk.Disk(waiting).commit(Broken(), durable=True)
+    assert driver.asked == ["commit", "commit", "pragma wal_checkpoint(passive)", "commit"]
 
-    assert asked == ["commit", "pragma wal_checkpoint(passive)"]
+
+def fail_to_commit(disk, times):
+    for _ in range(times):
+        with pytest.raises(sqlite3.OperationalError):
+            disk.commit(Driver("commit"), durable=True)
+
+
+def test_a_disk_that_fails_slowly_is_slow(waiting, disk):
+    disk[0] = 3
+
+    fail_to_commit(sqlite_disk.Disk(waiting), 3)
+
+    assert waiting.times == 2
+
+
+def test_a_log_that_was_not_taken_in_is_so_with_the_next_commit(waiting, disk, monkeypatch):
+    monkeypatch.setattr(sqlite_disk, "OFTEN", 3)
+
+    fail_to_commit(sqlite_disk.Disk(waiting), 5)
+
+    assert waiting.times == 3
 
 
 def test_each_answer_of_a_server_is_waited_for(migrated_postgres, waiting):

@@ -15,7 +15,7 @@ from sql.migrate import migrate
 from sql.store import open_store
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_organisation
 from tests.service import Clock, Reply, Visitor, make_front, orcid_id, simulated_orcid
-from webapp.app import Front, make_app
+from webapp.app import Front, always, make_app
 from webapp.lately import Lately
 from webapp.linking import Linking
 
@@ -113,6 +113,7 @@ class Theatre:
         self.used = []
         front = make_front(store, client, Clock(), ORGANISATIONS, labels=LABELS)
         self.base = replace(front, templates={code: self._noting(each) for code, each in front.templates.items()})
+        self.known = always(front.house, front.hall, front.languages).keys() | {"language"}
 
     def show(self, scene, code):
         """Play a scene in one language."""
@@ -132,6 +133,8 @@ class Theatre:
 
     def _noting(self, templates):
         def render(name, facts):
+            # What all templates know stands in them already: a fact of that name would not be seen
+            assert not self.known & facts.keys()
             self.used.append(name)
             return templates(name, facts)
 

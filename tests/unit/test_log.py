@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -66,18 +67,36 @@ def test_a_value_is_cut_where_it_grows_too_long():
 
 def test_a_machine_reads_one_object_a_line(capsys):
     set_up("json")
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
 
     log("linked", organisation="x\ny", number=7, done=True)
 
     written = capsys.readouterr().err
     said = json.loads(written)
     assert written.count("\n") == 1
-    assert said.pop("time").endswith("+00:00")
+    time = said.pop("time")
+    assert time.endswith("+00:00")
+    assert before <= datetime.fromisoformat(time) <= datetime.now(UTC)
     assert said == {
         "level": "info",
         "word": "linked",
         "facts": {"organisation": "x\ny", "number": 7, "done": True},
     }
+
+
+def test_whoever_else_writes_the_log_is_told_all_that_is_known_of_a_line(caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+    before = logging.LogRecord("another", logging.INFO, "", 0, "", (), None)
+
+    log("linked", organisation="x")
+
+    after = logging.LogRecord("another", logging.INFO, "", 0, "", (), None)
+    (record,) = caplog.records
+    assert {"facts", *vars(before)} <= vars(record).keys() | {"taskName"}
+    assert before.created <= record.created <= after.created
+    assert before.relativeCreated <= record.relativeCreated <= after.relativeCreated
+    assert record.msecs == pytest.approx(record.created % 1 * 1000, abs=1.1)
+    assert (record.thread, record.process, record.levelname) == (None, None, "INFO")
 
 
 def test_a_bug_is_told_by_where_it_happened_and_never_by_its_message(capsys):

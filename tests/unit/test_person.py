@@ -178,6 +178,14 @@ def test_attributes_without_the_fronts_proof_are_ignored(shown):
         person_from(said, Proxy(PROOF), ORGANISATIONS)
 
 
+def test_what_a_persons_requests_say_alike_is_read_once():
+    said = as_headers(url_encoded(MAIJA))
+    first = person_from(said, Proxy(PROOF), ORGANISATIONS)
+
+    assert person_from({**said, "HTTP_ACCEPT": "text/html"}, Proxy(PROOF), ORGANISATIONS) is first
+    assert person_from(said | {"HTTP_DISPLAYNAME": "Maija"}, Proxy(PROOF), ORGANISATIONS).name == "Maija"
+
+
 def test_whoever_is_remembered_needs_the_proof_all_the_same():
     said = as_headers(url_encoded(MAIJA))
     person_from(said, Proxy(PROOF), ORGANISATIONS)
