@@ -61,9 +61,9 @@ class Language:
         """Give what a language is called in this one."""
         return str(Locale.parse(self.code).languages.get(code, code))
 
-    def day(self, day: date) -> str:
-        """Write a day for a reader."""
-        return _day(day, self.code)
+    def day(self, day: date, form: str = "medium") -> str:
+        """Write a day for a reader; `long` writes its month in full, as in a sentence, and `medium` as in a table."""
+        return _day(day, self.code, form)
 
     def number(self, number: int) -> str:
         """Write a whole number for a reader."""
@@ -77,8 +77,8 @@ class Language:
 
 
 @lru_cache(maxsize=1000)
-def _day(day: date, code: str) -> str:
-    return _whole(format_date(day, "medium", _written(code)))
+def _day(day: date, code: str, form: str) -> str:
+    return _whole(format_date(day, form, _written(code)))
 
 
 @lru_cache(maxsize=1000)

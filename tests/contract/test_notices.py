@@ -78,7 +78,7 @@ class TestThePages:
         text = unescape(page.text)
         assert page.title == say("Accessibility statement")
         assert say("The pages do all that the law asks.") in text
-        assert LANGUAGES[code].day(date(2026, 1, 15)) in text
+        assert LANGUAGES[code].day(date(2026, 1, 15), "long") in text
         assert say("The provider of the service looked at them.") in text
         assert f"feedback in {code}" in text
         assert f"enforcement in {code}" in text
