@@ -1,10 +1,11 @@
 -- name: hold_organisation(organisation)^
 -- What the organisation's last change, last event and last hash were; its row is ours until the transaction ends.
--- The update changes nothing: it is there to hold the row, on both engines alike.
+-- The update changes nothing: it is there to hold the row, on both engines alike; of the key, it would write the key's
+-- index as well.
 insert into counters (organisation, changes, events, last_event_hash)
 values (:organisation, 0, 0, '')
 on conflict (organisation) do update
-set organisation = excluded.organisation
+set changes = counters.changes
 returning changes, events, last_event_hash;
 
 -- name: count_on(organisation, changes, events, last_event_hash)!
