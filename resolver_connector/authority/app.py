@@ -8,8 +8,9 @@ from datetime import datetime
 from wsgiref.types import StartResponse
 from xml.sax.saxutils import escape
 
+from resolver_connector.authority.query import SKEW, Denied, Malformed, Query
 from resolver_connector.authority.replay import Answered
-from resolver_connector.authority.saml import SKEW, Denied, Malformed, MetadataExpired, Query, Saml, Unusable
+from resolver_connector.authority.saml import MetadataExpired, Saml, Unusable
 from resolver_connector.resolve import resolve
 from resolver_connector.wire import GUARDS, STATUS, Environ, Header, Reply, Report
 from shibboleth.orcid_id import OrcidId, Registry

@@ -6,11 +6,9 @@ Assertion Query/Request Profile: saml-profiles-2.0-os section 6; SOAP binding: s
 from __future__ import annotations
 
 import logging
-import re
-from calendar import timegm
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,54 +21,30 @@ from saml2.s_utils import sid, status_message_factory, success_status_factory
 from saml2.saml import NameID
 from saml2.server import Server
 from saml2.sigver import MissingKey, SignatureError
-from saml2.soap import parse_soap_enveloped_saml_attribute_query
-from saml2.time_util import instant, str_to_time
-from saml2.xmldsig import (
-    DIGEST_SHA256,
-    DIGEST_SHA384,
-    DIGEST_SHA512,
-    SIG_ECDSA_SHA256,
-    SIG_ECDSA_SHA384,
-    SIG_ECDSA_SHA512,
-    SIG_RSA_SHA256,
-    SIG_RSA_SHA384,
-    SIG_RSA_SHA512,
-)
+from saml2.time_util import instant
+from saml2.xmldsig import DIGEST_SHA256, SIG_RSA_SHA256
 
+from resolver_connector.authority.query import (
+    ATTRIBUTE_OF,
+    LISTED,
+    UNSPECIFIED,
+    VERSION,
+    Denied,
+    Query,
+    asked,
+    issuer_of,
+    must_be_strong,
+    parsed,
+)
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.metadata import ended
 from shibboleth.orcid_id import OrcidId
 
-SKEW = timedelta(minutes=5)
-"""How far another machine's clock may be from ours, and how old a query may be."""
 LOOK_AGAIN = timedelta(minutes=1)
 """How often to look whether the federation's metadata is a new one."""
-VERSION = "2.0"
-ORCID = ATTRIBUTES["eduPersonOrcid"].saml2_name
-UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 
-_STRONG = {
-    *(SIG_RSA_SHA256, SIG_RSA_SHA384, SIG_RSA_SHA512),
-    *(SIG_ECDSA_SHA256, SIG_ECDSA_SHA384, SIG_ECDSA_SHA512),
-}
-_DIGESTS = {DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512}
-_LISTED = {*_DIGESTS, *_STRONG}
-_IDS = re.compile(rb"""\sID\s*=\s*["']""")
-_SIGNATURES = re.compile(rb"<(?:[^\s<>:/]+:)?Signature[\s/>]")
 # It tells of messages, and messages tell of persons; what there is to say, the application says
 logging.getLogger("saml2").setLevel(logging.CRITICAL)
-
-
-class Malformed(ValueError):
-    """What came is no AttributeQuery in a SOAP envelope; its text says why."""
-
-
-class Denied(PermissionError):
-    """Nobody whom the federation knows has signed this query, now and for us; its text says why."""
-
-    def __init__(self, why: str, query_id: str) -> None:
-        super().__init__(why)
-        self.query_id = query_id
 
 
 class Unusable(ValueError):
@@ -97,26 +71,6 @@ class Identity:
     """Who must have signed the metadata; nobody where the file is already known to be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What a service of the federation asks, its signature checked."""
-
-    id: str
-    issued: datetime
-    service: str
-    """The entityID of who asks."""
-    value: str
-    """The person, by the value of an attribute."""
-    attribute: str | None
-    """The id of that attribute (`shibboleth.attributes`); None where the query leaves it to us."""
-    qualifier: str | None
-    """The entityID of the person's Identity Provider, where the query names it."""
-    wants_orcid: bool
-
-
-_ATTRIBUTE_OF = {row.saml2_name: row.id for row in ATTRIBUTES.values() if row.may_be_key}
-
-
 class Saml:
     """Reads queries and writes answers, for one identity."""
 
@@ -130,13 +84,13 @@ class Saml:
 
     def read(self, body: bytes, now: datetime) -> Query:
         """Read a query. Raises Malformed, Denied and Unusable."""
-        query = _parsed(_inside(body))
+        query = parsed(body)
         self._refresh(now)
         self._must_be_of_now(query, now)
         self._must_be_signed(query, body)
-        _must_be_strong(query)
+        must_be_strong(query)
         self._must_be_for_us(query)
-        return _asked(query, _must_be_new(query, now))
+        return asked(query, now)
 
     def found(self, query: Query, orcid_ids: Sequence[OrcidId]) -> bytes:
         """Write an answer: an assertion with these iDs; or success without one, where there are none."""
@@ -178,7 +132,7 @@ class Saml:
             whole = source.entities_descr or source.entity_descr
             if end := ended([getattr(whole, "valid_until", None)], now):
                 raise MetadataExpired(f"{self.identity.metadata} was valid until {end}")
-            if _issuer(query) in source.to_old or ended(_ends(source.entity.get(_issuer(query), {})), now):
+            if issuer_of(query) in source.to_old or ended(_ends(source.entity.get(issuer_of(query), {})), now):
                 raise Denied("what the federation's metadata says of who asks has expired", query.id)
 
     def _must_be_signed(self, query: Any, body: bytes) -> None:
@@ -226,7 +180,7 @@ class Saml:
             "service": {
                 "aa": {
                     "endpoints": {"attribute_service": [(mine.url, BINDING_SOAP)]},
-                    "name_id_format": sorted(_ATTRIBUTE_OF),
+                    "name_id_format": sorted(ATTRIBUTE_OF),
                     "policy": {"default": {"lifetime": {"minutes": 5}, "fail_on_missing_requested": False}},
                 }
             },
@@ -248,47 +202,8 @@ def _described(config: Config) -> bytes:
     found = entity_descriptor(config)
     # pysaml2 lists whatever xmlsec1 knows, MD5 and SHA-1 too, and a Shibboleth SP signs with the first that it knows
     known = found.extensions.extension_elements
-    found.extensions.extension_elements = [each for each in known if each.attributes.get("Algorithm") in _LISTED]
+    found.extensions.extension_elements = [each for each in known if each.attributes.get("Algorithm") in LISTED]
     return str(found).encode()
-
-
-def _inside(body: bytes) -> str:
-    """Give the query that a SOAP envelope holds."""
-    # Whatever a signature covers must be what is read: one element with an ID, and it is the query
-    if len(_IDS.findall(body)) != 1 or b"<!DOCTYPE" in body:
-        raise Malformed("exactly one element of it must have an ID, the query, and there may be no DOCTYPE")
-    if len(_SIGNATURES.findall(body)) > 1:
-        # xmlsec1 verifies the first that it finds, which might be another than the one that is looked at here
-        raise Malformed("there may be one signature, that of the query")
-    try:
-        found = parse_soap_enveloped_saml_attribute_query(body)
-    except Exception as error:  # noqa: BLE001 - pysaml2 raises Exception itself, and its XML reader some of its own
-        raise Malformed(f"no AttributeQuery in a SOAP envelope ({type(error).__name__})") from None
-    if not found:
-        raise Malformed("the envelope has no body")
-    return found.decode() if isinstance(found, bytes) else str(found)
-
-
-def _parsed(text: str) -> Any:
-    query = samlp.attribute_query_from_string(text)
-    if query is None or not query.id or query.version != VERSION:
-        raise Malformed("the query has no ID, or is not of SAML 2.0")
-    if query.issuer is None or not (query.issuer.text or "").strip():
-        raise Malformed("the query does not say who asks")
-    if query.subject is None or query.subject.name_id is None or not (query.subject.name_id.text or "").strip():
-        raise Malformed("the query does not say about whom")
-    return query
-
-
-def _must_be_strong(query: Any) -> None:
-    signed = query.signature.signed_info
-    digests = {each.digest_method.algorithm for each in signed.reference}
-    if signed.signature_method.algorithm not in _STRONG or not digests <= _DIGESTS:
-        raise Denied("it is signed with SHA-1; SHA-256 is the least", query.id)
-
-
-def _issuer(query: Any) -> str:
-    return str(query.issuer.text).strip()
 
 
 def _ends(entity: Mapping[str, Any]) -> Iterator[str | None]:
@@ -297,34 +212,6 @@ def _ends(entity: Mapping[str, Any]) -> Iterator[str | None]:
     for roles in entity.values():
         if isinstance(roles, list):
             yield from (role.get("valid_until") for role in roles if isinstance(role, dict))
-
-
-def _must_be_new(query: Any, now: datetime) -> datetime:
-    """Give when a query was made."""
-    try:
-        issued = datetime.fromtimestamp(timegm(str_to_time(query.issue_instant)), UTC)
-    except (ValueError, TypeError, OverflowError):
-        raise Malformed("the query does not say when it was made") from None
-    if abs(now - issued) > SKEW:
-        raise Denied("it was made more than five minutes ago, or a clock is wrong", query.id)
-    return issued
-
-
-def _asked(query: Any, issued: datetime) -> Query:
-    name_id = query.subject.name_id
-    form = name_id.format or UNSPECIFIED
-    if form != UNSPECIFIED and form not in _ATTRIBUTE_OF:
-        raise Denied("a person is named by an attribute here: the Format must be its name", query.id)
-    wanted = {each.name for each in query.attribute}
-    return Query(
-        id=query.id,
-        issued=issued,
-        service=_issuer(query),
-        value=name_id.text.strip(),
-        attribute=_ATTRIBUTE_OF.get(form),
-        qualifier=name_id.name_qualifier or None,
-        wants_orcid=not wanted or ORCID in wanted,
-    )
 
 
 def _name_id(query: Query) -> Any:

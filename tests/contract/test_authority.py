@@ -20,8 +20,9 @@ from saml2.pack import make_soap_enveloped_saml_thingy
 from saml2.xmldsig import DIGEST_SHA1, DIGEST_SHA256, SIG_RSA_SHA1, SIG_RSA_SHA256
 
 from resolver_connector.authority.app import LARGEST_QUERY, Authority
+from resolver_connector.authority.query import SKEW
 from resolver_connector.authority.replay import Answered
-from resolver_connector.authority.saml import LOOK_AGAIN, SKEW, MetadataExpired, Saml, Unusable
+from resolver_connector.authority.saml import LOOK_AGAIN, MetadataExpired, Saml, Unusable
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.orcid_id import Registry
 from sql.store import open_store

@@ -71,7 +71,7 @@ LIBRARIES = {
         "webapp/config_transfers.py",
     },
     "requests": {"resolver_connector/transfers/http.py"},
-    "saml2": {"resolver_connector/authority/saml.py"},
+    "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
     "urllib3": {"resolver_connector/transfers/http.py", "webapp/lines.py"},
     "waitress": {"webapp/heads.py", "webapp/serving.py", "webapp/turns.py"},
