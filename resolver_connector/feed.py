@@ -38,7 +38,7 @@ from resolver_connector.wire import (
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation
 from sql.errors import StoreUnavailable
-from sql.records import Change, ChangeKind, Link
+from sql.records import Change, ChangeKind, CurrentLink
 from sql.store import Store
 
 SNAPSHOTS = 2
@@ -174,7 +174,7 @@ class Feed:
             return 200, headers, []
         if not self.gate.acquire(blocking=False):
             raise Busy("as many snapshots as are sent at once are being sent; try again")
-        told = filter(None, (self._link(organisation.key, link) for link in links))
+        told = filter(None, (self._link(organisation, link) for link in links))
         pieces = _written(asked, told, lambda: (token, self.store.last_change(entity_id) > number))
         return 200, headers, Stream(pieces, self.gate, self.report)
 
@@ -209,7 +209,7 @@ class Feed:
             at=change.at,
         )
 
-    def _link(self, key: str, link: Link) -> Told | None:
+    def _link(self, organisation: Organisation, link: CurrentLink) -> Told | None:
         """Give a link of a snapshot as if it had just come; its id is the link's own."""
         new = self._own(link.orcid_id)
         if not new:
@@ -217,8 +217,8 @@ class Feed:
         return change_record(
             id_=link.id,
             kind=ChangeKind.LINKED,
-            organisation=link.organisation,
-            key=key,
+            organisation=organisation.entity_id,
+            key=organisation.key,
             account=link.account,
             orcid=new,
             previous=None,

@@ -115,6 +115,17 @@ class Link:
         return self.ended_at is None
 
 
+@dataclass(frozen=True, slots=True)
+class CurrentLink:
+    """A link that holds now, by what a snapshot tells of it."""
+
+    id: str
+    person_key: str
+    account: str
+    orcid_id: OrcidId
+    linked_at: datetime
+
+
 class ChangeKind(StrEnum):
     """A link came, was replaced, or went."""
 

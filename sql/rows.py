@@ -15,6 +15,7 @@ from sql.records import (
     Change,
     ChangeKind,
     Consent,
+    CurrentLink,
     Delivery,
     DeliveryCount,
     DeliveryState,
@@ -154,6 +155,11 @@ def link_of(row: Row) -> Link:
         authenticated_at=_perhaps_time(row["authenticated_at"]),
         release=_release_of(row),
     )
+
+
+def current_link_of(row: Row) -> CurrentLink:
+    """Read what a snapshot tells of a link."""
+    return CurrentLink(row["id"], row["person_key"], row["account"], orcid_id_of(row), time_of(row["linked_at"]))
 
 
 def _release_of(row: Row) -> Release | None:

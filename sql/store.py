@@ -28,7 +28,7 @@ from sql.migrate import must_be_current
 from sql.outbox import Outbox
 from sql.own import Own
 from sql.reading import Lookup
-from sql.records import Attempt, Change, ChangeKind, Consent, Event, Link, Standing, Started
+from sql.records import Attempt, Change, ChangeKind, Consent, CurrentLink, Event, Link, Standing, Started
 from sql.release import Releases
 from sql.sqlite import Sqlite
 from sql.statistics import Statistics
@@ -185,9 +185,12 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         Each person comes at most once. A link that comes or goes meanwhile may be seen or not: whoever needs both
         asks for `last_change` first and reads the changes after it.
         """
+        return map(rows.link_of, self._paged("some_links", entity_id))
+
+    def _paged(self, query: str, entity_id: str) -> Iterator[Row]:
         after = ""
-        while page := self.engine.all("some_links", organisation=entity_id, after=after, limit=PAGE):
-            yield from map(rows.link_of, page)
+        while page := self.engine.all(query, organisation=entity_id, after=after, limit=PAGE):
+            yield from page
             after = page[-1]["person_key"]
 
     def count(self, entity_id: str) -> int:
@@ -278,14 +281,15 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         row = self.engine.one("last_change", organisation=entity_id)
         return 0 if row is None else int(row["changes"])
 
-    def snapshot(self, entity_id: str) -> tuple[int, Iterator[Link]]:
+    def snapshot(self, entity_id: str) -> tuple[int, Iterator[CurrentLink]]:
         """Give the number of an organisation's last change, and all its current links, a page at a time.
 
         The number is of the moment of the call; a link that comes or goes while the links are read may be seen or
         not. Whoever puts the links down by their persons and then applies the changes after the number, again by
         their persons, ends with what the organisation has: what both tell is the same.
         """
-        return self.last_change(entity_id), self.links(entity_id)
+        number = self.last_change(entity_id)
+        return number, map(rows.current_link_of, self._paged("some_current_links", entity_id))
 
     # The audit
 

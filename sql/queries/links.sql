@@ -71,6 +71,16 @@ where organisation = :organisation
 order by person_key
 limit :limit;
 
+-- name: some_current_links(organisation, after, limit)
+-- The same, and of each what a snapshot tells.
+select id, person_key, account, registry, orcid, linked_at
+from links
+where organisation = :organisation
+    and person_key > :after
+    and ended_at is null
+order by person_key
+limit :limit;
+
 -- name: count_links(organisation)^
 -- How many persons of an organisation have a link now.
 select count(*) as count

@@ -1088,6 +1088,7 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
         ("orcid_of", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
         ("link_of", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
         ("some_links", {"organisation": "o", "after": "", "limit": 1}, "one_current_link_for_a_person"),
+        ("some_current_links", {"organisation": "o", "after": "", "limit": 1}, "one_current_link_for_a_person"),
         ("holder_of", {"organisation": "o", "registry": "r", "orcid": "x"}, "one_person_for_an_orcid_id"),
         ("hold_attempt", {"id": "x"}, "one_current_link_for_a_person"),
         ("hold_attempt", {"id": "x"}, "one_person_for_an_orcid_id"),
