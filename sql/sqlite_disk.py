@@ -2,7 +2,8 @@
 
 A commit that is waited for aside (`sql.waits`) costs two ways from one thread to another and back, and on the way each
 takes the interpreter from the other. A good disk takes a commit in less than that. So it is waited for in place, until
-one commit was slow: the disk was, or another thread kept the interpreter meanwhile.
+one commit was slow: the disk was, or another thread kept the interpreter meanwhile. Then some are waited for aside,
+and twice as many each time that the next one in place is slow again: a disk that hesitates now and then stays quick.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from sql.waits import Waits
 
 SLOW = 0.002
 """In seconds: a commit that takes so long in place is the last one there for a while."""
-WHILE = 200
-"""How many commits are waited for aside after a slow one."""
+FEWEST, MOST = 4, 256
+"""How many commits are waited for aside after the first slow one, and after many that were slow one after the other."""
 OFTEN = 400
 """After how many commits, of those too that do not wait for the disk, the write-ahead log is taken into the file. One
 adds one to twenty pages to the log."""
@@ -28,7 +29,7 @@ process adds to it at most, since another one adds to it as well."""
 class Disk:
     """The disk of one process's writer, of whom there is one at a time."""
 
-    __slots__ = ("_aside", "_commits", "_waits")
+    __slots__ = ("_aside", "_commits", "_next", "_waits")
 
     def __init__(self, waits: Waits) -> None:
         self._waits = waits
@@ -36,6 +37,8 @@ class Disk:
         """How many there were since the log was taken in."""
         self._aside = 0
         """How many are still waited for aside."""
+        self._next = FEWEST
+        """How many will be, when one in place is slow."""
 
     def count(self) -> None:
         """Count a commit that does not come by here: one statement by itself."""
@@ -60,8 +63,9 @@ class Disk:
         try:
             driver.execute("commit")
         finally:
-            if monotonic() - begun >= SLOW:
-                self._aside = WHILE
+            slow = monotonic() - begun >= SLOW
+            self._aside = self._next if slow else 0
+            self._next = min(2 * self._next, MOST) if slow else FEWEST
 
 
 def _commit_and_take_in(driver: sqlite3.Connection) -> None:

@@ -155,14 +155,49 @@ def test_a_slow_disk_is_waited_for_aside_and_tried_again_later(tmp_path, waiting
 
     commit(engine)
     for_the_first = waiting.times
-    for _ in range(sqlite_disk.WHILE):
+    for _ in range(4):
         commit(engine)
-    while_it_is_slow = waiting.times
     disk[0] = 1
     for _ in range(10):
         commit(engine)
 
-    assert (for_the_first, while_it_is_slow, waiting.times) == (0, sqlite_disk.WHILE, sqlite_disk.WHILE)
+    assert (for_the_first, waiting.times) == (0, 4)
+
+
+def in_place(disk, waiting, commits):
+    """Tell which of so many commits were waited for in place."""
+    found = []
+    for number in range(commits):
+        before = waiting.times
+        disk.commit(Driver("nothing"), durable=True)
+        found += [] if waiting.times > before else [number]
+    return found
+
+
+def test_the_longer_a_disk_is_slow_the_more_seldom_it_is_tried(waiting, disk, monkeypatch):
+    monkeypatch.setattr(sqlite_disk, "OFTEN", 10_000)
+    one = sqlite_disk.Disk(waiting)
+    disk[0] = 3
+
+    tried = in_place(one, waiting, 1400)
+    disk[0] = 1
+    quick = in_place(one, waiting, 300)
+    disk[0] = 3
+
+    assert [after - before - 1 for before, after in itertools.pairwise(tried)] == [
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+        256,
+        256,
+        256,
+    ]
+    assert quick == list(range(quick[0], 300))
+    assert in_place(one, waiting, 10) == [0, 5]
 
 
 def test_whoever_need_not_wait_for_the_disk_does_not(tmp_path, waiting, disk):
