@@ -266,18 +266,18 @@ class Sqlite:
 
     def brief(self, query: str, **values: str | int | None) -> int:
         """Run one statement by itself, without waiting for the disk."""
-        with _in_plain_words, self._writing(durable=False) as (driver, until):
-            session = SqliteSession(driver, self._queries)
-            self._disk.count()
-            return self._patiently(lambda: session.run(query, **values), until)
+        return self._by_itself(lambda session: session.run(query, **values))
 
     def brief_one(self, query: str, **values: str | int | None) -> Row | None:
         """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
+        found = self._by_itself(lambda session: session.all(query, values))
+        return found[0] if found else None
+
+    def _by_itself(self, act: Callable[[SqliteSession], _Found]) -> _Found:
         with _in_plain_words, self._writing(durable=False) as (driver, until):
             session = SqliteSession(driver, self._queries)
             self._disk.count()
-            found = self._patiently(lambda: session.all(query, values), until)
-            return found[0] if found else None
+            return self._patiently(lambda: act(session), until)
 
     def transaction(self) -> AbstractContextManager[Session]:
         """All or nothing, on the disk when it ends; the one writer from its first moment on."""

@@ -115,16 +115,12 @@ class Front:
     def _admitted(self, environ: Mapping[str, Any], visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
         person = self.door.person(environ) if route.who is Who.PERSON else None
         visit = self._at_home(visit, person.organisation if person else None)
-        return Visit(
-            visit.choice,
-            visit.now,
-            visit.browser,
+        return replace(
+            visit,
+            someone=person,
             query=_fields(environ.get("QUERY_STRING", "")),
             form=_form(environ),
             place=place,
-            someone=person,
-            path=visit.path,
-            attempt=visit.attempt,
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
         )
 
@@ -315,8 +311,6 @@ def _back(environ: Mapping[str, Any], house: House, visit: Visit) -> str:
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    if not text:
-        return {}
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=50)
     except ValueError:

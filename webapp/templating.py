@@ -97,9 +97,10 @@ class OneLanguage(jinja2.Environment):
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._settled = _Settled(language, {"language": language, **always})
+        known = {"language": language, **always}
+        self._settled = _Settled(language, known)
         self.filters["breaking"] = breaking
-        self.globals = {"_": _sayer(language), "language": language, **always}
+        self.globals = {"_": _sayer(language), **known}
 
     def make_globals(self, d: Mapping[str, Any] | None) -> dict[str, Any]:
         """Give what a template knows before it is rendered, as one dictionary: Jinja's own chain is slow to copy."""
