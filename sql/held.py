@@ -11,9 +11,10 @@ from datetime import datetime
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
 from sql.engine import Engine, Question, Row, Session
-from sql.records import Attempt, Change, ChangeKind, Link
+from sql.records import Attempt, Change, ChangeKind, CurrentLink, Link
 
 ID_BYTES = 16
+AnyLink = Link | CurrentLink
 
 
 @dataclass(slots=True)
@@ -29,13 +30,15 @@ class Held:
     found: list[list[Row]]
     """What the questions asked with it found: nobody can change that before we do."""
 
-    def change(self, kind: ChangeKind, link: Link, orcid_id: OrcidId | None, previous: OrcidId | None) -> Change:
+    def change(self, kind: ChangeKind, link: AnyLink, orcid_id: OrcidId | None, previous: OrcidId | None) -> Change:
         """Give a change its number and its name, and keep it."""
         change = self.next_change(kind, link, orcid_id, previous)
         self.session.post("add_change", **rows.change_values(change))
         return change
 
-    def next_change(self, kind: ChangeKind, link: Link, orcid_id: OrcidId | None, previous: OrcidId | None) -> Change:
+    def next_change(
+        self, kind: ChangeKind, link: AnyLink, orcid_id: OrcidId | None, previous: OrcidId | None
+    ) -> Change:
         """Give a change its number and its name."""
         self.changes += 1
         return Change(

@@ -18,9 +18,9 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from sql import rows
-from sql.engine import Row, Session
-from sql.held import Keeper, held_in
-from sql.records import Breaker, Delivery, DeliveryCount, DeliveryState
+from sql.engine import Row, Session, Values
+from sql.held import Held, Keeper, held_in
+from sql.records import Breaker, ChangeKind, Delivery, DeliveryCount, DeliveryState
 
 PAGE = 500
 """How many rows are held in memory at once while many are read."""
@@ -133,6 +133,29 @@ class Outbox(Keeper):
         way = {"organisation": entity_id, "now": rows.moment(now)}
         return sum(self.engine.brief("wait_no_longer", **way, transfer=name) for name in names)
 
+    # A transfer that is new
+
+    def never_owed(self, entity_id: str, transfer: str) -> int:
+        """Tell how many current links of an organisation a transfer has never been owed."""
+        row = self.engine.one("count_never_owed", organisation=entity_id, transfer=transfer)
+        return 0 if row is None else int(row["count"])
+
+    def backfill(self, entity_id: str, transfer: str, now: datetime, after: str = "") -> list[str]:
+        """Owe a transfer the next current links that it has never been owed, and give the keys of their persons.
+
+        At most PAGE links, of persons whose keys come after `after`; none when there are no more. What is owed is the
+        change that made the link, so that it keeps its place before later changes. Where that change is no longer kept,
+        there is a new one, which the feed tells as well.
+        """
+        some: Values = {"organisation": entity_id, "transfer": transfer, "after": after, "limit": PAGE}
+        with self._holding(entity_id, now, ("some_never_owed", some)) as held:
+            (found,) = held.found
+            if found:
+                held.session.post("add_breaker", organisation=entity_id, transfer=transfer)
+                held.session.many("add_delivery", [_backfilled(held, row, transfer) for row in found])
+                held.event("backfilled", "operator", None, {"transfer": transfer, "deliveries": str(len(found))})
+            return [row["person_key"] for row in found]
+
     # Whoever looks on
 
     def deliveries_of(self, entity_id: str, person_key: str, limit: int = PAGE) -> list[Delivery]:
@@ -170,6 +193,16 @@ class Outbox(Keeper):
 
 
 _EVENTS = {DeliveryState.DONE: "delivered", DeliveryState.GIVEN_UP: "given-up"}
+
+
+def _backfilled(held: Held, row: Row, transfer: str) -> dict[str, str | int]:
+    number, kind = row["number"], row["kind"]
+    if (row["newest_registry"], row["newest_orcid"]) != (row["registry"], row["orcid"]):
+        link = rows.current_link_of(row)
+        change = held.change(ChangeKind.LINKED, link, link.orcid_id, None)
+        number, kind = change.number, change.kind.value
+    whose = {"organisation": held.organisation, "person_key": row["person_key"]}
+    return {**whose, "number": number, "kind": kind, "transfer": transfer, "now": rows.moment(held.now)}
 
 
 def _claim_change(session: Session, holder: dict[str, str], organisation: str, number: int) -> list[Row]:

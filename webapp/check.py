@@ -171,6 +171,8 @@ def _deliveries(config: Config, store: Store, organisation: Organisation, now: d
         yield _standing(organisation, name, waiting, given_up)
         if given_up:
             yield _given_up(organisation, name, given_up)
+        if name in configured and (missed := store.never_owed(organisation.entity_id, name)):
+            yield _never_owed(organisation, name, missed)
         if name not in configured:
             text = f"{organisation.id} has no transfer {name} any more, and something is owed to it"
             mend = f'write [[transfer]] with name = "{name}" again; what waits is given up after three days'
@@ -200,6 +202,14 @@ def _given_up(organisation: Organisation, name: str, given_up: DeliveryCount) ->
     text = f"{organisation.id}, {given_up.count} given up that should have gone to {name}"
     mend = f"see why: orcid-connect history {organisation.id}; then: orcid-connect deliver --retry {organisation.id}"
     facts = {"id": organisation.id, "transfer": name, "given_up": given_up.count}
+    return Finding(Level.WARNING, "transfer", text, mend, facts)
+
+
+def _never_owed(organisation: Organisation, name: str, missed: int) -> Finding:
+    were = "link was" if missed == 1 else "links were"
+    text = f"{organisation.id}, {missed} current {were} never sent to {name}"
+    mend = f"send them: orcid-connect transfer backfill {organisation.id} {name}"
+    facts = {"id": organisation.id, "transfer": name, "never_sent": missed}
     return Finding(Level.WARNING, "transfer", text, mend, facts)
 
 

@@ -1,4 +1,4 @@
-"""`orcid-connect transfer test`: a made-up person goes the way to an organisation's identity management."""
+"""`orcid-connect transfer`: a made-up person tries a transfer, and a new transfer is sent what is linked already."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from webapp.cli_common import (
     now,
     organisation_argument,
     organisation_of,
+    ready_store,
     safe,
 )
 from webapp.config import Config
@@ -25,7 +26,7 @@ from webapp.config import Config
 
 @click.group()
 def transfer() -> None:
-    """Try the ways to an organisation's own identity management."""
+    """Test a transfer to an organisation's own identity management, or send it what it has missed."""
 
 
 @transfer.command(name="test")
@@ -49,6 +50,31 @@ def test_transfer(path: Path, name: str, *, only: str | None, account: str | Non
     )
     click.echo(f"{counted(failed, 'step', 'steps')} failed." if failed else "All is well.")
     sys.exit(WRONG if failed else 0)
+
+
+@transfer.command()
+@organisation_argument
+@click.argument("only", metavar="TRANSFER")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say how many links would be sent.")
+@click.pass_obj
+@in_words
+def backfill(path: Path, name: str, only: str, *, dry_run: bool) -> None:
+    """Send a transfer the current links that it has never been sent, as after it has been added.
+
+    Restart the services first, so that new links are sent to it as well. What is sent already is not sent again.
+    """
+    config = configuration(path)
+    organisation = organisation_of(config, name)
+    ((called, _),) = _transfers_of(config, organisation, only)
+    with ready_store(config) as store:
+        if dry_run:
+            links = store.never_owed(organisation.entity_id, called)
+            click.echo(f"{counted(links, 'link', 'links')} of {organisation.id} would be sent to {called}")
+            return
+        sent, after = 0, ""
+        while keys := store.backfill(organisation.entity_id, called, now(), after):
+            sent, after = sent + len(keys), keys[-1]
+    click.echo(f"{counted(sent, 'link', 'links')} of {organisation.id} will be sent to {called} by the worker")
 
 
 def _transfers_of(config: Config, organisation: Organisation, only: str | None) -> list[tuple[str, Any]]:

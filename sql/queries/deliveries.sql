@@ -331,3 +331,56 @@ select *
 from breakers
 where organisation = :organisation
 order by transfer;
+
+-- name: count_never_owed(organisation, transfer)^
+-- How many persons have a current link that a transfer has never been owed: no delivery of it was made since the link
+-- was, for the person's newest change or a later one.
+select count(*) as count
+from links
+where links.organisation = :organisation
+    and links.ended_at is null
+    and not exists (
+        select 1
+        from deliveries
+        where deliveries.organisation = links.organisation
+            and deliveries.person_key = links.person_key
+            and deliveries.transfer = :transfer
+            and deliveries.created_at >= links.linked_at
+            and deliveries.number >= coalesce(
+                (
+                    select max(changes.number)
+                    from changes
+                    where changes.organisation = links.organisation
+                        and changes.person_key = links.person_key
+                ),
+                0
+            )
+    );
+
+-- name: some_never_owed(organisation, transfer, after, limit)
+-- The next of these links in the order of their persons' keys, each with the person's newest change that is kept.
+select
+    links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at,
+    newest.number, newest.kind, newest.registry as newest_registry, newest.orcid as newest_orcid
+from links
+left join changes as newest on newest.organisation = links.organisation
+    and newest.number = (
+        select max(changes.number)
+        from changes
+        where changes.organisation = links.organisation
+            and changes.person_key = links.person_key
+    )
+where links.organisation = :organisation
+    and links.person_key > :after
+    and links.ended_at is null
+    and not exists (
+        select 1
+        from deliveries
+        where deliveries.organisation = links.organisation
+            and deliveries.person_key = links.person_key
+            and deliveries.transfer = :transfer
+            and deliveries.created_at >= links.linked_at
+            and deliveries.number >= coalesce(newest.number, 0)
+    )
+order by links.person_key
+limit :limit;

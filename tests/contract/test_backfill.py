@@ -1,0 +1,193 @@
+"""A transfer that is added later is sent what is linked already: once, in order, and by a command; on each engine."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from demo.idm.app import SECRET, Idm
+from demo.idm.server import served
+from sql import outbox
+from tests.configuration import ORGANISATION, store_section, write_configuration
+from tests.make import make_link, make_orcid_id
+from webapp.cli import main
+
+MAIJA = "maija@yliopisto.example"
+AKE = "ake@yliopisto.example"
+UNIVERSITY = ORGANISATION["entity_id"]
+FIRST, SECOND, THIRD = (make_orcid_id(number) for number in (1, 2, 3))
+COMMAND = ("transfer", "backfill", "yliopisto", "idm")
+WARNED = "→ send them: orcid-connect transfer backfill yliopisto idm"
+
+
+def run(path, *words):
+    """Run a command and give its exit code and what it printed."""
+    result = CliRunner().invoke(main, ["--config", str(path), *words], catch_exceptions=False)
+    return result.exit_code, result.stdout or result.stderr
+
+
+@pytest.fixture
+def idm():
+    """The new transfer's receiver."""
+    return Idm([MAIJA, AKE])
+
+
+@pytest.fixture
+def path(tmp_path, store_url, idm):
+    """The configuration once the transfer has been added."""
+    with served(idm) as server:
+        transfer = {"name": "idm", "kind": "rest", "url": f"{server.address}/v1", "signing_secrets": ["file:secrets/s"]}
+        yield write_configuration(
+            tmp_path,
+            store=store_section(tmp_path, store_url),
+            organisations={"yliopisto": {"transfer": [transfer]}},
+            secrets={"s": SECRET},
+        )
+
+
+def link(store, person, orcid_id, transfers=(), days=10):
+    """Link a person some days ago."""
+    return make_link(store, person, orcid_id, now=datetime.now(UTC) - timedelta(days=days), transfers=transfers)
+
+
+def remove(store, person, transfers=()):
+    store.unlink(UNIVERSITY, person, "person", "removed by the person", datetime.now(UTC), transfers=transfers)
+
+
+def owed(store):
+    """Tell which deliveries wait: person, number of the change, transfer."""
+    return [(each.person_key, each.number, each.transfer) for each in store.waiting(UNIVERSITY)]
+
+
+def test_what_was_linked_before_the_transfer_reaches_it(store, path, idm):
+    link(store, MAIJA, FIRST)
+    link(store, AKE, SECOND)
+
+    assert run(path, *COMMAND) == (0, "2 links of yliopisto will be sent to idm by the worker\n")
+    assert run(path, "deliver", "--once") == (0, "delivered 2\n")
+    assert (idm.has(MAIJA), idm.has(AKE)) == ({FIRST.bare}, {SECOND.bare})
+
+
+def test_a_dry_run_writes_nothing(store, path):
+    link(store, MAIJA, FIRST)
+
+    assert run(path, *COMMAND, "--dry-run") == (0, "1 link of yliopisto would be sent to idm\n")
+    assert owed(store) == []
+    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked"]
+
+
+def test_nothing_is_sent_twice(store, path):
+    link(store, MAIJA, FIRST)
+    run(path, *COMMAND)
+    run(path, "deliver", "--once")
+
+    assert run(path, *COMMAND) == (0, "0 links of yliopisto will be sent to idm by the worker\n")
+    assert run(path, "deliver", "--once") == (0, "nothing is due\n")
+
+
+def test_who_is_owed_or_was_refused_is_left_alone(store, path):
+    waiting = link(store, MAIJA, FIRST, transfers=["idm"])
+    link(store, AKE, SECOND, transfers=["idm"])
+    now = datetime.now(UTC)
+    (refused,) = [each for each in store.claim("w", now, timedelta(minutes=1), 2) if each.person_key == AKE]
+    assert store.give_up(refused, "w", "refused", "no", now)
+
+    assert run(path, *COMMAND)[1].startswith("0 links")
+    assert owed(store) == [(MAIJA, waiting.number, "idm")]
+
+
+def test_only_what_holds_now_is_sent(store, path, idm):
+    link(store, MAIJA, FIRST, days=20)
+    link(store, MAIJA, SECOND)
+    link(store, AKE, THIRD)
+    remove(store, AKE)
+
+    assert run(path, *COMMAND)[1].startswith("1 link ")
+    run(path, "deliver", "--once")
+    assert (idm.has(MAIJA), idm.has(AKE)) == ({SECOND.bare}, set())
+
+
+def test_a_change_that_comes_afterwards_arrives_afterwards(store, path, idm):
+    link(store, MAIJA, FIRST)
+    link(store, AKE, SECOND)
+    run(path, *COMMAND)
+    make_link(store, MAIJA, THIRD, now=datetime.now(UTC), transfers=["idm"])
+    remove(store, AKE, transfers=["idm"])
+
+    assert run(path, "deliver", "--once") == (0, "delivered 4\n")
+    assert (idm.has(MAIJA), idm.has(AKE)) == ({THIRD.bare}, set())
+
+
+def test_a_transfer_that_returns_is_sent_what_changed_meanwhile(store, path):
+    link(store, MAIJA, FIRST, transfers=["idm"])
+    run(path, "deliver", "--once")
+    replaced = link(store, MAIJA, SECOND, days=5)
+
+    assert run(path, *COMMAND)[1].startswith("1 link ")
+    assert owed(store) == [(MAIJA, replaced.number, "idm")]
+
+
+def test_a_link_whose_change_is_no_longer_kept_is_sent(store, path, idm):
+    link(store, MAIJA, FIRST, days=1000)
+    assert store.forget_changes(datetime.now(UTC) - timedelta(days=700)) == 1
+
+    assert run(path, *COMMAND)[1].startswith("1 link ")
+    assert run(path, *COMMAND)[1].startswith("0 links ")
+    run(path, "deliver", "--once")
+    assert idm.has(MAIJA) == {FIRST.bare}
+
+
+def test_a_link_of_an_old_delivery_and_no_change_is_not_sent_again(store, path):
+    link(store, MAIJA, FIRST, days=1000, transfers=["idm"])
+    run(path, "deliver", "--once")  # which lets go of old changes too
+    assert store.newest_change_of(UNIVERSITY, MAIJA) is None
+
+    assert run(path, *COMMAND)[1].startswith("0 links ")
+
+
+def test_what_was_interrupted_is_resumed(store, path, monkeypatch):
+    monkeypatch.setattr(outbox, "PAGE", 2)
+    people = [f"person{number}@yliopisto.example" for number in range(1, 6)]
+    for number, person in enumerate(people, 1):
+        link(store, person, make_orcid_id(number))
+
+    assert store.backfill(UNIVERSITY, "idm", datetime.now(UTC)) == people[:2]
+    assert run(path, *COMMAND)[1].startswith("3 links ")
+    assert sorted(person for person, _, _ in owed(store)) == people
+
+
+def test_the_audit_says_what_was_done(store, path):
+    link(store, MAIJA, FIRST)
+
+    run(path, *COMMAND)
+
+    event = list(store.events(UNIVERSITY))[-1]
+    assert (event.kind, event.actor, event.person_key) == ("backfilled", "operator", None)
+    assert event.facts == {"transfer": "idm", "deliveries": "1"}
+    assert store.verify_events(UNIVERSITY) == []
+
+
+def test_check_says_what_a_transfer_was_never_sent_and_which_command_sends_it(store, path):
+    link(store, MAIJA, FIRST)
+    link(store, AKE, SECOND)
+
+    code, output = run(path, "check")
+
+    assert code == 0
+    assert "yliopisto, 2 current links were never sent to idm" in output
+    assert WARNED in output
+    run(path, *COMMAND)
+    assert WARNED not in run(path, "check")[1]
+
+
+def test_another_organisations_links_are_not_sent(store, path):
+    make_link(store, MAIJA, FIRST, "https://idp.amk.example/idp/shibboleth")
+
+    assert run(path, *COMMAND)[1].startswith("0 links")
+
+
+def test_an_unknown_transfer_is_said(path):
+    assert run(path, "transfer", "backfill", "yliopisto", "idn") == (
+        1,
+        "orcid-connect: yliopisto has no transfer called idn; it has: idm\n",
+    )
