@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from webapp.cli_check import check
+from webapp.cli_common import take_values_as_they_are
 from webapp.cli_connector import connector
 from webapp.cli_deliver import deliver
 from webapp.cli_erase import erase
@@ -41,7 +42,8 @@ def main(context: click.Context, path: Path) -> None:
     """Tie ORCID iDs to accounts at home organisations.
 
     ORGANISATION is the id of an organisation, which is the name of its file without .toml, or its entityID.
-    ACCOUNT is what its Identity Provider calls a person, for example maija@example.org.
+    ACCOUNT is what its Identity Provider calls a person, for example maija@example.org. It may begin with a dash;
+    write -- before ORGANISATION where it may be the name of an option, and all options before that.
     """
     set_up("text", once=True)
     context.obj = path
@@ -67,3 +69,4 @@ for each in COMMANDS:
     main.add_command(each)
 for each in (list_links, erase):
     link.add_command(each)
+take_values_as_they_are(main)

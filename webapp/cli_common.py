@@ -39,6 +39,19 @@ organisation_argument = click.argument("name", metavar="ORGANISATION")
 account_argument = click.argument("account", metavar="ACCOUNT")
 
 
+def take_values_as_they_are(command: click.Command) -> None:
+    """Let the commands of a tree take values that begin with `-`, as accounts and the names of files may.
+
+    What is no option of the command is a value, also without `--` before it. `-h` is none there: it would be found in
+    `-hanna@example.org`. A command that takes nothing but an organisation goes on to refuse unknown options by name.
+    """
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            take_values_as_they_are(each)
+    elif any(isinstance(each, click.Argument) and each.name != "name" for each in command.params):
+        command.context_settings.update(ignore_unknown_options=True, help_option_names=["--help"])
+
+
 class Failed(click.ClickException):
     """Something is not well, in a sentence; exit code 1."""
 
