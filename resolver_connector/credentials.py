@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from hashlib import blake2b
 
 from shibboleth.organisation import Organisation
 
+_CREDENTIALS = re.compile(r"[ \t]*(?P<scheme>bearer|basic) +(?P<value>[^ \t]+)[ \t]*", re.ASCII | re.IGNORECASE)
+"""RFC 9110 section 11.6.2, for the two schemes that are taken."""
 _PLACE = 16
 """How many octets of a digest find its place; as many again are compared."""
 
@@ -82,13 +85,13 @@ class Credentials:
 
 def _usual(authorization: str) -> str | None:
     """Write a header as it is usually written; None for one that is of no scheme of ours."""
-    scheme, _, value = authorization.strip().partition(" ")
-    if scheme.lower() == "bearer":
-        return f"Bearer {value.strip()}"
-    if scheme.lower() != "basic":
+    found = _CREDENTIALS.fullmatch(authorization)
+    if found is None:
         return None
+    if found["scheme"].lower() == "bearer":
+        return f"Bearer {found['value']}"
     try:
-        return _basic(base64.b64decode(value.strip(), validate=True))
+        return _basic(base64.b64decode(found["value"], validate=True))
     except (binascii.Error, ValueError):
         return None
 

@@ -24,6 +24,7 @@ from resolver_connector.record import change_record
 from resolver_connector.wire import (
     GUARDS,
     JSON,
+    OWS,
     BadRequest,
     Busy,
     Environ,
@@ -57,7 +58,7 @@ _ANOTHER = "the database was restored since this token was given; start over: as
 
 _NDJSON = "application/x-ndjson"
 _TAG = re.compile(r'"([^"]*)"')
-_REFUSED = re.compile(r"q=0(\.0*)?\s*", re.ASCII)
+_REFUSED = re.compile(r"q=0(\.0*)?", re.ASCII | re.IGNORECASE)
 
 
 # --- What is asked ------------------------------------------------------------------------------------------------
@@ -113,7 +114,7 @@ def _media(said: str | None, accept: str) -> str:
 def _wanted(name: str, header: str) -> bool:
     """Tell whether a header that lists what is taken names this, and not as something unwanted."""
     listed = (each.partition(";") for each in header.split(","))
-    return any(word.strip().lower() == name and not _REFUSED.fullmatch(rest.strip()) for word, _, rest in listed)
+    return any(word.strip(OWS).lower() == name and not _REFUSED.fullmatch(rest.strip(OWS)) for word, _, rest in listed)
 
 
 # --- What is answered ---------------------------------------------------------------------------------------------

@@ -32,7 +32,11 @@ _YES_OR_NO = {None: False, "false": False, "true": True}
 
 def account_of(environ: Environ, path: str) -> str:
     """Give the account that is asked about, from the path or from the query. Raises BadRequest."""
-    account = _text(path.removeprefix(_PEOPLE)) if path.startswith(_PEOPLE) else only(fields_of(environ), "account")
+    account = only(fields_of(environ), "account") if environ.get("QUERY_STRING") else None
+    if path.startswith(_PEOPLE):
+        if account is not None:
+            raise BadRequest("one account at a time: it stands in the path")
+        account = _text(path.removeprefix(_PEOPLE))
     if not account:
         raise BadRequest("the account is missing: ask /v1/people/{account}")
     if account.startswith("$"):

@@ -32,6 +32,8 @@ STATUS = {
 GUARDS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 JSON = "application/json"
 LARGEST_BODY = 4096
+OWS = " \t"
+"""The white space around a part of a header (RFC 9110 section 5.6.3)."""
 _HEADERS = [("Content-Type", JSON), *GUARDS]
 
 
@@ -126,12 +128,21 @@ def object_of(environ: Environ) -> dict[str, Any]:
     """Give the JSON object that was sent. Raises BadRequest and TooLarge."""
     body = _body_of(environ)
     try:
-        found = json.loads(body)
+        found = json.loads(body, object_pairs_hook=_members)
+    except BadRequest:
+        raise
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON") from None
     if not isinstance(found, dict):
         raise BadRequest("the body is not a JSON object")
     return found
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise BadRequest("a member comes twice in the body")
+    return members
 
 
 def _body_of(environ: Environ) -> bytes:

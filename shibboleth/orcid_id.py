@@ -72,7 +72,7 @@ class OrcidId:
         A bare iD does not say which registry issued it: `bare_means` does, and without it a bare iD is refused.
         Raises InvalidOrcidId.
         """
-        registry, number = _take_apart(text.strip(), bare_means)
+        registry, number = _take_apart(text.strip(" \t\r\n"), bare_means)
         groups = _BARE.fullmatch(number)
         if groups is None:
             raise InvalidOrcidId(text, "it is not sixteen characters in four groups")

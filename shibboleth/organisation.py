@@ -47,8 +47,8 @@ class Organisation:
         return self.names.get(language) or self.names["en"]
 
     def owns(self, scope: str) -> bool:
-        """Tell whether an identifier with this scope may be one of its people's."""
-        return scope.lower() in self.scopes
+        """Tell whether an identifier with this scope may be one of its people's; only ASCII letters have two cases."""
+        return (scope.lower() if scope.isascii() else scope) in self.scopes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,8 @@ from shibboleth.organisation import Organisation, Organisations
 PROOF_HEADER = "X-Front-Proof"
 """The header by which the proxy proves to be ours (`front = "proxy"`)."""
 
+_WHITE = " \t\r\n"
+"""XML's white space (section 2.3), which may stand around a value; any other character is part of it."""
 _LONGEST_KEY = 512
 _LONGEST_NAME = 200
 _BREAKING = frozenset({"Cc", "Zl", "Zp"})
@@ -169,7 +171,7 @@ class Session:
             parts = _SPLIT[self.encoding](self.said[name])
         except UnicodeDecodeError:
             raise BrokenAttribute(name, Flaw.NOT_UTF8) from None
-        return [value for value in (part.strip() for part in parts) if value]
+        return [value for value in (part.strip(_WHITE) for part in parts) if value]
 
     def first(self, name: str) -> str:
         """Give the first value of an attribute that is only for show; empty where there is none."""
@@ -277,6 +279,6 @@ def _entitlements(session: Session) -> frozenset[str]:
 
 def _printable(text: str) -> str:
     if text.isprintable():
-        return text.strip()
+        return text.strip(_WHITE)
     # A line feed in a name ends in nobody's log or header; joiners stay, since some scripts need them
-    return "".join(" " if unicodedata.category(each) in _BREAKING else each for each in text).strip()
+    return "".join(" " if unicodedata.category(each) in _BREAKING else each for each in text).strip(_WHITE)

@@ -163,16 +163,10 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
 
     def standing(self, entity_id: str, person_key: str, *, deliveries: bool = True) -> Standing:
         """Tell how things stand with a person, without the deliveries where nothing is sent anywhere."""
-        return _standing(self.engine.together(*_about(entity_id, person_key, deliveries)))
-
-    def outcome(
-        self, attempt_id: str, entity_id: str, person_key: str, *, deliveries: bool = True
-    ) -> tuple[Attempt | None, Standing]:
-        """Give an attempt and, with the same reading, how things stand with a person."""
-        found, *rest = self.engine.together(
-            ("attempt_by_id", {"id": attempt_id}), *_about(entity_id, person_key, deliveries)
-        )
-        return rows.attempt_of(found[0]) if found else None, _standing(rest)
+        whose = {"organisation": entity_id, "person_key": person_key}
+        more: list[Question] = [("deliveries_of_newest_change", whose)] if deliveries else []
+        (row,), *found = self.engine.together(("standing", whose), *more)
+        return rows.standing_of(row, found[0] if found else ())
 
     def holder_of(self, entity_id: str, orcid_id: OrcidId) -> Link | None:
         """Give the current link of whoever has this iD in this organisation."""
@@ -352,16 +346,6 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
                 found += audit.problems(last_hash, number + 1, row)
                 number, last_hash = row["number"], row["hash"]
         return found, number, last_hash
-
-
-def _about(entity_id: str, person_key: str, deliveries: bool) -> list[Question]:
-    whose = {"organisation": entity_id, "person_key": person_key}
-    return [("standing", whose), *([("deliveries_of_newest_change", whose)] if deliveries else [])]
-
-
-def _standing(found: list[list[Row]]) -> Standing:
-    (row,), *deliveries = found
-    return rows.standing_of(row, deliveries[0] if deliveries else ())
 
 
 def _held_attempt(held: Held) -> tuple[Row, Attempt | None]:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import bottle
 
 from shibboleth.organisation import Organisation
-from webapp.door import Door, Who, cookies_of
+from webapp.door import Door, Who, cookies_of, must_be_our_form, must_come_from
 from webapp.hall import Hall, Route
 from webapp.language import By, Chooser, Language
 from webapp.letters import Written, letters
@@ -24,13 +24,16 @@ from webapp.operator import incidents
 from webapp.pages import ROUTES
 from webapp.problems import HOME_HELP, OUR_HELP, Bug, NotAllowed, NotFound, Problem, TooLarge, facts_of, problem_of
 from webapp.templating import Templates
-from webapp.visit import Go, Page, Raw, Visit
+from webapp.visit import Go, Page, Raw, RepeatedParameter, Visit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _LARGEST_FORM = 16 * 1024
 _ASKED = re.compile(r"(?:^|&)lang=([A-Za-z-]{2,20})(?=&|$)", re.ASCII)
+_SPECULATIVE = re.compile("prefetch|prerender|preview", re.ASCII | re.IGNORECASE)
+_PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
+_LENGTH = re.compile("[0-9]{1,9}")
 _ELSEWHERE = {"/me/callback": "/me"}
 """Where a change of language leads from an address that means nothing without what stands behind its `?`."""
 
@@ -79,9 +82,17 @@ class Front:
         visit = self._arrival(environ)
         try:
             _must_be_text(environ)
-            visit = self._admitted(environ, visit, route, place)
+            if route.who is Who.PERSON:
+                _must_run(environ, route)
+                visit = self._signed_in(environ, visit)
+            visit = replace(visit, place=place, query=_query(environ), form=_form(environ))
+            visit.parameter("lang")
+            if route.who is Who.PERSON:
+                visit = self._checked(environ, visit)
             answer = route.handler(self.hall, visit)
             return self._response(environ, answer, visit)
+        except _NotNow:
+            return self._response(environ, Raw(b"", "text/plain", 503), visit)
         except Exception as error:  # noqa: BLE001 - each one gets its named page here, and a bug gets one too
             return self.problem(environ, error, visit, route.address)
 
@@ -104,25 +115,36 @@ class Front:
             "back": _back(environ, self.house, visit),
             "organisation": getattr(error, "organisation", None) or _home(visit, row.ask),
         }
-        return self._response(environ, Page("problem.html", facts, row.status), visit)
+        response = self._response(environ, Page("problem.html", facts, row.status), visit)
+        if isinstance(error, NotAllowed):
+            response.set_header("Allow", error.allowed)
+        return response
 
     def _arrival(self, environ: Mapping[str, Any]) -> Visit:
         door, cookies = self.door, cookies_of(environ)
         choice = self.chooser.choose(_asked(environ), door.language(cookies), environ.get("HTTP_ACCEPT_LANGUAGE", ""))
         path = environ.get("PATH_INFO", "/")
-        return Visit(choice, self.clock(), door.browser(cookies), path=path, attempt=door.attempt(cookies))
-
-    def _admitted(self, environ: Mapping[str, Any], visit: Visit, route: Route, place: Mapping[str, str]) -> Visit:
-        person = self.door.person(environ) if route.who is Who.PERSON else None
-        visit = self._at_home(visit, person.organisation if person else None)
-        return replace(
-            visit,
-            someone=person,
-            query=_fields(environ.get("QUERY_STRING", "")),
-            form=_form(environ),
-            place=place,
+        return Visit(
+            choice,
+            self.clock(),
+            door.browser(cookies),
+            path=path,
+            attempt=door.attempt(cookies),
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
         )
+
+    def _signed_in(self, environ: Mapping[str, Any], visit: Visit) -> Visit:
+        person = self.door.person(environ)
+        # Before the visit is a person's: no page about this sets a cookie, which would only hide what is wrong
+        self.door.must_be_one_browser(cookies_of(environ))
+        return replace(self._at_home(visit, person.organisation), someone=person)
+
+    def _checked(self, environ: Mapping[str, Any], visit: Visit) -> Visit:
+        """Check what holds for every page of a person: a form is ours, and no earlier holder's link is left."""
+        if environ["REQUEST_METHOD"] == "POST":
+            must_come_from(_origin(self.house.public_url), environ)
+            must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
+        return replace(visit, standing=self.hall.linking.current_status(visit.person, visit.now))
 
     def _at_home(self, visit: Visit, organisation: Organisation | None) -> Visit:
         if organisation is None or not organisation.language:
@@ -251,6 +273,26 @@ def security_headers(orcid_url: str, *, secure: bool) -> dict[str, str]:
     }
 
 
+class _NotNow(Exception):
+    """The browser fetches a page that nobody has asked for yet: it is answered when somebody does."""
+
+
+def _must_run(environ: Mapping[str, Any], route: Route) -> None:
+    """Keep a request from a person's page that must change nothing: what the page shows may change with its being seen.
+
+    A prefetch that fails is repeated when the person goes there.
+    """
+    if environ["REQUEST_METHOD"] == "HEAD":
+        raise NotAllowed(", ".join(sorted({one.method for one in ROUTES if one.address == route.address})))
+    if route.method == "GET" and any(_SPECULATIVE.search(environ.get(name, "")) for name in _PURPOSES):
+        raise _NotNow
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _answering(front: Front, route: Route) -> Callable[..., bottle.HTTPResponse]:
     def answer(**place: str) -> bottle.HTTPResponse:
         return front.serve(route, place)
@@ -259,10 +301,12 @@ def _answering(front: Front, route: Route) -> Callable[..., bottle.HTTPResponse]
 
 
 def _bottles_own(front: Front) -> Callable[[bottle.HTTPError], bytes]:
-    kinds = {400: NotFound, 404: NotFound, 405: NotAllowed, 413: TooLarge}
+    kinds = {400: NotFound, 404: NotFound, 413: TooLarge}
 
     def page(error: bottle.HTTPError) -> bytes:
-        answer = front.problem(bottle.request.environ, kinds.get(error.status_code, Bug)())
+        allowed = error.get_header("Allow")
+        wrong = NotAllowed(allowed) if allowed else kinds.get(error.status_code, Bug)()
+        answer = front.problem(bottle.request.environ, wrong)
         # While it waited, `response` became that of another answer in the same thread
         bottle.response.bind()
         for name, value in answer.headerlist:
@@ -291,15 +335,22 @@ def _form(environ: Mapping[str, Any]) -> dict[str, str]:
     if environ.get("REQUEST_METHOD") != "POST":
         return {}
     length = environ.get("CONTENT_LENGTH") or "0"
-    if not re.fullmatch(r"\d{1,9}", length) or int(length) > _LARGEST_FORM:
+    if not _LENGTH.fullmatch(length) or int(length) > _LARGEST_FORM:
         raise TooLarge
-    body = environ["wsgi.input"].read(int(length)).decode("utf-8", "replace")
-    return {name: values[0] for name, values in _fields(body).items() if len(values) == 1}
+    fields = _fields(environ["wsgi.input"].read(int(length)).decode("utf-8", "replace"))
+    # All fields of our forms are ours, and each of them has one value
+    if any(len(values) > 1 for values in fields.values()):
+        raise RepeatedParameter
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _query(environ: Mapping[str, Any]) -> dict[str, list[str]]:
+    return _fields(environ.get("QUERY_STRING", ""))
 
 
 def _asked(environ: Mapping[str, Any]) -> str:
-    found = _ASKED.search(environ.get("QUERY_STRING", ""))
-    return found[1] if found else ""
+    found = _ASKED.findall(environ.get("QUERY_STRING", ""))
+    return found[0] if len(found) == 1 else ""
 
 
 def _back(environ: Mapping[str, Any], house: House, visit: Visit) -> str:

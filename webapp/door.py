@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -17,7 +17,12 @@ from shibboleth.person import Encoding, Front, Person, person_from
 
 _COOKIE = "orcid-connect"
 _LANGUAGE_LASTS = 365 * 24 * 3600
+OWS = " \t"
+"""The white space around a part of a header (RFC 9110 section 5.6.3); Unicode has more, and HTTP does not know it."""
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+Cookies = Mapping[str, Sequence[str]]
 
 
 class Who(StrEnum):
@@ -29,6 +34,10 @@ class Who(StrEnum):
 
 class BadForm(PermissionError):
     """A form came without its own token: it is old, or another site sent it."""
+
+
+class RepeatedCookie(ValueError):
+    """The cookie that identifies the browser came more than once, so another host may have set one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +89,15 @@ class Door:
         """Who is signed in; raises what `person_from` raises."""
         return person_from(environ, self.front, self.organisations, self.encoding)
 
-    def browser(self, cookies: Mapping[str, str]) -> Browser:
+    def browser(self, cookies: Cookies) -> Browser:
         """Which browser asks; a new secret where it has none, or one that we did not make."""
-        shown = cookies.get(self.cookie_name, "")
+        shown = _only(cookies, self.cookie_name)
         return Browser(shown) if _SECRET.fullmatch(shown) else Browser.unknown()
+
+    def must_be_one_browser(self, cookies: Cookies) -> None:
+        """Raise RepeatedCookie where the browser's cookie came more than once."""
+        if len(cookies.get(self.cookie_name, ())) > 1:
+            raise RepeatedCookie
 
     def cookie(self, browser: Browser) -> str:
         """Give the Set-Cookie value that makes the browser known.
@@ -92,9 +106,9 @@ class Door:
         """
         return f"{self.cookie_name}={browser.secret}; {self._rules}"
 
-    def language(self, cookies: Mapping[str, str]) -> str:
-        """Give the language that the person chose earlier; empty where there is no such choice."""
-        return cookies.get(self.language_cookie_name, "")
+    def language(self, cookies: Cookies) -> str:
+        """Give the language that the person chose earlier; empty where there is no such choice, or more than one."""
+        return _only(cookies, self.language_cookie_name)
 
     def language_cookie(self, code: str) -> str:
         """Give the Set-Cookie value that keeps a choice of language for a year."""
@@ -105,9 +119,9 @@ class Door:
         """The cookie of an attempt that waits for the person to confirm it."""
         return f"{self.cookie_name}-attempt"
 
-    def attempt(self, cookies: Mapping[str, str]) -> str:
-        """Give the id of the attempt that this browser may have to go on with; empty where it knows of none."""
-        return cookies.get(self.attempt_cookie_name, "")
+    def attempt(self, cookies: Cookies) -> str:
+        """Give the id of the attempt that this browser may have to go on with; empty where there is not exactly one."""
+        return _only(cookies, self.attempt_cookie_name)
 
     def attempt_cookie(self, attempt_id: str, seconds: int) -> str:
         """Give the Set-Cookie value by which the browser finds its way back to an attempt, for a while."""
@@ -118,11 +132,20 @@ class Door:
         return f"Path=/; HttpOnly; SameSite=Lax{'; Secure' if self.secure else ''}"
 
 
-def cookies_of(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Give the cookies that a request carries (RFC 6265 section 4.2.1)."""
-    # Not http.cookies: one cookie that it does not like, and it finds none
-    pairs = [part.strip().partition("=") for part in environ.get("HTTP_COOKIE", "").split(";")]
-    return {name: value for name, _, value in pairs}
+def cookies_of(environ: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Give all values of each cookie that a request carries (RFC 6265 section 4.2.1)."""
+    found: dict[str, list[str]] = {}
+    # Not http.cookies: one cookie that it does not like, and it finds none. A name keeps every character that a browser
+    # keeps: with U+00A0 before it, it is not held to `__Host-`, so any neighbouring host can set it
+    for part in environ.get("HTTP_COOKIE", "").split(";"):
+        name, _, value = part.strip(OWS).partition("=")
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _only(cookies: Cookies, name: str) -> str:
+    values = cookies.get(name, ())
+    return values[0] if len(values) == 1 else ""
 
 
 def form_token(browser: Browser, person: Person) -> str:
@@ -133,4 +156,17 @@ def form_token(browser: Browser, person: Person) -> str:
 def must_be_our_form(token: str, browser: Browser, person: Person) -> None:
     """Raise BadForm unless the form is one that we gave to this person in this browser."""
     if not hmac.compare_digest(token.encode(), form_token(browser, person).encode()):
+        raise BadForm
+
+
+def must_come_from(origin: str, environ: Mapping[str, Any]) -> None:
+    """Raise BadForm where the browser says that another origin than this one made the request.
+
+    Browsers send `Origin: null` with our own forms because of `Referrer-Policy: no-referrer` (Fetch, "append a request
+    Origin header"), so `null` says nothing. `Sec-Fetch-Site: none` is the user's own doing. A client that sends neither
+    header is judged by the form's token alone.
+    """
+    if environ.get("HTTP_ORIGIN", "null") not in {"null", origin}:
+        raise BadForm
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in {"none", "same-origin"}:
         raise BadForm

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from webapp.door import form_token, must_be_our_form
+from webapp.door import form_token
 from webapp.hall import Hall
 from webapp.log import log
 from webapp.problems import PROBLEMS, NotSure, Problem
@@ -27,7 +27,7 @@ class Elsewhere:
 
 def removal(hall: Hall, visit: Visit) -> Page | Go:
     """Say what will happen where when the connection is removed, and ask."""
-    link = hall.linking.arrive(visit.person, visit.now).link
+    link = visit.standing.link
     if link is None:
         return Go("/me")
     return Page("remove.html", {"link": link, "token": _token(visit), "elsewhere": _elsewhere(hall, visit)})
@@ -40,7 +40,6 @@ def erasure(hall: Hall, visit: Visit) -> Page:
 
 def erase(hall: Hall, visit: Visit) -> Page | Go:
     """Erase everything about the person, as far as it is not owed to the organisation any more."""
-    must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
     if visit.form.get("sure") != "yes":
         return _erasure_page(hall, visit, PROBLEMS[NotSure])
     whose = visit.person.organisation.entity_id, visit.person.key
@@ -62,12 +61,11 @@ def erase(hall: Hall, visit: Visit) -> Page | Go:
 def erased(hall: Hall, visit: Visit) -> Page | Go:
     """Say that everything is erased, or what still has to happen first."""
     person = visit.person
-    standing = hall.linking.standing(person)
-    if standing.link is not None:
+    if visit.standing.link is not None:
         return Go("/me")
     facts = {
         "asked": hall.store.erasure_of(person.organisation.entity_id, person.key),
-        "where": whereabouts(standing),
+        "where": whereabouts(visit.standing),
         "elsewhere": _elsewhere(hall, visit),
     }
     return Page("erased.html", facts)
@@ -75,7 +73,7 @@ def erased(hall: Hall, visit: Visit) -> Page | Go:
 
 def _erasure_page(hall: Hall, visit: Visit, problem: Problem | None = None) -> Page:
     facts: dict[str, Any] = {
-        "link": hall.linking.arrive(visit.person, visit.now).link,
+        "link": visit.standing.link,
         "token": _token(visit),
         "elsewhere": _elsewhere(hall, visit),
         "problem": problem,

@@ -10,6 +10,7 @@ person's organisation speaks, then what the service does.  docs/decisions/0017 s
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -28,6 +29,11 @@ from babel.support import NullTranslations, Translations
 
 from webapp.catalogues import SOURCE, catalogues
 
+_RANGE = re.compile(
+    r"[ \t]*(?P<name>[a-z0-9*-]+)(?:[ \t]*;[ \t]*q=(?P<weight>0(?:\.[0-9]*)?|1(?:\.0*)?))?[ \t]*",
+    re.ASCII | re.IGNORECASE,
+)
+"""A language range of Accept-Language, with its weight."""
 _WRITTEN_AS = {SOURCE: "en_GB"}
 """How a language writes dates and lists, where Babel would take it for another country's."""
 
@@ -155,20 +161,11 @@ def accepted(header: str) -> list[str]:
     """Read Accept-Language (RFC 9110 section 12.5.4): the most wanted language first, without what is malformed."""
     ranges = []
     for position, part in enumerate(header[:500].split(",")):
-        name, _, parameter = part.strip().partition(";")
-        weight = _weight(parameter.strip())
-        if name and weight > 0:
-            ranges.append((-weight, position, name.strip()))
+        found = _RANGE.fullmatch(part)
+        weight = float(found["weight"] or 1) if found else 0
+        if found and weight > 0:
+            ranges.append((-weight, position, found["name"]))
     return [name for _, _, name in sorted(ranges)]
-
-
-def _weight(parameter: str) -> float:
-    if not parameter:
-        return 1.0
-    try:
-        return float(parameter.removeprefix("q="))
-    except ValueError:
-        return 0.0
 
 
 def _read(catalogue: Traversable, code: str) -> NullTranslations:

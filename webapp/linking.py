@@ -54,11 +54,11 @@ class NotAgreed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What stands in the address by which ORCID sends a person back: every value of each parameter."""
+    """What stands in the address by which ORCID sends a person back; each parameter comes once, or is empty."""
 
-    state: Sequence[str] = ()
-    code: Sequence[str] = ()
-    error: Sequence[str] = ()
+    state: str = ""
+    code: str = ""
+    error: str = ""
 
     @property
     def empty(self) -> bool:
@@ -116,9 +116,9 @@ class Linking:
         """
         if answer.empty:
             raise NothingCameBack
-        state = _only(answer.state)
+        state = answer.state
         attempt = self._taken(_hash(state), person, browser, now)
-        if _only(answer.error) == "access_denied":
+        if answer.error == "access_denied":
             return self._closed(attempt, "declined", now)
         try:
             found = self.orcid.exchange(_code(answer), _secret(browser, state))
@@ -173,34 +173,29 @@ class Linking:
         """End an attempt without a link, because the person said so. Raises as `under_way`."""
         self._close(self.under_way(person, browser, attempt_id, now), "cancelled", now)
 
-    def outcome(self, person: Person, browser: Browser, attempt_id: str) -> tuple[Attempt, Standing]:
-        """Give an attempt that is over, for its result page, however long ago it began; and how things stand.
+    def attempt(self, person: Person, browser: Browser, attempt_id: str) -> Attempt:
+        """Give an attempt of the person, however long ago it began.
 
         Raises NoSuchAttempt, SomeoneElsesAttempt and AnotherBrowsersAttempt.
         """
-        entity_id = person.organisation.entity_id
-        attempt, standing = self.store.outcome(attempt_id, entity_id, person.key, deliveries=self._sends(person))
-        return _must_be_of(attempt, person, browser), standing
+        return _must_be_of(self.store.attempt(attempt_id), person, browser)
 
     def link_of(self, person: Person) -> Link | None:
         """Give the link the person has now."""
         return self.store.link_of(person.organisation.entity_id, person.key)
 
-    def standing(self, person: Person) -> Standing:
-        """Tell how things stand with the person."""
-        return self.store.standing(person.organisation.entity_id, person.key, deliveries=self._sends(person))
-
-    def arrive(self, person: Person, now: datetime) -> Standing:
-        """Tell how things stand with a person who comes in, after ending a link of the account's earlier holder."""
-        standing = self.standing(person)
+    def current_status(self, person: Person, now: datetime) -> Standing:
+        """Tell how things stand with a person, once what the account's earlier holder linked and began has ended."""
+        standing = self._standing(person)
         link = standing.link
         if link is None or not (link.issued and person.issued) or link.issued == person.issued:
             return standing
         # The account was given to somebody else: what was linked to it is not theirs, nor to be released as theirs
-        transfers = self.transfers_of(link.organisation)
-        reason = "account reassigned"
-        self.store.unlink(link.organisation, link.person_key, "service", reason, now, link.orcid_id, transfers)
-        return self.standing(person)
+        whose, transfers = (link.organisation, link.person_key), self.transfers_of(link.organisation)
+        for attempt in self.store.attempts_of(*whose):
+            self.store.close(attempt.id, "cancelled", now)
+        self.store.unlink(*whose, "service", "account reassigned", now, link.orcid_id, transfers)
+        return self._standing(person)
 
     def remove(self, person: Person, shown: OrcidId, now: datetime) -> Change | None:
         """End the person's link to the iD which the page showed; None where it was gone already.
@@ -211,8 +206,9 @@ class Linking:
         transfers = self.transfers_of(entity_id)
         return self.store.unlink(entity_id, person.key, "person", reason, now, shown, transfers)
 
-    def _sends(self, person: Person) -> bool:
-        return bool(self.transfers_of(person.organisation.entity_id))
+    def _standing(self, person: Person) -> Standing:
+        entity_id = person.organisation.entity_id
+        return self.store.standing(entity_id, person.key, deliveries=bool(self.transfers_of(entity_id)))
 
     def _taken(self, state_hash: str, person: Person, browser: Browser, now: datetime) -> Attempt:
         """Check the state and take it, in one; only then is it asked why it was not to be had."""
@@ -274,18 +270,12 @@ def _must_be_of(attempt: Attempt | None, person: Person, browser: Browser) -> At
     return attempt
 
 
-def _only(values: Sequence[str]) -> str:
-    # A repeated parameter is somebody's trick, and which one counts is not ours to guess
-    return values[0] if len(values) == 1 else ""
-
-
 def _code(answer: Answer) -> str:
-    if _only(answer.error):
+    if answer.error:
         raise OrcidRefused("error")
-    code = _only(answer.code)
-    if not code:
+    if not answer.code:
         raise NothingCameBack
-    return code
+    return answer.code
 
 
 def _hash(state: str) -> str:

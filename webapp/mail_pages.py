@@ -5,7 +5,7 @@ from __future__ import annotations
 from sql.records import Mail, MailKind
 from webapp import config_values as values
 from webapp.config_errors import Wrong
-from webapp.door import form_token, must_be_our_form
+from webapp.door import OWS, form_token
 from webapp.hall import Hall
 from webapp.problems import PROBLEMS, BadAddress, NotFound, Problem
 from webapp.visit import Go, Page, Visit
@@ -14,20 +14,19 @@ from webapp.visit import Go, Page, Visit
 def mail(hall: Hall, visit: Visit) -> Page | Go:
     """Ask where to, and what about."""
     _must_be_offered(hall, visit)
-    if hall.linking.arrive(visit.person, visit.now).link is None:
+    if visit.standing.link is None:
         return Go("/me")
     return _page(visit)
 
 
 def ask_mail(hall: Hall, visit: Visit) -> Page | Go:
     """Keep what is to be sent; the worker sends it."""
-    must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
     _must_be_offered(hall, visit)
-    if hall.linking.arrive(visit.person, visit.now).link is None:
+    if visit.standing.link is None:
         return Go("/me")
     kinds = [kind for kind in MailKind if visit.form.get(kind.value) == "yes"]
     try:
-        address = values.mailbox(visit.form.get("address", "").strip())
+        address = values.mailbox(visit.form.get("address", "").strip(OWS))
     except Wrong:
         return _page(visit, PROBLEMS[BadAddress])
     if not kinds:

@@ -47,7 +47,6 @@ class Shelf:
 
 def my_data(hall: Hall, visit: Visit) -> Page:
     """Show everything that is stored about the person, the newest things of each kind."""
-    hall.linking.arrive(visit.person, visit.now)
     facts = {
         "shelves": shelves(hall.store, visit.person, SHOWN),
         "kept": _kept(hall, visit),
@@ -65,7 +64,6 @@ def my_data_file(hall: Hall, visit: Visit) -> Raw:
     """Give all of it in a file, for the person to keep or to take along."""
     person = visit.person
     say, kept = visit.language.say, _kept(hall, visit)
-    hall.linking.arrive(person, visit.now)
     told: dict[str, Any] = {"format": FORMAT, "made_at": moment(visit.now), "language": visit.language.code}
     found = shelves(hall.store, person, ALL)
     told |= {each.section.name: _written(each) for each in found}
@@ -79,10 +77,15 @@ def shelves(store: Store, person: Person, most: int) -> list[Shelf]:
     """Read everything that is stored about a person: one question for each kind, however much there is."""
     whose = person.organisation.entity_id, person.key
     since = _theirs_since(store, person)
+    before = [] if since is None else [each.number for each in store.changes_of(*whose) if each.at <= since]
+    earlier = max(before, default=0)
     found = [Shelf(SECTIONS[0], (person,))]
     for section in SECTIONS[1:]:
         records = READERS[section.name](store, *whose, most if most == ALL else most + 1)
         own = [each for each in records if since is None or attrgetter(MADE_AT[section.name])(each) > since]
+        if section.name == "events":
+            # What came of a delivery is written when it ends: of the earlier holder's changes that may be afterwards
+            own = [each for each in own if int(each.facts.get("change", earlier + 1)) > earlier]
         found.append(Shelf(section, own[:most], len(own) > most))
     return found
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from sql.errors import AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind
-from webapp.door import Who, form_token, must_be_our_form
+from webapp.door import Who, form_token
 from webapp.hall import Hall, Route
 from webapp.in_control import erase, erased, erasure, removal
 from webapp.language import mark
@@ -36,8 +36,7 @@ CONSENT = mark(
 
 def me(hall: Hall, visit: Visit) -> Page:
     """Show a person how things stand."""
-    person = visit.person
-    standing = hall.linking.arrive(person, visit.now)
+    person, standing = visit.person, visit.standing
     link = noted(hall.store, person, standing.link, visit.now)
     where = whereabouts(standing)
     facts = {
@@ -54,13 +53,12 @@ def me(hall: Hall, visit: Visit) -> Page:
 
 def start(hall: Hall, visit: Visit) -> Go:
     """Send a person to ORCID."""
-    _must_be_our_form(visit)
     return Go(hall.linking.start(visit.person, visit.browser, visit.language.code, visit.now))
 
 
 def callback(hall: Hall, visit: Visit) -> Go | Page:
     """Take the person back from ORCID, and send them on to an address without code and state."""
-    answer = Answer(*(visit.query.get(name, []) for name in ("state", "code", "error")))
+    answer = Answer(*(visit.parameter(name) for name in ("state", "code", "error")))
     try:
         attempt = hall.linking.returned(visit.person, visit.browser, answer, visit.now)
     except AttemptUsed as error:
@@ -78,7 +76,6 @@ def confirm(hall: Hall, visit: Visit) -> Page | Go:
 
 def confirmed(hall: Hall, visit: Visit) -> Page | Go:
     """Link, if the person agrees; asked twice, it is done once."""
-    _must_be_our_form(visit)
     try:
         way_out = next((way for name, way in _WAYS_OUT.items() if name in visit.form), None)
         return _agreed(hall, visit) if way_out is None else _cancelled(hall, visit, way_out)
@@ -95,7 +92,7 @@ def another_account(_hall: Hall, visit: Visit) -> Page:
 
 def result(hall: Hall, visit: Visit) -> Page | Go:
     """Show how an attempt ended."""
-    attempt, standing = hall.linking.outcome(visit.person, visit.browser, visit.place["attempt"])
+    attempt, standing = hall.linking.attempt(visit.person, visit.browser, visit.place["attempt"]), visit.standing
     if attempt.outcome is None:
         return Go(f"/me/confirm/{attempt.id}")
     token = form_token(visit.browser, visit.person)
@@ -113,7 +110,6 @@ def result(hall: Hall, visit: Visit) -> Page | Go:
 
 def remove(hall: Hall, visit: Visit) -> Go:
     """End the link which the page showed."""
-    _must_be_our_form(visit)
     shown = _shown(hall, visit, visit.form.get("shown", ""))
     change = hall.linking.remove(visit.person, shown, visit.now)
     if change:
@@ -122,12 +118,11 @@ def remove(hall: Hall, visit: Visit) -> Go:
     return Go("/me/removed")
 
 
-def removed(hall: Hall, visit: Visit) -> Page | Go:
+def removed(_hall: Hall, visit: Visit) -> Page | Go:
     """Say that the link is gone, unless there is one."""
-    standing = hall.linking.standing(visit.person)
-    if standing.link is not None:
+    if visit.standing.link is not None:
         return Go("/me")
-    facts = {"token": form_token(visit.browser, visit.person), "where": whereabouts(standing)}
+    facts = {"token": form_token(visit.browser, visit.person), "where": whereabouts(visit.standing)}
     return Page("removed.html", facts)
 
 
@@ -193,10 +188,6 @@ ROUTES = (
 )
 
 
-def _must_be_our_form(visit: Visit) -> None:
-    must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
-
-
 def _cancelled(hall: Hall, visit: Visit, way_out: Callable[[Hall, Visit], Go]) -> Go:
     hall.linking.cancel(visit.person, visit.browser, visit.place["attempt"], visit.now)
     return way_out(hall, visit)
@@ -253,7 +244,7 @@ def _ask_to_confirm(hall: Hall, visit: Visit, problem: Problem | None = None) ->
         return _result_of(visit)
     facts = {
         "attempt": attempt,
-        "current": hall.linking.link_of(visit.person),
+        "current": hall.linking.link_of(visit.person) if problem else visit.standing.link,
         "consent": _consent_text(visit),
         "token": form_token(visit.browser, visit.person),
         "interfaces": hall.linking.transfers_of(attempt.organisation),

@@ -20,7 +20,7 @@ from shibboleth.person import (
     SeveralValues,
 )
 from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
-from webapp.door import BadForm
+from webapp.door import BadForm, RepeatedCookie
 from webapp.language import Language, mark
 from webapp.linking import (
     AnotherBrowsersAttempt,
@@ -32,6 +32,7 @@ from webapp.linking import (
     SomeoneElsesAttempt,
 )
 from webapp.orcid_client import OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.visit import RepeatedParameter
 
 FLAWS = {
     Flaw.NOT_UTF8: mark("it is not UTF-8"),
@@ -50,7 +51,11 @@ class NotFound(LookupError):
 
 
 class NotAllowed(LookupError):
-    """The page is there, but not for this method."""
+    """The page is there, but not for this method; `allowed` are those that it is for."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(allowed)
+        self.allowed = allowed
 
 
 class NotSure(ValueError):
@@ -163,6 +168,29 @@ PROBLEMS: dict[type[Exception], Problem] = {
         mark("This form is out of date"),
         mark("It was not given to you in this browser, or it has grown old. Nothing was changed."),
         mark("Go back to your own page and try once more. If your browser refuses cookies, allow them for this site."),
+    ),
+    RepeatedCookie: Problem(
+        "repeated-cookie",
+        400,
+        mark("Your browser sent our cookie twice"),
+        mark(
+            "The service recognises your browser by a cookie. It came twice, so another website may have set one of "
+            "them. Nothing was changed."
+        ),
+        mark(
+            "Delete the cookies of this site and of its domain in your browser's settings, and open your own page "
+            "again. If the page still appears, tell the service's help."
+        ),
+    ),
+    RepeatedParameter: Problem(
+        "repeated-parameter",
+        400,
+        mark("Something was sent twice"),
+        mark(
+            "The address or the form contains the same value twice, and we do not guess which one is meant. "
+            "Nothing was changed."
+        ),
+        mark("Go to your own page and start again from there."),
     ),
     NoSuchAttempt: Problem(
         "no-such-attempt",

@@ -9,7 +9,7 @@ from webapp.visit import Go, Page, Visit
 def receipt(hall: Hall, visit: Visit) -> Page | Go:
     """Show the receipt of the connection that holds; without one there is nothing to show."""
     person = visit.person
-    link = hall.linking.arrive(person, visit.now).link
+    link = visit.standing.link
     if link is None:
         return Go("/me")
     controller = hall.notices.said("controller", visit.language.code, person.organisation.entity_id)

@@ -8,8 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from shibboleth.person import Person
+from sql.records import Standing
 from webapp.door import Browser
 from webapp.language import By, Choice, Language
+
+
+class RepeatedParameter(ValueError):
+    """A parameter or a field of a form came more than once; which value is meant is not guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +29,20 @@ class Visit:
     place: Mapping[str, str] = field(default_factory=dict)
     """The variable parts of the address."""
     someone: Person | None = None
+    standing: Standing = Standing(None)  # noqa: RUF009 - a frozen value
+    """How things stand with the person, once a link of the account's earlier holder has ended."""
     path: str = "/"
     attempt: str = ""
     """The id of an attempt that this browser may have to go on with."""
     authorization: str = field(default="", repr=False)
     """What a machine brings to be let in."""
+
+    def parameter(self, name: str) -> str:
+        """Give a parameter of the query; empty where it is not there. Raises RepeatedParameter."""
+        values = self.query.get(name, [""])
+        if len(values) > 1:
+            raise RepeatedParameter
+        return values[0]
 
     @property
     def language(self) -> Language:

@@ -30,6 +30,8 @@ from shibboleth.attributes import ATTRIBUTES
 
 SKEW = timedelta(minutes=5)
 """How far another machine's clock may be from ours, and how old a query may be."""
+_WHITE = " \t\r\n"
+"""XML's white space (section 2.3)."""
 VERSION = "2.0"
 ORCID = ATTRIBUTES["eduPersonOrcid"].saml2_name
 UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
@@ -81,9 +83,9 @@ def parsed(body: bytes) -> Any:
     query = samlp.attribute_query_from_string(_inside(body))
     if query is None or not query.id or query.version != VERSION:
         raise Malformed("the query has no ID, or is not of SAML 2.0")
-    if query.issuer is None or not (query.issuer.text or "").strip():
+    if query.issuer is None or not (query.issuer.text or "").strip(_WHITE):
         raise Malformed("the query does not say who asks")
-    if query.subject is None or query.subject.name_id is None or not (query.subject.name_id.text or "").strip():
+    if query.subject is None or query.subject.name_id is None or not (query.subject.name_id.text or "").strip(_WHITE):
         raise Malformed("the query does not say about whom")
     return query
 
@@ -98,7 +100,7 @@ def must_be_strong(query: Any) -> None:
 
 def issuer_of(query: Any) -> str:
     """Give the entityID of who asks."""
-    return str(query.issuer.text).strip()
+    return str(query.issuer.text).strip(_WHITE)
 
 
 def asked(query: Any, now: datetime) -> Query:
@@ -113,7 +115,7 @@ def asked(query: Any, now: datetime) -> Query:
         id=query.id,
         issued=issued,
         service=issuer_of(query),
-        value=name_id.text.strip(),
+        value=name_id.text.strip(_WHITE),
         attribute=ATTRIBUTE_OF.get(form),
         qualifier=name_id.name_qualifier or None,
         wants_orcid=not wanted or ORCID in wanted,

@@ -134,7 +134,7 @@ class Reply:
     @property
     def kind(self) -> str:
         """The media type, without its parameters."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return self.headers.get("Content-Type", "").partition(";")[0].strip(" \t").lower()
 
     @property
     def is_page(self) -> bool:
@@ -422,7 +422,7 @@ def _address(reply: Reply) -> str:
 
 def _retry_after(reply: Reply, now: datetime) -> timedelta | None:
     """Give how long they ask us to wait: seconds or a date (RFC 9110 section 10.2.3)."""
-    said = reply.headers.get("Retry-After", "").strip()
+    said = reply.headers.get("Retry-After", "").strip(" \t")
     if said.isascii() and said.isdecimal():
         return min(timedelta(seconds=int(said[:9])), LONGEST_WAIT)
     try:

@@ -244,12 +244,42 @@ ANSWERS = [
     ("/v1/people/" + "x" * 1025, "GET", TOKEN, 400),
     ("/v1/people/a\0b", "GET", TOKEN, 400),
     ("/v1/people?account=a&account=b", "GET", TOKEN, 400),
+    ("/v1/people/maija@yliopisto.example?account=maija@yliopisto.example", "GET", TOKEN, 400),
+    ("/v1/people/maija@yliopisto.example?x=1&x=2", "GET", TOKEN, 200),
+    ("/v1/people/maija@yliopisto.example?account=a", "DELETE", TOKEN, 400),
+    ("/v1/people/maija@yliopisto.example?dry_run=true&dry_run=false", "DELETE", TOKEN, 400),
+    ("/v1/records?account=a&%61ccount=a", "GET", TOKEN, 400),
+    ("/v1/changes?since=a&since=a", "GET", TOKEN, 400),
+    ("/v1/changes?limit=1&limit=1", "GET", TOKEN, 400),
+    ("/v1/changes?limit=\u0661", "GET", TOKEN, 400),
     ("/v1/people?account=%FF", "GET", TOKEN, 400),
     ("/v1/people?" + "a=1&" * 20, "GET", TOKEN, 400),
     ("/v1/peoples", "GET", TOKEN, 404),
     ("/", "GET", None, 404),
     ("/v1/health", "GET", None, 200),
 ]
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (f"Bearer {TOKEN}", 200),
+        (f" \tbearer   {TOKEN}\t ", 200),
+        (f"\xa0Bearer {TOKEN}", 401),
+        (f"Bearer {TOKEN}\x85", 401),
+        (f"Bearer \xa0{TOKEN}", 401),
+        (f"Bearer \x1f{TOKEN}", 401),
+        (f"Bearer\xa0{TOKEN}", 401),
+        (f"Bearer {TOKEN}, Bearer {TOKEN}", 401),
+        (f"Bearer {TOKEN},Bearer {'x' * 40}", 401),
+        (f"Bearer {TOKEN} {TOKEN}", 401),
+        (f"Basic Og==, Bearer {TOKEN}", 401),
+    ],
+)
+def test_a_credential_comes_once_and_with_no_other_white_space_than_https(connector, header, status):
+    answer = get(connector, "/v1/people/maija@yliopisto.example", token=None, HTTP_AUTHORIZATION=header)
+
+    assert answer.status == status
 
 
 @pytest.mark.parametrize(("path", "method", "token", "status"), ANSWERS)

@@ -337,6 +337,10 @@ def test_lines_say_the_same_as_json(connector, store, query, headers, packed):
         ("deflate, gzip", True),
         ("gzip;q=0", False),
         ("gzip; q=0.0", False),
+        ("\tgzip\t;\tQ=0\t", False),
+        ("\tgzip\t", True),
+        ("\xa0gzip", False),
+        ("gzip\x85, br", False),
         ("br", False),
         ("*", False),
     ],
@@ -550,6 +554,16 @@ def test_an_organisation_says_how_far_it_has_come(connector, store):
     assert (answer.status, answer.body, answer.header("Content-Type")) == (204, b"", None)
     assert store.acknowledged(UNIVERSITY) == (2, LATER)
     assert store.acknowledged(POLYTECHNIC) is None
+
+
+@pytest.mark.parametrize("twice", ['{{"next": "x", "next": "{0}"}}', '{{"next": "{0}", "a": {{"b": 1, "b": 1}}}}'])
+def test_a_member_that_comes_twice_is_refused(connector, store, twice):
+    make_link(store, MAIJA, FIRST)
+
+    answer = post(connector, twice.format(fetch(connector)["next"]).encode())
+
+    assert (answer.status, json.loads(answer.body)) == (400, {"error": "a member comes twice in the body"})
+    assert store.acknowledged(UNIVERSITY) is None
 
 
 def test_an_acknowledgement_may_be_repeated_and_never_goes_back(connector, store):

@@ -244,7 +244,7 @@ def test_a_period_ends_today_and_begins_as_many_days_ago(store, operator, clock)
         assert linked(days) == 0
 
 
-@pytest.mark.parametrize("days", ["", "0", "-1", "12", "x", "9" * 99, "30&days=7"])
+@pytest.mark.parametrize("days", ["", "0", "-1", "12", "x", "9" * 99])
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_a_period_that_is_none_of_ours_is_the_usual_one(operator, days):
     assert "in the last 30 days" in operator.get(f"/operator?days={days}").text

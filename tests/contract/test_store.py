@@ -852,14 +852,6 @@ def test_after_a_removal_there_is_no_link_and_the_removal_is_the_news(store):
     assert store.standing(UNIVERSITY, MAIJA) == Standing(None, ChangeKind.REMOVED)
 
 
-def test_an_attempts_end_and_how_things_stand_are_told_together(store):
-    make_link(store, MAIJA, FIRST)
-    attempt = answered(store, MAIJA, SECOND)
-
-    assert store.outcome(attempt.id, UNIVERSITY, MAIJA) == (attempt, store.standing(UNIVERSITY, MAIJA))
-    assert store.outcome("another", UNIVERSITY, VILLE) == (None, Standing(None))
-
-
 # The disk, the connections, the URL
 
 

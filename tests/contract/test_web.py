@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import replace
+from urllib.parse import quote, unquote
 
 import bottle
 import pytest
@@ -12,10 +13,10 @@ from shibboleth.person import BrokenAttribute, Encoding, Flaw, Proxy
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.make import NOON, UNIVERSITY, make_organisation
+from tests.make import NOON, UNIVERSITY, make_organisation, make_person
 from tests.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
 from webapp.app import always, make_app, security_headers
-from webapp.door import Door, Who
+from webapp.door import Browser, Door, Who, form_token
 from webapp.language import Choice, languages
 from webapp.look import Logo, Look
 from webapp.operator import incidents
@@ -302,12 +303,142 @@ def test_a_form_that_is_too_large_is_refused(maija):
     assert maija.get("/me/callback?" + "a=1&" * 60).status == 413
 
 
-def test_a_field_that_comes_twice_counts_as_none(maija):
+@pytest.mark.parametrize("field", ["token", "t%6Fken", "another"])
+def test_a_field_that_comes_twice_is_refused(maija, field):
     token = maija.token()
 
-    answer = maija._ask("/me/start", "POST", [("token", token), ("token", token)], {})
+    answer = maija._ask("/me/start", "POST", [("token", token), *2 * [(unquote(field), token)]], {})
 
-    assert answer.status == 403
+    assert (answer.status, answer.title) == (400, "Something was sent twice")
+
+
+@pytest.mark.parametrize("path", ["/", "/help", "/me", "/me/callback", "/healthz"])
+def test_a_language_that_is_asked_for_twice_is_refused(maija, path):
+    answer = maija.get(f"{path}?lang=fi&lang=sv")
+
+    assert (answer.status, answer.title) == (400, "Something was sent twice")
+    assert maija.get(f"{path}?lang=fi&l%61ng=fi").status == 400
+
+
+def test_what_is_none_of_ours_may_come_twice(maija):
+    assert maija.get("/me?utm_source=a&utm_source=b").status == 200
+
+
+# What a browser says of a request's origin
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ({}, True),
+        ({"HTTP_ORIGIN": "https://connect.example"}, True),
+        ({"HTTP_ORIGIN": "null"}, True),
+        ({"HTTP_ORIGIN": "null", "HTTP_SEC_FETCH_SITE": "same-origin"}, True),
+        ({"HTTP_ORIGIN": "https://connect.example", "HTTP_SEC_FETCH_SITE": "same-origin"}, True),
+        ({"HTTP_SEC_FETCH_SITE": "same-origin"}, True),
+        ({"HTTP_SEC_FETCH_SITE": "none"}, True),
+        ({"HTTP_ORIGIN": "https://evil.example"}, False),
+        ({"HTTP_ORIGIN": "https://neighbour.connect.example"}, False),
+        ({"HTTP_ORIGIN": "http://connect.example"}, False),
+        ({"HTTP_ORIGIN": "https://connect.example:444"}, False),
+        ({"HTTP_ORIGIN": "https://connect.example.evil.example"}, False),
+        ({"HTTP_ORIGIN": "https://connect.example, https://evil.example"}, False),
+        ({"HTTP_ORIGIN": "\xa0https://connect.example"}, False),
+        ({"HTTP_ORIGIN": ""}, False),
+        ({"HTTP_ORIGIN": "null", "HTTP_SEC_FETCH_SITE": "cross-site"}, False),
+        ({"HTTP_ORIGIN": "null", "HTTP_SEC_FETCH_SITE": "same-site"}, False),
+        ({"HTTP_ORIGIN": "https://connect.example", "HTTP_SEC_FETCH_SITE": "cross-site"}, False),
+        ({"HTTP_ORIGIN": "https://evil.example", "HTTP_SEC_FETCH_SITE": "same-origin"}, False),
+        ({"HTTP_SEC_FETCH_SITE": "cross-site"}, False),
+        ({"HTTP_SEC_FETCH_SITE": "same-site"}, False),
+        ({"HTTP_SEC_FETCH_SITE": "same-origin, cross-site"}, False),
+        ({"HTTP_SEC_FETCH_SITE": ""}, False),
+    ],
+)
+def test_a_form_that_another_origin_sends_is_refused_whatever_its_token(maija, said, taken):
+    answer = maija.post("/me/start", {"token": maija.token()}, **said)
+
+    assert answer.status == (303 if taken else 403)
+    assert taken or answer.title == "This form is out of date"
+
+
+@pytest.mark.parametrize("path", [route.address for route in ROUTES if route.method == "POST"])
+def test_each_form_is_refused_from_another_origin(maija, path):
+    form = {"token": maija.token()}
+
+    assert maija.post(path.replace("<attempt>", "x"), form, HTTP_SEC_FETCH_SITE="cross-site").status == 403
+
+
+def test_orcid_and_the_identity_provider_may_send_a_person_here(maija):
+    from_elsewhere = {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_ORIGIN": "https://orcid.org"}
+
+    assert maija.get("/me", **from_elsewhere).status == 200
+    assert maija.get("/me/callback?state=x&code=y", **from_elsewhere).title == "We did not start this"
+
+
+# A cookie of ours that another host has set
+
+OURS = "__Host-orcid-connect"
+EVIL = "e" * 43
+SPACES = ("\xa0", "\x85", "\x1c", "\x1d", "\x1e", "\x1f", "\x0b", "\x0c", "\r", "\n")
+SAID = {"Shib-Identity-Provider": quote(UNIVERSITY, safe=""), "eppn": "maija%40yliopisto.example"}
+
+
+def forged(app, cookies, **environ):
+    """Send the form that another host can compute once it knows the browser's secret."""
+    form = {"token": form_token(Browser(EVIL), make_person())}
+    return ask(app, "/me/start", "POST", form, HTTP_COOKIE=cookies, **SAID, **environ)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=repr)
+def test_a_cookie_whose_name_only_looks_like_ours_is_not_ours(app, space):
+    for name in (space + OURS, OURS + space, space + OURS + space):
+        assert forged(app, f"{name}={EVIL}").status == 403
+        assert ask(app, "/me", HTTP_COOKIE=f"{name}={EVIL}", **SAID).header("Set-Cookie").startswith(f"{OURS}=")
+
+
+@pytest.mark.parametrize("name", ["__host-orcid-connect", "__HOST-ORCID-CONNECT", "__Host-Orcid-Connect", ""])
+def test_a_cookie_of_another_name_does_not_stand_in_for_ours(app, maija, name):
+    token, own = maija.token(), f"{OURS}={maija.cookies[OURS]}"
+
+    for cookies in (f"{name}={EVIL}; {own}", f"{own}; {name}={EVIL}"):
+        assert forged(app, cookies).status == 403
+        assert ask(app, "/me/start", "POST", {"token": token}, HTTP_COOKIE=cookies, **SAID).status == 303
+
+
+def test_a_secret_with_anything_around_it_is_not_ours(app):
+    for value in (f"\xa0{EVIL}", f"{EVIL}\x85", f'"{EVIL}"', f"{EVIL}, {OURS}={EVIL}", "\u017f" * 43):
+        cookie = f"{OURS}={value}".encode().decode("latin-1")
+        assert forged(app, cookie).status == 403
+
+
+@pytest.mark.parametrize("values", [("own", "evil"), ("evil", "own"), ("own", "own"), ("own", ""), ("", "evil")])
+def test_our_cookie_twice_is_refused_and_not_replaced(app, maija, values):
+    maija.get("/me")
+    secrets = {"own": maija.cookies[OURS], "evil": EVIL, "": ""}
+    cookies = "; ".join(f"{OURS}={secrets[value]}" for value in values)
+
+    page = ask(app, "/me", HTTP_COOKIE=cookies, **SAID)
+
+    assert (page.status, page.title) == (400, "Your browser sent our cookie twice")
+    assert page.header("Set-Cookie") is None
+    assert EVIL not in page.text
+    assert forged(app, cookies).title == page.title
+    assert ask(app, "/", HTTP_COOKIE=cookies).status == 200
+
+
+def test_who_is_not_signed_in_learns_that_first(app):
+    assert ask(app, "/me", HTTP_COOKIE=f"{OURS}=a; {OURS}=b").status == 401
+
+
+def test_a_cookie_that_only_helps_is_not_used_when_it_comes_twice(app, maija):
+    maija.get("/me")
+    own = f"{OURS}={maija.cookies[OURS]}"
+    more = f"{OURS}-language=fi; {OURS}-language=sv; {OURS}-attempt=a; {OURS}-attempt=b"
+
+    page = ask(app, "/me", HTTP_COOKIE=f"{own}; {more}", **SAID)
+
+    assert (page.status, language_of(page)) == (200, "en")
 
 
 # Who comes in

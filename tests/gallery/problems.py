@@ -18,7 +18,7 @@ from tests.gallery.stage import NEW, OLD
 from tests.gallery.table import scene
 from tests.make import make_link
 from tests.service import ask, client_of, orcid_id
-from webapp.door import BadForm
+from webapp.door import BadForm, RepeatedCookie
 from webapp.linking import (
     AnotherBrowsersAttempt,
     AttemptExpired,
@@ -29,6 +29,7 @@ from webapp.linking import (
 )
 from webapp.orcid_client import OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 from webapp.problems import Bug, NotAllowed, NotFound, TooLarge
+from webapp.visit import RepeatedParameter
 
 # Who cannot be let in
 
@@ -74,6 +75,17 @@ def broken_attribute(on):
 @scene("POST /me/start", BadForm)
 def bad_form(on):
     return on.maija().post("/me/start", {"token": "x"})
+
+
+@scene("GET /me", RepeatedCookie)
+def repeated_cookie(on):
+    cookies = [f"{on.base.door.cookie_name}={each * 43}" for each in "ab"]
+    return on.maija().get("/me", HTTP_COOKIE="; ".join(cookies))
+
+
+@scene("GET /me/callback", RepeatedParameter)
+def repeated_parameter(on):
+    return on.maija().get("/me/callback?code=Ab1&state=made-up&state=made-up")
 
 
 @scene("GET /me/callback", NoSuchAttempt)

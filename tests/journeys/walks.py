@@ -121,6 +121,20 @@ def a_form_that_was_open_when_the_browser_lost_its_cookies(someone, _around):
     someone.presses("Create or connect your ORCID iD")
 
 
+@walks_to("repeated-cookie")
+def a_neighbour_that_has_set_a_cookie_of_our_name(someone, _around):
+    someone.signs_in("maija").sees("Your ORCID iD")
+    # With a path of its own, so that the browser keeps both
+    someone.driver.add_cookie({"name": "orcid-connect", "value": "e" * 43, "path": "/me/"})
+    someone.goes("/me/data")
+
+
+@walks_to("repeated-parameter")
+def a_way_back_that_says_everything_twice(someone, around):
+    around.demo.arm("callback", "repeated_parameters")
+    someone.signs_in("maija").goes_to_orcid_as(MAIJA).allows()
+
+
 @walks_to("no-such-attempt")
 def a_way_back_that_was_damaged(someone, around):
     around.demo.arm("callback", "state_changed")

@@ -7,7 +7,7 @@ import pytest
 from shibboleth.organisation import Organisations
 from shibboleth.person import Encoding, Variables
 from tests.make import POLYTECHNIC, make_organisation, make_person
-from webapp.door import BadForm, Browser, Door, Who, cookies_of, form_token, must_be_our_form
+from webapp.door import BadForm, Browser, Door, RepeatedCookie, Who, cookies_of, form_token, must_be_our_form
 from webapp.pages import ROUTES
 
 DOOR = Door(Variables(), Organisations.of([make_organisation()]), Encoding.URL)
@@ -48,6 +48,22 @@ def test_whatever_another_cookie_is_ours_is_found(other):
 
     for header in (f"{other}; {DOOR.cookie_name}={secret}", f"{DOOR.cookie_name}={secret}; {other}"):
         assert DOOR.browser(cookies_of({"HTTP_COOKIE": header})).secret == secret
+
+
+@pytest.mark.parametrize("space", ["\xa0", "\x85", "\x1f", "\x0b", "\x0c", "\u2003", "\u3000"], ids=repr)
+def test_a_name_keeps_what_is_white_space_in_unicode_alone(space):
+    secret = "x" * 43
+
+    for name in (space + DOOR.cookie_name, DOOR.cookie_name + space):
+        assert DOOR.browser(cookies_of({"HTTP_COOKIE": f"a=b; {name}={secret}"})).new
+
+
+def test_a_cookie_that_comes_twice_is_no_browsers():
+    cookies = cookies_of({"HTTP_COOKIE": f"{DOOR.cookie_name}={'x' * 43}; {DOOR.cookie_name}={'y' * 43}"})
+
+    assert DOOR.browser(cookies).new
+    with pytest.raises(RepeatedCookie):
+        DOOR.must_be_one_browser(cookies)
 
 
 def test_the_cookie_is_hidden_from_scripts_and_survives_the_way_back_from_orcid():

@@ -58,6 +58,12 @@ def test_several_things_are_named_as_the_language_does():
         ("fi;q=much", []),
         (";;,,", []),
         ("x" * 10_000, ["x" * 500]),
+        ("fi;q=1, sv ; q=0.30 ,\ten\t", ["fi", "en", "sv"]),
+        ("fi;Q=0.5", ["fi"]),
+        ("fi;q=0.5;q=1", []),
+        ("fi;q=inf, sv;q=nan, en;q=1e0, da;q=0_1, nb;q=2", []),
+        ("fi;q=0.\u0665, sv;q=\u0661", []),
+        ("\xa0fi, sv\x85, en;\xa0q=1, d\xe4", []),
     ],
 )
 def test_the_most_wanted_language_comes_first(header, wanted):

@@ -29,6 +29,10 @@ def test_a_scope_is_the_organisations_in_any_letter_case():
     assert not make_organisation().owns("sub.yliopisto.example")
 
 
+def test_only_ascii_letters_of_a_scope_have_two_cases():
+    assert not make_organisation(scopes=frozenset({"kauppa.example"})).owns("\N{KELVIN SIGN}auppa.example")
+
+
 def test_a_name_that_is_not_told_in_a_language_is_told_in_english():
     only_english = make_organisation(names={"en": "University"})
 

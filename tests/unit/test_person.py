@@ -70,6 +70,22 @@ def test_a_person_is_an_account_at_an_organisation(signed_in):
     )
 
 
+@pytest.mark.parametrize("space", ["\xa0", "\u2003", "\u3000", "\u1680"], ids=repr)
+def test_what_is_white_space_in_unicode_alone_is_part_of_an_account(signed_in, space):
+    for account in (f"{space}maija@yliopisto.example", f"maija{space}@yliopisto.example"):
+        assert signed_in(MAIJA | {"eppn": account}).account == account
+
+
+@pytest.mark.parametrize("account", ["\x85maija@yliopisto.example", "\x1fmaija@yliopisto.example"], ids=repr)
+def test_a_control_character_is_never_trimmed(signed_in, account):
+    with pytest.raises(BrokenAttribute):
+        signed_in(MAIJA | {"eppn": account})
+
+
+def test_white_space_of_xml_around_a_value_is_none_of_it(signed_in):
+    assert signed_in(MAIJA | {"eppn": "\n\t maija@yliopisto.example \r\n"}).account == "maija@yliopisto.example"
+
+
 @pytest.mark.parametrize("name", ["Äyräs Öhman", "山田 花子", "Иван Тестов", "a;b + c%2B", 'O"Brien <b>', "🧪"])
 def test_a_name_in_any_script_arrives_unharmed(signed_in, name):
     assert signed_in(MAIJA | {"displayName": name}).name == name

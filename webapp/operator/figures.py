@@ -125,9 +125,8 @@ class Standing:
         return sum(way.breaker.open_until is not None for way in self.ways)
 
 
-def period_of(query: Mapping[str, list[str]]) -> int:
+def period_of(said: str) -> int:
     """Read how many days somebody wants to look back; what is none of ours is the usual."""
-    said = query.get("days", [""])[0]
     return next((days for days in PERIODS if str(days) == said), DEFAULT_PERIOD)
 
 

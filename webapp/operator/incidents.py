@@ -12,7 +12,7 @@ from webapp.visit import Visit
 NOT_KEPT = frozenset(
     {
         # Whoever is not signed in can have as many of these as they like
-        *("not-signed-in", "front-not-proven", "not-found", "not-allowed", "too-large"),
+        *("not-signed-in", "front-not-proven", "not-found", "not-allowed", "too-large", "repeated-parameter"),
         # There is nowhere to keep these
         *("store-unavailable", "schema-behind", "schema-ahead"),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from webapp.door import form_token, must_be_our_form
+from webapp.door import OWS, form_token
 from webapp.language import mark
 from webapp.log import log
 from webapp.operator.access import Sight
@@ -27,7 +27,7 @@ STATES = {"waiting": mark("waiting"), "done": mark("arrived"), "given-up": mark(
 
 def overview(hall: Hall, visit: Visit) -> Page:
     """Show how all the organisations stand that the person may see."""
-    sight, days = _sight(hall, visit), period_of(visit.query)
+    sight, days = _sight(hall, visit), period_of(visit.parameter("days"))
     facts = {
         "standings": standings(hall.store, sight.in_order(visit.language.code), days, visit.now),
         "columns": COLUMNS,
@@ -39,7 +39,7 @@ def overview(hall: Hall, visit: Visit) -> Page:
 
 def organisation(hall: Hall, visit: Visit) -> Page:
     """Show one organisation: now, over time, and what did not arrive."""
-    one, days = _sight(hall, visit).of(visit.place["name"]), period_of(visit.query)
+    one, days = _sight(hall, visit).of(visit.place["name"]), period_of(visit.parameter("days"))
     (standing,) = standings(hall.store, [one], days, visit.now)
     over_time = spans(hall.store, one.entity_id, days, visit.now)
     facts = {
@@ -59,7 +59,6 @@ def organisation(hall: Hall, visit: Visit) -> Page:
 
 def retry(hall: Hall, visit: Visit) -> Go:
     """Let what one transfer was not given be tried again."""
-    _must_be_our_form(visit)
     sight = _sight(hall, visit)
     one = sight.of(visit.place["name"])
     transfer = visit.form.get("transfer", "")
@@ -76,7 +75,7 @@ def back_to_organisation(hall: Hall, visit: Visit) -> Go:
 def incident(hall: Hall, visit: Visit) -> Page:
     """Tell what an incident number stood for."""
     sight = _sight(hall, visit)
-    said = visit.query.get("number", [""])[0].strip().lower()
+    said = visit.parameter("number").strip(OWS).lower()
     found = hall.store.incident(said) if _NUMBER.fullmatch(said) else None
     home = next((one for one in sight.organisations if found and one.entity_id == found.organisation), None)
     seen = found if sight.operator or home else None
@@ -91,7 +90,6 @@ def search(hall: Hall, visit: Visit) -> Page:
 
 def searched(hall: Hall, visit: Visit) -> Page:
     """Show a person's link to whoever says why."""
-    _must_be_our_form(visit)
     sight = _sight(hall, visit)
     try:
         question = question_in(visit.form, sight)
@@ -118,10 +116,6 @@ def _sight(hall: Hall, visit: Visit) -> Sight:
     return hall.staff.sight(visit.person, hall.organisations)
 
 
-def _must_be_our_form(visit: Visit) -> None:
-    must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
-
-
 def _retried(visit: Visit) -> int | None:
-    said = visit.query.get("retried", [""])[0]
+    said = visit.parameter("retried")
     return int(said) if _COUNT.fullmatch(said) else None

@@ -16,6 +16,7 @@ from shibboleth.organisation import Organisation
 from shibboleth.person import Person
 from sql.records import Delivery, Link
 from sql.store import Store
+from webapp.door import OWS
 from webapp.language import mark
 from webapp.operator.access import Sight
 
@@ -60,7 +61,7 @@ class Unasked(ValueError):
 
 def question_in(form: Mapping[str, str], sight: Sight) -> Question:
     """Read a question. Raises Unasked; NotYours where it is about another's organisation."""
-    name, whom, reason = (form.get(field, "").strip() for field in ("organisation", "whom", "reason"))
+    name, whom, reason = (form.get(field, "").strip(OWS) for field in ("organisation", "whom", "reason"))
     for said, words in ((name, NO_ORGANISATION), (whom, NO_PERSON), (reason, NO_REASON)):
         if not said:
             raise Unasked(words)

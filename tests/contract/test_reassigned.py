@@ -1,0 +1,152 @@
+"""An account that was given to another person: nothing of the earlier holder is seen, wherever one comes first."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from tests.make import UNIVERSITY
+from tests.service import AKE, MAIJA, Clock, Visitor, make_front, simulated_orcid
+from webapp.app import make_app
+from webapp.door import Who
+from webapp.operator.access import Named, Staff
+from webapp.pages import ROUTES
+
+ACCOUNT = "maija@yliopisto.example"
+STAMP = "funetEduPersonEPPNTimeStamp"
+STAFF = Staff(operators=(Named.of(UNIVERSITY, (ACCOUNT,)),))
+SHOWN = f"https://sandbox.orcid.org/{MAIJA}"
+FORM = {
+    "agree": "yes",
+    "replacing": SHOWN,
+    "shown": SHOWN,
+    "sure": "yes",
+    "receipt": "yes",
+    "address": "maija@home.example",
+    "transfer": "idm",
+    "organisation": "yliopisto",
+    "whom": ACCOUNT,
+    "reason": "they asked",
+}
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    with simulated_orcid() as (world, client):
+        yield world, client
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def world(simulator, clock):
+    world, _ = simulator
+    world.reset()
+    world.clock = clock
+    return world
+
+
+@pytest.fixture
+def app(store, world, simulator, clock):
+    return make_app(make_front(store, simulator[1], clock, transfers=("idm",), staff=STAFF))
+
+
+def earlier_holder(app, world):
+    """Link, and begin to replace the iD by another; give the browser, and where its pages are."""
+    earlier = Visitor(app, ACCOUNT, said={STAMP: "20040826"})
+    earlier.result = earlier.agree(earlier.returned(world, MAIJA)).place
+    earlier.confirm = earlier.returned(world, AKE)
+    return earlier
+
+
+def sees(answer):
+    """Tell whether an answer, its headers too, names an iD of the earlier holder."""
+    return any(bare in answer.text + repr(answer.headers) for bare in (MAIJA, AKE))
+
+
+def places(route, earlier):
+    if "<attempt>" in route.address:
+        return [earlier.confirm.replace("/confirm/", f"/{route.address.split('/')[2]}/"), earlier.result]
+    if route.address == "/me/callback":
+        return ["/me/callback?state=x&code=y"]
+    return [re.sub("<name>", "yliopisto", route.address)]
+
+
+def finish(store, clock):
+    """Deliver everything that waits."""
+    while some := store.claim("worker", clock.now, timedelta(minutes=1), 50):
+        for each in some:
+            assert store.finish(each, "worker", "stored", "", clock.now)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, store, clock, method):
+    for route in ROUTES:
+        if route.who is not Who.PERSON or route.method != method:
+            continue
+        clock.passes(days=400)
+        earlier = earlier_holder(app, world)
+        clock.passes(minutes=5)
+        before = store.last_change(UNIVERSITY)
+        heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
+        # The page with the form was open before: of this account, in this browser
+        form = FORM | {"token": earlier.token()} if method == "POST" else None
+
+        answers = [heir._ask(place, method, form, {}) for place in places(route, earlier)]
+
+        assert not any(map(sees, answers)), route
+        assert all(answer.status != 500 for answer in answers)
+        assert store.link_of(UNIVERSITY, ACCOUNT) is None, route
+        removals = [each for each in store.changes(UNIVERSITY, before, 10) if each.kind == "removed"]
+        owed = [each for each in store.deliveries_of(UNIVERSITY, ACCOUNT) if each.number > before]
+        if route.address != "/me/erase":
+            assert [each.previous.bare for each in removals] == [MAIJA], route
+            assert [(each.kind, each.transfer) for each in owed] == [("removed", "idm")], route
+        clock.passes(minutes=5)
+        finish(store, clock)
+        for path in ("/me", "/me/data", "/me/data.json", earlier.confirm, earlier.result, "/me/removed", "/me/receipt"):
+            assert not sees(heir.get(path)), (route, path)
+        assert len(store.changes(UNIVERSITY, before, 10)) <= 1
+
+
+def test_a_delivery_of_the_earlier_holders_that_ends_later_is_not_shown(app, world, store, clock):
+    earlier_holder(app, world)
+    heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"})
+    heir.get("/me")
+    clock.passes(days=1)
+    (linked,) = store.claim("worker", clock.now, timedelta(minutes=1), 50)
+    assert store.give_up(linked, "worker", "refused", f"no {SHOWN}", clock.now)
+
+    assert not sees(heir.get("/me/data"))
+    assert not sees(heir.get("/me/data.json"))
+
+
+def test_a_look_by_head_shows_nothing_and_ends_nothing(app, world, store):
+    earlier = earlier_holder(app, world)
+    heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
+
+    answer = heir._ask("/me", "HEAD", None, {})
+
+    assert not sees(answer)
+    assert store.link_of(UNIVERSITY, ACCOUNT) is not None
+
+
+def test_a_forged_form_ends_no_link(app, world, store):
+    earlier = earlier_holder(app, world)
+    heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
+
+    assert heir.post("/me/start", {"token": "x"}).status == 403
+    assert store.link_of(UNIVERSITY, ACCOUNT) is not None
+
+
+def test_the_same_holder_keeps_the_link_at_every_address(app, world, store):
+    earlier = earlier_holder(app, world)
+
+    for route in ROUTES:
+        if route.who is Who.PERSON and route.method == "GET":
+            earlier.get(places(route, earlier)[0])
+
+    assert store.link_of(UNIVERSITY, ACCOUNT).orcid_id.bare == MAIJA
