@@ -48,7 +48,8 @@ def account_of(environ: Environ, path: str) -> str:
 
 def asked_to_deprovision(environ: Environ, path: str) -> Asked:
     """Read whom an organisation wants forgotten. Raises BadRequest."""
-    return Asked(account_of(environ, path), _dry_run(environ, path))
+    dry_run = _dry_run(environ, path)
+    return Asked(account_of(environ, path), dry_run)
 
 
 def deprovision(
