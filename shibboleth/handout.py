@@ -59,7 +59,7 @@ XML = Syntax(_BREAKS_JAVA, _in_xml)
 PROPERTIES = Syntax(_BREAKS_JAVA, _in_properties)
 TEXT = Syntax(_CONTROL)
 OTHER = Syntax(_BREAKS_OTHERS)
-SYNTAXES = {"xml": XML, "properties": PROPERTIES, "txt": TEXT}
+SYNTAXES = {"xml": XML, "html": XML, "properties": PROPERTIES, "txt": TEXT}
 """By the end of a file's name; what is not here takes values that have no meaning of their own anywhere."""
 
 

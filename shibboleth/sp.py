@@ -55,6 +55,10 @@ FILES = (
     File("connect.wsgi", "etc/orcid-connect/connect.wsgi", frozenset({Front.VARIABLES})),
     File("connector.wsgi", "etc/orcid-connect/connector.wsgi", _WSGI),
     File("front-proof.conf", "etc/orcid-connect/front-proof.conf", frozenset({Front.PROXY}), secret=True),
+    File("error-page.html", "etc/orcid-connect/errors/page.html", _PAGES),
+    File("error-sign-in.html", "etc/orcid-connect/errors/sign-in.html", _PAGES),
+    File("error-sign-out.html", "etc/orcid-connect/errors/sign-out.html", _PAGES),
+    File("shibd.logger", "etc/shibboleth/shibd.logger", _PAGES),
     File("registration.txt", "registration.txt", _PAGES),
     File("sp-metadata.xml", "sp-metadata.xml", frozenset({WITH_KEYS})),
 )

@@ -15,6 +15,8 @@ from shibboleth.sp import FEDERATIONS, FILES
 from tests import pages
 from tests.configuration import PROOF, write_configuration
 from webapp.cli import main
+from webapp.door import Who
+from webapp.pages import ROUTES
 
 SOCKETS = {
     "listen": {"unix": "/run/orcid-connect/web.sock"},
@@ -28,6 +30,10 @@ OF_THE_PAGES = {
     "attribute-policy.xml",
     "registration.txt",
     "orcid-connect.conf",
+    "shibd.logger",
+    "page.html",
+    "sign-in.html",
+    "sign-out.html",
 }
 
 
@@ -143,6 +149,33 @@ def test_apache_runs_the_program_that_hands_out(tmp_path, hand_out):
     assert "ServerName https://connect.example:8443\n" in files["orcid-connect.conf"]
     assert f'web_application("{path}")' in files["connect.wsgi"]
     assert f"WSGIScriptAlias / {path.parent}/connect.wsgi\n" in files["orcid-connect.conf"]
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origin"),
+    [
+        ("https://connect.example", "https://connect.example"),
+        ("https://connect.example:8443", "https://connect.example:8443"),
+    ],
+)
+def test_addresses_that_browsers_see_have_a_port_only_where_it_is_unusual(tmp_path, hand_out, public_url, origin):
+    path = write_configuration(tmp_path / "etc", service={**VARIABLES, "public_url": public_url})
+
+    files = {name: each.read_text() for name, each in hand_out(path).items()}
+
+    assert f"    Redirect permanent / {origin}/\n" in files["orcid-connect.conf"]
+    assert f' handlerURL="{origin}/Shibboleth.sso" ' in files["shibboleth2.xml"]
+    assert ":443/" not in "".join(files.values())
+
+
+def test_every_route_of_a_person_and_no_other_is_told_who_is_signed_in():
+    for name in ("apache-mod_wsgi.conf", "apache-proxy.conf"):
+        text = (pages.ROOT / "shibboleth/sp" / name).read_text("utf-8")
+        (told,) = re.findall(r'<LocationMatch "(.*)">\n        ShibDisable Off\n        AuthType shibboleth\n', text)
+
+        assert {one.address for one in ROUTES if re.search(told, one.address)} == {
+            one.address for one in ROUTES if one.who is Who.PERSON
+        }
 
 
 def test_the_metadata_comes_when_the_keys_are_there(tmp_path, hand_out):

@@ -19,6 +19,8 @@ from tests.system.people import SAIMAA, IdentityProvider
 from tests.system.stack import HOST, Stack
 
 TIMEOUT = 20
+KEPT = 2.0
+"""Seconds of silence after which a connection counts as kept; Apache itself closes it after five."""
 
 
 class _Forms(HTMLParser):
@@ -101,6 +103,11 @@ class Visitor(requests.Session):
         return self.submit(self.answer_for(person, at, **more))
 
 
+def cookies(visitor: Visitor) -> str:
+    """Give the Cookie header that this browser sends."""
+    return "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What reached the application."""
@@ -154,6 +161,20 @@ class Line:
             connection.endheaders()
             answer = connection.getresponse()
             return RawAnswer(answer.status, answer.read().decode("utf-8", "replace"))
+
+    def is_kept(self, path: str, version: str, headers: list[tuple[str, str]]) -> bool:
+        """Whether the front leaves the connection open after its answer to a GET; False when it closes at once."""
+        named = [("Host", f"{HOST}:{self._stack.https_port}"), *headers]
+        text = "".join(f"{name}: {value}\r\n" for name, value in named)
+        with self._connected("127.0.0.1", HOST) as connection:
+            connection.sock.sendall(f"GET {path} HTTP/{version}\r\n{text}\r\n".encode("latin-1"))
+            connection.sock.settimeout(KEPT)
+            try:
+                while connection.sock.recv(65536):
+                    pass
+            except TimeoutError:
+                return True
+            return False
 
     def _connected(self, source: str, greeting: str) -> closing[http.client.HTTPConnection]:
         port = self._stack.https_port

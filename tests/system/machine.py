@@ -142,9 +142,12 @@ class Machine:
             shutil.copy(Path("/etc/shibboleth") / name, to)
         for each in Path("/etc/shibboleth").glob("*.html"):
             shutil.copy(each, to)
-        logger = to / "shibd.logger"
-        logger.write_text(logger.read_text().replace("/var/log/shibboleth", str(self.logs)))
+        self.log_here(to / "shibd.logger")
         return to
+
+    def log_here(self, logger: Path) -> None:
+        """Have shibd write its logs where this machine's are."""
+        logger.write_text(logger.read_text().replace("/var/log/shibboleth", str(self.logs)))
 
     def make_directories(self) -> None:
         """Make what both programs need."""

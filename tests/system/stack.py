@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shibboleth.handout import fill, placeholders
+from shibboleth.handout import fill, placeholders, syntax_of
 from tests.system import neighbours
 from tests.system.federation import make_key, one_line, write_attribute_maps, write_metadata
 from tests.system.machine import Account, DidNotStart, Machine, fresh_directory, made
@@ -112,7 +112,7 @@ class Stack(Machine):
         template = (SP / name).read_text("utf-8")
         everything = self._values() | values
         wanted = {each: everything[each] for each in placeholders(template)}
-        to.write_text(fill(template, wanted), "utf-8")
+        to.write_text(fill(template, wanted, syntax_of(name)), "utf-8")
 
     def put_script(self, name: str, application: str) -> None:
         """Put another script in the place of connect.wsgi or connector.wsgi, for example the probe's."""
@@ -139,6 +139,7 @@ class Stack(Machine):
             "METADATA_URL": f"https://127.0.0.1:{self.idp_port}/",
             "METADATA_CERTIFICATE": key_of(self.venv, "federation")["certificate"],
             "SUPPORT_CONTACT": "help@connect.test",
+            "NAME": "ORCID connect",
         }
 
     def _make_keys(self) -> dict[str, dict[str, str]]:
@@ -151,8 +152,9 @@ class Stack(Machine):
 
     def _install_service_provider(self) -> None:
         to = self.install_shibboleth()
-        for name in ("shibboleth2.xml", "attribute-map.xml", "attribute-policy.xml"):
+        for name in ("shibboleth2.xml", "attribute-map.xml", "attribute-policy.xml", "shibd.logger"):
             self.put(name, to / name)
+        self.log_here(to / "shibd.logger")
         for name in ("sp-signing", "sp-encrypt"):
             self.do("shib-keygen", "-o", to, "-u", self.account.user, "-g", self.account.group, "-h", HOST,
                       "-e", self.entity_id, "-n", name)  # fmt: skip
@@ -161,6 +163,9 @@ class Stack(Machine):
         to = self.install_apache(*OPERATORS_MODULES[self.front])
         (to / "ports.conf").write_text(PORTS.format(stack=self))
         self.put(FRONTS[self.front], to / "sites-available" / "orcid-connect.conf")
+        errors = made(self.etc / "errors")
+        for each in SP.glob("error-*.html"):
+            self.put(each.name, errors / each.name.removeprefix("error-"))
         if self.front == "variables":
             for script in ("connect.wsgi", "connector.wsgi"):
                 self.put(script, self.etc / script)

@@ -28,8 +28,11 @@ SLOW = 1000
 
 
 @contextmanager
-def connector_machine(venv):
-    """Give the port of an Apache with nothing but the connector in it, and its machine."""
+def connector_machine(venv, furnish=lambda _machine: None):
+    """Give the port of an Apache with nothing but the connector in it, and its machine.
+
+    `furnish` changes the machine before Apache starts.
+    """
     machine = Machine(directory=fresh_directory(), venv=venv)
     port = free_port()
     try:
@@ -54,6 +57,7 @@ def connector_machine(venv):
         _put("apache-connector.conf", to / "sites-available" / "orcid-connect.conf", values)
         _put("connector.wsgi", etc / "connector.wsgi", values)
         machine.do("a2ensite", "-q", "orcid-connect")
+        furnish(machine)
         machine.start_apache()
         yield port, machine
     finally:
@@ -87,12 +91,12 @@ def port(venv):
         yield port
 
 
-def ask(port, target, method="GET", headers=f"Authorization: Bearer {TOKEN}\r\n", host=HOST):
+def ask(port, target, method="GET", headers=f"Authorization: Bearer {TOKEN}\r\n", host=HOST, source="127.0.0.1"):
     """Send one request through TLS, its target as it stands; gives status, headers and body."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0)) as plain,
         context.wrap_socket(plain, server_hostname=host) as wire,
     ):
         wire.sendall(

@@ -27,6 +27,11 @@ def test_browsers_are_told_to_keep_to_tls(visitor):
     assert visitor.visit("/").headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
+@pytest.mark.parametrize("length", [4000, 5000, 8000])
+def test_an_address_longer_than_any_of_ours_is_refused(line, length):
+    assert line.ask(f"/help?{'x' * length}", []).status == (200 if length < 4096 else 414)
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/people/x"])
 def test_no_answer_is_compressed(visitor, path):
     answer = visitor.visit(path, headers={"Accept-Encoding": "gzip, br, deflate"})
@@ -112,3 +117,14 @@ def test_no_log_tells_who_came_or_with_what(stack, visitor, line):
     assert "/me/callback" in written
     for word in (*secrets.values(), "t0ken", "maija", "mäkelä", "m%c3%a4kel"):
         assert word.lower() not in written
+
+
+def test_no_log_holds_the_id_of_a_session(stack, visitor):
+    visitor.sign_in("maija")
+    visitor.visit("/Shibboleth.sso/Session")
+    (session,) = [each.value for each in visitor.cookies if each.name.startswith("_shibsession_")]
+    visitor.visit("/me")
+    visitor.visit("/Shibboleth.sso/Logout")
+
+    assert [each.name for each in stack.logs.iterdir() if session in each.read_text("utf-8", "replace")] == []
+    assert "Shibboleth-TRANSACTION.Login" in (stack.logs / "transaction.log").read_text("utf-8")

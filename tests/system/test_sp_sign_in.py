@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import MissingAttribute, NotSignedIn, Proxy, Variables, person_from
-from tests.system.client import Visitor, form_of, seen
+from tests.system.client import Visitor, cookies, form_of, seen
 from tests.system.people import PROVIDERS, SAIMAA, TUNTURI
 
 ORGANISATIONS = Organisations.of(
@@ -18,6 +22,20 @@ def person_seen(stack, answer):
     """The person whom our own reader finds in what reached the application."""
     front = Variables() if stack.front == "variables" else Proxy(stack.proof)
     return person_from(seen(answer).environ, front, ORGANISATIONS)
+
+
+SENT = 500
+
+
+def memory_of_shibd(stack):
+    """Give what shibd has in memory, in KiB."""
+    status = Path(f"/proc/{stack.processes['shibd'].pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+
+def is_signed_in(visitor):
+    """Whether the Service Provider lets this browser to a person's own page without asking who it is."""
+    return visitor.visit("/me", allow_redirects=False).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -70,16 +88,20 @@ def test_an_attribute_that_nobody_asked_for_does_not_arrive(stack, visitor):
     assert "ASSURANCE" not in " ".join(seen(answer).environ).upper()
 
 
-def test_without_a_session_the_open_page_knows_nobody(stack, visitor):
-    answer = visitor.visit("/")
+def test_an_open_page_knows_nobody_with_a_session_or_without(stack, visitor):
+    before = visitor.visit("/")
+    visitor.sign_in("maija")
+    after = visitor.visit("/")
 
-    with pytest.raises(NotSignedIn):
-        person_seen(stack, answer)
+    assert is_signed_in(visitor)
+    for answer in (before, after):
+        with pytest.raises(NotSignedIn):
+            person_seen(stack, answer)
 
 
 def test_a_session_lasts_from_page_to_page_and_from_network_to_network(stack, visitor, line):
     visitor.sign_in("maija")
-    cookie = "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+    cookie = cookies(visitor)
 
     elsewhere = line.ask("/me", [("Cookie", cookie)], source="127.0.0.2")
     back_again = visitor.visit("/me")
@@ -104,8 +126,7 @@ def test_an_answer_that_nobody_asked_for_is_refused(stack, visitor):
     refused = visitor.submit(answer)
 
     assert refused.status_code == 500
-    with pytest.raises(NotSignedIn):
-        person_seen(stack, visitor.visit("/"))
+    assert not is_signed_in(visitor)
 
 
 def test_an_answer_to_somebody_elses_request_is_refused(stack, visitor):
@@ -116,8 +137,7 @@ def test_an_answer_to_somebody_elses_request_is_refused(stack, visitor):
     refused = visitor.post(stolen.action, data=stolen.fields)
 
     assert refused.status_code == 500
-    with pytest.raises(NotSignedIn):
-        person_seen(stack, visitor.visit("/"))
+    assert not is_signed_in(visitor)
 
 
 def test_an_answer_works_once(stack, visitor):
@@ -142,6 +162,33 @@ def test_a_form_sent_after_the_session_ended_is_sent_again_after_the_sign_in(sta
     assert person_seen(stack, replayed).account == "maija@saimaa.example"
 
 
+def test_a_form_larger_than_ours_is_not_kept_during_the_sign_in(stack, visitor):
+    larger = {"consent": "x" * 5000}
+    choose = visitor.post(f"{stack.base_url}/me/confirm", data=larger)
+
+    back = visitor.sign_in("maija", asking=choose)
+
+    assert seen(back).environ["REQUEST_METHOD"] == "GET"
+    assert seen(back).body == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/me/start", "x" * 60_000), ("POST", "/me/start", "x" * 4_000), ("GET", f"/me?x={'y' * 8_000}", None)],
+    ids=["large forms", "forms", "long addresses"],
+)
+def test_what_nobody_in_particular_sends_does_not_fill_shibd(stack, method, path, body):
+    before = memory_of_shibd(stack)
+
+    with Visitor(stack) as somebody:
+        for _ in range(SENT):
+            somebody.cookies.clear()
+            answer = somebody.request(method, stack.base_url + path, data=body, allow_redirects=False)
+
+    assert answer.status_code in {302, 414}
+    assert memory_of_shibd(stack) - before < SENT * 12
+
+
 def test_code_and_state_survive_a_sign_in_on_the_way_back_from_orcid(stack, visitor):
     back = visitor.sign_in("maija", path="/me/callback?code=a%2Bb&state=%C3%A4%3D")
 
@@ -149,22 +196,34 @@ def test_code_and_state_survive_a_sign_in_on_the_way_back_from_orcid(stack, visi
     assert seen(back).environ["QUERY_STRING"] == "code=a%2Bb&state=%C3%A4%3D"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/Shibboleth.sso/Login?entityID={idp}&target=https://evil.example/",
-        "/Shibboleth.sso/Login?SAMLDS=1&entityID={idp}&target=https://connect.test.evil.example/",
-        "/Shibboleth.sso/Logout?return=https://evil.example/",
-        "/Shibboleth.sso/Logout?return=%68ttps://evil.example/",
-    ],
+FOREIGN = ("https://evil.example/", "//evil.example/", "https://connect.test@evil.example/", "https:evil.example",
+           "https://connect.test.evil.example/", "\\\\evil.example", "%68ttps://evil.example/")  # fmt: skip
+ASKED = (
+    *("Login?target=", "Login?entityID={idp}&target=", "Login?SAMLDS=1&entityID={idp}&target=", "Login?acsIndex=1&target="),
+    *("Login?target=/me&return=", "Login?target=/me&returnURL=", "Login?target=/me&discoveryURL=", "Login?entityID="),
+    *("Login?SAMLDS=1&target=", "Logout?return=", "Logout?notifying=1&index=0&return=", "Logout?target="),
+    *("SLO/Redirect?RelayState=", "SLO/Redirect?return=", "SAML2/POST?target=", "AttrChecker?return=", "Session?return="),
+    *("Login/x?target=", "?target=", "Nothing?return="),
 )
-def test_nobody_is_sent_to_a_foreign_site(visitor, path):
-    visitor.sign_in("maija")
+"""Every parameter of a handler of the Service Provider that names an address, and some that others have."""
 
-    answer = visitor.visit(path.format(idp=SAIMAA.entity_id), allow_redirects=False)
 
-    assert answer.status_code == 500
-    assert "Location" not in answer.headers
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("signed_in", [True, False], ids=["signed in", "nobody"])
+def test_nobody_is_sent_to_a_foreign_site_and_none_is_named_to_another(stack, visitor, asked, signed_in):
+    if signed_in:
+        visitor.sign_in("maija")
+
+    for foreign in FOREIGN:
+        answer = visitor.visit(f"/Shibboleth.sso/{asked.format(idp=SAIMAA.entity_id)}{foreign}", allow_redirects=False)
+
+        assert answer.status_code in {200, 302, 500}
+        if answer.status_code == 302:
+            to = urlsplit(answer.headers["Location"])
+            assert to.netloc.partition(":")[0] in {"connect.test", "ds.test", SAIMAA.host}
+            back = urlsplit(parse_qs(to.query).get("return", [stack.base_url])[0])
+            assert f"{back.scheme}://{back.netloc}" == stack.base_url
+            assert "evil" not in parse_qs(back.query).get("target", [""])[0]
 
 
 def test_a_foreign_relay_state_leads_nowhere(stack, visitor):
@@ -179,15 +238,14 @@ def test_a_foreign_relay_state_leads_nowhere(stack, visitor):
 
 def test_after_logout_the_old_session_is_worth_nothing(stack, visitor, line):
     visitor.sign_in("maija")
-    cookie = "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+    cookie = cookies(visitor)
 
     left = visitor.visit("/Shibboleth.sso/Logout")
-    page = visitor.visit("/")
+    signed_in = is_signed_in(visitor)
     with_old_cookie = line.ask("/me", [("Cookie", cookie)])
 
     assert left.status_code == 200
-    with pytest.raises(NotSignedIn):
-        person_seen(stack, page)
+    assert not signed_in
     assert with_old_cookie.status == 302
 
 

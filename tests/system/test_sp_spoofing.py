@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
 from shibboleth.person import PROOF_HEADER, Proxy, Variables
-from tests.system.client import Visitor, seen
+from tests.system.client import Visitor, cookies, seen
+from webapp.door import Who
+from webapp.pages import ROUTES
 
 READ = (*ATTRIBUTES, IDENTITY_PROVIDER, "Shib-Session-ID", "Shib-Authentication-Instant")
 """All that the application reads of a request, or may."""
@@ -55,10 +59,6 @@ def marked(answer):
     return {name: value for name, value in environ.items() if MARK in value and name not in HARMLESS}
 
 
-def cookies(visitor):
-    return "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
-
-
 @pytest.fixture(scope="module")
 def signed_in(stack):
     """The cookie of somebody's session."""
@@ -99,26 +99,75 @@ def test_no_name_alone_gets_through_either(stack, line, signed_in):
     assert {name for name, answer in own_pages.items() if told(stack, answer) != honest or marked(answer)} == set()
 
 
-def test_somebody_signed_in_is_known_on_open_pages_and_not_to_the_connector(stack, line, signed_in):
-    page, connector = line.ask("/", signed_in), line.ask("/v1/people/x", signed_in)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda one: f"{one.method} {one.address}")
+def test_somebody_signed_in_is_known_where_a_route_is_for_persons_and_nowhere_else(stack, line, signed_in, route):
+    path = re.sub("<[a-z]+>", "x", route.address)
 
-    assert told(stack, page)["eppn"] == "maija%40saimaa.example"
-    assert told(stack, connector) == {}
+    known = told(stack, line.ask(path, signed_in, method=route.method))
+    without = line.ask(path, [(name, MARK) for name in NAMES], method=route.method)
+
+    if route.who is Who.PERSON:
+        assert known["eppn"] == "maija%40saimaa.example"
+        assert (without.status, without.reached_the_application) == (302, False)
+    else:
+        assert known == {}
+        assert (told(stack, without), marked(without)) == ({}, {})
 
 
-@pytest.mark.parametrize("value", ["close, {}", "{}", "keep-alive, {}, Cookie", "{}, close, {}"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/people/x", "/no-such-page", "/Shibboleth.sso/me", "/me.json", "/mex"])
+def test_nobody_is_known_at_addresses_that_are_no_routes(stack, line, signed_in, path):
+    answer = line.ask(path, signed_in)
+
+    assert not answer.reached_the_application or told(stack, answer) == {}
+
+
+CONNECTION = (
+    "{}", "close, {}", "{}, close", "{}, close, {}", "keep-alive, {}", "{}, keep-alive", "keep-alive, {}, Cookie",
+    "close,{}", "close ,\t{}", "close;{}", "close {}", ",close,{}", ",,{},,", "CLOSE, {}", "Close, {}", "Keep-Alive, {}",
+    "closex, {}", "xclose, {}", "close-{}", "close, close, {}", "keep-alive, close, {}", "close, keep-alive, {}",
+    "upgrade, {}", "TE, {}", "\"close\", {}", "close=1, {}", "\xa0close, {}", "{}, \x0bclose",
+)  # fmt: skip
+"""Values of Connection that name headers which the front sets."""
+
+
+@pytest.mark.parametrize("value", CONNECTION)
 def test_a_client_cannot_have_headers_dropped_that_the_front_set(stack, line, signed_in, value):
     names = ", ".join((*READ, PROOF_HEADER))
     honest = line.ask("/me", signed_in)
 
     answer = line.ask("/me", [*signed_in, ("Connection", value.format(names, names))])
+    twice = line.ask("/me", [("Connection", "close"), *signed_in, ("Connection", value.format(names, names))])
 
-    assert told(stack, answer) == told(stack, honest)
-    reader(stack).must_be_proven(seen(answer).environ)
+    for each in (answer, twice):
+        assert each.status == 400 or told(stack, each) == told(stack, honest)
+        if each.reached_the_application:
+            reader(stack).must_be_proven(seen(each).environ)
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "kept"),
+    [
+        ("1.1", "", True),
+        ("1.1", "close", False),
+        ("1.1", "Close", False),
+        ("1.1", "close, eppn", False),
+        ("1.1", "TE, close", False),
+        ("1.1", "keep-alive", True),
+        ("1.1", "eppn", True),
+        ("1.0", "", False),
+        ("1.0", "keep-alive", True),
+        ("1.0", "Keep-Alive, eppn", True),
+        ("1.0", "eppn", False),
+        ("1.0", "close", False),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/me", "/v1/people/x"])
+def test_the_connection_lasts_as_long_as_the_client_says(line, path, version, connection, kept):
+    assert line.is_kept(path, version, [("Connection", connection)] if connection else []) is kept
 
 
 def test_a_header_sent_twice_is_no_way_around(stack, line, signed_in):
-    answer = line.ask("/", [("eppn", MARK), *signed_in, ("eppn", MARK), ("Eppn", MARK), (PROOF_HEADER, MARK)])
+    answer = line.ask("/me", [("eppn", MARK), *signed_in, ("eppn", MARK), ("Eppn", MARK), (PROOF_HEADER, MARK)])
 
     assert told(stack, answer)["eppn"] == "maija%40saimaa.example"
     assert marked(answer) == {}
@@ -165,6 +214,6 @@ def test_a_forged_session_cookie_is_no_session(stack, line, signed_in):
     ((_, cookie),) = signed_in
     name = cookie.partition("=")[0]
 
-    answer = line.ask("/", [("Cookie", f"{name}=_0123456789abcdef0123456789abcdef")])
+    answer = line.ask("/me", [("Cookie", f"{name}=_0123456789abcdef0123456789abcdef")])
 
-    assert told(stack, answer) == {}
+    assert (answer.status, answer.reached_the_application) == (302, False)

@@ -1,0 +1,129 @@
+"""What other modules and packages add to Apache answers nobody through our virtual hosts, wherever they come from."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.system.client import Line
+from tests.system.machine import Machine
+from tests.system.ports import free_port
+from tests.system.stack import FRONTS, running, with_the_probe
+from tests.system.test_connector_alone import ask as ask_connector
+from tests.system.test_connector_alone import connector_machine
+
+MODULES = ("status", "info", "ldap", "userdir", "cgid", "proxy", "proxy_balancer", "lbmethod_byrequests", "autoindex")
+"""Debian's, each with the configuration that it brings."""
+CONFIGURATIONS = ("serve-cgi-bin", "localized-error-pages")
+MARK = "this belongs to another package"
+
+ANOTHER_PACKAGE = f"""
+Alias /javascript {{files}}
+Alias /.well-known {{files}}
+Alias /help/more {{files}}
+ScriptAlias /cgi-bin/ {{files}}/
+<Directory {{files}}>
+    Options +Indexes +ExecCGI
+    Require all granted
+</Directory>
+<Location /balancer-manager>
+    SetHandler balancer-manager
+    Require all granted
+</Location>
+<FilesMatch "[.](php|html|cgi)$">
+    SetHandler server-status
+</FilesMatch>
+# {MARK}
+"""
+"""What a package may put into conf-enabled, with things that are open by themselves."""
+
+PATHS = (
+    *("/server-status", "/server-status?auto", "/server-info", "/ldap-status", "/balancer-manager", "/SERVER-STATUS"),
+    *("//server-status", "/errors/../server-status", "/v1/../server-status", "/server-status/x", "/%73erver-status"),
+    *("/icons/", "/icons/README", "/javascript/", "/javascript/file.txt", "/cgi-bin/", "/cgi-bin/file.py"),
+    *("/.well-known/file.txt", "/help/more/file.txt", "/file.php", "/index.html", "/~root/", "/~www-data/file.txt"),
+    *("/shibboleth-sp/main.css", "/shibboleth-sp/server-status", "/Shibboleth.sso/server-status", "/errors/"),
+    *("/errors/nothing", "/manual/", "/doc/"),
+)
+
+SIGNS = (MARK, "Apache Server Status", "Scoreboard", "Apache Server Information", "LDAP Cache", "Load Balancer",
+         "Index of", "Public Domain Icons", "font-family: verdana")  # fmt: skip
+"""Words of each of them: the last two are of /icons/README and of the style sheet that mod_shib brings."""
+
+
+def elsewhere() -> str:
+    """Give an address of this machine that is not on loopback: from there Apache takes nobody for local."""
+    said = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
+    address = next((each for each in said if "." in each), "")
+    assert address, "this machine has no address but loopback"
+    return address
+
+
+def add_another_package(machine: Machine) -> None:
+    """Enable what Debian brings and what another package might."""
+    files = machine.directory / "other"
+    files.mkdir()
+    (files / "file.txt").write_text(MARK)
+    (files / "file.py").write_text(f"#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n{MARK}'\n")
+    (files / "file.py").chmod(0o755)
+    machine.do("a2enmod", "-q", *MODULES)
+    machine.do("a2enconf", "-q", *CONFIGURATIONS)
+    enabled = machine.directory / "apache2" / "conf-enabled" / "another-package.conf"
+    enabled.write_text(ANOTHER_PACKAGE.format(files=files))
+
+
+@pytest.fixture(scope="module", params=[*FRONTS, "connector"])
+def ask(request, venv):
+    """Ask each front beside another package; gives status and text."""
+    if request.param == "connector":
+        with connector_machine(venv, add_another_package) as (port, _):
+            yield lambda path, source: _in_words(ask_connector(port, path, source=source))
+    else:
+
+        def furnish(stack):
+            with_the_probe(stack)
+            add_another_package(stack)
+
+        with running(request.param, venv, furnish) as stack:
+            yield lambda path, source: _answer(Line(stack).ask(path, [], source=source))
+
+
+def _in_words(answer):
+    return answer[0], answer[2].decode("utf-8", "replace")
+
+
+def _answer(answer):
+    return answer.status, answer.text
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("near", [True, False], ids=["from the machine itself", "from elsewhere"])
+def test_what_other_packages_add_answers_nobody(ask, path, near):
+    status, text = ask(path, "127.0.0.1" if near else elsewhere())
+
+    assert not [sign for sign in SIGNS if sign in text]
+    assert text.startswith('{"environ"') or status in {403, 404, 500}
+
+
+def test_the_signs_are_those_of_what_is_enabled(venv):
+    """Without our virtual hosts these files do answer, so that the test above would see them."""
+    machine_port = []
+    with connector_machine(venv, lambda machine: _with_an_open_site(machine, machine_port)):
+        said = {
+            path: subprocess.run(
+                ["curl", "-s", f"http://127.0.0.1:{machine_port[0]}{path}"], capture_output=True, text=True, check=True
+            ).stdout
+            for path in ("/server-status", "/server-info", "/ldap-status", "/balancer-manager", "/.well-known/file.txt",
+                         "/javascript/", "/icons/README")  # fmt: skip
+        }
+
+    for path, text in said.items():
+        assert [sign for sign in SIGNS if sign in text], (path, text[:300])
+
+
+def _with_an_open_site(machine: Machine, ports: list[int]) -> None:
+    add_another_package(machine)
+    ports.append(free_port())
+    site = machine.directory / "apache2" / "conf-enabled" / "open.conf"
+    site.write_text(f"Listen 127.0.0.1:{ports[0]}\n<VirtualHost *:{ports[0]}>\n</VirtualHost>\n")

@@ -1,0 +1,63 @@
+"""While shibd is away every page but a person's own is there at once; and whoever cannot go on reads why."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from tests.system.client import Line, Visitor, cookies
+from tests.system.stack import FRONTS, SP, running, with_the_probe
+from webapp.door import Who
+from webapp.pages import ROUTES
+
+AT_ONCE = 2.0
+"""Seconds, on a busy machine; mod_shib itself waits six for a shibd that is away."""
+OPEN = sorted({re.sub("<[a-z]+>", "x", each.address) for each in ROUTES if each.who is Who.ANYONE})
+PAGES = {
+    name: re.findall("<h[12]>(.*?)</h", (SP / f"error-{name}.html").read_text("utf-8"))
+    for name in ("page", "sign-in", "sign-out")
+}
+"""The headings of each static page, in Finnish, Swedish and English."""
+
+
+def headings(answer):
+    return re.findall("<h[12]>(.*?)</h", answer.content.decode("utf-8"))
+
+
+@pytest.fixture(scope="module", params=FRONTS)
+def alone(request, venv):
+    """A front without shibd, and somebody who signed in while it was there."""
+    with running(request.param, venv, with_the_probe) as stack, Visitor(stack) as maija:
+        maija.sign_in("maija")
+        stack.end("shibd")
+        yield stack, maija
+
+
+@pytest.mark.parametrize("path", [*OPEN, "/no-such-page", "/v1/people/x", "/errors/page.html"])
+@pytest.mark.parametrize("signed_in", [True, False], ids=["with a session", "without"])
+def test_an_open_page_is_there_at_once(alone, path, signed_in):
+    stack, maija = alone
+    began = time.monotonic()
+
+    answer = Line(stack).ask(path, [("Cookie", cookies(maija))] if signed_in else [])
+
+    assert answer.status == 200
+    assert time.monotonic() - began < AT_ONCE
+
+
+@pytest.mark.parametrize("path", ["/me", "/Shibboleth.sso/Login", "/Shibboleth.sso/Logout"])
+def test_who_needs_the_service_provider_reads_that_it_is_away(alone, path):
+    answer = alone[1].visit(path, allow_redirects=False)
+
+    assert answer.status_code == 500
+    assert headings(answer) == PAGES["sign-in"]
+
+
+def test_each_page_says_the_same_in_three_languages_and_needs_nothing_else():
+    for name in PAGES:
+        text = (SP / f"error-{name}.html").read_text("utf-8")
+        assert re.findall(r'<section lang="(\w\w)">', text) == ["fi", "sv", "en"]
+        assert not re.findall(r"<(?:script|img|link|iframe)|url\(|@import| src=", text)
+        assert set(re.findall(r'href="([^"]*)"', text)) <= {"@BASE_URL@/", "mailto:@SUPPORT_CONTACT@"}
