@@ -16,7 +16,7 @@ FULLY_COVERED := shibboleth/*,sql/*,webapp/linking.py,webapp/door.py
 DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl sqlite3 \
 	postgresql slapd ldap-utils chromium chromium-driver fonts-noto-core \
 	rhino velocity libguava-java libspring-context-java libcommons-dbcp2-java libpostgresql-jdbc-java \
-	libxerial-sqlite-jdbc-java libxml2-utils default-jre-headless \
+	libxerial-sqlite-jdbc-java libxml2-utils default-jdk-headless \
 	php-cgi php-cli php-mbstring php-xml simplesamlphp
 
 # What only the figures need: a client that costs less than what it measures

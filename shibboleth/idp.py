@@ -77,9 +77,7 @@ def files_from(source: Source) -> tuple[File, ...]:
         File("README.txt", "README.txt"),
         File(f"resolver-{source}.xml", f"{_CONF}/attribute-resolver.xml"),
         File("beans.xml", f"{_CONF}/beans.xml", frozenset({Source.HTTP, Source.SQL})),
-        File("mapping.js", f"{_CONF}/mapping.js", frozenset({Source.HTTP})),
         File("attribute-filter.xml", f"{_CONF}/attribute-filter.xml"),
-        File(f"settings-{source}.properties", f"{_CONF}/orcid-connect.properties"),
         File(f"secret-{source}.properties", "credentials/orcid-connect.properties", frozenset({GUARDED}), secret=True),
         File("rule.properties", "only-if-missing/eduPersonOrcid.properties", _REGISTRY),
     )
@@ -87,8 +85,9 @@ def files_from(source: Source) -> tuple[File, ...]:
 
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _CONNECTOR = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-_MEANS_ELSE = "$ and # mean something else in a template of the Identity Provider"
+_MEANS_ELSE = "$ and # mean something else in a template of the Identity Provider, which is read as US-ASCII"
 _OF_VELOCITY = re.compile(r"[$#]")
+_NOT_IN_VELOCITY = re.compile(r"[$#]|[^\x00-\x7f]")
 _IN_VELOCITY = ("URL", "SCOPE")
 _FIELDS = {
     "{account}": "$account",
@@ -135,10 +134,12 @@ def account_of(text: str, scopes: frozenset[str]) -> Account:
 def ldap_filter(text: str) -> str:
     """Write a filter of ours, with `{account}`, `{user}` and `{scope}`, as a template of the Identity Provider.
 
+    Templates are read as US-ASCII: other characters are written as filters escape them (RFC 4515, section 3).
     Raises CannotFill.
     """
     if _OF_VELOCITY.search(text):
         raise CannotFill(("filter",), _MEANS_ELSE)
+    text = re.sub(r"[^\x00-\x7f]", lambda found: "".join(f"\\{octet:02x}" for octet in found[0].encode()), text)
     return re.sub(r"\{(?:account|user|scope)\}", lambda found: _FIELDS[found[0]], text)
 
 
@@ -157,9 +158,11 @@ def idp_files(wanted: Wanted, values: Mapping[str, str]) -> tuple[Handed, ...]:
     `values` holds what the templates ask for beside what `wanted` tells.  Raises CannotFill.
     """
     known = {**values, **_told_by(wanted)}
-    wrong = [name for name in _IN_VELOCITY if _OF_VELOCITY.search(known.get(name, ""))]
+    wrong = [name for name in _IN_VELOCITY if _NOT_IN_VELOCITY.search(known.get(name, ""))]
     if wrong:
         raise CannotFill(tuple(wrong), _MEANS_ELSE)
+    if "'" in known.get("CA", ""):
+        raise CannotFill(("CA",), "a quotation mark would end the expression in which the file is named")
     known |= _quoted(known)
     return hand_out("idp", files_from(wanted.source), wanted.words, known)
 

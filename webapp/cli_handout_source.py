@@ -46,7 +46,7 @@ def _from_http(config: Config, organisation: Organisation, asked: Asked) -> Foun
 
 def _with_authority(asked: Asked, words: set[str], values: dict[str, str]) -> Found:
     if asked.authority is None:
-        return frozenset(words), values
+        return frozenset({*words, "public-ca"}), values
     return frozenset({*words, "ca"}), {**values, "CA": asked.authority}
 
 
@@ -68,7 +68,7 @@ def _from_sql(config: Config, organisation: Organisation, asked: Asked) -> Found
         "JDBC_URL": f"jdbc:postgresql://{place}?{urlencode(_jdbc(asked.authority))}",
         "PSQL": _psql(server, role, asked.authority),
     }
-    return frozenset({"postgresql", GUARDED}), values
+    return _with_authority(asked, {"postgresql", GUARDED}, values)
 
 
 def _database_of(config: Config, organisation: Organisation) -> str:
@@ -84,7 +84,8 @@ def _database_of(config: Config, organisation: Organisation) -> str:
 
 
 def _jdbc(authority: str | None) -> dict[str, str]:
-    # Without sslrootcert the driver looks for a file at home; this factory asks the authorities that Java knows
+    # Without sslrootcert the driver looks for a file at home; this factory asks the authorities that Java knows.
+    # The driver itself waits for an answer: by the query's own time-out it would wait for it to be taken back as well
     trust = {"sslrootcert": authority} if authority else {"sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
     return {"sslmode": "verify-full", **trust, "loginTimeout": "2", "connectTimeout": "2", "socketTimeout": "3"}
 
