@@ -37,8 +37,6 @@ _LENGTH = re.compile("[0-9]{1,9}")
 _ELSEWHERE = {"/me/callback": "/me"}
 """Where a change of language leads from an address that means nothing without what stands behind its `?`."""
 
-_QUICK = re.compile("|".join(f"{one.method} {re.sub('<[a-z]+>', '[^/]+', one.address)}" for one in ROUTES if one.quick))
-
 _Dressed = tuple[bytes, int, dict[str, str]]
 """An answer's body, status and headers."""
 
@@ -77,7 +75,6 @@ class Front:
 
     def serve(self, route: Route, place: Mapping[str, str]) -> bottle.HTTPResponse:
         """Answer one request."""
-        # Asked for once: while an answer waits, Bottle's `request` is that of another one in the same thread
         environ = bottle.request.environ
         visit = self._arrival(environ)
         try:
@@ -307,8 +304,6 @@ def _bottles_own(front: Front) -> Callable[[bottle.HTTPError], bytes]:
         allowed = error.get_header("Allow")
         wrong = NotAllowed(allowed) if allowed else kinds.get(error.status_code, Bug)()
         answer = front.problem(bottle.request.environ, wrong)
-        # While it waited, `response` became that of another answer in the same thread
-        bottle.response.bind()
         for name, value in answer.headerlist:
             bottle.response.headers[name] = value
         bottle.response.status = answer.status
@@ -316,11 +311,6 @@ def _bottles_own(front: Front) -> Callable[[bottle.HTTPError], bytes]:
         return body
 
     return page
-
-
-def quick(method: str, path: str) -> bool:
-    """Tell whether a request is for a route that is quick."""
-    return _QUICK.fullmatch(f"{method} {path}") is not None
 
 
 def _must_be_text(environ: Mapping[str, Any]) -> None:

@@ -17,7 +17,6 @@ import click
 from shibboleth.organisation import Organisation
 from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store, open_store
-from sql.waits import IN_PLACE, Waits
 from webapp.config import Config, load
 from webapp.config_errors import Misconfigured, Problem, nearest
 from webapp.config_listen import Listener
@@ -90,10 +89,10 @@ def _kinds() -> Kinds:
 
 
 @contextmanager
-def store_of(config: Config, waits: Waits = IN_PLACE) -> Iterator[Store]:
+def store_of(config: Config) -> Iterator[Store]:
     """Give the store, whatever state it is in."""
     try:
-        store = open_store(config.store.reveal(), patience=config.store.busy_timeout, waits=waits)
+        store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
     except InvalidUrl as error:
         mend = "docs/settings.md shows how it is written"
         raise Misconfigured([Problem(str(config.path), "store.url", str(error), mend)]) from None
@@ -104,20 +103,20 @@ def store_of(config: Config, waits: Waits = IN_PLACE) -> Iterator[Store]:
 
 
 @contextmanager
-def ready_store(config: Config, waits: Waits = IN_PLACE) -> Iterator[Store]:
+def ready_store(config: Config) -> Iterator[Store]:
     """Give the store, as this release needs it."""
-    with store_of(config, waits) as store:
+    with store_of(config) as store:
         store.must_be_ready()
         yield store
 
 
-def serve_until_told(application: Any, config: Config, listener: Listener, **words: Any) -> None:
+def serve_until_told(application: Any, config: Config, listener: Listener) -> None:
     """Serve an application, and say where, until SIGTERM or Ctrl-C."""
     from webapp import serving  # noqa: PLC0415 - only who serves needs a server
 
     set_up(config.service.log)
     try:
-        serving.serve(application, listener, lambda where: click.echo(f"listening on {where}"), **words)
+        serving.serve(application, listener, lambda where: click.echo(f"listening on {where}"))
     except serving.CannotListen as error:
         raise Failed(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""`orcid-connect connector`: the server which Identity Providers ask, in one process or several."""
+"""`orcid-connect connector`: the server which Identity Providers ask."""
 
 from __future__ import annotations
 
@@ -8,21 +8,12 @@ import click
 
 from webapp.cli_common import Failed, configuration, in_words, ready_store, serve_until_told
 
-MOST_PROCESSES = 64
 SHORTEST, LONGEST = 10, 7 * 24 * 3600
 """For how many seconds answers may be stale, at least and at most."""
 REPLICAS = "/var/lib/orcid-connect/replicas"
 
 
 @click.command()
-@click.option(
-    "--processes",
-    metavar="NUMBER",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, MOST_PROCESSES),
-    help="How many processes answer at the one address; one for each processor is a good number.",
-)
 @click.option(
     "--serve-stale",
     "seconds",
@@ -41,24 +32,19 @@ REPLICAS = "/var/lib/orcid-connect/replicas"
 )
 @click.pass_obj
 @in_words
-def connector(path: Path, *, processes: int, seconds: int | None, directory: Path) -> None:
+def connector(path: Path, *, seconds: int | None, directory: Path) -> None:
     """Serve the connector, which Identity Providers ask for their people's ORCID iDs."""
     from webapp.wsgi import make_connector, make_replicas  # noqa: PLC0415 - only who serves it pays for loading it
 
     config = configuration(path)
     with ready_store(config) as store:
-        # Nobody takes a connection along into another process, and one that only answers needs none of these
+        # The connector only reads: it needs no connection that can write
         store.disconnect()
-        # A file is read faster than a thread is found; a server may be slow, and then nobody waits for another
-        at_once = looks_up_one if config.store.url.startswith("sqlite:") else None
         replicas = make_replicas(config, store, _made(directory), seconds) if seconds else None
         application = make_connector(config, store, replicas=replicas)
-        begin = replicas.start if replicas else _nothing
-        serve_until_told(application, config, config.connector, processes=processes, at_once=at_once, begin=begin)
-
-
-def _nothing() -> None:
-    pass
+        if replicas:
+            replicas.start()
+        serve_until_told(application, config, config.connector)
 
 
 def _made(directory: Path) -> Path:
@@ -67,8 +53,3 @@ def _made(directory: Path) -> Path:
     except OSError as error:
         raise Failed(f"{directory}: {error.strerror}; name another directory: --replicas") from None
     return directory
-
-
-def looks_up_one(method: str, path: str) -> bool:
-    """Tell whether a request asks for one person's iD."""
-    return path.startswith("/v1/people") and method in {"GET", "HEAD"}

@@ -19,19 +19,15 @@ def serve(path: Path) -> None:
 
     For front = "proxy", with Apache before it; with front = "variables" the pages run inside Apache, under mod_wsgi.
     """
-    from webapp.app import quick  # noqa: PLC0415 - only who serves pages pays for loading them
-    from webapp.turns import Turns  # noqa: PLC0415 - as above
-    from webapp.wsgi import make_web  # noqa: PLC0415 - as above
+    from webapp.wsgi import make_web  # noqa: PLC0415 - only who serves pages pays for loading them
 
     config = configuration(path)
     if config.service.front is FrontKind.VARIABLES:
         text = 'is "variables", which only mod_wsgi can set: behind orcid-connect serve nobody would be signed in'
         mend = 'let Apache run the pages (docs/operator.md), or write front = "proxy" and a front_proof'
         raise Misconfigured([Problem(str(path), "service.front", text, mend)])
-    turns = Turns()
-    with ready_store(config, turns) as store:
-        application = make_web(config, store, waits=turns)
-        serve_until_told(application, config, config.listen, at_once=quick, turns=turns)
+    with ready_store(config) as store:
+        serve_until_told(make_web(config, store), config, config.listen)
 
 
 @click.command()

@@ -47,7 +47,7 @@ class Listener(Table):
         default=None,
     )
     threads: int = setting(
-        "How many requests that may take long are answered at once; quick ones take turns, however many.",
+        "How many requests are answered at once.",
         "a whole number from 1 to 256",
         8,
         default=8,

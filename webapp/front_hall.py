@@ -7,9 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from shibboleth.orcid_id import Registry
-from sql.records import Change
 from sql.store import Store
-from sql.waits import IN_PLACE, Waits
 from webapp.app import Front, House, always, make_app, security_headers
 from webapp.config import Config
 from webapp.config_organisation import Keep
@@ -28,24 +26,20 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def web(  # noqa: PLR0913 - all that it is put together from
+def web(
     config: Config,
     store: Store,
     clock: Callable[[], datetime],
     *,
     deliver_now: DeliverNow = deliver_nothing,
     transfers_of: TransfersOf = no_transfers,
-    waits: Waits = IN_PLACE,
 ) -> WSGIApplication:
-    """Make the web application; how changes are sent to organisations is for whoever wires to say.
-
-    What takes time and is none of this process's work is waited for by `waits`.
-    """
+    """Make the web application; how changes are sent to organisations is for whoever wires to say."""
     secure = config.service.public_url.startswith("https:")
-    linking = Linking(store, orcid_client(config, waits), transfers_of)
+    linking = Linking(store, orcid_client(config), transfers_of)
     look = config.look.look(config.path.parent)
     house, known = _house(config, look), languages()
-    hall = _hall(config, store, linking, look, _meanwhile(deliver_now, transfers_of, waits))
+    hall = _hall(config, store, linking, look, deliver_now)
     app: WSGIApplication = make_app(
         Front(
             house=house,
@@ -58,15 +52,6 @@ def web(  # noqa: PLR0913 - all that it is put together from
         )
     )
     return app
-
-
-def _meanwhile(deliver_now: DeliverNow, transfers_of: TransfersOf, waits: Waits) -> DeliverNow:
-    """Have changes sent while others work; where they go nowhere there is nothing to wait for."""
-
-    def deliver(change: Change) -> object:
-        return waits.afar(lambda: deliver_now(change)) if transfers_of(change.organisation) else None
-
-    return deliver
 
 
 def _hall(config: Config, store: Store, linking: Linking, look: Look, deliver_now: DeliverNow) -> Hall:
@@ -122,7 +107,7 @@ def _house(config: Config, look: Look) -> House:
     )
 
 
-def orcid_client(config: Config, waits: Waits = IN_PLACE) -> OrcidClient:
+def orcid_client(config: Config) -> OrcidClient:
     """Make the client of ORCID."""
     orcid = config.orcid
     return OrcidClient(
@@ -135,5 +120,4 @@ def orcid_client(config: Config, waits: Waits = IN_PLACE) -> OrcidClient:
         pkce=orcid.pkce,
         connect_timeout=orcid.connect_timeout,
         read_timeout=orcid.read_timeout,
-        waits=waits,
     )

@@ -73,6 +73,3 @@ class Route:
     address: str
     who: Who
     handler: Handler
-    quick: bool = False
-    """Whether it takes little, and says where it waits (`sql.waits`): it is answered by whoever reads the request,
-    sooner than another thread would be found."""

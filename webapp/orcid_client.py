@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
-from sql.waits import IN_PLACE, Waits
 from webapp.lines import Lines, NoAnswer, Patience
 
 _OK = 200
@@ -71,8 +70,6 @@ class OrcidClient:
     pkce: bool = False
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
-    waits: Waits = field(default=IN_PLACE, repr=False)
-    """How ORCID is waited for."""
     _lines: Lines = field(init=False, repr=False, compare=False)
     _authorize: str = field(init=False, repr=False, compare=False)
     """The address that each attempt's own begins with."""
@@ -82,7 +79,7 @@ class OrcidClient:
     def __post_init__(self) -> None:
         """Be ready to ask; nothing is opened before the first question."""
         patience = Patience(self.connect_timeout, self.read_timeout)
-        object.__setattr__(self, "_lines", Lines(self.base_url, patience, self.waits))
+        object.__setattr__(self, "_lines", Lines(self.base_url, patience))
         asked = {
             "client_id": self.client_id,
             "response_type": "code",

@@ -16,7 +16,6 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from resolver_connector.stale import Replicas
 from shibboleth.organisation import Organisation
 from sql.store import Store, open_store
-from sql.waits import IN_PLACE, Waits
 from webapp.config import Config, load
 from webapp.config_files import DEFAULT_PATH, PATH_VARIABLE
 from webapp.config_organisation import Keep
@@ -60,22 +59,20 @@ def connector() -> WSGIApplication:
     return connector_application(os.environ.get(PATH_VARIABLE, DEFAULT_PATH))
 
 
-def make_web(
-    config: Config, store: Store, clock: Callable[[], datetime] | None = None, waits: Waits = IN_PLACE
-) -> WSGIApplication:
-    """Put the web application together; as the store, it waits by `waits`."""
+def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:
+    """Put the web application together."""
     # Imported here, so that a connector's process need not hold templates, catalogues and an HTTP client
     from webapp.front_hall import web  # noqa: PLC0415
 
     clock = clock or _now
     if not any(config.transfers.values()):
-        return web(config, store, clock, waits=waits)
+        return web(config, store, clock)
     deliver_now = make_deliverer(config, store, clock).now
 
     def transfers_of(entity_id: str) -> tuple[str, ...]:
         return tuple(config.transfers[entity_id])
 
-    return web(config, store, clock, deliver_now=deliver_now, transfers_of=transfers_of, waits=waits)
+    return web(config, store, clock, deliver_now=deliver_now, transfers_of=transfers_of)
 
 
 def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:

@@ -1,14 +1,11 @@
 """What the connector answers to whoever asks in a strange or hostile way, over real sockets, as its page lists it."""
 
-import http.client
 import json
 import re
 import resource
 import socket
-import subprocess
-import sys
 import time
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -160,65 +157,3 @@ def test_a_thousand_slow_clients_keep_nobody_else_out(port):
 
             assert answers == [200] * 10
             assert took < 10
-
-
-HURRIED = """
-import pathlib, sys
-from webapp import serving
-from webapp.config import load
-
-serving.PATIENCE, serving.SWEEP = 1.0, 0.2
-
-def application(environ, start_response):
-    start_response("200 OK", [("Content-Length", "4")])
-    return [b"done"]
-
-listener = load(pathlib.Path(sys.argv[1]), {}).connector
-serving.serve(application, listener, lambda address: print(address, flush=True))
-"""
-
-
-@pytest.fixture
-def hurried(tmp_path):
-    """The port of a server that waits a second for a request, and not ten."""
-    path = configuration(tmp_path, connector={"port": 0})
-    words = [sys.executable, "-c", HURRIED, str(path)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        yield int(process.stdout.readline().rpartition(":")[2])
-        process.terminate()
-
-
-def seconds_until_closed(wire, drip=b""):
-    """Send something now and then until the other side has enough, and tell how long that took."""
-    begun = time.monotonic()
-    wire.settimeout(0.2)
-    while time.monotonic() - begun < 20:
-        try:
-            if drip:
-                wire.sendall(drip)
-            if not wire.recv(100):
-                break
-        except TimeoutError:
-            continue
-        except ConnectionError:
-            break
-    return time.monotonic() - begun
-
-
-@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: "])
-def test_whoever_sends_a_request_in_drops_is_not_waited_for(hurried, begun):
-    with connected(hurried) as wire:
-        wire.sendall(begun)
-
-        assert 0.5 < seconds_until_closed(wire, drip=b"x" if begun else b"") < 10
-
-
-def test_a_connection_that_has_been_of_use_is_kept(hurried):
-    with closing(http.client.HTTPConnection("127.0.0.1", hurried, timeout=10)) as wire:
-        wire.request("GET", "/")
-        first = wire.getresponse().read()
-        own = wire.sock.getsockname()
-        time.sleep(2)
-        wire.request("GET", "/")
-
-        assert (first, wire.getresponse().read(), wire.sock.getsockname()) == (b"done", b"done", own)

@@ -2,15 +2,12 @@
 
 import http.client
 import os
-import random
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -18,8 +15,6 @@ from sql.migrate import migrate
 from sql.store import open_store
 from tests.configuration import TOKEN, write_configuration
 from tests.make import NOON
-from webapp.serving import GRACE
-from webapp.turns import MOST_HELPERS
 
 COMMANDS = ("serve", "connector")
 SECTIONS = {"serve": "listen", "connector": "connector"}
@@ -211,194 +206,6 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
 
     assert answer == b"done"
     assert (said, process.returncode) == ("ended\n", 0)
-
-
-TWO_WAYS = """
-import pathlib, random, sys, threading, time
-from webapp.config import load
-from webapp.serving import serve
-from webapp.turns import Turns
-
-turns = Turns()
-
-def application(environ, start_response):
-    if environ["PATH_INFO"] == "/slow":
-        time.sleep(1)
-    if environ["PATH_INFO"] == "/quick/waits":
-        turns.aside(lambda: time.sleep(1))
-    if environ["PATH_INFO"] == "/quick/now-and-then":
-        for _ in range(random.randrange(3)):
-            turns.aside(lambda: time.sleep(random.randrange(3) / 1000))
-    if environ["PATH_INFO"] == "/quick/wrong":
-        raise ValueError
-    if environ["PATH_INFO"] == "/slow/long":
-        time.sleep(60)
-    if environ["PATH_INFO"] == "/quick/waits-long":
-        turns.aside(lambda: time.sleep(60))
-    if environ["PATH_INFO"] == "/quick/exit":
-        sys.exit("nobody here knows why")
-    if environ["PATH_INFO"] == "/quick/exit-later":
-        turns.aside(lambda: None)
-        sys.exit("nobody here knows why")
-    said = b"thread" if threading.current_thread().name.startswith("waitress") else b"turn"
-    if environ["PATH_INFO"] == "/quick/large":
-        said *= 60_000
-    start_response("200 OK", [("Content-Length", str(len(said)))])
-    return [said]
-
-serve(
-    application,
-    load(pathlib.Path(sys.argv[1]), {}).connector,
-    lambda address: print(address, flush=True),
-    at_once=lambda method, path: path.startswith("/quick"),
-    turns=turns,
-)
-"""
-
-
-@pytest.fixture
-def two_ways_process(tmp_path):
-    """A server whose quick answers take turns in one thread; two others give all else."""
-    path = configuration(tmp_path, connector={"port": 0, "threads": 2})
-    words = [sys.executable, "-c", TWO_WAYS, str(path)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        process.address = process.stdout.readline().strip()
-        yield process
-        process.terminate()
-
-
-@pytest.fixture
-def two_ways(two_ways_process):
-    """The address of that server."""
-    return two_ways_process.address
-
-
-def waiting(stack, address, how_many):
-    """Ask so often for what waits, each time on a connection of its own."""
-    asked = [stack.enter_context(closing(connection(address))) for _ in range(how_many)]
-    for each in asked:
-        each.request("GET", "/quick/waits")
-    return asked
-
-
-def test_while_one_waits_others_are_answered(two_ways):
-    with ExitStack() as stack:
-        (asked,) = waiting(stack, two_ways, 1)
-        begun = time.monotonic()
-        quick = [ask(two_ways, "/quick").text for _ in range(5)]
-        took = time.monotonic() - begun
-
-        assert (quick, asked.getresponse().read()) == (["turn"] * 5, b"turn")
-        assert took < 1
-
-
-def test_however_many_wait_others_are_answered(two_ways):
-    with ExitStack() as stack:
-        asked = waiting(stack, two_ways, 40)
-        begun = time.monotonic()
-        quick = [ask(two_ways, "/quick").text for _ in range(5)]
-        took = time.monotonic() - begun
-
-        assert (quick, [each.getresponse().read() for each in asked]) == (["turn"] * 5, [b"turn"] * 40)
-        assert took < 1
-
-
-def test_more_than_there_are_helpers_are_all_answered(two_ways):
-    with ExitStack() as stack:
-        asked = waiting(stack, two_ways, MOST_HELPERS + 5)
-
-        assert ask(two_ways, "/quick").status == 200
-        assert [each.getresponse().status for each in asked] == [200] * (MOST_HELPERS + 5)
-
-
-def test_who_sends_many_requests_and_reads_no_answer_keeps_nobody_waiting(two_ways):
-    host, port = two_ways.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as wire:
-        wire.sendall(b"GET /quick/large HTTP/1.1\r\nHost: x\r\n\r\n" * 150)
-        time.sleep(0.5)
-
-        assert ask(two_ways, "/quick").text == "turn"
-
-
-def test_no_request_is_forgotten_however_they_wait(two_ways):
-    places = ["/quick", "/quick/now-and-then", "/quick/now-and-then", "/slow/not"]
-
-    def client(number):
-        with closing(connection(two_ways)) as wire:
-            chosen = random.Random(number).choices(places, k=60)
-            said = []
-            for place in chosen:
-                wire.request("GET", place)
-                said.append(wire.getresponse().read())
-            by = {"/slow/not": b"thread"}
-            return all(one == by.get(place, b"turn") for place, one in zip(chosen, said, strict=True))
-
-    with ThreadPoolExecutor(12) as clients:
-        assert all(clients.map(client, range(12)))
-
-
-def test_a_bug_in_a_quick_answer_is_one_answer_and_no_more(two_ways):
-    assert ask(two_ways, "/quick/wrong").status == 500
-    assert ask(two_ways, "/quick").text == "turn"
-
-
-@pytest.mark.parametrize("when", ["exit", "exit-later"])
-def test_an_answer_that_ends_in_whatever_way_ends_alone(two_ways, when):
-    with ExitStack() as stack:
-        (asked,) = waiting(stack, two_ways, 1)
-        with pytest.raises((http.client.HTTPException, OSError)):
-            ask(two_ways, f"/quick/{when}")
-
-        assert asked.getresponse().read() == b"turn"
-    assert ask(two_ways, "/quick").text == "turn"
-
-
-@pytest.mark.parametrize("place", ["/quick/waits-long", "/slow/long"])
-def test_who_takes_too_long_does_not_keep_a_server_from_ending(two_ways_process, place):
-    with ExitStack() as stack:
-        slow = [stack.enter_context(closing(connection(two_ways_process.address))) for _ in range(2)]
-        for each, path in zip(slow, [place, "/slow/long"], strict=True):
-            each.request("GET", path)
-        time.sleep(0.3)
-        begun = time.monotonic()
-        two_ways_process.terminate()
-        status = two_ways_process.wait(20)
-
-    assert (status, time.monotonic() - begun < GRACE + 2) == (0, True)
-
-
-def test_what_waits_is_answered_when_the_server_is_asked_to_end(two_ways_process):
-    with ExitStack() as stack:
-        (asked,) = waiting(stack, two_ways_process.address, 1)
-        time.sleep(0.3)
-        two_ways_process.terminate()
-
-        assert asked.getresponse().read() == b"turn"
-    assert two_ways_process.wait(10) == 0
-
-
-def test_what_is_quick_does_not_wait_for_what_is_slow(two_ways):
-    with closing(connection(two_ways)) as slow:
-        slow.request("GET", "/slow")
-        begun = time.monotonic()
-        quick = [ask(two_ways, "/quick").text for _ in range(5)]
-        took = time.monotonic() - begun
-
-        assert (quick, slow.getresponse().read()) == (["turn"] * 5, b"thread")
-        assert took < 1
-
-
-def test_quick_and_slow_requests_on_one_connection_are_answered_in_their_order(two_ways):
-    host, port = two_ways.removeprefix("http://").split(":")
-    asked = ["quick", "slow", "quick", "quick", "slow", "quick"]
-    requests = "".join(f"GET /{each} HTTP/1.1\r\nHost: x\r\n\r\n" for each in asked)
-    with socket.create_connection((host, int(port)), timeout=20) as wire:
-        wire.sendall(f"{requests}GET /quick HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answers = b"".join(iter(lambda: wire.recv(65536), b""))
-
-    assert [each[:6] for each in answers.split(b"\r\n\r\n")[1:]] == [
-        *(b"turnHT", b"thread", b"thread", b"thread", b"thread", b"thread", b"thread")
-    ]
 
 
 def test_the_log_goes_to_standard_error_and_holds_no_token(tmp_path):

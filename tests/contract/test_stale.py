@@ -20,7 +20,7 @@ from sql.store import open_store
 from tests.configuration import write_configuration
 from tests.contract.test_serving import ask as ask_at
 from tests.contract.test_serving import configuration, running
-from tests.contract.test_workers import eventually
+from tests.delivering import eventually
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.postgres import Server
 from tests.service import ORGANISATIONS, Clock, ask
@@ -313,7 +313,7 @@ def test_a_process_goes_on_answering_when_its_database_ends(tmp_path):
         path = write_configuration(
             tmp_path, store=settings, secrets={"store-password": server.password}, connector={"port": 0}
         )
-        options = ["--processes", "2", "--serve-stale", "600", "--replicas", str(tmp_path / "replicas")]
+        options = ["--serve-stale", "600", "--replicas", str(tmp_path / "replicas")]
 
         with running(path, "connector", *options) as (_, address):
             eventually((tmp_path / "replicas" / "yliopisto.db").exists)

@@ -19,7 +19,6 @@ from webapp.app import always, make_app, security_headers
 from webapp.door import Browser, Door, Who, form_token
 from webapp.language import Choice, languages
 from webapp.look import Logo, Look
-from webapp.operator import incidents
 from webapp.pages import ROUTES
 from webapp.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
 from webapp.static import Static
@@ -517,47 +516,6 @@ def test_an_address_in_any_script_that_leads_nowhere_has_its_page(maija, path):
     answer = maija.get(path)
 
     assert (answer.status, answer.title) in {(404, "There is no such page"), (403, "We did not start this")}
-
-
-def meanwhile(monkeypatch, owner, name, other):
-    """Have another request answered, in the same thread, while one waits in this function."""
-    wait, answered = getattr(owner, name), []
-
-    def waits(*arguments, **words):
-        if not answered:
-            answered.append(None)
-            answered.append(other())
-        return wait(*arguments, **words)
-
-    monkeypatch.setattr(owner, name, waits)
-    return answered
-
-
-def test_a_page_that_waited_has_nothing_of_the_one_given_meanwhile(app, maija, store, monkeypatch):
-    maija.get("/me?lang=fi")  # from now on the browser has its cookies
-    undisturbed = maija.get("/me?lang=fi")
-    answered = meanwhile(monkeypatch, type(store), "standing", lambda: ask(app, "/nowhere?lang=sv"))
-
-    disturbed = maija.get("/me?lang=fi")
-
-    assert answered[1].status == 404
-    assert (disturbed.status, disturbed.body, sorted(disturbed.headers)) == (
-        undisturbed.status,
-        undisturbed.body,
-        sorted(undisturbed.headers),
-    )
-
-
-def test_a_problem_that_waited_has_nothing_of_the_page_given_meanwhile(app, monkeypatch):
-    answered = meanwhile(monkeypatch, incidents, "keep", lambda: Visitor(app).get("/me?lang=sv"))
-
-    disturbed = ask(app, "/nowhere?lang=fi")
-
-    assert answered[1].status == 200
-    headers = dict(disturbed.headers)
-    assert (disturbed.status, headers["Content-Length"]) == (404, str(len(disturbed.body)))
-    assert "Set-Cookie" not in headers
-    assert b'lang="fi"' in disturbed.body
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,6 @@ LIBRARIES = {
         "webapp/cli_transfer.py",
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config_look.py"},
-    "greenlet": {"webapp/turns.py"},
     "httptools": {"webapp/lines.py"},
     "jinja2": {"webapp/templating.py"},
     "ldap3": {
@@ -74,7 +73,7 @@ LIBRARIES = {
     "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
     "urllib3": {"resolver_connector/transfers/http.py", "webapp/lines.py"},
-    "waitress": {"webapp/heads.py", "webapp/serving.py", "webapp/turns.py"},
+    "waitress": {"webapp/serving.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""
 
