@@ -51,9 +51,7 @@ def _no_transfers(_entity_id: str) -> tuple[str, ...]:
 
 
 class Connector:
-    """Answers requests. All that does not depend on a request is made here, once."""
-
-    __slots__ = ("clock", "credentials", "document", "feed", "lookup", "report", "resolver", "store", "transfers_of")
+    """The WSGI application of the connector."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - one for each thing it works with
         self,

@@ -73,8 +73,6 @@ def _dry_run(environ: Environ, path: str) -> bool:
 
 
 def _text(path: str) -> str:
-    if path.isascii():
-        return path
     try:
         return path.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -1,16 +1,15 @@
 """What an organisation's Identity Provider asks at each sign-in: the iD of one person.
 
 Only iDs of the registry that the service works with are given: a sandbox iD looks like a real one and must never be
-taken for one. All iDs are of one length, and so are all answers that hold one: they are ready but for sixteen digits.
+taken for one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from resolver_connector.stale import Replicas
-from resolver_connector.wire import Header, Reply, headers_of, prepared, reply
+from resolver_connector.wire import Header, Reply, reply
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation
@@ -19,7 +18,6 @@ from sql.errors import StoreUnavailable
 from sql.store import Store
 
 _STALE = ("Warning", '110 orcid-connect "Response is Stale"')
-_LENGTH = len("0000-0002-1825-0097")
 
 
 class Lookup(Protocol):
@@ -45,39 +43,34 @@ def resolve(store: Store, organisation: Organisation, account: str, registry: Re
 
 
 class Resolver:
-    """Answers what is to be released for an account."""
-
-    __slots__ = ("_before", "_headers", "_lookup", "_nothing", "_registry", "_replicas")
+    """Answers which iDs an Identity Provider may release for an account."""
 
     def __init__(self, lookup: Lookup, registry: Registry, replicas: Replicas | None = None) -> None:
         self._lookup = lookup
+        self._registry = registry
         self._replicas = replicas
-        self._registry = registry.value
-        self._nothing = prepared({"eduPersonOrcid": []})
-        self._before = f'{{"eduPersonOrcid": ["https://{registry.host}/'.encode()
-        self._headers = headers_of(len(self._before) + _LENGTH + len(_AFTER))
 
     def answer(self, entity_id: str, account: str) -> Reply:
         """Give the iDs to release for an account of an organisation; an empty list for an unknown one.
 
-        `account` is a value of the organisation's key attribute, in any letter case. Raises StoreUnavailable.
+        Args:
+            entity_id: The organisation's entityID.
+            account: A value of the organisation's key attribute, in any letter case.
+
+        Raises:
+            StoreUnavailable: If neither the database nor a replica can answer.
+
         """
-        bare, stale = self._bare(entity_id, account)
-        if stale:
-            return reply({"eduPersonOrcid": [] if bare is None else [self._uri(bare)]}, extra=stale)
-        if bare is None:
-            return self._nothing
-        if len(bare) != _LENGTH:
-            self._uri(bare)  # says what is wrong with it
-        return 200, self._headers, [self._before + bare.encode() + _AFTER]
+        uris, headers = self._released(entity_id, account)
+        return reply({"eduPersonOrcid": uris}, extra=headers)
 
     def records(self, entity_id: str, account: str) -> Reply:
-        """Give the same as a list of objects, each with one value, for who can map nothing else. Raises as `answer`."""
-        bare, stale = self._bare(entity_id, account)
-        return reply([] if bare is None else [{"eduPersonOrcid": self._uri(bare)}], extra=stale)
+        """Give the same as a list of objects with one value each, for clients that cannot map a list of values."""
+        uris, headers = self._released(entity_id, account)
+        return reply([{"eduPersonOrcid": uri} for uri in uris], extra=headers)
 
-    def _bare(self, entity_id: str, account: str) -> tuple[str | None, Sequence[Header]]:
-        """Give an iD in its bare form, and the headers that say how old this is where it is not of this moment."""
+    def _released(self, entity_id: str, account: str) -> tuple[list[str], list[Header]]:
+        """Give the URIs to release, and the headers that say how old they are where they come from a replica."""
         person_key = fold(account)
         try:
             row = self._lookup.of(entity_id, person_key)
@@ -85,14 +78,8 @@ class Resolver:
             if self._replicas is None:
                 raise
             bare, age = self._replicas.orcid_of(entity_id, person_key)
-            return bare, (("Age", str(age)), _STALE)
-        if row is None or row["registry"] != self._registry:
-            return None, ()
-        bare = row["orcid"]
-        return bare, ()
+            return self._uris(bare), [("Age", str(age)), _STALE]
+        return self._uris(row["orcid"] if row is not None and row["registry"] == self._registry.value else None), []
 
-    def _uri(self, bare: str) -> str:
-        return OrcidId(bare, Registry(self._registry)).uri
-
-
-_AFTER = b'"]}'
+    def _uris(self, bare: str | None) -> list[str]:
+        return [] if bare is None else [OrcidId(bare, self._registry).uri]

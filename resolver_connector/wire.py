@@ -34,7 +34,6 @@ JSON = "application/json"
 LARGEST_BODY = 4096
 OWS = " \t"
 """The white space around a part of a header (RFC 9110 section 5.6.3)."""
-_HEADERS = [("Content-Type", JSON), *GUARDS]
 
 
 class Report(Protocol):
@@ -82,16 +81,7 @@ class Busy(RuntimeError):
 def reply(answer: Mapping[str, Any] | Sequence[Any], status: int = 200, extra: Sequence[Header] = ()) -> Reply:
     """Answer with JSON and its length."""
     body = json.dumps(answer).encode()
-    return status, headers_of(len(body), extra), [body]
-
-
-prepared = reply
-"""Makes an answer at start that is given again and again: nobody changes what it holds."""
-
-
-def headers_of(length: int, extra: Sequence[Header] = ()) -> list[Header]:
-    """Give the headers of JSON of a length in octets."""
-    return [*_HEADERS, ("Content-Length", str(length)), *extra]
+    return status, [("Content-Type", JSON), *GUARDS, ("Content-Length", str(len(body))), *extra], [body]
 
 
 def path_of(environ: Environ) -> str:
@@ -102,9 +92,7 @@ def path_of(environ: Environ) -> str:
     """
     sent: str = environ.get("REQUEST_URI", "")
     if sent.startswith("/v1/"):
-        # The one escape that nearly every account has costs more to find in the general way
-        path = sent.partition("?")[0].replace("%40", "@")
-        return unquote(path, "latin-1") if "%" in path else path
+        return unquote(sent.partition("?")[0], "latin-1")
     return str(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
 
 
