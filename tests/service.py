@@ -135,7 +135,7 @@ def make_front(
         door=Door(Variables(), organisations, Encoding.URL),
         hall=hall,
         languages=known,
-        templates={code: templates(one, always(house, hall, known), at_once=False) for code, one in known.items()},
+        templates={code: templates(one, always(house, hall, known)) for code, one in known.items()},
         headers=security_headers(client.base_url, secure=True),
         clock=clock,
     )
