@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache, lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -148,13 +147,8 @@ class Proxy:
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
         """Read the header, never the variable; Apache's word for an absent variable means absent."""
-        value = environ.get(_header(name), "")
+        value = environ.get("HTTP_" + name.upper().replace("-", "_"), "")
         return value if isinstance(value, str) and value != "(null)" else ""
-
-
-@cache
-def _header(name: str) -> str:
-    return "HTTP_" + name.upper().replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +205,7 @@ def person_from(
     BrokenAttribute.
     """
     front.must_be_proven(environ)
-    return _person(tuple(front.read(environ, name) for name in _READ), organisations, encoding)
-
-
-# What a person's four or five requests say is the same each time: a few hundred persons are remembered
-@lru_cache(512)
-def _person(said: tuple[str, ...], organisations: Organisations, encoding: Encoding) -> Person:
-    session = Session(dict(zip(_READ, said, strict=True)), encoding)
+    session = Session({name: front.read(environ, name) for name in _READ}, encoding)
     organisation = _organisation(session, organisations)
     return Person(
         organisation,

@@ -70,7 +70,7 @@ class Front:
     chooser: Chooser = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin to remember choices of language."""
+        """Make what chooses the language of a page."""
         object.__setattr__(self, "chooser", Chooser(self.languages, self.house.language))
 
     def serve(self, route: Route, place: Mapping[str, str]) -> bottle.HTTPResponse:

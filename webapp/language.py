@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from enum import StrEnum
-from functools import lru_cache
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -69,7 +68,7 @@ class Language:
 
     def day(self, day: date, form: str = "medium") -> str:
         """Write a day for a reader; `long` writes its month in full, as in a sentence, and `medium` as in a table."""
-        return _day(day, self.code, form)
+        return _whole(format_date(day, form, _written(self.code)))
 
     def number(self, number: int) -> str:
         """Write a whole number for a reader."""
@@ -78,19 +77,8 @@ class Language:
     def moment(self, when: datetime, zone: tzinfo) -> str:
         """Write a day and a time of it for a reader, to the minute."""
         there = when.astimezone(zone)
-        day, time = _minute(there.replace(second=0, microsecond=0, tzinfo=None), self.code)
-        return self.say("%(day)s, %(time)s", day=day, time=_whole(f"{time} {there.tzname()}"))
-
-
-@lru_cache(maxsize=1000)
-def _day(day: date, code: str, form: str) -> str:
-    return _whole(format_date(day, form, _written(code)))
-
-
-@lru_cache(maxsize=1000)
-def _minute(there: datetime, code: str) -> tuple[str, str]:
-    locale = _written(code)
-    return _whole(format_date(there, "long", locale)), format_time(there, "short", locale=locale)
+        time = f"{format_time(there, 'short', locale=_written(self.code))} {there.tzname()}"
+        return self.say("%(day)s, %(time)s", day=self.day(there.date(), "long"), time=_whole(time))
 
 
 def _whole(when: str) -> str:
@@ -133,19 +121,18 @@ class Choice:
 
 
 class Chooser:
-    """Chooses languages; browsers send few different headers, so what comes of them is remembered."""
+    """Chooses the language of a page."""
 
     def __init__(self, known: Mapping[str, Language], default: str) -> None:
         self._known = known
         self._default = Choice(known[default])
-        self._by_header = lru_cache(256)(self._of_header)
 
     def choose(self, asked: str, kept: str, header: str) -> Choice:
         """Choose by the address, the cookie and Accept-Language; what is none of ours does not count."""
         for code, by in ((asked, By.ADDRESS), (kept, By.COOKIE)):
             if code in self._known:
                 return Choice(self._known[code], by)
-        return self._by_header(header)
+        return self._of_header(header)
 
     def at_home(self, choice: Choice, code: str) -> Choice:
         """Choose what the person's organisation speaks, where nobody has chosen."""

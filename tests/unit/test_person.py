@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from shibboleth.orcid_id import OrcidId
-from shibboleth.organisation import Organisations, Stage, UnknownOrganisation
+from shibboleth.organisation import Organisations, UnknownOrganisation
 from shibboleth.person import (
     BrokenAttribute,
     Encoding,
@@ -192,33 +192,6 @@ def test_attributes_without_the_fronts_proof_are_ignored(shown):
 
     with pytest.raises(FrontNotProven):
         person_from(said, Proxy(PROOF), ORGANISATIONS)
-
-
-def test_what_a_persons_requests_say_alike_is_read_once():
-    said = as_headers(url_encoded(MAIJA))
-    first = person_from(said, Proxy(PROOF), ORGANISATIONS)
-
-    assert person_from({**said, "HTTP_ACCEPT": "text/html"}, Proxy(PROOF), ORGANISATIONS) is first
-    assert person_from(said | {"HTTP_DISPLAYNAME": "Maija"}, Proxy(PROOF), ORGANISATIONS).name == "Maija"
-
-
-def test_whoever_is_remembered_needs_the_proof_all_the_same():
-    said = as_headers(url_encoded(MAIJA))
-    person_from(said, Proxy(PROOF), ORGANISATIONS)
-
-    with pytest.raises(FrontNotProven):
-        person_from(said | {"HTTP_X_FRONT_PROOF": "wrong"}, Proxy(PROOF), ORGANISATIONS)
-
-
-def test_whoever_is_remembered_is_so_with_one_register_and_one_way_of_writing():
-    said = {"Shib-Identity-Provider": UNIVERSITY, "eppn": "maija@yliopisto.example", "displayName": "Maija%20M"}
-    in_test = Organisations.of([make_organisation(stage=Stage.TEST)])
-
-    assert person_from(said, Variables(), ORGANISATIONS).name == "Maija M"
-    assert person_from(said, Variables(), ORGANISATIONS, Encoding.UTF8).name == "Maija%20M"
-    assert person_from(said, Variables(), in_test).organisation.stage is Stage.TEST
-    with pytest.raises(UnknownOrganisation):
-        person_from(said, Variables(), Organisations())
 
 
 def test_apaches_word_for_absent_is_absent():
