@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -117,9 +118,12 @@ class Deliverer:
     def _try_together(self, change: Change, until: float) -> None:
         worker, only = worker_name(), (change.organisation, change.number)
         claimed = self._store.claim(worker, self._clock(), self._pace.lease, 0, only)
-        # Threads of their own: each ends within the time, so there are never more than people waiting and transfers
+        # Threads of their own: each ends within the time, so there are never more than people waiting and transfers.
+        # Each in the context of the request, so that its log lines carry the request's id
         tries = [
-            threading.Thread(target=self._try, args=(each, worker, self._pace.at_once_try), daemon=True)
+            threading.Thread(
+                target=copy_context().run, args=(self._try, each, worker, self._pace.at_once_try), daemon=True
+            )
             for each in claimed
         ]
         for one in tries:

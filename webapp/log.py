@@ -1,7 +1,7 @@
-"""The log: one line for each event, a word and facts, on standard error.
+"""Logging: one line for each event on standard error, with the id of the request that it belongs to.
 
-A fact is text: whatever it holds, it stays one fact on one line. No token, code, state or account belongs here, and
-a bug is told by where it happened and never by its message, since a message may quote a person.
+A fact is text: whatever it holds, it stays one fact on one line. No token, code, state or account belongs in the log,
+and an exception is told by its class and where it happened, never by its message, which may quote a person.
 """
 
 from __future__ import annotations
@@ -9,60 +9,76 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
-import time
+import secrets
 import traceback
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 NAME = "orcid-connect"
 LONGEST_FACT = 1000
 _LONGEST_CHAIN = 10
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+", re.ASCII)
 
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+_logger = logging.getLogger(NAME)
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that this thread answers; empty outside a request."""
 
 
 class Log:
-    """Writes lines; call it with a word and facts."""
-
-    __slots__ = ("_logger",)
-
-    def __init__(self, name: str = NAME) -> None:
-        self._logger = logging.getLogger(name)
+    """The product's log; call it with the word of an event and facts about it."""
 
     def __call__(self, word: str, /, **facts: object) -> None:
-        """Write a line about something that happened."""
-        if self._logger.isEnabledFor(logging.INFO):
-            self._logger.handle(_Line(self._logger.name, word, facts))
+        """Log an event."""
+        _logger.info(word, extra={"facts": facts})
 
     def exception(self, error: BaseException) -> None:
-        """Write a line about a bug: its class and where it happened."""
-        self._logger.error("bug", extra={"facts": _where(error)})
+        """Log a bug: the exception's class and where it happened."""
+        _logger.error("bug", extra={"facts": _where(error)})
 
 
 log = Log()
 
 
 def set_up(form: str, *, once: bool = False) -> None:
-    """Send the log to standard error in this form (`FORMATS`): ours from `info` on, others' from `warning` on.
+    """Send the log to standard error, ours from `info` on and the libraries' from `warning` on; the last call counts.
 
-    With `once`, what a library says again and again is written once: for a command that somebody waits for. The last
-    call counts.
+    Args:
+        form: One of `FORMATS`.
+        once: Whether to write equal lines once: for commands, where a library may repeat itself while a user waits.
+
     """
-    # No line tells them, and asking costs as much as the line (the logging HOWTO's "Optimization")
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
-    for handler in [each for each in root.handlers if isinstance(each, _StandardError)]:
-        root.removeHandler(handler)
-    handler = _StandardError()
+    for old in [each for each in root.handlers if each.get_name() == NAME]:
+        root.removeHandler(old)
+    handler = logging.StreamHandler()
+    handler.set_name(NAME)
     handler.setFormatter(FORMATS[form]())
+    handler.addFilter(_RequestId())
     if once:
         handler.addFilter(_Once())
     root.addHandler(handler)
-    logging.getLogger(NAME).setLevel(logging.INFO)
+    _logger.setLevel(logging.INFO)
+
+
+def with_request_id(application: WSGIApplication) -> WSGIApplication:
+    """Give each request a random id, which each line of the log about it carries; one that a client sends is ignored.
+
+    The id stays set after the call, since a streamed answer is made later, and until the thread's next request.
+    """
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request_id.set(secrets.token_hex(8))
+        return application(environ, start_response)
+
+    return answer
 
 
 def line(word: str, facts: dict[str, Any]) -> str:
@@ -77,56 +93,41 @@ def quoted(value: object) -> str:
 
 
 class Text(logging.Formatter):
-    """`word key=value`."""
+    """`word key=value request_id=…`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one record as one line."""
         word, facts = _told(record)
-        return line(word, facts)
+        return line(word, facts | _request_of(record))
 
 
-class Json(logging.Formatter):
-    """One JSON object a line: time, level, word and the facts."""
+class Json(JsonFormatter):
+    """One JSON object a line: time, level, word, facts, and the request's id."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Write one record as one line."""
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """Fill the object, in place of what the base class would take from the record."""
+        del message_dict  # a traceback, whose last line is the exception's message
         word, facts = _told(record)
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        said = {
+        log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        log_data["level"] = record.levelname.lower()
+        log_data["word"] = word
+        log_data["facts"] = {
             key: value if isinstance(value, bool | int | float | None) else _short(value)
             for key, value in facts.items()
         }
-        return json.dumps({"time": at, "level": record.levelname.lower(), "word": word, "facts": said})
+        log_data.update(_request_of(record))
 
 
-FORMATS: dict[str, type[logging.Formatter]] = {"text": Text, "json": Json}
+FORMATS: dict[str, Callable[[], logging.Formatter]] = {"text": Text, "json": Json}
 
 
-class _Line(logging.LogRecord):
-    """A record of what happened. It does not ask who called, in which thread: no line of ours tells it."""
+class _RequestId(logging.Filter):
+    """Notes on each record which request it belongs to."""
 
-    def __init__(self, name: str, word: str, facts: dict[str, Any]) -> None:
-        now = time.time()
-        self.__dict__.update(
-            _UNASKED,
-            name=name,
-            msg=word,
-            facts=facts,
-            created=now,
-            msecs=float(int(now % 1 * 1000)),
-            relativeCreated=1000 * now - _BEGUN,
-        )
-
-
-_UNASKED = {
-    **vars(logging.LogRecord(NAME, logging.INFO, "", 0, "", (), None)),
-    "thread": None,
-    "threadName": None,
-    "process": None,
-    "processName": None,
-}
-"""What a record holds when none of it was asked for (the logging HOWTO's "Optimization")."""
-_BEGUN = 1000 * _UNASKED["created"] - _UNASKED["relativeCreated"]
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        record.request_id = request_id.get()
+        return True
 
 
 class _Once(logging.Filter):
@@ -138,39 +139,30 @@ class _Once(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether this is the first time."""
-        text = Text().format(record)
+        text = line(*_told(record))
         new = text not in self._seen
         self._seen.add(text)
         return new
 
 
-class _StandardError(logging.Handler):
-    """Writes to whatever standard error is at that moment."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            sys.stderr.write(self.format(record) + "\n")
-            sys.stderr.flush()
-        except Exception:  # noqa: BLE001 - the logging module's own way: a broken log stops no request
-            self.handleError(record)
+def _request_of(record: logging.LogRecord) -> dict[str, str]:
+    found = getattr(record, "request_id", "")
+    return {"request_id": found} if found else {}
 
 
 def _told(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     facts: dict[str, Any] | None = getattr(record, "facts", None)
     if facts is not None:
-        return record.msg, facts
+        return record.getMessage(), facts
     error = record.exc_info[1] if record.exc_info else None
     # A library's line: whose it is, and what it says
-    if error is None:
-        return record.name, {"says": record.getMessage()}
-    return record.name, _where(error)
+    return record.name, {"says": record.getMessage()} if error is None else _where(error)
 
 
 def _where(error: BaseException) -> dict[str, str]:
-    frames = traceback.extract_tb(error.__traceback__)
     places = [
         f"{Path(frame.filename).parent.name}/{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in frames
+        for frame in traceback.extract_tb(error.__traceback__)
     ]
     return {"error": " from ".join(_classes(error)), "at": " > ".join(places[-_LONGEST_CHAIN:])}
 

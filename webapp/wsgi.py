@@ -20,7 +20,7 @@ from webapp.config import Config, load
 from webapp.config_files import DEFAULT_PATH, PATH_VARIABLE
 from webapp.config_organisation import Keep
 from webapp.config_tables import Kinds
-from webapp.log import log, set_up
+from webapp.log import log, set_up, with_request_id
 
 AUTHORITY_PATH = "/aa"
 """Where the attribute authority is, below the public URL."""
@@ -66,13 +66,14 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None 
 
     clock = clock or _now
     if not any(config.transfers.values()):
-        return web(config, store, clock)
+        return with_request_id(web(config, store, clock))
     deliver_now = make_deliverer(config, store, clock).now
 
     def transfers_of(entity_id: str) -> tuple[str, ...]:
         return tuple(config.transfers[entity_id])
 
-    return web(config, store, clock, deliver_now=deliver_now, transfers_of=transfers_of)
+    application = web(config, store, clock, deliver_now=deliver_now, transfers_of=transfers_of)
+    return with_request_id(application)
 
 
 def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:
@@ -135,9 +136,10 @@ def make_connector(
 ) -> WSGIApplication:
     """Put the connector together."""
     credentials, registry, clock = Credentials(_credentials(config)), config.service.registry, clock or _now
-    return Connector(
+    application = Connector(
         store, credentials, registry, log, clock, lambda name: tuple(config.transfers[name]), replicas=replicas
     )
+    return with_request_id(application)
 
 
 def make_replicas(config: Config, store: Store, directory: Path, longest: float) -> Replicas:
@@ -160,7 +162,8 @@ def make_authority(config: Config, store: Store, clock: Callable[[], datetime] |
     url = config.service.public_url + AUTHORITY_PATH
     signed_by = Path(mine.metadata_certificate) if mine.metadata_certificate else None
     saml = Saml(Identity(mine.entity_id, url, *mine.paths(), signed_by), clock())
-    return Authority(store, saml, config.organisations, config.askers, config.service.registry, log, clock)
+    authority = Authority(store, saml, config.organisations, config.askers, config.service.registry, log, clock)
+    return with_request_id(authority)
 
 
 def _opened(config_path: Path | str) -> tuple[Config, Store]:

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import re
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webapp.log import LONGEST_FACT, line, log, set_up
+from webapp.log import LONGEST_FACT, line, log, request_id, set_up, with_request_id
 
 
 @pytest.fixture(autouse=True)
@@ -14,8 +16,10 @@ def as_it_was():
     """Leave the logging of other tests alone."""
     root = logging.getLogger()
     handlers = list(root.handlers)
+    request_id.set("")
     yield
     root.handlers[:] = handlers
+    request_id.set("")
 
 
 def test_an_event_is_a_word_and_facts(capsys):
@@ -82,21 +86,6 @@ def test_a_machine_reads_one_object_a_line(capsys):
         "word": "linked",
         "facts": {"organisation": "x\ny", "number": 7, "done": True},
     }
-
-
-def test_whoever_else_writes_the_log_is_told_all_that_is_known_of_a_line(caplog):
-    caplog.set_level(logging.INFO, "orcid-connect")
-    before = logging.LogRecord("another", logging.INFO, "", 0, "", (), None)
-
-    log("linked", organisation="x")
-
-    after = logging.LogRecord("another", logging.INFO, "", 0, "", (), None)
-    (record,) = caplog.records
-    assert {"facts", *vars(before)} <= vars(record).keys() | {"taskName"}
-    assert before.created <= record.created <= after.created
-    assert before.relativeCreated <= record.relativeCreated <= after.relativeCreated
-    assert record.msecs == pytest.approx(record.created % 1 * 1000, abs=1.1)
-    assert (record.thread, record.process, record.levelname) == (None, None, "INFO")
 
 
 def test_a_bug_is_told_by_where_it_happened_and_never_by_its_message(capsys):
@@ -170,7 +159,67 @@ def test_a_library_that_repeats_itself_may_be_heard_once(capsys):
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch):
-    set_up("text")
     monkeypatch.setattr("sys.stderr", None)
+    set_up("text")
 
     log("linked")
+
+
+def test_json_tells_a_librarys_line_and_its_traceback_by_the_same_rules(capsys):
+    set_up("json")
+
+    logging.getLogger("waitress.queue").warning("Task queue depth is %d\n", 3)
+    try:
+        trouble("maija@yliopisto.example")
+    except KeyError:
+        logging.getLogger("waitress").exception("Exception while serving %s", "/me")
+
+    first, second = capsys.readouterr().err.splitlines()
+    assert json.loads(first)["word"] == "waitress.queue"
+    assert json.loads(first)["facts"] == {"says": "Task queue depth is 3\n"}
+    assert json.loads(second)["facts"]["error"] == "KeyError"
+    assert "maija" not in second
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_each_line_of_a_request_carries_its_id_and_none_that_a_client_chose(form, capsys):
+    def application(environ, start_response):
+        log("begun")
+        logging.getLogger("a.library").warning("slow")
+        start_response("200 OK", [])
+        return (log("streamed") or b"" for _ in range(1))
+
+    set_up(form)
+    served = with_request_id(application)
+    for _ in range(2):
+        chosen = {"HTTP_X_REQUEST_ID": "chosen", "HTTP_REQUEST_ID": "chosen", "UNIQUE_ID": "chosen"}
+        list(served(chosen, lambda *_: None))
+
+    written = capsys.readouterr().err
+    ids = re.findall(r'request_id(?:=|": ")([0-9a-f]{16})\b', written)
+    assert len(written.splitlines()) == len(ids) == 6
+    assert ids[:3] == [ids[0]] * 3
+    assert ids[3:] == [ids[3]] * 3
+    assert ids[0] != ids[3]
+
+
+def test_requests_in_other_threads_keep_their_own_ids(capsys):
+    both = threading.Barrier(2)
+
+    def application(environ, _start_response):
+        log("begun", number=environ["number"])
+        both.wait(timeout=10)
+        log("ended", number=environ["number"])
+        return []
+
+    set_up("text")
+    served = with_request_id(application)
+    threads = [threading.Thread(target=served, args=({"number": number}, None)) for number in (1, 2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    told = {tuple(line.split()[1:]) for line in capsys.readouterr().err.splitlines()}
+    assert {number for number, _ in told} == {"number=1", "number=2"}
+    assert len(told) == 2

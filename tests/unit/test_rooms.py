@@ -69,6 +69,7 @@ LIBRARIES = {
         "webapp/config_tables.py",
         "webapp/config_transfers.py",
     },
+    "pythonjsonlogger": {"webapp/log.py"},
     "requests": {"resolver_connector/transfers/http.py"},
     "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
