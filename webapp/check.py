@@ -19,6 +19,8 @@ from webapp.check_operator import named_people
 from webapp.config import Config
 from webapp.config_organisation import Keep
 from webapp.finding import Finding, Level
+from webapp.front_hall import orcid_client
+from webapp.orcid_client import OrcidUnavailable
 
 _OTHERS = 0o007
 _SHOWN_BREAKS = 3
@@ -239,9 +241,6 @@ def audit_of(store: Store, organisation: Organisation) -> Finding:
 
 def ask_orcid(config: Config) -> Finding:
     """Tell whether ORCID answers, and as itself."""
-    from webapp.front_hall import orcid_client  # noqa: PLC0415 - the other commands need no HTTP client
-    from webapp.orcid_client import OrcidUnavailable  # noqa: PLC0415 - as above
-
     url = config.orcid.base_url
     try:
         orcid_client(config).must_answer()

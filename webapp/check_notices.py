@@ -8,13 +8,12 @@ from shibboleth.orcid_id import Registry
 from webapp.config import Config
 from webapp.config_names import LANGUAGES
 from webapp.finding import Finding, Level
+from webapp.front_hall import notices_of
 from webapp.notices import uneven
 
 
 def notices(config: Config) -> Iterator[Finding]:
     """Tell what privacy notice and accessibility statement lack; with real people it needs mending."""
-    from webapp.front_hall import notices_of  # noqa: PLC0415 - the other commands need no pages
-
     level = Level.WRONG if config.service.registry is Registry.PRODUCTION else Level.WARNING
     known = notices_of(config)
     found = [_lacking(level, code, names) for code, names in known.lacking(LANGUAGES)]

@@ -17,12 +17,13 @@ import click
 from shibboleth.organisation import Organisation
 from sql.errors import InvalidUrl, MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store, open_store
+from webapp import serving
 from webapp.config import Config, load
 from webapp.config_errors import Misconfigured, Problem, nearest
 from webapp.config_listen import Listener
 from webapp.config_organisation import Keep
-from webapp.config_tables import Kinds
 from webapp.log import set_up
+from webapp.wsgi import transfer_kinds
 
 WRONG = 1
 MISCONFIGURED = 2
@@ -79,13 +80,7 @@ def in_words(function: Callable[P, None]) -> Callable[P, None]:
 
 def configuration(path: Path) -> Config:
     """Read the configuration. Raises Misconfigured."""
-    return load(path, os.environ, _kinds)
-
-
-def _kinds() -> Kinds:
-    from webapp.wsgi import transfer_kinds  # noqa: PLC0415 - only a configuration with transfers pays for their kinds
-
-    return transfer_kinds()
+    return load(path, os.environ, transfer_kinds)
 
 
 @contextmanager
@@ -112,8 +107,6 @@ def ready_store(config: Config) -> Iterator[Store]:
 
 def serve_until_told(application: Any, config: Config, listener: Listener) -> None:
     """Serve an application, and say where, until SIGTERM or Ctrl-C."""
-    from webapp import serving  # noqa: PLC0415 - only who serves needs a server
-
     set_up(config.service.log)
     try:
         serving.serve(application, listener, lambda where: click.echo(f"listening on {where}"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from webapp.cli_common import Failed, configuration, in_words, ready_store, serve_until_told
+from webapp.wsgi import make_connector, make_replicas
 
 SHORTEST, LONGEST = 10, 7 * 24 * 3600
 """For how many seconds answers may be stale, at least and at most."""
@@ -34,8 +35,6 @@ REPLICAS = "/var/lib/orcid-connect/replicas"
 @in_words
 def connector(path: Path, *, seconds: int | None, directory: Path) -> None:
     """Serve the connector, which Identity Providers ask for their people's ORCID iDs."""
-    from webapp.wsgi import make_connector, make_replicas  # noqa: PLC0415 - only who serves it pays for loading it
-
     config = configuration(path)
     with ready_store(config) as store:
         # The connector only reads: it needs no connection that can write

@@ -24,6 +24,7 @@ from webapp.cli_common import (
 )
 from webapp.config import Config
 from webapp.log import set_up
+from webapp.wsgi import make_deliverer
 
 
 @click.command()
@@ -51,8 +52,6 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
 
 
 def _deliver(config: Config, store: Store, *, once: bool) -> None:
-    from webapp.wsgi import make_deliverer  # noqa: PLC0415 - only who delivers pays for loading the transfers
-
     set_up(config.service.log)
     deliverer = make_deliverer(config, store)
     for each in (signal.SIGTERM, signal.SIGINT):

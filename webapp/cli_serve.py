@@ -9,6 +9,7 @@ import click
 from webapp.cli_common import Failed, configuration, in_words, ready_store, serve_until_told
 from webapp.config_errors import Misconfigured, Problem
 from webapp.config_service import FrontKind
+from webapp.wsgi import NoAuthority, make_authority, make_web
 
 
 @click.command()
@@ -19,8 +20,6 @@ def serve(path: Path) -> None:
 
     For front = "proxy", with Apache before it; with front = "variables" the pages run inside Apache, under mod_wsgi.
     """
-    from webapp.wsgi import make_web  # noqa: PLC0415 - only who serves pages pays for loading them
-
     config = configuration(path)
     if config.service.front is FrontKind.VARIABLES:
         text = 'is "variables", which only mod_wsgi can set: behind orcid-connect serve nobody would be signed in'
@@ -35,8 +34,6 @@ def serve(path: Path) -> None:
 @in_words
 def authority(path: Path) -> None:
     """Serve the attribute authority, which services of the federation ask by SAML. An option."""
-    from webapp.wsgi import NoAuthority, make_authority  # noqa: PLC0415 - only who serves it pays for loading it
-
     config = configuration(path)
     with ready_store(config) as store:
         try:

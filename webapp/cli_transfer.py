@@ -22,6 +22,7 @@ from webapp.cli_common import (
     safe,
 )
 from webapp.config import Config
+from webapp.wsgi import try_transfer
 
 
 @click.group()
@@ -88,8 +89,6 @@ def _transfers_of(config: Config, organisation: Organisation, only: str | None) 
 
 def _tried(organisation: Organisation, name: str, transfer: Any, account: str | None) -> int:
     """Try one transfer, say what came of each step, and give how many failed."""
-    from webapp.wsgi import try_transfer  # noqa: PLC0415 - only this command needs it
-
     account, steps = try_transfer(transfer, organisation, account, now)
     click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {safe(account)}")
     failed = 0

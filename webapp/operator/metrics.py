@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
 from shibboleth.organisation import Organisation, Organisations
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import Fetching, Way
@@ -21,8 +25,6 @@ from webapp.problems import NotFound
 from webapp.visit import Raw, Visit
 
 if TYPE_CHECKING:
-    from prometheus_client.core import Metric
-
     from webapp.hall import Hall
 
 
@@ -111,10 +113,6 @@ def _same(said: str, expected: str) -> bool:
 
 
 def _exposition(samples: Iterable[_Sample]) -> Raw:
-    # Imported here: whoever has no monitoring need not hold the library
-    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415
-    from prometheus_client.registry import Collector  # noqa: PLC0415
-
     found = list(_families(samples))
 
     class Once(Collector):
@@ -127,8 +125,6 @@ def _exposition(samples: Iterable[_Sample]) -> Raw:
 
 
 def _families(samples: Iterable[_Sample]) -> Iterator[Metric]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
-
     by_name: dict[str, list[tuple[tuple[str, ...], float]]] = {}
     for name, labels, value in samples:
         by_name.setdefault(name, []).append((labels, value))
