@@ -38,6 +38,13 @@ NOBODY = "nobody@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
 
 
+def changed(transfer, **settings):
+    """Give a transfer with other settings, checked as if they had been read."""
+    fields = type(transfer).model_fields
+    known = {(fields[name].alias or name): value for name, value in transfer}
+    return type(transfer)(**{**known, **settings})
+
+
 class Stand(Protocol):
     """A transfer and its other side, which knows MAIJA and AKE and has no iD of either."""
 

@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.fields import FieldInfo
 
 from shibboleth.orcid_id import Registry
@@ -20,7 +31,7 @@ from webapp.secret import MEND, Secret, resolve
 Model = TypeVar("Model", bound="Table")
 
 Kinds = Mapping[str, type[Any]]
-"""Kinds of transfers by name: dataclasses whose fields are their settings."""
+"""Kinds of transfers by name: pydantic models whose fields are their settings."""
 
 REFERENCE = 'a reference, "file:/path" or "env:NAME"'
 
@@ -44,6 +55,24 @@ class Reading:
         """Read another file against the same."""
         return replace(self, file=file)
 
+    def secret(self, reference: Any) -> Secret:
+        """Resolve a reference, `file:PATH` or `env:NAME`. Raises Wrong."""
+        if not isinstance(reference, str):
+            raise Wrong(f"must be {REFERENCE}", MEND)
+        secret = resolve(reference, self.directory, self.environ)
+        self.secrets.append(secret)
+        return secret
+
+    def read_secret(self, reference: Any) -> str:
+        """Return the text of the secret behind a reference. Raises Wrong."""
+        return self.secret(reference).reveal()
+
+    def locate(self, path: Any) -> Any:
+        """Return the path of a file that is written relative to the service's own file. Raises Wrong."""
+        if path == "":
+            raise Wrong("is empty", "write a path, or remove it")
+        return self.directory / path if isinstance(path, str) else path
+
     def claim(self, what: str, value: str, owner: str) -> None:
         """Say that this value is this owner's alone. Raises Wrong when it is another's."""
         first = self.claimed.setdefault((what, value), owner)
@@ -58,12 +87,7 @@ def reading_of(info: ValidationInfo) -> Reading:
 
 
 def _resolved(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):
-        raise Wrong(f"must be {REFERENCE}", MEND)
-    reading = reading_of(info)
-    secret = resolve(value, reading.directory, reading.environ)
-    reading.secrets.append(secret)
-    return secret
+    return reading_of(info).secret(value)
 
 
 REFERRED = BeforeValidator(_resolved)
@@ -108,14 +132,24 @@ def checked(model: type[Model], content: Mapping[str, Any], reading: Reading, pr
         return None
 
 
-def errors_of(error: ValidationError, *place: str) -> list[dict[str, Any]]:
-    """Give the errors of what stands at a place, as `problems_of` takes them: none shows a value."""
-    return [{**one, "loc": (*place, *one["loc"])} for one in error.errors(include_url=False, include_input=False)]
+def errors_of(error: ValidationError, *place: str, mend: str = "") -> list[dict[str, Any]]:
+    """Give the errors of what stands at a place, as `problems_of` takes them: none shows a value.
+
+    What settings have against each other is a sentence for people that quotes no value; `mend` goes with it.
+    """
+    errors: list[dict[str, Any]] = [
+        {**one, "loc": (*place, *one["loc"])} for one in error.errors(include_url=False, include_input=False)
+    ]
+    for one in errors:
+        if mend and one["loc"] == place and one["type"] == "value_error":
+            one["ctx"] = {"error": Wrong(str(one["ctx"]["error"]), mend)}
+    return errors
 
 
-def settings(model: type[Table], key: str = "", *, repeated: bool = False) -> Setting:
-    """Give what is known of a file's or a section's settings, for messages and for the reference page."""
-    inner = {name: _known(info, f"{key}.{name}" if key else name) for name, info in model.model_fields.items()}
+def settings(model: type[BaseModel], key: str = "", *, repeated: bool = False) -> Setting:
+    """Give what is known of a file's, a section's or a kind's settings, for messages and for the reference page."""
+    known = {info.alias or name: info for name, info in model.model_fields.items()}
+    inner = {name: _known(info, f"{key}.{name}" if key else name) for name, info in known.items()}
     meaning, kind = model.__doc__ or "", "a section"
     return Setting(key, kind, example={}, meaning=meaning, section=True, repeated=repeated, settings=inner)
 
@@ -124,18 +158,37 @@ def _known(info: FieldInfo, path: str) -> Setting:
     table, repeated = _table_of(info.annotation)
     if table is not None:
         return settings(table, path, repeated=repeated)
-    extra = info.json_schema_extra
+    extra = info.json_schema_extra or {}
     assert isinstance(extra, dict)
     assert info.examples
     return Setting(
         path,
-        kind=str(extra["kind"]),
+        kind=str(extra.get("kind") or _kind_of(info.annotation)),
         example=info.examples[0],
-        default=info.default,
-        shown=str(extra["shown"]),
+        default=None if info.default in ("", SecretStr("")) else info.default,
+        shown=str(extra.get("shown", "")),
         required=info.is_required(),
         meaning=info.description or "",
     )
+
+
+def _kind_of(annotation: Any) -> str:
+    """Say what a value of a type is, in words that fit after "must be"."""
+    inner = [each for each in get_args(annotation) if each is not NoneType]
+    if inner:  # Annotated, or what may be left out
+        return _kind_of(inner[0])
+    if issubclass(annotation, StrEnum):
+        *most, last = [f'"{each}"' for each in annotation]
+        return f"{', '.join(most)} or {last}"
+    return _KINDS[annotation]
+
+
+_KINDS: Mapping[Any, str] = {
+    str: "text in quotes",
+    bool: "true or false, without quotes",
+    Path: "a path in quotes",
+    SecretStr: REFERENCE,
+}
 
 
 def _table_of(annotation: Any) -> tuple[type[Table] | None, bool]:

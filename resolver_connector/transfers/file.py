@@ -9,8 +9,6 @@ there whole or not at all; nobody waits for anybody, also not on several machine
 and the id of the change, so that a repetition is the same file.  Only a change that is repeated after its file was
 read and removed comes again, and then with the id by which a reader knows it, and before any later change of the
 same person.
-
-The time that a delivery may take is not kept here: a disk answers, or the system does not.
 """
 
 from __future__ import annotations
@@ -25,15 +23,27 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final, Self
 from urllib.parse import quote
 
+from pydantic import model_validator
+
+from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.record import record
-from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, about
+from resolver_connector.transfers.transfer import (
+    Answer,
+    FilePath,
+    News,
+    Outcome,
+    Policy,
+    TransferModel,
+    ValueForm,
+    setting,
+)
 
 COLUMNS: Final = ("id", "action", "organisation", "attribute", "account", "orcid", "previous", "registry", "time")
 LDIF_WIDTH: Final = 76
@@ -57,54 +67,44 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(TransferModel):
     """A directory into which changes are written."""
 
-    kind: ClassVar[str] = "file"
+    kind = "file"
 
-    directory: Path = field(
-        metadata=about("The directory, which must be there; it should be on this machine.", "/var/spool/orcid-connect")
+    directory: FilePath = setting(
+        "The directory, which must be there; it should be on this machine.", "/var/spool/orcid-connect"
     )
-    format: Format = field(
-        default=Format.CSV,
-        metadata=about("How a change is written: `csv` with a header, `ldif` to be applied, or `jsonl`.", "csv"),
+    format: Format = setting(
+        "How a change is written: `csv` with a header, `ldif` to be applied, or `jsonl`.", "csv", default=Format.CSV
     )
-    mode: str = field(
-        default="0640", metadata=about("Who may read and write a file, as chmod takes it in octal.", "0640")
+    mode: str = setting("Who may read and write a file, as chmod takes it in octal.", "0640", default="0640")
+    value_form: ValueForm = setting(
+        "How the iD is written: `https`, `http` or `bare`.", "https", default=ValueForm.HTTPS
     )
-    value_form: ValueForm = field(
-        default=ValueForm.HTTPS, metadata=about("How the iD is written: `https`, `http` or `bare`.", "https")
-    )
-    dn: str = field(
+    dn: str = setting(
+        "Only for `ldif`: the entry of a person. `{account}` is the account, `{user}` what stands before its last "
+        "`@`, `{scope}` what stands behind; they are escaped.",
+        "uid={user},ou=people,dc=example,dc=org",
         default="",
-        metadata=about(
-            "Only for `ldif`: the entry of a person. `{account}` is the account, `{user}` what stands before its last "
-            "`@`, `{scope}` what stands behind; they are escaped.",
-            "uid={user},ou=people,dc=example,dc=org",
-        ),
     )
-    attribute: str = field(
-        default="eduPersonOrcid", metadata=about("Only for `ldif`: the attribute that holds the iD.", "eduPersonOrcid")
+    attribute: str = setting(
+        "Only for `ldif`: the attribute that holds the iD.", "eduPersonOrcid", default="eduPersonOrcid"
     )
-    object_class: str = field(
+    object_class: str = setting(
+        "Only for `ldif`: a class to add first, for entries that lack it. A directory refuses what it already has.",
+        "eduPerson",
         default="",
-        metadata=about(
-            "Only for `ldif`: a class to add first, for entries that lack it. A directory refuses what it already has.",
-            "eduPerson",
-        ),
     )
-    policy: Policy = field(
+    policy: Policy = setting(
+        "Only for `ldif`: what becomes of another iD of the entry: `replace` replaces all values, `own` touches "
+        "only ours. `single` is not possible: a file cannot ask what is there.",
+        "replace",
         default=Policy.REPLACE,
-        metadata=about(
-            "Only for `ldif`: what becomes of another iD of the entry: `replace` replaces all values, `own` touches "
-            "only ours. `single` is not possible: a file cannot ask what is there.",
-            "replace",
-        ),
     )
 
-    def __post_init__(self) -> None:
-        """Hold the settings against each other. Raises ValueError with a sentence."""
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if not _MODE.fullmatch(self.mode):
             raise ValueError("mode is not three octal digits, as 0640")
         if self.policy is Policy.SINGLE:
@@ -115,12 +115,16 @@ class File:
             self._must_name_entries()
         elif self.dn or self.object_class:
             raise ValueError('dn and object_class have a use only with format = "ldif"')
+        return self
 
     def deliver(self, news: News, *, now: datetime, seconds: float) -> Answer:  # noqa: ARG002 - what all transfers take
-        """Write one piece of news; sending twice is the same as once."""
+        """Write one change and return within `seconds`; a directory of another machine may not answer."""
+        return self._within(Deadline(seconds), partial(self._deliver, news))
+
+    def _deliver(self, news: News, deadline: Deadline) -> Answer:
         content = _FORMATS[self.format](self, news)
         try:
-            return Answer(self._put(_name(news, self.format), content))
+            return Answer(self._put(_name(news, self.format), content, deadline))
         except OSError as error:
             outcome = Outcome.TEMPORARY if error.errno in _FULL else Outcome.MISCONFIGURED
             return Answer(outcome, f"cannot write into the directory: {(error.strerror or 'unknown error').lower()}")
@@ -133,7 +137,7 @@ class File:
         if not self.attribute:
             raise ValueError("attribute must not be empty")
 
-    def _put(self, name: str, content: bytes) -> Outcome:
+    def _put(self, name: str, content: bytes, deadline: Deadline) -> Outcome:
         """Have this content under this name, on the disk. May raise OSError."""
         path = self.directory / name
         with suppress(FileNotFoundError):
@@ -142,6 +146,7 @@ class File:
         unfinished = self.directory / f".{secrets.token_hex(8)}.part"
         try:
             self._write(unfinished, content)
+            deadline.check()
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)

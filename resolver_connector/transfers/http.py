@@ -1,8 +1,8 @@
-"""How every kind that speaks HTTP does so: one place for credentials, TLS, time, size, and what a status means.
+"""What all kinds that speak HTTP share: credentials, TLS, time-outs, the size of an answer, and what a status means.
 
-A `Receiver` is the other side.  Its subclasses say what is sent and what an answer's body means; here is what they
-share.  Redirects are not followed, since credentials would go along; nothing is taken from the environment, since a
-`.netrc` or a proxy there would change whom we tell what; nothing is written to a log.
+A `Receiver` is the other side. Its subclasses say what is sent and what an answer's body means. Redirects are not
+followed, since credentials would go along; nothing is taken from the environment, since a `.netrc` or a proxy there
+would change who is told; nothing is sent a second time, since the worker repeats whole deliveries.
 """
 
 from __future__ import annotations
@@ -13,32 +13,39 @@ import logging
 import re
 import socket
 import ssl
-import threading
-import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
+from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
+from pydantic import SecretStr, model_validator
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NameResolutionError
-from urllib3.exceptions import SSLError as SSLError_
-from urllib3.exceptions import TimeoutError as TimeoutError_
 
-from resolver_connector.transfers.transfer import Answer, News, Outcome, about, plain
+from resolver_connector.transfers.deadline import Deadline
+from resolver_connector.transfers.transfer import (
+    NO_SECRET,
+    Answer,
+    FilePath,
+    News,
+    Outcome,
+    Secret,
+    TransferModel,
+    plain,
+    setting,
+)
 
 LARGEST_ANSWER = 64 * 1024
 LONGEST_WAIT = timedelta(days=1)
 """No `Retry-After` is believed beyond this, lest one slip of theirs silence us for good."""
 
+_PIECE = 256
+"""Bytes of an answer that are read at once; the deadline is checked after each piece."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 _HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
@@ -58,17 +65,20 @@ _STATUSES = {
 """What single statuses mean; for the others their class says it (`_CLASSES`)."""
 _CLASSES = {1: Outcome.MISCONFIGURED, 3: Outcome.MISCONFIGURED, 4: Outcome.REFUSED, 5: Outcome.TEMPORARY}
 
-_TROUBLES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
+_FAILURES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
     (ssl.SSLCertVerificationError, Outcome.MISCONFIGURED, "its certificate is not accepted"),
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError), Outcome.TEMPORARY, "the connection broke"),
-    ((ssl.SSLError, SSLError_), Outcome.MISCONFIGURED, "no TLS connection with it"),
-    (NameResolutionError, Outcome.TEMPORARY, "the name of its host is not known"),
-    ((requests.Timeout, TimeoutError_, TimeoutError), Outcome.TEMPORARY, "no answer in time"),
-    ((requests.ConnectionError, HTTPError), Outcome.TEMPORARY, "the connection broke"),
-    (requests.RequestException, Outcome.MISCONFIGURED, "it cannot be asked"),
+    ((ssl.SSLError, requests.exceptions.SSLError), Outcome.MISCONFIGURED, "no TLS connection with it"),
+    (socket.gaierror, Outcome.TEMPORARY, "the name of its host is not known"),
+    ((requests.Timeout, TimeoutError), Outcome.TEMPORARY, "no answer in time"),
+    (
+        (requests.ConnectionError, requests.exceptions.ChunkedEncodingError),
+        Outcome.TEMPORARY,
+        "the connection broke",
+    ),
     (Exception, Outcome.MISCONFIGURED, "it cannot be asked"),
 )
-"""What each failure of a connection means; the first row counts that fits any of the failure's causes."""
+"""What each failure of a request means; the first row counts that fits any of the failure's causes."""
 
 
 class NoReply(Exception):
@@ -77,44 +87,6 @@ class NoReply(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.message)
         self.answer = answer
-
-
-class Deadline:
-    """The time that a whole delivery may take, however many requests it needs and however slowly answers drip.
-
-    The time-out of a socket counts from each packet anew; so the connection itself is cut when the time is over.  The
-    one thing that cannot be cut is the system's look-up of a host name: after it nothing is sent any more.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
-        self._timers: list[threading.Timer] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for timer in self._timers:
-            timer.cancel()
-
-    @property
-    def left(self) -> float:
-        """Seconds, never quite none, so that they can be a time-out."""
-        return max(self._at - time.monotonic(), 0.001)
-
-    @property
-    def over(self) -> bool:
-        """Whether the time is up."""
-        return time.monotonic() >= self._at
-
-    def cuts(self, connection: socket.socket) -> None:
-        """Let a new connection end with the time. Raises TimeoutError where that has come already."""
-        if self.over:
-            raise TimeoutError
-        timer = threading.Timer(self.left, _cut, (connection,))
-        timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,56 +134,56 @@ class Reply:
         return self.text if self.kind == "text/plain" else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver(ABC):
+class Receiver(TransferModel):
     """The other side, as the kinds that speak HTTP reach it."""
 
-    url: str = field(metadata=about("The address of the interface.", "https://idm.example.org/orcid"))
-    user: str = field(default="", metadata=about("The user of HTTP Basic, sent at once.", "orcid-connect"))
-    password: str = field(
-        default="", repr=False, metadata=about("The password of that user.", "file:secrets/idm.password", secret=True)
-    )
-    token: str = field(default="", repr=False, metadata=about("A bearer token.", "file:secrets/idm.token", secret=True))
-    ca_file: Path | None = field(
+    url: str = setting("The address of the interface.", "https://idm.example.org/orcid")
+    user: str = setting("The user of HTTP Basic, sent at once.", "orcid-connect", default="")
+    password: Secret = setting("The password of that user.", "file:secrets/idm.password", default=NO_SECRET)
+    token: Secret = setting("A bearer token.", "file:secrets/idm.token", default=NO_SECRET)
+    ca_file: FilePath | None = setting(
+        "The certificates (PEM) of whoever issued the receiver's, where it is none of the public ones.",
+        "ca.pem",
         default=None,
-        metadata=about(
-            "The certificates (PEM) of whoever issued the receiver's, where it is none of the public ones.", "ca.pem"
-        ),
     )
-    certificate: Path | None = field(
-        default=None, metadata=about("Our certificate (PEM) with its chain, for mutual TLS.", "client.pem")
+    certificate: FilePath | None = setting(
+        "Our certificate (PEM) with its chain, for mutual TLS.", "client.pem", default=None
     )
-    certificate_key: Path | None = field(
-        default=None, metadata=about("The key of that certificate (PEM, without a password).", "client.key")
+    certificate_key: FilePath | None = setting(
+        "The key of that certificate (PEM, without a password).", "client.key", default=None
     )
 
-    def __post_init__(self) -> None:
-        """Hold the settings against each other. Raises ValueError with a sentence."""
+    @model_validator(mode="after")
+    def _check_receiver(self) -> Self:
         _must_be_guarded(self.url)
+        token = self.token.get_secret_value()
         if bool(self.user) != bool(self.password):
             raise ValueError("user and password belong together: give both, or neither")
-        if self.user and self.token:
+        if self.user and token:
             raise ValueError("there are two ways to sign in, user and token: choose one")
         if ":" in self.user or not self.user.isprintable():
             raise ValueError("user cannot be sent by HTTP Basic: it holds a colon or an unseen character")
-        if self.token and not _VISIBLE.fullmatch(self.token):
+        if token and not _VISIBLE.fullmatch(token):
             raise ValueError("token cannot be sent: it holds something else than letters, digits and signs of ASCII")
         if bool(self.certificate) != bool(self.certificate_key):
             raise ValueError("certificate and certificate_key belong together: give both, or neither")
         if not self._signs_in():
             raise ValueError(f"nothing proves to the receiver that it is us: give {self._proofs()}")
+        return self
 
     def deliver(self, news: News, *, now: datetime, seconds: float) -> Answer:
-        """Send one piece of news, taking no longer than so many seconds; sending twice is the same as once."""
-        with Deadline(seconds) as deadline:
-            try:
-                answer = self._told(news, now, deadline)
-            except NoReply as nothing:
-                answer = nothing.answer
+        """Send one change and return within `seconds`; sending twice is the same as once."""
+        return self._within(Deadline(seconds), partial(self._deliver, news, now))
+
+    def _deliver(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+        try:
+            answer = self._tell(news, now, deadline)
+        except NoReply as nothing:
+            answer = nothing.answer
         return Answer(answer.outcome, plain(self._without_secrets(answer.message)), answer.retry_after)
 
     @abstractmethod
-    def _told(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _tell(self, news: News, now: datetime, deadline: Deadline) -> Answer:
         """Send it in this kind's own way. May raise NoReply; the answer's message may be anything."""
 
     def _signs_in(self) -> bool:
@@ -229,44 +201,66 @@ class Receiver(ABC):
         url: str = "",
     ) -> Reply:
         """Send one request and read its answer, whatever its status. Raises NoReply."""
+        # It names addresses, and the question of SCIM for a person names the person
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+        headers = {
+            "User-Agent": "orcid-connect",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            **self._credential(),
+            **headers,
+        }
+        content = None if body is None else _Body(body, deadline)
+        pair = (str(self.certificate), str(self.certificate_key)) if self.certificate else None
         try:
-            with _session(deadline) as session:
-                session.verify = str(self.ca_file) if self.ca_file else True
-                if self.certificate and self.certificate_key:
-                    session.cert = (str(self.certificate), str(self.certificate_key))
-                with session.request(
-                    method,
-                    url or self.url,
-                    data=body,
-                    headers={"Accept-Encoding": "identity", **self._credential(), **headers},
-                    timeout=(deadline.left, deadline.left),
-                    allow_redirects=False,
+            request = requests.Request(method, url or self.url, headers=headers, data=content).prepare()
+            # By its adapter: a Session reads the whole body of a redirect, however long, also if it does not follow it
+            with (
+                closing(HTTPAdapter()) as adapter,
+                adapter.send(
+                    request,
                     stream=True,
-                ) as response:
-                    return _read(response, deadline)
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise NoReply(_trouble(error, deadline)) from None
+                    timeout=(deadline.left, deadline.left),
+                    verify=str(self.ca_file) if self.ca_file else True,
+                    cert=pair,
+                ) as response,
+            ):
+                return _read(response, deadline)
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise NoReply(_failure(error)) from None
 
     def _credential(self) -> dict[str, str]:
         if self.token:
-            return {"Authorization": f"Bearer {self.token}"}
+            return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
         return {"Authorization": f"Basic {self._basic}"} if self.user else {}
 
     @property
     def _basic(self) -> str:
         # RFC 7617 section 2.1, in UTF-8; requests would write Latin-1
-        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return base64.b64encode(f"{self.user}:{self.password.get_secret_value()}".encode()).decode()
 
     def _without_secrets(self, text: str) -> str:
         """Take out of their words what was ours: some receivers repeat what they were sent."""
-        secrets = [self._basic] if self.user else []
-        for each in fields(self):
-            if each.metadata["secret"]:
-                value = getattr(self, each.name)
-                secrets += [value] if isinstance(value, str) else value
-        for secret in filter(None, secrets):
+        values = [each for _, value in self for each in (value if isinstance(value, tuple) else (value,))]
+        secrets = [each.get_secret_value() for each in values if isinstance(each, SecretStr)]
+        for secret in filter(None, [self._basic if self.user else "", *secrets]):
             text = text.replace(secret, "…")
         return text
+
+
+class _Body:
+    """The body of a request, which is not sent once the deadline has passed: connecting may have taken too long."""
+
+    def __init__(self, content: bytes, deadline: Deadline) -> None:
+        self._content = content
+        self._deadline = deadline
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._deadline.check()
+        yield self._content
 
 
 def refusal(reply: Reply, words: str, now: datetime) -> Answer:
@@ -303,71 +297,16 @@ def _must_be_guarded(url: str) -> None:
         raise ValueError("url is not https: people's identifiers go over the network only under TLS")
 
 
-def _session(deadline: Deadline) -> requests.Session:
-    for name in ("urllib3.connection", "urllib3.connectionpool"):
-        logging.getLogger(name).addFilter(_unheard)
-    session = _Session()
-    session.trust_env = False
-    session.headers.clear()
-    session.headers.update({"User-Agent": "orcid-connect", "Accept": "*/*"})
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter(deadline))
-    return session
-
-
-def _unheard(_record: logging.LogRecord) -> bool:
-    """Drop what urllib3 has to tell: it names addresses, and SCIM's question for a person names the person."""
-    return False
-
-
-class _Session(requests.Session):
-    """Sees no redirect: else requests would read the whole body of one, however long, also when it does not follow."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - what requests passes
-        return None
-
-
-class _Adapter(HTTPAdapter):
-    """Lets every connection end with the time."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        pools = {
-            "http": _ending(HTTPConnectionPool, HTTPConnection, self._deadline),
-            "https": _ending(HTTPSConnectionPool, HTTPSConnection, self._deadline),
-        }
-        self.poolmanager.pool_classes_by_scheme = pools
-
-
-def _ending(pool_class: Any, connection_class: Any, deadline: Deadline) -> Any:
-    class Connection(connection_class):  # type: ignore[misc]  # a class that is an argument
-        def connect(self) -> None:
-            super().connect()
-            deadline.cuts(self.sock)
-
-    return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Connection})
-
-
-def _cut(connection: socket.socket) -> None:
-    with suppress(OSError):
-        # Not the method of TLS sockets, which first takes apart what another thread is reading from
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
-
-
 def _read(response: requests.Response, deadline: Deadline) -> Reply:
     body = b""
     headers = response.headers
-    # As it came, not unpacked: we asked for nothing packed, and a small packet may hold a mountain
-    while piece := response.raw.read1(8192, decode_content=False):
+    for piece in response.iter_content(_PIECE):
+        deadline.check()
         body += piece
         if len(body) > LARGEST_ANSWER:
             return Reply(response.status_code, headers, body[:LARGEST_ANSWER], whole=False)
     ends = response.status_code == requests.codes.no_content or _says_where_it_ends(headers)
-    if deadline.over or not (body or ends):
+    if not (body or ends):
         # A connection that breaks among the headers looks to http.client like an answer that has no more of them
         raise requests.ConnectionError
     return Reply(response.status_code, headers, body)
@@ -377,11 +316,9 @@ def _says_where_it_ends(headers: Mapping[str, str]) -> bool:
     return "Content-Length" in headers or "Transfer-Encoding" in headers
 
 
-def _trouble(error: Exception, deadline: Deadline) -> Answer:
-    if deadline.over:
-        return Answer(Outcome.TEMPORARY, "no answer in time")
+def _failure(error: Exception) -> Answer:
     causes = list(_causes(error))
-    fitting = ((each, row) for row in _TROUBLES for each in causes if isinstance(each, row[0]))
+    fitting = ((each, row) for row in _FAILURES for each in causes if isinstance(each, row[0]))
     cause, (_, outcome, words) = next(fitting)
     return Answer(outcome, f"{words}{_detail(cause)}")
 

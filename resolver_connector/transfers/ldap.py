@@ -8,26 +8,25 @@ between, the directory refuses the whole modify, and the entry is read again, on
 What differs between OpenLDAP, 389 Directory Server and Active Directory is told by result codes (RFC 4511, A.1) and
 handled by settings: `object_class = ""` where the class belongs to every user, `filter` for the name of the key.
 
-How it is talked to is `ldap_line.py`; how a person is asked for is `ldap_filter.py`.
+How it is talked to is `ldap_connection.py`; how a person is asked for is `ldap_filter.py`.
 """
 
 from __future__ import annotations
 
 import re
-import socket
-import ssl
-import time
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
 
 import ldap3
+from pydantic import StrictBool, model_validator
 
+from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.ldap_answers import (
     HELP,
     NO_SUCH_ATTRIBUTE,
@@ -38,9 +37,21 @@ from resolver_connector.transfers.ldap_answers import (
     SUCCESS,
     UNDEFINED_TYPE,
 )
+from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Ended, Result
 from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, filled, is_filter, is_unmistakable
-from resolver_connector.transfers.ldap_line import PORTS, Changes, Ended, Line, Place, Result
-from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, about, plain
+from resolver_connector.transfers.transfer import (
+    NO_SECRET,
+    Answer,
+    FilePath,
+    News,
+    Outcome,
+    Policy,
+    Secret,
+    TransferModel,
+    ValueForm,
+    plain,
+    setting,
+)
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -65,81 +76,65 @@ class _Entry:
     values: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ldap:
+class Ldap(TransferModel):
     """Writes iDs into the organisation's directory by LDAP."""
 
-    kind: ClassVar[str] = "ldap"
+    kind = "ldap"
 
-    url: str = field(
-        metadata=about(
-            "The directory's server; several, with a space between, are tried in turn while one is out of order. "
-            "`ldap://` without TLS goes to this machine only.",
-            "ldaps://ldap1.example.org ldaps://ldap2.example.org",
-        )
+    url: str = setting(
+        "The directory's server; several, with a space between, are tried in turn while one is out of order. "
+        "`ldap://` without TLS goes to this machine only.",
+        "ldaps://ldap1.example.org ldaps://ldap2.example.org",
     )
-    base: str = field(metadata=about("Under which entry the people are.", "ou=people,dc=example,dc=org"))
-    filter: str = field(
+    base: str = setting("Under which entry the people are.", "ou=people,dc=example,dc=org")
+    filter: str = setting(
+        "How a person's entry is found. `{account}` is the account, `{user}` what stands before its last `@`, "
+        "`{scope}` what stands behind; they are escaped.",
+        "(&(objectClass=person)(uid={user}))",
         default="(eduPersonPrincipalName={account})",
-        metadata=about(
-            "How a person's entry is found. `{account}` is the account, `{user}` what stands before its last `@`, "
-            "`{scope}` what stands behind; they are escaped.",
-            "(&(objectClass=person)(uid={user}))",
-        ),
     )
-    start_tls: bool = field(
-        default=True,
-        metadata=about("Whether `ldap://` is encrypted by StartTLS before anything is said.", example=True),
+    start_tls: StrictBool = setting(
+        "Whether `ldap://` is encrypted by StartTLS before anything is said.", example=True, default=True
     )
-    ca_file: Path | None = field(
-        default=None,
-        metadata=about("Which authorities (PEM) may vouch for the server; without it those of the system.", "ca.pem"),
+    ca_file: FilePath | None = setting(
+        "Which authorities (PEM) may vouch for the server; without it those of the system.", "ca.pem", default=None
     )
-    bind: Bind = field(
+    bind: Bind = setting(
+        "How to sign in: `simple` by DN and password, `external` by client certificate.",
+        "external",
         default=Bind.SIMPLE,
-        metadata=about("How to sign in: `simple` by DN and password, `external` by client certificate.", "external"),
     )
-    bind_dn: str = field(
-        default="", metadata=about("The service's account there.", "cn=orcid-connect,ou=services,dc=example,dc=org")
+    bind_dn: str = setting("The service's account there.", "cn=orcid-connect,ou=services,dc=example,dc=org", default="")
+    password: Secret = setting("Its password.", "file:/etc/orcid-connect/ldap.password", default=NO_SECRET)
+    certificate: FilePath | None = setting("The client certificate (PEM), with its chain.", "client.pem", default=None)
+    certificate_key: FilePath | None = setting(
+        "The key of the client certificate (PEM, without a password).", "client.key", default=None
     )
-    password: str = field(
-        default="", repr=False, metadata=about("Its password.", "file:/etc/orcid-connect/ldap.password", secret=True)
-    )
-    certificate: Path | None = field(
-        default=None, metadata=about("The client certificate (PEM), with its chain.", "client.pem")
-    )
-    certificate_key: Path | None = field(
-        default=None, metadata=about("The key of the client certificate (PEM, without a password).", "client.key")
-    )
-    attribute: str = field(
-        default="eduPersonOrcid", metadata=about("The attribute that holds the iD.", "extensionAttribute7")
-    )
-    object_class: str = field(
+    attribute: str = setting("The attribute that holds the iD.", "extensionAttribute7", default="eduPersonOrcid")
+    object_class: str = setting(
+        "The auxiliary class that allows the attribute, added to an entry that lacks it. Empty where nothing has "
+        "to be added, as in Active Directory.",
+        "",
         default="eduPerson",
-        metadata=about(
-            "The auxiliary class that allows the attribute, added to an entry that lacks it. Empty where nothing has "
-            "to be added, as in Active Directory.",
-            "",
-        ),
     )
-    value_form: ValueForm = field(
+    value_form: ValueForm = setting(
+        "How the iD is written: `https` or `http` for the address, `bare` for the number.",
+        "https",
         default=ValueForm.HTTPS,
-        metadata=about("How the iD is written: `https` or `http` for the address, `bare` for the number.", "https"),
     )
-    policy: Policy = field(
+    policy: Policy = setting(
+        "What becomes of another iD that the entry already holds: `own` leaves it, `single` leaves it and reports "
+        "a conflict, `replace` removes it.",
+        "single",
         default=Policy.OWN,
-        metadata=about(
-            "What becomes of another iD that the entry already holds: `own` leaves it, `single` leaves it and reports "
-            "a conflict, `replace` removes it.",
-            "single",
-        ),
     )
 
-    def __post_init__(self) -> None:
-        """Refuse settings that cannot work, all at once.  Raises ValueError."""
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         wrong = [sentence for sentence, is_wrong in self._doubts() if is_wrong]
         if wrong:
             raise ValueError("; ".join(wrong))
+        return self
 
     def _doubts(self) -> Iterable[tuple[str, bool]]:
         urls = [urlsplit(each) for each in self.url.split()]
@@ -164,21 +159,37 @@ class Ldap:
         yield "attribute is empty", not self.attribute.strip()
 
     def deliver(self, news: News, *, now: datetime, seconds: float) -> Answer:  # noqa: ARG002 - what all transfers take
-        """Put the news on the person's entry, taking no longer than so many seconds."""
+        """Put the change on the person's entry and return within `seconds`.
+
+        The servers are tried one after the other until one answers; each has its share of the time that is left.
+        """
+        deadline, urls = Deadline(seconds), self.url.split()
+        for tried, url in enumerate(urls):
+            share = Deadline(deadline.left / (len(urls) - tried))
+            answer = self._within(share, partial(self._deliver_to, urlsplit(url), news))
+            if answer.outcome is not Outcome.TEMPORARY:
+                break
+        return answer
+
+    def _deliver_to(self, url: SplitResult, news: News, deadline: Deadline) -> Answer:
         try:
-            with closing(self._enter(time.monotonic() + seconds)) as line:
-                return self._tell(line, news)
+            with closing(Directory(url, self._tls(), self._credentials(), deadline)) as directory:
+                directory.open()
+                if url.scheme == "ldap" and self.start_tls:
+                    self._must(directory.start_tls())
+                self._must(directory.bind())
+                return self._tell(directory, news)
         except Ended as ended:
             return ended.answer
 
-    def _tell(self, line: Line, news: News) -> Answer:
+    def _tell(self, directory: Directory, news: News) -> Answer:
         """Read and write, and both once more if somebody else wrote in between."""
         for _ in range(2):
-            entry = self._find(line, news.account)
+            entry = self._find(directory, news.account)
             changes = self._changes(entry, news)
             if not changes:
                 return Answer(Outcome.ALREADY_THERE)
-            result = line.modify(entry.dn, changes)
+            result = directory.modify(entry.dn, changes)
             if result.code not in RACES:
                 break
         if result.code == NO_SUCH_ATTRIBUTE and not _deletes(changes):
@@ -186,11 +197,11 @@ class Ldap:
             result = replace(result, code=UNDEFINED_TYPE)
         return self._answer(result, entry)
 
-    def _find(self, line: Line, account: str) -> _Entry:
+    def _find(self, directory: Directory, account: str) -> _Entry:
         """Read the one entry of a person; two are none."""
         if not is_unmistakable(account):
             raise Ended(Answer(Outcome.UNKNOWN_PERSON, "the directory would take this account for another"))
-        result, found = line.search(self.base, filled(self.filter, account), ["objectClass", self.attribute])
+        result, found = directory.search(self.base, filled(self.filter, account), ["objectClass", self.attribute])
         if len(found) > 1 or result.code == SIZE_LIMIT:
             raise Ended(Answer(Outcome.CONFLICT, "more than one entry of the directory fits this account"))
         if result.code == NO_SUCH_OBJECT:
@@ -225,55 +236,22 @@ class Ldap:
         classes = {"objectClass": [(ldap3.MODIFY_ADD, [self.object_class.encode()])]} if lacking else {}
         return {**classes, self.attribute: values}
 
-    def _enter(self, deadline: float) -> Line:
-        """Give a line to the first server that is in order; each has its share of the time."""
-        places, failure = self._places()
-        for tried, place in enumerate(places):
-            start = time.monotonic()
-            line = Line(_credentials(self), place, start + (deadline - start) / (len(places) - tried))
-            try:
-                self._sign_in(line, place)
-            except Ended as ended:
-                line.close()
-                failure = ended
-                if ended.answer.outcome is not Outcome.TEMPORARY:
-                    break
-            else:
-                line.wait_until(deadline)
-                return line
-        assert failure is not None
-        raise failure
+    def _tls(self) -> dict[str, Any]:
+        """Give what ldap3's Tls has to know."""
+        return {
+            "ca_certs_file": self.ca_file and str(self.ca_file),
+            "local_certificate_file": self.certificate and str(self.certificate),
+            "local_private_key_file": self.certificate_key and str(self.certificate_key),
+            # None would have OpenSSL ask at the terminal for the password of a key that has one
+            "local_private_key_password": "none",
+        }
 
-    def _places(self) -> tuple[list[Place], Ended | None]:
-        """Give the addresses of the servers, and why one has none."""
-        places, failure = [], None
-        for url in map(urlsplit, self.url.split()):
-            try:
-                found = socket.getaddrinfo(url.hostname, url.port or PORTS[url.scheme], type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError) as error:
-                failure = Ended(Answer(Outcome.TEMPORARY, plain(f"no address of the directory's server: {error}")))
-                continue
-            places += [Place(url, address) for address in dict.fromkeys(str(each[4][0]) for each in found)]
-        return places, failure
-
-    def _sign_in(self, line: Line, place: Place) -> None:
-        line.open()
-        if place.url.scheme == "ldap" and self.start_tls:
-            self._must(line.start_tls())
-        if place.url.scheme == "ldaps" or self.start_tls:
-            line.encrypt(self._trust(), place.url.hostname or "")
-        self._must(line.sign_in())
-
-    def _trust(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.certificate:
-                # A key with a password would ask for it at the terminal
-                context.load_cert_chain(self.certificate, self.certificate_key, password="")
-        except OSError as error:
-            message = plain(f"a certificate or key of the service cannot be read: {error.strerror}")
-            raise Ended(Answer(Outcome.MISCONFIGURED, message)) from error
-        return context
+    def _credentials(self) -> dict[str, Any]:
+        """Give what ldap3's Connection has to know about who we are."""
+        if self.bind is Bind.EXTERNAL:
+            return {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+        password = self.password.get_secret_value()
+        return {"authentication": ldap3.SIMPLE, "user": self.bind_dn, "password": password}
 
     def _must(self, result: Result) -> None:
         if result.code != SUCCESS:
@@ -288,13 +266,6 @@ class Ldap:
         words = _without(words, self.bind_dn, "the service's account")
         needed = HELP.get(result.code, "").format(attribute=self.attribute, object_class=self.object_class or "a class")
         return Answer(outcome, plain(f"{words}. {needed}" if needed else words))
-
-
-def _credentials(settings: Ldap) -> dict[str, Any]:
-    """Give what ldap3's Connection has to know about who we are."""
-    if settings.bind is Bind.EXTERNAL:
-        return {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
-    return {"authentication": ldap3.SIMPLE, "user": settings.bind_dn, "password": settings.password}
 
 
 def _is_server(url: SplitResult) -> bool:

@@ -6,8 +6,8 @@ import re
 import string
 from unicodedata import normalize
 
+import ldap3
 from ldap3.core.exceptions import LDAPException
-from ldap3.operation.search import parse_filter
 
 from resolver_connector.transfers.transfer import plain
 
@@ -18,9 +18,11 @@ PLAIN_IN_FILTERS = string.ascii_letters + string.digits
 
 
 def is_filter(text: str) -> bool:
-    """Tell whether a template makes a filter."""
+    """Tell whether a template makes a filter, by asking ldap3 to search in a directory of its own, which is empty."""
+    directory = ldap3.Connection(ldap3.Server("empty", get_info=ldap3.NONE), client_strategy=ldap3.MOCK_SYNC)
     try:
-        parse_filter(filled(text, "user@scope"), None, True, True, None, False)
+        directory.open()
+        directory.search("dc=example", filled(text, "user@scope"))
     except LDAPException:
         return False
     return True

@@ -18,14 +18,16 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, Final, Self
 
-from resolver_connector.transfers.http import Deadline, Receiver, Reply, nonsense, refusal
+from pydantic import model_validator
+
+from resolver_connector.transfers.deadline import Deadline
+from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
 from resolver_connector.transfers.record import moment, record
-from resolver_connector.transfers.transfer import Answer, News, Outcome, ValueForm, about
+from resolver_connector.transfers.transfer import Answer, News, Outcome, Secret, ValueForm, setting
 from shibboleth.attributes import ATTRIBUTES
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how such secrets begin
@@ -50,57 +52,45 @@ class Removal(StrEnum):
     EMPTY = "empty"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rest(Receiver):
     """An interface that takes JSON."""
 
-    kind: ClassVar[str] = "rest"
+    kind = "rest"
 
-    profile: Profile = field(
-        default=Profile.V1,
-        metadata=about("What is sent: `v1`, our own signed JSON, or `csc`, as the service of 2016 did.", "v1"),
+    profile: Profile = setting(
+        "What is sent: `v1`, our own signed JSON, or `csc`, as the service of 2016 did.", "v1", default=Profile.V1
     )
-    signing_secrets: tuple[str, ...] = field(
+    signing_secrets: tuple[Secret, ...] = setting(
+        "The secrets that sign what is sent (Standard Webhooks, `whsec_` and base64 of 24 to 64 bytes); two while "
+        "one replaces the other. Only with `v1`.",
+        ["file:secrets/idm.whsec"],
         default=(),
-        repr=False,
-        metadata=about(
-            "The secrets that sign what is sent (Standard Webhooks, `whsec_` and base64 of 24 to 64 bytes); two while "
-            "one replaces the other. Only with `v1`.",
-            ["file:secrets/idm.whsec"],
-            secret=True,
-        ),
+        json_schema_extra={"kind": 'a list of references, each "file:/path" or "env:NAME"'},
     )
-    mediator: str = field(
+    mediator: str = setting(
+        "The address of this service, as `csc` tells it to the receiver.", "https://connect.example.org", default=""
+    )
+    issuer: str = setting(
+        "Who issued the iD, as `csc` tells it; the root of the registry unless it is said here.",
+        "https://orcid.org",
         default="",
-        metadata=about(
-            "The address of this service, as `csc` tells it to the receiver.", "https://connect.example.org"
-        ),
     )
-    issuer: str = field(
-        default="",
-        metadata=about(
-            "Who issued the iD, as `csc` tells it; the root of the registry unless it is said here.",
-            "https://orcid.org",
-        ),
-    )
-    value_form: ValueForm = field(
+    value_form: ValueForm = setting(
+        "How `csc` writes an iD: `https`, `http` or `bare`. In `v1` it is always `https`.",
+        "https",
         default=ValueForm.HTTPS,
-        metadata=about("How `csc` writes an iD: `https`, `http` or `bare`. In `v1` it is always `https`.", "https"),
     )
-    removal: Removal = field(
+    removal: Removal = setting(
+        "What `csc` does with a removal, which its format has no word for: `refuse`, so that somebody is told, "
+        "or `empty`, the same body with an empty iD.",
+        "refuse",
         default=Removal.REFUSE,
-        metadata=about(
-            "What `csc` does with a removal, which its format has no word for: `refuse`, so that somebody is told, "
-            "or `empty`, the same body with an empty iD.",
-            "refuse",
-        ),
     )
 
-    def __post_init__(self) -> None:
-        """Hold the settings against each other. Raises ValueError with a sentence."""
-        Receiver.__post_init__(self)
+    @model_validator(mode="after")
+    def _check_rest(self) -> Self:
         for each in self.signing_secrets:
-            signing_key(each)
+            signing_key(each.get_secret_value())
         if self.profile is Profile.CSC:
             if self.signing_secrets:
                 raise ValueError('signing_secrets have no use with profile = "csc", whose format has no signature')
@@ -108,8 +98,9 @@ class Rest(Receiver):
                 raise ValueError('mediator is missing, and profile = "csc" needs it: write the address of this service')
         elif self.mediator or self.issuer or self.value_form is not ValueForm.HTTPS or self.removal is Removal.EMPTY:
             raise ValueError('mediator, issuer, value_form and removal have a use only with profile = "csc"')
+        return self
 
-    def _told(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _tell(self, news: News, now: datetime, deadline: Deadline) -> Answer:
         if self.profile is Profile.CSC and news.orcid_id is None and self.removal is Removal.REFUSE:
             return Answer(Outcome.REFUSED, "this interface is of 2016 and cannot be told of a removal")
         write, read, members = _PROFILES[self.profile]
@@ -140,7 +131,9 @@ def write_v1(rest: Rest, news: News, now: datetime) -> tuple[bytes, Mapping[str,
     }
     if rest.signing_secrets:
         signed = f"{news.id}.{headers['webhook-timestamp']}.".encode() + body
-        headers["webhook-signature"] = " ".join(sign(signing_key(each), signed) for each in rest.signing_secrets)
+        headers["webhook-signature"] = " ".join(
+            sign(signing_key(each.get_secret_value()), signed) for each in rest.signing_secrets
+        )
     return body, headers
 
 

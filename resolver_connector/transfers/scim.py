@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
-from resolver_connector.transfers.http import Deadline, Receiver, Reply, nonsense, refusal
-from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, about
+from pydantic import model_validator
+
+from resolver_connector.transfers.deadline import Deadline
+from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
+from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, setting
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 
 PATCH: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -75,54 +78,46 @@ class _Ended(Exception):
         self.answer = answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Scim(Receiver):
     """A SCIM 2.0 service provider; `url` is its base, to which `/Users` is added."""
 
-    kind: ClassVar[str] = "scim"
+    kind = "scim"
 
-    find_by: str = field(
-        default="userName",
-        metadata=about("The attribute in which the server has the person's account.", "userName"),
+    find_by: str = setting(
+        "The attribute in which the server has the person's account.", "userName", default="userName"
     )
-    schema: str = field(
-        default=SCHEMA, metadata=about("The URN of the extension that holds the iD.", "urn:example:scim:person:1.0")
+    # BaseModel has an attribute called schema
+    schema_urn: str = setting(
+        "The URN of the extension that holds the iD.", "urn:example:scim:person:1.0", default=SCHEMA, alias="schema"
     )
-    attribute: str = field(
-        default="orcid", metadata=about("The extension's attribute for the iD, of one value.", "eduPersonOrcid")
+    attribute: str = setting("The extension's attribute for the iD, of one value.", "eduPersonOrcid", default="orcid")
+    value_form: ValueForm = setting(
+        "How the iD is written: `https`, `http` or `bare`.", "https", default=ValueForm.HTTPS
     )
-    value_form: ValueForm = field(
-        default=ValueForm.HTTPS, metadata=about("How the iD is written: `https`, `http` or `bare`.", "https")
+    form: Form = setting(
+        "How an operation names the attribute: in its `path`, or `pathless`, in its value.", "path", default=Form.PATH
     )
-    form: Form = field(
-        default=Form.PATH,
-        metadata=about("How an operation names the attribute: in its `path`, or `pathless`, in its value.", "path"),
-    )
-    operation: Operation = field(
-        default=Operation.ADD, metadata=about("How an iD is set: `add` or `replace`.", "replace")
-    )
-    policy: Policy = field(
+    operation: Operation = setting("How an iD is set: `add` or `replace`.", "replace", default=Operation.ADD)
+    policy: Policy = setting(
+        "What becomes of another iD that is there: `single` leaves it and reports a conflict, `replace` replaces "
+        "it. `own` is not possible: there is room for one.",
+        "single",
         default=Policy.SINGLE,
-        metadata=about(
-            "What becomes of another iD that is there: `single` leaves it and reports a conflict, `replace` replaces "
-            "it. `own` is not possible: there is room for one.",
-            "single",
-        ),
     )
 
-    def __post_init__(self) -> None:
-        """Hold the settings against each other. Raises ValueError with a sentence."""
-        Receiver.__post_init__(self)
+    @model_validator(mode="after")
+    def _check_scim(self) -> Self:
         if "?" in self.url:
             raise ValueError("url has a query: write the base of the interface, what comes before /Users")
         if not _PATH.fullmatch(self.find_by):
             raise ValueError("find_by is not the name of an attribute, as userName")
-        if not _URN.fullmatch(self.schema) or not _NAME.fullmatch(self.attribute):
+        if not _URN.fullmatch(self.schema_urn) or not _NAME.fullmatch(self.attribute):
             raise ValueError("schema is not a URN, or attribute not the name of one of its attributes")
         if self.policy is Policy.OWN:
             raise ValueError('policy = "own" is not possible with scim, where there is room for one iD')
+        return self
 
-    def _told(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _tell(self, news: News, now: datetime, deadline: Deadline) -> Answer:
         try:
             for last in (False, True):
                 found = self._find(news, now, deadline)
@@ -139,7 +134,7 @@ class Scim(Receiver):
         """Read the one person with this account; two are none."""
         asked = {
             "filter": f"{self.find_by} eq {json.dumps(news.account, ensure_ascii=False)}",
-            "attributes": f"id,meta,{self.find_by},{self.schema}:{self.attribute}",
+            "attributes": f"id,meta,{self.find_by},{self.schema_urn}:{self.attribute}",
             "count": "2",
         }
         url = f"{self._base}/Users?{urlencode(asked, quote_via=quote)}"
@@ -162,7 +157,7 @@ class Scim(Receiver):
         return self._read(people[0], news, reply)
 
     def _read(self, person: Any, news: News, reply: Reply) -> _Found:
-        id_, value = _member(person, "id"), _member(_member(person, self.schema), self.attribute)
+        id_, value = _member(person, "id"), _member(_member(person, self.schema_urn), self.attribute)
         if not isinstance(id_, str) or not id_.strip(".") or not isinstance(value, str | None):
             raise _Ended(nonsense(reply, "a person with an id and a text for the iD"))
         account = _member(person, self.find_by)
@@ -198,8 +193,8 @@ class Scim(Receiver):
         value = self.value_form.write(news.orcid_id) if news.orcid_id else None
         if self.form is Form.PATHLESS:
             name = Operation.REPLACE if value is None else self.operation
-            return {"op": name.value, "value": {self.schema: {self.attribute: value}}}
-        path = f"{self.schema}:{self.attribute}"
+            return {"op": name.value, "value": {self.schema_urn: {self.attribute: value}}}
+        path = f"{self.schema_urn}:{self.attribute}"
         return {"op": "remove", "path": path} if value is None else {"op": self.operation, "path": path, "value": value}
 
     def _stored(self, reply: Reply, now: datetime) -> Answer:

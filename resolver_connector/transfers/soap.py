@@ -11,16 +11,17 @@ What comes back is somebody else's XML: it is parsed without document types and 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Final, Self
 from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
+from pydantic import model_validator
 
-from resolver_connector.transfers.http import Deadline, Receiver, Reply, nonsense, refusal
-from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, about
+from resolver_connector.transfers.deadline import Deadline
+from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
+from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, setting
 from shibboleth.orcid_id import OrcidId
 
 ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -44,47 +45,38 @@ _FAULTS = {"Client": Outcome.REFUSED, "Server": Outcome.TEMPORARY}
 """Whose fault a SOAP fault is (SOAP 1.1, section 4.4.1); the other two are about settings."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Soap(Receiver):
     """An interface that takes the `modify` of DirXML."""
 
-    kind: ClassVar[str] = "soap"
+    kind = "soap"
 
-    soap_action: str = field(
-        default="",
-        metadata=about("The SOAPAction, without quotes.", "http://www.novell.com/provisioning/service/receive"),
+    soap_action: str = setting(
+        "The SOAPAction, without quotes.", "http://www.novell.com/provisioning/service/receive", default=""
     )
-    class_name: str = field(default="User", metadata=about("What a person is there: `class-name`.", "User"))
-    attribute: str = field(
-        default="eduPersonOrcid", metadata=about("The attribute that holds the iD: `attr-name`.", "eduPersonOrcid")
+    class_name: str = setting("What a person is there: `class-name`.", "User", default="User")
+    attribute: str = setting(
+        "The attribute that holds the iD: `attr-name`.", "eduPersonOrcid", default="eduPersonOrcid"
     )
-    value_form: ValueForm = field(
+    value_form: ValueForm = setting(
+        "How the iD is written: `https`, `http` or `bare`. The interface's own schema of 2016 took only `bare`.",
+        "bare",
         default=ValueForm.HTTPS,
-        metadata=about(
-            "How the iD is written: `https`, `http` or `bare`. The interface's own schema of 2016 took only `bare`.",
-            "bare",
-        ),
     )
-    policy: Policy = field(
+    policy: Policy = setting(
+        "What becomes of another iD that is there: `replace` removes all values, as in 2016, `own` touches only "
+        "ours. `single` is not possible: the interface cannot be asked what is there.",
+        "replace",
         default=Policy.REPLACE,
-        metadata=about(
-            "What becomes of another iD that is there: `replace` removes all values, as in 2016, `own` touches only "
-            "ours. `single` is not possible: the interface cannot be asked what is there.",
-            "replace",
-        ),
     )
-    unknown_person: str = field(
-        default="",
-        metadata=about("Words of the answer's message or detail that mean: nobody has this account.", "no such object"),
+    unknown_person: str = setting(
+        "Words of the answer's message or detail that mean: nobody has this account.", "no such object", default=""
     )
-    conflict: str = field(
-        default="",
-        metadata=about("Words of the answer's message or detail that mean: somebody else has it.", "not unique"),
+    conflict: str = setting(
+        "Words of the answer's message or detail that mean: somebody else has it.", "not unique", default=""
     )
 
-    def __post_init__(self) -> None:
-        """Hold the settings against each other. Raises ValueError with a sentence."""
-        Receiver.__post_init__(self)
+    @model_validator(mode="after")
+    def _check_soap(self) -> Self:
         if self.policy is Policy.SINGLE:
             raise ValueError(
                 'policy = "single" is not possible with soap, which cannot ask what is there: choose "own"'
@@ -93,8 +85,9 @@ class Soap(Receiver):
             raise ValueError("soap_action is not an address: write it without quotes")
         if not self.class_name or not self.attribute:
             raise ValueError("class_name and attribute must not be empty")
+        return self
 
-    def _told(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _tell(self, news: News, now: datetime, deadline: Deadline) -> Answer:
         if _NOT_IN_XML.search(news.account):
             return Answer(Outcome.REFUSED, "the account holds a character that XML cannot carry")
         headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{self.soap_action}"'}

@@ -1,32 +1,28 @@
 """The contract of transfers: the ways by which a change reaches an organisation's own identity management.
 
-One file here, and one line in `TRANSFERS` (`__init__.py`), for each kind.  A kind is a frozen dataclass: its fields
-are its settings, in the organisation's file under `[[transfer]]`, and its `deliver` sends one piece of news and says
-in the one vocabulary what came of it.  It never raises for what the other side does: silence, refusal and nonsense
-are answers.
+Each kind has one file in this package and one line in `TRANSFERS` (`__init__.py`). A kind is a `TransferModel`: a
+pydantic model whose fields are its settings, in the organisation's file under `[[transfer]]`. Its `deliver` sends one
+change and returns what came of it. It does not raise for anything that the receiver does: silence, refusal and
+nonsense are answers.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo
+
+from resolver_connector.transfers.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import OrcidId
 from sql.records import ChangeKind
 
 LONGEST_MESSAGE = 500
-
-
-def about(meaning: str, example: Any, *, secret: bool = False) -> dict[str, Any]:
-    """Give the metadata of a setting: what it is, with an example, for the reference page and for messages.
-
-    The setting of a secret is a reference (`file:` or `env:`); the field itself holds the secret's text, and is
-    not shown (`repr=False`).
-    """
-    return {"meaning": meaning, "example": example, "secret": secret}
 
 
 class Outcome(StrEnum):
@@ -113,7 +109,62 @@ class Transfer(Protocol):
     kind: ClassVar[str]
 
     def deliver(self, news: News, *, now: datetime, seconds: float) -> Answer:
-        """Send one piece of news, taking no longer than so many seconds; sending twice is the same as once."""
+        """Send one change and return within `seconds`; sending twice is the same as once."""
+
+
+# --- Settings -----------------------------------------------------------------------------------------------------
+
+
+class References(Protocol):
+    """Resolves what settings in a file refer to; the context in which `TransferModel`s are validated.
+
+    Both methods raise ValueError for what they cannot resolve.
+    """
+
+    def read_secret(self, reference: Any) -> Any:
+        """Return the text of the secret behind a reference, `file:PATH` or `env:NAME`."""
+
+    def locate(self, path: Any) -> Any:
+        """Return the path of a file that is written relative to the configuration."""
+
+
+def _read_secret(value: Any, info: ValidationInfo) -> Any:
+    return value if info.context is None else info.context.read_secret(value)
+
+
+def _locate(value: Any, info: ValidationInfo) -> Any:
+    return value if info.context is None else info.context.locate(value)
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
+"""A secret: a reference in a file, the secret itself in code."""
+FilePath = Annotated[Path, BeforeValidator(_locate)]
+"""A path: in a file, relative to the service's own configuration file."""
+NO_SECRET = SecretStr("")
+
+
+def setting(meaning: str, example: Any, *, default: Any = ..., **rules: Any) -> Any:
+    """Describe a setting, for the reference page and for messages."""
+    return Field(default, description=meaning, examples=[example], **rules)
+
+
+class TransferModel(BaseModel):
+    """Base of all kinds of transfers: how their settings are read, and the threads in which they deliver."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    kind: ClassVar[str]
+
+    _threads: BoundedThreads = PrivateAttr(default_factory=BoundedThreads)
+
+    def _within(self, deadline: Deadline, attempt: Callable[[Deadline], Answer]) -> Answer:
+        """Make one attempt and return by the deadline; it must not send anything once that has passed."""
+        try:
+            return self._threads.run(lambda: attempt(deadline), deadline)
+        except TimeoutError:
+            return Answer(Outcome.TEMPORARY, "no answer in time")
+        except Saturated as error:
+            return Answer(Outcome.TEMPORARY, f"{error.running} earlier deliveries still wait for its answer")
 
 
 def plain(text: str) -> str:

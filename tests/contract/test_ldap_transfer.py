@@ -1,6 +1,5 @@
 """The LDAP transfer against a real slapd, with the rights that the page for owners of a directory tells to give."""
 
-import dataclasses
 import functools
 import re
 from pathlib import Path
@@ -453,7 +452,7 @@ def test_a_password_is_never_shown(directory, transfer):
     one = transfer()
 
     assert directory.password not in repr(one)
-    assert [each.name for each in dataclasses.fields(Ldap) if each.metadata["secret"]] == ["password"]
+    assert directory.password not in str(one.model_dump())
 
 
 def test_nothing_is_logged(directory, branch, transfer, caplog):
@@ -637,7 +636,7 @@ def test_a_directory_that_is_slow_is_not_waited_for(transfer, behaviour):
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), seconds=0.3)
 
     assert answer.outcome is Outcome.TEMPORARY
-    assert answer.message == "no answer from the directory in time"
+    assert answer.message == "no answer in time"
 
 
 NONSENSE = {
@@ -779,7 +778,7 @@ def test_a_wrong_password_is_not_tried_on_every_server(directory, branch, transf
 
 
 def test_a_host_without_an_address_is_asked_again_later(transfer):
-    answer = deliver(transfer(url="ldaps://" + "a" * 64 + ".example"))
+    answer = deliver(transfer(url="ldaps://ldap.invalid"))
 
     assert answer.outcome is Outcome.TEMPORARY
 
@@ -824,8 +823,8 @@ def test_settings_that_cannot_work_are_refused(setting, word):
 
 
 def test_each_setting_says_what_it_is():
-    for each in dataclasses.fields(Ldap):
-        assert each.metadata["meaning"].endswith(".")
+    for each in Ldap.model_fields.values():
+        assert each.description.endswith(".")
 
 
 # Another schema

@@ -8,7 +8,6 @@ import json
 import logging
 import socket
 import stat
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -29,7 +28,20 @@ from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
 from tests.make import NOON, make_orcid_id
 from tests.private_ca import PrivateCa
-from tests.stands import AKE, FIRST, LINKED, MAIJA, REMOVED, REPLACED, SECOND, CscStand, ScimStand, SoapStand, V1Stand
+from tests.stands import (
+    AKE,
+    FIRST,
+    LINKED,
+    MAIJA,
+    REMOVED,
+    REPLACED,
+    SECOND,
+    CscStand,
+    ScimStand,
+    SoapStand,
+    V1Stand,
+    changed,
+)
 from tests.stands import news as make_news
 
 SECONDS = 20
@@ -97,14 +109,14 @@ def answering(idm, path, status=200, body=b"", kind="application/json", **header
 
 
 def test_user_and_password_are_sent_at_once_and_in_utf_8(csc, idm):
-    deliver(replace(csc, user="käyttäjä", password="salä€nä"))
+    deliver(changed(csc, user="käyttäjä", password="salä€nä"))
 
     assert len(idm.arrived) == 1
     assert asked(idm).basic == ("käyttäjä", "salä€nä")
 
 
 def test_a_token_is_sent_at_once(csc, idm):
-    answer = deliver(replace(csc, user="", password="", token=TOKEN))
+    answer = deliver(changed(csc, user="", password="", token=TOKEN))
 
     assert answer.outcome is Outcome.STORED
     assert asked(idm).headers["authorization"] == f"Bearer {TOKEN}"
@@ -147,7 +159,7 @@ def test_a_host_that_is_not_known_is_for_later(csc, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
-    answer = deliver(replace(csc, url="https://idm.example.org/csc"))
+    answer = deliver(changed(csc, url="https://idm.example.org/csc"))
 
     assert answer.outcome is Outcome.TEMPORARY
     assert answer.message.startswith("the name of its host is not known")
@@ -161,7 +173,7 @@ def test_without_time_nothing_is_sent(csc, idm):
 
 
 def test_where_nobody_listens_is_for_later(csc):
-    answer = deliver(replace(csc, url="http://127.0.0.1:1/csc"))
+    answer = deliver(changed(csc, url="http://127.0.0.1:1/csc"))
 
     assert answer.outcome is Outcome.TEMPORARY
     assert answer.message == "the connection broke: connection refused"
@@ -184,7 +196,7 @@ def test_what_is_wrong_with_a_certificate_is_said(ca, how, words):
 
 
 def test_a_receiver_without_tls_is_misconfigured(server, csc, ca):
-    answer = deliver(replace(csc, url=csc.url.replace("http:", "https:"), ca_file=ca.certificate))
+    answer = deliver(changed(csc, url=csc.url.replace("http:", "https:"), ca_file=ca.certificate))
 
     assert answer.outcome is Outcome.MISCONFIGURED
     assert answer.message.startswith("no TLS connection with it")
@@ -195,7 +207,7 @@ def test_an_authority_that_cannot_be_read_is_misconfigured(csc, tmp_path, conten
     if content is not None:
         (tmp_path / "ca.pem").write_text(content)
 
-    answer = deliver(replace(csc, url="https://127.0.0.1:1/csc", ca_file=tmp_path / "ca.pem"))
+    answer = deliver(changed(csc, url="https://127.0.0.1:1/csc", ca_file=tmp_path / "ca.pem"))
 
     assert answer.outcome in {Outcome.MISCONFIGURED, Outcome.TEMPORARY}
 
@@ -370,7 +382,7 @@ PAIR = (
     ],
 )
 def test_the_format_of_2016_is_kept_byte_for_byte(csc, idm, what, form, value):
-    deliver(replace(csc, value_form=form), what)
+    deliver(changed(csc, value_form=form), what)
 
     request = asked(idm)
     assert request.body.decode() == PAIR % value
@@ -384,7 +396,7 @@ def test_the_sandbox_and_another_issuer_are_named_as_they_are(csc, idm):
     sandbox = make_news(orcid_id=make_orcid_id(1, Registry.SANDBOX))
     deliver(csc, sandbox)
     first = json.loads(asked(idm).body)["identifier"][0]
-    deliver(replace(csc, issuer="https://issuer.example"), sandbox)
+    deliver(changed(csc, issuer="https://issuer.example"), sandbox)
     second = json.loads(asked(idm).body)["identifier"][0]
 
     assert (first["issuer"], second["issuer"]) == ("https://sandbox.orcid.org", "https://issuer.example")
@@ -407,7 +419,7 @@ def test_a_repetition_in_the_format_of_2016_is_the_same_bytes(csc, idm):
 
 
 def test_a_removal_that_the_format_cannot_carry_is_said_aloud(csc, idm):
-    answer = deliver(replace(csc, removal=Removal.REFUSE), REMOVED)
+    answer = deliver(changed(csc, removal=Removal.REFUSE), REMOVED)
 
     assert answer.outcome is Outcome.REFUSED
     assert "cannot be told of a removal" in answer.message
@@ -490,7 +502,7 @@ def test_a_signature_that_others_publish_is_ours_too():
 def test_an_interface_may_know_us_by_a_password_alone(v1, idm):
     answering(idm, "/v1", 204)
 
-    answer = deliver(replace(v1, signing_secrets=(), **CREDENTIAL))
+    answer = deliver(changed(v1, signing_secrets=(), **CREDENTIAL))
 
     assert answer.outcome is Outcome.STORED
     assert asked(idm).basic == (USER, PASSWORD)
@@ -498,7 +510,7 @@ def test_an_interface_may_know_us_by_a_password_alone(v1, idm):
 
 
 def test_while_one_secret_replaces_another_both_sign(server, v1, idm):
-    both = replace(v1, signing_secrets=(ANOTHER_SECRET, SECRET))
+    both = changed(v1, signing_secrets=(ANOTHER_SECRET, SECRET))
 
     answer = deliver(both)
 
@@ -507,7 +519,7 @@ def test_while_one_secret_replaces_another_both_sign(server, v1, idm):
 
 
 def test_a_receiver_with_another_secret_does_not_believe_us(v1, idm):
-    answer = deliver(replace(v1, signing_secrets=(ANOTHER_SECRET,)))
+    answer = deliver(changed(v1, signing_secrets=(ANOTHER_SECRET,)))
 
     assert answer.outcome is Outcome.MISCONFIGURED
     assert answer.message == "the signature does not fit"
@@ -579,7 +591,7 @@ REMOVE = "<remove-value><value>%s</value></remove-value>"
 )
 def test_the_vocabulary_of_dirxml_is_as_in_2016(soap, idm, what, policy, inner):
     action = "http://www.novell.com/provisioning/service/receive"
-    deliver(replace(soap, policy=policy, soap_action=action), what)
+    deliver(changed(soap, policy=policy, soap_action=action), what)
 
     request = asked(idm)
     assert request.body.decode() == ENVELOPE % inner
@@ -589,7 +601,7 @@ def test_the_vocabulary_of_dirxml_is_as_in_2016(soap, idm, what, policy, inner):
 
 
 def test_names_and_form_of_the_value_are_settings(soap, idm):
-    deliver(replace(soap, class_name="Person", attribute="orcid", value_form=ValueForm.BARE))
+    deliver(changed(soap, class_name="Person", attribute="orcid", value_form=ValueForm.BARE))
 
     body = asked(idm).body.decode()
     assert '<modify class-name="Person">' in body
@@ -768,7 +780,7 @@ def test_a_person_is_found_by_filter_and_patched_for_the_version_that_was_read(s
 )
 def test_operations_are_written_as_the_server_wants_them(scim, idm, settings, linked, removed):
     kinds = {"form": Form, "operation": Operation, "value_form": ValueForm}
-    transfer = replace(scim, **{name: kinds[name](value) for name, value in settings.items()})
+    transfer = changed(scim, **{name: kinds[name](value) for name, value in settings.items()})
     deliver(transfer)
     deliver(transfer, make_news(ChangeKind.REMOVED, None, FIRST))
 
@@ -810,7 +822,7 @@ def test_another_id_is_a_conflict_unless_the_organisation_allows_to_replace_it(s
 
     single = deliver(scim)
     before = idm.directory.entry(MAIJA).values
-    replacing = deliver(replace(scim, policy=Policy.REPLACE))
+    replacing = deliver(changed(scim, policy=Policy.REPLACE))
 
     assert single.outcome is Outcome.CONFLICT
     assert before == [there]
@@ -822,7 +834,7 @@ def test_another_id_is_a_conflict_unless_the_organisation_allows_to_replace_it(s
 def test_a_removal_takes_nobody_elses_id_away(scim, idm, policy):
     idm.directory.add(MAIJA, THIRD.uri)
 
-    answer = deliver(replace(scim, policy=policy), REMOVED)
+    answer = deliver(changed(scim, policy=policy), REMOVED)
 
     assert answer.outcome is Outcome.ALREADY_THERE
     assert idm.has(MAIJA) == {THIRD.bare}
@@ -934,7 +946,7 @@ def test_a_list_that_is_none_is_misconfigured(scim, idm, listed):
 
 
 def test_an_address_without_users_is_misconfigured_and_not_an_unknown_person(scim, idm):
-    answer = deliver(replace(scim, url=scim.url.replace("/scim/v2", "/elsewhere")))
+    answer = deliver(changed(scim, url=scim.url.replace("/scim/v2", "/elsewhere")))
 
     assert answer.outcome is Outcome.MISCONFIGURED
 

@@ -64,7 +64,7 @@ def test_each_type_of_setting_is_read(tmp_path):
 
     assert transfers["csc"].profile is Profile.CSC
     assert transfers["csc"].ca_file == tmp_path / "ca.pem"
-    assert transfers["idm"].signing_secrets == tuple(secrets)
+    assert [each.get_secret_value() for each in transfers["idm"].signing_secrets] == secrets
     assert transfers["nightly"].format is Format.JSONL
 
 

@@ -44,8 +44,8 @@ LIBRARIES = {
     "jinja2": {"webapp/templating.py"},
     "ldap3": {
         "resolver_connector/transfers/ldap.py",
+        "resolver_connector/transfers/ldap_connection.py",
         "resolver_connector/transfers/ldap_filter.py",
-        "resolver_connector/transfers/ldap_line.py",
     },
     "markupsafe": {"webapp/templating.py"},
     "prometheus_client": {"webapp/operator/metrics.py"},
@@ -57,6 +57,13 @@ LIBRARIES = {
         "sql/postgres_wires.py",
     },
     "pydantic": {
+        "resolver_connector/transfers/file.py",
+        "resolver_connector/transfers/http.py",
+        "resolver_connector/transfers/ldap.py",
+        "resolver_connector/transfers/rest.py",
+        "resolver_connector/transfers/scim.py",
+        "resolver_connector/transfers/soap.py",
+        "resolver_connector/transfers/transfer.py",
         "webapp/config_operator.py",
         "webapp/config_authority.py",
         "webapp/config_listen.py",
@@ -73,7 +80,7 @@ LIBRARIES = {
     "requests": {"resolver_connector/transfers/http.py"},
     "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
-    "urllib3": {"resolver_connector/transfers/http.py", "webapp/lines.py"},
+    "urllib3": {"webapp/lines.py"},
     "waitress": {"webapp/serving.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""

@@ -1,0 +1,178 @@
+"""A connection to one server of a directory, by ldap3; every failure of it ends as `Ended`."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult
+
+import ldap3
+from ldap3.core.exceptions import (
+    LDAPCertificateError,
+    LDAPCommunicationError,
+    LDAPException,
+    LDAPSSLConfigurationError,
+    LDAPStartTLSError,
+)
+
+from resolver_connector.transfers.deadline import Deadline
+from resolver_connector.transfers.transfer import Answer, Outcome, plain
+
+PORTS = {"ldap": 389, "ldaps": 636}
+
+Changes = dict[str, list[tuple[str, list[bytes]]]]
+"""A modify, as ldap3 takes it: what to do with which values, by attribute."""
+
+_FAILURES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
+    (
+        LDAPCertificateError,
+        Outcome.MISCONFIGURED,
+        "the certificate of the directory's server is not valid for '{host}'",
+    ),
+    (
+        ssl.SSLCertVerificationError,
+        Outcome.MISCONFIGURED,
+        "the certificate of the directory's server is not accepted: {words}",
+    ),
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), Outcome.TEMPORARY, "no connection with the directory: {words}"),
+    (ssl.SSLError, Outcome.MISCONFIGURED, "no TLS with the directory: {words}"),
+    (
+        (LDAPSSLConfigurationError, FileNotFoundError, PermissionError, IsADirectoryError),
+        Outcome.MISCONFIGURED,
+        "a certificate or key of the service cannot be read",
+    ),
+    (TimeoutError, Outcome.TEMPORARY, "no answer in time"),
+    ((OSError, LDAPCommunicationError), Outcome.TEMPORARY, "no connection with the directory: {words}"),
+    (
+        Exception,  # what is not LDAP makes ldap3 stumble in every possible way
+        Outcome.MISCONFIGURED,
+        "what answers there does not speak LDAP, or cannot be asked what the settings say",
+    ),
+)
+"""What each failure of a connection means; the first row counts that fits the failure at any of the addresses."""
+
+
+class Ended(Exception):
+    """There is nothing more to do: this is what came of it."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.outcome)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the directory said to one request."""
+
+    code: int
+    words: str
+
+
+class Directory:
+    """One server of a directory. Each request raises `Ended` where it gets no result or the deadline has passed."""
+
+    def __init__(self, url: SplitResult, tls: dict[str, Any], credentials: dict[str, Any], deadline: Deadline) -> None:
+        self._host = url.hostname or ""
+        self._deadline = deadline
+        try:
+            server = ldap3.Server(
+                self._host,
+                port=url.port or PORTS[url.scheme],
+                use_ssl=url.scheme == "ldaps",
+                tls=ldap3.Tls(validate=ssl.CERT_REQUIRED, **tls),
+                get_info=ldap3.NONE,  # with the schema, ldap3 would refuse an attribute by itself, by an exception
+                connect_timeout=deadline.left,
+            )
+        except LDAPException as error:
+            raise Ended(self._failure(error)) from error
+        self._connection = ldap3.Connection(
+            server,
+            **credentials,
+            receive_timeout=max(round(deadline.left), 1),  # ldap3 takes whole seconds
+            auto_referrals=False,
+            auto_range=False,
+            check_names=False,
+        )
+        # It counts for each packet, and ldap3 reads without an end what has none
+        deadline.when_passed(self._abort)
+
+    def open(self) -> None:
+        """Connect; to `ldaps://` by TLS, with a certificate that is this host's."""
+        self._do(lambda: self._connection.open(read_server_info=False))
+
+    def start_tls(self) -> Result:
+        """Ask for TLS and, where the directory agrees, go over to it, with a certificate that is this host's."""
+        connection = self._connection
+
+        def start() -> None:
+            try:
+                connection.start_tls(read_server_info=False)
+            except LDAPStartTLSError:
+                if not connection.result or not connection.result["result"]:
+                    raise
+
+        self._do(start)
+        result = self._result()
+        if not connection.tls_started and not result.code:
+            raise Ended(Answer(Outcome.MISCONFIGURED, "no TLS with the directory"))
+        return result
+
+    def bind(self) -> Result:
+        """Show who we are."""
+        self._do(lambda: self._connection.bind(read_server_info=False))
+        return self._result()
+
+    def search(self, base: str, wanted: str, attributes: list[str]) -> tuple[Result, list[dict[str, Any]]]:
+        """Give two entries at most that the filter fits, below the base; what only refers elsewhere is left out."""
+        never = ldap3.DEREF_NEVER
+        search = self._connection.search
+        self._do(lambda: search(base, wanted, dereference_aliases=never, attributes=attributes, size_limit=2))
+        return self._result(), [each for each in self._connection.response or () if each["type"] == "searchResEntry"]
+
+    def modify(self, dn: str, changes: Changes) -> Result:
+        """Change one entry, all of it or nothing."""
+        self._do(lambda: self._connection.modify(dn, changes))
+        return self._result()
+
+    def close(self) -> None:
+        """Take leave, if there is a connection."""
+        with suppress(OSError, LDAPException):
+            self._connection.unbind()
+        if self._connection.socket:
+            # ldap3 leaves a socket open that it could not connect
+            self._connection.socket.close()
+
+    def _do(self, act: Callable[[], object]) -> None:
+        try:
+            self._deadline.check()
+            act()
+        except Exception as error:
+            raise Ended(self._failure(error)) from error
+
+    def _result(self) -> Result:
+        result = self._connection.result
+        said = (result["description"], result["message"])
+        return Result(result["result"], ": ".join(each for each in said if each))
+
+    def _failure(self, error: Exception) -> Answer:
+        # ldap3 raises what is of two types, its own and that of the cause; of several addresses it lists them
+        addresses = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], list) else []
+        causes = [each for each, _ in addresses] or [error]
+        fitting = ((each, row) for row in _FAILURES for each in causes if isinstance(each, row[0]))
+        cause, (_, outcome, text) = next(fitting)
+        # Not the names and places of OpenSSL's sources
+        words = re.sub(r"^.*\[[\w: ]+\] | \(_ssl\.c:\d+\)$", "", str(cause))
+        return Answer(outcome, plain(text.format(host=self._host, words=words)))
+
+    def _abort(self) -> None:
+        """End every wait of the connection, from another thread."""
+        with suppress(OSError, AttributeError):
+            descriptor = os.dup(self._connection.socket.fileno())
+            with socket.socket(fileno=descriptor) as shared:
+                shared.shutdown(socket.SHUT_RDWR)
