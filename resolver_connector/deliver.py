@@ -54,10 +54,10 @@ class Pace:
     """Seconds for a try that nobody waits for."""
     lease: timedelta = timedelta(minutes=1)
     """Longer than any try: after it, whoever tried is taken for dead."""
-    threads: int = 16
-    """How many tries the worker has under way at most."""
+    threads: int = 64
+    """How many tries the worker has under way at most; threads that only wait are cheap."""
     threads_each: int = 4
-    """Of these, how many to one transfer."""
+    """Of these, how many to one transfer: the others are not delayed as long as fewer than sixteen do not answer."""
     poll: float = 1.0
     """Seconds after which an idle worker looks again."""
     away: float = 10.0

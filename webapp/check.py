@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _files_of_transfers(config: Config) -> Iterator[Finding]:
     """Tell which files and directories of transfers are not there, or closed to this user."""
     for organisation in config.organisations:
         for name, transfer in config.transfers[organisation.entity_id].items():
-            for path in [value for one in fields(transfer) if isinstance(value := getattr(transfer, one.name), Path)]:
+            for path in [value for _, value in transfer if isinstance(value, Path)]:
                 if not os.access(path, os.W_OK | os.X_OK if path.is_dir() else os.R_OK):
                     text = f"{organisation.id}, {name}: {path} is not there, or closed to this user"
                     mend = "make it, for the user that runs the service"

@@ -37,7 +37,7 @@ from tests.json_schema import is_valid, problems
 from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.postgres import free_port
 from tests.service import ORGANISATIONS, served
-from tests.stands import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, news
+from tests.stands import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, changed, news
 from webapp.config import load
 from webapp.log import log
 
@@ -406,7 +406,7 @@ def test_the_modify_on_the_page_is_what_is_sent():
 
     inner = written[written.index("<modify ") : written.index("</modify>") + len("</modify>")]
     assert canonicalize(inner, strip_text=True) == canonicalize(shown, strip_text=True)
-    own = write_soap(replace(soap, policy=Policy.OWN), replace(ON_THE_PAGE, previous=ON_THE_PAGE.orcid_id)).decode()
+    own = write_soap(changed(soap, policy=Policy.OWN), replace(ON_THE_PAGE, previous=ON_THE_PAGE.orcid_id)).decode()
     assert "<remove-value>" in own
     assert "remove-all-values" not in own
 

@@ -1,0 +1,236 @@
+"""Receivers that are slow, or say nothing: each delivery ends in time, and nobody else's waits for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+import requests
+
+from demo.idm.app import SECRET, TOKEN
+from resolver_connector.deliver import Deliverer
+from resolver_connector.transfers.deadline import THREADS_OF_A_TRANSFER
+from resolver_connector.transfers.rest import Rest
+from resolver_connector.transfers.scim import Scim
+from resolver_connector.transfers.soap import Soap
+from resolver_connector.transfers.transfer import Outcome
+from sql.records import DeliveryState
+from tests.delivering import ORGANISATIONS, Kept, Running, eventually
+from tests.ldap_stand import answering, drips, never_stops, passes_on, settings
+from tests.make import POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.slapd import PEOPLE, Slapd
+from tests.stands import FIRST, LINKED, MAIJA
+
+SECONDS = 1.0
+"""For a delivery to a receiver that does not answer in any time."""
+AT_MOST = SECONDS + 0.7
+"""With a little for a machine that has other things to do."""
+AKE = "ake@yliopisto.example"
+
+
+class Receiver:
+    """A process that receives changes, and can be made to fail or stopped."""
+
+    def __init__(self):
+        command = [sys.executable, "-m", "demo.idm", "--port", "0", "--account", MAIJA, "--account", AKE]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().strip().rstrip("/")
+
+    def fails(self, how):
+        """Fail in this way of `demo.idm.faults`; with none, no more."""
+        requests.post(f"{self.address}/", data={"fault": how}, timeout=10, allow_redirects=False)
+
+    def transfers(self):
+        """Give a transfer of each kind that speaks HTTP."""
+        return {
+            "rest": Rest(url=f"{self.address}/v1", signing_secrets=(SECRET,)),
+            "soap": Soap(url=f"{self.address}/dirxml", token=TOKEN),
+            "scim": Scim(url=f"{self.address}/scim/v2", token=TOKEN),
+        }
+
+    def end(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def receiver():
+    receiver = Receiver()
+    yield receiver
+    receiver.end()
+
+
+@pytest.fixture(scope="module")
+def slapd():
+    slapd = Slapd()
+    yield slapd
+    slapd.remove()
+
+
+@contextmanager
+def stopped(process):
+    """Stop a process: the system still accepts connections in its name, and nothing is read or said."""
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def timed(transfer, seconds=SECONDS):
+    """Deliver, and give what came of it and after how many seconds."""
+    begun = time.monotonic()
+    answer = transfer.deliver(LINKED, now=datetime.now(UTC), seconds=seconds)
+    return answer, time.monotonic() - begun
+
+
+@pytest.mark.parametrize("kind", ["rest", "soap", "scim"])
+@pytest.mark.parametrize("how", ["hang", "drip", "slow"])
+def test_a_receiver_that_answers_slowly_or_never_is_given_up_in_time(receiver, kind, how):
+    receiver.fails(how)
+
+    try:
+        answer, took = timed(receiver.transfers()[kind])
+    finally:
+        receiver.fails("")
+
+    assert (answer.outcome, answer.message) == (Outcome.TEMPORARY, "no answer in time")
+    assert took < AT_MOST
+
+
+@pytest.mark.parametrize("kind", ["rest", "soap", "scim"])
+def test_a_receiver_that_accepts_and_says_nothing_is_given_up_in_time(receiver, kind):
+    with stopped(receiver.process):
+        answer, took = timed(receiver.transfers()[kind])
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert took < AT_MOST
+
+
+def test_who_never_answers_holds_a_bounded_number_of_threads(receiver):
+    transfer = receiver.transfers()["rest"]
+    receiver.fails("drip")
+
+    try:
+        with ThreadPoolExecutor(THREADS_OF_A_TRANSFER) as callers:
+            list(callers.map(timed, [transfer] * THREADS_OF_A_TRANSFER))
+        before = threading.active_count()
+        answer, took = timed(transfer)
+        other, _ = timed(receiver.transfers()["soap"])
+        after = threading.active_count()
+    finally:
+        receiver.fails("")
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert answer.message == "32 earlier deliveries still wait for its answer"
+    assert took < SECONDS / 2
+    assert other.message == "no answer in time"
+    assert after <= before + 1
+    eventually(lambda: timed(transfer)[0].outcome.arrived)
+
+
+# A directory
+
+
+def ways(slapd, base):
+    """Give a transfer for each way in which a directory is reached."""
+    return {
+        "ldap": settings(slapd, base=base, start_tls=False),
+        "StartTLS": settings(slapd, base=base),
+        "ldaps": settings(slapd, base=base, url=slapd.tls_url),
+    }
+
+
+@pytest.mark.parametrize("way", ["ldap", "StartTLS", "ldaps"])
+def test_a_directory_that_is_stopped_is_given_up_in_time_and_served_afterwards(slapd, way):
+    base = slapd.make_branch()
+    dn = slapd.add_person(base)
+    transfer = ways(slapd, base)[way]
+
+    with stopped(slapd.process):
+        answer, took = timed(transfer)
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert took < AT_MOST
+    assert slapd.values(dn) == set()
+    assert timed(transfer, 20)[0].outcome is Outcome.STORED
+
+
+def test_a_directory_that_is_stopped_before_it_writes_is_given_up_in_time(slapd):
+    base = slapd.make_branch()
+    slapd.add_person(base)
+
+    def stop():
+        os.kill(slapd.process.pid, signal.SIGSTOP)
+
+    with answering(passes_on(slapd.port, stop)) as port:
+        try:
+            answer, took = timed(settings(slapd, base=base, url=f"ldap://127.0.0.1:{port}", start_tls=False))
+        finally:
+            os.kill(slapd.process.pid, signal.SIGCONT)
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert took < AT_MOST
+
+
+@pytest.mark.parametrize("behaviour", [drips, never_stops], ids=lambda each: each.__name__)
+def test_a_directory_that_never_comes_to_an_end_is_hung_up_on(slapd, behaviour):
+    before = threading.active_count()
+
+    with answering(behaviour) as port:
+        answer, took = timed(settings(slapd, url=f"ldap://127.0.0.1:{port}", start_tls=False))
+        eventually(lambda: threading.active_count() == before + 1)
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert took < AT_MOST
+
+
+def test_each_server_of_a_directory_has_its_share_of_the_time(slapd):
+    base = slapd.make_branch()
+    dn = slapd.add_person(base)
+
+    with answering(drips) as port:
+        url = f"ldap://127.0.0.1:{port} ldap://127.0.0.1:1 {slapd.url}"
+        answer, took = timed(settings(slapd, base=base, url=url), 3 * SECONDS)
+
+    assert answer.outcome is Outcome.STORED
+    assert took < 3 * AT_MOST
+    assert slapd.values(dn) == {FIRST.uri}
+
+
+# Everybody else
+
+
+def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, receiver, slapd):
+    dead = {f"dead-{number}": Rest(url=f"{receiver.address}/v1", signing_secrets=(SECRET,)) for number in range(5)}
+    dead["directory"] = settings(slapd, base=PEOPLE)
+    live = Receiver()
+    for number in range(1, 9):
+        make_link(store, f"person{number}@yliopisto.example", make_orcid_id(number), transfers=list(dead))
+    make_link(store, MAIJA, make_orcid_id(99), POLYTECHNIC, transfers=["live"])
+    transfers = {UNIVERSITY: dead, POLYTECHNIC: {"live": live.transfers()["rest"]}}
+    worker = Deliverer(store, ORGANISATIONS, transfers, Kept(), lambda: datetime.now(UTC))
+
+    def delivered():
+        return [each.state for each in store.deliveries_of(POLYTECHNIC, MAIJA)] == [DeliveryState.DONE]
+
+    try:
+        with stopped(receiver.process), stopped(slapd.process), Running(worker):
+            begun = time.monotonic()
+            eventually(delivered)
+            took = time.monotonic() - begun
+            # What is under way then ends by itself, and not by the end of its time
+            for process in (receiver.process, slapd.process):
+                os.kill(process.pid, signal.SIGCONT)
+    finally:
+        live.end()
+
+    assert took < 5
