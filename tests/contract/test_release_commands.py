@@ -1,10 +1,11 @@
 """What the operator is told of releases: `check` and `link show`."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
+from freezegun import freeze_time
 
 from sql.migrate import migrate
 from sql.records import ReleaseState
@@ -15,9 +16,14 @@ from webapp.cli import main
 
 UNIVERSITY = ORGANISATION["entity_id"]
 MISSING, OTHER, SEEN = ReleaseState
-NOW = datetime.now(UTC)
-"""What the command itself takes it to be."""
 DOES_NOT_WORK = "the release does not seem to work; docs/operator.md says under Release seen what to look at"
+
+
+@pytest.fixture(autouse=True)
+def noon():
+    """What the commands take the time to be."""
+    with freeze_time(NOON):
+        yield
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def linked(store, *states, days_ago=0):
     for state in states:
         number = store.count(UNIVERSITY) + 1
         key = f"person-{number}@yliopisto.example"
-        make_link(store, key, make_orcid_id(number), UNIVERSITY, NOW - timedelta(days=days_ago))
+        make_link(store, key, make_orcid_id(number), UNIVERSITY, NOON - timedelta(days=days_ago))
         if state:
             store.note_release(store.link_of(UNIVERSITY, key), state, NOON)
 

@@ -2,11 +2,11 @@
 
 import json
 import threading
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from click.testing import CliRunner
+from freezegun import freeze_time
 
 from sql.migrate import migrate
 from sql.store import Store, open_store
@@ -727,9 +727,10 @@ def test_with_real_people_missing_texts_need_mending(tmp_path):
 # --- The federation's metadata ------------------------------------------------------------------------------------
 
 SERVICE = "https://sp.example.net/shibboleth"
-NEXT_YEAR = f"{datetime.now(UTC) + timedelta(days=365):%Y-%m-%dT%H:%M:%SZ}"
-IN_AN_HOUR = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
-LONG_AGO = "2020-01-01T00:00:00Z"
+NEXT_YEAR = "2027-01-15T12:00:00Z"
+A_DAY_AHEAD = "2026-01-16T12:00:01Z"
+IN_A_DAY = "2026-01-16T12:00:00Z"
+A_SECOND_AGO = "2026-01-15T11:59:59Z"
 
 
 def told_of_metadata(directory, whole=NEXT_YEAR, service=NEXT_YEAR, named=SERVICE, text=None):
@@ -746,27 +747,29 @@ def told_of_metadata(directory, whole=NEXT_YEAR, service=NEXT_YEAR, named=SERVIC
         authority={"entity_id": "https://connect.example/aa", **files},
         organisations={"yliopisto": {"authority": {"services": [named]}}},
     )
-    return [(level, text.replace(f"{directory}/", "")) for level, text in findings_about("metadata", path)]
+    with freeze_time(NOON):
+        return [(level, text.replace(f"{directory}/", "")) for level, text in findings_about("metadata", path)]
 
 
 def test_metadata_that_is_valid_is_well(tmp_path):
     assert told_of_metadata(tmp_path) == [("ok", f"federation.xml, valid until {NEXT_YEAR}")]
+    assert told_of_metadata(tmp_path, A_DAY_AHEAD) == [("ok", f"federation.xml, valid until {A_DAY_AHEAD}")]
     assert told_of_metadata(tmp_path, whole=None) == [("ok", "federation.xml, it has no end")]
 
 
 def test_metadata_that_has_expired_is_wrong_and_that_which_will_within_a_day_is_named(tmp_path):
-    assert told_of_metadata(tmp_path, LONG_AGO) == [("wrong", f"federation.xml was valid until {LONG_AGO}")]
-    assert told_of_metadata(tmp_path, IN_AN_HOUR) == [
-        ("warning", f"federation.xml is valid until {IN_AN_HOUR} and no longer")
+    assert told_of_metadata(tmp_path, A_SECOND_AGO) == [("wrong", f"federation.xml was valid until {A_SECOND_AGO}")]
+    assert told_of_metadata(tmp_path, IN_A_DAY) == [
+        ("warning", f"federation.xml is valid until {IN_A_DAY} and no longer")
     ]
 
 
 def test_a_service_that_the_metadata_does_not_have_or_no_longer_is_named(tmp_path):
-    (_, expired) = told_of_metadata(tmp_path, service=LONG_AGO)
+    (_, expired) = told_of_metadata(tmp_path, service=A_SECOND_AGO)
     (_, unknown) = told_of_metadata(tmp_path, named="https://other.example")
 
     assert expired[0] == unknown[0] == "warning"
-    assert f"says of {SERVICE} was valid until {LONG_AGO}" in expired[1]
+    assert f"says of {SERVICE} was valid until {A_SECOND_AGO}" in expired[1]
     assert "does not know https://other.example" in unknown[1]
 
 
