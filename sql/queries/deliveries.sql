@@ -334,7 +334,8 @@ order by transfer;
 
 -- name: count_never_owed(organisation, transfer)^
 -- How many persons have a current link that a transfer has never been owed: no delivery of it was made since the link
--- was, for the person's newest change or a later one.
+-- was, for the person's newest change or a later one. A person has few deliveries: `|| ''` and the plus keep both
+-- engines from reading those of the whole transfer, or all by their numbers, for each link anew.
 select count(*) as count
 from links
 where links.organisation = :organisation
@@ -344,9 +345,9 @@ where links.organisation = :organisation
         from deliveries
         where deliveries.organisation = links.organisation
             and deliveries.person_key = links.person_key
-            and deliveries.transfer = :transfer
+            and deliveries.transfer || '' = :transfer
             and deliveries.created_at >= links.linked_at
-            and deliveries.number >= coalesce(
+            and +deliveries.number >= coalesce(
                 (
                     select max(changes.number)
                     from changes
@@ -378,9 +379,9 @@ where links.organisation = :organisation
         from deliveries
         where deliveries.organisation = links.organisation
             and deliveries.person_key = links.person_key
-            and deliveries.transfer = :transfer
+            and deliveries.transfer || '' = :transfer
             and deliveries.created_at >= links.linked_at
-            and deliveries.number >= coalesce(newest.number, 0)
+            and +deliveries.number >= coalesce(newest.number, 0)
     )
 order by links.person_key
 limit :limit;
