@@ -6,6 +6,7 @@ Started as `python -m tests.system.satosa_proxy SETTINGS.json`: SATOSA's own set
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -105,8 +106,11 @@ def settings_of(directory, port, upstream, downstream, service):
 
 
 @contextmanager
-def satosa(upstream, downstream, service, port):
-    """Give a proxy's certificate and log while it works; `upstream` and `downstream` are files of metadata."""
+def satosa(upstream, downstream, service, port, trusted):
+    """Give a proxy's certificate and log while it works; `upstream` and `downstream` are files of metadata.
+
+    It trusts the certificates of one file, `trusted`.
+    """
     with tempfile.TemporaryDirectory(prefix="connect-satosa-", dir="/tmp") as name:
         directory = Path(name)
         settings = directory / "settings.json"
@@ -114,7 +118,7 @@ def satosa(upstream, downstream, service, port):
         with (directory / "out").open("wb") as out:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", sys.executable, "-W", "ignore", "-m", __name__, str(settings)],
-                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                cwd=ROOT, env=os.environ | {"SSL_CERT_FILE": str(trusted)}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:
             _wait(process, port, directory / "out")

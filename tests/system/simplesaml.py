@@ -37,11 +37,12 @@ def php(value):
 class SimpleSaml:
     """An Identity Provider at which one person is always signed in."""
 
-    def __init__(self, person, services):
+    def __init__(self, person, services, trusted):
         self.directory = Path(tempfile.mkdtemp(prefix="connect-simplesaml-", dir="/tmp"))
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.metadata = self.directory / "idp.xml"
+        self._trusted = trusted
         self._install(person, services)
         self._process = None
 
@@ -97,7 +98,7 @@ class SimpleSaml:
         """Start it, and write what its metadata says."""
         with (self.directory / "log" / "php.out").open("wb") as out:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "php", "-S", f"127.0.0.1:{self.port}",
+                ["setpriv", "--pdeathsig", "TERM", "php", "-d", f"openssl.cafile={self._trusted}", "-S", f"127.0.0.1:{self.port}",
                  "-t", str(self.directory / "simplesamlphp" / "www")],
                 env={"PATH": "/usr/bin:/bin", "SIMPLESAMLPHP_CONFIG_DIR": str(self.directory / "config")},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
@@ -129,9 +130,9 @@ class SimpleSaml:
 
 
 @contextmanager
-def simplesaml(person, services):
-    """Give an Identity Provider at work."""
-    one = SimpleSaml(person, services)
+def simplesaml(person, services, trusted):
+    """Give an Identity Provider at work, which trusts the certificates of one file."""
+    one = SimpleSaml(person, services, trusted)
     try:
         one.start()
         yield one

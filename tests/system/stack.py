@@ -61,6 +61,8 @@ class Stack(Machine):
     """One front with all that is behind and beside it; started by `running`."""
 
     front: str
+    host: str = HOST
+    """Its public name."""
     https_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     idp_port: int = field(default_factory=free_port)
@@ -70,11 +72,11 @@ class Stack(Machine):
 
     @property
     def base_url(self) -> str:
-        return f"https://{HOST}:{self.https_port}"
+        return f"https://{self.host}:{self.https_port}"
 
     @property
     def entity_id(self) -> str:
-        return f"https://{HOST}/shibboleth"
+        return f"https://{self.host}/shibboleth"
 
     @property
     def etc(self) -> Path:
@@ -121,7 +123,7 @@ class Stack(Machine):
     def _values(self) -> dict[str, str]:
         keys = self.directory / "keys"
         return {
-            "HOSTNAME": HOST,
+            "HOSTNAME": self.host,
             "HTTPS_PORT": str(self.https_port),
             "HTTP_PORT": str(self.http_port),
             "BASE_URL": self.base_url,
@@ -145,7 +147,7 @@ class Stack(Machine):
     def _make_keys(self) -> dict[str, dict[str, str]]:
         directory = self.directory / "keys"
         # Its key stays ours: Apache reads it before it becomes www-data
-        keys = {name: key_of(self.venv, name) for name in WORLD} | {"connect": make_key(directory, "connect", HOST)}
+        keys = {name: key_of(self.venv, name) for name in WORLD} | {"connect": make_key(directory, "connect", self.host)}
         certificates = (keys["connect"]["certificate"], self.world_key["certificate"])
         self.trusted.write_text("".join(Path(each).read_text("ascii") for each in certificates))
         return keys
@@ -156,7 +158,7 @@ class Stack(Machine):
             self.put(name, to / name)
         self.log_here(to / "shibd.logger")
         for name in ("sp-signing", "sp-encrypt"):
-            self.do("shib-keygen", "-o", to, "-u", self.account.user, "-g", self.account.group, "-h", HOST,
+            self.do("shib-keygen", "-o", to, "-u", self.account.user, "-g", self.account.group, "-h", self.host,
                       "-e", self.entity_id, "-n", name)  # fmt: skip
 
     def _install_apache(self) -> None:
@@ -218,12 +220,12 @@ class Stack(Machine):
 
 
 @contextmanager
-def running(front: str, venv: Path, furnish: Callable[[Stack], None]) -> Iterator[Stack]:
-    """A stack at work. `furnish` puts the applications into it before Apache starts.
+def running(front: str, venv: Path, furnish: Callable[[Stack], None], host: str = HOST) -> Iterator[Stack]:
+    """A stack at work, under a public name. `furnish` puts the applications into it before Apache starts.
 
     Starting is tried twice, since a port may be taken and shibd has been seen to abort; no test is.
     """
-    stack = _started(front, venv, furnish, tries=2)
+    stack = _started(front, venv, furnish, host, tries=2)
     try:
         yield stack
     finally:
@@ -231,8 +233,8 @@ def running(front: str, venv: Path, furnish: Callable[[Stack], None]) -> Iterato
         shutil.rmtree(stack.directory, ignore_errors=True)
 
 
-def _started(front: str, venv: Path, furnish: Callable[[Stack], None], tries: int) -> Stack:
-    stack = Stack(front=front, directory=fresh_directory(), venv=venv)
+def _started(front: str, venv: Path, furnish: Callable[[Stack], None], host: str, tries: int) -> Stack:
+    stack = Stack(front=front, host=host, directory=fresh_directory(), venv=venv)
     try:
         stack.install()
         stack.start_federation()
@@ -244,7 +246,7 @@ def _started(front: str, venv: Path, furnish: Callable[[Stack], None], tries: in
         shutil.rmtree(stack.directory, ignore_errors=True)
         if tries == 1 or not isinstance(failed, DidNotStart):
             raise
-        return _started(front, venv, furnish, tries - 1)
+        return _started(front, venv, furnish, host, tries - 1)
     return stack
 
 

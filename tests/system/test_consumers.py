@@ -1,10 +1,13 @@
-"""Other software that asks the connector: real SimpleSAMLphp and real SATOSA, with our files in them."""
+"""Other software that asks the connector through Apache: SimpleSAMLphp, SATOSA and curl, as our pages set them up."""
 
 import http.client
+import json
 import re
+import subprocess
+import time
 from dataclasses import dataclass, field
 from html import unescape
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import pytest
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
@@ -12,26 +15,27 @@ from saml2.client import Saml2Client
 from saml2.config import SPConfig
 from saml2.metadata import entity_descriptor
 
-from resolver_connector.app import Connector
-from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
+from tests import pages
+from tests.configuration import TOKEN, write_configuration
 from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.service import ORGANISATIONS, served
+from tests.system.faulty_connector import Faults
 from tests.system.federation import make_key, one_line
 from tests.system.ports import free_port
 from tests.system.satosa_proxy import satosa
 from tests.system.simplesaml import simplesaml
-from webapp.log import log
+from tests.system.stack import running
 
 # pysaml2 leaves temporary files to be closed when they are forgotten
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
 
 SERVICE, ACS = "https://sp.example/shibboleth", "https://sp.example/acs"
 ACCOUNT, NAME = "maija+1/x@yliopisto.example", "Maija Mäkelä"
-TOKEN = "t" * 40
-ORCID = make_orcid_id(7)
+ORCID = make_orcid_id(7, Registry.SANDBOX)
+AT_ONCE = 4.0
+"""Seconds, on a busy machine. Apache itself ends a connection that its client waits to see closed after five."""
 IDP = """\
 <EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{entity_id}">
 <IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"><KeyDescriptor use="signing">
@@ -88,29 +92,46 @@ def _fields(body):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = open_store(f"sqlite://{tmp_path_factory.mktemp('store')}/links.db")
-    migrate(store.engine, NOON)
+def machine(venv):
+    """The front that we recommend, with the real connector behind it, under a name that every program finds."""
+
+    def furnish(stack):
+        url = f"sqlite://{stack.var}/links.db"
+        service = {"front": "variables", "front_proof": None, "public_url": stack.base_url}
+        configuration = write_configuration(stack.etc, store={"url": url}, service=service)
+        store = open_store(url)
+        migrate(store.engine, NOON)
+        store.disconnect()
+        for each in (*stack.var.iterdir(), *(stack.etc / "secrets").iterdir()):
+            stack.account.owns(each)
+        (stack.etc / "connector.wsgi").write_text(
+            "from tests.system.faulty_connector import faulty\n\n"
+            f"application = faulty({str(configuration)!r}, {str(stack.var / 'fault.json')!r})\n"
+        )
+
+    with running("variables", venv, furnish, host="localhost") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def store(machine):
+    store = open_store(f"sqlite://{machine.var}/links.db")
     yield store
     store.disconnect()
 
 
 @pytest.fixture(scope="module")
-def connector(store):
-    """The connector on loopback; `away` lets it fail."""
-    university = ORGANISATIONS.by_entity_id(UNIVERSITY)
-    app = Connector(store, Credentials([(Bearer(TOKEN), university)]), Registry.PRODUCTION, log, lambda: NOON)
-    faults = {}
+def faults(machine):
+    """What the connector answers instead of what is true."""
+    return Faults(machine.var / "fault.json")
 
-    def answering(environ, start_response):
-        if "answer" in faults:
-            status, headers, body = faults["answer"]
-            start_response(status, headers)
-            return [body]
-        return app(environ, start_response)
 
-    with served(answering) as address:
-        yield address, faults
+@pytest.fixture
+def at_once():
+    """Hold the test to the time in which a person signs in who waits for nothing."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < AT_ONCE
 
 
 @pytest.fixture(scope="module")
@@ -155,15 +176,15 @@ def proxy():
 
 
 @pytest.fixture(scope="module")
-def idp(connector, token, proxy):
+def idp(machine, token, proxy):
     """SimpleSAMLphp, whose filter asks the connector; a second service stands for SATOSA, for which it does not."""
     person = {"eduPersonPrincipalName": [ACCOUNT], "displayName": [NAME]}
-    asks = {"50": {"class": "orcidconnect:OrcidConnect", "url": connector[0], "tokenFile": str(token)}}
+    asks = {"50": {"class": "orcidconnect:OrcidConnect", "url": machine.base_url, "tokenFile": str(token)}}
     services = {
         SERVICE: {"AssertionConsumerService": ACS, "authproc": asks},
         f"{proxy}/Back/sp": {"AssertionConsumerService": f"{proxy}/Back/acs/post"},
     }
-    with simplesaml(person, services) as started:
+    with simplesaml(person, services, machine.trusted) as started:
         yield started
 
 
@@ -180,12 +201,12 @@ def at_simplesaml(idp, key):
 
 
 @pytest.fixture
-def linked(store, connector):
-    connector[1].clear()
+def linked(store, faults):
+    faults.clear()
     make_link(store, ACCOUNT, orcid_id=ORCID)
     yield
     store.unlink(UNIVERSITY, ACCOUNT, "person", "the test is over", NOON)
-    connector[1].clear()
+    faults.clear()
 
 
 JSON = [("Content-Type", "application/json")]
@@ -214,26 +235,29 @@ def test_simplesamlphp_signs_in_who_has_no_id(at_simplesaml):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_sign_in_at_simplesamlphp_fails_for_want_of_an_id(linked, at_simplesaml, connector, idp, fault):
-    connector[1]["answer"] = FAULTS[fault]
+def test_no_sign_in_at_simplesamlphp_fails_for_want_of_an_id(linked, at_simplesaml, faults, idp, fault):
+    faults.answer(*FAULTS[fault])
 
     assert at_simplesaml() == {"eduPersonPrincipalName": [ACCOUNT], "displayName": [NAME]}
     assert TOKEN not in idp.log()
 
 
 @pytest.fixture(scope="module")
-def micro_service(connector, token):
-    settings = {"url": connector[0], "token_file": str(token), "person": "eppn", "target": "orcid"}
+def micro_service(machine, token):
+    settings = {"url": machine.base_url, "token_file": str(token), "person": "eppn", "target": "orcid"}
     return {"module": "orcid_connect.OrcidConnect", "name": "OrcidConnect", "config": settings}
 
 
 @pytest.fixture(scope="module")
-def at_satosa(idp, proxy, micro_service, key, tmp_path_factory):
+def at_satosa(machine, idp, proxy, micro_service, key, tmp_path_factory):
     """Sign in at SimpleSAMLphp through SATOSA, whose micro service asks the connector."""
     directory = tmp_path_factory.mktemp("metadata")
     downstream, front = directory / "service.xml", directory / "front.xml"
     downstream.write_text(str(entity_descriptor(service_of(key).config)), "utf-8")
-    with satosa(idp.metadata, downstream, micro_service, int(proxy.rpartition(":")[2])) as (certificate, out):
+    with satosa(idp.metadata, downstream, micro_service, int(proxy.rpartition(":")[2]), machine.trusted) as (
+        certificate,
+        out,
+    ):
         words = {"binding": BINDING_HTTP_REDIRECT, "sso": f"{proxy}/Back/sso/redirect"}
         front.write_text(IDP.format(entity_id=f"{proxy}/Front/idp", certificate=one_line(certificate), **words))
         client = service_of(key, front)
@@ -263,10 +287,75 @@ def test_satosa_signs_in_who_has_no_id(at_satosa):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_sign_in_through_satosa_fails_for_want_of_an_id(linked, at_satosa, connector, fault):
-    connector[1]["answer"] = FAULTS[fault]
+def test_no_sign_in_through_satosa_fails_for_want_of_an_id(linked, at_satosa, faults, fault):
+    faults.answer(*FAULTS[fault])
 
     attributes, log_of_satosa = at_satosa()
 
     assert attributes == {"eduPersonPrincipalName": [ACCOUNT], "displayName": [NAME]}
     assert TOKEN not in log_of_satosa
+
+
+# After the sign-ins above, so that every program has been started and has loaded what it needs
+
+
+def test_a_sign_in_at_simplesamlphp_waits_for_nothing(linked, at_simplesaml, at_once):
+    assert at_simplesaml()["eduPersonOrcid"] == [ORCID.uri]
+
+
+def test_a_sign_in_through_satosa_waits_for_nothing(linked, at_satosa, at_once):
+    attributes, _ = at_satosa()
+
+    assert attributes["eduPersonOrcid"] == [ORCID.uri]
+
+
+@pytest.mark.parametrize("path", ["/v1/people?account=", "/v1/records?account=", "/v1/people/"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--http1.0", "--no-alpn"],
+        ["-H", "Connection: close"],
+        ["-H", "Connection: Close, TE"],
+        ["--http1.0", "--no-alpn", "-H", "Connection: close"],
+        ["--http1.0", "--no-alpn", "-H", "Connection: x"],
+        ["-H", "Connection: Keep-Alive"],
+    ],
+    ids=" ".join,
+)
+def test_no_client_waits_for_the_end_of_an_answer(linked, machine, token, at_once, words, path):
+    """OpenConext asks `/v1/records`, an Identity Provider and COmanage `/v1/people`; each has a library of its own."""
+    asked = ["curl", "-sS", "--cacert", str(machine.trusted), "-H", f"Authorization: Bearer {token.read_text().strip()}"]
+
+    done = subprocess.run(
+        [*asked, *words, f"{machine.base_url}{path}{quote(ACCOUNT, safe='')}"], capture_output=True, text=True, check=True
+    )
+
+    assert ORCID.uri in done.stdout
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_php_does_not_wait_for_the_end_of_an_answer(linked, machine, token, at_once, version):
+    headers = [f"Authorization: Bearer {token.read_text().strip()}", "Connection: close"]
+    options = json.dumps({"http": {"header": headers, "protocol_version": float(version)}})
+    script = "echo file_get_contents($argv[1], false, stream_context_create(json_decode($argv[2], true)));"
+    address = f"{machine.base_url}/v1/people/{quote(ACCOUNT, safe='')}"
+
+    done = subprocess.run(
+        ["php", "-d", f"openssl.cafile={machine.trusted}", "-r", script, address, options],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert json.loads(done.stdout) == {"eduPersonOrcid": [ORCID.uri]}
+
+
+def test_the_check_on_the_page_for_identity_providers_answers_at_once(machine, tmp_path, at_once):
+    block = next(each for each in pages.blocks((pages.DOCS / "identity-provider.md").read_text("utf-8")) if "curl" in each)
+    script = block.replace("https://orcid-connect.example.org", machine.base_url)
+
+    done = subprocess.run(
+        ["bash", "-c", script], input=f"{TOKEN}\n", capture_output=True, text=True, check=True,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "CURL_CA_BUNDLE": str(machine.trusted)},
+    )  # fmt: skip
+
+    assert json.loads(done.stdout.strip()) == {"eduPersonOrcid": []}

@@ -1,0 +1,42 @@
+"""The connector as Apache runs it, which gives another answer while a test has written one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from webapp.wsgi import connector_application
+
+
+class Faults:
+    """The answer that is given instead of the connector's: status, headers and body, in a file."""
+
+    def __init__(self, file):
+        self._file = Path(file)
+
+    def answer(self, status, headers, body):
+        """Give this answer from now on."""
+        self._file.write_text(json.dumps([status, headers, body.decode("latin-1")]))
+
+    def clear(self):
+        """Let the connector answer again."""
+        self._file.unlink(missing_ok=True)
+
+    def now(self):
+        """Give the answer to give; None where it is the connector's."""
+        return json.loads(self._file.read_text()) if self._file.exists() else None
+
+
+def faulty(configuration, file):
+    """Make the application of a WSGI script."""
+    connector, faults = connector_application(configuration), Faults(file)
+
+    def application(environ, start_response):
+        fault = faults.now()
+        if fault is None:
+            return connector(environ, start_response)
+        status, headers, body = fault
+        start_response(status, [tuple(each) for each in headers])
+        return [body.encode("latin-1")]
+
+    return application
