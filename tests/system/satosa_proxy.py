@@ -118,7 +118,8 @@ def satosa(upstream, downstream, service, port, trusted):
         with (directory / "out").open("wb") as out:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", sys.executable, "-W", "ignore", "-m", __name__, str(settings)],
-                cwd=ROOT, env=os.environ | {"SSL_CERT_FILE": str(trusted)}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                cwd=ROOT, env=os.environ | {"SSL_CERT_FILE": str(trusted)},
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:
             _wait(process, port, directory / "out")

@@ -42,7 +42,7 @@ class SimpleSaml:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.metadata = self.directory / "idp.xml"
-        self._trusted = trusted
+        self.trusted = trusted
         self._install(person, services)
         self._process = None
 
@@ -98,7 +98,8 @@ class SimpleSaml:
         """Start it, and write what its metadata says."""
         with (self.directory / "log" / "php.out").open("wb") as out:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "php", "-d", f"openssl.cafile={self._trusted}", "-S", f"127.0.0.1:{self.port}",
+                ["setpriv", "--pdeathsig", "TERM", "php", "-d", f"openssl.cafile={self.trusted}",
+                 "-S", f"127.0.0.1:{self.port}",
                  "-t", str(self.directory / "simplesamlphp" / "www")],
                 env={"PATH": "/usr/bin:/bin", "SIMPLESAMLPHP_CONFIG_DIR": str(self.directory / "config")},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,

@@ -147,7 +147,8 @@ class Stack(Machine):
     def _make_keys(self) -> dict[str, dict[str, str]]:
         directory = self.directory / "keys"
         # Its key stays ours: Apache reads it before it becomes www-data
-        keys = {name: key_of(self.venv, name) for name in WORLD} | {"connect": make_key(directory, "connect", self.host)}
+        keys = {name: key_of(self.venv, name) for name in WORLD}
+        keys["connect"] = make_key(directory, "connect", self.host)
         certificates = (keys["connect"]["certificate"], self.world_key["certificate"])
         self.trusted.write_text("".join(Path(each).read_text("ascii") for each in certificates))
         return keys

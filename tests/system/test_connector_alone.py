@@ -91,7 +91,7 @@ def port(venv):
         yield port
 
 
-def ask(port, target, method="GET", headers=f"Authorization: Bearer {TOKEN}\r\n", host=HOST, source="127.0.0.1"):
+def ask(port, target, *, method="GET", headers=f"Authorization: Bearer {TOKEN}\r\n", host=HOST, source="127.0.0.1"):
     """Send one request through TLS, its target as it stands; gives status, headers and body."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

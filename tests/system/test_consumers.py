@@ -249,12 +249,12 @@ def micro_service(machine, token):
 
 
 @pytest.fixture(scope="module")
-def at_satosa(machine, idp, proxy, micro_service, key, tmp_path_factory):
+def at_satosa(idp, proxy, micro_service, key, tmp_path_factory):
     """Sign in at SimpleSAMLphp through SATOSA, whose micro service asks the connector."""
     directory = tmp_path_factory.mktemp("metadata")
     downstream, front = directory / "service.xml", directory / "front.xml"
     downstream.write_text(str(entity_descriptor(service_of(key).config)), "utf-8")
-    with satosa(idp.metadata, downstream, micro_service, int(proxy.rpartition(":")[2]), machine.trusted) as (
+    with satosa(idp.metadata, downstream, micro_service, int(proxy.rpartition(":")[2]), idp.trusted) as (
         certificate,
         out,
     ):
@@ -309,6 +309,7 @@ def test_a_sign_in_through_satosa_waits_for_nothing(linked, at_satosa, at_once):
     assert attributes["eduPersonOrcid"] == [ORCID.uri]
 
 
+@pytest.mark.usefixtures("linked", "at_once")
 @pytest.mark.parametrize("path", ["/v1/people?account=", "/v1/records?account=", "/v1/people/"])
 @pytest.mark.parametrize(
     "words",
@@ -323,13 +324,13 @@ def test_a_sign_in_through_satosa_waits_for_nothing(linked, at_satosa, at_once):
     ],
     ids=" ".join,
 )
-def test_no_client_waits_for_the_end_of_an_answer(linked, machine, token, at_once, words, path):
+def test_no_client_waits_for_the_end_of_an_answer(machine, token, words, path):
     """OpenConext asks `/v1/records`, an Identity Provider and COmanage `/v1/people`; each has a library of its own."""
-    asked = ["curl", "-sS", "--cacert", str(machine.trusted), "-H", f"Authorization: Bearer {token.read_text().strip()}"]
+    credential = f"Authorization: Bearer {token.read_text().strip()}"
+    asked = ["curl", "-sS", "--cacert", str(machine.trusted), "-H", credential, *words]
+    address = f"{machine.base_url}{path}{quote(ACCOUNT, safe='')}"
 
-    done = subprocess.run(
-        [*asked, *words, f"{machine.base_url}{path}{quote(ACCOUNT, safe='')}"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*asked, address], capture_output=True, text=True, check=True)
 
     assert ORCID.uri in done.stdout
 
@@ -350,8 +351,10 @@ def test_php_does_not_wait_for_the_end_of_an_answer(linked, machine, token, at_o
 
 
 def test_the_check_on_the_page_for_identity_providers_answers_at_once(machine, tmp_path, at_once):
-    block = next(each for each in pages.blocks((pages.DOCS / "identity-provider.md").read_text("utf-8")) if "curl" in each)
-    script = block.replace("https://orcid-connect.example.org", machine.base_url)
+    blocks = pages.blocks((pages.DOCS / "identity-provider.md").read_text("utf-8"))
+    script = next(each for each in blocks if "curl" in each).replace(
+        "https://orcid-connect.example.org", machine.base_url
+    )
 
     done = subprocess.run(
         ["bash", "-c", script], input=f"{TOKEN}\n", capture_output=True, text=True, check=True,

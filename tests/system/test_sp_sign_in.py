@@ -199,10 +199,11 @@ def test_code_and_state_survive_a_sign_in_on_the_way_back_from_orcid(stack, visi
 FOREIGN = ("https://evil.example/", "//evil.example/", "https://connect.test@evil.example/", "https:evil.example",
            "https://connect.test.evil.example/", "\\\\evil.example", "%68ttps://evil.example/")  # fmt: skip
 ASKED = (
-    *("Login?target=", "Login?entityID={idp}&target=", "Login?SAMLDS=1&entityID={idp}&target=", "Login?acsIndex=1&target="),
+    *("Login?target=", "Login?entityID={idp}&target=", "Login?SAMLDS=1&entityID={idp}&target="),
+    *("Login?acsIndex=1&target=", "Session?return="),
     *("Login?target=/me&return=", "Login?target=/me&returnURL=", "Login?target=/me&discoveryURL=", "Login?entityID="),
     *("Login?SAMLDS=1&target=", "Logout?return=", "Logout?notifying=1&index=0&return=", "Logout?target="),
-    *("SLO/Redirect?RelayState=", "SLO/Redirect?return=", "SAML2/POST?target=", "AttrChecker?return=", "Session?return="),
+    *("SLO/Redirect?RelayState=", "SLO/Redirect?return=", "SAML2/POST?target=", "AttrChecker?return="),
     *("Login/x?target=", "?target=", "Nothing?return="),
 )
 """Every parameter of a handler of the Service Provider that names an address, and some that others have."""

@@ -123,9 +123,10 @@ def test_nobody_is_known_at_addresses_that_are_no_routes(stack, line, signed_in,
 
 CONNECTION = (
     "{}", "close, {}", "{}, close", "{}, close, {}", "keep-alive, {}", "{}, keep-alive", "keep-alive, {}, Cookie",
-    "close,{}", "close ,\t{}", "close;{}", "close {}", ",close,{}", ",,{},,", "CLOSE, {}", "Close, {}", "Keep-Alive, {}",
+    "close,{}", "close ,\t{}", "close;{}", "close {}", ",close,{}", ",,{},,", "CLOSE, {}", "Close, {}",
+    "Keep-Alive, {}",
     "closex, {}", "xclose, {}", "close-{}", "close, close, {}", "keep-alive, close, {}", "close, keep-alive, {}",
-    "upgrade, {}", "TE, {}", "\"close\", {}", "close=1, {}", "\xa0close, {}", "{}, \x0bclose",
+    "upgrade, {}", "TE, {}", '"close", {}', "close=1, {}", "\xa0close, {}", "{}, \x0bclose",
 )  # fmt: skip
 """Values of Connection that name headers which the front sets."""
 

@@ -1,0 +1,167 @@
+"""The commands of the operator's page, typed as they stand: who may read and write what they make.
+
+They run on a layer over this machine (overlayfs, in a mount namespace), so that nothing here changes.
+What needs systemd or the net does nothing; the program and the checkout are those of the tests.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+
+from tests import pages
+from tests.system.federation import make_key
+from tests.system.machine import fresh_directory
+
+PAGE = (pages.DOCS / "operator.md").read_text("utf-8")
+FIRST = (
+    "The account and its directories", "Configuration and secrets", "Make the tables, and look",
+    "The files of the SP and of Apache", "The Service Provider", "`variables`: mod_wsgi",
+)  # fmt: skip
+THEN = (
+    "`proxy`: two servers behind Apache", "Register at the federation", "Connect an organisation", "Metrics", "Back up",
+    "Back up SQLite", "If the audit does not hold", "Watch",
+)  # fmt: skip
+"""The headings under which commands make files, in the order in which they are typed; `front` is changed in between."""
+
+NOT_HERE = "systemctl apache2ctl git curl python3 shibd diff"
+TO_PROXY = """
+sed -i -e 's/^front = .*/front = "proxy"/' -e 's/^# front_proof/front_proof/' /etc/orcid-connect/orcid-connect.toml
+"""
+MACHINE = """
+set -e
+mount -t tmpfs none {layer}
+mkdir {layer}/upper {layer}/work {layer}/machine
+mount -t overlay none -o lowerdir=/,upperdir={layer}/upper,workdir={layer}/work {layer}/machine
+for each in /dev /proc; do mount --rbind $each {layer}/machine$each; done
+for each in /run /tmp; do mount -t tmpfs -o mode=1777 none {layer}/machine$each; done
+for each in {seed} {venv}; do mkdir {layer}/machine$each; mount --bind $each {layer}/machine$each; done
+chmod 755 {layer}/machine/run
+chroot {layer}/machine bash {seed}/typed > {seed}/said 2>&1
+"""
+BEFORE = """
+set -euo pipefail
+umask 022
+touch {seed}/began
+for each in {not_here}; do eval "$each() {{ :; }}"; done
+edit() {{ sed -i 's/example[.]org/new-org.example/' "$1"; }}
+EDITOR=edit
+mkdir -p /usr/local/src/orcid-connect /opt/orcid-connect
+cp -r {seed}/docs /usr/local/src/orcid-connect/
+cp -a {venv} /opt/orcid-connect/venv
+install -m 755 {seed}/program /opt/orcid-connect/venv/bin/orcid-connect
+ln -s /opt/orcid-connect/venv/bin/orcid-connect /usr/local/bin/
+cp {seed}/federation.pem /etc/shibboleth/
+"""
+AFTER = """
+cd /
+shopt -s dotglob
+for account in nobody www-data; do
+    for may in readable writable; do
+        runuser -u $account -- find /etc /var /opt/orcid-connect /root /run /tmp /usr/local \\
+            \\( -path {seed} -o -path {venv} \\) -prune -o -type f -newer {seed}/began -$may -print \\
+            2> /dev/null > {seed}/$account-$may || true
+    done
+done
+find /etc /var /root /run /tmp \\( -path {seed} -o -path {venv} \\) -prune -o -not -type l -newer {seed}/began \\
+    -printf '%m %u %g %p\\n' > {seed}/made
+stat -c '%a %U %G %n' /var/log/shibboleth /var/log/apache2 /run/shibboleth > {seed}/directories
+"""
+PUBLIC = re.compile(
+    r"/etc/(?:apache2|sysusers\.d|tmpfiles\.d|systemd|cron\.d)/.*|/etc/(?:passwd|group|subuid|subgid)-?"
+    r"|/etc/shibboleth/(?:[^/]*\.xml|shibd\.logger|sp-(?:signing|encrypt)-cert\.pem|federation\.pem)"
+    r"|/etc/orcid-connect/(?:errors/[^/]*\.html|[^/]*\.wsgi)|/usr/local/src/.*|/opt/.*|/var/lib/(?:apache2|systemd)/.*"
+)
+"""What the commands make for every account of the machine to read."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What there is after all commands have been typed."""
+
+    may: dict[tuple[str, str], set[str]]
+    """The files among them that an account may read or write."""
+    made: dict[str, tuple[int, str, str]]
+    """Mode, owner and group of each file and directory."""
+    directories: list[str]
+
+
+@pytest.fixture(scope="module")
+def typed(venv):
+    """Type the page."""
+    seed = fresh_directory()
+    layer = seed / "layer"
+    layer.mkdir()
+    shutil.copytree(pages.DOCS, seed / "docs")
+    make_key(seed, "federation")
+    (seed / "program").write_text('#!/bin/sh\nexec /opt/orcid-connect/venv/bin/python -m webapp "$@"\n')
+    words = {"seed": seed, "layer": layer, "venv": venv, "not_here": NOT_HERE}
+    script = [BEFORE.format(**words), *_under(FIRST), TO_PROXY, *_under(THEN), AFTER.format(**words)]
+    (seed / "typed").write_text("\n".join(script))
+    try:
+        subprocess.run(["unshare", "--mount", "sh", "-c", MACHINE.format(**words)], check=False, capture_output=True)
+        assert (seed / "directories").exists(), (seed / "said").read_text("utf-8")[-3000:]
+        may = {
+            (account, way): set((seed / f"{account}-{way}").read_text("utf-8").split("\n")) - {""}
+            for account in ("nobody", "www-data")
+            for way in ("readable", "writable")
+        }
+        lines = [line.split(" ", 3) for line in (seed / "made").read_text("utf-8").splitlines()]
+        made = {path: (int(mode, 8), owner, group) for mode, owner, group, path in lines}
+        yield Typed(may, made, (seed / "directories").read_text("utf-8").splitlines())
+    finally:
+        shutil.rmtree(seed, ignore_errors=True)
+
+
+def _under(headings):
+    for heading in headings:
+        yield from (block for kind, block in pages.kinds(pages.under(PAGE, heading)) if kind in {"sh", "sh proxy"})
+
+
+def test_the_commands_make_what_the_page_is_about(typed):
+    for path in (
+        "/etc/orcid-connect/secrets/example-org.token",
+        "/etc/orcid-connect/secrets/metrics.token",
+        "/etc/orcid-connect/front-proof.conf",
+        "/etc/shibboleth/sp-signing-key.pem",
+        "/var/lib/orcid-connect/links.db",
+        "/root/orcid-connect-etc.tar.gz",
+        "/root/then",
+    ):
+        assert path in typed.made
+
+
+def test_other_accounts_may_read_only_what_is_for_everybody(typed):
+    for account in ("nobody", "www-data"):
+        assert {path for path in typed.may[account, "readable"] if not PUBLIC.fullmatch(path)} == set()
+
+
+def test_other_accounts_may_write_nothing(typed):
+    assert typed.may["nobody", "writable"] == typed.may["www-data", "writable"] == set()
+
+
+def test_what_holds_a_secret_is_closed_whatever_directory_it_is_in(typed):
+    secret = re.compile(r"/secrets/|key\.pem$|front-proof|/root/(?:orcid-connect-etc|then|now)|/links-[^/]*\.db$")
+
+    lasting = {path: mode for path, (mode, *_) in typed.made.items() if not path.startswith("/tmp/")}
+    found = {path: mode for path, mode in lasting.items() if secret.search(path)}
+
+    assert len(found) > 8
+    assert {path: oct(mode) for path, mode in found.items() if stat.S_IMODE(mode) & 0o007} == {}
+
+
+def test_no_file_that_everybody_may_change_is_left(typed):
+    assert {path for path, (mode, *_) in typed.made.items() if mode & 0o002} <= {"/tmp", "/var/tmp"}
+
+
+def test_logs_and_sockets_of_apache_and_shibd_are_closed_to_others(typed):
+    assert typed.directories == [
+        "750 _shibd adm /var/log/shibboleth",
+        "750 root adm /var/log/apache2",
+        "750 _shibd www-data /run/shibboleth",
+    ]
