@@ -142,7 +142,7 @@
         });
         var parents = PARENTS.replace("FACTORY", function () { return FACTORY[version]; })
             .replace("PROPERTIES", function () { return props.join(""); });
-        [parents, text].forEach(function (each) {
+        [parents, text].filter(Boolean).forEach(function (each) {
             var resource = new org.springframework.core.io.ByteArrayResource(new java.lang.String(each).getBytes("UTF-8"));
             reader["loadBeanDefinitions(org.springframework.core.io.Resource)"](resource);
         });

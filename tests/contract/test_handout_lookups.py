@@ -1,0 +1,160 @@
+"""An Identity Provider looks up one person after another with the files that it is handed, also where all goes wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from shibboleth.idp import Version
+from shibboleth.orcid_id import Registry
+from tests import idp_stand
+from tests.configuration import write_configuration
+from tests.contract.test_handout_idp import TOKEN
+from tests.contract.test_handout_sources import hand_out
+from tests.make import make_orcid_id
+from tests.private_ca import PrivateCa
+
+URI = make_orcid_id(1, Registry.SANDBOX).uri
+ANSWER = json.dumps({"eduPersonOrcid": [URI]}).encode()
+THEIRS = [["eduPersonOrcid", [URI]]]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """An authority that no Java knows, and the certificate of another one."""
+    return PrivateCa(tmp_path_factory.mktemp("ca"))
+
+
+@contextmanager
+def serving(behave, context=None):
+    """Serve HTTP/1.1 with connections that are kept; `behave` is given each request. Gives the address and a log."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):  # noqa: N802 - the name in the standard library
+            asked.append((self.client_address, dict(self.headers)))
+            behave(self)
+
+        def log_message(self, *said):
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads, server.block_on_close = True, False
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}/v1/people?account=maija", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def head(request, status=200, length=len(ANSWER), kind="application/json"):
+    request.send_response(status)
+    request.send_header("Content-Type", kind)
+    request.send_header("Content-Length", str(length))
+    request.end_headers()
+
+
+def answers(request):
+    head(request)
+    request.wfile.write(ANSWER)
+
+
+def drips(request):
+    """One octet after another, each long before a client's time-out, for twenty seconds."""
+    head(request, length=100)
+    for _ in range(100):
+        request.wfile.write(b" ")
+        time.sleep(0.2)
+
+
+def hangs(_request):
+    time.sleep(20)
+
+
+def refuses(status, said):
+    def behave(request):
+        body = json.dumps({"error": said}).encode()
+        head(request, status, len(body))
+        request.wfile.write(body)
+
+    return behave
+
+
+def handed(directory, version, *words):
+    return hand_out(write_configuration(directory), directory / "out", "--version", version, "--source", "http", *words)
+
+
+@pytest.mark.parametrize("version", Version)
+def test_many_look_ups_in_a_row_are_answered_where_the_authority_is_ones_own(tmp_path, authority, version):
+    files = handed(tmp_path, version, "--ca", authority.certificate)
+
+    with serving(answers, authority.context()) as (address, asked):
+        came = idp_stand.look_up(files, [address] * 5, version=version, authority=authority.certificate)
+
+    assert [each.get("attributes", each) for each in came] == [THEIRS] * 5
+    assert len(asked) == 5
+
+
+def test_without_an_authority_of_ones_own_the_connection_is_kept(tmp_path):
+    files = handed(tmp_path, "4")
+
+    with serving(answers) as (address, asked):
+        came = idp_stand.look_up(files, [address] * 5, properties={"orcidconnect.credential": TOKEN})
+
+    assert [each.get("attributes", each) for each in came] == [THEIRS] * 5
+    assert len({client for client, _headers in asked}) == 1
+    assert {headers["Authorization"] for _client, headers in asked} == {f"Bearer {TOKEN}"}
+
+
+def test_the_authority_of_another_vouches_for_nothing(tmp_path, authority):
+    files = handed(tmp_path, "4", "--ca", authority.certificate)
+
+    with serving(answers, authority.context("stranger")) as (address, _asked):
+        (came,) = idp_stand.look_up(files, [address], authority=authority.certificate)
+
+    assert "attributes" not in came
+
+
+@pytest.mark.parametrize("version", Version)
+def test_an_answer_that_drips_is_given_up_at_once_and_the_rest_is_not_waited_for(tmp_path, version):
+    with serving(drips) as (address, _asked):
+        (came,) = idp_stand.look_up(handed(tmp_path, version), [address], version=version)
+
+    assert came["error"] == "orcidConnect: the answer came too slowly"
+    assert came["warnings"] == [came["error"]]
+    assert came["seconds"] < 3
+
+
+def test_an_answer_that_never_comes_is_waited_for_three_seconds(tmp_path):
+    with serving(hangs) as (address, _asked):
+        (came,) = idp_stand.look_up(handed(tmp_path, "4"), [address])
+
+    assert "timed out" in came["error"].lower()
+    assert 2 < came["seconds"] < 5
+
+
+def test_what_is_no_answer_of_the_connector_is_refused_by_name(tmp_path):
+    def page(request):
+        head(request, 502, 4, "text/html")
+        request.wfile.write(b"<a/>")
+
+    files, said = handed(tmp_path, "4"), []
+    for behave in (refuses(401, "unknown credential"), refuses(418, "tea"), page):
+        with serving(behave) as (address, _asked):
+            said += [each["error"] for each in idp_stand.look_up(files, [address])]
+
+    assert said == [
+        "orcidConnect: status 401, the connector says: unknown credential",
+        "HTTP status unknown or unacceptable",
+        "Content-Type unknown or unacceptable",
+    ]
