@@ -83,7 +83,7 @@ def run(*, between=(), locale="en", **asked):
         shell = ["org.mozilla.javascript.tools.shell.Main", "-version", "180", "-opt", "-1", STAND, path]
         done = _java([*command, "-cp", ":".join(map(str, (_classes(), *JARS))), *shell], between)
     if not done.startswith("{"):
-        raise RuntimeError(done)
+        raise RuntimeError(done[:4000])
     return Ran(**json.loads(done))
 
 
@@ -116,7 +116,7 @@ def _java(command, between):
             process.stdin.write("\n")
             process.stdin.flush()
         output, wrong = process.communicate(timeout=120)
-        return output.splitlines()[-1] if output and not process.returncode else wrong or output
+        return output.rstrip("\n").rpartition("\n")[2] if output and not process.returncode else wrong or output
 
 
 def look_up(files, urls, *, version="4", authority="", properties=None):

@@ -108,6 +108,13 @@ class Server:
         """Stop it as a crash would: now, without asking its clients."""
         self._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
 
+    def signal(self, number):
+        """Send a signal to the server and to what it started, for example to let all of it hang."""
+        main = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        started = subprocess.run(["pgrep", "-P", str(main)], capture_output=True, text=True, check=True).stdout.split()
+        for pid in (main, *map(int, started)):
+            os.kill(pid, number)
+
     def remove(self):
         """Stop it and leave nothing behind."""
         if (self.data / "postmaster.pid").exists():

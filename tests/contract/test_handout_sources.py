@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
+import unicodedata
+from xml.sax.saxutils import unescape
 
 import pytest
 from click.testing import CliRunner
+from defusedxml.ElementTree import fromstring
 
 from shibboleth.attributes import fold
 from shibboleth.handout import CannotFill
@@ -14,15 +18,19 @@ from shibboleth.idp import ldap_filter
 from shibboleth.orcid_id import Registry
 from tests import idp_stand
 from tests.configuration import store_section, write_configuration
-from tests.contract.test_handout_idp import LDAP, RESOLVER_FILE, SCOPE
+from tests.contract.test_handout_idp import LDAP, RESOLVER, RESOLVER_FILE, SCOPE
 from tests.idp_roles import MAIJA, SECRET, Place, link
 from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
 from webapp.cli import main
 
 BEANS = "conf/orcid-connect/beans.xml"
-SETTINGS = "conf/orcid-connect/orcid-connect.properties"
-ODD = ("o'brien", "a;b", "x' or '1'='1", "back\\slash", "100%", 'say "x"', "ä", "STRAẞE", "weiß", "aſa")
-"""Users whose names are not plain, each with an account of ours."""
+ODD = (
+    *("o'brien", "a;b", "x' or '1'='1", "back\\slash", "100%", 'say "x"', "a?b", "?", "ä", "STRAẞE", "weiß", "aſa"),
+    *("IIRIS", "İpek", "ıvan", "ΟΔΥΣΣΕΥΣ", "ŽIŽKA", "ÌÍĨĮJ"),
+)
+"""Users whose names are not plain, each with an account of ours; those in capitals are made small by languages."""
+COMPOSED = ("ällä", "ÅSA")
+"""Users whose names an Identity Provider may know in decomposed form, as a letter and its accent (NFD)."""
 
 
 def hand_out(path, directory, *words):
@@ -37,35 +45,78 @@ def hand_out(path, directory, *words):
     }
 
 
-def queries(files, people):
-    """Give the query for each person, as the template makes it of the principal."""
+def queries(files, people, locale="tr"):
+    """Give the query for each person, as the template makes it of the principal; by itself in a Turkish machine."""
     template = idp_stand.template_of(files[RESOLVER_FILE], "QueryTemplate")
-    return idp_stand.run(templates=[(template, {"principal": each}) for each in people], kind="sql").rendered
+    templates = [(template, {"principal": each}) for each in people]
+    return idp_stand.run(templates=templates, kind="sql", locale=locale).rendered
 
 
-def asked(files, people, **properties):
+def asked(files, people, beans=None, **properties):
     """Ask for each person, as the Identity Provider does; gives rows or an error for each."""
-    known = {**idp_stand.properties(files[SETTINGS]), **properties}
-    return idp_stand.run(beans=files[BEANS], properties=known, queries=queries(files, people)).queried
+    ran = idp_stand.run(beans=beans or files[BEANS], properties=properties, queries=queries(files, people))
+    return [{name: value for name, value in each.items() if name != "seconds"} for each in ran.queried]
 
 
-def test_the_credential_travels_as_a_header_and_nothing_breaks_without_one(tmp_path):
+def url_of(files):
+    """Give where the database is."""
+    (url,) = re.findall(r'p:url="([^"]*)"', files[BEANS])
+    return unescape(url)
+
+
+def test_the_credential_travels_as_a_header(tmp_path):
     files = hand_out(write_configuration(tmp_path), tmp_path / "out", "--version", "4", "--source", "http")
     secret = idp_stand.properties(files["credentials/orcid-connect.properties"])
 
     given = idp_stand.run(beans=files[BEANS], properties=secret, headers=True).headers
-    without = idp_stand.run(beans=files[BEANS], headers=True).headers
 
     assert given == {"Authorization": "Bearer PUT-THE-TOKEN-HERE", "Accept": "application/json"}
-    assert without == {"Authorization": "", "Accept": "application/json"}
 
 
 # --- SQL ----------------------------------------------------------------------------------------------------------
 
 
 def make_odd_links(store):
-    for number, user in enumerate(ODD, 10):
+    for number, user in enumerate((*ODD, *COMPOSED), 10):
         make_link(store, fold(f"{user}@{SCOPE}"), make_orcid_id(number, Registry.SANDBOX))
+
+
+THEIRS = [make_orcid_id(number, Registry.SANDBOX).uri for number, _ in enumerate((*ODD, *COMPOSED), 10)]
+NOBODY = {"rows": []}
+
+
+def decomposed(text):
+    return unicodedata.normalize("NFD", text)
+
+
+def without_tls(files):
+    """Give the beans for a server without TLS, on which the files insist."""
+    return files[BEANS].replace("sslmode=verify-full", "sslmode=disable")
+
+
+ALIKE = [chr(code) for code in range(0x20, 0x530)]
+"""Letters of Europe; and those that are written as another one, or as several."""
+UNLIKE = [chr(code) for block in ((0x1E00, 0x2130), (0xFB00, 0xFB18), (0x13A0, 0x13B0)) for code in range(*block)]
+TWO_IN_ONE = set(
+    "\u00b5\u0149\u01f0\u0340\u0341\u0343\u0344\u0345\u0374\u037e\u0387\u0390\u03b0"
+    "\u03d0\u03d1\u03d5\u03d6\u03f0\u03f1\u03f5"
+)
+"""What SQL takes for no account: letters that stand for another one or for several, and accents that do."""
+
+
+@pytest.mark.parametrize("locale", ["tr", "lt"])
+def test_an_account_is_folded_as_ours_are_or_is_nobodys_in_any_language(tmp_path, locale):
+    files = hand_out(write_configuration(tmp_path), tmp_path / "out", "--version", "4", "--source", "sql")
+    accounts = [f"{each}a@x.example" for each in (*ALIKE, *UNLIKE)] + [f"a{each}@x.example" for each in ALIKE]
+    accounts += [f"{letter}{accent}@x.example" for letter in "IJĮij" for accent in "\u0300\u0301\u0303\u0307"]
+
+    found = [each.partition(" account = '")[2][:-1].replace("''", "'") for each in queries(files, accounts, locale)]
+
+    folded = dict(zip(accounts, found, strict=True))
+    unlike = {each for each in ALIKE for account in (f"{each}a@x.example",) if folded[account] != fold(account)}
+    assert unlike == TWO_IN_ONE
+    # What is folded otherwise is no account of anybody's: ours are all folded
+    assert [(each, come) for each, come in folded.items() if come != fold(each) and come == fold(come)] == []
 
 
 def write_replica(path, file):
@@ -80,7 +131,7 @@ def test_a_replica_is_read_and_so_is_the_one_that_replaces_it(tmp_path, store, s
     files = hand_out(path, tmp_path / "out", *words)
     make_link(store, MAIJA, make_orcid_id(1, Registry.SANDBOX))
     make_odd_links(store)
-    people = ["maija", "MAIJA", MAIJA, "nobody", "", *ODD]
+    people = ["maija", "MAIJA", MAIJA, "nobody", "", *ODD, *COMPOSED, *map(decomposed, COMPOSED)]
 
     write_replica(path, file)
     found = asked(files, people)
@@ -90,9 +141,10 @@ def test_a_replica_is_read_and_so_is_the_one_that_replaces_it(tmp_path, store, s
 
     name, uri = "eduPersonOrcid", make_orcid_id(1, Registry.SANDBOX).uri
     mine = {"rows": [[name, uri]]}
-    odd = [{"rows": [[name, make_orcid_id(number, Registry.SANDBOX).uri]]} for number, _ in enumerate(ODD, 10)]
-    assert found == [mine, mine, mine, {"rows": []}, {"rows": []}, *odd]
-    assert after == [{"rows": []}]
+    odd = [{"rows": [[name, uri]]} for uri in THEIRS]
+    # SQLite cannot compose a letter of its parts
+    assert found == [mine, mine, mine, NOBODY, NOBODY, *odd, NOBODY, NOBODY]
+    assert after == [NOBODY]
 
 
 def test_a_replica_that_is_not_there_is_an_error_and_is_not_made(tmp_path):
@@ -119,22 +171,44 @@ def test_postgresql_is_read_by_the_organisations_role_and_the_column_keeps_its_c
     make_odd_links(place.store)
     words = ("--version", "4", "--source", "sql", f"--database=127.0.0.1:{place.server.port}/{place.database}")
     files = hand_out(place.config, tmp_path / "out", *words)
-    people = ["maija", "real", "gone", "liisa@amk.example", "x' or '1'='1", *ODD]
-    # This server has no TLS, on which the files insist; and it shares two processors with other tests
-    plain = idp_stand.properties(files[SETTINGS])["orcidconnect.jdbcURL"].replace("verify-full", "disable")
-    plain = re.sub(r"Timeout=\d", "Timeout=60", plain)
+    people = ["maija", "real", "gone", "liisa@amk.example", *ODD, *COMPOSED, *map(decomposed, COMPOSED)]
+    # This server shares two processors with other tests
+    plain = re.sub(r"Timeout=\d", "Timeout=60", without_tls(files))
 
     refused = asked(files, people[:1], **{"orcidconnect.jdbcPassword": SECRET})
-    found = asked(files, people, **{"orcidconnect.jdbcPassword": SECRET, "orcidconnect.jdbcURL": plain})
-    unknown = asked(files, people[:1], **{"orcidconnect.jdbcURL": plain})
+    found = asked(files, people, plain, **{"orcidconnect.jdbcPassword": SECRET})
+    unknown = asked(files, people[:1], plain)
 
-    name = "eduPersonOrcid"
-    odd = [{"rows": [[name, make_orcid_id(number, Registry.SANDBOX).uri]]} for number, _ in enumerate(ODD, 10)]
-    nobody = {"rows": []}
-    mine = {"rows": [[name, make_orcid_id(1, Registry.SANDBOX).uri]]}
-    assert found == [mine, nobody, nobody, nobody, odd[2], *odd]
+    odd = [{"rows": [["eduPersonOrcid", uri]]} for uri in THEIRS]
+    mine = {"rows": [["eduPersonOrcid", make_orcid_id(1, Registry.SANDBOX).uri]]}
+    assert found == [mine, NOBODY, NOBODY, NOBODY, *odd, *odd[-2:]]
     assert "error" in refused[0]
     assert "error" in unknown[0]
+
+
+def test_a_database_that_hangs_holds_a_login_no_longer_than_a_service_that_does(place, tmp_path):
+    place.make()
+    link(place.store)
+    words = ("--version", "4", "--source", "sql", f"--database=127.0.0.1:{place.server.port}/{place.database}")
+    files = hand_out(place.config, tmp_path / "out", *words)
+    (query,) = queries(files, ["maija"])
+    (connector,) = fromstring(files[RESOLVER_FILE]).iter(f"{RESOLVER}DataConnector")
+    timeout = int(connector.get("queryTimeout").strip("PTS"))
+    waits = f"select pg_sleep(20), ({query.removesuffix(';')})::text"
+
+    ran = idp_stand.run(
+        beans=without_tls(files),
+        properties={"orcidconnect.jdbcPassword": SECRET},
+        queries=[query, query, waits, query, None, query, None, query],
+        timeout=timeout,
+        between=[lambda: place.server.signal(signal.SIGSTOP), lambda: place.server.signal(signal.SIGCONT)],
+    ).queried
+
+    before, again, slow, after, _stopped, hung, _goes_on, last = ran
+    assert all(each.get("rows") for each in (before, again, after, last)), ran
+    assert "error" in slow
+    assert "error" in hung
+    assert (slow["seconds"] < 4.5, hung["seconds"] < 5) == (True, True), ran
 
 
 JAVAS = "sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory"
@@ -162,7 +236,7 @@ def test_where_the_database_is_comes_from_the_configuration_or_is_said(tmp_path,
 
     files = hand_out(path, tmp_path / "out", "--version", "4", "--source", "sql", *words)
 
-    assert idp_stand.properties(files[SETTINGS])["orcidconnect.jdbcURL"] == url
+    assert url_of(files) == url
     used = [line for line in files["README.txt"].splitlines() if line.startswith(("    psql ", "    sqlite3 "))]
     program, *rest = shlex.split(used[0])
     if program == "psql":
@@ -207,14 +281,10 @@ def with_ldap(tmp_path, **other):
 @pytest.mark.parametrize(
     ("change", "words", "lines"),
     [
-        ({}, [], ['useStartTLS="%{orcidconnect.useStartTLS:false}"']),
-        ({"url": "ldap://ldap.example.org"}, [], ['useStartTLS="%{orcidconnect.useStartTLS:true}"']),
-        (
-            {"ca_file": "/etc/ca.pem"},
-            [],
-            ['trustFile="%{orcidconnect.trustFile:%{idp.home}/credentials/ldap-server.crt}"'],
-        ),
-        ({}, ["--ca", "/x.pem"], ['trustFile="%{orcidconnect.trustFile:/x.pem}"']),
+        ({}, [], ['useStartTLS="false"']),
+        ({"url": "ldap://ldap.example.org"}, [], ['useStartTLS="true"']),
+        ({"ca_file": "/etc/ca.pem"}, [], ["? '%{idp.home}/credentials/ldap-server.crt' :"]),
+        ({}, ["--ca", "/x.pem"], ["? '/x.pem' :"]),
         (
             {"attribute": "extensionAttribute7", "object_class": ""},
             [],
@@ -243,6 +313,7 @@ def test_the_directory_is_read_as_it_is_written(tmp_path, change, words, lines):
         ("(&(o={scope})(uid={user}))", "a@b", "(&(o=b)(uid=a))"),
         ("(uid={user})", "a)(uid=*", r"(uid=a\29\28uid=\2a)"),
         ("(uid={user})", r"back\slash", r"(uid=back\5cslash)"),
+        ("(&(ou=Tietojenkäsittely)(uid={user}))", "äiti", r"(&(ou=Tietojenk\c3\a4sittely)(uid=äiti))"),
     ],
 )
 def test_a_filter_means_the_same_over_there(tmp_path, text, person, filled):
