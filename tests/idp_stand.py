@@ -2,7 +2,7 @@
 
 The script runs in Rhino, templates in Velocity, beans in Spring, queries through the JDBC drivers; all are Debian's.
 The classes of the Identity Provider itself that they meet are stand-ins (`idp_stand.js`): a scoped attribute is a pair,
-templates are read as US-ASCII, a header needs a value, and a trust engine refuses an answer by a connection that is kept.
+templates are read as US-ASCII, a header needs a value, and a trust engine refuses what a kept connection answers.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def run(*, between=(), locale="en", **asked):
         path = Path(directory) / "asked.json"
         path.write_text(json.dumps(said), "utf-8")
         # Language version 180 is ECMAScript 5, as far as Rhino goes
-        command = ["java", "-Dfile.encoding=UTF-8", f"-Duser.language={locale}", "-Djava.util.logging.config.file=/dev/null"]
+        settings = {"file.encoding": "UTF-8", "user.language": locale, "java.util.logging.config.file": "/dev/null"}
+        command = ["java", *(f"-D{name}={value}" for name, value in settings.items())]
         shell = ["org.mozilla.javascript.tools.shell.Main", "-version", "180", "-opt", "-1", STAND, path]
         done = _java([*command, "-cp", ":".join(map(str, (_classes(), *JARS))), *shell], between)
     if not done.startswith("{"):

@@ -10,7 +10,6 @@ import subprocess
 from itertools import product
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
-from xml.sax.saxutils import unescape
 
 import pytest
 from click.testing import CliRunner

@@ -1,4 +1,4 @@
-"""An Identity Provider looks up one person after another with the files that it is handed, also where all goes wrong."""
+"""An Identity Provider looks up person after person with the files that it is handed, also where all goes wrong."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def serving(behave, context=None):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self):  # noqa: N802 - the name in the standard library
+        def do_GET(self):
             asked.append((self.client_address, dict(self.headers)))
             behave(self)
 
@@ -57,7 +57,7 @@ def serving(behave, context=None):
         server.server_close()
 
 
-def head(request, status=200, length=len(ANSWER), kind="application/json"):
+def head(request, status=200, length=0, kind="application/json"):
     request.send_response(status)
     request.send_header("Content-Type", kind)
     request.send_header("Content-Length", str(length))
@@ -65,7 +65,7 @@ def head(request, status=200, length=len(ANSWER), kind="application/json"):
 
 
 def answers(request):
-    head(request)
+    head(request, length=len(ANSWER))
     request.wfile.write(ANSWER)
 
 
