@@ -31,6 +31,8 @@ CLEANUP_INTERVAL = 10
 MAX_CONNECTIONS = 4096
 OTHER_FILES = 256
 """How many files and sockets beside connections a process may need."""
+FIRST_FD = 3
+"""The first file descriptor that systemd passes (SD_LISTEN_FDS_START)."""
 
 
 class CannotListen(OSError):
@@ -44,11 +46,11 @@ class CannotListen(OSError):
 def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str], None]) -> None:
     """Serve requests until SIGTERM or SIGINT.
 
-    Requests that are being answered then get five seconds to end.
+    Requests that a thread is answering then get five seconds to end.
 
     Args:
         application: What is served.
-        listener: Where to listen, and the number of threads.
+        listener: Where to listen, unless systemd passes sockets; and the number of threads.
         ready: Called with the address once connections are accepted.
 
     Raises:
@@ -66,7 +68,7 @@ def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str
     try:
         with suppress(KeyboardInterrupt, SystemExit):
             signal.signal(signal.SIGTERM, _end)
-            ready(_address(where))
+            ready(" and ".join(_addresses(where)))
             server.run()
         server.close()
     finally:
@@ -102,11 +104,22 @@ def _connection_limit() -> int:
 
 def _listen(place: tuple[str, int] | str) -> dict[str, Any]:
     """Return waitress' options for the address; a TCP socket is opened here, so that its port is known."""
+    inherited = _inherited_sockets()
+    if inherited:
+        return {"sockets": inherited}
     if not isinstance(place, str):
         family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
         return {"sockets": [socket.create_server(place, family=family)]}
     _must_be_free(place)
     return {"unix_socket": place, "unix_socket_perms": "660"}
+
+
+def _inherited_sockets() -> list[socket.socket]:
+    """Return the listening sockets that systemd passes to this process (sd_listen_fds(3))."""
+    process, number = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    if process != str(os.getpid()):
+        return []
+    return [socket.socket(fileno=each) for each in range(FIRST_FD, FIRST_FD + int(number))]
 
 
 def _must_be_free(path: str) -> None:
@@ -116,10 +129,16 @@ def _must_be_free(path: str) -> None:
             raise OSError(errno.EADDRINUSE, "")
 
 
-def _address(where: dict[str, Any]) -> str:
+def _addresses(where: dict[str, Any]) -> list[str]:
     if "unix_socket" in where:
-        return f"unix:{where['unix_socket']}"
-    host, port = where["sockets"][0].getsockname()[:2]
+        return [f"unix:{where['unix_socket']}"]
+    return [_address(each.getsockname()) for each in where["sockets"]]
+
+
+def _address(name: tuple[Any, ...] | str) -> str:
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host, port = name[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -7,6 +7,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
@@ -206,6 +209,83 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
 
     assert answer == b"done"
     assert (said, process.returncode) == ("ended\n", 0)
+
+
+BY_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.executable, [sys.executable, "-m", "webapp", *sys.argv[2:]])
+"""
+"""Starts a server as systemd does (sd_listen_fds(3)): the listening socket is file descriptor 3."""
+
+
+@contextmanager
+def started_by_systemd(listener, path, command):
+    """Give a server that listens on a socket which is not its own, and the address it named."""
+    words = [sys.executable, "-c", BY_SYSTEMD, str(listener.fileno()), "--config", str(path), command]
+    with subprocess.Popen(words, pass_fds=[listener.fileno()], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, process.stdout.readline().removeprefix("listening on ").strip()
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_socket_of_systemd_is_listened_on_and_left_where_it_is(tmp_path, command):
+    place = tmp_path / "systemd.sock"
+    path = configuration(tmp_path, **{SECTIONS[command]: {"unix": str(tmp_path / "unused.sock")}})
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen()
+        with started_by_systemd(listener, path, command) as (process, address):
+            assert address == f"unix:{place}"
+            assert ask(address).status in {200, 404}
+            process.terminate()
+            assert process.wait(10) == 0
+
+    assert place.exists()
+    assert not (tmp_path / "unused.sock").exists()
+
+
+def test_a_socket_that_systemd_gave_to_another_process_is_not_taken(tmp_path, monkeypatch):
+    path = configuration(tmp_path, connector={"port": 0})
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_PID", "1")
+
+    with running(path, "connector") as (_, address):
+        assert ask(address).status == 200
+
+
+def test_no_connection_is_refused_while_a_server_on_a_socket_of_systemd_restarts(tmp_path):
+    path = configuration(tmp_path)
+    ended, came = threading.Event(), []
+
+    def client(address):
+        while not ended.is_set():
+            try:
+                came.append(ask(address).status)
+            except (http.client.HTTPException, OSError) as error:
+                came.append(type(error))
+            time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(2) as clients:
+        with started_by_systemd(listener, path, "connector") as (_, address):
+            loads = [clients.submit(client, address) for _ in range(2)]
+            time.sleep(0.5)
+        before = len(came)
+        with started_by_systemd(listener, path, "connector"):
+            time.sleep(0.5)
+            ended.set()
+            for each in loads:
+                each.result(20)
+
+    assert before > 5
+    assert len(came) > before + 2
+    assert ConnectionRefusedError not in came
+    # What was being answered just then may be lost: docs/operator.md
+    assert len([each for each in came if each != 200]) <= 2
 
 
 def test_the_log_goes_to_standard_error_and_holds_no_token(tmp_path):
