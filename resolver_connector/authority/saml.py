@@ -18,7 +18,7 @@ from saml2.mdstore import TooOld
 from saml2.metadata import entity_descriptor
 from saml2.pack import make_soap_enveloped_saml_thingy
 from saml2.s_utils import sid, status_message_factory, success_status_factory
-from saml2.saml import NameID
+from saml2.saml import NAMEID_FORMAT_ENTITY, Issuer, NameID
 from saml2.server import Server
 from saml2.sigver import MissingKey, SignatureError
 from saml2.time_util import instant
@@ -118,7 +118,7 @@ class Saml:
             id=sid(),
             version=VERSION,
             issue_instant=instant(),
-            issuer=self._server._issuer(),  # noqa: SLF001 - the one place where pysaml2 makes it
+            issuer=Issuer(text=self._server.config.entityid, format=NAMEID_FORMAT_ENTITY),
             in_response_to=query_id,
             status=status,
         )

@@ -3,6 +3,7 @@
 import ast
 import configparser
 import importlib.metadata
+import re
 import sys
 from pathlib import Path
 
@@ -17,7 +18,6 @@ LIBRARIES = {
     "aiosql": {"sql/engine.py"},
     "babel": {"webapp/language.py"},
     "bottle": {"webapp/app.py"},
-    "certifi": {"webapp/lines.py"},
     "click": {
         "webapp/cli.py",
         "webapp/cli_check.py",
@@ -40,7 +40,6 @@ LIBRARIES = {
         "webapp/cli_transfer.py",
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config_look.py"},
-    "httptools": {"webapp/lines.py"},
     "jinja2": {"webapp/templating.py"},
     "ldap3": {
         "resolver_connector/transfers/ldap.py",
@@ -77,10 +76,9 @@ LIBRARIES = {
         "webapp/config_transfers.py",
     },
     "pythonjsonlogger": {"webapp/log.py"},
-    "requests": {"resolver_connector/transfers/http.py"},
+    "requests": {"resolver_connector/transfers/http.py", "webapp/orcid_client.py"},
     "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/sqlite.py"},
-    "urllib3": {"webapp/lines.py"},
     "waitress": {"webapp/serving.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""
@@ -172,3 +170,68 @@ def test_nothing_but_the_rooms_is_installed():
     for room in ROOMS:
         assert f"    {room}\n    {room}.*\n" in setup
     assert "    demo" not in setup
+
+
+INTERNALS = ("psycopg.pq", "psycopg._", "urllib3.connection", "greenlet", "httptools")
+"""Modules that no product package imports, by the beginning of their names: parts of libraries, not their interface."""
+STILL = {
+    "resolver_connector/transfers/http.py": {"urllib3.connection", "urllib3.connectionpool"},
+    "sql/postgres.py": {"psycopg.pq.abc"},
+    "sql/postgres_wire.py": {"psycopg.pq", "psycopg.pq.abc"},
+}
+"""What is imported in spite of it, until it is replaced."""
+
+
+def modules(path):
+    """The full names of the modules that a file imports, and of what it imports from them."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in {"psycopg", "urllib3"})
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
+def test_libraries_are_used_through_their_public_modules(path):
+    inner = {name for name in modules(path) if name.startswith((*INTERNALS, "waitress."))}
+
+    assert inner == STILL.get(name_of(path), set())
+
+
+def own_names(tree):
+    """Whatever is defined or assigned in a file, or stands there as a word, as in `__slots__`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def private(tree):
+    """The private names that a file uses: of `self`, and of anything else."""
+    of_self, others = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            mine = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            (of_self if mine else others).add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            others.update(alias.name for alias in node.names)
+    return [{each for each in names if re.match("_(?!_)", each)} for names in (of_self, others)]
+
+
+@pytest.fixture(scope="module")
+def all_own_names():
+    return {name for path in sources(*ROOMS) for name in own_names(ast.parse(path.read_text()))}
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
+def test_no_private_attribute_of_a_library_is_used(path, all_own_names):
+    tree = ast.parse(path.read_text())
+    of_self, others = private(tree)
+
+    # What is one's own may come from a base class in another file
+    assert of_self <= all_own_names
+    assert others <= set(own_names(tree))
