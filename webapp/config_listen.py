@@ -47,12 +47,7 @@ class Listener(Table):
         default=None,
     )
     threads: int = setting(
-        "How many requests are answered at once.",
-        "a whole number from 1 to 256",
-        8,
-        default=8,
-        ge=1,
-        le=256,
+        "How many requests a process answers at once.", "a whole number from 1 to 256", 8, default=8, ge=1, le=256
     )
 
     @property
@@ -73,6 +68,16 @@ class WebListener(Listener):
 
     default_port = 8080
     section = "listen"
+
+    threads: int = setting(
+        "How many requests a process answers at once. "
+        "Under mod_wsgi write the `threads=` of its `WSGIDaemonProcess` here: shares are parts of this number.",
+        "a whole number from 1 to 256",
+        64,
+        default=64,
+        ge=1,
+        le=256,
+    )
 
 
 class ConnectorListener(Listener):

@@ -204,6 +204,12 @@ class Orcid(Table):
     read_timeout: float = setting(
         "How long to wait, in seconds, for a piece of ORCID's answer.", _SECONDS, 20.0, default=20.0, gt=0, le=60
     )
+    proxy: Annotated[str, AfterValidator(values.proxy)] | None = setting(
+        "The HTTP proxy through which ORCID is reached. Variables such as `HTTPS_PROXY` are not looked at.",
+        "an address in quotes",
+        "http://proxy.example.org:3128",
+        default=None,
+    )
     pkce: bool = setting(
         "Whether to send a PKCE challenge (RFC 7636); off, since ORCID has been seen to drop the verifier.",
         "true or false, without quotes",

@@ -60,6 +60,13 @@ def public_url(text: str) -> str:
     return url
 
 
+def proxy(text: str) -> str:
+    """Read the address of an HTTP proxy: scheme, host and port, without a password."""
+    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", text):
+        raise Wrong("must be the address of a proxy, with its port", "write for example http://proxy.example.org:3128")
+    return text
+
+
 def web_page(text: str) -> str:
     """Read the address of a page."""
     _must_be_guarded(_split(text))

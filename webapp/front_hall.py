@@ -19,6 +19,7 @@ from webapp.look import Look
 from webapp.notices import Notices, Statement
 from webapp.operator.access import Named, Staff
 from webapp.orcid_client import OrcidClient
+from webapp.shares import Shares, within_shares
 from webapp.static import Static
 from webapp.templating import templates
 
@@ -39,6 +40,8 @@ def web(
     linking = Linking(store, orcid_client(config), transfers_of)
     look = config.look.look(config.path.parent)
     house, known = _house(config, look), languages()
+    entity_ids = [one.entity_id for one in config.organisations]
+    deliver_now = within_shares(deliver_now, entity_ids, Shares.of(config.listen.threads))
     hall = _hall(config, store, linking, look, deliver_now)
     app: WSGIApplication = make_app(
         Front(
@@ -120,4 +123,6 @@ def orcid_client(config: Config) -> OrcidClient:
         pkce=orcid.pkce,
         connect_timeout=orcid.connect_timeout,
         read_timeout=orcid.read_timeout,
+        proxy=orcid.proxy,
+        max_waiting=Shares.of(config.listen.threads).orcid,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -112,10 +113,15 @@ class Linking:
 
         The state is checked before error or code are looked at.  How the attempt ended, if it did, stands in
         its `outcome`.  Raises NothingCameBack, NoSuchAttempt, AttemptExpired, AttemptUsed, SomeoneElsesAttempt and
-        AnotherBrowsersAttempt; what is wrong with the answer itself is an outcome.
+        AnotherBrowsersAttempt; what is wrong with the answer itself is an outcome.  Raises OrcidBusy before the state
+        is taken, so that the same address works again.
         """
         if answer.empty:
             raise NothingCameBack
+        with self.orcid.place() if answer.code else nullcontext():
+            return self._answered(person, browser, answer, now)
+
+    def _answered(self, person: Person, browser: Browser, answer: Answer, now: datetime) -> Attempt:
         state = answer.state
         attempt = self._taken(_hash(state), person, browser, now)
         if answer.error == "access_denied":

@@ -10,15 +10,23 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import BoundedSemaphore
+from time import monotonic
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
+
+import requests
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
-from webapp.lines import Lines, NoAnswer, Patience
+from webapp.shares import place
 
 _OK = 200
-_HEADERS = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_MAX_BODY = 64 * 1024
+"""Bytes of an answer's body."""
 _LONGEST_NAME = 200
 # ORCID's pages are in these languages; for any other the person reads English (authorise parameter `lang`)
 _LANGUAGES = frozenset(["ar", "cs", "de", "en", "es", "fr", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh_CN", "zh_TW"])
@@ -30,6 +38,10 @@ class OrcidUnavailable(ConnectionError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class OrcidBusy(ConnectionError):
+    """So many people wait for ORCID's answer already that no more threads may. Nothing was sent; it can be repeated."""
 
 
 class OrcidRefused(ValueError):
@@ -70,53 +82,59 @@ class OrcidClient:
     pkce: bool = False
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
-    _lines: Lines = field(init=False, repr=False, compare=False)
-    _authorize: str = field(init=False, repr=False, compare=False)
-    """The address that each attempt's own begins with."""
-    _token: str = field(init=False, repr=False, compare=False)
-    """The form by which a code is exchanged, but for the code."""
+    proxy: str | None = None
+    """URL of the HTTP proxy through which ORCID is reached."""
+    max_waiting: int = 32
+    """How many threads may wait for ORCID at once."""
+    _places: BoundedSemaphore = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Be ready to ask; nothing is opened before the first question."""
-        patience = Patience(self.connect_timeout, self.read_timeout)
-        object.__setattr__(self, "_lines", Lines(self.base_url, patience))
-        asked = {
-            "client_id": self.client_id,
-            "response_type": "code",
-            "scope": self.scope,
-            "redirect_uri": self.redirect_uri,
-        }
-        object.__setattr__(self, "_authorize", f"{self.base_url}/oauth/authorize?{urlencode(asked)}")
-        known = {
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "grant_type": "authorization_code",
-            "redirect_uri": self.redirect_uri,
-        }
-        object.__setattr__(self, "_token", urlencode(known))
+        """Bound the number of threads that wait."""
+        object.__setattr__(self, "_places", BoundedSemaphore(self.max_waiting))
 
     def authorize_url(self, state: str, language: str, secret: str) -> str:
         """Give the address that asks a person to sign in and to consent.
 
         `secret` is known to the person's browser and to us alone; nonce and code verifier are made from it.
         """
-        asked = {"state": state, "lang": language if language in _LANGUAGES else "en"}
+        asked = {
+            "client_id": self.client_id,
+            "response_type": "code",
+            "scope": self.scope,
+            "redirect_uri": self.redirect_uri,
+            "state": state,
+            "lang": language if language in _LANGUAGES else "en",
+        }
         if self._openid:
             # ORCID honours `prompt` only with openid: whoever is signed in on a shared machine is asked again
             asked |= {"prompt": "login", "nonce": _derive("nonce", secret)}
         if self.pkce:
             challenge = hashlib.sha256(_derive("verifier", secret).encode()).digest()
             asked |= {"code_challenge": _base64(challenge), "code_challenge_method": "S256"}
-        return f"{self._authorize}&{urlencode(asked)}"
+        return f"{self.base_url}/oauth/authorize?{urlencode(asked)}"
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Occupy one of the threads that may wait for ORCID. Raises OrcidBusy."""
+        with place(self._places) as taken:
+            if not taken:
+                raise OrcidBusy
+            yield
 
     def exchange(self, code: str, secret: str) -> Authenticated:
         """Exchange a code for the iD of the person who gave it, once, and never again after any answer.
 
         Raises OrcidUnavailable, OrcidRefused and OrcidMisconfigured.
         """
-        form = f"{self._token}&code={quote(code, safe='')}"
+        form = {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "grant_type": "authorization_code",
+            "redirect_uri": self.redirect_uri,
+            "code": code,
+        }
         if self.pkce:
-            form += f"&code_verifier={_derive('verifier', secret)}"
+            form["code_verifier"] = _derive("verifier", secret)
         status, answer = self._send("POST", "/oauth/token", form)
         if status != _OK:
             raise _refusal(status, answer)
@@ -142,12 +160,27 @@ class OrcidClient:
     def _openid(self) -> bool:
         return "openid" in self.scope.split()
 
-    def _send(self, method: str, path: str, form: str = "") -> tuple[int, dict[str, Any]]:
+    def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+        deadline = monotonic() + self.connect_timeout + self.read_timeout
         try:
-            status, answer = self._lines.send(method, path, _HEADERS, form.encode("ascii"))
-        except NoAnswer as error:
-            raise OrcidUnavailable(error.reason) from None
-        return status, _json(status, answer)
+            # A session for each request: no connection, and no cookie, goes from one person to another
+            with requests.Session() as session:
+                # Nothing comes from the environment: no proxy, no .netrc, no other certificate authorities
+                session.trust_env = False
+                if self.proxy:
+                    session.proxies = {"http": self.proxy, "https": self.proxy}
+                with session.request(
+                    method,
+                    self.base_url + path,
+                    data=form,
+                    headers=_HEADERS,
+                    timeout=(self.connect_timeout, self.read_timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    return response.status_code, _json(response.status_code, _body(response, deadline))
+        except requests.RequestException as error:
+            raise OrcidUnavailable(_reason(error)) from None
 
     def _authenticated(self, answer: dict[str, Any], secret: str) -> Authenticated:
         if str(answer.get("token_type", "")).lower() != "bearer":
@@ -179,6 +212,38 @@ class OrcidClient:
         wrong = [name for name, value in expected.items() if claims.get(name) != value]
         if wrong:
             raise OrcidRefused("id_token: " + " ".join(wrong))
+
+
+def _body(response: requests.Response, deadline: float) -> bytes:
+    body = bytearray()
+    try:
+        # One octet at a time: a larger piece would be waited for until it is whole, however slowly it comes
+        for octet in response.iter_content(1):
+            body += octet
+            if len(body) > _MAX_BODY:
+                raise OrcidUnavailable("the answer is too long")
+            if monotonic() > deadline:
+                raise OrcidUnavailable("the answer takes too long to come")
+    except requests.ConnectionError:
+        raise OrcidUnavailable("no answer in time") from None
+    return bytes(body)
+
+
+def _reason(error: requests.RequestException) -> str:
+    for kind, reason in _REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    return f"cannot be reached ({type(error).__name__})"
+
+
+_REASONS: dict[type[Exception], str] = {
+    requests.Timeout: "no answer in time",
+    requests.exceptions.ProxyError: "cannot be reached (the proxy)",
+    requests.exceptions.SSLError: "cannot be reached (its certificate, or TLS)",
+    requests.ConnectionError: "cannot be reached (no connection)",
+    requests.exceptions.ChunkedEncodingError: "the answer breaks off",
+}
+"""What the log says of an error: the first kind that it is of."""
 
 
 def _json(status: int, body: bytes) -> dict[str, Any]:

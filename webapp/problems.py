@@ -31,7 +31,7 @@ from webapp.linking import (
     NothingCameBack,
     SomeoneElsesAttempt,
 )
-from webapp.orcid_client import OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 from webapp.visit import RepeatedParameter
 
 FLAWS = {
@@ -285,6 +285,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
         mark(
             "Try again in a few minutes. Your sign-in here stays, and as a rule ORCID does not ask you a second time."
         ),
+    ),
+    OrcidBusy: Problem(
+        "orcid-busy",
+        503,
+        mark("Many people are waiting for ORCID"),
+        mark("ORCID answers slowly at the moment, and we let only so many people wait. Nothing was lost."),
+        mark("Wait a minute, and load this page again: you will go on where you were."),
     ),
     OrcidRefused: Problem(
         "orcid-refused",

@@ -3,13 +3,17 @@
 import base64
 import hashlib
 import json
+import socket
+import threading
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from shibboleth.orcid_id import Registry
+from tests.private_ca import PrivateCa
 from tests.service import MAIJA, Browsing, client_of, orcid_id, served, simulated_orcid
 from webapp.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 
@@ -56,6 +60,7 @@ class Scripted:
             "form": {name: values[0] for name, values in parse_qs(body.decode()).items()},
             "authorization": environ.get("HTTP_AUTHORIZATION"),
             "accept": environ.get("HTTP_ACCEPT"),
+            "cookie": environ.get("HTTP_COOKIE"),
         }
         start_response(self.status, [("Content-Type", self.kind), *self.more])
         return self.dripping() if self.drips else [self.body]
@@ -248,6 +253,133 @@ def test_an_answer_that_drips_is_not_waited_for(scripted):
 def test_an_orcid_that_is_not_there_is_unavailable():
     with pytest.raises(OrcidUnavailable, match="no connection"):
         client_of("http://127.0.0.1:9").exchange("c", SECRET)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"
+
+
+@contextmanager
+def answering(pieces, *, hangs_up=False, context=None):
+    """A server that takes one connection after the other, and gives what they said and the address."""
+    said = []
+
+    def answer(wire):
+        request = b""
+        while b"code=c" not in request:
+            request += wire.recv(65536)
+        said.append(request)
+        for piece in pieces():
+            wire.sendall(piece)
+        if not hangs_up:
+            wire.recv(1)
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with suppress(OSError), connection:
+                if context is None:
+                    answer(connection)
+                else:
+                    with context.wrap_socket(connection, server_side=True) as wire:
+                        answer(wire)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield said, f"http{'s' * bool(context)}://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def dripping(first, then, seconds=10):
+    """Give pieces, and then the same one again and again, for longer than any client waits."""
+    yield first
+    for _ in range(seconds * 20):
+        time.sleep(0.05)
+        yield then
+
+
+UNFINISHED = {
+    "silence": (list, False, "no answer in time"),
+    "a head and silence": (lambda: [HEAD], False, "no answer in time"),
+    "half a body and silence": (lambda: [HEAD + b"{"], False, "no answer in time"),
+    "a body that drips": (lambda: dripping(HEAD, b" "), False, "the answer takes too long to come"),
+    "no answer": (list, True, "cannot be reached (no connection)"),
+    "half a head": (lambda: [b"HTTP/1.1 200 OK\r\nContent-"], True, "status 200 without JSON"),
+    "half a body": (lambda: [HEAD + b"{"], True, "the answer breaks off"),
+    "no HTTP": (lambda: [b"220 smtp.example ESMTP\r\n"], True, "cannot be reached (no connection)"),
+}
+
+
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_an_answer_that_does_not_come_whole_and_in_time_is_none_and_is_not_asked_for_again(name):
+    pieces, hangs_up, reason = UNFINISHED[name]
+    with answering(pieces, hangs_up=hangs_up) as (said, address):
+        begun = time.monotonic()
+        with pytest.raises(OrcidUnavailable) as raised:
+            client_of(address, connect_timeout=0.5, read_timeout=0.5).exchange("c", SECRET)
+        took = time.monotonic() - begun
+
+    assert raised.value.reason == reason
+    assert len(said) == 1
+    assert took < 3
+
+
+@pytest.mark.parametrize("how", ["sound", "wrong-name", "expired", "stranger"])
+def test_orcid_is_sent_nothing_unless_its_certificate_is_right(tmp_path, monkeypatch, how):
+    ca = PrivateCa(tmp_path)
+    body = json.dumps({"token_type": "bearer", "scope": "/authenticate", "orcid": MAIJA}).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(ca.certificate))
+
+    with answering(lambda: [answer], context=ca.context(how)) as (said, address):
+        if how == "sound":
+            assert client_of(address).exchange("c", SECRET).orcid_id == orcid_id(MAIJA)
+        else:
+            with pytest.raises(OrcidUnavailable, match="its certificate, or TLS"):
+                client_of(address).exchange("c", SECRET)
+
+    assert len(said) == (how == "sound")
+
+
+def test_a_proxy_of_the_environment_is_not_used(scripted, monkeypatch):
+    script, client = scripted
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    script.says()
+
+    assert client.exchange("c", SECRET).orcid_id == orcid_id(MAIJA)
+
+
+def test_a_proxy_that_is_configured_is_asked(scripted):
+    script, client = scripted
+    script.says()
+
+    found = client_of("http://orcid.example", proxy=client.base_url).exchange("c", SECRET)
+
+    assert found.orcid_id == orcid_id(MAIJA)
+    assert script.asked["path"] == "/oauth/token"
+
+
+def test_a_proxy_that_is_away_is_said():
+    with pytest.raises(OrcidUnavailable, match="the proxy"):
+        client_of("http://orcid.example", proxy="http://127.0.0.1:9").exchange("c", SECRET)
+
+
+def test_a_cookie_of_one_answer_goes_with_no_other_request(scripted):
+    script, client = scripted
+    script.says()
+    script.more = [("Set-Cookie", "one=person; Path=/")]
+
+    client.exchange("c", SECRET)
+    client.exchange("c", SECRET)
+
+    assert script.asked["cookie"] is None
 
 
 # OpenID Connect and PKCE, where the operator turns them on

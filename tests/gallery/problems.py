@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 from shibboleth.organisation import UnknownOrganisation
@@ -27,7 +28,7 @@ from webapp.linking import (
     NothingCameBack,
     SomeoneElsesAttempt,
 )
-from webapp.orcid_client import OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 from webapp.problems import Bug, NotAllowed, NotFound, TooLarge
 from webapp.visit import RepeatedParameter
 
@@ -131,6 +132,16 @@ def held_by_someone_else(on):
     make_link(on.store, "pekka@yliopisto.example", orcid_id(OLD))
     maija = on.maija()
     return maija.get(maija.returned(on.world))
+
+
+@scene("GET /me/callback", OrcidBusy)
+def orcid_busy(on):
+    maija = on.maija()
+    back = maija.back(on.world)
+    with ExitStack() as others:
+        for _ in range(on.client.max_waiting):
+            others.enter_context(on.client.place())
+        return maija.get(back)
 
 
 @scene("GET /me/result/<attempt>", OrcidUnavailable)

@@ -178,7 +178,7 @@ BROKEN = {
         listen(threads=0),
         SERVICE,
         "listen.threads: must be a whole number from 1 to 256",
-        "write for example: threads = 8",
+        "write for example: threads = 64",
     ),
     "a word that is none of ours": (
         service(registry="prod"),
