@@ -188,7 +188,7 @@ from webapp.serving import serve
 
 def application(environ, start_response):
     print("began", flush=True)
-    time.sleep(0.3)
+    time.sleep(float(sys.argv[2]))
     start_response("200 OK", [("Content-Length", "4")])
     return [b"done"]
 
@@ -199,7 +199,7 @@ print("ended", flush=True)
 
 def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
     path = configuration(tmp_path, connector={"port": 0})
-    process = subprocess.Popen([sys.executable, "-c", SLOW, str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(path), "0.3"], stdout=subprocess.PIPE, text=True)
     with closing(connection(process.stdout.readline().strip())) as wire:
         wire.request("GET", "/")
         assert process.stdout.readline() == "began\n"
@@ -209,6 +209,20 @@ def test_a_request_that_is_being_answered_is_answered_to_its_end(tmp_path):
 
     assert answer == b"done"
     assert (said, process.returncode) == ("ended\n", 0)
+
+
+def test_who_takes_too_long_does_not_keep_a_server_from_ending(tmp_path):
+    path = configuration(tmp_path, connector={"port": 0})
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(path), "60"], stdout=subprocess.PIPE, text=True)
+    with closing(connection(process.stdout.readline().strip())) as wire:
+        wire.request("GET", "/")
+        assert process.stdout.readline() == "began\n"
+        begun = time.monotonic()
+        process.terminate()
+        said, _ = process.communicate(timeout=20)
+
+    assert (said, process.returncode) == ("ended\n", 0)
+    assert 4 < time.monotonic() - begun < 8
 
 
 BY_SYSTEMD = """

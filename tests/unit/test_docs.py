@@ -311,6 +311,20 @@ def test_every_timer_has_its_unit_and_is_installed_by_the_page(path):
     assert f"docs/operator/{path.name}" in page("operator.md")
 
 
+@pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.socket")), ids=lambda path: path.name)
+def test_every_socket_is_where_its_server_listens_and_apache_may_connect(path):
+    section = unit(path)["Socket"]
+    service = unit(path.with_suffix(".service"))
+    made = re.findall(r"^d (\S+)\s+\d+ (\S+)\s+(\S+)", (OPERATOR / "tmpfiles.conf").read_text("utf-8"), re.MULTILINE)
+
+    assert f'unix = "{section["ListenStream"]}"' in (OPERATOR / "orcid-connect.toml").read_text("utf-8")
+    assert section["SocketUser"] == service["Service"]["User"]
+    assert (str(Path(section["ListenStream"]).parent), section["SocketUser"], section["SocketGroup"]) in made
+    assert section["SocketMode"] == "0660"
+    assert path.name in service["Unit"]["After"].split()
+    assert f"docs/operator/{path.name}" in page("operator.md")
+
+
 @pytest.mark.parametrize("path", sorted(OPERATOR.glob("*.service")), ids=lambda path: path.name)
 def test_every_unit_runs_as_the_service_and_writes_where_it_may(path):
     service = unit(path)["Service"]
