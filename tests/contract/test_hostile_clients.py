@@ -22,8 +22,12 @@ NOBODY = b'{"eduPersonOrcid": []}'
 def port(tmp_path_factory):
     """The port of a connector that is a process of its own."""
     path = configuration(tmp_path_factory.mktemp("connector"), connector={"port": 0})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # As LimitNOFILE= in its unit; the many clients below are this process
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4352), hard), hard))
     with running(path, "connector") as (_, address):
         yield int(address.rpartition(":")[2])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def connected(port):
@@ -136,14 +140,11 @@ def test_pipelined_requests_are_answered_one_by_one_in_their_order(port):
 @contextmanager
 def many_slow_clients(port, number=SLOW):
     """Open connections that each have begun a request and do not end it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, number + 500), hard), hard))
     with ExitStack() as stack:
         slow = [stack.enter_context(connected(port)) for _ in range(number)]
         for each in slow:
             each.sendall(b"GET /v1/people/x HTTP/1.1\r\nHost: conn")
         yield slow
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_thousand_slow_clients_keep_nobody_else_out(port):

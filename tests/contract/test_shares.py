@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -246,8 +247,11 @@ class ProxyVisitor:
 
     def start(self):
         """Go to ORCID."""
-        token = re.search(r'name="token" value="([^"]*)"', self.ask("GET", "/me")[2])[1]
-        return self.ask("POST", "/me/start", {"token": token})[1]
+        return self.ask("POST", "/me/start", {"token": self.token()})[1]
+
+    def token(self):
+        """Give the token of the forms of this browser and this person."""
+        return re.search(r'name="token" value="([^"]*)"', self.ask("GET", "/me")[2])[1]
 
 
 def test_twenty_people_at_once_are_served_while_orcid_takes_five_seconds(tmp_path):
@@ -266,3 +270,20 @@ def test_twenty_people_at_once_are_served_while_orcid_takes_five_seconds(tmp_pat
     assert (pages, took < 4) == ([200] * 5, True)
     assert [status for status, _, _ in answers] == [303] * 20
     assert all("/me/confirm/" in place for _, place, _ in answers)
+
+
+def test_while_another_process_writes_pages_come(tmp_path):
+    path = configuration(tmp_path, listen={"port": 0})
+    with running(path, "serve") as (_, address), ThreadPoolExecutor(1) as crowd:
+        maija = ProxyVisitor(address, "maija%40yliopisto.example")
+        token = maija.token()
+        with closing(sqlite3.connect(tmp_path / "links.db", isolation_level=None)) as other:
+            other.execute("begin immediate")
+            waiting = crowd.submit(maija.ask, "POST", "/me/start", {"token": token})
+            begun = time.monotonic()
+            pages = [ProxyVisitor(address, "other%40yliopisto.example").ask("GET", "/me")[0] for _ in range(5)]
+            took = time.monotonic() - begun
+            other.execute("rollback")
+
+        assert (pages, took < 4) == ([200] * 5, True)
+        assert waiting.result(PATIENCE)[0] == 303
