@@ -40,6 +40,7 @@ lint: $(VENV)/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Ratios and absolute figures, into build/bench.json; QUICK=1 takes small sizes, to try it
 bench: packages $(VENV)/test
 	@sh tests/debian-packages $(BENCH)
 	$(BIN)/python -m tests.bench

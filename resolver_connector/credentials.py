@@ -1,7 +1,7 @@
 """Credentials of the connector: the credential alone tells which organisation asks.
 
-Each credential is kept as an HMAC under a random key of this process and found by that digest. A client that guesses
-can neither compute nor steer a digest, so the time of a look-up tells nothing about any credential
+Each credential is kept as a digest under a random key of this process (keyed BLAKE2b) and found by that digest. A
+client that guesses can neither compute nor steer a digest, so the time of a look-up tells nothing about any credential
 (docs/decisions/0024).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
+import hashlib
 import re
 import secrets
 from collections.abc import Iterable
@@ -69,4 +69,4 @@ class Credentials:
             return None
 
     def _digest(self, scheme: type[Bearer | Basic], secret: bytes) -> bytes:
-        return hmac.digest(self._key, scheme.__name__.encode() + b" " + secret, "sha256")
+        return hashlib.blake2b(scheme.__name__.encode() + b" " + secret, key=self._key).digest()

@@ -47,7 +47,8 @@ class Resolver:
 
     def __init__(self, lookup: Lookup, registry: Registry, replicas: Replicas | None = None) -> None:
         self._lookup = lookup
-        self._registry = registry
+        self._registry = registry.value
+        self._host = registry.host
         self._replicas = replicas
 
     def answer(self, entity_id: str, account: str) -> Reply:
@@ -79,7 +80,7 @@ class Resolver:
                 raise
             bare, age = self._replicas.orcid_of(entity_id, person_key)
             return self._uris(bare), [("Age", str(age)), _STALE]
-        return self._uris(row["orcid"] if row is not None and row["registry"] == self._registry.value else None), []
+        return self._uris(row["orcid"] if row is not None and row["registry"] == self._registry else None), []
 
     def _uris(self, bare: str | None) -> list[str]:
-        return [] if bare is None else [OrcidId(bare, self._registry).uri]
+        return [] if bare is None else [f"https://{self._host}/{bare}"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote_to_bytes
 
 Environ = Mapping[str, Any]
 Header = tuple[str, str]
@@ -92,7 +92,7 @@ def path_of(environ: Environ) -> str:
     """
     sent: str = environ.get("REQUEST_URI", "")
     if sent.startswith("/v1/"):
-        return unquote(sent.partition("?")[0], "latin-1")
+        return unquote_to_bytes(sent.partition("?")[0].encode("latin-1")).decode("latin-1")
     return str(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
 
 

@@ -25,8 +25,6 @@ CONTROLS = {
 
 FIRST_PAGE = 30_000
 """Bytes of the landing page with everything it brings along, at the most."""
-FIRST_PAINT = 100
-"""Milliseconds until something of it is to be seen, on this machine, at the most."""
 
 PAINTED = """
     const [done] = arguments;
