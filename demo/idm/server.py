@@ -64,7 +64,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         length = self.headers.get("Content-Length", "0")
-        body = self.rfile.read(min(int(length), LONGEST_BODY)) if length.isdecimal() else b""
+        expected = min(int(length), LONGEST_BODY) if length.isdecimal() else 0
+        body = self.rfile.read(expected)
+        if len(body) < expected:  # RFC 9112 section 8: an incomplete request is none
+            self.close_connection = True
+            return
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer, trick = self.server.idm.answer(Request(self.command, path, query, headers, body))

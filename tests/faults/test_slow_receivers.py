@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +16,11 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from demo.idm.app import SECRET, TOKEN
-from resolver_connector.deliver import Deliverer
+from demo.idm.app import SECRET, TOKEN, Idm
+from demo.idm.server import served
+from resolver_connector.deliver import Deliverer, Pace
 from resolver_connector.transfers.deadline import THREADS_OF_A_TRANSFER
+from resolver_connector.transfers.ldap import Ldap
 from resolver_connector.transfers.rest import Rest
 from resolver_connector.transfers.scim import Scim
 from resolver_connector.transfers.soap import Soap
@@ -48,17 +51,18 @@ class Receiver:
         """Fail in this way of `demo.idm.faults`; with none, no more."""
         requests.post(f"{self.address}/", data={"fault": how}, timeout=10, allow_redirects=False)
 
-    def transfers(self):
-        """Give a transfer of each kind that speaks HTTP."""
-        return {
-            "rest": Rest(url=f"{self.address}/v1", signing_secrets=(SECRET,)),
-            "soap": Soap(url=f"{self.address}/dirxml", token=TOKEN),
-            "scim": Scim(url=f"{self.address}/scim/v2", token=TOKEN),
-        }
-
     def end(self):
         self.process.kill()
         self.process.communicate()
+
+
+def transfers(address):
+    """Give a transfer of each kind that speaks HTTP."""
+    return {
+        "rest": Rest(url=f"{address}/v1", signing_secrets=(SECRET,)),
+        "soap": Soap(url=f"{address}/dirxml", token=TOKEN),
+        "scim": Scim(url=f"{address}/scim/v2", token=TOKEN),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +102,7 @@ def test_a_receiver_that_answers_slowly_or_never_is_given_up_in_time(receiver, k
     receiver.fails(how)
 
     try:
-        answer, took = timed(receiver.transfers()[kind])
+        answer, took = timed(transfers(receiver.address)[kind])
     finally:
         receiver.fails("")
 
@@ -109,14 +113,14 @@ def test_a_receiver_that_answers_slowly_or_never_is_given_up_in_time(receiver, k
 @pytest.mark.parametrize("kind", ["rest", "soap", "scim"])
 def test_a_receiver_that_accepts_and_says_nothing_is_given_up_in_time(receiver, kind):
     with stopped(receiver.process):
-        answer, took = timed(receiver.transfers()[kind])
+        answer, took = timed(transfers(receiver.address)[kind])
 
     assert answer.outcome is Outcome.TEMPORARY
     assert took < AT_MOST
 
 
 def test_who_never_answers_holds_a_bounded_number_of_threads(receiver):
-    transfer = receiver.transfers()["rest"]
+    transfer = transfers(receiver.address)["rest"]
     receiver.fails("drip")
 
     try:
@@ -124,7 +128,7 @@ def test_who_never_answers_holds_a_bounded_number_of_threads(receiver):
             list(callers.map(timed, [transfer] * THREADS_OF_A_TRANSFER))
         before = threading.active_count()
         answer, took = timed(transfer)
-        other, _ = timed(receiver.transfers()["soap"])
+        other, _ = timed(transfers(receiver.address)["soap"])
         after = threading.active_count()
     finally:
         receiver.fails("")
@@ -137,7 +141,50 @@ def test_who_never_answers_holds_a_bounded_number_of_threads(receiver):
     eventually(lambda: timed(transfer)[0].outcome.arrived)
 
 
+@pytest.fixture
+def slow_names(monkeypatch):
+    """Have the system take longer to look up a name than a delivery may take; nothing can cut that short."""
+    look_up = socket.getaddrinfo
+
+    def slowly(*arguments, **words):
+        time.sleep(1.5 * SECONDS)
+        return look_up(*arguments, **words)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+
+
+@pytest.mark.parametrize("kind", ["rest", "soap", "scim"])
+def test_nothing_is_written_once_the_time_is_over(slow_names, kind):
+    idm = Idm([MAIJA, AKE])
+    with served(idm) as server:
+        before = threading.active_count()
+        answer, took = timed(transfers(server.address)[kind])
+        eventually(lambda: threading.active_count() <= before)
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert took < AT_MOST
+    assert not [each for each in idm.arrived if each.request.method != "GET"]
+    assert idm.has(MAIJA) == set()
+
+
 # A directory
+
+
+def test_no_password_is_said_to_a_directory_once_the_time_is_over(slow_names):
+    heard = []
+
+    def listens(connection, ended):
+        heard.append(connection.recv(65536))
+
+    before = threading.active_count()
+    with answering(listens) as port:
+        one = Ldap(url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn="cn=x", password="words", start_tls=False)
+        answer, took = timed(one)
+        eventually(lambda: threading.active_count() <= before + 1)
+
+    assert answer.outcome is Outcome.TEMPORARY
+    assert took < AT_MOST
+    assert b"words" not in b"".join(heard)
 
 
 def ways(slapd, base):
@@ -215,15 +262,20 @@ def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, re
     live = Receiver()
     for number in range(1, 9):
         make_link(store, f"person{number}@yliopisto.example", make_orcid_id(number), transfers=list(dead))
-    make_link(store, MAIJA, make_orcid_id(99), POLYTECHNIC, transfers=["live"])
-    transfers = {UNIVERSITY: dead, POLYTECHNIC: {"live": live.transfers()["rest"]}}
-    worker = Deliverer(store, ORGANISATIONS, transfers, Kept(), lambda: datetime.now(UTC))
+    ways = {UNIVERSITY: dead, POLYTECHNIC: {"live": transfers(live.address)["rest"]}}
+    worker = Deliverer(store, ORGANISATIONS, ways, Kept(), lambda: datetime.now(UTC))
+
+    def under_way():
+        return [each for each in store.waiting(UNIVERSITY) if each.leased_until]
 
     def delivered():
         return [each.state for each in store.deliveries_of(POLYTECHNIC, MAIJA)] == [DeliveryState.DONE]
 
     try:
         with stopped(receiver.process), stopped(slapd.process), Running(worker):
+            # As many as the worker begins at once, for each of the dead
+            eventually(lambda: len(under_way()) == min(Pace().threads, Pace().threads_each * len(dead)))
+            make_link(store, MAIJA, make_orcid_id(99), POLYTECHNIC, transfers=["live"])
             begun = time.monotonic()
             eventually(delivered)
             took = time.monotonic() - begun
