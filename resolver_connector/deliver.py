@@ -170,7 +170,11 @@ class Deliverer:
         """Deliver what is due, do the chores, and tell how often it came to what. Raises StoreUnavailable."""
         self._hands.told.clear()
         with ThreadPoolExecutor(self._pace.threads) as pool:
-            while not self._stopped and (self._take_up(pool) or self._hands.busy):
+            while not self._stopped:
+                # Asked first: what ends in between may have made something due that was not, when it was looked for
+                busy = self._hands.busy
+                if not self._take_up(pool) and not busy:
+                    break
                 self._wait(self._pace.poll)
         self._do_chores()
         return self._hands.told

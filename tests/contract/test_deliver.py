@@ -320,6 +320,25 @@ def test_a_removal_never_overtakes_its_link(store, clock):
     assert standing(store) == [(DONE, "stored")] * 3
 
 
+def test_delivering_once_goes_on_with_what_becomes_due_while_it_looks(store, clock, monkeypatch):
+    idm, claim = Idm(), store.claim
+    idm.open.clear()
+    link(store)
+    unlink(store)
+
+    def slowly(*arguments, **words):
+        found = claim(*arguments, **words)
+        if not found and not idm.open.is_set():
+            idm.open.set()
+            eventually(lambda: (DONE, "stored") in standing(store))
+            time.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(store, "claim", slowly)
+
+    assert deliverer(store, {"idm": idm}, clock).once() == {"delivered": 2}
+
+
 def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_url, clock):
     idm = Idm()
     people = [f"person{number}@yliopisto.example" for number in range(1, 13)]
