@@ -92,7 +92,7 @@ class Config:
 def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds] = dict) -> Config:
     """Read the service's file and all organisations' files. Raises Misconfigured with every problem in them.
 
-    `kinds` gives the kinds of transfers by name: dataclasses, for whoever wires knows them and we do not.
+    `kinds` gives the kinds of transfers by name: pydantic models, which this package does not import.
     """
     path = Path(path)
     problems: list[Problem] = []

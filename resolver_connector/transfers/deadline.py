@@ -1,9 +1,8 @@
-"""Deadlines of deliveries: a caller waits no longer than told, whatever a receiver does.
+"""Deadlines of deliveries: a caller waits until the deadline and no longer, whatever the receiver does.
 
-The time-outs of sockets start anew with each packet, and neither the system's look-up of a host name nor a disk has
-one. So each delivery runs in a thread of its own, and its caller stops waiting when the deadline passes. Such a thread
-ends when its own time-outs let it; until then it takes one of a bounded number of threads of its transfer, and no
-thread of any other.
+The time-outs of sockets restart with each packet, and neither a look-up of a host name nor a write to a disk has one.
+Therefore each delivery runs in a thread of its own, and its caller stops waiting at the deadline. The thread ends when
+its own time-outs let it. Until then it counts against the limit of its transfer, and no other transfer is affected.
 """
 
 from __future__ import annotations
@@ -11,19 +10,19 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
 THREADS_OF_A_TRANSFER = 32
-"""More than the deliveries that a worker and a web server have under way to one transfer at the same time."""
+"""More than a worker and a web server deliver to one transfer at the same time."""
 
 
 class Saturated(Exception):
-    """All threads of a transfer still wait for its receiver."""
+    """Every thread of a transfer is still waiting for its receiver."""
 
     def __init__(self, running: int) -> None:
         super().__init__(running)
@@ -31,7 +30,7 @@ class Saturated(Exception):
 
 
 class Deadline:
-    """A moment of the monotonic clock, by which something has to have ended."""
+    """A moment of the monotonic clock, at which waiting ends."""
 
     def __init__(self, seconds: float) -> None:
         self._at = monotonic() + seconds
@@ -39,7 +38,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then; never less than a millisecond, so that they can be a time-out."""
+        """Seconds until the deadline, at least a millisecond, so that they are valid as a time-out."""
         return max(self._at - monotonic(), 0.001)
 
     @property
@@ -53,18 +52,18 @@ class Deadline:
             raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
 
     def when_passed(self, call: Callable[[], None]) -> None:
-        """Have this called, by whoever waits, if it passes before the waiting is over."""
+        """Register a function that the waiting caller calls if the deadline passes."""
         self._then = call
 
-    def give_up(self) -> None:
-        """Call what has to be called when it passes."""
+    def expire(self) -> None:
+        """Call the registered function."""
         if self._then is not None:
             self._then()
 
 
 @dataclass(slots=True)
 class BoundedThreads:
-    """Threads for calls that may not return: so many at the same time, and no more."""
+    """Threads for calls that may not return, limited to `most` at the same time; two with the same limit are equal."""
 
     most: int = THREADS_OF_A_TRANSFER
     _free: threading.Semaphore = field(init=False, repr=False, compare=False)
@@ -76,31 +75,33 @@ class BoundedThreads:
         """Return what the call returns, or raise what it raises.
 
         Raises:
-            TimeoutError: the deadline has passed; the call goes on in its thread, which keeps its place.
-            Saturated: there is no thread to be had.
+            TimeoutError: the deadline has passed; the call continues in its thread.
+            Saturated: as many calls as allowed are still running.
 
         """
         deadline.check()
         if not self._free.acquire(blocking=False):
             raise Saturated(self.most)
-        future: Future[Result] = Future()
+        outcomes: SimpleQueue[Result | BaseException] = SimpleQueue()
         try:
-            threading.Thread(target=self._run, args=(call, future), daemon=True).start()
+            # A daemon, unlike the threads of ThreadPoolExecutor: the process can end without it
+            threading.Thread(target=self._run, args=(call, outcomes), daemon=True).start()
         except RuntimeError:  # the system gives no thread
             self._free.release()
             raise
         try:
-            return future.result(deadline.left)
-        except TimeoutError:
-            deadline.give_up()
-            raise
+            outcome = outcomes.get(timeout=deadline.left)
+        except Empty:
+            deadline.expire()
+            raise TimeoutError from None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
-    def _run(self, call: Callable[[], Result], future: Future[Result]) -> None:
+    def _run(self, call: Callable[[], Result], outcomes: SimpleQueue[Result | BaseException]) -> None:
         try:
-            result = call()
+            outcome: Result | BaseException = call()
         except BaseException as error:  # noqa: BLE001 - the caller raises it
-            self._free.release()
-            future.set_exception(error)
-        else:
-            self._free.release()
-            future.set_result(result)
+            outcome = error
+        self._free.release()
+        outcomes.put(outcome)

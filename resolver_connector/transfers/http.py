@@ -201,7 +201,7 @@ class Receiver(TransferModel):
         url: str = "",
     ) -> Reply:
         """Send one request and read its answer, whatever its status. Raises NoReply."""
-        # It names addresses, and the question of SCIM for a person names the person
+        # urllib3 logs addresses, and the address of a SCIM query names the person
         logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
         headers = {
             "User-Agent": "orcid-connect",
@@ -214,7 +214,7 @@ class Receiver(TransferModel):
         pair = (str(self.certificate), str(self.certificate_key)) if self.certificate else None
         try:
             request = requests.Request(method, url or self.url, headers=headers, data=content).prepare()
-            # By its adapter: a Session reads the whole body of a redirect, however long, also if it does not follow it
+            # The adapter alone: a Session reads the body of a redirect to its end, even if it does not follow it
             with (
                 closing(HTTPAdapter()) as adapter,
                 adapter.send(
@@ -249,7 +249,7 @@ class Receiver(TransferModel):
 
 
 class _Body:
-    """The body of a request, which is not sent once the deadline has passed: connecting may have taken too long."""
+    """The body of a request. It is not sent once the deadline has passed, for connecting may have taken that long."""
 
     def __init__(self, content: bytes, deadline: Deadline) -> None:
         self._content = content

@@ -1,4 +1,4 @@
-"""A connection to one server of a directory, by ldap3; every failure of it ends as `Ended`."""
+"""A connection to one server of a directory, by ldap3. Every failure of it becomes `Ended`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _FAILURES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Ou
         "what answers there does not speak LDAP, or cannot be asked what the settings say",
     ),
 )
-"""What each failure of a connection means; the first row counts that fits the failure at any of the addresses."""
+"""What each failure of a connection means: the first row that fits, at any of the host's addresses, applies."""
 
 
 class Ended(Exception):
@@ -99,15 +99,15 @@ class Directory:
             auto_range=False,
             check_names=False,
         )
-        # It counts for each packet, and ldap3 reads without an end what has none
+        # receive_timeout restarts with each packet, and ldap3 has no limit for the size of a message
         deadline.when_passed(self._abort)
 
     def open(self) -> None:
-        """Connect; to `ldaps://` by TLS, with a certificate that is this host's."""
+        """Connect; with `ldaps://`, negotiate TLS and check that the certificate is valid for the host."""
         self._do(lambda: self._connection.open(read_server_info=False))
 
     def start_tls(self) -> Result:
-        """Ask for TLS and, where the directory agrees, go over to it, with a certificate that is this host's."""
+        """Ask for TLS; if the server agrees, negotiate it and check that the certificate is valid for the host."""
         connection = self._connection
 
         def start() -> None:
@@ -124,7 +124,7 @@ class Directory:
         return result
 
     def bind(self) -> Result:
-        """Show who we are."""
+        """Authenticate."""
         self._do(lambda: self._connection.bind(read_server_info=False))
         return self._result()
 
@@ -141,7 +141,7 @@ class Directory:
         return self._result()
 
     def close(self) -> None:
-        """Take leave, if there is a connection."""
+        """Close the connection, if there is one."""
         with suppress(OSError, LDAPException):
             self._connection.unbind()
         if self._connection.socket:
@@ -161,17 +161,17 @@ class Directory:
         return Result(result["result"], ": ".join(each for each in said if each))
 
     def _failure(self, error: Exception) -> Answer:
-        # ldap3 raises what is of two types, its own and that of the cause; of several addresses it lists them
+        # An exception of ldap3 has two types, its own and that of its cause; for several addresses it holds a list
         addresses = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], list) else []
         causes = [each for each, _ in addresses] or [error]
         fitting = ((each, row) for row in _FAILURES for each in causes if isinstance(each, row[0]))
         cause, (_, outcome, text) = next(fitting)
-        # Not the names and places of OpenSSL's sources
+        # Without OpenSSL's error code and source position
         words = re.sub(r"^.*\[[\w: ]+\] | \(_ssl\.c:\d+\)$", "", str(cause))
         return Answer(outcome, plain(text.format(host=self._host, words=words)))
 
     def _abort(self) -> None:
-        """End every wait of the connection, from another thread."""
+        """End whatever the connection waits for; called from another thread."""
         with suppress(OSError, AttributeError):
             descriptor = os.dup(self._connection.socket.fileno())
             with socket.socket(fileno=descriptor) as shared:

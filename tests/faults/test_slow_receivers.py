@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import requests
@@ -79,10 +80,17 @@ def slapd():
     slapd.remove()
 
 
-@contextmanager
-def stopped(process):
+def stop(process):
     """Stop a process: the system still accepts connections in its name, and nothing is read or said."""
     os.kill(process.pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{process.pid}/task")
+    eventually(lambda: {each.read_text().rpartition(")")[2].split()[0] for each in threads.glob("*/stat")} == {"T"})
+
+
+@contextmanager
+def stopped(process):
+    """Stop a process for a while."""
+    stop(process)
     try:
         yield
     finally:
@@ -215,10 +223,7 @@ def test_a_directory_that_is_stopped_before_it_writes_is_given_up_in_time(slapd)
     base = slapd.make_branch()
     slapd.add_person(base)
 
-    def stop():
-        os.kill(slapd.process.pid, signal.SIGSTOP)
-
-    with answering(passes_on(slapd.port, stop)) as port:
+    with answering(passes_on(slapd.port, lambda: stop(slapd.process))) as port:
         try:
             answer, took = timed(settings(slapd, base=base, url=f"ldap://127.0.0.1:{port}", start_tls=False))
         finally:

@@ -138,6 +138,49 @@ def test_what_is_wrong_with_a_transfer_is_said(tmp_path, changes, told):
     assert problem(written(tmp_path, table)) == told
 
 
+LDAP = {
+    "name": "directory",
+    "kind": "ldap",
+    "url": "ldaps://ldap.yliopisto.example",
+    "base": "ou=people,dc=example",
+    "bind_dn": "cn=orcid-connect,dc=example",
+    "password": "file:secrets/idm",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"start_tls": "false"},
+            "start_tls: must be true or false, without quotes; write for example: start_tls = true",
+        ),
+        ({"start_tls": 0}, "start_tls: must be true or false, without quotes; write for example: start_tls = true"),
+        ({"base": True}, 'base: must be text in quotes; write for example: base = "ou=people,dc=example,dc=org"'),
+        ({"ca_file": 7}, 'ca_file: must be a path in quotes; write for example: ca_file = "ca.pem"'),
+        ({"bind": "SIMPLE"}, 'bind: must be "simple" or "external"; write for example: bind = "external"'),
+        ({"start_tls": True, "url": "ldap://ldap.yliopisto.example", "base": " "}, "base is empty"),
+    ],
+)
+def test_settings_of_a_directory_are_exactly_of_their_types(tmp_path, changes, told):
+    one = problem(written(tmp_path, {**LDAP, **changes}))
+
+    assert one.removeprefix("transfer.directory").lstrip(".: ").startswith(told)
+
+
+@pytest.mark.parametrize("reference", [7, True, ["file:secrets/idm"], "secret", "file:", "env:NO_SUCH"])
+def test_what_is_no_reference_is_no_secret(tmp_path, reference):
+    assert problem(written(tmp_path, {**LDAP, "password": reference})).startswith("transfer.directory.password: ")
+
+
+def test_a_setting_is_read_by_its_own_name_alone(tmp_path):
+    scim = {**REST, "kind": "scim", "schema_urn": "urn:example:person"}
+
+    assert problem(written(tmp_path, scim)).startswith(
+        "transfer.idm.schema_urn: is not a setting; did you mean schema?"
+    )
+
+
 def test_a_secret_of_a_transfer_stands_there_by_reference_alone(tmp_path):
     told = problem(written(tmp_path, {**REST, "token": "the-secret-itself"}))
 
