@@ -427,3 +427,18 @@ def test_what_is_not_to_be_kept_is_forgotten_once_it_has_arrived(written, store,
     assert store.count(UNIVERSITY) == 0
     assert store.deliveries_of(UNIVERSITY, MAIJA) == []
     assert {each.state for each in store.counts(UNIVERSITY)} == {DeliveryState.DONE}
+
+
+def test_changes_that_have_arrived_are_forgotten_after_two_years(written, store, idm, noon):
+    _, address = idm
+    path = written(address)
+    link(store)
+    run(path, "deliver", "--once")
+    noon.tick(timedelta(days=730))
+    run(path, "deliver", "--once")
+    assert len(store.changes(UNIVERSITY, 0, 10)) == 1
+
+    noon.tick(timedelta(seconds=1))
+    run(path, "deliver", "--once")
+
+    assert store.changes(UNIVERSITY, 0, 10) == []
