@@ -61,7 +61,7 @@ class Housekeeping:
             self._report("forgotten", changes=forgotten)
         if erased := self._store.finish_erasures(now) + self._retire(now):
             self._report("erased", persons=erased)
-        if self._forgetful or self._store.erased_since_scrub():
+        if self._forgetful or self._store.erased_since_vacuum():
             self._scrub(now)
 
     def _forget(self, entity_id: str, before: datetime) -> int:
@@ -84,6 +84,6 @@ class Housekeeping:
         return gone
 
     def _scrub(self, now: datetime) -> None:
-        if now.hour in SMALL_HOURS and self._scrubbed_on != now.date() and self._store.scrub(now):
+        if now.hour in SMALL_HOURS and self._scrubbed_on != now.date() and self._store.vacuum(now):
             self._scrubbed_on = now.date()
             self._report("scrubbed")

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from sql import rows
 from sql.audit import facts_of
-from sql.engine import Row, Session, Values
+from sql.engine import Row, Transaction, Values
 from sql.held import ID_BYTES, Held, Keeper
 from sql.records import Change
 from sql.statistics import count_attempts
@@ -64,27 +64,26 @@ class Erasing(Keeper):
         are waited for, if not from now. Twice is the same as once.
         """
         whose = {"organisation": entity_id, "person_key": person_key}
-        asked = ("link_of", whose), ("anything_of", whose), ("forget_attempts", whose)
-        with self._holding(entity_id, now, *asked) as held:
-            own, anything, attempts = held.found
-            if not anything:
+        with self._holding(entity_id, now) as held:
+            own = held.session.fetch_one("link_of", **whose)
+            if held.session.fetch_one("anything_of", **whose) is None:
                 return Erased(anything=False, removal=None, done=True)
-            count_attempts(held.session, attempts)
-            held.session.post("forget_mails", **whose)
-            removal = held.remove(rows.link_of(own[0]), actor, reason, transfers) if own else None
+            count_attempts(held.session, held.session.fetch_all("forget_attempts", **whose))
+            held.session.execute("forget_mails", **whose)
+            removal = held.remove(rows.link_of(own), actor, reason, transfers) if own else None
             if removal is None:
                 held.event("erasing", actor, person_key, {"reason": reason})
-            held.session.post("spare_deliveries", **whose, now=rows.moment(now))
-            ((newest,),) = held.session.ask(("newest_number_of", whose))
+            held.session.execute("spare_deliveries", **whose, now=rows.moment(now))
+            (newest,) = held.session.fetch_all("newest_number_of", **whose)
             wish = _wish(whose, newest["number"] or 0, held, by_feed=by_feed)
-            held.session.post("ask_erasure", **wish, now=rows.moment(since or now))
+            held.session.execute("ask_erasure", **wish, now=rows.moment(since or now))
             return Erased(anything=True, removal=removal, done=_finish(held, person_key, now))
 
     def finish_erasures(self, now: datetime) -> int:
         """Fulfil the wishes of which nothing is owed any more, and tell how many they were."""
         finished, round_ = 0, _SOME
         while round_ == _SOME:
-            due = self.engine.all("erasures_due", long_ago=rows.moment(now - PATIENCE), limit=_SOME)
+            due = self.engine.fetch_all("erasures_due", long_ago=rows.moment(now - PATIENCE), limit=_SOME)
             round_ = sum(self.finish_erasure(row["organisation"], row["person_key"], now) for row in due)
             finished += round_
         return finished
@@ -98,16 +97,16 @@ class Erasing(Keeper):
         """Erase the people of an organisation who have no link, and of whom there was nothing since a moment."""
         erased, round_ = 0, _SOME
         while round_ == _SOME:
-            gone = self.engine.all("gone_since", organisation=entity_id, before=rows.moment(before), limit=_SOME)
+            gone = self.engine.fetch_all("gone_since", organisation=entity_id, before=rows.moment(before), limit=_SOME)
             keys = [row["person_key"] for row in gone]
             told = [self.erase(entity_id, key, "service", ENOUGH, now, by_feed=by_feed, since=before) for key in keys]
             round_ = len(told)
             erased += sum(each.done for each in told)
         return erased
 
-    def erased_since_scrub(self) -> bool:
+    def erased_since_vacuum(self) -> bool:
         """Tell whether somebody was erased since the database's files were written anew."""
-        row = self.engine.one("erasures_done")
+        row = self.engine.fetch_one("erasures_done")
         return row is not None and bool(row["count"])
 
 
@@ -125,31 +124,28 @@ def _finish(held: Held, person_key: str, now: datetime) -> bool:
     """Erase a person, if nothing is owed of their removal any more."""
     whose = {"organisation": held.organisation, "person_key": person_key}
     session = held.session
-    (found,) = session.ask(("erasure_due", {**whose, "long_ago": rows.moment(now - PATIENCE)}))
-    if not found:
+    wish = session.fetch_one("erasure_due", **whose, long_ago=rows.moment(now - PATIENCE))
+    if wish is None:
         return False
-    (wish,) = found
     number = wish["change_number"]
-    session.post("erase_changes", **whose, number=number)
-    session.post("erase_deliveries", **whose, number=number)
-    session.post("erase_ended_links", **whose, until=wish["asked_at"])
+    session.execute("erase_changes", **whose, number=number)
+    session.execute("erase_deliveries", **whose, number=number)
+    session.execute("erase_ended_links", **whose, until=wish["asked_at"])
     _erase_events(session, whose, wish)
     if wish["by_feed"] and wish["acknowledged"] < number:
-        session.post("raise_forgotten", organisation=held.organisation, number=number)
-    session.post("end_erasure", id=wish["id"], now=rows.moment(now))
+        session.execute("raise_forgotten", organisation=held.organisation, number=number)
+    session.execute("end_erasure", id=wish["id"], now=rows.moment(now))
     held.event("erased", "service", None, {})
     return True
 
 
-def _erase_events(session: Session, whose: dict[str, str], wish: Row) -> None:
-    changes, attempts = session.ask(("newest_number_of", whose), ("attempts_of_person", {**whose, "limit": 1}))
-    if changes[0]["number"] is None and not attempts:
-        session.post("erase_facts", **whose)
+def _erase_events(session: Transaction, whose: dict[str, str], wish: Row) -> None:
+    (newest,) = session.fetch_all("newest_number_of", **whose)
+    if newest["number"] is None and not session.fetch_all("attempts_of_person", **whose, limit=1):
+        session.execute("erase_facts", **whose)
         return
     # The person began anew. Of the lines that came since, those about the removal's way belong to what is erased
-    session.post("erase_facts_until", **whose, number=wish["event_number"])
-    after = {**whose, "after": wish["event_number"], "limit": _BEYOND}
-    (later,) = session.ask(("person_events_after", after))
-    for row in later:
+    session.execute("erase_facts_until", **whose, number=wish["event_number"])
+    for row in session.fetch_all("person_events_after", **whose, after=wish["event_number"], limit=_BEYOND):
         if int(facts_of(row["facts"]).get("change", _BEYOND)) <= wish["change_number"]:
-            session.post("erase_facts_at", organisation=whose["organisation"], number=row["number"])
+            session.execute("erase_facts_at", organisation=whose["organisation"], number=row["number"])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from shibboleth.orcid_id import OrcidId
 from sql.records import Attempt, Link
 
@@ -57,6 +54,9 @@ class Unstorable(ValueError):
 class Contradiction(Exception):
     """A constraint of the schema refused a row: the same thing twice, or a value that cannot be."""
 
+    def __init__(self) -> None:
+        super().__init__("the database refused a row that contradicts what it holds")
+
 
 class HeldBySomeoneElse(Exception):
     """Another person of the same organisation has this iD."""
@@ -88,26 +88,3 @@ class NotAuthenticated(Exception):
     def __init__(self, attempt: Attempt) -> None:
         super().__init__("ORCID has not answered this attempt")
         self.attempt = attempt
-
-
-class InPlainWords:
-    """What to be in while a driver is used: its errors come out as the store's. `told` makes of one what to raise."""
-
-    __slots__ = ("_contradiction", "_error", "_told")
-
-    def __init__(
-        self, contradiction: type[Exception], error: type[Exception], told: Callable[[Any], StoreUnavailable]
-    ) -> None:
-        self._contradiction = contradiction
-        self._error = error
-        self._told = told
-
-    def __enter__(self) -> None:
-        """Do nothing yet."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        # `from None`: a driver's message may quote the values of a row
-        if isinstance(error, self._contradiction):
-            raise Contradiction("the database refused a row that contradicts what it holds") from None
-        if isinstance(error, self._error):
-            raise self._told(error) from None

@@ -18,7 +18,7 @@ class Feed(Keeper):
         Whoever has read up to a number has missed something if the next after it is smaller than this. A change is not
         missing that was about somebody who has been erased since, once the organisation had fetched that.
         """
-        row = self.engine.one("oldest_change", organisation=entity_id)
+        row = self.engine.fetch_one("oldest_change", organisation=entity_id)
         if row is None:
             return 1
         oldest = row["next"] if row["oldest"] is None else row["oldest"]
@@ -26,7 +26,7 @@ class Feed(Keeper):
 
     def newest_change_of(self, entity_id: str, person_key: str) -> Change | None:
         """Give a person's newest change that is kept."""
-        row = self.engine.one("newest_change_of", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("newest_change_of", organisation=entity_id, person_key=person_key)
         return None if row is None else rows.change_of(row)
 
     def acknowledge(self, entity_id: str, number: int, now: datetime) -> bool:
@@ -34,11 +34,11 @@ class Feed(Keeper):
 
         It never goes back: a smaller number than before is true, and changes nothing.
         """
-        self.engine.brief("acknowledge", organisation=entity_id, number=number, now=rows.moment(now))
+        self.engine.execute("acknowledge", organisation=entity_id, number=number, now=rows.moment(now))
         come = self.acknowledged(entity_id)
         return number <= (come[0] if come else 0)
 
     def acknowledged(self, entity_id: str) -> tuple[int, datetime] | None:
         """Tell up to which number an organisation has its changes, and when it said so."""
-        row = self.engine.one("acknowledged", organisation=entity_id)
+        row = self.engine.fetch_one("acknowledged", organisation=entity_id)
         return None if row is None else (row["number"], rows.time_of(row["at"]))

@@ -1,6 +1,6 @@
 """What the store no longer keeps: old changes, people who have left, and those of whom nothing is to be kept.
 
-To forget is to delete rows. What deleted rows leave behind in the database's files is for `scrub`.
+To forget is to delete rows. What deleted rows leave behind in the database's files is for `vacuum`.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ class Forgetting(Statistics):
     def erase_facts(self, entity_id: str, person_key: str) -> int:
         """Make the audit forget whom its lines about a person were about; the chain holds. Gives their number."""
         with self.engine.transaction() as session:
-            return session.run("erase_facts", organisation=entity_id, person_key=person_key)
+            return session.execute("erase_facts", organisation=entity_id, person_key=person_key)
 
     def forget_changes(self, before: datetime) -> int:
         """Let go of the changes made before a moment, up to the first that some transfer still lacks; tell how many.
 
         A reader of the feed who has not come so far has to begin again with a snapshot.
         """
-        organisations = [row["organisation"] for row in self.engine.all("organisations")]
+        organisations = [row["organisation"] for row in self.engine.fetch_all("organisations")]
         return sum(self._forget_changes(name, rows.moment(before)) for name in organisations)
 
     def _forget_changes(self, entity_id: str, before: str) -> int:
         """Let go of them by so many at a time that nobody waits for it."""
-        (found,) = self.engine.all("kept_from", organisation=entity_id, before=before)
+        (found,) = self.engine.fetch_all("kept_from", organisation=entity_id, before=before)
         until, first, gone = found["oldest"] or found["first"], found["first"], 0
         while until < first:
             until = min(until + AT_ONCE, first)
-            gone += self.engine.brief("forget_changes", organisation=entity_id, until=until)
+            gone += self.engine.execute("forget_changes", organisation=entity_id, until=until)
         return gone
 
     def forgettable(self, entity_id: str, before: datetime, limit: int = 500) -> list[int]:
         """Give the numbers of the oldest changes of which nothing has been owed since a moment, for `forget`."""
         since = rows.moment(before)
-        found = self.engine.all("some_forgettable", organisation=entity_id, before=since, limit=limit)
+        found = self.engine.fetch_all("some_forgettable", organisation=entity_id, before=since, limit=limit)
         return [row["number"] for row in found]
 
     def forget(self, entity_id: str, number: int) -> bool:
@@ -75,21 +75,20 @@ class Forgetting(Statistics):
         stays names nobody: that there was a change, which transfers got it, and when.
         """
         whose: Values = {"organisation": entity_id, "number": number}
-        hold = "hold_organisation", {"organisation": entity_id}
         with self.engine.transaction() as session:
-            _, found, owed = session.ask(hold, ("change_of_number", whose), ("owed", whose))
-            if not found or owed:
+            session.fetch_one("hold_organisation", organisation=entity_id)
+            change = session.fetch_one("change_of_number", **whose)
+            if change is None or session.fetch_all("owed", **whose):
                 return False
-            person = {"organisation": entity_id, "person_key": found[0]["person_key"]}
-            session.post("forget_change", **whose)
-            session.post("forget_deliveries", **whose)
-            others, own = session.ask(("newest_change_of", person), ("own_orcid_id", person))
-            if not others:
-                count_forgotten(session, entity_id, found[0]["at"][:10], len(own))
-                session.post("forget_links", **person)
-                session.post("erase_facts", **person)
-                (attempts,) = session.ask(("forget_closed_attempts", person))
-                count_attempts(session, attempts)
+            person = {"organisation": entity_id, "person_key": change["person_key"]}
+            session.execute("forget_change", **whose)
+            session.execute("forget_deliveries", **whose)
+            if session.fetch_one("newest_change_of", **person) is None:
+                own = session.fetch_all("own_orcid_id", **person)
+                count_forgotten(session, entity_id, change["at"][:10], len(own))
+                session.execute("forget_links", **person)
+                session.execute("erase_facts", **person)
+                count_attempts(session, session.fetch_all("forget_closed_attempts", **person))
             return True
 
     def deprovision(
@@ -109,10 +108,10 @@ class Forgetting(Statistics):
         self, entity_id: str, person_key: str, now: datetime, transfers: Sequence[str], dry_run: bool
     ) -> Gone:
         whose = {"organisation": entity_id, "person_key": person_key}
-        with self._holding(entity_id, now, ("link_of", whose)) as held:
-            (own,) = held.found
-            held.session.post("forget_mails", **whose)
-            (attempts,) = held.session.ask(("forget_attempts", whose))
+        with self._holding(entity_id, now) as held:
+            own = held.session.fetch_all("link_of", **whose)
+            held.session.execute("forget_mails", **whose)
+            attempts = held.session.fetch_all("forget_attempts", **whose)
             count_attempts(held.session, attempts)
             gone = Gone(len(own), len(attempts), len(own) * len(transfers))
             if own:
@@ -123,14 +122,14 @@ class Forgetting(Statistics):
                 raise _OnlyLooking(gone)
             return gone
 
-    def scrub(self, now: datetime) -> bool:
+    def vacuum(self, now: datetime) -> bool:
         """Remove from the database's files what deleted rows have left there; false when somebody was in the way.
 
         The whole database is written anew, which holds up other writers, and on PostgreSQL readers too, for about a
         second for each hundred thousand links: for the small hours. Abandoned attempts go first.
         """
         self.sweep(now)
-        clean = self.engine.scrub()
+        clean = self.engine.vacuum()
         if clean:
-            self.engine.brief("drop_erasures_done", before=rows.moment(now))
+            self.engine.execute("drop_erasures_done", before=rows.moment(now))
         return clean

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
-from sql.engine import Engine, Question, Row, Session
+from sql.engine import Engine, Transaction
 from sql.records import Attempt, Change, ChangeKind, CurrentLink, Link
 
 ID_BYTES = 16
@@ -21,19 +21,17 @@ AnyLink = Link | CurrentLink
 class Held:
     """An organisation whose row is ours until the transaction ends, so that nobody else writes about it now."""
 
-    session: Session
+    session: Transaction
     organisation: str
     now: datetime
     changes: int
     events: int
     last_event_hash: str
-    found: list[list[Row]]
-    """What the questions asked with it found: nobody can change that before we do."""
 
     def change(self, kind: ChangeKind, link: AnyLink, orcid_id: OrcidId | None, previous: OrcidId | None) -> Change:
         """Give a change its number and its name, and keep it."""
         change = self.next_change(kind, link, orcid_id, previous)
-        self.session.post("add_change", **rows.change_values(change))
+        self.session.execute("add_change", **rows.change_values(change))
         return change
 
     def next_change(
@@ -56,8 +54,8 @@ class Held:
     def owe(self, change: Change, transfers: Sequence[str]) -> None:
         """Owe a change to transfers."""
         for transfer in transfers:
-            self.session.post("add_breaker", organisation=self.organisation, transfer=transfer)
-            self.session.post("add_delivery", **rows.owed_values(change, transfer))
+            self.session.execute("add_breaker", organisation=self.organisation, transfer=transfer)
+            self.session.execute("add_delivery", **rows.owed_values(change, transfer))
 
     def event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> None:
         """Write the next line of the audit, and the organisation's row with it: so this comes last."""
@@ -72,8 +70,8 @@ class Held:
             "digest": audit.digest(text),
         }
         self.last_event_hash = audit.chained(self.last_event_hash, covered)
-        self.session.post("add_event", **covered, hash=self.last_event_hash, person_key=person_key, facts=text)
-        self.session.post(
+        self.session.execute("add_event", **covered, hash=self.last_event_hash, person_key=person_key, facts=text)
+        self.session.execute(
             "count_on",
             organisation=self.organisation,
             changes=self.changes,
@@ -83,12 +81,12 @@ class Held:
 
     def begin(self, link: Link) -> None:
         """Keep a link and the words that were agreed to."""
-        self.session.post("keep_consent_text", **rows.consent_text_values(link.consent))
-        self.session.post("add_link", **rows.link_values(link))
+        self.session.execute("keep_consent_text", **rows.consent_text_values(link.consent))
+        self.session.execute("add_link", **rows.link_values(link))
 
     def end(self, link: Link, actor: str) -> None:
         """Let a link end."""
-        self.session.post("end_link", id=link.id, now=rows.moment(self.now), by=actor)
+        self.session.execute("end_link", id=link.id, now=rows.moment(self.now), by=actor)
 
     def remove(self, link: Link, actor: str, reason: str, transfers: Sequence[str]) -> Change:
         """Let a link end without another in its place, and tell everybody."""
@@ -101,7 +99,7 @@ class Held:
 
     def close(self, attempt: Attempt, outcome: str) -> None:
         """End the attempt."""
-        self.session.post("close_attempt", id=attempt.id, outcome=outcome, now=rows.moment(self.now))
+        self.session.execute("close_attempt", id=attempt.id, outcome=outcome, now=rows.moment(self.now))
 
 
 class Keeper:
@@ -110,15 +108,9 @@ class Keeper:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def _holding(self, entity_id: str, now: datetime, *questions: Question) -> AbstractContextManager[Held]:
-        return held_in(self.engine.transaction(), entity_id, now, *questions)
-
-
-@contextmanager
-def held_in(
-    transaction: AbstractContextManager[Session], entity_id: str, now: datetime, *questions: Question
-) -> Iterator[Held]:
-    """Hold an organisation in a transaction that begins here, and ask what is to be known at once."""
-    with transaction as session:
-        (row,), *found = session.ask(("hold_organisation", {"organisation": entity_id}), *questions)
-        yield Held(session, entity_id, now, row["changes"], row["events"], row["last_event_hash"], found)
+    @contextmanager
+    def _holding(self, entity_id: str, now: datetime, *, exclusive: bool = False, long: bool = False) -> Iterator[Held]:
+        """Hold an organisation until the transaction ends, which begins here; the words are those of `transaction`."""
+        with self.engine.transaction(exclusive=exclusive, long=long) as session:
+            (row,) = session.fetch_all("hold_organisation", organisation=entity_id)
+            yield Held(session, entity_id, now, row["changes"], row["events"], row["last_event_hash"])

@@ -143,7 +143,7 @@ def keeping(store: Store, role: IdpRole) -> Iterator[RoleKeeper]:
     """Give who makes and drops this role. Raises RoleNotChanged where the database is not one for roles."""
     if not isinstance(store.engine, Postgres):
         raise RoleNotChanged("a file has no roles")
-    with store.engine.administering() as connection:
+    with store.engine.maintenance() as connection:
         facts = dict(connection.execute(_FACTS, {"name": role.name}).fetchall()[0])
         if facts["version"] < OLDEST:
             raise RoleNotChanged(f"this needs PostgreSQL {OLDEST} or newer, and the server is {facts['version']}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +12,6 @@ from itertools import islice
 from shibboleth.orcid_id import OrcidId
 from sql import rows
 from sql.engine import Row, unstorable
-from sql.errors import StoreUnavailable
 from sql.held import ID_BYTES, Held, Keeper
 from sql.records import Change, ChangeKind, Consent, Link
 
@@ -89,15 +87,13 @@ class Importing(Keeper):
         """
         consent = _consent(source, attested_at)
         try:
-            with self._holding(entity_id, now) as held:
+            with self._holding(entity_id, now, long=True) as held:
                 work = _Import(held, consent, source, transfers, reject)
                 imported = work.all(attested, write=not dry_run)
                 _keep_or_undo(held, imported, source, attested_at)
+                return imported
         except _Undone as undone:
             return undone.imported
-        with suppress(StoreUnavailable):  # what was written stands
-            self.engine.learn()
-        return imported
 
 
 @dataclass(slots=True)
@@ -112,9 +108,9 @@ class _Import:
     rejected: int = 0
 
     def all(self, attested: Iterable[Attested], *, write: bool) -> Imported:
-        self.held.session.post("keep_consent_text", **rows.consent_text_values(self.consent))
+        self.held.session.execute("keep_consent_text", **rows.consent_text_values(self.consent))
         for transfer in self.transfers:
-            self.held.session.post("add_breaker", organisation=self.held.organisation, transfer=transfer)
+            self.held.session.execute("add_breaker", organisation=self.held.organisation, transfer=transfer)
         for batch in _batches(self._storable(attested)):
             self._take(batch)
         return Imported(self.linked, self.unchanged, self.rejected, write and not self.rejected)
@@ -133,16 +129,16 @@ class _Import:
     def _take(self, batch: list[Attested]) -> None:
         """Link whom nothing stands against, and look closer only where something did."""
         links = [self._link(row) for row in batch]
-        added = self.held.session.many("add_link_if_free", [rows.link_values(link) for link in links])
+        added = self.held.session.execute_many("add_link_if_free", [rows.link_values(link) for link in links])
         new = links if added == len(links) else self._sorted_out(batch, links)
         self.linked += len(new)
         changes = [self.held.next_change(ChangeKind.LINKED, link, link.orcid_id, None) for link in new]
-        self.held.session.many("add_change", [rows.change_values(change) for change in changes])
+        self.held.session.execute_many("add_change", [rows.change_values(change) for change in changes])
         self._owe(changes)
 
     def _owe(self, changes: list[Change]) -> None:
         owed = [rows.owed_values(change, transfer) for change in changes for transfer in self.transfers]
-        self.held.session.many("add_delivery", owed)
+        self.held.session.execute_many("add_delivery", owed)
 
     def _link(self, row: Attested) -> Link:
         return Link(
@@ -160,7 +156,7 @@ class _Import:
 
     def _sorted_out(self, batch: list[Attested], links: list[Link]) -> list[Link]:
         of_them = [{"organisation": link.organisation, "person_key": link.person_key} for link in links]
-        found = self.held.session.ask(*[("own_orcid_id", whose) for whose in of_them])
+        found = self.held.session.fetch_batch("own_orcid_id", of_them)
         new = []
         for row, link, own in zip(batch, links, found, strict=True):
             if own and own[0]["id"] == link.id:

@@ -28,7 +28,7 @@ def pending(engine: Engine, directory: Path = MIGRATIONS) -> list[str]:
     Raises SchemaAhead when a newer program has been here, and MigrationChanged when a file is not what was applied.
     """
     known = files(directory)
-    return _missing(known, engine.all("applied_migrations")) if _TABLE in engine.tables() else list(known)
+    return _missing(known, engine.fetch_all("applied_migrations")) if _TABLE in engine.tables() else list(known)
 
 
 def must_be_current(engine: Engine) -> None:
@@ -52,19 +52,18 @@ def migrate(engine: Engine, now: datetime, directory: Path = MIGRATIONS) -> list
     Of two that start at once, each file is applied by one. A file that fails leaves no trace, and those before it stay.
     """
     engine.create()
-    with engine.alone() as session:
-        session.post("make_migrations_table")
+    with engine.transaction(exclusive=True, long=True) as session:
+        session.execute("make_migrations_table")
     known = files(directory)
     return [name for name in pending(engine, directory) if _apply(engine, known, name, now)]
 
 
 def _apply(engine: Engine, known: Mapping[str, str], name: str, now: datetime) -> bool:
-    with engine.alone() as session:
-        (applied,) = session.ask(("applied_migrations", {}))
-        if name not in _missing(known, applied):
+    with engine.transaction(exclusive=True, long=True) as session:
+        if name not in _missing(known, session.fetch_all("applied_migrations")):
             return False
         session.script(known[name])
-        session.post("note_migration", name=name, applied_at=moment(now), sha256=digest(known[name]))
+        session.execute("note_migration", name=name, applied_at=moment(now), sha256=digest(known[name]))
     return True
 
 

@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from sql import rows
-from sql.engine import Row, Session, Values
-from sql.held import Held, Keeper, held_in
+from sql.engine import Row, Transaction, Values
+from sql.held import Held, Keeper
 from sql.records import Breaker, ChangeKind, Delivery, DeliveryCount, DeliveryState
 
 PAGE = 500
@@ -52,9 +52,9 @@ class Outbox(Keeper):
         one change are as many as there are transfers, and come all together.
         """
         holder = {"worker": worker, "now": rows.moment(now), "until": rows.moment(now + lease)}
-        with self.engine.in_turn() as session:
+        with self.engine.transaction(exclusive=True) as session:
             claimed = _claim_change(session, holder, *only) if only else _claim_some(session, holder, limit, room)
-            found = session.ask(*[("delivery", rows.place_values(row)) for row in claimed]) if claimed else []
+            found = session.fetch_batch("delivery", [rows.place_values(row) for row in claimed])
         return [rows.delivery_of(row) for (row,) in found]
 
     def finish(self, delivery: Delivery, worker: str, outcome: str, message: str, now: datetime) -> bool:
@@ -72,10 +72,8 @@ class Outbox(Keeper):
         self, delivery: Delivery, worker: str, state: DeliveryState, outcome: str, message: str, now: datetime
     ) -> bool:
         told = {"state": state.value, "outcome": outcome, "message": rows.printable(message), "now": rows.moment(now)}
-        ending = ("end_delivery", {**rows.lease_values(delivery, worker), **told})
-        with self._holding(delivery.organisation, now, ending) as held:
-            (ended,) = held.found
-            if not ended:
+        with self._holding(delivery.organisation, now) as held:
+            if not held.session.fetch_all("end_delivery", **rows.lease_values(delivery, worker), **told):
                 return False
             if state is DeliveryState.DONE:
                 _arrived(held.session, delivery)
@@ -89,20 +87,20 @@ class Outbox(Keeper):
         """Let a delivery wait until `next_at`; false when it is no longer in the worker's hands."""
         told = {"outcome": outcome, "message": rows.printable(message), "now": rows.moment(now)}
         place = rows.lease_values(delivery, worker)
-        return self.engine.brief("postpone_delivery", **place, **told, next_at=rows.moment(next_at)) == 1
+        return self.engine.execute("postpone_delivery", **place, **told, next_at=rows.moment(next_at)) == 1
 
     def release(self, delivery: Delivery, worker: str) -> bool:
         """Give a delivery back untried; false when it is no longer in the worker's hands."""
-        return self.engine.brief("release_delivery", **rows.lease_values(delivery, worker)) == 1
+        return self.engine.execute("release_delivery", **rows.lease_values(delivery, worker)) == 1
 
     def note_failure(self, entity_id: str, transfer: str, now: datetime, most: int, rest: timedelta) -> None:
         """Count one more failure in a row of a transfer; from the `most`-th on each opens its breaker for `rest`."""
         until = rows.moment(now + rest)
-        self.engine.brief("note_failure", organisation=entity_id, transfer=transfer, most=most, until=until)
+        self.engine.execute("note_failure", organisation=entity_id, transfer=transfer, most=most, until=until)
 
     def note_success(self, entity_id: str, transfer: str) -> None:
         """Say that a transfer's other side answers, whatever its answer: its breaker closes."""
-        self.engine.brief("note_success", organisation=entity_id, transfer=transfer)
+        self.engine.execute("note_success", organisation=entity_id, transfer=transfer)
 
     def retry(
         self,
@@ -119,10 +117,11 @@ class Outbox(Keeper):
         They wait as if they were new, in their old order. One stays given up while its person's next delivery to the
         same transfer is on its way; and whoever has been forgotten has nothing to be taken up.
         """
-        with held_in(self.engine.in_turn(), entity_id, now, ("breakers_of", {"organisation": entity_id})) as held:
-            names = [row["transfer"] for row in held.found[0] if transfer in {None, row["transfer"]}]
+        with self._holding(entity_id, now, exclusive=True) as held:
+            breakers = held.session.fetch_all("breakers_of", organisation=entity_id)
+            names = [row["transfer"] for row in breakers if transfer in {None, row["transfer"]}]
             again = {"organisation": entity_id, "now": rows.moment(now)}
-            moved = sum(held.session.run("wait_again", **again, transfer=name) for name in names)
+            moved = sum(held.session.execute("wait_again", **again, transfer=name) for name in names)
             if moved:
                 held.event("retried", actor, None, {"transfer": transfer or "all", "deliveries": str(moved), **by})
             return moved
@@ -131,13 +130,13 @@ class Outbox(Keeper):
         """Let what waits for a later time, of one transfer or of all, be due now; tell how many there were."""
         names = [each.transfer for each in self.breakers(entity_id) if transfer in {None, each.transfer}]
         way = {"organisation": entity_id, "now": rows.moment(now)}
-        return sum(self.engine.brief("wait_no_longer", **way, transfer=name) for name in names)
+        return sum(self.engine.execute("wait_no_longer", **way, transfer=name) for name in names)
 
     # A transfer that is new
 
     def never_owed(self, entity_id: str, transfer: str) -> int:
         """Tell how many current links of an organisation a transfer has never been owed."""
-        row = self.engine.one("count_never_owed", organisation=entity_id, transfer=transfer)
+        row = self.engine.fetch_one("count_never_owed", organisation=entity_id, transfer=transfer)
         return 0 if row is None else int(row["count"])
 
     def backfill(self, entity_id: str, transfer: str, now: datetime, after: str = "") -> list[str]:
@@ -148,11 +147,11 @@ class Outbox(Keeper):
         there is a new one, which the feed tells as well.
         """
         some: Values = {"organisation": entity_id, "transfer": transfer, "after": after, "limit": PAGE}
-        with self._holding(entity_id, now, ("some_never_owed", some)) as held:
-            (found,) = held.found
+        with self._holding(entity_id, now) as held:
+            found = held.session.fetch_all("some_never_owed", **some)
             if found:
-                held.session.post("add_breaker", organisation=entity_id, transfer=transfer)
-                held.session.many("add_delivery", [_backfilled(held, row, transfer) for row in found])
+                held.session.execute("add_breaker", organisation=entity_id, transfer=transfer)
+                held.session.execute_many("add_delivery", [_backfilled(held, row, transfer) for row in found])
                 held.event("backfilled", "operator", None, {"transfer": transfer, "deliveries": str(len(found))})
             return [row["person_key"] for row in found]
 
@@ -160,12 +159,14 @@ class Outbox(Keeper):
 
     def deliveries_of(self, entity_id: str, person_key: str, limit: int = PAGE) -> list[Delivery]:
         """Give what became of a person's changes, newest first."""
-        found = self.engine.all("deliveries_of_person", organisation=entity_id, person_key=person_key, limit=limit)
+        found = self.engine.fetch_all(
+            "deliveries_of_person", organisation=entity_id, person_key=person_key, limit=limit
+        )
         return [rows.delivery_of(row) for row in found]
 
     def deliveries_of_change(self, entity_id: str, number: int) -> list[Delivery]:
         """Give what became of one change, by the names of the transfers."""
-        found = self.engine.all("deliveries_of_change", organisation=entity_id, number=number)
+        found = self.engine.fetch_all("deliveries_of_change", organisation=entity_id, number=number)
         return [rows.delivery_of(row) for row in found]
 
     def given_up(self, entity_id: str) -> Iterator[Delivery]:
@@ -179,17 +180,19 @@ class Outbox(Keeper):
     def _in_state(self, entity_id: str, state: DeliveryState) -> Iterator[Delivery]:
         for breaker in self.breakers(entity_id):
             way, after = {"organisation": entity_id, "transfer": breaker.transfer, "state": state.value}, 0
-            while page := self.engine.all("some_in_state", **way, after=after, limit=PAGE):
+            while page := self.engine.fetch_all("some_in_state", **way, after=after, limit=PAGE):
                 yield from map(rows.delivery_of, page)
                 after = page[-1]["number"]
 
     def counts(self, entity_id: str) -> list[DeliveryCount]:
         """Tell how many deliveries of an organisation are in each state, for each transfer that has any."""
-        return [rows.delivery_count_of(row) for row in self.engine.all("count_deliveries", organisation=entity_id)]
+        return [
+            rows.delivery_count_of(row) for row in self.engine.fetch_all("count_deliveries", organisation=entity_id)
+        ]
 
     def breakers(self, entity_id: str) -> list[Breaker]:
         """Give the breaker of each transfer of an organisation that was ever owed something."""
-        return [rows.breaker_of(row) for row in self.engine.all("breakers_of", organisation=entity_id)]
+        return [rows.breaker_of(row) for row in self.engine.fetch_all("breakers_of", organisation=entity_id)]
 
 
 _EVENTS = {DeliveryState.DONE: "delivered", DeliveryState.GIVEN_UP: "given-up"}
@@ -205,20 +208,19 @@ def _backfilled(held: Held, row: Row, transfer: str) -> dict[str, str | int]:
     return {**whose, "number": number, "kind": kind, "transfer": transfer, "now": rows.moment(held.now)}
 
 
-def _claim_change(session: Session, holder: dict[str, str], organisation: str, number: int) -> list[Row]:
-    (claimed,) = session.ask(("claim_change", {**holder, "organisation": organisation, "number": number}))
-    return claimed
+def _claim_change(session: Transaction, holder: dict[str, str], organisation: str, number: int) -> list[Row]:
+    return session.fetch_all("claim_change", **holder, organisation=organisation, number=number)
 
 
-def _claim_some(session: Session, holder: dict[str, str], limit: int, room: Room | None) -> list[Row]:
-    (found,) = session.ask(("open_ways", {"now": holder["now"]}))
+def _claim_some(session: Transaction, holder: dict[str, str], limit: int, room: Room | None) -> list[Row]:
+    found = session.fetch_all("open_ways", now=holder["now"])
     rooms = [(way, limit if room is None else room(way["organisation"], way["transfer"])) for way in found]
     ways = [(way, most) for way, most in rooms if most > 0][:limit]
     if not ways:
         return []
     share, rest = divmod(limit, len(ways))
     asked = [{**holder, **_share(way, min(most, share + (at < rest)))} for at, (way, most) in enumerate(ways)]
-    claimed = session.ask(*[("claim_some", each) for each in asked])
+    claimed = session.fetch_batch("claim_some", asked)
     return [row for way in claimed for row in sorted(way, key=lambda row: row["number"])]
 
 
@@ -227,10 +229,10 @@ def _share(way: Row, most: int) -> dict[str, str | int]:
     return {"organisation": way["organisation"], "transfer": way["transfer"], "limit": limit}
 
 
-def _arrived(session: Session, delivery: Delivery) -> None:
+def _arrived(session: Transaction, delivery: Delivery) -> None:
     way = {"organisation": delivery.organisation, "transfer": delivery.transfer}
-    session.post("supersede", **way, number=delivery.number, person_key=delivery.person_key)
-    session.post("note_success", **way)
+    session.execute("supersede", **way, number=delivery.number, person_key=delivery.person_key)
+    session.execute("note_success", **way)
 
 
 def _facts(delivery: Delivery, outcome: str) -> dict[str, str]:

@@ -17,25 +17,25 @@ class Own(Keeper):
 
     def links_of(self, entity_id: str, person_key: str, limit: int = ALL) -> list[Link]:
         """Give a person's links, those that ended too."""
-        found = self.engine.all("links_of_person", organisation=entity_id, person_key=person_key, limit=limit)
+        found = self.engine.fetch_all("links_of_person", organisation=entity_id, person_key=person_key, limit=limit)
         return [rows.link_of(row) for row in found]
 
     def attempts_of(self, entity_id: str, person_key: str, limit: int = ALL) -> list[Attempt]:
         """Give a person's attempts, as long as they are not swept out."""
-        found = self.engine.all("attempts_of_person", organisation=entity_id, person_key=person_key, limit=limit)
+        found = self.engine.fetch_all("attempts_of_person", organisation=entity_id, person_key=person_key, limit=limit)
         return [rows.attempt_of(row) for row in found]
 
     def changes_of(self, entity_id: str, person_key: str, limit: int = ALL) -> list[Change]:
         """Give the changes of a person's link that are kept."""
-        found = self.engine.all("changes_of_person", organisation=entity_id, person_key=person_key, limit=limit)
+        found = self.engine.fetch_all("changes_of_person", organisation=entity_id, person_key=person_key, limit=limit)
         return [rows.change_of(row) for row in found]
 
     def erasure_of(self, entity_id: str, person_key: str) -> Erasure | None:
         """Give a person's wish to be forgotten, as long as it is not done."""
-        row = self.engine.one("erasure_of_person", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("erasure_of_person", organisation=entity_id, person_key=person_key)
         return None if row is None else rows.erasure_of(row)
 
     def passed_on(self, entity_id: str, person_key: str) -> datetime | None:
         """Tell when the account was last seen to have passed to somebody else: what is older is not theirs to see."""
-        row = self.engine.one("passed_on", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("passed_on", organisation=entity_id, person_key=person_key)
         return None if row is None else rows.time_of(row["at"])

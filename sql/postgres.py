@@ -1,31 +1,37 @@
-"""PostgreSQL, through psycopg 3: for a service of several nodes.
-
-Connections do not wait for the disk unless a transaction asks for it (`synchronous_commit`); what it then means to
-wait, for replicas too, is what the server's administrator has set.
-"""
+"""PostgreSQL, through psycopg and its connection pool: for a service of several nodes."""
 
 from __future__ import annotations
 
 import re
+import select
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from functools import cache
+from time import monotonic
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq.abc import PGresult
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
 
-from sql.engine import Question, Row, Values, queries, unstorable
-from sql.errors import InPlainWords, InvalidUrl, StoreUnavailable
-from sql.forks import forks
-from sql.postgres_reading import PostgresReader
-from sql.postgres_wire import Call, Connection, Statement, Wire, storable, touched
-from sql.postgres_wires import Wires
-from sql.waits import IN_PLACE, Waits
+from sql.engine import Row, Value, Values, queries, unstorable
+from sql.errors import Contradiction, InvalidUrl, StoreUnavailable, Unstorable
+from sql.watchdog import Watchdog
 
-_AT_ONCE = 1000
-"""How many rows of many come with one answer."""
+PATIENCE = 1.25
+"""Seconds for one use of the database, where the caller does not say: the wait for a connection and all statements."""
+_READER_PATIENCE = 0.75
+_GRACE = 0.25
+"""Seconds between the server's own time-out, which names its reason, and the watchdog's, for a silent server."""
+LONG = 600.0
+"""Seconds for maintenance, an import, or a snapshot."""
+_CONNECT_TIMEOUT = 2
+"""Seconds for each host of the URL, the least that libpq takes. The pool connects in the background."""
+MOST_CONNECTIONS = 16
+_ROWS_AT_ONCE = 1000
 
 REASONS = {
     "08": "the connection to the database server was lost",
@@ -41,24 +47,20 @@ REASONS = {
     "58": "the disk of the database server cannot be read or written",
     "XX": "the database is damaged",
 }
-"""What SQLSTATE codes mean to whoever has to mend it, by the longest beginning that fits
+"""What SQLSTATE codes mean for the operator, by the longest prefix that fits
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+_LOST = "the connection to the database server was lost, or it did not answer in time"
+_NO_CONNECTION = "no connection to the database server: it cannot be reached, refuses us, or all are in use"
 
-_LOST = "the connection to the database server was lost"
-
-# The organisation's row is waited for and then read as it is after the wait: that needs this level and no other
-_BEGIN = b"begin isolation level read committed read write"
-_ON_THE_DISK = b"set local synchronous_commit to default"
-_UNHURRIED = b"set local statement_timeout = 0"
-_PERSONAL = (b"attempts", b"links", b"changes", b"deliveries", b"events", b"erasures", b"mails")
-"""The tables in which somebody is named."""
-# Any numbers will do, as long as they are the same for whoever uses this database
-_ALONE = b"select pg_advisory_xact_lock(1869768548)"
-_IN_TURN = b"select pg_advisory_xact_lock(1869768549)"
+_PERSONAL = ("attempts", "links", "changes", "deliveries", "events", "erasures", "mails")
+"""The tables that name people."""
+# An arbitrary number, the same for all processes that use this database
+_EXCLUSIVE = b"select pg_advisory_xact_lock(1869768548)"
+_UNLIMITED = b"set local statement_timeout = 0"
 _TABLES = b"select table_name from information_schema.tables where table_schema = any(current_schemas(false))"
 
 # A column that a view shows cannot be given a type, not even its own
-_TEXTS = b"""
+_TEXT_COLUMNS = b"""
 select column_name
 from information_schema.columns
 where table_schema = any(current_schemas(false))
@@ -73,31 +75,37 @@ where table_schema = any(current_schemas(false))
     )
 """
 
-# The row of an insert, between `values` and what follows it
-_ONE_ROW = re.compile(rb"(?<=\nvalues )(\((?:%\(\w+\)s|[^()])*\))")
-
-_CONNECTING: Mapping[str, Any] = {
+_CONNECT: Mapping[str, Any] = {
     "autocommit": True,
-    # psycopg prepares nothing by itself: what it takes for a reason to begin anew would take ours along
-    "prepare_threshold": None,
+    "row_factory": dict_row,
     "application_name": "orcid-connect",
     "client_encoding": "utf8",
-    # A server that vanished without a word is noticed in seconds, not in a quarter of an hour
+    "connect_timeout": _CONNECT_TIMEOUT,
+    # The pool's idle connections to a server that vanished are noticed in seconds, not in a quarter of an hour
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
     "tcp_user_timeout": 20_000,
 }
 
-
-def _told(error: psycopg.Error) -> StoreUnavailable:
-    return StoreUnavailable(_reason(error.sqlstate))
+Connection = psycopg.Connection[DictRow]
 
 
-_in_plain_words = InPlainWords(psycopg.IntegrityError, psycopg.Error, _told)
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    # `from None`: a driver's message may quote the values of a row
+    except psycopg.IntegrityError:
+        raise Contradiction from None
+    except PoolTimeout:
+        raise StoreUnavailable(_NO_CONNECTION) from None
+    except psycopg.Error as error:
+        raise StoreUnavailable(reason(error.sqlstate)) from None
 
 
-def _reason(sqlstate: str | None) -> str:
+def reason(sqlstate: str | None) -> str:
+    """Return what a SQLSTATE means for the operator; None stands for a connection that broke."""
     if sqlstate is None:
         return _LOST
     for length in (5, 3, 2):
@@ -106,7 +114,211 @@ def _reason(sqlstate: str | None) -> str:
     return f"the database server answered with SQLSTATE {sqlstate}"
 
 
-def _must_be_readable(url: str) -> None:
+@cache
+def _queries() -> Mapping[str, bytes]:
+    """Return the text of each named statement, its values as psycopg reads them."""
+    return {name: re.sub(r":(\w+)", r"%(\1)s", text).encode() for name, text in queries().items()}
+
+
+class PostgresSession:
+    """Runs named statements on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def fetch_one(self, query: str, **values: Value) -> Row | None:
+        """Run a statement that returns at most one row."""
+        found = self.fetch_all(query, **values)
+        return found[0] if found else None
+
+    def fetch_all(self, query: str, **values: Value) -> list[Row]:
+        """Run a statement and return its rows."""
+        if unstorable(values):
+            return []
+        return list(self._connection.execute(_queries()[query], values).fetchall())
+
+    def execute(self, query: str, **values: Value) -> int:
+        """Run a statement and return how many rows it changed."""
+        if name := unstorable(values):
+            raise Unstorable(name)
+        return self._connection.execute(_queries()[query], values).rowcount
+
+    def execute_many(self, query: str, rows: Sequence[Values]) -> int:
+        """Run a statement once for each row and return how many rows were changed."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_queries()[query], rows)
+            return cursor.rowcount
+
+    def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
+        """Run a statement once for each row of values and return the rows that each finds."""
+        with self._connection.pipeline():
+            cursors = [self._connection.execute(_queries()[query], values) for values in rows]
+        return [list(cursor.fetchall()) for cursor in cursors]
+
+    def script(self, text: str) -> None:
+        """Run several statements without values."""
+        self._connection.execute(text.encode(), prepare=False)
+
+
+class Postgres:
+    """A PostgreSQL database.
+
+    Args:
+        url: A connection URI as libpq reads it; with several hosts, the first that fits `target_session_attrs` is used.
+        patience: Seconds for one use, from the wait for a connection to the last statement; `PATIENCE` if None.
+        read_only: Whether sessions can only read.
+    """
+
+    def __init__(self, url: str, patience: float | None = None, *, read_only: bool = False) -> None:
+        _check_url(url)
+        self._url = url
+        self._patience = PATIENCE if patience is None else patience
+        self._read_only = read_only
+        self._watchdog = Watchdog()
+        self._opening = threading.Lock()
+        self._pool: ConnectionPool[Connection] | None = None
+
+    def _opened(self) -> ConnectionPool[Connection]:
+        with self._opening:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    self._url,
+                    connection_class=psycopg.Connection[DictRow],
+                    kwargs={**_CONNECT},
+                    configure=self._configure,
+                    min_size=1,
+                    max_size=MOST_CONNECTIONS,
+                    # After it the pool tries again when it is next asked, without a longer and longer pause
+                    reconnect_timeout=1.0,
+                    open=True,
+                )
+            return self._pool
+
+    def _configure(self, connection: Connection) -> None:
+        # A transaction waits for the organisation's row and then reads what is there after the wait
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        milliseconds = int(self._patience * 1000)
+        settings = (
+            f"set statement_timeout = {milliseconds}; set lock_timeout = 0;"
+            f"set idle_in_transaction_session_timeout = 60000;"
+            f"set default_transaction_read_only = {'on' if self._read_only else 'default'}"
+        )
+        with self._watchdog.watch(connection, _CONNECT_TIMEOUT):
+            connection.execute(settings.encode(), prepare=False)
+
+    @contextmanager
+    def connection(self, *, long: bool = False) -> Iterator[Connection]:
+        """Give a connection from the pool until the deadline of this use."""
+        deadline = monotonic() + self._patience
+        pool = self._opened()
+        with _store_errors():
+            connection = _working(pool, deadline)
+            seconds = LONG if long else deadline - monotonic() + _GRACE
+            try:
+                with self._watchdog.watch(connection, seconds):
+                    yield connection
+            except psycopg.errors.FeatureNotSupported:
+                # A table has other columns than when a statement was prepared
+                connection.close()
+                raise
+            finally:
+                pool.putconn(connection)
+
+    @contextmanager
+    def maintenance(self) -> Iterator[Connection]:
+        """Give a connection for statements that are none of the service's queries and may take minutes."""
+        with self.connection(long=True) as connection:
+            milliseconds = int(self._patience * 1000)
+            connection.execute(f"set statement_timeout = 0; set lock_timeout = {milliseconds}".encode(), prepare=False)
+            try:
+                yield connection
+            finally:
+                if not connection.closed:
+                    self._configure(connection)
+
+    @contextmanager
+    def _session(self) -> Iterator[PostgresSession]:
+        with self.connection() as connection:
+            yield PostgresSession(connection)
+
+    def fetch_one(self, query: str, **values: Value) -> Row | None:
+        """Run a statement that returns at most one row."""
+        with self._session() as session:
+            return session.fetch_one(query, **values)
+
+    def fetch_all(self, query: str, **values: Value) -> list[Row]:
+        """Run a statement and return its rows."""
+        with self._session() as session:
+            return session.fetch_all(query, **values)
+
+    def execute(self, query: str, **values: Value) -> int:
+        """Run a statement and return how many rows it changed."""
+        with self._session() as session:
+            return session.execute(query, **values)
+
+    @contextmanager
+    def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:
+        """Give the rows of a query one by one, through a cursor of the server."""
+        if unstorable(values):
+            yield iter(())
+            return
+        with self.connection(long=True) as connection, connection.transaction():
+            connection.execute(_UNLIMITED)
+            with connection.cursor("stream") as cursor:
+                cursor.itersize = _ROWS_AT_ONCE
+                cursor.execute(_queries()[query], values)
+                yield _rows(cursor)
+
+    @contextmanager
+    def transaction(self, *, exclusive: bool = False, long: bool = False) -> Iterator[PostgresSession]:
+        """Run statements as one transaction; how durable a commit is, the server's settings say."""
+        with self.connection(long=long) as connection, connection.transaction():
+            if long:
+                connection.execute(_UNLIMITED)
+            if exclusive:
+                connection.execute(_EXCLUSIVE)
+            yield PostgresSession(connection)
+
+    def vacuum(self) -> bool:
+        """Rewrite the tables that name people, one after the other; each is locked meanwhile.
+
+        A plain `vacuum` frees the space of dead rows and leaves their bytes there, and the planner's statistics hold
+        samples of values; `analyze` leaves those of an empty table as they are. The server only warns of what the role
+        is not allowed to do. The write-ahead log is its administrator's.
+        """
+        warnings: list[object] = []
+        with self.maintenance() as connection:
+            connection.add_notice_handler(warnings.append)
+            try:
+                for table in _PERSONAL:
+                    connection.execute(sql.SQL("vacuum (full, analyze) {}").format(sql.Identifier(table)))
+                _forget_statistics(connection)
+                connection.execute(b"vacuum (full) pg_statistic")
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
+                return False
+        return not warnings
+
+    def tables(self) -> set[str]:
+        """Return the names of the tables."""
+        with self.connection() as connection:
+            return {row["table_name"] for row in connection.execute(_TABLES)}
+
+    def create(self) -> None:
+        """Do nothing: the server's administrator makes the database."""
+
+    def reader(self) -> Postgres:
+        """Return an engine for the same database that cannot write and gives up sooner."""
+        return Postgres(self._url, _READER_PATIENCE, read_only=True)
+
+    def close(self) -> None:
+        """Close the pool; a connection in use is closed when its use ends."""
+        with self._opening:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close(timeout=self._patience)
+
+
+def _check_url(url: str) -> None:
     try:
         conninfo_to_dict(url)
     except psycopg.Error:
@@ -114,233 +326,33 @@ def _must_be_readable(url: str) -> None:
         raise InvalidUrl("the URL of a PostgreSQL database is not one: postgresql://user@host:port/database") from None
 
 
-def _one_by_one(cursor: Iterable[DictRow]) -> Iterator[Row]:
-    with _in_plain_words:
+def _working(pool: ConnectionPool[Connection], deadline: float) -> Connection:
+    """Return a connection that the server has not closed; asks the server nothing, which may be silent."""
+    while True:
+        connection = pool.getconn(timeout=deadline - monotonic())
+        if not _has_input(connection):
+            return connection
+        connection.close()
+        pool.putconn(connection)
+
+
+def _has_input(connection: Connection) -> bool:
+    """Return whether unread data is pending on an idle connection: the server has closed it, or says that it will."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _rows(cursor: Iterable[DictRow]) -> Iterator[Row]:
+    with _store_errors():
         yield from cursor
 
 
 def _forget_statistics(connection: Connection) -> None:
-    """Let the planner forget what was in tables that are empty: giving a column the type it has does that."""
+    """Delete the planner's statistics of empty tables: giving a column the type that it has does that."""
     for table in _PERSONAL:
-        if connection.execute(b"select 1 from " + table + b" limit 1").fetchone() is None:
-            found = connection.execute(_TEXTS, {"table": table.decode()}).fetchall()
-            changes = b", ".join(b"alter " + row["column_name"].encode() + b" type text" for row in found)
-            connection.execute(b"alter table " + table + b" " + changes)
-
-
-class PostgresSession:
-    """A transaction on one connection.
-
-    A way to the server and back costs more than a statement, so statements wait for the next question, or for the
-    commit, and go together.
-    """
-
-    __slots__ = ("_queries", "_waiting", "_wire")
-
-    def __init__(self, wire: Wire, statements: Mapping[str, Statement], opening: Sequence[bytes]) -> None:
-        self._wire = wire
-        self._queries = statements
-        self._waiting: list[Call] = [*opening]
-
-    def _send(self, *calls: Call) -> list[PGresult]:
-        """Send what waits and these, and give the results of these."""
-        waiting, self._waiting = self._waiting, []
-        return self._wire.together([*waiting, *calls])[len(waiting) :]
-
-    def ask(self, *questions: Question) -> list[list[Row]]:
-        """Ask several queries at once and give the rows that each finds."""
-        asked = [(self._queries[query], values) for query, values in questions]
-        found = zip(asked, self._send(*asked), strict=True)
-        return [self._wire.rows(statement, result) for (statement, _), result in found]
-
-    def run(self, query: str, **values: str | int | None) -> int:
-        """Run a statement and tell how many rows it touched."""
-        (result,) = self._send((self._queries[query], values))
-        return touched(result)
-
-    def post(self, query: str, **values: str | int | None) -> None:
-        """Let a statement wait for the next question or the commit."""
-        self._waiting.append((self._queries[query], storable(values)))
-
-    def many(self, query: str, all_values: Sequence[Values]) -> int:
-        """Insert several rows by the query of one, and tell how many it were: they go as one statement."""
-        if not all_values:
-            return 0
-        quoting = psycopg.ClientCursor(self._wire.connection)
-        before, row, after = _ONE_ROW.split(self._queries[query].written, maxsplit=1)
-        together = b", ".join(quoting.mogrify(row, storable(values)).encode() for values in all_values)
-        (result,) = self._send(before + together + after)
-        return touched(result)
-
-    def script(self, text: str) -> None:
-        """Run several statements that take no values."""
-        self._send()
-        self._wire.script(text.encode())
-
-    def commit(self) -> None:
-        """Send what waits, and have it on the disk."""
-        self._send(b"commit")
-
-    def undo(self) -> None:
-        """Leave nothing of it. When the server is gone, so is the transaction."""
-        self._wire.rollback()
-
-
-class Postgres:
-    """A PostgreSQL database. `patience` is how many seconds to wait, by `waits`, for a connection or a statement."""
-
-    def __init__(self, url: str, patience: float = 5.0, waits: Waits = IN_PLACE) -> None:
-        _must_be_readable(url)
-        self._url = url
-        self._patience = patience
-        self._waits = waits
-        self._milliseconds = int(patience * 1000)
-        self._queries = {name: Statement.of(name, text) for name, text in queries("psycopg").items()}
-        self._forget_connections()
-
-    def _forget_connections(self) -> None:
-        self._forks = forks()
-        self._wires = Wires(self._url, _CONNECTING, self._configure, self._patience, self._waits)
-
-    def _configure(self, connection: Connection) -> None:
-        connection.execute(
-            f"set synchronous_commit = off;"
-            f"set statement_timeout = {self._milliseconds};"
-            f"set lock_timeout = 0;"
-            f"set idle_in_transaction_session_timeout = {12 * self._milliseconds}".encode(),
-            prepare=False,
-        )
-
-    @contextmanager
-    def _wire(self) -> Iterator[Wire]:
-        if self._forks != forks():  # pragma: no cover - seen in the child process of a test alone
-            # After a fork: the parent's are kept from being closed, since they are the parent's
-            self._parents = self._wires
-            self._forget_connections()
-        with _in_plain_words, self._wires.one() as wire:
-            yield wire
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        with self._wire() as wire:
-            yield wire.connection
-
-    @contextmanager
-    def administering(self) -> Iterator[Connection]:
-        """Give a connection for what is none of the service's queries."""
-        with self._connection() as connection:
-            yield connection
-
-    def one(self, query: str, **values: str | int | None) -> Row | None:
-        """Give the row a query of at most one row finds."""
-        rows = self.all(query, **values)
-        return rows[0] if rows else None
-
-    def all(self, query: str, **values: str | int | None) -> list[Row]:
-        """Give all rows that a query finds; none where a value is one that cannot have been stored."""
-        if unstorable(values):
-            return []
-        statement = self._queries[query]
-        with self._wire() as wire:
-            return wire.rows(statement, wire.send(statement, values))
-
-    def together(self, *questions: Question) -> list[list[Row]]:
-        """Ask several queries and give the rows that each finds."""
-        if len(questions) == 1 or any(unstorable(values) for _, values in questions):
-            return [self.all(query, **values) for query, values in questions]
-        asked = [(self._queries[query], values) for query, values in questions]
-        with self._wire() as wire:
-            found = zip(asked, wire.together(asked), strict=True)
-            return [wire.rows(statement, result) for (statement, _), result in found]
-
-    @contextmanager
-    def reading(self, query: str, **values: str | int | None) -> Iterator[Iterator[Row]]:
-        """Give the rows that a query finds one after the other, through a cursor of the server."""
-        if unstorable(values):
-            yield iter(())
-            return
-        with self._connection() as connection, connection.transaction(), connection.cursor("reading") as cursor:
-            connection.execute(_UNHURRIED, prepare=False)
-            cursor.itersize = _AT_ONCE
-            cursor.execute(self._queries[query].written, values)
-            yield _one_by_one(cursor)
-
-    def brief(self, query: str, **values: str | int | None) -> int:
-        """Run one statement by itself, without waiting for the disk."""
-        with self._wire() as wire:
-            return touched(wire.send(self._queries[query], values))
-
-    def brief_one(self, query: str, **values: str | int | None) -> Row | None:
-        """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
-        return self.one(query, **values)
-
-    def transaction(self) -> AbstractContextManager[PostgresSession]:
-        """All or nothing, on the disk when it ends."""
-        return self._begun(_BEGIN, _ON_THE_DISK)
-
-    def alone(self) -> AbstractContextManager[PostgresSession]:
-        """Give a transaction that only one caller of `alone` is in at a time, and that may take its time."""
-        return self._begun(_BEGIN, _ON_THE_DISK, _UNHURRIED, _ALONE)
-
-    def in_turn(self) -> AbstractContextManager[PostgresSession]:
-        """Give a transaction that only one caller of `in_turn` is in at a time; it does not wait for the disk."""
-        return self._begun(_BEGIN, _IN_TURN)
-
-    @contextmanager
-    def _begun(self, *opening: bytes) -> Iterator[PostgresSession]:
-        with self._wire() as wire:
-            session = PostgresSession(wire, self._queries, opening)
-            try:
-                yield session
-                session.commit()
-            except BaseException:
-                session.undo()
-                raise
-
-    def scrub(self) -> bool:
-        """Write the tables anew, one after the other; what reads or writes one waits meanwhile.
-
-        A plain `vacuum` gives the room of dead rows free and leaves their bytes there, and the planner's statistics
-        hold samples of what was in the tables; `analyze` leaves those of an empty table as they are. What we may not
-        do the server only warns of. Its write-ahead log is its administrator's.
-        """
-        told: list[object] = []
-        with self._connection() as connection:
-            connection.add_notice_handler(told.append)
-            try:
-                connection.execute(f"set statement_timeout = 0; set lock_timeout = {self._milliseconds}".encode())
-                for table in _PERSONAL:
-                    connection.execute(b"vacuum (full, analyze) " + table)
-                _forget_statistics(connection)
-                connection.execute(b"vacuum (full) pg_statistic")
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
-                return False
-            finally:
-                connection.remove_notice_handler(told.append)
-                self._configure(connection)
-        return not told
-
-    def learn(self) -> None:
-        """Gather statistics now, and not when the server comes by: until then it may take a wrong index."""
-        with self._connection() as connection:
-            # What somebody else has taken for long is left to the next time
-            text = b"analyze (skip_locked) " + b", ".join(_PERSONAL)
-            self._waits.afar(lambda: connection.execute(text))
-
-    def tables(self) -> set[str]:
-        """Give the names of the tables there are."""
-        with self._connection() as connection:
-            return {row["table_name"] for row in connection.execute(_TABLES)}
-
-    def create(self) -> None:
-        """Do nothing: a PostgreSQL database is made by its administrator."""
-
-    def reader(self) -> PostgresReader:
-        """Give what reads with connections of its own, whose sessions may only read."""
-        texts = {name: statement.written for name, statement in self._queries.items()}
-        return PostgresReader(self._url, _CONNECTING, texts, _told)
-
-    def close(self) -> None:
-        """Close all connections."""
-        if self._forks == forks():
-            self._wires.close()
+        name = sql.Identifier(table)
+        if connection.execute(sql.SQL("select 1 from {} limit 1").format(name)).fetchone() is None:
+            columns = connection.execute(_TEXT_COLUMNS, {"table": table}).fetchall()
+            each = [sql.SQL("alter {} type text").format(sql.Identifier(column["column_name"])) for column in columns]
+            connection.execute(sql.SQL("alter table {} {}").format(name, sql.SQL(", ").join(each)))

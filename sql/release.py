@@ -18,9 +18,9 @@ class Releases(Keeper):
         A link is written at most once for each state. The first release seen has its event.
         """
         if state is not ReleaseState.SEEN:
-            return self.engine.brief("note_release", id=link.id, state=state.value, now=rows.moment(now)) == 1
+            return self.engine.execute("note_release", id=link.id, state=state.value, now=rows.moment(now)) == 1
         with self._holding(link.organisation, now) as held:
-            noted = held.session.run("note_release", id=link.id, state=state.value, now=rows.moment(now)) == 1
+            noted = held.session.execute("note_release", id=link.id, state=state.value, now=rows.moment(now)) == 1
             if noted:
                 facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id}
                 held.event("release-seen", "organisation", link.person_key, facts)
@@ -28,11 +28,11 @@ class Releases(Keeper):
 
     def release_counts(self, entity_id: str) -> ReleaseCounts:
         """Tell how many persons of an organisation have a link, and what was seen of its release."""
-        (row,) = self.engine.all("release_counts", organisation=entity_id)
+        (row,) = self.engine.fetch_all("release_counts", organisation=entity_id)
         return ReleaseCounts(row["linked"], row["seen"], row["other"], row["missing"])
 
     def linked_before(self, entity_id: str, before: datetime, most: int) -> int:
         """Tell how many persons of an organisation have had their link since before a moment; `most` says enough."""
         since = rows.moment(before)
-        (row,) = self.engine.all("count_linked_before", organisation=entity_id, before=since, most=most)
+        (row,) = self.engine.fetch_all("count_linked_before", organisation=entity_id, before=since, most=most)
         return int(row["count"])

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from sqlite_utils import Database
+
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from sql.engine import unstorable
 from sql.errors import StoreUnavailable
@@ -31,9 +33,9 @@ APPLICATION_ID = 0x6F726963
 """`oric`: tells a replica from every other SQLite file (https://www.sqlite.org/pragma.html#pragma_application_id)."""
 _MODE = 0o640
 
-# No journal: a draft that was not finished is thrown away. `sql.store` waits for the disk, and here `_draft_of` does
+# A draft that was not finished is thrown away, and `_draft_of` waits for the disk
 _MAKE = f"""
-pragma journal_mode = off;
+pragma journal_mode = memory;
 pragma synchronous = off;
 pragma application_id = {APPLICATION_ID};
 begin;
@@ -48,7 +50,6 @@ create table about (
     "rows" integer not null
 );
 """
-_ADD = 'insert into idp_release (account, "eduPersonOrcid") values (?, ?)'
 _SIGN = 'insert into about (made_at, organisation, registry, "rows") values (?, ?, ?, ?)'
 _ABOUT = 'select made_at, organisation, registry, "rows" from about'
 _ORCID_OF = 'select "eduPersonOrcid" from idp_release where account = ?'
@@ -93,13 +94,14 @@ def write_replica(store: Store, organisation: str, registry: Registry, path: Pat
     """
     with _in_plain_words():
         _must_be_replaceable(path, organisation)
-        with _draft_of(path) as draft, closing(sqlite3.connect(draft, isolation_level=None)) as file:
+        with _draft_of(path) as draft, closing(Database(sqlite3.connect(draft, isolation_level=None))) as file:
             file.executescript(_MAKE)
-            with store.engine.reading("releases", organisation=organisation, registry=registry.value) as found:
-                rows = ((row["account"], row["eduPersonOrcid"]) for row in found)
-                count = file.executemany(_ADD, rows).rowcount
+            table = file.table("idp_release")
+            with store.engine.stream("releases", organisation=organisation, registry=registry.value) as found:
+                table.insert_all({name: row[name] for name in ("account", "eduPersonOrcid")} for row in found)
+            count = table.count
             file.execute(_SIGN, (moment(now), organisation, registry.value, count))
-            file.execute("commit")
+            file.commit()
     return count
 
 

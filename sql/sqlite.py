@@ -1,35 +1,33 @@
-"""SQLite, opened through sqlite-utils: one file, a few connections, many readers and one writer.
+"""SQLite, through sqlite-utils: one file in write-ahead mode, one connection for each thread.
 
-Write-ahead logging lets readers read while one writes. A commit waits for the disk (`synchronous = full`) only where
-a transaction asks for it; what `brief` writes is safe from a killed process, and reaches the disk with the next
-commit that waits.
+Readers do not wait for a writer. Writers wait for each other by SQLite's own busy time-out, in all processes alike.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote
 
-import sqlite_utils
+from sqlite_utils import Database
 
-from sql.engine import Question, Row, Session, Values, queries, unstorable
-from sql.errors import InPlainWords, StoreUnavailable, Unstorable
-from sql.forks import forks
-from sql.sqlite_disk import MOST_PAGES, Disk
-from sql.sqlite_reading import SqliteReader
-from sql.waits import IN_PLACE, Places, Waits
+from sql.engine import Row, Value, Values, queries, unstorable
+from sql.errors import Contradiction, StoreUnavailable, Unstorable
+
+PATIENCE = 5.0
+"""Seconds to wait for another writer, where the caller does not say."""
+_READER_PATIENCE = 0.1
+"""Seconds a reader waits for a lock. In write-ahead mode only unusual locks keep a reader out."""
 
 REASONS = {
-    sqlite3.SQLITE_BUSY: "the database is locked by another process",
-    sqlite3.SQLITE_LOCKED: "the database is locked by another process",
-    sqlite3.SQLITE_PROTOCOL: "the database is locked by another process",
+    sqlite3.SQLITE_BUSY: "the database is locked by another process or thread",
+    sqlite3.SQLITE_LOCKED: "the database is locked by another process or thread",
+    sqlite3.SQLITE_PROTOCOL: "the database is locked by another process or thread",
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
     sqlite3.SQLITE_READONLY: "the database file cannot be written to",
@@ -39,299 +37,167 @@ REASONS = {
     sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
     sqlite3.SQLITE_ERROR: "the database does not know a statement of this program; run: orcid-connect check",
 }
-"""What SQLite's primary result codes mean to whoever has to mend it (https://www.sqlite.org/rescode.html)."""
+"""What SQLite's primary result codes mean for the operator (https://www.sqlite.org/rescode.html)."""
 
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
-"""In seconds, before what another process's lock forbade is tried again; each next pause is twice as long."""
-
-_Found = TypeVar("_Found")
-
-
-def _told(error: sqlite3.Error) -> StoreUnavailable:
-    code = _code(error)
-    return StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}"))
-
-
-_in_plain_words = InPlainWords(sqlite3.IntegrityError, sqlite3.Error, _told)
-
-
-def _code(error: sqlite3.Error) -> int:
-    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    return code & 0xFF
-
-
-class _Connection:
-    """A connection, for one at a time; closed, at the latest, when nobody knows of it any more."""
-
-    __slots__ = ("database", "driver", "durable")
-
-    def __init__(self, path: Path, patience: float) -> None:
-        # mode=rw: a file is made by `create` alone, so that looking never leaves an empty one behind
-        driver = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=rw",
-            uri=True,
-            timeout=patience,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
-        self.driver = driver
-        driver.row_factory = sqlite3.Row
-        self.database = sqlite_utils.Database(driver, recursive_triggers=False, execute_plugins=False)
-        self.database.enable_wal()
-        driver.execute("pragma foreign_keys = on")
-        driver.execute("pragma secure_delete = on")
-        driver.execute(f"pragma wal_autocheckpoint = {MOST_PAGES}")
-        self.durable = True
-        self.wait_for_the_disk(durable=False)
-
-    def wait_for_the_disk(self, durable: bool) -> None:
-        """Say whether the commits that follow are on the disk when they end."""
-        if self.durable is not durable:
-            self.driver.execute("pragma synchronous = full" if durable else "pragma synchronous = normal")
-            self.durable = durable
-
-    def __del__(self) -> None:
-        if hasattr(self, "driver"):
-            self.driver.close()
-
-
-def _one_by_one(driver: sqlite3.Connection, text: str, values: Values) -> Iterator[Row]:
-    with _in_plain_words:
-        yield from driver.execute(text, values)
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    # `from None`: a driver's message may quote the values of a row
+    except sqlite3.IntegrityError:
+        raise Contradiction from None
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        raise StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}")) from None
 
 
 class SqliteSession:
     """Runs named statements on one connection."""
 
-    __slots__ = ("_driver", "_queries")
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def __init__(self, driver: sqlite3.Connection, texts: Mapping[str, str]) -> None:
-        self._driver = driver
-        self._queries = texts
+    def fetch_one(self, query: str, **values: Value) -> Row | None:
+        """Run a statement that returns at most one row."""
+        found = self.fetch_all(query, **values)
+        return found[0] if found else None
 
-    def all(self, query: str, values: Values) -> list[Row]:
-        """Give all rows that a query finds; none where a value is one that cannot have been stored."""
+    def fetch_all(self, query: str, **values: Value) -> list[Row]:
+        """Run a statement and return its rows."""
         if unstorable(values):
             return []
-        return self._driver.execute(self._queries[query], values).fetchall()
+        return self._database.execute(queries()[query], values).fetchall()
 
-    def ask(self, *questions: Question) -> list[list[Row]]:
-        """Ask several queries and give the rows that each finds."""
-        return [self.all(query, values) for query, values in questions]
-
-    def run(self, query: str, **values: str | int | None) -> int:
-        """Run a statement and tell how many rows it touched."""
+    def execute(self, query: str, **values: Value) -> int:
+        """Run a statement and return how many rows it changed."""
         if name := unstorable(values):
             raise Unstorable(name)
-        return self._driver.execute(self._queries[query], values).rowcount
+        return self._database.execute(queries()[query], values).rowcount
 
-    def post(self, query: str, **values: str | int | None) -> None:
-        """Run a statement of which nothing is to be learnt."""
-        self.run(query, **values)
+    def execute_many(self, query: str, rows: Sequence[Values]) -> int:
+        """Run a statement once for each row and return how many rows were changed."""
+        return self._database.conn.executemany(queries()[query], rows).rowcount
 
-    def many(self, query: str, all_values: Sequence[Values]) -> int:
-        """Insert several rows by the query that inserts one, and tell how many went in."""
-        return self._driver.executemany(self._queries[query], all_values).rowcount
+    def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
+        """Run a statement once for each row of values and return the rows that each finds."""
+        return [self.fetch_all(query, **values) for values in rows]
 
     def script(self, text: str) -> None:
-        """Run several statements one by one: `executescript` would commit before the first."""
-        statement = ""
-        for part in text.split(";")[:-1]:
-            statement += f"{part};"
-            if sqlite3.complete_statement(statement):
-                self._driver.execute(statement)
-                statement = ""
+        """Run several statements without values."""
+        self._database.executescript(text)
 
 
 class Sqlite:
-    """An SQLite file. `patience` is how many seconds to wait for another writer; it is waited for by `waits`."""
+    """An SQLite file.
 
-    def __init__(self, path: Path, patience: float = 5.0, waits: Waits = IN_PLACE) -> None:
+    Args:
+        path: The file.
+        patience: Seconds to wait for another writer; `PATIENCE` if None.
+        read_only: Whether connections can only read.
+    """
+
+    def __init__(self, path: Path, patience: float | None = None, *, read_only: bool = False) -> None:
         self._path = path
-        self._patience = patience
-        self._waits = waits
-        self._queries = queries("sqlite3")
-        self._disk = Disk(waits)
-        self._forget_connections()
-
-    def _forget_connections(self) -> None:
-        self._forks = forks()
-        self._idle: deque[_Connection] = deque()
-        self._writer = Places(1, self._waits)
-
-    def _forget_parents(self) -> None:
-        """After a fork: SQLite forbids the child to use, or even to close, its parent's connections."""
-        if self._forks != forks():  # pragma: no cover - seen in the child process of a test alone
-            self._parents = self._idle
-            self._forget_connections()
+        self._patience = PATIENCE if patience is None else patience
+        self._read_only = read_only
+        self._local = threading.local()
 
     @contextmanager
-    def _connection(self) -> Iterator[_Connection]:
-        """Give a connection to be used by nobody else meanwhile.
+    def connection(self) -> Iterator[Database]:
+        """Give this thread's connection, which is closed when the thread ends or the engine is closed."""
+        with _store_errors():
+            yield self._connection()
 
-        It is the one that was used last: what it has read of the file it need not read again, unless another wrote.
-        """
-        self._forget_parents()
-        connection, idle = self._taken(), self._idle
-        try:
-            yield connection
-        finally:
-            self._put_back(connection, idle)
+    def _connection(self) -> Database:
+        if not hasattr(self._local, "database"):
+            self._local.database = self._open()
+        database: Database = self._local.database
+        return database
 
-    def _taken(self) -> _Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            # SQLite itself does not wait on it: it is we who do, so that it can be known
-            return self._patiently(lambda: _Connection(self._path, 0))
+    def _open(self) -> Database:
+        # mode=rw: only `create` makes a file
+        connection = sqlite3.connect(
+            f"file:{quote(str(self._path))}?mode={'ro' if self._read_only else 'rw'}",
+            uri=True,
+            timeout=self._patience,
+            isolation_level=None,
+            # It may be closed by another thread
+            check_same_thread=False,
+        )
+        connection.row_factory = sqlite3.Row
+        database = Database(connection, recursive_triggers=False, execute_plugins=False)
+        weakref.finalize(database, connection.close)
+        if not self._read_only:
+            database.enable_wal()
+            database.execute("pragma synchronous = full")
+            database.execute("pragma foreign_keys = on")
+            database.execute("pragma secure_delete = on")
+        return database
 
-    def _put_back(self, connection: _Connection, idle: deque[_Connection]) -> None:
-        # After `close` there are others to be idle, and this one ends here; so does one whose transaction would not
-        if idle is self._idle and not connection.driver.in_transaction:
-            idle.append(connection)
-        else:
-            connection.driver.close()
+    def fetch_one(self, query: str, **values: Value) -> Row | None:
+        """Run a statement that returns at most one row."""
+        with _store_errors():
+            return SqliteSession(self._connection()).fetch_one(query, **values)
 
-    @contextmanager
-    def _apart(self) -> Iterator[_Connection]:
-        """Give a connection that nothing else uses, on which SQLite itself waits."""
-        connection = _Connection(self._path, self._patience)
-        try:
-            yield connection
-        finally:
-            connection.driver.close()
+    def fetch_all(self, query: str, **values: Value) -> list[Row]:
+        """Run a statement and return its rows."""
+        with _store_errors():
+            return SqliteSession(self._connection()).fetch_all(query, **values)
 
-    def _patiently(self, act: Callable[[], _Found], until: float | None = None) -> _Found:
-        """Do what a lock of another process may forbid for a while, again and again as long as there is patience."""
-        until = time.monotonic() + self._patience if until is None else until
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return act()
-            except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
-                    raise
-            self._waits.pause(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+    def execute(self, query: str, **values: Value) -> int:
+        """Run a statement and return how many rows it changed."""
+        with _store_errors():
+            return SqliteSession(self._connection()).execute(query, **values)
 
     @contextmanager
-    def _writing(self, *, durable: bool) -> Iterator[tuple[sqlite3.Connection, float]]:
-        """Be this process's writer, of whom SQLite has one at a time; gives also until when there is patience."""
-        self._forget_parents()
-        until = time.monotonic() + self._patience
-        # This very place is given back: after `close` there is another
-        writer, idle = self._writer, self._idle
-        if not writer.take(self._patience):
-            raise StoreUnavailable("the database is locked by another writer")
-        try:
-            connection = self._taken()
-            try:
-                connection.wait_for_the_disk(durable)
-                yield connection.driver, until
-            finally:
-                self._put_back(connection, idle)
-        finally:
-            writer.give_back()
-
-    @contextmanager
-    def _session(self) -> Iterator[SqliteSession]:
-        with self._connection() as connection:
-            yield SqliteSession(connection.driver, self._queries)
-
-    def one(self, query: str, **values: str | int | None) -> Row | None:
-        """Give the row a query of at most one row finds."""
-        rows = self.all(query, **values)
-        return rows[0] if rows else None
-
-    def all(self, query: str, **values: str | int | None) -> list[Row]:
-        """Give all rows that a query finds."""
-        with _in_plain_words, self._session() as session:
-            return self._patiently(lambda: session.all(query, values))
-
-    def together(self, *questions: Question) -> list[list[Row]]:
-        """Ask several queries and give the rows that each finds."""
-        with _in_plain_words, self._session() as session:
-            return self._patiently(lambda: session.ask(*questions))
-
-    @contextmanager
-    def reading(self, query: str, **values: str | int | None) -> Iterator[Iterator[Row]]:
-        """Give the rows that a query finds one after the other, from a connection that nothing else uses."""
+    def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:
+        """Give the rows of a query one by one, on a connection of its own."""
         if unstorable(values):
             yield iter(())
             return
-        with _in_plain_words, self._apart() as connection:
-            yield _one_by_one(connection.driver, self._queries[query], values)
-
-    def brief(self, query: str, **values: str | int | None) -> int:
-        """Run one statement by itself, without waiting for the disk."""
-        return self._by_itself(lambda session: session.run(query, **values))
-
-    def brief_one(self, query: str, **values: str | int | None) -> Row | None:
-        """Run one statement by itself, without waiting for the disk, and give the row that it returns."""
-        found = self._by_itself(lambda session: session.all(query, values))
-        return found[0] if found else None
-
-    def _by_itself(self, act: Callable[[SqliteSession], _Found]) -> _Found:
-        with _in_plain_words, self._writing(durable=False) as (driver, until):
-            session = SqliteSession(driver, self._queries)
-            self._disk.count()
-            return self._patiently(lambda: act(session), until)
-
-    def transaction(self) -> AbstractContextManager[Session]:
-        """All or nothing, on the disk when it ends; the one writer from its first moment on."""
-        return self._begun(durable=True)
-
-    alone = transaction
-    """There is only ever one writer, and none is hurried."""
-
-    def in_turn(self) -> AbstractContextManager[Session]:
-        """Give a transaction that does not wait for the disk."""
-        return self._begun(durable=False)
+        with _store_errors(), closing(self._open()) as database:
+            yield _rows(database, queries()[query], values)
 
     @contextmanager
-    def _begun(self, *, durable: bool) -> Iterator[Session]:
-        with _in_plain_words, self._writing(durable=durable) as (driver, until):
-            self._patiently(lambda: driver.execute("begin immediate"), until)
+    def transaction(self, *, exclusive: bool = False, long: bool = False) -> Iterator[SqliteSession]:  # noqa: ARG002 - SQLite has one writer at a time, for as long as it takes
+        """Run statements as one transaction, as the only writer from its beginning on."""
+        with self.connection() as database:
+            # A deferred transaction fails at once beside another writer, whatever the busy time-out
+            database.execute("begin immediate")
             try:
-                yield SqliteSession(driver, self._queries)
-                self._disk.commit(driver, durable=durable)
+                yield SqliteSession(database)
+                database.execute("commit")
             except BaseException:
-                # Some errors (a full disk) have already undone the transaction
-                if driver.in_transaction:
-                    driver.execute("rollback")
+                # Does nothing where the error has already ended the transaction, such as a full disk
+                database.rollback()
                 raise
 
-    def scrub(self) -> bool:
-        """Write the file anew, and empty the write-ahead log.
+    def vacuum(self) -> bool:
+        """Rewrite the file and truncate the write-ahead log.
 
         `secure_delete` overwrites deleted rows with zeros, but copies of them stay where pages were rearranged.
         """
-        with _in_plain_words, self._apart() as connection:
-            driver = connection.driver
-            driver.execute("vacuum")
-            (busy, *_) = driver.execute("pragma wal_checkpoint(truncate)").fetchone()
+        with self.connection() as database:
+            database.vacuum()
+            (busy, *_) = database.execute("pragma wal_checkpoint(truncate)").fetchone()
             return not busy
 
-    def learn(self) -> None:
-        """Do nothing: without statistics SQLite takes the index that knows most of what is asked, the right one."""
-
     def tables(self) -> set[str]:
-        """Give the names of the tables there are; none where there is no file yet."""
-        if not self._is_there():
+        """Return the names of the tables; none where there is no file yet."""
+        if not self._exists():
             return set()
-        with _in_plain_words, self._apart() as connection:
-            return set(connection.database.table_names())
+        with self.connection() as database:
+            return set(database.table_names())
 
-    def _is_there(self) -> bool:
+    def _exists(self) -> bool:
         try:
             return self._path.exists()
         except OSError:
             raise StoreUnavailable(REASONS[sqlite3.SQLITE_CANTOPEN]) from None
 
     def create(self) -> None:
-        """Make the file, readable and writable by nobody else, in a directory that exists."""
+        """Make the file, for its owner alone, in a directory that exists."""
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         except FileNotFoundError:
@@ -339,14 +205,15 @@ class Sqlite:
         except OSError:
             raise StoreUnavailable("the database file cannot be made or opened") from None
 
-    def reader(self) -> SqliteReader:
-        """Give what reads with connections of its own, opened so that they cannot write."""
-        return SqliteReader(self._path, self._queries, _told)
+    def reader(self) -> Sqlite:
+        """Return an engine for the same file that cannot write and does not wait for locks."""
+        return Sqlite(self._path, _READER_PATIENCE, read_only=True)
 
     def close(self) -> None:
-        """Close those that nobody uses now; those in use are closed when they are no longer."""
-        self._forget_parents()
-        connections = self._idle
-        self._forget_connections()
-        for connection in connections:
-            connection.driver.close()
+        """Close the connections of all threads; one that is in use is closed when its use ends."""
+        self._local = threading.local()
+
+
+def _rows(database: Database, text: str, values: Values) -> Iterator[Row]:
+    with _store_errors():
+        yield from database.execute(text, dict(values))

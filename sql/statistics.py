@@ -14,7 +14,7 @@ from typing import Literal
 
 from sql import rows
 from sql.audit import facts_of
-from sql.engine import Row, Session
+from sql.engine import Row, Transaction
 from sql.held import Keeper
 from sql.records import Fetching, Incident, ReleaseCounts, Way
 
@@ -50,14 +50,14 @@ class Statistics(Keeper):
 
     def sweep_some(self, before: datetime) -> bool:
         """Do so for some of them, and tell whether there are no more."""
-        with self.engine.in_turn() as session:
-            (gone,) = session.ask(("sweep_attempts", {"before": rows.moment(before), "limit": SWEPT}))
+        with self.engine.transaction(exclusive=True) as session:
+            gone = session.fetch_all("sweep_attempts", before=rows.moment(before), limit=SWEPT)
             count_attempts(session, gone)
             return len(gone) < SWEPT
 
     def count_up(self) -> int:
         """Take all events into the counts that are not there yet, in steps; tell how many they were."""
-        return sum(self._count_up(row["organisation"]) for row in self.engine.all("organisations"))
+        return sum(self._count_up(row["organisation"]) for row in self.engine.fetch_all("organisations"))
 
     def _count_up(self, entity_id: str, leave: int = 0) -> int:
         """Count an organisation's events until no more than these are left."""
@@ -68,17 +68,18 @@ class Statistics(Keeper):
         return counted
 
     def _uncounted(self, entity_id: str) -> int:
-        row = self.engine.one("uncounted_events", organisation=entity_id)
+        row = self.engine.fetch_one("uncounted_events", organisation=entity_id)
         return 0 if row is None else int(row["count"])
 
     def _count_step(self, entity_id: str) -> int:
-        with self.engine.in_turn() as session:
-            ((held,),) = session.ask(("hold_counted_events", {"organisation": entity_id}))
+        with self.engine.transaction(exclusive=True) as session:
+            (held,) = session.fetch_all("hold_counted_events", organisation=entity_id)
             some = {"organisation": entity_id, "after": held["number"], "until": held["number"] + STEP}
-            found, imports = session.ask(("counts_of_events", some), ("imports_between", some))
+            found = session.fetch_all("counts_of_events", **some)
+            imports = session.fetch_all("imports_between", **some)
             last = max((row["last"] for row in found), default=held["number"])
             _add(session, _of_events(entity_id, found, imports))
-            session.post("count_events_to", organisation=entity_id, number=last)
+            session.execute("count_events_to", organisation=entity_id, number=last)
             return int(last - held["number"])
 
     def by_day(self, entity_id: str, since: date) -> Mapping[date, Counter[Word]]:
@@ -98,7 +99,7 @@ class Statistics(Keeper):
 
     def _counts(self, entity_id: str, since: str, until: str) -> _Counts:
         self._count_up(entity_id, leave=STEP)
-        kept = self.engine.all("counts_kept", organisation=entity_id, since=since, until=until)
+        kept = self.engine.fetch_all("counts_kept", organisation=entity_id, since=since, until=until)
         counts: _Counts = Counter()
         for row in kept:
             if row["source"] != "mark":
@@ -107,7 +108,9 @@ class Statistics(Keeper):
         mark = next((row["count"] for row in kept if row["source"] == "mark"), 0)
         rest = {"organisation": entity_id, "after": mark, "until": _BEYOND}
         return counts + _of_events(
-            entity_id, self.engine.all("counts_of_events", **rest), self.engine.all("imports_between", **rest)
+            entity_id,
+            self.engine.fetch_all("counts_of_events", **rest),
+            self.engine.fetch_all("imports_between", **rest),
         )
 
     # How things stand
@@ -118,17 +121,17 @@ class Statistics(Keeper):
         The same as `release_counts`, without counting a million links.
         """
         linked = totals[_CAME] - sum(totals[word] for word in _WENT)
-        found = self.engine.all("releases_by_state", organisation=entity_id)
+        found = self.engine.fetch_all("releases_by_state", organisation=entity_id)
         states = {row["release_state"]: int(row["count"]) for row in found}
         return ReleaseCounts(linked, *(states.get(state, 0) for state in ("seen", "other", "missing")))
 
     def ways(self) -> list[Way]:
         """Tell of each transfer of all organisations that was ever owed something how it stands."""
-        return [rows.way_of(row) for row in self.engine.all("ways")]
+        return [rows.way_of(row) for row in self.engine.fetch_all("ways")]
 
     def fetching(self) -> list[Fetching]:
         """Tell of each organisation that ever acknowledged changes of its feed how far it has come."""
-        return [rows.fetching_of(row) for row in self.engine.all("fetching")]
+        return [rows.fetching_of(row) for row in self.engine.fetch_all("fetching")]
 
     # Incidents
 
@@ -138,16 +141,16 @@ class Statistics(Keeper):
         A number that is known already stands for what it did.
         """
         before = rows.moment(incident.at - KEEP_INCIDENTS)
-        self.engine.brief("keep_incident", **rows.incident_values(incident))
-        self.engine.brief("forget_incidents", before=before, most=MOST_INCIDENTS - 1)
+        self.engine.execute("keep_incident", **rows.incident_values(incident))
+        self.engine.execute("forget_incidents", before=before, most=MOST_INCIDENTS - 1)
 
     def incident(self, number: str) -> Incident | None:
         """Give what an incident number stands for."""
-        row = self.engine.one("incident", incident=number)
+        row = self.engine.fetch_one("incident", incident=number)
         return None if row is None else rows.incident_of(row)
 
 
-def count_attempts(session: Session, gone: Iterable[Row]) -> None:
+def count_attempts(session: Transaction, gone: Iterable[Row]) -> None:
     """Count attempts that are being deleted, in the transaction that deletes them."""
     counts: _Counts = Counter()
     for row in gone:
@@ -157,7 +160,7 @@ def count_attempts(session: Session, gone: Iterable[Row]) -> None:
     _add(session, counts)
 
 
-def count_forgotten(session: Session, entity_id: str, day: str, links: int) -> None:
+def count_forgotten(session: Transaction, entity_id: str, day: str, links: int) -> None:
     """Count links that are deleted while they hold, in the transaction that deletes them."""
     _add(session, Counter({(entity_id, day, *_WENT[1]): links} if links else {}))
 
@@ -171,13 +174,13 @@ def _of_events(entity_id: str, found: Iterable[Row], imports: Iterable[Row]) -> 
     return counts
 
 
-def _add(session: Session, counts: _Counts) -> None:
+def _add(session: Transaction, counts: _Counts) -> None:
     # In one order, so that no two who count ever wait for each other
     both = counts + Counter[tuple[str, str, str, str]]()
     for (organisation, _day, source, word), count in counts.items():
         both[organisation, _ALL_DAYS, source, word] += count
     for (organisation, day, source, word), count in sorted(both.items()):
-        session.post("add_count", organisation=organisation, day=day, source=source, word=word, count=count)
+        session.execute("add_count", organisation=organisation, day=day, source=source, word=word, count=count)
 
 
 def _word(source: str, word: str) -> Word:

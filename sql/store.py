@@ -9,39 +9,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
-from sql.engine import Engine, Question, Row
+from sql.engine import Engine, Row
 from sql.erasing import Erasing
-from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated, StoreUnavailable
+from sql.errors import AttemptClosed, HeldBySomeoneElse, InvalidUrl, LinkChanged, NotAuthenticated
 from sql.feed import Feed
 from sql.forgetting import Forgetting
 from sql.held import Held
 from sql.importing import Importing
+from sql.lookup import Lookup
 from sql.mails import Mails
 from sql.migrate import must_be_current
 from sql.outbox import Outbox
 from sql.own import Own
-from sql.reading import Lookup
 from sql.records import Attempt, Change, ChangeKind, Consent, CurrentLink, Event, Link, Standing, Started
 from sql.release import Releases
 from sql.sqlite import Sqlite
 from sql.statistics import Statistics
-from sql.waits import IN_PLACE, Waits
 
 KEEP_EXPIRED = timedelta(days=1)
 """How long an attempt can be looked at after it expired."""
 SWEEP_EVERY = timedelta(minutes=10)
 PAGE = 500
 """How many rows are held in memory at once while many are read."""
-LEARN_AT = frozenset({250, 2_500})
-"""At which change of an organisation the database looks at what it holds. PostgreSQL itself does so once a minute at
-best, and until then reads all links of an organisation to find one: it still plans as for the empty tables."""
 _BEYOND = 2**63 - 1
 
 
@@ -49,37 +44,41 @@ def _anything(_attempt: Attempt | None) -> None:
     """Be content with an attempt as it is."""
 
 
-def open_store(url: str, *, patience: float = 5.0, waits: Waits = IN_PLACE) -> Store:
+def open_store(url: str, *, patience: float | None = None) -> Store:
     """Give the store at a URL; nothing is opened before it is used.
 
-    `sqlite:///var/lib/orcid-connect/links.db` is the file `/var/lib/orcid-connect/links.db`; a fourth slash means the
-    same, and a path is always absolute and percent-encoded where it must be. `postgresql://user@host:port/database` is
-    read by PostgreSQL's own library. `patience` is how many seconds to wait for another writer, or for a server;
-    what is waited for is waited for by `waits`.  Raises InvalidUrl.
+    Args:
+        url: `sqlite:///var/lib/orcid-connect/links.db` is the file `/var/lib/orcid-connect/links.db`; a fourth slash
+            means the same, and a path is always absolute and percent-encoded where it must be.
+            `postgresql://user@host:port/database` is read by PostgreSQL's own library.
+        patience: Seconds to wait for another writer (SQLite) or for all of one use of the server (PostgreSQL), before
+            StoreUnavailable is raised; without it the engine's own `PATIENCE`.
+
+    Raises InvalidUrl.
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _ENGINES:
         raise InvalidUrl("the URL of a store begins with sqlite:/// or postgresql://")
-    return Store(_ENGINES[scheme](url, patience, waits))
+    return Store(_ENGINES[scheme](url, patience))
 
 
-def _sqlite(url: str, patience: float, waits: Waits) -> Engine:
+def _sqlite(url: str, patience: float | None) -> Engine:
     parts = urlsplit(url)
     name = unquote(parts.path).lstrip("/")
     if parts.netloc or parts.query or parts.fragment or not name:
         raise InvalidUrl("the URL of an SQLite file is sqlite:/// and the file's absolute path, and nothing more")
-    return Sqlite(Path("/" + name), patience, waits)
+    return Sqlite(Path("/" + name), patience)
 
 
-def _postgres(url: str, patience: float, waits: Waits) -> Engine:
+def _postgres(url: str, patience: float | None) -> Engine:
     try:
         from sql.postgres import Postgres  # noqa: PLC0415 - whoever keeps an SQLite file need not have the driver
     except ImportError:
         raise InvalidUrl("PostgreSQL needs its driver; run: pip install 'orcid-connect[postgres]'") from None
-    return Postgres(url, patience, waits)
+    return Postgres(url, patience)
 
 
-_ENGINES: Mapping[str, Callable[[str, float, Waits], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
+_ENGINES: Mapping[str, Callable[[str, float | None], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
 class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, Statistics):
@@ -101,7 +100,7 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         must_be_current(self.engine)
 
     def lookup(self) -> Lookup:
-        """Give what sign-ins ask, read with connections of its own."""
+        """Give what logins ask, on connections of its own that cannot write."""
         return Lookup(self.engine.reader())
 
     # Attempts
@@ -109,7 +108,7 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
     def begin(self, attempt: Attempt, state_hash: str) -> None:
         """Keep a started attempt, and now and then sweep out those that nobody will ask for again."""
         self._sweep(attempt.started_at)
-        self.engine.brief("add_attempt", **rows.attempt_values(attempt), state_hash=state_hash)
+        self.engine.execute("add_attempt", **rows.attempt_values(attempt), state_hash=state_hash)
 
     def _sweep(self, now: datetime) -> None:
         due = self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY
@@ -119,12 +118,12 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
 
     def attempt_by_state(self, state_hash: str) -> Attempt | None:
         """Give the attempt whose state has this hash."""
-        row = self.engine.one("attempt_by_state", state_hash=state_hash)
+        row = self.engine.fetch_one("attempt_by_state", state_hash=state_hash)
         return None if row is None else rows.attempt_of(row)
 
     def attempt(self, attempt_id: str) -> Attempt | None:
         """Give the attempt of this id."""
-        row = self.engine.one("attempt_by_id", id=attempt_id)
+        row = self.engine.fetch_one("attempt_by_id", id=attempt_id)
         return None if row is None else rows.attempt_of(row)
 
     def take(self, state_hash: str, entity_id: str, person_key: str, browser: str, now: datetime) -> Attempt | None:
@@ -133,7 +132,7 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         One caller gets it. Nobody after, and nobody else: they may ask `attempt_by_state` why.
         """
         whose = {"organisation": entity_id, "person_key": person_key, "browser": browser}
-        row = self.engine.brief_one("take_attempt", state_hash=state_hash, **whose, now=rows.moment(now))
+        row = self.engine.fetch_one("take_attempt", state_hash=state_hash, **whose, now=rows.moment(now))
         return None if row is None else rows.attempt_of(row)
 
     def authenticated(self, attempt_id: str, orcid_id: OrcidId, orcid_name: str, *, if_free: bool = False) -> bool:
@@ -143,34 +142,34 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         """
         query = "keep_answer_if_free" if if_free else "keep_answer"
         answer = {**rows.orcid_values(orcid_id), "orcid_name": rows.printable(orcid_name)}
-        return self.engine.brief(query, id=attempt_id, **answer) == 1
+        return self.engine.execute(query, id=attempt_id, **answer) == 1
 
     def close(self, attempt_id: str, outcome: str, now: datetime) -> bool:
         """End an attempt and forget what ORCID answered; false when it had ended before, and its outcome stays."""
-        return self.engine.brief("close_attempt", id=attempt_id, outcome=outcome, now=rows.moment(now)) == 1
+        return self.engine.execute("close_attempt", id=attempt_id, outcome=outcome, now=rows.moment(now)) == 1
 
     # Links
 
     def orcid_of(self, entity_id: str, person_key: str) -> list[OrcidId]:
         """Give the iD a person has now, or nothing: one read by an index, since every login asks."""
-        row = self.engine.one("orcid_of", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("orcid_of", organisation=entity_id, person_key=person_key)
         return [] if row is None else [rows.orcid_id_of(row)]
 
     def link_of(self, entity_id: str, person_key: str) -> Link | None:
         """Give a person's current link."""
-        row = self.engine.one("link_of", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("link_of", organisation=entity_id, person_key=person_key)
         return None if row is None else rows.link_of(row)
 
     def standing(self, entity_id: str, person_key: str, *, deliveries: bool = True) -> Standing:
         """Tell how things stand with a person, without the deliveries where nothing is sent anywhere."""
         whose = {"organisation": entity_id, "person_key": person_key}
-        more: list[Question] = [("deliveries_of_newest_change", whose)] if deliveries else []
-        (row,), *found = self.engine.together(("standing", whose), *more)
-        return rows.standing_of(row, found[0] if found else ())
+        (row,) = self.engine.fetch_all("standing", **whose)
+        found = self.engine.fetch_all("deliveries_of_newest_change", **whose) if deliveries else []
+        return rows.standing_of(row, found)
 
     def holder_of(self, entity_id: str, orcid_id: OrcidId) -> Link | None:
         """Give the current link of whoever has this iD in this organisation."""
-        row = self.engine.one("holder_of", organisation=entity_id, **rows.orcid_values(orcid_id))
+        row = self.engine.fetch_one("holder_of", organisation=entity_id, **rows.orcid_values(orcid_id))
         return None if row is None else rows.link_of(row)
 
     def links(self, entity_id: str) -> Iterator[Link]:
@@ -183,13 +182,13 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
 
     def _paged(self, query: str, entity_id: str) -> Iterator[Row]:
         after = ""
-        while page := self.engine.all(query, organisation=entity_id, after=after, limit=PAGE):
+        while page := self.engine.fetch_all(query, organisation=entity_id, after=after, limit=PAGE):
             yield from page
             after = page[-1]["person_key"]
 
     def count(self, entity_id: str) -> int:
         """Tell how many persons of an organisation have a link."""
-        row = self.engine.one("count_links", organisation=entity_id)
+        row = self.engine.fetch_one("count_links", organisation=entity_id)
         return int(row["count"]) if row is not None else 0
 
     def link(  # noqa: PLR0913, PLR0917 - all that a confirmation says, and nothing of it may be guessed
@@ -214,8 +213,8 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
 
         Raises AttemptClosed, NotAuthenticated, LinkChanged and HeldBySomeoneElse, having written nothing.
         """
-        with self._holding(attempt.organisation, now, ("hold_attempt", {"id": attempt.id})) as held:
-            row, stored = _held_attempt(held)
+        with self._holding(attempt.organisation, now) as held:
+            row, stored = _held_attempt(held, attempt.id)
             must_be(stored)
             stored, orcid_id = _answered(stored)
             current = _current(held, row)
@@ -225,15 +224,7 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
                 return None
             _must_be(current, replacing)
             _must_be_free(row["holder"], new)
-            change = _linked(held, stored, current, new, transfers)
-        self._look_at_tables(change)
-        return change
-
-    def _look_at_tables(self, change: Change) -> None:
-        if change.number in LEARN_AT:
-            # What was linked is linked, whether or not this can be done
-            with suppress(StoreUnavailable):
-                self.engine.learn()
+            return _linked(held, stored, current, new, transfers)
 
     def unlink(  # noqa: PLR0913, PLR0917 - who, whose, why and when: an audit needs them all
         self,
@@ -251,28 +242,25 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
 
         Raises LinkChanged when `expected` is given and the person has another iD by now.
         """
-        whose = {"organisation": entity_id, "person_key": person_key}
-        with self._holding(entity_id, now, ("link_of", whose)) as held:
-            (own,) = held.found
-            if not own:
+        with self._holding(entity_id, now) as held:
+            row = held.session.fetch_one("link_of", organisation=entity_id, person_key=person_key)
+            if row is None:
                 return None
-            current = rows.link_of(own[0])
+            current = rows.link_of(row)
             if expected is not None:
                 _must_be(current, expected)
-            change = held.remove(current, actor, reason, transfers)
-        self._look_at_tables(change)
-        return change
+            return held.remove(current, actor, reason, transfers)
 
     # Changes
 
     def changes(self, entity_id: str, after: int, limit: int) -> list[Change]:
         """Give the next changes of an organisation after a number, oldest first."""
-        found = self.engine.all("changes_after", organisation=entity_id, after=after, limit=limit)
+        found = self.engine.fetch_all("changes_after", organisation=entity_id, after=after, limit=limit)
         return [rows.change_of(row) for row in found]
 
     def last_change(self, entity_id: str) -> int:
         """Give the number of an organisation's last change; 0 when there was none."""
-        row = self.engine.one("last_change", organisation=entity_id)
+        row = self.engine.fetch_one("last_change", organisation=entity_id)
         return 0 if row is None else int(row["changes"])
 
     def snapshot(self, entity_id: str) -> tuple[int, Iterator[CurrentLink]]:
@@ -311,7 +299,7 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         side, mark = query.rsplit("_", 1)[1], _BEYOND if newest_first else 0
         wanted = _BEYOND if limit is None else limit
         while wanted > 0:
-            page = self.engine.all(query, **whose, **{side: mark}, limit=min(wanted, PAGE))
+            page = self.engine.fetch_all(query, **whose, **{side: mark}, limit=min(wanted, PAGE))
             yield from map(rows.event_of, page)
             if len(page) < PAGE:
                 return
@@ -319,7 +307,7 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
 
     def verify_events(self, entity_id: str) -> list[str]:
         """Walk along an organisation's audit and tell each place where it does not hold; nothing means it is sound."""
-        end = self.engine.one("end_of_chain", organisation=entity_id)
+        end = self.engine.fetch_one("end_of_chain", organisation=entity_id)
         if end is None:
             return ["events are there, and the row that counts them is not"] if self._first_event(entity_id) else []
         counted = end["counted"]
@@ -333,13 +321,13 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         return found
 
     def _first_event(self, entity_id: str) -> bool:
-        return bool(self.engine.all("events_after", organisation=entity_id, after=0, limit=1))
+        return bool(self.engine.fetch_all("events_after", organisation=entity_id, after=0, limit=1))
 
     def _walk(self, entity_id: str, counted: int) -> tuple[list[str], int, str]:
         # No further than was counted: what is written while we walk is not our business
         found: list[str] = []
         number, last_hash = 0, ""
-        while page := self.engine.all("events_after", organisation=entity_id, after=number, limit=PAGE):
+        while page := self.engine.fetch_all("events_after", organisation=entity_id, after=number, limit=PAGE):
             for row in page:
                 if row["number"] > counted:
                     return found, number, last_hash
@@ -348,11 +336,11 @@ class Store(Outbox, Erasing, Feed, Forgetting, Importing, Mails, Own, Releases, 
         return found, number, last_hash
 
 
-def _held_attempt(held: Held) -> tuple[Row, Attempt | None]:
+def _held_attempt(held: Held, attempt_id: str) -> tuple[Row, Attempt | None]:
     """Read the attempt as it is now; another organisation's is none, for that one is not held."""
-    (found,) = held.found
-    attempt = rows.attempt_of(found[0]) if found else None
-    return found[0] if found else {}, attempt if attempt and attempt.organisation == held.organisation else None
+    row = held.session.fetch_one("hold_attempt", id=attempt_id)
+    attempt = rows.attempt_of(row) if row else None
+    return row or {}, attempt if attempt and attempt.organisation == held.organisation else None
 
 
 def _answered(stored: Attempt | None) -> tuple[Attempt, OrcidId]:
@@ -378,7 +366,7 @@ def _must_be(current: Link | None, shown: OrcidId | None) -> None:
 def _current(held: Held, row: Row) -> Link | None:
     if row["own_link"] is None:
         return None
-    ((link,),) = held.session.ask(("link_of", {name: row[name] for name in ("organisation", "person_key")}))
+    (link,) = held.session.fetch_all("link_of", organisation=row["organisation"], person_key=row["person_key"])
     return rows.link_of(link)
 
 

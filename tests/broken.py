@@ -37,9 +37,13 @@ class BreakingEngine:
         return getattr(self._engine, name)
 
     @contextmanager
-    def transaction(self):
+    def transaction(self, **words):
+        if words.get("exclusive"):
+            with self._engine.transaction(**words) as session:
+                yield session
+            return
         self.step()
-        with self._engine.transaction() as session:
+        with self._engine.transaction(**words) as session:
             self.step()
             yield BreakingSession(session, self.step)
             self.step()
@@ -71,10 +75,11 @@ class SlowEngine(BreakingEngine):
         self._delays = iter(delays)
 
     @contextmanager
-    def transaction(self):
-        with self._engine.transaction() as session:
+    def transaction(self, **words):
+        with self._engine.transaction(**words) as session:
             yield session
-            time.sleep(next(self._delays))
+            if not words.get("exclusive"):
+                time.sleep(next(self._delays))
 
 
 def breaking(store, at, then):

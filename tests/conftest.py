@@ -108,7 +108,7 @@ def store_url(request, tmp_path):
 
 @pytest.fixture
 def store(store_url):
-    """A migrated and empty store, on each engine."""
-    store = open_store(store_url)
+    """A migrated and empty store, on each engine; patient, since tests share the machine."""
+    store = open_store(store_url, patience=5.0)
     yield store
     store.disconnect()

@@ -7,9 +7,9 @@ import psycopg
 
 
 def driver_of(store):
-    """Give the connection that an SQLite store uses next: in a test of one thread, always the same one."""
-    with store.engine._connection() as connection:
-        return connection.driver
+    """Give the connection that this thread's use of an SQLite store goes by."""
+    with store.engine.connection() as database:
+        return database.conn
 
 
 @contextmanager

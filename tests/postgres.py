@@ -6,9 +6,11 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -36,6 +38,16 @@ def binaries():
     if not found:
         raise RuntimeError(f"these tests need a PostgreSQL server; run: apt-get install {PACKAGE}")
     return max(found, key=lambda path: int(path.parent.name))
+
+
+def children_of(process):
+    """Give the processes whose parent this is."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(path.parent.name))
+    return found
 
 
 class Server:
@@ -108,12 +120,26 @@ class Server:
         """Stop it as a crash would: now, without asking its clients."""
         self._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
 
-    def signal(self, number):
-        """Send a signal to the server and to what it started, for example to let all of it hang."""
-        main = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-        started = subprocess.run(["pgrep", "-P", str(main)], capture_output=True, text=True, check=True).stdout.split()
-        for pid in (main, *map(int, started)):
-            os.kill(pid, number)
+    def _processes(self):
+        """Give the server's first process and then its children."""
+        first = int((self.data / "postmaster.pid").read_text().split()[0])
+        return [first, *children_of(first)]
+
+    def _signal(self, number):
+        for process in self._processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    @contextmanager
+    def silent(self):
+        """Keep all of the server's processes stopped: it takes connections and says nothing."""
+        # Twice, for a child that came while the first round was on its way
+        self._signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
 
     def remove(self):
         """Stop it and leave nothing behind."""

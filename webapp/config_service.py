@@ -232,8 +232,15 @@ class Store(Table):
         "file:secrets/store-password",
         default=None,
     )
-    busy_timeout: float = setting(
-        "How long to wait, in seconds, for another writer or for the server.", _SECONDS, 5.0, default=5.0, gt=0, le=60
+    busy_timeout: float | None = setting(
+        "How long to wait, in seconds, for another writer (SQLite) or for all that one step asks of the server "
+        "(PostgreSQL), before people are told to try again.",
+        _SECONDS,
+        1.25,
+        default=None,
+        shown="`5.0` for SQLite, `1.25` for PostgreSQL",
+        gt=0,
+        le=60,
     )
 
     keep_changes: int = setting(

@@ -300,7 +300,7 @@ def test_in_the_morning_no_table_file_of_postgresql_holds_who_was_erased(postgre
 
     assert before
     assert found_in(directory.iterdir()) == []
-    assert not store.erased_since_scrub()
+    assert not store.erased_since_vacuum()
 
 
 @pytest.fixture

@@ -239,8 +239,8 @@ def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wan
     for number in range(7):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number + 1))
     asked = []
-    monkeypatch.setattr(store.engine, "all", lambda query, **values: asked.append(query) or all_(query, **values))
-    all_ = type(store.engine).all.__get__(store.engine)
+    monkeypatch.setattr(store.engine, "fetch_all", lambda query, **values: asked.append(query) or all_(query, **values))
+    all_ = type(store.engine).fetch_all.__get__(store.engine)
 
     pieces = read(connector, HTTP_ACCEPT=NDJSON)
     first = next(iter(pieces))

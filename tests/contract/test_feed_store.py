@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from sql import forgetting
+from sql.engine import queries
 from sql.importing import Attested
 from tests.database import driver_of
 from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
@@ -60,13 +61,13 @@ def test_when_all_changes_are_gone_the_next_is_the_oldest(store):
 def test_however_many_old_changes_there_are_they_go_by_so_many_at_a_time(store, monkeypatch):
     link_on_days(store, 7)
     monkeypatch.setattr(forgetting, "AT_ONCE", 2)
-    brief, steps = store.engine.brief, []
+    execute, steps = store.engine.execute, []
 
     def counted(query, **values):
-        steps.append(brief(query, **values))
+        steps.append(execute(query, **values))
         return steps[-1]
 
-    monkeypatch.setattr(store.engine, "brief", counted)
+    monkeypatch.setattr(store.engine, "execute", counted)
 
     gone = store.forget_changes(NOON + 5 * DAY)
     again = store.forget_changes(NOON + 5 * DAY)
@@ -78,7 +79,7 @@ def test_however_many_old_changes_there_are_they_go_by_so_many_at_a_time(store, 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_where_the_changes_to_keep_begin_is_found_by_the_indexes(store):
     values = {"organisation": "o", "before": "t"}
-    text = "explain query plan " + store.engine._queries["kept_from"]
+    text = "explain query plan " + queries()["kept_from"]
 
     plan = [row["detail"] for row in driver_of(store).execute(text, values)]
 

@@ -50,7 +50,7 @@ def rows_of(store):
     if type(store.engine).__name__ == "Sqlite":
         driver = driver_of(store)
         return repr([tuple(row) for table in tables for row in driver.execute(f"select * from {table}")])
-    with store.engine._connection() as connection:
+    with store.engine.connection() as connection:
         return repr([connection.execute(f"select * from {table}".encode()).fetchall() for table in tables])
 
 
@@ -235,7 +235,7 @@ def test_after_a_scrubbing_no_file_of_sqlite_holds_what_was_forgotten(store, tmp
     files = [tmp_path / name for name in ("links.db", "links.db-wal", "links.db-shm")]
     before = found_in(files, words)
 
-    scrubbed = store.scrub(NOON)
+    scrubbed = store.vacuum(NOON)
 
     assert scrubbed
     assert before
@@ -252,8 +252,8 @@ def test_a_scrubbing_that_a_reader_holds_up_says_so(store, tmp_path):
     with closing(sqlite3.connect(tmp_path / "links.db", isolation_level=None)) as reader:
         reader.execute("begin")
         reader.execute("select * from links").fetchone()
-        held_up = hurried.scrub(NOON)
-    again = hurried.scrub(NOON)
+        held_up = hurried.vacuum(NOON)
+    again = hurried.vacuum(NOON)
 
     assert (held_up, again) == (False, True)
     assert found_in([tmp_path / "links.db"], words) == []
@@ -279,7 +279,7 @@ def test_after_a_scrubbing_no_table_file_of_postgresql_holds_what_was_forgotten(
     directory = postgres.data / "base" / str(oid)
     before = found_in(directory.iterdir(), words)
 
-    scrubbed = store.scrub(NOON)
+    scrubbed = store.vacuum(NOON)
     with postgres.connect(name) as other:
         other.execute("checkpoint")
 
@@ -294,10 +294,10 @@ def test_a_scrubbing_that_a_reader_of_postgresql_holds_up_says_so(postgres, own_
     name, store = own_database
     with psycopg.connect(postgres.url(name)) as reader:
         reader.execute("select * from links")
-        held_up = store.scrub(NOON)
+        held_up = store.vacuum(NOON)
 
     assert not held_up
-    assert store.scrub(NOON)
+    assert store.vacuum(NOON)
 
 
 def test_a_scrubbing_that_the_server_does_not_allow_says_so(postgres, own_database):
@@ -308,7 +308,7 @@ def test_a_scrubbing_that_the_server_does_not_allow_says_so(postgres, own_databa
         other.execute("grant all on all tables in schema public to guest")
     guest = open_store(postgres.url(name).replace("//postgres:", "//guest:"))
 
-    scrubbed = guest.scrub(NOON)
+    scrubbed = guest.vacuum(NOON)
 
     assert not scrubbed
     guest.disconnect()
@@ -321,7 +321,7 @@ def test_a_scrubbing_sweeps_out_attempts_that_were_abandoned(store):
     attempt = answered(store)
     store.begin(make_attempt(VILLE, started_at=NOON + HOUR), "young")
 
-    store.scrub(NOON + HOUR + LEASE)
+    store.vacuum(NOON + HOUR + LEASE)
 
     assert store.attempt(attempt.id) is None
     assert store.attempt_by_state("young") is not None

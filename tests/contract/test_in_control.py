@@ -230,7 +230,7 @@ def set_issued(store, issued):
     if type(store.engine).__name__ == "Sqlite":
         driver_of(store).execute(text)
     else:
-        with store.engine._connection() as connection:
+        with store.engine.connection() as connection:
             connection.execute(text.encode())
 
 

@@ -63,7 +63,7 @@ def asking(store, text):
     """Run a statement on the database itself, and give the rows it finds."""
     if type(store.engine).__name__ == "Sqlite":
         return [dict(row) for row in driver_of(store).execute(text)]
-    with store.engine._connection() as connection:
+    with store.engine.connection() as connection:
         cursor = connection.execute(text.encode())
         return cursor.fetchall() if cursor.description else []
 
@@ -262,7 +262,7 @@ def test_the_page_shows_the_newest_and_the_file_has_all(store, maija):
 @pytest.mark.parametrize("path", ["/me/data", "/me/data.json"])
 def test_a_thousand_things_are_read_by_as_many_questions_as_none(store, maija, path, monkeypatch):
     asked = []
-    for name in ("one", "all"):
+    for name in ("fetch_one", "fetch_all"):
         monkeypatch.setattr(store.engine, name, noting(getattr(store.engine, name), asked))
     maija.get(path)
     before = list(asked)

@@ -9,6 +9,7 @@ from threading import Barrier
 import pytest
 
 import sql.outbox
+from sql.engine import queries
 from sql.records import ChangeKind, DeliveryState
 from sql.store import open_store
 from tests.broken import Broke, breaking, fail
@@ -693,7 +694,7 @@ def test_all_that_is_still_owed_can_be_looked_at(store, monkeypatch):
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_no_question_reads_a_whole_table(store, query, values, index):
     common = {"organisation": "o", "transfer": "t", "worker": "w", "now": "n", "until": "u", "limit": 1}
-    text = "explain query plan " + store.engine._queries[query]
+    text = "explain query plan " + queries()[query]
 
     plan = [row["detail"] for row in driver_of(store).execute(text, {**common, **values})]
 

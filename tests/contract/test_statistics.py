@@ -7,6 +7,7 @@ import pytest
 
 from resolver_connector.housekeeping import Housekeeping
 from sql import statistics
+from sql.engine import queries
 from sql.importing import Attested
 from sql.records import Incident
 from sql.statistics import STARTED
@@ -197,7 +198,9 @@ def test_the_tables_of_counts_have_no_room_for_a_name(store):
     store.count_up()
 
     for query, values in (("counts_kept", {"organisation": UNIVERSITY, "since": "", "until": "9999"}), ("ways", {})):
-        told = str([tuple(row) if not isinstance(row, dict) else row for row in store.engine.all(query, **values)])
+        told = str(
+            [tuple(row) if not isinstance(row, dict) else row for row in store.engine.fetch_all(query, **values)]
+        )
         assert "maija" not in told
         assert make_orcid_id().bare not in told
 
@@ -234,7 +237,7 @@ def test_the_counts_of_many_are_told_in_milliseconds(store):
     ],
 )
 def test_no_question_about_counts_reads_all_links_or_events(store, query, values, index):
-    text = "explain query plan " + store.engine._queries[query]
+    text = "explain query plan " + queries()[query]
 
     plan = [row["detail"] for row in driver_of(store).execute(text, values)]
 

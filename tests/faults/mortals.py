@@ -55,15 +55,17 @@ class MortalEngine(BreakingEngine):
         super().__init__(engine)
         self.step = fuse.burn
 
-    def brief(self, query, **values):
+    def execute(self, query, **values):
         self.step()
-        answer = self._engine.brief(query, **values)
+        answer = self._engine.execute(query, **values)
         self.step()
         return answer
 
-    def brief_one(self, query, **values):
+    def fetch_one(self, query, **values):
+        if query != "take_attempt":
+            return self._engine.fetch_one(query, **values)
         self.step()
-        answer = self._engine.brief_one(query, **values)
+        answer = self._engine.fetch_one(query, **values)
         self.step()
         return answer
 

@@ -71,7 +71,7 @@ def test_a_reader_who_reads_on_misses_no_change(store, pauses):
 
 @pytest.mark.parametrize("nodes", [3])
 def test_several_nodes_number_as_one(migrated_postgres, nodes):
-    stores = [open_store(migrated_postgres) for _ in range(nodes)]
+    stores = [open_store(migrated_postgres, patience=5.0) for _ in range(nodes)]
     organisation, over = "https://idp.example", Event()
 
     with ThreadPoolExecutor(nodes + 1) as pool:

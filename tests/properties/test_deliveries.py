@@ -246,7 +246,7 @@ def counts(store, told):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_with_several_workers_at_once_nothing_is_lost_or_out_of_order(store_url, seed):
-    stores = [open_store(store_url) for _ in range(3)]
+    stores = [open_store(store_url, patience=5.0) for _ in range(3)]
     organisation, clock, over = f"https://busy-{next(ORGANISATIONS)}.example", Clock(), Event()
 
     with ThreadPoolExecutor(6) as pool:

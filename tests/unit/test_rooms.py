@@ -15,7 +15,6 @@ BOTH = {"webapp/wsgi.py"}
 """The only file that knows the web application and the connector."""
 
 LIBRARIES = {
-    "aiosql": {"sql/engine.py"},
     "babel": {"webapp/language.py"},
     "bottle": {"webapp/app.py"},
     "click": {
@@ -48,13 +47,8 @@ LIBRARIES = {
     },
     "markupsafe": {"webapp/templating.py"},
     "prometheus_client": {"webapp/operator/metrics.py"},
-    "psycopg": {
-        "sql/idp_role.py",
-        "sql/postgres.py",
-        "sql/postgres_reading.py",
-        "sql/postgres_wire.py",
-        "sql/postgres_wires.py",
-    },
+    "psycopg": {"sql/idp_role.py", "sql/postgres.py", "sql/watchdog.py"},
+    "psycopg_pool": {"sql/postgres.py"},
     "pydantic": {
         "resolver_connector/transfers/file.py",
         "resolver_connector/transfers/http.py",
@@ -78,7 +72,7 @@ LIBRARIES = {
     "pythonjsonlogger": {"webapp/log.py"},
     "requests": {"resolver_connector/transfers/http.py", "webapp/orcid_client.py"},
     "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
-    "sqlite_utils": {"sql/sqlite.py"},
+    "sqlite_utils": {"sql/replica.py", "sql/sqlite.py"},
     "waitress": {"webapp/serving.py"},
 }
 """Where each outside library is imported; a new place is a decision, and so is a new library."""

@@ -1,8 +1,8 @@
-"""Reading for sign-ins, on both engines: it cannot write, does not wait, and comes back by itself."""
+"""Lookups for logins, on both engines: they cannot write, fail fast, and recover by themselves."""
 
 import sqlite3
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import psycopg
@@ -10,7 +10,7 @@ import pytest
 
 from sql.engine import QUERIES
 from sql.errors import SchemaBehind, StoreUnavailable
-from sql.reading import PATIENCE, Outage
+from sql.lookup import PAUSE, CircuitBreaker
 from sql.store import open_store
 from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.postgres import Server
@@ -49,29 +49,26 @@ def test_what_was_written_is_seen_at_once(store, lookup):
 
 
 def test_a_reader_cannot_write(store):
-    reader, harm = store.engine.reader(), "delete from links"
-    reader._queries = {"harm": harm if isinstance(reader._queries["orcid_of"], str) else harm.encode()}
+    make_link(store)
+    reader = store.engine.reader()
 
     with pytest.raises(StoreUnavailable, match="the database (file )?cannot be written to"):
-        reader.all("harm", {})
+        reader.execute("forget_links", organisation=UNIVERSITY, person_key=MAIJA)
+    with (
+        pytest.raises(StoreUnavailable, match="the database (file )?cannot be written to"),
+        reader.transaction() as session,
+    ):
+        session.execute("forget_links", organisation=UNIVERSITY, person_key=MAIJA)
     reader.close()
 
 
-def test_each_thread_has_a_connection_which_goes_with_it(store, lookup):
-    make_link(store)
-    found = []
+def test_threads_look_up_at_once(store, lookup):
+    make_link(store, orcid_id=make_orcid_id(7))
 
-    def look():
-        found.append(lookup.of(UNIVERSITY, MAIJA)["orcid"])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: lookup.of(UNIVERSITY, MAIJA)["orcid"], range(40)))
 
-    threads = [threading.Thread(target=look) for _ in range(4)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-
-    assert len(found) == 4
-    assert len(lookup._reader._all) == 0
+    assert set(found) == {make_orcid_id(7).bare}
 
 
 def test_whoever_closed_it_may_go_on(store, lookup):
@@ -143,7 +140,7 @@ def test_a_server_that_is_away_is_told_at_once_and_found_again(mortal):
             lookup.must_answer()
     took = time.monotonic() - begun
     mortal.start()
-    time.sleep(PATIENCE * 1.1)
+    time.sleep(PAUSE * 1.1)
 
     assert took < 1
     lookup.must_answer()
@@ -168,35 +165,58 @@ def test_a_question_that_takes_too_long_is_given_up(migrated_postgres):
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable, match="took too long|locked"):
             lookup.of(UNIVERSITY, MAIJA)
-        assert time.monotonic() - begun < 3 * PATIENCE
+        assert time.monotonic() - begun < 2
     lookup.close()
 
 
-# An outage
+# The circuit breaker
 
 
 @pytest.fixture
-def outage():
+def breaker():
     clock = SimpleNamespace(now=100.0)
-    return Outage(1.0, lambda: clock.now), clock
+    return CircuitBreaker(1.0, lambda: clock.now), clock
 
 
-def test_during_an_outage_one_in_a_while_may_look(outage):
-    outage, clock = outage
-    outage.must_be_over()
-    outage.began("it is away")
+def fail(breaker):
+    with pytest.raises(StoreUnavailable, match="it is away"), breaker.call():
+        raise StoreUnavailable("it is away")
 
-    with pytest.raises(StoreUnavailable, match="it is away"):
-        outage.must_be_over()
+
+def succeed(breaker):
+    with breaker.call():
+        pass
+
+
+def must_be_open(breaker):
+    with pytest.raises(StoreUnavailable, match="it is away"), breaker.call():
+        pytest.fail("the call was made")
+
+
+def test_after_a_failure_one_call_in_each_pause_is_made(breaker):
+    breaker, clock = breaker
+    succeed(breaker)
+    fail(breaker)
+
+    must_be_open(breaker)
     clock.now += 1
-    outage.must_be_over()
-    with pytest.raises(StoreUnavailable):
-        outage.must_be_over()
+    fail(breaker)
+    must_be_open(breaker)
 
 
-def test_an_outage_ends_when_somebody_was_answered(outage):
-    outage, _ = outage
-    outage.began("it is away")
-    outage.ended()
+def test_while_one_call_tries_the_others_fail_at_once(breaker):
+    breaker, clock = breaker
+    fail(breaker)
+    clock.now += 1
 
-    outage.must_be_over()
+    with breaker.call():
+        must_be_open(breaker)
+
+
+def test_a_call_that_succeeds_closes_the_breaker(breaker):
+    breaker, clock = breaker
+    fail(breaker)
+    clock.now += 1
+
+    succeed(breaker)
+    succeed(breaker)

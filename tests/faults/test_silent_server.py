@@ -1,0 +1,244 @@
+"""A PostgreSQL server that is silent, gone, or one of several: every use ends in time, and works again by itself."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+
+import pytest
+
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.stale import Replicas
+from shibboleth.orcid_id import Registry
+from sql.errors import StoreUnavailable
+from sql.migrate import migrate
+from sql.postgres import MOST_CONNECTIONS
+from sql.store import open_store
+from tests.broken import breaking
+from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
+from tests.postgres import Server, free_port
+from tests.service import ORGANISATIONS, Clock, ask
+from webapp.log import log
+
+MAIJA = "maija@yliopisto.example"
+FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
+LIMIT = 2.0
+"""Seconds after which every use of a silent server must have ended."""
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A PostgreSQL server to be made silent."""
+    server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def url(server):
+    """A migrated database with Maija's link."""
+    url = server.url(server.make_database())
+    store = open_store(url)
+    migrate(store.engine, NOON)
+    make_link(store, MAIJA, FIRST)
+    store.disconnect()
+    return url
+
+
+@pytest.fixture
+def store(url):
+    store = open_store(url)
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    yield store
+    store.disconnect()
+
+
+def must_end_in_time(use):
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        use()
+    assert time.monotonic() - begun < LIMIT
+
+
+def must_recover(use, seconds=5.0):
+    """Try until it works; the last error counts."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return use()
+        except StoreUnavailable:
+            if time.monotonic() > until:
+                raise
+
+
+USES = {
+    "a page's read": lambda store: store.standing(UNIVERSITY, MAIJA),
+    "an attempt that is begun": lambda store: store.begin(make_attempt(), "hash"),
+    "a state that is taken": lambda store: store.take("hash", UNIVERSITY, MAIJA, "browser", NOON),
+    "a transaction": lambda store: store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON),
+    "a worker's claim": lambda store: store.claim("worker", NOON, timedelta(minutes=1), 10),
+    "the check at start": lambda store: store.must_be_ready(),
+    "an import": lambda store: store.import_links(UNIVERSITY, [], "CRIS", NOON, NOON),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in USES if name != "an import"])
+def test_every_use_of_a_silent_server_ends_in_time_and_works_again_after(server, store, name):
+    with server.silent():
+        must_end_in_time(lambda: USES[name](store))
+
+    must_recover(lambda: USES[name](store))
+    assert store.verify_events(UNIVERSITY) == []
+
+
+@pytest.mark.parametrize("name", ["a page's read", "a transaction", "the check at start", "an import"])
+def test_the_first_connection_to_a_silent_server_ends_in_time_and_works_again_after(server, url, name):
+    store = open_store(url)
+    with server.silent():
+        must_end_in_time(lambda: USES[name](store))
+
+    must_recover(lambda: USES[name](store))
+    store.disconnect()
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_lookups_end_in_time_and_most_of_them_at_once(server, store, connected):
+    lookup = store.lookup()
+    if connected:
+        lookup.must_answer()
+
+    with server.silent():
+        must_end_in_time(lambda: lookup.of(UNIVERSITY, MAIJA))
+        begun = time.monotonic()
+        for _ in range(100):
+            must_end_in_time(lambda: lookup.of(UNIVERSITY, MAIJA))
+        assert time.monotonic() - begun < LIMIT
+
+    assert must_recover(lambda: lookup.of(UNIVERSITY, MAIJA))["orcid"] == FIRST.bare
+    lookup.close()
+
+
+def test_a_login_gets_the_stale_answer_in_time(server, store, tmp_path):
+    clock = Clock()
+    replicas = Replicas(
+        store, ORGANISATIONS, Registry.PRODUCTION, directory=tmp_path, longest=3600, report=log, clock=clock
+    )
+    replicas.refresh()
+    credentials = Credentials([(Bearer("t" * 40), ORGANISATIONS.by_entity_id(UNIVERSITY))])
+    connector = Connector(store, credentials, Registry.PRODUCTION, log, clock, replicas=replicas)
+    path, header = f"/v1/people/{MAIJA}", {"HTTP_AUTHORIZATION": "Bearer " + "t" * 40}
+    fresh = ask(connector, path, **header)
+
+    with server.silent():
+        begun = time.monotonic()
+        stale = ask(connector, path, **header)
+        took = time.monotonic() - begun
+
+    assert (fresh.status, stale.status, stale.body) == (200, 200, fresh.body)
+    assert stale.header("Age") is not None
+    assert took < LIMIT
+    connector.lookup.close()
+
+
+@pytest.mark.parametrize("step", [3, 6, 11])
+def test_a_server_that_falls_silent_within_a_transaction_leaves_nothing_of_it(server, store, step):
+    attempt = answered(store, MAIJA, SECOND)
+
+    with ExitStack() as stack:
+        broken = breaking(store, step, lambda: stack.enter_context(server.silent()))
+        must_end_in_time(lambda: broken.link(attempt, "", make_consent(), FIRST, NOON, "another link"))
+
+    assert must_recover(lambda: store.orcid_of(UNIVERSITY, MAIJA)) == [FIRST]
+    # The server ends the old transaction when it sees the connection closed
+    linked = must_recover(lambda: store.link(attempt, "", make_consent(), FIRST, NOON, "another link"))
+    assert linked.number == 2
+    assert store.verify_events(UNIVERSITY) == []
+
+
+@contextmanager
+def all_connections_in_use(store):
+    with ExitStack() as stack:
+        for _ in range(MOST_CONNECTIONS):
+            stack.enter_context(store.engine.connection(long=True))
+        yield
+
+
+def test_a_use_that_finds_all_connections_taken_ends_in_time(store):
+    with all_connections_in_use(store):
+        must_end_in_time(lambda: store.count(UNIVERSITY))
+
+    assert store.count(UNIVERSITY) == 1
+
+
+def test_many_at_once_on_a_silent_server_all_end_in_time(server, store):
+    with server.silent(), ThreadPoolExecutor(30) as pool:
+        list(pool.map(lambda _: must_end_in_time(lambda: store.count(UNIVERSITY)), range(30)))
+
+    assert must_recover(lambda: store.count(UNIVERSITY)) == 1
+
+
+def test_a_store_can_be_disconnected_from_a_silent_server(server, store):
+    with server.silent():
+        must_end_in_time(lambda: store.count(UNIVERSITY))
+        begun = time.monotonic()
+        store.disconnect()
+        assert time.monotonic() - begun < LIMIT
+
+    assert must_recover(lambda: store.count(UNIVERSITY)) == 1
+
+
+def test_a_slow_statement_is_ended_by_the_server_with_its_reason(store):
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="took too long"), store.engine.connection() as connection:
+        connection.execute("select pg_sleep(10)")
+
+    assert time.monotonic() - begun < LIMIT
+    assert store.count(UNIVERSITY) == 1
+
+
+# Several hosts
+
+
+def with_hosts(url, server, *ports):
+    """Give the URL with these ports of this machine before the server's own."""
+    own = f"127.0.0.1:{server.port}"
+    return url.replace(own, ",".join([*(f"127.0.0.1:{port}" for port in ports), own]))
+
+
+def test_of_two_hosts_the_one_that_lives_is_used(server, url):
+    store = open_store(with_hosts(url, server, free_port()) + "?target_session_attrs=read-write")
+
+    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert make_link(store, MAIJA, SECOND).number == 2
+    store.disconnect()
+
+
+def test_a_first_host_that_is_silent_delays_a_use_no_more_than_others_and_the_second_is_found(server, url):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        store = open_store(with_hosts(url, server, nobody.getsockname()[1]))
+        must_end_in_time(lambda: store.count(UNIVERSITY))
+
+        assert must_recover(lambda: store.count(UNIVERSITY)) == 1
+        store.disconnect()
+
+
+def test_the_host_that_can_be_written_to_is_used(server, postgres, migrated_postgres):
+    name = migrated_postgres.rpartition("/")[2]
+    with server.connect() as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
+            connection.execute(f"create database {name}")
+        connection.execute(f"alter database {name} set default_transaction_read_only = on")
+        connection.execute(f"create role writer login superuser password '{postgres.password}'")
+    with postgres.connect() as connection:
+        connection.execute(f"create role writer login superuser password '{postgres.password}'")
+    url = with_hosts(migrated_postgres, postgres, server.port).replace("//postgres:", "//writer:")
+    store = open_store(url + "?target_session_attrs=read-write")
+
+    assert make_link(store, MAIJA, FIRST).number == 1
+    store.disconnect()
+    with postgres.connect() as connection:
+        connection.execute("drop role writer")
