@@ -18,7 +18,7 @@ from tests.system.loopback import OnLoopback
 from tests.system.people import SAIMAA, IdentityProvider
 from tests.system.stack import HOST, Stack
 
-TIMEOUT = 20
+TIMEOUT = 60
 KEPT = 2.0
 """Seconds of silence after which a connection counts as kept; Apache itself closes it after five."""
 

@@ -14,7 +14,7 @@ from tests import pages
 from tests.system.client import Line
 
 PATHS = ("/", "/healthz", "/v1/health")
-AGAIN = 3
+AGAIN = 2
 
 
 def on_the_page(front):
@@ -53,7 +53,7 @@ def light_load(stack):
 
 
 def waits_for(stack, text):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while text not in Line(stack).ask("/", []).text:
         assert time.monotonic() < end, "the configuration is not read again"
         time.sleep(0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -61,3 +62,30 @@ def test_each_page_says_the_same_in_three_languages_and_needs_nothing_else():
         assert re.findall(r'<section lang="(\w\w)">', text) == ["fi", "sv", "en"]
         assert not re.findall(r"<(?:script|img|link|iframe)|url\(|@import| src=", text)
         assert set(re.findall(r'href="([^"]*)"', text)) <= {"@BASE_URL@/", "mailto:@SUPPORT_CONTACT@"}
+
+
+def test_an_application_that_is_away_has_its_page_and_keeps_its_status(alone):
+    stack, somebody = alone
+    with stopped(stack):
+        page, connector = somebody.visit("/help"), somebody.visit("/v1/people/x")
+        (stack.etc / "errors" / "page.html").unlink()
+        without = somebody.visit("/help")
+
+    assert page.status_code == connector.status_code == without.status_code == AWAY[stack.front]
+    assert headings(page) == PAGES["page"]
+    assert not set(PAGES["page"]) & {*headings(connector), *headings(without)}
+
+
+AWAY = {"variables": 500, "proxy": 503}
+
+
+@contextmanager
+def stopped(stack):
+    """Take both applications away from behind Apache."""
+    if stack.front == "proxy":
+        for socket in ("web.sock", "connector.sock"):
+            stack.end(socket)
+    else:
+        for script in ("connect.wsgi", "connector.wsgi"):
+            (stack.etc / script).write_text("raise RuntimeError\n")
+    yield

@@ -25,6 +25,8 @@ def person_seen(stack, answer):
 
 
 SENT = 500
+FAILED = ("Kirjautuminen ei onnistunut", "Inloggningen misslyckades", "The sign-in failed")
+"""The headings of the page that a failed sign-in has."""
 
 
 def memory_of_shibd(stack):
@@ -138,6 +140,34 @@ def test_an_answer_to_somebody_elses_request_is_refused(stack, visitor):
 
     assert refused.status_code == 500
     assert not is_signed_in(visitor)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"eppn": ["@saimaa.example"]},
+        {"eppn": ["@"]},
+        {"eppn": [" @saimaa.example"], "displayName": ["\\"]},
+        {"subject-id": ["@saimaa.example"]},
+        {"schacHomeOrganization": ["@"], "eppn": [""]},
+    ],
+    ids=str,
+)
+def test_an_odd_assertion_ends_in_the_application_or_in_words(visitor, odd):
+    answer = visitor.sign_in("maija", **odd)
+
+    assert answer.status_code in {200, 500}
+    if answer.status_code == 500:
+        for heading in FAILED:
+            assert f"<h1>{heading}</h1>" in answer.content.decode() or f"<h2>{heading}</h2>" in answer.content.decode()
+
+
+def test_a_refused_answer_is_told_in_three_languages(stack, visitor):
+    answer = visitor.submit(visitor.visit(f"https://{SAIMAA.host}:{stack.idp_port}/unsolicited?person=maija"))
+
+    assert answer.status_code == 500
+    for heading in FAILED:
+        assert heading in answer.content.decode()
 
 
 def test_an_answer_works_once(stack, visitor):
