@@ -254,7 +254,7 @@ class Slapd:
         """Add a person's entry and give its DN; without the class `eduPerson` it has no eppn."""
         user = account.partition("@")[0]
         dn = f"uid={user},{base}"
-        facts = {"cn": user, "sn": user, "mail": account}
+        facts = {"cn": user, "sn": user, **({"mail": account} if account.isascii() else {})}
         if "eduPerson" in classes:
             facts |= {"eduPersonPrincipalName": account, **({"eduPersonOrcid": list(values)} if values else {})}
         self.must(self.administrator.add(dn, ["inetOrgPerson", *classes], facts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import unicodedata
 
 import pytest
 from click.testing import CliRunner
@@ -109,3 +110,29 @@ def test_what_the_transfer_writes_the_connector_finds(tmp_path, directory, versi
     assert found[2] in ([], [[]])
     assert found[3:] == [[], [], []]
     assert after == [[]]
+
+
+USERS = ("maija", "o'brien", "weiß", "ällä", "IIRIS", "Žižka", "a(b)c", "a?b", "file", "100%")
+SPELLINGS = (
+    str,
+    str.upper,
+    str.lower,
+    lambda user: unicodedata.normalize("NFD", user),
+    lambda user: user.replace("fi", "ﬁ"),
+)
+
+
+def test_however_an_account_is_spelt_it_finds_its_own_id_or_none(tmp_path, directory):
+    branch = directory.make_branch()
+    theirs = {user: make_orcid_id(number).uri for number, user in enumerate(USERS)}
+    for user, uri in theirs.items():
+        directory.add_person(branch, f"{user}@yliopisto.example", [uri])
+    connector, template = handed(tmp_path, directory, branch, FILTERS[0], "--version", "5", "--person", PERSONS[1])
+    asked = {spell(user): user for spell in reversed(SPELLINGS) for user in USERS}
+    queries = idp_stand.run(templates=[(template, {"principal": each}) for each in asked], kind="ldap").rendered
+
+    found = {each: search(directory, connector, query) for each, query in zip(asked, queries, strict=True)}
+
+    assert {each: found[each] for each in USERS} == {user: [[("eduPersonOrcid", theirs[user])]] for user in USERS}
+    # The directory compares spellings as it does when people sign in: whom it does not find has no iD
+    assert [each for each, come in found.items() if come not in ([], [[("eduPersonOrcid", theirs[asked[each]])]])] == []
