@@ -21,7 +21,7 @@ _STALE = ("Warning", '110 orcid-connect "Response is Stale"')
 
 
 class Lookup(Protocol):
-    """Where it stands what is released of whom; `sql.reading.Lookup`. Each raises StoreUnavailable, and soon."""
+    """Where it stands what is released of whom; `sql.lookup.Lookup`. Each raises StoreUnavailable, and soon."""
 
     def of(self, entity_id: str, person_key: str) -> Row | None:
         """Give `registry` and `orcid` of the iD a person has now."""

@@ -17,8 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from sql.engine import Row, Value, Values, queries, unstorable
-from sql.errors import Contradiction, InvalidUrl, StoreUnavailable, Unstorable
+from sql.engine import Engine, Row, Transaction, Value, Values, queries, unstorable
+from sql.errors import Contradiction, InvalidUrl, StoreUnavailable
 from sql.watchdog import Watchdog
 
 PATIENCE = 1.25
@@ -120,28 +120,14 @@ def _queries() -> Mapping[str, bytes]:
     return {name: re.sub(r":(\w+)", r"%(\1)s", text).encode() for name, text in queries().items()}
 
 
-class PostgresSession:
+class PostgresSession(Transaction):
     """Runs named statements on one connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def fetch_one(self, query: str, **values: Value) -> Row | None:
-        """Run a statement that returns at most one row."""
-        found = self.fetch_all(query, **values)
-        return found[0] if found else None
-
-    def fetch_all(self, query: str, **values: Value) -> list[Row]:
-        """Run a statement and return its rows."""
-        if unstorable(values):
-            return []
-        return list(self._connection.execute(_queries()[query], values).fetchall())
-
-    def execute(self, query: str, **values: Value) -> int:
-        """Run a statement and return how many rows it changed."""
-        if name := unstorable(values):
-            raise Unstorable(name)
-        return self._connection.execute(_queries()[query], values).rowcount
+    def _run(self, query: str, values: Values) -> psycopg.Cursor[DictRow]:
+        return self._connection.execute(_queries()[query], values)
 
     def execute_many(self, query: str, rows: Sequence[Values]) -> int:
         """Run a statement once for each row and return how many rows were changed."""
@@ -152,7 +138,7 @@ class PostgresSession:
     def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
         """Run a statement once for each row of values and return the rows that each finds."""
         with self._connection.pipeline():
-            cursors = [self._connection.execute(_queries()[query], values) for values in rows]
+            cursors = [self._run(query, values) for values in rows]
         return [list(cursor.fetchall()) for cursor in cursors]
 
     def script(self, text: str) -> None:
@@ -160,7 +146,7 @@ class PostgresSession:
         self._connection.execute(text.encode(), prepare=False)
 
 
-class Postgres:
+class Postgres(Engine):
     """A PostgreSQL database.
 
     Args:
@@ -183,12 +169,12 @@ class Postgres:
             if self._pool is None:
                 self._pool = ConnectionPool(
                     self._url,
-                    connection_class=psycopg.Connection[DictRow],
+                    connection_class=Connection,
                     kwargs={**_CONNECT},
                     configure=self._configure,
                     min_size=1,
                     max_size=MOST_CONNECTIONS,
-                    # After it the pool tries again when it is next asked, without a longer and longer pause
+                    # Then the pool gives up, and tries again at the next use: at most a second after the server is back
                     reconnect_timeout=1.0,
                     open=True,
                 )
@@ -218,8 +204,8 @@ class Postgres:
                 with self._watchdog.watch(connection, seconds):
                     yield connection
             except psycopg.errors.FeatureNotSupported:
-                # A table has other columns than when a statement was prepared
-                connection.close()
+                # A table has other columns than when statements were prepared, on each connection
+                pool.drain()
                 raise
             finally:
                 pool.putconn(connection)
@@ -233,28 +219,13 @@ class Postgres:
             try:
                 yield connection
             finally:
-                if not connection.closed:
-                    self._configure(connection)
+                self._configure(connection)
 
     @contextmanager
-    def _session(self) -> Iterator[PostgresSession]:
+    def session(self) -> Iterator[PostgresSession]:
+        """Run statements, each as a transaction of its own."""
         with self.connection() as connection:
             yield PostgresSession(connection)
-
-    def fetch_one(self, query: str, **values: Value) -> Row | None:
-        """Run a statement that returns at most one row."""
-        with self._session() as session:
-            return session.fetch_one(query, **values)
-
-    def fetch_all(self, query: str, **values: Value) -> list[Row]:
-        """Run a statement and return its rows."""
-        with self._session() as session:
-            return session.fetch_all(query, **values)
-
-    def execute(self, query: str, **values: Value) -> int:
-        """Run a statement and return how many rows it changed."""
-        with self._session() as session:
-            return session.execute(query, **values)
 
     @contextmanager
     def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from sql.engine import Row, Value, Values, queries, unstorable
-from sql.errors import Contradiction, StoreUnavailable, Unstorable
+from sql.engine import Engine, Row, Transaction, Value, Values, queries, unstorable
+from sql.errors import Contradiction, StoreUnavailable
 
 PATIENCE = 5.0
 """Seconds to wait for another writer, where the caller does not say."""
@@ -52,28 +52,14 @@ def _store_errors() -> Iterator[None]:
         raise StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}")) from None
 
 
-class SqliteSession:
+class SqliteSession(Transaction):
     """Runs named statements on one connection."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def fetch_one(self, query: str, **values: Value) -> Row | None:
-        """Run a statement that returns at most one row."""
-        found = self.fetch_all(query, **values)
-        return found[0] if found else None
-
-    def fetch_all(self, query: str, **values: Value) -> list[Row]:
-        """Run a statement and return its rows."""
-        if unstorable(values):
-            return []
-        return self._database.execute(queries()[query], values).fetchall()
-
-    def execute(self, query: str, **values: Value) -> int:
-        """Run a statement and return how many rows it changed."""
-        if name := unstorable(values):
-            raise Unstorable(name)
-        return self._database.execute(queries()[query], values).rowcount
+    def _run(self, query: str, values: Values) -> sqlite3.Cursor:
+        return self._database.execute(queries()[query], dict(values))
 
     def execute_many(self, query: str, rows: Sequence[Values]) -> int:
         """Run a statement once for each row and return how many rows were changed."""
@@ -88,7 +74,7 @@ class SqliteSession:
         self._database.executescript(text)
 
 
-class Sqlite:
+class Sqlite(Engine):
     """An SQLite file.
 
     Args:
@@ -107,13 +93,9 @@ class Sqlite:
     def connection(self) -> Iterator[Database]:
         """Give this thread's connection, which is closed when the thread ends or the engine is closed."""
         with _store_errors():
-            yield self._connection()
-
-    def _connection(self) -> Database:
-        if not hasattr(self._local, "database"):
-            self._local.database = self._open()
-        database: Database = self._local.database
-        return database
+            if not hasattr(self._local, "database"):
+                self._local.database = self._open()
+            yield self._local.database
 
     def _open(self) -> Database:
         # mode=rw: only `create` makes a file
@@ -135,20 +117,11 @@ class Sqlite:
             database.execute("pragma secure_delete = on")
         return database
 
-    def fetch_one(self, query: str, **values: Value) -> Row | None:
-        """Run a statement that returns at most one row."""
-        with _store_errors():
-            return SqliteSession(self._connection()).fetch_one(query, **values)
-
-    def fetch_all(self, query: str, **values: Value) -> list[Row]:
-        """Run a statement and return its rows."""
-        with _store_errors():
-            return SqliteSession(self._connection()).fetch_all(query, **values)
-
-    def execute(self, query: str, **values: Value) -> int:
-        """Run a statement and return how many rows it changed."""
-        with _store_errors():
-            return SqliteSession(self._connection()).execute(query, **values)
+    @contextmanager
+    def session(self) -> Iterator[SqliteSession]:
+        """Run statements, each as a transaction of its own."""
+        with self.connection() as database:
+            yield SqliteSession(database)
 
     @contextmanager
     def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:
