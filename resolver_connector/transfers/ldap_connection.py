@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import ssl
@@ -172,7 +171,8 @@ class Directory:
 
     def _abort(self) -> None:
         """End whatever the connection waits for; called from another thread."""
-        with suppress(OSError, AttributeError):
-            descriptor = os.dup(self._connection.socket.fileno())
-            with socket.socket(fileno=descriptor) as shared:
-                shared.shutdown(socket.SHUT_RDWR)
+        connected = self._connection.socket
+        if connected is not None:
+            with suppress(OSError):
+                # Not the method of TLS sockets, which changes what the other thread is reading from
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
