@@ -168,12 +168,6 @@ def test_nothing_but_the_rooms_is_installed():
 
 INTERNALS = ("psycopg.pq", "psycopg._", "urllib3.connection", "greenlet", "httptools")
 """Modules that no product package imports, by the beginning of their names: parts of libraries, not their interface."""
-STILL = {
-    "resolver_connector/transfers/http.py": {"urllib3.connection", "urllib3.connectionpool"},
-    "sql/postgres.py": {"psycopg.pq.abc"},
-    "sql/postgres_wire.py": {"psycopg.pq", "psycopg.pq.abc"},
-}
-"""What is imported in spite of it, until it is replaced."""
 
 
 def modules(path):
@@ -190,7 +184,7 @@ def modules(path):
 def test_libraries_are_used_through_their_public_modules(path):
     inner = {name for name in modules(path) if name.startswith((*INTERNALS, "waitress."))}
 
-    assert inner == STILL.get(name_of(path), set())
+    assert not inner
 
 
 def own_names(tree):
