@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
+from resolver_connector.deliver import Deliverer
+from resolver_connector.housekeeping import Housekeeping
+from resolver_connector.retention import Retention
 from resolver_connector.stale import Replicas
+from resolver_connector.transfers import TRANSFERS
+from resolver_connector.transfers.transfer import Transfer
+from resolver_connector.trial import Step, made_up_account, play
 from shibboleth.organisation import Organisation
 from sql.store import Store, open_store
 from webapp.config import Config, load
 from webapp.config_files import DEFAULT_PATH, PATH_VARIABLE
 from webapp.config_organisation import Keep
 from webapp.config_tables import Kinds
+from webapp.front_hall import web
+from webapp.language import languages
 from webapp.log import log, set_up, with_request_id
+from webapp.mail import Mailer, Server, Writer
 
 AUTHORITY_PATH = "/aa"
 """Where the attribute authority is, below the public URL."""
@@ -32,10 +41,6 @@ class NoAuthority(LookupError):
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-    from resolver_connector.deliver import Deliverer
-    from resolver_connector.transfers.transfer import Transfer
-    from resolver_connector.trial import Step
 
 
 def web_application(config_path: Path | str) -> WSGIApplication:
@@ -61,9 +66,6 @@ def connector() -> WSGIApplication:
 
 def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:
     """Put the web application together."""
-    # Imported here, so that a connector's process need not hold templates, catalogues and an HTTP client
-    from webapp.front_hall import web  # noqa: PLC0415
-
     clock = clock or _now
     if not any(config.transfers.values()):
         return with_request_id(web(config, store, clock))
@@ -78,10 +80,6 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None 
 
 def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:
     """Put together what takes changes to the organisations' transfers."""
-    from resolver_connector.deliver import Deliverer  # noqa: PLC0415 - the connector delivers nothing
-    from resolver_connector.housekeeping import Housekeeping  # noqa: PLC0415 - as above
-    from resolver_connector.retention import Retention  # noqa: PLC0415 - as above
-
     forgetful = [entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING]
     housekeeping = Housekeeping(store, forgetful, log, retention=config.retention, asking=config.asking)
     retention = Retention(store, timedelta(days=config.store.keep_changes), log)
@@ -95,9 +93,6 @@ def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
     said = config.mail
     if said.host is None or said.sender is None:
         return lambda _now: None
-    from webapp.language import languages  # noqa: PLC0415 - only who sends mail pays for catalogues
-    from webapp.mail import Mailer, Server, Writer  # noqa: PLC0415 - as above
-
     service = config.service
     writer = Writer(
         store=store,
@@ -115,9 +110,7 @@ def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
 
 
 def transfer_kinds() -> Kinds:
-    """Give the kinds of transfers by name; loaded only where there is a transfer, for each brings its library."""
-    from resolver_connector.transfers import TRANSFERS  # noqa: PLC0415
-
+    """Give the kinds of transfers by name."""
     return TRANSFERS
 
 
@@ -125,8 +118,6 @@ def try_transfer(
     transfer: Transfer, organisation: Organisation, account: str | None, clock: Callable[[], datetime]
 ) -> tuple[str, Iterator[Step]]:
     """Give as whom a transfer is tried, one that is made up where no account is given, and the steps as they come."""
-    from resolver_connector.trial import made_up_account, play  # noqa: PLC0415 - only who tries a transfer needs it
-
     account = account or made_up_account(organisation)
     return account, play(transfer, organisation, account, clock)
 
