@@ -204,7 +204,11 @@ def test_a_form_larger_than_ours_is_not_kept_during_the_sign_in(stack, visitor):
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
-    [("POST", "/me/start", "x" * 60_000), ("POST", "/me/start", "x" * 4_000), ("GET", f"/me?x={'y' * 8_000}", None)],
+    [
+        ("POST", "/me/start", {"x": "y" * 60_000}),
+        ("POST", "/me/start", {"x": "y" * 4_000}),
+        ("GET", f"/me?x={'y' * 8_000}", None),
+    ],
     ids=["large forms", "forms", "long addresses"],
 )
 def test_what_nobody_in_particular_sends_does_not_fill_shibd(stack, method, path, body):
