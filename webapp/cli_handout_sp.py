@@ -103,6 +103,8 @@ def _of_sp(config: Config, said: Mapping[str, str]) -> dict[str, str]:
         "SUPPORT_CONTACT": _mail(said["support_contact"] or config.service.contact),
         "PRIVACY_URL": config.service.privacy_url or "none yet: privacy_url in the configuration",
         "SYSTEM_USER": said["user"],
+        "WEB_THREADS": str(config.listen.threads),
+        "CONNECTOR_THREADS": str(config.connector.threads),
         **_places(config),
     }
 

@@ -134,6 +134,8 @@ class Stack(Machine):
             "VAR": str(self.var),
             "RUN": str(self.run),
             "SYSTEM_USER": self.account.user,
+            "WEB_THREADS": "64",
+            "CONNECTOR_THREADS": "8",
             "CONFIG": str(self.etc / "orcid-connect.toml"),
             "FRONT_PROOF": self.proof,
             "ENTITY_ID": self.entity_id,

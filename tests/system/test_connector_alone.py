@@ -48,6 +48,7 @@ def connector_machine(venv, furnish=lambda _machine: None):
             "VENV": str(venv),
             "VAR": str(machine.var),
             "SYSTEM_USER": machine.account.user,
+            "CONNECTOR_THREADS": "8",
             "CONFIG": str(configuration),
         }
         (modules,) = re.findall(r"^# Modules: a2enmod (.*)$", (SP / "apache-connector.conf").read_text(), re.MULTILINE)
