@@ -125,7 +125,8 @@ class Server:
         first = int((self.data / "postmaster.pid").read_text().split()[0])
         return [first, *children_of(first)]
 
-    def _signal(self, number):
+    def signal(self, number):
+        """Send a signal to the server's first process and to its children."""
         for process in self._processes():
             with suppress(ProcessLookupError):
                 os.kill(process, number)
@@ -134,12 +135,12 @@ class Server:
     def silent(self):
         """Keep all of the server's processes stopped: it takes connections and says nothing."""
         # Twice, for a child that came while the first round was on its way
-        self._signal(signal.SIGSTOP)
-        self._signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self._signal(signal.SIGCONT)
+            self.signal(signal.SIGCONT)
 
     def remove(self):
         """Stop it and leave nothing behind."""

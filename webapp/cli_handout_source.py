@@ -47,6 +47,8 @@ def _from_http(config: Config, organisation: Organisation, asked: Asked) -> Foun
 def _with_authority(asked: Asked, words: set[str], values: dict[str, str]) -> Found:
     if asked.authority is None:
         return frozenset({*words, "public-ca"}), values
+    if not _FILE.fullmatch(asked.authority):
+        raise Failed("--ca is the absolute path of a file over there, in letters, digits and . _ / -")
     return frozenset({*words, "ca"}), {**values, "CA": asked.authority}
 
 

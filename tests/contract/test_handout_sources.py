@@ -252,6 +252,8 @@ def test_where_the_database_is_comes_from_the_configuration_or_is_said(tmp_path,
         ({}, {}, ["--database", "a b/c"], "--database is HOST[:PORT]/NAME"),
         ({}, {}, ["--database", "db.example.org"], "--database is HOST[:PORT]/NAME"),
         ({}, {}, ["--database", "/a?b.db"], "--database is HOST[:PORT]/NAME"),
+        ({}, {}, ["--database", "db.example.org/orcid", "--ca", "ca.pem"], "--ca is the absolute path"),
+        ({}, {}, ["--database", "db.example.org/orcid", "--ca", "/a'b.pem"], "--ca is the absolute path"),
         ({"connector": None, "keep": "nothing", "transfer": [LDAP]}, {}, [], 'keep = "nothing"'),
     ],
 )
