@@ -208,12 +208,26 @@
         return done;
     }
 
+    // Five logins at one moment, so that the pool keeps as many connections as it ever does
+    function crowded(source) {
+        var taken = [];
+        try {
+            while (taken.length < 5) {
+                taken.push(source.getConnection());
+            }
+        } catch (ignored) {
+            // The database is away
+        }
+        taken.forEach(function (each) { each.close(); });
+    }
+
     // What is printed before queries wait for a line of the one who asked them
     function queriesOf(asked) {
         var source = beans(asked.beans, asked.properties, asked.version).getBean("orcid-connect.DataSource");
         var input = new java.io.BufferedReader(new java.io.InputStreamReader(java.lang.System["in"]));
         return asked.queries.map(function (query) {
             if (query === null) {
+                crowded(source);
                 print("paused");
                 input.readLine();
                 return null;
