@@ -210,7 +210,8 @@ def with_hosts(url, server, *ports):
 
 
 def test_of_two_hosts_the_one_that_lives_is_used(server, url):
-    store = open_store(with_hosts(url, server, free_port()) + "?target_session_attrs=read-write")
+    several = with_hosts(url, server, free_port()) + "?target_session_attrs=read-write&load_balance_hosts=random"
+    store = open_store(several)
 
     assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
     assert make_link(store, MAIJA, SECOND).number == 2
