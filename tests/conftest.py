@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+import freezegun
 import pytest
 
 from sql.migrate import migrate
@@ -24,6 +25,10 @@ TABLES = (
     *("daily_counts", "counted_events", "incidents"),
     *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
 )
+
+
+# The threads of a connection pool cannot end while their clock stands still
+freezegun.configure(extend_ignore_list=["psycopg_pool"])
 
 
 class OutsideWorld(RuntimeError):

@@ -16,6 +16,7 @@ from webapp.config_values import loopback
 REPLICAS = "/var/lib/orcid-replica"
 """Where the operator's page has replicas sent to, on the Identity Provider's machine."""
 _FILE = re.compile(r"/[A-Za-z0-9._/-]+", re.ASCII)
+_CA_FILE = re.compile(r"/[^'\"\\]+")
 _SERVER = re.compile(r"(?P<host>[A-Za-z0-9.-]+)(:(?P<port>[0-9]+))?/(?P<dbname>[A-Za-z0-9._-]+)", re.ASCII)
 
 
@@ -47,8 +48,8 @@ def _from_http(config: Config, organisation: Organisation, asked: Asked) -> Foun
 def _with_authority(asked: Asked, words: set[str], values: dict[str, str]) -> Found:
     if asked.authority is None:
         return frozenset({*words, "public-ca"}), values
-    if not _FILE.fullmatch(asked.authority):
-        raise Failed("--ca is the absolute path of a file over there, in letters, digits and . _ / -")
+    if not _CA_FILE.fullmatch(asked.authority):
+        raise Failed("--ca is the absolute path of a file over there, without quotes and backslashes")
     return frozenset({*words, "ca"}), {**values, "CA": asked.authority}
 
 

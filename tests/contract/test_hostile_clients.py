@@ -57,6 +57,14 @@ NAMED = {
     "no credential": (401, {"headers": "Host: connect.example\r\n"}),
     "a wrong credential": (401, {"headers": "Host: connect.example\r\nAuthorization: Bearer wrong\r\n"}),
     "two credentials": (401, {"headers": ASKING + ASKING.partition("\r\n")[2]}),
+    "a credential with other white space around it than spaces and tabs": (
+        401,
+        {"headers": ASKING.replace("\r\n", "\xa0\r\n")},
+    ),
+    "an account in the path and another in the query, or a parameter twice": (
+        400,
+        {"target": "/v1/people/maija%40yliopisto.example?account=ville%40yliopisto.example"},
+    ),
     "an account of 10 kB": (400, {"target": "/v1/people/" + "x" * 10_240}),
     "an account with NUL": (400, {"target": "/v1/people/a\0b"}),
     "an account with `%00`": (400, {"target": "/v1/people/a%00b"}),

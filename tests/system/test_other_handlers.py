@@ -42,19 +42,19 @@ ScriptAlias /cgi-bin/ {{files}}/
 PATHS = (
     *("/server-status", "/server-status?auto", "/server-info", "/ldap-status", "/balancer-manager", "/SERVER-STATUS"),
     *("//server-status", "/errors/../server-status", "/v1/../server-status", "/server-status/x", "/%73erver-status"),
-    *("/icons/", "/icons/README", "/javascript/", "/javascript/file.txt", "/cgi-bin/", "/cgi-bin/file.py"),
+    *("/icons/", "/icons/a.gif", "/javascript/", "/javascript/file.txt", "/cgi-bin/", "/cgi-bin/file.py"),
     *("/.well-known/file.txt", "/help/more/file.txt", "/file.php", "/index.html", "/~root/", "/~www-data/file.txt"),
     *("/shibboleth-sp/main.css", "/shibboleth-sp/server-status", "/Shibboleth.sso/server-status", "/errors/"),
     *("/errors/nothing", "/manual/", "/doc/"),
 )
 
 ANSWERING = ("/server-status", "/server-info", "/ldap-status", "/balancer-manager", "/.well-known/file.txt",
-             "/javascript/", "/icons/README")  # fmt: skip
+             "/javascript/", "/icons/a.gif")  # fmt: skip
 """Where they answer in a virtual host that closes nothing."""
 
 SIGNS = (MARK, "Apache Server Status", "Scoreboard", "Apache Server Information", "LDAP Cache", "Load Balancer",
-         "Index of", "Public Domain Icons", "font-family: verdana")  # fmt: skip
-"""Words of each of them: the last two are of /icons/README and of the style sheet that mod_shib brings."""
+         "Index of", "GIF89a", "font-family: verdana")  # fmt: skip
+"""Words of each of them: the last two are of /icons/a.gif and of the style sheet that mod_shib brings."""
 
 
 def elsewhere() -> str:
