@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := shibboleth sql resolver_connector webapp
 TESTS := tests/unit tests/contract tests/properties tests/faults tests/journeys tests/system
-FULLY_COVERED := shibboleth/*,sql/*,webapp/linking.py,webapp/door.py
+FULLY_COVERED := shibboleth/*,sql/*,webapp/linking/service.py,webapp/auth/authenticator.py
 # What the tests start for real; the product itself needs none of it to be tried.
 # php-cgi before simplesamlphp, which would bring a module into the machine's own Apache without it
 DEBIAN := apache2 libapache2-mod-shib shibboleth-sp-utils libapache2-mod-wsgi-py3 xmlsec1 openssl sqlite3 \
@@ -55,12 +55,12 @@ soak: packages $(VENV)/test
 
 # Sentences from the sources into the template of catalogues, and from there into each catalogue; says what is missing
 catalogues: $(VENV)/test
-	$(BIN)/pybabel -q extract -F webapp/locale/babel.cfg -k mark -k say -k say_many:1,2 --no-location --omit-header \
+	$(BIN)/pybabel -q extract -F webapp/locale/babel.cfg -k gettext_noop --no-location --omit-header \
 		--no-wrap --project orcid-connect -o webapp/locale/orcid-connect.pot webapp
 	@for each in webapp/locale/*/messages.po; do \
 		$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --ignore-pot-creation-date -N \
 			-i webapp/locale/orcid-connect.pot -o $$each -l $$(basename $$(dirname $$each)) || exit 1; done
-	@$(BIN)/python -m tests.sentences
+	@$(BIN)/python -m tests.support.sentences
 
 packages:
 	@sh tests/debian-packages $(DEBIAN)

@@ -13,28 +13,28 @@ from threading import BoundedSemaphore
 from wsgiref.types import StartResponse
 
 from resolver_connector.credentials import Credentials
+from resolver_connector.deprovision import TransfersOf, account_of, asked_to_deprovision, deprovision
 from resolver_connector.feed import SNAPSHOTS, Feed
-from resolver_connector.openapi import openapi
-from resolver_connector.people import TransfersOf, account_of, asked_to_deprovision, deprovision
-from resolver_connector.resolve import Lookup, Resolver
-from resolver_connector.stale import Replicas
-from resolver_connector.wire import (
+from resolver_connector.http import (
     LARGEST_BODY,
     STATUS,
     BadRequest,
-    Busy,
+    CursorExpired,
     Environ,
     Header,
-    NoSuchPlace,
-    NotAuthorised,
+    MethodNotAllowed,
+    NotFound,
     Reply,
     Report,
-    StartOver,
-    TooLarge,
-    WrongMethod,
+    RequestTooLarge,
+    TooManyRequests,
+    Unauthorized,
     path_of,
     reply,
 )
+from resolver_connector.openapi import openapi
+from resolver_connector.resolver import Lookup, Resolver
+from resolver_connector.stale import Replicas
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
@@ -90,7 +90,7 @@ class Connector:
             status, text, extra = _ANSWERS[type(error)]
             if status >= 500:  # noqa: PLR2004 - the class of answers that are ours to mend
                 self.report("connector", error=type(error).__name__, reason=str(error))
-            allowed = [("Allow", error.allowed)] if isinstance(error, WrongMethod) else []
+            allowed = [("Allow", error.allowed)] if isinstance(error, MethodNotAllowed) else []
             return reply({"error": text or str(error)}, status, [*extra, *allowed])
         except Exception as error:  # noqa: BLE001 - whatever happens, the answer is JSON
             self.report.exception(error)
@@ -100,17 +100,17 @@ class Connector:
         path = path_of(environ)
         methods = _PEOPLE if path.startswith("/v1/people/") else ROUTES.get(path)
         if methods is None:
-            raise NoSuchPlace
+            raise NotFound
         answer = methods.get(environ["REQUEST_METHOD"])
         if answer is None:
-            raise WrongMethod(methods)
+            raise MethodNotAllowed(methods)
         return answer(self, environ, path)
 
     def asking(self, environ: Environ) -> Organisation:
         """Give the organisation whose credential came with a request. Raises NotAuthorised."""
         organisation = self.credentials.organisation(environ.get("HTTP_AUTHORIZATION", ""))
         if organisation is None:
-            raise NotAuthorised
+            raise Unauthorized
         return organisation
 
 
@@ -170,12 +170,12 @@ _PEOPLE = ROUTES["/v1/people"]
 
 _ANSWERS: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     BadRequest: (400, "", []),
-    NotAuthorised: (401, "a credential of your organisation is needed", _CHALLENGE),
-    NoSuchPlace: (404, "no such address", []),
-    WrongMethod: (405, "", []),
-    StartOver: (410, "", []),
-    TooLarge: (413, f"at most {LARGEST_BODY} bytes are taken", []),
-    Busy: (503, "", [("Retry-After", "10")]),
+    Unauthorized: (401, "a credential of your organisation is needed", _CHALLENGE),
+    NotFound: (404, "no such address", []),
+    MethodNotAllowed: (405, "", []),
+    CursorExpired: (410, "", []),
+    RequestTooLarge: (413, f"at most {LARGEST_BODY} bytes are taken", []),
+    TooManyRequests: (503, "", [("Retry-After", "10")]),
     StoreUnavailable: (503, "the database does not answer; try again", [("Retry-After", "5")]),
     SchemaBehind: (503, "the service is being updated; try again", [("Retry-After", "30")]),
     SchemaAhead: (503, "the service is being updated; try again", [("Retry-After", "30")]),

@@ -19,19 +19,19 @@ from itertools import islice
 from threading import BoundedSemaphore
 from typing import Any
 
-from resolver_connector.position import Position, position_of
-from resolver_connector.record import change_record
-from resolver_connector.wire import (
+from resolver_connector.change_json import change_record
+from resolver_connector.cursor import Cursor, position_of
+from resolver_connector.http import (
     GUARDS,
     JSON,
     OWS,
     BadRequest,
-    Busy,
+    CursorExpired,
     Environ,
     Header,
     Reply,
     Report,
-    StartOver,
+    TooManyRequests,
     fields_of,
     object_of,
     only,
@@ -65,7 +65,7 @@ _REFUSED = re.compile(r"q=0(\.0*)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FeedRequest:
     """What is asked of the feed."""
 
     since: str | None
@@ -77,7 +77,7 @@ class Asked:
     """The entity tags of the answers that whoever asks has already."""
 
     @classmethod
-    def of(cls, environ: Environ) -> Asked:
+    def of(cls, environ: Environ) -> FeedRequest:
         """Read a request. Raises BadRequest."""
         fields = fields_of(environ)
         return cls(
@@ -132,7 +132,7 @@ class Feed:
 
     def changes(self, organisation: Organisation, environ: Environ) -> Reply:
         """Give the changes after a token, or a snapshot. Raises BadRequest, StartOver, Busy and StoreUnavailable."""
-        asked = Asked.of(environ)
+        asked = FeedRequest.of(environ)
         if asked.since is not None:
             return self._page(organisation, asked, position_of(asked.since, organisation.entity_id))
         return self._snapshot(organisation, asked, looking=environ["REQUEST_METHOD"] == "HEAD")
@@ -141,21 +141,21 @@ class Feed:
         """Keep that the organisation has everything up to a token. Raises BadRequest, TooLarge and StartOver."""
         entity_id = organisation.entity_id
         position = position_of(object_of(environ).get("next"), entity_id)
-        self._itself(entity_id, position, self.store.changes(entity_id, position.number - 1, 1))
-        self.store.acknowledge(entity_id, position.number, now)
+        self._itself(entity_id, position, self.store.changes.list_after(entity_id, position.number - 1, 1))
+        self.store.changes.acknowledge(entity_id, position.number, now)
         return 204, GUARDS, []
 
-    def _page(self, organisation: Organisation, asked: Asked, since: Position) -> Reply:
+    def _page(self, organisation: Organisation, asked: FeedRequest, since: Cursor) -> Reply:
         entity_id = organisation.entity_id
         # With the one before the first, to see that all is as it was, and one beyond the last: is there more?
-        found = self.store.changes(entity_id, since.number - 1, asked.limit + 2)
+        found = self.store.changes.list_after(entity_id, since.number - 1, asked.limit + 2)
         itself = self._itself(entity_id, since, found)
         if itself is None:
             # Asked after the changes were read: what is forgotten in between is not missed in silence
             self._must_reach_back(entity_id, since)
         after = found if itself is None else found[1:]
         new, more = after[: asked.limit], len(after) > asked.limit
-        token = (Position.at(new[-1]) if new else since).token(entity_id)
+        token = (Cursor.at(new[-1]) if new else since).token(entity_id)
         tag = token + "+" * more
         if tag in asked.known:
             return 304, _headers(tag), []
@@ -163,35 +163,35 @@ class Feed:
         body = b"".join(_written(asked, told, lambda: (token, more)))
         return 200, [*_headers(tag), *_content(asked), ("Content-Length", str(len(body)))], [body]
 
-    def _snapshot(self, organisation: Organisation, asked: Asked, *, looking: bool) -> Reply:
+    def _snapshot(self, organisation: Organisation, asked: FeedRequest, *, looking: bool) -> Reply:
         entity_id = organisation.entity_id
-        number, links = self.store.snapshot(entity_id)
-        (last,) = self.store.changes(entity_id, number - 1, 1) or (None,)
-        token = (Position.at(last) if last and last.number == number else Position(number)).token(entity_id)
+        number, links = self.store.changes.snapshot(entity_id)
+        (last,) = self.store.changes.list_after(entity_id, number - 1, 1) or (None,)
+        token = (Cursor.at(last) if last and last.number == number else Cursor(number)).token(entity_id)
         if token in asked.known:
             return 304, _headers(token), []
         headers = [*_headers(token), *_content(asked)]
         if looking:
             return 200, headers, []
         if not self.gate.acquire(blocking=False):
-            raise Busy("as many snapshots as are sent at once are being sent; try again")
+            raise TooManyRequests("as many snapshots as are sent at once are being sent; try again")
         told = filter(None, (self._link(organisation, link) for link in links))
-        pieces = _written(asked, told, lambda: (token, self.store.last_change(entity_id) > number))
+        pieces = _written(asked, told, lambda: (token, self.store.changes.last_number(entity_id) > number))
         return 200, headers, Stream(pieces, self.gate, self.report)
 
-    def _itself(self, entity_id: str, position: Position, found: list[Change]) -> Change | None:
+    def _itself(self, entity_id: str, position: Cursor, found: list[Change]) -> Change | None:
         """Give the change that a token stands behind, if it is kept. Raises StartOver when it has become another."""
         if found and found[0].number == position.number:
             if not position.fits(found[0]):
-                raise StartOver(_ANOTHER)
+                raise CursorExpired(_ANOTHER)
             return found[0]
-        if position.number > self.store.last_change(entity_id):
-            raise StartOver(_ANOTHER)
+        if position.number > self.store.changes.last_number(entity_id):
+            raise CursorExpired(_ANOTHER)
         return None
 
-    def _must_reach_back(self, entity_id: str, since: Position) -> None:
-        if self.store.oldest_change(entity_id) > since.number + 1:
-            raise StartOver(_FORGOTTEN)
+    def _must_reach_back(self, entity_id: str, since: Cursor) -> None:
+        if self.store.changes.oldest_number(entity_id) > since.number + 1:
+            raise CursorExpired(_FORGOTTEN)
 
     def _change(self, key: str, change: Change) -> Told | None:
         """Give a change as it is told; none where it is about iDs of another registry alone."""
@@ -267,7 +267,7 @@ def _headers(tag: str) -> list[Header]:
     return [*GUARDS, ("Vary", "Accept, Accept-Encoding"), ("ETag", f'W/"{tag}"')]
 
 
-def _content(asked: Asked) -> list[Header]:
+def _content(asked: FeedRequest) -> list[Header]:
     packed = [("Content-Encoding", "gzip")] if asked.packed else []
     return [("Content-Type", asked.media), *packed]
 
@@ -275,7 +275,7 @@ def _content(asked: Asked) -> list[Header]:
 # --- How it is written --------------------------------------------------------------------------------------------
 
 
-def _written(asked: Asked, told: Iterable[Told], end: End) -> Iterator[bytes]:
+def _written(asked: FeedRequest, told: Iterable[Told], end: End) -> Iterator[bytes]:
     """Give the octets of an answer, a piece at a time, as they are sent."""
     pieces = (text.encode() for text in _FORMS[asked.media](told, end))
     return _gzip(pieces) if asked.packed else pieces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from resolver_connector.wire import Reply
+from resolver_connector.http import Reply
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
 _HOUR = "public, max-age=3600"

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from resolver_connector.wire import Report
+from resolver_connector.http import Report
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation
 from sql.errors import StoreUnavailable

@@ -21,7 +21,7 @@ _ROOTS = {_ENTITY, f"{_SAML}EntitiesDescriptor"}
 _ENDS = "validUntil"
 
 
-class Unreadable(ValueError):
+class InvalidMetadata(ValueError):
     """The file is no metadata; its text says why."""
 
 
@@ -41,16 +41,16 @@ def read_metadata(path: Path, wanted: Collection[str]) -> Metadata:
         with path.open("rb") as file:
             return _read(file, wanted)
     except OSError as error:
-        raise Unreadable(error.strerror or type(error).__name__) from None
+        raise InvalidMetadata(error.strerror or type(error).__name__) from None
     except (ParseError, DefusedXmlException) as error:
-        raise Unreadable(f"it is not XML that we read ({type(error).__name__})") from None
+        raise InvalidMetadata(f"it is not XML that we read ({type(error).__name__})") from None
 
 
 def _read(file: BinaryIO, wanted: Collection[str]) -> Metadata:
     events = iterparse(file, ("start", "end"))
     _, root = next(events)
     if root.tag not in _ROOTS:
-        raise Unreadable("it is XML, but no metadata of SAML 2.0")
+        raise InvalidMetadata("it is XML, but no metadata of SAML 2.0")
     found = {}
     for event, element in events:
         if event == "end" and element.tag == _ENTITY:

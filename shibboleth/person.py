@@ -35,7 +35,7 @@ class Encoding(StrEnum):
     """As they are: UTF-8, which WSGI shows as Latin-1 (PEP 3333), `;` inside a value written `\\;`."""
 
 
-class FrontNotProven(PermissionError):
+class ProxyNotAuthenticated(PermissionError):
     """The request did not come through the front, so nothing it says of a person is believed."""
 
 
@@ -110,7 +110,7 @@ class Person:
         return fold(self.account)
 
 
-class Front(Protocol):
+class AttributeSource(Protocol):
     """The one place where what the Service Provider says is read."""
 
     def must_be_proven(self, environ: Mapping[str, Any]) -> None:
@@ -143,7 +143,7 @@ class Proxy:
         """Compare the proof header in constant time; a missing one is a wrong one."""
         shown = self.read(environ, PROOF_HEADER)
         if not hmac.compare_digest(shown.encode("latin-1", "replace"), self.proof.encode()):
-            raise FrontNotProven
+            raise ProxyNotAuthenticated
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
         """Read the header, never the variable; Apache's word for an absent variable means absent."""
@@ -152,7 +152,7 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ShibbolethSession:
     """What the Service Provider says of a session: values by attribute, decoded."""
 
     said: Mapping[str, str] = field(repr=False)
@@ -197,7 +197,7 @@ _READ = (
 
 
 def person_from(
-    environ: Mapping[str, Any], front: Front, organisations: Organisations, encoding: Encoding = Encoding.URL
+    environ: Mapping[str, Any], front: AttributeSource, organisations: Organisations, encoding: Encoding = Encoding.URL
 ) -> Person:
     """Who is signed in, as the Service Provider tells it.
 
@@ -205,7 +205,7 @@ def person_from(
     BrokenAttribute.
     """
     front.must_be_proven(environ)
-    session = Session({name: front.read(environ, name) for name in _READ}, encoding)
+    session = ShibbolethSession({name: front.read(environ, name) for name in _READ}, encoding)
     organisation = _organisation(session, organisations)
     return Person(
         organisation,
@@ -217,14 +217,14 @@ def person_from(
     )
 
 
-def _organisation(session: Session, organisations: Organisations) -> Organisation:
+def _organisation(session: ShibbolethSession, organisations: Organisations) -> Organisation:
     entity_ids = session.values(IDENTITY_PROVIDER)
     if len(entity_ids) != 1:
         raise NotSignedIn
     return organisations.by_entity_id(entity_ids[0])
 
 
-def _account(session: Session, organisation: Organisation) -> str:
+def _account(session: ShibbolethSession, organisation: Organisation) -> str:
     name = organisation.key
     values = session.values(name)
     if not values:
@@ -248,7 +248,7 @@ def _must_be_sound(name: str, value: str) -> None:
         raise BrokenAttribute(name, Flaw.NOT_SCOPED)
 
 
-def _released(session: Session) -> list[OrcidId]:
+def _released(session: ShibbolethSession) -> list[OrcidId]:
     found = []
     for text in session.values("eduPersonOrcid"):
         try:
@@ -258,7 +258,7 @@ def _released(session: Session) -> list[OrcidId]:
     return found
 
 
-def _entitlements(session: Session) -> frozenset[str]:
+def _entitlements(session: ShibbolethSession) -> frozenset[str]:
     try:
         return frozenset(session.values("eduPersonEntitlement"))
     except BrokenAttribute:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from shibboleth.orcid_id import Registry
-from sql.postgres import Postgres
+from sql.engines.postgres import Postgres
 from sql.store import Store
 
 SCRIPTS = Path(__file__).parent / "roles"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
 
-from sql.engine import Engine, Row
+from sql.engines.base import Engine, Row
 from sql.errors import StoreUnavailable
 from sql.migrate import must_be_known
 

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from sql.audit import digest
-from sql.engine import Engine, Row
+from sql.engines.base import Engine, Row
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind
-from sql.rows import moment
+from sql.rows import timestamp
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _TABLE = "schema_migrations"
@@ -63,7 +63,7 @@ def _apply(engine: Engine, known: Mapping[str, str], name: str, now: datetime) -
         if name not in _missing(known, session.fetch_all("applied_migrations")):
             return False
         session.script(known[name])
-        session.execute("note_migration", name=name, applied_at=moment(now), sha256=digest(known[name]))
+        session.execute("note_migration", name=name, applied_at=timestamp(now), sha256=digest(known[name]))
     return True
 
 

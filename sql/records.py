@@ -200,7 +200,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PersonStatus:
     """How things stand with a person: all that their own page shows of it, read at once."""
 
     link: Link | None
@@ -237,7 +237,7 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class TransferBacklog:
     """How one transfer of an organisation stands."""
 
     breaker: Breaker
@@ -249,7 +249,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetching:
+class FeedProgress:
     """How far an organisation has come that fetches its changes."""
 
     organisation: str

@@ -23,10 +23,10 @@ from urllib.parse import quote
 from sqlite_utils import Database
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
-from sql.engine import unstorable
+from sql.engines.base import unstorable
+from sql.engines.sqlite import REASONS
 from sql.errors import StoreUnavailable
-from sql.rows import moment, time_of
-from sql.sqlite import REASONS
+from sql.rows import time_of, timestamp
 from sql.store import Store
 
 APPLICATION_ID = 0x6F726963
@@ -100,7 +100,7 @@ def write_replica(store: Store, organisation: str, registry: Registry, path: Pat
             with store.engine.stream("releases", organisation=organisation, registry=registry.value) as found:
                 table.insert_all({name: row[name] for name in ("account", "eduPersonOrcid")} for row in found)
             count = table.count
-            file.execute(_SIGN, (moment(now), organisation, registry.value, count))
+            file.execute(_SIGN, (timestamp(now), organisation, registry.value, count))
             file.commit()
     return count
 

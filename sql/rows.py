@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from shibboleth.orcid_id import OrcidId, Registry
 from sql.audit import digest, facts_of
-from sql.engine import Row
+from sql.engines.base import Row
 from sql.records import (
     Attempt,
     Breaker,
@@ -21,20 +21,20 @@ from sql.records import (
     DeliveryState,
     Erasure,
     Event,
-    Fetching,
+    FeedProgress,
     Incident,
     Link,
     Mail,
     MailKind,
+    PersonStatus,
     Release,
     ReleaseState,
-    Standing,
-    Way,
+    TransferBacklog,
 )
 
 
 @lru_cache(maxsize=64)
-def moment(time: datetime) -> str:
+def timestamp(time: datetime) -> str:
     """Write a time as UTC text of one width, which sorts as it is. Raises ValueError for one without a zone."""
     if time.tzinfo is None:
         raise ValueError("a time without a zone could be any time")
@@ -47,7 +47,7 @@ def time_of(text: str) -> datetime:
 
 
 def _perhaps_moment(time: datetime | None) -> str | None:
-    return None if time is None else moment(time)
+    return None if time is None else timestamp(time)
 
 
 def _perhaps_time(text: str | None) -> datetime | None:
@@ -83,8 +83,8 @@ def attempt_values(attempt: Attempt) -> dict[str, str | None]:
         "person_key": attempt.person_key,
         "account": attempt.account,
         "browser": attempt.browser,
-        "started_at": moment(attempt.started_at),
-        "expires_at": moment(attempt.expires_at),
+        "started_at": timestamp(attempt.started_at),
+        "expires_at": timestamp(attempt.expires_at),
         "taken_at": _perhaps_moment(attempt.taken_at),
         **orcid_values(attempt.orcid_id),
         "orcid_name": attempt.orcid_name,
@@ -130,9 +130,9 @@ def link_values(link: Link) -> dict[str, str | None]:
         "account": link.account,
         "issued": link.issued,
         **orcid_values(link.orcid_id),
-        "linked_at": moment(link.linked_at),
+        "linked_at": timestamp(link.linked_at),
         "consent_digest": consent_text_values(link.consent)["digest"],
-        "consent_at": moment(link.consent.at),
+        "consent_at": timestamp(link.consent.at),
         "source": link.source,
         "authenticated_at": _perhaps_moment(link.authenticated_at),
     }
@@ -167,11 +167,11 @@ def _release_of(row: Row) -> Release | None:
     return None if state is None else Release(ReleaseState(state), time_of(row["release_at"]))
 
 
-def standing_of(row: Row, deliveries: Iterable[Row]) -> Standing:
+def standing_of(row: Row, deliveries: Iterable[Row]) -> PersonStatus:
     """Read how things stand with a person."""
     newest, fetched = row["newest_number"], row["fetched_number"]
     has_it = newest is not None and fetched is not None and fetched >= newest
-    return Standing(
+    return PersonStatus(
         link=None if row["id"] is None else link_of(row),
         newest=None if newest is None else ChangeKind(row["newest_kind"]),
         fetched_at=time_of(row["fetched_at"]) if has_it else None,
@@ -192,7 +192,7 @@ def change_values(change: Change) -> dict[str, str | int | None]:
         **orcid_values(change.orcid_id),
         "previous_registry": previous["registry"],
         "previous_orcid": previous["orcid"],
-        "at": moment(change.at),
+        "at": timestamp(change.at),
     }
 
 
@@ -247,7 +247,7 @@ def owed_values(change: Change, transfer: str) -> dict[str, str | int]:
         "transfer": transfer,
         "kind": change.kind.value,
         "person_key": change.person_key,
-        "now": moment(change.at),
+        "now": timestamp(change.at),
     }
 
 
@@ -320,14 +320,14 @@ def event_of(row: Row) -> Event:
     )
 
 
-def way_of(row: Row) -> Way:
+def way_of(row: Row) -> TransferBacklog:
     """Read how a transfer stands."""
-    return Way(breaker_of(row), row["waiting"], _perhaps_time(row["waiting_since"]), row["given_up"])
+    return TransferBacklog(breaker_of(row), row["waiting"], _perhaps_time(row["waiting_since"]), row["given_up"])
 
 
-def fetching_of(row: Row) -> Fetching:
+def fetching_of(row: Row) -> FeedProgress:
     """Read how far an organisation has come that fetches its changes."""
-    return Fetching(
+    return FeedProgress(
         organisation=row["organisation"],
         number=row["number"],
         at=time_of(row["at"]),
@@ -340,7 +340,7 @@ def incident_values(incident: Incident) -> dict[str, str | None]:
     """Give the values of an incident."""
     return {
         "incident": incident.number,
-        "at": moment(incident.at),
+        "at": timestamp(incident.at),
         "word": incident.word,
         "organisation": incident.organisation,
         "place": incident.place,

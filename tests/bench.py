@@ -33,9 +33,9 @@ import waitress
 from psycopg.rows import dict_row
 
 from shibboleth.orcid_id import Registry
-from tests.configuration import ORGANISATION, PROOF, TOKEN, store_section, write_configuration
-from tests.make import make_orcid_id
-from tests.postgres import Server, free_port
+from tests.support.configuration import ORGANISATION, PROOF, TOKEN, store_section, write_configuration
+from tests.support.factories import make_orcid_id
+from tests.support.postgres import Server, free_port
 
 OUTPUT = Path("build/bench.json")
 SQLITE, POSTGRES = "SQLite", "PostgreSQL"

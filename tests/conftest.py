@@ -10,8 +10,8 @@ import pytest
 
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.make import NOON
-from tests.postgres import Server
+from tests.support.factories import NOON
+from tests.support.postgres import Server
 
 MAKING = """
 select

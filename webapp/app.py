@@ -14,17 +14,27 @@ from urllib.parse import parse_qs, quote, urlsplit
 import bottle
 
 from shibboleth.organisation import Organisation
-from webapp.door import Door, Who, cookies_of, must_be_our_form, must_come_from
-from webapp.hall import Hall, Route
-from webapp.language import By, Chooser, Language
-from webapp.letters import Written, letters
-from webapp.linking import LIFETIME
+from webapp.auth.authenticator import Access, Authenticator, check_csrf_token, cookies_of, must_come_from
+from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator
+from webapp.linking.service import LIFETIME
 from webapp.log import log
 from webapp.operator import incidents
-from webapp.pages import ROUTES
-from webapp.problems import HOME_HELP, OUR_HELP, Bug, NotAllowed, NotFound, Problem, TooLarge, facts_of, problem_of
-from webapp.templating import Templates
-from webapp.visit import Go, Page, Raw, RepeatedParameter, Visit
+from webapp.pages.context import AppContext, Route
+from webapp.pages.problems import (
+    HOME_HELP,
+    OUR_HELP,
+    Bug,
+    FormTooLarge,
+    NotAllowed,
+    NotFound,
+    Problem,
+    facts_of,
+    problem_of,
+)
+from webapp.pages.request import Page, PageRequest, RawResponse, Redirect, RepeatedParameter
+from webapp.pages.support_messages import RenderedMessage, support_messages
+from webapp.rendering.templating import Templates
+from webapp.routes import ROUTES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,7 +52,7 @@ _Dressed = tuple[bytes, int, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ServiceInfo:
     """What every page says of the service."""
 
     public_url: str
@@ -56,173 +66,186 @@ class House:
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class WebApp:
     """Everything around the handlers: door, languages, templates, headers."""
 
-    house: House
-    door: Door
-    hall: Hall
+    service_info: ServiceInfo
+    authenticator: Authenticator
+    context: AppContext
     languages: Mapping[str, Language]
     templates: Mapping[str, Templates]
     """By language."""
     headers: Mapping[str, str]
     clock: Callable[[], datetime]
-    chooser: Chooser = field(init=False)
+    chooser: LanguageNegotiator = field(init=False)
 
     def __post_init__(self) -> None:
         """Make what chooses the language of a page."""
-        object.__setattr__(self, "chooser", Chooser(self.languages, self.house.language))
+        object.__setattr__(self, "chooser", LanguageNegotiator(self.languages, self.service_info.language))
 
-    def serve(self, route: Route, place: Mapping[str, str]) -> bottle.HTTPResponse:
+    def serve(self, route: Route, path_params: Mapping[str, str]) -> bottle.HTTPResponse:
         """Answer one request."""
         environ = bottle.request.environ
-        visit = self._arrival(environ)
+        request = self._arrival(environ)
         try:
             _must_be_text(environ)
-            if route.who is Who.PERSON:
+            if route.who is Access.PERSON:
                 _must_run(environ, route)
-                visit = self._signed_in(environ, visit)
-            visit = replace(visit, place=place, query=_query(environ), form=_form(environ))
-            visit.parameter("lang")
-            if route.who is Who.PERSON:
-                visit = self._checked(environ, visit)
-            answer = route.handler(self.hall, visit)
-            return self._response(environ, answer, visit)
+                request = self._signed_in(environ, request)
+            request = replace(request, path_params=path_params, query=_query(environ), form=_form(environ))
+            request.parameter("lang")
+            if route.who is Access.PERSON:
+                request = self._checked(environ, request)
+            answer = route.handler(self.context, request)
+            return self._response(environ, answer, request)
         except _NotNow:
-            return self._response(environ, Raw(b"", "text/plain", 503), visit)
+            return self._response(environ, RawResponse(b"", "text/plain", 503), request)
         except Exception as error:  # noqa: BLE001 - each one gets its named page here, and a bug gets one too
-            return self.problem(environ, error, visit, route.address)
+            return self.problem(environ, error, request, route.address)
 
     def problem(
-        self, environ: Mapping[str, Any], error: Exception, visit: Visit | None = None, address: str = ""
+        self, environ: Mapping[str, Any], error: Exception, request: PageRequest | None = None, address: str = ""
     ) -> bottle.HTTPResponse:
         """Answer with the page of what is wrong."""
-        visit = self._at_home(visit or self._arrival(environ), getattr(error, "organisation", None))
+        request = self._at_home(request or self._arrival(environ), getattr(error, "organisation", None))
         row = problem_of(error)
         incident = secrets.token_hex(4)
         # By its class alone: a message may hold a person's words
         log("problem", problem=row.word, incident=incident, at=address, error=type(error).__name__)
         if row.word == "bug":
             log.exception(error)
-        incidents.keep(self.hall.store, incident, row.word, visit, address, getattr(error, "organisation", None))
+        incidents.keep(self.context.store, incident, row.word, request, address, getattr(error, "organisation", None))
         facts: dict[str, Any] = {
             "problem": row,
             "incident": incident,
-            "told": {"incident": incident, **facts_of(error, visit.language)},
-            "back": _back(environ, self.house, visit),
-            "organisation": getattr(error, "organisation", None) or _home(visit, row.ask),
+            "told": {"incident": incident, **facts_of(error, request.language)},
+            "back": _back(environ, self.service_info, request),
+            "organisation": getattr(error, "organisation", None) or _home(request, row.ask),
         }
-        response = self._response(environ, Page("problem.html", facts, row.status), visit)
+        response = self._response(environ, Page("problem.html", facts, row.status), request)
         if isinstance(error, NotAllowed):
             response.set_header("Allow", error.allowed)
         return response
 
-    def _arrival(self, environ: Mapping[str, Any]) -> Visit:
-        door, cookies = self.door, cookies_of(environ)
-        choice = self.chooser.choose(_asked(environ), door.language(cookies), environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+    def _arrival(self, environ: Mapping[str, Any]) -> PageRequest:
+        authenticator, cookies = self.authenticator, cookies_of(environ)
+        choice = self.chooser.choose(
+            _asked(environ), authenticator.language(cookies), environ.get("HTTP_ACCEPT_LANGUAGE", "")
+        )
         path = environ.get("PATH_INFO", "/")
-        return Visit(
+        return PageRequest(
             choice,
             self.clock(),
-            door.browser(cookies),
+            authenticator.browser(cookies),
             path=path,
-            attempt=door.attempt(cookies),
+            attempt=authenticator.attempt(cookies),
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
         )
 
-    def _signed_in(self, environ: Mapping[str, Any], visit: Visit) -> Visit:
-        person = self.door.person(environ)
+    def _signed_in(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
+        person = self.authenticator.person(environ)
         # Before the visit is a person's: no page about this sets a cookie, which would only hide what is wrong
-        self.door.must_be_one_browser(cookies_of(environ))
-        return replace(self._at_home(visit, person.organisation), someone=person)
+        self.authenticator.must_be_one_browser(cookies_of(environ))
+        return replace(self._at_home(request, person.organisation), optional_person=person)
 
-    def _checked(self, environ: Mapping[str, Any], visit: Visit) -> Visit:
+    def _checked(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
         """Check what holds for every page of a person: a form is ours, and no earlier holder's link is left."""
         if environ["REQUEST_METHOD"] == "POST":
-            must_come_from(_origin(self.house.public_url), environ)
-            must_be_our_form(visit.form.get("token", ""), visit.browser, visit.person)
-        return replace(visit, standing=self.hall.linking.current_status(visit.person, visit.now))
+            must_come_from(_origin(self.service_info.public_url), environ)
+            check_csrf_token(request.form.get("token", ""), request.browser, request.person)
+        return replace(request, person_status=self.context.linking.current_status(request.person, request.now))
 
-    def _at_home(self, visit: Visit, organisation: Organisation | None) -> Visit:
+    def _at_home(self, request: PageRequest, organisation: Organisation | None) -> PageRequest:
         if organisation is None or not organisation.language:
-            return visit
-        return replace(visit, choice=self.chooser.at_home(visit.choice, organisation.language))
+            return request
+        return replace(request, choice=self.chooser.for_organisation(request.choice, organisation.language))
 
-    def _response(self, environ: Mapping[str, Any], answer: Page | Go | Raw, visit: Visit) -> bottle.HTTPResponse:
-        body, status, headers = _DRESS[type(answer)](self, answer, visit)
+    def _response(
+        self, environ: Mapping[str, Any], answer: Page | Redirect | RawResponse, request: PageRequest
+    ) -> bottle.HTTPResponse:
+        body, status, headers = _DRESS[type(answer)](self, answer, request)
         response = bottle.HTTPResponse(body, status, headers)
-        if visit.someone is not None and visit.browser.new:
-            response.add_header("Set-Cookie", self.door.cookie(visit.browser))
-        if visit.choice.by is By.ADDRESS and self._may_keep(environ, visit):
-            response.add_header("Set-Cookie", self.door.language_cookie(visit.language.code))
-        if isinstance(answer, Go) and answer.attempt:
+        if request.optional_person is not None and request.browser.new:
+            response.add_header("Set-Cookie", self.authenticator.cookie(request.browser))
+        if request.choice.by is ChosenBy.ADDRESS and self._may_keep(environ, request):
+            response.add_header("Set-Cookie", self.authenticator.language_cookie(request.language.code))
+        if isinstance(answer, Redirect) and answer.attempt:
             lasts = int(LIFETIME.total_seconds())
-            response.add_header("Set-Cookie", self.door.attempt_cookie(answer.attempt, lasts))
+            response.add_header("Set-Cookie", self.authenticator.attempt_cookie(answer.attempt, lasts))
         return response
 
-    def _may_keep(self, environ: Mapping[str, Any], visit: Visit) -> bool:
+    def _may_keep(self, environ: Mapping[str, Any], request: PageRequest) -> bool:
         # Before the sign-in there is no cookie of ours: until then the addresses carry the language
-        kept = self.door.language(cookies_of(environ))
-        return kept != visit.language.code and (visit.someone is not None or kept != "")
+        kept = self.authenticator.language(cookies_of(environ))
+        return kept != request.language.code and (request.optional_person is not None or kept != "")
 
-    def _page(self, page: Page, visit: Visit) -> _Dressed:
-        known = {"person": visit.someone, "carry": visit.carry, "here": _ELSEWHERE.get(visit.path, ""), "visit": visit}
-        text = self.templates[visit.language.code](page.template, {**page.facts, **known})
+    def _page(self, page: Page, request: PageRequest) -> _Dressed:
+        known = {
+            "person": request.optional_person,
+            "language_query": request.language_query,
+            "here": _ELSEWHERE.get(request.path, ""),
+            "request": request,
+        }
+        text = self.templates[request.language.code](page.template, {**page.facts, **known})
         headers = {
             "Content-Type": "text/html; charset=utf-8",
-            "Content-Language": visit.language.code,
+            "Content-Language": request.language.code,
             "Cache-Control": "no-store",
             "Vary": "Accept-Language, Cookie",
         }
         return text.encode(), page.status, headers
 
-    def _go(self, go: Go, _visit: Visit) -> _Dressed:
+    def _go(self, go: Redirect, _request: PageRequest) -> _Dressed:
         # The address of the service is the operator's to say, never the request's
-        to = self.house.public_url + go.to if go.to.startswith("/") else go.to
+        to = self.service_info.public_url + go.to if go.to.startswith("/") else go.to
         return b"", 303, {"Location": to, "Cache-Control": "no-store"}
 
-    def _raw(self, raw: Raw, _visit: Visit) -> _Dressed:
+    def _raw(self, raw: RawResponse, _request: PageRequest) -> _Dressed:
         keep = "public, max-age=31536000, immutable" if raw.lasting else "no-store"
         saved = {"Content-Disposition": f'attachment; filename="{raw.save_as}"'} if raw.save_as else {}
         return raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep, **saved, **raw.headers}
 
 
-_DRESS: Mapping[type, Callable[[Front, Any, Visit], _Dressed]] = {
-    Page: Front._page,  # noqa: SLF001 - the table of its own methods
-    Go: Front._go,  # noqa: SLF001
-    Raw: Front._raw,  # noqa: SLF001
+_DRESS: Mapping[type, Callable[[WebApp, Any, PageRequest], _Dressed]] = {
+    Page: WebApp._page,  # noqa: SLF001 - the table of its own methods
+    Redirect: WebApp._go,  # noqa: SLF001
+    RawResponse: WebApp._raw,  # noqa: SLF001
 }
 
 
-def always(house: House, hall: Hall, known: Mapping[str, Language]) -> dict[str, Any]:
+def page_globals(service_info: ServiceInfo, context: AppContext, known: Mapping[str, Language]) -> dict[str, Any]:
     """Give the facts that each page knows."""
     return {
-        "house": house,
-        "tongues": [(code, language.name()) for code, language in known.items()],
-        "static": hall.static,
-        "label": hall.label,
-        "orcid_url": hall.orcid_url,
-        "sign_out": f"/Shibboleth.sso/Logout?return={quote(house.public_url + '/signed-out', safe='')}",
-        "letters": partial(_letters, house),
+        "service_info": service_info,
+        "languages": [(code, language.name()) for code, language in known.items()],
+        "static": context.static,
+        "label": context.label,
+        "orcid_url": context.orcid_url,
+        "sign_out": f"/Shibboleth.sso/Logout?return={quote(service_info.public_url + '/signed-out', safe='')}",
+        "support_messages": partial(_letters, service_info),
     }
 
 
 def _letters(
-    house: House, problem: Problem, visit: Visit, told: Mapping[str, str], home: Organisation | None
-) -> list[Written]:
+    service_info: ServiceInfo,
+    problem: Problem,
+    request: PageRequest,
+    told: Mapping[str, str],
+    home: Organisation | None,
+) -> list[RenderedMessage]:
     facts = {
-        "service": house.name,
-        "url": house.public_url,
-        "contact": house.contact,
-        "when": visit.language.moment(visit.now, house.zone),
+        "service": service_info.name,
+        "url": service_info.public_url,
+        "contact": service_info.contact,
+        "when": request.language.format_datetime(request.now, service_info.zone),
     }
     if home is not None:
-        facts["organisation"] = home.name(visit.language.code)
-    addresses = {HOME_HELP: home.help if home else "", OUR_HELP: house.contact}
-    return letters(problem.word, visit.language, {**facts, **told}, addresses)
+        facts["organisation"] = home.name(request.language.code)
+    addresses = {HOME_HELP: home.help if home else "", OUR_HELP: service_info.contact}
+    return support_messages(problem.word, request.language, {**facts, **told}, addresses)
 
 
-def make_app(front: Front) -> WSGIApplication:
+def make_app(front: WebApp) -> WSGIApplication:
     """Make the WSGI application."""
     app = bottle.Bottle()
     for route in ROUTES:
@@ -290,15 +313,15 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _answering(front: Front, route: Route) -> Callable[..., bottle.HTTPResponse]:
-    def answer(**place: str) -> bottle.HTTPResponse:
-        return front.serve(route, place)
+def _answering(front: WebApp, route: Route) -> Callable[..., bottle.HTTPResponse]:
+    def answer(**path_params: str) -> bottle.HTTPResponse:
+        return front.serve(route, path_params)
 
     return answer
 
 
-def _bottles_own(front: Front) -> Callable[[bottle.HTTPError], bytes]:
-    kinds = {400: NotFound, 404: NotFound, 413: TooLarge}
+def _bottles_own(front: WebApp) -> Callable[[bottle.HTTPError], bytes]:
+    kinds = {400: NotFound, 404: NotFound, 413: FormTooLarge}
 
     def page(error: bottle.HTTPError) -> bytes:
         allowed = error.get_header("Allow")
@@ -326,7 +349,7 @@ def _form(environ: Mapping[str, Any]) -> dict[str, str]:
         return {}
     length = environ.get("CONTENT_LENGTH") or "0"
     if not _LENGTH.fullmatch(length) or int(length) > _LARGEST_FORM:
-        raise TooLarge
+        raise FormTooLarge
     fields = _fields(environ["wsgi.input"].read(int(length)).decode("utf-8", "replace"))
     # All fields of our forms are ours, and each of them has one value
     if any(len(values) > 1 for values in fields.values()):
@@ -343,20 +366,20 @@ def _asked(environ: Mapping[str, Any]) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _back(environ: Mapping[str, Any], house: House, visit: Visit) -> str:
+def _back(environ: Mapping[str, Any], service_info: ServiceInfo, request: PageRequest) -> str:
     """Give the address that goes on where a person was, for after the sign-in."""
     if environ["REQUEST_METHOD"] != "GET":
-        return f"{house.public_url}/me{visit.carry}"
+        return f"{service_info.public_url}/me{request.language_query}"
     query = environ.get("QUERY_STRING", "")
-    return house.public_url + quote(visit.path) + (f"?{query}" if query else "")
+    return service_info.public_url + quote(request.path) + (f"?{query}" if query else "")
 
 
 def _fields(text: str) -> dict[str, list[str]]:
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=50)
     except ValueError:
-        raise TooLarge from None
+        raise FormTooLarge from None
 
 
-def _home(visit: Visit, ask: str) -> Organisation | None:
-    return visit.someone.organisation if ask == HOME_HELP and visit.someone else None
+def _home(request: PageRequest, ask: str) -> Organisation | None:
+    return request.optional_person.organisation if ask == HOME_HELP and request.optional_person else None

@@ -47,7 +47,7 @@ class Log:
 log = Log()
 
 
-def set_up(form: str, *, once: bool = False) -> None:
+def configure_logging(form: str, *, once: bool = False) -> None:
     """Send the log to standard error, ours from `info` on and the libraries' from `warning` on; the last call counts.
 
     Args:

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
-from resolver_connector.deliver import Deliverer
-from resolver_connector.housekeeping import Housekeeping
-from resolver_connector.retention import Retention
+from resolver_connector.delivery.maintenance import Maintenance
+from resolver_connector.delivery.retention import FeedRetention
+from resolver_connector.delivery.transfer_test import Step, made_up_account, play
+from resolver_connector.delivery.worker import Deliverer
 from resolver_connector.stale import Replicas
 from resolver_connector.transfers import TRANSFERS
-from resolver_connector.transfers.transfer import Transfer
-from resolver_connector.trial import Step, made_up_account, play
+from resolver_connector.transfers.base import Transfer
 from shibboleth.organisation import Organisation
 from sql.store import Store, open_store
-from webapp.config import Config, load
-from webapp.config_files import DEFAULT_PATH, PATH_VARIABLE
-from webapp.config_organisation import Keep
-from webapp.config_tables import Kinds
-from webapp.front_hall import web
-from webapp.language import languages
-from webapp.log import log, set_up, with_request_id
-from webapp.mail import Mailer, Server, Writer
+from webapp.config.files import DEFAULT_PATH, PATH_VARIABLE
+from webapp.config.loader import Config, load
+from webapp.config.organisation import Keep
+from webapp.config.tables import Kinds
+from webapp.i18n.language import languages
+from webapp.log import configure_logging, log, with_request_id
+from webapp.mail.mailer import Mailer, Server, Writer
+from webapp.wiring import web
 
 AUTHORITY_PATH = "/aa"
 """Where the attribute authority is, below the public URL."""
@@ -81,8 +81,8 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None 
 def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:
     """Put together what takes changes to the organisations' transfers."""
     forgetful = [entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING]
-    housekeeping = Housekeeping(store, forgetful, log, retention=config.retention, asking=config.asking)
-    retention = Retention(store, timedelta(days=config.store.keep_changes), log)
+    housekeeping = Maintenance(store, forgetful, log, retention=config.retention, asking=config.asking)
+    retention = FeedRetention(store, timedelta(days=config.store.keep_changes), log)
 
     chores = (_mailer(config, store), housekeeping.turn, retention.turn)
     return Deliverer(store, config.organisations, config.transfers, log, clock or _now, chores=chores)
@@ -143,7 +143,7 @@ def make_replicas(config: Config, store: Store, directory: Path, longest: float)
 def make_authority(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> WSGIApplication:
     """Put the attribute authority together. Raises NoAuthority, and Unusable where a file of it cannot be used."""
     try:
-        from resolver_connector.authority.app import Authority  # noqa: PLC0415 - SAML is large, and few need it
+        from resolver_connector.authority.app import AttributeAuthority  # noqa: PLC0415 - SAML is large, and few need it
         from resolver_connector.authority.saml import Identity, Saml  # noqa: PLC0415
     except ImportError:
         raise NoAuthority("it needs SAML; run: pip install 'orcid-connect[authority]'") from None
@@ -153,13 +153,15 @@ def make_authority(config: Config, store: Store, clock: Callable[[], datetime] |
     url = config.service.public_url + AUTHORITY_PATH
     signed_by = Path(mine.metadata_certificate) if mine.metadata_certificate else None
     saml = Saml(Identity(mine.entity_id, url, *mine.paths(), signed_by), clock())
-    authority = Authority(store, saml, config.organisations, config.askers, config.service.registry, log, clock)
+    authority = AttributeAuthority(
+        store, saml, config.organisations, config.askers, config.service.registry, log, clock
+    )
     return with_request_id(authority)
 
 
 def _opened(config_path: Path | str) -> tuple[Config, Store]:
     config = load(config_path, os.environ, transfer_kinds)
-    set_up(config.service.log)
+    configure_logging(config.service.log)
     store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
     store.must_be_ready()
     return config, store

@@ -11,8 +11,8 @@ from xml.sax.saxutils import escape
 from resolver_connector.authority.query import SKEW, Denied, Malformed, Query
 from resolver_connector.authority.replay import Answered
 from resolver_connector.authority.saml import MetadataExpired, Saml, Unusable
-from resolver_connector.resolve import resolve
-from resolver_connector.wire import GUARDS, STATUS, Environ, Header, Reply, Report
+from resolver_connector.http import GUARDS, STATUS, Environ, Header, Reply, Report
+from resolver_connector.resolver import resolve
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation, Organisations
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
@@ -31,7 +31,7 @@ _FAULT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
+class AttributeAuthority:
     """What the attribute authority works with."""
 
     store: Store

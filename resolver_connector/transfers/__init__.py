@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from resolver_connector.transfers.file import File
-from resolver_connector.transfers.ldap import Ldap
-from resolver_connector.transfers.rest import Rest
-from resolver_connector.transfers.scim import Scim
-from resolver_connector.transfers.soap import Soap
-from resolver_connector.transfers.transfer import Transfer
+from resolver_connector.transfers.base import Transfer
+from resolver_connector.transfers.file import FileTransfer
+from resolver_connector.transfers.ldap import LdapTransfer
+from resolver_connector.transfers.rest import RestTransfer
+from resolver_connector.transfers.scim import ScimTransfer
+from resolver_connector.transfers.soap import SoapTransfer
 
 TRANSFERS: dict[str, type[Transfer]] = {
-    "rest": Rest,
-    "ldap": Ldap,
-    "soap": Soap,
-    "scim": Scim,
-    "file": File,
+    "rest": RestTransfer,
+    "ldap": LdapTransfer,
+    "soap": SoapTransfer,
+    "scim": ScimTransfer,
+    "file": FileTransfer,
 }
 """Each kind by its name in `[[transfer]] kind = …`."""

@@ -32,18 +32,18 @@ from urllib.parse import quote
 
 from pydantic import model_validator
 
-from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.record import record
-from resolver_connector.transfers.transfer import (
-    Answer,
+from resolver_connector.transfers.base import (
+    ChangeMessage,
+    DeliveryResult,
     FilePath,
-    News,
     Outcome,
     Policy,
     TransferModel,
     ValueForm,
     setting,
 )
+from resolver_connector.transfers.deadline import Deadline
+from resolver_connector.transfers.record import record
 
 COLUMNS: Final = ("id", "action", "organisation", "attribute", "account", "orcid", "previous", "registry", "time")
 LDIF_WIDTH: Final = 76
@@ -67,7 +67,7 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
-class File(TransferModel):
+class FileTransfer(TransferModel):
     """A directory into which changes are written."""
 
     kind = "file"
@@ -117,17 +117,19 @@ class File(TransferModel):
             raise ValueError('dn and object_class have a use only with format = "ldif"')
         return self
 
-    def deliver(self, news: News, *, now: datetime, seconds: float) -> Answer:  # noqa: ARG002 - what all transfers take
+    def deliver(self, news: ChangeMessage, *, now: datetime, seconds: float) -> DeliveryResult:  # noqa: ARG002 - what all transfers take
         """Write one change and return within `seconds`; a directory of another machine may not answer."""
         return self._within(Deadline(seconds), partial(self._deliver, news))
 
-    def _deliver(self, news: News, deadline: Deadline) -> Answer:
+    def _deliver(self, news: ChangeMessage, deadline: Deadline) -> DeliveryResult:
         content = _FORMATS[self.format](self, news)
         try:
-            return Answer(self._put(_name(news, self.format), content, deadline))
+            return DeliveryResult(self._put(_name(news, self.format), content, deadline))
         except OSError as error:
             outcome = Outcome.TEMPORARY if error.errno in _FULL else Outcome.MISCONFIGURED
-            return Answer(outcome, f"cannot write into the directory: {(error.strerror or 'unknown error').lower()}")
+            return DeliveryResult(
+                outcome, f"cannot write into the directory: {(error.strerror or 'unknown error').lower()}"
+            )
 
     def _must_name_entries(self) -> None:
         if not {"account", "user"} & set(_PLACEHOLDER.findall(self.dn)):
@@ -170,7 +172,7 @@ class File(TransferModel):
             os.close(directory)
 
 
-def _name(news: News, form: Format) -> str:
+def _name(news: ChangeMessage, form: Format) -> str:
     """Give the name of its file: in the order of time, and another for each id."""
     at = news.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return f"{at}-{quote(news.id, safe='')}.{form}"
@@ -179,7 +181,7 @@ def _name(news: News, form: Format) -> str:
 # --- How it is written --------------------------------------------------------------------------------------------
 
 
-def write_csv(file: File, news: News) -> bytes:
+def write_csv(file: FileTransfer, news: ChangeMessage) -> bytes:
     """Give a header and one row (RFC 4180), all in quotes; no spreadsheet takes a cell for a formula."""
     found = record(news, file.value_form)
     person = found.pop("person")
@@ -190,12 +192,12 @@ def write_csv(file: File, news: News) -> bytes:
     return text.getvalue().encode()
 
 
-def write_jsonl(file: File, news: News) -> bytes:
+def write_jsonl(file: FileTransfer, news: ChangeMessage) -> bytes:
     """Give one line of JSON: the record of the change."""
     return json.dumps(record(news, file.value_form), separators=(",", ":")).encode() + b"\n"
 
 
-def write_ldif(file: File, news: News) -> bytes:
+def write_ldif(file: FileTransfer, news: ChangeMessage) -> bytes:
     """Give one change record (RFC 2849), to be applied by `ldapmodify -f`."""
     entry = [("dn", _dn(file.dn, news.account)), ("changetype", "modify")]
     text = ["version: 1\n", f"# {quote(news.id, safe='')}\n", *(_line(*each) for each in entry)]
@@ -204,7 +206,7 @@ def write_ldif(file: File, news: News) -> bytes:
     return "".join([*text, "\n"]).encode()
 
 
-def _steps(file: File, news: News) -> Iterator[list[tuple[str, str]]]:
+def _steps(file: FileTransfer, news: ChangeMessage) -> Iterator[list[tuple[str, str]]]:
     new, old = (file.value_form.write(each) if each else None for each in (news.orcid_id, news.previous))
     if new and file.object_class:
         yield [("add", "objectClass"), ("objectClass", file.object_class)]
@@ -240,7 +242,7 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-_FORMATS: Mapping[Format, Callable[[File, News], bytes]] = {
+_FORMATS: Mapping[Format, Callable[[FileTransfer, ChangeMessage], bytes]] = {
     Format.CSV: write_csv,
     Format.LDIF: write_ldif,
     Format.JSONL: write_jsonl,

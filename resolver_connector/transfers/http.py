@@ -27,18 +27,18 @@ import requests
 from pydantic import SecretStr, model_validator
 from requests.adapters import HTTPAdapter
 
-from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.transfer import (
+from resolver_connector.transfers.base import (
     NO_SECRET,
-    Answer,
+    ChangeMessage,
+    DeliveryResult,
     FilePath,
-    News,
     Outcome,
     Secret,
     TransferModel,
     plain,
     setting,
 )
+from resolver_connector.transfers.deadline import Deadline
 
 LARGEST_ANSWER = 64 * 1024
 LONGEST_WAIT = timedelta(days=1)
@@ -84,7 +84,7 @@ _FAILURES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Ou
 class NoReply(Exception):
     """Nothing came that could be read; `answer` says why, in our words."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: DeliveryResult) -> None:
         super().__init__(answer.message)
         self.answer = answer
 
@@ -171,19 +171,19 @@ class Receiver(TransferModel):
             raise ValueError(f"nothing proves to the receiver that it is us: give {self._proofs()}")
         return self
 
-    def deliver(self, news: News, *, now: datetime, seconds: float) -> Answer:
+    def deliver(self, news: ChangeMessage, *, now: datetime, seconds: float) -> DeliveryResult:
         """Send one change and return within `seconds`; sending twice is the same as once."""
         return self._within(Deadline(seconds), partial(self._deliver, news, now))
 
-    def _deliver(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _deliver(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         try:
             answer = self._tell(news, now, deadline)
         except NoReply as nothing:
             answer = nothing.answer
-        return Answer(answer.outcome, plain(self._without_secrets(answer.message)), answer.retry_after)
+        return DeliveryResult(answer.outcome, plain(self._without_secrets(answer.message)), answer.retry_after)
 
     @abstractmethod
-    def _tell(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _tell(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         """Send it in this kind's own way. May raise NoReply; the answer's message may be anything."""
 
     def _signs_in(self) -> bool:
@@ -263,7 +263,7 @@ class _Body:
         yield self._content
 
 
-def refusal(reply: Reply, words: str, now: datetime) -> Answer:
+def refusal(reply: Reply, words: str, now: datetime) -> DeliveryResult:
     """Give the answer of a status that is not success, with the receiver's words where it has any."""
     outcome = _STATUSES.get(reply.status) or _CLASSES.get(reply.status // 100, Outcome.MISCONFIGURED)
     words = words or f"status {reply.status}"
@@ -271,16 +271,18 @@ def refusal(reply: Reply, words: str, now: datetime) -> Answer:
         words = f"it sends on ({reply.status}) to {_address(reply)}, and no redirect is followed"
     if outcome is Outcome.UNKNOWN_PERSON and reply.is_page:
         # The web server's own page: there is no interface at this address that could know anybody
-        return Answer(Outcome.MISCONFIGURED, f"a web page with status {reply.status}; there is no interface there")
-    return Answer(outcome, words, _retry_after(reply, now) if outcome is Outcome.TEMPORARY else None)
+        return DeliveryResult(
+            Outcome.MISCONFIGURED, f"a web page with status {reply.status}; there is no interface there"
+        )
+    return DeliveryResult(outcome, words, _retry_after(reply, now) if outcome is Outcome.TEMPORARY else None)
 
 
-def nonsense(reply: Reply, expected: str) -> Answer:
+def nonsense(reply: Reply, expected: str) -> DeliveryResult:
     """Give the answer of a success that cannot be believed, since whoever spoke was not the interface."""
     if not reply.whole:
-        return Answer(Outcome.MISCONFIGURED, f"status {reply.status} with more than {LARGEST_ANSWER} bytes")
+        return DeliveryResult(Outcome.MISCONFIGURED, f"status {reply.status} with more than {LARGEST_ANSWER} bytes")
     found = "a web page" if reply.is_page else "something else"
-    return Answer(Outcome.MISCONFIGURED, f"status {reply.status} with {found} instead of {expected}")
+    return DeliveryResult(Outcome.MISCONFIGURED, f"status {reply.status} with {found} instead of {expected}")
 
 
 def _must_be_guarded(url: str) -> None:
@@ -316,11 +318,11 @@ def _says_where_it_ends(headers: Mapping[str, str]) -> bool:
     return "Content-Length" in headers or "Transfer-Encoding" in headers
 
 
-def _failure(error: Exception) -> Answer:
+def _failure(error: Exception) -> DeliveryResult:
     causes = list(_causes(error))
     fitting = ((each, row) for row in _FAILURES for each in causes if isinstance(each, row[0]))
     cause, (_, outcome, words) = next(fitting)
-    return Answer(outcome, f"{words}{_detail(cause)}")
+    return DeliveryResult(outcome, f"{words}{_detail(cause)}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

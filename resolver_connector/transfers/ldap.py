@@ -26,6 +26,19 @@ from urllib.parse import SplitResult, urlsplit
 import ldap3
 from pydantic import StrictBool, model_validator
 
+from resolver_connector.transfers.base import (
+    NO_SECRET,
+    ChangeMessage,
+    DeliveryResult,
+    FilePath,
+    Outcome,
+    Policy,
+    Secret,
+    TransferModel,
+    ValueForm,
+    plain,
+    setting,
+)
 from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.ldap_answers import (
     HELP,
@@ -39,19 +52,6 @@ from resolver_connector.transfers.ldap_answers import (
 )
 from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Ended, Result
 from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, filled, is_filter, is_unmistakable
-from resolver_connector.transfers.transfer import (
-    NO_SECRET,
-    Answer,
-    FilePath,
-    News,
-    Outcome,
-    Policy,
-    Secret,
-    TransferModel,
-    ValueForm,
-    plain,
-    setting,
-)
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -76,7 +76,7 @@ class _Entry:
     values: tuple[bytes, ...]
 
 
-class Ldap(TransferModel):
+class LdapTransfer(TransferModel):
     """Writes iDs into the organisation's directory by LDAP."""
 
     kind = "ldap"
@@ -158,7 +158,7 @@ class Ldap(TransferModel):
         yield "bind = external needs TLS", not simple and not encrypted
         yield "attribute is empty", not self.attribute.strip()
 
-    def deliver(self, news: News, *, now: datetime, seconds: float) -> Answer:  # noqa: ARG002 - what all transfers take
+    def deliver(self, news: ChangeMessage, *, now: datetime, seconds: float) -> DeliveryResult:  # noqa: ARG002 - what all transfers take
         """Put the change on the person's entry and return within `seconds`.
 
         The servers are tried one after the other until one answers; each has its share of the time that is left.
@@ -171,7 +171,7 @@ class Ldap(TransferModel):
                 break
         return answer
 
-    def _deliver_to(self, url: SplitResult, news: News, deadline: Deadline) -> Answer:
+    def _deliver_to(self, url: SplitResult, news: ChangeMessage, deadline: Deadline) -> DeliveryResult:
         try:
             with closing(Directory(url, self._tls(), self._credentials(), deadline)) as directory:
                 directory.open()
@@ -182,13 +182,13 @@ class Ldap(TransferModel):
         except Ended as ended:
             return ended.answer
 
-    def _tell(self, directory: Directory, news: News) -> Answer:
+    def _tell(self, directory: Directory, news: ChangeMessage) -> DeliveryResult:
         """Read and write, and both once more if somebody else wrote in between."""
         for _ in range(2):
             entry = self._find(directory, news.account)
             changes = self._changes(entry, news)
             if not changes:
-                return Answer(Outcome.ALREADY_THERE)
+                return DeliveryResult(Outcome.ALREADY_THERE)
             result = directory.modify(entry.dn, changes)
             if result.code not in RACES:
                 break
@@ -200,26 +200,26 @@ class Ldap(TransferModel):
     def _find(self, directory: Directory, account: str) -> _Entry:
         """Read the one entry of a person; two are none."""
         if not is_unmistakable(account):
-            raise Ended(Answer(Outcome.UNKNOWN_PERSON, "the directory would take this account for another"))
+            raise Ended(DeliveryResult(Outcome.UNKNOWN_PERSON, "the directory would take this account for another"))
         result, found = directory.search(self.base, filled(self.filter, account), ["objectClass", self.attribute])
         if len(found) > 1 or result.code == SIZE_LIMIT:
-            raise Ended(Answer(Outcome.CONFLICT, "more than one entry of the directory fits this account"))
+            raise Ended(DeliveryResult(Outcome.CONFLICT, "more than one entry of the directory fits this account"))
         if result.code == NO_SUCH_OBJECT:
             message = "the directory has no such base, or does not show it to the service's account"
-            raise Ended(Answer(Outcome.MISCONFIGURED, message))
+            raise Ended(DeliveryResult(Outcome.MISCONFIGURED, message))
         if result.code != SUCCESS:
             raise Ended(self._answer(result))
         if not found:
-            raise Ended(Answer(Outcome.UNKNOWN_PERSON, "no entry of the directory fits this account"))
+            raise Ended(DeliveryResult(Outcome.UNKNOWN_PERSON, "no entry of the directory fits this account"))
         return _entry(found[0], self.attribute)
 
-    def _changes(self, entry: _Entry, news: News) -> Changes:
+    def _changes(self, entry: _Entry, news: ChangeMessage) -> Changes:
         """Give what has to change on the entry; nothing where all is as it should be."""
         wanted = self.value_form.write(news.orcid_id).encode() if news.orcid_id else None
         ours = {each for each in (news.orcid_id, news.previous) if each}
         others = [each for each in entry.values if _read(each, ours) not in ours]
         if wanted and self.policy is Policy.SINGLE and any(_read(each, ours) for each in others):
-            raise Ended(Answer(Outcome.CONFLICT, "the entry in the directory holds another ORCID iD"))
+            raise Ended(DeliveryResult(Outcome.CONFLICT, "the entry in the directory holds another ORCID iD"))
         kept = [] if wanted and self.policy is Policy.REPLACE else others
         gone = [each for each in entry.values if each != wanted and each not in kept]
         fresh = [wanted] if wanted and wanted not in entry.values else []
@@ -257,15 +257,15 @@ class Ldap(TransferModel):
         if result.code != SUCCESS:
             raise Ended(self._answer(result))
 
-    def _answer(self, result: Result, entry: _Entry | None = None) -> Answer:
+    def _answer(self, result: Result, entry: _Entry | None = None) -> DeliveryResult:
         """Give what a result comes to, with the directory's words and what is to be done, but without DNs."""
         outcome = OUTCOMES.get(result.code, Outcome.REFUSED)
         if outcome is Outcome.STORED:
-            return Answer(outcome)
+            return DeliveryResult(outcome)
         words = _without(result.words, entry.dn if entry else "", "the entry")
         words = _without(words, self.bind_dn, "the service's account")
         needed = HELP.get(result.code, "").format(attribute=self.attribute, object_class=self.object_class or "a class")
-        return Answer(outcome, plain(f"{words}. {needed}" if needed else words))
+        return DeliveryResult(outcome, plain(f"{words}. {needed}" if needed else words))
 
 
 def _is_server(url: SplitResult) -> bool:

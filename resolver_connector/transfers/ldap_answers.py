@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resolver_connector.transfers.transfer import Outcome
+from resolver_connector.transfers.base import Outcome
 
 SUCCESS, SIZE_LIMIT, NO_SUCH_ATTRIBUTE, UNDEFINED_TYPE, VALUE_EXISTS, NO_SUCH_OBJECT = 0, 4, 16, 17, 20, 32
 RACES = {NO_SUCH_ATTRIBUTE, VALUE_EXISTS}

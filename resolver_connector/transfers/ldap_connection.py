@@ -20,8 +20,8 @@ from ldap3.core.exceptions import (
     LDAPStartTLSError,
 )
 
+from resolver_connector.transfers.base import DeliveryResult, Outcome, plain
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.transfer import Answer, Outcome, plain
 
 PORTS = {"ldap": 389, "ldaps": 636}
 
@@ -60,7 +60,7 @@ _FAILURES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Ou
 class Ended(Exception):
     """There is nothing more to do: this is what came of it."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: DeliveryResult) -> None:
         super().__init__(answer.outcome)
         self.answer = answer
 
@@ -119,7 +119,7 @@ class Directory:
         self._do(start)
         result = self._result()
         if not connection.tls_started and not result.code:
-            raise Ended(Answer(Outcome.MISCONFIGURED, "no TLS with the directory"))
+            raise Ended(DeliveryResult(Outcome.MISCONFIGURED, "no TLS with the directory"))
         return result
 
     def bind(self) -> Result:
@@ -159,7 +159,7 @@ class Directory:
         said = (result["description"], result["message"])
         return Result(result["result"], ": ".join(each for each in said if each))
 
-    def _failure(self, error: Exception) -> Answer:
+    def _failure(self, error: Exception) -> DeliveryResult:
         # An exception of ldap3 has two types, its own and that of its cause; for several addresses it holds a list
         addresses = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], list) else []
         causes = [each for each, _ in addresses] or [error]
@@ -167,7 +167,7 @@ class Directory:
         cause, (_, outcome, text) = next(fitting)
         # Without OpenSSL's error code and source position
         words = re.sub(r"^.*\[[\w: ]+\] | \(_ssl\.c:\d+\)$", "", str(cause))
-        return Answer(outcome, plain(text.format(host=self._host, words=words)))
+        return DeliveryResult(outcome, plain(text.format(host=self._host, words=words)))
 
     def _abort(self) -> None:
         """End whatever the connection waits for; called from another thread."""

@@ -9,7 +9,7 @@ from unicodedata import normalize
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from resolver_connector.transfers.transfer import plain
+from resolver_connector.transfers.base import plain
 
 PLACEHOLDERS = {"account", "user", "scope"}
 PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from resolver_connector.record import change_record, moment
-from resolver_connector.transfers.transfer import News, ValueForm
+from resolver_connector.change_json import change_record, timestamp
+from resolver_connector.transfers.base import ChangeMessage, ValueForm
 
-__all__ = ["moment", "record"]
+__all__ = ["record", "timestamp"]
 
 
-def record(news: News, form: ValueForm = ValueForm.HTTPS) -> dict[str, Any]:
+def record(news: ChangeMessage, form: ValueForm = ValueForm.HTTPS) -> dict[str, Any]:
     """Give the news as JSON writes it; iDs in this form, and null where there is none."""
     known = news.orcid_id or news.previous
     return change_record(

@@ -24,10 +24,10 @@ from typing import Any, Final, Self
 
 from pydantic import model_validator
 
+from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Secret, ValueForm, setting
 from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
-from resolver_connector.transfers.record import moment, record
-from resolver_connector.transfers.transfer import Answer, News, Outcome, Secret, ValueForm, setting
+from resolver_connector.transfers.record import record, timestamp
 from shibboleth.attributes import ATTRIBUTES
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how such secrets begin
@@ -52,7 +52,7 @@ class Removal(StrEnum):
     EMPTY = "empty"
 
 
-class Rest(Receiver):
+class RestTransfer(Receiver):
     """An interface that takes JSON."""
 
     kind = "rest"
@@ -100,9 +100,9 @@ class Rest(Receiver):
             raise ValueError('mediator, issuer, value_form and removal have a use only with profile = "csc"')
         return self
 
-    def _tell(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _tell(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         if self.profile is Profile.CSC and news.orcid_id is None and self.removal is Removal.REFUSE:
-            return Answer(Outcome.REFUSED, "this interface is of 2016 and cannot be told of a removal")
+            return DeliveryResult(Outcome.REFUSED, "this interface is of 2016 and cannot be told of a removal")
         write, read, members = _PROFILES[self.profile]
         body, headers = write(self, news, now)
         reply = self._send("POST", body, {"Content-Type": "application/json", **headers}, deadline)
@@ -120,9 +120,9 @@ class Rest(Receiver):
 # --- Our own profile ----------------------------------------------------------------------------------------------
 
 
-def write_v1(rest: Rest, news: News, now: datetime) -> tuple[bytes, Mapping[str, str]]:
+def write_v1(rest: RestTransfer, news: ChangeMessage, now: datetime) -> tuple[bytes, Mapping[str, str]]:
     """Give body and headers: Standard Webhooks 1.0.0, payload structure and signature scheme."""
-    body = _json({"type": f"orcid.{news.kind}", "timestamp": moment(news.at), "data": record(news)})
+    body = _json({"type": f"orcid.{news.kind}", "timestamp": timestamp(news.at), "data": record(news)})
     headers = {
         "Accept": "application/json",
         "Idempotency-Key": news.id,
@@ -156,19 +156,19 @@ def sign(key: bytes, signed: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
-def _read_v1(reply: Reply) -> Answer:
+def _read_v1(reply: Reply) -> DeliveryResult:
     said = reply.object()
     claims_json = reply.kind.endswith("json") or reply.body.lstrip().startswith(b"{")
     if not reply.whole or reply.is_page or (reply.body and claims_json and said is None):
         return nonsense(reply, "nothing or JSON")
     already = said is not None and said.get("outcome") == Outcome.ALREADY_THERE
-    return Answer(Outcome.ALREADY_THERE if already else Outcome.STORED, reply.words("message"))
+    return DeliveryResult(Outcome.ALREADY_THERE if already else Outcome.STORED, reply.words("message"))
 
 
 # --- The profile of 2016 ------------------------------------------------------------------------------------------
 
 
-def write_csc(rest: Rest, news: News, _now: datetime) -> tuple[bytes, Mapping[str, str]]:
+def write_csc(rest: RestTransfer, news: ChangeMessage, _now: datetime) -> tuple[bytes, Mapping[str, str]]:
     """Give the body: first the iD, then the account, eight members each, in this order.
 
     `mediationInstant` is when the person confirmed, and not when this attempt was made: a repetition is the same bytes.
@@ -183,7 +183,7 @@ def write_csc(rest: Rest, news: News, _now: datetime) -> tuple[bytes, Mapping[st
     return _json({"identifier": [_identifier(rest, news, name, **each) for name, each in pair]}), {}
 
 
-def _identifier(rest: Rest, news: News, attribute: str, *, issuer: str, value: str) -> dict[str, Any]:
+def _identifier(rest: RestTransfer, news: ChangeMessage, attribute: str, *, issuer: str, value: str) -> dict[str, Any]:
     return {
         "name": ATTRIBUTES[attribute].saml2_name,
         "nameFormat": _URI_NAMES,
@@ -196,18 +196,18 @@ def _identifier(rest: Rest, news: News, attribute: str, *, issuer: str, value: s
     }
 
 
-def _read_csc(reply: Reply) -> Answer:
+def _read_csc(reply: Reply) -> DeliveryResult:
     if not reply.whole or (reply.body.strip() and reply.object() is None):
         return nonsense(reply, "a JSON object")
-    return Answer(Outcome.STORED, reply.words("status"))
+    return DeliveryResult(Outcome.STORED, reply.words("status"))
 
 
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-Write = Callable[[Rest, News, datetime], tuple[bytes, Mapping[str, str]]]
-Read = Callable[[Reply], Answer]
+Write = Callable[[RestTransfer, ChangeMessage, datetime], tuple[bytes, Mapping[str, str]]]
+Read = Callable[[Reply], DeliveryResult]
 
 _PROFILES: Mapping[Profile, tuple[Write, Read, tuple[str, ...]]] = {
     Profile.V1: (write_v1, _read_v1, ("message", "error", "detail")),

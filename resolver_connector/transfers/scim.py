@@ -20,9 +20,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import model_validator
 
+from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Policy, ValueForm, setting
 from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
-from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, setting
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 
 PATCH: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -73,12 +73,12 @@ class _Found:
 class _Ended(Exception):
     """There is nothing more to do: this is what came of it."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: DeliveryResult) -> None:
         super().__init__(answer.outcome)
         self.answer = answer
 
 
-class Scim(Receiver):
+class ScimTransfer(Receiver):
     """A SCIM 2.0 service provider; `url` is its base, to which `/Users` is added."""
 
     kind = "scim"
@@ -117,12 +117,12 @@ class Scim(Receiver):
             raise ValueError('policy = "own" is not possible with scim, where there is room for one iD')
         return self
 
-    def _tell(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _tell(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         try:
             for last in (False, True):
                 found = self._find(news, now, deadline)
                 if not self._changes(found, news):
-                    return Answer(Outcome.ALREADY_THERE)
+                    return DeliveryResult(Outcome.ALREADY_THERE)
                 reply = self._patch(found, news, deadline)
                 if last or reply.status != _PRECONDITION_FAILED:
                     break
@@ -130,7 +130,7 @@ class Scim(Receiver):
             return ended.answer
         return self._stored(reply, now)
 
-    def _find(self, news: News, now: datetime, deadline: Deadline) -> _Found:
+    def _find(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> _Found:
         """Read the one person with this account; two are none."""
         asked = {
             "filter": f"{self.find_by} eq {json.dumps(news.account, ensure_ascii=False)}",
@@ -143,7 +143,7 @@ class Scim(Receiver):
             refused = _refused(reply, now)
             if refused.outcome is Outcome.UNKNOWN_PERSON:
                 # A search that finds nobody is answered 200; 404 is about the address
-                raise _Ended(Answer(Outcome.MISCONFIGURED, f"there is no /Users: {refused.message}"))
+                raise _Ended(DeliveryResult(Outcome.MISCONFIGURED, f"there is no /Users: {refused.message}"))
             raise _Ended(refused)
         listed = reply.object() if reply.whole else None
         people = _member(listed, "Resources") or []
@@ -151,23 +151,23 @@ class Scim(Receiver):
         if listed is None or not isinstance(total, int) or not isinstance(people, list):
             raise _Ended(nonsense(reply, "a SCIM list"))
         if max(total, len(people)) > 1:
-            raise _Ended(Answer(Outcome.CONFLICT, "more than one person there has this account"))
+            raise _Ended(DeliveryResult(Outcome.CONFLICT, "more than one person there has this account"))
         if not people:
-            raise _Ended(Answer(Outcome.UNKNOWN_PERSON, "nobody there has this account"))
+            raise _Ended(DeliveryResult(Outcome.UNKNOWN_PERSON, "nobody there has this account"))
         return self._read(people[0], news, reply)
 
-    def _read(self, person: Any, news: News, reply: Reply) -> _Found:
+    def _read(self, person: Any, news: ChangeMessage, reply: Reply) -> _Found:
         id_, value = _member(person, "id"), _member(_member(person, self.schema_urn), self.attribute)
         if not isinstance(id_, str) or not id_.strip(".") or not isinstance(value, str | None):
             raise _Ended(nonsense(reply, "a person with an id and a text for the iD"))
         account = _member(person, self.find_by)
         if isinstance(account, str) and account.casefold() != news.account.casefold():
             # Some servers pass over a filter that they do not understand
-            raise _Ended(Answer(Outcome.MISCONFIGURED, f"asked by {self.find_by}, it gave somebody else"))
+            raise _Ended(DeliveryResult(Outcome.MISCONFIGURED, f"asked by {self.find_by}, it gave somebody else"))
         version = _member(_member(person, "meta"), "version")
         return _Found(id_, value, version if isinstance(version, str) and version.isascii() else "")
 
-    def _changes(self, found: _Found, news: News) -> bool:
+    def _changes(self, found: _Found, news: ChangeMessage) -> bool:
         """Whether something has to change there. Raises _Ended when somebody has to settle it first."""
         wanted = self.value_form.write(news.orcid_id) if news.orcid_id else None
         if not found.value or found.value == wanted:
@@ -179,9 +179,9 @@ class Scim(Receiver):
             return False  # what is to go has gone, and something else is not ours to take away
         if self.policy is Policy.REPLACE:
             return True
-        raise _Ended(Answer(Outcome.CONFLICT, "the person has another ORCID iD there"))
+        raise _Ended(DeliveryResult(Outcome.CONFLICT, "the person has another ORCID iD there"))
 
-    def _patch(self, found: _Found, news: News, deadline: Deadline) -> Reply:
+    def _patch(self, found: _Found, news: ChangeMessage, deadline: Deadline) -> Reply:
         body = {"schemas": [PATCH], "Operations": [self._operation(news)]}
         headers = {"Content-Type": MEDIA, "Accept": f"{MEDIA}, application/json"}
         if found.version:
@@ -189,7 +189,7 @@ class Scim(Receiver):
         url = f"{self._base}/Users/{quote(found.id, safe='')}"
         return self._send("PATCH", json.dumps(body, ensure_ascii=False).encode(), headers, deadline, url)
 
-    def _operation(self, news: News) -> dict[str, Any]:
+    def _operation(self, news: ChangeMessage) -> dict[str, Any]:
         value = self.value_form.write(news.orcid_id) if news.orcid_id else None
         if self.form is Form.PATHLESS:
             name = Operation.REPLACE if value is None else self.operation
@@ -197,25 +197,25 @@ class Scim(Receiver):
         path = f"{self.schema_urn}:{self.attribute}"
         return {"op": "remove", "path": path} if value is None else {"op": self.operation, "path": path, "value": value}
 
-    def _stored(self, reply: Reply, now: datetime) -> Answer:
+    def _stored(self, reply: Reply, now: datetime) -> DeliveryResult:
         if reply.status == _PRECONDITION_FAILED:
-            return Answer(Outcome.TEMPORARY, "somebody else is changing this person")
+            return DeliveryResult(Outcome.TEMPORARY, "somebody else is changing this person")
         if not reply.ok:
             return _refused(reply, now)
         if not reply.whole or (reply.body.strip() and reply.object() is None):
             return nonsense(reply, "nothing or a SCIM resource")
-        return Answer(Outcome.STORED)
+        return DeliveryResult(Outcome.STORED)
 
     @property
     def _base(self) -> str:
         return self.url.rstrip("/")
 
 
-def _refused(reply: Reply, now: datetime) -> Answer:
+def _refused(reply: Reply, now: datetime) -> DeliveryResult:
     answer = refusal(reply, reply.words("detail", "message"), now)
     said = reply.object() or {}
     named = _TYPES.get(str(said.get("scimType")))
-    return Answer(named, answer.message) if named and answer.outcome is Outcome.REFUSED else answer
+    return DeliveryResult(named, answer.message) if named and answer.outcome is Outcome.REFUSED else answer
 
 
 def _member(found: Any, name: str) -> Any:
@@ -225,7 +225,7 @@ def _member(found: Any, name: str) -> Any:
     return next((value for key, value in found.items() if key.casefold() == name.casefold()), None)
 
 
-def _orcid_id(text: str, news: News) -> OrcidId | None:
+def _orcid_id(text: str, news: ChangeMessage) -> OrcidId | None:
     known = news.orcid_id or news.previous
     try:
         return OrcidId.parse(text, bare_means=known.registry if known else Registry.PRODUCTION)

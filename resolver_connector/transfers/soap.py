@@ -19,9 +19,9 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from pydantic import model_validator
 
+from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Policy, ValueForm, setting
 from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
-from resolver_connector.transfers.transfer import Answer, News, Outcome, Policy, ValueForm, setting
 from shibboleth.orcid_id import OrcidId
 
 ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -45,7 +45,7 @@ _FAULTS = {"Client": Outcome.REFUSED, "Server": Outcome.TEMPORARY}
 """Whose fault a SOAP fault is (SOAP 1.1, section 4.4.1); the other two are about settings."""
 
 
-class Soap(Receiver):
+class SoapTransfer(Receiver):
     """An interface that takes the `modify` of DirXML."""
 
     kind = "soap"
@@ -87,9 +87,9 @@ class Soap(Receiver):
             raise ValueError("class_name and attribute must not be empty")
         return self
 
-    def _tell(self, news: News, now: datetime, deadline: Deadline) -> Answer:
+    def _tell(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         if _NOT_IN_XML.search(news.account):
-            return Answer(Outcome.REFUSED, "the account holds a character that XML cannot carry")
+            return DeliveryResult(Outcome.REFUSED, "the account holds a character that XML cannot carry")
         headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{self.soap_action}"'}
         reply = self._send("POST", write(self, news), headers, deadline)
         said = _parsed(reply)
@@ -101,18 +101,20 @@ class Soap(Receiver):
         error = None if said is None else said.find(f".//{{{DSML}}}batchResponse/{{{DSML}}}errorResponse")
         return nonsense(reply, "a DSML response") if error is None else self._of_response(error)
 
-    def _of_response(self, error: Element) -> Answer:
+    def _of_response(self, error: Element) -> DeliveryResult:
         message, detail = _text(error, f"{{{DSML}}}message"), _text(error, f"{{{DSML}}}detail")
         if detail == SUCCESS:
-            return Answer(Outcome.STORED, message)
+            return DeliveryResult(Outcome.STORED, message)
         said = f"{message} {detail}".casefold()
         for words, outcome in ((self.unknown_person, Outcome.UNKNOWN_PERSON), (self.conflict, Outcome.CONFLICT)):
             if words and words.casefold() in said:
-                return Answer(outcome, message or detail)
-        return Answer(_TYPES.get(error.get("type", ""), Outcome.REFUSED), message or detail or "no success, no words")
+                return DeliveryResult(outcome, message or detail)
+        return DeliveryResult(
+            _TYPES.get(error.get("type", ""), Outcome.REFUSED), message or detail or "no success, no words"
+        )
 
 
-def write(soap: Soap, news: News) -> bytes:
+def write(soap: SoapTransfer, news: ChangeMessage) -> bytes:
     """Give the whole envelope."""
     envelope = Element(f"{{{ENVELOPE}}}Envelope")
     body = SubElement(envelope, f"{{{ENVELOPE}}}Body")
@@ -143,9 +145,9 @@ def _parsed(reply: Reply) -> Element | None:
     return found
 
 
-def _of_fault(fault: Element) -> Answer:
+def _of_fault(fault: Element) -> DeliveryResult:
     code = _text(fault, "faultcode").rpartition(":")[2].partition(".")[0]
-    return Answer(_FAULTS.get(code, Outcome.MISCONFIGURED), _text(fault, "faultstring") or f"SOAP fault {code}")
+    return DeliveryResult(_FAULTS.get(code, Outcome.MISCONFIGURED), _text(fault, "faultstring") or f"SOAP fault {code}")
 
 
 def _text(parent: Element, name: str) -> str:

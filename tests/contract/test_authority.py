@@ -19,16 +19,16 @@ from saml2.metadata import entity_descriptor
 from saml2.pack import make_soap_enveloped_saml_thingy
 from saml2.xmldsig import DIGEST_SHA1, DIGEST_SHA256, SIG_RSA_SHA1, SIG_RSA_SHA256
 
-from resolver_connector.authority.app import LARGEST_QUERY, Authority
+from resolver_connector.authority.app import LARGEST_QUERY, AttributeAuthority
 from resolver_connector.authority.query import SKEW
 from resolver_connector.authority.replay import Answered
 from resolver_connector.authority.saml import LOOK_AGAIN, MetadataExpired, Saml, Unusable
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
-from tests.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.service import Clock, ask, served
+from tests.support.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock, ask, served
 
 # pysaml2 leaves temporary files to be closed when they are forgotten
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
@@ -77,7 +77,7 @@ def enveloped(made):
 class World:
     """An authority at work, and those who ask it."""
 
-    app: Authority
+    app: AttributeAuthority
     clock: Clock
     clients: dict
     keys: dict

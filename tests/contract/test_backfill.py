@@ -7,10 +7,10 @@ from click.testing import CliRunner
 
 from demo.idm.app import SECRET, Idm
 from demo.idm.server import served
-from sql import outbox
-from tests.configuration import ORGANISATION, store_section, write_configuration
-from tests.make import make_link, make_orcid_id
-from webapp.cli import main
+from sql.repositories import deliveries as outbox
+from tests.support.configuration import ORGANISATION, store_section, write_configuration
+from tests.support.factories import make_link, make_orcid_id
+from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
@@ -51,12 +51,12 @@ def link(store, person, orcid_id, transfers=(), days=10):
 
 
 def remove(store, person, transfers=()):
-    store.unlink(UNIVERSITY, person, "person", "removed by the person", datetime.now(UTC), transfers=transfers)
+    store.links.remove(UNIVERSITY, person, "person", "removed by the person", datetime.now(UTC), transfers=transfers)
 
 
 def owed(store):
     """Tell which deliveries wait: person, number of the change, transfer."""
-    return [(each.person_key, each.number, each.transfer) for each in store.waiting(UNIVERSITY)]
+    return [(each.person_key, each.number, each.transfer) for each in store.deliveries.list_waiting(UNIVERSITY)]
 
 
 def test_what_was_linked_before_the_transfer_reaches_it(store, path, idm):
@@ -73,7 +73,7 @@ def test_a_dry_run_writes_nothing(store, path):
 
     assert run(path, *COMMAND, "--dry-run") == (0, "1 link of yliopisto would be sent to idm\n")
     assert owed(store) == []
-    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked"]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked"]
 
 
 def test_nothing_is_sent_twice(store, path):
@@ -89,8 +89,8 @@ def test_who_is_owed_or_was_refused_is_left_alone(store, path):
     waiting = link(store, MAIJA, FIRST, transfers=["idm"])
     link(store, AKE, SECOND, transfers=["idm"])
     now = datetime.now(UTC)
-    (refused,) = [each for each in store.claim("w", now, timedelta(minutes=1), 2) if each.person_key == AKE]
-    assert store.give_up(refused, "w", "refused", "no", now)
+    (refused,) = [each for each in store.deliveries.claim("w", now, timedelta(minutes=1), 2) if each.person_key == AKE]
+    assert store.deliveries.dead_letter(refused, "w", "refused", "no", now)
 
     assert run(path, *COMMAND)[1].startswith("0 links")
     assert owed(store) == [(MAIJA, waiting.number, "idm")]
@@ -129,7 +129,7 @@ def test_a_transfer_that_returns_is_sent_what_changed_meanwhile(store, path):
 
 def test_a_link_whose_change_is_no_longer_kept_is_sent(store, path, idm):
     link(store, MAIJA, FIRST, days=1000)
-    assert store.forget_changes(datetime.now(UTC) - timedelta(days=700)) == 1
+    assert store.changes.delete_before(datetime.now(UTC) - timedelta(days=700)) == 1
 
     assert run(path, *COMMAND)[1].startswith("1 link ")
     assert run(path, *COMMAND)[1].startswith("0 links ")
@@ -140,7 +140,7 @@ def test_a_link_whose_change_is_no_longer_kept_is_sent(store, path, idm):
 def test_a_link_of_an_old_delivery_and_no_change_is_not_sent_again(store, path):
     link(store, MAIJA, FIRST, days=1000, transfers=["idm"])
     run(path, "deliver", "--once")  # which lets go of old changes too
-    assert store.newest_change_of(UNIVERSITY, MAIJA) is None
+    assert store.changes.newest_for_person(UNIVERSITY, MAIJA) is None
 
     assert run(path, *COMMAND)[1].startswith("0 links ")
 
@@ -151,7 +151,7 @@ def test_what_was_interrupted_is_resumed(store, path, monkeypatch):
     for number, person in enumerate(people, 1):
         link(store, person, make_orcid_id(number))
 
-    assert store.backfill(UNIVERSITY, "idm", datetime.now(UTC)) == people[:2]
+    assert store.deliveries.backfill(UNIVERSITY, "idm", datetime.now(UTC)) == people[:2]
     assert run(path, *COMMAND)[1].startswith("3 links ")
     assert sorted(person for person, _, _ in owed(store)) == people
 
@@ -161,10 +161,10 @@ def test_the_audit_says_what_was_done(store, path):
 
     run(path, *COMMAND)
 
-    event = list(store.events(UNIVERSITY))[-1]
+    event = list(store.audit.list_events(UNIVERSITY))[-1]
     assert (event.kind, event.actor, event.person_key) == ("backfilled", "operator", None)
     assert event.facts == {"transfer": "idm", "deliveries": "1"}
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_check_says_what_a_transfer_was_never_sent_and_which_command_sends_it(store, path):

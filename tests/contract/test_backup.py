@@ -17,10 +17,10 @@ import pytest
 
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
-from tests.configuration import write, write_secret
-from tests.make import make_link, make_orcid_id
-from tests.pages import DOCS, ROOT, blocks, under
-from webapp.config import load
+from tests.support.configuration import write, write_secret
+from tests.support.factories import make_link, make_orcid_id
+from tests.support.pages import DOCS, ROOT, blocks, under
+from webapp.config.loader import load
 
 UNIVERSITY = "https://idp.example.org/idp/shibboleth"
 PAGE = (DOCS / "operator.md").read_text(encoding="utf-8")
@@ -92,8 +92,12 @@ class Machine:
     def kept(self):
         """Everything that the store promises to keep."""
         with self.store() as store:
-            assert store.verify_events(UNIVERSITY) == []
-            return [*store.links(UNIVERSITY)], store.changes(UNIVERSITY, 0, 100), [*store.events(UNIVERSITY)]
+            assert store.audit.verify(UNIVERSITY) == []
+            return (
+                [*store.links.list_current(UNIVERSITY)],
+                store.changes.list_after(UNIVERSITY, 0, 100),
+                [*store.audit.list_events(UNIVERSITY)],
+            )
 
 
 @pytest.fixture
@@ -168,7 +172,7 @@ def test_what_was_backed_up_while_people_link_comes_back(machine, words):
         serving.must_be_ready()
         machine.follow(f"Back up {engine}", kind)
         link(serving, "matti@example.org", 5)
-        serving.unlink(UNIVERSITY, "maija@example.org", "person", "", before[0][0].linked_at)
+        serving.links.remove(UNIVERSITY, "maija@example.org", "person", "", before[0][0].linked_at)
 
     said = machine.follow(f"Restore {engine}", kind)
 

@@ -5,9 +5,9 @@ import json
 from click.testing import CliRunner
 
 from sql.store import open_store
-from tests.configuration import ORGANISATION, store_section, write_configuration
-from tests.make import make_link, make_orcid_id
-from webapp.cli import main
+from tests.support.configuration import ORGANISATION, store_section, write_configuration
+from tests.support.factories import make_link, make_orcid_id
+from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
 

@@ -14,8 +14,8 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.service import ORGANISATIONS, ask
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import ORGANISATIONS, ask
 from webapp.log import log
 
 TOKEN = "t" * 40
@@ -84,7 +84,7 @@ def test_a_sandbox_id_is_no_record_of_a_production_service(connector, store):
 
 def test_a_removed_link_is_gone_at_once(connector, store):
     change = make_link(store)
-    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", change.at)
+    store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", change.at)
 
     assert get(connector, "/v1/people/maija@yliopisto.example").body == NOBODY
 
@@ -151,7 +151,7 @@ def test_asking_often_changes_nothing(connector, store):
     answers = {get(connector, "/v1/people/maija@yliopisto.example").body for _ in range(4)}
 
     assert len(answers) == 1
-    assert store.last_change(UNIVERSITY) == 1
+    assert store.changes.last_number(UNIVERSITY) == 1
 
 
 # Who asks

@@ -13,15 +13,15 @@ import pytest
 from demo.idm.app import SECRET
 from demo.idm.app import Idm as DemoIdm
 from demo.idm.server import served
-from resolver_connector.backoff import PATIENCE, SCHEDULE
-from resolver_connector.deliver import Pace, worker_name
-from resolver_connector.transfers.rest import Rest
-from resolver_connector.transfers.transfer import Answer, Outcome
+from resolver_connector.delivery.backoff import PATIENCE, SCHEDULE
+from resolver_connector.delivery.worker import WorkerSettings, worker_name
+from resolver_connector.transfers.base import DeliveryResult, Outcome
+from resolver_connector.transfers.rest import RestTransfer
 from sql.records import DeliveryState
 from sql.store import open_store
-from tests.delivering import AWAY, STORED, Broken, Idm, Kept, Running, deliverer, eventually
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.service import Clock
+from tests.support.delivery import AWAY, STORED, Broken, Idm, Kept, Running, deliverer, eventually
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock
 
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
@@ -41,19 +41,19 @@ def link(store, person=MAIJA, number=1, transfers=("idm",), now=NOON):
 
 def unlink(store, person=MAIJA, transfers=("idm",), now=NOON):
     """End a person's link."""
-    return store.unlink(UNIVERSITY, person, "person", "asked to", now, transfers=transfers)
+    return store.links.remove(UNIVERSITY, person, "person", "asked to", now, transfers=transfers)
 
 
 def standing(store, person=MAIJA):
     """Tell how a person's deliveries stand, newest first."""
-    return [(each.state, each.outcome) for each in store.deliveries_of(UNIVERSITY, person)]
+    return [(each.state, each.outcome) for each in store.deliveries.list_for_person(UNIVERSITY, person)]
 
 
 # At once
 
 
 def test_a_change_is_delivered_at_once_to_each_transfer(store, clock):
-    idm, ldap = Idm(), Idm(Answer(Outcome.ALREADY_THERE, "We have it"))
+    idm, ldap = Idm(), Idm(DeliveryResult(Outcome.ALREADY_THERE, "We have it"))
     change = link(store, transfers=("idm", "ldap"))
 
     told = deliverer(store, {"idm": idm, "ldap": ldap}, clock).now(change)
@@ -90,13 +90,13 @@ def test_what_takes_too_long_is_waited_for_no_more_and_ends_by_itself(store, clo
     told = deliverer(store, {"slow": slow, "quick": quick}, clock, at_once=0.5).now(change)
 
     assert [(each.transfer, each.state) for each in told] == [("quick", DONE), ("slow", WAITING)]
-    assert told[1].leased_until == NOON + Pace().lease
+    assert told[1].leased_until == NOON + WorkerSettings().lease
     slow.open.set()
     eventually(lambda: standing(store) == [(DONE, "stored")] * 2)
 
 
 def test_a_person_waits_for_ten_seconds_at_most_and_a_lease_outlasts_every_try():
-    pace = Pace()
+    pace = WorkerSettings()
 
     assert pace.at_once_try < pace.at_once <= 10
     assert pace.lease > timedelta(seconds=2 * max(pace.at_once, pace.a_try))
@@ -153,11 +153,11 @@ def test_a_bug_in_a_transfer_loses_nothing(store, clock):
 def test_what_may_pass_is_tried_again_and_what_was_refused_is_not(store, clock, outcome, word, state):
     log = Kept()
     link(store)
-    worker = deliverer(store, {"idm": Idm(Answer(outcome, "Their words"))}, clock, log)
+    worker = deliverer(store, {"idm": Idm(DeliveryResult(outcome, "Their words"))}, clock, log)
 
     told = worker.once()
 
-    (delivery,) = store.deliveries_of(UNIVERSITY, MAIJA)
+    (delivery,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert told == {word: 1}
     assert (delivery.state, delivery.outcome, delivery.message) == (state, outcome.value, "Their words")
     assert log.lines == [
@@ -169,7 +169,7 @@ def test_the_log_names_nobody(store, clock):
     log = Kept()
     link(store)
 
-    deliverer(store, {"idm": Idm(Answer(Outcome.REFUSED, f"We do not like {MAIJA}"))}, clock, log).once()
+    deliverer(store, {"idm": Idm(DeliveryResult(Outcome.REFUSED, f"We do not like {MAIJA}"))}, clock, log).once()
 
     assert "maija" not in str(log.lines)
     assert "0000-0000" not in str(log.lines)
@@ -181,8 +181,8 @@ def test_a_failure_is_tried_again_for_three_days_and_then_given_up(store, clock)
     worker = deliverer(store, {"idm": idm}, clock)
     tries = []
 
-    while store.deliveries_of(UNIVERSITY, MAIJA)[0].waiting:
-        clock.now = max(clock.now, store.deliveries_of(UNIVERSITY, MAIJA)[0].next_at)
+    while store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].waiting:
+        clock.now = max(clock.now, store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].next_at)
         tries.append(clock.now - NOON)
         worker.once()
 
@@ -190,11 +190,11 @@ def test_a_failure_is_tried_again_for_three_days_and_then_given_up(store, clock)
     assert tries[-1] == PATIENCE
     assert len(tries) == len(idm.got) == 10
     assert standing(store) == [(GIVEN_UP, "temporary")]
-    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked", "given-up"]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked", "given-up"]
 
 
 def test_what_is_misconfigured_is_tried_less_often(store, clock):
-    idm = Idm(Answer(Outcome.MISCONFIGURED))
+    idm = Idm(DeliveryResult(Outcome.MISCONFIGURED))
     change = link(store)
 
     (told,) = deliverer(store, {"idm": idm}, clock).now(change)
@@ -207,20 +207,20 @@ def test_a_transfer_that_is_configured_no_more_is_said(store, clock):
 
     deliverer(store, {"idm": Idm()}, clock).once()
 
-    (delivery,) = store.deliveries_of(UNIVERSITY, MAIJA)
+    (delivery,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert (delivery.state, delivery.outcome) == (WAITING, "misconfigured")
     assert "no transfer of this name" in delivery.message
 
 
 def test_what_was_given_up_is_taken_up_again_on_request(store, clock):
-    idm = Idm(Answer(Outcome.UNKNOWN_PERSON))
+    idm = Idm(DeliveryResult(Outcome.UNKNOWN_PERSON))
     link(store)
     worker = deliverer(store, {"idm": idm}, clock)
     worker.once()
     worker.once()
     idm.answer = STORED
 
-    store.retry(UNIVERSITY, None, clock.now)
+    store.deliveries.retry(UNIVERSITY, None, clock.now)
     worker.once()
 
     assert len(idm.got) == 2
@@ -231,7 +231,7 @@ def test_what_was_given_up_is_taken_up_again_on_request(store, clock):
 
 
 def test_a_receiver_that_asks_for_time_is_left_alone_by_everybody(store, clock):
-    busy, other = Idm(Answer(Outcome.TEMPORARY, "Later", timedelta(minutes=7))), Idm()
+    busy, other = Idm(DeliveryResult(Outcome.TEMPORARY, "Later", timedelta(minutes=7))), Idm()
     link(store, MAIJA, 1, ("busy", "other"))
     worker = deliverer(store, {"busy": busy, "other": other}, clock)
     worker.once()
@@ -266,8 +266,8 @@ def test_after_five_failures_a_transfer_is_probed_with_one_delivery_at_a_time(st
     worker.once()
     clock.passes(days=1)
     worker.once()
-    assert store.breakers(UNIVERSITY)[0].open_until is None
-    assert [(each.state, each.count) for each in store.counts(UNIVERSITY)] == [(DONE, 9)]
+    assert store.deliveries.breakers(UNIVERSITY)[0].open_until is None
+    assert [(each.state, each.count) for each in store.deliveries.counts(UNIVERSITY)] == [(DONE, 9)]
 
 
 def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
@@ -275,12 +275,12 @@ def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
     link(store, AKE, 2)
     worker = deliverer(store, {"idm": idm}, clock)
     worker.once()
-    idm.answer = Answer(Outcome.UNKNOWN_PERSON)
+    idm.answer = DeliveryResult(Outcome.UNKNOWN_PERSON)
     link(store, MAIJA)
 
     worker.once()
 
-    (breaker,) = store.breakers(UNIVERSITY)
+    (breaker,) = store.deliveries.breakers(UNIVERSITY)
     assert (breaker.failures, breaker.open_until) == (0, None)
 
 
@@ -321,7 +321,7 @@ def test_a_removal_never_overtakes_its_link(store, clock):
 
 
 def test_delivering_once_goes_on_with_what_becomes_due_while_it_looks(store, clock, monkeypatch):
-    idm, claim = Idm(), store.claim
+    idm, claim = Idm(), store.deliveries.claim
     idm.open.clear()
     link(store)
     unlink(store)
@@ -334,7 +334,7 @@ def test_delivering_once_goes_on_with_what_becomes_due_while_it_looks(store, clo
             time.sleep(0.1)
         return found
 
-    monkeypatch.setattr(store, "claim", slowly)
+    monkeypatch.setattr(store.deliveries, "claim", slowly)
 
     assert deliverer(store, {"idm": idm}, clock).once() == {"delivered": 2}
 
@@ -352,7 +352,7 @@ def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_u
             own = open_store(store_url)
             stack.callback(own.disconnect)
             stack.enter_context(Running(deliverer(own, {"idm": idm}, clock, threads=3, threads_each=3)))
-        eventually(lambda: [each.state for each in store.counts(UNIVERSITY)] == [DONE])
+        eventually(lambda: [each.state for each in store.deliveries.counts(UNIVERSITY)] == [DONE])
 
     assert len({news.id for news in idm.got}) == len(idm.got) == 36
     for person in people:
@@ -365,8 +365,8 @@ def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_u
 def test_what_a_dead_worker_left_is_taken_up_when_its_lease_has_run_out(store, clock):
     idm = Idm()
     link(store)
-    lease = Pace().lease
-    store.claim("one that died", NOON, lease, 10)
+    lease = WorkerSettings().lease
+    store.deliveries.claim("one that died", NOON, lease, 10)
     worker = deliverer(store, {"idm": idm}, clock)
 
     assert worker.once() == {}
@@ -381,12 +381,12 @@ def test_a_worker_that_lost_its_lease_says_nothing(store, clock):
 
     with Running(deliverer(store, {"idm": idm}, clock, log)):
         eventually(lambda: idm.at_once == 1)
-        later = NOON + 2 * Pace().lease
-        (taken,) = store.claim("another", later, Pace().lease, 10)
+        later = NOON + 2 * WorkerSettings().lease
+        (taken,) = store.deliveries.claim("another", later, WorkerSettings().lease, 10)
         idm.open.set()
         eventually(lambda: log.words() == ["lost"])
 
-    assert store.deliveries_of(UNIVERSITY, MAIJA) == [taken]
+    assert store.deliveries.list_for_person(UNIVERSITY, MAIJA) == [taken]
 
 
 def test_a_worker_delivers_what_comes_while_it_runs(store, clock):
@@ -502,7 +502,7 @@ def idm():
     """A made-up identity management, and a transfer to it."""
     idm = DemoIdm([MAIJA, AKE], now=NOON.timestamp)
     with served(idm) as server:
-        yield idm, Rest(url=f"{server.address}/v1", signing_secrets=(SECRET,))
+        yield idm, RestTransfer(url=f"{server.address}/v1", signing_secrets=(SECRET,))
 
 
 def test_a_link_a_replacement_and_a_removal_arrive_over_http(store, clock, idm):

@@ -13,12 +13,12 @@ from freezegun import freeze_time
 
 from demo.idm.app import SECRET, Idm
 from demo.idm.server import served
-from resolver_connector.trial import SECOND
+from resolver_connector.delivery.transfer_test import SECOND
 from sql.records import DeliveryState
-from tests.configuration import ORGANISATION, store_section, write_configuration
-from tests.delivering import eventually
-from tests.make import NOON, make_link, make_orcid_id
-from webapp.cli import main
+from tests.support.configuration import ORGANISATION, store_section, write_configuration
+from tests.support.delivery import eventually
+from tests.support.factories import NOON, make_link, make_orcid_id
+from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
@@ -73,7 +73,7 @@ def link(store, person=MAIJA, orcid_id=FIRST, **other):
 
 def states(store):
     """Tell how the deliveries of the university stand."""
-    return {(each.transfer, each.state.value): each.count for each in store.counts(UNIVERSITY)}
+    return {(each.transfer, each.state.value): each.count for each in store.deliveries.counts(UNIVERSITY)}
 
 
 # deliver
@@ -154,7 +154,7 @@ def test_what_was_given_up_is_taken_up_again(written, store, idm):
 
     assert taken_up == (0, "1 delivery was taken up again, 0 made due now\n")
     assert run(path, "deliver", "--once") == (0, "delivered 1\n")
-    assert [event.kind for event in store.events(UNIVERSITY)][-2:] == ["retried", "delivered"]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)][-2:] == ["retried", "delivered"]
 
 
 def test_what_waits_for_later_can_be_tried_now(written, store, idm):
@@ -229,7 +229,9 @@ def test_check_says_how_the_transfers_stand(written, store, idm, noon):
     there.breaks("429")
     link(store)
     link(store, AKE, make_orcid_id(2))
-    store.give_up(*store.claim("w", datetime.now(UTC), timedelta(minutes=1), 1), "w", "refused", "", datetime.now(UTC))
+    store.deliveries.dead_letter(
+        *store.deliveries.claim("w", datetime.now(UTC), timedelta(minutes=1), 1), "w", "refused", "", datetime.now(UTC)
+    )
     run(path, "deliver", "--once")
 
     assert findings(path) == [
@@ -292,7 +294,7 @@ def test_an_interface_is_tried_with_a_made_up_person(written, idm, store):
         "orcid.replaced",
         "orcid.removed",
     ]
-    assert store.last_change(UNIVERSITY) == 0
+    assert store.changes.last_number(UNIVERSITY) == 0
 
 
 def test_what_fails_is_said_with_what_to_mend(written, idm):
@@ -369,13 +371,13 @@ def test_links_of_elsewhere_are_looked_at_first_and_then_taken_in(written, store
         0,
         "2 new, 0 linked already, 0 rejected; from CRIS\nnothing was imported yet: run it again with --yes\n",
     )
-    assert store.count(UNIVERSITY) == 0
+    assert store.links.count(UNIVERSITY) == 0
 
     assert run(path, "import", "yliopisto", rows, "--yes") == (
         0,
         "2 new, 0 linked already, 0 rejected; from CRIS\nimported\n",
     )
-    assert store.link_of(UNIVERSITY, MAIJA).orcid_id.bare == FIRST.bare
+    assert store.links.get(UNIVERSITY, MAIJA).orcid_id.bare == FIRST.bare
     assert states(store) == {("idm", "waiting"): 2, ("nightly", "waiting"): 2}
     assert run(path, "import", "yliopisto", rows, "--yes")[1].startswith("0 new, 2 linked already")
 
@@ -399,7 +401,7 @@ def test_while_a_line_is_rejected_nothing_is_imported(written, store, file):
         "line 4: the person has another ORCID iD",
         "1 new, 0 linked already, 3 rejected; from CRIS",
     ]
-    assert store.count(UNIVERSITY) == 1
+    assert store.links.count(UNIVERSITY) == 1
 
 
 def test_what_nobody_attests_is_not_taken_in(written, file):
@@ -418,15 +420,15 @@ def test_what_is_not_to_be_kept_is_forgotten_once_it_has_arrived(written, store,
     path = written(address, keep="nothing", connector=None)
     link(store)
     run(path, "deliver", "--once")
-    assert store.count(UNIVERSITY) == 1
+    assert store.links.count(UNIVERSITY) == 1
 
     noon.tick(timedelta(minutes=16))
     run(path, "deliver", "--once")
 
     assert there.has(MAIJA) == {FIRST.bare}
-    assert store.count(UNIVERSITY) == 0
-    assert store.deliveries_of(UNIVERSITY, MAIJA) == []
-    assert {each.state for each in store.counts(UNIVERSITY)} == {DeliveryState.DONE}
+    assert store.links.count(UNIVERSITY) == 0
+    assert store.deliveries.list_for_person(UNIVERSITY, MAIJA) == []
+    assert {each.state for each in store.deliveries.counts(UNIVERSITY)} == {DeliveryState.DONE}
 
 
 def test_changes_that_have_arrived_are_forgotten_after_two_years(written, store, idm, noon):
@@ -436,9 +438,9 @@ def test_changes_that_have_arrived_are_forgotten_after_two_years(written, store,
     run(path, "deliver", "--once")
     noon.tick(timedelta(days=730))
     run(path, "deliver", "--once")
-    assert len(store.changes(UNIVERSITY, 0, 10)) == 1
+    assert len(store.changes.list_after(UNIVERSITY, 0, 10)) == 1
 
     noon.tick(timedelta(seconds=1))
     run(path, "deliver", "--once")
 
-    assert store.changes(UNIVERSITY, 0, 10) == []
+    assert store.changes.list_after(UNIVERSITY, 0, 10) == []

@@ -10,8 +10,8 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_link, make_orcid_id
-from tests.service import ORGANISATIONS, ask
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_link, make_orcid_id
+from tests.support.service import ORGANISATIONS, ask
 from webapp.log import log
 
 TOKEN, OTHER = "t" * 40, "o" * 40
@@ -48,18 +48,18 @@ def test_with_the_person_go_the_link_and_what_was_begun_and_the_transfers_are_to
     gone = told(delete(connector, f"/v1/people/{MAIJA}"))
 
     assert gone == ALL
-    assert store.link_of(UNIVERSITY, MAIJA) is None
-    assert [each.transfer for each in store.deliveries_of_change(UNIVERSITY, 2)] == ["idm", "ldap"]
-    assert store.changes(UNIVERSITY, 1, 9)[0].kind == "removed"
+    assert store.links.get(UNIVERSITY, MAIJA) is None
+    assert [each.transfer for each in store.deliveries.list_for_change(UNIVERSITY, 2)] == ["idm", "ldap"]
+    assert store.changes.list_after(UNIVERSITY, 1, 9)[0].kind == "removed"
 
 
 def test_somebody_who_never_linked_leaves_nothing(connector, store):
-    store.begin(make_attempt(MAIJA), state_hash="state")
+    store.attempts.add(make_attempt(MAIJA), state_hash="state")
 
     gone = told(delete(connector, f"/v1/people/{MAIJA}"))
 
     assert gone == NOTHING | {"attempts": 1}
-    assert store.attempt_by_state("state") is None
+    assert store.attempts.get_by_state("state") is None
 
 
 def test_asking_twice_is_the_same_as_once(connector, store):
@@ -69,18 +69,18 @@ def test_asking_twice_is_the_same_as_once(connector, store):
     again = told(delete(connector, f"/v1/people/{MAIJA}"))
 
     assert again == NOTHING
-    assert store.last_change(UNIVERSITY) == 2
+    assert store.changes.last_number(UNIVERSITY) == 2
 
 
 def test_a_dry_run_tells_what_would_go_and_nothing_goes(connector, store):
     make_link(store, MAIJA)
-    before = store.link_of(UNIVERSITY, MAIJA)
+    before = store.links.get(UNIVERSITY, MAIJA)
 
     looked = [told(delete(connector, f"/v1/people/{MAIJA}?dry_run=true")) for _ in range(2)]
 
     assert looked == [ALL | {"dry_run": True}] * 2
-    assert store.link_of(UNIVERSITY, MAIJA) == before
-    assert store.last_change(UNIVERSITY) == 1
+    assert store.links.get(UNIVERSITY, MAIJA) == before
+    assert store.changes.last_number(UNIVERSITY) == 1
     assert told(delete(connector, f"/v1/people/{MAIJA}?dry_run=false")) == ALL
 
 
@@ -95,7 +95,7 @@ def test_whoever_may_have_wanted_to_look_removes_nobody(connector, store, query)
 
     assert answer.status == 400
     assert "dry_run" in answer.text or "read" in answer.text
-    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    assert store.links.get(UNIVERSITY, MAIJA) is not None
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_organisation_removes_only_its_own_people(connector, store):
     gone = told(delete(connector, f"/v1/people/{MAIJA}", OTHER))
 
     assert gone == NOTHING
-    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    assert store.links.get(UNIVERSITY, MAIJA) is not None
 
 
 @pytest.mark.parametrize("token", ["", "x" * 40])
@@ -129,7 +129,7 @@ def test_without_a_credential_nobody_is_removed(connector, store, token):
     make_link(store, MAIJA)
 
     assert delete(connector, f"/v1/people/{MAIJA}", token).status == 401
-    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    assert store.links.get(UNIVERSITY, MAIJA) is not None
 
 
 def test_the_audit_names_the_organisation_and_the_log_names_nobody(connector, store, caplog):
@@ -139,7 +139,7 @@ def test_the_audit_names_the_organisation_and_the_log_names_nobody(connector, st
     delete(connector, f"/v1/people/{MAIJA}?dry_run=true")
     delete(connector, f"/v1/people/{MAIJA}")
 
-    *_, last = store.events(UNIVERSITY, MAIJA)
+    *_, last = store.audit.list_events(UNIVERSITY, MAIJA)
     assert (last.kind, last.actor, last.at) == ("removed", "organisation", LATER)
     assert [(record.msg, record.facts) for record in caplog.records] == [
         ("deprovisioned", {"organisation": "yliopisto", "links": 1})
@@ -152,7 +152,7 @@ def test_whoever_has_left_can_link_again_on_return(connector, store):
 
     make_link(store, MAIJA, make_orcid_id(7))
 
-    assert store.link_of(UNIVERSITY, MAIJA).orcid_id == make_orcid_id(7)
+    assert store.links.get(UNIVERSITY, MAIJA).orcid_id == make_orcid_id(7)
 
 
 def test_an_organisation_without_transfers_reads_of_it_in_the_feed(connector, store):
@@ -161,4 +161,4 @@ def test_an_organisation_without_transfers_reads_of_it_in_the_feed(connector, st
     gone = told(delete(connector, "/v1/people/liisa@amk.example", OTHER))
 
     assert gone == ALL | {"deliveries": 0}
-    assert store.changes(POLYTECHNIC, 1, 9)[0].kind == "removed"
+    assert store.changes.list_after(POLYTECHNIC, 1, 9)[0].kind == "removed"

@@ -4,24 +4,24 @@ from datetime import timedelta
 
 import pytest
 
-from resolver_connector.housekeeping import Housekeeping
-from resolver_connector.transfers.transfer import Answer, Outcome
-from sql.erasing import PATIENCE, Erased
+from resolver_connector.delivery.maintenance import Maintenance
+from resolver_connector.transfers.base import DeliveryResult, Outcome
 from sql.records import DeliveryState
-from tests.delivering import AWAY, Idm, Kept, deliverer
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_link, make_orcid_id
-from tests.service import Clock
+from sql.repositories.erasures import PATIENCE, Erased
+from tests.support.delivery import AWAY, Idm, Kept, deliverer
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_link, make_orcid_id
+from tests.support.service import Clock
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
 FIRST, SECOND, THIRD = make_orcid_id(1), make_orcid_id(2), make_orcid_id(3)
 HOUR = timedelta(hours=1)
 NIGHT = NOON + timedelta(hours=13)
-REFUSED = Answer(Outcome.REFUSED, f"{MAIJA} cannot be changed")
+REFUSED = DeliveryResult(Outcome.REFUSED, f"{MAIJA} cannot be changed")
 
 
 def erase(store, person=MAIJA, now=NOON + HOUR, transfers=("idm",), **other):
-    return store.erase(UNIVERSITY, person, "person", "erased by the person", now, transfers=transfers, **other)
+    return store.erasures.erase(UNIVERSITY, person, "person", "erased by the person", now, transfers=transfers, **other)
 
 
 def deliver(store, answer=None, now=NOON + HOUR):
@@ -34,12 +34,12 @@ def deliver(store, answer=None, now=NOON + HOUR):
 def held(store, person=MAIJA):
     """Name the tables in which a row is about a person."""
     tables = {
-        "links": store.links_of(UNIVERSITY, person),
-        "attempts": store.attempts_of(UNIVERSITY, person),
-        "changes": store.changes_of(UNIVERSITY, person),
-        "deliveries": store.deliveries_of(UNIVERSITY, person),
-        "events": list(store.events(UNIVERSITY, person)),
-        "erasures": [each for each in [store.erasure_of(UNIVERSITY, person)] if each],
+        "links": store.links.list_for_person(UNIVERSITY, person),
+        "attempts": store.attempts.list_for_person(UNIVERSITY, person),
+        "changes": store.changes.list_for_person(UNIVERSITY, person),
+        "deliveries": store.deliveries.list_for_person(UNIVERSITY, person),
+        "events": list(store.audit.list_events(UNIVERSITY, person)),
+        "erasures": [each for each in [store.erasures.get(UNIVERSITY, person)] if each],
     }
     return {name for name, rows in tables.items() if rows}
 
@@ -50,21 +50,21 @@ def held(store, person=MAIJA):
 def test_where_nobody_has_to_learn_of_it_everything_goes_at_once(store):
     make_link(store, MAIJA, FIRST)
     make_link(store, MAIJA, SECOND)
-    store.begin(make_attempt(MAIJA), "open")
+    store.attempts.add(make_attempt(MAIJA), "open")
 
     erased = erase(store, transfers=())
 
     assert (erased.anything, erased.removal.kind, erased.done) == (True, "removed", True)
     assert held(store) == set()
-    assert store.orcid_of(UNIVERSITY, MAIJA) == []
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_an_audit_line_that_names_nobody_says_that_it_was_done(store):
     make_link(store, MAIJA, FIRST)
     erase(store, transfers=())
 
-    *_, last = store.events(UNIVERSITY)
+    *_, last = store.audit.list_events(UNIVERSITY)
 
     assert (last.kind, last.actor, last.person_key, dict(last.facts)) == ("erased", "service", None, {})
 
@@ -76,15 +76,15 @@ def test_the_removal_is_delivered_and_then_the_rest_goes(store):
     erased = erase(store)
     before = held(store)
     idm = deliver(store)
-    finished = store.finish_erasures(NOON + 2 * HOUR)
+    finished = store.erasures.finish_due(NOON + 2 * HOUR)
 
     assert not erased.done
     assert before == {"links", "changes", "deliveries", "events", "erasures"}
     assert [(news.kind, news.account, news.previous) for news in idm.got] == [("removed", MAIJA, FIRST)]
     assert finished == 1
     assert held(store) == set()
-    assert store.verify_events(UNIVERSITY) == []
-    assert [each.state for each in store.deliveries_of_change(UNIVERSITY, 2)] == [DeliveryState.DONE]
+    assert store.audit.verify(UNIVERSITY) == []
+    assert [each.state for each in store.deliveries.list_for_change(UNIVERSITY, 2)] == [DeliveryState.DONE]
 
 
 def test_what_waited_is_spared_and_only_the_removal_is_sent(store):
@@ -100,16 +100,16 @@ def test_what_waited_is_spared_and_only_the_removal_is_sent(store):
 
 def test_what_somebody_has_in_hand_comes_before_the_removal(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
-    (on_its_way,) = store.claim("worker", NOON, 2 * HOUR, 1)
+    (on_its_way,) = store.deliveries.claim("worker", NOON, 2 * HOUR, 1)
 
     erase(store)
-    meanwhile = store.claim("another", NOON + HOUR, HOUR, 9)
-    store.finish(on_its_way, "worker", "stored", "", NOON + HOUR)
+    meanwhile = store.deliveries.claim("another", NOON + HOUR, HOUR, 9)
+    store.deliveries.complete(on_its_way, "worker", "stored", "", NOON + HOUR)
     idm = deliver(store)
 
     assert meanwhile == []
     assert idm.kinds() == ["removed"]
-    assert store.finish_erasures(NOON + 2 * HOUR) == 1
+    assert store.erasures.finish_due(NOON + 2 * HOUR) == 1
     assert held(store) == set()
 
 
@@ -119,7 +119,7 @@ def test_a_removal_that_waits_is_waited_for(store):
     erase(store)
     deliver(store, AWAY)
 
-    assert store.finish_erasures(NOON + PATIENCE + 2 * HOUR) == 0
+    assert store.erasures.finish_due(NOON + PATIENCE + 2 * HOUR) == 0
     assert "changes" in held(store)
 
 
@@ -129,27 +129,27 @@ def test_a_removal_that_was_refused_can_be_sent_again_for_a_month_and_then_the_r
     erase(store)
     deliver(store, REFUSED)
 
-    assert store.finish_erasures(NOON + PATIENCE) == 0
-    assert store.retry(UNIVERSITY, "idm", NOON + 2 * HOUR) == 1
+    assert store.erasures.finish_due(NOON + PATIENCE) == 0
+    assert store.deliveries.retry(UNIVERSITY, "idm", NOON + 2 * HOUR) == 1
     deliver(store, REFUSED, NOON + 2 * HOUR)
-    assert store.finish_erasures(NOON + PATIENCE + 2 * HOUR) == 1
+    assert store.erasures.finish_due(NOON + PATIENCE + 2 * HOUR) == 1
     assert held(store) == set()
 
 
 def test_a_reader_of_the_feed_gets_the_removal_before_it_goes(store):
     make_link(store, MAIJA, FIRST)
-    store.acknowledge(UNIVERSITY, 1, NOON)
+    store.changes.acknowledge(UNIVERSITY, 1, NOON)
 
     erased = erase(store, transfers=(), by_feed=True)
-    not_yet = store.finish_erasures(NOON + 2 * HOUR)
-    read = [change.kind for change in store.changes(UNIVERSITY, 1, 9)]
-    store.acknowledge(UNIVERSITY, 2, NOON + 2 * HOUR)
-    finished = store.finish_erasures(NOON + 2 * HOUR)
+    not_yet = store.erasures.finish_due(NOON + 2 * HOUR)
+    read = [change.kind for change in store.changes.list_after(UNIVERSITY, 1, 9)]
+    store.changes.acknowledge(UNIVERSITY, 2, NOON + 2 * HOUR)
+    finished = store.erasures.finish_due(NOON + 2 * HOUR)
 
     assert (erased.done, not_yet, read, finished) == (False, 0, ["removed"], 1)
     assert held(store) == set()
     make_link(store, VILLE, SECOND)
-    assert store.oldest_change(UNIVERSITY) <= 3
+    assert store.changes.oldest_number(UNIVERSITY) <= 3
 
 
 def test_a_reader_that_comes_too_late_begins_again(store):
@@ -157,14 +157,14 @@ def test_a_reader_that_comes_too_late_begins_again(store):
     make_link(store, VILLE, SECOND)
     erase(store, transfers=(), by_feed=True)
 
-    early = store.finish_erasures(NOON + PATIENCE)
-    late = store.finish_erasures(NOON + 2 * HOUR + PATIENCE)
+    early = store.erasures.finish_due(NOON + PATIENCE)
+    late = store.erasures.finish_due(NOON + 2 * HOUR + PATIENCE)
 
     assert (early, late) == (0, 1)
     assert held(store) == set()
     # Whoever has read up to 2 knows Maija, and would never learn that she is gone
-    assert store.oldest_change(UNIVERSITY) == 4
-    assert [link.person_key for link in store.links(UNIVERSITY)] == [VILLE]
+    assert store.changes.oldest_number(UNIVERSITY) == 4
+    assert [link.person_key for link in store.links.list_current(UNIVERSITY)] == [VILLE]
 
 
 def test_twice_is_the_same_as_once(store):
@@ -175,7 +175,7 @@ def test_twice_is_the_same_as_once(store):
 
     assert (first.done, again.done, again.removal) == (False, False, None)
     assert idm.kinds() == ["removed"]
-    assert store.finish_erasures(NOON + 3 * HOUR) == 1
+    assert store.erasures.finish_due(NOON + 3 * HOUR) == 1
     assert erase(store) == Erased(anything=False, removal=None, done=True)
     assert held(store) == set()
 
@@ -191,7 +191,7 @@ def test_somebody_who_only_began_leaves_nothing_either(store):
 
 def test_somebody_of_whom_nothing_is_stored_leaves_no_line(store):
     assert erase(store) == Erased(anything=False, removal=None, done=True)
-    assert list(store.events(UNIVERSITY)) == []
+    assert list(store.audit.list_events(UNIVERSITY)) == []
 
 
 def test_nobody_else_is_erased(store):
@@ -202,8 +202,8 @@ def test_nobody_else_is_erased(store):
     erase(store, transfers=())
 
     assert held(store, VILLE) == {"links", "attempts", "changes", "events"}
-    assert store.orcid_of(POLYTECHNIC, MAIJA) == [FIRST]
-    assert list(store.events(POLYTECHNIC, MAIJA))
+    assert store.links.orcid_ids(POLYTECHNIC, MAIJA) == [FIRST]
+    assert list(store.audit.list_events(POLYTECHNIC, MAIJA))
 
 
 def test_a_person_who_begins_anew_keeps_what_is_new_and_nothing_else(store):
@@ -213,24 +213,24 @@ def test_a_person_who_begins_anew_keeps_what_is_new_and_nothing_else(store):
 
     make_link(store, MAIJA, THIRD, now=NOON + 2 * HOUR, transfers=["idm"])
     deliver(store, now=NOON + 2 * HOUR)
-    finished = store.finish_erasures(NOON + 3 * HOUR)
+    finished = store.erasures.finish_due(NOON + 3 * HOUR)
 
     assert finished == 1
-    assert [link.orcid_id for link in store.links_of(UNIVERSITY, MAIJA)] == [THIRD]
-    assert [change.kind for change in store.changes_of(UNIVERSITY, MAIJA)] == ["linked"]
-    assert [each.kind for each in store.deliveries_of(UNIVERSITY, MAIJA)] == ["linked"]
-    assert [event.kind for event in store.events(UNIVERSITY, MAIJA)] == ["linked", "delivered"]
-    assert {event.facts.get("orcid") for event in store.events(UNIVERSITY, MAIJA)} == {THIRD.uri}
-    assert store.verify_events(UNIVERSITY) == []
+    assert [link.orcid_id for link in store.links.list_for_person(UNIVERSITY, MAIJA)] == [THIRD]
+    assert [change.kind for change in store.changes.list_for_person(UNIVERSITY, MAIJA)] == ["linked"]
+    assert [each.kind for each in store.deliveries.list_for_person(UNIVERSITY, MAIJA)] == ["linked"]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY, MAIJA)] == ["linked", "delivered"]
+    assert {event.facts.get("orcid") for event in store.audit.list_events(UNIVERSITY, MAIJA)} == {THIRD.uri}
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_whatever_is_counted_stays_counted(store):
     make_link(store, MAIJA, FIRST)
-    before = store.totals(UNIVERSITY)
+    before = store.statistics.totals(UNIVERSITY)
 
     erase(store, transfers=())
 
-    after = store.totals(UNIVERSITY)
+    after = store.statistics.totals(UNIVERSITY)
     assert {word: after[word] for word in before} == before
     assert after["event", "erased"] == 1
 
@@ -245,7 +245,7 @@ def log():
 
 @pytest.fixture
 def housekeeping(store, log):
-    return Housekeeping(store, [], log)
+    return Maintenance(store, [], log)
 
 
 def test_housekeeping_finishes_what_has_arrived(store, housekeeping, log):
@@ -264,10 +264,10 @@ def test_housekeeping_sweeps_out_attempts_even_where_nobody_begins_another(store
     attempt = answered(store, MAIJA, FIRST)
 
     housekeeping.turn(NOON + timedelta(hours=24))
-    assert store.attempt(attempt.id) is not None
+    assert store.attempts.get(attempt.id) is not None
 
     housekeeping.turn(NOON + timedelta(hours=26))
-    assert store.attempt(attempt.id) is None
+    assert store.attempts.get(attempt.id) is None
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -294,13 +294,13 @@ def test_in_the_morning_no_table_file_of_postgresql_holds_who_was_erased(postgre
     directory = postgres.data / "base" / str(oid)
     before = found_in(table_files(directory))
 
-    Housekeeping(store, [], log).turn(NIGHT)
+    Maintenance(store, [], log).turn(NIGHT)
     with postgres.connect(name) as other:
         other.execute("checkpoint")
 
     assert before
     assert found_in(table_files(directory)) == []
-    assert not store.erased_since_vacuum()
+    assert not store.erasures.finished_since_vacuum()
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.cursor import Cursor
 from resolver_connector.feed import SNAPSHOTS
-from resolver_connector.position import Position
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.service import ORGANISATIONS, ask
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import ORGANISATIONS, ask
 from webapp.log import log
 
 TOKEN, OTHER = "t" * 40, "o" * 40
@@ -62,7 +62,7 @@ def acknowledge(connector, token):
 
 
 def unlink(store, person=MAIJA):
-    return store.unlink(UNIVERSITY, person, "person", "asked to", LATER)
+    return store.links.remove(UNIVERSITY, person, "person", "asked to", LATER)
 
 
 def short(changes):
@@ -234,7 +234,7 @@ def test_what_changes_while_a_snapshot_is_sent_comes_after_it(connector, store):
 
 
 def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wanted(connector, store, monkeypatch):
-    monkeypatch.setattr("sql.store.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.links.PAGE", 2)
     monkeypatch.setattr("resolver_connector.feed._PIECE", 2)
     for number in range(7):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number + 1))
@@ -499,7 +499,7 @@ def test_a_token_from_before_what_is_kept_is_told_to_start_over(connector, store
     make_link(store, MAIJA, FIRST)
     between = fetch(connector)["next"]
     make_link(store, MAIJA, SECOND, now=LATER)
-    store.forget_changes(before=LATER)
+    store.changes.delete_before(before=LATER)
 
     gone, kept = (get(connector, f"/v1/changes?since={token}") for token in (start, between))
 
@@ -511,7 +511,7 @@ def test_a_token_from_before_what_is_kept_is_told_to_start_over(connector, store
 def test_whoever_had_read_everything_goes_on_after_all_of_it_was_forgotten(connector, store):
     make_link(store, MAIJA, FIRST)
     token = fetch(connector)["next"]
-    store.forget_changes(before=LATER)
+    store.changes.delete_before(before=LATER)
 
     quiet = fetch(connector, token)
     make_link(store, MAIJA, SECOND, now=LATER)
@@ -523,7 +523,7 @@ def test_whoever_had_read_everything_goes_on_after_all_of_it_was_forgotten(conne
 
 def test_a_token_from_after_the_backup_that_was_restored_is_told_to_start_over(connector, store):
     make_link(store)
-    ahead = Position(2).token(UNIVERSITY)
+    ahead = Cursor(2).token(UNIVERSITY)
 
     answer = get(connector, f"/v1/changes?since={ahead}")
 
@@ -552,8 +552,8 @@ def test_an_organisation_says_how_far_it_has_come(connector, store):
     answer = acknowledge(connector, token)
 
     assert (answer.status, answer.body, answer.header("Content-Type")) == (204, b"", None)
-    assert store.acknowledged(UNIVERSITY) == (2, LATER)
-    assert store.acknowledged(POLYTECHNIC) is None
+    assert store.changes.acknowledged(UNIVERSITY) == (2, LATER)
+    assert store.changes.acknowledged(POLYTECHNIC) is None
 
 
 @pytest.mark.parametrize("twice", ['{{"next": "x", "next": "{0}"}}', '{{"next": "{0}", "a": {{"b": 1, "b": 1}}}}'])
@@ -563,7 +563,7 @@ def test_a_member_that_comes_twice_is_refused(connector, store, twice):
     answer = post(connector, twice.format(fetch(connector)["next"]).encode())
 
     assert (answer.status, json.loads(answer.body)) == (400, {"error": "a member comes twice in the body"})
-    assert store.acknowledged(UNIVERSITY) is None
+    assert store.changes.acknowledged(UNIVERSITY) is None
 
 
 def test_an_acknowledgement_may_be_repeated_and_never_goes_back(connector, store):
@@ -575,13 +575,13 @@ def test_an_acknowledgement_may_be_repeated_and_never_goes_back(connector, store
     statuses = [acknowledge(connector, token).status for token in (late, late, early)]
 
     assert statuses == [204, 204, 204]
-    assert store.acknowledged(UNIVERSITY)[0] == 2
+    assert store.changes.acknowledged(UNIVERSITY)[0] == 2
 
 
 def test_a_token_from_before_what_is_kept_can_still_be_acknowledged(connector, store):
     make_link(store)
     token = fetch(connector)["next"]
-    store.forget_changes(before=LATER)
+    store.changes.delete_before(before=LATER)
 
     assert acknowledge(connector, token).status == 204
 

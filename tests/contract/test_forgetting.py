@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from sql.errors import LinkChanged
-from sql.forgetting import Gone
 from sql.records import DeliveryState
+from sql.repositories.retention import Gone
 from sql.store import open_store
-from tests.database import driver_of
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_consent, make_orcid_id
+from tests.support.database import driver_of
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_consent, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -28,20 +28,20 @@ IDS = iter(range(1, 1_000_000))
 
 def link(store, person=MAIJA, orcid_id=FIRST, *, transfers=("idm",), organisation=UNIVERSITY, now=NOON):
     """Link a person to an iD, in place of whatever they had, and owe it to transfers."""
-    current = store.link_of(organisation, person)
+    current = store.links.get(organisation, person)
     attempt = answered(store, person, orcid_id, organisation, now)
     replacing = current.orcid_id if current else None
-    return store.link(attempt, "", make_consent(at=now), replacing, now, f"forgotten {next(IDS)}", transfers)
+    return store.links.add(attempt, "", make_consent(at=now), replacing, now, f"forgotten {next(IDS)}", transfers)
 
 
 def settle(store, *, give_up=False, now=NOON):
     """End every delivery that is due."""
-    while found := store.claim("worker", now, LEASE, 100):
+    while found := store.deliveries.claim("worker", now, LEASE, 100):
         for delivery in found:
             if give_up:
-                store.give_up(delivery, "worker", "refused", f"no {delivery.person_key} here", now)
+                store.deliveries.dead_letter(delivery, "worker", "refused", f"no {delivery.person_key} here", now)
             else:
-                store.finish(delivery, "worker", "stored", f"{delivery.person_key} it is", now)
+                store.deliveries.complete(delivery, "worker", "stored", f"{delivery.person_key} it is", now)
 
 
 def rows_of(store):
@@ -62,60 +62,60 @@ def test_what_was_delivered_or_given_up_can_be_forgotten(store, give_up):
     change = link(store, transfers=("idm", "ldap"))
     settle(store, give_up=give_up)
 
-    forgotten = store.forget(UNIVERSITY, change.number)
+    forgotten = store.retention.forget(UNIVERSITY, change.number)
 
     kept = rows_of(store)
     assert forgotten
     assert MAIJA not in kept
     assert FIRST.bare not in kept
-    assert store.link_of(UNIVERSITY, MAIJA) is None
-    assert store.changes(UNIVERSITY, 0, 10) == []
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.get(UNIVERSITY, MAIJA) is None
+    assert store.changes.list_after(UNIVERSITY, 0, 10) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_what_stays_says_that_something_arrived_and_when_and_names_nobody(store):
     link(store)
     settle(store, now=NOON + HOUR)
-    store.forget(UNIVERSITY, 1)
+    store.retention.forget(UNIVERSITY, 1)
 
-    (delivery,) = store.deliveries_of_change(UNIVERSITY, 1)
+    (delivery,) = store.deliveries.list_for_change(UNIVERSITY, 1)
 
     assert (delivery.state, delivery.outcome, delivery.finished_at) == (DeliveryState.DONE, "stored", NOON + HOUR)
     assert (delivery.kind, delivery.person_key, delivery.change, delivery.message) == ("linked", None, None, "")
-    assert [(count.state, count.count) for count in store.counts(UNIVERSITY)] == [("done", 1)]
-    assert [(event.kind, event.person_key) for event in store.events(UNIVERSITY)] == [
+    assert [(count.state, count.count) for count in store.deliveries.counts(UNIVERSITY)] == [("done", 1)]
+    assert [(event.kind, event.person_key) for event in store.audit.list_events(UNIVERSITY)] == [
         ("linked", None),
         ("delivered", None),
     ]
-    assert store.link_of(UNIVERSITY, MAIJA) is None
+    assert store.links.get(UNIVERSITY, MAIJA) is None
 
 
 def test_what_was_agreed_to_stays_with_nobody_in_it(store):
     link(store)
     settle(store)
-    store.forget(UNIVERSITY, 1)
+    store.retention.forget(UNIVERSITY, 1)
 
     link(store, VILLE, SECOND, now=NOON + HOUR)
 
-    assert store.link_of(UNIVERSITY, VILLE).consent.text == make_consent().text
+    assert store.links.get(UNIVERSITY, VILLE).consent.text == make_consent().text
 
 
 def test_what_is_still_owed_is_not_forgotten(store):
     link(store, transfers=("idm", "ldap"))
-    (first, _) = store.claim("worker", NOON, LEASE, 2)
-    store.finish(first, "worker", "stored", "", NOON)
+    (first, _) = store.deliveries.claim("worker", NOON, LEASE, 2)
+    store.deliveries.complete(first, "worker", "stored", "", NOON)
 
-    assert not store.forget(UNIVERSITY, 1)
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
-    assert not store.forget(UNIVERSITY, 2)
+    assert not store.retention.forget(UNIVERSITY, 1)
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
+    assert not store.retention.forget(UNIVERSITY, 2)
 
 
 def test_forgetting_twice_is_the_same_as_once(store):
     link(store)
     settle(store)
-    store.forget(UNIVERSITY, 1)
+    store.retention.forget(UNIVERSITY, 1)
 
-    assert not store.forget(UNIVERSITY, 1)
+    assert not store.retention.forget(UNIVERSITY, 1)
 
 
 def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
@@ -123,10 +123,10 @@ def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
     settle(store)
     link(store, orcid_id=SECOND)
 
-    first = store.forget(UNIVERSITY, 1)
-    between = store.orcid_of(UNIVERSITY, MAIJA)
+    first = store.retention.forget(UNIVERSITY, 1)
+    between = store.links.orcid_ids(UNIVERSITY, MAIJA)
     settle(store)
-    second = store.forget(UNIVERSITY, 2)
+    second = store.retention.forget(UNIVERSITY, 2)
 
     assert (first, between, second) == (True, [SECOND], True)
     assert MAIJA not in rows_of(store)
@@ -139,11 +139,11 @@ def test_nobody_else_is_forgotten(store):
     link(store, MAIJA, FIRST, organisation=POLYTECHNIC)
     settle(store)
 
-    store.forget(UNIVERSITY, 1)
+    store.retention.forget(UNIVERSITY, 1)
 
-    assert store.orcid_of(UNIVERSITY, VILLE) == [SECOND]
-    assert store.orcid_of(POLYTECHNIC, MAIJA) == [FIRST]
-    assert len(list(store.events(POLYTECHNIC, MAIJA))) == 2
+    assert store.links.orcid_ids(UNIVERSITY, VILLE) == [SECOND]
+    assert store.links.orcid_ids(POLYTECHNIC, MAIJA) == [FIRST]
+    assert len(list(store.audit.list_events(POLYTECHNIC, MAIJA))) == 2
 
 
 def test_whoever_is_linking_again_is_not_disturbed(store):
@@ -151,32 +151,32 @@ def test_whoever_is_linking_again_is_not_disturbed(store):
     settle(store)
     attempt = answered(store, MAIJA, SECOND)
 
-    store.forget(UNIVERSITY, 1)
+    store.retention.forget(UNIVERSITY, 1)
 
-    change = store.link(attempt, "", make_consent(), None, NOON, "again", ("idm",))
+    change = store.links.add(attempt, "", make_consent(), None, NOON, "again", ("idm",))
     assert (change.number, change.kind, change.previous) == (2, "linked", None)
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_what_was_given_up_and_forgotten_cannot_be_taken_up_again(store):
     link(store)
     settle(store, give_up=True)
-    store.forget(UNIVERSITY, 1)
+    store.retention.forget(UNIVERSITY, 1)
 
-    assert store.retry(UNIVERSITY, None, NOON) == 0
+    assert store.deliveries.retry(UNIVERSITY, None, NOON) == 0
 
 
 def test_what_can_be_forgotten_has_been_settled_for_a_while(store):
     link(store, MAIJA, FIRST, transfers=("idm", "ldap"))
     link(store, VILLE, SECOND, transfers=())
-    before = store.forgettable(UNIVERSITY, NOON + 9 * HOUR)
+    before = store.retention.list_forgettable(UNIVERSITY, NOON + 9 * HOUR)
     settle(store, now=NOON + HOUR)
 
-    at_once = store.forgettable(UNIVERSITY, NOON + HOUR)
-    later = store.forgettable(UNIVERSITY, NOON + HOUR + LEASE)
+    at_once = store.retention.list_forgettable(UNIVERSITY, NOON + HOUR)
+    later = store.retention.list_forgettable(UNIVERSITY, NOON + HOUR + LEASE)
 
     assert (before, at_once, later) == ([2], [2], [1, 2])
-    assert store.forgettable(UNIVERSITY, NOON + 2 * HOUR, limit=1) == [1]
+    assert store.retention.list_forgettable(UNIVERSITY, NOON + 2 * HOUR, limit=1) == [1]
 
 
 def test_while_a_person_is_forgotten_they_may_link_again(store):
@@ -190,21 +190,21 @@ def test_while_a_person_is_forgotten_they_may_link_again(store):
 
         def forget(number=old.number, barrier=barrier):
             barrier.wait()
-            store.forget(UNIVERSITY, number)
+            store.retention.forget(UNIVERSITY, number)
 
         thread = Thread(target=forget)
         thread.start()
         barrier.wait()
         for shown in (make_orcid_id(number), None):
             with suppress(LinkChanged):
-                store.link(attempt, "", make_consent(), shown, NOON, f"again {number}", ("idm",))
+                store.links.add(attempt, "", make_consent(), shown, NOON, f"again {number}", ("idm",))
                 break
         thread.join()
 
-        assert store.orcid_of(UNIVERSITY, person) == [make_orcid_id(number + 100)]
-        assert store.newest_change_of(UNIVERSITY, person).orcid_id == make_orcid_id(number + 100)
+        assert store.links.orcid_ids(UNIVERSITY, person) == [make_orcid_id(number + 100)]
+        assert store.changes.newest_for_person(UNIVERSITY, person).orcid_id == make_orcid_id(number + 100)
         settle(store)
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 # Scrubbing
@@ -218,7 +218,7 @@ def live_and_die(store):
         change = link(store, person, orcid_id)
         settle(store)
         if number % 10:
-            store.forget(UNIVERSITY, change.number)
+            store.retention.forget(UNIVERSITY, change.number)
             words += [person, orcid_id.bare]
     return words
 
@@ -245,8 +245,8 @@ def test_after_a_scrubbing_no_file_of_sqlite_holds_what_was_forgotten(store, tmp
     assert scrubbed
     assert before
     assert found_in(files, words) == []
-    assert store.count(UNIVERSITY) == 30
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.count(UNIVERSITY) == 30
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -291,8 +291,8 @@ def test_after_a_scrubbing_no_table_file_of_postgresql_holds_what_was_forgotten(
     assert scrubbed
     assert before
     assert found_in(table_files(directory), words) == []
-    assert store.count(UNIVERSITY) == 30
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.count(UNIVERSITY) == 30
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_a_scrubbing_that_a_reader_of_postgresql_holds_up_says_so(postgres, own_database):
@@ -324,12 +324,12 @@ def test_a_scrubbing_that_the_server_does_not_allow_says_so(postgres, own_databa
 
 def test_a_scrubbing_sweeps_out_attempts_that_were_abandoned(store):
     attempt = answered(store)
-    store.begin(make_attempt(VILLE, started_at=NOON + HOUR), "young")
+    store.attempts.add(make_attempt(VILLE, started_at=NOON + HOUR), "young")
 
     store.vacuum(NOON + HOUR + LEASE)
 
-    assert store.attempt(attempt.id) is None
-    assert store.attempt_by_state("young") is not None
+    assert store.attempts.get(attempt.id) is None
+    assert store.attempts.get_by_state("young") is not None
 
 
 # Whoever has left
@@ -339,24 +339,24 @@ def test_whoever_has_left_is_told_of_everywhere_and_their_attempts_are_gone(stor
     link(store)
     open_attempt = answered(store, MAIJA, SECOND)
 
-    gone = store.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=("idm", "ldap"))
+    gone = store.retention.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=("idm", "ldap"))
 
     assert gone == Gone(links=1, attempts=2, deliveries=2)
-    assert store.orcid_of(UNIVERSITY, MAIJA) == []
-    assert store.attempt(open_attempt.id) is None
-    assert [delivery.kind for delivery in store.deliveries_of_change(UNIVERSITY, 2)] == ["removed", "removed"]
-    last = list(store.events(UNIVERSITY))[-1]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
+    assert store.attempts.get(open_attempt.id) is None
+    assert [delivery.kind for delivery in store.deliveries.list_for_change(UNIVERSITY, 2)] == ["removed", "removed"]
+    last = list(store.audit.list_events(UNIVERSITY))[-1]
     assert (last.kind, last.actor, last.person_key) == ("removed", "organisation", MAIJA)
     assert last.facts["reason"] == "left the organisation"
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_leaving_twice_is_the_same_as_once(store):
     link(store)
-    store.deprovision(UNIVERSITY, MAIJA, NOON)
+    store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
     before = rows_of(store)
 
-    gone = store.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=("idm",))
+    gone = store.retention.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=("idm",))
 
     assert gone == Gone(0, 0, 0)
     assert rows_of(store) == before
@@ -366,20 +366,22 @@ def test_a_dry_run_tells_what_would_go_and_leaves_it(store):
     link(store)
     before = rows_of(store)
 
-    would_go = store.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",), dry_run=True)
+    would_go = store.retention.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",), dry_run=True)
 
     assert would_go == Gone(1, 1, 1)
     assert rows_of(store) == before
-    assert store.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",)) == would_go
+    assert store.retention.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",)) == would_go
 
 
 def test_whoever_had_begun_and_not_linked_leaves_a_line_in_the_audit(store):
     answered(store)
 
-    gone = store.deprovision(UNIVERSITY, MAIJA, NOON)
+    gone = store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
 
     assert gone == Gone(0, 1, 0)
-    assert [(event.kind, event.actor) for event in store.events(UNIVERSITY)] == [("deprovisioned", "organisation")]
+    assert [(event.kind, event.actor) for event in store.audit.list_events(UNIVERSITY)] == [
+        ("deprovisioned", "organisation")
+    ]
 
 
 def test_nobody_else_leaves(store):
@@ -387,7 +389,7 @@ def test_nobody_else_leaves(store):
     link(store, VILLE, SECOND)
     link(store, MAIJA, FIRST, organisation=POLYTECHNIC)
 
-    store.deprovision(UNIVERSITY, MAIJA, NOON)
+    store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
 
-    assert store.orcid_of(UNIVERSITY, VILLE) == [SECOND]
-    assert store.orcid_of(POLYTECHNIC, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, VILLE) == [SECOND]
+    assert store.links.orcid_ids(POLYTECHNIC, MAIJA) == [FIRST]

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 import webapp
-from tests.browser import browsing
 from tests.gallery.exhibition import exhibited
 from tests.gallery.looking import FIRST_PAGE, Looker
 from tests.gallery.scenes import SCENES
 from tests.gallery.stage import answers
-from tests.sentences import read
-from tests.service import served
-from webapp.language import languages
-from webapp.problems import PROBLEMS
+from tests.support.browser import browsing
+from tests.support.sentences import read
+from tests.support.service import served
+from webapp.i18n.language import languages
+from webapp.pages.problems import PROBLEMS
 
 LANGUAGES = languages()
 LANDMARKS = ("banner", "main", "contentinfo")
@@ -104,7 +104,7 @@ def test_each_problem_is_told_in_the_language_of_the_page(shown, each):
     assert page.reply.status == row.status
     # What to do may stand on the page already: a page with a form on it asks to fill it in
     for sentence in (row.what, row.do) if page.template == "problem.html" else (row.what,):
-        for part in re.split(r"%\(\w+\)s", LANGUAGES[page.code].say(sentence)):
+        for part in re.split(r"%\(\w+\)s", LANGUAGES[page.code].gettext(sentence)):
             assert part in said
 
 

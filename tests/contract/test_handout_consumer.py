@@ -15,11 +15,11 @@ from defusedxml.ElementTree import fromstring, tostring
 from satosa.micro_services.attribute_modifications import FilterAttributeValues
 
 from shibboleth.attributes import ATTRIBUTES
-from shibboleth.consumer import FILES, Consumer, consumer_files
+from shibboleth.handout.consumer import FILES, Consumer, consumer_files
 from shibboleth.orcid_id import Registry
-from tests import pages
-from tests.configuration import write_configuration
-from webapp.cli import main
+from tests.support import pages
+from tests.support.configuration import write_configuration
+from webapp.cli.main import main
 
 SAMLS = "/usr/share/simplesamlphp/lib/_autoload.php"
 URI = "https://orcid.org/0000-0002-1825-0097"
@@ -53,13 +53,13 @@ def test_the_command_hands_out_what_its_readme_names(tmp_path, consumer):
 
 
 def test_every_template_is_handed_to_somebody():
-    folder = pages.ROOT / "shibboleth/consumer"
+    folder = pages.ROOT / "shibboleth/handout/templates/consumer"
 
     assert {each.name for each in folder.iterdir()} == {file.template for file in FILES}
 
 
 def test_a_shibboleth_sp_takes_it_in_as_our_own_does():
-    ours = fromstring((pages.ROOT / "shibboleth/sp/attribute-map.xml").read_text("utf-8"))
+    ours = fromstring((pages.ROOT / "shibboleth/handout/templates/sp/attribute-map.xml").read_text("utf-8"))
     theirs = fromstring(handed(Consumer.SHIBBOLETH)["attribute-map.xml"])
 
     def lines(tree):

@@ -19,15 +19,26 @@ from hypothesis import strategies as st
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
-from shibboleth.handout import CannotFill, placeholders
-from shibboleth.idp import Account, Form, Release, Source, Version, Wanted, account_of, files_from, idp_files
+from shibboleth.handout.idp import (
+    Account,
+    Form,
+    Release,
+    SourceKind,
+    Version,
+    Wanted,
+    account_of,
+    files_from,
+    idp_files,
+)
+from shibboleth.handout.render import TemplateError, placeholders
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
-from tests import idp_stand, pages, schemas
-from tests.configuration import ORGANISATION, write, write_configuration, write_secret
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.service import ORGANISATIONS, ask, served
-from webapp.cli import main
+from tests.support import idp as idp_stand
+from tests.support import pages, schemas
+from tests.support.configuration import ORGANISATION, write, write_configuration, write_secret
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import ORGANISATIONS, ask, served
+from webapp.cli.main import main
 from webapp.log import log
 
 BEANS = "{http://www.springframework.org/schema/beans}"
@@ -471,11 +482,11 @@ def test_no_value_can_break_a_file(version, source, values):
     }  # fmt: skip
     also = {"http": {"bearer", "secret"}, "sqlite": {"sqlite", "open"}, "postgresql": {"postgresql", "secret"}}
     words = frozenset({"ca", *also.get(source, {"open", "renamed"})})
-    wanted = Wanted(version, Source(SOURCES[source][0]), Account(Form.PRINCIPAL_AT, SCOPE), Release.ALL, words)
+    wanted = Wanted(version, SourceKind(SOURCES[source][0]), Account(Form.PRINCIPAL_AT, SCOPE), Release.ALL, words)
     plain = {each.path: each.text for each in idp_files(wanted, usual)}
     try:
         files = {each.path: each.text for each in idp_files(wanted, {**usual, **values})}
-    except CannotFill as refused:
+    except TemplateError as refused:
         assert set(refused.names) <= values.keys()
         return
 
@@ -590,9 +601,9 @@ def test_without_a_directory_everything_is_shown(configuration, handed):
 def test_every_template_is_in_the_table():
     from importlib.resources import files  # noqa: PLC0415 - only here
 
-    named = {file.template for source in Source for file in files_from(source)}
-    used = {each for each in named if (files("shibboleth") / "idp" / each).is_file()}
-    assert {each.name for each in (files("shibboleth") / "idp").iterdir()} == used
+    named = {file.template for source in SourceKind for file in files_from(source)}
+    used = {each for each in named if (files("shibboleth") / "handout/templates/idp" / each).is_file()}
+    assert {each.name for each in (files("shibboleth") / "handout/templates/idp").iterdir()} == used
 
 
 # --- The page that comes with it ------------------------------------------------------------------------------------

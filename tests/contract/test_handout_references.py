@@ -11,11 +11,11 @@ from itertools import product
 import pytest
 from defusedxml.ElementTree import fromstring
 
-from shibboleth.idp import Source, Version
-from tests import idp_stand
-from tests.configuration import write_configuration
+from shibboleth.handout.idp import SourceKind, Version
 from tests.contract.test_handout_idp import LDAP, PERSONS, POSTGRESQL, RESOLVER_FILE, SOURCES, handed, place  # noqa: F401
 from tests.contract.test_handout_sources import hand_out
+from tests.support import idp as idp_stand
+from tests.support.configuration import write_configuration
 
 BEANS_FILE = "conf/orcid-connect/beans.xml"
 CREDENTIALS = "credentials/orcid-connect.properties"
@@ -124,7 +124,7 @@ def test_what_the_readme_names_is_handed_out_and_what_cannot_be_missing_is_said(
             assert f'.*"{other}"\' $IDP_HOME/conf/attribute-resolver*.xml' in page
             assert "WHOLE resolver would not load" in re.sub(r"\s+", " ", page)
         script = "<Script>" in files[RESOLVER_FILE]
-        assert script is (source == Source.HTTP)
+        assert script is (source == SourceKind.HTTP)
         assert ("WHOLE attribute resolver does not load" in re.sub(r"\s+", " ", page)) is script, version
 
 

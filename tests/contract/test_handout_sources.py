@@ -13,15 +13,15 @@ from click.testing import CliRunner
 from defusedxml.ElementTree import fromstring
 
 from shibboleth.attributes import fold
-from shibboleth.handout import CannotFill
-from shibboleth.idp import ldap_filter
+from shibboleth.handout.idp import ldap_filter
+from shibboleth.handout.render import TemplateError
 from shibboleth.orcid_id import Registry
-from tests import idp_stand
-from tests.configuration import store_section, write_configuration
 from tests.contract.test_handout_idp import LDAP, RESOLVER, RESOLVER_FILE, SCOPE
-from tests.idp_roles import MAIJA, SECRET, Place, link
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from webapp.cli import main
+from tests.support import idp as idp_stand
+from tests.support.configuration import store_section, write_configuration
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.idp_roles import MAIJA, SECRET, Place, link
+from webapp.cli.main import main
 
 BEANS = "conf/orcid-connect/beans.xml"
 ODD = (
@@ -135,7 +135,7 @@ def test_a_replica_is_read_and_so_is_the_one_that_replaces_it(tmp_path, store, s
 
     write_replica(path, file)
     found = asked(files, people)
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
     write_replica(path, file)
     after = asked(files, people[:1])
 
@@ -325,7 +325,7 @@ def test_a_filter_means_the_same_over_there(tmp_path, text, person, filled):
 
 
 def test_a_filter_that_a_template_would_take_for_its_own_is_refused():
-    with pytest.raises(CannotFill):
+    with pytest.raises(TemplateError):
         ldap_filter("(description=$x{account})")
 
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from tests import pages
-from tests.configuration import TOKEN
 from tests.contract.test_serving import configuration, running
+from tests.support import pages
+from tests.support.configuration import TOKEN
 
 SLOW = 1000
 ASKING = f"Host: connect.example\r\nAuthorization: Bearer {TOKEN}\r\n"

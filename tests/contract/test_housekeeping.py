@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from resolver_connector.housekeeping import GRACE, Housekeeping
-from resolver_connector.transfers.transfer import Answer, Outcome
+from resolver_connector.delivery.maintenance import GRACE, Maintenance
+from resolver_connector.transfers.base import DeliveryResult, Outcome
 from sql.records import DeliveryState
 from sql.store import open_store
-from tests.delivering import AWAY, Idm, Kept, deliverer
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.service import Clock
+from tests.support.delivery import AWAY, Idm, Kept, deliverer
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock
 
 MAIJA = "maija@yliopisto.example"
 FIRST = make_orcid_id(1)
@@ -24,7 +24,7 @@ def log():
 
 @pytest.fixture
 def housekeeping(store, log):
-    return Housekeeping(store, [UNIVERSITY], log)
+    return Maintenance(store, [UNIVERSITY], log)
 
 
 def delivered(store, answer=None, *, at=NOON):
@@ -33,17 +33,17 @@ def delivered(store, answer=None, *, at=NOON):
     deliverer(store, {"idm": Idm(answer) if answer else Idm()}, Clock(at)).once()
 
 
-@pytest.mark.parametrize("answer", [None, Answer(Outcome.UNKNOWN_PERSON)], ids=["delivered", "given up"])
+@pytest.mark.parametrize("answer", [None, DeliveryResult(Outcome.UNKNOWN_PERSON)], ids=["delivered", "given up"])
 def test_a_link_is_forgotten_when_nothing_is_owed_of_it_any_more(store, housekeeping, log, answer):
     delivered(store, answer)
 
     housekeeping.turn(NOON + GRACE + timedelta(seconds=1))
 
-    assert store.link_of(UNIVERSITY, MAIJA) is None
-    assert store.changes(UNIVERSITY, 0, 10) == []
-    assert store.deliveries_of(UNIVERSITY, MAIJA) == []
-    assert "maija" not in str(list(store.events(UNIVERSITY)))
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.get(UNIVERSITY, MAIJA) is None
+    assert store.changes.list_after(UNIVERSITY, 0, 10) == []
+    assert store.deliveries.list_for_person(UNIVERSITY, MAIJA) == []
+    assert "maija" not in str(list(store.audit.list_events(UNIVERSITY)))
+    assert store.audit.verify(UNIVERSITY) == []
     assert log.lines == [("forgotten", {"changes": 1})]
 
 
@@ -52,7 +52,7 @@ def test_a_person_can_look_at_the_result_for_a_while(store, housekeeping, log):
 
     housekeeping.turn(NOON + GRACE)
 
-    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    assert store.links.get(UNIVERSITY, MAIJA) is not None
     assert log.lines == []
 
 
@@ -61,17 +61,17 @@ def test_what_is_still_owed_is_kept(store, housekeeping):
 
     housekeeping.turn(NOON + timedelta(days=2))
 
-    assert [each.state for each in store.deliveries_of(UNIVERSITY, MAIJA)] == [DeliveryState.WAITING]
-    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    assert [each.state for each in store.deliveries.list_for_person(UNIVERSITY, MAIJA)] == [DeliveryState.WAITING]
+    assert store.links.get(UNIVERSITY, MAIJA) is not None
 
 
 def test_where_links_are_kept_nothing_is_forgotten(store, log):
     delivered(store)
 
-    Housekeeping(store, [POLYTECHNIC], log).turn(NOON + timedelta(days=9))
-    Housekeeping(store, [], log).turn(NOON + timedelta(days=9))
+    Maintenance(store, [POLYTECHNIC], log).turn(NOON + timedelta(days=9))
+    Maintenance(store, [], log).turn(NOON + timedelta(days=9))
 
-    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    assert store.links.get(UNIVERSITY, MAIJA) is not None
 
 
 def test_the_house_is_not_kept_at_every_moment(store, housekeeping):
@@ -79,10 +79,10 @@ def test_the_house_is_not_kept_at_every_moment(store, housekeeping):
     delivered(store)
 
     housekeeping.turn(NOON + GRACE + timedelta(seconds=59))
-    assert store.link_of(UNIVERSITY, MAIJA) is not None
+    assert store.links.get(UNIVERSITY, MAIJA) is not None
 
     housekeeping.turn(NOON + GRACE + timedelta(seconds=60))
-    assert store.link_of(UNIVERSITY, MAIJA) is None
+    assert store.links.get(UNIVERSITY, MAIJA) is None
 
 
 def test_the_database_is_written_anew_once_a_night(store, housekeeping, log):
@@ -111,6 +111,6 @@ def held(directory):
 def test_a_store_that_is_away_is_looked_for_the_next_time(tmp_path, log):
     gone = open_store(f"sqlite://{tmp_path}/none/links.db")
 
-    Housekeeping(gone, [UNIVERSITY], log).turn(NOON)
+    Maintenance(gone, [UNIVERSITY], log).turn(NOON)
 
     assert log.words() == ["store-unavailable"]

@@ -20,25 +20,25 @@ from demo.idm.app import SECRET, Idm
 from demo.idm.server import served as served_idm
 from demo.idm.wire import Answer
 from resolver_connector.app import Connector
-from resolver_connector.backoff import PATIENCE, SCHEDULE, SKIPPED
 from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.delivery.backoff import PATIENCE, SCHEDULE, SKIPPED
 from resolver_connector.transfers import TRANSFERS
+from resolver_connector.transfers.base import LONGEST_MESSAGE, Outcome, Policy
 from resolver_connector.transfers.http import _STATUSES
-from resolver_connector.transfers.rest import Profile, Rest, write_csc
-from resolver_connector.transfers.scim import Scim
-from resolver_connector.transfers.soap import Soap
+from resolver_connector.transfers.rest import Profile, RestTransfer, write_csc
+from resolver_connector.transfers.scim import ScimTransfer
+from resolver_connector.transfers.soap import SoapTransfer
 from resolver_connector.transfers.soap import write as write_soap
-from resolver_connector.transfers.transfer import LONGEST_MESSAGE, Outcome, Policy
 from shibboleth.orcid_id import OrcidId, Registry
 from sql.records import ChangeKind
-from tests import pages
-from tests.configuration import write, write_configuration, write_secret
-from tests.json_schema import is_valid, problems
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.postgres import free_port
-from tests.service import ORGANISATIONS, served
-from tests.stands import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, changed, news
-from webapp.config import load
+from tests.support import pages
+from tests.support.configuration import write, write_configuration, write_secret
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.json_schema import is_valid, problems
+from tests.support.postgres import free_port
+from tests.support.service import ORGANISATIONS, served
+from tests.support.stands import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, changed, news
+from webapp.config.loader import load
 from webapp.log import log
 
 PAGE = (pages.DOCS / "idm-owner.md").read_text("utf-8")
@@ -104,7 +104,7 @@ def test_whatever_is_fetched_is_as_the_schema_says(store, address):
     start = get(address)["next"]
     make_link(store, MAIJA, FIRST)
     make_link(store, MAIJA, SECOND)
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
     make_link(store, AKE, FIRST)
 
     changes, snapshot = get(address, f"/v1/changes?since={start}")["changes"], get(address)["changes"]
@@ -125,7 +125,7 @@ def sent(transfer_of, what):
     "what", [LINKED, REPLACED, REMOVED, replace(LINKED, orcid_id=make_orcid_id(1, Registry.SANDBOX))]
 )
 def test_whatever_is_sent_is_as_the_schema_says(what):
-    request = sent(lambda address: Rest(url=f"{address}/v1", signing_secrets=(SECRET,)), what)
+    request = sent(lambda address: RestTransfer(url=f"{address}/v1", signing_secrets=(SECRET,)), what)
 
     body = json.loads(request.body)
     assert list(problems(SCHEMA, body["data"])) == []
@@ -170,7 +170,7 @@ def test_the_lines_to_fetch_with_work_as_they_stand(store, address, tmp_path):
     assert len(json.loads(snapshot)["changes"]) == 2
     assert [each["person"]["value"] for each in json.loads(since)["changes"]] == [AKE]
     assert acknowledged == ""
-    assert store.acknowledged(UNIVERSITY)[0] == 1
+    assert store.changes.acknowledged(UNIVERSITY)[0] == 1
 
 
 @pytest.fixture
@@ -200,23 +200,23 @@ def test_the_client_of_the_page_keeps_a_directory_in_step(store, fetch):
     make_link(store, MAIJA, SECOND)
     make_link(store, AKE, FIRST)
     second, nothing = fetch(), fetch()
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
     third = fetch()
 
     assert first == [f"{MAIJA} {FIRST.uri}"]
     assert second == [f"{MAIJA} {SECOND.uri}", f"{AKE} {FIRST.uri}"]
     assert nothing == []
     assert third == [f"{MAIJA} None"]
-    assert store.acknowledged(UNIVERSITY)[0] == 4
+    assert store.changes.acknowledged(UNIVERSITY)[0] == 4
 
 
 def test_the_client_of_the_page_starts_over_when_it_comes_too_late(store, fetch):
     make_link(store, MAIJA, FIRST)
     make_link(store, AKE, SECOND)
     fetch()
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", SOON)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", SOON)
     make_link(store, AKE, FIRST, now=SOON)
-    store.forget_changes(before=LATER)
+    store.changes.delete_before(before=LATER)
 
     late = fetch()
 
@@ -238,7 +238,7 @@ def test_the_client_of_the_page_takes_two_spellings_of_an_account_for_one(store,
     fetch()
     with store.engine.transaction() as session:
         session.script("update links set account = 'MAIJA@Yliopisto.example';")
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
 
     assert fetch() == [f"{MAIJA} None"]
     assert fetch() == []
@@ -263,7 +263,7 @@ def receiver(directory, secret=SECRET):
     with subprocess.Popen([sys.executable, script], env=environ, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_for(port, process)
-            yield Rest(url=f"http://127.0.0.1:{port}/orcid", signing_secrets=(SECRET,))
+            yield RestTransfer(url=f"http://127.0.0.1:{port}/orcid", signing_secrets=(SECRET,))
         finally:
             process.terminate()
 
@@ -316,7 +316,7 @@ def test_the_receiver_of_the_page_believes_nobody_else(tmp_path):
 
 @pytest.mark.parametrize(("damage", "said"), [(b"", "good\n"), (b" ", "bad\n")])
 def test_a_signature_can_be_checked_by_hand(tmp_path, damage, said):
-    request = sent(lambda address: Rest(url=f"{address}/v1", signing_secrets=(SECRET,)), LINKED)
+    request = sent(lambda address: RestTransfer(url=f"{address}/v1", signing_secrets=(SECRET,)), LINKED)
     (tmp_path / "body").write_bytes(request.body + damage)
     known = {
         "ID": request.headers["webhook-id"],
@@ -346,7 +346,7 @@ def test_every_answer_means_what_the_page_says(status, body, outcome):
     idm.receivers["/v1"] = lambda _request: Answer(status, body, (("Content-Type", "application/json"),))
 
     with served_idm(idm) as server:
-        found = outcomes(Rest(url=f"{server.address}/v1", signing_secrets=(SECRET,)), LINKED)
+        found = outcomes(RestTransfer(url=f"{server.address}/v1", signing_secrets=(SECRET,)), LINKED)
 
     assert found == [outcome]
 
@@ -381,7 +381,7 @@ def test_when_it_is_tried_again_is_as_the_page_says():
 
 def test_the_format_of_2016_on_the_page_is_what_is_sent():
     (shown,) = (json.loads(block) for block in pages.blocks(PAGE, "json csc"))
-    rest = Rest(
+    rest = RestTransfer(
         url="https://idm.example.org/orcid",
         profile=Profile.CSC,
         mediator="https://connect.example.org",
@@ -400,7 +400,7 @@ def test_the_format_of_2016_on_the_page_is_what_is_sent():
 
 def test_the_modify_on_the_page_is_what_is_sent():
     (shown,) = pages.blocks(PAGE, "xml")
-    soap = Soap(url="https://idm.example.org/x", user="u", password="p")
+    soap = SoapTransfer(url="https://idm.example.org/x", user="u", password="p")
 
     written = write_soap(soap, ON_THE_PAGE).decode()
 
@@ -415,7 +415,8 @@ def test_the_patch_on_the_page_is_what_is_sent():
     shown = re.search(r"PATCH .*?\n(\{.*?\})\n```", PAGE, re.DOTALL)[1]
 
     request = sent(
-        lambda address: Scim(url=f"{address}/scim/v2", token="made-up-token-that-everybody-may-know"), ON_THE_PAGE
+        lambda address: ScimTransfer(url=f"{address}/scim/v2", token="made-up-token-that-everybody-may-know"),
+        ON_THE_PAGE,
     )
 
     assert request.method == "PATCH"
@@ -447,7 +448,7 @@ def test_what_a_leaver_leaves_is_told_as_the_page_says(store, address, tmp_path)
 
     assert said | {"attempts": 0} == shown
     assert {"dry_run", *re.findall(r"^\| `(\w+)` \|", under, re.MULTILINE)} == set(said)
-    assert store.link_of(UNIVERSITY, "maija@example.org") is not None
+    assert store.links.get(UNIVERSITY, "maija@example.org") is not None
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from psycopg import errors
 
 from sql import idp_role
-from sql.importing import Attested
 from sql.migrate import migrate
+from sql.repositories.imports import Attested
 from sql.store import open_store
-from tests.configuration import ORGANISATION, store_section, write_configuration, write_secret
-from tests.idp_roles import MAIJA, SECRET, TRIAL, Place, link
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from webapp.cli import main
+from tests.support.configuration import ORGANISATION, store_section, write_configuration, write_secret
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.idp_roles import MAIJA, SECRET, TRIAL, Place, link
+from webapp.cli.main import main
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def analyze(url):
 
 def test_the_question_of_one_login_goes_by_the_index(place):
     everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n, TRIAL)) for n in range(1, 3000))
-    assert place.store.import_links(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    assert place.store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
     analyze(place.url)
     place.make("yliopisto")
 
@@ -51,11 +51,11 @@ def test_the_service_goes_on_writing(place):
 
     link(place.store)
 
-    assert place.store.orcid_of(UNIVERSITY, MAIJA) == [make_orcid_id(1, TRIAL)]
-    assert place.store.verify_events(UNIVERSITY) == []
+    assert place.store.links.orcid_ids(UNIVERSITY, MAIJA) == [make_orcid_id(1, TRIAL)]
+    assert place.store.audit.verify(UNIVERSITY) == []
     assert migrate(place.store.engine, NOON) == []
     place.store.vacuum(NOON)
-    assert place.store.count(UNIVERSITY) == 3
+    assert place.store.links.count(UNIVERSITY) == 3
 
 
 def test_an_orcid_id_that_comes_or_goes_is_seen_at_once(place):
@@ -65,7 +65,7 @@ def test_an_orcid_id_that_comes_or_goes_is_seen_at_once(place):
     assert place.ask(count) == [(0,)]
     make_link(place.store, MAIJA, make_orcid_id(1, TRIAL))
     assert place.ask(count) == [(1,)]
-    place.store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+    place.store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
     assert place.ask(count) == [(0,)]
 
 
@@ -87,7 +87,7 @@ def test_the_administrator_is_asked_where_the_service_may_not(place):
     assert code == 1
     assert "the service's own database role may not do this; let the database's administrator do it" in output
     assert place.roles() == []
-    assert place.store.count(UNIVERSITY) == 0
+    assert place.store.links.count(UNIVERSITY) == 0
 
 
 def test_a_service_that_may_make_roles_makes_them_itself(place):

@@ -9,8 +9,8 @@ import pytest
 from psycopg import errors
 
 from sql.idp_role import MOST_CONNECTIONS
-from tests.idp_roles import LIISA, MAIJA, MATTI, TRIAL, Place, link
-from tests.make import POLYTECHNIC, UNIVERSITY, make_orcid_id
+from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_orcid_id
+from tests.support.idp_roles import LIISA, MAIJA, MATTI, TRIAL, Place, link
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_a_role_may_not(tried, what):
     statement = REFUSED[what].format(service=tried.service)
-    tried.store.count(UNIVERSITY)
+    tried.store.links.count(UNIVERSITY)
     with tried.sign_in() as connection:
         connection.execute("set default_transaction_read_only = off; set row_security = on")
 
@@ -154,7 +154,7 @@ NOT_SEEN = {
 def test_a_role_never_sees_another_organisations_people(tried, what):
     words = {"liisa": LIISA, "other": POLYTECHNIC, "length": len(LIISA), "orcid": make_orcid_id(1, TRIAL).bare}
     # A person of the other organisation, as the service asks about them, at the same time
-    tried.store.link_of(POLYTECHNIC, LIISA)
+    tried.store.links.get(POLYTECHNIC, LIISA)
     told = ""
 
     with tried.sign_in() as connection:
@@ -209,6 +209,6 @@ def test_the_service_sees_everything_as_before(tried):
             )
         )
 
-    assert tried.store.count(UNIVERSITY) == 3
-    assert tried.store.count(POLYTECHNIC) == 1
+    assert tried.store.links.count(UNIVERSITY) == 3
+    assert tried.store.links.count(POLYTECHNIC) == 1
     assert "sandbox" not in plan

@@ -7,10 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-import sql.importing
-from sql.importing import Attested, Imported, Reason
-from tests.broken import Broke, breaking, fail
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_link, make_orcid_id
+from sql.repositories.imports import Attested, Imported, Reason
+from tests.support.broken_receivers import Broke, breaking, fail
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -32,7 +31,7 @@ def people(count):
 def take_in(store, rows, **other):
     """Import rows for the university, and give what came of it and what was rejected."""
     rejected = []
-    imported = store.import_links(
+    imported = store.imports.add(
         UNIVERSITY,
         rows,
         SOURCE,
@@ -47,7 +46,7 @@ def take_in(store, rows, **other):
 def test_persons_are_linked_by_their_organisations_word(store):
     imported, rejected = take_in(store, [row(2, MAIJA, FIRST), row(3, VILLE, SECOND, NOON - timedelta(days=3))])
 
-    maija, ville = store.links(UNIVERSITY)
+    maija, ville = store.links.list_current(UNIVERSITY)
     assert (imported, rejected) == (Imported(linked=2, unchanged=0, rejected=0, written=True), [])
     assert (maija.orcid_id, maija.account, maija.linked_at) == (FIRST, MAIJA.title(), NOON)
     assert (maija.source, maija.authenticated_at) == (SOURCE, LONG_AGO)
@@ -59,7 +58,7 @@ def test_persons_are_linked_by_their_organisations_word(store):
 def test_what_is_linked_here_was_authenticated_at_orcid(store):
     make_link(store, MAIJA, FIRST)
 
-    link = store.link_of(UNIVERSITY, MAIJA)
+    link = store.links.get(UNIVERSITY, MAIJA)
 
     assert (link.source, link.authenticated_at) == ("orcid", None)
 
@@ -70,20 +69,20 @@ def test_each_imported_link_has_its_change(store):
     take_in(store, [row(2, MAIJA, FIRST), row(3, VILLE, SECOND)])
     make_link(store, "later", make_orcid_id(4))
 
-    changes = store.changes(UNIVERSITY, 1, 10)
+    changes = store.changes.list_after(UNIVERSITY, 1, 10)
     assert [(change.number, change.kind, change.person_key, change.orcid_id) for change in changes] == [
         (2, "linked", MAIJA, FIRST),
         (3, "linked", VILLE, SECOND),
         (4, "linked", "later", make_orcid_id(4)),
     ]
     assert len({change.id for change in changes}) == 3
-    assert store.last_change(UNIVERSITY) == 4
+    assert store.changes.last_number(UNIVERSITY) == 4
 
 
 def test_each_imported_link_is_owed_to_the_transfers(store):
     take_in(store, [row(2, MAIJA, FIRST), row(3, VILLE, SECOND)], transfers=("idm", "ldap"))
 
-    owed = store.claim("worker", NOON, timedelta(minutes=1), 10)
+    owed = store.deliveries.claim("worker", NOON, timedelta(minutes=1), 10)
 
     assert [(delivery.transfer, delivery.number) for delivery in owed] == [
         ("idm", 1),
@@ -96,7 +95,7 @@ def test_each_imported_link_is_owed_to_the_transfers(store):
 def test_the_audit_has_one_line_for_all(store):
     take_in(store, [row(2, MAIJA, FIRST), row(3, VILLE, SECOND)])
 
-    (event,) = store.events(UNIVERSITY)
+    (event,) = store.audit.list_events(UNIVERSITY)
 
     assert (event.kind, event.actor, event.person_key) == ("imported", "operator", None)
     assert dict(event.facts) == {
@@ -105,7 +104,7 @@ def test_the_audit_has_one_line_for_all(store):
         "linked": "2",
         "unchanged": "0",
     }
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_the_audit_has_one_line_for_all(store):
 )
 @pytest.mark.parametrize("batch", [1, 500])
 def test_nothing_is_imported_while_a_row_is_rejected(store, monkeypatch, batch, rows, rejected):
-    monkeypatch.setattr(sql.importing, "BATCH", batch)
+    monkeypatch.setattr("sql.repositories.imports.BATCH", batch)
     make_link(store, MAIJA, FIRST)
     good = row(9, "good", make_orcid_id(9))
 
@@ -128,29 +127,29 @@ def test_nothing_is_imported_while_a_row_is_rejected(store, monkeypatch, batch, 
 
     assert (imported.rejected, imported.written) == (len(rejected), False)
     assert found == rejected
-    assert store.count(UNIVERSITY) == store.last_change(UNIVERSITY) == 1
-    assert store.counts(UNIVERSITY) == []
-    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked"]
+    assert store.links.count(UNIVERSITY) == store.changes.last_number(UNIVERSITY) == 1
+    assert store.deliveries.counts(UNIVERSITY) == []
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked"]
 
 
 @pytest.mark.parametrize("batch", [2, 500])
 def test_importing_twice_is_the_same_as_once(store, monkeypatch, batch):
-    monkeypatch.setattr(sql.importing, "BATCH", batch)
+    monkeypatch.setattr("sql.repositories.imports.BATCH", batch)
     take_in(store, people(5))
 
     imported, rejected = take_in(store, people(7), transfers=("idm",))
 
     assert imported == Imported(linked=2, unchanged=5, rejected=0, written=True)
     assert rejected == []
-    assert store.last_change(UNIVERSITY) == 7
-    assert [delivery.number for delivery in store.claim("worker", NOON, timedelta(1), 10)] == [6, 7]
+    assert store.changes.last_number(UNIVERSITY) == 7
+    assert [delivery.number for delivery in store.deliveries.claim("worker", NOON, timedelta(1), 10)] == [6, 7]
 
 
 def test_the_same_line_twice_is_the_same_as_once(store):
     imported, _ = take_in(store, [row(2, MAIJA, FIRST), row(3, MAIJA, FIRST)])
 
     assert (imported.linked, imported.unchanged) == (1, 1)
-    assert store.last_change(UNIVERSITY) == 1
+    assert store.changes.last_number(UNIVERSITY) == 1
 
 
 def test_a_dry_run_says_what_would_come_of_it_and_writes_nothing(store):
@@ -161,32 +160,38 @@ def test_a_dry_run_says_what_would_come_of_it_and_writes_nothing(store):
 
     assert imported == Imported(linked=1, unchanged=1, rejected=1, written=False)
     assert rejected == [(4, Reason.OTHER_PERSON)]
-    assert store.count(UNIVERSITY) == 1
+    assert store.links.count(UNIVERSITY) == 1
 
 
 def test_a_dry_run_without_a_complaint_writes_nothing_either(store):
     imported, _ = take_in(store, people(3), dry_run=True)
 
     assert (imported.linked, imported.written) == (3, False)
-    assert store.count(UNIVERSITY) == store.last_change(UNIVERSITY) == 0
-    assert list(store.events(UNIVERSITY)) == []
+    assert store.links.count(UNIVERSITY) == store.changes.last_number(UNIVERSITY) == 0
+    assert list(store.audit.list_events(UNIVERSITY)) == []
 
 
 def test_without_a_listener_rejects_are_counted(store):
-    imported = store.import_links(UNIVERSITY, [row(2, "a\0", FIRST)], SOURCE, LONG_AGO, NOON)
+    imported = store.imports.add(UNIVERSITY, [row(2, "a\0", FIRST)], SOURCE, LONG_AGO, NOON)
 
     assert imported.rejected == 1
 
 
 def test_an_import_that_fails_at_any_step_leaves_nothing(store, monkeypatch):
-    monkeypatch.setattr(sql.importing, "BATCH", 2)
+    monkeypatch.setattr("sql.repositories.imports.BATCH", 2)
     done = []
 
     for step in range(1, 100):
         try:
             take_in(breaking(store, step, fail), people(5), transfers=("idm",))
         except Broke:
-            done.append((store.count(UNIVERSITY), store.last_change(UNIVERSITY), len(list(store.events(UNIVERSITY)))))
+            done.append(
+                (
+                    store.links.count(UNIVERSITY),
+                    store.changes.last_number(UNIVERSITY),
+                    len(list(store.audit.list_events(UNIVERSITY))),
+                )
+            )
             if done[-1] != (0, 0, 0):
                 break
 
@@ -195,7 +200,7 @@ def test_an_import_that_fails_at_any_step_leaves_nothing(store, monkeypatch):
 
 
 def test_an_import_whose_source_breaks_off_leaves_nothing(store, monkeypatch):
-    monkeypatch.setattr(sql.importing, "BATCH", 2)
+    monkeypatch.setattr("sql.repositories.imports.BATCH", 2)
 
     def broken_off():
         yield from people(5)
@@ -204,7 +209,7 @@ def test_an_import_whose_source_breaks_off_leaves_nothing(store, monkeypatch):
     with pytest.raises(Broke):
         take_in(store, broken_off())
 
-    assert store.count(UNIVERSITY) == 0
+    assert store.links.count(UNIVERSITY) == 0
 
 
 def test_another_organisation_is_not_touched(store):
@@ -213,16 +218,16 @@ def test_another_organisation_is_not_touched(store):
     imported, _ = take_in(store, [row(2, VILLE, FIRST)])
 
     assert imported.written
-    assert store.holder_of(POLYTECHNIC, FIRST).person_key == MAIJA
+    assert store.links.get_by_orcid_id(POLYTECHNIC, FIRST).person_key == MAIJA
 
 
 def test_an_imported_link_is_replaced_by_the_person_like_any_other(store):
     take_in(store, [row(2, MAIJA, FIRST)])
 
-    change = store.link(answered(store, MAIJA, SECOND), "", make_consent(), FIRST, NOON, "own")
+    change = store.links.add(answered(store, MAIJA, SECOND), "", make_consent(), FIRST, NOON, "own")
 
     assert (change.kind, change.previous) == ("replaced", FIRST)
-    assert store.link_of(UNIVERSITY, MAIJA).source == "orcid"
+    assert store.links.get(UNIVERSITY, MAIJA).source == "orcid"
 
 
 def test_an_import_of_many_links_needs_no_more_memory_than_one_of_few(store):

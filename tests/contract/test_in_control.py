@@ -8,14 +8,14 @@ from click.testing import CliRunner
 
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.configuration import write_configuration
-from tests.database import driver_of
-from tests.delivering import AWAY, Idm, deliverer
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.service import Clock, Visitor, client_of, make_front
+from tests.support.configuration import write_configuration
+from tests.support.database import driver_of
+from tests.support.delivery import AWAY, Idm, deliverer
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock, Visitor, client_of, make_front
 from webapp.app import make_app
-from webapp.cli import main
-from webapp.language import languages
+from webapp.cli.main import main
+from webapp.i18n.language import languages
 
 MAIJA = "maija@yliopisto.example"
 FIRST = make_orcid_id(1)
@@ -37,13 +37,13 @@ def front(store, clock, idm):
     """A service that delivers at once to `idm`, and whose organisation asks the connector too."""
     now = deliverer(store, {"idm": idm}, clock).now
     front = make_front(store, client_of("https://sandbox.orcid.org"), clock, transfers=("idm",), deliver_now=now)
-    return replace(front, hall=replace(front.hall, asking=frozenset({UNIVERSITY})))
+    return replace(front, context=replace(front.context, asking=frozenset({UNIVERSITY})))
 
 
 @pytest.fixture
 def quiet(front):
     """The same, to an organisation that is told of everything and asks nothing."""
-    return replace(front, hall=replace(front.hall, asking=frozenset()))
+    return replace(front, context=replace(front.context, asking=frozenset()))
 
 
 @pytest.fixture
@@ -79,10 +79,10 @@ def test_the_page_before_a_removal_says_what_happens_where(store, maija, idm, cl
 
 
 def test_who_is_told_nothing_and_asks_nothing_is_not_named(store, quiet):
-    silent = replace(quiet.hall.linking, transfers_of=lambda _entity_id: ())
+    silent = replace(quiet.context.linking, transfers_of=lambda _entity_id: ())
     make_link(store, MAIJA, FIRST)
 
-    page = Visitor(make_app(replace(quiet, hall=replace(quiet.hall, linking=silent)))).get("/me/remove").text
+    page = Visitor(make_app(replace(quiet, context=replace(quiet.context, linking=silent)))).get("/me/remove").text
 
     assert "<bdi>idm</bdi>" not in page
     assert "the next time they do" not in page
@@ -126,7 +126,7 @@ def test_without_a_tick_nothing_is_erased(store, maija, idm, clock):
     assert (answer.status, answer.title) == (422, "Erase everything about you")
     assert "you did not say that you want it" in answer.text
     assert 'aria-invalid="true"' in answer.text
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
 
 @pytest.mark.parametrize("form", [{}, {"token": "x" * 43, "sure": "yes"}])
@@ -134,7 +134,7 @@ def test_without_a_form_of_ours_nothing_is_erased(store, maija, idm, clock, form
     linked(store, idm, clock)
 
     assert maija.post("/me/erase", form).status == 403
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
 
 def test_what_arrives_at_once_is_erased_at_once(store, quiet, idm, clock):
@@ -160,7 +160,7 @@ def test_what_does_not_arrive_at_once_is_told(store, maija, idm, clock):
     assert page.title == "Everything is being erased"
     assert "It does not answer just now." in page.text
     assert json.loads(maija.get("/me/data.json").body)["erasure"]["change_number"] == 2
-    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
 
 
 def test_an_organisation_that_fetches_is_waited_for(store, maija, idm, clock):
@@ -168,8 +168,8 @@ def test_an_organisation_that_fetches_is_waited_for(store, maija, idm, clock):
 
     erase(maija, sure="yes")
     waiting = maija.get("/me/erased").title
-    store.acknowledge(UNIVERSITY, 2, NOON)
-    store.finish_erasures(NOON)
+    store.changes.acknowledge(UNIVERSITY, 2, NOON)
+    store.erasures.finish_due(NOON)
 
     assert waiting == "Everything is being erased"
     assert maija.get("/me/erased").title == "Nothing is stored about you"
@@ -201,13 +201,13 @@ def test_after_erasing_one_can_link_again(store, maija, idm, clock):
 def test_who_got_an_account_that_was_somebody_elses_sees_nothing_of_theirs(store, maija, idm, clock):
     maija.said["funetEduPersonEPPNTimeStamp"] = "20260101"
     make_link(store, MAIJA, FIRST, transfers=("idm",))
-    store.acknowledge(UNIVERSITY, 1, NOON)
+    store.changes.acknowledge(UNIVERSITY, 1, NOON)
     set_issued(store, "20040826")
     clock.passes(minutes=1)
 
     texts = [maija.get(place).text for place in ("/me/data", "/me/data.json", "/me/remove", "/me/erase")]
 
-    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
     assert not [text for text in texts if FIRST.bare in text]
     file = json.loads(texts[1])
     assert (file["links"], file["changes"], file["events"], file["attempts"]) == ([], [], [], [])
@@ -217,7 +217,7 @@ def test_who_got_an_account_whose_holder_had_removed_the_connection_sees_nothing
     maija.said["funetEduPersonEPPNTimeStamp"] = "20260101"
     make_link(store, MAIJA, FIRST)
     set_issued(store, "20040826")
-    store.unlink(UNIVERSITY, MAIJA, "person", "removed", NOON)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "removed", NOON)
 
     file = json.loads(maija.get("/me/data.json").text)
 
@@ -252,7 +252,7 @@ def test_each_page_is_there_in_each_language(  # noqa: PLR0917 - a world, and wh
 
     page = maija.get(path, HTTP_ACCEPT_LANGUAGE=code)
 
-    assert page.title == LANGUAGES[code].say(title)
+    assert page.title == LANGUAGES[code].gettext(title)
     assert page.header("Content-Language") == code
 
 
@@ -280,8 +280,8 @@ def test_the_operator_erases_a_person(written):
     result = run(path, MAIJA.upper(), "--reason", "wrote to us", "--yes")
 
     assert (result.exit_code, result.output) == (0, f"erased what was stored about {MAIJA.upper()}\n")
-    assert store.links_of(UNIVERSITY, MAIJA) == []
-    assert list(store.events(UNIVERSITY, MAIJA)) == []
+    assert store.links.list_for_person(UNIVERSITY, MAIJA) == []
+    assert list(store.audit.list_events(UNIVERSITY, MAIJA)) == []
 
 
 def test_the_operator_is_asked_first(written):
@@ -291,7 +291,7 @@ def test_the_operator_is_asked_first(written):
     result = run(path, MAIJA, "--reason", "wrote to us", input="n\n")
 
     assert result.exit_code == 1
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
 
 def test_the_command_says_what_has_to_happen_first(tmp_path):

@@ -7,12 +7,13 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from resolver_connector.transfers.ldap import Bind, Ldap
+from resolver_connector.transfers.base import LONGEST_MESSAGE, ChangeMessage, Outcome, Policy, ValueForm
+from resolver_connector.transfers.ldap import Bind, LdapTransfer
 from resolver_connector.transfers.ldap_answers import OUTCOMES
-from resolver_connector.transfers.transfer import LONGEST_MESSAGE, News, Outcome, Policy, ValueForm
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
-from tests.ldap_stand import (
+from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
+from tests.support.ldap import (
     BIND_ANSWER,
     EXTENDED_ANSWER,
     MODIFY_ANSWER,
@@ -30,8 +31,7 @@ from tests.ldap_stand import (
     silence,
     speaks_http,
 )
-from tests.make import NOON, UNIVERSITY, make_orcid_id
-from tests.slapd import CLOSED, COPY, NARROW, PEOPLE, READER, SERVICE, UNIQUE, Slapd
+from tests.support.slapd import CLOSED, COPY, NARROW, PEOPLE, READER, SERVICE, UNIQUE, Slapd
 
 MAIJA = "maija@yliopisto.example"
 OURS, OLD, FOREIGN = make_orcid_id(1), make_orcid_id(2), make_orcid_id(9)
@@ -58,15 +58,15 @@ def transfer(directory, branch):
 
 
 def linked(orcid_id=OURS, account=MAIJA):
-    return News("event-1", ChangeKind.LINKED, UNIVERSITY, "eppn", account, orcid_id, None, NOON)
+    return ChangeMessage("event-1", ChangeKind.LINKED, UNIVERSITY, "eppn", account, orcid_id, None, NOON)
 
 
 def replaced(orcid_id=OURS, previous=OLD):
-    return News("event-2", ChangeKind.REPLACED, UNIVERSITY, "eppn", MAIJA, orcid_id, previous, NOON)
+    return ChangeMessage("event-2", ChangeKind.REPLACED, UNIVERSITY, "eppn", MAIJA, orcid_id, previous, NOON)
 
 
 def removed(previous=OURS):
-    return News("event-3", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, previous, NOON)
+    return ChangeMessage("event-3", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, previous, NOON)
 
 
 def deliver(transfer, news=None, seconds=10):
@@ -549,7 +549,9 @@ def test_the_password_is_not_sent_where_the_directory_has_no_tls():
         says([result(EXTENDED_ANSWER, 2, "unsupported extended operation")])(Heard(connection, heard), ended)
 
     with answering(listens) as port:
-        answer = deliver(Ldap(url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn=SERVICE, password="secret words"))
+        answer = deliver(
+            LdapTransfer(url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn=SERVICE, password="secret words")
+        )
 
     assert answer.outcome is Outcome.MISCONFIGURED
     assert "unsupported extended operation" in answer.message
@@ -668,7 +670,7 @@ def talk(*answers, **other):
     """Deliver to a directory that gives these answers to the requests."""
     words = {"base": PEOPLE, "bind_dn": SERVICE, "password": "words", "start_tls": False}
     with answering(says(*answers)) as port:
-        return deliver(Ldap(**{**words, "url": f"ldap://127.0.0.1:{port}", **other}))
+        return deliver(LdapTransfer(**{**words, "url": f"ldap://127.0.0.1:{port}", **other}))
 
 
 CODES = [
@@ -819,11 +821,11 @@ def test_settings_that_cannot_work_are_refused(setting, word):
     good = {"url": "ldaps://ldap.example.org", "base": PEOPLE, "bind_dn": SERVICE, "password": "words"}
 
     with pytest.raises(ValueError, match=word):
-        Ldap(**{**good, **setting})
+        LdapTransfer(**{**good, **setting})
 
 
 def test_each_setting_says_what_it_is():
-    for each in Ldap.model_fields.values():
+    for each in LdapTransfer.model_fields.values():
         assert each.description.endswith(".")
 
 

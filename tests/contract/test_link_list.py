@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from shibboleth.orcid_id import Registry
-from sql.importing import Attested
-from tests.configuration import ORGANISATION, store_section, write_configuration
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.pages import ROOT
-from webapp import cli_link_list
-from webapp.cli import main
+from sql.repositories.imports import Attested
+from tests.support.configuration import ORGANISATION, store_section, write_configuration
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.pages import ROOT
+from webapp.cli.link import list_links as cli_link_list
+from webapp.cli.main import main
 
 MAIJA, OSKAR = "maija@yliopisto.example", 'åke,the "other"@yliopisto.example'
 
@@ -42,10 +42,10 @@ def people(store):
     make_link(store, OSKAR, trial(2))
     make_link(store, MAIJA, trial(1))
     make_link(store, "gone@yliopisto.example", trial(3))
-    store.unlink(UNIVERSITY, "gone@yliopisto.example", "person", "asked to", NOON)
+    store.links.remove(UNIVERSITY, "gone@yliopisto.example", "person", "asked to", NOON)
     make_link(store, "liisa@amk.example", trial(1), POLYTECHNIC)
     cris = [Attested(1, "matti@yliopisto.example", "Matti@yliopisto.example", trial(4))]
-    assert store.import_links(UNIVERSITY, cris, "CRIS", NOON, NOON).written
+    assert store.imports.add(UNIVERSITY, cris, "CRIS", NOON, NOON).written
 
 
 def test_the_list_is_csv_of_the_links_that_hold(store, path):
@@ -67,13 +67,13 @@ def test_what_was_listed_can_be_imported(store, path, tmp_path):
     make_link(store, "matti@yliopisto.example", trial(2))
     (tmp_path / "links.csv").write_text(run(path, "yliopisto")[1])
     for account in (MAIJA, "matti@yliopisto.example"):
-        store.unlink(UNIVERSITY, account, "operator", "to import it", NOON)
+        store.links.remove(UNIVERSITY, account, "operator", "to import it", NOON)
 
     words = ["--config", str(path), "import", "yliopisto", str(tmp_path / "links.csv"), "--yes"]
     result = CliRunner().invoke(main, words, catch_exceptions=False)
 
     assert "2 new, 0 linked already, 0 rejected; from orcid" in result.output
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [trial(1)]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [trial(1)]
 
 
 def test_a_machine_gets_one_json_text_with_a_link_on_each_line(store, path):
@@ -110,7 +110,7 @@ def test_two_forms_at_once_are_a_matter_of_usage(path):
 
 def test_memory_does_not_grow_with_the_list(store, monkeypatch):
     everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", trial(n)) for n in range(1, 5001))
-    assert store.import_links(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
 
     class Counting(io.TextIOBase):
         lines = 0
@@ -123,7 +123,7 @@ def test_memory_does_not_grow_with_the_list(store, monkeypatch):
     monkeypatch.setattr(sys, "stdout", out)
     tracemalloc.start()
     try:
-        cli_link_list._as_csv(store.links(UNIVERSITY))
+        cli_link_list._as_csv(store.links.list_current(UNIVERSITY))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -134,7 +134,7 @@ def test_memory_does_not_grow_with_the_list(store, monkeypatch):
 
 def test_whoever_has_read_enough_of_it_may_stop(store, path):
     everybody = (Attested(n, f"person-{n}@yliopisto.example", f"p{n}", trial(n)) for n in range(1, 3001))
-    assert store.import_links(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
     command = f"{sys.executable} -m webapp --config {path} link list yliopisto | head -n 2"
 
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)

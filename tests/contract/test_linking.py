@@ -8,11 +8,21 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from demo.orcid.people import PEOPLE
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_consent, make_link, make_person
-from tests.service import AKE, MAIJA, Clock, Visitor, authorised, client_of, make_front, orcid_id, simulated_orcid
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_consent, make_link, make_person
+from tests.support.service import (
+    AKE,
+    MAIJA,
+    Clock,
+    Visitor,
+    authorised,
+    client_of,
+    make_front,
+    orcid_id,
+    simulated_orcid,
+)
 from webapp.app import make_app
-from webapp.door import Browser
-from webapp.linking import Linking, NothingCameBack
+from webapp.auth.authenticator import Browser
+from webapp.linking.service import LinkingService, NothingCameBack
 
 
 @pytest.fixture
@@ -51,11 +61,11 @@ def maija(app):
 
 def held(store, account="maija@yliopisto.example", organisation=UNIVERSITY):
     """The iD that an account has in the store, bare."""
-    return [orcid_id.bare for orcid_id in store.orcid_of(organisation, account)]
+    return [orcid_id.bare for orcid_id in store.links.orcid_ids(organisation, account)]
 
 
 def kinds(store):
-    return [event.kind for event in store.events(UNIVERSITY)]
+    return [event.kind for event in store.audit.list_events(UNIVERSITY)]
 
 
 # The main job
@@ -74,7 +84,7 @@ def test_nothing_is_linked_before_the_confirmation(maija, world, store):
 
     assert maija.get(place).title == "Is this you?"
     assert held(store) == []
-    assert store.last_change(UNIVERSITY) == 0
+    assert store.changes.last_number(UNIVERSITY) == 0
 
 
 def test_the_confirm_page_shows_what_is_tied_to_what(maija, world):
@@ -90,7 +100,7 @@ def test_what_was_agreed_is_kept_as_it_was_shown(maija, world, store, clock):
     clock.passes(minutes=5)
     maija.agree(place)
 
-    consent = store.link_of(UNIVERSITY, "maija@yliopisto.example").consent
+    consent = store.links.get(UNIVERSITY, "maija@yliopisto.example").consent
     assert consent.text in shown
     assert (consent.language, consent.at) == ("en", clock.now)
     assert consent.version == hashlib.sha256(consent.text.encode()).hexdigest()[:16]
@@ -102,10 +112,10 @@ def test_what_was_agreed_is_kept_as_it_was_shown(maija, world, store, clock):
 def test_a_link_is_a_change_and_an_event(maija, world, store):
     maija.link(world)
 
-    (change,) = store.changes(UNIVERSITY, 0, 10)
+    (change,) = store.changes.list_after(UNIVERSITY, 0, 10)
     assert (change.number, change.kind, change.orcid_id) == (1, "linked", orcid_id(MAIJA))
     assert kinds(store) == ["linked"]
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_the_address_after_orcid_holds_neither_code_nor_state(maija, world):
@@ -130,8 +140,8 @@ def test_a_state_is_random_and_kept_as_a_hash(maija, store):
     assert len(states) == 3
     for state in states:
         assert len(state) == 43
-        assert store.attempt_by_state(state) is None
-        assert store.attempt_by_state(hashlib.sha256(state.encode()).hexdigest()) is not None
+        assert store.attempts.get_by_state(state) is None
+        assert store.attempts.get_by_state(hashlib.sha256(state.encode()).hexdigest()) is not None
 
 
 def test_several_attempts_may_be_under_way_at_once(maija, world, store):
@@ -423,7 +433,7 @@ def test_a_double_click_links_once(maija, world, store):
 
     assert {answer.place for answer in answers} == {place.replace("confirm", "result")}
     assert maija.get(answers[0].place).title == "Your ORCID iD is connected"
-    assert store.last_change(UNIVERSITY) == 1
+    assert store.changes.last_number(UNIVERSITY) == 1
 
 
 def test_the_back_button_after_the_result_leads_to_the_result(maija, world):
@@ -450,17 +460,17 @@ def test_a_confirmation_is_of_one_person_and_one_browser(maija, world):
 
 def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
     state = parse_qs(urlsplit(maija.start()).query)["state"][0]
-    attempt = store.attempt_by_state(hashlib.sha256(state.encode()).hexdigest())
+    attempt = store.attempts.get_by_state(hashlib.sha256(state.encode()).hexdigest())
 
     assert maija.get(f"/me/confirm/{attempt.id}").title == "ORCID did not finish"
 
 
 def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
     attempt = make_attempt(browser=Browser("x").hash)
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
     with pytest.raises(NothingCameBack):
-        Linking(store, orcid[1]).confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
+        LinkingService(store, orcid[1]).confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
 
 
 def test_a_confirmation_ends_with_its_hour(maija, world, clock, store):
@@ -481,23 +491,23 @@ def test_an_id_that_becomes_free_while_orcid_answers_is_kept_to_be_confirmed(mai
     make_link(store, "ville@yliopisto.example", orcid_id(MAIJA))
 
     def too_late(entity_id, _orcid_id):
-        store.unlink(entity_id, "ville@yliopisto.example", "person", "asked to", NOON)
+        store.links.remove(entity_id, "ville@yliopisto.example", "person", "asked to", NOON)
 
-    monkeypatch.setattr(store, "holder_of", too_late)
+    monkeypatch.setattr(store.links, "get_by_orcid_id", too_late)
     place = maija.returned(world)
 
     assert maija.get(place).title == "Is this you?"
-    assert store.attempt(place.rsplit("/", 1)[1]).orcid_id == orcid_id(MAIJA)
+    assert store.attempts.get(place.rsplit("/", 1)[1]).orcid_id == orcid_id(MAIJA)
 
 
 def test_an_attempt_that_is_cancelled_elsewhere_while_orcid_answers_stays_cancelled(maija, world, store, monkeypatch):
-    authenticated = store.authenticated
+    authenticated = store.attempts.save_orcid_answer
 
     def cancelled_first(attempt_id, *answer, **how):
-        store.close(attempt_id, "cancelled", NOON)
+        store.attempts.close(attempt_id, "cancelled", NOON)
         return authenticated(attempt_id, *answer, **how)
 
-    monkeypatch.setattr(store, "authenticated", cancelled_first)
+    monkeypatch.setattr(store.attempts, "save_orcid_answer", cancelled_first)
     place = maija.returned(world)
 
     assert maija.get(place).title == "Nothing was connected"
@@ -514,7 +524,7 @@ def test_another_id_than_before_is_shown_beside_the_old_one(maija, world, store)
     assert held(store) == [MAIJA]
     assert maija.link(world, AKE).title == "Your new ORCID iD is connected"
     assert held(store) == [AKE]
-    assert [change.kind for change in store.changes(UNIVERSITY, 0, 10)] == ["linked", "replaced"]
+    assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "replaced"]
 
 
 def test_the_same_id_again_changes_nothing(maija, world, store):
@@ -523,7 +533,7 @@ def test_the_same_id_again_changes_nothing(maija, world, store):
     page = maija.get(maija.returned(world))
 
     assert page.title == "This ORCID iD was connected already"
-    assert store.last_change(UNIVERSITY) == 1
+    assert store.changes.last_number(UNIVERSITY) == 1
 
 
 def test_an_id_of_somebody_else_is_refused_with_whom_to_ask(maija, world, store):
@@ -588,7 +598,7 @@ def test_a_person_removes_their_link(maija, world, store):
 
     assert page.title == "The connection is removed"
     assert held(store) == []
-    assert [change.kind for change in store.changes(UNIVERSITY, 0, 10)] == ["linked", "removed"]
+    assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "removed"]
 
 
 def test_removing_twice_is_the_same_as_once(maija, world, store):
@@ -599,7 +609,7 @@ def test_removing_twice_is_the_same_as_once(maija, world, store):
     answers = [maija.post("/me/remove", form) for _ in range(2)]
 
     assert [answer.place for answer in answers] == ["/me/removed", "/me/removed"]
-    assert store.last_change(UNIVERSITY) == 2
+    assert store.changes.last_number(UNIVERSITY) == 2
 
 
 def test_what_was_replaced_meanwhile_is_not_removed(maija, world, store):
@@ -639,7 +649,7 @@ def test_an_account_that_passed_to_somebody_else_takes_no_link_along(maija, worl
 
     assert "none connected" in page.text
     assert held(store) == []
-    assert [change.kind for change in store.changes(UNIVERSITY, 0, 10)] == ["linked", "removed"]
+    assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "removed"]
 
 
 def test_an_account_of_the_same_day_keeps_its_link(maija, world, store):

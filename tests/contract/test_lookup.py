@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from sql.engine import QUERIES
+from sql.engines.base import QUERIES
 from sql.errors import SchemaBehind, StoreUnavailable
 from sql.lookup import PAUSE, CircuitBreaker
 from sql.store import open_store
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.postgres import Server
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.postgres import Server
 
 MAIJA = "maija@yliopisto.example"
 
@@ -44,7 +44,7 @@ def test_what_was_written_is_seen_at_once(store, lookup):
     assert lookup.of(UNIVERSITY, MAIJA) is None
     make_link(store)
     assert lookup.of(UNIVERSITY, MAIJA) is not None
-    store.unlink(UNIVERSITY, MAIJA, "person", "removed", NOON)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "removed", NOON)
     assert lookup.of(UNIVERSITY, MAIJA) is None
 
 
@@ -114,7 +114,7 @@ def test_a_locked_file_is_told_at_once(tmp_path):
             open_store(f"sqlite://{path}").lookup().must_be_ready()
         assert time.monotonic() - begun < 2
         keeper.execute("rollback")
-    keeper.close()
+    keeper.attempts.close()
 
 
 # PostgreSQL

@@ -19,18 +19,18 @@ from shibboleth.organisation import Organisations
 from sql.migrate import migrate
 from sql.records import Mail, MailKind
 from sql.store import open_store
-from tests.configuration import write_configuration
-from tests.delivering import AWAY, Idm, deliverer
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.private_ca import PrivateCa
-from tests.service import ORGANISATIONS, PUBLIC_URL, Clock, Visitor, client_of, make_front
-from webapp import mail as mailing
+from tests.support.configuration import write_configuration
+from tests.support.delivery import AWAY, Idm, deliverer
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.private_ca import PrivateCa
+from tests.support.service import ORGANISATIONS, PUBLIC_URL, Clock, Visitor, client_of, make_front
 from webapp.app import make_app
-from webapp.config import load
-from webapp.config_errors import Misconfigured, Wrong
-from webapp.config_values import mailbox
-from webapp.language import languages
-from webapp.mail import ANSWERED, LEASE, LONGEST_REST, MOST_TRIES, RECEIPT, Mailer, Server, Writer
+from webapp.config.errors import InvalidSetting, Misconfigured
+from webapp.config.loader import load
+from webapp.config.values import mailbox
+from webapp.i18n.language import languages
+from webapp.mail import mailer as mailing
+from webapp.mail.mailer import ANSWERED, LEASE, LONGEST_REST, MOST_TRIES, RECEIPT, Mailer, Server, Writer
 from webapp.wsgi import make_deliverer
 
 MAIJA = "maija@yliopisto.example"
@@ -89,11 +89,11 @@ def mailer(store, writer, server):
 
 
 def asks(store, kind=MailKind.RECEIPT, language="en", number=1):
-    store.ask_mail(Mail(UNIVERSITY, MAIJA, kind, number, HOME, language, NOON))
+    store.mail.add(Mail(UNIVERSITY, MAIJA, kind, number, HOME, language, NOON))
 
 
 def waiting(store):
-    return [(each.kind, each.address, each.attempts) for each in store.mails_of(UNIVERSITY, MAIJA, 9)]
+    return [(each.kind, each.address, each.attempts) for each in store.mail.list_for_person(UNIVERSITY, MAIJA, 9)]
 
 
 # Sending
@@ -110,7 +110,7 @@ def test_a_receipt_comes_in_the_persons_language_and_the_address_is_forgotten(st
     (message,) = inbox.messages
     text = message.get_content()
     assert (message["To"], message["From"]) == (HOME, "noreply@connect.example")
-    assert message["Subject"] == f"ORCID connect: {LANGUAGES[code].say(RECEIPT)}"
+    assert message["Subject"] == f"ORCID connect: {LANGUAGES[code].gettext(RECEIPT)}"
     assert (message.get_content_type(), message.get_content_charset()) == ("text/plain", "utf-8")
     assert message["Auto-Submitted"] == "auto-generated"
     assert FIRST.uri in text
@@ -130,7 +130,7 @@ def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, i
     mailer.batch(NOON + timedelta(minutes=1))
 
     assert [each["Subject"] for each in inbox.messages] == (
-        [] if answer else [f"ORCID connect: {LANGUAGES['fi'].say(ANSWERED)}"]
+        [] if answer else [f"ORCID connect: {LANGUAGES['fi'].gettext(ANSWERED)}"]
     )
     assert not answer or waiting(store) == [("arrived", HOME, 0)]
 
@@ -148,13 +148,13 @@ def test_an_interface_is_called_what_the_operator_calls_it(store, writer, server
     Mailer(store, replace(writer, labels=labels), server.send).batch(NOON + timedelta(minutes=1))
 
     (message,) = inbox.messages
-    assert f"{name}: {LANGUAGES[code].say('It has been stored.')}" in message.get_content()
+    assert f"{name}: {LANGUAGES[code].gettext('It has been stored.')}" in message.get_content()
 
 
 def test_what_was_given_up_is_told_with_what_the_interface_said_on_one_line(store, mailer, inbox):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
-    (delivery,) = store.claim("worker", NOON, LEASE, 1)
-    store.give_up(delivery, "worker", "refused", "no\r\nSubject: won", NOON)
+    (delivery,) = store.deliveries.claim("worker", NOON, LEASE, 1)
+    store.deliveries.dead_letter(delivery, "worker", "refused", "no\r\nSubject: won", NOON)
     asks(store, MailKind.ARRIVED)
 
     mailer.batch(NOON)
@@ -376,7 +376,7 @@ def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothin
 @pytest.fixture
 def front(store):
     front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
-    return replace(front, hall=replace(front.hall, mails=True))
+    return replace(front, context=replace(front.context, mails=True))
 
 
 @pytest.fixture
@@ -435,7 +435,7 @@ def test_without_a_connection_there_is_nothing_to_send(maija):
 def test_who_removes_the_connection_meanwhile_leaves_no_address_here(store, maija):
     make_link(store, MAIJA, FIRST)
     token = maija.get("/me/mail").field("token")
-    store.unlink(UNIVERSITY, MAIJA, "person", "removed", NOON)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "removed", NOON)
 
     assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).place == "/me"
     assert waiting(store) == []
@@ -443,7 +443,7 @@ def test_who_removes_the_connection_meanwhile_leaves_no_address_here(store, maij
 
 def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store, maija, mailer, inbox):
     make_link(store, MAIJA, FIRST)
-    store.forget_changes(NOON + timedelta(days=400))
+    store.changes.delete_before(NOON + timedelta(days=400))
 
     send(maija, address=HOME, receipt="yes")
     mailer.batch(NOON + timedelta(days=400))
@@ -455,7 +455,7 @@ def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store,
 @pytest.mark.parametrize("hall", [{"mails": False}, {"forgetful": frozenset({UNIVERSITY})}])
 def test_where_it_is_not_offered_there_is_no_such_page(store, front, hall):
     make_link(store, MAIJA, FIRST)
-    maija = Visitor(make_app(replace(front, hall=replace(front.hall, **hall))))
+    maija = Visitor(make_app(replace(front, context=replace(front.context, **hall))))
 
     assert maija.get("/me/mail").status == 404
     assert maija.get("/me/mailed").status == 404
@@ -472,7 +472,7 @@ def test_whoever_is_erased_is_sent_nothing(store, mailer, inbox):
     make_link(store, MAIJA, FIRST)
     asks(store)
 
-    store.erase(UNIVERSITY, MAIJA, "person", "erased", NOON)
+    store.erasures.erase(UNIVERSITY, MAIJA, "person", "erased", NOON)
     mailer.batch(NOON)
 
     assert inbox.got == []
@@ -481,5 +481,5 @@ def test_whoever_is_erased_is_sent_nothing(store, mailer, inbox):
 
 @pytest.mark.parametrize("text", ["a@b", "@b.example", "a b@c.example", "a@b..example", "a@b.example\n"])
 def test_an_address_is_one_mailbox_and_nothing_more(text):
-    with pytest.raises(Wrong):
+    with pytest.raises(InvalidSetting):
         mailbox(text)

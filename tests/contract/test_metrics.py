@@ -8,10 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sql.records import ReleaseState
 from sql.store import open_store
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
-from tests.service import Clock, ask, client_of, make_front
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.support.service import Clock, ask, client_of, make_front
 from webapp.app import make_app
-from webapp.operator.access import Staff
+from webapp.operator.access import AdminAccess
 from webapp.operator.metrics import FIGURES
 
 TOKEN = "token-of-the-monitoring-" + "m" * 32
@@ -26,7 +26,7 @@ def clock():
 
 
 def web(store, clock, token=TOKEN):
-    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, staff=Staff(metrics_token=token))
+    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, staff=AdminAccess(metrics_token=token))
     return make_app(front)
 
 
@@ -55,8 +55,8 @@ def test_what_has_happened_is_told(store, app):
     make_link(store, MAIJA, make_orcid_id(1))
     make_link(store, MAIJA, make_orcid_id(2))
     make_link(store, VILLE, make_orcid_id(3))
-    store.unlink(UNIVERSITY, VILLE, "person", "wanted", NOON)
-    store.close(answered(store, AINO).id, "declined", NOON)
+    store.links.remove(UNIVERSITY, VILLE, "person", "wanted", NOON)
+    store.attempts.close(answered(store, AINO).id, "declined", NOON)
 
     found = figures(app)
 
@@ -73,8 +73,8 @@ def test_what_has_happened_is_told(store, app):
 def test_linked_and_release_seen_stand_side_by_side(store, app):
     for number, person in enumerate((MAIJA, VILLE, AINO), 1):
         make_link(store, person, make_orcid_id(number))
-    store.note_release(store.link_of(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON)
-    store.note_release(store.link_of(UNIVERSITY, VILLE), ReleaseState.MISSING, NOON)
+    store.releases.record(store.links.get(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON)
+    store.releases.record(store.links.get(UNIVERSITY, VILLE), ReleaseState.MISSING, NOON)
 
     found = figures(app)
 
@@ -87,10 +87,10 @@ def test_linked_and_release_seen_stand_side_by_side(store, app):
 def test_deliveries_are_told_by_transfer(store, app, clock):
     for number, person in enumerate((MAIJA, VILLE, AINO), 1):
         make_link(store, person, make_orcid_id(number), transfers=["idm"])
-    first, second = store.claim("worker", NOON, DAY, 2)
-    store.finish(first, "worker", "stored", "", NOON)
-    store.give_up(second, "worker", "refused", "no", NOON)
-    store.note_failure(UNIVERSITY, "idm", NOON, 1, DAY)
+    first, second = store.deliveries.claim("worker", NOON, DAY, 2)
+    store.deliveries.complete(first, "worker", "stored", "", NOON)
+    store.deliveries.dead_letter(second, "worker", "refused", "no", NOON)
+    store.deliveries.record_failure(UNIVERSITY, "idm", NOON, 1, DAY)
     clock.passes(hours=1)
 
     found = figures(app)
@@ -106,8 +106,8 @@ def test_deliveries_are_told_by_transfer(store, app, clock):
 
 def test_what_waits_for_nothing_is_of_no_age(store, app):
     make_link(store, transfers=["idm"])
-    (delivery,) = store.claim("worker", NOON, DAY, 1)
-    store.finish(delivery, "worker", "stored", "", NOON)
+    (delivery,) = store.deliveries.claim("worker", NOON, DAY, 1)
+    store.deliveries.complete(delivery, "worker", "stored", "", NOON)
 
     found = figures(app)
 
@@ -116,7 +116,7 @@ def test_what_waits_for_nothing_is_of_no_age(store, app):
 
 
 def test_a_feed_that_is_not_fetched_is_told(store, app, clock):
-    store.acknowledge(UNIVERSITY, make_link(store).number, NOON)
+    store.changes.acknowledge(UNIVERSITY, make_link(store).number, NOON)
     make_link(store, VILLE, make_orcid_id(2), now=NOON + DAY)
     clock.passes(days=3)
 
@@ -137,27 +137,27 @@ def test_two_processes_tell_the_same(store, store_url, app, clock):
 
 
 def test_counters_never_fall_when_attempts_are_swept_and_people_forgotten(store, app):
-    store.close(answered(store, MAIJA).id, "declined", NOON)
+    store.attempts.close(answered(store, MAIJA).id, "declined", NOON)
     make_link(store, VILLE)
     before = {name: value for name, value in figures(app).items() if name[0].endswith("_total")}
 
-    store.sweep(NOON + 9 * DAY)
-    store.erase_facts(UNIVERSITY, VILLE)
-    store.count_up()
+    store.attempts.delete_expired(NOON + 9 * DAY)
+    store.audit.erase_facts(UNIVERSITY, VILLE)
+    store.statistics.count_up()
 
     assert {name: value for name, value in figures(app).items() if name[0].endswith("_total")} == before
 
 
 def test_what_is_no_longer_connected_is_not_told(store, app):
     gone = "https://idp.gone.example/idp/shibboleth"
-    store.acknowledge(gone, make_link(store, MAIJA, organisation=gone, transfers=["idm"]).number, NOON)
+    store.changes.acknowledge(gone, make_link(store, MAIJA, organisation=gone, transfers=["idm"]).number, NOON)
 
     assert "gone" not in scrape(app)[1].text
 
 
 def test_no_figure_tells_of_a_person(store, app):
     make_link(store, MAIJA, transfers=["idm"])
-    store.close(answered(store, VILLE).id, "declined", NOON)
+    store.attempts.close(answered(store, VILLE).id, "declined", NOON)
 
     families, reply = scrape(app)
 
@@ -170,7 +170,7 @@ def test_no_figure_tells_of_a_person(store, app):
 
 def test_each_family_is_one_of_the_table(store, app):
     make_link(store, transfers=["idm"])
-    store.acknowledge(UNIVERSITY, 1, NOON)
+    store.changes.acknowledge(UNIVERSITY, 1, NOON)
 
     families, reply = scrape(app)
 

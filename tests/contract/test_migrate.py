@@ -10,7 +10,7 @@ import pytest
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.migrate import MIGRATIONS, migrate, pending
 from sql.store import open_store
-from tests.make import NOON, UNIVERSITY, make_link
+from tests.support.factories import NOON, UNIVERSITY, make_link
 
 ALL = sorted(path.name for path in MIGRATIONS.iterdir())
 
@@ -43,7 +43,7 @@ def test_looking_at_a_store_that_is_not_there_makes_no_file(tmp_path):
 
     assert pending(store.engine) == ALL
     with pytest.raises(StoreUnavailable):
-        store.count(UNIVERSITY)
+        store.links.count(UNIVERSITY)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -51,7 +51,7 @@ def test_a_store_that_was_never_migrated_says_so_when_it_is_used(empty):
     empty.engine.create()
 
     with pytest.raises(StoreUnavailable, match="orcid-connect check"):
-        empty.count(UNIVERSITY)
+        empty.links.count(UNIVERSITY)
 
 
 def test_what_was_migrated_is_ready(empty):
@@ -69,7 +69,7 @@ def test_migrating_twice_is_the_same_as_once(empty):
     again = migrate(empty.engine, NOON)
 
     assert again == []
-    assert empty.count(UNIVERSITY) == 1
+    assert empty.links.count(UNIVERSITY) == 1
 
 
 def test_of_several_that_migrate_at_once_each_file_is_applied_by_one(empty_url):
@@ -93,7 +93,7 @@ def test_a_new_file_is_applied_to_what_is_there(empty, directory):
 
     assert missing == applied == ["9004_more.sql"]
     assert "more" in empty.engine.tables()
-    assert empty.count(UNIVERSITY) == 1
+    assert empty.links.count(UNIVERSITY) == 1
 
 
 def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty, directory):

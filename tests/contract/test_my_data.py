@@ -10,12 +10,13 @@ import pytest
 import sql
 from shibboleth.orcid_id import Registry
 from sql.records import Mail, MailKind, ReleaseState
-from sql.rows import moment
-from tests.database import driver_of
-from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
-from tests.service import Clock, Visitor, client_of, make_front
+from sql.rows import timestamp
+from tests.support.database import driver_of
+from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
+from tests.support.service import Clock, Visitor, client_of, make_front
 from webapp.app import make_app
-from webapp.kept import (
+from webapp.linking.service import AUDITED
+from webapp.pages.data_inventory import (
     ABOUT_NOBODY,
     ANSWERS,
     EVENTS,
@@ -28,8 +29,7 @@ from webapp.kept import (
     STATES,
     TABLES,
 )
-from webapp.linking import AUDITED
-from webapp.my_data import ALONE, FORMAT, SHOWN
+from webapp.pages.my_data import ALONE, FORMAT, SHOWN
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -83,18 +83,18 @@ def told():
 def live(store):
     """Let Maija link, replace, be delivered, be given up, decline, be looked for, and wish to be erased."""
     attempt = answered(store, MAIJA, FIRST)
-    store.link(attempt, "20240101", make_consent(text="I agree to all of it."), None, NOON, "first", ("idm",))
-    (delivery,) = store.claim("worker", NOON, timedelta(minutes=1), 9)
-    store.give_up(delivery, "worker", "refused", SAID, NOON + timedelta(minutes=2))
+    store.links.add(attempt, "20240101", make_consent(text="I agree to all of it."), None, NOON, "first", ("idm",))
+    (delivery,) = store.deliveries.claim("worker", NOON, timedelta(minutes=1), 9)
+    store.deliveries.dead_letter(delivery, "worker", "refused", SAID, NOON + timedelta(minutes=2))
     attempt = answered(store, MAIJA, SECOND)
-    store.link(attempt, "20240101", make_consent(), FIRST, NOON, "second", ("idm",))
-    store.claim("worker", NOON, timedelta(minutes=1), 9)
-    store.note_release(store.link_of(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON + timedelta(days=1))
+    store.links.add(attempt, "20240101", make_consent(), FIRST, NOON, "second", ("idm",))
+    store.deliveries.claim("worker", NOON, timedelta(minutes=1), 9)
+    store.releases.record(store.links.get(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON + timedelta(days=1))
     answered(store, MAIJA, SECOND)
-    store.close(answered(store, MAIJA, FIRST).id, "declined", NOON)
-    store.record(UNIVERSITY, "searched", "operator", MAIJA, {"reason": "she rang us: incident 3f2a9c10"}, NOON)
-    store.acknowledge(UNIVERSITY, 1, NOON)
-    store.ask_mail(Mail(UNIVERSITY, MAIJA, MailKind.RECEIPT, 2, "maija@home.example", "fi", NOON))
+    store.attempts.close(answered(store, MAIJA, FIRST).id, "declined", NOON)
+    store.audit.add(UNIVERSITY, "searched", "operator", MAIJA, {"reason": "she rang us: incident 3f2a9c10"}, NOON)
+    store.changes.acknowledge(UNIVERSITY, 1, NOON)
+    store.mail.add(Mail(UNIVERSITY, MAIJA, MailKind.RECEIPT, 2, "maija@home.example", "fi", NOON))
     asking(store, WISH.format(UNIVERSITY, MAIJA))
 
 
@@ -152,7 +152,7 @@ def test_the_file_says_how_it_is_written_and_explains_each_field(store, maija):
     file = json.loads(maija.get("/me/data.json").body)
 
     assert file["format"] == FORMAT
-    assert file["made_at"] == moment(NOON)
+    assert file["made_at"] == timestamp(NOON)
     assert list(file) == [
         "format",
         "made_at",
@@ -256,7 +256,7 @@ def test_the_page_shows_the_newest_and_the_file_has_all(store, maija):
     assert page.count("<dt>Begun</dt>") == SHOWN
     assert f"These are the newest {SHOWN}" in page
     assert len(file["attempts"]) == 1000
-    assert file["attempts"][0]["started_at"] == moment(NOON + timedelta(seconds=999))
+    assert file["attempts"][0]["started_at"] == timestamp(NOON + timedelta(seconds=999))
 
 
 @pytest.mark.parametrize("path", ["/me/data", "/me/data.json"])
@@ -278,7 +278,7 @@ def test_a_thousand_things_are_read_by_as_many_questions_as_none(store, maija, p
 def begin_many(store):
     """Let Maija begin a thousand times."""
     for number in range(1000):
-        store.begin(make_attempt(MAIJA, started_at=NOON + timedelta(seconds=number)), f"state {number}")
+        store.attempts.add(make_attempt(MAIJA, started_at=NOON + timedelta(seconds=number)), f"state {number}")
 
 
 def noting(ask, asked):
@@ -293,7 +293,7 @@ def noting(ask, asked):
 
 def test_where_nothing_is_kept_the_page_says_how_short_it_is(front):
     page = Visitor(make_app(front)).get("/me/data").text
-    object.__setattr__(front.hall, "forgetful", frozenset({UNIVERSITY}))
+    object.__setattr__(front.context, "forgetful", frozenset({UNIVERSITY}))
     forgetful = Visitor(make_app(front)).get("/me/data").text
 
     assert "a quarter of an hour" not in page

@@ -15,11 +15,11 @@ import pytest
 
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
-from tests import pages
 from tests.contract.test_hostile_clients import many_slow_clients, sent
 from tests.contract.test_serving import ask, configuration
-from tests.make import make_link, make_orcid_id
-from tests.postgres import free_port
+from tests.support import pages
+from tests.support.factories import make_link, make_orcid_id
+from tests.support.postgres import free_port
 
 MAIJA = "/v1/people/maija%40yliopisto.example"
 

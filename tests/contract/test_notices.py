@@ -8,24 +8,24 @@ from unittest.mock import Mock
 
 import pytest
 
-from resolver_connector.housekeeping import Housekeeping
+from resolver_connector.delivery.maintenance import Maintenance
 from sql.errors import StoreUnavailable
-from sql.store import Store
-from tests.configuration import NOTICES, write_configuration
-from tests.delivering import Kept
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.service import Clock, Visitor, ask, client_of, make_front
+from sql.repositories.erasures import ErasureRepository
+from tests.support.configuration import NOTICES, write_configuration
+from tests.support.delivery import Kept
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock, Visitor, ask, client_of, make_front
 from webapp.app import make_app
-from webapp.config import load
-from webapp.config_errors import Misconfigured
-from webapp.front_hall import notices_of
-from webapp.kept import SECTIONS, SOURCES
-from webapp.language import languages
-from webapp.notices import Notices, Statement
+from webapp.config.errors import Misconfigured
+from webapp.config.loader import load
+from webapp.i18n.language import languages
+from webapp.pages.data_inventory import SECTIONS, SOURCES
+from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
+from webapp.wiring import notices_of
 
 LANGUAGES = languages()
 TEXTS = {code: {name: f"{name} in {code}" for name in NOTICES} for code in LANGUAGES}
-STATEMENT = Statement("fully", date(2026, 1, 15))
+STATEMENT = AccessibilityStatement("fully", date(2026, 1, 15))
 MISSING = "has not written this part yet"
 NIGHT = NOON + timedelta(hours=14)
 
@@ -36,12 +36,12 @@ def front(store):
 
 
 def app_of(front, **hall):
-    return make_app(replace(front, hall=replace(front.hall, **hall)))
+    return make_app(replace(front, context=replace(front.context, **hall)))
 
 
 @pytest.fixture
 def app(front):
-    return app_of(front, notices=Notices(TEXTS, statement=STATEMENT))
+    return app_of(front, notices=OperatorTexts(TEXTS, statement=STATEMENT))
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -52,15 +52,15 @@ class TestThePages:
     def test_the_privacy_notice_says_what_the_operator_wrote_in_each_language(self, app, code):
         page = ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE=code)
 
-        assert page.title == LANGUAGES[code].say("Privacy notice")
+        assert page.title == LANGUAGES[code].gettext("Privacy notice")
         for name in ("controller", "data_protection_officer", "legal_basis", "recipients", "retention"):
             assert page.text.count(f"<p>{name} in {code}</p>") == 1
         assert f"supervisory_authority in {code}" in page.text
-        assert LANGUAGES[code].say("Nothing about you is decided automatically.") in page.text
+        assert LANGUAGES[code].gettext("Nothing about you is decided automatically.") in page.text
 
     @pytest.mark.parametrize("code", LANGUAGES)
     def test_it_says_what_is_stored_by_the_table_that_my_data_is_made_of(self, app, code):
-        page, say = unescape(ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE=code).text), LANGUAGES[code].say
+        page, say = unescape(ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE=code).text), LANGUAGES[code].gettext
 
         for section in SECTIONS:
             assert f"<h3>{say(section.title)}</h3>" in page
@@ -73,12 +73,12 @@ class TestThePages:
 
     @pytest.mark.parametrize("code", LANGUAGES)
     def test_the_accessibility_statement_has_the_parts_that_the_law_names(self, app, code):
-        page, say = ask(app, "/accessibility", HTTP_ACCEPT_LANGUAGE=code), LANGUAGES[code].say
+        page, say = ask(app, "/accessibility", HTTP_ACCEPT_LANGUAGE=code), LANGUAGES[code].gettext
 
         text = unescape(page.text)
         assert page.title == say("Accessibility statement")
         assert say("The pages do all that the law asks.") in text
-        assert LANGUAGES[code].day(date(2026, 1, 15), "long") in text
+        assert LANGUAGES[code].format_date(date(2026, 1, 15), "long") in text
         assert say("The provider of the service looked at them.") in text
         assert f"feedback in {code}" in text
         assert f"enforcement in {code}" in text
@@ -87,9 +87,9 @@ class TestThePages:
 
     def test_what_is_not_accessible_is_said(self, front):
         texts = {"en": {**TEXTS["en"], "not_accessible": "The plots."}}
-        statement = Statement("partially", date(2026, 1, 15), "outside")
+        statement = AccessibilityStatement("partially", date(2026, 1, 15), "outside")
 
-        page = ask(app_of(front, notices=Notices(texts, statement=statement)), "/accessibility").text
+        page = ask(app_of(front, notices=OperatorTexts(texts, statement=statement)), "/accessibility").text
 
         assert "<p>The plots.</p>" in page
         assert "The pages do most of what the law asks." in page
@@ -105,21 +105,23 @@ class TestThePages:
         assert privacy.count("mailto:help@connect.example") == 7
 
     def test_a_text_that_is_missing_in_a_language_stands_in_another_and_says_so(self, front):
-        app = app_of(front, notices=Notices({"fi": {"controller": "Yliopisto"}}))
+        app = app_of(front, notices=OperatorTexts({"fi": {"controller": "Yliopisto"}}))
 
         page = ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE="sv").text
 
         assert '<div class="said" lang="fi">\n<p>Yliopisto</p>' in page
 
     def test_a_text_is_text_in_paragraphs_and_lines(self, front):
-        app = app_of(front, notices=Notices({"en": {"controller": "A <b>University</b>\nStreet 1\n\nWrite to us."}}))
+        app = app_of(
+            front, notices=OperatorTexts({"en": {"controller": "A <b>University</b>\nStreet 1\n\nWrite to us."}})
+        )
 
         page = ask(app, "/privacy").text
 
         assert "<p>A &lt;b&gt;University&lt;/b&gt;<br>Street 1</p>\n<p>Write to us.</p>" in page
 
     def test_an_address_among_the_operators_words_can_be_followed(self, front):
-        app = app_of(front, notices=Notices({"en": {"controller": "<b>\nhelp@example.org, www.example.org."}}))
+        app = app_of(front, notices=OperatorTexts({"en": {"controller": "<b>\nhelp@example.org, www.example.org."}}))
 
         page = ask(app, "/privacy").text
 
@@ -127,7 +129,7 @@ class TestThePages:
 
     def test_an_organisation_says_some_of_it_otherwise(self, front):
         own = {UNIVERSITY: {"en": {"controller": "The university itself."}}}
-        app = app_of(front, notices=Notices(TEXTS, own), retention={UNIVERSITY: 365})
+        app = app_of(front, notices=OperatorTexts(TEXTS, own), retention={UNIVERSITY: 365})
 
         service, university = ask(app, "/privacy"), ask(app, "/privacy/yliopisto")
 
@@ -156,14 +158,14 @@ class TestThePages:
         assert university.count("Until a quarter of an hour after") == 3
 
     def test_the_interfaces_of_an_organisation_are_named(self, front):
-        linking = replace(front.hall.linking, transfers_of=lambda _entity_id: ("idm", "ldap"))
+        linking = replace(front.context.linking, transfers_of=lambda _entity_id: ("idm", "ldap"))
 
         page = ask(app_of(front, linking=linking), "/privacy/yliopisto").text
 
         assert "<bdi>idm</bdi>, <bdi>ldap</bdi>" in page
 
     def test_a_page_of_the_operators_own_is_led_to(self, front):
-        notices = Notices(privacy_url="https://example.org/privacy")
+        notices = OperatorTexts(privacy_url="https://example.org/privacy")
 
         assert '<a href="https://example.org/privacy">' in ask(app_of(front, notices=notices), "/privacy").text
 
@@ -227,58 +229,58 @@ def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
     log = Kept()
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     make_link(store, "ville@yliopisto.example", make_orcid_id(2))
-    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
-    chores = Housekeeping(store, [], log, retention={UNIVERSITY: 30})
+    store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+    chores = Maintenance(store, [], log, retention={UNIVERSITY: 30})
 
     chores.turn(NIGHT + timedelta(days=29))
-    before = store.links_of(UNIVERSITY, "maija@yliopisto.example")
+    before = store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example")
     chores.turn(NIGHT + timedelta(days=30))
 
     assert before
-    assert store.links_of(UNIVERSITY, "maija@yliopisto.example") == []
-    assert list(store.events(UNIVERSITY, "maija@yliopisto.example")) == []
-    assert store.orcid_of(UNIVERSITY, "ville@yliopisto.example") == [make_orcid_id(2)]
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
+    assert list(store.audit.list_events(UNIVERSITY, "maija@yliopisto.example")) == []
+    assert store.links.orcid_ids(UNIVERSITY, "ville@yliopisto.example") == [make_orcid_id(2)]
+    assert store.audit.verify(UNIVERSITY) == []
     assert log.lines[0] == ("erased", {"persons": 1})
 
 
 @pytest.mark.parametrize("trouble", [StoreUnavailable("away"), ZeroDivisionError()], ids=["store away", "bug"])
 def test_whoever_could_not_go_in_a_moment_of_trouble_goes_the_same_night(store, monkeypatch, trouble):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
-    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
-    chores, night = Housekeeping(store, [], Kept(), retention={UNIVERSITY: 30}), NIGHT + timedelta(days=30)
+    store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+    chores, night = Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}), NIGHT + timedelta(days=30)
 
     with monkeypatch.context() as troubled, suppress(ZeroDivisionError):
-        troubled.setattr(Store, "erase_gone", Mock(side_effect=trouble))
+        troubled.setattr(ErasureRepository, "erase_inactive", Mock(side_effect=trouble))
         chores.turn(night)
     chores.turn(night + timedelta(minutes=1))
 
-    assert store.links_of(UNIVERSITY, "maija@yliopisto.example") == []
+    assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
 
 
 def test_a_reader_of_the_feed_that_did_not_come_in_that_time_begins_again(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
-    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+    store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
-    Housekeeping(store, [], Kept(), retention={UNIVERSITY: 30}, asking=[UNIVERSITY]).turn(NIGHT + timedelta(days=31))
+    Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}, asking=[UNIVERSITY]).turn(NIGHT + timedelta(days=31))
 
-    assert store.changes_of(UNIVERSITY, "maija@yliopisto.example") == []
-    assert store.oldest_change(UNIVERSITY) == 3
+    assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
+    assert store.changes.oldest_number(UNIVERSITY) == 3
 
 
 def test_what_is_still_owed_stays(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), transfers=["idm"])
-    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON, transfers=["idm"])
+    store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON, transfers=["idm"])
 
-    Housekeeping(store, [], Kept(), retention={UNIVERSITY: 30}).turn(NIGHT + timedelta(days=31))
+    Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}).turn(NIGHT + timedelta(days=31))
 
-    assert store.changes_of(UNIVERSITY, "maija@yliopisto.example")
+    assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example")
 
 
 def test_where_nothing_is_said_nothing_goes(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
-    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+    store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
-    Housekeeping(store, [], Kept(), retention={POLYTECHNIC: 30}).turn(NIGHT + timedelta(days=3000))
+    Maintenance(store, [], Kept(), retention={POLYTECHNIC: 30}).turn(NIGHT + timedelta(days=3000))
 
-    assert store.links_of(UNIVERSITY, "maija@yliopisto.example")
+    assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example")

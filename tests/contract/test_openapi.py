@@ -12,15 +12,15 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from resolver_connector.app import ROUTES, Connector
 from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.deprovision import LONGEST_ACCOUNT
 from resolver_connector.feed import MOST, USUAL
-from resolver_connector.people import LONGEST_ACCOUNT
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
-from tests import pages
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.openapi import Undocumented, document, methods_at, must_be_documented
-from tests.service import ORGANISATIONS, Reply, ask
+from tests.support import pages
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.openapi import Undocumented, document, methods_at, must_be_documented
+from tests.support.service import ORGANISATIONS, Reply, ask
 from webapp.log import log
 
 TOKEN = "t" * 40

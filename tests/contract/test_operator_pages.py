@@ -10,26 +10,26 @@ from urllib.parse import quote
 import pytest
 
 from shibboleth.organisation import Organisations
-from sql.importing import Attested
 from sql.records import Incident, ReleaseState
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
-from tests.service import Clock, Visitor, client_of, make_front, orcid_id
+from sql.repositories.imports import Attested
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
+from tests.support.service import Clock, Visitor, client_of, make_front, orcid_id
 from webapp.app import make_app
-from webapp.door import Who
-from webapp.operator.access import Named, Staff
+from webapp.auth.authenticator import Access
+from webapp.operator.access import AdminAccess, AdminGrant
 from webapp.operator.figures import COLUMNS, PERIODS
-from webapp.pages import ROUTES
-from webapp.problems import BY_WORD
+from webapp.pages.problems import BY_WORD
+from webapp.routes import ROUTES
 
 ENTITLEMENT = "urn:mace:yliopisto.example:orcid-connect:operator"
-STAFF = Staff(
+STAFF = AdminAccess(
     operators=(
-        Named.of(UNIVERSITY, ("Operator@Yliopisto.example", "Dated@Yliopisto.example issued 20240826")),
-        Named.of(UNIVERSITY, entitlements=(ENTITLEMENT,)),
+        AdminGrant.of(UNIVERSITY, ("Operator@Yliopisto.example", "Dated@Yliopisto.example issued 20240826")),
+        AdminGrant.of(UNIVERSITY, entitlements=(ENTITLEMENT,)),
     ),
     administrators={
-        UNIVERSITY: Named.of(UNIVERSITY, ("admin@yliopisto.example",)),
-        POLYTECHNIC: Named.of(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
+        UNIVERSITY: AdminGrant.of(UNIVERSITY, ("admin@yliopisto.example",)),
+        POLYTECHNIC: AdminGrant.of(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
     },
 )
 DAY = timedelta(days=1)
@@ -122,7 +122,7 @@ def said_in(reply):
 
 def test_every_page_is_for_persons_and_the_front_asks_for_their_session():
     assert OURS
-    assert {route.who for route in OURS} == {Who.PERSON}
+    assert {route.who for route in OURS} == {Access.PERSON}
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -152,7 +152,7 @@ def test_what_changes_or_tells_something_wants_a_form_of_ours(operator, store, p
     reply = operator.post(path, form)
 
     assert (reply.status, reply.title) == (403, "This form is out of date")
-    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked"]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked"]
 
 
 # Numbers
@@ -160,16 +160,18 @@ def test_what_changes_or_tells_something_wants_a_form_of_ours(operator, store, p
 
 def happened(store):
     """Let something of everything happen."""
-    store.close(answered(store, "anna@yliopisto.example").id, "declined", NOON)
-    store.close(answered(store, "anna@yliopisto.example").id, "orcid-refused", NOON)
+    store.attempts.close(answered(store, "anna@yliopisto.example").id, "declined", NOON)
+    store.attempts.close(answered(store, "anna@yliopisto.example").id, "orcid-refused", NOON)
     make_link(store, MAIJA, make_orcid_id(1), now=NOON - 3 * DAY, transfers=["idm"])
     make_link(store, MAIJA, make_orcid_id(2), now=NOON - 2 * DAY, transfers=["idm"])
     make_link(store, VILLE, make_orcid_id(3), now=NOON - 2 * DAY, transfers=["idm"])
-    store.note_release(store.link_of(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON)
-    first, second = store.claim("worker", NOON, DAY, 2)
-    store.finish(first, "worker", "stored", "", NOON)
-    store.give_up(second, "worker", "refused", f"no {second.change.account}, or {make_orcid_id(3).uri}", NOON)
-    store.unlink(UNIVERSITY, VILLE, "person", "wanted", NOON, transfers=["idm"])
+    store.releases.record(store.links.get(UNIVERSITY, MAIJA), ReleaseState.SEEN, NOON)
+    first, second = store.deliveries.claim("worker", NOON, DAY, 2)
+    store.deliveries.complete(first, "worker", "stored", "", NOON)
+    store.deliveries.dead_letter(
+        second, "worker", "refused", f"no {second.change.account}, or {make_orcid_id(3).uri}", NOON
+    )
+    store.links.remove(UNIVERSITY, VILLE, "person", "wanted", NOON, transfers=["idm"])
 
 
 EXPECTED = {
@@ -318,8 +320,8 @@ def test_no_page_names_a_person_who_was_not_asked_for(store, operator, path):
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_what_an_interface_said_is_told_without_whom_it_was_about(store, operator, said, shown):
     make_link(store, MAIJA, transfers=["idm"])
-    (delivery,) = store.claim("worker", NOON, DAY, 1)
-    store.give_up(delivery, "worker", "refused", said, NOON)
+    (delivery,) = store.deliveries.claim("worker", NOON, DAY, 1)
+    store.deliveries.dead_letter(delivery, "worker", "refused", said, NOON)
 
     page = operator.get("/operator/organisations/yliopisto").text
 
@@ -329,9 +331,11 @@ def test_what_an_interface_said_is_told_without_whom_it_was_about(store, operato
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_failures_of_one_kind_are_told_together(store, operator):
     rows = [Attested(n, f"p{n:03}@x", f"p{n:03}@x", make_orcid_id(n)) for n in range(1, 13)]
-    store.import_links(UNIVERSITY, rows, "the old register", NOON, NOON, transfers=["idm"])
-    for delivery in store.claim("worker", NOON, DAY, 50):
-        store.give_up(delivery, "worker", "unknown-person", f"no such entry: {delivery.change.account}", NOON)
+    store.imports.add(UNIVERSITY, rows, "the old register", NOON, NOON, transfers=["idm"])
+    for delivery in store.deliveries.claim("worker", NOON, DAY, 50):
+        store.deliveries.dead_letter(
+            delivery, "worker", "unknown-person", f"no such entry: {delivery.change.account}", NOON
+        )
 
     page = operator.get("/operator/organisations/yliopisto").text
 
@@ -354,8 +358,8 @@ def test_what_was_given_up_is_tried_again_and_the_audit_knows_who_asked(store, o
     ).place
 
     assert "Taken up again: 1." in operator.get(place).text
-    assert list(store.given_up(UNIVERSITY)) == []
-    *_, event = store.events(UNIVERSITY)
+    assert list(store.deliveries.list_dead_letters(UNIVERSITY)) == []
+    *_, event = store.audit.list_events(UNIVERSITY)
     assert (event.kind, event.actor, event.person_key) == ("retried", "operator", None)
     assert event.facts == {
         "transfer": "idm",
@@ -363,7 +367,7 @@ def test_what_was_given_up_is_tried_again_and_the_audit_knows_who_asked(store, o
         "by": "operator@yliopisto.example",
         "by_organisation": UNIVERSITY,
     }
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
     told = [(record.msg, record.facts) for record in caplog.records if record.msg == "retried"]
     assert told == [("retried", {"organisation": "yliopisto", "transfer": "idm", "deliveries": 1})]
 
@@ -373,7 +377,7 @@ def test_an_administrator_is_the_organisation_in_the_audit(store, admin):
 
     retried(admin, admin.token())
 
-    *_, event = store.events(UNIVERSITY)
+    *_, event = store.audit.list_events(UNIVERSITY)
     assert (event.kind, event.actor) == ("retried", "organisation")
 
 
@@ -398,11 +402,11 @@ def test_a_transfer_and_a_feed_tell_how_they_stand(store, operator, clock):
 
     assert "It works." in page()
     assert "It has never fetched any." in page()
-    store.note_failure(UNIVERSITY, "idm", NOON, 2, DAY)
+    store.deliveries.record_failure(UNIVERSITY, "idm", NOON, 2, DAY)
     assert "It is tried as usual. Failures in a row: 1." in page()
-    store.note_failure(UNIVERSITY, "idm", NOON, 2, DAY)
+    store.deliveries.record_failure(UNIVERSITY, "idm", NOON, 2, DAY)
     assert "Left alone until" in page()
-    store.acknowledge(UNIVERSITY, change.number, NOON)
+    store.changes.acknowledge(UNIVERSITY, change.number, NOON)
     assert "Everything has been fetched." in page()
     make_link(store, VILLE, make_orcid_id(2), now=NOON)
     assert "Not fetched yet: 1" in page()
@@ -441,10 +445,10 @@ def test_the_number_of_an_attempt_is_found_long_after_the_attempt(app, operator,
     maija.get("/me")
     (cookie,) = [value for name, value in maija.cookies.items() if not name.endswith("language")]
     attempt = answered(store, MAIJA, browser=sha256(cookie.encode()).hexdigest())
-    store.close(attempt.id, "orcid-unavailable", NOON)
+    store.attempts.close(attempt.id, "orcid-unavailable", NOON)
     number = incident_of(maija.get(f"/me/result/{attempt.id}").text)
 
-    store.sweep(NOON + 9 * DAY)
+    store.attempts.delete_expired(NOON + 9 * DAY)
 
     page = operator.get(f"/operator/incidents?number={number}").text
     assert "<code>orcid-unavailable</code>" in page
@@ -484,7 +488,7 @@ def test_what_anybody_can_have_without_end_is_not_kept(app, operator):
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_what_a_person_was_told_is_shown_for_every_word(store, operator):
     for at, word in enumerate(BY_WORD):
-        store.keep_incident(Incident(f"{at:08x}", NOON, word, UNIVERSITY, "/me"))
+        store.incidents.add(Incident(f"{at:08x}", NOON, word, UNIVERSITY, "/me"))
 
         page = operator.get(f"/operator/incidents?number={at:08x}").text
 
@@ -511,14 +515,14 @@ def test_a_person_is_found_by_account_or_id_and_the_audit_knows_who_asked_and_wh
 
     assert f"https://sandbox.orcid.org/{IDS_OF[0]}" in page
     assert "waiting" in page
-    *_, event = store.events(UNIVERSITY, MAIJA)
+    *_, event = store.audit.list_events(UNIVERSITY, MAIJA)
     assert (event.kind, event.actor, event.at) == ("looked-up", "operator", NOON)
     assert event.facts == {
         "by": "operator@yliopisto.example",
         "by_organisation": UNIVERSITY,
         "reason": "the person asked",
     }
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_the_person_sees_who_looked_and_why(app, store, operator):
@@ -537,7 +541,7 @@ def test_whoever_is_not_found_is_audited_all_the_same(store, admin):
 
     assert "none connected" in by_account.text
     assert "none connected" in by_id.text
-    events = list(store.events(UNIVERSITY))
+    events = list(store.audit.list_events(UNIVERSITY))
     assert [(event.kind, event.actor, event.person_key) for event in events] == [
         ("looked-up", "organisation", "nobody@yliopisto.example"),
         ("looked-up", "organisation", None),
@@ -567,7 +571,7 @@ def test_without_a_reason_nothing_is_told(store, operator, said, told):
     assert reply.status == 422
     assert told in reply.text
     assert IDS_OF[0] not in reply.text
-    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked"]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked"]
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shibboleth.orcid_id import Registry
-from tests.private_ca import PrivateCa
-from tests.service import MAIJA, Browsing, client_of, orcid_id, served, simulated_orcid
-from webapp.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from tests.support.private_ca import PrivateCa
+from tests.support.service import MAIJA, Browsing, client_of, orcid_id, served, simulated_orcid
+from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 
 SECRET = "a-secret-of-the-browser"
 

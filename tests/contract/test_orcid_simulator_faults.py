@@ -20,7 +20,7 @@ from demo.orcid.app import make_orcid
 from demo.orcid.faults import FAULTS
 from demo.orcid.visit import Visit
 from demo.orcid.world import Client, OrcidWorld
-from tests.service import end_serving
+from tests.support.service import end_serving
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BACK = "https://link.example.org/orcid/callback"

@@ -8,13 +8,12 @@ from threading import Barrier
 
 import pytest
 
-import sql.outbox
-from sql.engine import queries
+from sql.engines.base import queries
 from sql.records import ChangeKind, DeliveryState
 from sql.store import open_store
-from tests.broken import Broke, breaking, fail
-from tests.database import driver_of
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_orcid_id
+from tests.support.broken_receivers import Broke, breaking, fail
+from tests.support.database import driver_of
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -26,21 +25,21 @@ LINKS = iter(range(1, 1_000_000))
 
 def link(store, person=MAIJA, orcid_id=FIRST, transfers=("idm",), *, organisation=UNIVERSITY, now=NOON):
     """Link a person to an iD, in place of whatever they had, and owe it to transfers."""
-    current = store.link_of(organisation, person)
+    current = store.links.get(organisation, person)
     attempt = answered(store, person, orcid_id, organisation, now)
     replacing = current.orcid_id if current else None
     link_id = f"outbox link {next(LINKS)}"
-    return store.link(attempt, "", make_consent(at=now), replacing, now, link_id, transfers)
+    return store.links.add(attempt, "", make_consent(at=now), replacing, now, link_id, transfers)
 
 
 def unlink(store, person=MAIJA, transfers=("idm",), now=NOON):
     """End a person's link, and owe it to transfers."""
-    return store.unlink(UNIVERSITY, person, "person", "asked to", now, transfers=transfers)
+    return store.links.remove(UNIVERSITY, person, "person", "asked to", now, transfers=transfers)
 
 
 def claim(store, worker="worker", now=NOON, limit=100, only=None):
     """Claim what there is."""
-    return store.claim(worker, now, LEASE, limit, only)
+    return store.deliveries.claim(worker, now, LEASE, limit, only)
 
 
 def numbers(deliveries):
@@ -50,7 +49,7 @@ def numbers(deliveries):
 
 def kinds(store):
     """Tell what stands in the audit."""
-    return [event.kind for event in store.events(UNIVERSITY)]
+    return [event.kind for event in store.audit.list_events(UNIVERSITY)]
 
 
 # Made with the change
@@ -59,7 +58,7 @@ def kinds(store):
 def test_a_change_is_owed_to_each_transfer(store):
     change = link(store, transfers=("idm", "ldap"))
 
-    owed = store.deliveries_of_change(UNIVERSITY, change.number)
+    owed = store.deliveries.list_for_change(UNIVERSITY, change.number)
 
     assert [(delivery.transfer, delivery.state) for delivery in owed] == [
         ("idm", DeliveryState.WAITING),
@@ -75,8 +74,8 @@ def test_a_change_is_owed_to_each_transfer(store):
 def test_without_transfers_nothing_is_owed(store):
     change = link(store, transfers=())
 
-    assert store.deliveries_of_change(UNIVERSITY, change.number) == []
-    assert store.counts(UNIVERSITY) == []
+    assert store.deliveries.list_for_change(UNIVERSITY, change.number) == []
+    assert store.deliveries.counts(UNIVERSITY) == []
     assert claim(store) == []
 
 
@@ -84,7 +83,7 @@ def test_what_changes_nothing_is_owed_to_nobody(store):
     link(store)
 
     assert link(store) is None
-    assert numbers(store.deliveries_of(UNIVERSITY, MAIJA)) == [1]
+    assert numbers(store.deliveries.list_for_person(UNIVERSITY, MAIJA)) == [1]
 
 
 def test_each_change_of_a_person_is_owed_and_the_newest_comes_first(store):
@@ -92,7 +91,7 @@ def test_each_change_of_a_person_is_owed_and_the_newest_comes_first(store):
     link(store, orcid_id=SECOND)
     unlink(store)
 
-    owed = store.deliveries_of(UNIVERSITY, MAIJA)
+    owed = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
 
     assert [delivery.kind for delivery in owed] == [ChangeKind.REMOVED, ChangeKind.REPLACED, ChangeKind.LINKED]
     assert [(delivery.change.orcid_id, delivery.change.previous) for delivery in owed] == [
@@ -107,7 +106,7 @@ def test_the_id_of_a_change_is_its_own_and_stays(store):
 
     assert first.id != second.id
     assert len(first.id) == 32
-    assert [change.id for change in store.changes(UNIVERSITY, 0, 10)] == [first.id, second.id]
+    assert [change.id for change in store.changes.list_after(UNIVERSITY, 0, 10)] == [first.id, second.id]
 
 
 def test_a_claim_says_what_to_deliver(store):
@@ -123,9 +122,9 @@ def test_what_has_arrived_is_done(store):
     link(store)
     (delivery,) = claim(store)
 
-    done = store.finish(delivery, "worker", "stored", "OK", NOON + MINUTE)
+    done = store.deliveries.complete(delivery, "worker", "stored", "OK", NOON + MINUTE)
 
-    (after,) = store.deliveries_of(UNIVERSITY, MAIJA)
+    (after,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert done
     assert (after.state, after.outcome, after.message) == (DeliveryState.DONE, "stored", "OK")
     assert (after.finished_at, after.tried_at, after.leased_by) == (NOON + MINUTE, NOON + MINUTE, None)
@@ -138,10 +137,12 @@ def test_a_delivery_is_made_with_its_change_or_not_at_all(store):
 
     for step in range(1, 100):
         try:
-            breaking(store, step, fail).link(attempt, "", make_consent(), None, NOON, f"step {step}", ["idm", "ldap"])
+            breaking(store, step, fail).links.add(
+                attempt, "", make_consent(), None, NOON, f"step {step}", ["idm", "ldap"]
+            )
         except Broke:
-            changes = store.last_change(UNIVERSITY)
-            done.append((changes, len(store.deliveries_of_change(UNIVERSITY, 1))))
+            changes = store.changes.last_number(UNIVERSITY)
+            done.append((changes, len(store.deliveries.list_for_change(UNIVERSITY, 1))))
             if changes:
                 break
 
@@ -176,43 +177,45 @@ def test_whoever_lost_a_lease_can_say_nothing_more(store, second):
 
     later = NOON + LEASE + MINUTE
     said = [
-        store.finish(lost, "one", "stored", "", later),
-        store.give_up(lost, "one", "refused", "", later),
-        store.postpone(lost, "one", "temporary", "", later, later),
-        store.release(lost, "one"),
+        store.deliveries.complete(lost, "one", "stored", "", later),
+        store.deliveries.dead_letter(lost, "one", "refused", "", later),
+        store.deliveries.reschedule(lost, "one", "temporary", "", later, later),
+        store.deliveries.release(lost, "one"),
     ]
 
     assert said == [False] * 4
-    assert store.deliveries_of(UNIVERSITY, MAIJA) == [held]
+    assert store.deliveries.list_for_person(UNIVERSITY, MAIJA) == [held]
     assert kinds(store) == ["linked"]
-    assert store.finish(held, second, "stored", "", later)
+    assert store.deliveries.complete(held, second, "stored", "", later)
 
 
 def test_a_worker_that_was_slow_but_not_overtaken_is_heard(store):
     link(store)
     (delivery,) = claim(store)
 
-    assert store.finish(delivery, "worker", "stored", "", NOON + 2 * LEASE)
+    assert store.deliveries.complete(delivery, "worker", "stored", "", NOON + 2 * LEASE)
 
 
 def test_what_was_given_back_is_as_if_it_had_never_been_taken(store):
     change = link(store)
-    (before,) = store.deliveries_of_change(UNIVERSITY, change.number)
+    (before,) = store.deliveries.list_for_change(UNIVERSITY, change.number)
     (delivery,) = claim(store)
 
-    released = store.release(delivery, "worker")
+    released = store.deliveries.release(delivery, "worker")
 
     assert released
-    assert store.deliveries_of_change(UNIVERSITY, change.number) == [before]
+    assert store.deliveries.list_for_change(UNIVERSITY, change.number) == [before]
 
 
 def test_what_was_postponed_comes_when_it_is_due(store):
     link(store)
     (delivery,) = claim(store)
 
-    postponed = store.postpone(delivery, "worker", "temporary", "Busy", NOON + timedelta(hours=1), NOON + MINUTE)
+    postponed = store.deliveries.reschedule(
+        delivery, "worker", "temporary", "Busy", NOON + timedelta(hours=1), NOON + MINUTE
+    )
 
-    (after,) = store.deliveries_of(UNIVERSITY, MAIJA)
+    (after,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert postponed
     assert (after.state, after.outcome, after.message) == (DeliveryState.WAITING, "temporary", "Busy")
     assert (after.tried_at, after.finished_at, after.leased_by) == (NOON + MINUTE, None, None)
@@ -224,9 +227,9 @@ def test_the_other_sides_words_arrive_without_what_no_database_holds(store):
     link(store, MAIJA)
     (delivery,) = claim(store)
 
-    store.postpone(delivery, "worker", "temporary", "N\0o \ud800 😀", NOON, NOON)
+    store.deliveries.reschedule(delivery, "worker", "temporary", "N\0o \ud800 😀", NOON, NOON)
 
-    assert store.deliveries_of(UNIVERSITY, MAIJA)[0].message == "No ? 😀"
+    assert store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].message == "No ? 😀"
 
 
 def test_one_change_can_be_claimed_by_itself(store):
@@ -274,8 +277,8 @@ def test_organisations_do_not_mix(store):
     claimed = claim(store)
 
     assert sorted(delivery.organisation for delivery in claimed) == [POLYTECHNIC, UNIVERSITY]
-    assert store.finish(claimed[0], "worker", "stored", "", NOON)
-    assert len(store.deliveries_of(claimed[0].organisation, MAIJA)) == 1
+    assert store.deliveries.complete(claimed[0], "worker", "stored", "", NOON)
+    assert len(store.deliveries.list_for_person(claimed[0].organisation, MAIJA)) == 1
 
 
 # Order
@@ -288,10 +291,10 @@ def test_a_removal_never_overtakes_its_link(store):
     (first,) = claim(store)
     while_on_its_way = claim(store, "other")
     only_the_removal = claim(store, "other", only=(UNIVERSITY, 2))
-    store.postpone(first, "worker", "temporary", "", NOON + timedelta(hours=1), NOON)
+    store.deliveries.reschedule(first, "worker", "temporary", "", NOON + timedelta(hours=1), NOON)
     while_it_waits = claim(store, "other", NOON + MINUTE)
     (again,) = claim(store, now=NOON + timedelta(hours=1))
-    store.finish(again, "worker", "stored", "", NOON + timedelta(hours=1))
+    store.deliveries.complete(again, "worker", "stored", "", NOON + timedelta(hours=1))
 
     assert (while_on_its_way, only_the_removal, while_it_waits) == ([], [], [])
     assert numbers(claim(store, now=NOON + timedelta(hours=1))) == [2]
@@ -302,7 +305,7 @@ def test_what_was_given_up_keeps_nobody_waiting(store):
     unlink(store)
     (first,) = claim(store)
 
-    store.give_up(first, "worker", "refused", "No", NOON)
+    store.deliveries.dead_letter(first, "worker", "refused", "No", NOON)
 
     assert numbers(claim(store)) == [2]
 
@@ -311,7 +314,7 @@ def test_one_persons_trouble_keeps_nobody_else_waiting(store):
     link(store, MAIJA, FIRST)
     unlink(store, MAIJA)
     link(store, VILLE, SECOND)
-    store.postpone(claim(store, limit=1)[0], "worker", "temporary", "", NOON + timedelta(9), NOON)
+    store.deliveries.reschedule(claim(store, limit=1)[0], "worker", "temporary", "", NOON + timedelta(9), NOON)
 
     assert [delivery.person_key for delivery in claim(store)] == [VILLE]
 
@@ -321,9 +324,9 @@ def test_one_transfers_trouble_keeps_no_other_waiting(store):
     unlink(store, transfers=("idm", "ldap"))
     for delivery in claim(store):
         if delivery.transfer == "idm":
-            store.postpone(delivery, "worker", "temporary", "", NOON + timedelta(9), NOON)
+            store.deliveries.reschedule(delivery, "worker", "temporary", "", NOON + timedelta(9), NOON)
         else:
-            store.finish(delivery, "worker", "stored", "", NOON)
+            store.deliveries.complete(delivery, "worker", "stored", "", NOON)
 
     assert [(delivery.number, delivery.transfer) for delivery in claim(store)] == [(2, "ldap")]
 
@@ -361,7 +364,7 @@ def test_workers_of_several_nodes_share_what_there_is(migrated_postgres):
     def work(store, name):
         done = []
         while found := claim(store, name, limit=2):
-            done += [each.number for each in found if store.finish(each, name, "stored", "", NOON)]
+            done += [each.number for each in found if store.deliveries.complete(each, name, "stored", "", NOON)]
         return done
 
     shares = at_once(
@@ -369,7 +372,7 @@ def test_workers_of_several_nodes_share_what_there_is(migrated_postgres):
     )
 
     assert sorted(number for share in shares for number in share) == list(range(1, 31))
-    assert stores[0].verify_events(UNIVERSITY) == []
+    assert stores[0].audit.verify(UNIVERSITY) == []
     for store in stores:
         store.disconnect()
 
@@ -379,7 +382,7 @@ def test_a_delivery_that_ends_while_it_is_claimed_again_ends_once(store):
     (delivery,) = claim(store, "slow")
 
     finished, claimed = at_once(
-        lambda: store.finish(delivery, "slow", "stored", "", NOON + LEASE),
+        lambda: store.deliveries.complete(delivery, "slow", "stored", "", NOON + LEASE),
         lambda: claim(store, "quick", NOON + LEASE),
     )
 
@@ -394,34 +397,34 @@ def test_given_up_is_said_and_kept(store):
     link(store)
     (delivery,) = claim(store)
 
-    ended = store.give_up(delivery, "worker", "unknown-person", "No such user", NOON + MINUTE)
+    ended = store.deliveries.dead_letter(delivery, "worker", "unknown-person", "No such user", NOON + MINUTE)
 
-    (after,) = store.given_up(UNIVERSITY)
+    (after,) = store.deliveries.list_dead_letters(UNIVERSITY)
     assert ended
     assert (after.state, after.outcome, after.message) == (DeliveryState.GIVEN_UP, "unknown-person", "No such user")
     assert claim(store, now=NOON + timedelta(9)) == []
 
 
 def test_all_that_was_given_up_is_given_page_by_page(store, monkeypatch):
-    monkeypatch.setattr(sql.outbox, "PAGE", 2)
+    monkeypatch.setattr("sql.repositories.deliveries.PAGE", 2)
     for number in range(1, 6):
         link(store, f"person {number}", make_orcid_id(number), ("a", "b"))
     for delivery in claim(store):
-        store.give_up(delivery, "worker", "refused", "", NOON)
+        store.deliveries.dead_letter(delivery, "worker", "refused", "", NOON)
 
-    found = [(delivery.transfer, delivery.number) for delivery in store.given_up(UNIVERSITY)]
+    found = [(delivery.transfer, delivery.number) for delivery in store.deliveries.list_dead_letters(UNIVERSITY)]
 
     assert found == [(transfer, number) for transfer in ("a", "b") for number in range(1, 6)]
-    assert list(store.given_up(POLYTECHNIC)) == []
+    assert list(store.deliveries.list_dead_letters(POLYTECHNIC)) == []
 
 
 @pytest.mark.parametrize(("transfer", "taken_up"), [(None, ["a", "b"]), ("a", ["a"]), ("c", [])])
 def test_what_was_given_up_can_be_taken_up_again(store, transfer, taken_up):
     link(store, transfers=("a", "b"))
     for delivery in claim(store):
-        store.give_up(delivery, "worker", "refused", "", NOON)
+        store.deliveries.dead_letter(delivery, "worker", "refused", "", NOON)
 
-    moved = store.retry(UNIVERSITY, transfer, NOON + MINUTE)
+    moved = store.deliveries.retry(UNIVERSITY, transfer, NOON + MINUTE)
 
     again = claim(store, now=NOON + MINUTE)
     assert moved == len(taken_up)
@@ -434,9 +437,9 @@ def test_what_is_taken_up_again_keeps_its_order(store):
     link(store)
     unlink(store)
     for _ in range(2):
-        store.give_up(claim(store)[0], "worker", "refused", "", NOON)
+        store.deliveries.dead_letter(claim(store)[0], "worker", "refused", "", NOON)
 
-    store.retry(UNIVERSITY, None, NOON)
+    store.deliveries.retry(UNIVERSITY, None, NOON)
 
     assert numbers(claim(store)) == [1]
 
@@ -444,41 +447,41 @@ def test_what_is_taken_up_again_keeps_its_order(store):
 def test_old_news_is_not_taken_up_after_later_news_has_arrived(store):
     link(store)
     unlink(store)
-    store.give_up(claim(store)[0], "worker", "refused", "", NOON)
-    store.finish(claim(store)[0], "worker", "stored", "", NOON)
+    store.deliveries.dead_letter(claim(store)[0], "worker", "refused", "", NOON)
+    store.deliveries.complete(claim(store)[0], "worker", "stored", "", NOON)
 
-    moved = store.retry(UNIVERSITY, None, NOON)
+    moved = store.deliveries.retry(UNIVERSITY, None, NOON)
 
     assert moved == 0
-    assert list(store.given_up(UNIVERSITY)) == []
-    newest, oldest = store.deliveries_of(UNIVERSITY, MAIJA)
+    assert list(store.deliveries.list_dead_letters(UNIVERSITY)) == []
+    newest, oldest = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert (newest.outcome, oldest.outcome, oldest.state) == ("stored", "superseded", DeliveryState.DONE)
 
 
 def test_old_news_is_not_taken_up_while_later_news_is_on_its_way(store):
     link(store)
     unlink(store)
-    store.give_up(claim(store)[0], "worker", "refused", "", NOON)
+    store.deliveries.dead_letter(claim(store)[0], "worker", "refused", "", NOON)
     (removal,) = claim(store)
 
-    while_on_its_way = store.retry(UNIVERSITY, None, NOON + 9 * LEASE)
-    store.give_up(removal, "worker", "refused", "", NOON)
+    while_on_its_way = store.deliveries.retry(UNIVERSITY, None, NOON + 9 * LEASE)
+    store.deliveries.dead_letter(removal, "worker", "refused", "", NOON)
 
     assert while_on_its_way == 0
-    assert store.retry(UNIVERSITY, None, NOON) == 2
+    assert store.deliveries.retry(UNIVERSITY, None, NOON) == 2
 
 
 def test_what_arrived_for_one_person_or_transfer_settles_nothing_for_another(store):
     link(store, MAIJA, FIRST, ("a", "b"))
     link(store, VILLE, SECOND, ("a",))
     for delivery in claim(store):
-        store.give_up(delivery, "worker", "refused", "", NOON)
+        store.deliveries.dead_letter(delivery, "worker", "refused", "", NOON)
     unlink(store, MAIJA, ("a", "b"))
     for delivery in claim(store):
         if delivery.transfer == "a":
-            store.finish(delivery, "worker", "stored", "", NOON)
+            store.deliveries.complete(delivery, "worker", "stored", "", NOON)
 
-    left = [(delivery.transfer, delivery.person_key) for delivery in store.given_up(UNIVERSITY)]
+    left = [(delivery.transfer, delivery.person_key) for delivery in store.deliveries.list_dead_letters(UNIVERSITY)]
 
     assert left == [("a", VILLE), ("b", MAIJA)]
 
@@ -488,11 +491,11 @@ def test_what_arrived_for_one_person_or_transfer_settles_nothing_for_another(sto
 
 def test_the_audit_tells_who_learnt_what_and_when(store):
     link(store, transfers=("idm",))
-    store.finish(claim(store)[0], "worker", "stored", "OK", NOON + MINUTE)
+    store.deliveries.complete(claim(store)[0], "worker", "stored", "OK", NOON + MINUTE)
     unlink(store, transfers=("idm",))
-    store.give_up(claim(store)[0], "worker", "refused", "No", NOON + 2 * MINUTE)
+    store.deliveries.dead_letter(claim(store)[0], "worker", "refused", "No", NOON + 2 * MINUTE)
 
-    told = [event for event in store.events(UNIVERSITY, MAIJA) if event.kind in {"delivered", "given-up"}]
+    told = [event for event in store.audit.list_events(UNIVERSITY, MAIJA) if event.kind in {"delivered", "given-up"}]
 
     assert [(event.kind, event.actor, event.at) for event in told] == [
         ("delivered", "service", NOON + MINUTE),
@@ -502,7 +505,7 @@ def test_the_audit_tells_who_learnt_what_and_when(store):
         {"transfer": "idm", "change": "1", "outcome": "stored", "orcid": FIRST.uri},
         {"transfer": "idm", "change": "2", "outcome": "refused", "message": "No"},
     ]
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_the_end_and_its_event_come_together_or_not_at_all(store):
@@ -511,14 +514,14 @@ def test_the_end_and_its_event_come_together_or_not_at_all(store):
 
     for step in range(1, 100):
         with pytest.raises(Broke):
-            breaking(store, step, fail).finish(delivery, "worker", "stored", "", NOON)
-        done = store.deliveries_of(UNIVERSITY, MAIJA)[0].state is DeliveryState.DONE
+            breaking(store, step, fail).deliveries.complete(delivery, "worker", "stored", "", NOON)
+        done = store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].state is DeliveryState.DONE
         assert ("delivered" in kinds(store)) is done
         if done:
             break
 
     assert done
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_the_counts_tell_how_far_each_transfer_is(store):
@@ -527,10 +530,12 @@ def test_the_counts_tell_how_far_each_transfer_is(store):
     link(store, "three", make_orcid_id(3), ("a",), now=NOON + 2 * MINUTE)
     later = NOON + timedelta(hours=1)
     done, given_up = (claim(store, now=later, only=(UNIVERSITY, number)) for number in (1, 2))
-    store.finish(next(each for each in done if each.transfer == "a"), "worker", "stored", "", later)
-    store.give_up(given_up[0], "worker", "refused", "", later)
+    store.deliveries.complete(next(each for each in done if each.transfer == "a"), "worker", "stored", "", later)
+    store.deliveries.dead_letter(given_up[0], "worker", "refused", "", later)
 
-    counts = [(count.transfer, count.state.value, count.count, count.oldest) for count in store.counts(UNIVERSITY)]
+    counts = [
+        (count.transfer, count.state.value, count.count, count.oldest) for count in store.deliveries.counts(UNIVERSITY)
+    ]
 
     assert counts == [
         ("a", "done", 1, NOON),
@@ -548,16 +553,16 @@ REST = timedelta(minutes=10)
 def break_it(store, transfer="idm", times=3, now=NOON):
     """Let a transfer fail so often that its breaker opens at the third time."""
     for _ in range(times):
-        store.note_failure(UNIVERSITY, transfer, now, most=3, rest=REST)
+        store.deliveries.record_failure(UNIVERSITY, transfer, now, most=3, rest=REST)
 
 
 def test_a_breaker_opens_after_failures_in_a_row(store):
     link(store)
 
     break_it(store, times=2)
-    (before,) = store.breakers(UNIVERSITY)
+    (before,) = store.deliveries.breakers(UNIVERSITY)
     break_it(store, times=1)
-    (after,) = store.breakers(UNIVERSITY)
+    (after,) = store.deliveries.breakers(UNIVERSITY)
 
     assert (before.failures, before.open_until) == (2, None)
     assert (after.failures, after.open_until) == (3, NOON + REST)
@@ -567,17 +572,17 @@ def test_a_success_closes_a_breaker(store):
     link(store)
     break_it(store)
 
-    store.note_success(UNIVERSITY, "idm")
+    store.deliveries.record_success(UNIVERSITY, "idm")
     break_it(store, times=2)
 
-    assert [(breaker.failures, breaker.open_until) for breaker in store.breakers(UNIVERSITY)] == [(2, None)]
+    assert [(breaker.failures, breaker.open_until) for breaker in store.deliveries.breakers(UNIVERSITY)] == [(2, None)]
     assert len(claim(store)) == 1
 
 
 def test_the_first_failure_may_open_a_breaker_that_was_never_heard_of(store):
-    store.note_failure(UNIVERSITY, "idm", NOON, most=1, rest=REST)
+    store.deliveries.record_failure(UNIVERSITY, "idm", NOON, most=1, rest=REST)
 
-    assert [breaker.open_until for breaker in store.breakers(UNIVERSITY)] == [NOON + REST]
+    assert [breaker.open_until for breaker in store.deliveries.breakers(UNIVERSITY)] == [NOON + REST]
 
 
 def test_nothing_is_sent_while_a_breaker_is_open_and_others_go_on(store):
@@ -600,7 +605,7 @@ def test_after_its_rest_one_delivery_at_a_time_probes_a_transfer(store, by_itsel
 
     probe = claim(store, now=later, only=(UNIVERSITY, 2) if by_itself else None)
     meanwhile = [claim(store, "other", later), claim(store, "other", later, only=(UNIVERSITY, 3))]
-    store.finish(probe[0], "worker", "stored", "", later)
+    store.deliveries.complete(probe[0], "worker", "stored", "", later)
 
     assert numbers(probe) == [2 if by_itself else 1]
     assert meanwhile == [[], []]
@@ -613,8 +618,8 @@ def test_a_probe_that_fails_opens_the_breaker_again(store):
     later = NOON + REST
     (probe,) = claim(store, now=later)
 
-    store.postpone(probe, "worker", "temporary", "", later, later)
-    store.note_failure(UNIVERSITY, "idm", later, most=3, rest=REST)
+    store.deliveries.reschedule(probe, "worker", "temporary", "", later, later)
+    store.deliveries.record_failure(UNIVERSITY, "idm", later, most=3, rest=REST)
 
     assert claim(store, now=later + REST - MINUTE) == []
     assert len(claim(store, now=later + REST)) == 1
@@ -637,7 +642,7 @@ def test_a_worker_is_given_no_more_for_a_transfer_than_it_has_room_for(store):
         link(store, f"person {number}", make_orcid_id(number), transfers=("dead", "idm", "ldap"))
     room = {"dead": 0, "idm": 1, "ldap": 9}
 
-    claimed = store.claim("worker", NOON, LEASE, 6, room=lambda _organisation, transfer: room[transfer])
+    claimed = store.deliveries.claim("worker", NOON, LEASE, 6, room=lambda _organisation, transfer: room[transfer])
 
     assert [(delivery.transfer, delivery.number) for delivery in claimed] == [
         ("idm", 1),
@@ -650,23 +655,23 @@ def test_a_worker_is_given_no_more_for_a_transfer_than_it_has_room_for(store):
 def test_what_waits_for_later_can_be_made_due(store):
     link(store, transfers=("idm", "ldap"))
     for delivery in claim(store):
-        store.postpone(delivery, "worker", "temporary", "", NOON + timedelta(days=1), NOON)
+        store.deliveries.reschedule(delivery, "worker", "temporary", "", NOON + timedelta(days=1), NOON)
 
-    hurried = store.hurry(UNIVERSITY, "idm", NOON + MINUTE)
+    hurried = store.deliveries.make_due(UNIVERSITY, "idm", NOON + MINUTE)
 
     assert hurried == 1
     assert [delivery.transfer for delivery in claim(store, now=NOON + MINUTE)] == ["idm"]
-    assert store.hurry(UNIVERSITY, None, NOON + MINUTE) == 1
+    assert store.deliveries.make_due(UNIVERSITY, None, NOON + MINUTE) == 1
 
 
 def test_all_that_is_still_owed_can_be_looked_at(store, monkeypatch):
-    monkeypatch.setattr(sql.outbox, "PAGE", 2)
+    monkeypatch.setattr("sql.repositories.deliveries.PAGE", 2)
     for number in range(1, 6):
         link(store, f"person {number}", make_orcid_id(number), transfers=("idm", "ldap"))
     (first, _) = claim(store, only=(UNIVERSITY, 1))
-    store.finish(first, "worker", "stored", "", NOON)
+    store.deliveries.complete(first, "worker", "stored", "", NOON)
 
-    waiting = [(delivery.transfer, delivery.number) for delivery in store.waiting(UNIVERSITY)]
+    waiting = [(delivery.transfer, delivery.number) for delivery in store.deliveries.list_waiting(UNIVERSITY)]
 
     assert waiting == [*(("idm", number) for number in range(2, 6)), *(("ldap", number) for number in range(1, 6))]
 

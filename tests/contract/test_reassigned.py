@@ -5,16 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from tests.make import UNIVERSITY
-from tests.service import AKE, MAIJA, Clock, Visitor, make_front, simulated_orcid
+from tests.support.factories import UNIVERSITY
+from tests.support.service import AKE, MAIJA, Clock, Visitor, make_front, simulated_orcid
 from webapp.app import make_app
-from webapp.door import Who
-from webapp.operator.access import Named, Staff
-from webapp.pages import ROUTES
+from webapp.auth.authenticator import Access
+from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.routes import ROUTES
 
 ACCOUNT = "maija@yliopisto.example"
 STAMP = "funetEduPersonEPPNTimeStamp"
-STAFF = Staff(operators=(Named.of(UNIVERSITY, (ACCOUNT,)),))
+STAFF = AdminAccess(operators=(AdminGrant.of(UNIVERSITY, (ACCOUNT,)),))
 SHOWN = f"https://sandbox.orcid.org/{MAIJA}"
 FORM = {
     "agree": "yes",
@@ -77,20 +77,20 @@ def places(route, earlier):
 
 def finish(store, clock):
     """Deliver everything that waits."""
-    while some := store.claim("worker", clock.now, timedelta(minutes=1), 50):
+    while some := store.deliveries.claim("worker", clock.now, timedelta(minutes=1), 50):
         for each in some:
-            assert store.finish(each, "worker", "stored", "", clock.now)
+            assert store.deliveries.complete(each, "worker", "stored", "", clock.now)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, store, clock, method):
     for route in ROUTES:
-        if route.who is not Who.PERSON or route.method != method:
+        if route.who is not Access.PERSON or route.method != method:
             continue
         clock.passes(days=400)
         earlier = earlier_holder(app, world)
         clock.passes(minutes=5)
-        before = store.last_change(UNIVERSITY)
+        before = store.changes.last_number(UNIVERSITY)
         heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
         # The page with the form was open before: of this account, in this browser
         form = FORM | {"token": earlier.token()} if method == "POST" else None
@@ -99,9 +99,9 @@ def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, st
 
         assert not any(map(sees, answers)), route
         assert all(answer.status != 500 for answer in answers)
-        assert store.link_of(UNIVERSITY, ACCOUNT) is None, route
-        removals = [each for each in store.changes(UNIVERSITY, before, 10) if each.kind == "removed"]
-        owed = [each for each in store.deliveries_of(UNIVERSITY, ACCOUNT) if each.number > before]
+        assert store.links.get(UNIVERSITY, ACCOUNT) is None, route
+        removals = [each for each in store.changes.list_after(UNIVERSITY, before, 10) if each.kind == "removed"]
+        owed = [each for each in store.deliveries.list_for_person(UNIVERSITY, ACCOUNT) if each.number > before]
         if route.address != "/me/erase":
             assert [each.previous.bare for each in removals] == [MAIJA], route
             assert [(each.kind, each.transfer) for each in owed] == [("removed", "idm")], route
@@ -109,7 +109,7 @@ def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, st
         finish(store, clock)
         for path in ("/me", "/me/data", "/me/data.json", earlier.confirm, earlier.result, "/me/removed", "/me/receipt"):
             assert not sees(heir.get(path)), (route, path)
-        assert len(store.changes(UNIVERSITY, before, 10)) <= 1
+        assert len(store.changes.list_after(UNIVERSITY, before, 10)) <= 1
 
 
 def test_a_delivery_of_the_earlier_holders_that_ends_later_is_not_shown(app, world, store, clock):
@@ -117,8 +117,8 @@ def test_a_delivery_of_the_earlier_holders_that_ends_later_is_not_shown(app, wor
     heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"})
     heir.get("/me")
     clock.passes(days=1)
-    (linked,) = store.claim("worker", clock.now, timedelta(minutes=1), 50)
-    assert store.give_up(linked, "worker", "refused", f"no {SHOWN}", clock.now)
+    (linked,) = store.deliveries.claim("worker", clock.now, timedelta(minutes=1), 50)
+    assert store.deliveries.dead_letter(linked, "worker", "refused", f"no {SHOWN}", clock.now)
 
     assert not sees(heir.get("/me/data"))
     assert not sees(heir.get("/me/data.json"))
@@ -131,7 +131,7 @@ def test_a_look_by_head_shows_nothing_and_ends_nothing(app, world, store):
     answer = heir._ask("/me", "HEAD", None, {})
 
     assert not sees(answer)
-    assert store.link_of(UNIVERSITY, ACCOUNT) is not None
+    assert store.links.get(UNIVERSITY, ACCOUNT) is not None
 
 
 def test_a_forged_form_ends_no_link(app, world, store):
@@ -139,14 +139,14 @@ def test_a_forged_form_ends_no_link(app, world, store):
     heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
 
     assert heir.post("/me/start", {"token": "x"}).status == 403
-    assert store.link_of(UNIVERSITY, ACCOUNT) is not None
+    assert store.links.get(UNIVERSITY, ACCOUNT) is not None
 
 
 def test_the_same_holder_keeps_the_link_at_every_address(app, world, store):
     earlier = earlier_holder(app, world)
 
     for route in ROUTES:
-        if route.who is Who.PERSON and route.method == "GET":
+        if route.who is Access.PERSON and route.method == "GET":
             earlier.get(places(route, earlier)[0])
 
-    assert store.link_of(UNIVERSITY, ACCOUNT).orcid_id.bare == MAIJA
+    assert store.links.get(UNIVERSITY, ACCOUNT).orcid_id.bare == MAIJA

@@ -6,11 +6,11 @@ from html import unescape
 
 import pytest
 
-from tests.make import UNIVERSITY, answered, make_consent, make_link, make_orcid_id
-from tests.service import PUBLIC_URL, Clock, Visitor, client_of, make_front
+from tests.support.factories import UNIVERSITY, answered, make_consent, make_link, make_orcid_id
+from tests.support.service import PUBLIC_URL, Clock, Visitor, client_of, make_front
 from webapp.app import make_app
-from webapp.language import languages
-from webapp.notices import Notices
+from webapp.i18n.language import languages
+from webapp.pages.operator_texts import OperatorTexts
 
 MAIJA = "maija@yliopisto.example"
 LANGUAGES = languages()
@@ -20,30 +20,30 @@ AGREED = "Suostun <siihen>, että tunniste luovutetaan."
 @pytest.fixture
 def maija(store):
     front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
-    notices = Notices({"fi": {"controller": "Yliopisto\nKatu 1"}})
-    app = make_app(replace(front, hall=replace(front.hall, notices=notices)))
+    notices = OperatorTexts({"fi": {"controller": "Yliopisto\nKatu 1"}})
+    app = make_app(replace(front, context=replace(front.context, notices=notices)))
     return Visitor(app, said={"displayName": "Maija Mäkelä"})
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_a_receipt_says_who_agreed_with_whom_to_what_and_when(store, maija, code):
     consent = make_consent(version="7f3a", language="fi", text=AGREED)
-    store.link(answered(store, MAIJA, make_orcid_id(1)), "", consent, None, consent.at, "link", ())
+    store.links.add(answered(store, MAIJA, make_orcid_id(1)), "", consent, None, consent.at, "link", ())
 
     page = maija.get("/me/receipt", HTTP_ACCEPT_LANGUAGE=code)
 
-    text, say = unescape(page.text.replace("<wbr>", "")), LANGUAGES[code].say
+    text, say = unescape(page.text.replace("<wbr>", "")), LANGUAGES[code].gettext
     assert page.title == say("Receipt of what you agreed to")
     for fact in (AGREED, "7f3a", "Maija Mäkelä", MAIJA, make_orcid_id(1).uri, PUBLIC_URL, "Yliopisto<br>Katu 1"):
         assert fact in text
     assert f"{PUBLIC_URL}/me/remove" in text
-    assert LANGUAGES[code].moment(consent.at, UTC) in text
+    assert LANGUAGES[code].format_datetime(consent.at, UTC) in text
     assert ('<blockquote lang="fi">' in text) == (code != "fi")
 
 
 def test_without_a_connection_there_is_no_receipt(store, maija):
     make_link(store, MAIJA)
-    store.unlink(UNIVERSITY, MAIJA, "person", "removed", make_consent().at)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "removed", make_consent().at)
 
     assert maija.get("/me/receipt").place == "/me"
 

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from sql.engine import queries
+from sql.engines.base import queries
 from sql.records import Release, ReleaseCounts, ReleaseState
-from tests.database import driver_of
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.database import driver_of
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 MISSING, OTHER, SEEN = ReleaseState
@@ -18,15 +18,15 @@ TOMORROW = NOON + timedelta(days=1)
 @pytest.fixture
 def link(store):
     make_link(store)
-    return store.link_of(UNIVERSITY, MAIJA)
+    return store.links.get(UNIVERSITY, MAIJA)
 
 
 def kinds(store):
-    return [event.kind for event in store.events(UNIVERSITY)]
+    return [event.kind for event in store.audit.list_events(UNIVERSITY)]
 
 
 def release(store):
-    return store.link_of(UNIVERSITY, MAIJA).release
+    return store.links.get(UNIVERSITY, MAIJA).release
 
 
 def test_of_a_new_link_no_release_is_known(link):
@@ -35,7 +35,7 @@ def test_of_a_new_link_no_release_is_known(link):
 
 @pytest.mark.parametrize("state", ReleaseState)
 def test_what_a_sign_in_showed_is_kept_with_the_link(store, link, state):
-    noted = store.note_release(link, state, TOMORROW)
+    noted = store.releases.record(link, state, TOMORROW)
 
     assert noted is True
     assert release(store) == Release(state, TOMORROW)
@@ -43,9 +43,9 @@ def test_what_a_sign_in_showed_is_kept_with_the_link(store, link, state):
 
 @pytest.mark.parametrize("state", ReleaseState)
 def test_the_same_again_is_not_written(store, link, state):
-    store.note_release(link, state, TOMORROW)
+    store.releases.record(link, state, TOMORROW)
 
-    again = store.note_release(link, state, TOMORROW + timedelta(days=1))
+    again = store.releases.record(link, state, TOMORROW + timedelta(days=1))
 
     assert again is False
     assert release(store) == Release(state, TOMORROW)
@@ -53,26 +53,26 @@ def test_the_same_again_is_not_written(store, link, state):
 
 @pytest.mark.parametrize(("before", "after"), [(MISSING, OTHER), (MISSING, SEEN), (OTHER, SEEN)])
 def test_what_tells_more_takes_the_place_of_what_tells_less_and_not_the_other_way_round(store, link, before, after):
-    store.note_release(link, before, NOON)
+    store.releases.record(link, before, NOON)
 
-    more = store.note_release(link, after, TOMORROW)
-    less = store.note_release(link, before, TOMORROW + timedelta(days=1))
+    more = store.releases.record(link, after, TOMORROW)
+    less = store.releases.record(link, before, TOMORROW + timedelta(days=1))
 
     assert (more, less) == (True, False)
     assert release(store) == Release(after, TOMORROW)
 
 
 def test_the_first_release_seen_has_its_event(store, link):
-    store.note_release(link, MISSING, NOON)
-    store.note_release(link, SEEN, TOMORROW)
-    store.note_release(link, SEEN, TOMORROW)
+    store.releases.record(link, MISSING, NOON)
+    store.releases.record(link, SEEN, TOMORROW)
+    store.releases.record(link, SEEN, TOMORROW)
 
-    *_, event = store.events(UNIVERSITY)
+    *_, event = store.audit.list_events(UNIVERSITY)
 
     assert kinds(store) == ["linked", "release-seen"]
     assert (event.actor, event.person_key, event.at) == ("organisation", MAIJA, TOMORROW)
     assert event.facts == {"orcid": link.orcid_id.uri, "account": MAIJA, "link": link.id}
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_of_many_pages_that_see_it_at_once_one_notes_it(store, link):
@@ -80,7 +80,7 @@ def test_of_many_pages_that_see_it_at_once_one_notes_it(store, link):
 
     def see():
         barrier.wait()
-        noted.append(store.note_release(link, SEEN, TOMORROW))
+        noted.append(store.releases.record(link, SEEN, TOMORROW))
 
     threads = [threading.Thread(target=see) for _ in range(6)]
     for each in threads:
@@ -93,7 +93,7 @@ def test_of_many_pages_that_see_it_at_once_one_notes_it(store, link):
 
 
 def test_a_link_that_replaces_another_starts_anew(store, link):
-    store.note_release(link, SEEN, TOMORROW)
+    store.releases.record(link, SEEN, TOMORROW)
 
     make_link(store, orcid_id=make_orcid_id(2), now=TOMORROW)
 
@@ -102,13 +102,13 @@ def test_a_link_that_replaces_another_starts_anew(store, link):
 
 @pytest.mark.parametrize("state", ReleaseState)
 def test_of_a_link_that_has_ended_nothing_is_noted(store, link, state):
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
-    noted = store.note_release(link, state, TOMORROW)
+    noted = store.releases.record(link, state, TOMORROW)
 
     assert noted is False
     assert "release-seen" not in kinds(store)
-    assert store.release_counts(UNIVERSITY) == ReleaseCounts(0, 0, 0, 0)
+    assert store.releases.counts(UNIVERSITY) == ReleaseCounts(0, 0, 0, 0)
 
 
 def test_releases_are_counted_for_each_organisation_by_itself(store):
@@ -116,23 +116,23 @@ def test_releases_are_counted_for_each_organisation_by_itself(store):
         key = f"{number}@yliopisto.example"
         make_link(store, key, make_orcid_id(number))
         if state:
-            store.note_release(store.link_of(UNIVERSITY, key), state, TOMORROW)
-    store.unlink(UNIVERSITY, "8@yliopisto.example", "person", "asked to", NOON)
+            store.releases.record(store.links.get(UNIVERSITY, key), state, TOMORROW)
+    store.links.remove(UNIVERSITY, "8@yliopisto.example", "person", "asked to", NOON)
 
-    assert store.release_counts(UNIVERSITY) == ReleaseCounts(linked=7, seen=3, other=2, missing=1)
-    assert store.release_counts(POLYTECHNIC) == ReleaseCounts(0, 0, 0, 0)
+    assert store.releases.counts(UNIVERSITY) == ReleaseCounts(linked=7, seen=3, other=2, missing=1)
+    assert store.releases.counts(POLYTECHNIC) == ReleaseCounts(0, 0, 0, 0)
 
 
 def test_links_that_have_held_for_long_are_counted_up_to_enough(store):
     for number in range(1, 6):
         make_link(store, f"{number}@yliopisto.example", make_orcid_id(number), now=NOON + timedelta(days=number))
-    store.unlink(UNIVERSITY, "1@yliopisto.example", "person", "asked to", TOMORROW)
+    store.links.remove(UNIVERSITY, "1@yliopisto.example", "person", "asked to", TOMORROW)
 
     before = NOON + timedelta(days=5)
 
-    assert store.linked_before(UNIVERSITY, before, 10) == 3
-    assert store.linked_before(UNIVERSITY, before, 2) == 2
-    assert store.linked_before(POLYTECHNIC, before, 10) == 0
+    assert store.releases.count_linked_before(UNIVERSITY, before, 10) == 3
+    assert store.releases.count_linked_before(UNIVERSITY, before, 2) == 2
+    assert store.releases.count_linked_before(POLYTECHNIC, before, 10) == 0
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

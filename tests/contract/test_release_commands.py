@@ -10,9 +10,9 @@ from freezegun import freeze_time
 from sql.migrate import migrate
 from sql.records import ReleaseState
 from sql.store import open_store
-from tests.configuration import ORGANISATION, write_configuration
-from tests.make import NOON, make_link, make_orcid_id
-from webapp.cli import main
+from tests.support.configuration import ORGANISATION, write_configuration
+from tests.support.factories import NOON, make_link, make_orcid_id
+from webapp.cli.main import main
 
 UNIVERSITY = ORGANISATION["entity_id"]
 MISSING, OTHER, SEEN = ReleaseState
@@ -42,11 +42,11 @@ def store(path):
 def linked(store, *states, days_ago=0):
     """Link one person for each state, so many days ago; None: nothing was seen."""
     for state in states:
-        number = store.count(UNIVERSITY) + 1
+        number = store.links.count(UNIVERSITY) + 1
         key = f"person-{number}@yliopisto.example"
         make_link(store, key, make_orcid_id(number), UNIVERSITY, NOON - timedelta(days=days_ago))
         if state:
-            store.note_release(store.link_of(UNIVERSITY, key), state, NOON)
+            store.releases.record(store.links.get(UNIVERSITY, key), state, NOON)
 
 
 def checked(path):

@@ -9,8 +9,8 @@ import pytest
 
 from sql.errors import StoreUnavailable
 from sql.records import Release, ReleaseCounts, ReleaseState
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.service import Clock, Visitor, client_of, make_front
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock, Visitor, client_of, make_front
 from webapp.app import make_app
 
 MAIJA = "maija@yliopisto.example"
@@ -62,11 +62,11 @@ def told(page):
 
 
 def kinds(store):
-    return [event.kind for event in store.events(UNIVERSITY)]
+    return [event.kind for event in store.audit.list_events(UNIVERSITY)]
 
 
 def release(store):
-    return store.link_of(UNIVERSITY, MAIJA).release
+    return store.links.get(UNIVERSITY, MAIJA).release
 
 
 def test_after_linking_the_release_has_not_been_seen_yet(store, visits):
@@ -97,7 +97,7 @@ def test_later_visits_show_the_first_time_and_write_nothing(store, visits, clock
     make_link(store)
     visits(FIRST)
     clock.passes(days=30)
-    monkeypatch.setattr(type(store), "note_release", None)
+    monkeypatch.setattr(type(store.releases), "record", None)
 
     page = visits(*later)
 
@@ -126,7 +126,7 @@ def test_an_organisation_that_gives_nothing_a_day_later_does_not_seem_to_release
 
     assert told(page) == [MISSING]
     assert "help@yliopisto.example" in page
-    assert store.release_counts(UNIVERSITY) == ReleaseCounts(linked=1, seen=0, other=0, missing=1)
+    assert store.releases.counts(UNIVERSITY) == ReleaseCounts(linked=1, seen=0, other=0, missing=1)
     assert kinds(store) == ["linked"]
     assert logged() == ["release-missing"]
 
@@ -152,9 +152,9 @@ def test_another_id_after_a_day_is_told_and_counted_and_changes_nothing(store, v
 
     assert told(page) == [ANOTHER]
     assert SECOND.uri in page
-    assert store.release_counts(UNIVERSITY) == ReleaseCounts(linked=1, seen=0, other=1, missing=0)
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
-    assert store.last_change(UNIVERSITY) == 1
+    assert store.releases.counts(UNIVERSITY) == ReleaseCounts(linked=1, seen=0, other=1, missing=0)
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.changes.last_number(UNIVERSITY) == 1
     assert logged() == ["release-other"]
 
 
@@ -167,7 +167,7 @@ def test_what_did_not_work_is_forgotten_once_it_works(store, visits, clock):
     page = visits(FIRST)
 
     assert told(page) == [SEEN]
-    assert store.release_counts(UNIVERSITY) == ReleaseCounts(linked=1, seen=1, other=0, missing=0)
+    assert store.releases.counts(UNIVERSITY) == ReleaseCounts(linked=1, seen=1, other=0, missing=0)
 
 
 def test_another_id_beside_the_right_one_is_told(store, visits):
@@ -209,14 +209,14 @@ def test_an_id_of_the_other_registry_is_another_id(store, visits, clock):
 
 def test_after_a_removal_a_release_is_about_to_end(store, visits, logged):
     make_link(store)
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
     page = visits(FIRST)
 
     assert told(page) == [ENDING]
     assert FIRST.uri in page
     assert logged() == ["release-without-link"]
-    assert store.orcid_of(UNIVERSITY, MAIJA) == []
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
 
 
 def test_a_release_without_any_link_is_told_and_links_nothing(store, visits, logged):
@@ -238,7 +238,7 @@ def test_a_store_that_is_busy_keeps_nobody_from_their_page(front, store, monkeyp
         raise StoreUnavailable("another writer")
 
     make_link(store)
-    monkeypatch.setattr(type(store), "note_release", busy)
+    monkeypatch.setattr(type(store.releases), "record", busy)
 
     page = Visitor(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
 
@@ -249,7 +249,7 @@ def test_a_store_that_is_busy_keeps_nobody_from_their_page(front, store, monkeyp
 
 def test_what_another_process_noted_a_moment_ago_is_not_told_twice(front, store, monkeypatch, logged):
     make_link(store)
-    monkeypatch.setattr(type(store), "note_release", lambda *_arguments: False)
+    monkeypatch.setattr(type(store.releases), "record", lambda *_arguments: False)
 
     page = Visitor(make_app(front)).get("/me", eduPersonOrcid=quote(FIRST.uri, safe=""))
 
@@ -272,9 +272,9 @@ def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store
 
 
 def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(front, store):
-    nobody = replace(front.hall.organisations.by_entity_id(UNIVERSITY), help="")
-    known = type(front.hall.organisations).of([nobody])
-    front = replace(front, door=replace(front.door, organisations=known))
+    nobody = replace(front.context.organisations.by_entity_id(UNIVERSITY), help="")
+    known = type(front.context.organisations).of([nobody])
+    front = replace(front, authenticator=replace(front.authenticator, organisations=known))
     make_link(store)
 
     page = Visitor(make_app(front)).get("/me").text

@@ -18,10 +18,10 @@ import pytest
 from shibboleth.orcid_id import Registry
 from sql import replica as module
 from sql.errors import StoreUnavailable
-from sql.importing import Attested
 from sql.replica import NotAReplica, Replica, ReplicaNotWritten, write_replica
+from sql.repositories.imports import Attested
 from sql.store import open_store
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 
 MAIJA, MATTI, OSKAR = "maija@yliopisto.example", "matti@yliopisto.example", "åke@yliopisto.example"
 TRUE, TRIAL = Registry.PRODUCTION, Registry.SANDBOX
@@ -43,7 +43,7 @@ def people(store):
     make_link(store, MAIJA, make_orcid_id(3))
     make_link(store, OSKAR, make_orcid_id(4))
     make_link(store, "gone@yliopisto.example", make_orcid_id(5))
-    store.unlink(UNIVERSITY, "gone@yliopisto.example", "person", "asked to", NOON)
+    store.links.remove(UNIVERSITY, "gone@yliopisto.example", "person", "asked to", NOON)
     make_link(store, "trial@yliopisto.example", make_orcid_id(6, TRIAL))
     make_link(store, "liisa@amk.example", make_orcid_id(1), POLYTECHNIC)
     return store
@@ -101,7 +101,7 @@ QUESTION = 'select "eduPersonOrcid" from idp_release where organisation = ? and 
 
 def test_a_question_for_one_person_goes_by_the_index(store, store_url):
     everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, 3000))
-    assert store.import_links(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
     if store_url.startswith("postgres"):
         # The server's autovacuum does it within a minute
         with psycopg.connect(store_url, autocommit=True) as connection:
@@ -183,7 +183,7 @@ def test_a_replica_is_for_its_owner_and_its_group(people, path):
 def test_whoever_reads_the_old_one_goes_on_reading_it(people, path):
     write_replica(people, UNIVERSITY, TRUE, path, NOON)
     with Replica(path) as old, closing(sqlite3.connect(path)) as reader:
-        people.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+        people.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
         write_replica(people, UNIVERSITY, TRUE, path, NOON + timedelta(hours=1))
 
         assert old.orcid_of(MAIJA) == [make_orcid_id(3)]
@@ -422,7 +422,7 @@ def test_a_replica_answers_as_the_store_does(people, path):
 
     with Replica(path) as there:
         for account in (MAIJA, MATTI, OSKAR, "nobody@yliopisto.example", "liisa@amk.example", "", "\0", "\ud800"):
-            assert there.orcid_of(account) == people.orcid_of(UNIVERSITY, account)
+            assert there.orcid_of(account) == people.links.orcid_ids(UNIVERSITY, account)
 
 
 def test_threads_share_a_replica(people, path):

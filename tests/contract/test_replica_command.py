@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from freezegun import freeze_time
 
 from shibboleth.orcid_id import Registry
-from tests.configuration import store_section, write_configuration
-from tests.make import NOON, POLYTECHNIC, make_link, make_orcid_id
-from webapp.cli import main
+from tests.support.configuration import store_section, write_configuration
+from tests.support.factories import NOON, POLYTECHNIC, make_link, make_orcid_id
+from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
 MAIJAS_ID = make_orcid_id(1, Registry.SANDBOX)

@@ -6,11 +6,11 @@ import pytest
 
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.configuration import PROOF, TOKEN, write_configuration
-from tests.make import NOON, make_link
-from tests.service import ask
-from webapp.config import load
-from webapp.log import log, request_id, set_up, with_request_id
+from tests.support.configuration import PROOF, TOKEN, write_configuration
+from tests.support.factories import NOON, make_link
+from tests.support.service import ask
+from webapp.config.loader import load
+from webapp.log import configure_logging, log, request_id, with_request_id
 from webapp.wsgi import connector_application, make_deliverer, transfer_kinds, web_application
 
 CHOSEN = {"HTTP_X_REQUEST_ID": "chosen-by-a-client", "HTTP_X_CORRELATION_ID": "chosen-by-a-client"}
@@ -69,7 +69,7 @@ def test_a_delivery_tried_at_once_is_told_with_the_request_it_belongs_to(tmp_pat
     store = open_store(f"sqlite://{tmp_path}/links.db")
     migrate(store.engine, NOON)
     deliverer = make_deliverer(config, store)
-    set_up("json")
+    configure_logging("json")
 
     def application(_environ, _start_response):
         deliverer.now(make_link(store, transfers=("idm",)))

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from resolver_connector.retention import Retention
+from resolver_connector.delivery.retention import FeedRetention
 from sql.store import open_store
-from tests.configuration import store_section, write_configuration
-from tests.delivering import AWAY, Idm, Kept, deliverer
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.service import Clock
-from webapp.config import load
+from tests.support.configuration import store_section, write_configuration
+from tests.support.delivery import AWAY, Idm, Kept, deliverer
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock
+from webapp.config.loader import load
 from webapp.wsgi import make_deliverer
 
 MAIJA, MATTI = "maija@yliopisto.example", "matti@yliopisto.example"
@@ -26,11 +26,11 @@ def log():
 
 @pytest.fixture
 def retention(store, log):
-    return Retention(store, KEPT, log)
+    return FeedRetention(store, KEPT, log)
 
 
 def numbers(store):
-    return [change.number for change in store.changes(UNIVERSITY, 0, 10)]
+    return [change.number for change in store.changes.list_after(UNIVERSITY, 0, 10)]
 
 
 def test_a_change_goes_when_it_is_older_than_it_is_kept(store, retention, log):
@@ -48,9 +48,9 @@ def test_the_link_and_the_audit_stay(store, retention):
 
     retention.turn(LATER)
 
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [make_orcid_id(1)]
-    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked"]
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [make_orcid_id(1)]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked"]
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_a_change_that_is_young_enough_stays(store, retention, log):
@@ -85,7 +85,7 @@ def test_it_is_done_once_a_day(store, retention):
 
 def test_a_database_that_is_away_is_said_and_asked_again(store, tmp_path, log):
     make_link(store, MAIJA, make_orcid_id(1))
-    away = Retention(open_store(f"sqlite://{tmp_path}/nowhere/links.db"), KEPT, log)
+    away = FeedRetention(open_store(f"sqlite://{tmp_path}/nowhere/links.db"), KEPT, log)
 
     away.turn(LATER)
     away._store = store

@@ -9,18 +9,18 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
 from tests.conftest import TABLES
-from tests.database import opened
-from tests.make import UNIVERSITY, make_link, make_organisation
-from tests.service import AKE, MAIJA, Clock, Visitor, ask, make_front, orcid_id, simulated_orcid
+from tests.support.database import opened
+from tests.support.factories import UNIVERSITY, make_link, make_organisation
+from tests.support.service import AKE, MAIJA, Clock, Visitor, ask, make_front, orcid_id, simulated_orcid
 from webapp.app import make_app
-from webapp.door import Who
+from webapp.auth.authenticator import Access
 from webapp.log import log
-from webapp.operator.access import Named, Staff
-from webapp.pages import ROUTES
+from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.routes import ROUTES
 
 ACCOUNT = "maija@yliopisto.example"
 TOKEN = "t" * 40
-STAFF = Staff(operators=(Named.of(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
+STAFF = AdminAccess(operators=(AdminGrant.of(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
 GETS = [route for route in ROUTES if route.method == "GET"]
 PREFETCHES = (
     {"HTTP_SEC_PURPOSE": "prefetch"},
@@ -82,7 +82,7 @@ def test_a_head_request_changes_nothing_and_shows_nothing(maija, contents):
 
         assert answer.body == b""
         assert MAIJA not in repr(answer.headers)
-        if route.who is Who.PERSON:
+        if route.who is Access.PERSON:
             assert answer.status == 405, route.address
             assert "GET" in answer.header("Allow").split(", ")
             assert "HEAD" not in answer.header("Allow")
@@ -99,7 +99,7 @@ def test_a_prefetch_changes_nothing_and_is_repeated_when_the_person_goes_there(m
     for route in GETS:
         answer = maija.get(address_of(route, maija), **purpose)
 
-        if route.who is Who.PERSON:
+        if route.who is Access.PERSON:
             assert (answer.status, answer.body, answer.header("Cache-Control")) == (503, b"", "no-store"), route.address
         else:
             assert answer.status in {200, 401, 404}, route.address
@@ -108,7 +108,7 @@ def test_a_prefetch_changes_nothing_and_is_repeated_when_the_person_goes_there(m
 
 def test_a_state_that_was_only_looked_at_still_works(maija, store):
     maija.said = {}
-    store.unlink(UNIVERSITY, ACCOUNT, "person", "removed", Clock().now)
+    store.links.remove(UNIVERSITY, ACCOUNT, "person", "removed", Clock().now)
     maija._ask(maija.back_from_orcid, "HEAD", None, {})
     maija.get(maija.back_from_orcid, HTTP_SEC_PURPOSE="prefetch")
 

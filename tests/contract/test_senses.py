@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.browser import browsing
 from tests.gallery.exhibition import exhibited
 from tests.gallery.looking import Looker
 from tests.gallery.scenes import SCENES
 from tests.gallery.senses import CONTRAST, lost_focus, moving, on_paper, without_colours
-from tests.service import served
-from webapp.language import languages
+from tests.support.browser import browsing
+from tests.support.service import served
+from webapp.i18n.language import languages
 
 LANGUAGES = languages()
 RECEIPTS = [each for each in SCENES if each.route == "GET /me/receipt"]
@@ -83,7 +83,7 @@ def test_nothing_moves_so_that_nobody_has_to_ask_for_less_of_it(looker, pages):
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_a_receipt_is_one_white_sheet_with_nothing_to_press(looker, receipts, code):
-    say = LANGUAGES[code].say
+    say = LANGUAGES[code].gettext
     for name, address in receipts[code].items():
         measured, sheets = on_paper(looker, address)
 

@@ -16,8 +16,8 @@ import pytest
 
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.configuration import TOKEN, write_configuration
-from tests.make import NOON
+from tests.support.configuration import TOKEN, write_configuration
+from tests.support.factories import NOON
 
 COMMANDS = ("serve", "connector")
 SECTIONS = {"serve": "listen", "connector": "connector"}
@@ -183,8 +183,8 @@ def test_a_body_larger_than_any_form_of_ours_is_refused(tmp_path):
 
 SLOW = """
 import pathlib, sys, time
-from webapp.config import load
-from webapp.serving import serve
+from webapp.config.loader import load
+from webapp.cli.server import serve
 
 def application(environ, start_response):
     print("began", flush=True)

@@ -17,11 +17,11 @@ from demo.idm.app import SECRET
 from shibboleth.orcid_id import Registry
 from shibboleth.person import PROOF_HEADER
 from sql.errors import StoreUnavailable
-from tests.configuration import ORGANISATION, PROOF, store_section, write_configuration
 from tests.contract.test_serving import configuration, running
-from tests.make import make_orcid_id
-from tests.service import PUBLIC_URL, Visitor
-from webapp.config import load
+from tests.support.configuration import ORGANISATION, PROOF, store_section, write_configuration
+from tests.support.factories import make_orcid_id
+from tests.support.service import PUBLIC_URL, Visitor
+from webapp.config.loader import load
 from webapp.wsgi import make_web, transfer_kinds
 
 PATIENCE = 20
@@ -203,7 +203,7 @@ def test_a_slow_receiver_holds_few_and_nobody_of_another_organisation(app, peopl
         assert [each.place.partition("/me/result/")[1] for each in more] == ["/me/result/"] * 2
         assert (page.status, quick.asked, slow.asked) == (200, 1, 2)
         assert all(each.result(PATIENCE).status == 303 for each in waiting)
-        assert store.orcid_of(UNIVERSITY, "person3@yliopisto.example") == [make_orcid_id(4, Registry.SANDBOX)]
+        assert store.links.orcid_ids(UNIVERSITY, "person3@yliopisto.example") == [make_orcid_id(4, Registry.SANDBOX)]
 
 
 def test_receivers_that_are_all_slow_hold_a_quarter_of_the_threads(app, people):

@@ -12,7 +12,7 @@ import pytest
 from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.make import NOON, UNIVERSITY, make_attempt, make_link, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, make_attempt, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 NOBODY = {"organisation": UNIVERSITY, "person_key": "nobody"}
@@ -65,7 +65,7 @@ WRITES = {
 
 @pytest.mark.parametrize("name", WRITES)
 def test_a_writer_waits_for_a_writer_of_another_process(path, store, name):
-    store.count(UNIVERSITY)
+    store.links.count(UNIVERSITY)
     with locked_by_another_process(path, 0.7):
         begun = time.monotonic()
         WRITES[name](store.engine)
@@ -91,7 +91,7 @@ def test_a_reader_does_not_wait_for_a_writer(path, store):
     make_link(store, MAIJA, make_orcid_id(1))
     with locked_by_another_process(path, 3) as other:
         begun = time.monotonic()
-        assert store.orcid_of(UNIVERSITY, MAIJA) == [make_orcid_id(1)]
+        assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [make_orcid_id(1)]
         assert time.monotonic() - begun < 1
         other.kill()
 
@@ -104,8 +104,8 @@ def test_threads_that_write_at_once_all_get_their_turn(store):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
 
-    assert store.count(UNIVERSITY) == store.last_change(UNIVERSITY) == 40
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.count(UNIVERSITY) == store.changes.last_number(UNIVERSITY) == 40
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_what_a_transaction_has_not_committed_other_threads_do_not_see(store):
@@ -126,7 +126,7 @@ def opened(path):
 
 def test_a_thread_that_ends_leaves_no_connection(path, store):
     for _ in range(3):
-        thread = threading.Thread(target=store.count, args=[UNIVERSITY])
+        thread = threading.Thread(target=store.links.count, args=[UNIVERSITY])
         thread.start()
         thread.join()
 
@@ -135,12 +135,12 @@ def test_a_thread_that_ends_leaves_no_connection(path, store):
 
 def test_a_disconnect_closes_the_connections_of_all_threads(path, store):
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda number: store.begin(make_attempt(id=f"{number}"), f"{number}"), range(20)))
+        list(pool.map(lambda number: store.attempts.add(make_attempt(id=f"{number}"), f"{number}"), range(20)))
         before = opened(path)
         store.disconnect()
         assert before > 0
         assert opened(path) == 0
-        assert list(pool.map(store.count, [UNIVERSITY] * 4)) == [0] * 4
+        assert list(pool.map(store.links.count, [UNIVERSITY] * 4)) == [0] * 4
 
 
 def test_a_connection_in_use_is_closed_when_it_is_no_longer(path, store):

@@ -17,13 +17,13 @@ from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.replica import Replica
 from sql.store import open_store
-from tests.configuration import write_configuration
 from tests.contract.test_serving import ask as ask_at
 from tests.contract.test_serving import configuration, running
-from tests.delivering import eventually
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.postgres import Server
-from tests.service import ORGANISATIONS, Clock, ask
+from tests.support.configuration import write_configuration
+from tests.support.delivery import eventually
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.postgres import Server
+from tests.support.service import ORGANISATIONS, Clock, ask
 from webapp.log import log
 
 TOKEN, OTHER = "t" * 40, "o" * 40
@@ -123,7 +123,7 @@ def test_once_the_database_is_back_it_is_asked_again(connector, store, replicas,
     lookup.away = True
     get(connector)
     lookup.away = False
-    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+    store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
     answer = get(connector)
 
@@ -172,7 +172,7 @@ def test_an_id_that_was_removed_is_gone_with_the_next_replica(connector, store, 
     lookup.away = True
     before = get(connector)
     lookup.away = False
-    store.unlink(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
+    store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
     clock.passes(seconds=HOUR / 10)
     replicas.refresh()
     lookup.away = True

@@ -5,15 +5,15 @@ from time import perf_counter
 
 import pytest
 
-from resolver_connector.housekeeping import Housekeeping
-from sql import statistics
-from sql.engine import queries
-from sql.importing import Attested
+from resolver_connector.delivery.maintenance import Maintenance
+from sql.engines.base import queries
 from sql.records import Incident
-from sql.statistics import STARTED
-from tests.database import driver_of
-from tests.delivering import Kept
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
+from sql.repositories import statistics
+from sql.repositories.imports import Attested
+from sql.repositories.statistics import STARTED
+from tests.support.database import driver_of
+from tests.support.delivery import Kept
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 DAY = timedelta(days=1)
@@ -32,7 +32,7 @@ def event(word):
 def declined(store, person=MAIJA, at=NOON):
     """Start an attempt that ends by the person's no."""
     started = answered(store, person, now=at)
-    store.close(started.id, "declined", at)
+    store.attempts.close(started.id, "declined", at)
     return started
 
 
@@ -44,60 +44,60 @@ def small_steps(monkeypatch):
 
 
 def test_nothing_happened_where_nobody_came(store):
-    assert store.totals(UNIVERSITY) == {}
-    assert store.by_day(UNIVERSITY, LONG_AGO) == {}
-    assert store.count_up() == 0
+    assert store.statistics.totals(UNIVERSITY) == {}
+    assert store.statistics.by_day(UNIVERSITY, LONG_AGO) == {}
+    assert store.statistics.count_up() == 0
 
 
 def test_what_happens_is_counted_at_once(store):
     declined(store)
     make_link(store)
 
-    assert store.totals(UNIVERSITY) == {
+    assert store.statistics.totals(UNIVERSITY) == {
         STARTED: 2,
         attempt("declined"): 1,
         attempt("linked"): 1,
         event("linked"): 1,
     }
-    assert store.totals(POLYTECHNIC) == {}
+    assert store.statistics.totals(POLYTECHNIC) == {}
 
 
 def test_each_thing_is_counted_on_its_own_day(store):
     make_link(store)
-    store.unlink(UNIVERSITY, MAIJA, "person", "wanted", NOON + 2 * DAY)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "wanted", NOON + 2 * DAY)
 
-    found = store.by_day(UNIVERSITY, LONG_AGO)
+    found = store.statistics.by_day(UNIVERSITY, LONG_AGO)
 
     assert {day: dict(words) for day, words in found.items()} == {
         date(2026, 1, 15): {STARTED: 1, attempt("linked"): 1, event("linked"): 1},
         date(2026, 1, 17): {event("removed"): 1},
     }
-    assert set(store.by_day(UNIVERSITY, date(2026, 1, 16))) == {date(2026, 1, 17)}
+    assert set(store.statistics.by_day(UNIVERSITY, date(2026, 1, 16))) == {date(2026, 1, 17)}
 
 
 def test_the_day_is_that_of_the_event_in_utc(store):
     make_link(store, now=NOON.replace(hour=23, minute=59))
 
-    assert set(store.by_day(UNIVERSITY, LONG_AGO)) == {date(2026, 1, 15)}
+    assert set(store.statistics.by_day(UNIVERSITY, LONG_AGO)) == {date(2026, 1, 15)}
 
 
 def test_what_is_swept_out_stays_counted(store, small_steps):
     for _ in range(5):
         declined(store)
-    before = store.totals(UNIVERSITY), store.by_day(UNIVERSITY, LONG_AGO)
+    before = store.statistics.totals(UNIVERSITY), store.statistics.by_day(UNIVERSITY, LONG_AGO)
 
-    store.sweep(NOON + 3 * DAY)
+    store.attempts.delete_expired(NOON + 3 * DAY)
 
-    assert (store.totals(UNIVERSITY), store.by_day(UNIVERSITY, LONG_AGO)) == before
+    assert (store.statistics.totals(UNIVERSITY), store.statistics.by_day(UNIVERSITY, LONG_AGO)) == before
     assert before[0] == {STARTED: 5, attempt("declined"): 5}
 
 
 def test_an_attempt_that_nobody_ended_was_started_all_the_same(store):
     answered(store)
 
-    store.sweep(NOON + 3 * DAY)
+    store.attempts.delete_expired(NOON + 3 * DAY)
 
-    assert store.totals(UNIVERSITY) == {STARTED: 1}
+    assert store.statistics.totals(UNIVERSITY) == {STARTED: 1}
 
 
 def test_what_is_swept_on_the_way_stays_counted(store):
@@ -105,8 +105,8 @@ def test_what_is_swept_on_the_way_stays_counted(store):
 
     answered(store, "ville@yliopisto.example", now=NOON + 3 * DAY)
 
-    assert store.attempt(first.id) is None
-    assert store.totals(UNIVERSITY) == {STARTED: 2, attempt("declined"): 1}
+    assert store.attempts.get(first.id) is None
+    assert store.statistics.totals(UNIVERSITY) == {STARTED: 2, attempt("declined"): 1}
 
 
 @pytest.mark.parametrize("way", ["by the person", "by the organisation", "by housekeeping"])
@@ -115,14 +115,18 @@ def test_what_is_forgotten_of_a_person_stays_counted(store, way):
     change = make_link(store)
 
     if way == "by the person":
-        store.erase_facts(UNIVERSITY, MAIJA)
+        store.audit.erase_facts(UNIVERSITY, MAIJA)
     elif way == "by the organisation":
-        store.deprovision(UNIVERSITY, MAIJA, NOON)
+        store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
     else:
-        store.forget(UNIVERSITY, change.number)
+        store.retention.forget(UNIVERSITY, change.number)
 
-    found = store.totals(UNIVERSITY)
-    assert store.links_now(UNIVERSITY, found).linked == store.count(UNIVERSITY) == (way == "by the person")
+    found = store.statistics.totals(UNIVERSITY)
+    assert (
+        store.statistics.links_now(UNIVERSITY, found).linked
+        == store.links.count(UNIVERSITY)
+        == (way == "by the person")
+    )
     assert (found[STARTED], found[attempt("declined")], found[attempt("linked")]) == (2, 1, 1)
     assert found[event("linked")] == 1
     assert found[event("removed")] == (way == "by the organisation")
@@ -130,24 +134,24 @@ def test_what_is_forgotten_of_a_person_stays_counted(store, way):
 
 def test_a_dry_run_counts_nothing(store):
     make_link(store)
-    before = store.totals(UNIVERSITY)
+    before = store.statistics.totals(UNIVERSITY)
 
-    store.deprovision(UNIVERSITY, MAIJA, NOON, dry_run=True)
+    store.retention.deprovision(UNIVERSITY, MAIJA, NOON, dry_run=True)
 
-    assert store.totals(UNIVERSITY) == before
+    assert store.statistics.totals(UNIVERSITY) == before
 
 
 def test_events_are_taken_up_in_steps_and_once(store, small_steps):
     for number in range(1, 9):
         make_link(store, f"{number}@yliopisto.example", make_orcid_id(number))
-    before = store.totals(UNIVERSITY)
+    before = store.statistics.totals(UNIVERSITY)
 
-    counted = [store.count_up(), store.count_up()]
+    counted = [store.statistics.count_up(), store.statistics.count_up()]
 
     # Asking has taken up all but a step already
     assert 0 < counted[0] <= statistics.STEP
     assert counted[1] == 0
-    assert store.totals(UNIVERSITY) == before
+    assert store.statistics.totals(UNIVERSITY) == before
     assert before[event("linked")] == 8
 
 
@@ -157,27 +161,27 @@ def test_counting_ends_where_the_audit_lacks_its_last_lines(store):
     with store.engine.transaction() as session:
         session.script("delete from events where number > 1;")
 
-    assert (store.count_up(), store.count_up()) == (1, 0)
+    assert (store.statistics.count_up(), store.statistics.count_up()) == (1, 0)
 
 
 def test_an_import_counts_each_of_its_links(store):
     rows = [Attested(n, f"{n}@yliopisto.example", f"{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 6)]
-    store.import_links(UNIVERSITY, rows, "the old register", NOON, NOON)
+    store.imports.add(UNIVERSITY, rows, "the old register", NOON, NOON)
 
-    before = store.totals(UNIVERSITY)
-    store.count_up()
+    before = store.statistics.totals(UNIVERSITY)
+    store.statistics.count_up()
 
-    assert store.totals(UNIVERSITY) == before == {event("imported"): 1, event("linked"): 5}
+    assert store.statistics.totals(UNIVERSITY) == before == {event("imported"): 1, event("linked"): 5}
 
 
 def test_deliveries_are_counted_when_they_end(store):
     for person, number in ((MAIJA, 1), ("ville@yliopisto.example", 2)):
         make_link(store, person, make_orcid_id(number), transfers=["idm"])
-    first, second = store.claim("worker", NOON, DAY, 2)
-    store.finish(first, "worker", "stored", "", NOON)
-    store.give_up(second, "worker", "refused", "no", NOON)
+    first, second = store.deliveries.claim("worker", NOON, DAY, 2)
+    store.deliveries.complete(first, "worker", "stored", "", NOON)
+    store.deliveries.dead_letter(second, "worker", "refused", "no", NOON)
 
-    found = store.totals(UNIVERSITY)
+    found = store.statistics.totals(UNIVERSITY)
 
     assert (found[event("delivered")], found[event("given-up")]) == (1, 1)
 
@@ -185,17 +189,17 @@ def test_deliveries_are_counted_when_they_end(store):
 def test_the_worker_counts_what_has_happened(store):
     make_link(store)
 
-    Housekeeping(store, [], Kept()).turn(NOON)
+    Maintenance(store, [], Kept()).turn(NOON)
 
-    assert store.count_up() == 0
-    assert store.totals(UNIVERSITY)[event("linked")] == 1
+    assert store.statistics.count_up() == 0
+    assert store.statistics.totals(UNIVERSITY)[event("linked")] == 1
 
 
 def test_the_tables_of_counts_have_no_room_for_a_name(store):
     declined(store)
     make_link(store)
-    store.sweep(NOON + 3 * DAY)
-    store.count_up()
+    store.attempts.delete_expired(NOON + 3 * DAY)
+    store.statistics.count_up()
 
     for query, values in (("counts_kept", {"organisation": UNIVERSITY, "since": "", "until": "9999"}), ("ways", {})):
         told = str(
@@ -209,16 +213,16 @@ def test_the_tables_of_counts_have_no_room_for_a_name(store):
 def test_the_counts_of_many_are_told_in_milliseconds(store):
     many = 100_000
     rows = (Attested(n, f"{n}@x", f"{n}@x", make_orcid_id(n)) for n in range(1, many + 1))
-    store.import_links(UNIVERSITY, rows, "the old register", NOON, NOON)
+    store.imports.add(UNIVERSITY, rows, "the old register", NOON, NOON)
     for number in range(1, 50):
         make_link(store, f"other-{number}@x", make_orcid_id(many + number), now=NOON + number * DAY)
-    store.count_up()
+    store.statistics.count_up()
 
     times = []
     for _ in range(5):
         start = perf_counter()
-        store.by_day(UNIVERSITY, LONG_AGO)
-        store.links_now(UNIVERSITY, store.totals(UNIVERSITY))
+        store.statistics.by_day(UNIVERSITY, LONG_AGO)
+        store.statistics.links_now(UNIVERSITY, store.statistics.totals(UNIVERSITY))
         times.append(perf_counter() - start)
 
     assert min(times) < 0.02
@@ -253,11 +257,11 @@ def test_no_question_about_counts_reads_all_links_or_events(store, query, values
 def test_each_way_tells_what_waits_since_when_and_what_was_given_up(store):
     for number in (1, 2, 3):
         make_link(store, f"{number}@x", make_orcid_id(number), now=NOON + number * DAY, transfers=["idm", "other"])
-    given_up, *_ = (each for each in store.claim("worker", NOON + 5 * DAY, DAY, 9) if each.transfer == "idm")
-    store.give_up(given_up, "worker", "refused", "no", NOON + 5 * DAY)
-    store.note_failure(UNIVERSITY, "other", NOON, 1, DAY)
+    given_up, *_ = (each for each in store.deliveries.claim("worker", NOON + 5 * DAY, DAY, 9) if each.transfer == "idm")
+    store.deliveries.dead_letter(given_up, "worker", "refused", "no", NOON + 5 * DAY)
+    store.deliveries.record_failure(UNIVERSITY, "other", NOON, 1, DAY)
 
-    idm, other = store.ways()
+    idm, other = store.statistics.backlogs()
 
     assert (idm.breaker.transfer, idm.waiting, idm.waiting_since, idm.given_up) == ("idm", 2, NOON + 2 * DAY, 1)
     assert (other.breaker.transfer, other.waiting, other.given_up) == ("other", 3, 0)
@@ -265,14 +269,14 @@ def test_each_way_tells_what_waits_since_when_and_what_was_given_up(store):
 
 
 def test_it_is_told_how_far_an_organisation_has_fetched(store):
-    assert store.fetching() == []
+    assert store.statistics.feed_progress() == []
     first = make_link(store, "1@x", make_orcid_id(1))
-    store.acknowledge(UNIVERSITY, first.number, NOON)
+    store.changes.acknowledge(UNIVERSITY, first.number, NOON)
 
-    (up_to_date,) = store.fetching()
+    (up_to_date,) = store.statistics.feed_progress()
     make_link(store, "2@x", make_orcid_id(2), now=NOON + DAY)
     make_link(store, "3@x", make_orcid_id(3), now=NOON + 2 * DAY)
-    (behind,) = store.fetching()
+    (behind,) = store.statistics.feed_progress()
 
     assert (up_to_date.behind, up_to_date.waiting_since) == (0, None)
     assert (behind.number, behind.at, behind.behind, behind.waiting_since) == (1, NOON, 2, NOON + DAY)
@@ -286,32 +290,32 @@ def make_incident(number="0a1b2c3d", at=NOON, word="orcid-refused", organisation
 
 
 def test_an_incident_is_found_by_its_number(store):
-    store.keep_incident(make_incident())
-    store.keep_incident(make_incident("ffffffff", organisation=None))
+    store.incidents.add(make_incident())
+    store.incidents.add(make_incident("ffffffff", organisation=None))
 
-    assert store.incident("0a1b2c3d") == make_incident()
-    assert store.incident("ffffffff").organisation is None
-    assert store.incident("00000000") is None
+    assert store.incidents.get("0a1b2c3d") == make_incident()
+    assert store.incidents.get("ffffffff").organisation is None
+    assert store.incidents.get("00000000") is None
 
 
 def test_a_number_stands_for_what_it_first_stood_for(store):
-    store.keep_incident(make_incident())
-    store.keep_incident(make_incident(word="bug"))
+    store.incidents.add(make_incident())
+    store.incidents.add(make_incident(word="bug"))
 
-    assert store.incident("0a1b2c3d").word == "orcid-refused"
+    assert store.incidents.get("0a1b2c3d").word == "orcid-refused"
 
 
 def test_old_incidents_are_let_go(store):
-    store.keep_incident(make_incident())
-    store.keep_incident(make_incident("11111111", at=NOON + statistics.KEEP_INCIDENTS + timedelta(seconds=1)))
+    store.incidents.add(make_incident())
+    store.incidents.add(make_incident("11111111", at=NOON + statistics.KEEP_INCIDENTS + timedelta(seconds=1)))
 
-    assert store.incident("0a1b2c3d") is None
-    assert store.incident("11111111") is not None
+    assert store.incidents.get("0a1b2c3d") is None
+    assert store.incidents.get("11111111") is not None
 
 
 def test_there_are_never_more_incidents_than_a_few(store, monkeypatch):
     monkeypatch.setattr(statistics, "MOST_INCIDENTS", 3)
     for number in range(10):
-        store.keep_incident(make_incident(f"{number:08}", at=NOON + timedelta(seconds=number)))
+        store.incidents.add(make_incident(f"{number:08}", at=NOON + timedelta(seconds=number)))
 
-    assert [number for number in range(10) if store.incident(f"{number:08}")] == [7, 8, 9]
+    assert [number for number in range(10) if store.incidents.get(f"{number:08}")] == [7, 8, 9]

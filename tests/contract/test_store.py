@@ -14,9 +14,8 @@ from threading import Barrier
 
 import pytest
 
-import sql.store
 from shibboleth.orcid_id import Registry
-from sql.engine import queries
+from sql.engines.base import queries
 from sql.errors import (
     AttemptClosed,
     Contradiction,
@@ -27,11 +26,11 @@ from sql.errors import (
     StoreUnavailable,
     Unstorable,
 )
-from sql.records import ChangeKind, Standing
+from sql.records import ChangeKind, PersonStatus
 from sql.store import open_store
-from tests.broken import Broke, breaking, fail, replace_link, steps_to_replace
-from tests.database import driver_of
-from tests.make import (
+from tests.support.broken_receivers import Broke, breaking, fail, replace_link, steps_to_replace
+from tests.support.database import driver_of
+from tests.support.factories import (
     NOON,
     POLYTECHNIC,
     UNIVERSITY,
@@ -41,6 +40,7 @@ from tests.make import (
     make_link,
     make_orcid_id,
 )
+from webapp.linking.attempt_cleanup import AttemptCleanup
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -73,7 +73,7 @@ def take(store, attempt, now, **other):
     """Take an attempt by the state with the hash `hash`, as who began it, or otherwise."""
     who = {"person_key": attempt.person_key, "browser": attempt.browser, "entity_id": attempt.organisation}
     said = {"state_hash": "hash", **who, **other}
-    return store.take(said["state_hash"], said["entity_id"], said["person_key"], said["browser"], now)
+    return store.attempts.consume_state(said["state_hash"], said["entity_id"], said["person_key"], said["browser"], now)
 
 
 # Attempts
@@ -82,39 +82,39 @@ def take(store, attempt, now, **other):
 def test_an_attempt_is_found_by_its_state_and_by_its_id(store):
     attempt = make_attempt()
 
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
-    assert store.attempt_by_state("hash") == attempt
-    assert store.attempt(attempt.id) == attempt
+    assert store.attempts.get_by_state("hash") == attempt
+    assert store.attempts.get(attempt.id) == attempt
 
 
 def test_an_unknown_state_finds_nothing(store):
-    store.begin(make_attempt(), "hash")
+    store.attempts.add(make_attempt(), "hash")
 
-    assert store.attempt_by_state("another") is None
-    assert store.attempt("another") is None
+    assert store.attempts.get_by_state("another") is None
+    assert store.attempts.get("another") is None
 
 
 def test_a_state_cannot_be_begun_twice(store):
-    store.begin(make_attempt(), "hash")
+    store.attempts.add(make_attempt(), "hash")
 
     with pytest.raises(Contradiction):
-        store.begin(make_attempt(), "hash")
+        store.attempts.add(make_attempt(), "hash")
 
 
 def test_an_attempt_is_taken_once(store):
     attempt = make_attempt()
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
     taken = take(store, attempt, LATER), take(store, attempt, LATER + timedelta(minutes=1))
 
     assert taken == (replace(attempt, taken_at=LATER), None)
-    assert store.attempt(attempt.id).taken_at == LATER
+    assert store.attempts.get(attempt.id).taken_at == LATER
 
 
 def test_of_eight_that_take_an_attempt_at_once_one_does(store):
     attempt = make_attempt()
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
     taken = at_once(*[lambda: take(store, attempt, LATER)] * 8)
 
@@ -126,7 +126,7 @@ def test_of_eight_that_take_an_attempt_at_once_one_does(store):
 )
 def test_an_attempt_is_for_its_own_person_and_browser_and_stays_so_when_another_comes(store, other):
     attempt = make_attempt()
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
     assert take(store, attempt, LATER, **other) is None
     assert take(store, attempt, LATER) is not None
@@ -134,8 +134,8 @@ def test_an_attempt_is_for_its_own_person_and_browser_and_stays_so_when_another_
 
 def test_an_attempt_is_taken_in_time_or_not_at_all(store):
     early, late = make_attempt(), make_attempt()
-    store.begin(early, "early")
-    store.begin(late, "late")
+    store.attempts.add(early, "early")
+    store.attempts.add(late, "late")
 
     assert take(store, early, early.expires_at - timedelta(microseconds=1), state_hash="early") is not None
     assert take(store, late, late.expires_at, state_hash="late") is None
@@ -143,9 +143,9 @@ def test_an_attempt_is_taken_in_time_or_not_at_all(store):
 
 def test_a_closed_attempt_cannot_be_taken(store):
     attempt = make_attempt()
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
-    store.close(attempt.id, "cancelled", LATER)
+    store.attempts.close(attempt.id, "cancelled", LATER)
 
     assert take(store, attempt, LATER) is None
 
@@ -153,75 +153,81 @@ def test_a_closed_attempt_cannot_be_taken(store):
 def test_what_orcid_answered_is_kept_until_the_attempt_ends(store):
     attempt = answered(store, orcid_id=FIRST)
 
-    ended = store.close(attempt.id, "declined", LATER)
+    ended = store.attempts.close(attempt.id, "declined", LATER)
 
     assert (attempt.orcid_id, attempt.orcid_name) == (FIRST, "Maija Mäkelä")
     assert ended
-    after = store.attempt(attempt.id)
+    after = store.attempts.get(attempt.id)
     assert (after.orcid_id, after.orcid_name, after.outcome, after.closed_at) == (None, "", "declined", LATER)
 
 
 def test_an_attempt_ends_once(store):
     attempt = answered(store)
-    store.close(attempt.id, "declined", LATER)
+    store.attempts.close(attempt.id, "declined", LATER)
 
-    again = store.close(attempt.id, "cancelled", LATER)
+    again = store.attempts.close(attempt.id, "cancelled", LATER)
 
     assert not again
-    assert store.attempt(attempt.id).outcome == "declined"
+    assert store.attempts.get(attempt.id).outcome == "declined"
 
 
 def test_an_answer_that_comes_after_the_end_is_not_kept(store):
     attempt = make_attempt()
-    store.begin(attempt, "hash")
-    store.close(attempt.id, "cancelled", LATER)
+    store.attempts.add(attempt, "hash")
+    store.attempts.close(attempt.id, "cancelled", LATER)
 
-    kept = store.authenticated(attempt.id, FIRST, "Maija"), store.authenticated(attempt.id, FIRST, "", if_free=True)
+    kept = (
+        store.attempts.save_orcid_answer(attempt.id, FIRST, "Maija"),
+        store.attempts.save_orcid_answer(attempt.id, FIRST, "", if_free=True),
+    )
 
     assert kept == (False, False)
-    assert store.attempt(attempt.id).orcid_id is None
+    assert store.attempts.get(attempt.id).orcid_id is None
 
 
 def test_an_answer_is_kept_if_nobody_in_the_organisation_has_the_id(store):
     make_link(store, VILLE, FIRST)
     make_link(store, "someone@amk.example", SECOND, POLYTECHNIC)
     attempt = make_attempt()
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
-    assert not store.authenticated(attempt.id, FIRST, "Maija", if_free=True)
-    assert store.attempt(attempt.id).orcid_id is None
-    assert store.authenticated(attempt.id, SECOND, "Maija", if_free=True)
-    assert store.attempt(attempt.id).orcid_id == SECOND
+    assert not store.attempts.save_orcid_answer(attempt.id, FIRST, "Maija", if_free=True)
+    assert store.attempts.get(attempt.id).orcid_id is None
+    assert store.attempts.save_orcid_answer(attempt.id, SECOND, "Maija", if_free=True)
+    assert store.attempts.get(attempt.id).orcid_id == SECOND
 
 
 def test_a_name_with_characters_that_no_database_holds_arrives_without_them(store):
     attempt = make_attempt()
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
-    store.authenticated(attempt.id, FIRST, "Mai\0ja \ud800 Mäkelä 😀")
+    store.attempts.save_orcid_answer(attempt.id, FIRST, "Mai\0ja \ud800 Mäkelä 😀")
 
-    assert store.attempt(attempt.id).orcid_name == "Maija ? Mäkelä 😀"
+    assert store.attempts.get(attempt.id).orcid_name == "Maija ? Mäkelä 😀"
 
 
-def test_attempts_a_day_out_of_date_are_swept_out(store):
+def test_attempts_a_day_out_of_date_are_deleted(store):
     old, young = make_attempt(started_at=NOON), make_attempt(started_at=NOON + timedelta(hours=2))
-    store.begin(old, "old")
-    store.begin(young, "young")
+    store.attempts.add(old, "old")
+    store.attempts.add(young, "young")
 
-    store.begin(make_attempt(started_at=NOON + timedelta(hours=25, seconds=1)), "new")
+    AttemptCleanup().run(store.attempts, NOON + timedelta(hours=25, seconds=1))
 
-    assert store.attempt(old.id) is None
-    assert store.attempt(young.id) == young
+    assert store.attempts.get(old.id) is None
+    assert store.attempts.get(young.id) == young
 
 
-def test_the_sweeping_is_not_done_each_time(store):
-    store.begin(make_attempt(), "one")
-    old = make_attempt(started_at=NOON - timedelta(days=9))
-    store.begin(replace(old, started_at=NOON), "old")
+def test_expired_attempts_are_not_looked_for_each_time(store):
+    cleanup, old = AttemptCleanup(), make_attempt(started_at=NOON - timedelta(days=9))
+    cleanup.run(store.attempts, NOON)
+    store.attempts.add(old, "old")
 
-    store.begin(make_attempt(started_at=NOON + timedelta(minutes=9)), "two")
+    cleanup.run(store.attempts, NOON + timedelta(minutes=9))
+    soon = store.attempts.get(old.id)
+    cleanup.run(store.attempts, NOON + timedelta(minutes=11))
 
-    assert store.attempt(old.id) is not None
+    assert soon is not None
+    assert store.attempts.get(old.id) is None
 
 
 def test_a_time_without_a_zone_is_refused(store):
@@ -236,9 +242,9 @@ def test_a_person_links_an_orcid_id(store):
     attempt = answered(store, orcid_id=FIRST, account="Maija@yliopisto.example")
     consent = make_consent(at=LATER)
 
-    change = store.link(attempt, "2019-08-01", consent, None, LATER, "link-1")
+    change = store.links.add(attempt, "2019-08-01", consent, None, LATER, "link-1")
 
-    link = store.link_of(UNIVERSITY, MAIJA)
+    link = store.links.get(UNIVERSITY, MAIJA)
     assert (change.number, change.kind, change.orcid_id, change.previous) == (1, ChangeKind.LINKED, FIRST, None)
     assert (change.person_key, change.account, change.at) == (MAIJA, "Maija@yliopisto.example", LATER)
     assert (link.id, link.orcid_id, link.account, link.issued) == (
@@ -248,76 +254,76 @@ def test_a_person_links_an_orcid_id(store):
         "2019-08-01",
     )
     assert (link.consent, link.linked_at, link.current) == (consent, LATER, True)
-    assert store.holder_of(UNIVERSITY, FIRST) == link
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
-    assert list(store.links(UNIVERSITY)) == [link]
-    assert store.count(UNIVERSITY) == 1
-    assert store.attempt(attempt.id).outcome == "linked"
-    assert store.attempt(attempt.id).orcid_id is None
+    assert store.links.get_by_orcid_id(UNIVERSITY, FIRST) == link
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
+    assert list(store.links.list_current(UNIVERSITY)) == [link]
+    assert store.links.count(UNIVERSITY) == 1
+    assert store.attempts.get(attempt.id).outcome == "linked"
+    assert store.attempts.get(attempt.id).orcid_id is None
 
 
 def test_nobody_has_a_link_at_first(store):
-    assert store.link_of(UNIVERSITY, MAIJA) is None
-    assert store.holder_of(UNIVERSITY, FIRST) is None
-    assert store.orcid_of(UNIVERSITY, MAIJA) == []
-    assert list(store.links(UNIVERSITY)) == []
-    assert store.count(UNIVERSITY) == 0
-    assert store.last_change(UNIVERSITY) == 0
-    assert store.changes(UNIVERSITY, 0, 10) == []
+    assert store.links.get(UNIVERSITY, MAIJA) is None
+    assert store.links.get_by_orcid_id(UNIVERSITY, FIRST) is None
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
+    assert list(store.links.list_current(UNIVERSITY)) == []
+    assert store.links.count(UNIVERSITY) == 0
+    assert store.changes.last_number(UNIVERSITY) == 0
+    assert store.changes.list_after(UNIVERSITY, 0, 10) == []
 
 
 def test_another_orcid_id_replaces_the_first(store):
     make_link(store, MAIJA, FIRST)
     attempt = answered(store, MAIJA, SECOND)
 
-    change = store.link(attempt, "", make_consent(), FIRST, LATER, "link-2")
+    change = store.links.add(attempt, "", make_consent(), FIRST, LATER, "link-2")
 
     assert (change.number, change.kind, change.orcid_id, change.previous) == (2, ChangeKind.REPLACED, SECOND, FIRST)
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [SECOND]
-    assert store.holder_of(UNIVERSITY, FIRST) is None
-    assert store.count(UNIVERSITY) == 1
-    assert store.attempt(attempt.id).outcome == "replaced"
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [SECOND]
+    assert store.links.get_by_orcid_id(UNIVERSITY, FIRST) is None
+    assert store.links.count(UNIVERSITY) == 1
+    assert store.attempts.get(attempt.id).outcome == "replaced"
 
 
 @pytest.mark.parametrize("shown", [None, FIRST])
 def test_the_same_orcid_id_again_changes_nothing(store, shown):
     make_link(store, MAIJA, FIRST)
-    before = store.link_of(UNIVERSITY, MAIJA)
+    before = store.links.get(UNIVERSITY, MAIJA)
     attempt = answered(store, MAIJA, FIRST)
 
-    change = store.link(attempt, "", make_consent(), shown, LATER, "link-2")
+    change = store.links.add(attempt, "", make_consent(), shown, LATER, "link-2")
 
     assert change is None
-    assert store.link_of(UNIVERSITY, MAIJA) == before
-    assert store.last_change(UNIVERSITY) == 1
-    assert store.attempt(attempt.id).outcome == "unchanged"
-    assert [event.kind for event in store.events(UNIVERSITY)] == ["linked", "unchanged"]
+    assert store.links.get(UNIVERSITY, MAIJA) == before
+    assert store.changes.last_number(UNIVERSITY) == 1
+    assert store.attempts.get(attempt.id).outcome == "unchanged"
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked", "unchanged"]
 
 
 def test_an_account_issued_again_begins_a_link_of_its_own(store):
-    store.link(answered(store, MAIJA, FIRST), "2019-08-01", make_consent(), None, NOON, "link-1")
+    store.links.add(answered(store, MAIJA, FIRST), "2019-08-01", make_consent(), None, NOON, "link-1")
 
-    change = store.link(answered(store, MAIJA, FIRST), "2025-08-01", make_consent(), FIRST, LATER, "link-2")
+    change = store.links.add(answered(store, MAIJA, FIRST), "2025-08-01", make_consent(), FIRST, LATER, "link-2")
 
     assert change.kind is ChangeKind.REPLACED
-    assert store.link_of(UNIVERSITY, MAIJA).issued == "2025-08-01"
+    assert store.links.get(UNIVERSITY, MAIJA).issued == "2025-08-01"
 
 
 @pytest.mark.parametrize("shown", [None, THIRD])
 def test_a_link_that_is_not_what_the_person_was_shown_is_not_replaced(store, shown):
     make_link(store, MAIJA, FIRST)
-    current = store.link_of(UNIVERSITY, MAIJA)
+    current = store.links.get(UNIVERSITY, MAIJA)
 
     with pytest.raises(LinkChanged) as raised:
-        store.link(answered(store, MAIJA, SECOND), "", make_consent(), shown, LATER, "link-2")
+        store.links.add(answered(store, MAIJA, SECOND), "", make_consent(), shown, LATER, "link-2")
 
     assert raised.value.current == current
-    assert store.link_of(UNIVERSITY, MAIJA) == current
+    assert store.links.get(UNIVERSITY, MAIJA) == current
 
 
 def test_a_link_that_went_meanwhile_is_not_replaced(store):
     with pytest.raises(LinkChanged) as raised:
-        store.link(answered(store, MAIJA, SECOND), "", make_consent(), FIRST, LATER, "link-2")
+        store.links.add(answered(store, MAIJA, SECOND), "", make_consent(), FIRST, LATER, "link-2")
 
     assert raised.value.current is None
 
@@ -327,11 +333,11 @@ def test_an_orcid_id_belongs_to_one_person_of_an_organisation(store):
     attempt = answered(store, VILLE, FIRST)
 
     with pytest.raises(HeldBySomeoneElse) as raised:
-        store.link(attempt, "", make_consent(), None, LATER, "link-2")
+        store.links.add(attempt, "", make_consent(), None, LATER, "link-2")
 
     assert raised.value.orcid_id == FIRST
-    assert store.link_of(UNIVERSITY, VILLE) is None
-    assert store.attempt(attempt.id) == attempt
+    assert store.links.get(UNIVERSITY, VILLE) is None
+    assert store.attempts.get(attempt.id) == attempt
 
 
 def test_in_two_organisations_an_orcid_id_may_be_linked(store):
@@ -340,7 +346,7 @@ def test_in_two_organisations_an_orcid_id_may_be_linked(store):
     change = make_link(store, "maija@amk.example", FIRST, POLYTECHNIC)
 
     assert change.number == 1
-    assert store.holder_of(POLYTECHNIC, FIRST).person_key == "maija@amk.example"
+    assert store.links.get_by_orcid_id(POLYTECHNIC, FIRST).person_key == "maija@amk.example"
 
 
 def test_the_same_number_of_the_other_registry_is_another_orcid_id(store):
@@ -349,45 +355,45 @@ def test_the_same_number_of_the_other_registry_is_another_orcid_id(store):
 
     make_link(store, VILLE, sandbox)
 
-    assert store.holder_of(UNIVERSITY, FIRST).person_key == MAIJA
-    assert store.holder_of(UNIVERSITY, sandbox).person_key == VILLE
-    assert store.orcid_of(UNIVERSITY, VILLE) == [sandbox]
+    assert store.links.get_by_orcid_id(UNIVERSITY, FIRST).person_key == MAIJA
+    assert store.links.get_by_orcid_id(UNIVERSITY, sandbox).person_key == VILLE
+    assert store.links.orcid_ids(UNIVERSITY, VILLE) == [sandbox]
 
 
 def test_an_orcid_id_that_was_given_up_may_be_linked_by_another(store):
     make_link(store, MAIJA, FIRST)
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
 
     make_link(store, VILLE, FIRST)
 
-    assert store.holder_of(UNIVERSITY, FIRST).person_key == VILLE
+    assert store.links.get_by_orcid_id(UNIVERSITY, FIRST).person_key == VILLE
 
 
 def test_what_is_linked_is_what_is_stored_and_not_what_is_said(store):
     attempt = answered(store, MAIJA, FIRST)
 
-    store.link(replace(attempt, orcid_id=SECOND, person_key=VILLE), "", make_consent(), None, LATER, "link-1")
+    store.links.add(replace(attempt, orcid_id=SECOND, person_key=VILLE), "", make_consent(), None, LATER, "link-1")
 
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
-    assert store.orcid_of(UNIVERSITY, VILLE) == []
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, VILLE) == []
 
 
 def test_confirming_twice_links_once(store):
     attempt = answered(store)
-    store.link(attempt, "", make_consent(), None, LATER, "link-1")
+    store.links.add(attempt, "", make_consent(), None, LATER, "link-1")
 
     with pytest.raises(AttemptClosed) as raised:
-        store.link(attempt, "", make_consent(), None, LATER, "link-2")
+        store.links.add(attempt, "", make_consent(), None, LATER, "link-2")
 
     assert raised.value.attempt.outcome == "linked"
-    assert store.last_change(UNIVERSITY) == 1
+    assert store.changes.last_number(UNIVERSITY) == 1
 
 
 def test_an_attempt_that_is_gone_has_ended(store):
     attempt = make_attempt()
 
     with pytest.raises(AttemptClosed) as raised:
-        store.link(attempt, "", make_consent(), None, LATER, "link-1")
+        store.links.add(attempt, "", make_consent(), None, LATER, "link-1")
 
     assert raised.value.attempt is None
 
@@ -396,9 +402,9 @@ def test_an_attempt_of_another_organisation_than_is_said_links_nothing(store):
     attempt = answered(store)
 
     with pytest.raises(AttemptClosed):
-        store.link(replace(attempt, organisation=POLYTECHNIC), "", make_consent(), None, LATER, "link-1")
+        store.links.add(replace(attempt, organisation=POLYTECHNIC), "", make_consent(), None, LATER, "link-1")
 
-    assert store.last_change(POLYTECHNIC) == store.last_change(UNIVERSITY) == 0
+    assert store.changes.last_number(POLYTECHNIC) == store.changes.last_number(UNIVERSITY) == 0
 
 
 def test_an_attempt_that_is_not_as_it_must_be_links_nothing(store):
@@ -410,22 +416,22 @@ def test_an_attempt_that_is_not_as_it_must_be_links_nothing(store):
         raise PermissionError
 
     with pytest.raises(PermissionError):
-        store.link(attempt, "", make_consent(), None, LATER, "link-1", must_be=refuse)
+        store.links.add(attempt, "", make_consent(), None, LATER, "link-1", must_be=refuse)
 
     assert seen == [attempt]
-    assert store.attempt(attempt.id) == attempt
-    assert store.last_change(UNIVERSITY) == 0
+    assert store.attempts.get(attempt.id) == attempt
+    assert store.changes.last_number(UNIVERSITY) == 0
 
 
 def test_an_attempt_that_orcid_has_not_answered_links_nothing(store):
     attempt = make_attempt()
-    store.begin(attempt, "hash")
+    store.attempts.add(attempt, "hash")
 
     with pytest.raises(NotAuthenticated) as raised:
-        store.link(attempt, "", make_consent(), None, LATER, "link-1")
+        store.links.add(attempt, "", make_consent(), None, LATER, "link-1")
 
     assert raised.value.attempt == attempt
-    assert store.link_of(UNIVERSITY, MAIJA) is None
+    assert store.links.get(UNIVERSITY, MAIJA) is None
 
 
 def test_of_two_confirmations_at_once_one_links(store):
@@ -433,14 +439,14 @@ def test_of_two_confirmations_at_once_one_links(store):
 
     answers = at_once(
         *[
-            lambda link_id=link_id: store.link(attempt, "", make_consent(), None, LATER, link_id)
+            lambda link_id=link_id: store.links.add(attempt, "", make_consent(), None, LATER, link_id)
             for link_id in ("link-1", "link-2")
         ]
     )
 
     assert sorted(type(answer).__name__ for answer in answers) == ["AttemptClosed", "Change"]
-    assert store.last_change(UNIVERSITY) == 1
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.changes.last_number(UNIVERSITY) == 1
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_an_attempt_cannot_be_cancelled_while_it_is_confirmed(store):
@@ -451,13 +457,13 @@ def test_an_attempt_cannot_be_cancelled_while_it_is_confirmed(store):
         cancelled = []
 
         def cancel_now():
-            cancelled.append(pool.submit(store.close, attempt.id, "cancelled", LATER))
+            cancelled.append(pool.submit(store.attempts.close, attempt.id, "cancelled", LATER))
             wait(cancelled, timeout=0.1)
 
-        breaking(store, after_the_questions, cancel_now).link(attempt, "", make_consent(), None, LATER, "link-1")
+        breaking(store, after_the_questions, cancel_now).links.add(attempt, "", make_consent(), None, LATER, "link-1")
 
     assert [each.result() for each in cancelled] == [False]
-    assert store.attempt(attempt.id).outcome == "linked"
+    assert store.attempts.get(attempt.id).outcome == "linked"
 
 
 def test_of_two_people_who_race_for_one_orcid_id_one_gets_it(store):
@@ -465,13 +471,13 @@ def test_of_two_people_who_race_for_one_orcid_id_one_gets_it(store):
 
     answers = at_once(
         *[
-            lambda attempt=attempt: store.link(attempt, "", make_consent(), None, LATER, f"link of {attempt.id}")
+            lambda attempt=attempt: store.links.add(attempt, "", make_consent(), None, LATER, f"link of {attempt.id}")
             for attempt in attempts
         ]
     )
 
     assert sorted(type(answer).__name__ for answer in answers) == ["Change", "HeldBySomeoneElse"]
-    assert store.count(UNIVERSITY) == 1
+    assert store.links.count(UNIVERSITY) == 1
 
 
 @pytest.mark.parametrize("columns", ["person_key, orcid", "orcid, person_key"])
@@ -489,7 +495,7 @@ def test_the_database_itself_refuses_a_second_current_link(store, columns):
         )
 
     assert other
-    assert store.count(UNIVERSITY) == 1
+    assert store.links.count(UNIVERSITY) == 1
 
 
 # A link is whole or not at all
@@ -497,10 +503,12 @@ def test_the_database_itself_refuses_a_second_current_link(store, columns):
 
 def whole_or_not_at_all(store, person_key, old, new):
     """Tell whether a replacement is whole; assert that it is not there by halves."""
-    link = store.link_of(UNIVERSITY, person_key)
-    kinds = [event.kind for event in store.events(UNIVERSITY, person_key)]
-    changes = [change.kind for change in store.changes(UNIVERSITY, 0, 1000) if change.person_key == person_key]
-    attempt = store.attempt(f"attempt of {person_key}")
+    link = store.links.get(UNIVERSITY, person_key)
+    kinds = [event.kind for event in store.audit.list_events(UNIVERSITY, person_key)]
+    changes = [
+        change.kind for change in store.changes.list_after(UNIVERSITY, 0, 1000) if change.person_key == person_key
+    ]
+    attempt = store.attempts.get(f"attempt of {person_key}")
     done = link.orcid_id == new
     assert link.orcid_id == (new if done else old)
     assert kinds == (["linked", "replaced"] if done else ["linked"])
@@ -522,8 +530,8 @@ def test_link_event_and_change_come_together_or_not_at_all(store):
         done.append(whole_or_not_at_all(store, person, make_orcid_id(number - 1), make_orcid_id(number)))
 
     assert done == [False] * (steps - 1) + [True]
-    assert store.verify_events(UNIVERSITY) == []
-    numbers = [change.number for change in store.changes(UNIVERSITY, 0, 1000)]
+    assert store.audit.verify(UNIVERSITY) == []
+    numbers = [change.number for change in store.changes.list_after(UNIVERSITY, 0, 1000)]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -533,14 +541,14 @@ def test_a_process_killed_at_any_step_leaves_a_whole_link_or_none(store, store_u
     for step in range(1, steps + 1):
         make_link(store, f"person {step}", make_orcid_id(2 * step + 99))
 
-    subprocess.run([sys.executable, "-m", "tests.broken", store_url, str(steps)], check=True)
+    subprocess.run([sys.executable, "-m", "tests.support.broken_receivers", store_url, str(steps)], check=True)
 
     done = [
         whole_or_not_at_all(store, f"person {step}", make_orcid_id(2 * step + 99), make_orcid_id(2 * step + 100))
         for step in range(1, steps + 1)
     ]
     assert done == [False] * (steps - 1) + [True]
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 REFUSE = {
@@ -569,10 +577,10 @@ def test_a_statement_that_fails_takes_all_others_with_it(store, verb, table):
     meddle(store, REFUSE[type(store.engine).__name__].format(verb=verb, table=table))
 
     with pytest.raises((StoreUnavailable, Contradiction)):
-        store.link(attempt, "", make_consent(text="Other words"), FIRST, LATER, "link-2")
+        store.links.add(attempt, "", make_consent(text="Other words"), FIRST, LATER, "link-2")
 
     assert not whole_or_not_at_all(store, MAIJA, FIRST, SECOND)
-    assert store.attempt(attempt.id) == attempt
+    assert store.attempts.get(attempt.id) == attempt
 
 
 # Removing
@@ -581,39 +589,39 @@ def test_a_statement_that_fails_takes_all_others_with_it(store, verb, table):
 def test_a_link_can_be_ended(store):
     make_link(store, MAIJA, FIRST)
 
-    change = store.unlink(UNIVERSITY, MAIJA, "operator", "wrong person", LATER)
+    change = store.links.remove(UNIVERSITY, MAIJA, "operator", "wrong person", LATER)
 
     assert (change.number, change.kind, change.orcid_id, change.previous) == (2, ChangeKind.REMOVED, None, FIRST)
-    assert store.orcid_of(UNIVERSITY, MAIJA) == []
-    assert store.count(UNIVERSITY) == 0
-    last = list(store.events(UNIVERSITY))[-1]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
+    assert store.links.count(UNIVERSITY) == 0
+    last = list(store.audit.list_events(UNIVERSITY))[-1]
     assert (last.kind, last.actor, last.facts["reason"]) == ("removed", "operator", "wrong person")
 
 
 def test_ending_a_link_twice_is_the_same_as_once(store):
     make_link(store, MAIJA, FIRST)
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
 
-    again = store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    again = store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
 
     assert again is None
-    assert store.last_change(UNIVERSITY) == 2
+    assert store.changes.last_number(UNIVERSITY) == 2
 
 
 def test_another_link_than_the_expected_one_is_not_ended(store):
     make_link(store, MAIJA, SECOND)
 
     with pytest.raises(LinkChanged) as raised:
-        store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER, expected=FIRST)
+        store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER, expected=FIRST)
 
     assert raised.value.current.orcid_id == SECOND
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [SECOND]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [SECOND]
 
 
 def test_the_expected_link_is_ended(store):
     make_link(store, MAIJA, FIRST)
 
-    change = store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER, expected=FIRST)
+    change = store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER, expected=FIRST)
 
     assert change.kind is ChangeKind.REMOVED
 
@@ -634,41 +642,41 @@ def test_the_expected_link_is_ended(store):
 def test_a_key_may_hold_any_script_and_any_sign(store, person_key):
     make_link(store, person_key, FIRST)
 
-    assert store.orcid_of(UNIVERSITY, person_key) == [FIRST]
-    assert [link.person_key for link in store.links(UNIVERSITY)] == [person_key]
-    assert [event.person_key for event in store.events(UNIVERSITY, person_key)] == [person_key]
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.orcid_ids(UNIVERSITY, person_key) == [FIRST]
+    assert [link.person_key for link in store.links.list_current(UNIVERSITY)] == [person_key]
+    assert [event.person_key for event in store.audit.list_events(UNIVERSITY, person_key)] == [person_key]
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 @pytest.mark.parametrize("nobody", ["a\0b", "\ud800"])
 def test_nothing_is_found_under_a_key_that_cannot_be(store, nobody):
     make_link(store, MAIJA, FIRST)
 
-    assert store.orcid_of(UNIVERSITY, nobody) == []
-    assert store.link_of(UNIVERSITY, nobody) is None
-    assert list(store.links(nobody)) == []
+    assert store.links.orcid_ids(UNIVERSITY, nobody) == []
+    assert store.links.get(UNIVERSITY, nobody) is None
+    assert list(store.links.list_current(nobody)) == []
 
 
 @pytest.mark.parametrize("impossible", ["a\0b", "\ud800"])
 def test_what_cannot_be_stored_is_refused_by_name(store, impossible):
     with pytest.raises(Unstorable) as raised:
-        store.begin(make_attempt(person_key=impossible, account="x"), "hash")
+        store.attempts.add(make_attempt(person_key=impossible, account="x"), "hash")
 
     assert raised.value.name == "person_key"
     with pytest.raises(Unstorable):
-        store.record(UNIVERSITY, "declined", "person", impossible, {}, NOON)
+        store.audit.add(UNIVERSITY, "declined", "person", impossible, {}, NOON)
     with pytest.raises(Unstorable):
-        store.erase_facts(UNIVERSITY, impossible)
+        store.audit.erase_facts(UNIVERSITY, impossible)
 
 
 def test_the_words_agreed_to_are_kept_even_when_their_version_is_not_new(store):
     make_link(store, MAIJA, FIRST)
     consent = make_consent(text="Other words under the same version")
 
-    store.link(answered(store, VILLE, SECOND), "", consent, None, LATER, "link-2")
+    store.links.add(answered(store, VILLE, SECOND), "", consent, None, LATER, "link-2")
 
-    assert store.link_of(UNIVERSITY, VILLE).consent.text == "Other words under the same version"
-    assert store.link_of(UNIVERSITY, MAIJA).consent.text == make_consent().text
+    assert store.links.get(UNIVERSITY, VILLE).consent.text == "Other words under the same version"
+    assert store.links.get(UNIVERSITY, MAIJA).consent.text == make_consent().text
 
 
 # Changes and events
@@ -679,31 +687,31 @@ def test_changes_are_numbered_for_each_organisation_by_itself(store):
         make_link(store, f"person {number}", make_orcid_id(number), UNIVERSITY)
     make_link(store, "maija@amk.example", FIRST, POLYTECHNIC)
 
-    first, second, third = (store.changes(UNIVERSITY, after, 2) for after in (0, 2, 4))
+    first, second, third = (store.changes.list_after(UNIVERSITY, after, 2) for after in (0, 2, 4))
 
     assert [[change.number for change in page] for page in (first, second, third)] == [[1, 2], [3, 4], [5]]
-    assert store.last_change(UNIVERSITY) == 5
-    assert store.last_change(POLYTECHNIC) == 1
+    assert store.changes.last_number(UNIVERSITY) == 5
+    assert store.changes.last_number(POLYTECHNIC) == 1
 
 
 def test_all_links_are_given_page_by_page(store, monkeypatch):
-    monkeypatch.setattr(sql.store, "PAGE", 2)
+    monkeypatch.setattr("sql.repositories.links.PAGE", 2)
     for number in range(1, 6):
         make_link(store, f"person {number}", make_orcid_id(number))
     make_link(store, "elsewhere", FIRST, POLYTECHNIC)
 
-    links = store.links(UNIVERSITY)
+    links = store.links.list_current(UNIVERSITY)
 
     assert [link.person_key for link in links] == [f"person {number}" for number in range(1, 6)]
 
 
 def test_what_changed_no_link_stands_in_the_audit_too(store):
-    store.record(UNIVERSITY, "declined", "person", MAIJA, {"where": "at ORCID"}, LATER)
+    store.audit.add(UNIVERSITY, "declined", "person", MAIJA, {"where": "at ORCID"}, LATER)
 
-    (event,) = store.events(UNIVERSITY)
+    (event,) = store.audit.list_events(UNIVERSITY)
     assert (event.number, event.kind, event.actor, event.person_key) == (1, "declined", "person", MAIJA)
     assert event.facts == {"where": "at ORCID"}
-    assert store.last_change(UNIVERSITY) == 0
+    assert store.changes.last_number(UNIVERSITY) == 0
 
 
 @pytest.mark.parametrize("page", [2, 3, 100])
@@ -720,11 +728,11 @@ def test_what_changed_no_link_stands_in_the_audit_too(store):
     ],
 )
 def test_events_are_given_page_by_page_either_way(store, monkeypatch, page, choice, numbers):
-    monkeypatch.setattr(sql.store, "PAGE", page)
+    monkeypatch.setattr("sql.repositories.audit_log.PAGE", page)
     for number in range(6):
-        store.record(UNIVERSITY, "declined", "person", (MAIJA, VILLE)[number % 2], {}, NOON)
+        store.audit.add(UNIVERSITY, "declined", "person", (MAIJA, VILLE)[number % 2], {}, NOON)
 
-    assert [event.number for event in store.events(UNIVERSITY, **choice)] == numbers
+    assert [event.number for event in store.audit.list_events(UNIVERSITY, **choice)] == numbers
 
 
 # The chain
@@ -734,16 +742,16 @@ def write_history(store):
     make_link(store, MAIJA, FIRST)
     make_link(store, VILLE, SECOND)
     make_link(store, MAIJA, THIRD)
-    store.unlink(UNIVERSITY, VILLE, "person", "asked to", LATER)
-    store.record(UNIVERSITY, "check", "operator", None, {}, LATER)
+    store.links.remove(UNIVERSITY, VILLE, "person", "asked to", LATER)
+    store.audit.add(UNIVERSITY, "check", "operator", None, {}, LATER)
 
 
 def test_an_audit_that_nobody_touched_is_sound(store, monkeypatch):
-    monkeypatch.setattr(sql.store, "PAGE", 2)
+    monkeypatch.setattr("sql.repositories.audit_log.PAGE", 2)
     write_history(store)
 
-    assert store.verify_events(UNIVERSITY) == []
-    assert store.verify_events(POLYTECHNIC) == []
+    assert store.audit.verify(UNIVERSITY) == []
+    assert store.audit.verify(POLYTECHNIC) == []
 
 
 SWAP = """
@@ -795,59 +803,61 @@ def test_what_was_done_to_the_audit_is_found(store, meddling, problems):
 
     meddle(store, meddling)
 
-    assert store.verify_events(UNIVERSITY) == problems
+    assert store.audit.verify(UNIVERSITY) == problems
 
 
 def test_a_person_can_be_forgotten_and_the_chain_holds(store):
     write_history(store)
 
-    erased = store.erase_facts(UNIVERSITY, MAIJA)
+    erased = store.audit.erase_facts(UNIVERSITY, MAIJA)
 
     assert erased == 2
-    assert list(store.events(UNIVERSITY, MAIJA)) == []
-    assert [(event.person_key, dict(event.facts)) for event in store.events(UNIVERSITY, limit=1)] == [(None, {})]
-    assert len(list(store.events(UNIVERSITY))) == 5
-    assert store.verify_events(UNIVERSITY) == []
+    assert list(store.audit.list_events(UNIVERSITY, MAIJA)) == []
+    assert [(event.person_key, dict(event.facts)) for event in store.audit.list_events(UNIVERSITY, limit=1)] == [
+        (None, {})
+    ]
+    assert len(list(store.audit.list_events(UNIVERSITY))) == 5
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_an_audit_goes_on_after_somebody_was_forgotten(store):
     write_history(store)
-    store.erase_facts(UNIVERSITY, VILLE)
+    store.audit.erase_facts(UNIVERSITY, VILLE)
 
     make_link(store, VILLE, SECOND)
 
-    assert store.verify_events(UNIVERSITY) == []
-    assert len(list(store.events(UNIVERSITY, VILLE))) == 1
+    assert store.audit.verify(UNIVERSITY) == []
+    assert len(list(store.audit.list_events(UNIVERSITY, VILLE))) == 1
 
 
 # How things stand
 
 
 def test_a_person_of_whom_nothing_is_known_has_no_standing(store):
-    assert store.standing(UNIVERSITY, MAIJA) == Standing(None)
+    assert store.links.person_status(UNIVERSITY, MAIJA) == PersonStatus(None)
 
 
 def test_how_things_stand_is_told_at_once(store):
     make_link(store, VILLE, SECOND, transfers=("idm",))
     change = make_link(store, MAIJA, FIRST, transfers=("idm", "archive"))
-    store.acknowledge(UNIVERSITY, change.number, LATER)
+    store.changes.acknowledge(UNIVERSITY, change.number, LATER)
 
-    standing = store.standing(UNIVERSITY, MAIJA)
+    standing = store.links.person_status(UNIVERSITY, MAIJA)
 
-    assert standing.link == store.link_of(UNIVERSITY, MAIJA)
+    assert standing.link == store.links.get(UNIVERSITY, MAIJA)
     assert (standing.newest, standing.fetched_at) == ("linked", LATER)
-    assert list(standing.deliveries) == store.deliveries_of_change(UNIVERSITY, change.number)
+    assert list(standing.deliveries) == store.deliveries.list_for_change(UNIVERSITY, change.number)
     assert [each.transfer for each in standing.deliveries] == ["archive", "idm"]
-    assert store.standing(UNIVERSITY, MAIJA, deliveries=False) == replace(standing, deliveries=())
+    assert store.links.person_status(UNIVERSITY, MAIJA, deliveries=False) == replace(standing, deliveries=())
 
 
 def test_after_a_removal_there_is_no_link_and_the_removal_is_the_news(store):
     change = make_link(store, MAIJA, FIRST)
-    store.acknowledge(UNIVERSITY, change.number, LATER)
-    store.unlink(UNIVERSITY, MAIJA, "person", "asked to", LATER)
+    store.changes.acknowledge(UNIVERSITY, change.number, LATER)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
 
     # The organisation has fetched the link, and not yet that it went
-    assert store.standing(UNIVERSITY, MAIJA) == Standing(None, ChangeKind.REMOVED)
+    assert store.links.person_status(UNIVERSITY, MAIJA) == PersonStatus(None, ChangeKind.REMOVED)
 
 
 # The disk, the connections, the URL
@@ -870,7 +880,7 @@ def test_a_store_can_be_used_again_after_it_was_disconnected(store):
 
     store.disconnect()
 
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
 
 def test_a_store_that_was_not_used_can_be_disconnected(store_url):
@@ -881,15 +891,15 @@ FORK = """
 import os, sys
 from sql.store import open_store
 store = open_store(sys.argv[1])
-store.count("x")
+store.links.count("x")
 store.disconnect()
 child = os.fork()
 if child == 0:
-    store.count("x")
+    store.links.count("x")
     store.disconnect()
     os._exit(0)
 _, status = os.waitpid(child, 0)
-store.count("x")
+store.links.count("x")
 store.disconnect()
 sys.exit(status)
 """
@@ -903,19 +913,19 @@ def test_after_a_disconnect_parent_and_child_of_a_fork_each_have_their_own_conne
 
 FORKED_WRITE = """
 import os, sys
-from tests.make import NOON
+from tests.support.factories import NOON
 from sql.store import open_store
-from tests.database import driver_of
+from tests.support.database import driver_of
 store = open_store(sys.argv[1])
-store.count("x")
+store.links.count("x")
 store.disconnect()
 child = os.fork()
 if child == 0:
-    store.record("x", "imported", "operator", None, {}, NOON)
+    store.audit.add("x", "imported", "operator", None, {}, NOON)
     store.disconnect()
     os._exit(0)
 _, status = os.waitpid(child, 0)
-assert len(list(store.events("x"))) == 1
+assert len(list(store.audit.list_events("x"))) == 1
 store.disconnect()
 sys.exit(status)
 """
@@ -930,23 +940,23 @@ def test_the_first_thing_that_a_child_of_a_fork_does_may_be_to_write(store, stor
 def test_what_is_larger_than_the_way_there_holds_at_once_is_kept_whole(store):
     text = "x" * 8_000_000
 
-    store.record(UNIVERSITY, "imported", "operator", None, {"source": text}, NOON)
+    store.audit.add(UNIVERSITY, "imported", "operator", None, {"source": text}, NOON)
 
-    assert [len(event.facts["source"]) for event in store.events(UNIVERSITY)] == [len(text)]
+    assert [len(event.facts["source"]) for event in store.audit.list_events(UNIVERSITY)] == [len(text)]
 
 
 def test_a_table_that_gets_another_column_is_read_on(store, store_url):
     make_link(store, MAIJA, FIRST)
     # So often that a driver prepares the statement
     for _ in range(20):
-        assert store.link_of(UNIVERSITY, MAIJA) is not None
+        assert store.links.get(UNIVERSITY, MAIJA) is not None
     other = open_store(store_url)
     meddle(other, "alter table links add column another text")
     try:
         failed = 0
         for _ in range(20):
             try:
-                assert store.link_of(UNIVERSITY, MAIJA) is not None
+                assert store.links.get(UNIVERSITY, MAIJA) is not None
             except StoreUnavailable:
                 failed += 1
         # On PostgreSQL the first to ask learns of it by an error
@@ -959,14 +969,14 @@ def test_a_table_that_gets_another_column_is_read_on(store, store_url):
 def test_many_threads_read_and_write_at_once(store):
     def one(number):
         make_link(store, f"person {number}", make_orcid_id(number))
-        return store.orcid_of(UNIVERSITY, f"person {number}")
+        return store.links.orcid_ids(UNIVERSITY, f"person {number}")
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(one, range(1, 41)))
 
     assert found == [[make_orcid_id(number)] for number in range(1, 41)]
-    assert store.verify_events(UNIVERSITY) == []
-    assert [change.number for change in store.changes(UNIVERSITY, 0, 100)] == list(range(1, 41))
+    assert store.audit.verify(UNIVERSITY) == []
+    assert [change.number for change in store.changes.list_after(UNIVERSITY, 0, 100)] == list(range(1, 41))
 
 
 @pytest.mark.parametrize("slashes", ["///", "////"])
@@ -1012,7 +1022,7 @@ def test_a_url_that_names_no_store_is_refused_without_quoting_it(url):
 
 
 def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "sql.postgres", raising=False)
+    monkeypatch.delitem(sys.modules, "sql.engines.postgres", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
     with pytest.raises(InvalidUrl, match=r"pip install 'orcid-connect\[postgres\]'"):

@@ -12,12 +12,12 @@ from shibboleth.attributes import ATTRIBUTES
 from shibboleth.organisation import Organisations, Stage
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
-from tests.service import AKE, MAIJA, Clock, Visitor, ask, make_front, simulated_orcid
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.service import AKE, MAIJA, Clock, Visitor, ask, make_front, simulated_orcid
 from webapp.app import make_app
-from webapp.language import languages
-from webapp.letters import HOME, LETTERS, US, letters
-from webapp.problems import BY_WORD
+from webapp.i18n.language import languages
+from webapp.pages.problems import BY_WORD
+from webapp.pages.support_messages import HOME, SUPPORT_MESSAGES, US, support_messages
 
 SIGN_OUT = "/Shibboleth.sso/Logout?return=https%3A%2F%2Fconnect.example%2Fsigned-out"
 
@@ -101,7 +101,7 @@ def test_who_is_somebody_else_at_orcid_is_led_to_another_account(maija, world, s
     assert any(each.endswith("/signout") for each in links(page))
     assert 'action="/me/start"' in page.text
     assert maija.get(place).place == place.replace("confirm", "result")
-    assert store.last_change(UNIVERSITY) == 0
+    assert store.changes.last_number(UNIVERSITY) == 0
 
 
 def test_where_orcid_asks_for_a_sign_in_the_way_leads_straight_there(store, orcid, clock):
@@ -283,12 +283,12 @@ def test_what_an_attribute_holds_stays_text_in_a_text_to_send(app):
     assert [{name: len(values) for name, values in each.items()} for each in queries] == [{"subject": 1, "body": 1}]
 
 
-@pytest.mark.parametrize("word", LETTERS)
+@pytest.mark.parametrize("word", SUPPORT_MESSAGES)
 @pytest.mark.parametrize("code", languages())
 def test_every_text_to_send_has_all_its_facts(word, code):
     facts = dict.fromkeys(("name", "formal", "organisation", "service", "url", "contact", "when", "incident"), "x")
 
-    written = letters(word, languages()[code], facts, {HOME: "https://help.example", US: "us@connect.example"})
+    written = support_messages(word, languages()[code], facts, {HOME: "https://help.example", US: "us@connect.example"})
 
     assert word in BY_WORD
     assert all(each.title and each.subject and each.body for each in written)

@@ -9,10 +9,10 @@ import pytest
 from defusedxml.ElementTree import fromstring, tostring
 
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
-from shibboleth.handout import placeholders
+from shibboleth.handout.render import placeholders
 from shibboleth.person import PROOF_HEADER
 
-SP = files("shibboleth") / "sp"
+SP = files("shibboleth") / "handout/templates/sp"
 VHOSTS = ("apache-mod_wsgi.conf", "apache-proxy.conf")
 MAP = "{urn:mace:shibboleth:2.0:attribute-map}"
 POLICY = "{urn:mace:shibboleth:2.0:afp}"

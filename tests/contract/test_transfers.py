@@ -9,11 +9,11 @@ import pytest
 from demo.idm.app import Idm
 from demo.idm.server import served
 from resolver_connector.transfers import TRANSFERS
-from resolver_connector.transfers.transfer import LONGEST_MESSAGE, Outcome
-from tests.make import NOON
-from tests.private_ca import PrivateCa
-from tests.slapd import Slapd
-from tests.stands import AKE, FIRST, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, STANDS, World, news
+from resolver_connector.transfers.base import LONGEST_MESSAGE, Outcome
+from tests.support.factories import NOON
+from tests.support.private_ca import PrivateCa
+from tests.support.slapd import Slapd
+from tests.support.stands import AKE, FIRST, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, STANDS, World, news
 
 PLENTY = 20
 """Seconds; more than any answer takes that comes at all."""

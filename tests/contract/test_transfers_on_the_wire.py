@@ -18,17 +18,17 @@ from demo.idm.app import PASSWORD, SECRET, TOKEN, USER, Idm
 from demo.idm.scim import SCHEMA
 from demo.idm.server import served
 from demo.idm.wire import Answer, json_answer
-from resolver_connector.transfers.file import File, Format
+from resolver_connector.transfers.base import Outcome, Policy, ValueForm
+from resolver_connector.transfers.file import FileTransfer, Format
 from resolver_connector.transfers.http import LARGEST_ANSWER
-from resolver_connector.transfers.rest import Profile, Removal, Rest
-from resolver_connector.transfers.scim import Form, Operation, Scim
-from resolver_connector.transfers.soap import Soap
-from resolver_connector.transfers.transfer import Outcome, Policy, ValueForm
+from resolver_connector.transfers.rest import Profile, Removal, RestTransfer
+from resolver_connector.transfers.scim import Form, Operation, ScimTransfer
+from resolver_connector.transfers.soap import SoapTransfer
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
-from tests.make import NOON, make_orcid_id
-from tests.private_ca import PrivateCa
-from tests.stands import (
+from tests.support.factories import NOON, make_orcid_id
+from tests.support.private_ca import PrivateCa
+from tests.support.stands import (
     AKE,
     FIRST,
     LINKED,
@@ -42,7 +42,7 @@ from tests.stands import (
     V1Stand,
     changed,
 )
-from tests.stands import news as make_news
+from tests.support.stands import news as make_news
 
 SECONDS = 20
 THIRD = make_orcid_id(3)
@@ -343,7 +343,7 @@ def test_settings_that_do_not_go_together_are_refused(settings, sentence):
     usual = {"url": "https://idm.example.org/x", "signing_secrets": (SECRET,)}
 
     with pytest.raises(ValueError, match=sentence) as refused:
-        Rest(**{**usual, **settings})
+        RestTransfer(**{**usual, **settings})
 
     assert "secret'" not in str(refused.value)
 
@@ -722,7 +722,7 @@ def test_a_soap_fault_says_whose_fault_it_is(soap, idm, code, status, outcome):
 )
 def test_settings_of_soap_that_cannot_work_are_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
-        Soap(**{"url": "https://idm.example.org/", **CREDENTIAL, **settings})
+        SoapTransfer(**{"url": "https://idm.example.org/", **CREDENTIAL, **settings})
 
 
 # --- scim ---------------------------------------------------------------------------------------------------------
@@ -976,7 +976,7 @@ def test_no_person_is_told_to_the_log(scim, idm, caplog):
 )
 def test_settings_of_scim_that_cannot_work_are_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
-        Scim(**{"url": "https://idm.example.org/scim/v2", "token": "t", **settings})
+        ScimTransfer(**{"url": "https://idm.example.org/scim/v2", "token": "t", **settings})
 
 
 # --- file ---------------------------------------------------------------------------------------------------------
@@ -994,7 +994,7 @@ def written(spool):
 
 
 def test_csv_has_a_header_and_everything_in_quotes(spool):
-    deliver(File(directory=spool), REPLACED)
+    deliver(FileTransfer(directory=spool), REPLACED)
 
     assert written(spool) == (
         '"id","action","organisation","attribute","account","orcid","previous","registry","time"\r\n'
@@ -1007,14 +1007,14 @@ def test_csv_has_a_header_and_everything_in_quotes(spool):
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_account_is_a_formula_of_a_spreadsheet(spool, first):
     account = f'{first}cmd|" /c calc"!A1'
-    deliver(File(directory=spool), make_news(account=account))
+    deliver(FileTransfer(directory=spool), make_news(account=account))
 
     [_, row] = csv.reader(written(spool).splitlines(keepends=True))
     assert row[4] == f"'{account}"
 
 
 def test_a_line_of_json_is_the_record_that_an_interface_gets(spool, v1, idm):
-    deliver(File(directory=spool, format=Format.JSONL))
+    deliver(FileTransfer(directory=spool, format=Format.JSONL))
     deliver(v1)
 
     line = written(spool)
@@ -1024,7 +1024,7 @@ def test_a_line_of_json_is_the_record_that_an_interface_gets(spool, v1, idm):
 
 def ldif(spool, **settings):
     words = {"dn": "uid={user},ou=people,dc=example,dc=org", **settings}
-    return File(directory=spool, format=Format.LDIF, **words)
+    return FileTransfer(directory=spool, format=Format.LDIF, **words)
 
 
 @pytest.mark.parametrize(
@@ -1078,7 +1078,7 @@ def test_whatever_the_account_the_entry_is_named_right(spool, account, dn):
 
 
 def test_files_are_read_in_the_order_of_changes(spool):
-    transfer = File(directory=spool, format=Format.JSONL)
+    transfer = FileTransfer(directory=spool, format=Format.JSONL)
     helsinki = timezone(timedelta(hours=2))
     for number, at in enumerate(
         [NOON, NOON + timedelta(microseconds=1), datetime(2026, 1, 15, 14, 0, 1, tzinfo=helsinki)]
@@ -1093,7 +1093,7 @@ def test_a_file_is_whole_or_not_there(spool, monkeypatch):
     seen = []
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", lambda _number: seen.append([path.name for path in spool.glob("[!.]*")]))
-        deliver(File(directory=spool))
+        deliver(FileTransfer(directory=spool))
 
     before, after = seen
     assert before == []
@@ -1106,7 +1106,7 @@ def test_a_disk_that_fills_leaves_nothing_behind(spool, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        answer = deliver(File(directory=spool))
+        answer = deliver(FileTransfer(directory=spool))
 
     assert answer.outcome is Outcome.TEMPORARY
     assert answer.message == "cannot write into the directory: no space left on device"
@@ -1114,14 +1114,14 @@ def test_a_disk_that_fills_leaves_nothing_behind(spool, monkeypatch):
 
 
 def test_a_file_is_for_those_whom_the_mode_names(spool):
-    deliver(File(directory=spool, mode="600"))
+    deliver(FileTransfer(directory=spool, mode="600"))
 
     [path] = spool.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_file_that_is_there_is_not_written_again(spool):
-    transfer = File(directory=spool)
+    transfer = FileTransfer(directory=spool)
     deliver(transfer)
     [path] = spool.iterdir()
     before = path.stat()
@@ -1133,7 +1133,7 @@ def test_a_file_that_is_there_is_not_written_again(spool):
 
 
 def test_a_file_of_another_content_is_put_right(spool):
-    transfer = File(directory=spool)
+    transfer = FileTransfer(directory=spool)
     deliver(transfer)
     [path] = spool.iterdir()
     path.write_bytes(b'"id"')
@@ -1158,4 +1158,4 @@ def test_a_file_of_another_content_is_put_right(spool):
 )
 def test_settings_of_files_that_cannot_work_are_refused(tmp_path, settings, sentence):
     with pytest.raises(ValueError, match=sentence):
-        File(directory=tmp_path, **settings)
+        FileTransfer(directory=tmp_path, **settings)

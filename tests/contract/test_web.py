@@ -13,17 +13,17 @@ from shibboleth.person import BrokenAttribute, Encoding, Flaw, Proxy
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.make import NOON, UNIVERSITY, make_organisation, make_person
-from tests.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
-from webapp.app import always, make_app, security_headers
-from webapp.door import Browser, Door, Who, form_token
-from webapp.language import Choice, languages
-from webapp.look import Logo, Look
-from webapp.pages import ROUTES
-from webapp.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
-from webapp.static import Static
-from webapp.templating import templates
-from webapp.visit import Visit
+from tests.support.factories import NOON, UNIVERSITY, make_organisation, make_person
+from tests.support.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
+from webapp.app import make_app, page_globals, security_headers
+from webapp.auth.authenticator import Access, Authenticator, Browser, csrf_token
+from webapp.i18n.language import LanguageChoice, languages
+from webapp.pages.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
+from webapp.pages.request import PageRequest
+from webapp.rendering.branding import Branding, Logo
+from webapp.rendering.static import StaticFiles
+from webapp.rendering.templating import templates
+from webapp.routes import ROUTES
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ class Broken:
         self.error = error
 
     def __getattr__(self, name):
-        def fails(*_args, **_kwargs):
-            raise self.error
+        return self
 
-        return fails
+    def __call__(self, *_args, **_kwargs):
+        raise self.error
 
 
 # What every answer keeps
@@ -131,7 +131,7 @@ def test_a_form_may_be_redirected_to_orcid_and_to_any_identity_provider(front):
 
 
 def test_a_style_sheet_lasts_and_changes_its_name_with_its_content(front, maija):
-    address = front.hall.static.address("style.css")
+    address = front.context.static.address("style.css")
 
     sheet = maija.get(address)
 
@@ -193,7 +193,7 @@ def test_before_the_sign_in_the_addresses_carry_a_choice_and_no_cookie_does(app)
     assert "target=https%3A//connect.example/me%3Flang%3Dfi" in ask(app, "/me?lang=fi").text
 
 
-@pytest.mark.parametrize("path", [each.address for each in ROUTES if each.who is Who.ANYONE])
+@pytest.mark.parametrize("path", [each.address for each in ROUTES if each.who is Access.ANYONE])
 def test_no_link_of_a_public_page_drops_a_choice(app, path):
     text = ask(app, f"{path}?lang=fi").text
     links = re.findall(r'href="(/[^"]*)"', text)
@@ -252,11 +252,11 @@ def test_an_organisation_chooses_for_those_who_have_not(store):
 
 
 def test_the_service_may_have_a_picture(front, store):
-    hall = replace(front.hall, static=Static.read(Look(logo=Logo("logo.png", b"..."))))
-    house = replace(front.house, logo="logo.png")
+    hall = replace(front.context, static=StaticFiles.read(Branding(logo=Logo("logo.png", b"..."))))
+    house = replace(front.service_info, logo="logo.png")
     known = {"en": front.languages["en"]}
-    templates_of = {"en": templates(known["en"], always(house, hall, known))}
-    app = make_app(replace(front, hall=hall, house=house, languages=known, templates=templates_of))
+    templates_of = {"en": templates(known["en"], page_globals(house, hall, known))}
+    app = make_app(replace(front, context=hall, service_info=house, languages=known, templates=templates_of))
 
     text = ask(app, "/").text
 
@@ -292,7 +292,7 @@ def test_every_change_needs_the_forms_token(maija, store, path, form):
     answer = maija.post(path.replace("<attempt>", "x"), form)
 
     assert (answer.status, answer.title) == (403, "This form is out of date")
-    assert store.last_change(UNIVERSITY) == 0
+    assert store.changes.last_number(UNIVERSITY) == 0
 
 
 def test_a_form_that_is_too_large_is_refused(maija):
@@ -385,7 +385,7 @@ SAID = {"Shib-Identity-Provider": quote(UNIVERSITY, safe=""), "eppn": "maija%40y
 
 def forged(app, cookies, **environ):
     """Send the form that another host can compute once it knows the browser's secret."""
-    form = {"token": form_token(Browser(EVIL), make_person())}
+    form = {"token": csrf_token(Browser(EVIL), make_person())}
     return ask(app, "/me/start", "POST", form, HTTP_COOKIE=cookies, **SAID, **environ)
 
 
@@ -485,7 +485,7 @@ def test_several_accounts_have_their_page(app):
 
 def test_attributes_without_the_fronts_proof_have_their_page(store):
     front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
-    proxied = make_app(replace(front, door=Door(Proxy("p" * 40), ORGANISATIONS, Encoding.URL)))
+    proxied = make_app(replace(front, authenticator=Authenticator(Proxy("p" * 40), ORGANISATIONS, Encoding.URL)))
 
     answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY)
 
@@ -592,17 +592,19 @@ def test_facts_of_an_error_are_short():
 
 def test_a_handler_for_anyone_has_no_person():
     with pytest.raises(AssertionError):
-        _ = Visit(Choice(languages()["en"]), NOON, None).person
+        _ = PageRequest(LanguageChoice(languages()["en"]), NOON, None).person
 
 
 @pytest.mark.parametrize(
-    "path", [each.address for each in ROUTES if each.who is Who.ANYONE and each.address[-1] != ">"]
+    "path", [each.address for each in ROUTES if each.who is Access.ANYONE and each.address[-1] != ">"]
 )
 def test_a_public_page_needs_no_session(app, path):
     # The figures are for who has their secret; to anybody else they are not there
     assert ask(app, path).status == (404 if path == "/metrics" else 200)
 
 
-@pytest.mark.parametrize("path", [each.address for each in ROUTES if each.who is Who.PERSON and each.method == "GET"])
+@pytest.mark.parametrize(
+    "path", [each.address for each in ROUTES if each.who is Access.PERSON and each.method == "GET"]
+)
 def test_a_persons_page_needs_one(app, path):
     assert ask(app, path.replace("<attempt>", "x")).status == 401

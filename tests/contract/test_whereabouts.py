@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from sql.records import DeliveryState
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.service import Clock, Visitor, client_of, make_front
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock, Visitor, client_of, make_front
 from webapp.app import make_app
-from webapp.whereabouts import ON_ITS_WAY, WORDS
+from webapp.pages.delivery_status import ON_ITS_WAY, WORDS
 
 MAIJA = "maija@yliopisto.example"
 SOON = timedelta(minutes=5)
@@ -18,8 +18,8 @@ SOON = timedelta(minutes=5)
 @pytest.fixture
 def front(store):
     front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
-    linking = replace(front.hall.linking, transfers_of=lambda _entity_id: ("idm",))
-    return replace(front, hall=replace(front.hall, linking=linking))
+    linking = replace(front.context.linking, transfers_of=lambda _entity_id: ("idm",))
+    return replace(front, context=replace(front.context, linking=linking))
 
 
 @pytest.fixture
@@ -30,14 +30,14 @@ def maija(front):
 @pytest.fixture
 def owed(store):
     make_link(store, transfers=("idm",))
-    (delivery,) = store.claim("worker", NOON, SOON, 1)
+    (delivery,) = store.deliveries.claim("worker", NOON, SOON, 1)
     return delivery
 
 
 END = {
-    DeliveryState.DONE: lambda store, *told: store.finish(*told, NOON),
-    DeliveryState.GIVEN_UP: lambda store, *told: store.give_up(*told, NOON),
-    DeliveryState.WAITING: lambda store, *told: store.postpone(*told, NOON + SOON, NOON),
+    DeliveryState.DONE: lambda store, *told: store.deliveries.complete(*told, NOON),
+    DeliveryState.GIVEN_UP: lambda store, *told: store.deliveries.dead_letter(*told, NOON),
+    DeliveryState.WAITING: lambda store, *told: store.deliveries.reschedule(*told, NOON + SOON, NOON),
 }
 
 
@@ -62,14 +62,14 @@ def test_a_fetched_change_is_told(store, maija):
     change = make_link(store)
     assert "has fetched this" not in maija.get("/me").text
 
-    store.acknowledge(UNIVERSITY, change.number, NOON)
+    store.changes.acknowledge(UNIVERSITY, change.number, NOON)
 
     assert "It has fetched this from us." in maija.get("/me").text
 
 
 def test_a_change_after_the_last_one_fetched_is_not_told_as_fetched(store, maija):
     change = make_link(store)
-    store.acknowledge(UNIVERSITY, change.number, NOON)
+    store.changes.acknowledge(UNIVERSITY, change.number, NOON)
     make_link(store, orcid_id=make_orcid_id(2))
 
     assert "has fetched this" not in maija.get("/me").text
@@ -83,7 +83,7 @@ def test_where_nothing_is_sent_nothing_is_told(store, maija):
 
 def test_a_removal_is_sent_on_at_once_and_told(store, front):
     sent = []
-    app = make_app(replace(front, hall=replace(front.hall, deliver_now=sent.append)))
+    app = make_app(replace(front, context=replace(front.context, deliver_now=sent.append)))
     maija = Visitor(app)
     make_link(store)
     page = maija.get("/me/remove")
@@ -95,7 +95,7 @@ def test_a_removal_is_sent_on_at_once_and_told(store, front):
 
 
 def test_where_nothing_is_kept_the_page_does_not_pretend_to_know(front):
-    forgetful = replace(front, hall=replace(front.hall, forgetful=frozenset({UNIVERSITY})))
+    forgetful = replace(front, context=replace(front.context, forgetful=frozenset({UNIVERSITY})))
 
     page = Visitor(make_app(forgetful)).get("/me").text
 

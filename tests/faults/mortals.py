@@ -20,17 +20,20 @@ from datetime import UTC, datetime, timedelta
 import waitress
 
 from demo.idm.app import SECRET
-from resolver_connector.deliver import Deliverer, Pace
-from resolver_connector.transfers.rest import Rest
+from resolver_connector.delivery.worker import Deliverer, WorkerSettings
+from resolver_connector.transfers.rest import RestTransfer
+from sql.repositories.deliveries import DeliveryRepository
 from sql.store import Store, open_store
-from tests.broken import BreakingEngine
-from tests.delivering import ORGANISATIONS, Kept
-from tests.make import UNIVERSITY
-from tests.service import client_of, make_front
+from tests.support.broken_receivers import BreakingEngine
+from tests.support.delivery import ORGANISATIONS, Kept
+from tests.support.factories import UNIVERSITY
+from tests.support.service import client_of, make_front
 from webapp.app import make_app
-from webapp.hall import deliver_nothing
+from webapp.pages.context import no_delivery
 
-PACE = Pace(at_once=2.5, at_once_try=2.0, a_try=2.0, lease=timedelta(seconds=3), poll=0.02, threads=3, threads_each=3)
+PACE = WorkerSettings(
+    at_once=2.5, at_once_try=2.0, a_try=2.0, lease=timedelta(seconds=3), poll=0.02, threads=3, threads_each=3
+)
 NAME = "idm"
 
 
@@ -75,6 +78,14 @@ class MortalStore(Store):
 
     def __init__(self, url, fuse):
         super().__init__(MortalEngine(open_store(url).engine, fuse))
+        self.deliveries = MortalDeliveries(self.engine, fuse)
+
+
+class MortalDeliveries(DeliveryRepository):
+    """An outbox at which one may die after deliveries were handed out."""
+
+    def __init__(self, engine, fuse):
+        super().__init__(engine)
         self._fuse = fuse
 
     def claim(self, *arguments, **words):
@@ -90,7 +101,7 @@ class MortalTransfer:
     kind = "rest"
 
     def __init__(self, url, fuse):
-        self._transfer = Rest(url=url, signing_secrets=(SECRET,))
+        self._transfer = RestTransfer(url=url, signing_secrets=(SECRET,))
         self._fuse = fuse
 
     def deliver(self, news, *, now, seconds):
@@ -112,7 +123,7 @@ def make_deliverer(store, idm_url, fuse):
 def serve(listener, store_url, idm_url, orcid_url, fuse, *, at_once):
     """Be a web server."""
     store = MortalStore(store_url, fuse)
-    deliver_now = make_deliverer(store, idm_url, fuse).now if at_once else deliver_nothing
+    deliver_now = make_deliverer(store, idm_url, fuse).now if at_once else no_delivery
     app = make_app(make_front(store, client_of(orcid_url), now, transfers=[NAME], deliver_now=deliver_now))
 
     def behind_the_front(environ, start_response):

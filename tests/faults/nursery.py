@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 import waitress
 
 from sql.store import open_store
-from tests.broken import BreakingEngine
-from tests.service import client_of, make_front
+from tests.support.broken_receivers import BreakingEngine
+from tests.support.service import client_of, make_front
 from webapp.app import make_app
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.make import UNIVERSITY
-from tests.service import MAIJA, Visitor, orcid_id, simulated_orcid
+from tests.support.factories import UNIVERSITY
+from tests.support.service import MAIJA, Visitor, orcid_id, simulated_orcid
 
 ROOT = Path(__file__).parents[2]
 MAIJAS = "maija@yliopisto.example"
@@ -98,10 +98,10 @@ def nursery(store_url, simulator):
 
 def is_whole(store):
     """Whether there is a link; and whether there is, everything that belongs to it is there, or nothing of it."""
-    link = store.link_of(UNIVERSITY, MAIJAS)
-    changes = store.changes(UNIVERSITY, 0, 10)
-    events = list(store.events(UNIVERSITY))
-    assert store.verify_events(UNIVERSITY) == []
+    link = store.links.get(UNIVERSITY, MAIJAS)
+    changes = store.changes.list_after(UNIVERSITY, 0, 10)
+    events = list(store.audit.list_events(UNIVERSITY))
+    assert store.audit.verify(UNIVERSITY) == []
     if link is None:
         assert (changes, events) == ([], [])
         return False

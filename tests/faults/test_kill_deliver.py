@@ -21,8 +21,8 @@ from demo.idm.server import served
 from demo.orcid.people import User, made_up_id
 from sql.records import DeliveryState
 from tests.faults.test_kill import Killed, Nursery
-from tests.make import UNIVERSITY
-from tests.service import Visitor, simulated_orcid
+from tests.support.factories import UNIVERSITY
+from tests.support.service import Visitor, simulated_orcid
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("KILLS", "40"))
@@ -131,8 +131,8 @@ def test_whoever_is_killed_every_change_arrives_in_order_and_is_done_once(store,
             survivor.live(0)
         _wait_until_nothing_waits(store)
 
-    assert {each.state for each in store.counts(UNIVERSITY)} == {DeliveryState.DONE}
-    assert store.verify_events(UNIVERSITY) == []
+    assert {each.state for each in store.deliveries.counts(UNIVERSITY)} == {DeliveryState.DONE}
+    assert store.audit.verify(UNIVERSITY) == []
     _all_arrived_in_order(store, there)
 
 
@@ -157,31 +157,31 @@ def _people_come(web, world, store, rng, workers):
 def _somebody_comes(web, world, store, rng):
     person = rng.choice(PEOPLE)
     visitor = Visitor(web, person)
-    link = store.link_of(UNIVERSITY, person)
+    link = store.links.get(UNIVERSITY, person)
     if link is not None and rng.random() < 0.3:
         page = visitor.get("/me/remove")
         visitor.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
-        assert store.link_of(UNIVERSITY, person) is None
+        assert store.links.get(UNIVERSITY, person) is None
     else:
         wanted = next(bare for bare in OWN[person] if link is None or bare != link.orcid_id.bare)
         reply = visitor.agree(visitor.returned(world, wanted))
         assert reply.status == 303
         # What the person was told is so
-        assert store.link_of(UNIVERSITY, person).orcid_id.bare == wanted
+        assert store.links.get(UNIVERSITY, person).orcid_id.bare == wanted
 
 
 def _wait_until_nothing_waits(store):
     end = threading.Event()
     for _ in range(600):
-        if not any(each.state is DeliveryState.WAITING for each in store.counts(UNIVERSITY)):
+        if not any(each.state is DeliveryState.WAITING for each in store.deliveries.counts(UNIVERSITY)):
             return
         end.wait(0.1)
-    raise AssertionError(store.counts(UNIVERSITY))
+    raise AssertionError(store.deliveries.counts(UNIVERSITY))
 
 
 def _all_arrived_in_order(store, there):
     owed = defaultdict(list)
-    for change in store.changes(UNIVERSITY, 0, 1_000_000):
+    for change in store.changes.list_after(UNIVERSITY, 0, 1_000_000):
         owed[change.person_key].append(change.id)
     arrived, done = defaultdict(list), []
     for news, answer in there.log:
@@ -193,6 +193,6 @@ def _all_arrived_in_order(store, there):
         # Each at least once; a repetition comes before anything newer
         assert list(dict.fromkeys(arrived[person])) == ids
         assert sorted(arrived[person], key=ids.index) == arrived[person]
-        link = store.link_of(UNIVERSITY, person)
+        link = store.links.get(UNIVERSITY, person)
         assert there.has(person) == ({link.orcid_id.bare} if link else set())
     assert sorted(done) == sorted(each for ids in owed.values() for each in ids)

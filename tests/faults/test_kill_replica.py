@@ -14,10 +14,10 @@ from random import Random
 import pytest
 
 from shibboleth.orcid_id import Registry
-from sql.importing import Attested
 from sql.replica import Replica, write_replica
-from tests.make import NOON, UNIVERSITY, make_orcid_id
-from tests.pages import ROOT
+from sql.repositories.imports import Attested
+from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
+from tests.support.pages import ROOT
 
 PEOPLE = 20_000
 KILLS = 20
@@ -40,7 +40,7 @@ while True:
 def crowd(store):
     """A store with so many links that a replica takes a while."""
     everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, PEOPLE + 1))
-    assert store.import_links(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
     return store
 
 

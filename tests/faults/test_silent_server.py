@@ -14,14 +14,14 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.stale import Replicas
 from shibboleth.orcid_id import Registry
+from sql.engines.postgres import MOST_CONNECTIONS
 from sql.errors import StoreUnavailable
 from sql.migrate import migrate
-from sql.postgres import MOST_CONNECTIONS
 from sql.store import open_store
-from tests.broken import breaking
-from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
-from tests.postgres import Server, free_port
-from tests.service import ORGANISATIONS, Clock, ask
+from tests.support.broken_receivers import breaking
+from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
+from tests.support.postgres import Server, free_port
+from tests.support.service import ORGANISATIONS, Clock, ask
 from webapp.log import log
 
 MAIJA = "maija@yliopisto.example"
@@ -52,7 +52,7 @@ def url(server):
 @pytest.fixture
 def store(url):
     store = open_store(url)
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
     yield store
     store.disconnect()
 
@@ -76,13 +76,13 @@ def must_recover(use, seconds=5.0):
 
 
 USES = {
-    "a page's read": lambda store: store.standing(UNIVERSITY, MAIJA),
-    "an attempt that is begun": lambda store: store.begin(make_attempt(), "hash"),
-    "a state that is taken": lambda store: store.take("hash", UNIVERSITY, MAIJA, "browser", NOON),
-    "a transaction": lambda store: store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON),
-    "a worker's claim": lambda store: store.claim("worker", NOON, timedelta(minutes=1), 10),
+    "a page's read": lambda store: store.links.person_status(UNIVERSITY, MAIJA),
+    "an attempt that is begun": lambda store: store.attempts.add(make_attempt(), "hash"),
+    "a state that is taken": lambda store: store.attempts.consume_state("hash", UNIVERSITY, MAIJA, "browser", NOON),
+    "a transaction": lambda store: store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON),
+    "a worker's claim": lambda store: store.deliveries.claim("worker", NOON, timedelta(minutes=1), 10),
     "the check at start": lambda store: store.must_be_ready(),
-    "an import": lambda store: store.import_links(UNIVERSITY, [], "CRIS", NOON, NOON),
+    "an import": lambda store: store.imports.add(UNIVERSITY, [], "CRIS", NOON, NOON),
 }
 
 
@@ -92,7 +92,7 @@ def test_every_use_of_a_silent_server_ends_in_time_and_works_again_after(server,
         must_end_in_time(lambda: USES[name](store))
 
     must_recover(lambda: USES[name](store))
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 @pytest.mark.parametrize("name", ["a page's read", "a transaction", "the check at start", "an import"])
@@ -150,13 +150,13 @@ def test_a_server_that_falls_silent_within_a_transaction_leaves_nothing_of_it(se
 
     with ExitStack() as stack:
         broken = breaking(store, step, lambda: stack.enter_context(server.silent()))
-        must_end_in_time(lambda: broken.link(attempt, "", make_consent(), FIRST, NOON, "another link"))
+        must_end_in_time(lambda: broken.links.add(attempt, "", make_consent(), FIRST, NOON, "another link"))
 
-    assert must_recover(lambda: store.orcid_of(UNIVERSITY, MAIJA)) == [FIRST]
+    assert must_recover(lambda: store.links.orcid_ids(UNIVERSITY, MAIJA)) == [FIRST]
     # The server ends the old transaction when it sees the connection closed
-    linked = must_recover(lambda: store.link(attempt, "", make_consent(), FIRST, NOON, "another link"))
+    linked = must_recover(lambda: store.links.add(attempt, "", make_consent(), FIRST, NOON, "another link"))
     assert linked.number == 2
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 @contextmanager
@@ -169,26 +169,26 @@ def all_connections_in_use(store):
 
 def test_a_use_that_finds_all_connections_taken_ends_in_time(store):
     with all_connections_in_use(store):
-        must_end_in_time(lambda: store.count(UNIVERSITY))
+        must_end_in_time(lambda: store.links.count(UNIVERSITY))
 
-    assert store.count(UNIVERSITY) == 1
+    assert store.links.count(UNIVERSITY) == 1
 
 
 def test_many_at_once_on_a_silent_server_all_end_in_time(server, store):
     with server.silent(), ThreadPoolExecutor(30) as pool:
-        list(pool.map(lambda _: must_end_in_time(lambda: store.count(UNIVERSITY)), range(30)))
+        list(pool.map(lambda _: must_end_in_time(lambda: store.links.count(UNIVERSITY)), range(30)))
 
-    assert must_recover(lambda: store.count(UNIVERSITY)) == 1
+    assert must_recover(lambda: store.links.count(UNIVERSITY)) == 1
 
 
 def test_a_store_can_be_disconnected_from_a_silent_server(server, store):
     with server.silent():
-        must_end_in_time(lambda: store.count(UNIVERSITY))
+        must_end_in_time(lambda: store.links.count(UNIVERSITY))
         begun = time.monotonic()
         store.disconnect()
         assert time.monotonic() - begun < LIMIT
 
-    assert must_recover(lambda: store.count(UNIVERSITY)) == 1
+    assert must_recover(lambda: store.links.count(UNIVERSITY)) == 1
 
 
 def test_a_slow_statement_is_ended_by_the_server_with_its_reason(store):
@@ -197,7 +197,7 @@ def test_a_slow_statement_is_ended_by_the_server_with_its_reason(store):
         connection.execute("select pg_sleep(10)")
 
     assert time.monotonic() - begun < LIMIT
-    assert store.count(UNIVERSITY) == 1
+    assert store.links.count(UNIVERSITY) == 1
 
 
 # Several hosts
@@ -213,7 +213,7 @@ def test_of_two_hosts_the_one_that_lives_is_used(server, url):
     several = with_hosts(url, server, free_port()) + "?target_session_attrs=read-write&load_balance_hosts=random"
     store = open_store(several)
 
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
     assert make_link(store, MAIJA, SECOND).number == 2
     store.disconnect()
 
@@ -221,9 +221,9 @@ def test_of_two_hosts_the_one_that_lives_is_used(server, url):
 def test_a_first_host_that_is_silent_delays_a_use_no_more_than_others_and_the_second_is_found(server, url):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         store = open_store(with_hosts(url, server, nobody.getsockname()[1]))
-        must_end_in_time(lambda: store.count(UNIVERSITY))
+        must_end_in_time(lambda: store.links.count(UNIVERSITY))
 
-        assert must_recover(lambda: store.count(UNIVERSITY)) == 1
+        assert must_recover(lambda: store.links.count(UNIVERSITY)) == 1
         store.disconnect()
 
 

@@ -19,19 +19,19 @@ import requests
 
 from demo.idm.app import SECRET, TOKEN, Idm
 from demo.idm.server import served
-from resolver_connector.deliver import Deliverer, Pace
+from resolver_connector.delivery.worker import Deliverer, WorkerSettings
+from resolver_connector.transfers.base import Outcome
 from resolver_connector.transfers.deadline import THREADS_OF_A_TRANSFER
-from resolver_connector.transfers.ldap import Ldap
-from resolver_connector.transfers.rest import Rest
-from resolver_connector.transfers.scim import Scim
-from resolver_connector.transfers.soap import Soap
-from resolver_connector.transfers.transfer import Outcome
+from resolver_connector.transfers.ldap import LdapTransfer
+from resolver_connector.transfers.rest import RestTransfer
+from resolver_connector.transfers.scim import ScimTransfer
+from resolver_connector.transfers.soap import SoapTransfer
 from sql.records import DeliveryState
-from tests.delivering import ORGANISATIONS, Kept, Running, eventually
-from tests.ldap_stand import answering, drips, never_stops, passes_on, settings
-from tests.make import POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.slapd import PEOPLE, Slapd
-from tests.stands import FIRST, LINKED, MAIJA
+from tests.support.delivery import ORGANISATIONS, Kept, Running, eventually
+from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.ldap import answering, drips, never_stops, passes_on, settings
+from tests.support.slapd import PEOPLE, Slapd
+from tests.support.stands import FIRST, LINKED, MAIJA
 
 SECONDS = 1.0
 """For a delivery to a receiver that does not answer in any time."""
@@ -60,9 +60,9 @@ class Receiver:
 def transfers(address):
     """Give a transfer of each kind that speaks HTTP."""
     return {
-        "rest": Rest(url=f"{address}/v1", signing_secrets=(SECRET,)),
-        "soap": Soap(url=f"{address}/dirxml", token=TOKEN),
-        "scim": Scim(url=f"{address}/scim/v2", token=TOKEN),
+        "rest": RestTransfer(url=f"{address}/v1", signing_secrets=(SECRET,)),
+        "soap": SoapTransfer(url=f"{address}/dirxml", token=TOKEN),
+        "scim": ScimTransfer(url=f"{address}/scim/v2", token=TOKEN),
     }
 
 
@@ -186,7 +186,9 @@ def test_no_password_is_said_to_a_directory_once_the_time_is_over(slow_names):
 
     before = threading.active_count()
     with answering(listens) as port:
-        one = Ldap(url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn="cn=x", password="words", start_tls=False)
+        one = LdapTransfer(
+            url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn="cn=x", password="words", start_tls=False
+        )
         answer, took = timed(one)
         eventually(lambda: threading.active_count() <= before + 1)
 
@@ -262,7 +264,9 @@ def test_each_server_of_a_directory_has_its_share_of_the_time(slapd):
 
 
 def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, receiver, slapd):
-    dead = {f"dead-{number}": Rest(url=f"{receiver.address}/v1", signing_secrets=(SECRET,)) for number in range(5)}
+    dead = {
+        f"dead-{number}": RestTransfer(url=f"{receiver.address}/v1", signing_secrets=(SECRET,)) for number in range(5)
+    }
     dead["directory"] = settings(slapd, base=PEOPLE)
     live = Receiver()
     for number in range(1, 9):
@@ -271,15 +275,17 @@ def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, re
     worker = Deliverer(store, ORGANISATIONS, ways, Kept(), lambda: datetime.now(UTC))
 
     def under_way():
-        return [each for each in store.waiting(UNIVERSITY) if each.leased_until]
+        return [each for each in store.deliveries.list_waiting(UNIVERSITY) if each.leased_until]
 
     def delivered():
-        return [each.state for each in store.deliveries_of(POLYTECHNIC, MAIJA)] == [DeliveryState.DONE]
+        return [each.state for each in store.deliveries.list_for_person(POLYTECHNIC, MAIJA)] == [DeliveryState.DONE]
 
     try:
         with stopped(receiver.process), stopped(slapd.process), Running(worker):
             # As many as the worker begins at once, for each of the dead
-            eventually(lambda: len(under_way()) == min(Pace().threads, Pace().threads_each * len(dead)))
+            eventually(
+                lambda: len(under_way()) == min(WorkerSettings().threads, WorkerSettings().threads_each * len(dead))
+            )
             make_link(store, MAIJA, make_orcid_id(99), POLYTECHNIC, transfers=["live"])
             begun = time.monotonic()
             eventually(delivered)

@@ -10,14 +10,14 @@ from random import Random
 import psycopg
 import pytest
 
+from sql.engines.postgres import REASONS, reason
 from sql.errors import HeldBySomeoneElse, LinkChanged, StoreUnavailable
 from sql.migrate import migrate
-from sql.postgres import REASONS, reason
 from sql.store import open_store
-from tests.broken import breaking
-from tests.database import driver_of
-from tests.make import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
-from tests.postgres import Server, free_port
+from tests.support.broken_receivers import breaking
+from tests.support.database import driver_of
+from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
+from tests.support.postgres import Server, free_port
 
 MAIJA = "maija@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
@@ -62,12 +62,12 @@ def test_a_locked_file_is_said_and_then_works_again(file):
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("begin immediate")
         with pytest.raises(StoreUnavailable, match="locked by another process"):
-            store.link(attempt, "", make_consent(), FIRST, NOON, "another link")
+            store.links.add(attempt, "", make_consent(), FIRST, NOON, "another link")
         with pytest.raises(StoreUnavailable, match="locked by another process"):
-            store.begin(make_attempt(), "hash")
-        assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+            store.attempts.add(make_attempt(), "hash")
+        assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
-    assert store.link(attempt, "", make_consent(), FIRST, NOON, "another link").number == 2
+    assert store.links.add(attempt, "", make_consent(), FIRST, NOON, "another link").number == 2
     store.disconnect()
 
 
@@ -81,9 +81,13 @@ def test_a_full_disk_is_said_and_loses_nothing(file):
         link_many(store)
 
     driver.execute("pragma max_page_count = 100000")
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
-    assert store.count(UNIVERSITY) == store.last_change(UNIVERSITY) == len(list(store.events(UNIVERSITY)))
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
+    assert (
+        store.links.count(UNIVERSITY)
+        == store.changes.last_number(UNIVERSITY)
+        == len(list(store.audit.list_events(UNIVERSITY)))
+    )
+    assert store.audit.verify(UNIVERSITY) == []
     make_link(store, "one more", make_orcid_id(5000))
     store.disconnect()
 
@@ -93,9 +97,9 @@ def test_a_file_that_may_not_be_written_can_still_be_read(file):
     driver_of(store).execute("pragma query_only = on")
 
     with pytest.raises(StoreUnavailable, match="cannot be written to"):
-        store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+        store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
     store.disconnect()
 
 
@@ -115,7 +119,7 @@ def test_a_damaged_file_is_said(file):
     store = impatient(f"sqlite://{file}")
 
     with pytest.raises(StoreUnavailable, match="damaged"):
-        store.orcid_of(UNIVERSITY, MAIJA)
+        store.links.orcid_ids(UNIVERSITY, MAIJA)
 
     store.disconnect()
 
@@ -133,7 +137,7 @@ def test_a_directory_in_the_place_of_the_file_is_said(tmp_path):
     with pytest.raises(StoreUnavailable, match="cannot be made or opened"):
         migrate(store.engine, NOON)
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
-        store.count(UNIVERSITY)
+        store.links.count(UNIVERSITY)
 
 
 def test_a_name_too_long_for_any_file_is_said(tmp_path):
@@ -161,10 +165,10 @@ def test_a_server_that_went_away_is_said_and_its_return_noticed(own_server):
 
     own_server.stop()
     with pytest.raises(StoreUnavailable, match="no connection to the database server"):
-        store.count(UNIVERSITY)
+        store.links.count(UNIVERSITY)
     own_server.start()
 
-    assert store.count(UNIVERSITY) == 20
+    assert store.links.count(UNIVERSITY) == 20
     store.disconnect()
 
 
@@ -177,7 +181,7 @@ def test_a_server_restarted_between_two_requests_is_not_noticed(own_server):
     own_server.start()
 
     assert make_link(store, MAIJA, make_orcid_id(50)).number == 21
-    assert store.verify_events(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == []
     store.disconnect()
 
 
@@ -195,11 +199,11 @@ def test_a_server_that_dies_within_a_link_leaves_nothing_of_it(migrated_postgres
 
     lost = breaking(store, 6, hang_up)
     with pytest.raises(StoreUnavailable, match=r"was lost|starting or stopping"):
-        lost.link(attempt, "", make_consent(), FIRST, NOON, "another link")
+        lost.links.add(attempt, "", make_consent(), FIRST, NOON, "another link")
 
-    assert store.orcid_of(UNIVERSITY, MAIJA) == [FIRST]
-    assert store.attempt(attempt.id) == attempt
-    assert store.link(attempt, "", make_consent(), FIRST, NOON, "another link").number == 2
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
+    assert store.attempts.get(attempt.id) == attempt
+    assert store.links.add(attempt, "", make_consent(), FIRST, NOON, "another link").number == 2
     store.disconnect()
 
 
@@ -231,9 +235,9 @@ def test_an_organisation_held_for_too_long_is_said(migrated_postgres):
     with psycopg.connect(migrated_postgres) as other:
         other.execute("select * from counters for update")
         with pytest.raises(StoreUnavailable, match="took too long"):
-            store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON)
+            store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
-    assert store.unlink(UNIVERSITY, MAIJA, "person", "asked to", NOON).number == 2
+    assert store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON).number == 2
     store.disconnect()
 
 
@@ -244,9 +248,9 @@ def test_a_database_that_may_not_be_written_can_still_be_read(postgres):
     store = open_store(postgres.url(name))
 
     with pytest.raises(StoreUnavailable, match="cannot be written to"):
-        store.begin(make_attempt(), "hash")
+        store.attempts.add(make_attempt(), "hash")
 
-    assert store.count(UNIVERSITY) == 0
+    assert store.links.count(UNIVERSITY) == 0
     store.disconnect()
 
 
@@ -278,7 +282,7 @@ def test_any_mixture_of_writers_ends_without_a_deadlock(store):
         for _ in range(15):
             person, organisation = chance.choice(people), chance.choice(["https://a.example", "https://b.example"])
             if chance.random() < 0.3:
-                store.unlink(organisation, person, "person", "asked to", NOON)
+                store.links.remove(organisation, person, "person", "asked to", NOON)
                 continue
             try:
                 make_link(store, person, make_orcid_id(chance.choice(numbers)), organisation)
@@ -289,8 +293,8 @@ def test_any_mixture_of_writers_ends_without_a_deadlock(store):
         list(pool.map(writer, range(6)))
 
     for organisation in ("https://a.example", "https://b.example"):
-        assert store.verify_events(organisation) == []
-        numbers_seen = [change.number for change in store.changes(organisation, 0, 1000)]
+        assert store.audit.verify(organisation) == []
+        numbers_seen = [change.number for change in store.changes.list_after(organisation, 0, 1000)]
         assert numbers_seen == list(range(1, len(numbers_seen) + 1))
 
 
@@ -298,8 +302,8 @@ def test_what_a_driver_says_about_a_row_stays_within(store):
     make_link(store, MAIJA, FIRST)
 
     with pytest.raises(Exception, match="contradicts") as raised:
-        store.link(
-            answered(store, "ville", SECOND), "", make_consent(), None, NOON, store.link_of(UNIVERSITY, MAIJA).id
+        store.links.add(
+            answered(store, "ville", SECOND), "", make_consent(), None, NOON, store.links.get(UNIVERSITY, MAIJA).id
         )
 
     assert MAIJA not in str(raised.value)

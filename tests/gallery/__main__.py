@@ -6,12 +6,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.browser import browsing
 from tests.gallery.exhibition import exhibited
 from tests.gallery.looking import Looker
 from tests.gallery.pictures import Photographer
 from tests.gallery.scenes import SCENES
-from webapp.language import languages
+from tests.support.browser import browsing
+from webapp.i18n.language import languages
 
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 WITHOUT_COLOURS = ("landing", "confirm-without-a-tick", "me-with-news-of-each-kind")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tests.gallery.scenes import SCENES
 from tests.gallery.stage import theatre
-from tests.service import served
+from tests.support.service import served
 from webapp.app import make_app
 
 

@@ -7,11 +7,11 @@ import re
 from sql.records import ReleaseState
 from tests.gallery.stage import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.gallery.table import scene
-from tests.make import NOON, UNIVERSITY, answered, make_link, make_orcid_id
-from tests.service import orcid_id
-from webapp.operator.access import Named, Staff
+from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.support.service import orcid_id
+from webapp.operator.access import AdminAccess, AdminGrant
 
-STAFF = Staff(operators=(Named.of(UNIVERSITY, (ACCOUNT,)),))
+STAFF = AdminAccess(operators=(AdminGrant.of(UNIVERSITY, (ACCOUNT,)),))
 PIIA = "piia@yliopisto.example"
 
 
@@ -86,16 +86,18 @@ def _looked_for(on, reason):
 
 def _happened(on):
     """Let something of everything have happened, on several days."""
-    on.store.close(answered(on.store, PIIA, now=NOON - 9 * DAY).id, "declined", NOON - 9 * DAY)
+    on.store.attempts.close(answered(on.store, PIIA, now=NOON - 9 * DAY).id, "declined", NOON - 9 * DAY)
     for number in range(1, 9):
         account = f"person{number}@yliopisto.example"
         make_link(on.store, account, make_orcid_id(number), now=NOON - number * 3 * DAY)
     on.link(OLD, transfers=INTERFACES)
     make_link(on.store, PIIA, orcid_id(NEW), now=NOON, transfers=INTERFACES)
-    on.store.note_release(on.store.link_of(UNIVERSITY, ACCOUNT), ReleaseState.SEEN, NOON)
-    first, *others = on.store.claim("worker", NOON, DAY, 4)
-    on.store.finish(first, "worker", "stored", "", NOON)
+    on.store.releases.record(on.store.links.get(UNIVERSITY, ACCOUNT), ReleaseState.SEEN, NOON)
+    first, *others = on.store.deliveries.claim("worker", NOON, DAY, 4)
+    on.store.deliveries.complete(first, "worker", "stored", "", NOON)
     for each in others:
-        on.store.give_up(each, "worker", "unknown-person", f"no entry: uid={ACCOUNT},ou=people,dc=yliopisto", NOON)
-    on.store.note_failure(UNIVERSITY, INTERFACES[1], NOON, 1, DAY)
-    on.store.acknowledge(UNIVERSITY, 5, NOON)
+        on.store.deliveries.dead_letter(
+            each, "worker", "unknown-person", f"no entry: uid={ACCOUNT},ou=people,dc=yliopisto", NOON
+        )
+    on.store.deliveries.record_failure(UNIVERSITY, INTERFACES[1], NOON, 1, DAY)
+    on.store.changes.acknowledge(UNIVERSITY, 5, NOON)

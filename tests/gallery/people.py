@@ -10,16 +10,16 @@ from sql.errors import LinkChanged
 from sql.records import ReleaseState
 from tests.gallery.stage import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.gallery.table import scene
-from tests.make import NOON, UNIVERSITY, make_organisation
-from tests.service import ask, orcid_id
-from webapp.linking import NotAgreed
-from webapp.notices import Notices, Statement
-from webapp.problems import BadAddress, NotSure
+from tests.support.factories import NOON, UNIVERSITY, make_organisation
+from tests.support.service import ask, orcid_id
+from webapp.linking.service import NotAgreed
+from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
+from webapp.pages.problems import BadAddress, NotSure
 
-TEXTS = Notices(
+TEXTS = OperatorTexts(
     {code: {**texts, "not_accessible": "1 < 2 & 3"} for code, texts in NOTICES.items()},
     {UNIVERSITY: {"fi": {"legal_basis": "Suostumuksesi."}}},
-    Statement("partially", date(2026, 1, 15), "outside"),
+    AccessibilityStatement("partially", date(2026, 1, 15), "outside"),
     "https://www.example/privacy",
 )
 
@@ -44,7 +44,7 @@ def landing_with_many(on):
         for number in range(1, 21)
     )
     front = on.front()
-    front.hall.lately.failed(NOON)
+    front.context.lately.failed(NOON)
     return ask(on.app(front), "/")
 
 
@@ -94,7 +94,7 @@ def me_without_id(on):
 @scene("GET /me")
 def me_while_orcid_is_away(on):
     front = on.front()
-    front.hall.lately.failed(NOON)
+    front.context.lately.failed(NOON)
     return on.maija(front).get("/me")
 
 
@@ -119,7 +119,7 @@ def me_with_news_of_each_kind(on):
 @scene("GET /me")
 def me_release_seen(on):
     on.link()
-    on.store.note_release(on.store.link_of(UNIVERSITY, ACCOUNT), ReleaseState.SEEN, NOON)
+    on.store.releases.record(on.store.links.get(UNIVERSITY, ACCOUNT), ReleaseState.SEEN, NOON)
     return _releasing(on, OLD).get("/me")
 
 
@@ -145,7 +145,7 @@ def me_known_by_the_organisation_itself(on):
 @scene("GET /me")
 def me_removed_and_still_released(on):
     on.link(transfers=INTERFACES)
-    on.store.unlink(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
+    on.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
     return _releasing(on, OLD).get("/me")
 
 
@@ -211,7 +211,7 @@ def result_unchanged(on):
 def result_removed_since(on):
     maija = on.maija()
     place = maija.agree(maija.returned(on.world)).place
-    on.store.unlink(UNIVERSITY, ACCOUNT, "person", "wanted", NOON)
+    on.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON)
     return maija.get(place)
 
 
@@ -298,7 +298,7 @@ def remove(on):
 @scene("GET /me/removed")
 def removed(on):
     on.link()
-    on.store.unlink(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
+    on.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
     return on.maija(on.front(transfers=INTERFACES)).get("/me/removed")
 
 
@@ -333,10 +333,12 @@ def erased_once_everybody_knows(on):
 def _delivered(on):
     """Link Maija; one interface has stored the iD, another has refused it, and the organisation has fetched it."""
     change = on.link(transfers=INTERFACES)
-    first, second = on.store.claim("worker", NOON, DAY, 2)
-    on.store.finish(first, "worker", "stored", "", NOON)
-    on.store.give_up(second, "worker", "unknown-person", f"no entry: uid={ACCOUNT},ou=people,dc=yliopisto", NOON)
-    on.store.acknowledge(UNIVERSITY, change.number, NOON + timedelta(hours=3))
+    first, second = on.store.deliveries.claim("worker", NOON, DAY, 2)
+    on.store.deliveries.complete(first, "worker", "stored", "", NOON)
+    on.store.deliveries.dead_letter(
+        second, "worker", "unknown-person", f"no entry: uid={ACCOUNT},ou=people,dc=yliopisto", NOON
+    )
+    on.store.changes.acknowledge(UNIVERSITY, change.number, NOON + timedelta(hours=3))
 
 
 def _releasing(on, bare):

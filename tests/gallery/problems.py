@@ -9,18 +9,19 @@ from shibboleth.organisation import UnknownOrganisation
 from shibboleth.person import (
     BrokenAttribute,
     ForeignScope,
-    FrontNotProven,
     MissingAttribute,
     NotSignedIn,
+    ProxyNotAuthenticated,
     SeveralValues,
 )
 from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from tests.gallery.stage import NEW, OLD
 from tests.gallery.table import scene
-from tests.make import make_link
-from tests.service import ask, client_of, orcid_id
-from webapp.door import BadForm, RepeatedCookie
-from webapp.linking import (
+from tests.support.factories import make_link
+from tests.support.service import ask, client_of, orcid_id
+from webapp.auth.authenticator import CsrfError, RepeatedCookie
+from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.linking.service import (
     AnotherBrowsersAttempt,
     AttemptExpired,
     AttemptUsed,
@@ -28,9 +29,8 @@ from webapp.linking import (
     NothingCameBack,
     SomeoneElsesAttempt,
 )
-from webapp.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
-from webapp.problems import Bug, NotAllowed, NotFound, TooLarge
-from webapp.visit import RepeatedParameter
+from webapp.pages.problems import Bug, FormTooLarge, NotAllowed, NotFound
+from webapp.pages.request import RepeatedParameter
 
 # Who cannot be let in
 
@@ -40,9 +40,9 @@ def not_signed_in(on):
     return ask(on.app(), "/me")
 
 
-@scene("GET /me", FrontNotProven)
+@scene("GET /me", ProxyNotAuthenticated)
 def front_not_proven(on):
-    return on.maija(_raising(on.front(), FrontNotProven())).get("/me")
+    return on.maija(_raising(on.front(), ProxyNotAuthenticated())).get("/me")
 
 
 @scene("GET /me", UnknownOrganisation)
@@ -73,14 +73,14 @@ def broken_attribute(on):
 # On the way
 
 
-@scene("POST /me/start", BadForm)
+@scene("POST /me/start", CsrfError)
 def bad_form(on):
     return on.maija().post("/me/start", {"token": "x"})
 
 
 @scene("GET /me", RepeatedCookie)
 def repeated_cookie(on):
-    cookies = [f"{on.base.door.cookie_name}={each * 43}" for each in "ab"]
+    cookies = [f"{on.base.authenticator.cookie_name}={each * 43}" for each in "ab"]
     return on.maija().get("/me", HTTP_COOKIE="; ".join(cookies))
 
 
@@ -197,7 +197,7 @@ def bug(on):
     return on.maija(_raising(on.front(), Bug())).get("/me")
 
 
-@scene("POST /me/start", TooLarge)
+@scene("POST /me/start", FormTooLarge)
 def too_large(on):
     return on.maija().post("/me/start", {"token": "x" * 20_000})
 
@@ -217,9 +217,9 @@ def _raising(front, error):
 
     class Closed:
         def __getattr__(self, name):
-            return getattr(front.door, name)
+            return getattr(front.authenticator, name)
 
         def person(self, _environ):
             raise error
 
-    return replace(front, door=Closed())
+    return replace(front, authenticator=Closed())

@@ -13,11 +13,11 @@ from pathlib import Path
 from shibboleth.organisation import Organisations, Stage
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.make import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_organisation
-from tests.service import Clock, Reply, Visitor, make_front, orcid_id, simulated_orcid
-from webapp.app import Front, always, make_app
-from webapp.lately import Lately
-from webapp.linking import Linking
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_organisation
+from tests.support.service import Clock, Reply, Visitor, make_front, orcid_id, simulated_orcid
+from webapp.app import WebApp, make_app, page_globals
+from webapp.linking.orcid_status import OrcidStatus
+from webapp.linking.service import LinkingService
 
 ACCOUNT = "maija.makela-virtanen@yliopisto.example"
 """Long, as accounts may be."""
@@ -45,7 +45,7 @@ DAY = timedelta(days=1)
 class Play:
     """One scene under way; what a scene needs beside it, it makes of these."""
 
-    base: Front
+    base: WebApp
     store: object
     world: object
     client: object
@@ -58,10 +58,12 @@ class Play:
     def front(self, *, transfers=(), **hall):
         """Give the application's parts, with what this scene has otherwise in the hall."""
         # Templates are compiled once for all scenes
-        linking = Linking(self.store, self.client, lambda _entity_id: transfers)
-        words = {"linking": linking, "store": self.store, "organisations": self.organisations, "lately": Lately()}
-        door = replace(self.base.door, organisations=self.organisations)
-        return replace(self.base, door=door, clock=self.clock, hall=replace(self.base.hall, **words | hall))
+        linking = LinkingService(self.store, self.client, lambda _entity_id: transfers)
+        words = {"linking": linking, "store": self.store, "organisations": self.organisations, "lately": OrcidStatus()}
+        door = replace(self.base.authenticator, organisations=self.organisations)
+        return replace(
+            self.base, authenticator=door, clock=self.clock, context=replace(self.base.context, **words | hall)
+        )
 
     def app(self, front=None):
         """Give the application as a browser in this language asks it."""
@@ -113,7 +115,7 @@ class Theatre:
         self.used = []
         front = make_front(store, client, Clock(), ORGANISATIONS, labels=LABELS)
         self.base = replace(front, templates={code: self._noting(each) for code, each in front.templates.items()})
-        self.known = always(front.house, front.hall, front.languages).keys() | {"language"}
+        self.known = page_globals(front.service_info, front.context, front.languages).keys() | {"language"}
 
     def show(self, scene, code):
         """Play a scene in one language."""

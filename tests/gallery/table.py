@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.gallery.stage import Play
-from tests.service import Reply
+from tests.support.service import Reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser import browsing
 from tests.journeys.demonstration import running
 from tests.journeys.traveller import Traveller
+from tests.support.browser import browsing
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ class Demonstration:
         """How often a person has been linked so far, as the audit tells it."""
         store = open_store(f"sqlite://{self.directory}/links.db")
         try:
-            events = store.events(f"https://idp.{organisation}.example/idp/shibboleth", account)
+            events = store.audit.list_events(f"https://idp.{organisation}.example/idp/shibboleth", account)
             return [each.kind for each in events].count("linked")
         finally:
             store.disconnect()

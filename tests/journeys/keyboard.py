@@ -7,8 +7,8 @@ import time
 
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser import PATIENCE
 from tests.journeys.traveller import Traveller
+from tests.support.browser import PATIENCE
 
 FOCUS = """
     const here = document.activeElement, style = getComputedStyle(here), place = here.getBoundingClientRect();
@@ -33,11 +33,11 @@ class Typist(Traveller):
 
     def reads(self, sentence, picture=""):
         """Wait for the page with this heading, in one's own language."""
-        return self.sees(self.language.say(sentence), picture)
+        return self.sees(self.language.gettext(sentence), picture)
 
     def goes_on(self, sentence):
         """Tab to what says this in one's own language, and press Enter."""
-        return self.tabs_to(self.language.say(sentence)).hits(Keys.ENTER)
+        return self.tabs_to(self.language.gettext(sentence)).hits(Keys.ENTER)
 
     def picks(self, name):
         """Tab to what has this id, and press Enter."""
@@ -46,7 +46,7 @@ class Typist(Traveller):
     def skips_the_head(self):
         """Use the link that leads past what is the same on each page."""
         self.hits(Keys.TAB)
-        assert self.focus()["text"] == self.language.say("Skip to the content")
+        assert self.focus()["text"] == self.language.gettext("Skip to the content")
         self._must_be_shown(self.focus())
         self.hits(Keys.ENTER)
         self._until(lambda: self.focus()["id"] == "main", "the focus on the content")

@@ -8,7 +8,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.journeys.keyboard import Typist, saved_in
 from tests.journeys.traveller import MAIJA, SOMEBODY, uri
-from webapp.language import languages
+from webapp.i18n.language import languages
 
 LANGUAGES = languages()
 
@@ -65,7 +65,7 @@ def test_an_id_is_replaced_and_removed(typist, demo):
     typist.goes_on("Connect another ORCID iD instead").goes_on("Connect another ORCID iD").sees("Sign in")
     typist.picks(f"sign-in-{SOMEBODY}").sees("Authorize access").picks("authorize-button").reads("Is this you?")
 
-    typist.skips_the_head().tabs_to(typist.language.say("Replace the iD"))
+    typist.skips_the_head().tabs_to(typist.language.gettext("Replace the iD"))
     ActionChains(typist.driver).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
     typist.is_at("agree").hits(Keys.SPACE).goes_on("Replace the iD").reads("Your new ORCID iD is connected")
     assert released(demo) == [uri(SOMEBODY)]
@@ -89,5 +89,5 @@ def test_what_is_stored_is_saved_and_erased(typist, demo, tmp_path):
 
     typist.goes_on("Tick the box if you are sure, and press the button again.").is_at("sure")
     typist.hits(Keys.SPACE).goes_on("Erase everything")
-    typist.sees_either(*map(typist.language.say, ("Everything is being erased", "Nothing is stored about you")))
+    typist.sees_either(*map(typist.language.gettext, ("Everything is being erased", "Nothing is stored about you")))
     assert released(demo) == []

@@ -10,9 +10,9 @@ from selenium.webdriver.common.by import By
 from demo.configuration import CONTACT
 from tests.journeys.demonstration import serving
 from tests.journeys.walks import NOBODY, WALKS, Around, OddFront
-from tests.service import served
+from tests.support.service import served
 from webapp.operator.incidents import NOT_KEPT
-from webapp.problems import BY_WORD
+from webapp.pages.problems import BY_WORD
 
 FORMS = {"not-agreed", "not-sure", "bad-address"}
 """What is told on the page of the form itself, which comes back to be filled in."""

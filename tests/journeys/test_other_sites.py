@@ -3,7 +3,7 @@
 import pytest
 from selenium.webdriver.common.by import By
 
-from tests.service import served
+from tests.support.service import served
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from setuptools import find_packages
 from setuptools.config.setupcfg import read_configuration
 
 from tests.journeys.demonstration import serving
-from webapp.config_organisation import OrganisationFile
-from webapp.config_service import ServiceFile
-from webapp.config_tables import settings
+from webapp.config.organisation import OrganisationFile
+from webapp.config.service import ServiceFile
+from webapp.config.tables import settings
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("shibboleth", "sql", "resolver_connector", "webapp")

@@ -11,7 +11,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser import Browser
+from tests.support.browser import Browser
 
 MAIJA = "0009-0000-0001-1111"
 AKE = "0009-0000-0002-2224"

@@ -1,4 +1,4 @@
-"""How a person comes to each problem of `webapp/problems.py`, in a browser; or why nobody's browser can come to it.
+"""How a person comes to each problem of `webapp/pages/problems.py`, in a browser, or why none can.
 
     @walks_to("missing-attribute")
     def an_organisation_that_sends_no_eppn(someone, around):

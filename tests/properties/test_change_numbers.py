@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sql.store import Store, open_store
-from tests.broken import SlowEngine
-from tests.make import NOON, make_link, make_orcid_id
+from tests.support.broken_receivers import SlowEngine
+from tests.support.factories import NOON, make_link, make_orcid_id
 
 ORGANISATIONS = count(1)
 delays = st.lists(st.floats(0, 0.01), min_size=5, max_size=5)
@@ -35,7 +35,7 @@ def read(store, organisation, over):
     seen = []
     while True:
         finished = over.is_set()
-        page = store.changes(organisation, seen[-1].number if seen else 0, 3)
+        page = store.changes.list_after(organisation, seen[-1].number if seen else 0, 3)
         seen += page
         if finished and not page:
             return seen
@@ -65,8 +65,8 @@ def test_a_reader_who_reads_on_misses_no_change(store, pauses):
     for changes in seen:
         assert [change.number for change in changes] == list(range(1, written + 1))
         assert len({change.orcid_id for change in changes}) == written
-    assert store.last_change(organisation) == written
-    assert store.verify_events(organisation) == []
+    assert store.changes.last_number(organisation) == written
+    assert store.audit.verify(organisation) == []
 
 
 @pytest.mark.parametrize("nodes", [3])
@@ -88,7 +88,7 @@ def test_several_nodes_number_as_one(migrated_postgres, nodes):
 def test_a_slow_writer_of_one_organisation_keeps_nobody_else_waiting(migrated_postgres):
     store = open_store(migrated_postgres)
 
-    with store._holding("https://slow.example", NOON):
+    with store.links._holding("https://slow.example", NOON):
         change = make_link(store, organisation="https://quick.example")
 
     assert change.number == 1

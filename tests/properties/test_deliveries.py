@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sql.records import DeliveryState
 from sql.store import open_store
-from tests.make import NOON, answered, make_consent, make_orcid_id
+from tests.support.factories import NOON, answered, make_consent, make_orcid_id
 
 ORGANISATIONS = count(1)
 IDS = count(1)
@@ -36,16 +36,16 @@ workers = st.sampled_from(["one", "two", "three"])
 def link(store, organisation, person, number, *, transfers, now):
     """Link a person to the iD of a number, in place of whatever they had, and give the change."""
     orcid_id = make_orcid_id(100 * PEOPLE.index(person) + number)
-    current = store.link_of(organisation, person)
+    current = store.links.get(organisation, person)
     attempt = answered(store, person, orcid_id, organisation, now)
     shown = current.orcid_id if current else None
-    return store.link(attempt, "", make_consent(at=now), shown, now, f"owed {next(IDS)}", transfers)
+    return store.links.add(attempt, "", make_consent(at=now), shown, now, f"owed {next(IDS)}", transfers)
 
 
 def arrived(store, organisation):
     """Tell which changes the audit says have arrived, by transfer and person, in order."""
     told = defaultdict(list)
-    for event in store.events(organisation):
+    for event in store.audit.list_events(organisation):
         if event.kind == "delivered":
             told[event.facts["transfer"], event.person_key].append(int(event.facts["change"]))
     return told
@@ -74,7 +74,7 @@ class Owing(RuleBasedStateMachine):
 
     @rule(person=people)
     def unlink(self, person):
-        change = self.store.unlink(self.organisation, person, "person", "asked to", self.now, transfers=TRANSFERS)
+        change = self.store.links.remove(self.organisation, person, "person", "asked to", self.now, transfers=TRANSFERS)
         self._owe(change, TRANSFERS)
 
     def _owe(self, change, transfers):
@@ -84,13 +84,13 @@ class Owing(RuleBasedStateMachine):
     @precondition(lambda self: self.owed)
     @rule(worker=workers, limit=st.integers(1, 5))
     def claim(self, worker, limit):
-        self._take(worker, self.store.claim(worker, self.now, LEASE, limit))
+        self._take(worker, self.store.deliveries.claim(worker, self.now, LEASE, limit))
 
     @precondition(lambda self: self.owed)
     @rule(worker=workers, back=st.integers(0, 2))
     def claim_a_change(self, worker, back):
-        number = self.store.last_change(self.organisation) - back
-        self._take(worker, self.store.claim(worker, self.now, LEASE, 9, (self.organisation, number)))
+        number = self.store.changes.last_number(self.organisation) - back
+        self._take(worker, self.store.deliveries.claim(worker, self.now, LEASE, 9, (self.organisation, number)))
 
     def _take(self, worker, claimed):
         for delivery in claimed:
@@ -108,7 +108,7 @@ class Owing(RuleBasedStateMachine):
             assert delivery.transfer not in [each.transfer for each in leased]
 
     def _is_held(self, delivery):
-        found = self.store.deliveries_of_change(self.organisation, delivery.number)
+        found = self.store.deliveries.list_for_change(self.organisation, delivery.number)
         return any(
             (each.transfer, each.leased_until, each.attempts)
             == (delivery.transfer, delivery.leased_until, delivery.attempts)
@@ -121,12 +121,12 @@ class Owing(RuleBasedStateMachine):
         worker, delivery = self.in_hand.pop(which % len(self.in_hand))
         held = self._is_held(delivery)
         said = {
-            "finish": lambda: self.store.finish(delivery, worker, "stored", "", self.now),
-            "give_up": lambda: self.store.give_up(delivery, worker, "refused", "no", self.now),
-            "postpone": lambda: self.store.postpone(
+            "finish": lambda: self.store.deliveries.complete(delivery, worker, "stored", "", self.now),
+            "give_up": lambda: self.store.deliveries.dead_letter(delivery, worker, "refused", "no", self.now),
+            "postpone": lambda: self.store.deliveries.reschedule(
                 delivery, worker, "temporary", "", self.now + timedelta(seconds=30), self.now
             ),
-            "release": lambda: self.store.release(delivery, worker),
+            "release": lambda: self.store.deliveries.release(delivery, worker),
             "die": lambda: held,
         }[how]()
         assert said is held
@@ -141,7 +141,7 @@ class Owing(RuleBasedStateMachine):
 
     @rule(transfer=st.sampled_from(TRANSFERS))
     def fail(self, transfer):
-        self.store.note_failure(self.organisation, transfer, self.now, most=2, rest=REST)
+        self.store.deliveries.record_failure(self.organisation, transfer, self.now, most=2, rest=REST)
         self.failures[transfer] += 1
         if self.failures[transfer] >= 2:
             self.open_until[transfer] = self.now + REST
@@ -149,7 +149,7 @@ class Owing(RuleBasedStateMachine):
     @precondition(lambda self: self.given_up)
     @rule(transfer=st.none() | st.sampled_from(TRANSFERS))
     def retry(self, transfer):
-        self.retried |= self.store.retry(self.organisation, transfer, self.now) > 0
+        self.retried |= self.store.deliveries.retry(self.organisation, transfer, self.now) > 0
 
     @invariant()
     def what_arrived_arrived_in_order(self):
@@ -159,26 +159,28 @@ class Owing(RuleBasedStateMachine):
     @invariant()
     def nothing_owed_is_lost(self):
         owed = {(transfer, number) for (transfer, _), numbers in self.owed.items() for number in numbers}
-        found = [each for person in PEOPLE for each in self.store.deliveries_of(self.organisation, person)]
+        found = [each for person in PEOPLE for each in self.store.deliveries.list_for_person(self.organisation, person)]
         assert {(each.transfer, each.number) for each in found} == owed
 
     def teardown(self):
         self.now += REST + LEASE
         for transfer in TRANSFERS:
-            self.store.note_success(self.organisation, transfer)
+            self.store.deliveries.record_success(self.organisation, transfer)
         self.failures, self.open_until, self.in_hand = dict.fromkeys(TRANSFERS, 0), {}, []
-        while found := self.store.claim("last", self.now, LEASE, 3):
+        while found := self.store.deliveries.claim("last", self.now, LEASE, 3):
             for delivery in found:
                 self.told[delivery.transfer, delivery.person_key].append(delivery.number)
-                assert self.store.finish(delivery, "last", "stored", "", self.now)
+                assert self.store.deliveries.complete(delivery, "last", "stored", "", self.now)
         self.what_arrived_arrived_in_order()
         self._everything_was_told()
-        assert self.store.verify_events(self.organisation) == []
+        assert self.store.audit.verify(self.organisation) == []
 
     def _everything_was_told(self):
         for whose, numbers in self.owed.items():
             assert set(self.told[whose]) == set(numbers)
-        for each in (each for person in PEOPLE for each in self.store.deliveries_of(self.organisation, person)):
+        for each in (
+            each for person in PEOPLE for each in self.store.deliveries.list_for_person(self.organisation, person)
+        ):
             assert not each.waiting
             if each.number == self.owed[each.transfer, each.person_key][-1] and each.state is DeliveryState.DONE:
                 assert self.told[each.transfer, each.person_key][-1] == each.number
@@ -215,7 +217,7 @@ def live(store, organisation, clock, person, seed):
     chance, numbers = Random(seed), []
     for _ in range(12):
         if chance.random() < 0.4:
-            change = store.unlink(organisation, person, "person", "asked to", clock(), transfers=TRANSFERS)
+            change = store.links.remove(organisation, person, "person", "asked to", clock(), transfers=TRANSFERS)
         else:
             change = link(store, organisation, person, chance.randint(1, 5), transfers=TRANSFERS, now=clock())
         numbers += [change.number] if change else []
@@ -227,21 +229,21 @@ def work(store, clock, name, seed, over):
     chance, told = Random(seed), []
     while True:
         finished = over.is_set()
-        found = store.claim(name, clock(), LEASE, chance.randint(1, 4))
+        found = store.deliveries.claim(name, clock(), LEASE, chance.randint(1, 4))
         if finished and not found and all(count.state is not DeliveryState.WAITING for count in counts(store, told)):
             return told
         for delivery in found:
             told.append((delivery.organisation, delivery.transfer, delivery.number))
             if (fate := chance.random()) < 0.6:
-                store.finish(delivery, name, "stored", "", clock())
+                store.deliveries.complete(delivery, name, "stored", "", clock())
             elif fate < 0.8:
-                store.postpone(delivery, name, "temporary", "", clock() + timedelta(seconds=30), clock())
+                store.deliveries.reschedule(delivery, name, "temporary", "", clock() + timedelta(seconds=30), clock())
         over.wait(0.01)
 
 
 def counts(store, told):
     """Count the deliveries of every organisation that anything was delivered for."""
-    return [each for organisation in {one[0] for one in told} for each in store.counts(organisation)]
+    return [each for organisation in {one[0] for one in told} for each in store.deliveries.counts(organisation)]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -268,6 +270,6 @@ def test_with_several_workers_at_once_nothing_is_lost_or_out_of_order(store_url,
     assert {(transfer, number) for _, transfer, number in told} == {(t, n) for t in TRANSFERS for n in written}
     assert sorted(number for numbers in audit.values() for number in numbers) == sorted(written * 2)
     assert all(numbers == sorted(numbers) for numbers in audit.values())
-    assert stores[0].verify_events(organisation) == []
+    assert stores[0].audit.verify(organisation) == []
     for store in stores:
         store.disconnect()

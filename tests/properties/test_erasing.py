@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.database import driver_of
-from tests.make import NOON, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.support.database import driver_of
+from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id
 
 MAIJA, VILLE = "maija@yliopisto.example", "ville@yliopisto.example"
 TRANSFERS = ("idm", "ldap")
@@ -35,31 +35,31 @@ def do(store, what, how, now):
     if what == "link":
         make_link(store, MAIJA, make_orcid_id(how), now=now, transfers=TRANSFERS)
     elif what == "unlink":
-        store.unlink(UNIVERSITY, MAIJA, "person", "removed", now, transfers=TRANSFERS)
+        store.links.remove(UNIVERSITY, MAIJA, "person", "removed", now, transfers=TRANSFERS)
     elif what == "begin":
         answered(store, MAIJA, make_orcid_id(how), now=now)
     elif what == "deliver":
         deliver(store, how, now)
     elif what == "fetch":
-        store.acknowledge(UNIVERSITY, store.last_change(UNIVERSITY), now)
+        store.changes.acknowledge(UNIVERSITY, store.changes.last_number(UNIVERSITY), now)
     else:
         erase(store, now)
 
 
 def deliver(store, how, now):
     """Let the worker try once whatever is due."""
-    for delivery in store.claim("worker", now, LEASE, 100):
+    for delivery in store.deliveries.claim("worker", now, LEASE, 100):
         told = (delivery, "worker", how, f"{delivery.person_key} it is")
         if how == "stored":
-            store.finish(*told, now)
+            store.deliveries.complete(*told, now)
         elif how == "refused":
-            store.give_up(*told, now)
+            store.deliveries.dead_letter(*told, now)
         else:
-            store.postpone(*told, now, now)
+            store.deliveries.reschedule(*told, now, now)
 
 
 def erase(store, now):
-    store.erase(UNIVERSITY, MAIJA, "person", "erased by the person", now, transfers=TRANSFERS, by_feed=True)
+    store.erasures.erase(UNIVERSITY, MAIJA, "person", "erased by the person", now, transfers=TRANSFERS, by_feed=True)
 
 
 def rows_of(store):
@@ -79,7 +79,7 @@ def test_after_any_history_erased_is_erased(steps):
         for what, how in steps:
             now += timedelta(hours=1)
             do(store, what, how, now)
-            store.finish_erasures(now)
+            store.erasures.finish_due(now)
         now += timedelta(hours=1)
 
         erase(store, now)
@@ -87,11 +87,11 @@ def test_after_any_history_erased_is_erased(steps):
             deliver(store, "stored", now)
         do(store, "fetch", 0, now)
         # A delivery that was refused before, and that no removal came after, is waited for no longer than this
-        store.finish_erasures(now + timedelta(days=31))
+        store.erasures.finish_due(now + timedelta(days=31))
 
         kept = rows_of(store)
         assert MAIJA not in kept
         assert not [number for number in (1, 2, 3) if make_orcid_id(number).bare in kept]
-        assert store.orcid_of(UNIVERSITY, VILLE) == [make_orcid_id(9)]
-        assert store.verify_events(UNIVERSITY) == []
+        assert store.links.orcid_ids(UNIVERSITY, VILLE) == [make_orcid_id(9)]
+        assert store.audit.verify(UNIVERSITY) == []
         store.disconnect()

@@ -15,7 +15,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
 from sql.errors import HeldBySomeoneElse
-from tests.make import NOON, make_link, make_orcid_id, make_organisation
+from tests.support.factories import NOON, make_link, make_orcid_id, make_organisation
 from webapp.log import log
 
 ORGANISATIONS = count(1)
@@ -45,15 +45,15 @@ class Reading(RuleBasedStateMachine):
 
     @rule(person=people)
     def remove(self, person):
-        self.store.unlink(self.organisation.entity_id, person, "person", "asked to", self.now)
+        self.store.links.remove(self.organisation.entity_id, person, "person", "asked to", self.now)
 
     @rule(person=people)
     def leave(self, person):
-        self.store.deprovision(self.organisation.entity_id, person, self.now)
+        self.store.retention.deprovision(self.organisation.entity_id, person, self.now)
 
     @rule(minutes=st.integers(0, 9))
     def forget(self, minutes):
-        self.store.forget_changes(self.now - timedelta(minutes=minutes))
+        self.store.changes.delete_before(self.now - timedelta(minutes=minutes))
 
     @rule(limit=st.integers(1, 4))
     def fetch_a_page(self, limit):
@@ -105,12 +105,12 @@ class Reading(RuleBasedStateMachine):
             self.end_a_snapshot()
             more = self.fetched(limit=3)
 
-        held = {link.account: link.orcid_id.uri for link in self.store.links(self.organisation.entity_id)}
+        held = {link.account: link.orcid_id.uri for link in self.store.links.list_current(self.organisation.entity_id)}
         assert {person: orcid for person, orcid in self.copy.items() if orcid} == held
 
 
 def test_whoever_reads_the_feed_by_its_rules_misses_nothing(store, monkeypatch):
-    monkeypatch.setattr("sql.store.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.links.PAGE", 2)
     monkeypatch.setattr("resolver_connector.feed._PIECE", 1)
     lookup = store.lookup()
     run_state_machine_as_test(

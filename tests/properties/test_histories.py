@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from shibboleth.orcid_id import Registry
 from sql.errors import AttemptClosed, HeldBySomeoneElse, LinkChanged
 from sql.records import ChangeKind, ReleaseCounts, ReleaseState
-from tests.make import NOON, answered, make_consent, make_orcid_id
+from tests.support.factories import NOON, answered, make_consent, make_orcid_id
 
 ORGANISATIONS = count(1)
 IDS = count(1)
@@ -45,7 +45,7 @@ class History(RuleBasedStateMachine):
         expected, told = self._expected(attempt, shown)
 
         try:
-            change = self.store.link(attempt, "", make_consent(), shown, NOON, f"history {next(IDS)}")
+            change = self.store.links.add(attempt, "", make_consent(), shown, NOON, f"history {next(IDS)}")
         except (AttemptClosed, LinkChanged, HeldBySomeoneElse) as error:
             assert type(error) is expected
         else:
@@ -74,7 +74,7 @@ class History(RuleBasedStateMachine):
 
     @rule(person=people)
     def remove(self, person):
-        change = self.store.unlink(self.organisation, person, "person", "asked to", NOON)
+        change = self.store.links.remove(self.organisation, person, "person", "asked to", NOON)
 
         held = self.links.pop(person, None)
         self.releases.pop(person, None)
@@ -84,10 +84,10 @@ class History(RuleBasedStateMachine):
 
     @rule(person=people, state=st.sampled_from(ReleaseState))
     def come_back(self, person, state):
-        link = self.store.link_of(self.organisation, person)
+        link = self.store.links.get(self.organisation, person)
         if link is None:
             return
-        noted = self.store.note_release(link, state, NOON)
+        noted = self.store.releases.record(link, state, NOON)
 
         known = self.releases.get(person)
         assert noted == (known is None or list(ReleaseState).index(known) < list(ReleaseState).index(state))
@@ -96,49 +96,53 @@ class History(RuleBasedStateMachine):
 
     @rule(person=people)
     def decline(self, person):
-        self.store.record(self.organisation, "declined", "person", person, {}, NOON)
+        self.store.audit.add(self.organisation, "declined", "person", person, {}, NOON)
 
     @rule(person=people)
     def forget(self, person):
-        self.store.erase_facts(self.organisation, person)
+        self.store.audit.erase_facts(self.organisation, person)
 
     @invariant()
     def the_links_are_the_models(self):
-        found = {link.person_key: link.orcid_id for link in self.store.links(self.organisation)}
+        found = {link.person_key: link.orcid_id for link in self.store.links.list_current(self.organisation)}
         assert found == self.links
-        assert self.store.count(self.organisation) == len(self.links)
+        assert self.store.links.count(self.organisation) == len(self.links)
         for person, orcid_id in self.links.items():
-            assert self.store.orcid_of(self.organisation, person) == [orcid_id]
-            assert self.store.holder_of(self.organisation, orcid_id).person_key == person
+            assert self.store.links.orcid_ids(self.organisation, person) == [orcid_id]
+            assert self.store.links.get_by_orcid_id(self.organisation, orcid_id).person_key == person
 
     @invariant()
     def the_releases_are_the_models(self):
         known = list(self.releases.values())
         counts = ReleaseCounts(len(self.links), *(known.count(state) for state in reversed(ReleaseState)))
-        assert self.store.release_counts(self.organisation) == counts
-        found = {link.person_key: link.release.state for link in self.store.links(self.organisation) if link.release}
+        assert self.store.releases.counts(self.organisation) == counts
+        found = {
+            link.person_key: link.release.state
+            for link in self.store.links.list_current(self.organisation)
+            if link.release
+        }
         assert found == self.releases
 
     @invariant()
     def the_changes_are_the_news(self):
-        changes = self.store.changes(self.organisation, 0, 1000)
+        changes = self.store.changes.list_after(self.organisation, 0, 1000)
         told = [(change.kind, change.person_key, change.orcid_id, change.previous) for change in changes]
         assert told == self.news
         assert [change.number for change in changes] == list(range(1, len(changes) + 1))
-        assert self.store.last_change(self.organisation) == len(changes)
+        assert self.store.changes.last_number(self.organisation) == len(changes)
 
     @invariant()
     def the_changes_replay_to_the_links(self):
         replayed = {}
-        for change in self.store.changes(self.organisation, 0, 1000):
+        for change in self.store.changes.list_after(self.organisation, 0, 1000):
             assert replayed.get(change.person_key) == change.previous
             replayed[change.person_key] = change.orcid_id
         assert {person: orcid_id for person, orcid_id in replayed.items() if orcid_id} == self.links
 
     @invariant()
     def the_audit_is_sound_and_tells_every_change(self):
-        kinds = [event.kind for event in self.store.events(self.organisation)]
-        assert self.store.verify_events(self.organisation) == []
+        kinds = [event.kind for event in self.store.audit.list_events(self.organisation)]
+        assert self.store.audit.verify(self.organisation) == []
         assert [kind for kind in kinds if kind in set(ChangeKind)] == [news[0] for news in self.news]
 
 

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
-from tests.make import make_orcid_id
+from tests.support.factories import make_orcid_id
 
 ids = st.builds(make_orcid_id, st.integers(0, 10**15 - 1), st.sampled_from(Registry))
 

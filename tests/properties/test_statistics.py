@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from sql import statistics
-from sql.importing import Attested
 from sql.records import ReleaseState
-from sql.statistics import STARTED
-from tests.make import NOON, make_attempt, make_link, make_orcid_id
+from sql.repositories import statistics
+from sql.repositories.imports import Attested
+from sql.repositories.statistics import STARTED
+from tests.support.factories import NOON, make_attempt, make_link, make_orcid_id
 
 ORGANISATIONS = count(1)
 NUMBERS = count(1)
@@ -49,7 +49,7 @@ class Days(RuleBasedStateMachine):
     @rule(person=people)
     def start(self, person):
         attempt = make_attempt(person, self.organisation, self.now)
-        self.store.begin(attempt, state_hash=f"state of {attempt.id}")
+        self.store.attempts.add(attempt, state_hash=f"state of {attempt.id}")
         self._counts(STARTED)
         self.open.append(attempt)
 
@@ -57,7 +57,7 @@ class Days(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(["declined", "cancelled", "orcid-refused"]))
     def end(self, outcome):
         attempt = self.open.pop()
-        if self.store.close(attempt.id, outcome, self.now):
+        if self.store.attempts.close(attempt.id, outcome, self.now):
             self._counts(("attempt", outcome))
 
     @rule(person=people)
@@ -69,7 +69,7 @@ class Days(RuleBasedStateMachine):
 
     @rule(person=people)
     def remove(self, person):
-        if self.store.unlink(self.organisation, person, "person", "wanted", self.now, transfers=["idm"]):
+        if self.store.links.remove(self.organisation, person, "person", "wanted", self.now, transfers=["idm"]):
             self._counts(("event", "removed"))
         self.linked.discard(person)
 
@@ -79,21 +79,23 @@ class Days(RuleBasedStateMachine):
             Attested(n, f"import-{n}@x", f"import-{n}@x", make_orcid_id(n))
             for n in (next(NUMBERS) for _ in range(many))
         ]
-        self.store.import_links(self.organisation, rows, "the old register", self.now, self.now)
+        self.store.imports.add(self.organisation, rows, "the old register", self.now, self.now)
         self._counts(("event", "imported"), *[("event", "linked")] * many)
 
     @rule(well=st.booleans())
     def deliver(self, well):
-        end, word = (self.store.finish, "delivered") if well else (self.store.give_up, "given-up")
-        oldest = next(self.store.waiting(self.organisation), None)
+        end, word = (
+            (self.store.deliveries.complete, "delivered") if well else (self.store.deliveries.dead_letter, "given-up")
+        )
+        oldest = next(self.store.deliveries.list_waiting(self.organisation), None)
         only = (self.organisation, oldest.number if oldest else 0)
-        for delivery in self.store.claim("worker", self.now, LEASE, 1, only):
+        for delivery in self.store.deliveries.claim("worker", self.now, LEASE, 1, only):
             if end(delivery, "worker", "stored" if well else "refused", "", self.now):
                 self._counts(("event", word))
 
     @rule(person=people)
     def deprovision(self, person):
-        gone = self.store.deprovision(self.organisation, person, self.now)
+        gone = self.store.retention.deprovision(self.organisation, person, self.now)
         self.open = [each for each in self.open if each.person_key != person]
         self.linked.discard(person)
         if gone.links:
@@ -103,41 +105,43 @@ class Days(RuleBasedStateMachine):
 
     @rule(person=people)
     def forget(self, person):
-        self.store.erase_facts(self.organisation, person)
+        self.store.audit.erase_facts(self.organisation, person)
 
     @rule()
     def forget_what_is_settled(self):
-        for number in self.store.forgettable(self.organisation, self.now):
-            change = next(each for each in self.store.changes(self.organisation, number - 1, 1))
-            had = self.store.link_of(self.organisation, change.person_key)
-            self.store.forget(self.organisation, number)
-            if had and self.store.link_of(self.organisation, change.person_key) is None:
+        for number in self.store.retention.list_forgettable(self.organisation, self.now):
+            change = next(each for each in self.store.changes.list_after(self.organisation, number - 1, 1))
+            had = self.store.links.get(self.organisation, change.person_key)
+            self.store.retention.forget(self.organisation, number)
+            if had and self.store.links.get(self.organisation, change.person_key) is None:
                 self.linked.discard(change.person_key)
                 self.happened[change.at.date(), "event", "forgotten"] += 1
 
     @rule()
     def sweep(self):
-        self.store.sweep(self.now)
+        self.store.attempts.delete_expired(self.now)
 
     @rule()
     def count_up(self):
-        self.store.count_up()
+        self.store.statistics.count_up()
 
     @invariant()
     def the_counts_are_what_happened(self):
-        by_day = self.store.by_day(self.organisation, date(2000, 1, 1))
+        by_day = self.store.statistics.by_day(self.organisation, date(2000, 1, 1))
         found = {(day, *word): count for day, words in by_day.items() for word, count in words.items()}
         assert found == self.happened
 
     @invariant()
     def the_links_are_those_that_came_and_have_not_gone(self):
-        totals = self.store.totals(self.organisation)
-        assert self.store.links_now(self.organisation, totals) == self.store.release_counts(self.organisation)
+        totals = self.store.statistics.totals(self.organisation)
+        assert self.store.statistics.links_now(self.organisation, totals) == self.store.releases.counts(
+            self.organisation
+        )
 
     @rule(person=people, state=st.sampled_from(ReleaseState))
     def see_release(self, person, state):
-        link = self.store.link_of(self.organisation, person)
-        if link and self.store.note_release(link, state, self.now) and state is ReleaseState.SEEN:
+        link = self.store.links.get(self.organisation, person)
+        if link and self.store.releases.record(link, state, self.now) and state is ReleaseState.SEEN:
             self._counts(("event", "release-seen"))
 
     @invariant()
@@ -145,7 +149,7 @@ class Days(RuleBasedStateMachine):
         together = Counter()
         for (_, *word), number in self.happened.items():
             together[tuple(word)] += number
-        assert self.store.totals(self.organisation) == together
+        assert self.store.statistics.totals(self.organisation) == together
 
 
 def test_the_counts_are_what_happened_whenever_anybody_sweeps(store, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser import browsing
+from tests.support.browser import browsing
 from tests.system.client import Line, Visitor
 from tests.system.service import running_service
 from tests.system.stack import FRONTS, installed_python, running, with_the_probe

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shibboleth.attributes import ATTRIBUTES
-from shibboleth.consumer import Consumer, consumer_files
+from shibboleth.handout.consumer import Consumer, consumer_files
 from shibboleth.orcid_id import Registry
 from tests.system.machine import DidNotStart, Machine, fresh_directory, made
 from tests.system.people import SAIMAA

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from demo.orcid.app import make_orcid
 from demo.orcid.world import Client, OrcidWorld
-from tests.configuration import write_configuration
+from tests.support.configuration import write_configuration
 from tests.system.people import PROVIDERS, IdentityProvider, name_of, token_of
 from tests.system.ports import free_port
 from tests.system.stack import Stack, running

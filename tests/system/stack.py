@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shibboleth.handout import fill, placeholders, syntax_of
+from shibboleth.handout.render import fill, placeholders, syntax_of
 from tests.system import neighbours
 from tests.system.federation import make_key, one_line, write_attribute_maps, write_metadata
 from tests.system.machine import Account, DidNotStart, Machine, fresh_directory, made
@@ -24,7 +24,7 @@ from tests.system.people import PROVIDERS
 from tests.system.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-SP = ROOT / "shibboleth" / "sp"
+SP = ROOT / "shibboleth/handout/templates/sp"
 PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp", "demo", "tests")
 
 FRONTS = {"variables": "apache-mod_wsgi.conf", "proxy": "apache-proxy.conf"}

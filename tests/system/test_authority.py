@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shibboleth.attributes import ATTRIBUTES
-from tests.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
-from tests.make import UNIVERSITY, make_link, make_orcid_id
-from tests.pages import DOCS
+from tests.support.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
+from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
+from tests.support.pages import DOCS
 from tests.system.federation import make_key, one_line
 from tests.system.ports import free_port
 from tests.system.tls import served

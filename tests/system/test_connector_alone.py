@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from shibboleth.handout import fill, placeholders
+from shibboleth.handout.render import fill, placeholders
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.configuration import TOKEN, write_configuration
-from tests.make import NOON, make_link, make_orcid_id
+from tests.support.configuration import TOKEN, write_configuration
+from tests.support.factories import NOON, make_link, make_orcid_id
 from tests.system.federation import make_key
 from tests.system.machine import Machine, fresh_directory, made
 from tests.system.ports import free_port

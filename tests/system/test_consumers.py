@@ -18,9 +18,9 @@ from saml2.metadata import entity_descriptor
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
-from tests import pages
-from tests.configuration import TOKEN, write_configuration
-from tests.make import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support import pages
+from tests.support.configuration import TOKEN, write_configuration
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.system.faulty_connector import Faults
 from tests.system.federation import make_key, one_line
 from tests.system.ports import free_port
@@ -205,7 +205,7 @@ def linked(store, faults):
     faults.clear()
     make_link(store, ACCOUNT, orcid_id=ORCID)
     yield
-    store.unlink(UNIVERSITY, ACCOUNT, "person", "the test is over", NOON)
+    store.links.remove(UNIVERSITY, ACCOUNT, "person", "the test is over", NOON)
     faults.clear()
 
 

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 from defusedxml.ElementTree import fromstring
 
-from resolver_connector.transfers.transfer import ChangeKind, News, Outcome
-from tests import idp_stand
-from tests.configuration import write_configuration
-from tests.ldap_stand import settings
-from tests.make import NOON, UNIVERSITY, make_orcid_id
-from tests.slapd import READER, Slapd
-from webapp.cli import main
+from resolver_connector.transfers.base import ChangeKind, ChangeMessage, Outcome
+from tests.support import idp as idp_stand
+from tests.support.configuration import write_configuration
+from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
+from tests.support.ldap import settings
+from tests.support.slapd import READER, Slapd
+from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
 OURS = make_orcid_id(7)
@@ -95,11 +95,11 @@ def test_what_the_transfer_writes_the_connector_finds(tmp_path, directory, versi
     ).rendered
 
     linked = transfer.deliver(
-        News("1", ChangeKind.LINKED, UNIVERSITY, "eppn", MAIJA, OURS, None, NOON), now=NOON, seconds=20
+        ChangeMessage("1", ChangeKind.LINKED, UNIVERSITY, "eppn", MAIJA, OURS, None, NOON), now=NOON, seconds=20
     )
     found = [search(directory, connector, query) for query in queries]
     removed = transfer.deliver(
-        News("2", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, OURS, NOON), now=NOON, seconds=20
+        ChangeMessage("2", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, OURS, NOON), now=NOON, seconds=20
     )
     after = search(directory, connector, queries[0])
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests import pages
+from tests.support import pages
 from tests.system.federation import make_key
 from tests.system.machine import fresh_directory
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests import pages
+from tests.support import pages
 from tests.system.client import Line
 
 PATHS = ("/", "/healthz", "/v1/health")

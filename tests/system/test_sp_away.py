@@ -10,12 +10,12 @@ import pytest
 
 from tests.system.client import Line, Visitor, cookies
 from tests.system.stack import FRONTS, SP, running, with_the_probe
-from webapp.door import Who
-from webapp.pages import ROUTES
+from webapp.auth.authenticator import Access
+from webapp.routes import ROUTES
 
 AT_ONCE = 2.0
 """Seconds, on a busy machine; mod_shib itself waits six for a shibd that is away."""
-OPEN = sorted({re.sub("<[a-z]+>", "x", each.address) for each in ROUTES if each.who is Who.ANYONE})
+OPEN = sorted({re.sub("<[a-z]+>", "x", each.address) for each in ROUTES if each.who is Access.ANYONE})
 PAGES = {
     name: re.findall("<h[12]>(.*?)</h", (SP / f"error-{name}.html").read_text("utf-8"))
     for name in ("page", "sign-in", "sign-out")

@@ -9,8 +9,8 @@ import pytest
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
 from shibboleth.person import PROOF_HEADER, Proxy, Variables
 from tests.system.client import Visitor, cookies, seen
-from webapp.door import Who
-from webapp.pages import ROUTES
+from webapp.auth.authenticator import Access
+from webapp.routes import ROUTES
 
 READ = (*ATTRIBUTES, IDENTITY_PROVIDER, "Shib-Session-ID", "Shib-Authentication-Instant")
 """All that the application reads of a request, or may."""
@@ -106,7 +106,7 @@ def test_somebody_signed_in_is_known_where_a_route_is_for_persons_and_nowhere_el
     known = told(stack, line.ask(path, signed_in, method=route.method))
     without = line.ask(path, [(name, MARK) for name in NAMES], method=route.method)
 
-    if route.who is Who.PERSON:
+    if route.who is Access.PERSON:
         assert known["eppn"] == "maija%40saimaa.example"
         assert (without.status, without.reached_the_application) == (302, False)
     else:

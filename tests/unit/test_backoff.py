@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from resolver_connector.backoff import PATIENCE, SCHEDULE, next_try
-from tests.make import NOON
+from resolver_connector.delivery.backoff import PATIENCE, SCHEDULE, next_try
+from tests.support.factories import NOON
 
 MINUTE = timedelta(minutes=1)
 

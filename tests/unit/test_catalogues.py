@@ -5,11 +5,11 @@ from datetime import UTC
 
 import pytest
 
-from tests import sentences
-from tests.make import NOON
-from tests.pseudo import pseudo
-from webapp.catalogues import SOURCE
-from webapp.language import languages
+from tests.support import sentences
+from tests.support.factories import NOON
+from tests.support.pseudo_locale import pseudo
+from webapp.i18n.catalogues import SOURCE
+from webapp.i18n.language import languages
 
 PATHS = sentences.catalogues()
 TRANSLATED = {path.parent.name: sentences.read(path) for path in PATHS if path.parent.name != SOURCE}
@@ -128,7 +128,7 @@ def test_a_broken_catalogue_is_told_from_a_whole_one(tmp_path, monkeypatch):
 
 
 def test_the_pseudo_language_is_longer_and_keeps_the_facts_in_their_places():
-    said = pseudo().say("connected %(when)s")
+    said = pseudo().gettext("connected %(when)s")
 
     assert said % {"when": "x"}
     assert said.startswith("⟦")
@@ -137,9 +137,9 @@ def test_the_pseudo_language_is_longer_and_keeps_the_facts_in_their_places():
 
 
 def test_the_pseudo_language_counts_and_writes_dates():
-    assert "2" in pseudo().say_many("%(number)d day", "%(number)d days", 2)
-    assert pseudo().moment(NOON, UTC).startswith("⟦15\xa0January\xa02026")
+    assert "2" in pseudo().ngettext("%(number)d day", "%(number)d days", 2)
+    assert pseudo().format_datetime(NOON, UTC).startswith("⟦15\xa0January\xa02026")
 
 
 def test_nobody_is_offered_the_pseudo_language():
-    assert not [code for code, language in languages().items() if "⟦" in language.say("Sign out")]
+    assert not [code for code, language in languages().items() if "⟦" in language.gettext("Sign out")]

@@ -9,11 +9,13 @@ from click.testing import CliRunner
 from freezegun import freeze_time
 
 from sql.migrate import migrate
-from sql.store import Store, open_store
-from tests.configuration import ORGANISATION, TOKEN, service_file, toml, write, write_configuration
-from tests.make import NOON, make_link, make_orcid_id
-from webapp.cli import main
-from webapp.config_service import ServiceFile
+from sql.repositories.links import LinkRepository
+from sql.repositories.releases import ReleaseRepository
+from sql.store import open_store
+from tests.support.configuration import ORGANISATION, TOKEN, service_file, toml, write, write_configuration
+from tests.support.factories import NOON, make_link, make_orcid_id
+from webapp.cli.main import main
+from webapp.config.service import ServiceFile
 
 HOME = ORGANISATION["entity_id"]
 OLD = {"entity_id": "https://idp.old.example/idp", "connector": None}
@@ -822,12 +824,14 @@ def test_an_organisations_links_are_counted_once(tmp_path, monkeypatch):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), HOME)
     store.disconnect()
     counted = []
-    for name in ("count", "release_counts"):
-        count = getattr(Store, name)
-        monkeypatch.setattr(Store, name, lambda *words, count=count, name=name: counted.append(name) or count(*words))
+    for repository, name in ((LinkRepository, "count"), (ReleaseRepository, "counts")):
+        count = getattr(repository, name)
+        monkeypatch.setattr(
+            repository, name, lambda *words, count=count, name=name: counted.append(name) or count(*words)
+        )
 
     _, output = run("--config", path, "check")
 
     assert "1 link\n" in output
     assert "linked 1, release seen 0" in output
-    assert counted == ["release_counts"]
+    assert counted == ["counts"]

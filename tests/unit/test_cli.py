@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.configuration import ORGANISATION, write_configuration
-from tests.make import NOON, make_link, make_orcid_id
-from webapp.cli import main
+from tests.support.configuration import ORGANISATION, write_configuration
+from tests.support.factories import NOON, make_link, make_orcid_id
+from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
 MAIJAS_ID = make_orcid_id(1)
@@ -100,7 +100,7 @@ def test_a_database_that_cannot_be_made_is_said(tmp_path):
 
 def test_a_driver_that_is_not_installed_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    monkeypatch.delitem(sys.modules, "sql.postgres", raising=False)
+    monkeypatch.delitem(sys.modules, "sql.engines.postgres", raising=False)
     path = write_configuration(tmp_path, store={"url": "postgresql://orcid@localhost/orcid"})
 
     for words in (["migrate"], ["check"]):
@@ -203,7 +203,7 @@ def test_a_link_is_removed_after_a_yes(path, store):
     assert code == 0
     assert "Remove this link? [y/N]: y" in output
     assert output.endswith(f"removed {MAIJAS_ID.uri} from {MAIJA}; the organisation will learn of it\n")
-    assert store.link_of(ORGANISATION["entity_id"], MAIJA) is None
+    assert store.links.get(ORGANISATION["entity_id"], MAIJA) is None
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
@@ -211,13 +211,13 @@ def test_a_link_stays_without_a_yes(path, store, answer):
     code, _ = run(path, "link", "remove", "yliopisto", MAIJA, "--reason", "left", answer=answer)
 
     assert code == 1
-    assert store.link_of(ORGANISATION["entity_id"], MAIJA) is not None
+    assert store.links.get(ORGANISATION["entity_id"], MAIJA) is not None
 
 
 def test_a_removal_says_in_the_audit_who_and_why(path, store):
     run(path, "link", "remove", "yliopisto", MAIJA, "--reason", "left the house", "--yes")
 
-    event = list(store.events(ORGANISATION["entity_id"]))[-1]
+    event = list(store.audit.list_events(ORGANISATION["entity_id"]))[-1]
     assert (event.kind, event.actor, event.facts["reason"]) == ("removed", "operator", "left the house")
 
 
@@ -255,7 +255,7 @@ def test_an_id_that_came_meanwhile_is_not_removed(path, store, monkeypatch):
 
     assert code == 1
     assert "the person has linked another iD meanwhile; nothing was removed" in output
-    assert store.link_of(ORGANISATION["entity_id"], MAIJA).orcid_id == make_orcid_id(2)
+    assert store.links.get(ORGANISATION["entity_id"], MAIJA).orcid_id == make_orcid_id(2)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 201])

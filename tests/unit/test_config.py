@@ -7,10 +7,10 @@ import pytest
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Stage
 from shibboleth.person import Encoding, Proxy, Variables
-from tests.configuration import CLIENT_SECRET, PROOF, TOKEN, write, write_configuration
-from webapp.config import load
-from webapp.config_errors import Misconfigured
-from webapp.config_service import FrontKind
+from tests.support.configuration import CLIENT_SECRET, PROOF, TOKEN, write, write_configuration
+from webapp.config.errors import Misconfigured
+from webapp.config.loader import load
+from webapp.config.service import FrontKind
 
 
 def refused(path, environ=None):

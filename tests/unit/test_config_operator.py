@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.configuration import ORGANISATION, write, write_configuration, write_secret
-from webapp.config import load
-from webapp.config_errors import Misconfigured
-from webapp.front_hall import staff_of
-from webapp.operator.access import Named, Staff
+from tests.support.configuration import ORGANISATION, write, write_configuration, write_secret
+from webapp.config.errors import Misconfigured
+from webapp.config.loader import load
+from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.wiring import staff_of
 
 HOME = ORGANISATION["entity_id"]
 TOKEN = "m" * 32
@@ -40,7 +40,7 @@ def problem(path):
 def test_nobody_sees_anything_unless_the_configuration_says_so(tmp_path):
     staff = staff_of(load(configured(tmp_path), {}))
 
-    assert staff == Staff(administrators={HOME: Named(HOME)})
+    assert staff == AdminAccess(administrators={HOME: AdminGrant(HOME)})
 
 
 def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_path):
@@ -49,16 +49,16 @@ def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_pat
     staff = staff_of(load(configured(tmp_path, two, '\n[administrators]\npeople = ["ville@yliopisto.example"]\n'), {}))
 
     assert staff.operators == (
-        Named.of(HOME, ("maija@yliopisto.example",)),
-        Named(HOME, entitlements=frozenset({ENTITLEMENT})),
+        AdminGrant.of(HOME, ("maija@yliopisto.example",)),
+        AdminGrant(HOME, entitlements=frozenset({ENTITLEMENT})),
     )
-    assert staff.administrators == {HOME: Named.of(HOME, ("ville@yliopisto.example",))}
+    assert staff.administrators == {HOME: AdminGrant.of(HOME, ("ville@yliopisto.example",))}
 
 
 def test_an_operator_may_be_named_with_the_date_on_which_the_account_was_issued(tmp_path):
     staff = staff_of(load(configured(tmp_path, operator(people='["Maija@Yliopisto.example  issued  20240826"]')), {}))
 
-    assert staff.operators == (Named(HOME, people=frozenset({("maija@yliopisto.example", "20240826")})),)
+    assert staff.operators == (AdminGrant(HOME, people=frozenset({("maija@yliopisto.example", "20240826")})),)
 
 
 def test_the_metrics_have_a_token_of_their_own(tmp_path):

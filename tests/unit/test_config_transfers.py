@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from resolver_connector.transfers import TRANSFERS
-from resolver_connector.transfers.file import File, Format
-from resolver_connector.transfers.rest import Profile, Rest
-from tests.configuration import ORGANISATION, TOKEN, write_configuration
-from webapp.config import load
-from webapp.config_errors import Misconfigured
-from webapp.config_organisation import Keep
+from resolver_connector.transfers.file import FileTransfer, Format
+from resolver_connector.transfers.rest import Profile, RestTransfer
+from tests.support.configuration import ORGANISATION, TOKEN, write_configuration
+from webapp.config.errors import Misconfigured
+from webapp.config.loader import load
+from webapp.config.organisation import Keep
 
 UNIVERSITY = ORGANISATION["entity_id"]
 REST = {"name": "idm", "kind": "rest", "url": "https://idm.yliopisto.example/orcid", "token": "file:secrets/idm"}
@@ -41,8 +41,8 @@ def test_an_organisation_may_have_several_transfers(tmp_path):
     transfers = read(written(tmp_path, REST, FILE)).transfers[UNIVERSITY]
 
     assert list(transfers) == ["idm", "nightly"]
-    assert transfers["idm"] == Rest(url=REST["url"], token=SECRET)
-    assert transfers["nightly"] == File(directory=Path(FILE["directory"]))
+    assert transfers["idm"] == RestTransfer(url=REST["url"], token=SECRET)
+    assert transfers["nightly"] == FileTransfer(directory=Path(FILE["directory"]))
 
 
 def test_an_organisation_need_have_none(tmp_path):
@@ -258,7 +258,7 @@ def test_who_keeps_nothing_has_nothing_to_be_asked_for(tmp_path):
 
 @pytest.mark.parametrize("kind", TRANSFERS.values(), ids=TRANSFERS)
 def test_every_example_of_a_kind_is_one_that_can_be_written(kind, tmp_path):
-    from webapp.config_transfers import settings_of  # noqa: PLC0415 - what is tested here
+    from webapp.config.transfers import settings_of  # noqa: PLC0415 - what is tested here
 
     for setting in settings_of(kind).walk():
         table = {"name": "idm", "kind": kind.kind, setting.name: setting.example}
@@ -275,4 +275,4 @@ def test_an_interface_has_a_name_in_each_language_or_none(tmp_path):
     config = read(written(tmp_path, labelled, FILE))
 
     assert config.labels == {UNIVERSITY: {"idm": labelled["label"], "nightly": {}}}
-    assert config.transfers[UNIVERSITY]["idm"] == Rest(url=REST["url"], token=SECRET)
+    assert config.transfers[UNIVERSITY]["idm"] == RestTransfer(url=REST["url"], token=SECRET)

@@ -11,23 +11,23 @@ import click
 import pytest
 
 from resolver_connector.transfers import TRANSFERS
-from shibboleth.sp import FEDERATIONS
-from shibboleth.sp import FILES as SP_FILES
-from tests import pages, sentences
-from tests.configuration import write, write_secret
-from webapp.cli import main
-from webapp.config import load
-from webapp.config_errors import toml
-from webapp.config_names import LANGUAGES
-from webapp.config_notices import Accessibility
-from webapp.config_organisation import OrganisationFile
-from webapp.config_service import ServiceFile
-from webapp.config_tables import settings
-from webapp.config_transfers import settings_of
-from webapp.front_hall import notices_of
-from webapp.kept import KEEP_CHANGES, SECTIONS
-from webapp.notices import ACCESSIBILITY, PRIVACY
-from webapp.problems import PROBLEMS
+from shibboleth.handout.sp import FEDERATIONS
+from shibboleth.handout.sp import FILES as SP_FILES
+from tests.support import pages, sentences
+from tests.support.configuration import write, write_secret
+from webapp.cli.main import main
+from webapp.config.errors import toml
+from webapp.config.loader import load
+from webapp.config.names import LANGUAGES
+from webapp.config.notices import Accessibility
+from webapp.config.organisation import OrganisationFile
+from webapp.config.service import ServiceFile
+from webapp.config.tables import settings
+from webapp.config.transfers import settings_of
+from webapp.pages.data_inventory import KEEP_CHANGES, SECTIONS
+from webapp.pages.operator_texts import ACCESSIBILITY, PRIVACY
+from webapp.pages.problems import PROBLEMS
+from webapp.wiring import notices_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = {
@@ -165,7 +165,9 @@ def test_the_researchers_page_calls_things_as_the_pages_do():
 # --- The operator's page, and what it installs ---------------------------------------------------------------------
 
 OPERATOR = pages.DOCS / "operator"
-TEMPLATES = {path.name: path.read_text("utf-8") for path in sorted((pages.ROOT / "shibboleth/sp").iterdir())}
+TEMPLATES = {
+    path.name: path.read_text("utf-8") for path in sorted((pages.ROOT / "shibboleth/handout/templates/sp").iterdir())
+}
 VENV = "/opt/orcid-connect/venv"
 RUN = "/run/orcid-connect"
 """Where the program and its sockets are, by the operator's page."""

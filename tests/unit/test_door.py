@@ -6,17 +6,26 @@ import pytest
 
 from shibboleth.organisation import Organisations
 from shibboleth.person import Encoding, Variables
-from tests.make import POLYTECHNIC, make_organisation, make_person
-from webapp.door import BadForm, Browser, Door, RepeatedCookie, Who, cookies_of, form_token, must_be_our_form
-from webapp.pages import ROUTES
+from tests.support.factories import POLYTECHNIC, make_organisation, make_person
+from webapp.auth.authenticator import (
+    Access,
+    Authenticator,
+    Browser,
+    CsrfError,
+    RepeatedCookie,
+    check_csrf_token,
+    cookies_of,
+    csrf_token,
+)
+from webapp.routes import ROUTES
 
-DOOR = Door(Variables(), Organisations.of([make_organisation()]), Encoding.URL)
+DOOR = Authenticator(Variables(), Organisations.of([make_organisation()]), Encoding.URL)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.address}")
 def test_every_route_is_for_someone_the_door_knows(route):
-    assert isinstance(route.who, Who)
-    assert (route.who is Who.PERSON) == (route.address.split("/")[1] in {"me", "operator"})
+    assert isinstance(route.who, Access)
+    assert (route.who is Access.PERSON) == (route.address.split("/")[1] in {"me", "operator"})
 
 
 def test_every_form_can_be_landed_on_by_a_get():
@@ -75,7 +84,7 @@ def test_the_cookie_is_hidden_from_scripts_and_survives_the_way_back_from_orcid(
 
 
 def test_only_on_plain_loopback_is_the_cookie_not_secure():
-    demonstration = Door(Variables(), Organisations.of([]), Encoding.URL, secure=False)
+    demonstration = Authenticator(Variables(), Organisations.of([]), Encoding.URL, secure=False)
 
     assert demonstration.cookie_name == "orcid-connect"
     assert "Secure" not in demonstration.cookie(Browser.unknown())
@@ -99,23 +108,23 @@ def test_what_is_derived_for_one_purpose_serves_no_other():
 def test_a_form_of_ours_is_taken():
     browser, maija = Browser.unknown(), make_person()
 
-    must_be_our_form(form_token(browser, maija), browser, maija)
+    check_csrf_token(csrf_token(browser, maija), browser, maija)
 
 
 @pytest.mark.parametrize("token", ["", "x", "ä" * 43])
 def test_a_form_without_its_token_is_refused(token):
-    with pytest.raises(BadForm):
-        must_be_our_form(token, Browser.unknown(), make_person())
+    with pytest.raises(CsrfError):
+        check_csrf_token(token, Browser.unknown(), make_person())
 
 
 def test_a_form_is_of_one_browser_and_one_person():
     browser, maija = Browser.unknown(), make_person()
-    token = form_token(browser, maija)
+    token = csrf_token(browser, maija)
 
     for other, who in (
         (Browser.unknown(), maija),
         (browser, make_person("pekka@yliopisto.example")),
         (browser, make_person(organisation=make_organisation(POLYTECHNIC))),
     ):
-        with pytest.raises(BadForm):
-            must_be_our_form(token, other, who)
+        with pytest.raises(CsrfError):
+            check_csrf_token(token, other, who)

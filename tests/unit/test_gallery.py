@@ -4,8 +4,8 @@ from pathlib import Path
 
 import webapp
 from tests.gallery.scenes import NO_PAGES, SCENES
-from webapp.pages import ROUTES
-from webapp.problems import PROBLEMS
+from webapp.pages.problems import PROBLEMS
+from webapp.routes import ROUTES
 
 TEMPLATES = Path(webapp.__file__).parent / "templates"
 KNOWN = {f"{route.method} {route.address}" for route in ROUTES}

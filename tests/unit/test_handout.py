@@ -3,7 +3,7 @@ from importlib.resources import files
 
 import pytest
 
-from shibboleth.handout import OTHER, CannotFill, choose, fill, placeholders, syntax_of, words_of
+from shibboleth.handout.render import OTHER, TemplateError, choose, fill, placeholders, syntax_of, words_of
 
 
 def test_each_name_gives_way_to_its_value():
@@ -38,7 +38,7 @@ def test_a_mail_address_is_no_placeholder():
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(template, values, names):
-    with pytest.raises(CannotFill) as refused:
+    with pytest.raises(TemplateError) as refused:
         fill(template, values)
 
     assert refused.value.names == names
@@ -93,16 +93,17 @@ def test_each_kind_of_file_has_its_way_of_writing_a_value(name, value, written):
 @pytest.mark.parametrize("name", ["a.properties", "a.xml"])
 @pytest.mark.parametrize("value", ["%{idp.sealer.password}", "#{systemProperties}"])
 def test_a_value_is_no_property_and_no_expression_of_the_identity_provider(name, value):
-    with pytest.raises(CannotFill):
+    with pytest.raises(TemplateError):
         fill("@A@", {"A": value}, syntax_of(name))
 
 
 @pytest.mark.parametrize(
-    "template", [each.name for each in (files("shibboleth") / "idp").iterdir() if each.name.endswith(".xml")]
+    "template",
+    [each.name for each in (files("shibboleth") / "handout/templates/idp").iterdir() if each.name.endswith(".xml")],
 )
 def test_the_only_expressions_that_spring_runs_look_whether_a_certificate_is_there(template):
     # Velocity has #{end} beside #end; Spring reads each text first, and fails over it
-    text = (files("shibboleth") / "idp" / template).read_text("utf-8")
+    text = (files("shibboleth") / "handout/templates/idp" / template).read_text("utf-8")
 
     without = re.sub(r"#\{new java\.io\.File\('([^']+)'\)\.canRead\(\) \? '\1' : '[^']+'\}", "", text)
 

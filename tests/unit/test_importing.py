@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from shibboleth.orcid_id import Registry
-from sql.importing import Attested
-from tests.make import NOON, make_orcid_id, make_organisation
-from webapp.importing import Links, Unreadable, source_of
+from sql.repositories.imports import Attested
+from tests.support.factories import NOON, make_orcid_id, make_organisation
+from webapp.cli.import_file import InvalidImportFile, Links, source_of
 
 MAIJA = "maija@yliopisto.example"
 FIRST = make_orcid_id(1)
@@ -106,14 +106,14 @@ def test_a_line_that_cannot_be_believed_is_named_with_the_reason(file, line, rea
     ],
 )
 def test_a_file_that_is_none_is_refused(file, text, why):
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(InvalidImportFile) as caught:
         read(file(text))
 
     assert str(caught.value).startswith(why)
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(Unreadable, match="No such file"):
+    with pytest.raises(InvalidImportFile, match="No such file"):
         source_of(tmp_path / "none.csv", None)
 
 
@@ -128,7 +128,7 @@ def test_the_source_is_what_the_organisation_attests_or_what_the_first_line_says
 def test_what_nobody_attests_is_not_imported(file, line):
     path = file(HEADER + line).path
 
-    with pytest.raises(Unreadable, match="nobody attests"):
+    with pytest.raises(InvalidImportFile, match="nobody attests"):
         source_of(path, None)
 
 
@@ -136,7 +136,7 @@ def test_a_source_is_one_line(file):
     path = file(HEADER).path
 
     for source in ("two\nlines", "x" * 201):
-        with pytest.raises(Unreadable, match="one line"):
+        with pytest.raises(InvalidImportFile, match="one line"):
             source_of(path, source)
 
 

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.make import NOON
-from webapp.catalogues import catalogues
-from webapp.language import By, Chooser, accepted, languages
+from tests.support.factories import NOON
+from webapp.i18n.catalogues import catalogues
+from webapp.i18n.language import ChosenBy, LanguageNegotiator, accepted, languages
 
 KNOWN = languages()
 
@@ -17,26 +17,26 @@ def test_every_catalogue_is_a_language_and_the_sources_own_comes_first():
 
 
 def test_a_sentence_is_said_in_each_language():
-    said = {code: language.say("Sign out") for code, language in KNOWN.items()}
+    said = {code: language.gettext("Sign out") for code, language in KNOWN.items()}
 
     assert said == {"en": "Sign out", "fi": "Kirjaudu ulos", "sv": "Logga ut"}
 
 
 def test_facts_take_their_places_in_a_sentence():
-    assert KNOWN["en"].say("connected %(when)s", when="today") == "connected today"
-    assert KNOWN["fi"].say("connected %(when)s", when="tänään") == "yhdistetty tänään"
+    assert KNOWN["en"].gettext("connected %(when)s", when="today") == "connected today"
+    assert KNOWN["fi"].gettext("connected %(when)s", when="tänään") == "yhdistetty tänään"
 
 
 def test_a_language_is_called_by_a_word_of_the_readers_own():
-    called = {code: language.called("sv") for code, language in KNOWN.items()}
+    called = {code: language.language_name("sv") for code, language in KNOWN.items()}
 
     assert called == {"en": "Swedish", "fi": "ruotsi", "sv": "svenska"}
-    assert KNOWN["en"].called("x-unknown") == "x-unknown"
+    assert KNOWN["en"].language_name("x-unknown") == "x-unknown"
 
 
 def test_a_number_chooses_the_form_of_its_sentence():
     def said(number):
-        return KNOWN["en"].say_many("%(number)d day of %(of)s", "%(number)d days of %(of)s", number, of="May")
+        return KNOWN["en"].ngettext("%(number)d day of %(of)s", "%(number)d days of %(of)s", number, of="May")
 
     assert (said(1), said(2)) == ("1 day of May", "2 days of May")
 
@@ -73,26 +73,26 @@ def test_the_most_wanted_language_comes_first(header, wanted):
 @pytest.mark.parametrize(
     ("asked", "kept", "header", "chosen"),
     [
-        ("fi", "sv", "en", ("fi", By.ADDRESS)),
-        ("", "sv", "fi", ("sv", By.COOKIE)),
-        ("", "", "sv-FI, en;q=0.5", ("sv", By.BROWSER)),
-        ("", "", "tlh, en-GB", ("en", By.BROWSER)),
-        ("", "", "", ("fi", By.NOBODY)),
-        ("", "", "*, not a language", ("fi", By.NOBODY)),
-        ("tlh", "tlh", "tlh", ("fi", By.NOBODY)),
+        ("fi", "sv", "en", ("fi", ChosenBy.ADDRESS)),
+        ("", "sv", "fi", ("sv", ChosenBy.COOKIE)),
+        ("", "", "sv-FI, en;q=0.5", ("sv", ChosenBy.BROWSER)),
+        ("", "", "tlh, en-GB", ("en", ChosenBy.BROWSER)),
+        ("", "", "", ("fi", ChosenBy.NOBODY)),
+        ("", "", "*, not a language", ("fi", ChosenBy.NOBODY)),
+        ("tlh", "tlh", "tlh", ("fi", ChosenBy.NOBODY)),
     ],
 )
 def test_the_persons_own_choice_counts_most_and_the_services_least(asked, kept, header, chosen):
-    choice = Chooser(KNOWN, "fi").choose(asked, kept, header)
+    choice = LanguageNegotiator(KNOWN, "fi").choose(asked, kept, header)
 
     assert (choice.language.code, choice.by) == chosen
 
 
 def test_an_organisation_chooses_for_who_has_not_chosen():
-    chooser = Chooser(KNOWN, "en")
+    chooser = LanguageNegotiator(KNOWN, "en")
 
     def at_home(header, code):
-        return chooser.at_home(chooser.choose("", "", header), code).language.code
+        return chooser.for_organisation(chooser.choose("", "", header), code).language.code
 
     assert (at_home("", "sv"), at_home("fi", "sv"), at_home("", "tlh")) == ("sv", "fi", "en")
 
@@ -110,8 +110,8 @@ def test_a_language_names_itself():
     ],
 )
 def test_a_time_is_written_as_the_language_does_and_breaks_only_between_day_and_clock(code, written):
-    assert KNOWN[code].moment(NOON, UTC) == written.replace("_", "\N{NO-BREAK SPACE}")
+    assert KNOWN[code].format_datetime(NOON, UTC) == written.replace("_", "\N{NO-BREAK SPACE}")
 
 
 def test_a_time_is_told_by_the_clock_of_the_place():
-    assert KNOWN["en"].moment(NOON, ZoneInfo("Europe/Helsinki")) == "15\xa0January\xa02026, 14:00\xa0EET"
+    assert KNOWN["en"].format_datetime(NOON, ZoneInfo("Europe/Helsinki")) == "15\xa0January\xa02026, 14:00\xa0EET"

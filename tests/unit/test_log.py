@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webapp.log import LONGEST_FACT, line, log, request_id, set_up, with_request_id
+from webapp.log import LONGEST_FACT, configure_logging, line, log, request_id, with_request_id
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def as_it_was():
 
 
 def test_an_event_is_a_word_and_facts(capsys):
-    set_up("text")
+    configure_logging("text")
 
     log("linked", organisation="yliopisto", request="7f3a")
 
@@ -31,7 +31,7 @@ def test_an_event_is_a_word_and_facts(capsys):
 
 
 def test_a_fact_may_be_called_word(capsys):
-    set_up("text")
+    configure_logging("text")
 
     log("problem", word="not-signed-in")
 
@@ -70,7 +70,7 @@ def test_a_value_is_cut_where_it_grows_too_long():
 
 
 def test_a_machine_reads_one_object_a_line(capsys):
-    set_up("json")
+    configure_logging("json")
     before = datetime.now(UTC) - timedelta(milliseconds=1)
 
     log("linked", organisation="x\ny", number=7, done=True)
@@ -89,7 +89,7 @@ def test_a_machine_reads_one_object_a_line(capsys):
 
 
 def test_a_bug_is_told_by_where_it_happened_and_never_by_its_message(capsys):
-    set_up("text")
+    configure_logging("text")
 
     try:
         try:
@@ -105,7 +105,7 @@ def test_a_bug_is_told_by_where_it_happened_and_never_by_its_message(capsys):
 
 
 def test_a_context_that_was_put_aside_is_not_told(capsys):
-    set_up("text")
+    configure_logging("text")
 
     try:
         try:
@@ -119,7 +119,7 @@ def test_a_context_that_was_put_aside_is_not_told(capsys):
 
 
 def test_a_librarys_warning_is_one_line_too(capsys):
-    set_up("text")
+    configure_logging("text")
 
     logging.getLogger("waitress.queue").warning("Task queue depth is %d", 3)
     logging.getLogger("waitress.queue").info("nobody asked")
@@ -128,7 +128,7 @@ def test_a_librarys_warning_is_one_line_too(capsys):
 
 
 def test_a_librarys_traceback_is_told_as_a_bug_is(capsys):
-    set_up("text")
+    configure_logging("text")
 
     try:
         trouble("maija@yliopisto.example")
@@ -141,8 +141,8 @@ def test_a_librarys_traceback_is_told_as_a_bug_is(capsys):
 
 
 def test_setting_up_twice_writes_once(capsys):
-    set_up("json")
-    set_up("text")
+    configure_logging("json")
+    configure_logging("text")
 
     log("linked")
 
@@ -150,7 +150,7 @@ def test_setting_up_twice_writes_once(capsys):
 
 
 def test_a_library_that_repeats_itself_may_be_heard_once(capsys):
-    set_up("text", once=True)
+    configure_logging("text", once=True)
 
     for number in (1, 1, 2):
         logging.getLogger("psycopg.pool").warning("attempt %d failed", number)
@@ -160,13 +160,13 @@ def test_a_library_that_repeats_itself_may_be_heard_once(capsys):
 
 def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
-    set_up("text")
+    configure_logging("text")
 
     log("linked")
 
 
 def test_json_tells_a_librarys_line_and_its_traceback_by_the_same_rules(capsys):
-    set_up("json")
+    configure_logging("json")
 
     logging.getLogger("waitress.queue").warning("Task queue depth is %d\n", 3)
     try:
@@ -189,7 +189,7 @@ def test_each_line_of_a_request_carries_its_id_and_none_that_a_client_chose(form
         start_response("200 OK", [])
         return (log("streamed") or b"" for _ in range(1))
 
-    set_up(form)
+    configure_logging(form)
     served = with_request_id(application)
     for _ in range(2):
         chosen = {"HTTP_X_REQUEST_ID": "chosen", "HTTP_REQUEST_ID": "chosen", "UNIQUE_ID": "chosen"}
@@ -212,7 +212,7 @@ def test_requests_in_other_threads_keep_their_own_ids(capsys):
         log("ended", number=environ["number"])
         return []
 
-    set_up("text")
+    configure_logging("text")
     served = with_request_id(application)
     threads = [threading.Thread(target=served, args=({"number": number}, None)) for number in (1, 2)]
     for each in threads:

@@ -7,23 +7,23 @@ from pathlib import Path
 import pytest
 
 import webapp
-from tests.configuration import write_configuration
-from webapp.config import load
-from webapp.config_errors import Misconfigured
-from webapp.config_look import LARGEST_LOGO
-from webapp.look import (
+from tests.support.configuration import write_configuration
+from webapp.config.branding import LARGEST_LOGO
+from webapp.config.errors import Misconfigured
+from webapp.config.loader import load
+from webapp.rendering.branding import (
     DARK_GROUNDS,
     LEAST,
     LIGHT_GROUNDS,
     PLAIN,
+    Branding,
     Logo,
-    Look,
     contrast,
     ink_on,
     readable,
     worst,
 )
-from webapp.static import Static
+from webapp.rendering.static import StaticFiles
 
 SHEET = (Path(webapp.__file__).parent / "static" / "style.css").read_text()
 PNG = b"\x89PNG\r\n\x1a\n and the rest"
@@ -82,13 +82,13 @@ def test_on_every_colour_there_is_an_ink_that_can_be_read(colour):
 
 def test_who_says_nothing_gets_the_sheet_as_it_is():
     assert PLAIN.style == ""
-    assert Static.read().names == Static.read(PLAIN).names
+    assert StaticFiles.read().names == StaticFiles.read(PLAIN).names
 
 
 def test_colours_join_the_sheet_each_in_its_scheme_and_change_its_name():
-    look = Look(accent="#aa0000", head_dark="#001122")
+    look = Branding(accent="#aa0000", head_dark="#001122")
 
-    static = Static.read(look)
+    static = StaticFiles.read(look)
 
     (sheet,) = [static.bodies[name] for file, name in static.names.items() if file == "style.css"]
     light, dark = sheet.decode().splitlines()[-2:]
@@ -99,11 +99,11 @@ def test_colours_join_the_sheet_each_in_its_scheme_and_change_its_name():
     assert dark == (
         "@media screen and (prefers-color-scheme: dark) { :root { --head: #001122; --head-ink: #ffffff; } }"
     )
-    assert static.names["style.css"] != Static.read().names["style.css"]
+    assert static.names["style.css"] != StaticFiles.read().names["style.css"]
 
 
 def test_a_logo_is_one_of_the_pictures():
-    static = Static.read(Look(logo=Logo("logo.png", PNG)))
+    static = StaticFiles.read(Branding(logo=Logo("logo.png", PNG)))
 
     given = static.give(static.address("logo.png").removeprefix("/static/"))
 

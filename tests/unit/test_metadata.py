@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from shibboleth.metadata import Unreadable, ended, read_metadata
-from tests.make import NOON
+from shibboleth.metadata import InvalidMetadata, ended, read_metadata
+from tests.support.factories import NOON
 
 SERVICE, OTHER = "https://sp.example/shibboleth", "https://other.example/shibboleth"
 SAML = 'xmlns="urn:oasis:names:tc:SAML:2.0:metadata"'
@@ -54,12 +54,12 @@ def test_metadata_may_be_of_one_entity(written):
     ],
 )
 def test_what_is_no_metadata_is_said(written, text, why):
-    with pytest.raises(Unreadable, match=why):
+    with pytest.raises(InvalidMetadata, match=why):
         read_metadata(written(text), ())
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(Unreadable, match="No such file"):
+    with pytest.raises(InvalidMetadata, match="No such file"):
         read_metadata(tmp_path / "none.xml", ())
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from shibboleth.organisation import Organisations, UnknownOrganisation
-from tests.make import POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
 
 BOTH = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC)])
 

@@ -10,15 +10,15 @@ from shibboleth.person import (
     BrokenAttribute,
     Encoding,
     ForeignScope,
-    FrontNotProven,
     MissingAttribute,
     NotSignedIn,
     Proxy,
+    ProxyNotAuthenticated,
     SeveralValues,
     Variables,
     person_from,
 )
-from tests.make import POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
 
 PROOF = "a-proof-that-only-the-proxy-knows-0123456789"
 ORGANISATIONS = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC, key="subject-id")])
@@ -190,7 +190,7 @@ def test_attributes_without_the_fronts_proof_are_ignored(shown):
     else:
         said["HTTP_X_FRONT_PROOF"] = shown
 
-    with pytest.raises(FrontNotProven):
+    with pytest.raises(ProxyNotAuthenticated):
         person_from(said, Proxy(PROOF), ORGANISATIONS)
 
 

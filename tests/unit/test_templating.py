@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 from jinja2 import UndefinedError
 
-from webapp.language import languages
-from webapp.templating import breaking, environment
+from webapp.i18n.language import languages
+from webapp.rendering.templating import breaking, environment
 
 
 @pytest.mark.parametrize(
@@ -35,22 +35,34 @@ class Known:
 
 def written(text, **facts):
     """Give what a template of this text writes, where all templates know a `house`."""
-    made = environment(languages()["fi"], {"house": Known(), "sign_out": "/out?a&b"})
+    made = environment(languages()["fi"], {"service_info": Known(), "sign_out": "/out?a&b"})
     return made.from_string(text).render(facts)
 
 
 @pytest.mark.parametrize(
     ("text", "page"),
     [
-        ("{{ house.name }}", "A &amp; B"),
+        ("{{ service_info.name }}", "A &amp; B"),
         ('<a href="{{ sign_out }}">', '<a href="/out?a&amp;b">'),
-        ("{{ house.address('style.css') }}", "/static/style.css?&lt;"),
-        ("{{ house.address(name) }}", "/static/x?&lt;"),
-        ("{{ (house.name ~ name) | upper }}", "A &amp; BX"),
+        ("{{ service_info.address('style.css') }}", "/static/style.css?&lt;"),
+        ("{{ service_info.address(name) }}", "/static/x?&lt;"),
+        ("{{ (service_info.name ~ name) | upper }}", "A &amp; BX"),
         ("{{ language.code }}: {{ _('Help') }}", "fi: Ohjeet"),
-        ("{% if house.sandbox %}{{ house.address(house.nothing) }}{% elif house.name %}{{ name }}{% endif %}", "x"),
-        ("{{ house.address(house.nothing) if house.sandbox else house.name }}", "A &amp; B"),
-        ("{{ house.sandbox }}, {{ other.name }}, {{ house.address | string | length > 9 }}", "False, &lt;b&gt;, True"),
+        (
+            (
+                "{% if service_info.sandbox %}{{ service_info.address(service_info.nothing) }}"
+                "{% elif service_info.name %}{{ name }}{% endif %}"
+            ),
+            "x",
+        ),
+        (
+            "{{ service_info.address(service_info.nothing) if service_info.sandbox else service_info.name }}",
+            "A &amp; B",
+        ),
+        (
+            "{{ service_info.sandbox }}, {{ other.name }}, {{ service_info.address | string | length > 9 }}",
+            "False, &lt;b&gt;, True",
+        ),
     ],
 )
 def test_what_all_pages_know_is_text_as_anything_else(text, page):
@@ -64,7 +76,7 @@ def test_a_sentence_is_ours_and_what_stands_in_it_is_text():
     assert written("{% macro of(name) %}" + sentence + "{% endmacro %}{{ of(name) }}", name="%s") == "yhdistetty %s"
 
 
-@pytest.mark.parametrize("text", ["{{ nothing }}", "{{ house.nothing }}", "{{ _('Help %(me)s') }}"])
+@pytest.mark.parametrize("text", ["{{ nothing }}", "{{ service_info.nothing }}", "{{ _('Help %(me)s') }}"])
 def test_a_value_that_is_missing_is_a_mistake(text):
     with pytest.raises((UndefinedError, KeyError)):
         written(text)

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
-from webapp.config_values import account_and_issued
-from webapp.problems import NotFound
+from webapp.config.values import account_and_issued
+from webapp.pages.problems import NotFound
 
 
-class NotYours(NotFound):
+class NotPermitted(NotFound):
     """Somebody asked for what only an operator, or another organisation's administrator, may see.
 
     It looks like a page that is not there; the log tells the two apart.
@@ -25,7 +25,7 @@ class NotYours(NotFound):
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class AdminGrant:
     """Some people of one organisation: by their keys, or by what their Identity Provider says they may do."""
 
     entity_id: str
@@ -34,7 +34,7 @@ class Named:
     entitlements: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, entity_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()) -> Named:
+    def of(cls, entity_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()) -> AdminGrant:
         """Take keys as they are written, each with a date or without."""
         accounts = (account_and_issued(each) for each in people)
         return cls(entity_id, frozenset((fold(key), issued) for key, issued in accounts), frozenset(entitlements))
@@ -47,7 +47,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Permissions:
     """What one person may see."""
 
     organisations: tuple[Organisation, ...]
@@ -69,24 +69,24 @@ class Sight:
         for one in self.organisations:
             if one.id == name:
                 return one
-        raise NotYours
+        raise NotPermitted
 
 
 @dataclass(frozen=True, slots=True)
-class Staff:
+class AdminAccess:
     """The people and machines that the operator's pages are for."""
 
-    operators: tuple[Named, ...] = ()
-    administrators: Mapping[str, Named] = field(default_factory=lambda: MappingProxyType({}))
+    operators: tuple[AdminGrant, ...] = ()
+    administrators: Mapping[str, AdminGrant] = field(default_factory=lambda: MappingProxyType({}))
     """By entityID: the people of an organisation who look after it here."""
     metrics_token: str = field(default="", repr=False)
     """The bearer token of whoever reads the metrics; empty where nobody does."""
 
-    def sight(self, person: Person, organisations: Organisations) -> Sight:
+    def sight(self, person: Person, organisations: Organisations) -> Permissions:
         """Tell what a person may see. Raises NotYours where that is nothing."""
         if any(each.names(person) for each in self.operators):
-            return Sight(tuple(sorted(organisations, key=lambda one: one.id)), operator=True)
+            return Permissions(tuple(sorted(organisations, key=lambda one: one.id)), operator=True)
         own = self.administrators.get(person.organisation.entity_id)
         if own is None or not own.names(person):
-            raise NotYours
-        return Sight((person.organisation,), operator=False)
+            raise NotPermitted
+        return Permissions((person.organisation,), operator=False)

@@ -40,7 +40,7 @@ class Failure:
 def failures(store: Store, entity_id: str) -> list[Failure]:
     """Give what was given up by transfer and answer, the most frequent first; of very many, the oldest."""
     found: dict[tuple[str, str, str], list[datetime]] = {}
-    for delivery in islice(store.given_up(entity_id), MOST):
+    for delivery in islice(store.deliveries.list_dead_letters(entity_id), MOST):
         said = (delivery.transfer, delivery.outcome or "", nameless(delivery))
         found.setdefault(said, []).append(delivery.created_at)
     told = [Failure(*said, len(times), min(times), max(times)) for said, times in found.items()]

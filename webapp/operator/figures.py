@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from shibboleth.organisation import Organisation
-from sql.records import Fetching, ReleaseCounts, Way
-from sql.statistics import STARTED, Word
+from sql.records import FeedProgress, ReleaseCounts, TransferBacklog
+from sql.repositories.statistics import STARTED, Word
 from sql.store import Store
-from webapp.language import mark
-from webapp.problems import BY_WORD
+from webapp.i18n.language import gettext_noop
+from webapp.pages.problems import BY_WORD
 
 PERIODS = (7, 30, 90, 365)
 """How many days one can look back."""
@@ -39,20 +39,20 @@ class Column:
 
 
 COLUMNS = (
-    Column("started", mark("Started"), (STARTED,)),
-    Column("declined", mark("Declined"), (("attempt", "declined"),)),
-    Column("problems", mark("Problems"), tuple(("attempt", word) for word in BY_WORD)),
-    Column("linked", mark("Linked"), (("event", "linked"),)),
-    Column("replaced", mark("Replaced"), (("event", "replaced"),)),
-    Column("removed", mark("Removed"), (("event", "removed"),)),
-    Column("delivered", mark("Delivered"), (("event", "delivered"),)),
-    Column("given-up", mark("Given up"), (("event", "given-up"),)),
-    Column("released", mark("Release first seen"), (("event", "release-seen"),)),
+    Column("started", gettext_noop("Started"), (STARTED,)),
+    Column("declined", gettext_noop("Declined"), (("attempt", "declined"),)),
+    Column("problems", gettext_noop("Problems"), tuple(("attempt", word) for word in BY_WORD)),
+    Column("linked", gettext_noop("Linked"), (("event", "linked"),)),
+    Column("replaced", gettext_noop("Replaced"), (("event", "replaced"),)),
+    Column("removed", gettext_noop("Removed"), (("event", "removed"),)),
+    Column("delivered", gettext_noop("Delivered"), (("event", "delivered"),)),
+    Column("given-up", gettext_noop("Given up"), (("event", "given-up"),)),
+    Column("released", gettext_noop("Release first seen"), (("event", "release-seen"),)),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Period:
     """A day, or some days in a row, and what happened in them."""
 
     first: date
@@ -73,11 +73,11 @@ class Bar:
     y: float
     height: float
     count: int
-    span: Span
+    span: Period
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
+class Chart:
     """A thing over time."""
 
     column: Column
@@ -99,13 +99,13 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OrganisationStatus:
     """How an organisation stands now, and what happened in a period."""
 
     organisation: Organisation
     links: ReleaseCounts
-    ways: tuple[Way, ...]
-    fetching: Fetching | None
+    ways: tuple[TransferBacklog, ...]
+    fetching: FeedProgress | None
     numbers: Sequence[int]
     """In the order of COLUMNS."""
 
@@ -130,32 +130,34 @@ def period_of(said: str) -> int:
     return next((days for days in PERIODS if str(days) == said), DEFAULT_PERIOD)
 
 
-def standings(store: Store, organisations: Sequence[Organisation], days: int, now: datetime) -> list[Standing]:
+def organisation_statuses(
+    store: Store, organisations: Sequence[Organisation], days: int, now: datetime
+) -> list[OrganisationStatus]:
     """Tell how each organisation stands."""
-    ways, fetching = store.ways(), {each.organisation: each for each in store.fetching()}
+    ways, fetching = store.statistics.backlogs(), {each.organisation: each for each in store.statistics.feed_progress()}
     return [
-        Standing(
+        OrganisationStatus(
             organisation=one,
-            links=store.links_now(one.entity_id, store.totals(one.entity_id)),
+            links=store.statistics.links_now(one.entity_id, store.statistics.totals(one.entity_id)),
             ways=tuple(way for way in ways if way.breaker.organisation == one.entity_id),
             fetching=fetching.get(one.entity_id),
-            numbers=_sum(store.by_day(one.entity_id, _first(days, now))),
+            numbers=_sum(store.statistics.by_day(one.entity_id, _first(days, now))),
         )
         for one in organisations
     ]
 
 
-def spans(store: Store, entity_id: str, days: int, now: datetime) -> list[Span]:
+def periods(store: Store, entity_id: str, days: int, now: datetime) -> list[Period]:
     """Tell what happened in each day of a period, or in each week of a long one, the last of which ends today."""
-    by_day = store.by_day(entity_id, _first(days, now))
+    by_day = store.statistics.by_day(entity_id, _first(days, now))
     length = 1 if days <= _MOST_BARS else _WEEK
     today, many = now.date(), -(-days // length)
     return [_span(by_day, today - timedelta(days=length * back), length) for back in reversed(range(many))]
 
 
-def plots(found: Sequence[Span]) -> list[Plot]:
+def charts(found: Sequence[Period]) -> list[Chart]:
     """Draw each thing over time; the highest bar is as high as the plot."""
-    return [Plot(column, tuple(_bars(column, found))) for column in COLUMNS]
+    return [Chart(column, tuple(_bars(column, found))) for column in COLUMNS]
 
 
 def _first(days: int, now: datetime) -> date:
@@ -169,12 +171,12 @@ def _sum(by_day: Mapping[date, Counter[Word]]) -> list[int]:
     return [column.of(together) for column in COLUMNS]
 
 
-def _span(by_day: Mapping[date, Counter[Word]], last: date, length: int) -> Span:
+def _span(by_day: Mapping[date, Counter[Word]], last: date, length: int) -> Period:
     days = [last - timedelta(days=back) for back in range(length)]
-    return Span(days[-1], last, sum((by_day.get(day, Counter()) for day in days), Counter()))
+    return Period(days[-1], last, sum((by_day.get(day, Counter()) for day in days), Counter()))
 
 
-def _bars(column: Column, found: Sequence[Span]) -> list[Bar]:
+def _bars(column: Column, found: Sequence[Period]) -> list[Bar]:
     counts = [column.of(span.counts) for span in found]
     most = max([*counts, 1])
     heights = [round(_PLOT_HEIGHT * count / most, 2) for count in counts]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from shibboleth.organisation import Organisation
 from sql.records import Incident
 from sql.store import Store
-from webapp.visit import Visit
+from webapp.pages.request import PageRequest
 
 NOT_KEPT = frozenset(
     {
@@ -21,12 +21,12 @@ NOT_KEPT = frozenset(
 
 
 def keep(  # noqa: PLR0913, PLR0917 - the columns of a row
-    store: Store, number: str, word: str, visit: Visit, place: str, organisation: Organisation | None = None
+    store: Store, number: str, word: str, request: PageRequest, place: str, organisation: Organisation | None = None
 ) -> None:
     """Keep what a number stands for; the person's page comes all the same when that cannot be done."""
     if word in NOT_KEPT:
         return
-    home = organisation or (visit.someone.organisation if visit.someone else None)
+    home = organisation or (request.optional_person.organisation if request.optional_person else None)
     # Whatever is wrong with the store: the log has this problem's line, and the person waits for a page
     with suppress(Exception):
-        store.keep_incident(Incident(number, visit.now, word, home.entity_id if home else None, place))
+        store.incidents.add(Incident(number, request.now, word, home.entity_id if home else None, place))

@@ -18,14 +18,14 @@ from prometheus_client.registry import Collector
 
 from shibboleth.organisation import Organisation, Organisations
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
-from sql.records import Fetching, Way
-from sql.statistics import STARTED
+from sql.records import FeedProgress, TransferBacklog
+from sql.repositories.statistics import STARTED
 from sql.store import Store
-from webapp.problems import NotFound
-from webapp.visit import Raw, Visit
+from webapp.pages.problems import NotFound
+from webapp.pages.request import PageRequest, RawResponse
 
 if TYPE_CHECKING:
-    from webapp.hall import Hall
+    from webapp.pages.context import AppContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,14 @@ _Sample = tuple[str, tuple[str, ...], float]
 _REALM = {"WWW-Authenticate": 'Bearer realm="metrics"'}
 
 
-def metrics(hall: Hall, visit: Visit) -> Raw:
+def metrics(context: AppContext, request: PageRequest) -> RawResponse:
     """Give all figures to whoever brings the operator's token."""
-    token = hall.staff.metrics_token
+    token = context.staff.metrics_token
     if not token:
         raise NotFound
-    if not _same(visit.authorization, f"Bearer {token}"):
-        return Raw(b"A bearer token is needed.\n", "text/plain; charset=utf-8", 401, headers=_REALM)
-    return _exposition(_samples(hall.store, hall.organisations, visit.now))
+    if not _same(request.authorization, f"Bearer {token}"):
+        return RawResponse(b"A bearer token is needed.\n", "text/plain; charset=utf-8", 401, headers=_REALM)
+    return _exposition(_samples(context.store, context.organisations, request.now))
 
 
 def _same(said: str, expected: str) -> bool:
@@ -112,7 +112,7 @@ def _same(said: str, expected: str) -> bool:
     return hmac.compare_digest(*digests)
 
 
-def _exposition(samples: Iterable[_Sample]) -> Raw:
+def _exposition(samples: Iterable[_Sample]) -> RawResponse:
     found = list(_families(samples))
 
     class Once(Collector):
@@ -121,7 +121,7 @@ def _exposition(samples: Iterable[_Sample]) -> Raw:
 
     registry = CollectorRegistry()
     registry.register(Once())
-    return Raw(generate_latest(registry), _FORM)
+    return RawResponse(generate_latest(registry), _FORM)
 
 
 def _families(samples: Iterable[_Sample]) -> Iterator[Metric]:
@@ -149,17 +149,17 @@ def _of_all(store: Store, organisations: Organisations, now: datetime) -> Iterat
     called = {one.entity_id: one.id for one in organisations}
     for one in organisations:
         yield from _of_organisation(store, one)
-    for way in store.ways():
+    for way in store.statistics.backlogs():
         if way.breaker.organisation in called:
             yield from _of_way(way, called[way.breaker.organisation], now)
-    for fetching in store.fetching():
+    for fetching in store.statistics.feed_progress():
         if fetching.organisation in called:
             yield from _of_feed(fetching, called[fetching.organisation], now)
 
 
 def _of_organisation(store: Store, organisation: Organisation) -> Iterator[_Sample]:
-    totals, name = store.totals(organisation.entity_id), organisation.id
-    links = store.links_now(organisation.entity_id, totals)
+    totals, name = store.statistics.totals(organisation.entity_id), organisation.id
+    links = store.statistics.links_now(organisation.entity_id, totals)
     yield "orcid_connect_linked", (name,), links.linked
     yield "orcid_connect_release_seen", (name,), links.seen
     yield "orcid_connect_release_missed", (name, "other"), links.other
@@ -174,7 +174,7 @@ def _of_organisation(store: Store, organisation: Organisation) -> Iterator[_Samp
         yield "orcid_connect_deliveries_ended", (name, end), totals["event", end]
 
 
-def _of_way(way: Way, name: str, now: datetime) -> Iterator[_Sample]:
+def _of_way(way: TransferBacklog, name: str, now: datetime) -> Iterator[_Sample]:
     labels = (name, way.breaker.transfer)
     opened = way.breaker.open_until is not None
     yield "orcid_connect_deliveries_waiting", labels, way.waiting
@@ -183,7 +183,7 @@ def _of_way(way: Way, name: str, now: datetime) -> Iterator[_Sample]:
     yield "orcid_connect_breaker_open", labels, opened
 
 
-def _of_feed(fetching: Fetching, name: str, now: datetime) -> Iterator[_Sample]:
+def _of_feed(fetching: FeedProgress, name: str, now: datetime) -> Iterator[_Sample]:
     yield "orcid_connect_feed_behind", (name,), fetching.behind
     yield "orcid_connect_feed_oldest_unfetched_seconds", (name,), _age(fetching.waiting_since, now)
     yield "orcid_connect_feed_acknowledged_timestamp_seconds", (name,), fetching.at.timestamp()

@@ -16,9 +16,9 @@ from shibboleth.organisation import Organisation
 from shibboleth.person import Person
 from sql.records import Delivery, Link
 from sql.store import Store
-from webapp.door import OWS
-from webapp.language import mark
-from webapp.operator.access import Sight
+from webapp.auth.authenticator import OWS
+from webapp.i18n.language import gettext_noop
+from webapp.operator.access import Permissions
 
 KIND = "looked-up"
 """The kind of the event."""
@@ -27,14 +27,14 @@ SHOWN = 20
 LONGEST_REASON = 200
 _LONGEST_WHOM = 512
 
-NO_REASON = mark("Say why you are looking: the reason is kept, and the person can read it.")
-NO_PERSON = mark("Say whom you look for: an account, or an ORCID iD.")
-NO_ORGANISATION = mark("Choose an organisation.")
-UNREADABLE = mark("The reason or the account is too long, or holds characters that cannot be seen.")
+NO_REASON = gettext_noop("Say why you are looking: the reason is kept, and the person can read it.")
+NO_PERSON = gettext_noop("Say whom you look for: an account, or an ORCID iD.")
+NO_ORGANISATION = gettext_noop("Choose an organisation.")
+UNREADABLE = gettext_noop("The reason or the account is too long, or holds characters that cannot be seen.")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PersonSearch:
     """Who is looked for, where, and why."""
 
     organisation: Organisation
@@ -43,15 +43,15 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What is known of a person's link."""
 
-    question: Question
+    question: PersonSearch
     link: Link | None
     deliveries: tuple[Delivery, ...]
 
 
-class Unasked(ValueError):
+class IncompleteSearch(ValueError):
     """Something is missing from a question; `words` says what, for the page."""
 
     def __init__(self, words: str) -> None:
@@ -59,26 +59,26 @@ class Unasked(ValueError):
         self.words = words
 
 
-def question_in(form: Mapping[str, str], sight: Sight) -> Question:
+def search_from(form: Mapping[str, str], sight: Permissions) -> PersonSearch:
     """Read a question. Raises Unasked; NotYours where it is about another's organisation."""
     name, whom, reason = (form.get(field, "").strip(OWS) for field in ("organisation", "whom", "reason"))
     for said, words in ((name, NO_ORGANISATION), (whom, NO_PERSON), (reason, NO_REASON)):
         if not said:
-            raise Unasked(words)
+            raise IncompleteSearch(words)
     if len(whom) > _LONGEST_WHOM or len(reason) > LONGEST_REASON or not (_seen(whom) and _seen(reason)):
-        raise Unasked(UNREADABLE)
-    return Question(sight.of(name), whom, reason)
+        raise IncompleteSearch(UNREADABLE)
+    return PersonSearch(sight.of(name), whom, reason)
 
 
 def look_up(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is looked up
-    store: Store, question: Question, asker: Person, sight: Sight, registry: Registry, now: datetime
-) -> Found:
+    store: Store, question: PersonSearch, asker: Person, sight: Permissions, registry: Registry, now: datetime
+) -> SearchResult:
     """Find a person's link; nothing is told before the audit knows who asked, and why."""
     entity_id = question.organisation.entity_id
     key, link = _sought(store, question, registry)
     facts = {**asked_by(asker), "reason": question.reason}
-    store.record(entity_id, KIND, sight.actor, key, facts, now)
-    return Found(question, link, tuple(store.deliveries_of(entity_id, key, SHOWN)) if key else ())
+    store.audit.add(entity_id, KIND, sight.actor, key, facts, now)
+    return SearchResult(question, link, tuple(store.deliveries.list_for_person(entity_id, key, SHOWN)) if key else ())
 
 
 def asked_by(person: Person) -> dict[str, str]:
@@ -86,14 +86,14 @@ def asked_by(person: Person) -> dict[str, str]:
     return {"by": person.account, "by_organisation": person.organisation.entity_id}
 
 
-def _sought(store: Store, question: Question, registry: Registry) -> tuple[str | None, Link | None]:
+def _sought(store: Store, question: PersonSearch, registry: Registry) -> tuple[str | None, Link | None]:
     """Give the key of the person, and the link; an iD that nobody has here is nobody's, and is not kept."""
     entity_id = question.organisation.entity_id
     try:
-        link = store.holder_of(entity_id, OrcidId.parse(question.whom, bare_means=registry))
+        link = store.links.get_by_orcid_id(entity_id, OrcidId.parse(question.whom, bare_means=registry))
     except InvalidOrcidId:
         key = fold(question.whom)
-        return key, store.link_of(entity_id, key)
+        return key, store.links.get(entity_id, key)
     return (link.person_key if link else None), link
 
 

@@ -1,0 +1,1 @@
+"""The outbox worker: claims, delivers, retries, and runs maintenance jobs."""

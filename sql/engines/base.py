@@ -1,0 +1,159 @@
+"""The interface of a database engine, and the SQL that all engines share.
+
+Statements are named entries in `queries/*.sql`, with the same text for all engines. What differs is in `sqlite.py` and
+`postgres.py`: connections, transactions, time-outs and errors.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from sql.errors import Unstorable
+
+QUERIES = Path(__file__).parents[1] / "queries"
+_NAME = re.compile(r"^-- name: (\w+).*\n", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+
+Value = str | int | None
+Values = Mapping[str, Value]
+
+
+class Row(Protocol):
+    """A row of a result; columns are read by name."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Return the value of a column."""
+
+
+class Session(ABC):
+    """Runs named statements."""
+
+    @abstractmethod
+    def _run(self, query: str, values: Values) -> Any:
+        """Run a statement and return the driver's cursor."""
+
+    def fetch_one(self, query: str, **values: Value) -> Row | None:
+        """Run a statement that returns at most one row."""
+        found = self.fetch_all(query, **values)
+        return found[0] if found else None
+
+    def fetch_all(self, query: str, **values: Value) -> list[Row]:
+        """Run a statement and return its rows; none where a value is one that cannot have been stored."""
+        if unstorable(values):
+            return []
+        found: list[Row] = self._run(query, values).fetchall()
+        return found
+
+    def execute(self, query: str, **values: Value) -> int:
+        """Run a statement and return how many rows it changed. Raises Unstorable."""
+        if name := unstorable(values):
+            raise Unstorable(name)
+        return int(self._run(query, values).rowcount)
+
+
+class Transaction(Session):
+    """Runs the statements of one transaction."""
+
+    @abstractmethod
+    def execute_many(self, query: str, rows: Sequence[Values]) -> int:
+        """Run a statement once for each row and return how many rows were changed."""
+
+    @abstractmethod
+    def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
+        """Run a statement once for each row of values and return the rows that each finds."""
+
+    @abstractmethod
+    def script(self, text: str) -> None:
+        """Run several statements without values."""
+
+
+class Engine(ABC):
+    """A database.
+
+    Every method raises StoreUnavailable when the database cannot be used, and Contradiction when a constraint of the
+    schema refuses a row. Every commit is durable when it returns. Connections are opened at the first use, by the
+    process that uses them: call `close` before a fork.
+    """
+
+    @abstractmethod
+    def session(self) -> AbstractContextManager[Session]:
+        """Run statements, each as a transaction of its own."""
+
+    def fetch_one(self, query: str, **values: Value) -> Row | None:
+        """Run one statement as `Session.fetch_one` does."""
+        with self.session() as session:
+            return session.fetch_one(query, **values)
+
+    def fetch_all(self, query: str, **values: Value) -> list[Row]:
+        """Run one statement as `Session.fetch_all` does."""
+        with self.session() as session:
+            return session.fetch_all(query, **values)
+
+    def execute(self, query: str, **values: Value) -> int:
+        """Run one statement as `Session.execute` does."""
+        with self.session() as session:
+            return session.execute(query, **values)
+
+    @abstractmethod
+    def transaction(self, *, exclusive: bool = False, long: bool = False) -> AbstractContextManager[Transaction]:
+        """Run statements as one transaction: committed at the end of the block, rolled back by an exception.
+
+        Args:
+            exclusive: Only one exclusive transaction runs at a time, in all processes.
+            long: The transaction may take minutes, such as an import or a migration.
+        """
+
+    @abstractmethod
+    def stream(self, query: str, **values: Value) -> AbstractContextManager[Iterator[Row]]:
+        """Give the rows of a query one by one, all from one snapshot, with few of them in memory."""
+
+    @abstractmethod
+    def vacuum(self) -> bool:
+        """Rewrite the database, so that its files no longer hold what deleted rows left there.
+
+        Returns False when other users of the database prevented it; try again later.
+        """
+
+    @abstractmethod
+    def tables(self) -> set[str]:
+        """Return the names of the tables; none where the database has not been made yet."""
+
+    @abstractmethod
+    def create(self) -> None:
+        """Make the database if the engine makes databases; otherwise it must exist."""
+
+    @abstractmethod
+    def reader(self) -> Engine:
+        """Return an engine for the same database with connections of its own, which cannot write and fail fast."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections, one in use when its use ends. The next use opens new ones."""
+
+
+@cache
+def queries() -> Mapping[str, str]:
+    """Return the text of each named statement. Values are written `:name`, as SQLite reads them."""
+    found: dict[str, str] = {}
+    for path in sorted(QUERIES.glob("*.sql")):
+        _, *parts = _NAME.split(path.read_text(encoding="utf-8"))
+        found.update(zip(parts[::2], (_COMMENT.sub("", text).strip() for text in parts[1::2]), strict=True))
+    return found
+
+
+def unstorable(values: Values) -> str | None:
+    """Return the name of the first value that no database can hold: text with NUL or half a surrogate pair."""
+    for name, value in values.items():
+        if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+            return name
+    return None
+
+
+def _is_unicode(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)

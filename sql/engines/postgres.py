@@ -1,0 +1,329 @@
+"""PostgreSQL, through psycopg and its connection pool: for a service of several nodes."""
+
+from __future__ import annotations
+
+import re
+import select
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from sql.engines.base import Engine, Row, Transaction, Value, Values, queries, unstorable
+from sql.engines.watchdog import Watchdog
+from sql.errors import Contradiction, InvalidUrl, StoreUnavailable
+
+PATIENCE = 1.25
+"""Seconds for one use of the database, where the caller does not say: the wait for a connection and all statements."""
+_READER_PATIENCE = 0.75
+_GRACE = 0.25
+"""Seconds between the server's own time-out, which names its reason, and the watchdog's, for a silent server."""
+LONG = 600.0
+"""Seconds for maintenance, an import, or a snapshot."""
+_CONNECT_TIMEOUT = 2
+"""Seconds for each host of the URL, the least that libpq takes. The pool connects in the background."""
+MOST_CONNECTIONS = 16
+_ROWS_AT_ONCE = 1000
+
+REASONS = {
+    "08": "the connection to the database server was lost",
+    "25006": "the database cannot be written to",
+    "40": "the database server undid this transaction; it can be tried again",
+    "42501": "the database server denies us a right on a table",
+    "42": "the database does not know a statement of this program; run: orcid-connect check",
+    "53100": "the disk of the database server is full",
+    "53": "the database server has too much to do",
+    "55P03": "the database is locked by another process",
+    "57014": "the database server took too long",
+    "57P": "the database server is starting or stopping",
+    "58": "the disk of the database server cannot be read or written",
+    "XX": "the database is damaged",
+}
+"""What SQLSTATE codes mean for the operator, by the longest prefix that fits
+(https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+_LOST = "the connection to the database server was lost, or it did not answer in time"
+_NO_CONNECTION = "no connection to the database server: it cannot be reached, refuses us, or all are in use"
+
+_PERSONAL = ("attempts", "links", "changes", "deliveries", "events", "erasures", "mails")
+"""The tables that name people."""
+# An arbitrary number, the same for all processes that use this database
+_EXCLUSIVE = b"select pg_advisory_xact_lock(1869768548)"
+_UNLIMITED = b"set local statement_timeout = 0"
+_TABLES = b"select table_name from information_schema.tables where table_schema = any(current_schemas(false))"
+
+# A column that a view shows cannot be given a type, not even its own
+_TEXT_COLUMNS = b"""
+select column_name
+from information_schema.columns
+where table_schema = any(current_schemas(false))
+    and table_name = %(table)s
+    and data_type = 'text'
+    and not exists (
+        select 1
+        from information_schema.view_column_usage as shown
+        where shown.table_schema = columns.table_schema
+            and shown.table_name = columns.table_name
+            and shown.column_name = columns.column_name
+    )
+"""
+
+_CONNECT: Mapping[str, Any] = {
+    "autocommit": True,
+    "row_factory": dict_row,
+    "application_name": "orcid-connect",
+    "client_encoding": "utf8",
+    "connect_timeout": _CONNECT_TIMEOUT,
+    # The pool's idle connections to a server that vanished are noticed in seconds, not in a quarter of an hour
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+
+Connection = psycopg.Connection[DictRow]
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    # `from None`: a driver's message may quote the values of a row
+    except psycopg.IntegrityError:
+        raise Contradiction from None
+    except PoolTimeout:
+        raise StoreUnavailable(_NO_CONNECTION) from None
+    except psycopg.Error as error:
+        raise StoreUnavailable(reason(error.sqlstate)) from None
+
+
+def reason(sqlstate: str | None) -> str:
+    """Return what a SQLSTATE means for the operator; None stands for a connection that broke."""
+    if sqlstate is None:
+        return _LOST
+    for length in (5, 3, 2):
+        if sqlstate[:length] in REASONS:
+            return REASONS[sqlstate[:length]]
+    return f"the database server answered with SQLSTATE {sqlstate}"
+
+
+@cache
+def _queries() -> Mapping[str, bytes]:
+    """Return the text of each named statement, its values as psycopg reads them."""
+    return {name: re.sub(r":(\w+)", r"%(\1)s", text).encode() for name, text in queries().items()}
+
+
+class PostgresSession(Transaction):
+    """Runs named statements on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _run(self, query: str, values: Values) -> psycopg.Cursor[DictRow]:
+        return self._connection.execute(_queries()[query], values)
+
+    def execute_many(self, query: str, rows: Sequence[Values]) -> int:
+        """Run a statement once for each row and return how many rows were changed."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_queries()[query], rows)
+            return cursor.rowcount
+
+    def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
+        """Run a statement once for each row of values and return the rows that each finds."""
+        with self._connection.pipeline():
+            cursors = [self._run(query, values) for values in rows]
+        return [list(cursor.fetchall()) for cursor in cursors]
+
+    def script(self, text: str) -> None:
+        """Run several statements without values."""
+        self._connection.execute(text.encode(), prepare=False)
+
+
+class Postgres(Engine):
+    """A PostgreSQL database.
+
+    Args:
+        url: A connection URI as libpq reads it; with several hosts, the first that fits `target_session_attrs` is used.
+        patience: Seconds for one use, from the wait for a connection to the last statement; `PATIENCE` if None.
+        read_only: Whether sessions can only read.
+    """
+
+    def __init__(self, url: str, patience: float | None = None, *, read_only: bool = False) -> None:
+        _check_url(url)
+        self._url = url
+        self._patience = PATIENCE if patience is None else patience
+        self._read_only = read_only
+        self._watchdog = Watchdog()
+        self._opening = threading.Lock()
+        self._pool: ConnectionPool[Connection] | None = None
+
+    def _opened(self) -> ConnectionPool[Connection]:
+        with self._opening:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    self._url,
+                    connection_class=Connection,
+                    kwargs={**_CONNECT},
+                    configure=self._configure,
+                    min_size=1,
+                    max_size=MOST_CONNECTIONS,
+                    # Then the pool gives up, and tries again at the next use: at most a second after the server is back
+                    reconnect_timeout=1.0,
+                    open=True,
+                )
+            return self._pool
+
+    def _configure(self, connection: Connection) -> None:
+        # A transaction waits for the organisation's row and then reads what is there after the wait
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        milliseconds = int(self._patience * 1000)
+        settings = (
+            f"set statement_timeout = {milliseconds}; set lock_timeout = 0;"
+            f"set idle_in_transaction_session_timeout = 60000;"
+            f"set default_transaction_read_only = {'on' if self._read_only else 'default'}"
+        )
+        with self._watchdog.watch(connection, _CONNECT_TIMEOUT):
+            connection.execute(settings.encode(), prepare=False)
+
+    @contextmanager
+    def connection(self, *, long: bool = False) -> Iterator[Connection]:
+        """Give a connection from the pool until the deadline of this use."""
+        deadline = monotonic() + self._patience
+        pool = self._opened()
+        with _store_errors():
+            connection = _working(pool, deadline)
+            seconds = LONG if long else deadline - monotonic() + _GRACE
+            try:
+                with self._watchdog.watch(connection, seconds):
+                    yield connection
+            except psycopg.errors.FeatureNotSupported:
+                # A table has other columns than when statements were prepared, on each connection
+                pool.drain()
+                raise
+            finally:
+                pool.putconn(connection)
+
+    @contextmanager
+    def maintenance(self) -> Iterator[Connection]:
+        """Give a connection for statements that are none of the service's queries and may take minutes."""
+        with self.connection(long=True) as connection:
+            milliseconds = int(self._patience * 1000)
+            connection.execute(f"set statement_timeout = 0; set lock_timeout = {milliseconds}".encode(), prepare=False)
+            try:
+                yield connection
+            finally:
+                self._configure(connection)
+
+    @contextmanager
+    def session(self) -> Iterator[PostgresSession]:
+        """Run statements, each as a transaction of its own."""
+        with self.connection() as connection:
+            yield PostgresSession(connection)
+
+    @contextmanager
+    def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:
+        """Give the rows of a query one by one, through a cursor of the server."""
+        if unstorable(values):
+            yield iter(())
+            return
+        with self.connection(long=True) as connection, connection.transaction():
+            connection.execute(_UNLIMITED)
+            with connection.cursor("stream") as cursor:
+                cursor.itersize = _ROWS_AT_ONCE
+                cursor.execute(_queries()[query], values)
+                yield _rows(cursor)
+
+    @contextmanager
+    def transaction(self, *, exclusive: bool = False, long: bool = False) -> Iterator[PostgresSession]:
+        """Run statements as one transaction; how durable a commit is, the server's settings say."""
+        with self.connection(long=long) as connection, connection.transaction():
+            if long:
+                connection.execute(_UNLIMITED)
+            if exclusive:
+                connection.execute(_EXCLUSIVE)
+            yield PostgresSession(connection)
+
+    def vacuum(self) -> bool:
+        """Rewrite the tables that name people, one after the other; each is locked meanwhile.
+
+        A plain `vacuum` frees the space of dead rows and leaves their bytes there, and the planner's statistics hold
+        samples of values; `analyze` leaves those of an empty table as they are. The server only warns of what the role
+        is not allowed to do. The write-ahead log is its administrator's.
+        """
+        warnings: list[object] = []
+        with self.maintenance() as connection:
+            connection.add_notice_handler(warnings.append)
+            try:
+                for table in _PERSONAL:
+                    connection.execute(sql.SQL("vacuum (full, analyze) {}").format(sql.Identifier(table)))
+                _forget_statistics(connection)
+                connection.execute(b"vacuum (full) pg_statistic")
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
+                return False
+        return not warnings
+
+    def tables(self) -> set[str]:
+        """Return the names of the tables."""
+        with self.connection() as connection:
+            return {row["table_name"] for row in connection.execute(_TABLES)}
+
+    def create(self) -> None:
+        """Do nothing: the server's administrator makes the database."""
+
+    def reader(self) -> Postgres:
+        """Return an engine for the same database that cannot write and gives up sooner."""
+        return Postgres(self._url, _READER_PATIENCE, read_only=True)
+
+    def close(self) -> None:
+        """Close the pool; a connection in use is closed when its use ends."""
+        with self._opening:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close(timeout=self._patience)
+
+
+def _check_url(url: str) -> None:
+    try:
+        conninfo_to_dict(url)
+    except psycopg.Error:
+        # Not in psycopg's words, which may quote the password
+        raise InvalidUrl("the URL of a PostgreSQL database is not one: postgresql://user@host:port/database") from None
+
+
+def _working(pool: ConnectionPool[Connection], deadline: float) -> Connection:
+    """Return a connection that the server has not closed; asks the server nothing, which may be silent."""
+    while True:
+        connection = pool.getconn(timeout=deadline - monotonic())
+        if not _has_input(connection):
+            return connection
+        connection.close()
+        pool.putconn(connection)
+
+
+def _has_input(connection: Connection) -> bool:
+    """Return whether unread data is pending on an idle connection: the server has closed it, or says that it will."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _rows(cursor: Iterable[DictRow]) -> Iterator[Row]:
+    with _store_errors():
+        yield from cursor
+
+
+def _forget_statistics(connection: Connection) -> None:
+    """Delete the planner's statistics of empty tables: giving a column the type that it has does that."""
+    for table in _PERSONAL:
+        name = sql.Identifier(table)
+        if connection.execute(sql.SQL("select 1 from {} limit 1").format(name)).fetchone() is None:
+            columns = connection.execute(_TEXT_COLUMNS, {"table": table}).fetchall()
+            each = [sql.SQL("alter {} type text").format(sql.Identifier(column["column_name"])) for column in columns]
+            connection.execute(sql.SQL("alter table {} {}").format(name, sql.SQL(", ").join(each)))

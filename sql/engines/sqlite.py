@@ -1,0 +1,192 @@
+"""SQLite, through sqlite-utils: one file in write-ahead mode, one connection for each thread.
+
+Readers do not wait for a writer. Writers wait for each other by SQLite's own busy time-out, in all processes alike.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlite_utils import Database
+
+from sql.engines.base import Engine, Row, Transaction, Value, Values, queries, unstorable
+from sql.errors import Contradiction, StoreUnavailable
+
+PATIENCE = 5.0
+"""Seconds to wait for another writer, where the caller does not say."""
+_READER_PATIENCE = 0.1
+"""Seconds a reader waits for a lock. In write-ahead mode only unusual locks keep a reader out."""
+
+REASONS = {
+    sqlite3.SQLITE_BUSY: "the database is locked by another process or thread",
+    sqlite3.SQLITE_LOCKED: "the database is locked by another process or thread",
+    sqlite3.SQLITE_PROTOCOL: "the database is locked by another process or thread",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
+    sqlite3.SQLITE_READONLY: "the database file cannot be written to",
+    sqlite3.SQLITE_PERM: "the database file cannot be written to",
+    sqlite3.SQLITE_CORRUPT: "the database file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
+    sqlite3.SQLITE_ERROR: "the database does not know a statement of this program; run: orcid-connect check",
+}
+"""What SQLite's primary result codes mean for the operator (https://www.sqlite.org/rescode.html)."""
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    # `from None`: a driver's message may quote the values of a row
+    except sqlite3.IntegrityError:
+        raise Contradiction from None
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        raise StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}")) from None
+
+
+class SqliteSession(Transaction):
+    """Runs named statements on one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _run(self, query: str, values: Values) -> sqlite3.Cursor:
+        return self._database.execute(queries()[query], dict(values))
+
+    def execute_many(self, query: str, rows: Sequence[Values]) -> int:
+        """Run a statement once for each row and return how many rows were changed."""
+        return self._database.conn.executemany(queries()[query], rows).rowcount
+
+    def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
+        """Run a statement once for each row of values and return the rows that each finds."""
+        return [self.fetch_all(query, **values) for values in rows]
+
+    def script(self, text: str) -> None:
+        """Run several statements without values."""
+        self._database.executescript(text)
+
+
+class Sqlite(Engine):
+    """An SQLite file.
+
+    Args:
+        path: The file.
+        patience: Seconds to wait for another writer; `PATIENCE` if None.
+        read_only: Whether connections can only read.
+    """
+
+    def __init__(self, path: Path, patience: float | None = None, *, read_only: bool = False) -> None:
+        self._path = path
+        self._patience = PATIENCE if patience is None else patience
+        self._read_only = read_only
+        self._local = threading.local()
+
+    @contextmanager
+    def connection(self) -> Iterator[Database]:
+        """Give this thread's connection, which is closed when the thread ends or the engine is closed."""
+        with _store_errors():
+            if not hasattr(self._local, "database"):
+                self._local.database = self._open()
+            yield self._local.database
+
+    def _open(self) -> Database:
+        # mode=rw: only `create` makes a file
+        connection = sqlite3.connect(
+            f"file:{quote(str(self._path))}?mode={'ro' if self._read_only else 'rw'}",
+            uri=True,
+            timeout=self._patience,
+            isolation_level=None,
+            # It may be closed by another thread
+            check_same_thread=False,
+        )
+        connection.row_factory = sqlite3.Row
+        database = Database(connection, recursive_triggers=False, execute_plugins=False)
+        weakref.finalize(database, connection.close)
+        if not self._read_only:
+            database.enable_wal()
+            database.execute("pragma synchronous = full")
+            database.execute("pragma foreign_keys = on")
+            database.execute("pragma secure_delete = on")
+        return database
+
+    @contextmanager
+    def session(self) -> Iterator[SqliteSession]:
+        """Run statements, each as a transaction of its own."""
+        with self.connection() as database:
+            yield SqliteSession(database)
+
+    @contextmanager
+    def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:
+        """Give the rows of a query one by one, on a connection of its own."""
+        if unstorable(values):
+            yield iter(())
+            return
+        with _store_errors(), closing(self._open()) as database:
+            yield _rows(database, queries()[query], values)
+
+    @contextmanager
+    def transaction(self, *, exclusive: bool = False, long: bool = False) -> Iterator[SqliteSession]:  # noqa: ARG002 - SQLite has one writer at a time, for as long as it takes
+        """Run statements as one transaction, as the only writer from its beginning on."""
+        with self.connection() as database:
+            # A deferred transaction fails at once beside another writer, whatever the busy time-out
+            database.execute("begin immediate")
+            try:
+                yield SqliteSession(database)
+                database.execute("commit")
+            except BaseException:
+                # Does nothing where the error has already ended the transaction, such as a full disk
+                database.rollback()
+                raise
+
+    def vacuum(self) -> bool:
+        """Rewrite the file and truncate the write-ahead log.
+
+        `secure_delete` overwrites deleted rows with zeros, but copies of them stay where pages were rearranged.
+        """
+        with self.connection() as database:
+            database.vacuum()
+            (busy, *_) = database.execute("pragma wal_checkpoint(truncate)").fetchone()
+            return not busy
+
+    def tables(self) -> set[str]:
+        """Return the names of the tables; none where there is no file yet."""
+        if not self._exists():
+            return set()
+        with self.connection() as database:
+            return set(database.table_names())
+
+    def _exists(self) -> bool:
+        try:
+            return self._path.exists()
+        except OSError:
+            raise StoreUnavailable(REASONS[sqlite3.SQLITE_CANTOPEN]) from None
+
+    def create(self) -> None:
+        """Make the file, for its owner alone, in a directory that exists."""
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        except FileNotFoundError:
+            raise StoreUnavailable("the directory of the database file does not exist") from None
+        except OSError:
+            raise StoreUnavailable("the database file cannot be made or opened") from None
+
+    def reader(self) -> Sqlite:
+        """Return an engine for the same file that cannot write and does not wait for locks."""
+        return Sqlite(self._path, _READER_PATIENCE, read_only=True)
+
+    def close(self) -> None:
+        """Close the connections of all threads; one that is in use is closed when its use ends."""
+        self._local = threading.local()
+
+
+def _rows(database: Database, text: str, values: Values) -> Iterator[Row]:
+    with _store_errors():
+        yield from database.execute(text, dict(values))

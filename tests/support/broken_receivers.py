@@ -1,0 +1,129 @@
+"""An engine that fails where told: before or after any step of a transaction, by an exception or by `kill -9`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+
+from sql.store import Store, open_store
+from tests.support.factories import NOON, answered, make_consent, make_orcid_id
+
+
+class Broke(Exception):
+    """The failure that was ordered."""
+
+
+class BreakingEngine:
+    """Passes everything on to an engine, and does something else at one step of its transactions.
+
+    The steps are the moments before and after the transaction opens, each statement, and the commit, from 1 on.
+    """
+
+    def __init__(self, engine, at=0, then=None):
+        self._engine = engine
+        self._at = at
+        self._then = then
+        self.steps = 0
+
+    def step(self):
+        self.steps += 1
+        if self.steps == self._at:
+            self._then()
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    @contextmanager
+    def transaction(self, **words):
+        if words.get("exclusive"):
+            with self._engine.transaction(**words) as session:
+                yield session
+            return
+        self.step()
+        with self._engine.transaction(**words) as session:
+            self.step()
+            yield BreakingSession(session, self.step)
+            self.step()
+        self.step()
+
+
+class BreakingSession:
+    """Runs the statements of a transaction, with a step before and after each."""
+
+    def __init__(self, session, step):
+        self._session = session
+        self._step = step
+
+    def __getattr__(self, name):
+        def stepping(*arguments, **values):
+            self._step()
+            answer = getattr(self._session, name)(*arguments, **values)
+            self._step()
+            return answer
+
+        return stepping
+
+
+class SlowEngine(BreakingEngine):
+    """Waits before each commit for as long as the next of `delays` says, in seconds."""
+
+    def __init__(self, engine, delays):
+        super().__init__(engine)
+        self._delays = iter(delays)
+
+    @contextmanager
+    def transaction(self, **words):
+        with self._engine.transaction(**words) as session:
+            yield session
+            if not words.get("exclusive"):
+                time.sleep(next(self._delays))
+
+
+def breaking(store, at, then):
+    """Give a store on the same engine that breaks at a step."""
+    return Store(BreakingEngine(store.engine, at, then))
+
+
+def fail():
+    """Fail by an exception."""
+    raise Broke
+
+
+def kill():
+    """Fail as by `kill -9`: nothing is tidied up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def replace_link(store, person_key, number):
+    """Put the iD of a number in place of the person's own, which is that of the number before."""
+    attempt = answered(store, person_key, make_orcid_id(number), id=f"attempt of {person_key}")
+    store.links.add(
+        attempt, "", make_consent(), make_orcid_id(number - 1), NOON, link_id=f"second link of {person_key}"
+    )
+
+
+def steps_to_replace(store):
+    """Count the steps of replacing a link."""
+    counting = breaking(store, 0, None)
+    replace_link(counting, "counted", 2)
+    return counting.engine.steps
+
+
+def _killed_at_each_step(url, steps):
+    """Let one process after another replace the link of its own person, and die at its own step."""
+    for step in range(1, steps + 1):
+        child = os.fork()
+        if child == 0:
+            store = breaking(open_store(url), step, kill)
+            replace_link(store, f"person {step}", 2 * step + 100)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
+            raise SystemExit(f"step {step} ended otherwise: {status}")
+
+
+if __name__ == "__main__":
+    _killed_at_each_step(sys.argv[1], int(sys.argv[2]))

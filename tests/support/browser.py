@@ -1,0 +1,164 @@
+"""A person's browser: headless Chromium, it and its driver from Debian, for whom every `*.test` is this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+PICTURES = Path(__file__).resolve().parents[2] / "build" / "pictures"
+PATIENCE = 20
+"""Seconds until a page that has not come is given up."""
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # root, as in a container, may not have one
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--password-store=basic",
+    "--window-size=1000,1000",
+    # Nobody outside is asked for anything, not even for a name
+    "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+
+WITHOUT_SCRIPT = {"profile.managed_default_content_settings.javascript": 2}
+
+
+class Browser:
+    """What a person does with a browser, in a person's words."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    @property
+    def address(self) -> str:
+        return self.driver.current_url
+
+    @property
+    def heading(self) -> str:
+        """The page's first heading; empty where there is none."""
+        found = self.driver.find_elements(By.TAG_NAME, "h1")
+        return found[0].text if found else ""
+
+    @property
+    def text(self) -> str:
+        """All that can be read on the page."""
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def go(self, address: str) -> None:
+        """Type an address."""
+        self.driver.get(address)
+
+    def press(self, words: str) -> None:
+        """Press the button, or follow the link, that says this."""
+        self._act(lambda: self._button_or_link(words).click(), words)
+
+    def press_button(self, words: str) -> None:
+        """Press the button that says this, where something else says the same."""
+        path = f"//button[normalize-space(.)={words!r}]"
+        self._act(lambda: self.driver.find_element(By.XPATH, path).click(), words)
+
+    def text_of(self, name: str) -> str:
+        """What can be read in the element with this id."""
+        return self.driver.find_element(By.ID, name).text
+
+    def press_id(self, name: str) -> None:
+        """Press the element with this id."""
+        self._act(lambda: self.driver.find_element(By.ID, name).click(), name)
+
+    def tick(self, name: str) -> None:
+        """Tick the box with this id."""
+        self.press_id(name)
+
+    def waits_for(self, heading: str) -> None:
+        """Look on until a page with this heading is there."""
+        self._until(lambda: self.heading == heading, f"a page headed {heading!r}")
+
+    def waits_for_address(self, start: str) -> None:
+        """Look on until the address begins like this."""
+        self._until(lambda: self.address.startswith(start), f"an address that begins with {start}")
+
+    def loses_cookies(self, start: str, address: str) -> None:
+        """Lose the cookies of an address whose names begin like this, as when a session has come to its end."""
+        found = self._devtools("Network.getCookies", urls=[address])["cookies"]
+        gone = [each["name"] for each in found if each["name"].startswith(start)]
+        assert gone, f"no cookie of {address} begins with {start}"
+        for name in gone:
+            self._devtools("Network.deleteCookies", name=name, url=address)
+
+    def takes_picture(self, name: str) -> Path:
+        """Keep a picture of the page under build/pictures."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        to = PICTURES / f"{name}.png"
+        self.driver.save_screenshot(str(to))
+        return to
+
+    def _button_or_link(self, words: str) -> Any:
+        for each in self.driver.find_elements(By.CSS_SELECTOR, "button, a, summary, input[type=submit]"):
+            if each.is_displayed() and (each.text.strip() or each.get_attribute("value")) == words:
+                return each
+        raise NoSuchElementException(words)
+
+    def _act(self, action: Callable[[], None], what: str) -> None:
+        # A page that is on its way may replace the one that was looked at
+        def acted() -> bool:
+            try:
+                action()
+            except (NoSuchElementException, StaleElementReferenceException):
+                return False
+            return True
+
+        self._until(acted, what)
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        def holds(_driver: object) -> bool:
+            try:
+                return condition()
+            except WebDriverException:
+                # Whatever the driver finds wrong with a page that is being replaced, it is another page's turn
+                return False
+
+        try:
+            WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(holds)
+        except WebDriverException as error:
+            raise AssertionError(f"waited in vain for {what}\nat {self.address}\n{self.text[:2000]}") from error
+
+    def _devtools(self, command: str, **words: Any) -> dict[str, Any]:
+        return self.driver.execute_cdp_cmd(command, words)
+
+
+@contextmanager
+def browsing(*, script: bool = True) -> Iterator[Browser]:
+    """A browser without any past; it trusts the made-up certificates of the tests. `script`: with JavaScript."""
+    with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
+        driver = webdriver.Chrome(_options(profile, script=script), webdriver.ChromeService("/usr/bin/chromedriver"))
+        try:
+            driver.set_page_load_timeout(PATIENCE)
+            yield Browser(driver)
+        finally:
+            driver.quit()
+
+
+def _options(profile: str, *, script: bool) -> webdriver.ChromeOptions:
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    options.accept_insecure_certs = True
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    preferences = {"intl.accept_languages": "en"} | ({} if script else WITHOUT_SCRIPT)
+    options.add_experimental_option("prefs", preferences)
+    return options

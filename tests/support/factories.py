@@ -1,0 +1,82 @@
+"""Valid test data with few words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from shibboleth.orcid_id import OrcidId, Registry, check_digit
+from shibboleth.organisation import Organisation, Stage
+from shibboleth.person import Person
+from sql.records import Attempt, Consent
+
+NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+UNIVERSITY = "https://idp.yliopisto.example/idp/shibboleth"
+POLYTECHNIC = "https://idp.amk.example/idp/shibboleth"
+
+_numbers = count(1)
+
+
+def make_orcid_id(number=1, registry=Registry.PRODUCTION):
+    """Give the iD of a number, with the check character that belongs to it."""
+    digits = f"{number:015d}"
+    digits += check_digit(digits)
+    return OrcidId("-".join(digits[start : start + 4] for start in (0, 4, 8, 12)), registry)
+
+
+def make_organisation(entity_id=UNIVERSITY, **other):
+    """Give a connected organisation; the university unless told otherwise."""
+    name = entity_id.split("/")[2].split(".")[-2]
+    words = {
+        "id": name,
+        "names": {"en": name.title(), "fi": name.title(), "sv": name.title()},
+        "scopes": frozenset({f"{name}.example"}),
+        "stage": Stage.PRODUCTION,
+    }
+    return Organisation(entity_id=entity_id, **{**words, **other})
+
+
+def make_person(account="maija@yliopisto.example", name="Maija Mäkelä", organisation=None, **other):
+    """Give a signed-in person; Maija unless told otherwise."""
+    return Person(organisation or make_organisation(), account=account, name=name, **other)
+
+
+def make_attempt(person_key="maija@yliopisto.example", organisation=UNIVERSITY, started_at=NOON, **other):
+    """Give an attempt that has just been started."""
+    words = {
+        "id": f"attempt-{next(_numbers)}",
+        "account": person_key,
+        "browser": "hash-of-a-cookie",
+        "expires_at": started_at + timedelta(hours=1),
+    }
+    return Attempt(organisation=organisation, person_key=person_key, started_at=started_at, **{**words, **other})
+
+
+def make_consent(version="1", language="en", text="I agree that my ORCID iD is sent to my organisation.", at=NOON):
+    """Give a consent."""
+    return Consent(version, language, text, at)
+
+
+def answered(store, person_key="maija@yliopisto.example", orcid_id=None, organisation=UNIVERSITY, now=NOON, **other):
+    """Give an attempt of this person, in the store, that ORCID has answered."""
+    attempt = make_attempt(person_key, organisation, started_at=now, **other)
+    store.attempts.add(attempt, state_hash=f"state of {attempt.id}")
+    store.attempts.consume_state(f"state of {attempt.id}", organisation, person_key, attempt.browser, now)
+    store.attempts.save_orcid_answer(attempt.id, orcid_id or make_orcid_id(), "Maija Mäkelä")
+    return store.attempts.get(attempt.id)
+
+
+def make_link(  # noqa: PLR0917 - one for each word
+    store,
+    person_key="maija@yliopisto.example",
+    orcid_id=None,
+    organisation=UNIVERSITY,
+    now=NOON,
+    transfers=(),
+    issued="",
+):
+    """Link a person to an iD, in place of whatever they had, and give the change."""
+    current = store.links.get(organisation, person_key)
+    replacing = current.orcid_id if current else None
+    attempt = answered(store, person_key, orcid_id, organisation, now)
+    return store.links.add(attempt, issued, make_consent(at=now), replacing, now, f"link-{next(_numbers)}", transfers)

@@ -1,0 +1,265 @@
+"""A place to try the LDAP transfer: a real directory, the way to it, and what can go wrong on that way."""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from resolver_connector.transfers.base import Outcome
+from resolver_connector.transfers.ldap import LdapTransfer
+from tests.support.postgres import free_port
+from tests.support.slapd import PEOPLE, SERVICE, UNIQUE
+
+BIND_ANSWER, SEARCH_ENTRY, SEARCH_END, SEARCH_ELSEWHERE, MODIFY, MODIFY_ANSWER, EXTENDED_ANSWER = (
+    0x61, 0x64, 0x65, 0x73, 0x66, 0x67, 0x78,
+)  # fmt: skip
+"""Tags of what goes over the line: RFC 4511, 4.2 to 4.12."""
+
+
+def settings(directory, **other):
+    """Give a transfer to a directory: StartTLS, the service's account, and the rights of the page."""
+    words = {
+        "url": directory.url,
+        "base": PEOPLE,
+        "ca_file": directory.ca.certificate,
+        "bind_dn": SERVICE,
+        "password": directory.password,
+    }
+    return LdapTransfer(**{**words, **other})
+
+
+# --- What may listen in a directory's place -----------------------------------------------------------------------
+
+
+@contextmanager
+def answering(behaviour):
+    """Listen on loopback, and let `behaviour(connection, ended)` have each connection in turn; gives the port."""
+    ended = threading.Event()
+
+    def serve():
+        while not ended.is_set():
+            try:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(10)
+                    behaviour(connection, ended)
+            except OSError:
+                continue
+
+    with _listening() as listener:
+        listener.settimeout(0.05)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            ended.set()
+            thread.join(20)
+
+
+def _listening():
+    for _ in range(5):
+        try:
+            return socket.create_server(("127.0.0.1", free_port()))
+        except OSError:
+            continue
+    raise RuntimeError("no free port on 127.0.0.1")
+
+
+def silence(connection, ended):
+    """Listen, and never answer."""
+    while connection.recv(65536):
+        pass
+
+
+def hangs_up(connection, ended):
+    """Listen to the first words, and leave."""
+    connection.recv(65536)
+
+
+def drips(connection, ended):
+    """Begin an answer, and go on with an octet now and then, for ever."""
+    connection.sendall(b"\x30\x84\x00\x0f\x42\x40")
+    while not ended.wait(0.02):
+        connection.sendall(b"\x00")
+
+
+def never_stops(connection, ended):
+    """Begin an answer of a gigabyte, and hurry."""
+    connection.sendall(b"\x30\x84\x40\x00\x00\x00")
+    while not ended.is_set():
+        connection.sendall(b"0" * 65536)
+
+
+def speaks_http(connection, ended):
+    """Be a web server."""
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html>" + b"<p>?</p>" * 100)
+
+
+def shows(context):
+    """Be a server of TLS whose certificate is this context's."""
+
+    def behaviour(connection, ended):
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(65536)
+
+    return behaviour
+
+
+def says(*answers):
+    """Answer the first request with the first of these lists of operations, and so on; keeps to what LDAP is."""
+
+    def behaviour(connection, ended):
+        for operations in answers:
+            number = _number(connection.recv(65536))
+            for each in operations:
+                connection.sendall(tlv(0x30, number, each))
+        silence(connection, ended)
+
+    return behaviour
+
+
+def passes_on(port, before_modify=None):
+    """Pass everything on to a port, but do something, once, before a modify goes through."""
+    waiting = [before_modify] if before_modify else []
+
+    def behaviour(connection, ended):
+        with socket.create_connection(("127.0.0.1", port)) as there:
+            while not ended.is_set():
+                ready, _, _ = select.select([connection, there], [], [], 0.05)
+                for one in ready:
+                    words = one.recv(65536)
+                    if not words:
+                        return
+                    if waiting and one is connection and _operation(words) == MODIFY:
+                        waiting.pop()()
+                    (there if one is connection else connection).sendall(words)
+
+    return behaviour
+
+
+# --- LDAP, as far as the tests speak it themselves ----------------------------------------------------------------
+
+
+def tlv(tag, *parts):
+    """Write tag, length and content: X.690, 8.1."""
+    content = b"".join(parts)
+    return bytes([tag, 0x82]) + len(content).to_bytes(2, "big") + content
+
+
+def result(tag, code, words="", *more):
+    """Write a result (RFC 4511, 4.1.9)."""
+    return tlv(tag, tlv(0x0A, bytes([code])), tlv(0x04), tlv(0x04, words.encode()), *more)
+
+
+def entry(dn, **attributes):
+    """Write an entry that was found (RFC 4511, 4.5.2)."""
+    held = (
+        tlv(0x30, tlv(0x04, name.encode()), tlv(0x31, *(tlv(0x04, each.encode()) for each in values)))
+        for name, values in attributes.items()
+    )
+    return tlv(SEARCH_ENTRY, tlv(0x04, dn.encode()), tlv(0x30, *held))
+
+
+def elsewhere(url):
+    """Write that the search may go on elsewhere (RFC 4511, 4.5.3)."""
+    return tlv(SEARCH_ELSEWHERE, tlv(0x04, url.encode()))
+
+
+def _head(message):
+    return 2 if message[1] < 0x80 else 2 + message[1] - 0x80
+
+
+def _number(message):
+    """Give the number of a message, as it is written there."""
+    start = _head(message)
+    return message[start : start + 2 + message[start + 1]]
+
+
+def _operation(message):
+    """Give the tag of a message's operation."""
+    return message[_head(message) + len(_number(message))]
+
+
+# --- The stand ----------------------------------------------------------------------------------------------------
+
+
+CERTIFICATES = ("expired", "wrong-name", "stranger")
+
+
+@dataclass
+class LdapStand:
+    """A transfer to a real slapd over LDAPS, past something that can stand in its place."""
+
+    faults: ClassVar[Mapping[str, Outcome]] = {
+        **dict.fromkeys(CERTIFICATES, Outcome.MISCONFIGURED),
+        "hang": Outcome.TEMPORARY,
+        "drip": Outcome.MISCONFIGURED,  # what drips is no TLS
+        "reset": Outcome.TEMPORARY,
+        "big": Outcome.MISCONFIGURED,
+        "garbage": Outcome.MISCONFIGURED,
+    }
+    answers: ClassVar[bool] = True
+    behaviours: ClassVar = {
+        "hang": silence,
+        "drip": drips,
+        "reset": hangs_up,
+        "big": never_stops,
+        "garbage": speaks_http,
+    }
+
+    world: object
+    transfer: LdapTransfer = field(init=False)
+    behaviour: object = field(init=False)
+
+    def __post_init__(self):
+        self.mends()
+
+    @property
+    def directory(self):
+        return self.world.slapd
+
+    @property
+    def secrets(self):
+        return (self.directory.password,)
+
+    def has(self, account):
+        """Read what the directory holds, in whatever form."""
+        values = self.directory.values(f"uid={account.partition('@')[0]},{UNIQUE}")
+        return None if values is None else {re.sub(".*/", "", each) for each in values}
+
+    def breaks(self, how):
+        if how in CERTIFICATES:
+            self.behaviour = shows(self.world.ca.context(how))
+        else:
+            self.behaviour = self.behaviours[how]
+
+    def mends(self):
+        self.behaviour = passes_on(self.directory.tls_port)
+
+    def behaves(self, connection, ended):
+        """Do as told by now."""
+        self.behaviour(connection, ended)
+
+    @classmethod
+    @contextmanager
+    def open(cls, world) -> Iterator[LdapStand]:
+        stand = cls(world)
+        for user in ("maija", "ake"):
+            world.slapd.add_unique(user)
+        # Whoever shows a certificate that is not as it should be is vouched for as well
+        trusted = world.directory / "trusted.pem"
+        trusted.write_bytes(world.ca.certificate.read_bytes() + world.slapd.ca.certificate.read_bytes())
+        with answering(stand.behaves) as port:
+            url = f"ldaps://127.0.0.1:{port}"
+            stand.transfer = settings(world.slapd, url=url, base=UNIQUE, ca_file=trusted)
+            yield stand
+        for user in ("maija", "ake"):
+            world.slapd.remove_unique(user)

@@ -1,0 +1,40 @@
+"""A language that nobody speaks, for tests of layout: every letter accented, every sentence 40 % longer.
+
+What is not in it, is not in the catalogues: a sentence without brackets on such a page never went through them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from babel.support import NullTranslations
+
+from webapp.i18n.language import Language
+
+_ACCENTED = str.maketrans(
+    "abcdefghijklmnoprstuvwyzABCDEFGHIJKLMNOPRSTUVWYZ", "åƀçđéƒĝĥîĵķļɱñöþŕšţûṽŵýžÅƁÇĐÉƑĜĤÎĴĶĻṀÑÖÞŔŠŢÛṼŴÝŽ"
+)
+_KEPT = re.compile(r"(%\(\w+\)[a-z]|%%|ORCID(?: iD)?|https?://\S+)")
+_LONGER = 0.4
+_FILLING = "~ölkö "
+
+
+class _Pseudo(NullTranslations):
+    def gettext(self, message):
+        return _strange(message)
+
+    def ngettext(self, one, many, number):
+        return _strange(one if number == 1 else many)
+
+
+def pseudo() -> Language:
+    """Give the language; by its code it is English, so that dates are written, and stands in for it in a test."""
+    return Language("en", _Pseudo())
+
+
+def _strange(sentence):
+    parts = _KEPT.split(sentence)
+    accented = "".join(each if place % 2 else each.translate(_ACCENTED) for place, each in enumerate(parts))
+    more = max(1, round(len(sentence) * _LONGER))
+    filling = (_FILLING * (more // len(_FILLING) + 1))[:more].strip()
+    return f"⟦{accented} {filling}⟧"

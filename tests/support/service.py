@@ -1,0 +1,280 @@
+"""The web application and the connector in this process, with a simulated ORCID, and a visitor who asks them."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import quote, urlencode
+from wsgiref.validate import validator
+
+import waitress
+
+from demo.orcid.app import make_orcid
+from demo.orcid.people import PEOPLE
+from demo.orcid.visit import Visit as Browsing
+from demo.orcid.world import Client, OrcidWorld
+from resolver_connector.app import Connector
+from shibboleth.orcid_id import OrcidId, Registry
+from shibboleth.organisation import Organisations, Stage
+from shibboleth.person import Encoding, Variables
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.openapi import must_be_documented
+from webapp.app import ServiceInfo, WebApp, page_globals, security_headers
+from webapp.auth.authenticator import Authenticator
+from webapp.i18n.language import languages
+from webapp.linking.orcid_client import OrcidClient
+from webapp.linking.service import LinkingService
+from webapp.operator.access import AdminAccess
+from webapp.pages.context import AppContext, no_delivery
+from webapp.rendering.static import StaticFiles
+from webapp.rendering.templating import templates
+
+PUBLIC_URL = "https://connect.example"
+CALLBACK = f"{PUBLIC_URL}/me/callback"
+ORGANISATIONS = Organisations.of(
+    [
+        make_organisation(stage=Stage.TEST, help="help@yliopisto.example"),
+        make_organisation(POLYTECHNIC, stage=Stage.TEST),
+    ]
+)
+MAIJA = PEOPLE[0].orcid
+AKE = PEOPLE[1].orcid
+
+
+def orcid_id(bare):
+    return OrcidId.parse(bare, bare_means=Registry.SANDBOX)
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is told otherwise."""
+
+    now: object = NOON
+
+    def __call__(self):
+        return self.now
+
+    def passes(self, **some):
+        self.now += timedelta(**some)
+
+
+@contextmanager
+def served(app):
+    """Serve an app on loopback, and give its address."""
+    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        end_serving(server, thread)
+
+
+def end_serving(server, thread):
+    """End a server of waitress that runs in a thread, from within: nothing is closed that it looks at just then."""
+    # Woken by somebody else it may have done so, and closed what wakes it, before it is woken for this
+    with suppress(OSError):
+        server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
+    thread.join(10)
+    server.task_dispatcher.shutdown()
+
+
+@contextmanager
+def simulated_orcid():
+    """Serve the simulator, and give it with a client of it that is registered there."""
+    client = Client("APP-0A1B2C3D4E5F6G7H", "a-secret-of-the-client", "ORCID connect", (CALLBACK,))
+    world = OrcidWorld("http://127.0.0.1:1", clients=[client])
+    with served(make_orcid(world)) as address:
+        world.base_url = address
+        yield world, client_of(address)
+
+
+def client_of(address, **other):
+    """Give our client of an ORCID at this address."""
+    words = {
+        "client_id": "APP-0A1B2C3D4E5F6G7H",
+        "client_secret": "a-secret-of-the-client",
+        "redirect_uri": CALLBACK,
+        "connect_timeout": 2,
+        "read_timeout": 2,
+    }
+    return OrcidClient(address, Registry.SANDBOX, **{**words, **other})
+
+
+def make_front(
+    store,
+    client,
+    clock,
+    organisations=ORGANISATIONS,
+    *,
+    transfers=(),
+    deliver_now=no_delivery,
+    staff=None,
+    labels=None,
+):
+    """Put the web application's parts together, as behind mod_wsgi; everybody's changes go to these transfers."""
+    house, known = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
+    linking = LinkingService(store, client, lambda _entity_id: transfers)
+    hall = AppContext(
+        linking,
+        store,
+        organisations,
+        StaticFiles.read(),
+        client.base_url,
+        deliver_now,
+        labels=labels or {},
+        staff=staff or AdminAccess(),
+    )
+    return WebApp(
+        service_info=house,
+        authenticator=Authenticator(Variables(), organisations, Encoding.URL),
+        context=hall,
+        languages=known,
+        templates={code: templates(one, page_globals(house, hall, known)) for code, one in known.items()},
+        headers=security_headers(client.base_url, secure=True),
+        clock=clock,
+    )
+
+
+@dataclass
+class Reply:
+    """An answer, as a person or a program sees it."""
+
+    status: int
+    headers: list
+    body: bytes
+
+    def header(self, name):
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        return values[0] if values else None
+
+    @property
+    def text(self):
+        # An iD is in two parts, so that a line ends between them; nobody reads that
+        return re.sub(r'<wbr><span class="digits">([^<]*)</span>', r"\1", self.body.decode())
+
+    @property
+    def title(self):
+        return re.search(r"<h1>(.*?)</h1>", self.text)[1].replace("&#39;", "'")
+
+    @property
+    def place(self):
+        """Where it sends the browser, as a path of ours."""
+        return self.header("Location").removeprefix(PUBLIC_URL)
+
+    def field(self, name):
+        """The value of a hidden field of its form."""
+        return re.search(rf'name="{name}" value="([^"]*)"', self.text)[1]
+
+
+def ask(app, path, method="GET", form=None, **environ):
+    """Send one request straight to a WSGI application, held to PEP 3333."""
+    body = urlencode(form or {}).encode()
+    raw, _, query = path.partition("?")
+    asked = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": raw.encode().decode("latin-1"),
+        "QUERY_STRING": query,
+        "SERVER_NAME": "wrong.example",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "wrong.example",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    if method == "POST":
+        asked |= {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    answer = {}
+
+    def start_response(status, headers, exc_info=None):
+        answer.update(status=int(status[:3]), headers=headers)
+        return lambda data: None
+
+    parts = validator(app)(asked | environ, start_response)
+    try:
+        content = b"".join(parts)
+    finally:
+        parts.close()
+    reply = Reply(answer["status"], answer["headers"], content)
+    if isinstance(app, Connector):
+        asked |= environ
+        must_be_documented(method, asked["SCRIPT_NAME"] + asked["PATH_INFO"], reply)
+    return reply
+
+
+@dataclass
+class Visitor:
+    """A person with a browser of their own, signed in at an organisation."""
+
+    app: object
+    account: str = "maija@yliopisto.example"
+    organisation: str = UNIVERSITY
+    said: dict = field(default_factory=dict)
+    cookies: dict = field(default_factory=dict)
+
+    def get(self, path, **environ):
+        return self._ask(path, "GET", None, environ)
+
+    def post(self, path, form, **environ):
+        return self._ask(path, "POST", form, environ)
+
+    def same_browser(self, account, organisation=UNIVERSITY):
+        """Give another person who is signed in in this browser now."""
+        return Visitor(self.app, account, organisation, cookies=self.cookies)
+
+    def other_browser(self):
+        """Give the same person in another browser."""
+        return Visitor(self.app, self.account, self.organisation, self.said)
+
+    def token(self):
+        return self.get("/me").field("token")
+
+    def start(self):
+        """Press the button, and give the address at ORCID."""
+        return self.post("/me/start", {"token": self.token()}).header("Location")
+
+    def back(self, world, bare=MAIJA):
+        """Authorise at ORCID as the person with this iD, and give the address that leads back."""
+        return authorised(world, self.start(), bare)
+
+    def returned(self, world, bare=MAIJA):
+        """Come back from ORCID, and give the address one is sent to."""
+        return self.get(self.back(world, bare)).place
+
+    def agree(self, place, **changes):
+        """Tick the box on the confirm page and send it."""
+        page = self.get(place)
+        form = {"token": page.field("token"), "replacing": page.field("replacing"), "agree": "yes"}
+        return self.post(place, {name: value for name, value in (form | changes).items() if value is not None})
+
+    def link(self, world, bare=MAIJA):
+        """Go the whole way, and give the result page."""
+        return self.get(self.agree(self.returned(world, bare)).place)
+
+    def _ask(self, path, method, form, environ):
+        session = {"Shib-Identity-Provider": self.organisation, "eppn": self.account, **self.said}
+        signed_in = {name: quote(value, safe="") for name, value in session.items() if value}
+        if self.cookies:
+            signed_in["HTTP_COOKIE"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        reply = ask(self.app, path, method, form, **signed_in, **environ)
+        for name, value in reply.headers:
+            if name == "Set-Cookie":
+                key, _, rest = value.partition("=")
+                self.cookies[key] = rest.partition(";")[0]
+        return reply
+
+
+def authorised(world, address, bare=MAIJA):
+    """Give the path by which ORCID sends the person with this iD back after they have agreed."""
+    return Browsing(world).authorise(address, bare).removeprefix(PUBLIC_URL)

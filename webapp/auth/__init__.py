@@ -1,0 +1,1 @@
+"""Who sends a request: authenticated person, browser, CSRF token."""

@@ -1,0 +1,1 @@
+"""Checks behind `orcid-connect check`."""

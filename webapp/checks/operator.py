@@ -1,0 +1,31 @@
+"""What `check` says about the people whom the configuration names: who of them might become somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shibboleth.attributes import fold
+from sql.store import Store
+from webapp.checks.result import CheckResult, Level
+from webapp.config.loader import Config
+from webapp.config.values import ISSUED, account_and_issued
+
+
+def named_people(config: Config, store: Store) -> Iterator[CheckResult]:
+    """Advise the date for each account that is named without one, where its organisation has told it with a link."""
+    for place, entity_id, people in _named(config):
+        for account, issued in map(account_and_issued, people):
+            link = None if issued else store.links.get(entity_id, fold(account))
+            if link is not None and link.issued:
+                text = f"{place} names {account}, and whoever gets this account later"
+                mend = f'write "{account}{ISSUED}{link.issued}", if that is the date on their page of their own data'
+                facts = {"entity_id": entity_id, "account": account, "issued": link.issued}
+                yield CheckResult(Level.NOTE, "operator", text, mend, facts)
+
+
+def _named(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for one in config.operators:
+        yield "[[operator]]", one.entity_id, one.people
+    for organisation in config.organisations:
+        people = config.administrators[organisation.entity_id].people
+        yield f"{organisation.id}, [administrators]", organisation.entity_id, people

@@ -1,0 +1,1 @@
+"""`orcid-connect handout`."""

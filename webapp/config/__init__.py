@@ -1,0 +1,1 @@
+"""Configuration: reading, validating, one module per section."""

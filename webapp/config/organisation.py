@@ -1,0 +1,185 @@
+"""The file of an organisation: who it is, by what we know it, and what is kept of its people's links."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from shibboleth.attributes import KEYS
+from shibboleth.orcid_id import Registry
+from shibboleth.organisation import Organisation, Stage
+from webapp.config import values
+from webapp.config.authority import Askers
+from webapp.config.errors import InvalidSetting
+from webapp.config.names import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES
+from webapp.config.notices import PrivacyNotices, RetentionTexts
+from webapp.config.operator import Administrators
+from webapp.config.secret import Secret
+from webapp.config.tables import REFERENCE, REFERRED, Table, holding, reading_of, section, setting
+from webapp.config.transfers import Transfer, different
+
+
+class Keep(StrEnum):
+    """What is kept of a link once it has been handed on."""
+
+    LINKS = "links"
+    NOTHING = "nothing"
+
+
+def _own(what: str) -> AfterValidator:
+    """Refuse a value that another file has too."""
+
+    def claimed(value: Any, info: ValidationInfo) -> Any:
+        reading = reading_of(info)
+        reading.claim(what, value.reveal() if isinstance(value, Secret) else value, reading.file.name)
+        return value
+
+    return AfterValidator(claimed)
+
+
+def _of_registry(stage: Stage, info: ValidationInfo) -> Stage:
+    """Hold the rule of two keys: service and organisation must both say that an iD is a real one."""
+    registry = reading_of(info).registry
+    if registry is Registry.SANDBOX and stage is not Stage.TEST:
+        raise InvalidSetting(
+            'is "production" while the service has registry = "sandbox", whose iDs must reach no real directory',
+            'write stage = "test"',
+        )
+    if registry is Registry.PRODUCTION and stage is not Stage.PRODUCTION:
+        raise InvalidSetting(
+            'is "test" while the service has registry = "production"',
+            'write stage = "production", or connect the organisation to a service with registry = "sandbox"',
+        )
+    return stage
+
+
+def _at_least_one(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    if not scopes:
+        raise InvalidSetting("is empty, so nobody could be let in", 'write for example: scopes = ["example.org"]')
+    return scopes
+
+
+def _with_user(password: Secret | None, info: ValidationInfo) -> Secret | None:
+    user = info.data.get("user")
+    if password is None and user is not None:
+        raise InvalidSetting("is missing beside user", 'add to [connector]: password = "file:secrets/example.password"')
+    if password is not None and "user" in info.data and user is None:
+        raise InvalidSetting("has no user to go with", 'add to [connector]: user = "example"')
+    return password
+
+
+def _to_somebody(keep: Keep, info: ValidationInfo) -> Keep:
+    if keep is Keep.NOTHING and info.data.get("transfer") == ():
+        raise InvalidSetting(
+            'is "nothing" and there is no transfer, so what people link would reach nobody',
+            'add a [[transfer]], or write keep = "links"',
+        )
+    if keep is Keep.NOTHING and info.data.get("connector"):
+        raise InvalidSetting(
+            'is "nothing", so there is nothing that the connector could give to whoever asks',
+            'remove [connector], or write keep = "links"',
+        )
+    return keep
+
+
+if TYPE_CHECKING:
+    Names = Table
+else:
+    Names = ORGANISATION_NAMES
+
+
+class CredentialSettings(Table):
+    """By what the connector knows the organisation: a bearer token, or a user with a password, or both."""
+
+    tokens: Annotated[
+        tuple[Annotated[Secret, holding(values.token), _own("token"), REFERRED], ...], Field(strict=False)
+    ] = setting(
+        "Bearer tokens, 32 characters or more each; two while one replaces the other.",
+        'a list of references, each "file:/path" or "env:NAME"',
+        ["file:secrets/example.token"],
+        default=(),
+    )
+    user: Annotated[str, AfterValidator(values.user), _own("user")] | None = setting(
+        "The user of HTTP Basic, for an Identity Provider that cannot send a token.",
+        "a user name in quotes",
+        "example",
+        default=None,
+    )
+    password: Annotated[
+        Annotated[Secret, holding(values.strong), _own("password"), REFERRED] | None, AfterValidator(_with_user)
+    ] = setting(
+        "The password of that user, 32 characters or more.",
+        REFERENCE,
+        "file:secrets/example.password",
+        default=None,
+        shown="none; required with `user`",
+        validate_default=True,
+    )
+
+    def __bool__(self) -> bool:
+        """Whether the organisation can ask at all."""
+        return bool(self.tokens) or self.user is not None
+
+
+class OrganisationFile(Table):
+    """The file of an organisation; its name without `.toml` is the organisation's id."""
+
+    entity_id: Annotated[str, AfterValidator(values.entity_id), _own("entity_id")] = setting(
+        "The entityID of its Identity Provider, exactly as its metadata has it.",
+        "an entityID in quotes",
+        "https://idp.example.org/idp/shibboleth",
+    )
+    scopes: Annotated[
+        tuple[Annotated[str, AfterValidator(values.scope)], ...], Field(strict=False), AfterValidator(_at_least_one)
+    ] = setting(
+        "What may stand after the @ in its people's identifiers; nobody with another scope is let in.",
+        "a list of one or more domain names in quotes",
+        ["example.org"],
+    )
+    stage: Annotated[Stage, Field(strict=False), AfterValidator(_of_registry)] = setting(
+        "Whether its links are for real: `test` with the sandbox, `production` with the production registry.",
+        '"test" or "production"',
+        "test",
+    )
+    key: Annotated[str, AfterValidator(lambda text: values.one_of(text, KEYS))] = setting(
+        "The attribute that tells its people apart.",
+        "the name of an attribute in quotes: " + ", ".join(KEYS),
+        "eppn",
+        default="eppn",
+    )
+    help: Annotated[str, AfterValidator(values.contact)] | None = setting(
+        "Whom its people ask about their account.",
+        "an e-mail address or an https address in quotes",
+        "idm@example.org",
+        default=None,
+    )
+    language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] | None = setting(
+        "The language of the pages for those of its people whose browser asks for none of ours.",
+        A_LANGUAGE,
+        "fi",
+        default=None,
+        shown="the service's",
+    )
+    name: Names = section()
+    connector: CredentialSettings = section()
+    administrators: Administrators = section()
+    authority: Askers = section()
+    notices: PrivacyNotices = section()
+    retention: RetentionTexts = section()
+    transfer: Annotated[tuple[Transfer, ...], Field(strict=False), AfterValidator(different)] = ()
+    # After those that its rule looks at
+    keep: Annotated[Keep, Field(strict=False), AfterValidator(_to_somebody)] = setting(
+        "What is kept: `links`, or `nothing` once a link has been handed on (or given up), for who is only sent to.",
+        '"links" or "nothing"',
+        "nothing",
+        default=Keep.LINKS,
+    )
+
+    def organisation(self, name: str) -> Organisation:
+        """Give the organisation of this id."""
+        names = MappingProxyType(self.name.model_dump(exclude_none=True))
+        scopes, whom = frozenset(self.scopes), self.help or ""
+        return Organisation(name, self.entity_id, names, scopes, self.key, self.stage, whom, self.language or "")

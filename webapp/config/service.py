@@ -1,0 +1,275 @@
+"""The file of the service: who we are, at ORCID too, how Apache tells who comes, and where links rest."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from shibboleth.orcid_id import Registry
+from shibboleth.person import Encoding
+from webapp.config import values
+from webapp.config.branding import BrandingSettings
+from webapp.config.errors import InvalidSetting
+from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
+from webapp.config.mail import MailSettings
+from webapp.config.names import A_LANGUAGE, LANGUAGES
+from webapp.config.notices import Accessibility, Notices, RetentionTexts
+from webapp.config.operator import Metrics, Operator
+from webapp.config.secret import Secret
+from webapp.config.tables import REFERENCE, REFERRED, Table, holding, reading_of, section, setting
+
+_ROOTS = {registry: f"https://{registry.host}" for registry in Registry}
+_SECONDS = "a number of seconds, more than 0 and at most 60"
+
+
+class FrontKind(StrEnum):
+    """How the Service Provider's attributes reach the app."""
+
+    VARIABLES = "variables"
+    PROXY = "proxy"
+
+
+class LogForm(StrEnum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Scope(StrEnum):
+    """What ORCID is asked for: who somebody is, and nothing more."""
+
+    AUTHENTICATE = "/authenticate"
+    OPENID = "openid"
+
+
+def _proof_if_proxy(proof: Secret | None, info: ValidationInfo) -> Secret | None:
+    front = info.data.get("front")
+    if front is FrontKind.PROXY and proof is None:
+        raise InvalidSetting(
+            'is missing, and front = "proxy" needs it: it proves that a request came through Apache',
+            'make one (openssl rand -hex 32) and add to [service]: front_proof = "file:secrets/front-proof"',
+        )
+    if front is FrontKind.VARIABLES and proof is not None:
+        raise InvalidSetting(
+            'has no use with front = "variables"',
+            'remove it, or write front = "proxy" if Apache passes requests on to orcid-connect serve',
+        )
+    return proof
+
+
+def _reachable_from_orcid(url: str, info: ValidationInfo) -> str:
+    if reading_of(info).registry is Registry.PRODUCTION and not url.startswith("https:"):
+        raise InvalidSetting("is plain http, to which ORCID's production registry sends nobody back", "write https://")
+    return url
+
+
+def _root_of_registry(url: str, info: ValidationInfo) -> str:
+    url = values.base_url(url) if url else url
+    registry = reading_of(info).registry
+    if registry is None:
+        return url
+    own = _ROOTS[registry]
+    if registry is Registry.PRODUCTION and url not in {"", own}:
+        raise InvalidSetting(
+            'is not https://orcid.org, while registry = "production"', "remove it: https://orcid.org is the default"
+        )
+    if registry is Registry.SANDBOX and url not in {"", own} and values.within(url, "orcid.org"):
+        raise InvalidSetting(
+            'is an address of ORCID that is not the sandbox, while registry = "sandbox"',
+            "remove it: https://sandbox.orcid.org is the default",
+        )
+    return url or own
+
+
+def _client_of_root(client: str, info: ValidationInfo) -> str:
+    # A simulator may call its clients as it likes
+    simulated = info.data.get("base_url") not in _ROOTS.values()
+    return values.line(client) if simulated else values.client_id(client)
+
+
+def _password_of_server(password: Secret | None, info: ValidationInfo) -> Secret | None:
+    url = info.data.get("url", "")
+    if password is not None and url.startswith("sqlite:"):
+        raise InvalidSetting("has no use with SQLite", "remove it")
+    if password is not None and url and "@" not in url:
+        raise InvalidSetting("has no user to go with", 'name the user: url = "postgresql://orcid@localhost/orcid"')
+    return password
+
+
+class ServiceSettings(Table):
+    """Who we are to the people who come, and how Apache tells who they are."""
+
+    public_url: Annotated[str, AfterValidator(values.public_url), AfterValidator(_reachable_from_orcid)] = setting(
+        "The address people see. The redirect URI to register at ORCID is this and `/me/callback`.",
+        "an https address in quotes",
+        "https://orcid-connect.example.org",
+    )
+    registry: Annotated[Registry, Field(strict=False)] = setting(
+        "Which of ORCID's registries is asked; said always, so that nobody tries out on real records by oversight.",
+        '"production" or "sandbox"',
+        "sandbox",
+    )
+    contact: Annotated[str, AfterValidator(values.contact)] = setting(
+        "Whom people ask for help with the service.",
+        "an e-mail address or an https address in quotes",
+        "orcid-help@example.org",
+    )
+    front: Annotated[FrontKind, Field(strict=False)] = setting(
+        "How Apache tells who is signed in: `variables` under mod_wsgi, `proxy` when it passes requests on to `serve`.",
+        '"variables" or "proxy"',
+        "variables",
+    )
+    front_proof: Annotated[
+        Annotated[Secret, holding(values.strong), REFERRED] | None, AfterValidator(_proof_if_proxy)
+    ] = setting(
+        "What Apache sends to prove that a request came through it, 32 characters or more; only with `proxy`.",
+        REFERENCE,
+        "file:secrets/front-proof",
+        default=None,
+        shown="none; required with `proxy`",
+        validate_default=True,
+    )
+    encoding: Annotated[Encoding, Field(strict=False)] = setting(
+        "How attribute values are written: `url` where Apache says `ShibRequestSetting encoding URL`, as our files do.",
+        '"url" or "utf-8"',
+        "url",
+        default=Encoding.URL,
+    )
+    name: Annotated[str, AfterValidator(values.line)] = setting(
+        "What the service calls itself on its pages.",
+        "one line of text in quotes",
+        "ORCID connect",
+        default="ORCID connect",
+    )
+    language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] = setting(
+        "The language of the pages for a browser that asks for none of ours, at an organisation that says none.",
+        A_LANGUAGE,
+        "en",
+        default="en",
+    )
+    privacy_url: Annotated[str, AfterValidator(values.web_page)] | None = setting(
+        "The page that tells what happens to personal data.",
+        "an https address in quotes",
+        "https://example.org/privacy",
+        default=None,
+    )
+    log: Annotated[LogForm, Field(strict=False)] = setting(
+        "How a line of the log is written.",
+        '"text" or "json"',
+        "json",
+        default=LogForm.TEXT,
+    )
+    organisations: str = setting(
+        "The directory of the organisations' files; a relative path starts at the directory of this file.",
+        "a path in quotes",
+        "organisations",
+        default="organisations",
+        min_length=1,
+    )
+
+
+class OrcidSettings(Table):
+    """The client as which ORCID knows us."""
+
+    base_url: Annotated[str, AfterValidator(_root_of_registry)] = setting(
+        "The root of ORCID. Another than the registry's own goes only with `sandbox`, for a simulator.",
+        "an https address in quotes",
+        "https://sandbox.orcid.org",
+        default="",
+        shown="the registry's own: `https://orcid.org` or `https://sandbox.orcid.org`",
+        validate_default=True,
+    )
+    client_id: Annotated[str, AfterValidator(_client_of_root)] = setting(
+        "The client id that ORCID gave.",
+        "a client id in quotes",
+        "APP-0A1B2C3D4E5F6G7H",
+    )
+    client_secret: Annotated[Secret, REFERRED] = setting(
+        "The client secret that ORCID gave.",
+        REFERENCE,
+        "file:secrets/orcid-client-secret",
+    )
+    scope: Annotated[Scope, Field(strict=False)] = setting(
+        "What ORCID is asked for.",
+        '"/authenticate" or "openid"',
+        "/authenticate",
+        default=Scope.AUTHENTICATE,
+    )
+    connect_timeout: float = setting(
+        "How long to wait, in seconds, until ORCID picks up.", _SECONDS, 5.0, default=5.0, gt=0, le=60
+    )
+    read_timeout: float = setting(
+        "How long to wait, in seconds, for a piece of ORCID's answer.", _SECONDS, 20.0, default=20.0, gt=0, le=60
+    )
+    proxy: Annotated[str, AfterValidator(values.proxy)] | None = setting(
+        "The HTTP proxy through which ORCID is reached. Variables such as `HTTPS_PROXY` are not looked at.",
+        "an address in quotes",
+        "http://proxy.example.org:3128",
+        default=None,
+    )
+    pkce: bool = setting(
+        "Whether to send a PKCE challenge (RFC 7636); off, since ORCID has been seen to drop the verifier.",
+        "true or false, without quotes",
+        example=False,
+        default=False,
+    )
+
+
+class StoreSettings(Table):
+    """Where links rest."""
+
+    url: Annotated[str, AfterValidator(values.store_url)] = setting(
+        "An SQLite file, its absolute path after `sqlite://`, or a PostgreSQL database, without its password.",
+        "an address in quotes",
+        "sqlite:///var/lib/orcid-connect/links.db",
+    )
+    password: Annotated[Annotated[Secret, REFERRED] | None, AfterValidator(_password_of_server)] = setting(
+        "The password of the PostgreSQL user, where it needs one.",
+        REFERENCE,
+        "file:secrets/store-password",
+        default=None,
+    )
+    busy_timeout: float | None = setting(
+        "How long to wait, in seconds, for another writer (SQLite) or for all that one step asks of the server "
+        "(PostgreSQL), before people are told to try again.",
+        _SECONDS,
+        1.25,
+        default=None,
+        shown="`5.0` for SQLite, `1.25` for PostgreSQL",
+        gt=0,
+        le=60,
+    )
+
+    keep_changes: int = setting(
+        "How many days a change is kept for organisations that fetch; who comes later begins with a snapshot.",
+        "a whole number of days from 30 to 3650",
+        730,
+        default=730,
+        ge=30,
+        le=3650,
+    )
+
+    def reveal(self) -> str:
+        """Give the URL with the password in it, for whoever opens the store."""
+        return self.url if self.password is None else values.with_password(self.url, self.password.reveal())
+
+
+class ServiceFile(Table):
+    """The file of the service."""
+
+    service: ServiceSettings = section()
+    orcid: OrcidSettings = section()
+    store: StoreSettings = section()
+    listen: WebListener = section()
+    connector: ConnectorListener = section()
+    metrics: Metrics = section()
+    operator: Annotated[tuple[Operator, ...], Field(strict=False)] = ()
+    authority: AuthorityListener = section()
+    look: BrandingSettings = section()
+    mail: MailSettings = section()
+    notices: Notices = section()
+    accessibility: Accessibility = section()
+    retention: RetentionTexts = section()

@@ -1,0 +1,163 @@
+"""Languages: every sentence for a reader comes from a gettext catalogue in `locale/`.
+
+One more language is one more catalogue (`locale/<language>/messages.po`) and no code.  English is the language of
+the sentences themselves.
+
+Which language a page is in: the person's own choice, then what the browser asks for (Accept-Language), then what the
+person's organisation speaks, then what the service does.  docs/decisions/0017 says how a choice is carried.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from enum import StrEnum
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from babel.core import Locale, negotiate_locale
+from babel.dates import format_date, format_time
+from babel.lists import format_list
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import NullTranslations, Translations
+
+from webapp.i18n.catalogues import SOURCE, catalogues
+
+_RANGE = re.compile(
+    r"[ \t]*(?P<name>[a-z0-9*-]+)(?:[ \t]*;[ \t]*q=(?P<weight>0(?:\.[0-9]*)?|1(?:\.0*)?))?[ \t]*",
+    re.ASCII | re.IGNORECASE,
+)
+"""A language range of Accept-Language, with its weight."""
+_WRITTEN_AS = {SOURCE: "en_GB"}
+"""How a language writes dates and lists, where Babel would take it for another country's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One language: its sentences, and how it writes dates."""
+
+    code: str
+    translations: NullTranslations
+
+    def gettext(self, sentence: str, **facts: Any) -> str:
+        """Give a sentence in this language, with the facts in their places."""
+        said: str = self.translations.gettext(sentence)
+        return said % facts if facts else said
+
+    def ngettext(self, one: str, many: str, number: int, **facts: Any) -> str:
+        """Give the form of a sentence that goes with a number, which may stand in it as `%(number)d`."""
+        said: str = self.translations.ngettext(one, many, number)
+        return said % {"number": number, **facts}
+
+    def list(self, items: Sequence[str]) -> str:
+        """Write several things one after the other: "a, b and c"."""
+        return format_list(items, locale=_written(self.code))
+
+    def name(self) -> str:
+        """Give the language's name in itself."""
+        return (Locale.parse(self.code).get_display_name(self.code) or self.code).capitalize()
+
+    def language_name(self, code: str) -> str:
+        """Give what a language is called in this one."""
+        return str(Locale.parse(self.code).languages.get(code, code))
+
+    def format_date(self, day: date, form: str = "medium") -> str:
+        """Write a day for a reader; `long` writes its month in full, as in a sentence, and `medium` as in a table."""
+        return _whole(format_date(day, form, _written(self.code)))
+
+    def number(self, number: int) -> str:
+        """Write a whole number for a reader."""
+        return format_decimal(number, locale=_written(self.code))
+
+    def format_datetime(self, when: datetime, zone: tzinfo) -> str:
+        """Write a day and a time of it for a reader, to the minute."""
+        there = when.astimezone(zone)
+        time = f"{format_time(there, 'short', locale=_written(self.code))} {there.tzname()}"
+        return self.gettext("%(day)s, %(time)s", day=self.format_date(there.date(), "long"), time=_whole(time))
+
+
+def _whole(when: str) -> str:
+    # A day stays on one line, and a time with its zone too: the next line begins between the two
+    return when.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _written(code: str) -> str:
+    return _WRITTEN_AS.get(code, code)
+
+
+def gettext_noop(sentence: str) -> str:
+    """Mark a sentence for the catalogues where it stands in a table; it is translated when it is said."""
+    return sentence
+
+
+def languages() -> dict[str, Language]:
+    """Read all catalogues."""
+    return {code: Language(code, _read(catalogue, code)) for code, catalogue in catalogues().items()}
+
+
+class ChosenBy(StrEnum):
+    """Who chose the language of a page, the one that counts most first."""
+
+    ADDRESS = "address"
+    """The person, just now: `?lang=fi`."""
+    COOKIE = "cookie"
+    """The person, earlier."""
+    BROWSER = "browser"
+    NOBODY = "nobody"
+    """Whoever knows the person better than we do may: their organisation."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageChoice:
+    """The language of a page, and who chose it."""
+
+    language: Language
+    by: ChosenBy = ChosenBy.NOBODY
+
+
+class LanguageNegotiator:
+    """Chooses the language of a page."""
+
+    def __init__(self, known: Mapping[str, Language], default: str) -> None:
+        self._known = known
+        self._default = LanguageChoice(known[default])
+
+    def choose(self, asked: str, kept: str, header: str) -> LanguageChoice:
+        """Choose by the address, the cookie and Accept-Language; what is none of ours does not count."""
+        for code, by in ((asked, ChosenBy.ADDRESS), (kept, ChosenBy.COOKIE)):
+            if code in self._known:
+                return LanguageChoice(self._known[code], by)
+        return self._of_header(header)
+
+    def for_organisation(self, choice: LanguageChoice, code: str) -> LanguageChoice:
+        """Choose what the person's organisation speaks, where nobody has chosen."""
+        return LanguageChoice(self._known[code]) if choice.by is ChosenBy.NOBODY and code in self._known else choice
+
+    def _of_header(self, header: str) -> LanguageChoice:
+        wanted = [each.replace("-", "_") for each in accepted(header)]
+        code = negotiate_locale(wanted, list(self._known), sep="_")
+        return LanguageChoice(self._known[code], ChosenBy.BROWSER) if code else self._default
+
+
+def accepted(header: str) -> list[str]:
+    """Read Accept-Language (RFC 9110 section 12.5.4): the most wanted language first, without what is malformed."""
+    ranges = []
+    for position, part in enumerate(header[:500].split(",")):
+        found = _RANGE.fullmatch(part)
+        weight = float(found["weight"] or 1) if found else 0
+        if found and weight > 0:
+            ranges.append((-weight, position, found["name"]))
+    return [name for _, _, name in sorted(ranges)]
+
+
+def _read(catalogue: Traversable, code: str) -> NullTranslations:
+    compiled = io.BytesIO()
+    with catalogue.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=code))
+    compiled.seek(0)
+    return Translations(fp=compiled)

@@ -1,0 +1,1 @@
+"""Linking an ORCID iD: the service, ORCID's OAuth client, ORCID's recent status."""

@@ -1,0 +1,283 @@
+"""ORCID's OAuth, the two calls of it that we need: send a person there, and learn who came back.
+
+The facts are ORCID's server of 2026: errors mostly stay on ORCID's own pages, a code works once, `name` may be
+empty, null or absent, and an outage may answer HTML.  The token is used to learn the iD and dropped.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
+from time import monotonic
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+
+from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
+from webapp.concurrency import place
+
+_OK = 200
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_MAX_BODY = 64 * 1024
+"""Bytes of an answer's body."""
+_LONGEST_NAME = 200
+# ORCID's pages are in these languages; for any other the person reads English (authorise parameter `lang`)
+_LANGUAGES = frozenset(["ar", "cs", "de", "en", "es", "fr", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh_CN", "zh_TW"])
+
+
+class OrcidUnavailable(ConnectionError):
+    """ORCID does not answer, or answers what it only answers when it is out of order."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OrcidBusy(ConnectionError):
+    """So many people wait for ORCID's answer already that no more threads may. Nothing was sent; it can be repeated."""
+
+
+class OrcidRefused(ValueError):
+    """ORCID does not take this code: it is old, was used, or is not ours. The person may start again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OrcidMisconfigured(ValueError):
+    """ORCID does not know us: the operator's to mend, never the researcher's fault."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Who signed in at ORCID and said yes."""
+
+    orcid_id: OrcidId
+    name: str
+    """As the record shows it in public; empty where it shows none."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrcidClient:
+    """Our registration at ORCID."""
+
+    base_url: str
+    registry: Registry
+    client_id: str
+    client_secret: str = field(repr=False)
+    redirect_uri: str
+    scope: str = "/authenticate"
+    pkce: bool = False
+    connect_timeout: float = 5.0
+    read_timeout: float = 20.0
+    proxy: str | None = None
+    """URL of the HTTP proxy through which ORCID is reached."""
+    max_waiting: int = 32
+    """How many threads may wait for ORCID at once."""
+    _places: BoundedSemaphore = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Bound the number of threads that wait."""
+        object.__setattr__(self, "_places", BoundedSemaphore(self.max_waiting))
+
+    def authorize_url(self, state: str, language: str, secret: str) -> str:
+        """Give the address that asks a person to sign in and to consent.
+
+        `secret` is known to the person's browser and to us alone; nonce and code verifier are made from it.
+        """
+        asked = {
+            "client_id": self.client_id,
+            "response_type": "code",
+            "scope": self.scope,
+            "redirect_uri": self.redirect_uri,
+            "state": state,
+            "lang": language if language in _LANGUAGES else "en",
+        }
+        if self._openid:
+            # ORCID honours `prompt` only with openid: whoever is signed in on a shared machine is asked again
+            asked |= {"prompt": "login", "nonce": _derive("nonce", secret)}
+        if self.pkce:
+            challenge = hashlib.sha256(_derive("verifier", secret).encode()).digest()
+            asked |= {"code_challenge": _base64(challenge), "code_challenge_method": "S256"}
+        return f"{self.base_url}/oauth/authorize?{urlencode(asked)}"
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Occupy one of the threads that may wait for ORCID. Raises OrcidBusy."""
+        with place(self._places) as taken:
+            if not taken:
+                raise OrcidBusy
+            yield
+
+    def exchange(self, code: str, secret: str) -> Authenticated:
+        """Exchange a code for the iD of the person who gave it, once, and never again after any answer.
+
+        Raises OrcidUnavailable, OrcidRefused and OrcidMisconfigured.
+        """
+        form = {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "grant_type": "authorization_code",
+            "redirect_uri": self.redirect_uri,
+            "code": code,
+        }
+        if self.pkce:
+            form["code_verifier"] = _derive("verifier", secret)
+        status, answer = self._send("POST", "/oauth/token", form)
+        if status != _OK:
+            raise _refusal(status, answer)
+        return self._authenticated(answer, secret)
+
+    def must_answer(self) -> None:
+        """Ask for the discovery document, which needs no credential. Raises OrcidUnavailable unless it is ORCID's own.
+
+        OpenID Connect Discovery 1.0 section 4.
+        """
+        status, answer = self._send("GET", "/.well-known/openid-configuration")
+        if status != _OK:
+            raise OrcidUnavailable(f"status {status}")
+        if answer.get("issuer") != self.base_url:
+            raise OrcidUnavailable("its discovery document names another issuer")
+
+    @property
+    def asks_to_sign_in(self) -> bool:
+        """Whether ORCID asks for a sign-in even of those who are signed in there."""
+        return self._openid
+
+    @property
+    def _openid(self) -> bool:
+        return "openid" in self.scope.split()
+
+    def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+        deadline = monotonic() + self.connect_timeout + self.read_timeout
+        try:
+            # A session for each request: no connection, and no cookie, goes from one person to another
+            with requests.Session() as session:
+                # Nothing comes from the environment: no proxy, no .netrc, no other certificate authorities
+                session.trust_env = False
+                if self.proxy:
+                    session.proxies = {"http": self.proxy, "https": self.proxy}
+                with session.request(
+                    method,
+                    self.base_url + path,
+                    data=form,
+                    headers=_HEADERS,
+                    timeout=(self.connect_timeout, self.read_timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    return response.status_code, _json(response.status_code, _body(response, deadline))
+        except requests.RequestException as error:
+            raise OrcidUnavailable(_reason(error)) from None
+
+    def _authenticated(self, answer: dict[str, Any], secret: str) -> Authenticated:
+        if str(answer.get("token_type", "")).lower() != "bearer":
+            raise OrcidUnavailable("the answer is no bearer token")
+        if not set(self.scope.split()) <= set(str(answer.get("scope", "")).split()):
+            raise OrcidRefused("scope")
+        bare = answer.get("orcid")
+        try:
+            orcid_id = OrcidId.parse(str(bare), bare_means=self.registry)
+        except InvalidOrcidId:
+            raise OrcidUnavailable("the answer holds no ORCID iD") from None
+        if orcid_id.registry is not self.registry:
+            raise OrcidMisconfigured("the iD is of the other registry")
+        if self._openid:
+            self._must_be_for_us(answer.get("id_token"), orcid_id, secret)
+        name = answer.get("name")
+        return Authenticated(orcid_id, name.strip()[:_LONGEST_NAME] if isinstance(name, str) else "")
+
+    def _must_be_for_us(self, id_token: object, orcid_id: OrcidId, secret: str) -> None:
+        # Straight from the token endpoint over TLS, the server's certificate stands for the signature
+        # (OpenID Connect Core 1.0 section 3.1.3.7 item 6)
+        claims = _claims(id_token)
+        expected = {
+            "iss": self.base_url,
+            "aud": self.client_id,
+            "sub": orcid_id.bare,
+            "nonce": _derive("nonce", secret),
+        }
+        wrong = [name for name, value in expected.items() if claims.get(name) != value]
+        if wrong:
+            raise OrcidRefused("id_token: " + " ".join(wrong))
+
+
+def _body(response: requests.Response, deadline: float) -> bytes:
+    body = bytearray()
+    try:
+        # One octet at a time: a larger piece would be waited for until it is whole, however slowly it comes
+        for octet in response.iter_content(1):
+            body += octet
+            if len(body) > _MAX_BODY:
+                raise OrcidUnavailable("the answer is too long")
+            if monotonic() > deadline:
+                raise OrcidUnavailable("the answer takes too long to come")
+    except requests.ConnectionError:
+        raise OrcidUnavailable("no answer in time") from None
+    return bytes(body)
+
+
+def _reason(error: requests.RequestException) -> str:
+    for kind, reason in _REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    return f"cannot be reached ({type(error).__name__})"
+
+
+_REASONS: dict[type[Exception], str] = {
+    requests.Timeout: "no answer in time",
+    requests.exceptions.ProxyError: "cannot be reached (the proxy)",
+    requests.exceptions.SSLError: "cannot be reached (its certificate, or TLS)",
+    requests.ConnectionError: "cannot be reached (no connection)",
+    requests.exceptions.ChunkedEncodingError: "the answer breaks off",
+}
+"""What the log says of an error: the first kind that it is of."""
+
+
+def _json(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        raise OrcidUnavailable(f"status {status} without JSON") from None
+    if not isinstance(answer, dict):
+        raise OrcidUnavailable(f"status {status} without an object")
+    return answer
+
+
+def _refusal(status: int, answer: dict[str, Any]) -> Exception:
+    # By `error` alone: descriptions may repeat the code, and the status alone does not tell who is to blame
+    error = answer.get("error")
+    if error == "invalid_grant":
+        return OrcidRefused("invalid_grant")
+    if error in {"invalid_client", "unauthorized_client", "invalid_scope"}:
+        return OrcidMisconfigured(str(error))
+    return OrcidUnavailable(f"status {status}")
+
+
+def _claims(id_token: object) -> dict[str, Any]:
+    try:
+        payload = str(id_token).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, binascii.Error):
+        raise OrcidRefused("id_token: none") from None
+    return claims if isinstance(claims, dict) else {}
+
+
+def _derive(purpose: str, secret: str) -> str:
+    return _base64(hashlib.sha256(f"{purpose}\0{secret}".encode()).digest())
+
+
+def _base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

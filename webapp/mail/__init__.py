@@ -1,0 +1,1 @@
+"""E-mail that people asked for."""

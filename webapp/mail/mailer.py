@@ -1,0 +1,218 @@
+"""E-mail that people asked for: written in their language, and sent by the worker beside its deliveries.
+
+A mail server that is slow, away or wrong holds up nothing else: a thread of its own sends, and tries again for about
+a day. Then the address is forgotten, as it is once the mail is sent.
+"""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from types import MappingProxyType
+
+from shibboleth.organisation import Organisations
+from sql.errors import StoreUnavailable
+from sql.records import Delivery, Mail, MailKind
+from sql.store import Store
+from webapp.i18n.language import Language, gettext_noop
+from webapp.log import log
+from webapp.pages.delivery_status import ON_ITS_WAY, WORDS, Labels, label_in
+
+THREAD = "mail"
+"""What the thread is called that sends."""
+EVERY = timedelta(seconds=15)
+LEASE = timedelta(minutes=5)
+"""Longer than the sending of one mail takes."""
+MOST_TRIES = 18
+LONGEST_REST = timedelta(hours=2)
+PATIENCE = 10.0
+"""Seconds for each step of the conversation with the mail server."""
+_PERMANENT = 500
+
+RECEIPT = gettext_noop("Receipt of what you agreed to")
+ANSWERED = gettext_noop("What your organisation answered")
+
+Said = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The mail server that takes our mail."""
+
+    host: str
+    port: int
+    security: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand it a message. Raises OSError and SMTPException."""
+        with self._reached() as smtp:
+            if self.security == "starttls":
+                smtp.starttls(context=ssl.create_default_context())
+            if self.user is not None:
+                smtp.login(self.user, self.password or "")
+            smtp.send_message(message)
+
+    def _reached(self) -> smtplib.SMTP:
+        if self.security == "tls":
+            return smtplib.SMTP_SSL(self.host, self.port, timeout=PATIENCE, context=ssl.create_default_context())
+        return smtplib.SMTP(self.host, self.port, timeout=PATIENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes mails: what they say of the service, and in which languages."""
+
+    store: Store
+    organisations: Organisations
+    languages: Mapping[str, Language]
+    name: str
+    public_url: str
+    sender: str
+    zone: tzinfo
+    labels: Labels = field(default_factory=dict)
+
+    def write(self, mail: Mail, now: datetime) -> EmailMessage | None:
+        """Write a mail; none where what it is about is gone."""
+        language = self.languages.get(mail.language) or next(iter(self.languages.values()))
+        said = _KINDS[mail.kind](self, mail, language)
+        if said is None or mail.address is None:
+            return None
+        subject, lines = said
+        message = EmailMessage()
+        message["Subject"] = f"{self.name}: {language.gettext(subject)}"
+        message["From"] = self.sender
+        message["To"] = mail.address
+        message["Date"] = format_datetime(now)
+        message["Message-ID"] = make_msgid(domain=self.sender.rpartition("@")[2])
+        message["Content-Language"] = language.code
+        message["Auto-Submitted"] = "auto-generated"
+        when = language.format_datetime(mail.asked_at, self.zone)
+        asked = language.gettext(
+            "You asked for this e-mail on %(when)s. We have forgotten your address now.", when=when
+        )
+        message.set_content("\n".join([*lines, "", "-- ", self.name, self.public_url, asked]) + "\n", cte="8bit")
+        return message
+
+    def receipt(self, mail: Mail, language: Language) -> tuple[str, Said] | None:
+        """Say what the person agreed to."""
+        link = self.store.links.get(mail.organisation, mail.person_key)
+        # One that came after the wish is not what was asked about, and may be that of who has the account now
+        if link is None or link.linked_at > mail.asked_at:
+            return None
+        gettext, consent = language.gettext, link.consent
+        organisation = self.organisations.by_entity_id(mail.organisation)
+        return RECEIPT, [
+            f"{gettext('Date')}: {language.format_datetime(consent.at, self.zone)}",
+            f"{gettext('Your account')}: {link.account}",
+            f"{gettext('Your organisation')}: {organisation.name(language.code)}",
+            f"{gettext('ORCID iD')}: {link.orcid_id.uri}",
+            "",
+            f"{gettext('What you agreed to')}:",
+            "",
+            consent.text,
+            "",
+            f"{gettext('Version of the text')}: {consent.version}",
+            f"{gettext('Language of the text')}: {language.language_name(consent.language)}",
+            "",
+            gettext("Remove the connection at any time, at this address:"),
+            f"{self.public_url}/me/remove",
+            gettext("What happens to your data is told in the privacy notice:"),
+            f"{self.public_url}/privacy",
+        ]
+
+    def answers(self, mail: Mail, language: Language) -> tuple[str, Said] | None:
+        """Say what the organisation's interfaces answered."""
+        owed = self.store.deliveries.list_for_change(mail.organisation, mail.change_number)
+        own = [each for each in owed if each.person_key == mail.person_key]
+        if not own:
+            return None
+        lines = [line for each in own for line in (*self._answer(each, language), "")]
+        return ANSWERED, [*lines, language.gettext("How it stands you see on your own page:"), f"{self.public_url}/me"]
+
+    def _answer(self, delivery: Delivery, language: Language) -> Said:
+        words = WORDS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
+        said = "".join(each if each.isprintable() else " " for each in delivery.message)
+        told = [f"  {language.gettext('It says:')} {said}"] if said else []
+        label = label_in(self.labels, delivery.organisation, delivery.transfer, language.code)
+        name = label or f"{language.gettext('Interface')} {delivery.transfer}"
+        return [f"{name}: {language.gettext(words)}", *told]
+
+
+_KINDS: Mapping[MailKind, Callable[[Writer, Mail, Language], tuple[str, Said] | None]] = MappingProxyType(
+    {MailKind.RECEIPT: Writer.receipt, MailKind.ARRIVED: Writer.answers}
+)
+
+
+class Mailer:
+    """Sends what is due, in a thread of its own, one batch at a time."""
+
+    def __init__(self, store: Store, writer: Writer, send: Callable[[EmailMessage], object]) -> None:
+        """Take what hands a message to a mail server, and raises OSError or SMTPException."""
+        self._store = store
+        self._writer = writer
+        self._send = send
+        self._looked_at: datetime | None = None
+        self._thread: threading.Thread | None = None
+
+    def turn(self, now: datetime) -> None:
+        """Begin to send what is due, unless that is under way or was done just now. Never waits, never raises."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if busy or (self._looked_at is not None and abs(now - self._looked_at) < EVERY):
+            return
+        self._looked_at = now
+        self._thread = threading.Thread(target=self.batch, args=(now,), name=THREAD)
+        self._thread.start()
+
+    def batch(self, now: datetime) -> None:
+        """Send what is due, until there is nothing, or the mail server fails."""
+        try:
+            while found := self._store.mail.claim(now, LEASE, 1):
+                if not self._sent(found[0], now):
+                    return
+        except StoreUnavailable as error:
+            log("store-unavailable", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - a thread that dies in silence tells nobody
+            log.exception(error)
+
+    def _sent(self, mail: Mail, now: datetime) -> bool:
+        """Send a mail; false when the server is better left alone for now."""
+        try:
+            message = self._writer.write(mail, now)
+            if message is not None:
+                self._send(message)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one that cannot be written is given up in the end, like any other
+            if not _for_good(error):
+                if not isinstance(error, OSError | smtplib.SMTPException):
+                    log.exception(error)
+                self._later(mail, error, now)
+                return False
+            log("mail-refused", kind=mail.kind.value)
+        else:
+            log("mailed" if message is not None else "mail-dropped", kind=mail.kind.value)
+        self._store.mail.complete(mail, now)
+        return True
+
+    def _later(self, mail: Mail, error: Exception, now: datetime) -> None:
+        given_up = mail.attempts >= MOST_TRIES
+        word = "mail-given-up" if given_up else "mail-failed"
+        log(word, kind=mail.kind.value, error=type(error).__name__, attempts=mail.attempts)
+        if given_up:
+            self._store.mail.complete(mail, now)
+        else:
+            self._store.mail.reschedule(mail, now + min(timedelta(minutes=2**mail.attempts), LONGEST_REST))
+
+
+def _for_good(error: Exception) -> bool:
+    """Tell whether the mail server will not take mail for this address later, either (RFC 5321 section 4.2.1)."""
+    codes = [code for code, _ in error.recipients.values()] if isinstance(error, smtplib.SMTPRecipientsRefused) else []
+    return bool(codes) and min(codes) >= _PERMANENT

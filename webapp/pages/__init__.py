@@ -1,0 +1,1 @@
+"""Page handlers and what they share."""

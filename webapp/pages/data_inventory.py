@@ -1,0 +1,470 @@
+"""The one table of what is stored about a person: what it is, from whom, what for, and for how long.
+
+My data, its file and the privacy notice are all made from it, and a test holds it against the database's own schema:
+nothing can be stored of which nobody is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from webapp.i18n.language import gettext_noop
+
+
+class DataSource(StrEnum):
+    """From whom a value came."""
+
+    ORGANISATION = "organisation"
+    ORCID = "orcid"
+    PERSON = "person"
+    SERVICE = "service"
+    INTERFACE = "interface"
+
+
+HOME, ORCID, YOU, US, THEM = DataSource
+
+SOURCES: Mapping[DataSource, str] = MappingProxyType(
+    {
+        DataSource.ORGANISATION: gettext_noop("From your organisation's sign-in"),
+        DataSource.ORCID: gettext_noop("From ORCID"),
+        DataSource.PERSON: gettext_noop("From you"),
+        DataSource.SERVICE: gettext_noop("From this service"),
+        DataSource.INTERFACE: gettext_noop("From your organisation's interface"),
+    }
+)
+"""The same in a person's words."""
+
+KEEP_CHANGES = 730
+"""For how many days changes are kept where nobody says otherwise."""
+Say = Callable[..., str]
+"""Says a sentence in a language, with facts in their places."""
+Words = Mapping[str, str]
+"""Sentences for values that are words of the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value that is stored."""
+
+    name: str
+    """In the file."""
+    words: str
+    """What it is, for a person."""
+    source: DataSource
+    columns: tuple[str, ...]
+    """Where it is stored, as `table.column`; nowhere, where it is only shown."""
+    path: str
+    """Where it stands in a record of the store."""
+    values: Words | None = None
+
+    def of(self, record: Any) -> Any:
+        """Take it out of a record; none where there is nothing."""
+        found = record
+        for name in self.path.split("."):
+            found = None if found is None else getattr(found, name)
+        return None if found == "" else found
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Things of one kind that are stored."""
+
+    name: str
+    """In the file."""
+    title: str
+    purpose: str
+    span: str
+    """How long they are kept where links are kept."""
+    fields: tuple[Field, ...]
+    forgetful_span: str = ""
+    """How long they are kept where nothing is to be kept; the same where it is empty."""
+    ends: bool = False
+    """Whether they go some days after a person's last connection has ended, where the operator says so."""
+
+    @property
+    def on_page(self) -> tuple[Field, ...]:
+        """Give the fields that say something to a reader; the others are in the file."""
+        return tuple(each for each in self.fields if each.name not in FOR_MACHINES)
+
+    @property
+    def in_file(self) -> tuple[Field, ...]:
+        """Give the others."""
+        return tuple(each for each in self.fields if each.name in FOR_MACHINES)
+
+    @property
+    def sources(self) -> Mapping[DataSource, tuple[Field, ...]]:
+        """Give the fields by where they come from."""
+        known = dict.fromkeys(each.source for each in self.fields)
+        return {source: tuple(each for each in self.fields if each.source is source) for source in known}
+
+    def kept(self, gettext: Say, *, forgetful: bool, days: int | None, changes: int = KEEP_CHANGES) -> str:
+        """Say for how long it is kept.
+
+        `days` is after how many of them what has ended is forgotten, and `changes` for how many of them changes stay.
+        """
+        if forgetful and self.forgetful_span:
+            return gettext(self.forgetful_span)
+        span = gettext(self.span, **({"changes": changes} if "%(changes)s" in self.span else {}))
+        return f"{span} {gettext(GOES, days=days)}" if days and self.ends else span
+
+
+GOES = gettext_noop("Once nothing is connected any more, it goes by itself %(days)s days after the last that happened.")
+
+FOR_MACHINES = frozenset({"id", "person_key", "digest", "hash"})
+"""Fields that the page leaves to the file."""
+LANGUAGES = frozenset({"consent_language", "language"})
+"""Fields that hold the code of a language; the page says what the language is called."""
+
+
+def _fields(table: str, *given: tuple[Any, ...]) -> tuple[Field, ...]:
+    """Make fields of a table: name, words, source, columns (of this table, where no other is named), path, values."""
+    return tuple(
+        Field(name, words, source, tuple(_column(table, each) for each in columns.split()), *path)
+        for name, words, source, columns, *path in given
+    )
+
+
+def _column(table: str, name: str) -> str:
+    return name if "." in name else f"{table}.{name}"
+
+
+ACTORS: Words = MappingProxyType(
+    {
+        "person": gettext_noop("you"),
+        "operator": gettext_noop("the operator of this service"),
+        "organisation": gettext_noop("your organisation"),
+        "service": gettext_noop("this service"),
+    }
+)
+KINDS: Words = MappingProxyType(
+    {
+        "linked": gettext_noop("connected"),
+        "replaced": gettext_noop("replaced by another iD"),
+        "removed": gettext_noop("removed"),
+    }
+)
+STATES: Words = MappingProxyType(
+    {"waiting": gettext_noop("waiting"), "done": gettext_noop("done"), "given-up": gettext_noop("given up")}
+)
+OUTCOMES: Words = MappingProxyType(
+    {
+        **KINDS,
+        "unchanged": gettext_noop("it was connected already"),
+        "declined": gettext_noop("you did not give ORCID your permission"),
+        "cancelled": gettext_noop("you chose not to connect the iD"),
+        "held-by-someone-else": gettext_noop("the iD is connected to another account"),
+        "orcid-refused": gettext_noop("ORCID did not accept the answer"),
+        "orcid-unavailable": gettext_noop("ORCID did not answer"),
+        "orcid-misconfigured": gettext_noop("this service could not talk to ORCID"),
+        "nothing-came-back": gettext_noop("ORCID sent no answer"),
+    }
+)
+"""How an attempt ended."""
+ANSWERS: Words = MappingProxyType(
+    {
+        "stored": gettext_noop("it has been stored"),
+        "already-there": gettext_noop("it was there already"),
+        "superseded": gettext_noop("later news came in its place"),
+        "unknown-person": gettext_noop("the account is not known there"),
+        "conflict": gettext_noop("something else is held there"),
+        "refused": gettext_noop("it was refused"),
+        "temporary": gettext_noop("no answer for the time being"),
+        "misconfigured": gettext_noop("it could not be taken"),
+    }
+)
+"""What an interface answered."""
+EVENTS: Words = MappingProxyType(
+    {
+        **OUTCOMES,
+        "delivered": gettext_noop("an interface of your organisation took a change"),
+        "given-up": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
+        "deprovisioned": gettext_noop("your organisation said that you have left"),
+        "release-seen": gettext_noop("your organisation was seen to release the iD"),
+        "erasing": gettext_noop("everything about you is to be erased"),
+        "looked-up": gettext_noop("somebody who looks after this service looked at your connection"),
+    }
+)
+"""What happened, by the audit's word for it."""
+FACTS: Words = MappingProxyType(
+    {
+        "orcid": gettext_noop("ORCID iD"),
+        "previous": gettext_noop("ORCID iD before"),
+        "account": gettext_noop("Account"),
+        "link": gettext_noop("Number of the connection"),
+        "consent": gettext_noop("Version and language of what you agreed to"),
+        "reason": gettext_noop("Reason"),
+        "transfer": gettext_noop("Interface"),
+        "change": gettext_noop("Number of the change"),
+        "outcome": gettext_noop("What came of it"),
+        "message": gettext_noop("What the interface said"),
+        "attempt": gettext_noop("Number of the visit"),
+        "by": gettext_noop("Who asked"),
+        "by_organisation": gettext_noop("Where they signed in"),
+    }
+)
+"""What a fact of an event is, by the audit's word for it."""
+FACT_VALUES: Words = MappingProxyType(
+    {
+        **ANSWERS,
+        "removed by the person": gettext_noop("you removed it"),
+        "erased by the person": gettext_noop("you had everything erased"),
+        "account reassigned": gettext_noop("the account was given to somebody else"),
+        "kept for long enough": gettext_noop("it was kept for long enough"),
+        "left the organisation": gettext_noop("you left the organisation"),
+    }
+)
+"""Facts of events that are words of the program."""
+MAIL_KINDS: Words = MappingProxyType(
+    {
+        "receipt": gettext_noop("what you agreed to"),
+        "arrived": gettext_noop("whether your organisation's interfaces took it"),
+    }
+)
+RELEASES: Words = MappingProxyType(
+    {
+        "missing": gettext_noop("no iD came with your sign-in"),
+        "other": gettext_noop("another iD came with your sign-in"),
+        "seen": gettext_noop("it came with your sign-in"),
+    }
+)
+AUTHENTICATED: Words = MappingProxyType({"orcid": gettext_noop("at ORCID, where you signed in")})
+
+NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
+    {
+        "attempts.state_hash": gettext_noop("the fingerprint of a secret that went to ORCID and back"),
+        "attempts.browser": gettext_noop("the fingerprint of a secret in your browser's cookie"),
+        "deliveries.leased_until": gettext_noop("which of our machines is at work on a delivery, and until when"),
+        "deliveries.leased_by": gettext_noop("which of our machines is at work on a delivery, and until when"),
+        "links.consent_digest": gettext_noop("under which number the text you agreed to is filed"),
+        "consent_texts.digest": gettext_noop("under which number the text you agreed to is filed"),
+        "erasures.id": gettext_noop("under which number your wish to be erased is filed"),
+        "erasures.by_feed": gettext_noop("whether your organisation fetches removals by itself"),
+        "erasures.finished_at": gettext_noop("when an erasure was done; its line names nobody by then"),
+    }
+)
+"""Columns about a person that are in no file of theirs, and what they hold."""
+
+ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
+    {
+        "counters": "numbers of an organisation",
+        "breakers": "how an organisation's interfaces work",
+        "daily_counts": "how often something happened on a day",
+        "counted_events": "how far the audit has been counted",
+        "incidents": "what went wrong, by the number on the page; not for whom",
+        "schema_migrations": "what was done to the database",
+    }
+)
+"""Tables without a person in them, and what they hold."""
+
+TABLES = ("attempts", "links", "changes", "deliveries", "events", "erasures", "mails")
+"""Tables of which each row is about one person."""
+
+_EACH_ORGANISATION = " ".join(f"{table}.organisation" for table in TABLES)
+_EACH_KEY = " ".join(f"{table}.person_key" for table in TABLES)
+
+_WITH_LINKS = gettext_noop("As long as the connection, and after it until you have everything erased.")
+_FOR_THE_FEED = gettext_noop(
+    "%(changes)s days, so that your organisation can fetch it; until you have everything erased at the latest."
+)
+_NOTHING_KEPT = gettext_noop("Until a quarter of an hour after your organisation's interfaces have answered.")
+
+PERSON = Section(
+    "you",
+    gettext_noop("Who you are here"),
+    gettext_noop("To know whose ORCID iD it is, and to greet you."),
+    gettext_noop(
+        "Organisation and account are stored with each thing below, for as long as that. The rest is read anew at each "
+        "page you open, and not stored."
+    ),
+    _fields(
+        "",
+        ("organisation", gettext_noop("Your organisation"), HOME, _EACH_ORGANISATION, "organisation.entity_id"),
+        ("account", gettext_noop("Your account"), HOME, "", "account"),
+        ("person_key", gettext_noop("The form of your account by which it is found"), HOME, _EACH_KEY, "key"),
+        ("name", gettext_noop("Your name"), HOME, "", "name"),
+        ("account_issued", gettext_noop("When your account was issued"), HOME, "", "issued"),
+        ("released", gettext_noop("ORCID iDs that your organisation releases"), HOME, "", "released"),
+    ),
+)
+
+LINKS = Section(
+    "links",
+    gettext_noop("Connected ORCID iDs"),
+    gettext_noop("So that your organisation can hold your iD and release it to the services you sign in to."),
+    gettext_noop(
+        "As long as the connection. One that has ended stays, to show what you had agreed to, until you have "
+        "everything erased."
+    ),
+    _fields(
+        "links",
+        ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
+        ("account", gettext_noop("Account"), HOME, "account", "account"),
+        ("account_issued", gettext_noop("When your account was issued"), HOME, "issued", "issued"),
+        ("linked_at", gettext_noop("Connected"), US, "linked_at", "linked_at"),
+        ("source", gettext_noop("Where the iD was shown to be yours"), US, "source", "source", AUTHENTICATED),
+        (
+            "authenticated_at",
+            gettext_noop("When it was shown to be yours"),
+            HOME,
+            "authenticated_at",
+            "authenticated_at",
+        ),
+        ("consent_text", gettext_noop("What you agreed to"), YOU, "consent_texts.text", "consent.text"),
+        ("consent_at", gettext_noop("When you agreed"), YOU, "consent_at", "consent.at"),
+        ("consent_language", gettext_noop("Language of the text"), YOU, "consent_texts.language", "consent.language"),
+        ("consent_version", gettext_noop("Version of the text"), US, "consent_texts.version", "consent.version"),
+        (
+            "release",
+            gettext_noop("Whether your organisation releases it"),
+            HOME,
+            "release_state",
+            "release.state",
+            RELEASES,
+        ),
+        ("release_at", gettext_noop("When that was seen"), US, "release_at", "release.at"),
+        ("ended_at", gettext_noop("Ended"), US, "ended_at", "ended_at"),
+        ("ended_by", gettext_noop("Ended by"), US, "ended_by", "ended_by", ACTORS),
+        ("id", gettext_noop("Number of the record"), US, "id", "id"),
+    ),
+    _NOTHING_KEPT,
+    ends=True,
+)
+
+ATTEMPTS = Section(
+    "attempts",
+    gettext_noop("Visits to ORCID that you began"),
+    gettext_noop("To bring you safely back from ORCID, to the browser in which you began."),
+    gettext_noop(
+        "About two days. The iD and the name that ORCID gave us are forgotten as soon as the visit has ended."
+    ),
+    _fields(
+        "attempts",
+        ("started_at", gettext_noop("Begun"), US, "started_at", "started_at"),
+        ("account", gettext_noop("Account"), HOME, "account", "account"),
+        ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
+        ("orcid_name", gettext_noop("Name at ORCID"), ORCID, "orcid_name", "orcid_name"),
+        ("answered_at", gettext_noop("Back from ORCID"), US, "taken_at", "taken_at"),
+        ("expires_at", gettext_noop("To be finished by"), US, "expires_at", "expires_at"),
+        ("ended_at", gettext_noop("Ended"), US, "closed_at", "closed_at"),
+        ("outcome", gettext_noop("How it ended"), US, "outcome", "outcome", OUTCOMES),
+        ("id", gettext_noop("Number of the record"), US, "id", "id"),
+    ),
+)
+
+CHANGES = Section(
+    "changes",
+    gettext_noop("What your organisation has to learn"),
+    gettext_noop("So that your organisation learns of each change once, and in the right order."),
+    _FOR_THE_FEED,
+    _fields(
+        "changes",
+        ("at", gettext_noop("When"), US, "at", "at"),
+        ("kind", gettext_noop("What happened"), US, "kind", "kind", KINDS),
+        ("account", gettext_noop("Account"), HOME, "account", "account"),
+        ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
+        ("previous", gettext_noop("ORCID iD before"), ORCID, "previous_registry previous_orcid", "previous"),
+        ("number", gettext_noop("Number of the change"), US, "number", "number"),
+        ("id", gettext_noop("Number of the record"), US, "id", "id"),
+    ),
+    _NOTHING_KEPT,
+    ends=True,
+)
+
+DELIVERIES = Section(
+    "deliveries",
+    gettext_noop("What was sent to your organisation's interfaces"),
+    gettext_noop("To get the news there whatever happens, and to show you what came of it."),
+    _WITH_LINKS,
+    _fields(
+        "deliveries",
+        ("created_at", gettext_noop("When"), US, "created_at", "created_at"),
+        ("kind", gettext_noop("What happened"), US, "kind", "kind", KINDS),
+        ("transfer", gettext_noop("Interface"), US, "transfer", "transfer"),
+        ("state", gettext_noop("How it stands"), US, "state", "state", STATES),
+        ("outcome", gettext_noop("What came of it"), THEM, "outcome", "outcome", ANSWERS),
+        ("message", gettext_noop("What the interface said"), THEM, "message", "message"),
+        ("attempts", gettext_noop("How often it was tried"), US, "attempts", "attempts"),
+        ("waiting_since", gettext_noop("Waiting since"), US, "waiting_since", "waiting_since"),
+        ("tried_at", gettext_noop("Last tried"), US, "tried_at", "tried_at"),
+        ("next_at", gettext_noop("Due"), US, "next_at", "next_at"),
+        ("finished_at", gettext_noop("Finished"), US, "finished_at", "finished_at"),
+        ("change", gettext_noop("Number of the change"), US, "number", "number"),
+    ),
+    _NOTHING_KEPT,
+    ends=True,
+)
+
+FEED = Section(
+    "feed",
+    gettext_noop("What your organisation has fetched"),
+    gettext_noop("To know how far your organisation has come in fetching changes, yours among them."),
+    gettext_noop("As long as your organisation is connected; it is one number for all of its people."),
+    _fields(
+        "acknowledgements",
+        ("number", gettext_noop("Fetched up to change number"), THEM, "number", "number"),
+        ("at", gettext_noop("When it said so"), THEM, "at acknowledgements.organisation", "at"),
+    ),
+)
+
+EVENTS_SECTION = Section(
+    "events",
+    gettext_noop("Who did what"),
+    gettext_noop("To be able to show afterwards who did what. Each line is guarded against being changed."),
+    gettext_noop(
+        "As long as the connection, and after it until you have everything erased. What stays then is a line "
+        "that names nobody, so that the lines around it can still be proven."
+    ),
+    _fields(
+        "events",
+        ("at", gettext_noop("When"), US, "at", "at"),
+        ("kind", gettext_noop("What happened"), US, "kind", "kind", EVENTS),
+        ("actor", gettext_noop("Who did it"), US, "actor", "actor", ACTORS),
+        ("facts", gettext_noop("About it"), US, "facts", "facts"),
+        ("number", gettext_noop("Number of the line"), US, "number", "number"),
+        ("digest", gettext_noop("Fingerprint of the line"), US, "digest", "digest"),
+        ("hash", gettext_noop("Fingerprint of all lines up to it"), US, "hash", "hash"),
+    ),
+    ends=True,
+)
+
+ERASURE = Section(
+    "erasure",
+    gettext_noop("Your wish to have everything erased"),
+    gettext_noop("To finish it once your organisation has learnt that the connection is gone."),
+    gettext_noop("Until it is done."),
+    _fields(
+        "erasures",
+        ("asked_at", gettext_noop("When you asked"), YOU, "asked_at", "asked_at"),
+        ("change_number", gettext_noop("Up to change number"), US, "change_number", "change_number"),
+        ("event_number", gettext_noop("Up to line number"), US, "event_number", "event_number"),
+    ),
+)
+
+MAILS = Section(
+    "mails",
+    gettext_noop("E-mail that you asked for"),
+    gettext_noop("To send it to you, once."),
+    gettext_noop(
+        "The address until it is sent, or given up a day after the first try. That it was sent is kept as long as the "
+        "connection, and after it until you have everything erased."
+    ),
+    _fields(
+        "mails",
+        ("asked_at", gettext_noop("When you asked"), YOU, "asked_at", "asked_at"),
+        ("kind", gettext_noop("What about"), YOU, "kind", "kind", MAIL_KINDS),
+        ("address", gettext_noop("E-mail address"), YOU, "address", "address"),
+        ("language", gettext_noop("Language of the e-mail"), YOU, "language", "language"),
+        ("attempts", gettext_noop("How often it was tried"), US, "attempts", "attempts"),
+        ("next_at", gettext_noop("Due"), US, "next_at", "next_at"),
+        ("ended_at", gettext_noop("Finished"), US, "ended_at", "ended_at"),
+        ("change", gettext_noop("Number of the change"), US, "change_number", "change_number"),
+    ),
+    ends=True,
+)
+
+SECTIONS = (PERSON, LINKS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, MAILS, ERASURE)
+"""All there is, in the order in which it is shown."""

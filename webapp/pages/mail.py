@@ -1,0 +1,61 @@
+"""Where a person says that they want e-mail, what about, and where to: nothing is sent to whoever did not ask."""
+
+from __future__ import annotations
+
+from sql.records import Mail, MailKind
+from webapp.auth.authenticator import OWS, csrf_token
+from webapp.config import values
+from webapp.config.errors import InvalidSetting
+from webapp.pages.context import AppContext
+from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, Problem
+from webapp.pages.request import Page, PageRequest, Redirect
+
+
+def mail(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Ask where to, and what about."""
+    _must_be_offered(context, request)
+    if request.person_status.link is None:
+        return Redirect("/me")
+    return _page(request)
+
+
+def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Keep what is to be sent; the worker sends it."""
+    _must_be_offered(context, request)
+    if request.person_status.link is None:
+        return Redirect("/me")
+    kinds = [kind for kind in MailKind if request.form.get(kind.value) == "yes"]
+    try:
+        address = values.mailbox(request.form.get("address", "").strip(OWS))
+    except InvalidSetting:
+        return _page(request, PROBLEMS[BadAddress])
+    if not kinds:
+        return _page(request, PROBLEMS[BadAddress])
+    entity_id, key = request.person.organisation.entity_id, request.person.key
+    change = context.store.changes.newest_for_person(entity_id, key)
+    # Changes are let go of after a while, and a link holds on
+    number = change.number if change else 0
+    for kind in kinds:
+        context.store.mail.add(Mail(entity_id, key, kind, number, address, request.language.code, request.now))
+    return Redirect("/me/mailed")
+
+
+def mailed(context: AppContext, request: PageRequest) -> Page:
+    """Say that it will be sent."""
+    _must_be_offered(context, request)
+    return Page("mailed.html")
+
+
+def _must_be_offered(context: AppContext, request: PageRequest) -> None:
+    if not context.mails_to(request.person):
+        raise NotFound
+
+
+def _page(request: PageRequest, problem: Problem | None = None) -> Page:
+    facts = {
+        "token": csrf_token(request.browser, request.person),
+        "problem": problem,
+        "address": request.form.get("address", "")[:254],
+        "ticked": [kind.value for kind in MailKind if request.form.get(kind.value) == "yes"],
+    }
+    return Page("mail.html", facts, problem.status if problem else 200)

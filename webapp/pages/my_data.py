@@ -1,0 +1,187 @@
+"""My data: everything that is stored about a person, on one page and in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any
+
+from shibboleth.orcid_id import OrcidId
+from shibboleth.person import Person
+from sql.records import Erasure
+from sql.repositories.links import ALL
+from sql.rows import timestamp
+from sql.store import Store
+from webapp.pages.context import AppContext
+from webapp.pages.data_inventory import FACT_VALUES, FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Say, Section
+from webapp.pages.request import Page, PageRequest, RawResponse
+
+FORMAT = "orcid-connect my data, version 1"
+"""What the file calls itself. Fields may be added; what one means, or is called, changes with the version alone."""
+SHOWN = 50
+"""How many things of each kind the page shows, the newest; the file has them all."""
+
+Reader = Callable[[Store, str, str, int], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPosition:
+    """How far the person's organisation has fetched its changes."""
+
+    number: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DataSection:
+    """What is stored of one kind."""
+
+    section: Section
+    records: Sequence[Any]
+    more: bool = False
+
+
+def my_data(context: AppContext, request: PageRequest) -> Page:
+    """Show everything that is stored about the person, the newest things of each kind."""
+    facts = {
+        "shelves": data_sections(context.store, request.person, SHOWN),
+        "kept": _kept(context, request),
+        "sources": SOURCES,
+        "fact_words": FACTS,
+        "fact_values": FACT_VALUES,
+        "never_shown": tuple(dict.fromkeys(NEVER_SHOWN.values())),
+        "languages": LANGUAGES,
+        "most": SHOWN,
+    }
+    return Page("my_data.html", facts)
+
+
+def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
+    """Give all of it in a file, for the person to keep or to take along."""
+    person = request.person
+    gettext, kept = request.language.gettext, _kept(context, request)
+    told: dict[str, Any] = {"format": FORMAT, "made_at": timestamp(request.now), "language": request.language.code}
+    found = data_sections(context.store, person, ALL)
+    told |= {each.section.name: _written(each) for each in found}
+    told["explained"] = {each.name: _explained(each, gettext, kept[each.name]) for each in SECTIONS}
+    told["never_shown"] = {column: gettext(words) for column, words in NEVER_SHOWN.items()}
+    body = json.dumps(told, ensure_ascii=False, indent=2, default=_plain) + "\n"
+    return RawResponse(body.encode(), "application/json", save_as="my-data.json")
+
+
+def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
+    """Read everything that is stored about a person: one question for each kind, however much there is."""
+    whose = person.organisation.entity_id, person.key
+    since = _theirs_since(store, person)
+    before = (
+        [] if since is None else [each.number for each in store.changes.list_for_person(*whose) if each.at <= since]
+    )
+    earlier = max(before, default=0)
+    found = [DataSection(SECTIONS[0], (person,))]
+    for section in SECTIONS[1:]:
+        records = READERS[section.name](store, *whose, most if most == ALL else most + 1)
+        own = [each for each in records if since is None or attrgetter(MADE_AT[section.name])(each) > since]
+        if section.name == "events":
+            # What came of a delivery is written when it ends: of the earlier holder's changes that may be afterwards
+            own = [each for each in own if int(each.facts.get("change", earlier + 1)) > earlier]
+        found.append(DataSection(section, own[:most], len(own) > most))
+    return found
+
+
+def _theirs_since(store: Store, person: Person) -> datetime | None:
+    """Tell after which moment what is stored is the person's own, where somebody else had the account before."""
+    whose = person.organisation.entity_id, person.key
+    others = [
+        each for each in store.links.list_for_person(*whose) if each.issued and person.issued not in {"", each.issued}
+    ]
+    ends = [store.links.passed_on_at(*whose), *(each.ended_at for each in others)]
+    return max((each for each in ends if each is not None), default=None)
+
+
+def _fetched(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:
+    # A number of the organisation's alone, of no meaning to somebody of whom it never had to learn anything
+    if store.changes.newest_for_person(entity_id, person_key) is None:
+        return ()
+    come = store.changes.acknowledged(entity_id)
+    return () if come is None else (FeedPosition(*come),)
+
+
+def _erasure(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequence[Erasure]:
+    asked = store.erasures.get(entity_id, person_key)
+    return () if asked is None else (asked,)
+
+
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "links": lambda store, *whose: store.links.list_for_person(*whose),
+        "attempts": lambda store, *whose: store.attempts.list_for_person(*whose),
+        "changes": lambda store, *whose: store.changes.list_for_person(*whose),
+        "deliveries": lambda store, *whose: store.deliveries.list_for_person(*whose),
+        "feed": _fetched,
+        "events": lambda store, entity_id, key, most: list(
+            store.audit.list_events(entity_id, key, newest_first=True, limit=most)
+        ),
+        "mails": lambda store, *whose: store.mail.list_for_person(*whose),
+        "erasure": _erasure,
+    }
+)
+"""How what is in each section is read."""
+
+MADE_AT: Mapping[str, str] = MappingProxyType(
+    {
+        "links": "linked_at",
+        "attempts": "started_at",
+        "changes": "at",
+        "deliveries": "created_at",
+        "feed": "at",
+        "events": "at",
+        "mails": "asked_at",
+        "erasure": "asked_at",
+    }
+)
+"""What tells whether something is the person's own, or of somebody who had the account before."""
+
+ALONE = frozenset({"you", "feed", "erasure"})
+"""Sections of which there is one thing or none."""
+
+
+def _kept(context: AppContext, request: PageRequest) -> Mapping[str, str]:
+    entity_id = request.person.organisation.entity_id
+    forgetful, days = entity_id in context.forgetful, context.retention.get(entity_id)
+    gettext, changes = request.language.gettext, context.keep_changes
+    return {each.name: each.kept(gettext, forgetful=forgetful, days=days, changes=changes) for each in SECTIONS}
+
+
+def _written(shelf: DataSection) -> Any:
+    records = [{each.name: each.of(record) for each in shelf.section.fields} for record in shelf.records]
+    if shelf.section.name in ALONE:
+        return records[0] if records else None
+    return records
+
+
+def _explained(section: Section, gettext: Say, kept: str) -> dict[str, Any]:
+    return {
+        "what": gettext(section.title),
+        "purpose": gettext(section.purpose),
+        "kept": kept,
+        "fields": {each.name: {"what": gettext(each.words), "from": each.source} for each in section.fields},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Write what JSON has no form for."""
+    return _FORMS[type(value)](value)
+
+
+_FORMS: Mapping[type, Callable[[Any], Any]] = MappingProxyType(
+    {
+        datetime: timestamp,
+        OrcidId: lambda orcid_id: orcid_id.uri,
+        frozenset: lambda values: sorted(_plain(each) for each in values),
+        MappingProxyType: dict,
+    }
+)

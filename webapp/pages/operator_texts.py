@@ -1,0 +1,82 @@
+"""The texts that are the operator's: in each language, for the service, and for organisations that say otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+
+from webapp.i18n.catalogues import SOURCE
+
+Texts = Mapping[str, Mapping[str, str]]
+"""Texts of the operator's, by language and name."""
+_NONE: Texts = MappingProxyType({})
+
+PRIVACY = (
+    "controller",
+    "data_protection_officer",
+    "legal_basis",
+    "recipients",
+    "retention",
+    "supervisory_authority",
+)
+"""What a privacy notice needs that only the operator knows (GDPR, Articles 13 and 14)."""
+ACCESSIBILITY = ("not_accessible", "feedback", "enforcement")
+"""What an accessibility statement needs that only the operator knows (Implementing Decision (EU) 2018/1523)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorText:
+    """A text of the operator's, as paragraphs, and the language it is in."""
+
+    paragraphs: tuple[str, ...]
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessibilityStatement:
+    """What the accessibility statement says in every language alike."""
+
+    status: str = ""
+    """One of CONFORMANCE; empty where nobody has said."""
+    assessed: date | None = None
+    assessor: str = "self"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTexts:
+    """The operator's texts: those of the service, and those of organisations that say otherwise."""
+
+    texts: Texts = field(default_factory=lambda: _NONE)
+    own: Mapping[str, Texts] = field(default_factory=lambda: MappingProxyType({}))
+    """By entityID."""
+    statement: AccessibilityStatement = field(default_factory=AccessibilityStatement)
+    privacy_url: str = ""
+    """A page of the operator's own that tells more."""
+
+    def said(self, name: str, language: str, entity_id: str = "") -> OperatorText | None:
+        """Give a text in this language, or in another that there is; an organisation's own before the service's."""
+        for texts in (self.own.get(entity_id, _NONE), self.texts):
+            for code in dict.fromkeys((language, SOURCE, *texts)):
+                if name in texts.get(code, {}):
+                    return OperatorText(tuple(texts[code][name].split("\n\n")), code)
+        return None
+
+    def lacking(self, languages: Mapping[str, object] | tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+        """Tell what the service's texts lack: the language, and the names."""
+        asked = (*PRIVACY, *(each for each in ACCESSIBILITY if self._needs(each)))
+        for code in languages:
+            if missing := [name for name in asked if name not in self.texts.get(code, {})]:
+                yield code, missing
+
+    def _needs(self, name: str) -> bool:
+        return name != "not_accessible" or self.statement.status != "fully"
+
+
+def uneven(texts: Texts, languages: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+    """Tell in which languages texts are missing that are there in another: the language, and the names."""
+    written = [name for name in PRIVACY if any(name in texts[code] for code in texts)]
+    for code in languages:
+        if missing := [name for name in written if name not in texts.get(code, {})]:
+            yield code, missing

@@ -1,0 +1,390 @@
+"""The one table from what is wrong to status, page and log word.
+
+A page says what happened, what to do, and whom to ask, with an incident number that also stands in the log.
+`tests/unit/test_docs.py` keeps each word explained to the operator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shibboleth.attributes import ATTRIBUTES
+from shibboleth.organisation import UnknownOrganisation
+from shibboleth.person import (
+    BrokenAttribute,
+    Flaw,
+    ForeignScope,
+    MissingAttribute,
+    NotSignedIn,
+    ProxyNotAuthenticated,
+    SeveralValues,
+)
+from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from webapp.auth.authenticator import CsrfError, RepeatedCookie
+from webapp.i18n.language import Language, gettext_noop
+from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.linking.service import (
+    AnotherBrowsersAttempt,
+    AttemptExpired,
+    AttemptUsed,
+    NoSuchAttempt,
+    NotAgreed,
+    NothingCameBack,
+    SomeoneElsesAttempt,
+)
+from webapp.pages.request import RepeatedParameter
+
+FLAWS = {
+    Flaw.NOT_UTF8: gettext_noop("it is not UTF-8"),
+    Flaw.TOO_LONG: gettext_noop("it is longer than 512 characters"),
+    Flaw.UNSEEN: gettext_noop("it holds characters that cannot be seen"),
+    Flaw.NOT_SCOPED: gettext_noop("it has not exactly one @"),
+}
+"""What may be wrong with an attribute, as sentences of the catalogues."""
+
+HOME_HELP = "organisation"
+OUR_HELP = "service"
+
+
+class NotFound(LookupError):
+    """There is no such page."""
+
+
+class NotAllowed(LookupError):
+    """The page is there, but not for this method; `allowed` are those that it is for."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(allowed)
+        self.allowed = allowed
+
+
+class NotSure(ValueError):
+    """The box beside what cannot be undone came unticked."""
+
+
+class BadAddress(ValueError):
+    """Where an e-mail is to be sent is no address, or what is to be sent was not ticked."""
+
+
+class FormTooLarge(ValueError):
+    """The request is larger than any form of ours."""
+
+
+class Bug(Exception):
+    """Something happened that nobody thought of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a person is told when something is wrong; `%(name)s` in a sentence is a fact of the error."""
+
+    word: str
+    """In the log, and in the documentation."""
+    status: int
+    title: str
+    what: str
+    do: str
+    ask: str = OUR_HELP
+    """Whose help the page names."""
+    again: bool = True
+    """Whether the page offers the way back to one's own page."""
+    leave: bool = False
+    """Whether the page offers to sign out, since another account may be the way on."""
+
+
+PROBLEMS: dict[type[Exception], Problem] = {
+    NotSignedIn: Problem(
+        "not-signed-in",
+        401,
+        gettext_noop("You are not signed in"),
+        gettext_noop("This page is for people who have signed in at their home organisation."),
+        gettext_noop("Sign in, and you will come to your own page."),
+    ),
+    ProxyNotAuthenticated: Problem(
+        "front-not-proven",
+        403,
+        gettext_noop("This request did not come through the front door"),
+        gettext_noop("The service only believes requests that its own web server has passed on."),
+        gettext_noop("Open the service at its public address."),
+        again=False,
+    ),
+    UnknownOrganisation: Problem(
+        "unknown-organisation",
+        403,
+        gettext_noop("Your organisation is not connected yet"),
+        gettext_noop("You signed in at %(name)s, which does not use this service yet. Nothing was stored about you."),
+        gettext_noop(
+            "If you would like to connect your ORCID iD here, tell the people who look after research services "
+            "at your organisation."
+        ),
+        again=False,
+        leave=True,
+    ),
+    MissingAttribute: Problem(
+        "missing-attribute",
+        403,
+        gettext_noop("Your organisation did not tell us who you are"),
+        gettext_noop(
+            "You are signed in, but %(organisation)s did not send the attribute %(name)s, by which we would know "
+            "your account. Nothing was stored."
+        ),
+        gettext_noop("Send your organisation's help the name of the missing attribute and the incident number below."),
+        ask=HOME_HELP,
+        again=False,
+        leave=True,
+    ),
+    SeveralValues: Problem(
+        "several-values",
+        403,
+        gettext_noop("Your organisation named more than one account"),
+        gettext_noop("%(organisation)s sent several values of %(name)s, and we do not guess which of them is you."),
+        gettext_noop("Send your organisation's help the name of the attribute and the incident number below."),
+        ask=HOME_HELP,
+        again=False,
+        leave=True,
+    ),
+    ForeignScope: Problem(
+        "foreign-scope",
+        403,
+        gettext_noop("Your account seems to belong to another organisation"),
+        gettext_noop("%(organisation)s sent a value of %(name)s that does not end in one of its own domains."),
+        gettext_noop("Send your organisation's help the name of the attribute and the incident number below."),
+        ask=HOME_HELP,
+        again=False,
+        leave=True,
+    ),
+    BrokenAttribute: Problem(
+        "broken-attribute",
+        403,
+        gettext_noop("We cannot read what your organisation sent"),
+        gettext_noop("The attribute %(name)s is not in order: %(reason)s."),
+        gettext_noop("Send the service's help the incident number below."),
+        again=False,
+        leave=True,
+    ),
+    CsrfError: Problem(
+        "bad-form",
+        403,
+        gettext_noop("This form is out of date"),
+        gettext_noop("It was not given to you in this browser, or it has grown old. Nothing was changed."),
+        gettext_noop(
+            "Go back to your own page and try once more. If your browser refuses cookies, allow them for this site."
+        ),
+    ),
+    RepeatedCookie: Problem(
+        "repeated-cookie",
+        400,
+        gettext_noop("Your browser sent our cookie twice"),
+        gettext_noop(
+            "The service recognises your browser by a cookie. It came twice, so another website may have set one of "
+            "them. Nothing was changed."
+        ),
+        gettext_noop(
+            "Delete the cookies of this site and of its domain in your browser's settings, and open your own page "
+            "again. If the page still appears, tell the service's help."
+        ),
+    ),
+    RepeatedParameter: Problem(
+        "repeated-parameter",
+        400,
+        gettext_noop("Something was sent twice"),
+        gettext_noop(
+            "The address or the form contains the same value twice, and we do not guess which one is meant. "
+            "Nothing was changed."
+        ),
+        gettext_noop("Go to your own page and start again from there."),
+    ),
+    NoSuchAttempt: Problem(
+        "no-such-attempt",
+        403,
+        gettext_noop("We did not start this"),
+        gettext_noop("The address you came back by belongs to nothing that was started here. Nothing was connected."),
+        gettext_noop("Start again from your own page."),
+    ),
+    AttemptExpired: Problem(
+        "attempt-expired",
+        410,
+        gettext_noop("This took too long"),
+        gettext_noop("More than an hour has passed since you started. Nothing was connected."),
+        gettext_noop("Start again from your own page."),
+    ),
+    AttemptUsed: Problem(
+        "attempt-used",
+        409,
+        gettext_noop("This answer from ORCID has been used already"),
+        gettext_noop("Each answer works once. This happens when a page is loaded again, or after the back button."),
+        gettext_noop("Your own page shows how things stand; if you were about to confirm, you can go on there."),
+    ),
+    SomeoneElsesAttempt: Problem(
+        "someone-elses-attempt",
+        403,
+        gettext_noop("This was started by somebody else"),
+        gettext_noop("You are signed in as another person than the one who went to ORCID. Nothing was connected."),
+        gettext_noop("If you share this computer, sign out first. Then sign in and start again from your own page."),
+        leave=True,
+    ),
+    AnotherBrowsersAttempt: Problem(
+        "another-browsers-attempt",
+        403,
+        gettext_noop("This was started in another browser"),
+        gettext_noop("What is started in one browser has to be finished there. Nothing was connected."),
+        gettext_noop("Go on in the other browser, or start again from your own page."),
+    ),
+    NothingCameBack: Problem(
+        "nothing-came-back",
+        400,
+        gettext_noop("ORCID did not finish"),
+        gettext_noop("You came back from ORCID without an answer. Nothing was connected."),
+        gettext_noop("Try again from your own page. If it happens once more, tell the service's help."),
+    ),
+    NotAgreed: Problem(
+        "not-agreed",
+        422,
+        gettext_noop("The box was not ticked"),
+        gettext_noop("We may connect your ORCID iD only if you agree to what is written beside the box."),
+        gettext_noop("Read it, tick the box if you agree, and confirm again."),
+    ),
+    NotSure: Problem(
+        "not-sure",
+        422,
+        gettext_noop("The box was not ticked"),
+        gettext_noop("Nothing was erased, for you did not say that you want it."),
+        gettext_noop("Tick the box if you are sure, and press the button again."),
+    ),
+    BadAddress: Problem(
+        "bad-address",
+        422,
+        gettext_noop("The e-mail cannot be sent like this"),
+        gettext_noop("Either the address is not one, or nothing was ticked."),
+        gettext_noop("Write one e-mail address, and tick what you want to have."),
+    ),
+    LinkChanged: Problem(
+        "link-changed",
+        409,
+        gettext_noop("Things have changed in the meantime"),
+        gettext_noop("The ORCID iD of your account is not the one that the page showed. Nothing was changed now."),
+        gettext_noop("Your own page shows how things stand. Look at it, and decide again."),
+    ),
+    HeldBySomeoneElse: Problem(
+        "held-by-someone-else",
+        409,
+        gettext_noop("This ORCID iD is connected to another account"),
+        gettext_noop(
+            "Somebody else at your organisation has connected the ORCID iD with which you signed in at ORCID. "
+            "Nothing was changed for them or for you."
+        ),
+        gettext_noop(
+            "If it is your iD and you have two accounts, remove it from the other one first. If you signed in at "
+            "ORCID with somebody else's account, sign out there and try again. Otherwise ask your organisation's help."
+        ),
+        ask=HOME_HELP,
+    ),
+    OrcidUnavailable: Problem(
+        "orcid-unavailable",
+        503,
+        gettext_noop("ORCID is not answering"),
+        gettext_noop("We could not learn from ORCID who you are there. Nothing was connected, and nothing was lost."),
+        gettext_noop(
+            "Try again in a few minutes. Your sign-in here stays, and as a rule ORCID does not ask you a second time."
+        ),
+    ),
+    OrcidBusy: Problem(
+        "orcid-busy",
+        503,
+        gettext_noop("Many people are waiting for ORCID"),
+        gettext_noop("ORCID answers slowly at the moment, and we let only so many people wait. Nothing was lost."),
+        gettext_noop("Wait a minute, and load this page again: you will go on where you were."),
+    ),
+    OrcidRefused: Problem(
+        "orcid-refused",
+        502,
+        gettext_noop("ORCID did not accept the answer"),
+        gettext_noop("The answer you brought from ORCID was not valid any more. Nothing was connected."),
+        gettext_noop("Start again from your own page; it takes one click."),
+    ),
+    OrcidMisconfigured: Problem(
+        "orcid-misconfigured",
+        503,
+        gettext_noop("This service cannot talk to ORCID"),
+        gettext_noop(
+            "ORCID does not know this service by the name it uses. It is not your fault. Nothing was connected."
+        ),
+        gettext_noop("Tell the service's help the incident number below; they have to mend it."),
+    ),
+    StoreUnavailable: Problem(
+        "store-unavailable",
+        503,
+        gettext_noop("We cannot store anything just now"),
+        gettext_noop(
+            "The service's database does not answer. Nothing was changed; what was connected is still connected."
+        ),
+        gettext_noop("Try again in a few minutes."),
+    ),
+    SchemaBehind: Problem(
+        "schema-behind",
+        503,
+        gettext_noop("The service is being updated"),
+        gettext_noop("Its database has not been brought up to date yet. Nothing was changed."),
+        gettext_noop("Try again in a few minutes."),
+    ),
+    SchemaAhead: Problem(
+        "schema-ahead",
+        503,
+        gettext_noop("The service is being updated"),
+        gettext_noop("Its database is newer than the program. Nothing was changed."),
+        gettext_noop("Try again in a few minutes."),
+    ),
+    FormTooLarge: Problem(
+        "too-large",
+        413,
+        gettext_noop("This is too much"),
+        gettext_noop("The request was larger than any of our forms."),
+        gettext_noop("Go back to your own page and try once more."),
+    ),
+    NotFound: Problem(
+        "not-found",
+        404,
+        gettext_noop("There is no such page"),
+        gettext_noop("The address leads nowhere here."),
+        gettext_noop("Go to the start page."),
+        again=False,
+    ),
+    NotAllowed: Problem(
+        "not-allowed",
+        405,
+        gettext_noop("This address does not work that way"),
+        gettext_noop("The page exists, but cannot be asked for like this."),
+        gettext_noop("Go to the start page."),
+        again=False,
+    ),
+    Bug: Problem(
+        "bug",
+        500,
+        gettext_noop("Something went wrong here"),
+        gettext_noop("It is our mistake, not yours. What was connected stays connected."),
+        gettext_noop("Try again. If it happens once more, tell the service's help the incident number below."),
+    ),
+}
+
+BY_WORD = {problem.word: problem for problem in PROBLEMS.values()}
+
+
+def problem_of(error: Exception) -> Problem:
+    """Give the row of an error; anything that has none is a bug."""
+    for kind in type(error).__mro__:
+        if kind in PROBLEMS:
+            return PROBLEMS[kind]
+    return PROBLEMS[Bug]
+
+
+def facts_of(error: Exception, language: Language) -> dict[str, str]:
+    """Give the facts of an error that its sentences may name: plain text, to be escaped like any other."""
+    facts = {"name": str(error.name)[:200]} if hasattr(error, "name") else {}
+    if facts.get("name") in ATTRIBUTES:
+        facts["formal"] = ATTRIBUTES[facts["name"]].saml2_name
+    if isinstance(error, BrokenAttribute):
+        facts["reason"] = language.gettext(FLAWS[error.reason])
+    organisation = getattr(error, "organisation", None)
+    if organisation is not None:
+        facts["organisation"] = organisation.name(language.code)
+    return facts

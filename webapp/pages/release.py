@@ -1,0 +1,108 @@
+"""The loop closes: whether the person's own organisation gives the linked iD to a service, which here is us.
+
+What the Identity Provider said at the sign-in is compared with the link, told to the person, and kept with the link
+where it tells more than was known. It says nothing of what is linked, and changes nothing of it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shibboleth.orcid_id import OrcidId
+from shibboleth.person import Person
+from sql.errors import StoreUnavailable
+from sql.records import Link, Release, ReleaseState
+from sql.store import Store
+from webapp.log import log
+
+EXPECTED_AFTER = timedelta(days=1)
+"""How long after the linking a sign-in should bring the iD. No session is so old, and no Identity Provider remembers an
+answer for so long, so what a sign-in brings after that is what the organisation releases."""
+
+
+class ReleaseCase(StrEnum):
+    """What there is to tell a person of the release."""
+
+    SEEN = "seen"
+    UNSEEN = "unseen"
+    """It has not come yet, and nobody could expect it to."""
+    MISSING = "missing"
+    """It should have come and did not."""
+    OTHER = "other"
+    """Another iD came in its place."""
+    ENDING = "ending"
+    """The connection was removed, and an iD came all the same."""
+    OWN = "own"
+    """Nothing is connected here, and the organisation knows an iD by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseNotice:
+    """What a page tells of the release."""
+
+    case: ReleaseCase
+    others: tuple[OrcidId, ...] = ()
+    """The iDs that came without being the one that is linked."""
+    since: datetime | None = None
+    """When the release was first seen."""
+    overdue: bool = False
+    """Whether it has been so for longer than it should be."""
+
+
+def record_release(store: Store, person: Person, link: Link | None, now: datetime) -> Link | None:
+    """Keep what this sign-in shows of the release where it tells more than was known, and give the link with it.
+
+    A page never fails over it: where the store is busy, the next visit will do.
+    """
+    if link is None:
+        if person.released:
+            log("release-without-link", organisation=person.organisation.id)
+        return None
+    state = state_of(link, person.released, now)
+    if state is None or (link.release and link.release.state >= state):
+        return link
+    with suppress(StoreUnavailable):
+        if store.releases.record(link, state, now):
+            log(f"release-{state}", organisation=person.organisation.id)
+        return replace(link, release=Release(state, now))
+    return link
+
+
+def state_of(link: Link, released: frozenset[OrcidId], now: datetime) -> ReleaseState | None:
+    """Tell what a sign-in shows of a link's release; none where it is too early to say."""
+    if link.orcid_id in released:
+        return ReleaseState.SEEN
+    if not _overdue(link, now):
+        return None
+    return ReleaseState.OTHER if released else ReleaseState.MISSING
+
+
+def release_notice(
+    link: Link | None, released: frozenset[OrcidId], now: datetime, *, removed: bool
+) -> ReleaseNotice | None:
+    """Give what to tell a person; `removed`: their link was, and nothing has been linked since."""
+    if link is None:
+        return (
+            ReleaseNotice(ReleaseCase.ENDING if removed else ReleaseCase.OWN, _sorted(released)) if released else None
+        )
+    others = _sorted(released - {link.orcid_id})
+    seen_at = link.release.at if link.release and link.release.state is ReleaseState.SEEN else None
+    overdue = _overdue(link, now)
+    if link.orcid_id in released:
+        return ReleaseNotice(ReleaseCase.SEEN, others, seen_at or now)
+    if others:
+        return ReleaseNotice(ReleaseCase.OTHER, others, overdue=overdue)
+    if seen_at:
+        return ReleaseNotice(ReleaseCase.SEEN, since=seen_at)
+    return ReleaseNotice(ReleaseCase.MISSING if overdue else ReleaseCase.UNSEEN)
+
+
+def _overdue(link: Link, now: datetime) -> bool:
+    return now - link.linked_at >= EXPECTED_AFTER
+
+
+def _sorted(found: frozenset[OrcidId]) -> tuple[OrcidId, ...]:
+    return tuple(sorted(found, key=lambda each: each.uri))

@@ -1,0 +1,90 @@
+"""What a person can undo: the connection, and all that is stored of them; and what happens where when they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from webapp.auth.authenticator import csrf_token
+from webapp.log import log
+from webapp.pages.context import AppContext
+from webapp.pages.delivery_status import delivery_status
+from webapp.pages.problems import PROBLEMS, NotSure, Problem
+from webapp.pages.request import Page, PageRequest, Redirect
+
+REASON = "erased by the person"
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """Who beside us learns that a connection is gone, and by what way."""
+
+    transfers: tuple[str, ...]
+    """The interfaces of the organisation that are told."""
+    asking: bool
+    """Whether the organisation asks us, at sign-ins and for changes."""
+
+
+def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Say what will happen where when the connection is removed, and ask."""
+    link = request.person_status.link
+    if link is None:
+        return Redirect("/me")
+    return Page("remove.html", {"link": link, "token": _token(request), "notified": _elsewhere(context, request)})
+
+
+def erasure(context: AppContext, request: PageRequest) -> Page:
+    """Say what will happen where when everything is erased, and ask."""
+    return _erasure_page(context, request)
+
+
+def erase(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Erase everything about the person, as far as it is not owed to the organisation any more."""
+    if request.form.get("sure") != "yes":
+        return _erasure_page(context, request, PROBLEMS[NotSure])
+    whose = request.person.organisation.entity_id, request.person.key
+    erased = context.store.erasures.erase(
+        *whose,
+        "person",
+        REASON,
+        request.now,
+        transfers=context.linking.transfers_of(whose[0]),
+        by_feed=whose[0] in context.asking,
+    )
+    log("erasing", organisation=request.person.organisation.id, done=erased.done)
+    if erased.removal is not None and not erased.done:
+        context.deliver_now(erased.removal)
+        context.store.erasures.finish(*whose, request.now)
+    return Redirect("/me/erased")
+
+
+def erased(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Say that everything is erased, or what still has to happen first."""
+    person = request.person
+    if request.person_status.link is not None:
+        return Redirect("/me")
+    facts = {
+        "asked": context.store.erasures.get(person.organisation.entity_id, person.key),
+        "delivery_status": delivery_status(request.person_status),
+        "notified": _elsewhere(context, request),
+    }
+    return Page("erased.html", facts)
+
+
+def _erasure_page(context: AppContext, request: PageRequest, problem: Problem | None = None) -> Page:
+    facts: dict[str, Any] = {
+        "link": request.person_status.link,
+        "token": _token(request),
+        "notified": _elsewhere(context, request),
+        "problem": problem,
+    }
+    return Page("erase.html", facts, problem.status if problem else 200)
+
+
+def _token(request: PageRequest) -> str:
+    return csrf_token(request.browser, request.person)
+
+
+def _elsewhere(context: AppContext, request: PageRequest) -> Notified:
+    entity_id = request.person.organisation.entity_id
+    return Notified(tuple(context.linking.transfers_of(entity_id)), entity_id in context.asking)

@@ -1,0 +1,175 @@
+"""Texts that are ready to send: where only somebody else can help, the page says what to tell them.
+
+Nothing is sent or stored by us; the person copies the text, or has their own mail program open with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import quote
+
+from webapp.i18n.language import Language, gettext_noop
+
+HOME = "organisation"
+"""To the help of the person's own organisation."""
+US = "service"
+"""To the help of this service."""
+
+_HELLO = gettext_noop("Hello,")
+_NUMBER = gettext_noop("Time: %(when)s. Incident number: %(incident)s.")
+_RELEASE = gettext_noop(
+    "Please see to it that your Identity Provider releases the right value of this attribute to the service."
+)
+_TRIED = gettext_noop("I tried to connect my ORCID iD to my account at the service %(service)s (%(url)s).")
+
+
+@dataclass(frozen=True, slots=True)
+class SupportMessage:
+    """A text for somebody who can help; every sentence is one of the catalogues and may name facts."""
+
+    to: str
+    title: str
+    """What stands above it on the page."""
+    subject: str
+    body: tuple[str, ...]
+    """Its paragraphs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedMessage:
+    """A letter in a reader's language, with the facts in it."""
+
+    title: str
+    subject: str
+    body: str
+    address: str
+    """An e-mail address, or empty where the person has to know whom to write to."""
+
+    @property
+    def mailto(self) -> str:
+        """Give the address that opens the person's own mail program (RFC 6068)."""
+        body = self.body.replace("\n", "\r\n")
+        return (
+            f"mailto:{quote(self.address, safe='@')}?subject={quote(self.subject, safe='')}&body={quote(body, safe='')}"
+        )
+
+
+_HELP = gettext_noop("What to tell your organisation's help")
+
+SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
+    {
+        "missing-attribute": (
+            SupportMessage(
+                HOME,
+                _HELP,
+                gettext_noop("%(service)s does not get the attribute %(name)s"),
+                (
+                    _HELLO,
+                    _TRIED,
+                    gettext_noop(
+                        "I could sign in, but %(organisation)s did not send the service the attribute %(name)s "
+                        "(%(formal)s), by which it knows its users."
+                    ),
+                    gettext_noop(
+                        "Please see to it that your Identity Provider releases this attribute to the service."
+                    ),
+                    _NUMBER,
+                ),
+            ),
+        ),
+        "several-values": (
+            SupportMessage(
+                HOME,
+                _HELP,
+                gettext_noop("%(service)s gets several values of %(name)s"),
+                (
+                    _HELLO,
+                    _TRIED,
+                    gettext_noop(
+                        "I could sign in, but %(organisation)s sent the service more than one value of the attribute "
+                        "%(name)s (%(formal)s)."
+                    ),
+                    _RELEASE,
+                    _NUMBER,
+                ),
+            ),
+        ),
+        "foreign-scope": (
+            SupportMessage(
+                HOME,
+                _HELP,
+                gettext_noop("%(service)s gets a value of %(name)s from another domain"),
+                (
+                    _HELLO,
+                    _TRIED,
+                    gettext_noop(
+                        "I could sign in, but %(organisation)s sent the service a value of the attribute %(name)s "
+                        "(%(formal)s) that does not end in one of the domains agreed on."
+                    ),
+                    _RELEASE,
+                    _NUMBER,
+                ),
+            ),
+        ),
+        "unknown-organisation": (
+            SupportMessage(
+                HOME,
+                gettext_noop("What to tell your organisation"),
+                gettext_noop("Connecting to %(service)s"),
+                (
+                    _HELLO,
+                    _TRIED,
+                    gettext_noop(
+                        "Our organisation (%(name)s) does not use it yet. With it, everybody here could connect their "
+                        "ORCID iD once, and services would learn it at sign-in."
+                    ),
+                    gettext_noop("Could we be connected? Whom to ask: %(contact)s"),
+                ),
+            ),
+            SupportMessage(
+                US,
+                gettext_noop("To be told when your organisation is connected"),
+                gettext_noop("Tell me when %(name)s is connected"),
+                (
+                    _HELLO,
+                    gettext_noop("I would like to connect my ORCID iD at %(service)s. My organisation is %(name)s."),
+                    gettext_noop("Please tell me when it is connected."),
+                ),
+            ),
+        ),
+        "held-by-someone-else": (
+            SupportMessage(
+                HOME,
+                _HELP,
+                gettext_noop("My ORCID iD is connected to another account"),
+                (
+                    _HELLO,
+                    _TRIED,
+                    gettext_noop("It says that my ORCID iD is connected to another account of our organisation."),
+                    gettext_noop("Please help me to find out which account that is, and whether it is mine."),
+                    _NUMBER,
+                ),
+            ),
+        ),
+    }
+)
+"""By the word of the problem."""
+
+
+def support_messages(
+    word: str, language: Language, facts: Mapping[str, str], addresses: Mapping[str, str]
+) -> list[RenderedMessage]:
+    """Give the letters that go with a problem; `addresses` says where the help of each kind is."""
+    return list(_written(SUPPORT_MESSAGES.get(word, ()), language, facts, addresses))
+
+
+def _written(
+    known: tuple[SupportMessage, ...], language: Language, facts: Mapping[str, str], addresses: Mapping[str, str]
+) -> Iterator[RenderedMessage]:
+    for letter in known:
+        body = "\n\n".join(language.gettext(each, **facts) for each in letter.body)
+        to = addresses.get(letter.to, "")
+        address = to if "@" in to and "://" not in to else ""
+        yield RenderedMessage(language.gettext(letter.title), language.gettext(letter.subject, **facts), body, address)

@@ -1,0 +1,46 @@
+"""Templates: Jinja2 with its i18n extension, one environment for each language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from webapp.i18n.language import Language
+
+_AFTER_A_SLASH = re.compile(r"(?<=[^/:]/)(?=[^/])")
+
+Templates = Callable[[str, Mapping[str, Any]], str]
+"""Renders a template by name with facts."""
+
+
+def environment(language: Language, always: Mapping[str, Any]) -> jinja2.Environment:
+    """Make the environment of a language. Outside text is escaped; `always` are values that every template has."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("webapp"),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    # The extension adds this method to the environment (its documentation, "newstyle gettext")
+    made.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
+    made.filters["breaking"] = breaking
+    made.globals.update(always, language=language)
+    return made
+
+
+def templates(language: Language, always: Mapping[str, Any]) -> Templates:
+    """Give what renders the templates in a language; each is compiled at its first use."""
+    known = environment(language, always)
+    return lambda name, facts: known.get_template(name).render(facts)
+
+
+def breaking(text: str) -> Markup:
+    """Let a long address go on in the next line after any of its slashes, rather than within a word."""
+    return Markup("<wbr>").join(_AFTER_A_SLASH.split(text) if "://" in text else [text])
