@@ -1,1 +1,1 @@
-"""OUT. How a stored iD reaches the organisation."""
+"""Delivery of stored iDs to organisations: connector, feed, transfers, attribute authority."""

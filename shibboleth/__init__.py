@@ -1,1 +1,1 @@
-"""WHO. People and organisations as the federation tells them."""
+"""Identities: people and organisations as the federation describes them, and the files handed out."""

@@ -1,1 +1,1 @@
-"""KEEP. Where links rest."""
+"""Persistence: the store, its repositories and engines."""

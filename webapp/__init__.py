@@ -1,1 +1,1 @@
-"""IN. A person links an iD; and the front hall, where all is put together."""
+"""The web application: linking pages, configuration, command line and wiring."""

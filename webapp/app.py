@@ -14,12 +14,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 import bottle
 
 from shibboleth.organisation import Organisation
-from webapp.auth.authenticator import Access, Authenticator, check_csrf_token, cookies_of, must_come_from
+from webapp.auth.authenticator import Access, Authenticator
+from webapp.auth.cookies import cookies_of
+from webapp.auth.csrf import check_csrf_token, check_origin
 from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator
 from webapp.linking.service import LIFETIME
 from webapp.log import log
 from webapp.operator import incidents
-from webapp.pages.context import AppContext, Route
+from webapp.pages.context import AppContext
 from webapp.pages.problems import (
     HOME_HELP,
     OUR_HELP,
@@ -34,7 +36,7 @@ from webapp.pages.problems import (
 from webapp.pages.request import Page, PageRequest, RawResponse, Redirect, RepeatedParameter
 from webapp.pages.support_messages import RenderedMessage, support_messages
 from webapp.rendering.templating import Templates
-from webapp.routes import ROUTES
+from webapp.routes import ROUTES, Route
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -89,19 +91,19 @@ class WebApp:
         request = self._arrival(environ)
         try:
             _must_be_text(environ)
-            if route.who is Access.PERSON:
+            if route.access is Access.PERSON:
                 _must_run(environ, route)
                 request = self._signed_in(environ, request)
             request = replace(request, path_params=path_params, query=_query(environ), form=_form(environ))
             request.parameter("lang")
-            if route.who is Access.PERSON:
+            if route.access is Access.PERSON:
                 request = self._checked(environ, request)
             answer = route.handler(self.context, request)
             return self._response(environ, answer, request)
         except _NotNow:
             return self._response(environ, RawResponse(b"", "text/plain", 503), request)
         except Exception as error:  # noqa: BLE001 - each one gets its named page here, and a bug gets one too
-            return self.problem(environ, error, request, route.address)
+            return self.problem(environ, error, request, route.path)
 
     def problem(
         self, environ: Mapping[str, Any], error: Exception, request: PageRequest | None = None, address: str = ""
@@ -151,7 +153,7 @@ class WebApp:
     def _checked(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
         """Check what holds for every page of a person: a form is ours, and no earlier holder's link is left."""
         if environ["REQUEST_METHOD"] == "POST":
-            must_come_from(_origin(self.service_info.public_url), environ)
+            check_origin(_origin(self.service_info.public_url), environ)
             check_csrf_token(request.form.get("token", ""), request.browser, request.person)
         return replace(request, person_status=self.context.linking.current_status(request.person, request.now))
 
@@ -250,7 +252,7 @@ def make_app(front: WebApp) -> WSGIApplication:
     app = bottle.Bottle()
     for route in ROUTES:
         # Bottle's plugins make JSON and templates of what a handler returns; ours return whole answers
-        app.route(route.address, route.method, _answering(front, route), skip=True)
+        app.route(route.path, route.method, _answering(front, route), skip=True)
     app.default_error_handler = _bottles_own(front)
     return _with_headers(app, [*front.headers.items()])
 
@@ -303,7 +305,7 @@ def _must_run(environ: Mapping[str, Any], route: Route) -> None:
     A prefetch that fails is repeated when the person goes there.
     """
     if environ["REQUEST_METHOD"] == "HEAD":
-        raise NotAllowed(", ".join(sorted({one.method for one in ROUTES if one.address == route.address})))
+        raise NotAllowed(", ".join(sorted({one.method for one in ROUTES if one.path == route.path})))
     if route.method == "GET" and any(_SPECULATIVE.search(environ.get(name, "")) for name in _PURPOSES):
         raise _NotNow
 

@@ -173,8 +173,8 @@ def test_every_route_of_a_person_and_no_other_is_told_who_is_signed_in():
         text = (pages.ROOT / "shibboleth/handout/templates/sp" / name).read_text("utf-8")
         (told,) = re.findall(r'<LocationMatch "(.*)">\n        ShibDisable Off\n        AuthType shibboleth\n', text)
 
-        assert {one.address for one in ROUTES if re.search(told, one.address)} == {
-            one.address for one in ROUTES if one.who is Access.PERSON
+        assert {one.path for one in ROUTES if re.search(told, one.path)} == {
+            one.path for one in ROUTES if one.access is Access.PERSON
         }
 
 

@@ -21,7 +21,7 @@ from tests.support.service import (
     simulated_orcid,
 )
 from webapp.app import make_app
-from webapp.auth.authenticator import Browser
+from webapp.auth.browser import Browser
 from webapp.linking.service import LinkingService, NothingCameBack
 
 

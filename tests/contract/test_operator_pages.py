@@ -80,12 +80,12 @@ PEOPLE = {
     "a person with another entitlement": ((MAIJA, UNIVERSITY, ENTITLEMENT + "s"), NOTHING),
     "another organisation's person of the operator's name": (("operator@amk.example", POLYTECHNIC), NOTHING),
 }
-OURS = [route for route in ROUTES if route.address.startswith("/operator")]
+OURS = [route for route in ROUTES if route.path.startswith("/operator")]
 
 
 def asked(who, route, name):
     """Ask for a route, about the organisation of this short name, with a form that is one of ours."""
-    path = route.address.replace("<name>", name)
+    path = route.path.replace("<name>", name)
     if route.method == "GET":
         return who.get(path)
     said = {"token": who.token(), "transfer": "idm", "organisation": name, "whom": MAIJA, "reason": "asked to"}
@@ -102,13 +102,13 @@ def test_each_sees_what_is_theirs_and_to_everybody_else_there_is_no_such_page(ap
     for route, name in product(OURS, ("yliopisto", "amk")):
         reply = asked(who, route, name)
 
-        of_one = "<name>" in route.address or route.method == "POST"
+        of_one = "<name>" in route.path or route.method == "POST"
         if name in sees if of_one else sees:
             assert reply.status in {200, 303}, route
         else:
             assert reply.status == 404, route
             assert said_in(reply) == said_in(who.get("/nowhere"))
-        assert not IDS.search(reply.text) or (route.address == "/operator/people" and name == "yliopisto")
+        assert not IDS.search(reply.text) or (route.path == "/operator/people" and name == "yliopisto")
         assert ("Amk" in said_in(reply)) <= ("amk" in sees)
 
 
@@ -122,7 +122,7 @@ def said_in(reply):
 
 def test_every_page_is_for_persons_and_the_front_asks_for_their_session():
     assert OURS
-    assert {route.who for route in OURS} == {Access.PERSON}
+    assert {route.access for route in OURS} == {Access.PERSON}
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -68,11 +68,11 @@ def sees(answer):
 
 
 def places(route, earlier):
-    if "<attempt>" in route.address:
-        return [earlier.confirm.replace("/confirm/", f"/{route.address.split('/')[2]}/"), earlier.result]
-    if route.address == "/me/callback":
+    if "<attempt>" in route.path:
+        return [earlier.confirm.replace("/confirm/", f"/{route.path.split('/')[2]}/"), earlier.result]
+    if route.path == "/me/callback":
         return ["/me/callback?state=x&code=y"]
-    return [re.sub("<name>", "yliopisto", route.address)]
+    return [re.sub("<name>", "yliopisto", route.path)]
 
 
 def finish(store, clock):
@@ -85,7 +85,7 @@ def finish(store, clock):
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, store, clock, method):
     for route in ROUTES:
-        if route.who is not Access.PERSON or route.method != method:
+        if route.access is not Access.PERSON or route.method != method:
             continue
         clock.passes(days=400)
         earlier = earlier_holder(app, world)
@@ -102,7 +102,7 @@ def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, st
         assert store.links.get(UNIVERSITY, ACCOUNT) is None, route
         removals = [each for each in store.changes.list_after(UNIVERSITY, before, 10) if each.kind == "removed"]
         owed = [each for each in store.deliveries.list_for_person(UNIVERSITY, ACCOUNT) if each.number > before]
-        if route.address != "/me/erase":
+        if route.path != "/me/erase":
             assert [each.previous.bare for each in removals] == [MAIJA], route
             assert [(each.kind, each.transfer) for each in owed] == [("removed", "idm")], route
         clock.passes(minutes=5)
@@ -146,7 +146,7 @@ def test_the_same_holder_keeps_the_link_at_every_address(app, world, store):
     earlier = earlier_holder(app, world)
 
     for route in ROUTES:
-        if route.who is Access.PERSON and route.method == "GET":
+        if route.access is Access.PERSON and route.method == "GET":
             earlier.get(places(route, earlier)[0])
 
     assert store.links.get(UNIVERSITY, ACCOUNT).orcid_id.bare == MAIJA

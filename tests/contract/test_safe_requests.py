@@ -64,14 +64,14 @@ def maija(store, world):
 
 def address_of(route, maija):
     """Give a real address of a route."""
-    if route.address == "/me/callback":
+    if route.path == "/me/callback":
         return maija.back_from_orcid
     names = {
         "attempt": maija.confirms.rpartition("/")[2],
         "organisation": "yliopisto",
-        "name": "yliopisto" if "/organisations/" in route.address else "orcid-id.svg",
+        "name": "yliopisto" if "/organisations/" in route.path else "orcid-id.svg",
     }
-    return re.sub(r"<(\w+)>", lambda found: names[found[1]], route.address)
+    return re.sub(r"<(\w+)>", lambda found: names[found[1]], route.path)
 
 
 def test_a_head_request_changes_nothing_and_shows_nothing(maija, contents):
@@ -82,12 +82,12 @@ def test_a_head_request_changes_nothing_and_shows_nothing(maija, contents):
 
         assert answer.body == b""
         assert MAIJA not in repr(answer.headers)
-        if route.who is Access.PERSON:
-            assert answer.status == 405, route.address
+        if route.access is Access.PERSON:
+            assert answer.status == 405, route.path
             assert "GET" in answer.header("Allow").split(", ")
             assert "HEAD" not in answer.header("Allow")
         else:
-            assert answer.status in {200, 404}, route.address
+            assert answer.status in {200, 404}, route.path
     assert contents() == before
 
 
@@ -99,10 +99,10 @@ def test_a_prefetch_changes_nothing_and_is_repeated_when_the_person_goes_there(m
     for route in GETS:
         answer = maija.get(address_of(route, maija), **purpose)
 
-        if route.who is Access.PERSON:
-            assert (answer.status, answer.body, answer.header("Cache-Control")) == (503, b"", "no-store"), route.address
+        if route.access is Access.PERSON:
+            assert (answer.status, answer.body, answer.header("Cache-Control")) == (503, b"", "no-store"), route.path
         else:
-            assert answer.status in {200, 401, 404}, route.address
+            assert answer.status in {200, 401, 404}, route.path
     assert contents() == before
 
 

@@ -16,7 +16,9 @@ from sql.store import open_store
 from tests.support.factories import NOON, UNIVERSITY, make_organisation, make_person
 from tests.support.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
 from webapp.app import make_app, page_globals, security_headers
-from webapp.auth.authenticator import Access, Authenticator, Browser, csrf_token
+from webapp.auth.authenticator import Access, Authenticator
+from webapp.auth.browser import Browser
+from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import LanguageChoice, languages
 from webapp.pages.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
 from webapp.pages.request import PageRequest
@@ -193,7 +195,7 @@ def test_before_the_sign_in_the_addresses_carry_a_choice_and_no_cookie_does(app)
     assert "target=https%3A//connect.example/me%3Flang%3Dfi" in ask(app, "/me?lang=fi").text
 
 
-@pytest.mark.parametrize("path", [each.address for each in ROUTES if each.who is Access.ANYONE])
+@pytest.mark.parametrize("path", [each.path for each in ROUTES if each.access is Access.ANYONE])
 def test_no_link_of_a_public_page_drops_a_choice(app, path):
     text = ask(app, f"{path}?lang=fi").text
     links = re.findall(r'href="(/[^"]*)"', text)
@@ -286,7 +288,7 @@ def test_the_landing_page_names_the_connected_organisations_in_order(app):
 # The forms
 
 
-@pytest.mark.parametrize("path", [route.address for route in ROUTES if route.method == "POST"])
+@pytest.mark.parametrize("path", [route.path for route in ROUTES if route.method == "POST"])
 @pytest.mark.parametrize("form", [{}, {"token": ""}, {"token": "x" * 43}])
 def test_every_change_needs_the_forms_token(maija, store, path, form):
     answer = maija.post(path.replace("<attempt>", "x"), form)
@@ -361,7 +363,7 @@ def test_a_form_that_another_origin_sends_is_refused_whatever_its_token(maija, s
     assert taken or answer.title == "This form is out of date"
 
 
-@pytest.mark.parametrize("path", [route.address for route in ROUTES if route.method == "POST"])
+@pytest.mark.parametrize("path", [route.path for route in ROUTES if route.method == "POST"])
 def test_each_form_is_refused_from_another_origin(maija, path):
     form = {"token": maija.token()}
 
@@ -596,7 +598,7 @@ def test_a_handler_for_anyone_has_no_person():
 
 
 @pytest.mark.parametrize(
-    "path", [each.address for each in ROUTES if each.who is Access.ANYONE and each.address[-1] != ">"]
+    "path", [each.path for each in ROUTES if each.access is Access.ANYONE and each.path[-1] != ">"]
 )
 def test_a_public_page_needs_no_session(app, path):
     # The figures are for who has their secret; to anybody else they are not there
@@ -604,7 +606,7 @@ def test_a_public_page_needs_no_session(app, path):
 
 
 @pytest.mark.parametrize(
-    "path", [each.address for each in ROUTES if each.who is Access.PERSON and each.method == "GET"]
+    "path", [each.path for each in ROUTES if each.access is Access.PERSON and each.method == "GET"]
 )
 def test_a_persons_page_needs_one(app, path):
     assert ask(app, path.replace("<attempt>", "x")).status == 401

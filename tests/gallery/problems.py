@@ -19,7 +19,8 @@ from tests.gallery.stage import NEW, OLD
 from tests.gallery.table import scene
 from tests.support.factories import make_link
 from tests.support.service import ask, client_of, orcid_id
-from webapp.auth.authenticator import CsrfError, RepeatedCookie
+from webapp.auth.cookies import RepeatedCookie
+from webapp.auth.csrf import CsrfError
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 from webapp.linking.service import (
     AnotherBrowsersAttempt,

@@ -15,7 +15,7 @@ from webapp.routes import ROUTES
 
 AT_ONCE = 2.0
 """Seconds, on a busy machine; mod_shib itself waits six for a shibd that is away."""
-OPEN = sorted({re.sub("<[a-z]+>", "x", each.address) for each in ROUTES if each.who is Access.ANYONE})
+OPEN = sorted({re.sub("<[a-z]+>", "x", each.path) for each in ROUTES if each.access is Access.ANYONE})
 PAGES = {
     name: re.findall("<h[12]>(.*?)</h", (SP / f"error-{name}.html").read_text("utf-8"))
     for name in ("page", "sign-in", "sign-out")

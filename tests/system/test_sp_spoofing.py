@@ -99,14 +99,14 @@ def test_no_name_alone_gets_through_either(stack, line, signed_in):
     assert {name for name, answer in own_pages.items() if told(stack, answer) != honest or marked(answer)} == set()
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda one: f"{one.method} {one.address}")
+@pytest.mark.parametrize("route", ROUTES, ids=lambda one: f"{one.method} {one.path}")
 def test_somebody_signed_in_is_known_where_a_route_is_for_persons_and_nowhere_else(stack, line, signed_in, route):
-    path = re.sub("<[a-z]+>", "x", route.address)
+    path = re.sub("<[a-z]+>", "x", route.path)
 
     known = told(stack, line.ask(path, signed_in, method=route.method))
     without = line.ask(path, [(name, MARK) for name in NAMES], method=route.method)
 
-    if route.who is Access.PERSON:
+    if route.access is Access.PERSON:
         assert known["eppn"] == "maija%40saimaa.example"
         assert (without.status, without.reached_the_application) == (302, False)
     else:

@@ -7,29 +7,23 @@ import pytest
 from shibboleth.organisation import Organisations
 from shibboleth.person import Encoding, Variables
 from tests.support.factories import POLYTECHNIC, make_organisation, make_person
-from webapp.auth.authenticator import (
-    Access,
-    Authenticator,
-    Browser,
-    CsrfError,
-    RepeatedCookie,
-    check_csrf_token,
-    cookies_of,
-    csrf_token,
-)
+from webapp.auth.authenticator import Access, Authenticator
+from webapp.auth.browser import Browser
+from webapp.auth.cookies import RepeatedCookie, cookies_of
+from webapp.auth.csrf import CsrfError, check_csrf_token, csrf_token
 from webapp.routes import ROUTES
 
 DOOR = Authenticator(Variables(), Organisations.of([make_organisation()]), Encoding.URL)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.address}")
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_every_route_is_for_someone_the_door_knows(route):
-    assert isinstance(route.who, Access)
-    assert (route.who is Access.PERSON) == (route.address.split("/")[1] in {"me", "operator"})
+    assert isinstance(route.access, Access)
+    assert (route.access is Access.PERSON) == (route.path.split("/")[1] in {"me", "operator"})
 
 
 def test_every_form_can_be_landed_on_by_a_get():
-    addresses = {method: {route.address for route in ROUTES if route.method == method} for method in ("GET", "POST")}
+    addresses = {method: {route.path for route in ROUTES if route.method == method} for method in ("GET", "POST")}
 
     assert addresses["POST"] <= addresses["GET"]
 

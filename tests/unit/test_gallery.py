@@ -8,7 +8,7 @@ from webapp.pages.problems import PROBLEMS
 from webapp.routes import ROUTES
 
 TEMPLATES = Path(webapp.__file__).parent / "templates"
-KNOWN = {f"{route.method} {route.address}" for route in ROUTES}
+KNOWN = {f"{route.method} {route.path}" for route in ROUTES}
 SHOWN = {each.route for each in SCENES}
 
 

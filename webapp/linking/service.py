@@ -14,7 +14,7 @@ from shibboleth.person import Person
 from sql.errors import AttemptClosed, HeldBySomeoneElse, NotAuthenticated
 from sql.records import Attempt, Change, Consent, Link, PersonStatus
 from sql.store import Store
-from webapp.auth.authenticator import Browser
+from webapp.auth.browser import Browser
 from webapp.linking.attempt_cleanup import AttemptCleanup
 from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 

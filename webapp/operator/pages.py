@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from webapp.auth.authenticator import OWS, csrf_token
+from webapp.auth.cookies import OWS
+from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
 from webapp.log import log
 from webapp.operator.access import Permissions

@@ -16,7 +16,7 @@ from shibboleth.organisation import Organisation
 from shibboleth.person import Person
 from sql.records import Delivery, Link
 from sql.store import Store
-from webapp.auth.authenticator import OWS
+from webapp.auth.cookies import OWS
 from webapp.i18n.language import gettext_noop
 from webapp.operator.access import Permissions
 

@@ -1,4 +1,4 @@
-"""What the handlers of the pages work with, and what a route is; `pages.py` holds the table of all of them."""
+"""What the handlers of the pages work with."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
 from sql.records import Change
 from sql.store import Store
-from webapp.auth.authenticator import Access
 from webapp.linking.orcid_status import OrcidStatus
 from webapp.linking.service import LinkingService
 from webapp.operator.access import AdminAccess
 from webapp.pages.data_inventory import KEEP_CHANGES
 from webapp.pages.delivery_status import Labels, label_in
 from webapp.pages.operator_texts import OperatorTexts
-from webapp.pages.request import Page, PageRequest, RawResponse, Redirect
 from webapp.rendering.static import StaticFiles
 
 DeliverNow = Callable[[Change], object]
@@ -60,16 +58,3 @@ class AppContext:
     def mails_to(self, person: Person) -> bool:
         """Tell whether a person can have e-mail sent: not where nothing is to be kept of them."""
         return self.mails and person.organisation.entity_id not in self.forgetful
-
-
-Handler = Callable[[AppContext, PageRequest], "Page | Redirect | RawResponse"]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A method and address, for whom it is, and what happens there."""
-
-    method: str
-    address: str
-    who: Access
-    handler: Handler

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sql.records import Mail, MailKind
-from webapp.auth.authenticator import OWS, csrf_token
+from webapp.auth.cookies import OWS
+from webapp.auth.csrf import csrf_token
 from webapp.config import values
 from webapp.config.errors import InvalidSetting
 from webapp.pages.context import AppContext

@@ -20,7 +20,8 @@ from shibboleth.person import (
     SeveralValues,
 )
 from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
-from webapp.auth.authenticator import CsrfError, RepeatedCookie
+from webapp.auth.cookies import RepeatedCookie
+from webapp.auth.csrf import CsrfError
 from webapp.i18n.language import Language, gettext_noop
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 from webapp.linking.service import (

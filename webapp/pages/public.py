@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from shibboleth.organisation import Organisation
 from webapp.pages.context import AppContext
-from webapp.pages.request import Page, PageRequest
+from webapp.pages.problems import NotFound
+from webapp.pages.request import Page, PageRequest, RawResponse
 
 
 def landing(context: AppContext, request: PageRequest) -> Page:
@@ -29,3 +30,17 @@ def help_page(context: AppContext, request: PageRequest) -> Page:
 def signed_out(_context: AppContext, _request: PageRequest) -> Page:
     """Say which sessions have ended, and which have not."""
     return Page("signed_out.html")
+
+
+def static(context: AppContext, request: PageRequest) -> RawResponse:
+    """Give a style sheet or a picture."""
+    try:
+        return context.static.give(request.path_params["name"])
+    except KeyError:
+        raise NotFound from None
+
+
+def healthz(context: AppContext, _request: PageRequest) -> RawResponse:
+    """Tell a monitor that the service can work: the store answers and is up to date."""
+    context.store.must_be_ready()
+    return RawResponse(b"ok\n", "text/plain; charset=utf-8")

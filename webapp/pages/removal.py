@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from webapp.auth.authenticator import csrf_token
+from webapp.auth.csrf import csrf_token
 from webapp.log import log
 from webapp.pages.context import AppContext
 from webapp.pages.delivery_status import delivery_status

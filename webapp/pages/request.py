@@ -9,7 +9,7 @@ from typing import Any
 
 from shibboleth.person import Person
 from sql.records import PersonStatus
-from webapp.auth.authenticator import Browser
+from webapp.auth.browser import Browser
 from webapp.i18n.language import ChosenBy, Language, LanguageChoice
 
 

@@ -1,0 +1,31 @@
+"""Reading the Cookie header (RFC 6265)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+OWS = " \t"
+"""The white space around a part of a header (RFC 9110 section 5.6.3); Unicode has more, and HTTP does not know it."""
+Cookies = Mapping[str, Sequence[str]]
+
+
+class RepeatedCookie(ValueError):
+    """The cookie that identifies the browser came more than once, so another host may have set one of them."""
+
+
+def cookies_of(environ: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Give all values of each cookie that a request carries (RFC 6265 section 4.2.1)."""
+    found: dict[str, list[str]] = {}
+    # Not http.cookies: one cookie that it does not like, and it finds none. A name keeps every character that a browser
+    # keeps: with U+00A0 before it, it is not held to `__Host-`, so any neighbouring host can set it
+    for part in environ.get("HTTP_COOKIE", "").split(";"):
+        name, _, value = part.strip(OWS).partition("=")
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def single_value(cookies: Cookies, name: str) -> str:
+    """Return the value of a cookie that came once; empty otherwise."""
+    values = cookies.get(name, ())
+    return values[0] if len(values) == 1 else ""
