@@ -1,6 +1,6 @@
 """The tables a configuration file is made of: what a section is, what is known of its settings, how it is read.
 
-`config.py` says which sections there are, and `config_transfers.py` makes those of the kinds of transfers.
+`loader.py` says which sections there are, and `transfers.py` makes those of the kinds of transfers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The four rooms: who may import whom, and where each outside library lives."""
+"""The four packages: who may import whom, and where each outside library lives."""
 
 import ast
 import configparser
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("shibboleth", "sql", "resolver_connector", "webapp")
-BOTH = {"webapp/wsgi.py"}
+PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp")
+WIRING = {"webapp/wsgi.py"}
 """The only file that knows the web application and the connector."""
 
 LIBRARIES = {
@@ -95,20 +95,20 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
-def test_no_room_imports_one_to_its_right(path):
-    room = ROOMS.index(name_of(path).partition("/")[0])
+@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name_of)
+def test_no_package_imports_one_to_its_right(path):
+    package = PACKAGES.index(name_of(path).partition("/")[0])
 
-    assert not set(imported(path)) & set(ROOMS[room + 1 :])
+    assert not set(imported(path)) & set(PACKAGES[package + 1 :])
 
 
 @pytest.mark.parametrize("path", sources("webapp"), ids=name_of)
-def test_only_the_front_hall_knows_both_the_web_application_and_the_connector(path):
-    assert "resolver_connector" not in set(imported(path)) or name_of(path) in BOTH
+def test_only_the_wiring_knows_both_the_web_application_and_the_connector(path):
+    assert "resolver_connector" not in set(imported(path)) or name_of(path) in WIRING
 
 
-@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
-def test_no_room_knows_the_world_around_it(path):
+@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name_of)
+def test_no_package_knows_the_world_around_it(path):
     assert not set(imported(path)) & {"demo", "tests"}
 
 
@@ -117,9 +117,9 @@ def test_the_playground_does_not_know_the_tests():
 
 
 def test_each_outside_library_is_imported_only_where_the_design_says():
-    ours = {*ROOMS, *sys.stdlib_module_names, "_typeshed"}
+    ours = {*PACKAGES, *sys.stdlib_module_names, "_typeshed"}
     found = {}
-    for path in sources(*ROOMS):
+    for path in sources(*PACKAGES):
         for library in set(imported(path)) - ours:
             found.setdefault(library, set()).add(name_of(path))
 
@@ -129,40 +129,40 @@ def test_each_outside_library_is_imported_only_where_the_design_says():
 def test_no_other_distribution_takes_our_package_names():
     owners = importlib.metadata.packages_distributions()
 
-    assert {room: set(owners[room]) for room in ROOMS if room in owners} == {
-        room: {"orcid-connect"} for room in ROOMS if room in owners
+    assert {package: set(owners[package]) for package in PACKAGES if package in owners} == {
+        package: {"orcid-connect"} for package in PACKAGES if package in owners
     }
-    for room in ROOMS:
-        found = importlib.import_module(room)
-        assert Path(found.__file__).parent == ROOT / room
+    for package in PACKAGES:
+        found = importlib.import_module(package)
+        assert Path(found.__file__).parent == ROOT / package
 
 
-def test_whatever_lies_in_a_room_is_installed_with_it():
+def test_whatever_lies_in_a_package_is_installed_with_it():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     installed = {
         path
-        for room, patterns in setup["options.package_data"].items()
+        for package, patterns in setup["options.package_data"].items()
         for pattern in patterns.replace("\n", ",").split(",")
-        for path in (ROOT / room).glob(pattern.strip())
+        for path in (ROOT / package).glob(pattern.strip())
         if pattern.strip() and path.is_file()
     }
 
-    lying = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
+    lying = {path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
 
     assert {path for path in lying if path.suffix not in {".py", ".pyc"}} == installed
 
 
-def test_every_room_says_what_it_is_for():
-    for path in sources(*ROOMS, "demo"):
+def test_every_package_says_what_it_is_for():
+    for path in sources(*PACKAGES, "demo"):
         assert ast.get_docstring(ast.parse(path.read_text())), name_of(path)
 
 
-def test_nothing_but_the_rooms_is_installed():
+def test_nothing_but_the_packages_is_installed():
     setup = (ROOT / "setup.cfg").read_text()
 
-    for room in ROOMS:
-        assert f"    {room}\n    {room}.*\n" in setup
+    for package in PACKAGES:
+        assert f"    {package}\n    {package}.*\n" in setup
     assert "    demo" not in setup
 
 
@@ -180,7 +180,7 @@ def modules(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in {"psycopg", "urllib3"})
 
 
-@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
+@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name_of)
 def test_libraries_are_used_through_their_public_modules(path):
     inner = {name for name in modules(path) if name.startswith((*INTERNALS, "waitress."))}
 
@@ -212,10 +212,10 @@ def private(tree):
 
 @pytest.fixture(scope="module")
 def all_own_names():
-    return {name for path in sources(*ROOMS) for name in own_names(ast.parse(path.read_text()))}
+    return {name for path in sources(*PACKAGES) for name in own_names(ast.parse(path.read_text()))}
 
 
-@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
+@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name_of)
 def test_no_private_attribute_of_a_library_is_used(path, all_own_names):
     tree = ast.parse(path.read_text())
     of_self, others = private(tree)
