@@ -177,12 +177,12 @@ PROBLEMS: dict[type[Exception], Problem] = {
         400,
         gettext_noop("Your browser sent our cookie twice"),
         gettext_noop(
-            "The service recognises your browser by a cookie. It came twice, so another website may have set one of "
+            "The service recognises your browser by a cookie. Two arrived, so another website may have set one of "
             "them. Nothing was changed."
         ),
         gettext_noop(
             "Delete the cookies of this site and of its domain in your browser's settings, and open your own page "
-            "again. If the page still appears, tell the service's help."
+            "again. If this page still appears, tell the service's help."
         ),
     ),
     RepeatedParameter: Problem(
@@ -190,7 +190,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         400,
         gettext_noop("Something was sent twice"),
         gettext_noop(
-            "The address or the form contains the same value twice, and we do not guess which one is meant. "
+            "The address or the form contains two values for one field, and we do not guess which one is meant. "
             "Nothing was changed."
         ),
         gettext_noop("Go to your own page and start again from there."),
@@ -293,7 +293,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
         "orcid-busy",
         503,
         gettext_noop("Many people are waiting for ORCID"),
-        gettext_noop("ORCID answers slowly at the moment, and we let only so many people wait. Nothing was lost."),
+        gettext_noop(
+            "ORCID is slow at the moment, and only a limited number of people can wait at once. Nothing was lost."
+        ),
         gettext_noop("Wait a minute, and load this page again: you will go on where you were."),
     ),
     OrcidRefused: Problem(
