@@ -219,7 +219,7 @@ def page_globals(service_info: ServiceInfo, context: AppContext, known: Mapping[
     """Give the facts that each page knows."""
     return {
         "service_info": service_info,
-        "languages": [(code, language.name()) for code, language in known.items()],
+        "site_languages": [(code, language.name()) for code, language in known.items()],
         "static": context.static,
         "label": context.label,
         "orcid_url": context.orcid_url,

@@ -267,6 +267,8 @@ class Postgres(Engine):
                 connection.execute(b"vacuum (full) pg_statistic")
             except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
                 return False
+            finally:
+                connection.remove_notice_handler(warnings.append)
         return not warnings
 
     def tables(self) -> set[str]:

@@ -109,7 +109,8 @@ class Sqlite(Engine):
         )
         connection.row_factory = sqlite3.Row
         database = Database(connection, recursive_triggers=False, execute_plugins=False)
-        weakref.finalize(database, connection.close)
+        # Not at the interpreter's exit, when another thread may still be using the connection
+        weakref.finalize(database, connection.close).atexit = False
         if not self._read_only:
             database.enable_wal()
             database.execute("pragma synchronous = full")

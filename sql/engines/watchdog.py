@@ -24,7 +24,8 @@ class Watchdog:
     """One daemon thread that watches all connections in use, and ends when there are none."""
 
     def __init__(self) -> None:
-        self._deadlines: dict[Connection, float] = {}
+        self._watches: dict[socket.socket, float] = {}
+        """The deadline of each watch, by a duplicate of its connection's socket."""
         self._changed = Condition()
         self._thread: Thread | None = None
         self._wakes_at = math.inf
@@ -33,32 +34,30 @@ class Watchdog:
     def watch(self, connection: Connection, seconds: float) -> Iterator[None]:
         """Shut down the connection's socket if the block has not ended after `seconds`."""
         deadline = monotonic() + seconds
-        with self._changed:
-            self._deadlines[connection] = deadline
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = Thread(target=self._run, name="watchdog", daemon=True)
-                self._thread.start()
-            elif deadline < self._wakes_at:
-                self._changed.notify()
-        try:
-            yield
-        finally:
+        # A duplicate: the number of the connection's own file may belong to another socket once psycopg has closed it
+        with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
             with self._changed:
-                self._deadlines.pop(connection, None)
+                self._watches[duplicate] = deadline
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = Thread(target=self._run, name="watchdog", daemon=True)
+                    self._thread.start()
+                elif deadline < self._wakes_at:
+                    self._changed.notify()
+            try:
+                yield
+            finally:
+                with self._changed:
+                    self._watches.pop(duplicate, None)
 
     def _run(self) -> None:
         with self._changed:
-            while self._deadlines:
+            while self._watches:
                 now = monotonic()
-                for connection in [each for each, deadline in self._deadlines.items() if deadline <= now]:
-                    del self._deadlines[connection]
-                    _shut_down(connection)
-                self._wakes_at = min(self._deadlines.values(), default=now)
+                for duplicate in [each for each, deadline in self._watches.items() if deadline <= now]:
+                    del self._watches[duplicate]
+                    # Raised where the server has closed the connection meanwhile
+                    with suppress(OSError):
+                        duplicate.shutdown(socket.SHUT_RDWR)
+                self._wakes_at = min(self._watches.values(), default=now)
                 self._changed.wait(self._wakes_at - now)
             self._thread = None
-
-
-def _shut_down(connection: Connection) -> None:
-    # psycopg.Error: the connection was closed meanwhile
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)

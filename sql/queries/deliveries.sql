@@ -332,38 +332,41 @@ from breakers
 where organisation = :organisation
 order by transfer;
 
--- name: count_never_owed(organisation, transfer)^
--- How many persons have a current link that a transfer has never been owed: no delivery of it was made since the link
--- was, for the person's newest change or a later one. A person has few deliveries: `|| ''` and the plus keep both
--- engines from reading those of the whole transfer, or all by their numbers, for each link anew.
-select count(*) as count
-from links
-where links.organisation = :organisation
-    and links.ended_at is null
-    and not exists (
+-- name: links_with_owed(organisation, transfer, after, limit)
+-- The next current links in the order of their persons' keys, each with the person's newest change that is kept, and with
+-- `owed`: whether the transfer has been owed this link, which means that a delivery was made since the link was, and no
+-- removal after it. Links are paged before anything else is looked up, so that the work of one statement is bounded.
+-- A person has few deliveries: `|| ''` keeps both engines from reading those of the whole transfer for each link.
+select
+    links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at,
+    newest.number, newest.kind, newest.registry as newest_registry, newest.orcid as newest_orcid,
+    case when exists (
         select 1
         from deliveries
         where deliveries.organisation = links.organisation
             and deliveries.person_key = links.person_key
             and deliveries.transfer || '' = :transfer
             and deliveries.created_at >= links.linked_at
-            and +deliveries.number >= coalesce(
-                (
-                    select max(changes.number)
-                    from changes
-                    where changes.organisation = links.organisation
-                        and changes.person_key = links.person_key
-                ),
-                0
+            and deliveries.kind <> 'removed'
+            and not exists (
+                select 1
+                from deliveries as later
+                where later.organisation = deliveries.organisation
+                    and later.person_key = deliveries.person_key
+                    and later.transfer || '' = :transfer
+                    and later.kind = 'removed'
+                    and later.number > deliveries.number
             )
-    );
-
--- name: some_never_owed(organisation, transfer, after, limit)
--- The next of these links in the order of their persons' keys, each with the person's newest change that is kept.
-select
-    links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at,
-    newest.number, newest.kind, newest.registry as newest_registry, newest.orcid as newest_orcid
-from links
+    ) then 1 else 0 end as owed
+from (
+    select *
+    from links
+    where organisation = :organisation
+        and person_key > :after
+        and ended_at is null
+    order by person_key
+    limit :limit
+) as links
 left join changes as newest on newest.organisation = links.organisation
     and newest.number = (
         select max(changes.number)
@@ -371,17 +374,4 @@ left join changes as newest on newest.organisation = links.organisation
         where changes.organisation = links.organisation
             and changes.person_key = links.person_key
     )
-where links.organisation = :organisation
-    and links.person_key > :after
-    and links.ended_at is null
-    and not exists (
-        select 1
-        from deliveries
-        where deliveries.organisation = links.organisation
-            and deliveries.person_key = links.person_key
-            and deliveries.transfer || '' = :transfer
-            and deliveries.created_at >= links.linked_at
-            and +deliveries.number >= coalesce(newest.number, 0)
-    )
-order by links.person_key
-limit :limit;
+order by links.person_key;

@@ -137,24 +137,31 @@ class DeliveryRepository(Repository):
 
     def count_missing(self, entity_id: str, transfer: str) -> int:
         """Tell how many current links of an organisation a transfer has never been owed."""
-        row = self.engine.fetch_one("count_never_owed", organisation=entity_id, transfer=transfer)
-        return 0 if row is None else int(row["count"])
+        missing, after = 0, ""
+        while page := self.engine.fetch_all("links_with_owed", **_page(entity_id, transfer, after)):
+            missing, after = missing + sum(not row["owed"] for row in page), page[-1]["person_key"]
+        return missing
 
-    def backfill(self, entity_id: str, transfer: str, now: datetime, after: str = "") -> list[str]:
-        """Owe a transfer the next current links that it has never been owed, and give the keys of their persons.
+    def backfill(self, entity_id: str, transfer: str, now: datetime) -> Iterator[list[str]]:
+        """Owe a transfer the current links that it has never been owed, and give the keys of their persons.
 
-        At most PAGE links, of persons whose keys come after `after`; none when there are no more. What is owed is the
-        change that made the link, so that it keeps its place before later changes. Where that change is no longer kept,
-        there is a new one, which the feed tells as well.
+        They are owed a page of PAGE links at a time, each in a transaction of its own, as the iterator is read. What is
+        owed is the change that made the link, so that it keeps its place before later changes. Where that change is no
+        longer kept, there is a new one, which the feed tells as well.
         """
-        some: Values = {"organisation": entity_id, "transfer": transfer, "after": after, "limit": PAGE}
-        with self._holding(entity_id, now) as held:
-            found = held.session.fetch_all("some_never_owed", **some)
-            if found:
-                held.session.execute("add_breaker", organisation=entity_id, transfer=transfer)
-                held.session.execute_many("add_delivery", [_backfilled(held, row, transfer) for row in found])
-                held.event("backfilled", "operator", None, {"transfer": transfer, "deliveries": str(len(found))})
-            return [row["person_key"] for row in found]
+        after = ""
+        while True:
+            with self._holding(entity_id, now) as held:
+                page = held.session.fetch_all("links_with_owed", **_page(entity_id, transfer, after))
+                missing = [row for row in page if not row["owed"]]
+                if missing:
+                    held.session.execute("add_breaker", organisation=entity_id, transfer=transfer)
+                    held.session.execute_many("add_delivery", [_backfilled(held, row, transfer) for row in missing])
+                    held.event("backfilled", "operator", None, {"transfer": transfer, "deliveries": str(len(missing))})
+            if not page:
+                return
+            yield [row["person_key"] for row in missing]
+            after = page[-1]["person_key"]
 
     def list_for_person(self, entity_id: str, person_key: str, limit: int = PAGE) -> list[Delivery]:
         """Give what became of a person's changes, newest first."""
@@ -195,6 +202,10 @@ class DeliveryRepository(Repository):
 
 
 _EVENTS = {DeliveryState.DONE: "delivered", DeliveryState.GIVEN_UP: "given-up"}
+
+
+def _page(entity_id: str, transfer: str, after: str) -> Values:
+    return {"organisation": entity_id, "transfer": transfer, "after": after, "limit": PAGE}
 
 
 def _backfilled(held: OrganisationTransaction, row: Row, transfer: str) -> dict[str, str | int]:

@@ -7,7 +7,6 @@ from click.testing import CliRunner
 
 from demo.idm.app import SECRET, Idm
 from demo.idm.server import served
-from sql.repositories import deliveries as outbox
 from tests.support.configuration import ORGANISATION, store_section, write_configuration
 from tests.support.factories import make_link, make_orcid_id
 from webapp.cli.main import main
@@ -145,13 +144,34 @@ def test_a_link_of_an_old_delivery_and_no_change_is_not_sent_again(store, path):
     assert run(path, *COMMAND)[1].startswith("0 links ")
 
 
+def test_a_transfer_that_is_backfilled_makes_no_other_look_as_if_it_had_never_been_sent_anything(store, path):
+    link(store, MAIJA, FIRST, days=1000, transfers=["ldap"])
+    store.changes.delete_before(datetime.now(UTC))
+    (delivery,) = store.deliveries.claim("worker", datetime.now(UTC), timedelta(minutes=1), 1)
+    store.deliveries.complete(delivery, "worker", "stored", "", datetime.now(UTC))
+    store.changes.delete_before(datetime.now(UTC))
+
+    run(path, *COMMAND)
+
+    assert store.changes.newest_for_person(UNIVERSITY, MAIJA) is not None
+    assert store.deliveries.count_missing(UNIVERSITY, "ldap") == store.deliveries.count_missing(UNIVERSITY, "idm") == 0
+
+
+def test_a_link_that_was_made_again_after_a_removal_is_sent_again(store, path):
+    link(store, MAIJA, FIRST, days=30, transfers=["idm"])
+    store.links.remove(UNIVERSITY, MAIJA, "person", "", datetime.now(UTC) - timedelta(days=20), transfers=["idm"])
+    link(store, MAIJA, SECOND, days=10)
+
+    assert store.deliveries.count_missing(UNIVERSITY, "idm") == 1
+
+
 def test_what_was_interrupted_is_resumed(store, path, monkeypatch):
-    monkeypatch.setattr(outbox, "PAGE", 2)
+    monkeypatch.setattr("sql.repositories.deliveries.PAGE", 2)
     people = [f"person{number}@yliopisto.example" for number in range(1, 6)]
     for number, person in enumerate(people, 1):
         link(store, person, make_orcid_id(number))
 
-    assert store.deliveries.backfill(UNIVERSITY, "idm", datetime.now(UTC)) == people[:2]
+    assert next(store.deliveries.backfill(UNIVERSITY, "idm", datetime.now(UTC))) == people[:2]
     assert run(path, *COMMAND)[1].startswith("3 links ")
     assert sorted(person for person, _, _ in owed(store)) == people
 

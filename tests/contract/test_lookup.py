@@ -114,7 +114,7 @@ def test_a_locked_file_is_told_at_once(tmp_path):
             open_store(f"sqlite://{path}").lookup().must_be_ready()
         assert time.monotonic() - begun < 2
         keeper.execute("rollback")
-    keeper.attempts.close()
+    keeper.close()
 
 
 # PostgreSQL

@@ -174,7 +174,7 @@ def test_a_place_is_free_again_whatever_the_answer_was(app, monkeypatch, store):
         maija = Visitor(web)
         back = came_back(maija, 1)
         with monkeypatch.context() as broken:
-            broken.setattr(type(store), "take", _raises)
+            broken.setattr(type(store.attempts), "consume_state", _raises)
             assert maija.get(back).title == "We cannot store anything just now"
 
         assert maija.get(back).place.startswith("/me/confirm/")

@@ -245,7 +245,7 @@ def test_a_database_that_is_no_replica_is_never_removed(replicas, tmp_path):
 
     replicas.refresh()
 
-    assert links.count(UNIVERSITY) == 1
+    assert links.links.count(UNIVERSITY) == 1
     assert {each.name for each in directory.glob("*.db")} == {"yliopisto.db", "amk.db", "links.db", "folder.db"}
     links.disconnect()
 

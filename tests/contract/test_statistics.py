@@ -8,7 +8,7 @@ import pytest
 from resolver_connector.delivery.maintenance import Maintenance
 from sql.engines.base import queries
 from sql.records import Incident
-from sql.repositories import statistics
+from sql.repositories import incidents, statistics
 from sql.repositories.imports import Attested
 from sql.repositories.statistics import STARTED
 from tests.support.database import driver_of
@@ -102,8 +102,9 @@ def test_an_attempt_that_nobody_ended_was_started_all_the_same(store):
 
 def test_what_is_swept_on_the_way_stays_counted(store):
     first = declined(store)
-
     answered(store, "ville@yliopisto.example", now=NOON + 3 * DAY)
+
+    store.attempts.delete_expired(NOON + 2 * DAY)
 
     assert store.attempts.get(first.id) is None
     assert store.statistics.totals(UNIVERSITY) == {STARTED: 2, attempt("declined"): 1}
@@ -307,14 +308,14 @@ def test_a_number_stands_for_what_it_first_stood_for(store):
 
 def test_old_incidents_are_let_go(store):
     store.incidents.add(make_incident())
-    store.incidents.add(make_incident("11111111", at=NOON + statistics.KEEP_INCIDENTS + timedelta(seconds=1)))
+    store.incidents.add(make_incident("11111111", at=NOON + incidents.KEEP_INCIDENTS + timedelta(seconds=1)))
 
     assert store.incidents.get("0a1b2c3d") is None
     assert store.incidents.get("11111111") is not None
 
 
 def test_there_are_never_more_incidents_than_a_few(store, monkeypatch):
-    monkeypatch.setattr(statistics, "MOST_INCIDENTS", 3)
+    monkeypatch.setattr(incidents, "MOST_INCIDENTS", 3)
     for number in range(10):
         store.incidents.add(make_incident(f"{number:08}", at=NOON + timedelta(seconds=number)))
 

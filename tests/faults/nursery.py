@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 import waitress
 
-from sql.store import open_store
+from sql.store import Store, open_store
 from tests.support.broken_receivers import BreakingEngine
 from tests.support.service import client_of, make_front
 from webapp.app import make_app
@@ -43,8 +43,7 @@ class MortalEngine(BreakingEngine):
 
 def serve(listener, store_url, orcid_url, last):
     """Be a server."""
-    store = open_store(store_url)
-    store.engine = MortalEngine(store.engine, last)
+    store = Store(MortalEngine(open_store(store_url).engine, last))
     app = make_app(make_front(store, client_of(orcid_url), lambda: datetime.now(UTC)))
 
     def behind_the_front(environ, start_response):

@@ -77,7 +77,7 @@ def must_recover(use, seconds=5.0):
 
 USES = {
     "a page's read": lambda store: store.links.person_status(UNIVERSITY, MAIJA),
-    "an attempt that is begun": lambda store: store.attempts.add(make_attempt(), "hash"),
+    "an attempt that is begun": lambda store: store.attempts.add(attempt := make_attempt(), f"hash of {attempt.id}"),
     "a state that is taken": lambda store: store.attempts.consume_state("hash", UNIVERSITY, MAIJA, "browser", NOON),
     "a transaction": lambda store: store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON),
     "a worker's claim": lambda store: store.deliveries.claim("worker", NOON, timedelta(minutes=1), 10),

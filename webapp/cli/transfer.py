@@ -74,9 +74,7 @@ def backfill(path: Path, name: str, only: str, *, dry_run: bool) -> None:
             links = store.deliveries.count_missing(organisation.entity_id, called)
             click.echo(f"{counted(links, 'link', 'links')} of {organisation.id} would be sent to {called}")
             return
-        sent, after = 0, ""
-        while keys := store.deliveries.backfill(organisation.entity_id, called, now(), after):
-            sent, after = sent + len(keys), keys[-1]
+        sent = sum(map(len, store.deliveries.backfill(organisation.entity_id, called, now())))
     click.echo(f"{counted(sent, 'link', 'links')} of {organisation.id} will be sent to {called} by the worker")
 
 

@@ -177,6 +177,7 @@ class OrcidClient:
                     timeout=(self.connect_timeout, self.read_timeout),
                     allow_redirects=False,
                     stream=True,
+                    hooks={"response": _ignore_redirect},
                 ) as response:
                     return response.status_code, _json(response.status_code, _body(response, deadline))
         except requests.RequestException as error:
@@ -214,6 +215,11 @@ class OrcidClient:
             raise OrcidRefused("id_token: " + " ".join(wrong))
 
 
+def _ignore_redirect(response: requests.Response, **_options: object) -> None:
+    # Even where it follows no redirect, a Session reads the whole body of one, without our limits of time and size
+    response.headers.pop("Location", None)
+
+
 def _body(response: requests.Response, deadline: float) -> bytes:
     body = bytearray()
     try:
@@ -249,7 +255,7 @@ _REASONS: dict[type[Exception], str] = {
 def _json(status: int, body: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise OrcidUnavailable(f"status {status} without JSON") from None
     if not isinstance(answer, dict):
         raise OrcidUnavailable(f"status {status} without an object")
@@ -270,7 +276,7 @@ def _claims(id_token: object) -> dict[str, Any]:
     try:
         payload = str(id_token).split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, binascii.Error):
+    except (IndexError, ValueError, RecursionError, binascii.Error):
         raise OrcidRefused("id_token: none") from None
     return claims if isinstance(claims, dict) else {}
 
