@@ -107,7 +107,7 @@ class Connector:
         return answer(self, environ, path)
 
     def asking(self, environ: Environ) -> Organisation:
-        """Give the organisation whose credential came with a request. Raises NotAuthorised."""
+        """Give the organisation whose credential came with a request. Raises Unauthorized."""
         organisation = self.credentials.organisation(environ.get("HTTP_AUTHORIZATION", ""))
         if organisation is None:
             raise Unauthorized

@@ -131,14 +131,14 @@ class Feed:
     report: Report
 
     def changes(self, organisation: Organisation, environ: Environ) -> Reply:
-        """Give the changes after a token, or a snapshot. Raises BadRequest, StartOver, Busy and StoreUnavailable."""
+        """Give the changes after a token, or a snapshot. Raises BadRequest, CursorExpired, Busy and StoreUnavailable."""
         asked = FeedRequest.of(environ)
         if asked.since is not None:
             return self._page(organisation, asked, position_of(asked.since, organisation.entity_id))
         return self._snapshot(organisation, asked, looking=environ["REQUEST_METHOD"] == "HEAD")
 
     def acknowledge(self, organisation: Organisation, environ: Environ, now: datetime) -> Reply:
-        """Keep that the organisation has everything up to a token. Raises BadRequest, TooLarge and StartOver."""
+        """Keep that the organisation has everything up to a token. Raises BadRequest, TooLarge and CursorExpired."""
         entity_id = organisation.entity_id
         position = position_of(object_of(environ).get("next"), entity_id)
         self._itself(entity_id, position, self.store.changes.list_after(entity_id, position.number - 1, 1))
@@ -180,7 +180,7 @@ class Feed:
         return 200, headers, Stream(pieces, self.gate, self.report)
 
     def _itself(self, entity_id: str, position: Cursor, found: list[Change]) -> Change | None:
-        """Give the change that a token stands behind, if it is kept. Raises StartOver when it has become another."""
+        """Give the change that a token stands behind, if it is kept. Raises CursorExpired when it has become another."""
         if found and found[0].number == position.number:
             if not position.fits(found[0]):
                 raise CursorExpired(_ANOTHER)

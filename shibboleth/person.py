@@ -114,7 +114,7 @@ class AttributeSource(Protocol):
     """The one place where what the Service Provider says is read."""
 
     def must_be_proven(self, environ: Mapping[str, Any]) -> None:
-        """Raise FrontNotProven unless the request came through our own front."""
+        """Raise ProxyNotAuthenticated unless the request came through our own front."""
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
         """Give the raw value under which the front carries this name; empty when there is none."""
@@ -201,7 +201,7 @@ def person_from(
 ) -> Person:
     """Who is signed in, as the Service Provider tells it.
 
-    Raises FrontNotProven, NotSignedIn, UnknownOrganisation, MissingAttribute, SeveralValues, ForeignScope and
+    Raises ProxyNotAuthenticated, NotSignedIn, UnknownOrganisation, MissingAttribute, SeveralValues, ForeignScope and
     BrokenAttribute.
     """
     front.must_be_proven(environ)

@@ -116,7 +116,7 @@ class Wanted:
 
 
 def account_of(text: str, scopes: frozenset[str]) -> Account:
-    """Read `principal`, `principal@SCOPE`, `attribute:ID` or `attribute:CONNECTOR/ID`. Raises CannotFill.
+    """Read `principal`, `principal@SCOPE`, `attribute:ID` or `attribute:CONNECTOR/ID`. Raises TemplateError.
 
     A scope may stand behind an attribute as well, and has to where there are several.
     """
@@ -137,7 +137,7 @@ def ldap_filter(text: str) -> str:
     """Write a filter of ours, with `{account}`, `{user}` and `{scope}`, as a template of the Identity Provider.
 
     Templates are read as US-ASCII: other characters are written as filters escape them (RFC 4515, section 3).
-    Raises CannotFill.
+    Raises TemplateError.
     """
     if _OF_VELOCITY.search(text):
         raise TemplateError(("filter",), _MEANS_ELSE)
@@ -159,7 +159,7 @@ def _attribute(text: str, scope: str) -> Account:
 def idp_files(wanted: Wanted, values: Mapping[str, str]) -> tuple[RenderedFile, ...]:
     """Give the files for one organisation's Identity Provider.
 
-    `values` holds what the templates ask for beside what `wanted` tells.  Raises CannotFill.
+    `values` holds what the templates ask for beside what `wanted` tells.  Raises TemplateError.
     """
     known = {**values, **_told_by(wanted)}
     wrong = [name for name in _IN_VELOCITY if _NOT_IN_VELOCITY.search(known.get(name, ""))]

@@ -90,7 +90,7 @@ def hand_out(
 ) -> tuple[RenderedFile, ...]:
     """Give the files of a table for who asked for these words; `values` may hold more than they need.
 
-    Raises CannotFill.
+    Raises TemplateError.
     """
     return tuple(_handed(folder, file, words, values) for file in table if not file.words or file.words & set(words))
 
@@ -106,7 +106,7 @@ def fill(template: str, values: Mapping[str, str], syntax: Syntax | None = None)
 
     Values are single lines of plain text. In an XML file they are escaped; where no syntax is told and the file is
     not XML, a value that holds a blank, a quotation mark or another character with a meaning of its own is refused.
-    Raises CannotFill, also for a value that the template does not ask for and for one that it asks for in vain.
+    Raises TemplateError, also for a value that the template does not ask for and for one that it asks for in vain.
     """
     wanted = placeholders(template)
     _must_be_none(wanted - values.keys(), "the template asks for it, and there is no value")

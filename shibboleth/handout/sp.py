@@ -66,6 +66,6 @@ FILES = (
 
 
 def sp_files(front: Front, values: Mapping[str, str], *, with_keys: bool) -> tuple[RenderedFile, ...]:
-    """Give the files of the service's own front; with its keys, its metadata too. Raises CannotFill."""
+    """Give the files of the service's own front; with its keys, its metadata too. Raises TemplateError."""
     keys = {WITH_KEYS} if with_keys and front in _PAGES else set()
     return hand_out("sp", FILES, {str(front), *keys}, values)

@@ -132,7 +132,11 @@ def test_whoever_is_refused_stands_in_the_log_and_not_by_name(app, caplog):
     visitor(app, MAIJA).get("/operator/organisations/yliopisto")
 
     (told,) = [record.facts for record in caplog.records if record.msg == "problem"]
-    assert (told["problem"], told["error"], told["at"]) == ("not-found", "NotPermitted", "/operator/organisations/<name>")
+    assert (told["problem"], told["error"], told["at"]) == (
+        "not-found",
+        "NotPermitted",
+        "/operator/organisations/<name>",
+    )
     assert "maija" not in str(told)
 
 

@@ -54,7 +54,7 @@ def _logo(path: str, info: ValidationInfo) -> str:
 
 
 def read_logo(path: Path) -> Logo:
-    """Read a logo. Raises Wrong where it is none that we may show."""
+    """Read a logo. raises InvalidSetting where it is none that we may show."""
     try:
         body = path.read_bytes()
     except OSError as error:

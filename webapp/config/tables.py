@@ -56,7 +56,7 @@ class ConfigContext:
         return replace(self, file=file)
 
     def secret(self, reference: Any) -> Secret:
-        """Resolve a reference, `file:PATH` or `env:NAME`. Raises Wrong."""
+        """Resolve a reference, `file:PATH` or `env:NAME`. raises InvalidSetting."""
         if not isinstance(reference, str):
             raise InvalidSetting(f"must be {REFERENCE}", MEND)
         secret = resolve(reference, self.directory, self.environ)
@@ -64,17 +64,17 @@ class ConfigContext:
         return secret
 
     def read_secret(self, reference: Any) -> str:
-        """Return the text of the secret behind a reference. Raises Wrong."""
+        """Return the text of the secret behind a reference. raises InvalidSetting."""
         return self.secret(reference).reveal()
 
     def locate(self, path: Any) -> Any:
-        """Return the path of a file that is written relative to the service's own file. Raises Wrong."""
+        """Return the path of a file that is written relative to the service's own file. raises InvalidSetting."""
         if path == "":
             raise InvalidSetting("is empty", "write a path, or remove it")
         return self.directory / path if isinstance(path, str) else path
 
     def claim(self, what: str, value: str, owner: str) -> None:
-        """Say that this value is this owner's alone. Raises Wrong when it is another's."""
+        """Say that this value is this owner's alone. raises InvalidSetting when it is another's."""
         first = self.claimed.setdefault((what, value), owner)
         if first != owner:
             raise InvalidSetting(f"is the same {what} as in {first}", f"give each its own {what}")

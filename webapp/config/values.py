@@ -1,4 +1,4 @@
-"""The values a configuration is made of: a function per kind, which gives the value or raises Wrong."""
+"""The values a configuration is made of: a function per kind, which gives the value or raises InvalidSetting."""
 
 from __future__ import annotations
 

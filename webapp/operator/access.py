@@ -65,7 +65,7 @@ class Permissions:
         return sorted(self.organisations, key=lambda one: one.name(code).casefold())
 
     def of(self, name: str) -> Organisation:
-        """Give the organisation of this short name. Raises NotYours: also where there is none, so nothing is told."""
+        """Give the organisation of this short name. Raises NotPermitted: also where there is none, so nothing is told."""
         for one in self.organisations:
             if one.id == name:
                 return one
@@ -83,7 +83,7 @@ class AdminAccess:
     """The bearer token of whoever reads the metrics; empty where nobody does."""
 
     def sight(self, person: Person, organisations: Organisations) -> Permissions:
-        """Tell what a person may see. Raises NotYours where that is nothing."""
+        """Tell what a person may see. Raises NotPermitted where that is nothing."""
         if any(each.names(person) for each in self.operators):
             return Permissions(tuple(sorted(organisations, key=lambda one: one.id)), operator=True)
         own = self.administrators.get(person.organisation.entity_id)

@@ -60,7 +60,7 @@ class IncompleteSearch(ValueError):
 
 
 def search_from(form: Mapping[str, str], sight: Permissions) -> PersonSearch:
-    """Read a question. Raises Unasked; NotYours where it is about another's organisation."""
+    """Read a question. Raises IncompleteSearch; NotPermitted where it is about another's organisation."""
     name, whom, reason = (form.get(field, "").strip(OWS) for field in ("organisation", "whom", "reason"))
     for said, words in ((name, NO_ORGANISATION), (whom, NO_PERSON), (reason, NO_REASON)):
         if not said:
