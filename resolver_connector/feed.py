@@ -131,7 +131,7 @@ class Feed:
     report: Report
 
     def changes(self, organisation: Organisation, environ: Environ) -> Reply:
-        """Give the changes after a token, or a snapshot. Raises BadRequest, CursorExpired, Busy and StoreUnavailable."""
+        """Give the changes after a token, or a snapshot. Raises BadRequest, CursorExpired and TooManyRequests."""
         asked = FeedRequest.of(environ)
         if asked.since is not None:
             return self._page(organisation, asked, position_of(asked.since, organisation.entity_id))
@@ -180,7 +180,7 @@ class Feed:
         return 200, headers, Stream(pieces, self.gate, self.report)
 
     def _itself(self, entity_id: str, position: Cursor, found: list[Change]) -> Change | None:
-        """Give the change that a token stands behind, if it is kept. Raises CursorExpired when it has become another."""
+        """Give the change of a token, if it is kept. Raises CursorExpired when it has become another."""
         if found and found[0].number == position.number:
             if not position.fits(found[0]):
                 raise CursorExpired(_ANOTHER)

@@ -45,7 +45,10 @@ class Secret:
 
 
 def resolve(reference: str, directory: Path, environ: Mapping[str, str]) -> Secret:
-    """Read the secret behind `env:NAME` or `file:/path`; a relative path starts at `directory`. raises InvalidSetting."""
+    """Read the secret behind `env:NAME` or `file:/path`; a relative path starts at `directory`.
+
+    Raises InvalidSetting.
+    """
     kind, _, rest = reference.partition(":")
     if kind == "env" and _VARIABLE.fullmatch(rest):
         return Secret(_sound(_variable(rest, environ), f"the environment variable {rest}"), reference)

@@ -65,7 +65,7 @@ class Permissions:
         return sorted(self.organisations, key=lambda one: one.name(code).casefold())
 
     def of(self, name: str) -> Organisation:
-        """Give the organisation of this short name. Raises NotPermitted: also where there is none, so nothing is told."""
+        """Give the organisation of this short name. Raises NotPermitted, also where there is none."""
         for one in self.organisations:
             if one.id == name:
                 return one
