@@ -120,8 +120,27 @@ def test_a_delivery_of_the_earlier_holders_that_ends_later_is_not_shown(app, wor
     (linked,) = store.deliveries.claim("worker", clock.now, timedelta(minutes=1), 50)
     assert store.deliveries.dead_letter(linked, "worker", "refused", f"no {SHOWN}", clock.now)
 
-    assert not sees(heir.get("/me/data"))
-    assert not sees(heir.get("/me/data.json"))
+    for path in ("/me", "/me/data", "/me/data.json", "/me/removed", "/me/erased"):
+        assert not sees(heir.get(path)), path
+
+
+def test_what_a_receiver_says_of_the_earlier_holders_removal_is_not_shown(app, world, store, clock):
+    earlier_holder(app, world)
+    finish(store, clock)
+    heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"})
+    clock.passes(minutes=1)
+    heir.get("/me")
+    (removal,) = store.deliveries.claim("worker", clock.now, timedelta(minutes=1), 50)
+    assert store.deliveries.dead_letter(removal, "worker", "refused", f"no {SHOWN} of Maija", clock.now)
+
+    for path in ("/me", "/me/removed", "/me/erased", "/me/data"):
+        assert not sees(heir.get(path)), path
+
+    clock.passes(minutes=1)
+    heir.agree(heir.returned(world, AKE))
+    page = heir.get("/me/remove")
+    heir.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
+    assert "It is on its way." in heir.get("/me/removed").text
 
 
 def test_a_look_by_head_shows_nothing_and_ends_nothing(app, world, store):

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.errors import AttemptClosed, HeldBySomeoneElse, NotAuthenticated
-from sql.records import Attempt, Change, Consent, Link, PersonStatus
+from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 from sql.store import Store
 from webapp.auth.browser import Browser
 from webapp.linking.attempt_cleanup import AttemptCleanup
@@ -216,8 +216,17 @@ class LinkingService:
         return self.store.links.remove(entity_id, person.key, "person", reason, now, shown, transfers)
 
     def _standing(self, person: Person) -> PersonStatus:
-        entity_id = person.organisation.entity_id
-        return self.store.links.person_status(entity_id, person.key, deliveries=bool(self.transfers_of(entity_id)))
+        whose = person.organisation.entity_id, person.key
+        status = self.store.links.person_status(*whose, deliveries=bool(self.transfers_of(whose[0])))
+        if status.link is None and status.newest is ChangeKind.REMOVED and self._is_of_earlier_holder(*whose):
+            return PersonStatus(None)
+        return status
+
+    def _is_of_earlier_holder(self, entity_id: str, person_key: str) -> bool:
+        """Tell whether the account's newest change is one of a person who had the account before."""
+        passed_on = self.store.links.passed_on_at(entity_id, person_key)
+        newest = self.store.changes.newest_for_person(entity_id, person_key)
+        return passed_on is not None and newest is not None and newest.at <= passed_on
 
     def _taken(self, state_hash: str, person: Person, browser: Browser, now: datetime) -> Attempt:
         """Check the state and take it, in one; only then is it asked why it was not to be had."""
