@@ -217,6 +217,17 @@ def test_attempts_a_day_out_of_date_are_deleted(store):
     assert store.attempts.get(young.id) == young
 
 
+def test_all_expired_attempts_are_deleted_however_many_they_are(store, monkeypatch):
+    monkeypatch.setattr("sql.repositories.attempts.SWEPT", 2)
+    attempts = [make_attempt() for _ in range(5)]
+    for attempt in attempts:
+        store.attempts.add(attempt, f"hash of {attempt.id}")
+
+    store.attempts.delete_expired(NOON + timedelta(hours=2))
+
+    assert [store.attempts.get(each.id) for each in attempts] == [None] * 5
+
+
 def test_expired_attempts_are_not_looked_for_each_time(store):
     cleanup, old = AttemptCleanup(), make_attempt(started_at=NOON - timedelta(days=9))
     cleanup.run(store.attempts, NOON)
