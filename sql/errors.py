@@ -1,4 +1,4 @@
-"""What can be wrong with the store, or with what was asked of it. No driver's error ever leaves this room."""
+"""What can be wrong with the store, or with what was asked of it. No driver's error leaves this package."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class ServiceInfo:
 
 @dataclass(frozen=True, slots=True)
 class WebApp:
-    """Everything around the handlers: door, languages, templates, headers."""
+    """What surrounds the handlers: authenticator, languages, templates, headers."""
 
     service_info: ServiceInfo
     authenticator: Authenticator

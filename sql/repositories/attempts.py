@@ -42,7 +42,7 @@ class AttemptRepository(Repository):
     ) -> Attempt | None:
         """Take the attempt of a state, for its own person in its own browser and in time.
 
-        One caller gets it. Nobody after, and nobody else: they may ask `attempt_by_state` why.
+        It can be consumed once. A caller that gets None may ask `get_by_state` why.
         """
         whose = {"organisation": entity_id, "person_key": person_key, "browser": browser}
         row = self.engine.fetch_one("take_attempt", state_hash=state_hash, **whose, now=rows.timestamp(now))

@@ -1,9 +1,7 @@
-"""The store: what the service keeps, and the promises it makes about it.
+"""Current and ended links.
 
 * A person has at most one current link, and an iD belongs to at most one person of an organisation.
 * A link, its change, what is owed to transfers, its event and the end of its attempt come together or not at all.
-* Changes of an organisation are numbered 1, 2, 3 … in the order in which they can be seen, so whoever has read up to
-  a number has missed nothing before it.
 """
 
 from __future__ import annotations
@@ -75,7 +73,7 @@ class LinkRepository(Repository):
         """Give all current links of an organisation, by key, a page at a time.
 
         Each person comes at most once. A link that comes or goes meanwhile may be seen or not: whoever needs both
-        asks for `last_change` first and reads the changes after it.
+        asks for `ChangeRepository.last_number` first and reads the changes after it.
         """
         return map(rows.link_of, paged(self.engine, "some_links", entity_id))
 

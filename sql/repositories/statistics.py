@@ -102,7 +102,7 @@ class StatisticsRepository(Repository):
     def links_now(self, entity_id: str, totals: Counter[Word]) -> ReleaseCounts:
         """Tell how many persons of an organisation have a link, as its `totals` add up, and what was seen of releases.
 
-        The same as `release_counts`, without counting a million links.
+        The same as `ReleaseRepository.counts`, without counting a million links.
         """
         linked = totals[_CAME] - sum(totals[word] for word in _WENT)
         found = self.engine.fetch_all("releases_by_state", organisation=entity_id)

@@ -147,7 +147,7 @@ class LinkingService:
         """Link, as the person was shown and agreed to; None where the same iD was linked already.
 
         `replacing` is the iD which the page showed as the one to be replaced.
-        Raises as `under_way`, and LinkChanged and HeldBySomeoneElse.
+        Raises as `open_attempt`, and LinkChanged and HeldBySomeoneElse.
         """
         attempt = _Asked(attempt_id, person.organisation.entity_id, person.key)
         transfers = self.transfers_of(attempt.organisation)
@@ -169,7 +169,7 @@ class LinkingService:
     def open_attempt(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Attempt:
         """Give an attempt that the person may still confirm.
 
-        Raises as `returned`, AttemptClosed where it is over, and NothingCameBack where ORCID has not answered yet.
+        Raises as `handle_callback`, AttemptClosed where it is over, and NothingCameBack where ORCID has not answered.
         """
         attempt = self._own(self.store.attempts.get(attempt_id), person, browser, now)
         if attempt.closed_at is not None:
@@ -179,7 +179,7 @@ class LinkingService:
         return attempt
 
     def cancel(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> None:
-        """End an attempt without a link, because the person said so. Raises as `under_way`."""
+        """End an attempt without a link, because the person said so. Raises as `open_attempt`."""
         self._close(self.open_attempt(person, browser, attempt_id, now), "cancelled", now)
 
     def attempt(self, person: Person, browser: Browser, attempt_id: str) -> Attempt:

@@ -56,7 +56,7 @@ class PageRequest:
 
     @property
     def person(self) -> Person:
-        """Who is signed in: on a route for persons, the door has seen to it that there is one."""
+        """The authenticated person; on a route with `Access.PERSON` there always is one."""
         if self.optional_person is None:
             raise AssertionError("a handler for anyone asked for the person")
         return self.optional_person
