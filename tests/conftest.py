@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 
 import freezegun
+import hypothesis
 import pytest
 
 from sql.migrate import migrate
@@ -29,6 +31,12 @@ TABLES = (
 
 # The threads of a connection pool cannot end while their clock stands still
 freezegun.configure(extend_ignore_list=["psycopg_pool"])
+
+# The same examples in every run: what passes here passes elsewhere, and coverage does not depend on chance.
+# HYPOTHESIS_PROFILE=random looks for others.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("random")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 class OutsideWorld(RuntimeError):

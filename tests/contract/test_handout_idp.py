@@ -463,15 +463,7 @@ EDGES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    st.sampled_from(Version),
-    st.sampled_from(sorted(SOURCES)),
-    st.dictionaries(
-        st.sampled_from(["NAME", "SERVICE", "ENTITY_ID", "URL", "CA", *OF_LDAP]), LINES | EDGES, min_size=1
-    ),
-)
-def test_no_value_can_break_a_file(version, source, values):
+def _usual(version, source):
     usual = {
         "NAME": "University", "SERVICE": "ORCID connect", "ENTITY_ID": "https://idp.example/idp", "CA": "/etc/ca.pem",
         "URL": "https://connect.example", "SP_ENTITY_ID": "https://connect.example/shibboleth", "KEY": "eppn",
@@ -483,6 +475,19 @@ def test_no_value_can_break_a_file(version, source, values):
     also = {"http": {"bearer", "secret"}, "sqlite": {"sqlite", "open"}, "postgresql": {"postgresql", "secret"}}
     words = frozenset({"ca", *also.get(source, {"open", "renamed"})})
     wanted = Wanted(version, SourceKind(SOURCES[source][0]), Account(Form.PRINCIPAL_AT, SCOPE), Release.ALL, words)
+    return wanted, usual
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(Version),
+    st.sampled_from(sorted(SOURCES)),
+    st.dictionaries(
+        st.sampled_from(["NAME", "SERVICE", "ENTITY_ID", "URL", "CA", *OF_LDAP]), LINES | EDGES, min_size=1
+    ),
+)
+def test_no_value_can_break_a_file(version, source, values):
+    wanted, usual = _usual(version, source)
     plain = {each.path: each.text for each in idp_files(wanted, usual)}
     try:
         files = {each.path: each.text for each in idp_files(wanted, {**usual, **values})}
@@ -500,6 +505,16 @@ def test_no_value_can_break_a_file(version, source, values):
     assert [shlex.split(line)[-1] for line in commands] == [f"{url}/v1/people?account=nobody%40{SCOPE}"] * len(commands)
 
 
+@pytest.mark.parametrize("version", Version)
+def test_a_quotation_mark_cannot_end_the_expression_that_names_a_certificate(version):
+    wanted, usual = _usual(version, "http")
+
+    with pytest.raises(TemplateError) as refused:
+        idp_files(wanted, {**usual, "CA": "/etc/pki/o'brien.pem"})
+
+    assert refused.value.names == ("CA",)
+
+
 @pytest.mark.parametrize(
     ("change", "words", "said"),
     [
@@ -510,6 +525,7 @@ def test_no_value_can_break_a_file(version, source, values):
         ({"scopes": ["a.example", "b.example"]}, [], "--person: principal@a.example, principal@b.example, principal"),
         ({"scopes": ["a.example", "b.example"]}, ["--person", "attribute:uid"], "attribute:uid@SCOPE"),
         ({"connector": {}}, [], "add [connector] to its file"),
+        ({}, ["--ca", "/etc/pki/o'brien.pem"], "without quotes and backslashes"),
     ],
 )
 def test_what_cannot_be_handed_out_is_said(tmp_path, change, words, said):
