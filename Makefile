@@ -50,7 +50,7 @@ screenshots: packages $(VENV)/test
 
 # A thousand web servers and workers are killed on each engine; SEED=… makes another history of it
 soak: packages $(VENV)/test
-	KILLS=1000 $(BIN)/pytest -q tests/faults/test_kill_deliver.py
+	KILLS=1000 $(BIN)/pytest -q tests/faults/test_kill_worker.py
 
 # Sentences from the sources into the template of catalogues, and from there into each catalogue; says what is missing
 catalogues: $(VENV)/test

@@ -1,7 +1,7 @@
 """One table: each attribute of the federation that we read, and the one that organisations release.
 
 The attribute map of the Service Provider (`sp/attribute-map.xml`), its policy and both fronts say the same;
-`tests/contract/test_templates.py` holds them together.
+`tests/contract/test_handout_sp_attributes.py` holds them together.
 """
 
 from __future__ import annotations

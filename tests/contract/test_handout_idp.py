@@ -734,7 +734,7 @@ PATHS = [
     *product([Version.V4], ["http"], PERSONS),
 ]
 ELSEWHERE = ("psql", "sqlite3", "ldapsearch")
-"""What asks a server that these tests do not have here; `test_handout_sources.py` has them."""
+"""What asks a server that these tests do not have here; `test_handout_idp_sources.py` has them."""
 
 
 @pytest.mark.parametrize("way", dict.fromkeys(PATHS), ids=" ".join)

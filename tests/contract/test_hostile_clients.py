@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from tests.contract.test_serving import configuration, running
+from tests.contract.test_servers import configuration, running
 from tests.support import pages
 from tests.support.configuration import TOKEN
 

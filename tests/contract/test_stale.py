@@ -17,8 +17,8 @@ from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.replica import Replica
 from sql.store import open_store
-from tests.contract.test_serving import ask as ask_at
-from tests.contract.test_serving import configuration, running
+from tests.contract.test_servers import ask as ask_at
+from tests.contract.test_servers import configuration, running
 from tests.support.configuration import write_configuration
 from tests.support.delivery import eventually
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id

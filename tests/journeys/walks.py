@@ -20,10 +20,10 @@ from tests.journeys.demonstration import Demonstration
 from tests.journeys.traveller import MAIJA, SOMEBODY
 
 NOBODY = {
-    "orcid-busy": "it takes more people at once than one browser; tests/contract/test_shares.py has so many",
+    "orcid-busy": "it takes more people at once than one browser; tests/contract/test_concurrency.py has so many",
     "schema-behind": "a service does not start on a database that is behind; `orcid-connect check` says so",
     "schema-ahead": "a service does not start on a database that is newer; `orcid-connect check` says so",
-    "bug": "a way that is known to lead there is mended; tests/contract/test_web.py raises what nobody thought of",
+    "bug": "a way that is known to lead there is mended; tests/contract/test_web_app.py raises what nobody thought of",
 }
 """The problems to which no person's browser can come, and why."""
 

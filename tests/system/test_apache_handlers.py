@@ -11,8 +11,8 @@ from tests.system.client import Line
 from tests.system.machine import Machine
 from tests.system.ports import free_port
 from tests.system.stack import FRONTS, running, with_the_probe
-from tests.system.test_connector_alone import ask as ask_connector
-from tests.system.test_connector_alone import connector_machine
+from tests.system.test_connector_only import ask as ask_connector
+from tests.system.test_connector_only import connector_machine
 
 MODULES = ("status", "info", "ldap", "userdir", "cgid", "proxy", "proxy_balancer", "lbmethod_byrequests", "autoindex")
 """Debian's, each with the configuration that it brings."""

@@ -17,7 +17,7 @@ from demo.idm.app import SECRET
 from shibboleth.orcid_id import Registry
 from shibboleth.person import PROOF_HEADER
 from sql.errors import StoreUnavailable
-from tests.contract.test_serving import configuration, running
+from tests.contract.test_servers import configuration, running
 from tests.support.configuration import ORGANISATION, PROOF, store_section, write_configuration
 from tests.support.factories import make_orcid_id
 from tests.support.service import PUBLIC_URL, Visitor

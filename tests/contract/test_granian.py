@@ -16,7 +16,7 @@ import pytest
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
 from tests.contract.test_hostile_clients import many_slow_clients, sent
-from tests.contract.test_serving import ask, configuration
+from tests.contract.test_servers import ask, configuration
 from tests.support import pages
 from tests.support.factories import make_link, make_orcid_id
 from tests.support.postgres import free_port

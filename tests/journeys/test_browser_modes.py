@@ -1,4 +1,4 @@
-"""The same journey without JavaScript, and on a narrow screen; `test_by_keyboard.py` has the one by keyboard alone."""
+"""The same journey without JavaScript, and on a narrow screen; `test_keyboard.py` has the one by keyboard alone."""
 
 from __future__ import annotations
 

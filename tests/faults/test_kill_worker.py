@@ -20,7 +20,7 @@ from demo.idm.app import Idm
 from demo.idm.server import served
 from demo.orcid.people import User, made_up_id
 from sql.records import DeliveryState
-from tests.faults.test_kill import Killed, Nursery
+from tests.faults.test_kill_server import Killed, Nursery
 from tests.support.factories import UNIVERSITY
 from tests.support.service import Visitor, simulated_orcid
 

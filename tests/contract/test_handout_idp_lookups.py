@@ -13,7 +13,7 @@ import pytest
 from shibboleth.handout.idp import Version
 from shibboleth.orcid_id import Registry
 from tests.contract.test_handout_idp import TOKEN
-from tests.contract.test_handout_sources import hand_out
+from tests.contract.test_handout_idp_sources import hand_out
 from tests.support import idp as idp_stand
 from tests.support.configuration import write_configuration
 from tests.support.factories import make_orcid_id
