@@ -59,7 +59,7 @@ catalogues: $(VENV)/test
 	@for each in webapp/locale/*/messages.po; do \
 		$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --ignore-pot-creation-date -N \
 			-i webapp/locale/orcid-connect.pot -o $$each -l $$(basename $$(dirname $$each)) || exit 1; done
-	@$(BIN)/python -m tests.support.sentences
+	@$(BIN)/python -m tests.support.catalogues
 
 packages:
 	@sh tests/debian-packages $(DEBIAN)

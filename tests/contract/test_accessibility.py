@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import webapp
-from tests.gallery.exhibition import exhibited
-from tests.gallery.looking import FIRST_PAGE, Looker
-from tests.gallery.scenes import SCENES
-from tests.gallery.stage import answers
-from tests.support.browser import browsing
-from tests.support.sentences import read
+from tests.gallery.server import exhibited
+from tests.gallery.inspection import FIRST_PAGE, Looker
+from tests.gallery.all_states import SCENES
+from tests.gallery.rendering import answers
+from tests.support.browser.driver import browsing
+from tests.support.catalogues import read
 from tests.support.service import served
 from webapp.i18n.language import languages
 from webapp.pages.problems import PROBLEMS

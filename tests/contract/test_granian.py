@@ -17,7 +17,7 @@ from shibboleth.orcid_id import Registry
 from sql.store import open_store
 from tests.contract.test_hostile_clients import many_slow_clients, sent
 from tests.contract.test_servers import ask, configuration
-from tests.support import pages
+from tests.support import docs
 from tests.support.factories import make_link, make_orcid_id
 from tests.support.postgres import free_port
 
@@ -26,7 +26,7 @@ MAIJA = "/v1/people/maija%40yliopisto.example"
 
 def documented(port, path):
     """The command of the page, with our own program, port and configuration."""
-    (block,) = [each for each in pages.blocks((pages.DOCS / "connector.md").read_text("utf-8")) if "granian " in each]
+    (block,) = [each for each in docs.blocks((docs.DOCS / "connector.md").read_text("utf-8")) if "granian " in each]
     words = shlex.split(block.partition("\n")[2].replace("\\\n", " "))
     said, program, *options = words
     assert said.startswith("ORCID_CONNECT_CONFIG=")

@@ -17,7 +17,7 @@ from satosa.micro_services.attribute_modifications import FilterAttributeValues
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.handout.consumer import FILES, Consumer, consumer_files
 from shibboleth.orcid_id import Registry
-from tests.support import pages
+from tests.support import docs
 from tests.support.configuration import write_configuration
 from webapp.cli.main import main
 
@@ -53,13 +53,13 @@ def test_the_command_hands_out_what_its_readme_names(tmp_path, consumer):
 
 
 def test_every_template_is_handed_to_somebody():
-    folder = pages.ROOT / "shibboleth/handout/templates/consumer"
+    folder = docs.ROOT / "shibboleth/handout/templates/consumer"
 
     assert {each.name for each in folder.iterdir()} == {file.template for file in FILES}
 
 
 def test_a_shibboleth_sp_takes_it_in_as_our_own_does():
-    ours = fromstring((pages.ROOT / "shibboleth/handout/templates/sp/attribute-map.xml").read_text("utf-8"))
+    ours = fromstring((docs.ROOT / "shibboleth/handout/templates/sp/attribute-map.xml").read_text("utf-8"))
     theirs = fromstring(handed(Consumer.SHIBBOLETH)["attribute-map.xml"])
 
     def lines(tree):
@@ -136,12 +136,12 @@ def test_a_claim_is_asked_for_as_openid_connect_says():
     assert all(set(names) == {"eduperson_orcid", "orcid"} for names in asked.values())
 
 
-PAGE = (pages.DOCS / "service-provider.md").read_text("utf-8")
+PAGE = (docs.DOCS / "service-provider.md").read_text("utf-8")
 
 
 def shown():
     """Give what the page shows of each file."""
-    for kind, content in pages.kinds(PAGE):
+    for kind, content in docs.kinds(PAGE):
         _, _, name = kind.partition(" ")
         if name:
             yield pytest.param(name, content, id=name)

@@ -33,8 +33,9 @@ from shibboleth.handout.idp import (
 from shibboleth.handout.render import TemplateError, placeholders
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
-from tests.support import idp as idp_stand
-from tests.support import pages, schemas
+from tests.support.idp import engines as idp_stand
+from tests.support import docs
+from tests.support.idp import schemas
 from tests.support.configuration import ORGANISATION, write, write_configuration, write_secret
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, ask, served
@@ -821,13 +822,13 @@ def test_the_organisation_stands_at_the_top_of_the_page(handed):
 # --- The page about it, whose commands are those of the page that comes with the files -------------------------------
 
 FILTER = "(eduPersonPrincipalName={account})"
-PAGE = (pages.DOCS / "identity-provider.md").read_text("utf-8")
+PAGE = (docs.DOCS / "identity-provider.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
 def of_the_examples(place):
     """Hand out for the organisation of the operator's page, and give README.txt."""
-    operator = pages.DOCS / "operator"
+    operator = docs.DOCS / "operator"
     for path in (operator / "orcid-connect.toml", operator / "organisations/example-org.toml"):
         content = path.read_text("utf-8")
         write(place / "operator" / path.relative_to(operator), content)
@@ -859,7 +860,7 @@ def test_every_command_of_the_page_is_one_that_was_walked(of_the_examples):
     postgresql = ["4", "sql", "--database=db.example.org/orcid_connect"]
     ways = (["3.4"], ["4"], ["4", "http", authority], ["5", "sql"], postgresql, ["4", "ldap"])
     walked = [line for way in ways for part in steps(of_the_examples(*way)).values() for line in commands_of([part])]
-    shown = [content for kind, content in pages.kinds(PAGE) if kind.startswith("sh")]
+    shown = [content for kind, content in docs.kinds(PAGE) if kind.startswith("sh")]
 
     assert set(commands_of(shown)) == set(walked)
     in_4 = [line for part in steps(of_the_examples()).values() for line in commands_of([part])]
@@ -868,7 +869,7 @@ def test_every_command_of_the_page_is_one_that_was_walked(of_the_examples):
 
 def test_the_lines_to_add_are_the_same_on_both_pages(of_the_examples):
     resolver, filters, properties = added(of_the_examples())
-    shown = "".join(pages.blocks(pages.under(PAGE, "4. The lines to add")))
+    shown = "".join(docs.blocks(docs.under(PAGE, "4. The lines to add")))
 
     assert re.findall(r"^<value>.*</value>$", shown, re.MULTILINE) == [*resolver, *filters]
     assert set(properties) <= set(shown.splitlines())
@@ -876,7 +877,7 @@ def test_the_lines_to_add_are_the_same_on_both_pages(of_the_examples):
 
 def test_the_page_says_what_the_files_say(handed):
     files = "".join(handed(version)[path] for version in Version for path in handed(version) if "conf/" in path)
-    claims = part_rows(pages.under(PAGE, "What is in the files, and why"))
+    claims = part_rows(docs.under(PAGE, "What is in the files, and why"))
 
     assert claims
     for claim in claims:

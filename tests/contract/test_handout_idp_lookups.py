@@ -14,10 +14,10 @@ from shibboleth.handout.idp import Version
 from shibboleth.orcid_id import Registry
 from tests.contract.test_handout_idp import TOKEN
 from tests.contract.test_handout_idp_sources import hand_out
-from tests.support import idp as idp_stand
+from tests.support.idp import engines as idp_stand
 from tests.support.configuration import write_configuration
 from tests.support.factories import make_orcid_id
-from tests.support.private_ca import PrivateCa
+from tests.support.transfers.private_ca import PrivateCa
 
 URI = make_orcid_id(1, Registry.SANDBOX).uri
 ANSWER = json.dumps({"eduPersonOrcid": [URI]}).encode()

@@ -14,7 +14,7 @@ from defusedxml.ElementTree import fromstring
 from shibboleth.handout.idp import SourceKind, Version
 from tests.contract.test_handout_idp import LDAP, PERSONS, POSTGRESQL, RESOLVER_FILE, SOURCES, handed, place  # noqa: F401
 from tests.contract.test_handout_idp_sources import hand_out
-from tests.support import idp as idp_stand
+from tests.support.idp import engines as idp_stand
 from tests.support.configuration import write_configuration
 
 BEANS_FILE = "conf/orcid-connect/beans.xml"

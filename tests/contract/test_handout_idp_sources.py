@@ -17,10 +17,10 @@ from shibboleth.handout.idp import ldap_filter
 from shibboleth.handout.render import TemplateError
 from shibboleth.orcid_id import Registry
 from tests.contract.test_handout_idp import LDAP, RESOLVER, RESOLVER_FILE, SCOPE
-from tests.support import idp as idp_stand
+from tests.support.idp import engines as idp_stand
 from tests.support.configuration import store_section, write_configuration
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.idp_roles import MAIJA, SECRET, Place, link
+from tests.support.database_roles import MAIJA, SECRET, Place, link
 from webapp.cli.main import main
 
 BEANS = "conf/orcid-connect/beans.xml"

@@ -12,7 +12,7 @@ from defusedxml.ElementTree import fromstring
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.handout.render import placeholders
 from shibboleth.handout.sp import FEDERATIONS, FILES
-from tests.support import pages
+from tests.support import docs
 from tests.support.configuration import PROOF, write_configuration
 from webapp.auth.authenticator import Access
 from webapp.cli.main import main
@@ -170,7 +170,7 @@ def test_addresses_that_browsers_see_have_a_port_only_where_it_is_unusual(tmp_pa
 
 def test_every_route_of_a_person_and_no_other_is_told_who_is_signed_in():
     for name in ("apache-mod_wsgi.conf", "apache-proxy.conf"):
-        text = (pages.ROOT / "shibboleth/handout/templates/sp" / name).read_text("utf-8")
+        text = (docs.ROOT / "shibboleth/handout/templates/sp" / name).read_text("utf-8")
         (told,) = re.findall(r'<LocationMatch "(.*)">\n        ShibDisable Off\n        AuthType shibboleth\n', text)
 
         assert {one.path for one in ROUTES if re.search(told, one.path)} == {
@@ -222,7 +222,7 @@ def test_keys_that_cannot_be_read_are_said(tmp_path, hand_out):
 
 
 def test_the_registry_hears_a_reason_for_each_attribute_in_three_languages():
-    text = (pages.ROOT / "shibboleth/handout/templates/sp/registration.txt").read_text("utf-8")
+    text = (docs.ROOT / "shibboleth/handout/templates/sp/registration.txt").read_text("utf-8")
     reasons = re.findall(r"^\S+ +(urn:\S+).*\n  fi  (.+)\n  sv  (.+)\n  en  (.+)$", text, re.MULTILINE)
 
     asked = {each.saml2_name for each in ATTRIBUTES.values() if each.of_everybody}
@@ -232,6 +232,6 @@ def test_the_registry_hears_a_reason_for_each_attribute_in_three_languages():
 
 
 def test_every_template_is_handed_to_somebody():
-    assert {each.name for each in (pages.ROOT / "shibboleth/handout/templates/sp").iterdir()} == {
+    assert {each.name for each in (docs.ROOT / "shibboleth/handout/templates/sp").iterdir()} == {
         file.template for file in FILES
     }

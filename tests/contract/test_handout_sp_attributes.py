@@ -197,7 +197,7 @@ def test_each_file_explains_what_is_to_be_filled_in(name):
 
 @pytest.mark.parametrize("vhost", VHOSTS)
 def test_the_modules_that_the_file_names_are_those_that_its_test_enables(vhost):
-    from tests.system.stack import FRONTS, OPERATORS_MODULES  # noqa: PLC0415 - the harness, for its table alone
+    from tests.support.system.stack import FRONTS, OPERATORS_MODULES  # noqa: PLC0415 - the harness, for its table alone
 
     (front,) = [front for front, name in FRONTS.items() if name == vhost]
     assert f"# Modules: a2enmod {' '.join(OPERATORS_MODULES[front])}\n" in text(vhost)

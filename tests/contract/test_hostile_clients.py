@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from tests.contract.test_servers import configuration, running
-from tests.support import pages
+from tests.support import docs
 from tests.support.configuration import TOKEN
 
 SLOW = 1000
@@ -111,7 +111,7 @@ def test_each_strange_request_gets_the_answer_that_is_documented(port, name):
 
 
 def test_the_page_lists_exactly_these():
-    page = (pages.DOCS / "connector.md").read_text("utf-8")
+    page = (docs.DOCS / "connector.md").read_text("utf-8")
     listed = re.findall(r"^\| (.+?) \| (\d{3})\b", page.partition("## Strange requests")[2], re.MULTILINE)
 
     assert listed == [(name, str(status)) for name, (status, _) in NAMED.items()]

@@ -31,17 +31,17 @@ from resolver_connector.transfers.soap import SoapTransfer
 from resolver_connector.transfers.soap import write as write_soap
 from shibboleth.orcid_id import OrcidId, Registry
 from sql.records import ChangeKind
-from tests.support import pages
+from tests.support import docs
 from tests.support.configuration import write, write_configuration, write_secret
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.json_schema import is_valid, problems
 from tests.support.postgres import free_port
 from tests.support.service import ORGANISATIONS, served
-from tests.support.stands import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, changed, news
+from tests.support.transfers.harness import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, changed, news
 from webapp.config.loader import load
 from webapp.log import log
 
-PAGE = (pages.DOCS / "idm-owner.md").read_text("utf-8")
+PAGE = (docs.DOCS / "idm-owner.md").read_text("utf-8")
 TOKEN = "t" * 40
 SOON, LATER = NOON + timedelta(minutes=1), NOON + timedelta(hours=1)
 FIRST = LINKED.orcid_id
@@ -53,18 +53,18 @@ ON_THE_PAGE = replace(
     orcid_id=OrcidId("0000-0002-1825-0097", Registry.PRODUCTION),
 )
 
-(SCHEMA,) = (json.loads(block) for block in pages.blocks(PAGE, "json schema"))
+(SCHEMA,) = (json.loads(block) for block in docs.blocks(PAGE, "json schema"))
 
 
 def program(name):
     """Give a program of the page, by the name in its first line."""
-    (found,) = (block for block in pages.blocks(PAGE, "python") if block.startswith(f"# {name}\n"))
+    (found,) = (block for block in docs.blocks(PAGE, "python") if block.startswith(f"# {name}\n"))
     return found
 
 
 def shell(heading, directory, **environ):
     """Run the blocks of a shell under a heading, as they stand there; give what each said."""
-    blocks = pages.blocks(pages.under(PAGE, heading), "sh")
+    blocks = docs.blocks(docs.under(PAGE, heading), "sh")
     known = {"PATH": os.environ["PATH"], **environ}
     for block in blocks:
         ran = subprocess.run(
@@ -93,11 +93,11 @@ def get(address, path="/v1/changes"):
 
 
 def test_the_change_on_the_page_is_as_its_schema_says_and_its_members_are_explained():
-    example = json.loads(pages.blocks(PAGE, "json")[0])
+    example = json.loads(docs.blocks(PAGE, "json")[0])
 
     assert list(problems(SCHEMA, example)) == []
     assert set(example) == set(SCHEMA["required"]) == set(SCHEMA["properties"])
-    assert re.findall(r"^\| `(\w+)` \|", pages.under(PAGE, "A change"), re.MULTILINE) == list(example)
+    assert re.findall(r"^\| `(\w+)` \|", docs.under(PAGE, "A change"), re.MULTILINE) == list(example)
 
 
 def test_whatever_is_fetched_is_as_the_schema_says(store, address):
@@ -151,7 +151,7 @@ def test_whatever_is_sent_is_as_the_schema_says(what):
     ],
 )
 def test_the_schema_finds_what_is_wrong(slip):
-    example = json.loads(pages.blocks(PAGE, "json")[0]) | slip
+    example = json.loads(docs.blocks(PAGE, "json")[0]) | slip
     value = {name: each for name, each in example.items() if each is not ...}
 
     assert not is_valid(SCHEMA, value)
@@ -246,7 +246,7 @@ def test_the_client_of_the_page_takes_two_spellings_of_an_account_for_one(store,
 
 def test_every_status_of_the_feed_is_explained(store, address):
     make_link(store)
-    told = {int(each) for each in re.findall(r"^\| (\d{3}) \|", pages.under(PAGE, "Fetch"), re.MULTILINE)}
+    told = {int(each) for each in re.findall(r"^\| (\d{3}) \|", docs.under(PAGE, "Fetch"), re.MULTILINE)}
 
     assert told == {200, 304, 400, 401, 410, 503}
 
@@ -330,7 +330,7 @@ def test_a_signature_can_be_checked_by_hand(tmp_path, damage, said):
 
 def answers():
     """Give each status of the table of answers with the body it comes with, and what it comes to."""
-    table = pages.under(PAGE, "What each answer means")
+    table = docs.under(PAGE, "What each answer means")
     for said, outcome in re.findall(r"^\| ([2-5].*?) \| ([a-z ]+) \|", table, re.MULTILINE):
         body = next((body for words, body in BODIES.items() if words in said), b"")
         for status in re.findall(r"\b[2-5]\d\d\b", said):
@@ -352,7 +352,7 @@ def test_every_answer_means_what_the_page_says(status, body, outcome):
 
 
 def test_every_answer_and_every_word_is_on_the_page():
-    table = pages.under(PAGE, "What each answer means")
+    table = docs.under(PAGE, "What each answer means")
 
     assert set(_STATUSES) <= {each.values[0] for each in answers()}
     assert all(f"*{outcome.value.replace('-', ' ')}*" in table for outcome in Outcome)
@@ -367,7 +367,7 @@ def in_words(wait):
 
 
 def test_when_it_is_tried_again_is_as_the_page_says():
-    said = pages.under(PAGE, "Again, and in which order")
+    said = docs.under(PAGE, "Again, and in which order")
     total, within = timedelta(), []
     for wait in SCHEDULE:
         total += wait
@@ -380,7 +380,7 @@ def test_when_it_is_tried_again_is_as_the_page_says():
 
 
 def test_the_format_of_2016_on_the_page_is_what_is_sent():
-    (shown,) = (json.loads(block) for block in pages.blocks(PAGE, "json csc"))
+    (shown,) = (json.loads(block) for block in docs.blocks(PAGE, "json csc"))
     rest = RestTransfer(
         url="https://idm.example.org/orcid",
         profile=Profile.CSC,
@@ -393,13 +393,13 @@ def test_the_format_of_2016_on_the_page_is_what_is_sent():
 
     assert json.dumps(json.loads(body)) == json.dumps(shown)
     members = set(
-        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*? \|", pages.under(PAGE, "As in 2016"), re.MULTILINE)))
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*? \|", docs.under(PAGE, "As in 2016"), re.MULTILINE)))
     )
     assert members == set(shown["identifier"][0])
 
 
 def test_the_modify_on_the_page_is_what_is_sent():
-    (shown,) = pages.blocks(PAGE, "xml")
+    (shown,) = docs.blocks(PAGE, "xml")
     soap = SoapTransfer(url="https://idm.example.org/x", user="u", password="p")
 
     written = write_soap(soap, ON_THE_PAGE).decode()
@@ -423,7 +423,7 @@ def test_the_patch_on_the_page_is_what_is_sent():
     assert json.loads(request.body) == json.loads(shown)
 
 
-@pytest.mark.parametrize("block", pages.blocks(PAGE, "toml"))
+@pytest.mark.parametrize("block", docs.blocks(PAGE, "toml"))
 def test_the_settings_on_the_page_are_taken(tmp_path, block):
     path = write_configuration(tmp_path)
     for secret in re.findall(r'"file:([^"]+)"', block):
@@ -441,8 +441,8 @@ def test_the_settings_on_the_page_are_taken(tmp_path, block):
 
 def test_what_a_leaver_leaves_is_told_as_the_page_says(store, address, tmp_path):
     make_link(store, "maija@example.org")
-    under = pages.under(PAGE, "Say that somebody has left")
-    (shown,) = map(json.loads, pages.blocks(under, "json"))
+    under = docs.under(PAGE, "Say that somebody has left")
+    (shown,) = map(json.loads, docs.blocks(under, "json"))
 
     (said,) = map(json.loads, shell("Say that somebody has left", tmp_path, CONNECT=address, TOKEN=TOKEN))
 

@@ -10,7 +10,7 @@ import requests
 from demo.idm.app import ACCOUNTS, PASSWORD, USER, Idm
 from demo.idm.faults import FAULTS
 from demo.idm.server import TRICKS, served
-from tests.support.stands import CscStand, news
+from tests.support.transfers.harness import CscStand, news
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sql.repositories.imports import Attested
 from sql.store import open_store
 from tests.support.configuration import ORGANISATION, store_section, write_configuration, write_secret
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.idp_roles import MAIJA, SECRET, TRIAL, Place, link
+from tests.support.database_roles import MAIJA, SECRET, TRIAL, Place, link
 from webapp.cli.main import main
 
 

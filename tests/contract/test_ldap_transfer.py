@@ -13,7 +13,7 @@ from resolver_connector.transfers.ldap_answers import OUTCOMES
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
-from tests.support.ldap import (
+from tests.support.transfers.ldap import (
     BIND_ANSWER,
     EXTENDED_ANSWER,
     MODIFY_ANSWER,
@@ -31,7 +31,7 @@ from tests.support.ldap import (
     silence,
     speaks_http,
 )
-from tests.support.slapd import CLOSED, COPY, NARROW, PEOPLE, READER, SERVICE, UNIQUE, Slapd
+from tests.support.transfers.slapd import CLOSED, COPY, NARROW, PEOPLE, READER, SERVICE, UNIQUE, Slapd
 
 MAIJA = "maija@yliopisto.example"
 OURS, OLD, FOREIGN = make_orcid_id(1), make_orcid_id(2), make_orcid_id(9)

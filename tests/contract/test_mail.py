@@ -22,7 +22,7 @@ from sql.store import open_store
 from tests.support.configuration import write_configuration
 from tests.support.delivery import AWAY, Idm, deliverer
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.private_ca import PrivateCa
+from tests.support.transfers.private_ca import PrivateCa
 from tests.support.service import ORGANISATIONS, PUBLIC_URL, Clock, Visitor, client_of, make_front
 from webapp.app import make_app
 from webapp.config.errors import InvalidSetting, Misconfigured

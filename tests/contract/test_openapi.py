@@ -17,7 +17,7 @@ from resolver_connector.feed import MOST, USUAL
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support import pages
+from tests.support import docs
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.openapi import Undocumented, document, methods_at, must_be_documented
 from tests.support.service import ORGANISATIONS, Reply, ask
@@ -105,7 +105,7 @@ def test_its_limits_are_those_of_the_program():
 
 
 def test_a_change_is_the_one_that_the_page_for_owners_describes():
-    (block,) = pages.blocks((pages.DOCS / "idm-owner.md").read_text("utf-8"), "json schema")
+    (block,) = docs.blocks((docs.DOCS / "idm-owner.md").read_text("utf-8"), "json schema")
     page, ours = json.loads(block), document()["components"]["schemas"]["Change"]
 
     assert page["oneOf"] == ours["oneOf"]

@@ -28,7 +28,7 @@ from sql.errors import (
 )
 from sql.records import ChangeKind, PersonStatus
 from sql.store import open_store
-from tests.support.broken_receivers import Broke, breaking, fail, replace_link, steps_to_replace
+from tests.support.store_faults import Broke, breaking, fail, replace_link, steps_to_replace
 from tests.support.database import driver_of
 from tests.support.factories import (
     NOON,
@@ -552,7 +552,7 @@ def test_a_process_killed_at_any_step_leaves_a_whole_link_or_none(store, store_u
     for step in range(1, steps + 1):
         make_link(store, f"person {step}", make_orcid_id(2 * step + 99))
 
-    subprocess.run([sys.executable, "-m", "tests.support.broken_receivers", store_url, str(steps)], check=True)
+    subprocess.run([sys.executable, "-m", "tests.support.store_faults", store_url, str(steps)], check=True)
 
     done = [
         whole_or_not_at_all(store, f"person {step}", make_orcid_id(2 * step + 99), make_orcid_id(2 * step + 100))

@@ -27,8 +27,8 @@ from resolver_connector.transfers.soap import SoapTransfer
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
 from tests.support.factories import NOON, make_orcid_id
-from tests.support.private_ca import PrivateCa
-from tests.support.stands import (
+from tests.support.transfers.private_ca import PrivateCa
+from tests.support.transfers.harness import (
     AKE,
     FIRST,
     LINKED,
@@ -42,7 +42,7 @@ from tests.support.stands import (
     V1Stand,
     changed,
 )
-from tests.support.stands import news as make_news
+from tests.support.transfers.harness import news as make_news
 
 SECONDS = 20
 THIRD = make_orcid_id(3)

@@ -17,7 +17,7 @@ from shibboleth.orcid_id import Registry
 from sql.replica import Replica, write_replica
 from sql.repositories.imports import Attested
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
-from tests.support.pages import ROOT
+from tests.support.docs import ROOT
 
 PEOPLE = 20_000
 KILLS = 20

@@ -33,7 +33,7 @@ class Nursery:
 
     def command(self, *urls):
         """Give the module of the process that bears them, and what it is told."""
-        return ["tests.faults.nursery", *urls]
+        return ["tests.support.processes.killed_server", *urls]
 
     def bear(self, last):
         """Start a server that dies at its n-th moment; 0 for never."""

@@ -56,7 +56,7 @@ class Mortals(Nursery):
         super().__init__(*urls)
 
     def command(self, *urls):
-        return ["tests.faults.mortals", self.kind, *urls]
+        return ["tests.support.processes.killed_worker", self.kind, *urls]
 
     def live(self, last, word="now"):
         """Let one live that dies at its n-th moment; 0 for never."""

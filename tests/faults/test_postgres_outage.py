@@ -18,7 +18,7 @@ from sql.engines.postgres import MOST_CONNECTIONS
 from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.broken_receivers import breaking
+from tests.support.store_faults import breaking
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
 from tests.support.postgres import Server, free_port
 from tests.support.service import ORGANISATIONS, Clock, ask

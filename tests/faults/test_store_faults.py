@@ -14,7 +14,7 @@ from sql.engines.postgres import REASONS, reason
 from sql.errors import HeldBySomeoneElse, LinkChanged, StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.broken_receivers import breaking
+from tests.support.store_faults import breaking
 from tests.support.database import driver_of
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
 from tests.support.postgres import Server, free_port

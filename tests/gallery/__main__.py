@@ -6,11 +6,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.gallery.exhibition import exhibited
-from tests.gallery.looking import Looker
-from tests.gallery.pictures import Photographer
-from tests.gallery.scenes import SCENES
-from tests.support.browser import browsing
+from tests.gallery.server import exhibited
+from tests.gallery.inspection import Looker
+from tests.gallery.screenshots import Photographer
+from tests.gallery.all_states import SCENES
+from tests.support.browser.driver import browsing
 from webapp.i18n.language import languages
 
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "screenshots"

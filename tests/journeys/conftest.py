@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.journeys.demonstration import running
-from tests.journeys.traveller import Traveller
-from tests.support.browser import browsing
+from tests.support.processes.demo import running
+from tests.support.browser.user import Traveller
+from tests.support.browser.driver import browsing
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.journeys.traveller import MAIJA, Traveller, uri
-from tests.support.browser import browsing
+from tests.support.browser.user import MAIJA, Traveller, uri
+from tests.support.browser.driver import browsing
 
 OVERHANGING = """
     const edge = document.querySelector("main").getBoundingClientRect().right;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.journeys.traveller import AKE, MAIJA, uri
+from tests.support.browser.user import AKE, MAIJA, uri
 
 
 def test_a_way_back_opened_again_leads_on_and_not_astray(someone, demo):

@@ -10,7 +10,7 @@ import requests
 from setuptools import find_packages
 from setuptools.config.setupcfg import read_configuration
 
-from tests.journeys.demonstration import serving
+from tests.support.processes.demo import serving
 from webapp.config.organisation import OrganisationFile
 from webapp.config.service import ServiceFile
 from webapp.config.tables import settings

@@ -11,7 +11,7 @@ import time
 import pytest
 import requests
 
-from tests.journeys.demonstration import READY, children_of, is_running, start, words_of
+from tests.support.processes.demo import READY, children_of, is_running, start, words_of
 
 SOON = 10.0
 

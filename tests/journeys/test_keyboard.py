@@ -6,8 +6,8 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from tests.journeys.keyboard import Typist, saved_in
-from tests.journeys.traveller import MAIJA, SOMEBODY, uri
+from tests.support.browser.keyboard import Typist, saved_in
+from tests.support.browser.user import MAIJA, SOMEBODY, uri
 from webapp.i18n.language import languages
 
 LANGUAGES = languages()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.journeys.traveller import AKE, HANAKO, MAIJA, PIIA, SOMEBODY, uri
+from tests.support.browser.user import AKE, HANAKO, MAIJA, PIIA, SOMEBODY, uri
 
 
 def test_maija_links_her_id_and_her_university_releases_it(someone, demo):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from selenium.webdriver.common.by import By
 
 from demo.letters import Letters
-from tests.journeys.traveller import MAIJA, uri
+from tests.support.browser.user import MAIJA, uri
 
 HOME = "maija@home.example"
 SOON = 45.0

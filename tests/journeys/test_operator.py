@@ -5,7 +5,7 @@ from __future__ import annotations
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
-from tests.journeys.traveller import MAIJA, uri
+from tests.support.browser.user import MAIJA, uri
 
 ORGANISATION = "University of the North"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.journeys.traveller import MAIJA, uri
+from tests.support.browser.user import MAIJA, uri
 
 
 def test_a_person_without_an_identifier_reads_what_is_missing(someone):

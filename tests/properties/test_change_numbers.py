@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sql.store import Store, open_store
-from tests.support.broken_receivers import SlowEngine
+from tests.support.store_faults import SlowEngine
 from tests.support.factories import NOON, make_link, make_orcid_id
 
 ORGANISATIONS = count(1)

@@ -12,7 +12,7 @@ from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.factories import NOON, UNIVERSITY
 from tests.support.service import ORGANISATIONS
-from tests.system.federation import make_key
+from tests.support.system.federation import make_key
 from webapp.log import log
 
 SERVICE = "https://sp.example/shibboleth"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.browser import browsing
-from tests.system.client import Line, Visitor
-from tests.system.service import running_service
-from tests.system.stack import FRONTS, installed_python, running, with_the_probe
+from tests.support.browser.driver import browsing
+from tests.support.system.client import Line, Visitor
+from tests.support.system.service import running_service
+from tests.support.system.stack import FRONTS, installed_python, running, with_the_probe
 
 
 @pytest.fixture(scope="session")

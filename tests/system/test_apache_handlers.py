@@ -7,10 +7,10 @@ import subprocess
 import pytest
 import requests
 
-from tests.system.client import Line
-from tests.system.machine import Machine
-from tests.system.ports import free_port
-from tests.system.stack import FRONTS, running, with_the_probe
+from tests.support.system.client import Line
+from tests.support.system.machine import Machine
+from tests.support.ports import free_port
+from tests.support.system.stack import FRONTS, running, with_the_probe
 from tests.system.test_connector_only import ask as ask_connector
 from tests.system.test_connector_only import connector_machine
 

@@ -18,10 +18,10 @@ from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.configuration import TOKEN, write_configuration
 from tests.support.factories import NOON, make_link, make_orcid_id
-from tests.system.federation import make_key
-from tests.system.machine import Machine, fresh_directory, made
-from tests.system.ports import free_port
-from tests.system.stack import SP
+from tests.support.system.federation import make_key
+from tests.support.system.machine import Machine, fresh_directory, made
+from tests.support.ports import free_port
+from tests.support.system.stack import SP
 
 HOST = "connector.test"
 SLOW = 1000

@@ -18,15 +18,15 @@ from saml2.metadata import entity_descriptor
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support import pages
+from tests.support import docs
 from tests.support.configuration import TOKEN, write_configuration
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.system.faulty_connector import Faults
-from tests.system.federation import make_key, one_line
-from tests.system.ports import free_port
-from tests.system.satosa_proxy import satosa
-from tests.system.simplesaml import simplesaml
-from tests.system.stack import running
+from tests.support.system.faulty_connector import Faults
+from tests.support.system.federation import make_key, one_line
+from tests.support.ports import free_port
+from tests.support.system.satosa_proxy import satosa
+from tests.support.system.simplesaml import simplesaml
+from tests.support.system.stack import running
 
 # pysaml2 leaves temporary files to be closed when they are forgotten
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
@@ -105,7 +105,7 @@ def machine(venv):
         for each in (*stack.var.iterdir(), *(stack.etc / "secrets").iterdir()):
             stack.account.owns(each)
         (stack.etc / "connector.wsgi").write_text(
-            "from tests.system.faulty_connector import faulty\n\n"
+            "from tests.support.system.faulty_connector import faulty\n\n"
             f"application = faulty({str(configuration)!r}, {str(stack.var / 'fault.json')!r})\n"
         )
 
@@ -351,7 +351,7 @@ def test_php_does_not_wait_for_the_end_of_an_answer(linked, machine, token, at_o
 
 
 def test_the_check_on_the_page_for_identity_providers_answers_at_once(machine, tmp_path, at_once):
-    blocks = pages.blocks((pages.DOCS / "identity-provider.md").read_text("utf-8"))
+    blocks = docs.blocks((docs.DOCS / "identity-provider.md").read_text("utf-8"))
     script = next(each for each in blocks if "curl" in each).replace(
         "https://orcid-connect.example.org", machine.base_url
     )

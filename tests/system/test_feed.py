@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.system.client import Visitor
-from tests.system.people import SAIMAA, TUNTURI, token_of
+from tests.support.system.client import Visitor
+from tests.support.system.people import SAIMAA, TUNTURI, token_of
 
 AWAY = "somebody/who%2Fleft@saimaa.example"
 """An account with all that could go wrong on the way."""

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from defusedxml.ElementTree import fromstring
 
 from resolver_connector.transfers.base import ChangeKind, ChangeMessage, Outcome
-from tests.support import idp as idp_stand
+from tests.support.idp import engines as idp_stand
 from tests.support.configuration import write_configuration
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
-from tests.support.ldap import settings
-from tests.support.slapd import READER, Slapd
+from tests.support.transfers.ldap import settings
+from tests.support.transfers.slapd import READER, Slapd
 from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"

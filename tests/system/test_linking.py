@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from demo.orcid.people import PEOPLE
-from tests.system.client import Visitor
-from tests.system.people import SAIMAA, TUNTURI, token_of
-from tests.system.someone import Someone
+from tests.support.system.client import Visitor
+from tests.support.system.people import SAIMAA, TUNTURI, token_of
+from tests.support.system.user import Someone
 
 MAIJAS, AKES, LIISAS = (person.orcid for person in PEOPLE[:3])
 OTHERS = [person.orcid for person in PEOPLE[3:6]]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support import pages
-from tests.system.federation import make_key
-from tests.system.machine import fresh_directory
+from tests.support import docs
+from tests.support.system.federation import make_key
+from tests.support.system.machine import fresh_directory
 
-PAGE = (pages.DOCS / "operator.md").read_text("utf-8")
+PAGE = (docs.DOCS / "operator.md").read_text("utf-8")
 FIRST = (
     "The account and its directories", "Configuration and secrets", "Make the tables, and look",
     "The files of the SP and of Apache", "The Service Provider", "`variables`: mod_wsgi",
@@ -97,7 +97,7 @@ def typed(venv):
     seed = fresh_directory()
     layer = seed / "layer"
     layer.mkdir()
-    shutil.copytree(pages.DOCS, seed / "docs")
+    shutil.copytree(docs.DOCS, seed / "docs")
     make_key(seed, "federation")
     (seed / "program").write_text('#!/bin/sh\nexec /opt/orcid-connect/venv/bin/python -m webapp "$@"\n')
     words = {"seed": seed, "layer": layer, "venv": venv, "not_here": NOT_HERE}
@@ -120,7 +120,7 @@ def typed(venv):
 
 def _under(headings):
     for heading in headings:
-        yield from (block for kind, block in pages.kinds(pages.under(PAGE, heading)) if kind in {"sh", "sh proxy"})
+        yield from (block for kind, block in docs.kinds(docs.under(PAGE, heading)) if kind in {"sh", "sh proxy"})
 
 
 def test_the_commands_make_what_the_page_is_about(typed):

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import pytest
 
 from demo.orcid.people import PEOPLE
-from tests.system.client import Visitor
-from tests.system.neighbours import CANTEEN, JOURNAL, running_beside
-from tests.system.people import SAIMAA
-from tests.system.service import METRICS_TOKEN, command, start
-from tests.system.someone import Someone
+from tests.support.system.client import Visitor
+from tests.support.system.other_services import CANTEEN, JOURNAL, running_beside
+from tests.support.system.people import SAIMAA
+from tests.support.system.service import METRICS_TOKEN, command, start
+from tests.support.system.user import Someone
 
 VEERAS, ONNIS = f"https://sandbox.orcid.org/{PEOPLE[9].orcid}", f"https://sandbox.orcid.org/{PEOPLE[8].orcid}"
 TOLD = re.compile(r'<span id="(\w+)">(.*?)</span>')

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support import pages
-from tests.system.client import Line
+from tests.support import docs
+from tests.support.system.client import Line
 
 PATHS = ("/", "/healthz", "/v1/health")
 AGAIN = 2
@@ -19,7 +19,7 @@ AGAIN = 2
 
 def on_the_page(front):
     """Give the command of the operator's page."""
-    text = pages.under((pages.DOCS / "operator.md").read_text("utf-8"), "Restart")
+    text = docs.under((docs.DOCS / "operator.md").read_text("utf-8"), "Restart")
     (command,) = re.findall(rf"^\| `{front}` \| `(.*)` \|$", text, re.MULTILINE)
     return command
 

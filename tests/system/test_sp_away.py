@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.system.client import Line, Visitor, cookies
-from tests.system.stack import FRONTS, SP, running, with_the_probe
+from tests.support.system.client import Line, Visitor, cookies
+from tests.support.system.stack import FRONTS, SP, running, with_the_probe
 from webapp.auth.authenticator import Access
 from webapp.routes import ROUTES
 

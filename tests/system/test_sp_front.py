@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from tests.system.client import seen
+from tests.support.system.client import seen
 
 ELSEWHERE = "127.0.0.2"
 

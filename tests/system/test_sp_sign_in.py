@@ -10,8 +10,8 @@ import pytest
 
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import MissingAttribute, NotSignedIn, Proxy, Variables, person_from
-from tests.system.client import Visitor, cookies, form_of, seen
-from tests.system.people import PROVIDERS, SAIMAA, TUNTURI
+from tests.support.system.client import Visitor, cookies, form_of, seen
+from tests.support.system.people import PROVIDERS, SAIMAA, TUNTURI
 
 ORGANISATIONS = Organisations.of(
     Organisation(each.host, each.entity_id, {"en": each.name}, frozenset({each.scope})) for each in PROVIDERS

@@ -8,7 +8,7 @@ import pytest
 
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
 from shibboleth.person import PROOF_HEADER, Proxy, Variables
-from tests.system.client import Visitor, cookies, seen
+from tests.support.system.client import Visitor, cookies, seen
 from webapp.auth.authenticator import Access
 from webapp.routes import ROUTES
 

@@ -5,7 +5,7 @@ from datetime import UTC
 
 import pytest
 
-from tests.support import sentences
+from tests.support import catalogues as sentences
 from tests.support.factories import NOON
 from tests.support.pseudo_locale import pseudo
 from webapp.i18n.catalogues import SOURCE

@@ -13,7 +13,8 @@ import pytest
 from resolver_connector.transfers import TRANSFERS
 from shibboleth.handout.sp import FEDERATIONS
 from shibboleth.handout.sp import FILES as SP_FILES
-from tests.support import pages, sentences
+from tests.support import docs
+from tests.support import catalogues as sentences
 from tests.support.configuration import write, write_secret
 from webapp.cli.main import main
 from webapp.config.errors import toml
@@ -164,9 +165,9 @@ def test_the_researchers_page_calls_things_as_the_pages_do():
 
 # --- The operator's page, and what it installs ---------------------------------------------------------------------
 
-OPERATOR = pages.DOCS / "operator"
+OPERATOR = docs.DOCS / "operator"
 TEMPLATES = {
-    path.name: path.read_text("utf-8") for path in sorted((pages.ROOT / "shibboleth/handout/templates/sp").iterdir())
+    path.name: path.read_text("utf-8") for path in sorted((docs.ROOT / "shibboleth/handout/templates/sp").iterdir())
 }
 VENV = "/opt/orcid-connect/venv"
 RUN = "/run/orcid-connect"
@@ -192,13 +193,13 @@ def test_every_thing_that_is_stored_of_a_person_is_on_the_page_about_privacy():
         assert each.forgetful_span in under
 
 
-@pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.relative_to(pages.ROOT).as_posix())
+@pytest.mark.parametrize("path", docs.pages(), ids=lambda path: path.relative_to(docs.ROOT).as_posix())
 def test_every_link_leads_somewhere(path):
-    targets = re.findall(r"\]\(([^)\s]+)\)", pages.prose(path.read_text("utf-8")))
+    targets = re.findall(r"\]\(([^)\s]+)\)", docs.prose(path.read_text("utf-8")))
     for place, _, anchor in (target.partition("#") for target in targets if "://" not in target):
         found = path.parent / place if place else path
         assert found.exists(), place
-        assert not anchor or anchor in pages.anchors(found.read_text("utf-8")), f"{place}#{anchor}"
+        assert not anchor or anchor in docs.anchors(found.read_text("utf-8")), f"{place}#{anchor}"
 
 
 def test_the_page_names_the_places_that_are_filled_in():
@@ -208,14 +209,14 @@ def test_the_page_names_the_places_that_are_filled_in():
 
 @pytest.mark.parametrize("file", SP_FILES, ids=lambda file: file.template)
 def test_every_file_that_is_handed_out_is_installed_by_the_page(file):
-    commands = "\n".join(pages.blocks(page("operator.md"))).splitlines()
+    commands = "\n".join(docs.blocks(page("operator.md"))).splitlines()
     sources = [word for line in commands if line.startswith(("install ", "cp ")) for word in shlex.split(line)]
 
     assert any(fnmatch(f"$HANDED/{file.path}", word) for word in sources)
 
 
 def test_the_secret_among_them_is_installed_for_root_alone():
-    commands = "\n".join(pages.blocks(page("operator.md"))).splitlines()
+    commands = "\n".join(docs.blocks(page("operator.md"))).splitlines()
 
     installs = [shlex.split(line) for line in commands if line.startswith("install -m ") and "$HANDED" in line]
     closed = [words[3] for words in installs if words[2] == "600"]
@@ -224,7 +225,7 @@ def test_the_secret_among_them_is_installed_for_root_alone():
 
 @pytest.mark.parametrize("name", ["apache-mod_wsgi.conf", "apache-proxy.conf", "apache-connector.conf"])
 def test_the_page_enables_the_modules_that_apaches_file_asks_for(name):
-    enabling = [each for each in pages.blocks(page("operator.md")) if "sites-available/orcid-connect.conf" in each]
+    enabling = [each for each in docs.blocks(page("operator.md")) if "sites-available/orcid-connect.conf" in each]
     (asked,) = re.findall(r"^# Modules: (a2enmod .*)$", TEMPLATES[name], re.MULTILINE)
 
     assert [asked in block.splitlines() for block in enabling].count(True) == 1
@@ -344,10 +345,10 @@ COMMAND = re.compile(
 
 def command_lines():
     """Give each `orcid-connect …` on the pages: the words after it, and whether it is whole."""
-    for path in pages.pages():
+    for path in docs.pages():
         text = path.read_text("utf-8")
-        in_blocks = "\n".join(pages.blocks(text)).replace("\\\n", " ").replace("2>", ">").splitlines()
-        in_lines = re.findall(r"`([^`\n]+)`", pages.prose(text))
+        in_blocks = "\n".join(docs.blocks(text)).replace("\\\n", " ").replace("2>", ">").splitlines()
+        in_lines = re.findall(r"`([^`\n]+)`", docs.prose(text))
         for line, whole in {**dict.fromkeys(in_lines, False), **dict.fromkeys(in_blocks, True)}.items():
             if found := COMMAND.search(line):
                 yield pytest.param(shlex.split(found["words"]), whole, id=f"{path.name}: {found['words'].strip()}")

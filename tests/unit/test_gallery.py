@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import webapp
-from tests.gallery.scenes import NO_PAGES, SCENES
+from tests.gallery.all_states import NO_PAGES, SCENES
 from webapp.pages.problems import PROBLEMS
 from webapp.routes import ROUTES
 
@@ -13,7 +13,7 @@ SHOWN = {each.route for each in SCENES}
 
 
 def test_each_route_has_a_scene_or_answers_with_no_page():
-    assert KNOWN - SHOWN - NO_PAGES.keys() == set(), "add a scene to tests/gallery/scenes.py"
+    assert KNOWN - SHOWN - NO_PAGES.keys() == set(), "add a scene to tests/gallery/all_states.py"
 
 
 def test_what_answers_with_no_page_is_a_route_and_has_no_scene():
@@ -26,7 +26,7 @@ def test_a_scene_of_no_route_shows_that_there_is_none():
 
 
 def test_each_problem_has_a_scene():
-    assert set(PROBLEMS) - {each.problem for each in SCENES} == set(), "add a scene to tests/gallery/scenes.py"
+    assert set(PROBLEMS) - {each.problem for each in SCENES} == set(), "add a scene to tests/gallery/all_states.py"
 
 
 def test_each_scene_has_a_name_of_its_own():

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.handout.consumer import Consumer, consumer_files
 from shibboleth.orcid_id import Registry
-from tests.system.machine import DidNotStart, Machine, fresh_directory, made
-from tests.system.people import SAIMAA
+from tests.support.system.machine import DidNotStart, Machine, fresh_directory, made
+from tests.support.system.people import SAIMAA
 
 if TYPE_CHECKING:
-    from tests.system.stack import Stack
+    from tests.support.system.stack import Stack
 
 KEY = "neighbour"
 """The name of the key by which both sign and decrypt."""

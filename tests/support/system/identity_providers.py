@@ -1,6 +1,6 @@
 """A federation in one small process: SAML Identity Providers (pysaml2), their signed metadata, and where people choose.
 
-Started as `python -m tests.system.idp SETTINGS.json`; it listens on loopback and tells its hosts apart by name:
+Started as `python -m tests.support.system.identity_providers SETTINGS.json`; it listens on loopback and tells its hosts apart by name:
 
     ds.test        GET  /           the discovery service: choose an organisation
     metadata.test  GET  /           the federation's signed metadata
@@ -28,10 +28,10 @@ from saml2.config import IdPConfig
 from saml2.saml import NAMEID_FORMAT_TRANSIENT
 from saml2.server import Server
 
-from tests.system.federation import FRIENDLY_NAMES
-from tests.system.loopback import OnLoopback
-from tests.system.people import PROVIDERS, IdentityProvider, token_of
-from tests.system.tls import make_server
+from tests.support.system.federation import FRIENDLY_NAMES
+from tests.support.system.loopback import OnLoopback
+from tests.support.system.people import PROVIDERS, IdentityProvider, token_of
+from tests.support.tls import make_server
 
 SHORT = 2.0
 """Seconds to wait for another source: a login must not hang on it."""

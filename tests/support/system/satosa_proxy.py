@@ -1,6 +1,6 @@
 """SATOSA, a proxy of SAML, as PyPI has it, with our micro service as its page tells.
 
-Started as `python -m tests.system.satosa_proxy SETTINGS.json`: SATOSA's own settings, and the port to listen on.
+Started as `python -m tests.support.system.satosa_proxy SETTINGS.json`: SATOSA's own settings, and the port to listen on.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from urllib.request import urlopen
 
 import waitress
 
-from tests.system.federation import make_key
+from tests.support.system.federation import make_key
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SERVICES = ROOT / "docs" / "consumers" / "satosa"
 REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 POST = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"

@@ -13,7 +13,7 @@ from selenium.common.exceptions import NoSuchElementException, StaleElementRefer
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-PICTURES = Path(__file__).resolve().parents[2] / "build" / "pictures"
+PICTURES = Path(__file__).resolve().parents[3] / "build" / "pictures"
 PATIENCE = 20
 """Seconds until a page that has not come is given up."""
 

@@ -11,7 +11,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import Browser
+from tests.support.browser.driver import Browser
 
 MAIJA = "0009-0000-0001-1111"
 AKE = "0009-0000-0002-2224"
@@ -19,7 +19,7 @@ PIIA = "0009-0000-0006-6665"
 HANAKO = "0009-0000-0011-1104"
 SOMEBODY = "0009-0000-0003-3337"
 
-SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[2] / "build" / "screenshots")
+SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[3] / "build" / "screenshots")
 
 
 def uri(orcid):

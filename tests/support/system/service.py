@@ -13,10 +13,10 @@ from pathlib import Path
 from demo.orcid.app import make_orcid
 from demo.orcid.world import Client, OrcidWorld
 from tests.support.configuration import write_configuration
-from tests.system.people import PROVIDERS, IdentityProvider, name_of, token_of
-from tests.system.ports import free_port
-from tests.system.stack import Stack, running
-from tests.system.tls import served
+from tests.support.system.people import PROVIDERS, IdentityProvider, name_of, token_of
+from tests.support.ports import free_port
+from tests.support.system.stack import Stack, running
+from tests.support.tls import served
 
 CLIENT = ("APP-0A1B2C3D4E5F6G7H", "5f63d1c5-3f00-4fa5-b096-fd985ffd0df7")
 METRICS_TOKEN = "token-of-the-monitoring-" + "t" * 32

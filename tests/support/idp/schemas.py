@@ -9,7 +9,7 @@ import pytest
 import saml2
 import xmlschema
 
-BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / "shibboleth-idp"
+BESIDE = Path(__file__).resolve().parents[4] / "shared" / "data" / "shibboleth-idp"
 OF_SAML = Path(saml2.__file__).parent / "data" / "schemas"
 FILES = {
     "attribute-resolver.xml": "shibboleth-attribute-resolver.xsd",

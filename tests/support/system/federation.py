@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from shibboleth.attributes import ATTRIBUTES
-from tests.system.people import PROVIDERS, IdentityProvider
+from tests.support.system.people import PROVIDERS, IdentityProvider
 
 URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from tests.gallery.looking import Looker
+from tests.gallery.inspection import Looker
 
 WIDTHS = (320, 768, 1280)
 LIGHT = {"prefers_color_scheme": "light"}

@@ -16,7 +16,7 @@ import requests
 
 from sql.store import open_store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 READY = re.compile(r"The demonstration is ready: (http://127\.0\.0\.1:\d+)/")
 ACCOUNTS = {"maija": "pohjoinen", "hanako": "pohjoinen", "ake": "saaristo", "piia": "saaristo"}
 TOKEN = re.compile(r'name="token" value="([^"]+)"')

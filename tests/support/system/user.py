@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.system.people import SAIMAA
+from tests.support.system.people import SAIMAA
 
 SESSION_COOKIE = "_shibsession_"
 

@@ -1,6 +1,6 @@
 """A process that bears web servers or workers: each lives until it has come to the moment it was given.
 
-    python -m tests.faults.mortals web|worker STORE_URL IDM_URL ORCID_URL
+    python -m tests.support.processes.killed_worker web|worker STORE_URL IDM_URL ORCID_URL
 
 Reads from standard input, for each one wanted, a number and a word, and answers with its port (0 for a worker) and its
 process; when it is dead, with `dead`.  The n-th time it comes to a moment that matters it kills itself (SIGKILL), 0 for
@@ -24,7 +24,7 @@ from resolver_connector.delivery.worker import Deliverer, WorkerSettings
 from resolver_connector.transfers.rest import RestTransfer
 from sql.repositories.deliveries import DeliveryRepository
 from sql.store import Store, open_store
-from tests.support.broken_receivers import BreakingEngine
+from tests.support.store_faults import BreakingEngine
 from tests.support.delivery import ORGANISATIONS, Kept
 from tests.support.factories import UNIVERSITY
 from tests.support.service import client_of, make_front

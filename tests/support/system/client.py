@@ -14,9 +14,9 @@ from urllib.parse import urljoin
 
 import requests
 
-from tests.system.loopback import OnLoopback
-from tests.system.people import SAIMAA, IdentityProvider
-from tests.system.stack import HOST, Stack
+from tests.support.system.loopback import OnLoopback
+from tests.support.system.people import SAIMAA, IdentityProvider
+from tests.support.system.stack import HOST, Stack
 
 TIMEOUT = 60
 KEPT = 2.0

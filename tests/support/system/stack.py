@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shibboleth.handout.render import fill, placeholders, syntax_of
-from tests.system import neighbours
-from tests.system.federation import make_key, one_line, write_attribute_maps, write_metadata
-from tests.system.machine import Account, DidNotStart, Machine, fresh_directory, made
-from tests.system.people import PROVIDERS
-from tests.system.ports import free_port
+from tests.support.system import other_services as neighbours
+from tests.support.system.federation import make_key, one_line, write_attribute_maps, write_metadata
+from tests.support.system.machine import Account, DidNotStart, Machine, fresh_directory, made
+from tests.support.system.people import PROVIDERS
+from tests.support.ports import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SP = ROOT / "shibboleth/handout/templates/sp"
 PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp", "demo", "tests")
 
@@ -213,12 +213,12 @@ class Stack(Machine):
 
     def start_federation(self) -> None:
         settings = self.directory / "federation" / "settings.json"
-        self.start_ours("idp", "-m", "tests.system.idp", str(settings))
+        self.start_ours("idp", "-m", "tests.support.system.identity_providers", str(settings))
         self.wait_for("idp", lambda: "ready" in self.log("idp"))
 
     def start_backend(self, script: str, socket: str) -> None:
         """Start a process behind the proxy front, with a WSGI script of `etc`."""
-        self.start_ours(socket, "-m", "tests.system.backend", str(self.etc / script), str(self.run / socket))
+        self.start_ours(socket, "-m", "tests.support.system.wsgi_server", str(self.etc / script), str(self.run / socket))
         self.wait_for(socket, lambda: "ready" in self.log(socket))
 
 
@@ -256,7 +256,7 @@ def _started(front: str, venv: Path, furnish: Callable[[Stack], None], host: str
 def with_the_probe(stack: Stack) -> None:
     """Furnish a stack with the application that tells what reaches it, for pages and connector alike."""
     for script, socket in (("connect.wsgi", "web.sock"), ("connector.wsgi", "connector.sock")):
-        stack.put_script(script, "tests.system.probe")
+        stack.put_script(script, "tests.support.system.probe")
         if stack.front == "proxy":
             stack.start_backend(script, socket)
 

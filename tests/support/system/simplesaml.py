@@ -15,10 +15,10 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.system.federation import make_key
-from tests.system.ports import free_port
+from tests.support.system.federation import make_key
+from tests.support.ports import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DEBIANS = Path("/usr/share/simplesamlphp")
 FILTER = ROOT / "docs" / "consumers" / "simplesamlphp" / "OrcidConnect.php"
 ENTITY_ID = "https://idp.simplesaml.test/idp"

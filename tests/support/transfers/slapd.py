@@ -19,12 +19,12 @@ from pathlib import Path
 import ldap3
 
 from tests.support.postgres import free_port
-from tests.support.private_ca import PrivateCa
+from tests.support.transfers.private_ca import PrivateCa
 
 PACKAGE = "slapd"
 SLAPD = Path("/usr/sbin/slapd")
-ROOT = Path(__file__).parents[2]
-SCHEMA = ROOT / "tests" / "eduperson.schema"
+ROOT = Path(__file__).parents[3]
+SCHEMA = Path(__file__).with_name("eduperson.schema")
 RIGHTS = ROOT / "docs" / "idm-owner-ldap.md"
 
 SUFFIX = "dc=example,dc=org"

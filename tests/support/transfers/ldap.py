@@ -14,7 +14,7 @@ from typing import ClassVar
 from resolver_connector.transfers.base import Outcome
 from resolver_connector.transfers.ldap import LdapTransfer
 from tests.support.postgres import free_port
-from tests.support.slapd import PEOPLE, SERVICE, UNIQUE
+from tests.support.transfers.slapd import PEOPLE, SERVICE, UNIQUE
 
 BIND_ANSWER, SEARCH_ENTRY, SEARCH_END, SEARCH_ELSEWHERE, MODIFY, MODIFY_ANSWER, EXTENDED_ANSWER = (
     0x61, 0x64, 0x65, 0x73, 0x66, 0x67, 0x78,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import http
 from contextlib import contextmanager
 
-from tests.gallery.scenes import SCENES
-from tests.gallery.stage import theatre
+from tests.gallery.all_states import SCENES
+from tests.gallery.rendering import theatre
 from tests.support.service import served
 from webapp.app import make_app
 

@@ -26,9 +26,9 @@ from resolver_connector.transfers.scim import Form, Operation, ScimTransfer
 from resolver_connector.transfers.soap import SoapTransfer
 from sql.records import ChangeKind
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
-from tests.support.ldap import LdapStand
-from tests.support.private_ca import PrivateCa
-from tests.support.slapd import Slapd
+from tests.support.transfers.ldap import LdapStand
+from tests.support.transfers.private_ca import PrivateCa
+from tests.support.transfers.slapd import Slapd
 
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"

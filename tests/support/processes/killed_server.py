@@ -1,6 +1,6 @@
 """A process that bears web servers: each lives until it is killed at the moment it was given.
 
-    python -m tests.faults.nursery STORE_URL ORCID_URL
+    python -m tests.support.processes.killed_server STORE_URL ORCID_URL
 
 Reads a number from standard input for each server wanted, and answers with its port; when the server is dead, with
 `dead`.  The n-th time it touches the store the server kills itself (SIGKILL), 0 for never.  Everything is imported
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 import waitress
 
 from sql.store import Store, open_store
-from tests.support.broken_receivers import BreakingEngine
+from tests.support.store_faults import BreakingEngine
 from tests.support.service import client_of, make_front
 from webapp.app import make_app
 

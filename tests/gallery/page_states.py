@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.gallery.stage import Play
+from tests.gallery.rendering import Play
 from tests.support.service import Reply
 
 
