@@ -35,7 +35,8 @@ from psycopg.rows import dict_row
 from shibboleth.orcid_id import Registry
 from tests.support.configuration import ORGANISATION, PROOF, TOKEN, store_section, write_configuration
 from tests.support.factories import make_orcid_id
-from tests.support.postgres import Server, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import Server
 
 OUTPUT = Path("build/bench.json")
 SQLITE, POSTGRES = "SQLite", "PostgreSQL"

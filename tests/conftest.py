@@ -12,6 +12,7 @@ import pytest
 
 from sql.migrate import migrate
 from sql.store import open_store
+from tests.support.database import TABLES
 from tests.support.factories import NOON
 from tests.support.postgres import Server
 
@@ -21,12 +22,6 @@ select
     (select count(*) from pg_proc where pronamespace = 'public'::regnamespace),
     (select array_agg(name order by name) from schema_migrations)
 """
-
-TABLES = (
-    *("attempts", "links", "consent_texts", "changes", "counters", "events"),
-    *("daily_counts", "counted_events", "incidents"),
-    *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
-)
 
 
 # The threads of a connection pool cannot end while their clock stands still

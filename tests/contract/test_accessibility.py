@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import webapp
-from tests.gallery.server import exhibited
-from tests.gallery.inspection import FIRST_PAGE, Looker
 from tests.gallery.all_states import SCENES
+from tests.gallery.inspection import FIRST_PAGE, Looker
 from tests.gallery.rendering import answers
+from tests.gallery.server import exhibited
 from tests.support.browser.driver import browsing
 from tests.support.catalogues import read
 from tests.support.service import served

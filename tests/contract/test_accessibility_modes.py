@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.gallery.server import exhibited
-from tests.gallery.inspection import Looker
-from tests.gallery.all_states import SCENES
 from tests.gallery.accessibility import CONTRAST, lost_focus, moving, on_paper, without_colours
+from tests.gallery.all_states import SCENES
+from tests.gallery.inspection import Looker
+from tests.gallery.server import exhibited
 from tests.support.browser.driver import browsing
 from tests.support.service import served
 from webapp.i18n.language import languages

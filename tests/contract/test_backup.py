@@ -18,8 +18,8 @@ import pytest
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
 from tests.support.configuration import write, write_secret
-from tests.support.factories import make_link, make_orcid_id
 from tests.support.docs import DOCS, ROOT, blocks, under
+from tests.support.factories import make_link, make_orcid_id
 from webapp.config.loader import load
 
 UNIVERSITY = "https://idp.example.org/idp/shibboleth"

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from shibboleth.orcid_id import Registry
 from sql.repositories.imports import Attested
 from tests.support.configuration import ORGANISATION, store_section, write_configuration
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.docs import ROOT
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from webapp.cli.link import list_links as cli_link_list
 from webapp.cli.main import main
 

@@ -17,9 +17,9 @@ from demo.idm.app import SECRET
 from shibboleth.orcid_id import Registry
 from shibboleth.person import PROOF_HEADER
 from sql.errors import StoreUnavailable
-from tests.contract.test_servers import configuration, running
 from tests.support.configuration import ORGANISATION, PROOF, store_section, write_configuration
 from tests.support.factories import make_orcid_id
+from tests.support.processes.servers import configuration, running
 from tests.support.service import PUBLIC_URL, Visitor
 from webapp.config.loader import load
 from webapp.wsgi import make_web, transfer_kinds

@@ -11,9 +11,9 @@ import pytest
 from sql.engines.base import queries
 from sql.records import ChangeKind, DeliveryState
 from sql.store import open_store
-from tests.support.store_faults import Broke, breaking, fail
 from tests.support.database import driver_of
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_orcid_id
+from tests.support.store_faults import Broke, breaking, fail
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"

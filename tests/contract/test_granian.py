@@ -15,11 +15,11 @@ import pytest
 
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
-from tests.contract.test_hostile_clients import many_slow_clients, sent
-from tests.contract.test_servers import ask, configuration
 from tests.support import docs
 from tests.support.factories import make_link, make_orcid_id
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
+from tests.support.processes.raw_client import many_slow_clients, sent
+from tests.support.processes.servers import ask, configuration
 
 MAIJA = "/v1/people/maija%40yliopisto.example"
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
 import pytest
-from click.testing import CliRunner
 from defusedxml.ElementTree import fromstring
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,81 +32,26 @@ from shibboleth.handout.idp import (
 from shibboleth.handout.render import TemplateError, placeholders
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
-from tests.support.idp import engines as idp_stand
 from tests.support import docs
-from tests.support.idp import schemas
 from tests.support.configuration import ORGANISATION, write, write_configuration, write_secret
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.idp import engines, schemas
+from tests.support.idp.handout import (
+    LDAP,
+    PERSONS,
+    RESOLVER,
+    RESOLVER_FILE,
+    SCOPE,
+    SOURCES,
+    TOKEN,
+    run,
+)
 from tests.support.service import ORGANISATIONS, ask, served
-from webapp.cli.main import main
 from webapp.log import log
 
 BEANS = "{http://www.springframework.org/schema/beans}"
 P = "{http://www.springframework.org/schema/p}"
-RESOLVER = "{urn:mace:shibboleth:2.0:resolver}"
-SCOPE = "yliopisto.example"
-TOKEN = "t" * 40
-PERSONS = {
-    "principal": Form.PRINCIPAL,
-    f"principal@{SCOPE}": Form.PRINCIPAL_AT,
-    "attribute:eduPersonPrincipalName": Form.DEFINITION,
-    "attribute:myLDAP/uid": Form.EXPORTED,
-}
-POSTGRESQL = "--database=db.example.org:5433/orcid_connect"
-SOURCES = {"http": ("http",), "sqlite": ("sql",), "postgresql": ("sql", POSTGRESQL), "ldap": ("ldap",)}
 WAYS = [pytest.param(*way, id=" ".join(way)) for way in product(Version, SOURCES, PERSONS)]
-LDAP = {
-    "name": "directory",
-    "kind": "ldap",
-    "url": "ldaps://ldap1.example.org ldaps://ldap2.example.org",
-    "base": "ou=people,dc=example,dc=org",
-    "filter": "(&(objectClass=person)(eduPersonPrincipalName={account}))",
-    "bind_dn": "cn=orcid-connect,dc=example,dc=org",
-    "password": "file:secrets/directory.password",
-}
-RESOLVER_FILE = "conf/orcid-connect/attribute-resolver.xml"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A directory for all of these tests."""
-    return tmp_path_factory.mktemp("handout")
-
-
-@pytest.fixture(scope="module")
-def configuration(place):
-    return write_configuration(
-        place / "etc",
-        organisations={"yliopisto": {"transfer": [LDAP]}},
-        secrets={"directory.password": "d" * 40},
-    )
-
-
-@pytest.fixture(scope="module")
-def handed(configuration, place):
-    """Hand out as the operator does, and give each file's text by its path."""
-    known = {}
-
-    def hand(version="4", source="http", person=f"principal@{SCOPE}", release="asking", *more, path=configuration):
-        source, *further = SOURCES[source]
-        words = ("--version", version, "--source", source, "--person", person, "--release-to", release)
-        words = (*words, *further, *more)
-        if (path, words) not in known:
-            directory = place / f"handed-{len(known)}"
-            done = run(path, "idp", "yliopisto", *words, "--output", directory)
-            assert done.exit_code == 0, done.output
-            known[path, words] = {
-                each.relative_to(directory).as_posix(): each.read_text("utf-8")
-                for each in directory.rglob("*")
-                if each.is_file()
-            }
-        return known[path, words]
-
-    return hand
-
-
-def run(path, *words):
-    return CliRunner().invoke(main, ["--config", str(path), "handout", *map(str, words)], catch_exceptions=False)
 
 
 # --- Each of them -------------------------------------------------------------------------------------------------
@@ -221,9 +165,9 @@ def names_of(form, account):
 @pytest.mark.parametrize("version", Version)
 @pytest.mark.parametrize(("person", "form"), PERSONS.items())
 def test_the_connector_is_asked_for_just_this_account(handed, version, person, form):
-    template = idp_stand.template_of(handed(version, "http", person)[RESOLVER_FILE])
+    template = engines.template_of(handed(version, "http", person)[RESOLVER_FILE])
 
-    urls = idp_stand.run(templates=[(template, names_of(form, each)) for each in ACCOUNTS]).rendered
+    urls = engines.run(templates=[(template, names_of(form, each)) for each in ACCOUNTS]).rendered
 
     full = [each if form is Form.PRINCIPAL or "@" in each else f"{each}@{SCOPE}" for each in ACCOUNTS]
     assert [asked(url) for url in urls] == [{"account": [each]} for each in full]
@@ -254,13 +198,13 @@ def test_a_scoped_attribute_is_asked_for_with_its_scope(handed, source):
     ways = list(product(Version, OF_ATTRIBUTES, KNOWN))
     templates = [
         (
-            idp_stand.template_of(handed(version, source, person)[RESOLVER_FILE], element),
+            engines.template_of(handed(version, source, person)[RESOLVER_FILE], element),
             {person.removeprefix("attribute:").rpartition("/")[2]: [known]},
         )
         for version, person, known in ways
     ]
 
-    filled = idp_stand.run(templates=templates, kind=kind).rendered
+    filled = engines.run(templates=templates, kind=kind).rendered
 
     said = dict(zip(ways, (unquote_plus(each) if kind == "url" else each for each in filled), strict=True))
     assert said == {way: write(KNOWN[way[2]]) for way in ways}
@@ -276,12 +220,12 @@ def _in_sql(account):
 @pytest.mark.parametrize("person", OF_ATTRIBUTES)
 def test_a_person_without_the_attribute_is_no_failure(handed, connector, person):
     files = handed("4", "http", person)
-    template = idp_stand.template_of(files[RESOLVER_FILE])
+    template = engines.template_of(files[RESOLVER_FILE])
     nothing = [{"principal": "x"}, {"principal": "x", "eduPersonPrincipalName": [], "uid": []}]
-    urls = idp_stand.run(templates=[(template, names) for names in nothing]).rendered
+    urls = engines.run(templates=[(template, names) for names in nothing]).rendered
 
     answers = [get(connector, url) for url in urls]
-    ran = idp_stand.run(script=script(files), bodies=[(each.status, each.body) for each in answers])
+    ran = engines.run(script=script(files), bodies=[(each.status, each.body) for each in answers])
 
     assert {str(each.status) for each in answers} <= accepted(files)
     assert [each["attributes"] for each in ran.mapped] == [[], []]
@@ -299,7 +243,7 @@ def get(connector, url, token=TOKEN):
 
 
 def script(files):
-    return idp_stand.script_of(files[RESOLVER_FILE])
+    return engines.script_of(files[RESOLVER_FILE])
 
 
 def accepted(files):
@@ -312,12 +256,12 @@ def test_what_the_connector_answers_becomes_the_attribute(handed, connector, sto
     files = handed()
     orcid_id = make_orcid_id(7, Registry.SANDBOX)
     make_link(store, f"maija@{SCOPE}", orcid_id=orcid_id)
-    template = idp_stand.template_of(files[RESOLVER_FILE])
+    template = engines.template_of(files[RESOLVER_FILE])
     people = ("maija", f"MAIJA@{SCOPE}", "nobody", "", "$account")
-    urls = idp_stand.run(templates=[(template, {"principal": each}) for each in people]).rendered
+    urls = engines.run(templates=[(template, {"principal": each}) for each in people]).rendered
 
     answers = [get(connector, url) for url in urls]
-    ran = idp_stand.run(script=script(files), bodies=[(each.status, each.body) for each in answers]).mapped
+    ran = engines.run(script=script(files), bodies=[(each.status, each.body) for each in answers]).mapped
 
     assert {str(each.status) for each in answers} <= accepted(files)
     theirs = [["eduPersonOrcid", [orcid_id.uri]]]
@@ -360,7 +304,7 @@ def test_each_answer_of_the_connector_is_taken_and_a_failure_is_told_with_its_nu
         get(make_connector(Away()), "https://x/v1/people?account=maija"),
     ]
     bodies = [(each.status, each.body) for each in answers]
-    ran = idp_stand.run(script=script(files), bodies=bodies, version=version).mapped
+    ran = engines.run(script=script(files), bodies=bodies, version=version).mapped
 
     assert [each.status for each in answers] == list(STATUSES)
     assert {str(status) for status in STATUSES} <= accepted(files)
@@ -421,7 +365,7 @@ HOSTILE = {
 
 
 def test_whatever_is_answered_nothing_but_ids_comes_of_it(handed):
-    ran = idp_stand.run(script=script(handed()), bodies=[body for body, _ in HOSTILE.values()]).mapped
+    ran = engines.run(script=script(handed()), bodies=[body for body, _ in HOSTILE.values()]).mapped
 
     came = {
         name: None if "error" in each else [uri for _, uris in each["attributes"] for uri in uris]
@@ -433,7 +377,7 @@ def test_whatever_is_answered_nothing_but_ids_comes_of_it(handed):
 def test_what_the_connector_complains_of_is_one_short_line_in_the_log(handed):
     said = {"error": "é\r\nERROR forged line " + "x" * 1000}
 
-    (ran,) = idp_stand.run(script=script(handed()), bodies=[(400, json.dumps(said).encode())]).mapped
+    (ran,) = engines.run(script=script(handed()), bodies=[(400, json.dumps(said).encode())]).mapped
 
     (line,) = ran["warnings"]
     assert line.startswith("orcidConnect: status 400, the connector says: ???ERROR forged line x")

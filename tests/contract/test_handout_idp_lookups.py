@@ -12,11 +12,10 @@ import pytest
 
 from shibboleth.handout.idp import Version
 from shibboleth.orcid_id import Registry
-from tests.contract.test_handout_idp import TOKEN
-from tests.contract.test_handout_idp_sources import hand_out
-from tests.support.idp import engines as idp_stand
 from tests.support.configuration import write_configuration
 from tests.support.factories import make_orcid_id
+from tests.support.idp import engines
+from tests.support.idp.handout import TOKEN, hand_out
 from tests.support.transfers.private_ca import PrivateCa
 
 URI = make_orcid_id(1, Registry.SANDBOX).uri
@@ -99,7 +98,7 @@ def test_many_look_ups_in_a_row_are_answered_where_the_authority_is_ones_own(tmp
     files = handed(tmp_path, version, "--ca", authority.certificate)
 
     with serving(answers, authority.context()) as (address, asked):
-        came = idp_stand.look_up(files, [address] * 5, version=version, authority=authority.certificate)
+        came = engines.look_up(files, [address] * 5, version=version, authority=authority.certificate)
 
     assert [each.get("attributes", each) for each in came] == [THEIRS] * 5
     assert len(asked) == 5
@@ -109,7 +108,7 @@ def test_without_an_authority_of_ones_own_the_connection_is_kept(tmp_path):
     files = handed(tmp_path, "4")
 
     with serving(answers) as (address, asked):
-        came = idp_stand.look_up(files, [address] * 5, properties={"orcidconnect.credential": TOKEN})
+        came = engines.look_up(files, [address] * 5, properties={"orcidconnect.credential": TOKEN})
 
     assert [each.get("attributes", each) for each in came] == [THEIRS] * 5
     assert len({client for client, _headers in asked}) == 1
@@ -120,7 +119,7 @@ def test_the_authority_of_another_vouches_for_nothing(tmp_path, authority):
     files = handed(tmp_path, "4", "--ca", authority.certificate)
 
     with serving(answers, authority.context("stranger")) as (address, _asked):
-        (came,) = idp_stand.look_up(files, [address], authority=authority.certificate)
+        (came,) = engines.look_up(files, [address], authority=authority.certificate)
 
     assert "attributes" not in came
 
@@ -128,7 +127,7 @@ def test_the_authority_of_another_vouches_for_nothing(tmp_path, authority):
 @pytest.mark.parametrize("version", Version)
 def test_an_answer_that_drips_is_given_up_at_once_and_the_rest_is_not_waited_for(tmp_path, version):
     with serving(drips) as (address, _asked):
-        (came,) = idp_stand.look_up(handed(tmp_path, version), [address], version=version)
+        (came,) = engines.look_up(handed(tmp_path, version), [address], version=version)
 
     assert came["error"] == "orcidConnect: the answer came too slowly"
     assert came["warnings"] == [came["error"]]
@@ -137,7 +136,7 @@ def test_an_answer_that_drips_is_given_up_at_once_and_the_rest_is_not_waited_for
 
 def test_an_answer_that_never_comes_is_waited_for_three_seconds(tmp_path):
     with serving(hangs) as (address, _asked):
-        (came,) = idp_stand.look_up(handed(tmp_path, "4"), [address])
+        (came,) = engines.look_up(handed(tmp_path, "4"), [address])
 
     assert "timed out" in came["error"].lower()
     assert 2 < came["seconds"] < 5
@@ -151,7 +150,7 @@ def test_what_is_no_answer_of_the_connector_is_refused_by_name(tmp_path):
     files, said = handed(tmp_path, "4"), []
     for behave in (refuses(401, "unknown credential"), refuses(418, "tea"), page):
         with serving(behave) as (address, _asked):
-            said += [each["error"] for each in idp_stand.look_up(files, [address])]
+            said += [each["error"] for each in engines.look_up(files, [address])]
 
     assert said == [
         "orcidConnect: status 401, the connector says: unknown credential",

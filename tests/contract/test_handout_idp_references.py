@@ -12,10 +12,9 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from shibboleth.handout.idp import SourceKind, Version
-from tests.contract.test_handout_idp import LDAP, PERSONS, POSTGRESQL, RESOLVER_FILE, SOURCES, handed, place  # noqa: F401
-from tests.contract.test_handout_idp_sources import hand_out
-from tests.support.idp import engines as idp_stand
 from tests.support.configuration import write_configuration
+from tests.support.idp import engines
+from tests.support.idp.handout import LDAP, PERSONS, POSTGRESQL, RESOLVER_FILE, SOURCES, hand_out, handed, place  # noqa: F401
 
 BEANS_FILE = "conf/orcid-connect/beans.xml"
 CREDENTIALS = "credentials/orcid-connect.properties"
@@ -70,7 +69,7 @@ def test_every_property_has_a_value_to_fall_back_to(all_files):
         for path, text in xml_of(files).items():
             bare = re.findall(r"%\{([^{}:]+)\}", text)
             assert set(bare) <= {"idp.home"}, (way, path)
-            found |= {each for each in idp_stand.settings(text).items() if each[0].startswith("orcidconnect.")}
+            found |= {each for each in engines.settings(text).items() if each[0].startswith("orcidconnect.")}
 
     # What is text alone: no value of it, nor an empty one, is anything that is parsed
     assert dict(found) == DEFAULTS
@@ -147,7 +146,7 @@ def made(tmp_path):
         files = hand_out(path, directory, *words)
         named = re.findall(r'="(#\{.*?\'\})"', files[RESOLVER_FILE])
         beans = files.get(BEANS_FILE, "")
-        return idp_stand.run(beans=beans, version=version, properties=properties, values=named, **asked)
+        return engines.run(beans=beans, version=version, properties=properties, values=named, **asked)
 
     return make
 
@@ -176,6 +175,6 @@ def test_without_its_driver_the_data_source_is_made_all_the_same(tmp_path):
     files = hand_out(write_configuration(tmp_path / "etc"), tmp_path / "out", *words)
     beans = files[BEANS_FILE].replace("org.sqlite.JDBC", "org.example.NoDriver")
 
-    (found,) = idp_stand.run(beans=beans, queries=["select 1"]).queried
+    (found,) = engines.run(beans=beans, queries=["select 1"]).queried
 
     assert "org.example.NoDriver" in found["error"]

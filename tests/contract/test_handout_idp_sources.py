@@ -16,11 +16,11 @@ from shibboleth.attributes import fold
 from shibboleth.handout.idp import ldap_filter
 from shibboleth.handout.render import TemplateError
 from shibboleth.orcid_id import Registry
-from tests.contract.test_handout_idp import LDAP, RESOLVER, RESOLVER_FILE, SCOPE
-from tests.support.idp import engines as idp_stand
 from tests.support.configuration import store_section, write_configuration
-from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.database_roles import MAIJA, SECRET, Place, link
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.idp import engines
+from tests.support.idp.handout import LDAP, RESOLVER, RESOLVER_FILE, SCOPE, hand_out
 from webapp.cli.main import main
 
 BEANS = "conf/orcid-connect/beans.xml"
@@ -33,28 +33,16 @@ COMPOSED = ("ällä", "ÅSA")
 """Users whose names an Identity Provider may know in decomposed form, as a letter and its accent (NFD)."""
 
 
-def hand_out(path, directory, *words):
-    """Hand out, and give each file by its path."""
-    asked = ["--config", str(path), "handout", "idp", "yliopisto", *map(str, words), "--output", str(directory)]
-    done = CliRunner().invoke(main, asked, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return {
-        each.relative_to(directory).as_posix(): each.read_text("utf-8")
-        for each in directory.rglob("*")
-        if each.is_file()
-    }
-
-
 def queries(files, people, locale="tr"):
     """Give the query for each person, as the template makes it of the principal; by itself in a Turkish machine."""
-    template = idp_stand.template_of(files[RESOLVER_FILE], "QueryTemplate")
+    template = engines.template_of(files[RESOLVER_FILE], "QueryTemplate")
     templates = [(template, {"principal": each}) for each in people]
-    return idp_stand.run(templates=templates, kind="sql", locale=locale).rendered
+    return engines.run(templates=templates, kind="sql", locale=locale).rendered
 
 
 def asked(files, people, beans=None, **properties):
     """Ask for each person, as the Identity Provider does; gives rows or an error for each."""
-    ran = idp_stand.run(beans=beans or files[BEANS], properties=properties, queries=queries(files, people))
+    ran = engines.run(beans=beans or files[BEANS], properties=properties, queries=queries(files, people))
     return [{name: value for name, value in each.items() if name != "seconds"} for each in ran.queried]
 
 
@@ -66,9 +54,9 @@ def url_of(files):
 
 def test_the_credential_travels_as_a_header(tmp_path):
     files = hand_out(write_configuration(tmp_path), tmp_path / "out", "--version", "4", "--source", "http")
-    secret = idp_stand.properties(files["credentials/orcid-connect.properties"])
+    secret = engines.properties(files["credentials/orcid-connect.properties"])
 
-    given = idp_stand.run(beans=files[BEANS], properties=secret, headers=True).headers
+    given = engines.run(beans=files[BEANS], properties=secret, headers=True).headers
 
     assert given == {"Authorization": "Bearer PUT-THE-TOKEN-HERE", "Accept": "application/json"}
 
@@ -196,7 +184,7 @@ def test_a_database_that_hangs_holds_a_login_no_longer_than_a_service_that_does(
     timeout = int(connector.get("queryTimeout").strip("PTS"))
     waits = f"select pg_sleep(20), ({query.removesuffix(';')})::text"
 
-    ran = idp_stand.run(
+    ran = engines.run(
         beans=without_tls(files),
         properties={"orcidconnect.jdbcPassword": SECRET},
         queries=[*[query] * 4, waits, *[query] * 4, None, query, None, *[query] * 4],
@@ -319,9 +307,9 @@ def test_the_directory_is_read_as_it_is_written(tmp_path, change, words, lines):
 )
 def test_a_filter_means_the_same_over_there(tmp_path, text, person, filled):
     files = hand_out(with_ldap(tmp_path, filter=text), tmp_path / "out", "--version", "5", "--source", "ldap")
-    template = idp_stand.template_of(files[RESOLVER_FILE], "FilterTemplate")
+    template = engines.template_of(files[RESOLVER_FILE], "FilterTemplate")
 
-    assert idp_stand.run(templates=[(template, {"principal": person})], kind="ldap").rendered == [filled]
+    assert engines.run(templates=[(template, {"principal": person})], kind="ldap").rendered == [filled]
 
 
 def test_a_filter_that_a_template_would_take_for_its_own_is_refused():

@@ -3,18 +3,14 @@
 import json
 import re
 import resource
-import socket
 import time
-from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from tests.contract.test_servers import configuration, running
 from tests.support import docs
-from tests.support.configuration import TOKEN
+from tests.support.processes.raw_client import ASKING, connected, many_slow_clients, received, sent
+from tests.support.processes.servers import configuration, running
 
-SLOW = 1000
-ASKING = f"Host: connect.example\r\nAuthorization: Bearer {TOKEN}\r\n"
 NOBODY = b'{"eduPersonOrcid": []}'
 
 
@@ -28,29 +24,6 @@ def port(tmp_path_factory):
     with running(path, "connector") as (_, address):
         yield int(address.rpartition(":")[2])
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def connected(port):
-    # Long, for the machine of the tests may have much else to do; whoever is kept out waits for ever
-    return socket.create_connection(("127.0.0.1", port), timeout=60)
-
-
-def received(wire):
-    """Everything until the other side ends; or resets, where it did not want to hear all that was sent."""
-    pieces = []
-    with suppress(ConnectionResetError):
-        while piece := wire.recv(65536):
-            pieces.append(piece)
-    return b"".join(pieces)
-
-
-def sent(port, target, method="GET", headers=ASKING, after=""):
-    """Send one request, its target as it stands, and give status, headers and body."""
-    request = f"{method} {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n{after}"
-    with connected(port) as wire:
-        wire.sendall(request.encode("latin-1"))
-        head, _, body = received(wire).partition(b"\r\n\r\n")
-    return int(head.split()[1]), head.decode("latin-1"), body
 
 
 NAMED = {
@@ -143,16 +116,6 @@ def test_pipelined_requests_are_answered_one_by_one_in_their_order(port):
 
     assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"200", b"200", b"404", b"200", b"200"]
     assert re.findall(rb"\r\n\r\n(\{.*?\})", answers)[:2] == [NOBODY, b'{"status": "ok"}']
-
-
-@contextmanager
-def many_slow_clients(port, number=SLOW):
-    """Open connections that each have begun a request and do not end it."""
-    with ExitStack() as stack:
-        slow = [stack.enter_context(connected(port)) for _ in range(number)]
-        for each in slow:
-            each.sendall(b"GET /v1/people/x HTTP/1.1\r\nHost: conn")
-        yield slow
 
 
 def test_a_thousand_slow_clients_keep_nobody_else_out(port):

@@ -35,7 +35,7 @@ from tests.support import docs
 from tests.support.configuration import write, write_configuration, write_secret
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.json_schema import is_valid, problems
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.service import ORGANISATIONS, served
 from tests.support.transfers.harness import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, changed, news
 from webapp.config.loader import load

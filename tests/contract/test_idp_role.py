@@ -15,8 +15,8 @@ from sql.migrate import migrate
 from sql.repositories.imports import Attested
 from sql.store import open_store
 from tests.support.configuration import ORGANISATION, store_section, write_configuration, write_secret
-from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.database_roles import MAIJA, SECRET, TRIAL, Place, link
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from webapp.cli.main import main
 
 

@@ -9,8 +9,8 @@ import pytest
 from psycopg import errors
 
 from sql.idp_role import MOST_CONNECTIONS
-from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_orcid_id
 from tests.support.database_roles import LIISA, MAIJA, MATTI, TRIAL, Place, link
+from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_orcid_id
 
 
 @pytest.fixture(scope="module")

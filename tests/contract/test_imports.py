@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from sql.repositories.imports import Attested, Imported, Reason
-from tests.support.store_faults import Broke, breaking, fail
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_link, make_orcid_id
+from tests.support.store_faults import Broke, breaking, fail
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"

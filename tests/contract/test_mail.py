@@ -22,8 +22,9 @@ from sql.store import open_store
 from tests.support.configuration import write_configuration
 from tests.support.delivery import AWAY, Idm, deliverer
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.transfers.private_ca import PrivateCa
+from tests.support.ports import free_port
 from tests.support.service import ORGANISATIONS, PUBLIC_URL, Clock, Visitor, client_of, make_front
+from tests.support.transfers.private_ca import PrivateCa
 from webapp.app import make_app
 from webapp.config.errors import InvalidSetting, Misconfigured
 from webapp.config.loader import load
@@ -58,11 +59,6 @@ class Inbox:
     @property
     def messages(self):
         return [email.message_from_bytes(content, policy=policy.default) for _, _, content in self.got]
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 @pytest.fixture

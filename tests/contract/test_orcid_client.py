@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shibboleth.orcid_id import Registry
-from tests.support.transfers.private_ca import PrivateCa
 from tests.support.service import MAIJA, Browsing, client_of, orcid_id, served, simulated_orcid
+from tests.support.transfers.private_ca import PrivateCa
 from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 
 SECRET = "a-secret-of-the-browser"

@@ -8,8 +8,7 @@ from resolver_connector import app as connector
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
-from tests.conftest import TABLES
-from tests.support.database import opened
+from tests.support.database import TABLES, opened
 from tests.support.factories import UNIVERSITY, make_link, make_organisation
 from tests.support.service import AKE, MAIJA, Clock, Visitor, ask, make_front, orcid_id, simulated_orcid
 from webapp.app import make_app

@@ -17,12 +17,12 @@ from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.replica import Replica
 from sql.store import open_store
-from tests.contract.test_servers import ask as ask_at
-from tests.contract.test_servers import configuration, running
 from tests.support.configuration import write_configuration
 from tests.support.delivery import eventually
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.postgres import Server
+from tests.support.processes.servers import ask as ask_at
+from tests.support.processes.servers import configuration, running
 from tests.support.service import ORGANISATIONS, Clock, ask
 from webapp.log import log
 

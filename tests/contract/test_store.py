@@ -28,7 +28,6 @@ from sql.errors import (
 )
 from sql.records import ChangeKind, PersonStatus
 from sql.store import open_store
-from tests.support.store_faults import Broke, breaking, fail, replace_link, steps_to_replace
 from tests.support.database import driver_of
 from tests.support.factories import (
     NOON,
@@ -40,6 +39,7 @@ from tests.support.factories import (
     make_link,
     make_orcid_id,
 )
+from tests.support.store_faults import Broke, breaking, fail, replace_link, steps_to_replace
 from webapp.linking.attempt_cleanup import AttemptCleanup
 
 MAIJA = "maija@yliopisto.example"

@@ -27,7 +27,6 @@ from resolver_connector.transfers.soap import SoapTransfer
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
 from tests.support.factories import NOON, make_orcid_id
-from tests.support.transfers.private_ca import PrivateCa
 from tests.support.transfers.harness import (
     AKE,
     FIRST,
@@ -43,6 +42,7 @@ from tests.support.transfers.harness import (
     changed,
 )
 from tests.support.transfers.harness import news as make_news
+from tests.support.transfers.private_ca import PrivateCa
 
 SECONDS = 20
 THIRD = make_orcid_id(3)

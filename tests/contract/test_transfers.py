@@ -11,9 +11,21 @@ from demo.idm.server import served
 from resolver_connector.transfers import TRANSFERS
 from resolver_connector.transfers.base import LONGEST_MESSAGE, Outcome
 from tests.support.factories import NOON
+from tests.support.transfers.harness import (
+    AKE,
+    FIRST,
+    LINKED,
+    MAIJA,
+    NOBODY,
+    REMOVED,
+    REPLACED,
+    SECOND,
+    STANDS,
+    World,
+    news,
+)
 from tests.support.transfers.private_ca import PrivateCa
 from tests.support.transfers.slapd import Slapd
-from tests.support.transfers.harness import AKE, FIRST, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, STANDS, World, news
 
 PLENTY = 20
 """Seconds; more than any answer takes that comes at all."""

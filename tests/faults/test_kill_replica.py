@@ -16,8 +16,8 @@ import pytest
 from shibboleth.orcid_id import Registry
 from sql.replica import Replica, write_replica
 from sql.repositories.imports import Attested
-from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
 from tests.support.docs import ROOT
+from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
 
 PEOPLE = 20_000
 KILLS = 20

@@ -1,80 +1,14 @@
 """kill -9 of the web server at every moment between start and result page: no link, or a whole one."""
 
-import http.client
-import os
-import signal
-import subprocess
-import sys
-from contextlib import suppress
-from pathlib import Path
-
 import pytest
 
 from tests.support.factories import UNIVERSITY
+from tests.support.processes.killer import Killed, Nursery
 from tests.support.service import MAIJA, Visitor, orcid_id, simulated_orcid
 
-ROOT = Path(__file__).parents[2]
 MAIJAS = "maija@yliopisto.example"
 MOST_MOMENTS = 200
 EVERY_FEW = 6
-
-
-class Killed(Exception):
-    """The server is dead."""
-
-
-class Nursery:
-    """Servers, one at a time."""
-
-    def __init__(self, *urls):
-        command = [sys.executable, "-m", *self.command(*urls)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.port = self.pid = None
-
-    def command(self, *urls):
-        """Give the module of the process that bears them, and what it is told."""
-        return ["tests.support.processes.killed_server", *urls]
-
-    def bear(self, last):
-        """Start a server that dies at its n-th moment; 0 for never."""
-        self.process.stdin.write(f"{last}\n")
-        self.process.stdin.flush()
-        self.port, self.pid = map(int, self.process.stdout.readline().split())
-
-    def bury(self):
-        """Kill the server if it lives, and wait until it is dead."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        assert self.process.stdout.readline() == "dead\n"
-
-    def close(self):
-        if self.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-        self.process.stdin.close()
-        self.process.wait(10)
-        self.process.stdout.close()
-
-    def __call__(self, environ, start_response):
-        """Pass a visitor's request on to the server."""
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        path = environ["PATH_INFO"] + (f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else "")
-        headers = {"X-Eppn": environ["eppn"], "X-Idp": environ["Shib-Identity-Provider"]}
-        if "HTTP_COOKIE" in environ:
-            headers["Cookie"] = environ["HTTP_COOKIE"]
-        try:
-            line.request(environ["REQUEST_METHOD"], path, body, headers)
-            answer = line.getresponse()
-            content = answer.read()
-        except OSError as error:
-            raise Killed from error
-        finally:
-            line.close()
-        unwanted = {"connection", "date", "server", "via"}
-        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in unwanted]
-        start_response(f"{answer.status} {answer.reason}", kept)
-        return [content]
 
 
 @pytest.fixture(scope="module")

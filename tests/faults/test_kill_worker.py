@@ -20,8 +20,8 @@ from demo.idm.app import Idm
 from demo.idm.server import served
 from demo.orcid.people import User, made_up_id
 from sql.records import DeliveryState
-from tests.faults.test_kill_server import Killed, Nursery
 from tests.support.factories import UNIVERSITY
+from tests.support.processes.killer import Killed, Nursery
 from tests.support.service import Visitor, simulated_orcid
 
 ROOT = Path(__file__).parents[2]

@@ -18,10 +18,11 @@ from sql.engines.postgres import MOST_CONNECTIONS
 from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.store_faults import breaking
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
-from tests.support.postgres import Server, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import Server
 from tests.support.service import ORGANISATIONS, Clock, ask
+from tests.support.store_faults import breaking
 from webapp.log import log
 
 MAIJA = "maija@yliopisto.example"

@@ -29,9 +29,9 @@ from resolver_connector.transfers.soap import SoapTransfer
 from sql.records import DeliveryState
 from tests.support.delivery import ORGANISATIONS, Kept, Running, eventually
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.transfers.harness import FIRST, LINKED, MAIJA
 from tests.support.transfers.ldap import answering, drips, never_stops, passes_on, settings
 from tests.support.transfers.slapd import PEOPLE, Slapd
-from tests.support.transfers.harness import FIRST, LINKED, MAIJA
 
 SECONDS = 1.0
 """For a delivery to a receiver that does not answer in any time."""

@@ -14,10 +14,11 @@ from sql.engines.postgres import REASONS, reason
 from sql.errors import HeldBySomeoneElse, LinkChanged, StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.store_faults import breaking
 from tests.support.database import driver_of
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
-from tests.support.postgres import Server, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import Server
+from tests.support.store_faults import breaking
 
 MAIJA = "maija@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)

@@ -6,10 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.gallery.server import exhibited
+from tests.gallery.all_states import SCENES
 from tests.gallery.inspection import Looker
 from tests.gallery.screenshots import Photographer
-from tests.gallery.all_states import SCENES
+from tests.gallery.server import exhibited
 from tests.support.browser.driver import browsing
 from webapp.i18n.language import languages
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from sql.records import ReleaseState
-from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.gallery.page_states import scene
+from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id
 from tests.support.service import orcid_id
 from webapp.operator.access import AdminAccess, AdminGrant

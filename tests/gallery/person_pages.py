@@ -8,8 +8,8 @@ from demo.notices import NOTICES
 from shibboleth.organisation import Organisations, Stage
 from sql.errors import LinkChanged
 from sql.records import ReleaseState
-from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.gallery.page_states import scene
+from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, make_organisation
 from tests.support.service import ask, orcid_id
 from webapp.linking.service import NotAgreed

@@ -15,8 +15,8 @@ from shibboleth.person import (
     SeveralValues,
 )
 from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
-from tests.gallery.rendering import NEW, OLD
 from tests.gallery.page_states import scene
+from tests.gallery.rendering import NEW, OLD
 from tests.support.factories import make_link
 from tests.support.service import ask, client_of, orcid_id
 from webapp.auth.cookies import RepeatedCookie

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.processes.demo import running
-from tests.support.browser.user import Traveller
 from tests.support.browser.driver import browsing
+from tests.support.browser.user import Traveller
+from tests.support.processes.demo import running
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.browser.user import MAIJA, Traveller, uri
 from tests.support.browser.driver import browsing
+from tests.support.browser.user import MAIJA, Traveller, uri
 
 OVERHANGING = """
     const edge = document.querySelector("main").getBoundingClientRect().right;

@@ -8,8 +8,8 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from demo.configuration import CONTACT
-from tests.support.processes.demo import serving
 from tests.support.browser.problems import NOBODY, WALKS, Around, OddFront
+from tests.support.processes.demo import serving
 from tests.support.service import served
 from webapp.operator.incidents import NOT_KEPT
 from webapp.pages.problems import BY_WORD

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sql.store import Store, open_store
-from tests.support.store_faults import SlowEngine
 from tests.support.factories import NOON, make_link, make_orcid_id
+from tests.support.store_faults import SlowEngine
 
 ORGANISATIONS = count(1)
 delays = st.lists(st.floats(0, 0.01), min_size=5, max_size=5)

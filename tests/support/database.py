@@ -1,5 +1,7 @@
 """The database itself, for tests that look at it or change it behind the store's back."""
 
+from __future__ import annotations
+
 import sqlite3
 from contextlib import closing, contextmanager
 
@@ -21,3 +23,10 @@ def opened(url):
     else:
         with psycopg.connect(url) as connection:
             yield connection
+
+
+TABLES = (
+    *("attempts", "links", "consent_texts", "changes", "counters", "events"),
+    *("daily_counts", "counted_events", "incidents"),
+    *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
+)

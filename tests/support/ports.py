@@ -5,14 +5,20 @@ from __future__ import annotations
 import random
 import socket
 
+LOWEST_PORT, HIGHEST_PORT = 20_000, 30_000
+
 
 def free_port() -> int:
-    """Find a port that nobody listens on. Another process may still be faster: starting may have to be tried again."""
-    while True:
-        port = random.randint(20000, 29999)
-        with socket.socket() as tried:
+    """Return a loopback port on which no process listens.
+
+    Another process may take it before the caller does: starting a server may have to be repeated.
+    """
+    for _ in range(100):
+        port = random.randrange(LOWEST_PORT, HIGHEST_PORT)
+        with socket.socket() as attempt:
             try:
-                tried.bind(("127.0.0.1", port))
+                attempt.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        return port
+            return port
+    raise RuntimeError("no free port on 127.0.0.1")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager, suppress
@@ -15,21 +13,9 @@ from pathlib import Path
 
 import psycopg
 
+from tests.support.ports import free_port
+
 PACKAGE = "postgresql-15"
-LOWEST_PORT, HIGHEST_PORT = 20_000, 30_000
-
-
-def free_port():
-    """Give a loopback port that nobody listens on, below those the system hands out by itself."""
-    for _ in range(100):
-        port = random.randrange(LOWEST_PORT, HIGHEST_PORT)
-        with socket.socket() as attempt:
-            try:
-                attempt.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port on 127.0.0.1")
 
 
 def binaries():

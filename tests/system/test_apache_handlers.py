@@ -7,12 +7,12 @@ import subprocess
 import pytest
 import requests
 
-from tests.support.system.client import Line
-from tests.support.system.machine import Machine
 from tests.support.ports import free_port
+from tests.support.system.client import Line
+from tests.support.system.connector_machine import ask as ask_connector
+from tests.support.system.connector_machine import connector_machine
+from tests.support.system.machine import Machine
 from tests.support.system.stack import FRONTS, running, with_the_probe
-from tests.system.test_connector_only import ask as ask_connector
-from tests.system.test_connector_only import connector_machine
 
 MODULES = ("status", "info", "ldap", "userdir", "cgid", "proxy", "proxy_balancer", "lbmethod_byrequests", "autoindex")
 """Debian's, each with the configuration that it brings."""

@@ -9,10 +9,10 @@ import pytest
 
 from shibboleth.attributes import ATTRIBUTES
 from tests.support.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
-from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
 from tests.support.docs import DOCS
-from tests.support.system.federation import make_key, one_line
+from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
 from tests.support.ports import free_port
+from tests.support.system.federation import make_key, one_line
 from tests.support.tls import served
 
 # pysaml2 leaves temporary files to be closed when they are forgotten

@@ -21,9 +21,9 @@ from sql.store import open_store
 from tests.support import docs
 from tests.support.configuration import TOKEN, write_configuration
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.ports import free_port
 from tests.support.system.faulty_connector import Faults
 from tests.support.system.federation import make_key, one_line
-from tests.support.ports import free_port
 from tests.support.system.satosa_proxy import satosa
 from tests.support.system.simplesaml import simplesaml
 from tests.support.system.stack import running

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from defusedxml.ElementTree import fromstring
 
 from resolver_connector.transfers.base import ChangeKind, ChangeMessage, Outcome
-from tests.support.idp import engines as idp_stand
 from tests.support.configuration import write_configuration
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
+from tests.support.idp import engines
 from tests.support.transfers.ldap import settings
 from tests.support.transfers.slapd import READER, Slapd
 from webapp.cli.main import main
@@ -46,7 +46,7 @@ def handed(place, directory, branch, written_filter, *words):
     assert done.exit_code == 0, done.output
     text = (place / "out/conf/orcid-connect/attribute-resolver.xml").read_text("utf-8")
     (connector,) = fromstring(text).iter(f"{RESOLVER}DataConnector")
-    return connector, idp_stand.template_of(text, "FilterTemplate")
+    return connector, engines.template_of(text, "FilterTemplate")
 
 
 def search(directory, connector, query):
@@ -54,7 +54,7 @@ def search(directory, connector, query):
 
     Names are as the server spells them: the Identity Provider makes its attributes of them, letter by letter.
     """
-    said = {name: idp_stand.with_settings(value) for name, value in connector.attrib.items()}
+    said = {name: engines.with_settings(value) for name, value in connector.attrib.items()}
     (asked,) = connector.iter(f"{RESOLVER}ReturnAttributes")
     words = ["-x", "-LLL", "-o", "ldif-wrap=no", "-H", said["ldapURL"], "-D", READER, "-w", directory.password]
     words += ["-b", said["baseDN"], "-z", said["maxResultSize"], query, *asked.text.split()]
@@ -89,7 +89,7 @@ def test_what_the_transfer_writes_the_connector_finds(tmp_path, directory, versi
     transfer = settings(directory, base=branch, filter=written_filter)
     words = ("--version", version, "--person", person)
     connector, template = handed(tmp_path, directory, branch, written_filter, *words)
-    queries = idp_stand.run(
+    queries = engines.run(
         templates=[(template, names_of(person, user)) for user in ("maija", "MAIJA", "pekka", "nobody", "*", "")],
         kind="ldap",
     ).rendered
@@ -129,7 +129,7 @@ def test_however_an_account_is_spelt_it_finds_its_own_id_or_none(tmp_path, direc
         directory.add_person(branch, f"{user}@yliopisto.example", [uri])
     connector, template = handed(tmp_path, directory, branch, FILTERS[0], "--version", "5", "--person", PERSONS[1])
     asked = {spell(user): user for spell in reversed(SPELLINGS) for user in USERS}
-    queries = idp_stand.run(templates=[(template, {"principal": each}) for each in asked], kind="ldap").rendered
+    queries = engines.run(templates=[(template, {"principal": each}) for each in asked], kind="ldap").rendered
 
     found = {each: search(directory, connector, query) for each, query in zip(asked, queries, strict=True)}
 

@@ -13,8 +13,8 @@ import pytest
 from resolver_connector.transfers import TRANSFERS
 from shibboleth.handout.sp import FEDERATIONS
 from shibboleth.handout.sp import FILES as SP_FILES
-from tests.support import docs
 from tests.support import catalogues as sentences
+from tests.support import docs
 from tests.support.configuration import write, write_secret
 from webapp.cli.main import main
 from webapp.config.errors import toml

@@ -7,8 +7,8 @@ import time
 
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser.user import Traveller
 from tests.support.browser.driver import PATIENCE
+from tests.support.browser.user import Traveller
 
 FOCUS = """
     const here = document.activeElement, style = getComputedStyle(here), place = here.getBoundingClientRect();

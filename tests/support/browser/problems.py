@@ -16,8 +16,8 @@ from urllib.parse import quote
 from demo.pages import sent
 from demo.passing_on import passed_on
 from demo.people import NORTH
-from tests.support.processes.demo import Demonstration
 from tests.support.browser.user import MAIJA, SOMEBODY
+from tests.support.processes.demo import Demonstration
 
 NOBODY = {
     "orcid-busy": "it takes more people at once than one browser; tests/contract/test_concurrency.py has so many",

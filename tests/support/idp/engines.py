@@ -1,7 +1,7 @@
 """Runs what is handed to an Identity Provider in the engines of one.
 
 The script runs in Rhino, templates in Velocity, beans in Spring, queries through the JDBC drivers; all are Debian's.
-The classes of the Identity Provider itself that they meet are stand-ins (`idp_stand.js`): a scoped attribute is a pair,
+The classes of the Identity Provider itself that they meet are stand-ins (`engines.js`): a scoped attribute is a pair,
 templates are read as US-ASCII, a header needs a value, and a trust engine refuses what a kept connection answers.
 """
 

@@ -1,6 +1,6 @@
 // Stands in for the parts of a Shibboleth Identity Provider that run a mapping script, fill a template, ask a database
 // and make an HTTP request. Reads what is to be done from the file it is given, and prints what came of it: see
-// idp_stand.py.
+// engines.py.
 (function (path) {
     var read = function (name) {
         return String(new java.lang.String(java.nio.file.Files.readAllBytes(java.nio.file.Paths.get(name)), "UTF-8"));

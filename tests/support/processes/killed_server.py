@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 import waitress
 
 from sql.store import Store, open_store
-from tests.support.store_faults import BreakingEngine
 from tests.support.service import client_of, make_front
+from tests.support.store_faults import BreakingEngine
 from webapp.app import make_app
 
 

@@ -24,10 +24,10 @@ from resolver_connector.delivery.worker import Deliverer, WorkerSettings
 from resolver_connector.transfers.rest import RestTransfer
 from sql.repositories.deliveries import DeliveryRepository
 from sql.store import Store, open_store
-from tests.support.store_faults import BreakingEngine
 from tests.support.delivery import ORGANISATIONS, Kept
 from tests.support.factories import UNIVERSITY
 from tests.support.service import client_of, make_front
+from tests.support.store_faults import BreakingEngine
 from webapp.app import make_app
 from webapp.pages.context import no_delivery
 

@@ -1,6 +1,7 @@
 """A federation in one small process: SAML Identity Providers (pysaml2), their signed metadata, and where people choose.
 
-Started as `python -m tests.support.system.identity_providers SETTINGS.json`; it listens on loopback and tells its hosts apart by name:
+Started as `python -m tests.support.system.identity_providers SETTINGS.json`; it listens on loopback and has one
+virtual host per name:
 
     ds.test        GET  /           the discovery service: choose an organisation
     metadata.test  GET  /           the federation's signed metadata

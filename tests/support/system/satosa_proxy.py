@@ -1,6 +1,6 @@
 """SATOSA, a proxy of SAML, as PyPI has it, with our micro service as its page tells.
 
-Started as `python -m tests.support.system.satosa_proxy SETTINGS.json`: SATOSA's own settings, and the port to listen on.
+Started as `python -m tests.support.system.satosa_proxy SETTINGS.json`: SATOSA's own settings, and the port.
 """
 
 from __future__ import annotations

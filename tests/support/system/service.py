@@ -13,8 +13,8 @@ from pathlib import Path
 from demo.orcid.app import make_orcid
 from demo.orcid.world import Client, OrcidWorld
 from tests.support.configuration import write_configuration
-from tests.support.system.people import PROVIDERS, IdentityProvider, name_of, token_of
 from tests.support.ports import free_port
+from tests.support.system.people import PROVIDERS, IdentityProvider, name_of, token_of
 from tests.support.system.stack import Stack, running
 from tests.support.tls import served
 

@@ -15,8 +15,8 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.system.federation import make_key
 from tests.support.ports import free_port
+from tests.support.system.federation import make_key
 
 ROOT = Path(__file__).resolve().parents[3]
 DEBIANS = Path("/usr/share/simplesamlphp")

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shibboleth.handout.render import fill, placeholders, syntax_of
+from tests.support.ports import free_port
 from tests.support.system import other_services as neighbours
 from tests.support.system.federation import make_key, one_line, write_attribute_maps, write_metadata
 from tests.support.system.machine import Account, DidNotStart, Machine, fresh_directory, made
 from tests.support.system.people import PROVIDERS
-from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 SP = ROOT / "shibboleth/handout/templates/sp"
@@ -218,7 +218,8 @@ class Stack(Machine):
 
     def start_backend(self, script: str, socket: str) -> None:
         """Start a process behind the proxy front, with a WSGI script of `etc`."""
-        self.start_ours(socket, "-m", "tests.support.system.wsgi_server", str(self.etc / script), str(self.run / socket))
+        module = "tests.support.system.wsgi_server"
+        self.start_ours(socket, "-m", module, str(self.etc / script), str(self.run / socket))
         self.wait_for(socket, lambda: "ready" in self.log(socket))
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from resolver_connector.transfers.base import Outcome
 from resolver_connector.transfers.ldap import LdapTransfer
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.transfers.slapd import PEOPLE, SERVICE, UNIQUE
 
 BIND_ANSWER, SEARCH_ENTRY, SEARCH_END, SEARCH_ELSEWHERE, MODIFY, MODIFY_ANSWER, EXTENDED_ANSWER = (

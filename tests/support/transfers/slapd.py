@@ -18,7 +18,7 @@ from pathlib import Path
 
 import ldap3
 
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.transfers.private_ca import PrivateCa
 
 PACKAGE = "slapd"

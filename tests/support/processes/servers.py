@@ -1,0 +1,69 @@
+"""Run `orcid-connect serve` and `orcid-connect connector` as processes, and send them requests."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.support.configuration import TOKEN, write_configuration
+from tests.support.factories import NOON
+
+
+def configuration(tmp_path, **sections):
+    """Write a configuration whose store is ready."""
+    store = open_store(f"sqlite://{tmp_path}/links.db")
+    migrate(store.engine, NOON)
+    store.disconnect()
+    return write_configuration(tmp_path, **sections)
+
+
+def start(path, command, *options):
+    """Start a server, without waiting for it."""
+    words = [sys.executable, "-m", "webapp", "--config", str(path), command, *options]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def running(path, command, *options):
+    """Give a server that is ready, and the address it named."""
+    process = start(path, command, *options)
+    try:
+        said = process.stdout.readline()
+        assert said.startswith("listening on "), process.stderr.read()
+        yield process, said.removeprefix("listening on ").strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP through a socket file."""
+
+    def __init__(self, path):
+        super().__init__("orcid-connect")
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self.path)
+
+
+def connection(address):
+    """Connect to what a ready line named."""
+    if address.startswith("unix:"):
+        return UnixConnection(address.removeprefix("unix:"))
+    return http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+
+
+def ask(address, place="/v1/people/maija%40yliopisto.example", method="GET", body=None):
+    """Send one request and give the answer."""
+    with closing(connection(address)) as wire:
+        wire.request(method, place, body, {"Authorization": f"Bearer {TOKEN}"})
+        answer = wire.getresponse()
+        answer.text = answer.read().decode()
+        return answer
