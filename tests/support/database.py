@@ -7,6 +7,13 @@ from contextlib import closing, contextmanager
 
 import psycopg
 
+TABLES = (
+    *("attempts", "links", "consent_texts", "changes", "counters", "events"),
+    *("daily_counts", "counted_events", "incidents"),
+    *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
+)
+"""Every table, in an order in which rows can be deleted."""
+
 
 def driver_of(store):
     """Give the connection that this thread's use of an SQLite store goes by."""
@@ -23,10 +30,3 @@ def opened(url):
     else:
         with psycopg.connect(url) as connection:
             yield connection
-
-
-TABLES = (
-    *("attempts", "links", "consent_texts", "changes", "counters", "events"),
-    *("daily_counts", "counted_events", "incidents"),
-    *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
-)
