@@ -12,7 +12,6 @@ import signal
 import threading
 from collections import defaultdict
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +23,6 @@ from tests.support.factories import UNIVERSITY
 from tests.support.processes.killer import Killed, Nursery
 from tests.support.service import Visitor, simulated_orcid
 
-ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("KILLS", "40"))
 SEED = int(os.environ.get("SEED", "20260115"))
 PEOPLE = [f"person{number}@yliopisto.example" for number in range(1, 13)]
