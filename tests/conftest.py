@@ -12,7 +12,7 @@ import pytest
 
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.database import TABLES
+from tests.support.database import TABLES, make_sqlite
 from tests.support.factories import NOON
 from tests.support.postgres import Server
 
@@ -107,11 +107,7 @@ def store_url(request, tmp_path):
     """Where a migrated and empty store is, on each engine."""
     if request.param == "postgres":
         return request.getfixturevalue("migrated_postgres")
-    url = f"sqlite://{tmp_path}/links.db"
-    store = open_store(url)
-    migrate(store.engine, NOON)
-    store.disconnect()
-    return url
+    return make_sqlite(tmp_path)
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 from freezegun import freeze_time
 
-from sql.migrate import migrate
 from sql.records import ReleaseState
 from sql.store import open_store
 from tests.support.configuration import ORGANISATION, write_configuration
+from tests.support.database import make_sqlite
 from tests.support.factories import NOON, make_link, make_orcid_id
 from webapp.cli.main import main
 
@@ -33,8 +33,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def store(path):
-    store = open_store(f"sqlite://{path.parent}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(path.parent))
     yield store
     store.disconnect()
 

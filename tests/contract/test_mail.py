@@ -16,10 +16,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from shibboleth.organisation import Organisations
-from sql.migrate import migrate
 from sql.records import Mail, MailKind
 from sql.store import open_store
 from tests.support.configuration import write_configuration
+from tests.support.database import make_sqlite
 from tests.support.delivery import AWAY, Idm, deliverer
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.ports import free_port
@@ -346,8 +346,7 @@ def test_a_mail_server_that_cannot_be_one_is_refused(tmp_path, said, key):
 
 def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothing(tmp_path, inbox, server):
     said = {"host": "127.0.0.1", "port": server.port, "security": "none", "sender": "noreply@connect.example"}
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     make_link(store, MAIJA, FIRST)
     asks(store)
 

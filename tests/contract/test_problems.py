@@ -10,9 +10,9 @@ import pytest
 from demo.orcid.people import PEOPLE
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.organisation import Organisations, Stage
-from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.database import make_sqlite
+from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
 from tests.support.service import AKE, MAIJA, Clock, Visitor, ask, make_front, simulated_orcid
 from webapp.app import make_app
 from webapp.i18n.language import languages
@@ -48,8 +48,7 @@ def world(orcid):
 
 @pytest.fixture
 def store(tmp_path):
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     yield store
     store.disconnect()
 

@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.configuration import write_configuration
-from tests.support.database import driver_of
+from tests.support.database import driver_of, make_sqlite
 from tests.support.delivery import AWAY, Idm, deliverer
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock, Visitor, client_of, make_front
@@ -263,8 +262,7 @@ def test_each_page_is_there_in_each_language(  # noqa: PLR0917 - a world, and wh
 def written(tmp_path):
     """A configuration with an organisation that asks nothing, and its store."""
     path = write_configuration(tmp_path, organisations={"yliopisto": {"connector": None}})
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     yield path, store
     store.disconnect()
 
@@ -296,8 +294,7 @@ def test_the_operator_is_asked_first(written):
 
 def test_the_command_says_what_has_to_happen_first(tmp_path):
     path = write_configuration(tmp_path)
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     make_link(store, MAIJA, FIRST)
 
     told = run(path, MAIJA, "--reason", "wrote to us", "--yes")

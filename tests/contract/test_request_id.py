@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.configuration import PROOF, TOKEN, write_configuration
-from tests.support.factories import NOON, make_link
+from tests.support.database import make_sqlite
+from tests.support.factories import make_link
 from tests.support.service import ask
 from webapp.config.loader import load
 from webapp.log import configure_logging, log, request_id, with_request_id
@@ -20,9 +20,7 @@ CHOSEN = {"HTTP_X_REQUEST_ID": "chosen-by-a-client", "HTTP_X_CORRELATION_ID": "c
 def configuration(tmp_path):
     """Give the path of a configuration whose store is ready, with a log in JSON."""
     path = write_configuration(tmp_path, service={"log": "json"})
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
-    store.disconnect()
+    make_sqlite(tmp_path)
     yield path
     request_id.set("")
 
@@ -66,8 +64,7 @@ def test_a_delivery_tried_at_once_is_told_with_the_request_it_belongs_to(tmp_pat
     to_a_folder = {"transfer": [{"name": "idm", "kind": "file", "directory": str(tmp_path / "out")}]}
     (tmp_path / "out").mkdir()
     config = load(write_configuration(tmp_path, organisations={"yliopisto": to_a_folder}), {}, transfer_kinds)
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     deliverer = make_deliverer(config, store)
     configure_logging("json")
 

@@ -11,8 +11,8 @@ import pytest
 from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import BrokenAttribute, Encoding, Flaw, Proxy
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
-from sql.migrate import migrate
 from sql.store import open_store
+from tests.support.database import make_sqlite
 from tests.support.factories import NOON, UNIVERSITY, make_organisation, make_person
 from tests.support.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
 from webapp.app import make_app, page_globals, security_headers
@@ -30,8 +30,7 @@ from webapp.routes import ROUTES
 
 @pytest.fixture
 def store(tmp_path):
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     yield store
     store.disconnect()
 

@@ -14,7 +14,7 @@ from sql.engines.postgres import REASONS, reason
 from sql.errors import HeldBySomeoneElse, LinkChanged, StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.database import driver_of
+from tests.support.database import driver_of, make_sqlite
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
 from tests.support.ports import free_port
 from tests.support.postgres import Server
@@ -38,8 +38,7 @@ def link_many(store):
 @pytest.fixture
 def file(tmp_path):
     """A migrated SQLite file with Maija's link in it."""
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     make_link(store, MAIJA, FIRST)
     store.disconnect()
     return tmp_path / "links.db"

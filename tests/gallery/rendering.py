@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from shibboleth.organisation import Organisations, Stage
-from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_organisation
+from tests.support.database import make_sqlite
+from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_link, make_organisation
 from tests.support.service import Clock, Reply, Visitor, make_front, orcid_id, simulated_orcid
 from webapp.app import WebApp, make_app, page_globals
 from webapp.linking.orcid_status import OrcidStatus
@@ -108,10 +107,7 @@ class Theatre:
 
     def __init__(self, directory, world, client):
         self.directory, self.world, self.client = Path(directory), world, client
-        self.empty = self.directory / "empty.db"
-        store = open_store(f"sqlite://{self.empty}")
-        migrate(store.engine, NOON)
-        store.disconnect()
+        store = open_store(make_sqlite(self.directory, "empty.db"))
         self.used = []
         front = make_front(store, client, Clock(), ORGANISATIONS, labels=LABELS)
         self.base = replace(front, templates={code: self._noting(each) for code, each in front.templates.items()})
@@ -119,9 +115,7 @@ class Theatre:
 
     def show(self, scene, code):
         """Play a scene in one language."""
-        copy = self.directory / "scene.db"
-        shutil.copy(self.empty, copy)
-        store = open_store(f"sqlite://{copy}")
+        store = open_store(make_sqlite(self.directory, "scene.db"))
         self.world.reset()
         play = Play(self.base, store, self.world, self.client, code)
         self.world.clock = play.clock

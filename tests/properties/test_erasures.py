@@ -2,14 +2,12 @@
 
 import tempfile
 from datetime import timedelta
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.database import driver_of
+from tests.support.database import driver_of, make_sqlite
 from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id
 
 MAIJA, VILLE = "maija@yliopisto.example", "ville@yliopisto.example"
@@ -72,8 +70,7 @@ def rows_of(store):
 @given(STEPS)
 def test_after_any_history_erased_is_erased(steps):
     with tempfile.TemporaryDirectory() as directory:
-        store = open_store(f"sqlite://{Path(directory)}/links.db")
-        migrate(store.engine, NOON)
+        store = open_store(make_sqlite(directory))
         make_link(store, VILLE, make_orcid_id(9), transfers=TRANSFERS)
         now = NOON
         for what, how in steps:

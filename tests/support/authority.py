@@ -8,9 +8,9 @@ from pathlib import Path
 from resolver_connector.authority.app import AttributeAuthority
 from resolver_connector.authority.saml import Identity, Saml
 from shibboleth.orcid_id import Registry
-from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.factories import NOON, UNIVERSITY
+from tests.support.database import make_sqlite
+from tests.support.factories import UNIVERSITY
 from tests.support.service import ORGANISATIONS
 from tests.support.system.federation import make_key
 from webapp.log import log
@@ -29,8 +29,7 @@ def make_keys(directories, *names):
 @contextmanager
 def stored(directory):
     """Give a store on SQLite: what it answers on each engine, the connector's tests hold."""
-    store = open_store(f"sqlite://{directory}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(directory))
     try:
         yield store
     finally:

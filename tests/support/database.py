@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
 
 import psycopg
+
+from sql.migrate import migrate
+from sql.store import open_store
+from tests.support.factories import NOON
 
 TABLES = (
     *("attempts", "links", "consent_texts", "changes", "counters", "events"),
@@ -13,6 +20,24 @@ TABLES = (
     *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
 )
 """Every table, in an order in which rows can be deleted."""
+
+
+@cache
+def _migrated_sqlite():
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "links.db")
+        store = open_store(f"sqlite://{path}")
+        migrate(store.engine, NOON)
+        store.disconnect()
+        return path.read_bytes()
+
+
+def make_sqlite(directory, name="links.db"):
+    """Write a migrated and empty SQLite database into a directory, and return its URL."""
+    path = Path(directory, name)
+    path.touch(0o600)
+    path.write_bytes(_migrated_sqlite())
+    return f"sqlite://{path}"
 
 
 def driver_of(store):

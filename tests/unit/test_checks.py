@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 from freezegun import freeze_time
 
-from sql.migrate import migrate
 from sql.repositories.links import LinkRepository
 from sql.repositories.releases import ReleaseRepository
 from sql.store import open_store
 from tests.support.configuration import ORGANISATION, TOKEN, service_file, toml, write, write_configuration
+from tests.support.database import make_sqlite
 from tests.support.factories import NOON, make_link, make_orcid_id
 from webapp.cli.main import main
 from webapp.config.service import ServiceFile
@@ -505,8 +505,7 @@ def test_problems_are_told_file_by_file(tmp_path):
 def ready(tmp_path):
     """A configuration with a migrated store in which one person has a link."""
     path = write_configuration(tmp_path)
-    kept = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(kept.engine, NOON)
+    kept = open_store(make_sqlite(tmp_path))
     make_link(kept, "maija@yliopisto.example", make_orcid_id(1))
     kept.disconnect()
     return path
@@ -801,8 +800,7 @@ def test_without_an_authority_there_is_nothing_to_say_of_metadata(tmp_path):
 def test_a_date_is_advised_where_the_organisation_has_told_it(tmp_path, named, advised):
     path = write_configuration(tmp_path, organisations={"yliopisto": {"administrators": {"people": [named]}}})
     write(path, path.read_text("utf-8") + f'\n[[operator]]\nentity_id = "{HOME}"\npeople = ["{named}"]\n')
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), HOME, issued="20240826")
     make_link(store, "ville@yliopisto.example", make_orcid_id(2), HOME)
     store.disconnect()
@@ -819,8 +817,7 @@ def test_a_date_is_advised_where_the_organisation_has_told_it(tmp_path, named, a
 
 def test_an_organisations_links_are_counted_once(tmp_path, monkeypatch):
     path = write_configuration(tmp_path)
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), HOME)
     store.disconnect()
     counted = []

@@ -7,10 +7,10 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.configuration import ORGANISATION, write_configuration
-from tests.support.factories import NOON, make_link, make_orcid_id
+from tests.support.database import make_sqlite
+from tests.support.factories import make_link, make_orcid_id
 from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
@@ -26,8 +26,7 @@ def run(path, *words, answer=None):
 @pytest.fixture
 def store(tmp_path):
     """The migrated store of the configuration."""
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     yield store
     store.disconnect()
 

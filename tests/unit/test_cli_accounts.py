@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from shibboleth.attributes import fold
-from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.configuration import ORGANISATION, write_configuration
-from tests.support.factories import NOON, make_link, make_orcid_id
+from tests.support.database import make_sqlite
+from tests.support.factories import make_link, make_orcid_id
 from webapp.cli.main import main
 
 ODD = [
@@ -61,8 +61,7 @@ OPTIONAL = [each for each in OPTIONAL if isinstance(each[2], click.Option)]
 
 @pytest.fixture
 def store(tmp_path):
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
+    store = open_store(make_sqlite(tmp_path))
     yield store
     store.disconnect()
 

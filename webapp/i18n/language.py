@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from enum import StrEnum
+from functools import cache
 from importlib.resources.abc import Traversable
+from types import MappingProxyType
 from typing import Any
 
 from babel.core import Locale, negotiate_locale
@@ -95,9 +97,10 @@ def gettext_noop(sentence: str) -> str:
     return sentence
 
 
-def languages() -> dict[str, Language]:
-    """Read all catalogues."""
-    return {code: Language(code, _read(catalogue, code)) for code, catalogue in catalogues().items()}
+@cache
+def languages() -> Mapping[str, Language]:
+    """Return each language by its code; the catalogues are read once in a process."""
+    return MappingProxyType({code: Language(code, _read(catalogue, code)) for code, catalogue in catalogues().items()})
 
 
 class ChosenBy(StrEnum):

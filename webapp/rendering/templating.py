@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from webapp.i18n.language import Language
@@ -15,6 +16,22 @@ _AFTER_A_SLASH = re.compile(r"(?<=[^/:]/)(?=[^/])")
 
 Templates = Callable[[str, Mapping[str, Any]], str]
 """Renders a template by name with facts."""
+
+
+class _CompiledTemplates(jinja2.BytecodeCache):
+    # The environments of all languages and applications of this process share what is compiled
+    def __init__(self) -> None:
+        self._bytecode: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._bytecode:
+            bucket.bytecode_from_string(self._bytecode[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._bytecode[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _CompiledTemplates()
 
 
 def environment(language: Language, always: Mapping[str, Any]) -> jinja2.Environment:
@@ -27,6 +44,7 @@ def environment(language: Language, always: Mapping[str, Any]) -> jinja2.Environ
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_COMPILED,
     )
     # The extension adds this method to the environment (its documentation, "newstyle gettext")
     made.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
@@ -36,7 +54,7 @@ def environment(language: Language, always: Mapping[str, Any]) -> jinja2.Environ
 
 
 def templates(language: Language, always: Mapping[str, Any]) -> Templates:
-    """Give what renders the templates in a language; each is compiled at its first use."""
+    """Give what renders the templates in a language; each is compiled at its first use in the process."""
     known = environment(language, always)
     return lambda name, facts: known.get_template(name).render(facts)
 

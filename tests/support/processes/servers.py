@@ -8,17 +8,13 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 
-from sql.migrate import migrate
-from sql.store import open_store
 from tests.support.configuration import TOKEN, write_configuration
-from tests.support.factories import NOON
+from tests.support.database import make_sqlite
 
 
 def configuration(tmp_path, **sections):
     """Write a configuration whose store is ready."""
-    store = open_store(f"sqlite://{tmp_path}/links.db")
-    migrate(store.engine, NOON)
-    store.disconnect()
+    make_sqlite(tmp_path)
     return write_configuration(tmp_path, **sections)
 
 
