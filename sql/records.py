@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
 
 from shibboleth.orcid_id import OrcidId
 
@@ -34,18 +33,6 @@ class Attempt:
     closed_at: datetime | None = None
     outcome: str | None = None
     """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or a problem's log word."""
-
-
-class Started(Protocol):
-    """What names an attempt: what it is, the store knows."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-
-    @property
-    def organisation(self) -> str:
-        """The entityID of the organisation whose person began it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The web application: Bottle, the table of routes, and what is the same for every answer."""
+"""The web application: Bottle with the table of routes, and what every request and response has in common."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import bottle
 
 from shibboleth.organisation import Organisation
 from webapp.auth.authenticator import Access, Authenticator
-from webapp.auth.cookies import cookies_of
+from webapp.auth.cookies import parse_cookies
 from webapp.auth.csrf import check_csrf_token, check_origin
 from webapp.i18n.language import ChosenBy, Language, LanguageNegotiator
 from webapp.linking.service import LIFETIME
@@ -23,17 +23,16 @@ from webapp.log import log
 from webapp.operator import incidents
 from webapp.pages.context import AppContext
 from webapp.pages.problems import (
-    HOME_HELP,
-    OUR_HELP,
+    ORGANISATION_HELP,
+    SERVICE_HELP,
     Bug,
-    FormTooLarge,
     NotAllowed,
     NotFound,
     Problem,
-    facts_of,
     problem_of,
+    problem_values,
 )
-from webapp.pages.request import Page, PageRequest, RawResponse, Redirect, RepeatedParameter
+from webapp.pages.request import FormTooLarge, Page, PageRequest, RawResponse, Redirect, parse_fields, read_form
 from webapp.pages.support_messages import RenderedMessage, support_messages
 from webapp.rendering.templating import Templates
 from webapp.routes import ROUTES, Route
@@ -41,21 +40,16 @@ from webapp.routes import ROUTES, Route
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_LARGEST_FORM = 16 * 1024
-_ASKED = re.compile(r"(?:^|&)lang=([A-Za-z-]{2,20})(?=&|$)", re.ASCII)
+_LANG_PARAMETER = re.compile(r"(?:^|&)lang=([A-Za-z-]{2,20})(?=&|$)", re.ASCII)
 _SPECULATIVE = re.compile("prefetch|prerender|preview", re.ASCII | re.IGNORECASE)
-_PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
-_LENGTH = re.compile("[0-9]{1,9}")
-_ELSEWHERE = {"/me/callback": "/me"}
-"""Where a change of language leads from an address that means nothing without what stands behind its `?`."""
-
-_Dressed = tuple[bytes, int, dict[str, str]]
-"""An answer's body, status and headers."""
+_PURPOSE_HEADERS = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
+_LANGUAGE_LINK_PATHS = {"/me/callback": "/me"}
+"""Where the language links lead, for pages whose address means nothing without its query."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """What every page says of the service."""
+    """What every page shows about the service."""
 
     public_url: str
     name: str
@@ -64,12 +58,12 @@ class ServiceInfo:
     sandbox: bool
     zone: tzinfo = UTC
     logo: str = ""
-    """The name of its picture among the static files; empty where it has none."""
+    """Name of the logo among the static files; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebApp:
-    """What surrounds the handlers: authenticator, languages, templates, headers."""
+    """What surrounds the handlers: authentication, language, CSRF protection, templates, headers, error pages."""
 
     service_info: ServiceInfo
     authenticator: Authenticator
@@ -79,144 +73,149 @@ class WebApp:
     """By language."""
     headers: Mapping[str, str]
     clock: Callable[[], datetime]
-    chooser: LanguageNegotiator = field(init=False)
+    negotiator: LanguageNegotiator = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make what chooses the language of a page."""
-        object.__setattr__(self, "chooser", LanguageNegotiator(self.languages, self.service_info.language))
+        """Make the language negotiator."""
+        object.__setattr__(self, "negotiator", LanguageNegotiator(self.languages, self.service_info.language))
 
-    def serve(self, route: Route, path_params: Mapping[str, str]) -> bottle.HTTPResponse:
-        """Answer one request."""
+    def handle(self, route: Route, path_params: Mapping[str, str]) -> bottle.HTTPResponse:
+        """Handle Bottle's current request; every exception becomes an error page."""
         environ = bottle.request.environ
-        request = self._arrival(environ)
+        request = self._build_request(environ)
         try:
-            _must_be_text(environ)
+            _check_path_encoding(environ)
             if route.access is Access.PERSON:
-                _must_run(environ, route)
-                request = self._signed_in(environ, request)
-            request = replace(request, path_params=path_params, query=_query(environ), form=_form(environ))
+                if environ["REQUEST_METHOD"] == "HEAD":
+                    # What such a page shows may change the state of the link, so it is made only to be seen
+                    allowed = ", ".join(sorted({one.method for one in ROUTES if one.path == route.path}))
+                    return self.error_page(environ, NotAllowed(allowed), request, route.path)
+                if route.method == "GET" and any(
+                    _SPECULATIVE.search(environ.get(name, "")) for name in _PURPOSE_HEADERS
+                ):
+                    # The browser repeats a failed prefetch when the user goes there
+                    return self._build_response(environ, RawResponse(b"", "text/plain", 503), request)
+                person = self.authenticator.person(environ)
+                # Before the request has a person: the error page must not set the cookie whose repetition it reports
+                self.authenticator.check_single_browser_cookie(parse_cookies(environ))
+                request = replace(self._with_language_of(person.organisation, request), optional_person=person)
+            query = parse_fields(environ.get("QUERY_STRING", ""))
+            request = replace(request, path_params=path_params, query=query, form=read_form(environ))
             request.parameter("lang")
             if route.access is Access.PERSON:
-                request = self._checked(environ, request)
-            answer = route.handler(self.context, request)
-            return self._response(environ, answer, request)
-        except _NotNow:
-            return self._response(environ, RawResponse(b"", "text/plain", 503), request)
-        except Exception as error:  # noqa: BLE001 - each one gets its named page here, and a bug gets one too
-            return self.problem(environ, error, request, route.path)
+                is_form = environ["REQUEST_METHOD"] == "POST"
+                if is_form:
+                    check_origin("{0.scheme}://{0.netloc}".format(urlsplit(self.service_info.public_url)), environ)
+                    check_csrf_token(request.form.get("token", ""), request.browser, request.person)
+                status = self.context.linking.current_status(request.person, request.now, deliveries=not is_form)
+                request = replace(request, person_status=status)
+            return self._build_response(environ, route.handler(self.context, request), request)
+        except Exception as error:  # noqa: BLE001 - each error gets its own page here, an unexpected one too
+            return self.error_page(environ, error, request, route.path)
 
-    def problem(
-        self, environ: Mapping[str, Any], error: Exception, request: PageRequest | None = None, address: str = ""
+    def error_page(
+        self, environ: Mapping[str, Any], error: Exception, request: PageRequest | None = None, path: str = ""
     ) -> bottle.HTTPResponse:
-        """Answer with the page of what is wrong."""
-        request = self._at_home(request or self._arrival(environ), getattr(error, "organisation", None))
-        row = problem_of(error)
-        incident = secrets.token_hex(4)
-        # By its class alone: a message may hold a person's words
-        log("problem", problem=row.word, incident=incident, at=address, error=type(error).__name__)
-        if row.word == "bug":
+        """Log an error, record its incident and return its page."""
+        organisation: Organisation | None = getattr(error, "organisation", None)
+        request = self._with_language_of(organisation, request or self._build_request(environ))
+        problem, incident = problem_of(error), secrets.token_hex(4)
+        # Only the class: the message may quote the person
+        log("problem", problem=problem.code, incident=incident, at=path, error=type(error).__name__)
+        if problem.code == "bug":
             log.exception(error)
-        incidents.keep(self.context.store, incident, row.word, request, address, getattr(error, "organisation", None))
-        facts: dict[str, Any] = {
-            "problem": row,
+        incidents.record(self.context.store, incident, problem.code, request, path, organisation)
+        if organisation is None and problem.contact == ORGANISATION_HELP and request.optional_person:
+            organisation = request.optional_person.organisation
+        variables = {
+            "problem": problem,
             "incident": incident,
-            "told": {"incident": incident, **facts_of(error, request.language)},
-            "back": _back(environ, self.service_info, request),
-            "organisation": getattr(error, "organisation", None) or _home(request, row.ask),
+            "values": {"incident": incident, **problem_values(error, request.language)},
+            "sign_in_target": self._sign_in_target(environ, request),
+            "organisation": organisation,
         }
-        response = self._response(environ, Page("problem.html", facts, row.status), request)
+        response = self._build_response(environ, Page("problem.html", variables, problem.status), request)
         if isinstance(error, NotAllowed):
             response.set_header("Allow", error.allowed)
         return response
 
-    def _arrival(self, environ: Mapping[str, Any]) -> PageRequest:
-        authenticator, cookies = self.authenticator, cookies_of(environ)
-        choice = self.chooser.choose(
-            _asked(environ), authenticator.language(cookies), environ.get("HTTP_ACCEPT_LANGUAGE", "")
+    def _build_request(self, environ: Mapping[str, Any]) -> PageRequest:
+        authenticator, cookies = self.authenticator, parse_cookies(environ)
+        asked = _LANG_PARAMETER.findall(environ.get("QUERY_STRING", ""))
+        language_choice = self.negotiator.choose(
+            asked[0] if len(asked) == 1 else "",
+            authenticator.language(cookies),
+            environ.get("HTTP_ACCEPT_LANGUAGE", ""),
         )
-        path = environ.get("PATH_INFO", "/")
         return PageRequest(
-            choice,
+            language_choice,
             self.clock(),
             authenticator.browser(cookies),
-            path=path,
-            attempt=authenticator.attempt(cookies),
+            path=environ.get("PATH_INFO", "/"),
+            open_attempt_id=authenticator.attempt(cookies),
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
         )
 
-    def _signed_in(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
-        person = self.authenticator.person(environ)
-        # Before the visit is a person's: no page about this sets a cookie, which would only hide what is wrong
-        self.authenticator.must_be_one_browser(cookies_of(environ))
-        return replace(self._at_home(request, person.organisation), optional_person=person)
-
-    def _checked(self, environ: Mapping[str, Any], request: PageRequest) -> PageRequest:
-        """Check what holds for every page of a person: a form is ours, and no earlier holder's link is left."""
-        if environ["REQUEST_METHOD"] == "POST":
-            check_origin(_origin(self.service_info.public_url), environ)
-            check_csrf_token(request.form.get("token", ""), request.browser, request.person)
-        return replace(request, person_status=self.context.linking.current_status(request.person, request.now))
-
-    def _at_home(self, request: PageRequest, organisation: Organisation | None) -> PageRequest:
+    def _with_language_of(self, organisation: Organisation | None, request: PageRequest) -> PageRequest:
         if organisation is None or not organisation.language:
             return request
-        return replace(request, choice=self.chooser.for_organisation(request.choice, organisation.language))
+        choice = self.negotiator.for_organisation(request.language_choice, organisation.language)
+        return replace(request, language_choice=choice)
 
-    def _response(
+    def _sign_in_target(self, environ: Mapping[str, Any], request: PageRequest) -> str:
+        # The page that was asked for; the own page where that was a form
+        if environ["REQUEST_METHOD"] != "GET":
+            return f"{self.service_info.public_url}/me{request.language_query}"
+        query = environ.get("QUERY_STRING", "")
+        return self.service_info.public_url + quote(request.path) + (f"?{query}" if query else "")
+
+    def _build_response(
         self, environ: Mapping[str, Any], answer: Page | Redirect | RawResponse, request: PageRequest
     ) -> bottle.HTTPResponse:
-        body, status, headers = _DRESS[type(answer)](self, answer, request)
-        response = bottle.HTTPResponse(body, status, headers)
-        if request.optional_person is not None and request.browser.new:
-            response.add_header("Set-Cookie", self.authenticator.cookie(request.browser))
-        if request.choice.by is ChosenBy.ADDRESS and self._may_keep(environ, request):
-            response.add_header("Set-Cookie", self.authenticator.language_cookie(request.language.code))
-        if isinstance(answer, Redirect) and answer.attempt:
-            lasts = int(LIFETIME.total_seconds())
-            response.add_header("Set-Cookie", self.authenticator.attempt_cookie(answer.attempt, lasts))
+        authenticator, signed_in = self.authenticator, request.optional_person is not None
+        response = self._render(answer, request)
+        if signed_in and request.browser.new:
+            response.add_header("Set-Cookie", authenticator.cookie(request.browser))
+        if request.language_choice.by is ChosenBy.ADDRESS:
+            code, stored = request.language.code, authenticator.language(parse_cookies(environ))
+            # No cookie before the sign-in; until then the links carry the language
+            if stored != code and (signed_in or stored):
+                response.add_header("Set-Cookie", authenticator.language_cookie(code))
+        if isinstance(answer, Redirect) and answer.open_attempt_id:
+            cookie = authenticator.attempt_cookie(answer.open_attempt_id, int(LIFETIME.total_seconds()))
+            response.add_header("Set-Cookie", cookie)
         return response
 
-    def _may_keep(self, environ: Mapping[str, Any], request: PageRequest) -> bool:
-        # Before the sign-in there is no cookie of ours: until then the addresses carry the language
-        kept = self.authenticator.language(cookies_of(environ))
-        return kept != request.language.code and (request.optional_person is not None or kept != "")
-
-    def _page(self, page: Page, request: PageRequest) -> _Dressed:
-        known = {
+    def _render(self, answer: Page | Redirect | RawResponse, request: PageRequest) -> bottle.HTTPResponse:
+        if isinstance(answer, Redirect):
+            # The service's address comes from the configuration, never from the request
+            url = self.service_info.public_url + answer.to if answer.to.startswith("/") else answer.to
+            return bottle.HTTPResponse(b"", 303, {"Location": url, "Cache-Control": "no-store"})
+        if isinstance(answer, RawResponse):
+            caching = "public, max-age=31536000, immutable" if answer.immutable else "no-store"
+            headers = {"Content-Type": answer.content_type, "Cache-Control": caching, **answer.headers}
+            if answer.filename:
+                headers["Content-Disposition"] = f'attachment; filename="{answer.filename}"'
+            return bottle.HTTPResponse(answer.body, answer.status, headers)
+        variables = {
+            **answer.variables,
             "person": request.optional_person,
             "language_query": request.language_query,
-            "here": _ELSEWHERE.get(request.path, ""),
+            "language_link_path": _LANGUAGE_LINK_PATHS.get(request.path, ""),
             "request": request,
         }
-        text = self.templates[request.language.code](page.template, {**page.facts, **known})
+        text = self.templates[request.language.code](answer.template, variables)
         headers = {
             "Content-Type": "text/html; charset=utf-8",
             "Content-Language": request.language.code,
             "Cache-Control": "no-store",
             "Vary": "Accept-Language, Cookie",
         }
-        return text.encode(), page.status, headers
-
-    def _go(self, go: Redirect, _request: PageRequest) -> _Dressed:
-        # The address of the service is the operator's to say, never the request's
-        to = self.service_info.public_url + go.to if go.to.startswith("/") else go.to
-        return b"", 303, {"Location": to, "Cache-Control": "no-store"}
-
-    def _raw(self, raw: RawResponse, _request: PageRequest) -> _Dressed:
-        keep = "public, max-age=31536000, immutable" if raw.lasting else "no-store"
-        saved = {"Content-Disposition": f'attachment; filename="{raw.save_as}"'} if raw.save_as else {}
-        return raw.body, raw.status, {"Content-Type": raw.kind, "Cache-Control": keep, **saved, **raw.headers}
+        return bottle.HTTPResponse(text.encode(), answer.status, headers)
 
 
-_DRESS: Mapping[type, Callable[[WebApp, Any, PageRequest], _Dressed]] = {
-    Page: WebApp._page,  # noqa: SLF001 - the table of its own methods
-    Redirect: WebApp._go,  # noqa: SLF001
-    RawResponse: WebApp._raw,  # noqa: SLF001
-}
-
-
-def page_globals(service_info: ServiceInfo, context: AppContext, known: Mapping[str, Language]) -> dict[str, Any]:
-    """Give the facts that each page knows."""
+def template_globals(service_info: ServiceInfo, context: AppContext, known: Mapping[str, Language]) -> dict[str, Any]:
+    """Return the variables that every template has."""
     return {
         "service_info": service_info,
         "site_languages": [(code, language.name()) for code, language in known.items()],
@@ -224,42 +223,64 @@ def page_globals(service_info: ServiceInfo, context: AppContext, known: Mapping[
         "label": context.label,
         "orcid_url": context.orcid_url,
         "sign_out": f"/Shibboleth.sso/Logout?return={quote(service_info.public_url + '/signed-out', safe='')}",
-        "support_messages": partial(_letters, service_info),
+        "support_messages": partial(_support_messages, service_info),
     }
 
 
-def _letters(
+def _support_messages(
     service_info: ServiceInfo,
     problem: Problem,
     request: PageRequest,
-    told: Mapping[str, str],
-    home: Organisation | None,
+    values: Mapping[str, str],
+    organisation: Organisation | None,
 ) -> list[RenderedMessage]:
-    facts = {
+    known = {
         "service": service_info.name,
         "url": service_info.public_url,
         "contact": service_info.contact,
         "when": request.language.format_datetime(request.now, service_info.zone),
     }
-    if home is not None:
-        facts["organisation"] = home.name(request.language.code)
-    addresses = {HOME_HELP: home.help if home else "", OUR_HELP: service_info.contact}
-    return support_messages(problem.word, request.language, {**facts, **told}, addresses)
+    if organisation is not None:
+        known["organisation"] = organisation.name(request.language.code)
+    addresses = {ORGANISATION_HELP: organisation.help if organisation else "", SERVICE_HELP: service_info.contact}
+    return support_messages(problem.code, request.language, {**known, **values}, addresses)
 
 
-def make_app(front: WebApp) -> WSGIApplication:
+def make_app(web_app: WebApp) -> WSGIApplication:
     """Make the WSGI application."""
     app = bottle.Bottle()
     for route in ROUTES:
-        # Bottle's plugins make JSON and templates of what a handler returns; ours return whole answers
-        app.route(route.path, route.method, _answering(front, route), skip=True)
-    app.default_error_handler = _bottles_own(front)
-    return _with_headers(app, [*front.headers.items()])
+        # Without Bottle's plugins, which would turn what a handler returns into JSON or templates
+        app.route(route.path, route.method, _callback(web_app, route), skip=True)
+    app.default_error_handler = _bottle_error_handler(web_app)
+    return _with_headers(app, [*web_app.headers.items()])
+
+
+def _callback(web_app: WebApp, route: Route) -> Callable[..., bottle.HTTPResponse]:
+    def callback(**path_params: str) -> bottle.HTTPResponse:
+        return web_app.handle(route, path_params)
+
+    return callback
+
+
+def _bottle_error_handler(web_app: WebApp) -> Callable[[bottle.HTTPError], bytes]:
+    errors = {400: NotFound, 404: NotFound, 413: FormTooLarge}
+
+    def handler(bottle_error: bottle.HTTPError) -> bytes:
+        allowed = bottle_error.get_header("Allow")
+        error = NotAllowed(allowed) if allowed else errors.get(bottle_error.status_code, Bug)()
+        response = web_app.error_page(bottle.request.environ, error)
+        for name, value in response.headerlist:
+            bottle.response.headers[name] = value
+        bottle.response.status = response.status
+        body: bytes = response.body
+        return body
+
+    return handler
 
 
 def _with_headers(app: WSGIApplication, fixed: list[tuple[str, str]]) -> WSGIApplication:
-    """Give every answer these headers, whoever makes it: the last thing that is done to it."""
-
+    # Outside Bottle, so that responses of its own making carry them as well
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             return start_response(status, headers + fixed, exc_info)
@@ -270,10 +291,10 @@ def _with_headers(app: WSGIApplication, fixed: list[tuple[str, str]]) -> WSGIApp
 
 
 def security_headers(orcid_url: str, *, secure: bool) -> dict[str, str]:
-    """Give the headers that every answer carries.
+    """Return the headers that every response carries.
 
-    `form-action` allows any https address because browsers hold redirects after a form to it as well, and a form
-    sent after the session ended is redirected to the organisation's Identity Provider, wherever that is.
+    `form-action` allows any https address: browsers apply it to redirects after a form as well, and a form sent after
+    the session ended is redirected to the organisation's Identity Provider.
     """
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(orcid_url))
     forms = "'self' https:" if secure else f"'self' https: {origin}"
@@ -295,93 +316,9 @@ def security_headers(orcid_url: str, *, secure: bool) -> dict[str, str]:
     }
 
 
-class _NotNow(Exception):
-    """The browser fetches a page that nobody has asked for yet: it is answered when somebody does."""
-
-
-def _must_run(environ: Mapping[str, Any], route: Route) -> None:
-    """Keep a request from a person's page that must change nothing: what the page shows may change with its being seen.
-
-    A prefetch that fails is repeated when the person goes there.
-    """
-    if environ["REQUEST_METHOD"] == "HEAD":
-        raise NotAllowed(", ".join(sorted({one.method for one in ROUTES if one.path == route.path})))
-    if route.method == "GET" and any(_SPECULATIVE.search(environ.get(name, "")) for name in _PURPOSES):
-        raise _NotNow
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _answering(front: WebApp, route: Route) -> Callable[..., bottle.HTTPResponse]:
-    def answer(**path_params: str) -> bottle.HTTPResponse:
-        return front.serve(route, path_params)
-
-    return answer
-
-
-def _bottles_own(front: WebApp) -> Callable[[bottle.HTTPError], bytes]:
-    kinds = {400: NotFound, 404: NotFound, 413: FormTooLarge}
-
-    def page(error: bottle.HTTPError) -> bytes:
-        allowed = error.get_header("Allow")
-        wrong = NotAllowed(allowed) if allowed else kinds.get(error.status_code, Bug)()
-        answer = front.problem(bottle.request.environ, wrong)
-        for name, value in answer.headerlist:
-            bottle.response.headers[name] = value
-        bottle.response.status = answer.status
-        body: bytes = answer.body
-        return body
-
-    return page
-
-
-def _must_be_text(environ: Mapping[str, Any]) -> None:
-    # Bottle drops bytes that are not UTF-8, so that another address than the front saw would be served
+def _check_path_encoding(environ: Mapping[str, Any]) -> None:
+    # Bottle drops bytes that are not UTF-8, so it would serve another path than the front-end server authorised
     try:
         environ.get("bottle.raw_path", "").encode("latin-1").decode()
     except UnicodeError:
         raise NotFound from None
-
-
-def _form(environ: Mapping[str, Any]) -> dict[str, str]:
-    if environ.get("REQUEST_METHOD") != "POST":
-        return {}
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if not _LENGTH.fullmatch(length) or int(length) > _LARGEST_FORM:
-        raise FormTooLarge
-    fields = _fields(environ["wsgi.input"].read(int(length)).decode("utf-8", "replace"))
-    # All fields of our forms are ours, and each of them has one value
-    if any(len(values) > 1 for values in fields.values()):
-        raise RepeatedParameter
-    return {name: values[0] for name, values in fields.items()}
-
-
-def _query(environ: Mapping[str, Any]) -> dict[str, list[str]]:
-    return _fields(environ.get("QUERY_STRING", ""))
-
-
-def _asked(environ: Mapping[str, Any]) -> str:
-    found = _ASKED.findall(environ.get("QUERY_STRING", ""))
-    return found[0] if len(found) == 1 else ""
-
-
-def _back(environ: Mapping[str, Any], service_info: ServiceInfo, request: PageRequest) -> str:
-    """Give the address that goes on where a person was, for after the sign-in."""
-    if environ["REQUEST_METHOD"] != "GET":
-        return f"{service_info.public_url}/me{request.language_query}"
-    query = environ.get("QUERY_STRING", "")
-    return service_info.public_url + quote(request.path) + (f"?{query}" if query else "")
-
-
-def _fields(text: str) -> dict[str, list[str]]:
-    try:
-        return parse_qs(text, keep_blank_values=True, max_num_fields=50)
-    except ValueError:
-        raise FormTooLarge from None
-
-
-def _home(request: PageRequest, ask: str) -> Organisation | None:
-    return request.optional_person.organisation if ask == HOME_HELP and request.optional_person else None

@@ -11,21 +11,21 @@ from webapp.operator.metrics import metrics
 from webapp.pages.context import AppContext
 from webapp.pages.linking import (
     another_account,
-    back_to_me,
     callback,
     confirm,
-    confirmed,
     me,
+    receipt,
+    redirect_to_me,
     remove,
     removed,
     result,
     start,
+    submit_confirmation,
 )
 from webapp.pages.mail import ask_mail, mail, mailed
 from webapp.pages.my_data import my_data, my_data_file
 from webapp.pages.notices import accessibility, privacy, privacy_of
 from webapp.pages.public import healthz, help_page, landing, signed_out, static
-from webapp.pages.receipt import receipt
 from webapp.pages.removal import erase, erased, erasure, removal
 from webapp.pages.request import Page, PageRequest, RawResponse, Redirect
 
@@ -48,10 +48,10 @@ ROUTES = (
     Route("GET", "/signed-out", Access.ANYONE, signed_out),
     Route("GET", "/me", Access.PERSON, me),
     Route("POST", "/me/start", Access.PERSON, start),
-    Route("GET", "/me/start", Access.PERSON, back_to_me),
+    Route("GET", "/me/start", Access.PERSON, redirect_to_me),
     Route("GET", "/me/callback", Access.PERSON, callback),
     Route("GET", "/me/confirm/<attempt>", Access.PERSON, confirm),
-    Route("POST", "/me/confirm/<attempt>", Access.PERSON, confirmed),
+    Route("POST", "/me/confirm/<attempt>", Access.PERSON, submit_confirmation),
     Route("GET", "/me/another-account", Access.PERSON, another_account),
     Route("GET", "/me/result/<attempt>", Access.PERSON, result),
     Route("POST", "/me/remove", Access.PERSON, remove),
@@ -75,8 +75,8 @@ ROUTES = (
     Route("GET", "/operator", Access.PERSON, operator.overview),
     Route("GET", "/operator/organisations/<name>", Access.PERSON, operator.organisation),
     Route("POST", "/operator/organisations/<name>/retry", Access.PERSON, operator.retry),
-    Route("GET", "/operator/organisations/<name>/retry", Access.PERSON, operator.back_to_organisation),
+    Route("GET", "/operator/organisations/<name>/retry", Access.PERSON, operator.redirect_to_organisation),
     Route("GET", "/operator/incidents", Access.PERSON, operator.incident),
     Route("GET", "/operator/people", Access.PERSON, operator.search),
-    Route("POST", "/operator/people", Access.PERSON, operator.searched),
+    Route("POST", "/operator/people", Access.PERSON, operator.submit_search),
 )

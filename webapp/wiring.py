@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shibboleth.orcid_id import Registry
 from sql.store import Store
-from webapp.app import ServiceInfo, WebApp, make_app, page_globals, security_headers
+from webapp.app import ServiceInfo, WebApp, make_app, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
 from webapp.concurrency import ConcurrencyLimits, with_limits
 from webapp.config.loader import Config
@@ -50,7 +50,7 @@ def web(
             context=context,
             languages=known,
             templates={
-                code: templates(language, page_globals(service_info, context, known))
+                code: templates(language, template_globals(service_info, context, known))
                 for code, language in known.items()
             },
             headers=security_headers(config.orcid.base_url, secure=secure),
@@ -73,15 +73,15 @@ def _context(
         frozenset(entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING),
         asking=config.asking,
         labels=config.labels,
-        mails=config.mail.host is not None,
-        notices=notices_of(config),
+        mail_enabled=config.mail.host is not None,
+        operator_texts=operator_texts_of(config),
         retention=config.retention,
         keep_changes=config.store.keep_changes,
-        staff=staff_of(config),
+        admin_access=admin_access_of(config),
     )
 
 
-def staff_of(config: Config) -> AdminAccess:
+def admin_access_of(config: Config) -> AdminAccess:
     """Give the people and machines that the operator's pages are for."""
     token = config.metrics.token
     return AdminAccess(
@@ -94,7 +94,7 @@ def staff_of(config: Config) -> AdminAccess:
     )
 
 
-def notices_of(config: Config) -> OperatorTexts:
+def operator_texts_of(config: Config) -> OperatorTexts:
     """Give the operator's texts."""
     said = config.accessibility
     assessed = date.fromisoformat(said.assessed) if said.assessed else None

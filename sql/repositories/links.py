@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shibboleth.orcid_id import OrcidId
@@ -14,16 +14,12 @@ from sql import rows
 from sql.engines.base import Engine, Row
 from sql.errors import AttemptClosed, HeldBySomeoneElse, LinkChanged, NotAuthenticated
 from sql.organisation_transaction import OrganisationTransaction, Repository
-from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus, Started
+from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 
 ALL = 2**63 - 1
 """A limit that is none."""
 PAGE = 500
 """How many rows are held in memory at once while many are read."""
-
-
-def _anything(_attempt: Attempt | None) -> None:
-    """Be content with an attempt as it is."""
 
 
 def paged(engine: Engine, query: str, entity_id: str) -> Iterator[Row]:
@@ -84,18 +80,15 @@ class LinkRepository(Repository):
 
     def add(  # noqa: PLR0913, PLR0917 - all that a confirmation says, and nothing of it may be guessed
         self,
-        attempt: Started,
+        attempt: Attempt,
         issued: str,
         consent: Consent,
         replacing: OrcidId | None,
         now: datetime,
         link_id: str,
         transfers: Sequence[str] = (),
-        must_be: Callable[[Attempt | None], object] = _anything,
     ) -> Change | None:
         """Link the iD that ORCID named in this attempt to the attempt's person; all or nothing.
-
-        `must_be` is shown the stored attempt before anything is written, and raises where it is not as it should be.
 
         The change is owed to the organisation's `transfers`, given by their names.
 
@@ -106,7 +99,6 @@ class LinkRepository(Repository):
         """
         with self._holding(attempt.organisation, now) as held:
             row, stored = _held_attempt(held, attempt.id)
-            must_be(stored)
             stored, orcid_id = _answered(stored)
             current = _current(held, row)
             new = Link(link_id, stored.organisation, stored.person_key, stored.account, issued, orcid_id, now, consent)

@@ -103,7 +103,7 @@ def test_each_problem_is_told_in_the_language_of_the_page(shown, each):
 
     assert page.reply.status == row.status
     # What to do may stand on the page already: a page with a form on it asks to fill it in
-    for sentence in (row.what, row.do) if page.template == "problem.html" else (row.what,):
+    for sentence in (row.explanation, row.advice) if page.template == "problem.html" else (row.explanation,):
         for part in re.split(r"%\(\w+\)s", LANGUAGES[page.code].gettext(sentence)):
             assert part in said
 

@@ -9,7 +9,7 @@ from sql.records import DeliveryState
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock, Visitor, client_of, make_front
 from webapp.app import make_app
-from webapp.pages.delivery_status import ON_ITS_WAY, WORDS
+from webapp.pages.delivery_status import ON_ITS_WAY, TEXTS
 
 MAIJA = "maija@yliopisto.example"
 SOON = timedelta(minutes=5)
@@ -41,13 +41,13 @@ END = {
 }
 
 
-@pytest.mark.parametrize(("state", "outcome"), [case for case in WORDS if case[1] != "superseded"], ids=str)
+@pytest.mark.parametrize(("state", "outcome"), [case for case in TEXTS if case[1] != "superseded"], ids=str)
 def test_each_end_of_a_delivery_is_told_in_words_with_what_the_other_side_said(store, maija, owed, state, outcome):
     END[state](store, owed, "worker", outcome, "no <b>such</b> entry")
 
     page = maija.get("/me").text
 
-    assert WORDS[state, outcome].replace("'", "&#39;") in page.replace("'", "&#39;")
+    assert TEXTS[state, outcome].replace("'", "&#39;") in page.replace("'", "&#39;")
     assert "no &lt;b&gt;such&lt;/b&gt; entry" in page
     assert ('class="unwell"' in page) == (state is DeliveryState.GIVEN_UP)
 

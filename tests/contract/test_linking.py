@@ -378,7 +378,7 @@ def test_the_incident_number_of_an_attempt_stands_on_its_page_and_in_the_log(mai
 
     place = maija.get(back).place
 
-    (line,) = [record for record in caplog.records if record.msg == "returned"]
+    (line,) = [record for record in caplog.records if record.msg == "orcid-callback"]
     assert line.facts["outcome"] == "orcid-unavailable"
     for page in (maija.get(place), maija.get(place)):
         assert line.facts["incident"] in page.text
@@ -391,7 +391,7 @@ def test_the_log_tells_what_happened_and_not_to_whom(maija, world, caplog):
     remove(maija)
 
     lines = [record for record in caplog.records if record.name == "orcid-connect"]
-    assert [line.msg for line in lines] == ["returned", "linked", "removed"]
+    assert [line.msg for line in lines] == ["orcid-callback", "linked", "removed"]
     assert not [line for line in lines if "maija" in str(line.facts) or MAIJA in str(line.facts)]
 
 

@@ -371,7 +371,7 @@ def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothin
 @pytest.fixture
 def front(store):
     front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
-    return replace(front, context=replace(front.context, mails=True))
+    return replace(front, context=replace(front.context, mail_enabled=True))
 
 
 @pytest.fixture
@@ -447,7 +447,7 @@ def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store,
     assert FIRST.uri in message.get_content()
 
 
-@pytest.mark.parametrize("hall", [{"mails": False}, {"forgetful": frozenset({UNIVERSITY})}])
+@pytest.mark.parametrize("hall", [{"mail_enabled": False}, {"forgetful": frozenset({UNIVERSITY})}])
 def test_where_it_is_not_offered_there_is_no_such_page(store, front, hall):
     make_link(store, MAIJA, FIRST)
     maija = Visitor(make_app(replace(front, context=replace(front.context, **hall))))

@@ -26,7 +26,9 @@ def clock():
 
 
 def web(store, clock, token=TOKEN):
-    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, staff=AdminAccess(metrics_token=token))
+    front = make_front(
+        store, client_of("https://sandbox.orcid.org"), clock, admin_access=AdminAccess(metrics_token=token)
+    )
     return make_app(front)
 
 

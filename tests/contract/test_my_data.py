@@ -29,7 +29,7 @@ from webapp.pages.data_inventory import (
     STATES,
     TABLES,
 )
-from webapp.pages.my_data import ALONE, FORMAT, SHOWN
+from webapp.pages.my_data import ALONE, FORMAT, MAX_SHOWN
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -253,8 +253,8 @@ def test_the_page_shows_the_newest_and_the_file_has_all(store, maija):
 
     page, file = maija.get("/me/data").text, json.loads(maija.get("/me/data.json").body)
 
-    assert page.count("<dt>Begun</dt>") == SHOWN
-    assert f"These are the newest {SHOWN}" in page
+    assert page.count("<dt>Begun</dt>") == MAX_SHOWN
+    assert f"These are the newest {MAX_SHOWN}" in page
     assert len(file["attempts"]) == 1000
     assert file["attempts"][0]["started_at"] == timestamp(NOON + timedelta(seconds=999))
 

@@ -21,7 +21,7 @@ from webapp.config.loader import load
 from webapp.i18n.language import languages
 from webapp.pages.data_inventory import SECTIONS, SOURCES
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
-from webapp.wiring import notices_of
+from webapp.wiring import operator_texts_of
 
 LANGUAGES = languages()
 TEXTS = {code: {name: f"{name} in {code}" for name in NOTICES} for code in LANGUAGES}
@@ -41,7 +41,7 @@ def app_of(front, **hall):
 
 @pytest.fixture
 def app(front):
-    return app_of(front, notices=OperatorTexts(TEXTS, statement=STATEMENT))
+    return app_of(front, operator_texts=OperatorTexts(TEXTS, statement=STATEMENT))
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -67,7 +67,7 @@ class TestThePages:
             assert say(section.purpose) in page
             assert section.kept(say, forgetful=False, days=None) in page
             for field in section.fields:
-                assert say(field.words) in page
+                assert say(field.label) in page
         for words in SOURCES.values():
             assert say(words) in page
 
@@ -89,7 +89,7 @@ class TestThePages:
         texts = {"en": {**TEXTS["en"], "not_accessible": "The plots."}}
         statement = AccessibilityStatement("partially", date(2026, 1, 15), "outside")
 
-        page = ask(app_of(front, notices=OperatorTexts(texts, statement=statement)), "/accessibility").text
+        page = ask(app_of(front, operator_texts=OperatorTexts(texts, statement=statement)), "/accessibility").text
 
         assert "<p>The plots.</p>" in page
         assert "The pages do most of what the law asks." in page
@@ -105,7 +105,7 @@ class TestThePages:
         assert privacy.count("mailto:help@connect.example") == 7
 
     def test_a_text_that_is_missing_in_a_language_stands_in_another_and_says_so(self, front):
-        app = app_of(front, notices=OperatorTexts({"fi": {"controller": "Yliopisto"}}))
+        app = app_of(front, operator_texts=OperatorTexts({"fi": {"controller": "Yliopisto"}}))
 
         page = ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE="sv").text
 
@@ -113,7 +113,7 @@ class TestThePages:
 
     def test_a_text_is_text_in_paragraphs_and_lines(self, front):
         app = app_of(
-            front, notices=OperatorTexts({"en": {"controller": "A <b>University</b>\nStreet 1\n\nWrite to us."}})
+            front, operator_texts=OperatorTexts({"en": {"controller": "A <b>University</b>\nStreet 1\n\nWrite to us."}})
         )
 
         page = ask(app, "/privacy").text
@@ -121,7 +121,9 @@ class TestThePages:
         assert "<p>A &lt;b&gt;University&lt;/b&gt;<br>Street 1</p>\n<p>Write to us.</p>" in page
 
     def test_an_address_among_the_operators_words_can_be_followed(self, front):
-        app = app_of(front, notices=OperatorTexts({"en": {"controller": "<b>\nhelp@example.org, www.example.org."}}))
+        app = app_of(
+            front, operator_texts=OperatorTexts({"en": {"controller": "<b>\nhelp@example.org, www.example.org."}})
+        )
 
         page = ask(app, "/privacy").text
 
@@ -129,7 +131,7 @@ class TestThePages:
 
     def test_an_organisation_says_some_of_it_otherwise(self, front):
         own = {UNIVERSITY: {"en": {"controller": "The university itself."}}}
-        app = app_of(front, notices=OperatorTexts(TEXTS, own), retention={UNIVERSITY: 365})
+        app = app_of(front, operator_texts=OperatorTexts(TEXTS, own), retention={UNIVERSITY: 365})
 
         service, university = ask(app, "/privacy"), ask(app, "/privacy/yliopisto")
 
@@ -167,7 +169,7 @@ class TestThePages:
     def test_a_page_of_the_operators_own_is_led_to(self, front):
         notices = OperatorTexts(privacy_url="https://example.org/privacy")
 
-        assert '<a href="https://example.org/privacy">' in ask(app_of(front, notices=notices), "/privacy").text
+        assert '<a href="https://example.org/privacy">' in ask(app_of(front, operator_texts=notices), "/privacy").text
 
     def test_an_organisation_that_is_not_there_has_no_notice(self, app):
         assert ask(app, "/privacy/nobody").status == 404
@@ -193,10 +195,10 @@ def test_the_configuration_says_it_in_each_language(tmp_path):
         {},
     )
 
-    notices = notices_of(config)
+    notices = operator_texts_of(config)
 
-    assert notices.said("legal_basis", "fi", UNIVERSITY).paragraphs == ("legal_basis in fi",)
-    assert notices.said("controller", "en", UNIVERSITY).paragraphs == ("University", "Street 1\nCity")
+    assert notices.get("legal_basis", "fi", UNIVERSITY).paragraphs == ("legal_basis in fi",)
+    assert notices.get("controller", "en", UNIVERSITY).paragraphs == ("University", "Street 1\nCity")
     assert notices.statement == STATEMENT
     assert config.retention == {UNIVERSITY: 90}
 

@@ -18,7 +18,7 @@ from webapp.app import make_app
 from webapp.auth.authenticator import Access
 from webapp.operator.access import AdminAccess, AdminGrant
 from webapp.operator.figures import COLUMNS, PERIODS
-from webapp.pages.problems import BY_WORD
+from webapp.pages.problems import PROBLEMS_BY_CODE
 from webapp.routes import ROUTES
 
 ENTITLEMENT = "urn:mace:yliopisto.example:orcid-connect:operator"
@@ -44,7 +44,7 @@ def clock():
 
 @pytest.fixture
 def app(store, clock):
-    return make_app(make_front(store, client_of("https://sandbox.orcid.org"), clock, staff=STAFF))
+    return make_app(make_front(store, client_of("https://sandbox.orcid.org"), clock, admin_access=STAFF))
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_organisations_stand_in_the_order_of_what_they_are_called(store, clock):
             make_organisation(UNIVERSITY, names={"en": "Aalto", "sv": "väst"}),
         )
     )
-    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, called, staff=STAFF)
+    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, called, admin_access=STAFF)
     operator = Visitor(make_app(front), "operator@yliopisto.example")
 
     for code, names in {"en": ["Aalto", "zoo"], "sv": ["väst", "Öst"]}.items():
@@ -491,7 +491,7 @@ def test_what_anybody_can_have_without_end_is_not_kept(app, operator):
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_what_a_person_was_told_is_shown_for_every_word(store, operator):
-    for at, word in enumerate(BY_WORD):
+    for at, word in enumerate(PROBLEMS_BY_CODE):
         store.incidents.add(Incident(f"{at:08x}", NOON, word, UNIVERSITY, "/me"))
 
         page = operator.get(f"/operator/incidents?number={at:08x}").text

@@ -16,7 +16,7 @@ from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
 from tests.support.service import AKE, MAIJA, Clock, Visitor, ask, make_front, simulated_orcid
 from webapp.app import make_app
 from webapp.i18n.language import languages
-from webapp.pages.problems import BY_WORD
+from webapp.pages.problems import PROBLEMS_BY_CODE
 from webapp.pages.support_messages import HOME, SUPPORT_MESSAGES, US, support_messages
 
 SIGN_OUT = "/Shibboleth.sso/Logout?return=https%3A%2F%2Fconnect.example%2Fsigned-out"
@@ -289,7 +289,7 @@ def test_every_text_to_send_has_all_its_facts(word, code):
 
     written = support_messages(word, languages()[code], facts, {HOME: "https://help.example", US: "us@connect.example"})
 
-    assert word in BY_WORD
+    assert word in PROBLEMS_BY_CODE
     assert all(each.title and each.subject and each.body for each in written)
     assert {each.address for each in written} <= {"", "us@connect.example"}
 

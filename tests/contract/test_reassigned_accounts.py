@@ -51,7 +51,7 @@ def world(simulator, clock):
 
 @pytest.fixture
 def app(store, world, simulator, clock):
-    return make_app(make_front(store, simulator[1], clock, transfers=("idm",), staff=STAFF))
+    return make_app(make_front(store, simulator[1], clock, transfers=("idm",), admin_access=STAFF))
 
 
 def earlier_holder(app, world):

@@ -21,7 +21,7 @@ AGREED = "Suostun <siihen>, että tunniste luovutetaan."
 def maija(store):
     front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
     notices = OperatorTexts({"fi": {"controller": "Yliopisto\nKatu 1"}})
-    app = make_app(replace(front, context=replace(front.context, notices=notices)))
+    app = make_app(replace(front, context=replace(front.context, operator_texts=notices)))
     return Visitor(app, said={"displayName": "Maija Mäkelä"})
 
 

@@ -53,7 +53,7 @@ def maija(store, world):
     """Somebody whose account was another person's before, who has come back from ORCID and whose iD is released."""
     clock = Clock()
     world.clock = clock
-    maija = Visitor(make_app(make_front(store, world.client, clock, transfers=("idm",), staff=STAFF)), ACCOUNT)
+    maija = Visitor(make_app(make_front(store, world.client, clock, transfers=("idm",), admin_access=STAFF)), ACCOUNT)
     maija.back_from_orcid = maija.back(world, AKE)
     maija.confirms = maija.returned(world, AKE)
     make_link(store, ACCOUNT, orcid_id(MAIJA), issued="20040826", transfers=["idm"])

@@ -254,7 +254,7 @@ def test_the_log_goes_to_standard_error_and_holds_no_token(tmp_path):
         out, written = process.communicate(timeout=10)
 
     assert out == ""
-    assert "front-not-proven" in written
+    assert "proxy-not-authenticated" in written
     assert TOKEN not in written
 
 

@@ -418,22 +418,6 @@ def test_an_attempt_of_another_organisation_than_is_said_links_nothing(store):
     assert store.changes.last_number(POLYTECHNIC) == store.changes.last_number(UNIVERSITY) == 0
 
 
-def test_an_attempt_that_is_not_as_it_must_be_links_nothing(store):
-    attempt = answered(store)
-    seen = []
-
-    def refuse(stored):
-        seen.append(stored)
-        raise PermissionError
-
-    with pytest.raises(PermissionError):
-        store.links.add(attempt, "", make_consent(), None, LATER, "link-1", must_be=refuse)
-
-    assert seen == [attempt]
-    assert store.attempts.get(attempt.id) == attempt
-    assert store.changes.last_number(UNIVERSITY) == 0
-
-
 def test_an_attempt_that_orcid_has_not_answered_links_nothing(store):
     attempt = make_attempt()
     store.attempts.add(attempt, "hash")

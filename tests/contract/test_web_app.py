@@ -15,12 +15,12 @@ from sql.store import open_store
 from tests.support.database import make_sqlite
 from tests.support.factories import NOON, UNIVERSITY, make_organisation, make_person
 from tests.support.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
-from webapp.app import make_app, page_globals, security_headers
+from webapp.app import make_app, security_headers, template_globals
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.browser import Browser
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import LanguageChoice, languages
-from webapp.pages.problems import BY_WORD, FLAWS, PROBLEMS, Bug, facts_of, problem_of
+from webapp.pages.problems import FLAWS, PROBLEMS, PROBLEMS_BY_CODE, Bug, problem_of, problem_values
 from webapp.pages.request import PageRequest
 from webapp.rendering.branding import Branding, Logo
 from webapp.rendering.static import StaticFiles
@@ -256,7 +256,7 @@ def test_the_service_may_have_a_picture(front, store):
     hall = replace(front.context, static=StaticFiles.read(Branding(logo=Logo("logo.png", b"..."))))
     house = replace(front.service_info, logo="logo.png")
     known = {"en": front.languages["en"]}
-    templates_of = {"en": templates(known["en"], page_globals(house, hall, known))}
+    templates_of = {"en": templates(known["en"], template_globals(house, hall, known))}
     app = make_app(replace(front, context=hall, service_info=house, languages=known, templates=templates_of))
 
     text = ask(app, "/").text
@@ -563,14 +563,14 @@ def test_a_problem_is_logged_without_the_person(maija, lines):
         assert secret not in str(told)
 
 
-@pytest.mark.parametrize("row", PROBLEMS.values(), ids=lambda row: row.word)
+@pytest.mark.parametrize("row", PROBLEMS.values(), ids=lambda row: row.code)
 def test_every_problem_says_what_happened_what_to_do_and_whom_to_ask(row):
     assert row.title
-    assert row.what.endswith(".")
-    assert row.do.endswith(".")
-    assert row.ask in {"organisation", "service"}
+    assert row.explanation.endswith(".")
+    assert row.advice.endswith(".")
+    assert row.contact in {"organisation", "service"}
     assert 400 <= row.status < 600
-    assert BY_WORD[row.word] is row
+    assert PROBLEMS_BY_CODE[row.code] is row
 
 
 def test_an_error_nobody_thought_of_is_a_bug():
@@ -581,14 +581,14 @@ def test_an_error_nobody_thought_of_is_a_bug():
 @pytest.mark.parametrize("flaw", Flaw)
 def test_every_flaw_of_an_attribute_is_told_in_the_readers_language(flaw):
     assert FLAWS[flaw] == flaw
-    assert facts_of(BrokenAttribute("eppn", flaw), languages()["en"])["reason"] == flaw
+    assert problem_values(BrokenAttribute("eppn", flaw), languages()["en"])["reason"] == flaw
 
 
 def test_facts_of_an_error_are_short():
     error = KeyError()
     error.name = "x" * 1000
 
-    assert len(facts_of(error, languages()["en"])["name"]) == 200
+    assert len(problem_values(error, languages()["en"])["name"]) == 200
 
 
 def test_a_handler_for_anyone_has_no_person():

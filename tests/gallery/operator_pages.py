@@ -47,7 +47,7 @@ def operator_incidents(on):
 
 @scene("GET /operator/incidents")
 def operator_incident(on):
-    front = on.front(staff=STAFF)
+    front = on.front(admin_access=STAFF)
     told = on.maija(front, account="maija@elsewhere.example").get("/me").text
     number = re.search(r"<code>([0-9a-f]{8})</code>", told)[1]
     return on.maija(front).get(f"/operator/incidents?number={number}")
@@ -75,7 +75,7 @@ def operator_person_without_a_reason(on):
 
 
 def _operator(on):
-    return on.maija(on.front(staff=STAFF))
+    return on.maija(on.front(admin_access=STAFF))
 
 
 def _looked_for(on, reason):

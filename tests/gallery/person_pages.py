@@ -44,7 +44,7 @@ def landing_with_many(on):
         for number in range(1, 21)
     )
     front = on.front()
-    front.context.lately.failed(NOON)
+    front.context.orcid_status.failed(NOON)
     return ask(on.app(front), "/")
 
 
@@ -60,7 +60,7 @@ def signed_out(on):
 
 @scene("GET /privacy")
 def privacy(on):
-    return ask(on.app(on.front(notices=TEXTS)), "/privacy")
+    return ask(on.app(on.front(operator_texts=TEXTS)), "/privacy")
 
 
 @scene("GET /privacy")
@@ -70,12 +70,12 @@ def privacy_unwritten(on):
 
 @scene("GET /privacy/<organisation>")
 def privacy_of_an_organisation(on):
-    return ask(on.app(on.front(notices=TEXTS)), "/privacy/yliopisto")
+    return ask(on.app(on.front(operator_texts=TEXTS)), "/privacy/yliopisto")
 
 
 @scene("GET /accessibility")
 def accessibility(on):
-    return ask(on.app(on.front(notices=TEXTS)), "/accessibility")
+    return ask(on.app(on.front(operator_texts=TEXTS)), "/accessibility")
 
 
 @scene("GET /accessibility")
@@ -94,7 +94,7 @@ def me_without_id(on):
 @scene("GET /me")
 def me_while_orcid_is_away(on):
     front = on.front()
-    front.context.lately.failed(NOON)
+    front.context.orcid_status.failed(NOON)
     return on.maija(front).get("/me")
 
 
@@ -247,7 +247,7 @@ def data(on):
 
 @scene("GET /me/receipt")
 def receipt(on):
-    maija = on.maija(on.front(notices=TEXTS))
+    maija = on.maija(on.front(operator_texts=TEXTS))
     maija.link(on.world)
     return maija.get("/me/receipt")
 
@@ -262,30 +262,30 @@ def receipt_in_the_language_of_then(on):
 @scene("GET /me/receipt")
 def receipt_where_mail_is_sent(on):
     on.link()
-    return on.maija(on.front(mails=True)).get("/me/receipt")
+    return on.maija(on.front(mail_enabled=True)).get("/me/receipt")
 
 
 @scene("GET /me/result/<attempt>")
 def result_where_mail_is_sent(on):
-    return on.maija(on.front(mails=True)).link(on.world)
+    return on.maija(on.front(mail_enabled=True)).link(on.world)
 
 
 @scene("GET /me/mail")
 def mail(on):
     on.link()
-    return on.maija(on.front(mails=True)).get("/me/mail")
+    return on.maija(on.front(mail_enabled=True)).get("/me/mail")
 
 
 @scene("POST /me/mail", BadAddress)
 def mail_to_nowhere(on):
     on.link()
-    return _mailing(on.maija(on.front(mails=True)), address="maija", receipt="yes")
+    return _mailing(on.maija(on.front(mail_enabled=True)), address="maija", receipt="yes")
 
 
 @scene("GET /me/mailed")
 def mailed(on):
     on.link()
-    maija = on.maija(on.front(mails=True))
+    maija = on.maija(on.front(mail_enabled=True))
     return maija.get(_mailing(maija, address="maija@home.example", receipt="yes", arrived="yes").place)
 
 

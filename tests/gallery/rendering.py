@@ -14,7 +14,7 @@ from sql.store import open_store
 from tests.support.database import make_sqlite
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_link, make_organisation
 from tests.support.service import Clock, Reply, Visitor, make_front, orcid_id, simulated_orcid
-from webapp.app import WebApp, make_app, page_globals
+from webapp.app import WebApp, make_app, template_globals
 from webapp.linking.orcid_status import OrcidStatus
 from webapp.linking.service import LinkingService
 
@@ -58,7 +58,12 @@ class Play:
         """Give the application's parts, with what this scene has otherwise in the hall."""
         # Templates are compiled once for all scenes
         linking = LinkingService(self.store, self.client, lambda _entity_id: transfers)
-        words = {"linking": linking, "store": self.store, "organisations": self.organisations, "lately": OrcidStatus()}
+        words = {
+            "linking": linking,
+            "store": self.store,
+            "organisations": self.organisations,
+            "orcid_status": OrcidStatus(),
+        }
         door = replace(self.base.authenticator, organisations=self.organisations)
         return replace(
             self.base, authenticator=door, clock=self.clock, context=replace(self.base.context, **words | hall)
@@ -111,7 +116,7 @@ class Theatre:
         self.used = []
         front = make_front(store, client, Clock(), ORGANISATIONS, labels=LABELS)
         self.base = replace(front, templates={code: self._noting(each) for code, each in front.templates.items()})
-        self.known = page_globals(front.service_info, front.context, front.languages).keys() | {"language"}
+        self.known = template_globals(front.service_info, front.context, front.languages).keys() | {"language"}
 
     def show(self, scene, code):
         """Play a scene in one language."""

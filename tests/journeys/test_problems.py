@@ -12,7 +12,7 @@ from tests.support.browser.problems import NOBODY, WALKS, Around, OddFront
 from tests.support.processes.demo import serving
 from tests.support.service import served
 from webapp.operator.incidents import NOT_KEPT
-from webapp.pages.problems import BY_WORD
+from webapp.pages.problems import PROBLEMS_BY_CODE
 
 FORMS = {"not-agreed", "not-sure", "bad-address"}
 """What is told on the page of the form itself, which comes back to be filled in."""
@@ -38,7 +38,7 @@ def around(demo, front):
 def test_each_problem_has_a_way_to_it_or_a_reason_why_there_is_none():
     walked = {word for word, _ in WALKS}
 
-    assert walked | NOBODY.keys() == BY_WORD.keys()
+    assert walked | NOBODY.keys() == PROBLEMS_BY_CODE.keys()
     assert not walked & NOBODY.keys()
 
 
@@ -46,9 +46,9 @@ def test_each_problem_has_a_way_to_it_or_a_reason_why_there_is_none():
 def test_a_person_reads_what_happened_and_goes_on(someone, around, word, walk):
     walk(someone, around)
 
-    problem = BY_WORD[word]
+    problem = PROBLEMS_BY_CODE[word]
     told = _told(someone, problem)
-    for part in re.split(r"%\(\w+\)s", problem.what):
+    for part in re.split(r"%\(\w+\)s", problem.explanation):
         assert part in told
     if word not in FORMS:
         assert CONTACT in someone.text
@@ -63,7 +63,7 @@ def _told(someone, problem):
     def alerts():
         return [each.text for each in someone.driver.find_elements(By.CSS_SELECTOR, "[role=alert]")]
 
-    someone._until(lambda: alerts() and (problem.word in FORMS or someone.heading == problem.title), problem.title)
+    someone._until(lambda: alerts() and (problem.code in FORMS or someone.heading == problem.title), problem.title)
     (told,) = alerts()
     return told
 

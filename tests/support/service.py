@@ -24,7 +24,7 @@ from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import Encoding, Variables
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
 from tests.support.openapi import must_be_documented
-from webapp.app import ServiceInfo, WebApp, page_globals, security_headers
+from webapp.app import ServiceInfo, WebApp, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
 from webapp.i18n.language import languages
 from webapp.linking.orcid_client import OrcidClient
@@ -114,7 +114,7 @@ def make_front(
     *,
     transfers=(),
     deliver_now=no_delivery,
-    staff=None,
+    admin_access=None,
     labels=None,
 ):
     """Put the web application's parts together, as behind mod_wsgi; everybody's changes go to these transfers."""
@@ -128,14 +128,14 @@ def make_front(
         client.base_url,
         deliver_now,
         labels=labels or {},
-        staff=staff or AdminAccess(),
+        admin_access=admin_access or AdminAccess(),
     )
     return WebApp(
         service_info=house,
         authenticator=Authenticator(Variables(), organisations, Encoding.URL),
         context=hall,
         languages=known,
-        templates={code: templates(one, page_globals(house, hall, known)) for code, one in known.items()},
+        templates={code: templates(one, template_globals(house, hall, known)) for code, one in known.items()},
         headers=security_headers(client.base_url, secure=True),
         clock=clock,
     )

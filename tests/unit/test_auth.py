@@ -9,7 +9,7 @@ from shibboleth.person import Encoding, Variables
 from tests.support.factories import POLYTECHNIC, make_organisation, make_person
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.browser import Browser
-from webapp.auth.cookies import RepeatedCookie, cookies_of
+from webapp.auth.cookies import RepeatedCookie, parse_cookies
 from webapp.auth.csrf import CsrfError, check_csrf_token, csrf_token
 from webapp.routes import ROUTES
 
@@ -30,7 +30,7 @@ def test_every_form_can_be_landed_on_by_a_get():
 
 def test_a_browser_keeps_its_secret():
     first = DOOR.browser({})
-    again = DOOR.browser(cookies_of({"HTTP_COOKIE": f"a=b; {DOOR.cookie_name}={first.secret}"}))
+    again = DOOR.browser(parse_cookies({"HTTP_COOKIE": f"a=b; {DOOR.cookie_name}={first.secret}"}))
 
     assert (first.new, again.new) == (True, False)
     assert again.secret == first.secret
@@ -42,7 +42,7 @@ def test_two_browsers_have_two_secrets():
 
 @pytest.mark.parametrize("value", ["", "short", "ä" * 43, "x" * 44, '"' + "x" * 43 + '"'])
 def test_a_cookie_that_we_did_not_make_is_none(value):
-    assert DOOR.browser(cookies_of({"HTTP_COOKIE": f"{DOOR.cookie_name}={value}"})).new
+    assert DOOR.browser(parse_cookies({"HTTP_COOKIE": f"{DOOR.cookie_name}={value}"})).new
 
 
 @pytest.mark.parametrize("other", ["a,b=1", "path=1", "[=]", "novalue", "", 'q="a', "=", "ä=ö"])
@@ -50,7 +50,7 @@ def test_whatever_another_cookie_is_ours_is_found(other):
     secret = "x" * 43
 
     for header in (f"{other}; {DOOR.cookie_name}={secret}", f"{DOOR.cookie_name}={secret}; {other}"):
-        assert DOOR.browser(cookies_of({"HTTP_COOKIE": header})).secret == secret
+        assert DOOR.browser(parse_cookies({"HTTP_COOKIE": header})).secret == secret
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\x85", "\x1f", "\x0b", "\x0c", "\u2003", "\u3000"], ids=repr)
@@ -58,15 +58,15 @@ def test_a_name_keeps_what_is_white_space_in_unicode_alone(space):
     secret = "x" * 43
 
     for name in (space + DOOR.cookie_name, DOOR.cookie_name + space):
-        assert DOOR.browser(cookies_of({"HTTP_COOKIE": f"a=b; {name}={secret}"})).new
+        assert DOOR.browser(parse_cookies({"HTTP_COOKIE": f"a=b; {name}={secret}"})).new
 
 
 def test_a_cookie_that_comes_twice_is_no_browsers():
-    cookies = cookies_of({"HTTP_COOKIE": f"{DOOR.cookie_name}={'x' * 43}; {DOOR.cookie_name}={'y' * 43}"})
+    cookies = parse_cookies({"HTTP_COOKIE": f"{DOOR.cookie_name}={'x' * 43}; {DOOR.cookie_name}={'y' * 43}"})
 
     assert DOOR.browser(cookies).new
     with pytest.raises(RepeatedCookie):
-        DOOR.must_be_one_browser(cookies)
+        DOOR.check_single_browser_cookie(cookies)
 
 
 def test_the_cookie_is_hidden_from_scripts_and_survives_the_way_back_from_orcid():

@@ -107,7 +107,7 @@ def test_a_logo_is_one_of_the_pictures():
 
     given = static.give(static.address("logo.png").removeprefix("/static/"))
 
-    assert (given.body, given.kind) == (PNG, "image/png")
+    assert (given.body, given.content_type) == (PNG, "image/png")
 
 
 # The configuration

@@ -6,7 +6,7 @@ from tests.support.configuration import ORGANISATION, write, write_configuration
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.operator.access import AdminAccess, AdminGrant
-from webapp.wiring import staff_of
+from webapp.wiring import admin_access_of
 
 HOME = ORGANISATION["entity_id"]
 TOKEN = "m" * 32
@@ -38,7 +38,7 @@ def problem(path):
 
 
 def test_nobody_sees_anything_unless_the_configuration_says_so(tmp_path):
-    staff = staff_of(load(configured(tmp_path), {}))
+    staff = admin_access_of(load(configured(tmp_path), {}))
 
     assert staff == AdminAccess(administrators={HOME: AdminGrant(HOME)})
 
@@ -46,7 +46,9 @@ def test_nobody_sees_anything_unless_the_configuration_says_so(tmp_path):
 def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_path):
     two = operator(people='["Maija@Yliopisto.example"]') + operator(entitlements=f'["{ENTITLEMENT}"]')
 
-    staff = staff_of(load(configured(tmp_path, two, '\n[administrators]\npeople = ["ville@yliopisto.example"]\n'), {}))
+    staff = admin_access_of(
+        load(configured(tmp_path, two, '\n[administrators]\npeople = ["ville@yliopisto.example"]\n'), {})
+    )
 
     assert staff.operators == (
         AdminGrant.of(HOME, ("maija@yliopisto.example",)),
@@ -56,13 +58,15 @@ def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_pat
 
 
 def test_an_operator_may_be_named_with_the_date_on_which_the_account_was_issued(tmp_path):
-    staff = staff_of(load(configured(tmp_path, operator(people='["Maija@Yliopisto.example  issued  20240826"]')), {}))
+    staff = admin_access_of(
+        load(configured(tmp_path, operator(people='["Maija@Yliopisto.example  issued  20240826"]')), {})
+    )
 
     assert staff.operators == (AdminGrant(HOME, people=frozenset({("maija@yliopisto.example", "20240826")})),)
 
 
 def test_the_metrics_have_a_token_of_their_own(tmp_path):
-    staff = staff_of(load(configured(tmp_path, '\n[metrics]\ntoken = "file:secrets/metrics.token"\n'), {}))
+    staff = admin_access_of(load(configured(tmp_path, '\n[metrics]\ntoken = "file:secrets/metrics.token"\n'), {}))
 
     assert staff.metrics_token == TOKEN
     assert TOKEN not in repr(staff)

@@ -28,7 +28,7 @@ from webapp.config.transfers import settings_of
 from webapp.pages.data_inventory import KEEP_CHANGES, SECTIONS
 from webapp.pages.operator_texts import ACCESSIBILITY, PRIVACY
 from webapp.pages.problems import PROBLEMS
-from webapp.wiring import notices_of
+from webapp.wiring import operator_texts_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = {
@@ -177,14 +177,14 @@ RUN = "/run/orcid-connect"
 def test_every_word_of_the_log_is_explained():
     explained = re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", page("problems.md"), re.MULTILINE)
 
-    assert sorted(explained) == sorted((row.word, str(row.status)) for row in PROBLEMS.values())
+    assert sorted(explained) == sorted((row.code, str(row.status)) for row in PROBLEMS.values())
 
 
 def test_every_thing_that_is_stored_of_a_person_is_on_the_page_about_privacy():
     told = part(page("privacy.md"), "## The person's own file")
     stored = part(page("privacy.md"), "## What is stored, and for how long")
 
-    fields = [f"| `{each.name}.{one.name}` | {one.words} | {one.source} |" for each in SECTIONS for one in each.fields]
+    fields = [f"| `{each.name}.{one.name}` | {one.label} | {one.source} |" for each in SECTIONS for one in each.fields]
     assert [row for row in rows(told) if "." in row.split("`")[1]] == fields
     for each in SECTIONS[1:]:
         under = part(stored, f"### {each.title}")
@@ -269,7 +269,7 @@ def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(
     file = tmp_path / "orcid-connect.toml"
     write(file, f"{file.read_text('utf-8')}\n{shown}")
 
-    notices = notices_of(load(file, {}))
+    notices = operator_texts_of(load(file, {}))
 
     assert {name for _, names in notices.lacking(LANGUAGES) for name in names} == set(PRIVACY)
     assert (notices.statement.status, notices.statement.assessed) == ("partially", date(2026, 11, 25))

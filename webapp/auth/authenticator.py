@@ -52,7 +52,7 @@ class Authenticator:
         shown = single_value(cookies, self.cookie_name)
         return Browser(shown) if SECRET.fullmatch(shown) else Browser.unknown()
 
-    def must_be_one_browser(self, cookies: Cookies) -> None:
+    def check_single_browser_cookie(self, cookies: Cookies) -> None:
         """Raise RepeatedCookie where the browser's cookie came more than once."""
         if len(cookies.get(self.cookie_name, ())) > 1:
             raise RepeatedCookie

@@ -14,7 +14,7 @@ class RepeatedCookie(ValueError):
     """The cookie that identifies the browser came more than once, so another host may have set one of them."""
 
 
-def cookies_of(environ: Mapping[str, Any]) -> dict[str, list[str]]:
+def parse_cookies(environ: Mapping[str, Any]) -> dict[str, list[str]]:
     """Give all values of each cookie that a request carries (RFC 6265 section 4.2.1)."""
     found: dict[str, list[str]] = {}
     # Not http.cookies: one cookie that it does not like, and it finds none. A name keeps every character that a browser

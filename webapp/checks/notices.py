@@ -9,13 +9,13 @@ from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 from webapp.config.names import LANGUAGES
 from webapp.pages.operator_texts import uneven
-from webapp.wiring import notices_of
+from webapp.wiring import operator_texts_of
 
 
 def notices(config: Config) -> Iterator[CheckResult]:
     """Tell what privacy notice and accessibility statement lack; with real people it needs mending."""
     level = Level.WRONG if config.service.registry is Registry.PRODUCTION else Level.WARNING
-    known = notices_of(config)
+    known = operator_texts_of(config)
     found = [_lacking(level, code, names) for code, names in known.lacking(LANGUAGES)]
     if not known.statement.status or known.statement.assessed is None:
         mend = 'write [accessibility] with status = "fully", "partially" or "not", and assessed = "2026-11-25"'

@@ -22,7 +22,7 @@ from sql.records import Delivery, Mail, MailKind
 from sql.store import Store
 from webapp.i18n.language import Language, gettext_noop
 from webapp.log import log
-from webapp.pages.delivery_status import ON_ITS_WAY, WORDS, Labels, label_in
+from webapp.pages.delivery_status import ON_ITS_WAY, TEXTS, Labels, label_in
 
 THREAD = "mail"
 """What the thread is called that sends."""
@@ -138,7 +138,7 @@ class Writer:
         return ANSWERED, [*lines, language.gettext("How it stands you see on your own page:"), f"{self.public_url}/me"]
 
     def _answer(self, delivery: Delivery, language: Language) -> Said:
-        words = WORDS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
+        words = TEXTS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
         said = "".join(each if each.isprintable() else " " for each in delivery.message)
         told = [f"  {language.gettext('It says:')} {said}"] if said else []
         label = label_in(self.labels, delivery.organisation, delivery.transfer, language.code)
@@ -198,7 +198,7 @@ class Mailer:
                 return False
             log("mail-refused", kind=mail.kind.value)
         else:
-            log("mailed" if message is not None else "mail-dropped", kind=mail.kind.value)
+            log("mail-sent" if message is not None else "mail-dropped", kind=mail.kind.value)
         self._store.mail.complete(mail, now)
         return True
 

@@ -82,7 +82,7 @@ class AdminAccess:
     metrics_token: str = field(default="", repr=False)
     """The bearer token of whoever reads the metrics; empty where nobody does."""
 
-    def sight(self, person: Person, organisations: Organisations) -> Permissions:
+    def permissions(self, person: Person, organisations: Organisations) -> Permissions:
         """Tell what a person may see. Raises NotPermitted where that is nothing."""
         if any(each.names(person) for each in self.operators):
             return Permissions(tuple(sorted(organisations, key=lambda one: one.id)), operator=True)

@@ -12,7 +12,7 @@ from sql.records import FeedProgress, ReleaseCounts, TransferBacklog
 from sql.repositories.statistics import STARTED, Word
 from sql.store import Store
 from webapp.i18n.language import gettext_noop
-from webapp.pages.problems import BY_WORD
+from webapp.pages.problems import PROBLEMS_BY_CODE
 
 PERIODS = (7, 30, 90, 365)
 """How many days one can look back."""
@@ -28,7 +28,7 @@ class Column:
     """One thing that is counted."""
 
     name: str
-    words: str
+    label: str
     """Its heading: a sentence of the catalogues."""
     counted: tuple[Word, ...]
     """What counts for it."""
@@ -41,7 +41,7 @@ class Column:
 COLUMNS = (
     Column("started", gettext_noop("Started"), (STARTED,)),
     Column("declined", gettext_noop("Declined"), (("attempt", "declined"),)),
-    Column("problems", gettext_noop("Problems"), tuple(("attempt", word) for word in BY_WORD)),
+    Column("problems", gettext_noop("Problems"), tuple(("attempt", word) for word in PROBLEMS_BY_CODE)),
     Column("linked", gettext_noop("Linked"), (("event", "linked"),)),
     Column("replaced", gettext_noop("Replaced"), (("event", "replaced"),)),
     Column("removed", gettext_noop("Removed"), (("event", "removed"),)),
@@ -73,7 +73,7 @@ class Bar:
     y: float
     height: float
     count: int
-    span: Period
+    period: Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +104,25 @@ class OrganisationStatus:
 
     organisation: Organisation
     links: ReleaseCounts
-    ways: tuple[TransferBacklog, ...]
-    fetching: FeedProgress | None
+    backlogs: tuple[TransferBacklog, ...]
+    feed: FeedProgress | None
     numbers: Sequence[int]
     """In the order of COLUMNS."""
 
     @property
     def waiting(self) -> int:
         """How many deliveries wait."""
-        return sum(way.waiting for way in self.ways)
+        return sum(each.waiting for each in self.backlogs)
 
     @property
-    def missing(self) -> int:
+    def given_up(self) -> int:
         """How many deliveries were given up and are still missing."""
-        return sum(way.given_up for way in self.ways)
+        return sum(each.given_up for each in self.backlogs)
 
     @property
-    def left_alone(self) -> int:
+    def paused(self) -> int:
         """How many transfers are left alone because they failed again and again."""
-        return sum(way.breaker.open_until is not None for way in self.ways)
+        return sum(each.breaker.open_until is not None for each in self.backlogs)
 
 
 def period_of(said: str) -> int:
@@ -134,13 +134,16 @@ def organisation_statuses(
     store: Store, organisations: Sequence[Organisation], days: int, now: datetime
 ) -> list[OrganisationStatus]:
     """Tell how each organisation stands."""
-    ways, fetching = store.statistics.backlogs(), {each.organisation: each for each in store.statistics.feed_progress()}
+    backlogs, feeds = (
+        store.statistics.backlogs(),
+        {each.organisation: each for each in store.statistics.feed_progress()},
+    )
     return [
         OrganisationStatus(
             organisation=one,
             links=store.statistics.links_now(one.entity_id, store.statistics.totals(one.entity_id)),
-            ways=tuple(way for way in ways if way.breaker.organisation == one.entity_id),
-            fetching=fetching.get(one.entity_id),
+            backlogs=tuple(each for each in backlogs if each.breaker.organisation == one.entity_id),
+            feed=feeds.get(one.entity_id),
             numbers=_sum(store.statistics.by_day(one.entity_id, _first(days, now))),
         )
         for one in organisations
@@ -152,7 +155,7 @@ def periods(store: Store, entity_id: str, days: int, now: datetime) -> list[Peri
     by_day = store.statistics.by_day(entity_id, _first(days, now))
     length = 1 if days <= _MOST_BARS else _WEEK
     today, many = now.date(), -(-days // length)
-    return [_span(by_day, today - timedelta(days=length * back), length) for back in reversed(range(many))]
+    return [_period(by_day, today - timedelta(days=length * back), length) for back in reversed(range(many))]
 
 
 def charts(found: Sequence[Period]) -> list[Chart]:
@@ -171,16 +174,16 @@ def _sum(by_day: Mapping[date, Counter[Word]]) -> list[int]:
     return [column.of(together) for column in COLUMNS]
 
 
-def _span(by_day: Mapping[date, Counter[Word]], last: date, length: int) -> Period:
+def _period(by_day: Mapping[date, Counter[Word]], last: date, length: int) -> Period:
     days = [last - timedelta(days=back) for back in range(length)]
     return Period(days[-1], last, sum((by_day.get(day, Counter()) for day in days), Counter()))
 
 
 def _bars(column: Column, found: Sequence[Period]) -> list[Bar]:
-    counts = [column.of(span.counts) for span in found]
+    counts = [column.of(period.counts) for period in found]
     most = max([*counts, 1])
     heights = [round(_PLOT_HEIGHT * count / most, 2) for count in counts]
     return [
-        Bar(at * (_BAR + _GAP), round(_PLOT_HEIGHT - height, 2), height, count, span)
-        for at, (count, height, span) in enumerate(zip(counts, heights, found, strict=True))
+        Bar(at * (_BAR + _GAP), round(_PLOT_HEIGHT - height, 2), height, count, period)
+        for at, (count, height, period) in enumerate(zip(counts, heights, found, strict=True))
     ]

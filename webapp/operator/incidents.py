@@ -12,7 +12,7 @@ from webapp.pages.request import PageRequest
 NOT_KEPT = frozenset(
     {
         # Whoever is not signed in can have as many of these as they like
-        *("not-signed-in", "front-not-proven", "not-found", "not-allowed", "too-large", "repeated-parameter"),
+        *("not-signed-in", "proxy-not-authenticated", "not-found", "not-allowed", "too-large", "repeated-parameter"),
         # There is nowhere to keep these
         *("store-unavailable", "schema-behind", "schema-ahead"),
     }
@@ -20,7 +20,7 @@ NOT_KEPT = frozenset(
 """Problems that stand in the log alone."""
 
 
-def keep(  # noqa: PLR0913, PLR0917 - the columns of a row
+def record(  # noqa: PLR0913, PLR0917 - the columns of a row
     store: Store, number: str, word: str, request: PageRequest, place: str, organisation: Organisation | None = None
 ) -> None:
     """Keep what a number stands for; the person's page comes all the same when that cannot be done."""

@@ -98,7 +98,7 @@ _REALM = {"WWW-Authenticate": 'Bearer realm="metrics"'}
 
 def metrics(context: AppContext, request: PageRequest) -> RawResponse:
     """Give all figures to whoever brings the operator's token."""
-    token = context.staff.metrics_token
+    token = context.admin_access.metrics_token
     if not token:
         raise NotFound
     if not _same(request.authorization, f"Bearer {token}"):

@@ -13,7 +13,7 @@ from webapp.operator.access import Permissions
 from webapp.operator.failures import failures
 from webapp.operator.figures import COLUMNS, PERIODS, charts, organisation_statuses, period_of, periods
 from webapp.operator.people import IncompleteSearch, SearchResult, asked_by, look_up, search_from
-from webapp.pages.problems import BY_WORD
+from webapp.pages.problems import PROBLEMS_BY_CODE
 from webapp.pages.request import Page, PageRequest, Redirect
 
 if TYPE_CHECKING:
@@ -28,26 +28,28 @@ STATES = {"waiting": gettext_noop("waiting"), "done": gettext_noop("arrived"), "
 
 def overview(context: AppContext, request: PageRequest) -> Page:
     """Show how all the organisations stand that the person may see."""
-    sight, days = _sight(context, request), period_of(request.parameter("days"))
-    facts = {
-        "standings": organisation_statuses(context.store, sight.in_order(request.language.code), days, request.now),
+    permissions, days = _permissions(context, request), period_of(request.parameter("days"))
+    variables = {
+        "statuses": organisation_statuses(
+            context.store, permissions.in_order(request.language.code), days, request.now
+        ),
         "columns": COLUMNS,
         "days": days,
         "periods": PERIODS,
     }
-    return Page("operator/overview.html", facts)
+    return Page("operator/overview.html", variables)
 
 
 def organisation(context: AppContext, request: PageRequest) -> Page:
     """Show one organisation: now, over time, and what did not arrive."""
-    one, days = _sight(context, request).of(request.path_params["name"]), period_of(request.parameter("days"))
-    (person_status,) = organisation_statuses(context.store, [one], days, request.now)
-    over_time = periods(context.store, one.entity_id, days, request.now)
-    facts = {
-        "standing": person_status,
+    one, days = _permissions(context, request).of(request.path_params["name"]), period_of(request.parameter("days"))
+    (status,) = organisation_statuses(context.store, [one], days, request.now)
+    period_counts = periods(context.store, one.entity_id, days, request.now)
+    variables = {
+        "status": status,
         "columns": COLUMNS,
-        "spans": over_time,
-        "plots": charts(over_time),
+        "period_counts": period_counts,
+        "charts": charts(period_counts),
         "failures": failures(context.store, one.entity_id),
         "days": days,
         "periods": PERIODS,
@@ -55,70 +57,79 @@ def organisation(context: AppContext, request: PageRequest) -> Page:
         "retried": _retried(request),
         "token": csrf_token(request.browser, request.person),
     }
-    return Page("operator/organisation.html", facts)
+    return Page("operator/organisation.html", variables)
 
 
 def retry(context: AppContext, request: PageRequest) -> Redirect:
     """Let what one transfer was not given be tried again."""
-    sight = _sight(context, request)
-    one = sight.of(request.path_params["name"])
+    permissions = _permissions(context, request)
+    one = permissions.of(request.path_params["name"])
     transfer = request.form.get("transfer", "")
-    moved = context.store.deliveries.retry(one.entity_id, transfer, request.now, sight.actor, asked_by(request.person))
+    moved = context.store.deliveries.retry(
+        one.entity_id, transfer, request.now, permissions.actor, asked_by(request.person)
+    )
     log("retried", organisation=one.id, transfer=transfer, deliveries=moved)
     return Redirect(f"/operator/organisations/{one.id}?retried={moved}")
 
 
-def back_to_organisation(context: AppContext, request: PageRequest) -> Redirect:
+def redirect_to_organisation(context: AppContext, request: PageRequest) -> Redirect:
     """Send whoever lands by GET on an address that only takes forms to the organisation's page."""
-    return Redirect(f"/operator/organisations/{_sight(context, request).of(request.path_params['name']).id}")
+    return Redirect(f"/operator/organisations/{_permissions(context, request).of(request.path_params['name']).id}")
 
 
 def incident(context: AppContext, request: PageRequest) -> Page:
     """Tell what an incident number stood for."""
-    sight = _sight(context, request)
-    said = request.parameter("number").strip(OWS).lower()
-    found = context.store.incidents.get(said) if _NUMBER.fullmatch(said) else None
-    home = next((one for one in sight.organisations if found and one.entity_id == found.organisation), None)
-    seen = found if sight.operator or home else None
-    facts: dict[str, Any] = {"said": said[:40], "found": seen, "home": home}
-    return Page("operator/incident.html", facts | {"told": BY_WORD.get(seen.word) if seen else None})
+    permissions = _permissions(context, request)
+    number = request.parameter("number").strip(OWS).lower()
+    found = context.store.incidents.get(number) if _NUMBER.fullmatch(number) else None
+    home = next((one for one in permissions.organisations if found and one.entity_id == found.organisation), None)
+    seen = found if permissions.operator or home else None
+    variables: dict[str, Any] = {"number": number[:40], "found": seen, "organisation": home}
+    return Page("operator/incident.html", variables | {"problem": PROBLEMS_BY_CODE.get(seen.word) if seen else None})
 
 
 def search(context: AppContext, request: PageRequest) -> Page:
     """Show the form to look for a person."""
-    return _search_page(request, _sight(context, request))
+    return _search_page(request, _permissions(context, request))
 
 
-def searched(context: AppContext, request: PageRequest) -> Page:
+def submit_search(context: AppContext, request: PageRequest) -> Page:
     """Show a person's link to whoever says why."""
-    sight = _sight(context, request)
+    permissions = _permissions(context, request)
     try:
-        question = search_from(request.form, sight)
-    except IncompleteSearch as error:
-        return _search_page(request, sight, wrong=error.words, status=422)
-    found = look_up(context.store, question, request.person, sight, context.linking.orcid.registry, request.now)
-    log("looked-up", organisation=question.organisation.id)
-    return _search_page(request, sight, found=found)
+        person_search = search_from(request.form, permissions)
+    except IncompleteSearch as wrong:
+        return _search_page(request, permissions, error=wrong.message, status=422)
+    found = look_up(
+        context.store, person_search, request.person, permissions, context.linking.orcid.registry, request.now
+    )
+    log("looked-up", organisation=person_search.organisation.id)
+    return _search_page(request, permissions, found=found)
 
 
 def _search_page(
-    request: PageRequest, sight: Permissions, *, found: SearchResult | None = None, wrong: str = "", status: int = 200
+    request: PageRequest,
+    permissions: Permissions,
+    *,
+    found: SearchResult | None = None,
+    error: str = "",
+    status: int = 200,
 ) -> Page:
-    facts = {
-        "organisations": sight.in_order(request.language.code),
+    variables = {
+        "organisations": permissions.in_order(request.language.code),
         "found": found,
-        "wrong": wrong,
-        "said": {} if found else request.form,
+        "error": error,
+        "form": {} if found else request.form,
         "states": STATES,
         "token": csrf_token(request.browser, request.person),
     }
-    return Page("operator/people.html", facts, status)
+    return Page("operator/people.html", variables, status)
 
 
-def _sight(context: AppContext, request: PageRequest) -> Permissions:
-    return context.staff.sight(request.person, context.organisations)
+def _permissions(context: AppContext, request: PageRequest) -> Permissions:
+    return context.admin_access.permissions(request.person, context.organisations)
 
 
 def _retried(request: PageRequest) -> int | None:
-    said = request.parameter("retried")
-    return int(said) if _COUNT.fullmatch(said) else None
+    count = request.parameter("retried")
+    return int(count) if _COUNT.fullmatch(count) else None

@@ -46,39 +46,39 @@ class PersonSearch:
 class SearchResult:
     """What is known of a person's link."""
 
-    question: PersonSearch
+    search: PersonSearch
     link: Link | None
     deliveries: tuple[Delivery, ...]
 
 
 class IncompleteSearch(ValueError):
-    """Something is missing from a question; `words` says what, for the page."""
+    """Something is missing from a search; `message` says what, for the page."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__(words)
-        self.words = words
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
-def search_from(form: Mapping[str, str], sight: Permissions) -> PersonSearch:
-    """Read a question. Raises IncompleteSearch; NotPermitted where it is about another's organisation."""
+def search_from(form: Mapping[str, str], permissions: Permissions) -> PersonSearch:
+    """Read a search. Raises IncompleteSearch; NotPermitted where it is about another's organisation."""
     name, whom, reason = (form.get(field, "").strip(OWS) for field in ("organisation", "whom", "reason"))
     for said, words in ((name, NO_ORGANISATION), (whom, NO_PERSON), (reason, NO_REASON)):
         if not said:
             raise IncompleteSearch(words)
-    if len(whom) > _LONGEST_WHOM or len(reason) > LONGEST_REASON or not (_seen(whom) and _seen(reason)):
+    if len(whom) > _LONGEST_WHOM or len(reason) > LONGEST_REASON or not (_printable(whom) and _printable(reason)):
         raise IncompleteSearch(UNREADABLE)
-    return PersonSearch(sight.of(name), whom, reason)
+    return PersonSearch(permissions.of(name), whom, reason)
 
 
 def look_up(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is looked up
-    store: Store, question: PersonSearch, asker: Person, sight: Permissions, registry: Registry, now: datetime
+    store: Store, search: PersonSearch, asker: Person, permissions: Permissions, registry: Registry, now: datetime
 ) -> SearchResult:
     """Find a person's link; nothing is told before the audit knows who asked, and why."""
-    entity_id = question.organisation.entity_id
-    key, link = _sought(store, question, registry)
-    facts = {**asked_by(asker), "reason": question.reason}
-    store.audit.add(entity_id, KIND, sight.actor, key, facts, now)
-    return SearchResult(question, link, tuple(store.deliveries.list_for_person(entity_id, key, SHOWN)) if key else ())
+    entity_id = search.organisation.entity_id
+    key, link = _find(store, search, registry)
+    facts = {**asked_by(asker), "reason": search.reason}
+    store.audit.add(entity_id, KIND, permissions.actor, key, facts, now)
+    return SearchResult(search, link, tuple(store.deliveries.list_for_person(entity_id, key, SHOWN)) if key else ())
 
 
 def asked_by(person: Person) -> dict[str, str]:
@@ -86,16 +86,16 @@ def asked_by(person: Person) -> dict[str, str]:
     return {"by": person.account, "by_organisation": person.organisation.entity_id}
 
 
-def _sought(store: Store, question: PersonSearch, registry: Registry) -> tuple[str | None, Link | None]:
+def _find(store: Store, search: PersonSearch, registry: Registry) -> tuple[str | None, Link | None]:
     """Give the key of the person, and the link; an iD that nobody has here is nobody's, and is not kept."""
-    entity_id = question.organisation.entity_id
+    entity_id = search.organisation.entity_id
     try:
-        link = store.links.get_by_orcid_id(entity_id, OrcidId.parse(question.whom, bare_means=registry))
+        link = store.links.get_by_orcid_id(entity_id, OrcidId.parse(search.whom, bare_means=registry))
     except InvalidOrcidId:
-        key = fold(question.whom)
+        key = fold(search.whom)
         return key, store.links.get(entity_id, key)
     return (link.person_key if link else None), link
 
 
-def _seen(text: str) -> bool:
+def _printable(text: str) -> bool:
     return all(unicodedata.category(each) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for each in text)

@@ -1,4 +1,4 @@
-"""What the handlers of the pages work with."""
+"""`AppContext`: the services, settings and texts that handlers work with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from webapp.pages.operator_texts import OperatorTexts
 from webapp.rendering.static import StaticFiles
 
 DeliverNow = Callable[[Change], object]
-"""Tries at once to send a change to the organisation's transfers, within ten seconds; never raises."""
+"""Tries to deliver a change to the organisation's transfers, for at most ten seconds; never raises."""
 
 
 def no_delivery(_change: Change) -> None:
@@ -28,7 +28,7 @@ def no_delivery(_change: Change) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """What the handlers work with."""
+    """What handlers work with."""
 
     linking: LinkingService
     store: Store
@@ -37,24 +37,23 @@ class AppContext:
     orcid_url: str
     deliver_now: DeliverNow = no_delivery
     forgetful: frozenset[str] = frozenset()
-    """The entityIDs of the organisations of whose people nothing is kept once it has been handed on."""
-    staff: AdminAccess = field(default_factory=AdminAccess)
+    """The entityIDs of the organisations with `keep = "nothing"`."""
+    admin_access: AdminAccess = field(default_factory=AdminAccess)
     labels: Labels = field(default_factory=dict)
-    lately: OrcidStatus = field(default_factory=OrcidStatus)
+    orcid_status: OrcidStatus = field(default_factory=OrcidStatus)
     asking: frozenset[str] = frozenset()
-    """The entityIDs of the organisations that may ask the connector, and fetch their changes there."""
-    mails: bool = False
-    """Whether people can have e-mail sent."""
-    notices: OperatorTexts = field(default_factory=OperatorTexts)
+    """The entityIDs of the organisations that may use the connector."""
+    mail_enabled: bool = False
+    operator_texts: OperatorTexts = field(default_factory=OperatorTexts)
     keep_changes: int = KEEP_CHANGES
-    """For how many days changes are kept for organisations that fetch."""
+    """Days for which changes are kept in the feed."""
     retention: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """After how many days what has ended is forgotten, by entityID, for the organisations where it is."""
+    """Days after which an ended link is deleted, by entityID; only organisations that have such a limit."""
 
     def label(self, organisation: Organisation, transfer: str, language: str) -> str:
-        """Say what a transfer is, in this language or in English; empty where the operator has not said it."""
+        """Return the operator's name for a transfer, in this language or in English; empty without one."""
         return label_in(self.labels, organisation.entity_id, transfer, language)
 
-    def mails_to(self, person: Person) -> bool:
-        """Tell whether a person can have e-mail sent: not where nothing is to be kept of them."""
-        return self.mails and person.organisation.entity_id not in self.forgetful
+    def mail_available(self, person: Person) -> bool:
+        """Return whether the person can ask for e-mail."""
+        return self.mail_enabled and person.organisation.entity_id not in self.forgetful

@@ -42,8 +42,8 @@ KEEP_CHANGES = 730
 """For how many days changes are kept where nobody says otherwise."""
 Say = Callable[..., str]
 """Says a sentence in a language, with facts in their places."""
-Words = Mapping[str, str]
-"""Sentences for values that are words of the program."""
+Labels = Mapping[str, str]
+"""Sentences for codes of the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class Field:
 
     name: str
     """In the file."""
-    words: str
+    label: str
     """What it is, for a person."""
     source: DataSource
     columns: tuple[str, ...]
     """Where it is stored, as `table.column`; nowhere, where it is only shown."""
     path: str
     """Where it stands in a record of the store."""
-    values: Words | None = None
+    values: Labels | None = None
 
     def of(self, record: Any) -> Any:
         """Take it out of a record; none where there is nothing."""
@@ -123,8 +123,8 @@ LANGUAGES = frozenset({"consent_language", "language"})
 def _fields(table: str, *given: tuple[Any, ...]) -> tuple[Field, ...]:
     """Make fields of a table: name, words, source, columns (of this table, where no other is named), path, values."""
     return tuple(
-        Field(name, words, source, tuple(_column(table, each) for each in columns.split()), *path)
-        for name, words, source, columns, *path in given
+        Field(name, label, source, tuple(_column(table, each) for each in columns.split()), *path)
+        for name, label, source, columns, *path in given
     )
 
 
@@ -132,7 +132,7 @@ def _column(table: str, name: str) -> str:
     return name if "." in name else f"{table}.{name}"
 
 
-ACTORS: Words = MappingProxyType(
+ACTORS: Labels = MappingProxyType(
     {
         "person": gettext_noop("you"),
         "operator": gettext_noop("the operator of this service"),
@@ -140,17 +140,17 @@ ACTORS: Words = MappingProxyType(
         "service": gettext_noop("this service"),
     }
 )
-KINDS: Words = MappingProxyType(
+KINDS: Labels = MappingProxyType(
     {
         "linked": gettext_noop("connected"),
         "replaced": gettext_noop("replaced by another iD"),
         "removed": gettext_noop("removed"),
     }
 )
-STATES: Words = MappingProxyType(
+STATES: Labels = MappingProxyType(
     {"waiting": gettext_noop("waiting"), "done": gettext_noop("done"), "given-up": gettext_noop("given up")}
 )
-OUTCOMES: Words = MappingProxyType(
+OUTCOMES: Labels = MappingProxyType(
     {
         **KINDS,
         "unchanged": gettext_noop("it was connected already"),
@@ -164,7 +164,7 @@ OUTCOMES: Words = MappingProxyType(
     }
 )
 """How an attempt ended."""
-ANSWERS: Words = MappingProxyType(
+ANSWERS: Labels = MappingProxyType(
     {
         "stored": gettext_noop("it has been stored"),
         "already-there": gettext_noop("it was there already"),
@@ -177,7 +177,7 @@ ANSWERS: Words = MappingProxyType(
     }
 )
 """What an interface answered."""
-EVENTS: Words = MappingProxyType(
+EVENTS: Labels = MappingProxyType(
     {
         **OUTCOMES,
         "delivered": gettext_noop("an interface of your organisation took a change"),
@@ -189,7 +189,7 @@ EVENTS: Words = MappingProxyType(
     }
 )
 """What happened, by the audit's word for it."""
-FACTS: Words = MappingProxyType(
+FACTS: Labels = MappingProxyType(
     {
         "orcid": gettext_noop("ORCID iD"),
         "previous": gettext_noop("ORCID iD before"),
@@ -207,7 +207,7 @@ FACTS: Words = MappingProxyType(
     }
 )
 """What a fact of an event is, by the audit's word for it."""
-FACT_VALUES: Words = MappingProxyType(
+FACT_VALUES: Labels = MappingProxyType(
     {
         **ANSWERS,
         "removed by the person": gettext_noop("you removed it"),
@@ -218,20 +218,20 @@ FACT_VALUES: Words = MappingProxyType(
     }
 )
 """Facts of events that are words of the program."""
-MAIL_KINDS: Words = MappingProxyType(
+MAIL_KINDS: Labels = MappingProxyType(
     {
         "receipt": gettext_noop("what you agreed to"),
         "arrived": gettext_noop("whether your organisation's interfaces took it"),
     }
 )
-RELEASES: Words = MappingProxyType(
+RELEASES: Labels = MappingProxyType(
     {
         "missing": gettext_noop("no iD came with your sign-in"),
         "other": gettext_noop("another iD came with your sign-in"),
         "seen": gettext_noop("it came with your sign-in"),
     }
 )
-AUTHENTICATED: Words = MappingProxyType({"orcid": gettext_noop("at ORCID, where you signed in")})
+AUTHENTICATED: Labels = MappingProxyType({"orcid": gettext_noop("at ORCID, where you signed in")})
 
 NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
     {

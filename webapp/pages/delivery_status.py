@@ -1,4 +1,4 @@
-"""Where a person's latest change has got to: at each of the organisation's interfaces, and in its feed."""
+"""What became of a person's newest change: at each transfer of the organisation, and in its feed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from sql.records import ChangeKind, Delivery, DeliveryState, PersonStatus
+from sql.records import ChangeKind, DeliveryState, PersonStatus
 from webapp.i18n.catalogues import SOURCE
 from webapp.i18n.language import gettext_noop
 
 Labels = Mapping[str, Mapping[str, Mapping[str, str]]]
-"""What people are told that a transfer is: by entityID, name and language."""
+"""The operator's names for transfers: by entityID, transfer and language."""
 
 ON_ITS_WAY = gettext_noop("It is on its way.")
 
-WORDS: Mapping[tuple[DeliveryState, str], str] = MappingProxyType(
+TEXTS: Mapping[tuple[DeliveryState, str], str] = MappingProxyType(
     {
         (DeliveryState.DONE, "stored"): gettext_noop("It has been stored."),
         (DeliveryState.DONE, "already-there"): gettext_noop("It knew that already."),
@@ -44,51 +44,53 @@ WORDS: Mapping[tuple[DeliveryState, str], str] = MappingProxyType(
         ),
     }
 )
-"""What came of a delivery, by state and outcome, in a person's words."""
+"""What a person is told about a delivery, by state and outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferStatus:
-    """One interface, and what it made of the change."""
+    """What became of the change at one transfer."""
 
     name: str
-    words: str
+    text: str
     """A sentence of the catalogues."""
-    said: str
-    """The interface's own words: plain text from outside."""
-    well: bool
+    message: str
+    """What the receiver answered: plain text from outside."""
+    ok: bool
     at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStatus:
-    """How far a person's latest change has come."""
+    """What became of a person's newest change."""
 
     kind: ChangeKind | None
-    stops: tuple[TransferStatus, ...] = ()
+    transfers: tuple[TransferStatus, ...] = ()
     fetched_at: datetime | None = None
-    """When the organisation said that it had fetched the change, or a later one."""
+    """When the organisation acknowledged that it had fetched the change, or a later one."""
 
     @property
-    def told(self) -> bool:
+    def known(self) -> bool:
         """Whether there is anything to show."""
-        return bool(self.stops) or self.fetched_at is not None
+        return bool(self.transfers) or self.fetched_at is not None
 
 
 def label_in(labels: Labels, entity_id: str, transfer: str, language: str) -> str:
-    """Say what a transfer is, in this language or in English; empty where the operator has not said it."""
-    said = labels.get(entity_id, {}).get(transfer, {})
-    return said.get(language) or said.get(SOURCE, "")
+    """Return the operator's name for a transfer, in this language or in English; empty without one."""
+    texts = labels.get(entity_id, {}).get(transfer, {})
+    return texts.get(language) or texts.get(SOURCE, "")
 
 
 def delivery_status(person_status: PersonStatus) -> DeliveryStatus:
-    """Tell how far a person's latest change has come."""
-    return DeliveryStatus(
-        person_status.newest, tuple(_stop(each) for each in person_status.deliveries), person_status.fetched_at
+    """Return what became of a person's newest change."""
+    transfers = tuple(
+        TransferStatus(
+            name=each.transfer,
+            text=TEXTS.get((each.state, each.outcome or ""), ON_ITS_WAY),
+            message=each.message,
+            ok=each.state is not DeliveryState.GIVEN_UP,
+            at=each.finished_at or each.tried_at,
+        )
+        for each in person_status.deliveries
     )
-
-
-def _stop(delivery: Delivery) -> TransferStatus:
-    words = WORDS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
-    well = delivery.state is not DeliveryState.GIVEN_UP
-    return TransferStatus(delivery.transfer, words, delivery.message, well, delivery.finished_at or delivery.tried_at)
+    return DeliveryStatus(person_status.newest, transfers, person_status.fetched_at)

@@ -1,21 +1,22 @@
-"""Pages of a person's link: own page, linking, confirming, removing."""
+"""Pages of a person's link: own page, linking, confirmation, result, receipt, removal."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from sql.errors import AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
-from webapp.linking.service import AttemptUsed, CallbackParams, NotAgreed, consent_to
+from webapp.linking.service import AttemptUsed, CallbackParams, NotAgreed, make_consent
 from webapp.log import log
 from webapp.operator import incidents
 from webapp.pages.context import AppContext
 from webapp.pages.delivery_status import delivery_status
-from webapp.pages.problems import BY_WORD, PROBLEMS, Problem
+from webapp.pages.problems import ORGANISATION_HELP, PROBLEMS, PROBLEMS_BY_CODE, Problem
 from webapp.pages.release import record_release, release_notice
 from webapp.pages.request import Page, PageRequest, Redirect
 
@@ -27,85 +28,130 @@ CONSENT = gettext_noop(
 
 
 def me(context: AppContext, request: PageRequest) -> Page:
-    """Show a person how things stand."""
+    """Show the person's own page."""
     person, person_status = request.person, request.person_status
     link = record_release(context.store, person, person_status.link, request.now)
-    where = delivery_status(person_status)
-    facts = {
+    status = delivery_status(person_status)
+    variables = {
         "link": link,
         "keeps_nothing": person.organisation.entity_id in context.forgetful,
         "token": csrf_token(request.browser, person),
-        "delivery_status": where,
-        "release": release_notice(link, person.released, request.now, removed=where.kind is ChangeKind.REMOVED),
-        "orcid_away": context.lately.away(request.now),
-        "go_on": _waiting(context, request),
+        "delivery_status": status,
+        "release": release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
+        "orcid_away": context.orcid_status.away(request.now),
+        "resume_path": _resume_path(context, request),
     }
-    return Page("me.html", facts)
+    return Page("me.html", variables)
+
+
+def _resume_path(context: AppContext, request: PageRequest) -> str:
+    # Looked up only where the browser has the cookie of an attempt
+    if not request.open_attempt_id:
+        return ""
+    try:
+        attempt = context.linking.open_attempt(request.person, request.browser, request.open_attempt_id, request.now)
+    except (AttemptClosed, LookupError, PermissionError):
+        return ""
+    return _path_of(attempt)
 
 
 def start(context: AppContext, request: PageRequest) -> Redirect:
-    """Send a person to ORCID."""
+    """Start an attempt and redirect to ORCID."""
     return Redirect(context.linking.start(request.person, request.browser, request.language.code, request.now))
 
 
 def callback(context: AppContext, request: PageRequest) -> Redirect | Page:
-    """Take the person back from ORCID, and send them on to an address without code and state."""
-    answer = CallbackParams(*(request.parameter(name) for name in ("state", "code", "error")))
+    """Handle the return from ORCID, and redirect to an address without code and state."""
+    params = CallbackParams(*(request.parameter(name) for name in ("state", "code", "error")))
     try:
-        attempt = context.linking.handle_callback(request.person, request.browser, answer, request.now)
+        attempt = context.linking.handle_callback(request.person, request.browser, params, request.now)
     except AttemptUsed as error:
-        _log(request, "returned", error.attempt.id, outcome=PROBLEMS[AttemptUsed].word)
-        return _used(context, request, error.attempt)
-    _log(request, "returned", attempt.id, outcome=attempt.outcome or "to-confirm")
-    _remember(context, request, attempt)
-    return Redirect(_place_of(attempt), attempt.id if attempt.closed_at is None else "")
+        # The back button or a reload: nothing is exchanged again
+        _log(request, "orcid-callback", error.attempt.id, outcome=PROBLEMS[AttemptUsed].code)
+        latest = context.store.attempts.get(error.attempt.id) or error.attempt
+        variables = {"resume_path": _path_of(latest)}
+        return _problem_page(context, request, PROBLEMS[AttemptUsed], latest.id, "/me/callback", variables)
+    _log(request, "orcid-callback", attempt.id, outcome=attempt.outcome or "to-confirm")
+    if attempt.outcome == "orcid-unavailable":
+        context.orcid_status.failed(request.now)
+    elif attempt.outcome != "declined":
+        # ORCID is not asked anything after a refusal
+        context.orcid_status.answered()
+    return Redirect(_path_of(attempt), attempt.id if attempt.closed_at is None else "")
 
 
 def confirm(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Ask the person to confirm what ORCID answered."""
-    return _ask_to_confirm(context, request)
+    """Show the confirmation page."""
+    return _confirm_page(context, request)
 
 
-def confirmed(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Link, if the person agrees; asked twice, it is done once."""
+def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Link the iD, or cancel the attempt; sending the form again has no further effect."""
+    attempt_id, form = request.path_params["attempt"], request.form
+    who = request.person, request.browser, attempt_id
     try:
-        way_out = next((way for name, way in _WAYS_OUT.items() if name in request.form), None)
-        return _agreed(context, request) if way_out is None else _cancelled(context, request, way_out)
+        if "cancel" in form:
+            context.linking.cancel(*who, request.now)
+            return Redirect(f"/me/result/{attempt_id}")
+        if "another" in form:
+            context.linking.cancel(*who, request.now)
+            # Without openid ORCID does not ask a signed-in user again, so the user has to sign out there first
+            return start(context, request) if context.linking.orcid.asks_to_sign_in else Redirect("/me/another-account")
+        if form.get("agree") != "yes":
+            return _confirm_page(context, request, PROBLEMS[NotAgreed])
+        consent = make_consent(_consent_text(request), request.language.code, request.now)
+        replacing = _shown_orcid_id(context, request, form["replacing"]) if form.get("replacing") else None
+        change = context.linking.confirm(*who, consent, replacing, request.now)
     except AttemptClosed:
-        return _result_of(request)
-    except (NotAgreed, LinkChanged) as error:
-        return _ask_to_confirm(context, request, PROBLEMS[type(error)])
+        return Redirect(f"/me/result/{attempt_id}")
+    except LinkChanged:
+        return _confirm_page(context, request, PROBLEMS[LinkChanged])
+    _log(request, change.kind if change else "unchanged", attempt_id)
+    if change:
+        context.deliver_now(change)
+    return Redirect(f"/me/result/{attempt_id}")
 
 
 def another_account(_context: AppContext, request: PageRequest) -> Page:
-    """Show the way to another ORCID account than the one that is signed in there."""
+    """Explain how to use another ORCID account than the one that is signed in there."""
     return Page("another_account.html", {"token": csrf_token(request.browser, request.person)})
 
 
 def result(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Show how an attempt ended."""
-    attempt, person_status = (
-        context.linking.attempt(request.person, request.browser, request.path_params["attempt"]),
-        request.person_status,
-    )
+    person_status = request.person_status
+    attempt = context.linking.attempt(request.person, request.browser, request.path_params["attempt"])
     if attempt.outcome is None:
-        return Redirect(f"/me/confirm/{attempt.id}")
+        return Redirect(_path_of(attempt))
     token = csrf_token(request.browser, request.person)
-    if attempt.outcome in BY_WORD:
-        return _outcome_problem(context, request, attempt, token)
-    facts = {
-        "outcome": attempt.outcome,
-        "link": person_status.link,
-        "token": token,
-        "delivery_status": delivery_status(person_status),
-        "mails": context.mails_to(request.person),
-    }
-    return Page("result.html", facts)
+    if attempt.outcome in PROBLEMS_BY_CODE:
+        problem = PROBLEMS_BY_CODE[attempt.outcome]
+        return _problem_page(context, request, problem, attempt.id, "/me/result/<attempt>", {"token": token})
+    return Page(
+        "result.html",
+        {
+            "outcome": attempt.outcome,
+            "link": person_status.link,
+            "token": token,
+            "delivery_status": delivery_status(person_status),
+            "mail_available": context.mail_available(request.person),
+        },
+    )
+
+
+def receipt(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Show the receipt of the current link: what the person agreed to, when, and how to withdraw it."""
+    person, link = request.person, request.person_status.link
+    if link is None:
+        return Redirect("/me")
+    controller = context.operator_texts.get("controller", request.language.code, person.organisation.entity_id)
+    variables = {"link": link, "controller": controller, "mail_available": context.mail_available(person)}
+    return Page("receipt.html", variables)
 
 
 def remove(context: AppContext, request: PageRequest) -> Redirect:
     """End the link which the page showed."""
-    shown = _shown(context, request, request.form.get("shown", ""))
+    shown = _shown_orcid_id(context, request, request.form.get("shown", ""))
     change = context.linking.remove(request.person, shown, request.now)
     if change:
         log("removed", organisation=request.person.organisation.id)
@@ -114,139 +160,83 @@ def remove(context: AppContext, request: PageRequest) -> Redirect:
 
 
 def removed(_context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Say that the link is gone, unless there is one."""
+    """Say that the link is removed; redirect to the own page where there is one."""
     if request.person_status.link is not None:
         return Redirect("/me")
-    facts = {
+    variables = {
         "token": csrf_token(request.browser, request.person),
         "delivery_status": delivery_status(request.person_status),
     }
-    return Page("removed.html", facts)
+    return Page("removed.html", variables)
 
 
-def back_to_me(_context: AppContext, _request: PageRequest) -> Redirect:
-    """Send whoever lands by GET on an address that only takes forms to their own page.
+def redirect_to_me(_context: AppContext, _request: PageRequest) -> Redirect:
+    """Redirect a GET on an address of forms to the own page.
 
-    It happens: a session that ended meanwhile turns the form's POST into a GET after the new sign-in.
+    When a session has ended, the sign-in turns the POST of a form into a GET.
     """
     return Redirect("/me")
 
 
-def _cancelled(
-    context: AppContext, request: PageRequest, way_out: Callable[[AppContext, PageRequest], Redirect]
-) -> Redirect:
-    context.linking.cancel(request.person, request.browser, request.path_params["attempt"], request.now)
-    return way_out(context, request)
+def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | None = None) -> Page | Redirect:
+    person, attempt_id = request.person, request.path_params["attempt"]
+    try:
+        attempt = context.linking.open_attempt(person, request.browser, attempt_id, request.now)
+    except AttemptClosed:
+        return Redirect(f"/me/result/{attempt_id}")
+    variables = {
+        "attempt": attempt,
+        "current": context.linking.current_link(person) if problem else request.person_status.link,
+        "consent": _consent_text(request),
+        "token": csrf_token(request.browser, person),
+        "transfers": context.linking.transfers_of(attempt.organisation),
+        "problem": problem,
+    }
+    return Page("confirm.html", variables, problem.status if problem else 200)
 
 
-def _to_another_account(context: AppContext, request: PageRequest) -> Redirect:
-    # Where ORCID asks everybody to sign in, one is asked there; otherwise one has to sign out there oneself
-    if context.linking.orcid.asks_to_sign_in:
-        return Redirect(context.linking.start(request.person, request.browser, request.language.code, request.now))
-    return Redirect("/me/another-account")
+def _problem_page(  # noqa: PLR0913, PLR0917 - the parts of a page that is not made from an exception
+    context: AppContext,
+    request: PageRequest,
+    problem: Problem,
+    attempt_id: str,
+    path: str,
+    variables: Mapping[str, Any],
+) -> Page:
+    incident = _incident(attempt_id)
+    incidents.record(context.store, incident, problem.code, request, path)
+    everything: dict[str, Any] = {
+        "problem": problem,
+        "incident": incident,
+        "values": {"incident": incident},
+        **variables,
+    }
+    if problem.contact == ORGANISATION_HELP:
+        everything["organisation"] = request.person.organisation
+    return Page("problem.html", everything, problem.status)
 
 
-_WAYS_OUT: Mapping[str, Callable[[AppContext, PageRequest], Redirect]] = {
-    "cancel": lambda _context, request: _result_of(request),
-    "another": _to_another_account,
-}
-"""Where the buttons of the confirm page lead that connect nothing."""
-
-
-def _agreed(context: AppContext, request: PageRequest) -> Redirect:
-    if request.form.get("agree") != "yes":
-        raise NotAgreed
-    agreed = consent_to(_consent_text(request), request.language.code, request.now)
-    replacing = _shown(context, request, request.form["replacing"]) if request.form.get("replacing") else None
-    attempt_id = request.path_params["attempt"]
-    change = context.linking.confirm(request.person, request.browser, attempt_id, agreed, replacing, request.now)
-    _log(request, change.kind if change else "unchanged", attempt_id)
-    if change:
-        context.deliver_now(change)
-    return _result_of(request)
-
-
-def _result_of(request: PageRequest) -> Redirect:
-    return Redirect(f"/me/result/{request.path_params['attempt']}")
-
-
-def _shown(context: AppContext, request: PageRequest, text: str) -> OrcidId:
-    """Read the iD which a page of ours showed; another text than one of ours is a page that is out of date."""
+def _shown_orcid_id(context: AppContext, request: PageRequest, text: str) -> OrcidId:
+    # A text that no page of ours shows is treated like a page that is out of date
     try:
         return OrcidId.parse(text)
     except InvalidOrcidId:
-        raise LinkChanged(context.linking.link_of(request.person)) from None
+        raise LinkChanged(context.linking.current_link(request.person)) from None
 
 
 def _consent_text(request: PageRequest) -> str:
-    # Without the person's own facts, which stand above it: the text is kept, and kept once for all who agreed to it
+    # Without facts about the person, so that the text is stored once for all who agreed to it
     return request.language.gettext(CONSENT, organisation=request.person.organisation.name(request.language.code))
 
 
-def _ask_to_confirm(context: AppContext, request: PageRequest, problem: Problem | None = None) -> Page | Redirect:
-    try:
-        attempt = context.linking.open_attempt(
-            request.person, request.browser, request.path_params["attempt"], request.now
-        )
-    except AttemptClosed:
-        return _result_of(request)
-    facts = {
-        "attempt": attempt,
-        "current": context.linking.link_of(request.person) if problem else request.person_status.link,
-        "consent": _consent_text(request),
-        "token": csrf_token(request.browser, request.person),
-        "interfaces": context.linking.transfers_of(attempt.organisation),
-        "problem": problem,
-    }
-    return Page("confirm.html", facts, problem.status if problem else 200)
-
-
-def _waiting(context: AppContext, request: PageRequest) -> str:
-    """Give the place of an attempt that waits to be confirmed; looked for only where the browser knows of one."""
-    if not request.attempt:
-        return ""
-    try:
-        return _place_of(context.linking.open_attempt(request.person, request.browser, request.attempt, request.now))
-    except (AttemptClosed, LookupError, PermissionError):
-        return ""
-
-
-def _place_of(attempt: Attempt) -> str:
+def _path_of(attempt: Attempt) -> str:
     return f"/me/{'confirm' if attempt.closed_at is None else 'result'}/{attempt.id}"
 
 
-def _remember(context: AppContext, request: PageRequest, attempt: Attempt) -> None:
-    # Whether ORCID is there, for whoever is about to go; a refusal by the person says nothing about it
-    if attempt.outcome == "orcid-unavailable":
-        context.lately.failed(request.now)
-    elif attempt.outcome != "declined":
-        context.lately.answered()
-
-
-def _log(request: PageRequest, word: str, attempt_id: str, **facts: object) -> None:
-    log(word, organisation=request.person.organisation.id, incident=_incident(attempt_id), **facts)
+def _log(request: PageRequest, event: str, attempt_id: str, **facts: object) -> None:
+    log(event, organisation=request.person.organisation.id, incident=_incident(attempt_id), **facts)
 
 
 def _incident(attempt_id: str) -> str:
-    # Of the attempt, so that page and log show the same however often the page is loaded; readable over a telephone
+    # Made from the attempt, so that the page shows the number in the log however often it is loaded
     return hashlib.sha256(attempt_id.encode()).hexdigest()[:8]
-
-
-def _used(context: AppContext, request: PageRequest, attempt: Attempt) -> Page:
-    # The back button and a reload end here: nothing is exchanged again, and the way on is offered
-    latest = context.store.attempts.get(attempt.id) or attempt
-    row = PROBLEMS[AttemptUsed]
-    incident = _incident(attempt.id)
-    incidents.keep(context.store, incident, row.word, request, "/me/callback")
-    facts = {"problem": row, "incident": incident, "told": {"incident": incident}, "go_on": _place_of(latest)}
-    return Page("problem.html", facts, row.status)
-
-
-def _outcome_problem(context: AppContext, request: PageRequest, attempt: Attempt, token: str) -> Page:
-    row = BY_WORD[attempt.outcome or ""]
-    incident = _incident(attempt.id)
-    incidents.keep(context.store, incident, row.word, request, "/me/result/<attempt>")
-    facts = {"problem": row, "incident": incident, "told": {"incident": incident}, "token": token}
-    if row.ask == "organisation":
-        facts["organisation"] = request.person.organisation
-    return Page("problem.html", facts, row.status)

@@ -48,15 +48,15 @@ def mailed(context: AppContext, request: PageRequest) -> Page:
 
 
 def _must_be_offered(context: AppContext, request: PageRequest) -> None:
-    if not context.mails_to(request.person):
+    if not context.mail_available(request.person):
         raise NotFound
 
 
 def _page(request: PageRequest, problem: Problem | None = None) -> Page:
-    facts = {
+    variables = {
         "token": csrf_token(request.browser, request.person),
         "problem": problem,
         "address": request.form.get("address", "")[:254],
         "ticked": [kind.value for kind in MailKind if request.form.get(kind.value) == "yes"],
     }
-    return Page("mail.html", facts, problem.status if problem else 200)
+    return Page("mail.html", variables, problem.status if problem else 200)

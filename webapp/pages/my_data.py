@@ -22,7 +22,7 @@ from webapp.pages.request import Page, PageRequest, RawResponse
 
 FORMAT = "orcid-connect my data, version 1"
 """What the file calls itself. Fields may be added; what one means, or is called, changes with the version alone."""
-SHOWN = 50
+MAX_SHOWN = 50
 """How many things of each kind the page shows, the newest; the file has them all."""
 
 Reader = Callable[[Store, str, str, int], Sequence[Any]]
@@ -47,30 +47,30 @@ class DataSection:
 
 def my_data(context: AppContext, request: PageRequest) -> Page:
     """Show everything that is stored about the person, the newest things of each kind."""
-    facts = {
-        "shelves": data_sections(context.store, request.person, SHOWN),
-        "kept": _kept(context, request),
+    variables = {
+        "data_sections": data_sections(context.store, request.person, MAX_SHOWN),
+        "retention": _retention(context, request),
         "sources": SOURCES,
-        "fact_words": FACTS,
+        "fact_labels": FACTS,
         "fact_values": FACT_VALUES,
         "never_shown": tuple(dict.fromkeys(NEVER_SHOWN.values())),
         "languages": LANGUAGES,
-        "most": SHOWN,
+        "max_shown": MAX_SHOWN,
     }
-    return Page("my_data.html", facts)
+    return Page("my_data.html", variables)
 
 
 def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
     """Give all of it in a file, for the person to keep or to take along."""
     person = request.person
-    gettext, kept = request.language.gettext, _kept(context, request)
-    told: dict[str, Any] = {"format": FORMAT, "made_at": timestamp(request.now), "language": request.language.code}
+    gettext, retention = request.language.gettext, _retention(context, request)
+    content: dict[str, Any] = {"format": FORMAT, "made_at": timestamp(request.now), "language": request.language.code}
     found = data_sections(context.store, person, ALL)
-    told |= {each.section.name: _written(each) for each in found}
-    told["explained"] = {each.name: _explained(each, gettext, kept[each.name]) for each in SECTIONS}
-    told["never_shown"] = {column: gettext(words) for column, words in NEVER_SHOWN.items()}
-    body = json.dumps(told, ensure_ascii=False, indent=2, default=_plain) + "\n"
-    return RawResponse(body.encode(), "application/json", save_as="my-data.json")
+    content |= {each.section.name: _file_value(each) for each in found}
+    content["explained"] = {each.name: _explained(each, gettext, retention[each.name]) for each in SECTIONS}
+    content["never_shown"] = {column: gettext(words) for column, words in NEVER_SHOWN.items()}
+    body = json.dumps(content, ensure_ascii=False, indent=2, default=_plain) + "\n"
+    return RawResponse(body.encode(), "application/json", filename="my-data.json")
 
 
 def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
@@ -149,16 +149,16 @@ ALONE = frozenset({"you", "feed", "erasure"})
 """Sections of which there is one thing or none."""
 
 
-def _kept(context: AppContext, request: PageRequest) -> Mapping[str, str]:
+def _retention(context: AppContext, request: PageRequest) -> Mapping[str, str]:
     entity_id = request.person.organisation.entity_id
     forgetful, days = entity_id in context.forgetful, context.retention.get(entity_id)
     gettext, changes = request.language.gettext, context.keep_changes
     return {each.name: each.kept(gettext, forgetful=forgetful, days=days, changes=changes) for each in SECTIONS}
 
 
-def _written(shelf: DataSection) -> Any:
-    records = [{each.name: each.of(record) for each in shelf.section.fields} for record in shelf.records]
-    if shelf.section.name in ALONE:
+def _file_value(data_section: DataSection) -> Any:
+    records = [{each.name: each.of(record) for each in data_section.section.fields} for record in data_section.records]
+    if data_section.section.name in ALONE:
         return records[0] if records else None
     return records
 
@@ -168,7 +168,7 @@ def _explained(section: Section, gettext: Say, kept: str) -> dict[str, Any]:
         "what": gettext(section.title),
         "purpose": gettext(section.purpose),
         "kept": kept,
-        "fields": {each.name: {"what": gettext(each.words), "from": each.source} for each in section.fields},
+        "fields": {each.name: {"what": gettext(each.label), "from": each.source} for each in section.fields},
     }
 
 

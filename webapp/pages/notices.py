@@ -48,31 +48,31 @@ def privacy_of(context: AppContext, request: PageRequest) -> Page:
 
 def accessibility(context: AppContext, request: PageRequest) -> Page:
     """Show the accessibility statement."""
-    notices, code = context.notices, request.language.code
-    facts = {
-        "said": {name: notices.said(name, code) for name in ACCESSIBILITY},
-        "statement": notices.statement,
+    texts, code = context.operator_texts, request.language.code
+    variables = {
+        "operator_texts": {name: texts.get(name, code) for name in ACCESSIBILITY},
+        "statement": texts.statement,
         "conformance": CONFORMANCE,
         "assessors": ASSESSORS,
     }
-    return Page("accessibility.html", facts)
+    return Page("accessibility.html", variables)
 
 
 def _privacy(context: AppContext, request: PageRequest, entity_id: str = "") -> Page:
-    notices, code = context.notices, request.language.code
+    texts, code = context.operator_texts, request.language.code
     forgetful, days, changes = entity_id in context.forgetful, _days(context, entity_id), context.keep_changes
     gettext = request.language.gettext
-    facts = {
+    variables = {
         "organisation": context.organisations.by_entity_id(entity_id) if entity_id else None,
-        "others": [each for each in context.organisations if notices.own.get(each.entity_id)],
-        "said": {name: notices.said(name, code, entity_id) for name in PRIVACY},
-        "privacy_url": notices.privacy_url,
+        "others": [each for each in context.organisations if texts.own.get(each.entity_id)],
+        "operator_texts": {name: texts.get(name, code, entity_id) for name in PRIVACY},
+        "privacy_url": texts.privacy_url,
         "sections": [(each, each.kept(gettext, forgetful=forgetful, days=days, changes=changes)) for each in SECTIONS],
         "sources": SOURCES,
-        "some_forgetful": bool(context.forgetful) and not entity_id,
+        "some_keep_nothing": bool(context.forgetful) and not entity_id,
         "transfers": context.linking.transfers_of(entity_id) if entity_id else (),
     }
-    return Page("privacy.html", facts)
+    return Page("privacy.html", variables)
 
 
 def _days(context: AppContext, entity_id: str) -> int | None:

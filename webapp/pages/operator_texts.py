@@ -55,7 +55,7 @@ class OperatorTexts:
     privacy_url: str = ""
     """A page of the operator's own that tells more."""
 
-    def said(self, name: str, language: str, entity_id: str = "") -> OperatorText | None:
+    def get(self, name: str, language: str, entity_id: str = "") -> OperatorText | None:
         """Give a text in this language, or in another that there is; an organisation's own before the service's."""
         for texts in (self.own.get(entity_id, _NONE), self.texts):
             for code in dict.fromkeys((language, SOURCE, *texts)):

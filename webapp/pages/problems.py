@@ -33,7 +33,7 @@ from webapp.linking.service import (
     NothingCameBack,
     SomeoneElsesAttempt,
 )
-from webapp.pages.request import RepeatedParameter
+from webapp.pages.request import FormTooLarge, RepeatedParameter
 
 FLAWS = {
     Flaw.NOT_UTF8: gettext_noop("it is not UTF-8"),
@@ -43,8 +43,8 @@ FLAWS = {
 }
 """What may be wrong with an attribute, as sentences of the catalogues."""
 
-HOME_HELP = "organisation"
-OUR_HELP = "service"
+ORGANISATION_HELP = "organisation"
+SERVICE_HELP = "service"
 
 
 class NotFound(LookupError):
@@ -67,10 +67,6 @@ class BadAddress(ValueError):
     """Where an e-mail is to be sent is no address, or what is to be sent was not ticked."""
 
 
-class FormTooLarge(ValueError):
-    """The request is larger than any form of ours."""
-
-
 class Bug(Exception):
     """Something happened that nobody thought of."""
 
@@ -79,18 +75,18 @@ class Bug(Exception):
 class Problem:
     """What a person is told when something is wrong; `%(name)s` in a sentence is a fact of the error."""
 
-    word: str
-    """In the log, and in the documentation."""
+    code: str
+    """In the log and in `docs/problems.md`."""
     status: int
     title: str
-    what: str
-    do: str
-    ask: str = OUR_HELP
-    """Whose help the page names."""
-    again: bool = True
-    """Whether the page offers the way back to one's own page."""
-    leave: bool = False
-    """Whether the page offers to sign out, since another account may be the way on."""
+    explanation: str
+    advice: str
+    contact: str = SERVICE_HELP
+    """`ORGANISATION_HELP` or `SERVICE_HELP`: whose help the page names."""
+    own_page: bool = True
+    """Whether the page links to the person's own page."""
+    sign_out: bool = False
+    """Whether the page offers to sign out, to use another account."""
 
 
 PROBLEMS: dict[type[Exception], Problem] = {
@@ -102,12 +98,12 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("Sign in, and you will come to your own page."),
     ),
     ProxyNotAuthenticated: Problem(
-        "front-not-proven",
+        "proxy-not-authenticated",
         403,
         gettext_noop("This request did not come through the front door"),
         gettext_noop("The service only believes requests that its own web server has passed on."),
         gettext_noop("Open the service at its public address."),
-        again=False,
+        own_page=False,
     ),
     UnknownOrganisation: Problem(
         "unknown-organisation",
@@ -118,8 +114,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
             "If you would like to connect your ORCID iD here, tell the people who look after research services "
             "at your organisation."
         ),
-        again=False,
-        leave=True,
+        own_page=False,
+        sign_out=True,
     ),
     MissingAttribute: Problem(
         "missing-attribute",
@@ -130,9 +126,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
             "your account. Nothing was stored."
         ),
         gettext_noop("Send your organisation's help the name of the missing attribute and the incident number below."),
-        ask=HOME_HELP,
-        again=False,
-        leave=True,
+        contact=ORGANISATION_HELP,
+        own_page=False,
+        sign_out=True,
     ),
     SeveralValues: Problem(
         "several-values",
@@ -140,9 +136,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("Your organisation named more than one account"),
         gettext_noop("%(organisation)s sent several values of %(name)s, and we do not guess which of them is you."),
         gettext_noop("Send your organisation's help the name of the attribute and the incident number below."),
-        ask=HOME_HELP,
-        again=False,
-        leave=True,
+        contact=ORGANISATION_HELP,
+        own_page=False,
+        sign_out=True,
     ),
     ForeignScope: Problem(
         "foreign-scope",
@@ -150,9 +146,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("Your account seems to belong to another organisation"),
         gettext_noop("%(organisation)s sent a value of %(name)s that does not end in one of its own domains."),
         gettext_noop("Send your organisation's help the name of the attribute and the incident number below."),
-        ask=HOME_HELP,
-        again=False,
-        leave=True,
+        contact=ORGANISATION_HELP,
+        own_page=False,
+        sign_out=True,
     ),
     BrokenAttribute: Problem(
         "broken-attribute",
@@ -160,11 +156,11 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("We cannot read what your organisation sent"),
         gettext_noop("The attribute %(name)s is not in order: %(reason)s."),
         gettext_noop("Send the service's help the incident number below."),
-        again=False,
-        leave=True,
+        own_page=False,
+        sign_out=True,
     ),
     CsrfError: Problem(
-        "bad-form",
+        "csrf-failed",
         403,
         gettext_noop("This form is out of date"),
         gettext_noop("It was not given to you in this browser, or it has grown old. Nothing was changed."),
@@ -222,7 +218,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("This was started by somebody else"),
         gettext_noop("You are signed in as another person than the one who went to ORCID. Nothing was connected."),
         gettext_noop("If you share this computer, sign out first. Then sign in and start again from your own page."),
-        leave=True,
+        sign_out=True,
     ),
     AnotherBrowsersAttempt: Problem(
         "another-browsers-attempt",
@@ -278,7 +274,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
             "If it is your iD and you have two accounts, remove it from the other one first. If you signed in at "
             "ORCID with somebody else's account, sign out there and try again. Otherwise ask your organisation's help."
         ),
-        ask=HOME_HELP,
+        contact=ORGANISATION_HELP,
     ),
     OrcidUnavailable: Problem(
         "orcid-unavailable",
@@ -350,7 +346,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("There is no such page"),
         gettext_noop("The address leads nowhere here."),
         gettext_noop("Go to the start page."),
-        again=False,
+        own_page=False,
     ),
     NotAllowed: Problem(
         "not-allowed",
@@ -358,7 +354,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("This address does not work that way"),
         gettext_noop("The page exists, but cannot be asked for like this."),
         gettext_noop("Go to the start page."),
-        again=False,
+        own_page=False,
     ),
     Bug: Problem(
         "bug",
@@ -369,7 +365,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     ),
 }
 
-BY_WORD = {problem.word: problem for problem in PROBLEMS.values()}
+PROBLEMS_BY_CODE = {problem.code: problem for problem in PROBLEMS.values()}
 
 
 def problem_of(error: Exception) -> Problem:
@@ -380,7 +376,7 @@ def problem_of(error: Exception) -> Problem:
     return PROBLEMS[Bug]
 
 
-def facts_of(error: Exception, language: Language) -> dict[str, str]:
+def problem_values(error: Exception, language: Language) -> dict[str, str]:
     """Give the facts of an error that its sentences may name: plain text, to be escaped like any other."""
     facts = {"name": str(error.name)[:200]} if hasattr(error, "name") else {}
     if facts.get("name") in ATTRIBUTES:

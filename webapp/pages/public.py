@@ -15,16 +15,16 @@ def landing(context: AppContext, request: PageRequest) -> Page:
     def in_order(one: Organisation) -> str:
         return one.name(code).casefold()
 
-    facts = {
+    variables = {
         "organisations": sorted(context.organisations, key=in_order),
-        "orcid_away": context.lately.away(request.now),
+        "orcid_away": context.orcid_status.away(request.now),
     }
-    return Page("landing.html", facts)
+    return Page("landing.html", variables)
 
 
 def help_page(context: AppContext, request: PageRequest) -> Page:
     """Answer what people ask."""
-    return Page("help.html", {"orcid_away": context.lately.away(request.now)})
+    return Page("help.html", {"orcid_away": context.orcid_status.away(request.now)})
 
 
 def signed_out(_context: AppContext, _request: PageRequest) -> Page:

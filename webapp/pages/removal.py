@@ -63,22 +63,22 @@ def erased(context: AppContext, request: PageRequest) -> Page | Redirect:
     person = request.person
     if request.person_status.link is not None:
         return Redirect("/me")
-    facts = {
+    variables = {
         "asked": context.store.erasures.get(person.organisation.entity_id, person.key),
         "delivery_status": delivery_status(request.person_status),
         "notified": _elsewhere(context, request),
     }
-    return Page("erased.html", facts)
+    return Page("erased.html", variables)
 
 
 def _erasure_page(context: AppContext, request: PageRequest, problem: Problem | None = None) -> Page:
-    facts: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "link": request.person_status.link,
         "token": _token(request),
         "notified": _elsewhere(context, request),
         "problem": problem,
     }
-    return Page("erase.html", facts, problem.status if problem else 200)
+    return Page("erase.html", variables, problem.status if problem else 200)
 
 
 def _token(request: PageRequest) -> str:

@@ -1,44 +1,58 @@
-"""One request, as the handlers see it: who asks, in which language, and what was filled in."""
+"""What a handler receives (`PageRequest`) and returns (`Page`, `Redirect`, `RawResponse`)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from shibboleth.person import Person
 from sql.records import PersonStatus
 from webapp.auth.browser import Browser
 from webapp.i18n.language import ChosenBy, Language, LanguageChoice
 
+_MAX_FORM_BYTES = 16 * 1024
+_MAX_FIELDS = 50
+_LENGTH = re.compile("[0-9]{1,9}")
+
 
 class RepeatedParameter(ValueError):
-    """A parameter or a field of a form came more than once; which value is meant is not guessed."""
+    """A query parameter or form field came more than once."""
+
+
+class FormTooLarge(ValueError):
+    """The request is larger than any form of this service."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """What a handler is given."""
+    """A request, as handlers see it."""
 
-    choice: LanguageChoice
+    language_choice: LanguageChoice
     now: datetime
     browser: Browser
     query: Mapping[str, list[str]] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
     path_params: Mapping[str, str] = field(default_factory=dict)
-    """The variable parts of the address."""
     optional_person: Person | None = None
     person_status: PersonStatus = PersonStatus(None)  # noqa: RUF009 - a frozen value
-    """How things stand with the person, once a link of the account's earlier holder has ended."""
+    """The person's link and its deliveries, after a link of the account's earlier holder was ended."""
     path: str = "/"
-    attempt: str = ""
-    """The id of an attempt that this browser may have to go on with."""
+    open_attempt_id: str = ""
+    """From the attempt cookie: an attempt that the user may still confirm."""
     authorization: str = field(default="", repr=False)
-    """What a machine brings to be let in."""
+    """The Authorization header."""
 
     def parameter(self, name: str) -> str:
-        """Give a parameter of the query; empty where it is not there. Raises RepeatedParameter."""
+        """Return a query parameter, or an empty string without it.
+
+        Raises:
+            RepeatedParameter: If it came more than once.
+
+        """
         values = self.query.get(name, [""])
         if len(values) > 1:
             raise RepeatedParameter
@@ -46,51 +60,82 @@ class PageRequest:
 
     @property
     def language(self) -> Language:
-        """The language of the answer."""
-        return self.choice.language
+        """The language of the response."""
+        return self.language_choice.language
 
     @property
     def language_query(self) -> str:
-        """What stands after the addresses of our pages, so that a language just chosen goes along without a cookie."""
-        return f"?lang={self.language.code}" if self.choice.by is ChosenBy.ADDRESS else ""
+        """The query string that carries a language just chosen in the links of the page, where no cookie does yet."""
+        return f"?lang={self.language.code}" if self.language_choice.by is ChosenBy.ADDRESS else ""
 
     @property
     def person(self) -> Person:
-        """The authenticated person; on a route with `Access.PERSON` there always is one."""
+        """The authenticated person; every route with `Access.PERSON` has one."""
         if self.optional_person is None:
-            raise AssertionError("a handler for anyone asked for the person")
+            raise AssertionError("a handler of a public route asked for the person")
         return self.optional_person
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer to look at."""
+    """An HTML page."""
 
     template: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """An answer that sends the browser on, always by GET (303)."""
+    """A redirect by GET (303)."""
 
     to: str
-    """A path of ours, or a whole address."""
-    attempt: str = ""
-    """The id of an attempt to which the browser shall find its way back."""
+    """A path of this service, or a whole URL."""
+    open_attempt_id: str = ""
+    """The attempt to keep in the attempt cookie; none where empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """An answer that is no page: a style sheet, a picture, a word for a monitor."""
+    """A response that is not a page: a static file, a download, a health check."""
 
     body: bytes
-    kind: str
+    content_type: str
     status: int = 200
-    lasting: bool = False
-    """Whether browsers may keep it."""
-    save_as: str = ""
-    """The file name under which browsers save it, in place of showing it."""
+    immutable: bool = False
+    """Whether browsers and proxies may keep it for ever."""
+    filename: str = ""
+    """The name under which browsers save it; they show it where empty."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Others that it carries."""
+
+
+def parse_fields(text: str) -> dict[str, list[str]]:
+    """Parse a query string or a form body.
+
+    Raises:
+        FormTooLarge: If it has more than 50 fields.
+
+    """
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise FormTooLarge from None
+
+
+def read_form(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Read the form of a POST request; empty for other methods.
+
+    Raises:
+        FormTooLarge: If it has more than 16 KiB or 50 fields.
+        RepeatedParameter: If a field came more than once; no form of this service has such a field.
+
+    """
+    if environ.get("REQUEST_METHOD") != "POST":
+        return {}
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not _LENGTH.fullmatch(length) or int(length) > _MAX_FORM_BYTES:
+        raise FormTooLarge
+    fields = parse_fields(environ["wsgi.input"].read(int(length)).decode("utf-8", "replace"))
+    if any(len(values) > 1 for values in fields.values()):
+        raise RepeatedParameter
+    return {name: values[0] for name, values in fields.items()}

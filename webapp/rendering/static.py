@@ -37,7 +37,7 @@ class StaticFiles:
     def give(self, public: str) -> RawResponse:
         """Give a file under its public name. Raises KeyError."""
         kind = mimetypes.types_map.get("." + public.rpartition(".")[2], "application/octet-stream")
-        return RawResponse(self.bodies[public], kind, lasting=True)
+        return RawResponse(self.bodies[public], kind, immutable=True)
 
 
 def _public(name: str, body: bytes) -> str:

@@ -83,7 +83,7 @@ def a_web_server_that_asks_nobody_to_sign_in(someone, around):
     someone.driver.get(around.front.says() + "/me")
 
 
-@walks_to("front-not-proven")
+@walks_to("proxy-not-authenticated")
 def the_address_of_the_service_behind_its_web_server(someone, around):
     someone.driver.get(around.front.past + "/me")
 
@@ -116,7 +116,7 @@ def an_organisation_that_sends_an_eppn_without_a_scope(someone, around):
 # On the way to ORCID and back
 
 
-@walks_to("bad-form")
+@walks_to("csrf-failed")
 def a_form_that_was_open_when_the_browser_lost_its_cookies(someone, _around):
     someone.signs_in("maija").sees("Your ORCID iD").forgets("orcid-connect")
     someone.presses("Create or connect your ORCID iD")
