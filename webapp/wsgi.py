@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
-from resolver_connector.delivery.maintenance import Maintenance
-from resolver_connector.delivery.retention import FeedRetention
-from resolver_connector.delivery.transfer_test import Step, made_up_account, play
-from resolver_connector.delivery.worker import Deliverer
+from resolver_connector.delivery.dispatcher import Dispatcher
+from resolver_connector.delivery.maintenance import INTERVAL, Maintenance, delete_old_changes
+from resolver_connector.delivery.transfer_test import StepResult, make_test_account, run_transfer_test
+from resolver_connector.delivery.worker import Job, Worker
 from resolver_connector.stale import Replicas
 from resolver_connector.transfers import TRANSFERS
 from resolver_connector.transfers.base import Transfer
@@ -69,7 +70,7 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None 
     clock = clock or _now
     if not any(config.transfers.values()):
         return with_request_id(web(config, store, clock))
-    deliver_now = make_deliverer(config, store, clock).now
+    deliver_now = make_dispatcher(config, store, clock).deliver_now
 
     def transfers_of(entity_id: str) -> tuple[str, ...]:
         return tuple(config.transfers[entity_id])
@@ -78,14 +79,23 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] | None 
     return with_request_id(application)
 
 
-def make_deliverer(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Deliverer:
-    """Put together what takes changes to the organisations' transfers."""
-    forgetful = [entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING]
-    housekeeping = Maintenance(store, forgetful, log, retention=config.retention, asking=config.asking)
-    retention = FeedRetention(store, timedelta(days=config.store.keep_changes), log)
+def make_dispatcher(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Dispatcher:
+    """Make the dispatcher, which attempts deliveries."""
+    return Dispatcher(store, config.organisations, config.transfers, log, clock or _now)
 
-    chores = (_mailer(config, store), housekeeping.turn, retention.turn)
-    return Deliverer(store, config.organisations, config.transfers, log, clock or _now, chores=chores)
+
+def make_worker(config: Config, store: Store, clock: Callable[[], datetime] | None = None) -> Worker:
+    """Make the worker, with its jobs."""
+    clock = clock or _now
+    keep_nothing = [entity_id for entity_id, keep in config.keep.items() if keep is Keep.NOTHING]
+    maintenance = Maintenance(store, keep_nothing, log, retention=config.retention, feed_readers=config.asking)
+    keep_changes = timedelta(days=config.store.keep_changes)
+    jobs = (
+        Job("mail", _mailer(config, store)),
+        Job("maintenance", maintenance.run, INTERVAL),
+        Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),
+    )
+    return Worker(make_dispatcher(config, store, clock), jobs, log, clock)
 
 
 def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
@@ -116,10 +126,10 @@ def transfer_kinds() -> Kinds:
 
 def try_transfer(
     transfer: Transfer, organisation: Organisation, account: str | None, clock: Callable[[], datetime]
-) -> tuple[str, Iterator[Step]]:
-    """Give as whom a transfer is tried, one that is made up where no account is given, and the steps as they come."""
-    account = account or made_up_account(organisation)
-    return account, play(transfer, organisation, account, clock)
+) -> tuple[str, Iterator[StepResult]]:
+    """Return the account of a transfer test, fictitious if none is given, and its steps as they are done."""
+    account = account or make_test_account(organisation)
+    return account, run_transfer_test(transfer, organisation, account, clock)
 
 
 def make_connector(

@@ -1,1 +1,1 @@
-"""The outbox worker: claims, delivers, retries, and runs maintenance jobs."""
+"""The outbox worker: claims, delivers, retries, and runs periodic jobs."""

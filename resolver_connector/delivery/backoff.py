@@ -1,10 +1,10 @@
-"""When a delivery that failed is tried again, and when no more."""
+"""When a failed delivery is attempted again, and when it becomes a dead letter."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-SCHEDULE = (
+BACKOFF = (
     timedelta(seconds=5),
     timedelta(minutes=5),
     timedelta(minutes=30),
@@ -15,26 +15,38 @@ SCHEDULE = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-"""How long to wait after the first failure, the second, and so on: the schedule that Standard Webhooks 1.0.0 shows."""
-SKIPPED = 2
-"""So many short steps are left out where settings are wrong, for nobody mends those within seconds."""
-PATIENCE = timedelta(days=3)
-"""How long a delivery is tried by itself; the last try is then."""
+"""The wait after the first failed attempt, the second, and so on: the example schedule of Standard Webhooks 1.0.0."""
+MISCONFIGURED_SKIPS = 2
+"""How many of the first, short waits are skipped for `misconfigured`: people do not correct settings within seconds."""
+MAX_AGE = timedelta(days=3)
+"""How long a delivery is attempted; the last attempt is at the end of it."""
 JITTER = 0.2
-"""By how much of itself a wait may be shorter or longer, so that what failed together does not come back together."""
+"""The share of a wait by which it is shortened or lengthened, so that deliveries that failed together spread out."""
 
 
-def next_try(  # noqa: PLR0913 - all that a wait depends on
-    attempts: int, waiting_since: datetime, now: datetime, *, slow: bool, asked: timedelta | None, chance: float
+def next_attempt_at(  # noqa: PLR0913 - all that the back-off depends on
+    attempts: int,
+    waiting_since: datetime,
+    now: datetime,
+    *,
+    misconfigured: bool,
+    retry_after: timedelta | None,
+    random: float,
 ) -> datetime | None:
-    """Give the moment of the next try after so many, or none when it has been tried for long enough.
+    """Return when to attempt a delivery again; None if it is a dead letter.
 
-    `slow` is for what only people can mend. `asked` is how long the other side asked to be left alone, which is kept
-    even where patience would end before. `chance` is between 0 and 1.
+    Args:
+        attempts: How many there have been.
+        waiting_since: The beginning of MAX_AGE.
+        now: The end of the last attempt.
+        misconfigured: Whether people have to correct settings first.
+        retry_after: The wait that the receiver asked for. It is kept, even beyond MAX_AGE.
+        random: Between 0 and 1, for the jitter.
+
     """
-    end = waiting_since + PATIENCE
+    end = waiting_since + MAX_AGE
     if now >= end:
         return None
-    step = min(max(attempts, 1) - 1 + SKIPPED * slow, len(SCHEDULE) - 1)
-    wait = SCHEDULE[step] * (1 + JITTER * (2 * chance - 1))
-    return max(min(now + wait, end), now + (asked or timedelta()))
+    step = min(max(attempts, 1) - 1 + MISCONFIGURED_SKIPS * misconfigured, len(BACKOFF) - 1)
+    wait = BACKOFF[step] * (1 + JITTER * (2 * random - 1))
+    return max(min(now + wait, end), now + (retry_after or timedelta()))

@@ -1,4 +1,4 @@
-"""Plays the life of a link against a transfer: with a made-up person, at the organisation's own test interface."""
+"""Tests a transfer with a fictitious person: link, repeat, replace, remove."""
 
 from __future__ import annotations
 
@@ -12,64 +12,67 @@ from shibboleth.orcid_id import OrcidId, Registry, check_digit
 from shibboleth.organisation import Organisation
 from sql.records import ChangeKind
 
-SECONDS = 20.0
-ACCOUNT = "orcid-connect-test"
-"""Who is made up, before the @ and the organisation's scope."""
+TIMEOUT = 20.0
+"""Seconds for each step."""
+TEST_USER = "orcid-connect-test"
+"""The fictitious account, before the @ and the organisation's scope."""
 
-MENDS = {
-    Outcome.UNKNOWN_PERSON: "say with --account who is known over there; if that one is, see how the interface finds "
-    "people, and which attribute `key` in the organisation's file names",
-    Outcome.CONFLICT: "say with --account somebody who has no other ORCID iD over there, and see the setting policy",
-    Outcome.REFUSED: "see what it says, and its own log",
-    Outcome.TEMPORARY: "see that it runs and that this machine may reach it, and try again",
-    Outcome.MISCONFIGURED: "see the settings of this transfer: address, credentials, certificates, names",
+FIXES = {
+    Outcome.UNKNOWN_PERSON: "use --account with an account that the interface knows; if it knows this one, check how "
+    "it finds people, and which attribute `key` names in the organisation's file",
+    Outcome.CONFLICT: "use --account with an account that has no other ORCID iD there, and check the setting policy",
+    Outcome.REFUSED: "see the message, and the log of the interface",
+    Outcome.TEMPORARY: "check that the interface is running and that this machine can reach it, then repeat the test",
+    Outcome.MISCONFIGURED: "check the settings of this transfer: address, credentials, certificates, names",
 }
-"""What to do about each answer that is none of success."""
+"""What to do about each outcome that is not a success."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was tried."""
+class StepResult:
+    """The result of one step of the test."""
 
     name: str
-    answer: DeliveryResult | None
-    """None when it was not tried, since what had to come before it failed."""
+    result: DeliveryResult | None
+    """None if the step was skipped because the one before it failed."""
 
     @property
     def ok(self) -> bool:
-        """Whether it went well."""
-        return self.answer is not None and self.answer.outcome.arrived
+        """Whether the receiver has the change."""
+        return self.result is not None and self.result.delivered
 
     @property
     def failed(self) -> bool:
-        """Whether it was tried, and did not go well."""
-        return self.answer is not None and not self.ok
+        """Whether it was tried without success."""
+        return self.result is not None and not self.result.delivered
 
     @property
-    def mend(self) -> str:
-        """What to do about it."""
-        return MENDS[self.answer.outcome] if self.answer is not None and not self.ok else ""
+    def fix(self) -> str:
+        """What to do about a failure; empty after success."""
+        return FIXES.get(self.result.outcome, "") if self.result is not None else ""
 
 
-def made_up(number: int) -> OrcidId:
-    """Give an iD of the sandbox that ORCID issues to nobody: it lies before the numbers it has ever given out."""
+def make_test_orcid_id(number: int) -> OrcidId:
+    """Return an iD of the sandbox below the range from which ORCID issues iDs."""
     digits = f"{number:015d}"
     bare = digits + check_digit(digits)
     return OrcidId("-".join(bare[at : at + 4] for at in (0, 4, 8, 12)), Registry.SANDBOX)
 
 
-FIRST, SECOND = made_up(99_000_001), made_up(99_000_002)
+FIRST, SECOND = make_test_orcid_id(99_000_001), make_test_orcid_id(99_000_002)
 
 
-def made_up_account(organisation: Organisation) -> str:
-    """Give the account of nobody, in the first of the organisation's scopes."""
-    return f"{ACCOUNT}@{min(organisation.scopes)}"
+def make_test_account(organisation: Organisation) -> str:
+    """Return the fictitious account, in the first of the organisation's scopes."""
+    return f"{TEST_USER}@{min(organisation.scopes)}"
 
 
-def play(transfer: Transfer, organisation: Organisation, account: str, clock: Callable[[], datetime]) -> Iterator[Step]:
-    """Link, say the same again, replace, remove; give what each came to as it comes.
+def run_transfer_test(
+    transfer: Transfer, organisation: Organisation, account: str, clock: Callable[[], datetime]
+) -> Iterator[StepResult]:
+    """Link, repeat, replace and remove an iD, and yield the result of each step.
 
-    Once a link has failed there is nothing to replace. What has been linked is removed in any case.
+    If the link fails, the other steps are skipped. What has been linked is removed in any case.
     """
     linked = ChangeMessage(
         id=f"test-{secrets.token_hex(12)}",
@@ -81,22 +84,23 @@ def play(transfer: Transfer, organisation: Organisation, account: str, clock: Ca
         previous=None,
         at=clock(),
     )
-    replaced = _next(linked, ChangeKind.REPLACED, SECOND, clock())
+    replaced = _successor(linked, ChangeKind.REPLACED, SECOND, clock())
 
-    def told(news: ChangeMessage) -> DeliveryResult:
-        return transfer.deliver(news, now=clock(), seconds=SECONDS)
+    def deliver(message: ChangeMessage) -> DeliveryResult:
+        return transfer.deliver(message, now=clock(), timeout=TIMEOUT)
 
-    first = Step("link", told(linked))
+    first = StepResult("link", deliver(linked))
     yield first
     if not first.ok:
-        yield from (Step(name, None) for name in ("link again", "replace", "remove"))
+        yield from (StepResult(name, None) for name in ("link again", "replace", "remove"))
         return
-    yield Step("link again", told(linked))
-    second = Step("replace", told(replaced))
+    yield StepResult("link again", deliver(linked))
+    second = StepResult("replace", deliver(replaced))
     yield second
-    yield Step("remove", told(_next(replaced if second.ok else linked, ChangeKind.REMOVED, None, clock())))
+    held = replaced if second.ok else linked
+    yield StepResult("remove", deliver(_successor(held, ChangeKind.REMOVED, None, clock())))
 
 
-def _next(before: ChangeMessage, kind: ChangeKind, orcid_id: OrcidId | None, at: datetime) -> ChangeMessage:
+def _successor(before: ChangeMessage, kind: ChangeKind, orcid_id: OrcidId | None, at: datetime) -> ChangeMessage:
     name = f"test-{secrets.token_hex(12)}"
     return replace(before, id=name, kind=kind, orcid_id=orcid_id, previous=before.orcid_id, at=at)

@@ -1,14 +1,13 @@
-"""The contract of transfers: the ways by which a change reaches an organisation's own identity management.
+"""The interface of transfers, which send changes to an organisation's identity management (IdM).
 
-Each kind has one file in this package and one line in `TRANSFERS` (`__init__.py`). A kind is a `TransferModel`: a
-pydantic model whose fields are its settings, in the organisation's file under `[[transfer]]`. Its `deliver` sends one
-change and returns what came of it. It does not raise for anything that the receiver does: silence, refusal and
-nonsense are answers.
+Each kind has a module in this package and a line in `TRANSFERS` (`__init__.py`). A kind is a `TransferModel`: a
+pydantic model whose fields are its settings, under `[[transfer]]` in the organisation's file.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,11 +21,11 @@ from resolver_connector.transfers.deadline import BoundedThreads, Deadline, Satu
 from shibboleth.orcid_id import OrcidId
 from sql.records import ChangeKind
 
-LONGEST_MESSAGE = 500
+MAX_MESSAGE_LENGTH = 500
 
 
 class Outcome(StrEnum):
-    """What came of a delivery."""
+    """The result of a delivery, in one vocabulary for all kinds of transfers."""
 
     STORED = "stored"
     ALREADY_THERE = "already-there"
@@ -36,19 +35,9 @@ class Outcome(StrEnum):
     TEMPORARY = "temporary"
     MISCONFIGURED = "misconfigured"
 
-    @property
-    def arrived(self) -> bool:
-        """Whether the other side has the news now."""
-        return self in {Outcome.STORED, Outcome.ALREADY_THERE}
-
-    @property
-    def again(self) -> bool:
-        """Whether it is worth trying again by itself: the other side or the way to it was out of order."""
-        return self in {Outcome.TEMPORARY, Outcome.MISCONFIGURED}
-
 
 class ValueForm(StrEnum):
-    """How an iD is written towards the other side."""
+    """How an iD is written for the receiver."""
 
     HTTPS = "https"
     """`https://orcid.org/0000-0002-1825-0097`"""
@@ -58,49 +47,69 @@ class ValueForm(StrEnum):
     """`0000-0002-1825-0097`"""
 
     def write(self, orcid_id: OrcidId) -> str:
-        """Write an iD in this form."""
+        """Return an iD in this form."""
         forms = {"https": orcid_id.uri, "http": "http" + orcid_id.uri.removeprefix("https"), "bare": orcid_id.bare}
         return forms[self.value]
 
 
 class Policy(StrEnum):
-    """What becomes of another iD that the other side already holds, neither the new one nor the one it replaces."""
+    """What happens to an iD that the receiver holds and that is neither the new nor the previous one."""
 
     OWN = "own"
-    """It stays, and ours stands beside it."""
+    """It is kept beside the new one."""
     SINGLE = "single"
-    """It stays, and nothing is written: a conflict for people to settle."""
+    """It is kept and nothing is written: a conflict, which people resolve."""
     REPLACE = "replace"
-    """It goes, and whatever else the attribute holds."""
+    """It is removed, with all other values of the attribute."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What came of a delivery, and what the other side said of it."""
+    """The result of one attempt at a delivery."""
 
     outcome: Outcome
     message: str = ""
-    """The other side's own words: plain text of at most LONGEST_MESSAGE characters, never markup."""
+    """What the receiver said: plain text of at most MAX_MESSAGE_LENGTH characters, never markup."""
     retry_after: timedelta | None = None
-    """When the other side asked to be asked again."""
+    """How long the receiver asks to be left alone."""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver has the change."""
+        return self.outcome in {Outcome.STORED, Outcome.ALREADY_THERE}
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another attempt can succeed: the receiver, or the connection or settings, were at fault."""
+        return self.outcome in {Outcome.TEMPORARY, Outcome.MISCONFIGURED}
+
+
+class DeliveryFailed(Exception):
+    """An attempt cannot continue; `result` is its result."""
+
+    def __init__(self, result: DeliveryResult) -> None:
+        super().__init__(result.outcome)
+        self.result = result
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeMessage:
-    """One change, as it is told to the other side."""
+    """One change, as it is sent to a receiver."""
 
     id: str
-    """The same however often it is sent: the idempotency key."""
+    """The idempotency key: the same at each attempt."""
     kind: ChangeKind
     organisation: str
     """entityID."""
     key: str
-    """The attribute by which the organisation tells its people apart, for example `eppn`."""
+    """The attribute that identifies the organisation's people, for example `eppn`."""
     account: str
+    """The person's value of that attribute."""
     orcid_id: OrcidId | None
-    """The iD that now holds; none after a removal."""
+    """The current iD; None after a removal."""
     previous: OrcidId | None
     at: datetime
+    """When the change was made."""
 
 
 class Transfer(Protocol):
@@ -108,8 +117,17 @@ class Transfer(Protocol):
 
     kind: ClassVar[str]
 
-    def deliver(self, news: ChangeMessage, *, now: datetime, seconds: float) -> DeliveryResult:
-        """Send one change and return within `seconds`; sending twice is the same as once."""
+    def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
+        """Send a change; sending it twice has the same effect as once.
+
+        Failures of the receiver are results, not exceptions.
+
+        Args:
+            message: The change.
+            now: The time of this attempt.
+            timeout: Seconds after which it returns in any case.
+
+        """
 
 
 # --- Settings -----------------------------------------------------------------------------------------------------
@@ -149,7 +167,7 @@ def setting(meaning: str, example: Any, *, default: Any = ..., **rules: Any) -> 
 
 
 class TransferModel(BaseModel):
-    """Base of all kinds of transfers: how their settings are read, and the threads in which they deliver."""
+    """Base class of all kinds of transfers: reads the settings, and runs each attempt with a deadline."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -157,18 +175,36 @@ class TransferModel(BaseModel):
 
     _threads: BoundedThreads = PrivateAttr(default_factory=BoundedThreads)
 
-    def _within(self, deadline: Deadline, attempt: Callable[[Deadline], DeliveryResult]) -> DeliveryResult:
-        """Make one attempt and return by the deadline; it must not send anything once that has passed."""
+    def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
+        """Send a change; see `Transfer.deliver`."""
+        return self.send(message, now, Deadline(timeout))
+
+    @abstractmethod
+    def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
+        """Send a change in this kind's protocol, and return by the deadline."""
+
+    def run_attempt(self, attempt: Callable[[Deadline], DeliveryResult], deadline: Deadline) -> DeliveryResult:
+        """Run an attempt in a thread, and return its result or, at the deadline, `temporary`.
+
+        The attempt may raise DeliveryFailed. It must not send anything after the deadline.
+        """
+
+        def run() -> DeliveryResult:
+            try:
+                return attempt(deadline)
+            except DeliveryFailed as failed:
+                return failed.result
+
         try:
-            return self._threads.run(lambda: attempt(deadline), deadline)
+            return self._threads.run(run, deadline)
         except TimeoutError:
             return DeliveryResult(Outcome.TEMPORARY, "no answer in time")
         except Saturated as error:
-            return DeliveryResult(Outcome.TEMPORARY, f"{error.running} earlier deliveries still wait for its answer")
+            return DeliveryResult(Outcome.TEMPORARY, f"{error.running} earlier attempts still wait for its answer")
 
 
-def plain(text: str) -> str:
-    """Give the other side's words as plain text: one line, nothing that cannot be seen, and not too long."""
-    seen = "".join(" " if unicodedata.category(each).startswith(("C", "Z")) else each for each in text)
-    words = " ".join(seen.split())
-    return words if len(words) <= LONGEST_MESSAGE else words[: LONGEST_MESSAGE - 1] + "…"
+def plain_text(text: str) -> str:
+    """Return a receiver's words as one line of visible characters, cut to MAX_MESSAGE_LENGTH."""
+    visible = "".join(" " if unicodedata.category(each).startswith(("C", "Z")) else each for each in text)
+    words = " ".join(visible.split())
+    return words if len(words) <= MAX_MESSAGE_LENGTH else words[: MAX_MESSAGE_LENGTH - 1] + "…"

@@ -117,14 +117,14 @@ class FileTransfer(TransferModel):
             raise ValueError('dn and object_class have a use only with format = "ldif"')
         return self
 
-    def deliver(self, news: ChangeMessage, *, now: datetime, seconds: float) -> DeliveryResult:  # noqa: ARG002 - what all transfers take
-        """Write one change and return within `seconds`; a directory of another machine may not answer."""
-        return self._within(Deadline(seconds), partial(self._deliver, news))
+    def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:  # noqa: ARG002 - the interface of all kinds
+        """Write a change into a file; in a thread, because a directory on another machine may not answer."""
+        return self.run_attempt(partial(self._attempt, message), deadline)
 
-    def _deliver(self, news: ChangeMessage, deadline: Deadline) -> DeliveryResult:
-        content = _FORMATS[self.format](self, news)
+    def _attempt(self, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
+        content = _FORMATS[self.format](self, message)
         try:
-            return DeliveryResult(self._put(_name(news, self.format), content, deadline))
+            return DeliveryResult(self._put(_name(message, self.format), content, deadline))
         except OSError as error:
             outcome = Outcome.TEMPORARY if error.errno in _FULL else Outcome.MISCONFIGURED
             return DeliveryResult(
@@ -172,18 +172,18 @@ class FileTransfer(TransferModel):
             os.close(directory)
 
 
-def _name(news: ChangeMessage, form: Format) -> str:
+def _name(message: ChangeMessage, form: Format) -> str:
     """Give the name of its file: in the order of time, and another for each id."""
-    at = news.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return f"{at}-{quote(news.id, safe='')}.{form}"
+    at = message.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return f"{at}-{quote(message.id, safe='')}.{form}"
 
 
 # --- How it is written --------------------------------------------------------------------------------------------
 
 
-def write_csv(file: FileTransfer, news: ChangeMessage) -> bytes:
+def write_csv(file: FileTransfer, message: ChangeMessage) -> bytes:
     """Give a header and one row (RFC 4180), all in quotes; no spreadsheet takes a cell for a formula."""
-    found = record(news, file.value_form)
+    found = record(message, file.value_form)
     person = found.pop("person")
     row = {**found, "attribute": person["attribute"], "account": person["value"]}
     text = io.StringIO()
@@ -192,22 +192,22 @@ def write_csv(file: FileTransfer, news: ChangeMessage) -> bytes:
     return text.getvalue().encode()
 
 
-def write_jsonl(file: FileTransfer, news: ChangeMessage) -> bytes:
+def write_jsonl(file: FileTransfer, message: ChangeMessage) -> bytes:
     """Give one line of JSON: the record of the change."""
-    return json.dumps(record(news, file.value_form), separators=(",", ":")).encode() + b"\n"
+    return json.dumps(record(message, file.value_form), separators=(",", ":")).encode() + b"\n"
 
 
-def write_ldif(file: FileTransfer, news: ChangeMessage) -> bytes:
+def write_ldif(file: FileTransfer, message: ChangeMessage) -> bytes:
     """Give one change record (RFC 2849), to be applied by `ldapmodify -f`."""
-    entry = [("dn", _dn(file.dn, news.account)), ("changetype", "modify")]
-    text = ["version: 1\n", f"# {quote(news.id, safe='')}\n", *(_line(*each) for each in entry)]
-    for step in _steps(file, news):
+    entry = [("dn", _dn(file.dn, message.account)), ("changetype", "modify")]
+    text = ["version: 1\n", f"# {quote(message.id, safe='')}\n", *(_line(*each) for each in entry)]
+    for step in _steps(file, message):
         text += [*(_line(*each) for each in step), "-\n"]
     return "".join([*text, "\n"]).encode()
 
 
-def _steps(file: FileTransfer, news: ChangeMessage) -> Iterator[list[tuple[str, str]]]:
-    new, old = (file.value_form.write(each) if each else None for each in (news.orcid_id, news.previous))
+def _steps(file: FileTransfer, message: ChangeMessage) -> Iterator[list[tuple[str, str]]]:
+    new, old = (file.value_form.write(each) if each else None for each in (message.orcid_id, message.previous))
     if new and file.object_class:
         yield [("add", "objectClass"), ("objectClass", file.object_class)]
     if file.policy is Policy.REPLACE:

@@ -1,8 +1,7 @@
-"""What all kinds that speak HTTP share: credentials, TLS, time-outs, the size of an answer, and what a status means.
+"""Base of the kinds of transfers that speak HTTP: credentials, TLS, time-outs, and what status codes mean.
 
-A `Receiver` is the other side. Its subclasses say what is sent and what an answer's body means. Redirects are not
-followed, since credentials would go along; nothing is taken from the environment, since a `.netrc` or a proxy there
-would change who is told; nothing is sent a second time, since the worker repeats whole deliveries.
+No redirect is followed, because credentials would go along. Nothing is read from the environment, because a proxy or
+a `.netrc` there would change the receiver. No request is repeated here, because the worker repeats deliveries.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import ssl
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -30,27 +29,22 @@ from requests.adapters import HTTPAdapter
 from resolver_connector.transfers.base import (
     NO_SECRET,
     ChangeMessage,
+    DeliveryFailed,
     DeliveryResult,
     FilePath,
     Outcome,
     Secret,
     TransferModel,
-    plain,
+    plain_text,
     setting,
 )
 from resolver_connector.transfers.deadline import Deadline
 
-LARGEST_ANSWER = 64 * 1024
-LONGEST_WAIT = timedelta(days=1)
-"""No `Retry-After` is believed beyond this, lest one slip of theirs silence us for good."""
+MAX_RESPONSE_BYTES = 64 * 1024
+MAX_RETRY_AFTER = timedelta(days=1)
+"""A longer `Retry-After` is taken for an error of the receiver."""
 
-_PIECE = 256
-"""Bytes of an answer that are read at once; the deadline is checked after each piece."""
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_VISIBLE = re.compile(r"[!-~]+", re.ASCII)
-_HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
-
-_STATUSES = {
+STATUS_OUTCOMES = {
     401: Outcome.MISCONFIGURED,
     403: Outcome.MISCONFIGURED,
     404: Outcome.UNKNOWN_PERSON,
@@ -62,80 +56,85 @@ _STATUSES = {
     425: Outcome.TEMPORARY,
     429: Outcome.TEMPORARY,
 }
-"""What single statuses mean; for the others their class says it (`_CLASSES`)."""
-_CLASSES = {1: Outcome.MISCONFIGURED, 3: Outcome.MISCONFIGURED, 4: Outcome.REFUSED, 5: Outcome.TEMPORARY}
+"""Outcomes of single status codes; the others are in `_STATUS_CLASS_OUTCOMES`."""
+_STATUS_CLASS_OUTCOMES = {
+    1: Outcome.MISCONFIGURED,
+    3: Outcome.MISCONFIGURED,
+    4: Outcome.REFUSED,
+    5: Outcome.TEMPORARY,
+}
 
-_FAILURES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
+_CHUNK_BYTES = 256
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_VISIBLE = re.compile(r"[!-~]+", re.ASCII)
+_HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
+
+_ERROR_OUTCOMES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
     (ssl.SSLCertVerificationError, Outcome.MISCONFIGURED, "its certificate is not accepted"),
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError), Outcome.TEMPORARY, "the connection broke"),
     ((ssl.SSLError, requests.exceptions.SSLError), Outcome.MISCONFIGURED, "no TLS connection with it"),
-    (socket.gaierror, Outcome.TEMPORARY, "the name of its host is not known"),
+    (socket.gaierror, Outcome.TEMPORARY, "its host name cannot be resolved"),
     ((requests.Timeout, TimeoutError), Outcome.TEMPORARY, "no answer in time"),
     (
         (requests.ConnectionError, requests.exceptions.ChunkedEncodingError),
         Outcome.TEMPORARY,
         "the connection broke",
     ),
-    (Exception, Outcome.MISCONFIGURED, "it cannot be asked"),
+    (Exception, Outcome.MISCONFIGURED, "the request cannot be sent"),
 )
-"""What each failure of a request means; the first row counts that fits any of the failure's causes."""
-
-
-class NoReply(Exception):
-    """Nothing came that could be read; `answer` says why, in our words."""
-
-    def __init__(self, answer: DeliveryResult) -> None:
-        super().__init__(answer.message)
-        self.answer = answer
+"""Outcomes of exceptions: the first row that fits the exception or one of its causes applies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back, up to LARGEST_ANSWER bytes of it."""
+class Response:
+    """A receiver's response, with at most MAX_RESPONSE_BYTES of its body."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    whole: bool = True
+    complete: bool = True
 
     @property
     def ok(self) -> bool:
-        """Whether its status says that it went well."""
-        return self.status // 100 == 2  # noqa: PLR2004 - RFC 9110 section 15.3
+        """Whether the status code is a success (RFC 9110 section 15.3)."""
+        return self.status // 100 == 2  # noqa: PLR2004 - the class of the status code
 
     @property
-    def kind(self) -> str:
+    def media_type(self) -> str:
         """The media type, without its parameters."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip(" \t").lower()
 
     @property
-    def is_page(self) -> bool:
-        """Whether it is a web page: of a portal, a proxy or a web server, and never of an interface."""
-        return self.kind in {"text/html", "application/xhtml+xml"} or bool(_HTML.match(self.body))
+    def is_web_page(self) -> bool:
+        """Whether it is a web page: of a portal, a proxy or a web server, not of an interface."""
+        return self.media_type in {"text/html", "application/xhtml+xml"} or bool(_HTML.match(self.body))
 
     @property
     def text(self) -> str:
-        """The body as text, whatever it holds."""
+        """The body as text; what cannot be decoded is replaced."""
         return self.body.decode("utf-8", "replace")
 
-    def object(self) -> dict[str, Any] | None:
-        """Give the JSON object it holds, if it holds one."""
+    def json_object(self) -> dict[str, Any] | None:
+        """Return the JSON object in the body; None if it is something else."""
         try:
-            found = json.loads(self.body)
+            value = json.loads(self.body)
         except (ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) else None
+        return value if isinstance(value, dict) else None
 
-    def words(self, *members: str) -> str:
-        """Give what it says in words: the first of these members of its JSON, or else its plain text."""
-        said = self.object()
-        if said is not None:
-            return next((said[name] for name in members if isinstance(said.get(name), str)), "")
-        return self.text if self.kind == "text/plain" else ""
+    def message(self, *members: str) -> str:
+        """Return what the receiver says: the first of these members of its JSON object, or its plain text."""
+        value = self.json_object()
+        if value is not None:
+            return next((value[name] for name in members if isinstance(value.get(name), str)), "")
+        return self.text if self.media_type == "text/plain" else ""
 
 
-class Receiver(TransferModel):
-    """The other side, as the kinds that speak HTTP reach it."""
+class HttpTransfer(TransferModel):
+    """Base class of the kinds that speak HTTP."""
+
+    authenticators: ClassVar[tuple[str, ...]] = ("user and password", "token", "certificate")
+    """The settings of which at least one is needed."""
 
     url: str = setting("The address of the interface.", "https://idm.example.org/orcid")
     user: str = setting("The user of HTTP Basic, sent at once.", "orcid-connect", default="")
@@ -154,8 +153,8 @@ class Receiver(TransferModel):
     )
 
     @model_validator(mode="after")
-    def _check_receiver(self) -> Self:
-        _must_be_guarded(self.url)
+    def _check_http(self) -> Self:
+        _check_url(self.url)
         token = self.token.get_secret_value()
         if bool(self.user) != bool(self.password):
             raise ValueError("user and password belong together: give both, or neither")
@@ -167,51 +166,44 @@ class Receiver(TransferModel):
             raise ValueError("token cannot be sent: it holds something else than letters, digits and signs of ASCII")
         if bool(self.certificate) != bool(self.certificate_key):
             raise ValueError("certificate and certificate_key belong together: give both, or neither")
-        if not self._signs_in():
-            raise ValueError(f"nothing proves to the receiver that it is us: give {self._proofs()}")
+        if not any(getattr(self, name) for names in self.authenticators for name in names.split(" and ")):
+            *most, last = self.authenticators
+            raise ValueError(f"nothing proves to the receiver that it is us: give {', '.join(most)}, or {last}")
         return self
 
-    def deliver(self, news: ChangeMessage, *, now: datetime, seconds: float) -> DeliveryResult:
-        """Send one change and return within `seconds`; sending twice is the same as once."""
-        return self._within(Deadline(seconds), partial(self._deliver, news, now))
-
-    def _deliver(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        try:
-            answer = self._tell(news, now, deadline)
-        except NoReply as nothing:
-            answer = nothing.answer
-        return DeliveryResult(answer.outcome, plain(self._without_secrets(answer.message)), answer.retry_after)
+    def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
+        """Send a change; the message of the result has no secrets and no control characters."""
+        result = self.run_attempt(partial(self.exchange, message, now), deadline)
+        return replace(result, message=plain_text(self._without_secrets(result.message)))
 
     @abstractmethod
-    def _tell(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        """Send it in this kind's own way. May raise NoReply; the answer's message may be anything."""
+    def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
+        """Send a change in this kind's format; the message of the result may hold any characters.
 
-    def _signs_in(self) -> bool:
-        return bool(self.user or self.token or self.certificate)
+        Raises:
+            DeliveryFailed: If there is no success.
 
-    def _proofs(self) -> str:
-        return "user and password, token, or certificate"
+        """
 
-    def _send(
-        self,
-        method: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        deadline: Deadline,
-        url: str = "",
-    ) -> Reply:
-        """Send one request and read its answer, whatever its status. Raises NoReply."""
-        # urllib3 logs addresses, and the address of a SCIM query names the person
+    def request(
+        self, method: str, body: bytes | None, headers: Mapping[str, str], deadline: Deadline, url: str = ""
+    ) -> Response:
+        """Send a request to `url`, or to the setting, and return the response whatever its status code.
+
+        Raises:
+            DeliveryFailed: If there is no response.
+
+        """
+        # urllib3 logs addresses, and the address of a SCIM query contains the account
         logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
         headers = {
             "User-Agent": "orcid-connect",
             "Accept": "*/*",
             "Accept-Encoding": "identity",
-            **self._credential(),
+            **self._authorization(),
             **headers,
         }
-        content = None if body is None else _Body(body, deadline)
-        pair = (str(self.certificate), str(self.certificate_key)) if self.certificate else None
+        content = None if body is None else _RequestBody(body, deadline)
         try:
             request = requests.Request(method, url or self.url, headers=headers, data=content).prepare()
             # The adapter alone: a Session reads the body of a redirect to its end, even if it does not follow it
@@ -222,14 +214,14 @@ class Receiver(TransferModel):
                     stream=True,
                     timeout=(deadline.left, deadline.left),
                     verify=str(self.ca_file) if self.ca_file else True,
-                    cert=pair,
+                    cert=(str(self.certificate), str(self.certificate_key)) if self.certificate else None,
                 ) as response,
             ):
                 return _read(response, deadline)
         except (requests.RequestException, OSError, ValueError) as error:
-            raise NoReply(_failure(error)) from None
+            raise DeliveryFailed(_error_result(error)) from None
 
-    def _credential(self) -> dict[str, str]:
+    def _authorization(self) -> dict[str, str]:
         if self.token:
             return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
         return {"Authorization": f"Basic {self._basic}"} if self.user else {}
@@ -240,7 +232,7 @@ class Receiver(TransferModel):
         return base64.b64encode(f"{self.user}:{self.password.get_secret_value()}".encode()).decode()
 
     def _without_secrets(self, text: str) -> str:
-        """Take out of their words what was ours: some receivers repeat what they were sent."""
+        # Some receivers repeat the request in their errors
         values = [each for _, value in self for each in (value if isinstance(value, tuple) else (value,))]
         secrets = [each.get_secret_value() for each in values if isinstance(each, SecretStr)]
         for secret in filter(None, [self._basic if self.user else "", *secrets]):
@@ -248,8 +240,8 @@ class Receiver(TransferModel):
         return text
 
 
-class _Body:
-    """The body of a request. It is not sent once the deadline has passed, for connecting may have taken that long."""
+class _RequestBody:
+    """The body of a request. It is not sent after the deadline, because connecting may have taken that long."""
 
     def __init__(self, content: bytes, deadline: Deadline) -> None:
         self._content = content
@@ -263,29 +255,32 @@ class _Body:
         yield self._content
 
 
-def refusal(reply: Reply, words: str, now: datetime) -> DeliveryResult:
-    """Give the answer of a status that is not success, with the receiver's words where it has any."""
-    outcome = _STATUSES.get(reply.status) or _CLASSES.get(reply.status // 100, Outcome.MISCONFIGURED)
-    words = words or f"status {reply.status}"
-    if reply.status // 100 == 3:  # noqa: PLR2004 - RFC 9110 section 15.4
-        words = f"it sends on ({reply.status}) to {_address(reply)}, and no redirect is followed"
-    if outcome is Outcome.UNKNOWN_PERSON and reply.is_page:
-        # The web server's own page: there is no interface at this address that could know anybody
+def failure(response: Response, message: str, now: datetime) -> DeliveryResult:
+    """Return the result for a status code that is not a success, with the receiver's message if there is one."""
+    status = response.status
+    outcome = STATUS_OUTCOMES.get(status) or _STATUS_CLASS_OUTCOMES.get(status // 100, Outcome.MISCONFIGURED)
+    message = message or f"status {status}"
+    if status // 100 == 3:  # noqa: PLR2004 - RFC 9110 section 15.4
+        message = f"it redirects ({status}) to {_redirect_target(response)}, and redirects are not followed"
+    if outcome is Outcome.UNKNOWN_PERSON and response.is_web_page:
+        # A page of the web server: there is no interface at this address that could know people
         return DeliveryResult(
-            Outcome.MISCONFIGURED, f"a web page with status {reply.status}; there is no interface there"
+            Outcome.MISCONFIGURED, f"a web page with status {status}; there is no interface at this address"
         )
-    return DeliveryResult(outcome, words, _retry_after(reply, now) if outcome is Outcome.TEMPORARY else None)
+    return DeliveryResult(outcome, message, _retry_after(response, now) if outcome is Outcome.TEMPORARY else None)
 
 
-def nonsense(reply: Reply, expected: str) -> DeliveryResult:
-    """Give the answer of a success that cannot be believed, since whoever spoke was not the interface."""
-    if not reply.whole:
-        return DeliveryResult(Outcome.MISCONFIGURED, f"status {reply.status} with more than {LARGEST_ANSWER} bytes")
-    found = "a web page" if reply.is_page else "something else"
-    return DeliveryResult(Outcome.MISCONFIGURED, f"status {reply.status} with {found} instead of {expected}")
+def unexpected_body(response: Response, expected: str) -> DeliveryResult:
+    """Return the result for a success whose body shows that something other than the interface answered."""
+    if not response.complete:
+        return DeliveryResult(
+            Outcome.MISCONFIGURED, f"status {response.status} with more than {MAX_RESPONSE_BYTES} bytes"
+        )
+    found = "a web page" if response.is_web_page else "something else"
+    return DeliveryResult(Outcome.MISCONFIGURED, f"status {response.status} with {found} instead of {expected}")
 
 
-def _must_be_guarded(url: str) -> None:
+def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -299,34 +294,41 @@ def _must_be_guarded(url: str) -> None:
         raise ValueError("url is not https: people's identifiers go over the network only under TLS")
 
 
-def _read(response: requests.Response, deadline: Deadline) -> Reply:
+def _read(response: requests.Response, deadline: Deadline) -> Response:
     body = b""
     headers = response.headers
-    for piece in response.iter_content(_PIECE):
+    for chunk in response.iter_content(_CHUNK_BYTES):
         deadline.check()
-        body += piece
-        if len(body) > LARGEST_ANSWER:
-            return Reply(response.status_code, headers, body[:LARGEST_ANSWER], whole=False)
-    ends = response.status_code == requests.codes.no_content or _says_where_it_ends(headers)
-    if not (body or ends):
-        # A connection that breaks among the headers looks to http.client like an answer that has no more of them
+        body += chunk
+        if len(body) > MAX_RESPONSE_BYTES:
+            return Response(response.status_code, headers, body[:MAX_RESPONSE_BYTES], complete=False)
+    framed = "Content-Length" in headers or "Transfer-Encoding" in headers
+    if not (body or framed or response.status_code == requests.codes.no_content):
+        # A connection that breaks within the headers looks to http.client like their end
         raise requests.ConnectionError
-    return Reply(response.status_code, headers, body)
+    return Response(response.status_code, headers, body)
 
 
-def _says_where_it_ends(headers: Mapping[str, str]) -> bool:
-    return "Content-Length" in headers or "Transfer-Encoding" in headers
-
-
-def _failure(error: Exception) -> DeliveryResult:
+def _error_result(error: Exception) -> DeliveryResult:
     causes = list(_causes(error))
-    fitting = ((each, row) for row in _FAILURES for each in causes if isinstance(each, row[0]))
-    cause, (_, outcome, words) = next(fitting)
-    return DeliveryResult(outcome, f"{words}{_detail(cause)}")
+    cause, outcome, message = next(
+        (cause, outcome, message)
+        for types, outcome, message in _ERROR_OUTCOMES
+        for cause in causes
+        if isinstance(cause, types)
+    )
+    detail = ""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        detail = cause.verify_message.rstrip(".")
+    elif isinstance(cause, ssl.SSLError):
+        detail = (cause.reason or "").replace("_", " ").lower()
+    elif isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
+        detail = cause.strerror.lower()
+    return DeliveryResult(outcome, f"{message}: {detail}" if detail else message)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an error and what led to it; the libraries wrap errors in each other in three ways."""
+    """Yield an error and what led to it; the libraries wrap errors in each other in three ways."""
     waiting, seen = [error], set()
     while waiting:
         cause = waiting.pop()
@@ -338,34 +340,24 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [each for each in inner if isinstance(each, BaseException)]
 
 
-def _detail(cause: BaseException) -> str:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f": {cause.verify_message.rstrip('.')}"
-    if isinstance(cause, ssl.SSLError):
-        return f": {(cause.reason or '').replace('_', ' ').lower()}".removesuffix(": ")
-    if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
-        return f": {cause.strerror.lower()}"
-    return ""
-
-
-def _address(reply: Reply) -> str:
-    """Give where it sends on to, without what may be secret in it."""
+def _redirect_target(response: Response) -> str:
+    """Return where a redirect leads, without what may be secret in it."""
     try:
-        parts = urlsplit(reply.headers.get("Location", ""))
+        parts = urlsplit(response.headers.get("Location", ""))
     except ValueError:
-        return "somewhere"
-    return (
-        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path or "nowhere"
-    )
+        return "an invalid address"
+    if parts.netloc:
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return parts.path or "no address"
 
 
-def _retry_after(reply: Reply, now: datetime) -> timedelta | None:
-    """Give how long they ask us to wait: seconds or a date (RFC 9110 section 10.2.3)."""
-    said = reply.headers.get("Retry-After", "").strip(" \t")
-    if said.isascii() and said.isdecimal():
-        return min(timedelta(seconds=int(said[:9])), LONGEST_WAIT)
+def _retry_after(response: Response, now: datetime) -> timedelta | None:
+    """Return how long the receiver asks to wait: seconds or a date (RFC 9110 section 10.2.3)."""
+    value = response.headers.get("Retry-After", "").strip(" \t")
+    if value.isascii() and value.isdecimal():
+        return min(timedelta(seconds=int(value[:9])), MAX_RETRY_AFTER)
     try:
-        until = parsedate_to_datetime(said)
-        return min(max(until - now, timedelta()), LONGEST_WAIT)
+        until = parsedate_to_datetime(value)
+        return min(max(until - now, timedelta()), MAX_RETRY_AFTER)
     except (ValueError, TypeError, OverflowError):
         return None

@@ -29,6 +29,7 @@ from pydantic import StrictBool, model_validator
 from resolver_connector.transfers.base import (
     NO_SECRET,
     ChangeMessage,
+    DeliveryFailed,
     DeliveryResult,
     FilePath,
     Outcome,
@@ -36,11 +37,13 @@ from resolver_connector.transfers.base import (
     Secret,
     TransferModel,
     ValueForm,
-    plain,
+    plain_text,
     setting,
 )
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.ldap_answers import (
+from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Result
+from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, fill, is_filter, is_unambiguous
+from resolver_connector.transfers.ldap_results import (
     HELP,
     NO_SUCH_ATTRIBUTE,
     NO_SUCH_OBJECT,
@@ -50,11 +53,9 @@ from resolver_connector.transfers.ldap_answers import (
     SUCCESS,
     UNDEFINED_TYPE,
 )
-from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Ended, Result
-from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, filled, is_filter, is_unmistakable
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class Bind(StrEnum):
@@ -131,12 +132,12 @@ class LdapTransfer(TransferModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        wrong = [sentence for sentence, is_wrong in self._doubts() if is_wrong]
+        wrong = [sentence for sentence, is_wrong in self._problems() if is_wrong]
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
 
-    def _doubts(self) -> Iterable[tuple[str, bool]]:
+    def _problems(self) -> Iterable[tuple[str, bool]]:
         urls = [urlsplit(each) for each in self.url.split()]
         simple = self.bind is Bind.SIMPLE
         encrypted = all(each.scheme == "ldaps" or self.start_tls for each in urls)
@@ -144,7 +145,7 @@ class LdapTransfer(TransferModel):
         yield "url is not ldap://HOST or ldaps://HOST", not all(_is_server(each) for each in urls) or not urls
         yield (
             "start_tls = false is for a server on this machine only",
-            not all(each.scheme == "ldaps" or self.start_tls or each.hostname in LOOPBACK for each in urls),
+            not all(each.scheme == "ldaps" or self.start_tls or each.hostname in _LOOPBACK for each in urls),
         )
         yield "base is empty", not self.base.strip()
         yield "filter cannot be read: see RFC 4515", not is_filter(self.filter)
@@ -158,68 +159,66 @@ class LdapTransfer(TransferModel):
         yield "bind = external needs TLS", not simple and not encrypted
         yield "attribute is empty", not self.attribute.strip()
 
-    def deliver(self, news: ChangeMessage, *, now: datetime, seconds: float) -> DeliveryResult:  # noqa: ARG002 - what all transfers take
-        """Put the change on the person's entry and return within `seconds`.
+    def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:  # noqa: ARG002 - the interface of all kinds
+        """Change the person's entry.
 
         The servers are tried one after the other until one answers; each has its share of the time that is left.
         """
-        deadline, urls = Deadline(seconds), self.url.split()
+        urls = self.url.split()
         for tried, url in enumerate(urls):
             share = Deadline(deadline.left / (len(urls) - tried))
-            answer = self._within(share, partial(self._deliver_to, urlsplit(url), news))
-            if answer.outcome is not Outcome.TEMPORARY:
+            result = self.run_attempt(partial(self._attempt_at, urlsplit(url), message), share)
+            if result.outcome is not Outcome.TEMPORARY:
                 break
-        return answer
+        return result
 
-    def _deliver_to(self, url: SplitResult, news: ChangeMessage, deadline: Deadline) -> DeliveryResult:
-        try:
-            with closing(Directory(url, self._tls(), self._credentials(), deadline)) as directory:
-                directory.open()
-                if url.scheme == "ldap" and self.start_tls:
-                    self._must(directory.start_tls())
-                self._must(directory.bind())
-                return self._tell(directory, news)
-        except Ended as ended:
-            return ended.answer
-
-    def _tell(self, directory: Directory, news: ChangeMessage) -> DeliveryResult:
-        """Read and write, and both once more if somebody else wrote in between."""
-        for _ in range(2):
-            entry = self._find(directory, news.account)
-            changes = self._changes(entry, news)
-            if not changes:
-                return DeliveryResult(Outcome.ALREADY_THERE)
-            result = directory.modify(entry.dn, changes)
-            if result.code not in RACES:
-                break
-        if result.code == NO_SUCH_ATTRIBUTE and not _deletes(changes):
-            # Active Directory's word for an attribute that it does not know
+    def _attempt_at(self, url: SplitResult, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
+        with closing(Directory(url, self._tls(), self._credentials(), deadline)) as directory:
+            directory.open()
+            if url.scheme == "ldap" and self.start_tls:
+                self._require_success(directory.start_tls())
+            self._require_success(directory.bind())
+            for _ in range(2):  # a second time if another client changed the entry in between
+                entry = self._find(directory, message.account)
+                changes = self._changes(entry, message)
+                if not changes:
+                    return DeliveryResult(Outcome.ALREADY_THERE)
+                result = directory.modify(entry.dn, changes)
+                if result.code not in RACES:
+                    break
+        deletes = any(action == ldap3.MODIFY_DELETE for actions in changes.values() for action, _ in actions)
+        if result.code == NO_SUCH_ATTRIBUTE and not deletes:
+            # The code of Active Directory for an attribute that is not in its schema
             result = replace(result, code=UNDEFINED_TYPE)
-        return self._answer(result, entry)
+        return self._delivery_result(result, entry)
 
     def _find(self, directory: Directory, account: str) -> _Entry:
         """Read the one entry of a person; two are none."""
-        if not is_unmistakable(account):
-            raise Ended(DeliveryResult(Outcome.UNKNOWN_PERSON, "the directory would take this account for another"))
-        result, found = directory.search(self.base, filled(self.filter, account), ["objectClass", self.attribute])
+        if not is_unambiguous(account):
+            raise DeliveryFailed(
+                DeliveryResult(Outcome.UNKNOWN_PERSON, "the directory would take this account for another")
+            )
+        result, found = directory.search(self.base, fill(self.filter, account), ["objectClass", self.attribute])
         if len(found) > 1 or result.code == SIZE_LIMIT:
-            raise Ended(DeliveryResult(Outcome.CONFLICT, "more than one entry of the directory fits this account"))
+            raise DeliveryFailed(
+                DeliveryResult(Outcome.CONFLICT, "more than one entry of the directory fits this account")
+            )
         if result.code == NO_SUCH_OBJECT:
             message = "the directory has no such base, or does not show it to the service's account"
-            raise Ended(DeliveryResult(Outcome.MISCONFIGURED, message))
+            raise DeliveryFailed(DeliveryResult(Outcome.MISCONFIGURED, message))
         if result.code != SUCCESS:
-            raise Ended(self._answer(result))
+            raise DeliveryFailed(self._delivery_result(result))
         if not found:
-            raise Ended(DeliveryResult(Outcome.UNKNOWN_PERSON, "no entry of the directory fits this account"))
+            raise DeliveryFailed(DeliveryResult(Outcome.UNKNOWN_PERSON, "no entry of the directory fits this account"))
         return _entry(found[0], self.attribute)
 
-    def _changes(self, entry: _Entry, news: ChangeMessage) -> Changes:
+    def _changes(self, entry: _Entry, message: ChangeMessage) -> Changes:
         """Give what has to change on the entry; nothing where all is as it should be."""
-        wanted = self.value_form.write(news.orcid_id).encode() if news.orcid_id else None
-        ours = {each for each in (news.orcid_id, news.previous) if each}
+        wanted = self.value_form.write(message.orcid_id).encode() if message.orcid_id else None
+        ours = {each for each in (message.orcid_id, message.previous) if each}
         others = [each for each in entry.values if _read(each, ours) not in ours]
         if wanted and self.policy is Policy.SINGLE and any(_read(each, ours) for each in others):
-            raise Ended(DeliveryResult(Outcome.CONFLICT, "the entry in the directory holds another ORCID iD"))
+            raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "the entry in the directory holds another ORCID iD"))
         kept = [] if wanted and self.policy is Policy.REPLACE else others
         gone = [each for each in entry.values if each != wanted and each not in kept]
         fresh = [wanted] if wanted and wanted not in entry.values else []
@@ -253,11 +252,11 @@ class LdapTransfer(TransferModel):
         password = self.password.get_secret_value()
         return {"authentication": ldap3.SIMPLE, "user": self.bind_dn, "password": password}
 
-    def _must(self, result: Result) -> None:
+    def _require_success(self, result: Result) -> None:
         if result.code != SUCCESS:
-            raise Ended(self._answer(result))
+            raise DeliveryFailed(self._delivery_result(result))
 
-    def _answer(self, result: Result, entry: _Entry | None = None) -> DeliveryResult:
+    def _delivery_result(self, result: Result, entry: _Entry | None = None) -> DeliveryResult:
         """Give what a result comes to, with the directory's words and what is to be done, but without DNs."""
         outcome = OUTCOMES.get(result.code, Outcome.REFUSED)
         if outcome is Outcome.STORED:
@@ -265,7 +264,7 @@ class LdapTransfer(TransferModel):
         words = _without(result.words, entry.dn if entry else "", "the entry")
         words = _without(words, self.bind_dn, "the service's account")
         needed = HELP.get(result.code, "").format(attribute=self.attribute, object_class=self.object_class or "a class")
-        return DeliveryResult(outcome, plain(f"{words}. {needed}" if needed else words))
+        return DeliveryResult(outcome, plain_text(f"{words}. {needed}" if needed else words))
 
 
 def _is_server(url: SplitResult) -> bool:
@@ -291,10 +290,6 @@ def _read(value: bytes, ours: set[OrcidId]) -> OrcidId | None:
         return OrcidId.parse(value.decode(), bare_means=registry)
     except (UnicodeDecodeError, InvalidOrcidId):
         return None
-
-
-def _deletes(changes: Changes) -> bool:
-    return any(action == ldap3.MODIFY_DELETE for actions in changes.values() for action, _ in actions)
 
 
 def _without(words: str, dn: str, instead: str) -> str:

@@ -1,4 +1,4 @@
-"""A connection to one server of a directory, by ldap3. Every failure of it becomes `Ended`."""
+"""A connection to one server of a directory, by ldap3. Every failure of it becomes `DeliveryFailed`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ldap3.core.exceptions import (
     LDAPStartTLSError,
 )
 
-from resolver_connector.transfers.base import DeliveryResult, Outcome, plain
+from resolver_connector.transfers.base import DeliveryFailed, DeliveryResult, Outcome, plain_text
 from resolver_connector.transfers.deadline import Deadline
 
 PORTS = {"ldap": 389, "ldaps": 636}
@@ -28,7 +28,7 @@ PORTS = {"ldap": 389, "ldaps": 636}
 Changes = dict[str, list[tuple[str, list[bytes]]]]
 """A modify, as ldap3 takes it: what to do with which values, by attribute."""
 
-_FAILURES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
+_ERROR_OUTCOMES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
     (
         LDAPCertificateError,
         Outcome.MISCONFIGURED,
@@ -57,14 +57,6 @@ _FAILURES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Ou
 """What each failure of a connection means: the first row that fits, at any of the host's addresses, applies."""
 
 
-class Ended(Exception):
-    """There is nothing more to do: this is what came of it."""
-
-    def __init__(self, answer: DeliveryResult) -> None:
-        super().__init__(answer.outcome)
-        self.answer = answer
-
-
 @dataclass(frozen=True, slots=True)
 class Result:
     """What the directory said to one request."""
@@ -74,7 +66,7 @@ class Result:
 
 
 class Directory:
-    """One server of a directory. Each request raises `Ended` where it gets no result or the deadline has passed."""
+    """One server of a directory. Each request raises `DeliveryFailed` without a result or after the deadline."""
 
     def __init__(self, url: SplitResult, tls: dict[str, Any], credentials: dict[str, Any], deadline: Deadline) -> None:
         self._host = url.hostname or ""
@@ -89,7 +81,7 @@ class Directory:
                 connect_timeout=deadline.left,
             )
         except LDAPException as error:
-            raise Ended(self._failure(error)) from error
+            raise DeliveryFailed(self._error_result(error)) from error
         self._connection = ldap3.Connection(
             server,
             **credentials,
@@ -119,7 +111,7 @@ class Directory:
         self._do(start)
         result = self._result()
         if not connection.tls_started and not result.code:
-            raise Ended(DeliveryResult(Outcome.MISCONFIGURED, "no TLS with the directory"))
+            raise DeliveryFailed(DeliveryResult(Outcome.MISCONFIGURED, "no TLS with the directory"))
         return result
 
     def bind(self) -> Result:
@@ -152,22 +144,22 @@ class Directory:
             self._deadline.check()
             act()
         except Exception as error:
-            raise Ended(self._failure(error)) from error
+            raise DeliveryFailed(self._error_result(error)) from error
 
     def _result(self) -> Result:
         result = self._connection.result
         said = (result["description"], result["message"])
         return Result(result["result"], ": ".join(each for each in said if each))
 
-    def _failure(self, error: Exception) -> DeliveryResult:
+    def _error_result(self, error: Exception) -> DeliveryResult:
         # An exception of ldap3 has two types, its own and that of its cause; for several addresses it holds a list
         addresses = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], list) else []
         causes = [each for each, _ in addresses] or [error]
-        fitting = ((each, row) for row in _FAILURES for each in causes if isinstance(each, row[0]))
+        fitting = ((each, row) for row in _ERROR_OUTCOMES for each in causes if isinstance(each, row[0]))
         cause, (_, outcome, text) = next(fitting)
         # Without OpenSSL's error code and source position
         words = re.sub(r"^.*\[[\w: ]+\] | \(_ssl\.c:\d+\)$", "", str(cause))
-        return DeliveryResult(outcome, plain(text.format(host=self._host, words=words)))
+        return DeliveryResult(outcome, plain_text(text.format(host=self._host, words=words)))
 
     def _abort(self) -> None:
         """End whatever the connection waits for; called from another thread."""

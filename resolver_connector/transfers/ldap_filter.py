@@ -9,7 +9,7 @@ from unicodedata import normalize
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from resolver_connector.transfers.base import plain
+from resolver_connector.transfers.base import plain_text
 
 PLACEHOLDERS = {"account", "user", "scope"}
 PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")
@@ -22,21 +22,21 @@ def is_filter(text: str) -> bool:
     directory = ldap3.Connection(ldap3.Server("empty", get_info=ldap3.NONE), client_strategy=ldap3.MOCK_SYNC)
     try:
         directory.open()
-        directory.search("dc=example", filled(text, "user@scope"))
+        directory.search("dc=example", fill(text, "user@scope"))
     except LDAPException:
         return False
     return True
 
 
-def is_unmistakable(account: str) -> bool:
+def is_unambiguous(account: str) -> bool:
     """Tell whether an account can be asked for by a directory's rules, which look away from much (RFC 4518, 2).
 
     `𝓂aija` is `maija` there, and blanks at the ends are nothing; for us these are other people.
     """
-    return plain(account) == account and normalize("NFKC", account) == normalize("NFC", account)
+    return plain_text(account) == account and normalize("NFKC", account) == normalize("NFC", account)
 
 
-def filled(template: str, account: str) -> str:
+def fill(template: str, account: str) -> str:
     """Put an account into a filter."""
     user, at, scope = account.rpartition("@")
     said = {"account": account, "user": user if at else account, "scope": scope if at else ""}

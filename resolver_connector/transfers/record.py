@@ -1,4 +1,4 @@
-"""A piece of news as a record: the same members wherever it is written as JSON or as a row of a table."""
+"""A change message as a record: the same members in JSON and in a row of a table."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from resolver_connector.transfers.base import ChangeMessage, ValueForm
 __all__ = ["record", "timestamp"]
 
 
-def record(news: ChangeMessage, form: ValueForm = ValueForm.HTTPS) -> dict[str, Any]:
-    """Give the news as JSON writes it; iDs in this form, and null where there is none."""
-    known = news.orcid_id or news.previous
+def record(message: ChangeMessage, form: ValueForm = ValueForm.HTTPS) -> dict[str, Any]:
+    """Return the members of a change message; the iDs are in this form, or None."""
+    known = message.orcid_id or message.previous
     return change_record(
-        id_=news.id,
-        kind=news.kind,
-        organisation=news.organisation,
-        key=news.key,
-        account=news.account,
-        orcid=form.write(news.orcid_id) if news.orcid_id else None,
-        previous=form.write(news.previous) if news.previous else None,
+        id_=message.id,
+        kind=message.kind,
+        organisation=message.organisation,
+        key=message.key,
+        account=message.account,
+        orcid=form.write(message.orcid_id) if message.orcid_id else None,
+        previous=form.write(message.previous) if message.previous else None,
         registry=known.registry if known else None,
-        at=news.at,
+        at=message.at,
     )

@@ -1,7 +1,7 @@
 """The kind `rest`: one POST of JSON for each change.
 
 Profile `v1` is our own.  Its body is a record (`record.py`) in the envelope of Standard Webhooks 1.0.0, which also
-says how it is signed; the id of the news is the idempotency key.  Success is a status of 2xx, and an answer without a
+says how it is signed; the id of the change is the idempotency key.  Success is a status of 2xx, and an answer without a
 body will do; a web page is no answer, whatever its status.
 
 Profile `csc` is, byte for byte, what the Finnish service of 2016 sent, so that an interface built for it needs no
@@ -26,7 +26,7 @@ from pydantic import model_validator
 
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Secret, ValueForm, setting
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
+from resolver_connector.transfers.http import HttpTransfer, Response, failure, unexpected_body
 from resolver_connector.transfers.record import record, timestamp
 from shibboleth.attributes import ATTRIBUTES
 
@@ -52,10 +52,11 @@ class Removal(StrEnum):
     EMPTY = "empty"
 
 
-class RestTransfer(Receiver):
+class RestTransfer(HttpTransfer):
     """An interface that takes JSON."""
 
     kind = "rest"
+    authenticators = ("signing_secrets", *HttpTransfer.authenticators)
 
     profile: Profile = setting(
         "What is sent: `v1`, our own signed JSON, or `csc`, as the service of 2016 did.", "v1", default=Profile.V1
@@ -100,37 +101,30 @@ class RestTransfer(Receiver):
             raise ValueError('mediator, issuer, value_form and removal have a use only with profile = "csc"')
         return self
 
-    def _tell(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        if self.profile is Profile.CSC and news.orcid_id is None and self.removal is Removal.REFUSE:
-            return DeliveryResult(Outcome.REFUSED, "this interface is of 2016 and cannot be told of a removal")
+    def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
+        """Post the change."""
+        if self.profile is Profile.CSC and message.orcid_id is None and self.removal is Removal.REFUSE:
+            return DeliveryResult(Outcome.REFUSED, "the format of 2016 has no removal")
         write, read, members = _PROFILES[self.profile]
-        body, headers = write(self, news, now)
-        reply = self._send("POST", body, {"Content-Type": "application/json", **headers}, deadline)
-        if not reply.ok:
-            return refusal(reply, reply.words(*members), now)
-        return read(reply)
-
-    def _signs_in(self) -> bool:
-        return bool(self.signing_secrets or self.user or self.token or self.certificate)
-
-    def _proofs(self) -> str:
-        return "signing_secrets, user and password, token, or certificate"
+        body, headers = write(self, message, now)
+        response = self.request("POST", body, {"Content-Type": "application/json", **headers}, deadline)
+        return read(response) if response.ok else failure(response, response.message(*members), now)
 
 
 # --- Our own profile ----------------------------------------------------------------------------------------------
 
 
-def write_v1(rest: RestTransfer, news: ChangeMessage, now: datetime) -> tuple[bytes, Mapping[str, str]]:
+def write_v1(rest: RestTransfer, message: ChangeMessage, now: datetime) -> tuple[bytes, Mapping[str, str]]:
     """Give body and headers: Standard Webhooks 1.0.0, payload structure and signature scheme."""
-    body = _json({"type": f"orcid.{news.kind}", "timestamp": timestamp(news.at), "data": record(news)})
+    body = _json({"type": f"orcid.{message.kind}", "timestamp": timestamp(message.at), "data": record(message)})
     headers = {
         "Accept": "application/json",
-        "Idempotency-Key": news.id,
-        "webhook-id": news.id,
+        "Idempotency-Key": message.id,
+        "webhook-id": message.id,
         "webhook-timestamp": str(int(now.timestamp())),
     }
     if rest.signing_secrets:
-        signed = f"{news.id}.{headers['webhook-timestamp']}.".encode() + body
+        signed = f"{message.id}.{headers['webhook-timestamp']}.".encode() + body
         headers["webhook-signature"] = " ".join(
             sign(signing_key(each.get_secret_value()), signed) for each in rest.signing_secrets
         )
@@ -156,34 +150,36 @@ def sign(key: bytes, signed: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
-def _read_v1(reply: Reply) -> DeliveryResult:
-    said = reply.object()
-    claims_json = reply.kind.endswith("json") or reply.body.lstrip().startswith(b"{")
-    if not reply.whole or reply.is_page or (reply.body and claims_json and said is None):
-        return nonsense(reply, "nothing or JSON")
+def _read_v1(response: Response) -> DeliveryResult:
+    said = response.json_object()
+    is_json = response.media_type.endswith("json") or response.body.lstrip().startswith(b"{")
+    if not response.complete or response.is_web_page or (response.body and is_json and said is None):
+        return unexpected_body(response, "nothing or JSON")
     already = said is not None and said.get("outcome") == Outcome.ALREADY_THERE
-    return DeliveryResult(Outcome.ALREADY_THERE if already else Outcome.STORED, reply.words("message"))
+    return DeliveryResult(Outcome.ALREADY_THERE if already else Outcome.STORED, response.message("message"))
 
 
 # --- The profile of 2016 ------------------------------------------------------------------------------------------
 
 
-def write_csc(rest: RestTransfer, news: ChangeMessage, _now: datetime) -> tuple[bytes, Mapping[str, str]]:
+def write_csc(rest: RestTransfer, message: ChangeMessage, _now: datetime) -> tuple[bytes, Mapping[str, str]]:
     """Give the body: first the iD, then the account, eight members each, in this order.
 
     `mediationInstant` is when the person confirmed, and not when this attempt was made: a repetition is the same bytes.
     """
-    known = news.orcid_id or news.previous
+    known = message.orcid_id or message.previous
     orcid = {
         "issuer": rest.issuer or (f"https://{known.registry.host}" if known else ""),
-        "value": rest.value_form.write(news.orcid_id) if news.orcid_id else "",
+        "value": rest.value_form.write(message.orcid_id) if message.orcid_id else "",
     }
-    account = {"issuer": news.organisation, "value": news.account}
-    pair = [("eduPersonOrcid", orcid), (news.key, account)]
-    return _json({"identifier": [_identifier(rest, news, name, **each) for name, each in pair]}), {}
+    account = {"issuer": message.organisation, "value": message.account}
+    pair = [("eduPersonOrcid", orcid), (message.key, account)]
+    return _json({"identifier": [_identifier(rest, message, name, **each) for name, each in pair]}), {}
 
 
-def _identifier(rest: RestTransfer, news: ChangeMessage, attribute: str, *, issuer: str, value: str) -> dict[str, Any]:
+def _identifier(
+    rest: RestTransfer, message: ChangeMessage, attribute: str, *, issuer: str, value: str
+) -> dict[str, Any]:
     return {
         "name": ATTRIBUTES[attribute].saml2_name,
         "nameFormat": _URI_NAMES,
@@ -191,15 +187,15 @@ def _identifier(rest: RestTransfer, news: ChangeMessage, attribute: str, *, issu
         "issuer": issuer,
         "issueInstant": None,
         "mediator": rest.mediator,
-        "mediationInstant": int(news.at.timestamp() * 1000),
+        "mediationInstant": int(message.at.timestamp() * 1000),
         "identifierValue": value,
     }
 
 
-def _read_csc(reply: Reply) -> DeliveryResult:
-    if not reply.whole or (reply.body.strip() and reply.object() is None):
-        return nonsense(reply, "a JSON object")
-    return DeliveryResult(Outcome.STORED, reply.words("status"))
+def _read_csc(response: Response) -> DeliveryResult:
+    if not response.complete or (response.body.strip() and response.json_object() is None):
+        return unexpected_body(response, "a JSON object")
+    return DeliveryResult(Outcome.STORED, response.message("status"))
 
 
 def _json(value: object) -> bytes:
@@ -207,7 +203,7 @@ def _json(value: object) -> bytes:
 
 
 Write = Callable[[RestTransfer, ChangeMessage, datetime], tuple[bytes, Mapping[str, str]]]
-Read = Callable[[Reply], DeliveryResult]
+Read = Callable[[Response], DeliveryResult]
 
 _PROFILES: Mapping[Profile, tuple[Write, Read, tuple[str, ...]]] = {
     Profile.V1: (write_v1, _read_v1, ("message", "error", "detail")),

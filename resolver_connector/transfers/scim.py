@@ -20,9 +20,17 @@ from urllib.parse import quote, urlencode
 
 from pydantic import model_validator
 
-from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Policy, ValueForm, setting
+from resolver_connector.transfers.base import (
+    ChangeMessage,
+    DeliveryFailed,
+    DeliveryResult,
+    Outcome,
+    Policy,
+    ValueForm,
+    setting,
+)
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
+from resolver_connector.transfers.http import HttpTransfer, Response, failure, unexpected_body
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 
 PATCH: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -70,15 +78,7 @@ class _Found:
     version: str
 
 
-class _Ended(Exception):
-    """There is nothing more to do: this is what came of it."""
-
-    def __init__(self, answer: DeliveryResult) -> None:
-        super().__init__(answer.outcome)
-        self.answer = answer
-
-
-class ScimTransfer(Receiver):
+class ScimTransfer(HttpTransfer):
     """A SCIM 2.0 service provider; `url` is its base, to which `/Users` is added."""
 
     kind = "scim"
@@ -117,93 +117,93 @@ class ScimTransfer(Receiver):
             raise ValueError('policy = "own" is not possible with scim, where there is room for one iD')
         return self
 
-    def _tell(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        try:
-            for last in (False, True):
-                found = self._find(news, now, deadline)
-                if not self._changes(found, news):
-                    return DeliveryResult(Outcome.ALREADY_THERE)
-                reply = self._patch(found, news, deadline)
-                if last or reply.status != _PRECONDITION_FAILED:
-                    break
-        except _Ended as ended:
-            return ended.answer
-        return self._stored(reply, now)
+    def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
+        """Read the user and patch it; both a second time if another client changed it in between."""
+        for last in (False, True):
+            found = self._find(message, now, deadline)
+            if not self._differs(found, message):
+                return DeliveryResult(Outcome.ALREADY_THERE)
+            response = self._patch(found, message, deadline)
+            if last or response.status != _PRECONDITION_FAILED:
+                break
+        return self._stored(response, now)
 
-    def _find(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> _Found:
+    def _find(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> _Found:
         """Read the one person with this account; two are none."""
         asked = {
-            "filter": f"{self.find_by} eq {json.dumps(news.account, ensure_ascii=False)}",
+            "filter": f"{self.find_by} eq {json.dumps(message.account, ensure_ascii=False)}",
             "attributes": f"id,meta,{self.find_by},{self.schema_urn}:{self.attribute}",
             "count": "2",
         }
         url = f"{self._base}/Users?{urlencode(asked, quote_via=quote)}"
-        reply = self._send("GET", None, {"Accept": f"{MEDIA}, application/json"}, deadline, url)
-        if not reply.ok:
-            refused = _refused(reply, now)
+        response = self.request("GET", None, {"Accept": f"{MEDIA}, application/json"}, deadline, url)
+        if not response.ok:
+            refused = _refused(response, now)
             if refused.outcome is Outcome.UNKNOWN_PERSON:
                 # A search that finds nobody is answered 200; 404 is about the address
-                raise _Ended(DeliveryResult(Outcome.MISCONFIGURED, f"there is no /Users: {refused.message}"))
-            raise _Ended(refused)
-        listed = reply.object() if reply.whole else None
+                raise DeliveryFailed(DeliveryResult(Outcome.MISCONFIGURED, f"there is no /Users: {refused.message}"))
+            raise DeliveryFailed(refused)
+        listed = response.json_object() if response.complete else None
         people = _member(listed, "Resources") or []
         total = _member(listed, "totalResults")
         if listed is None or not isinstance(total, int) or not isinstance(people, list):
-            raise _Ended(nonsense(reply, "a SCIM list"))
+            raise DeliveryFailed(unexpected_body(response, "a SCIM list"))
         if max(total, len(people)) > 1:
-            raise _Ended(DeliveryResult(Outcome.CONFLICT, "more than one person there has this account"))
+            raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "more than one person there has this account"))
         if not people:
-            raise _Ended(DeliveryResult(Outcome.UNKNOWN_PERSON, "nobody there has this account"))
-        return self._read(people[0], news, reply)
+            raise DeliveryFailed(DeliveryResult(Outcome.UNKNOWN_PERSON, "nobody there has this account"))
+        return self._read(people[0], message, response)
 
-    def _read(self, person: Any, news: ChangeMessage, reply: Reply) -> _Found:
+    def _read(self, person: Any, message: ChangeMessage, response: Response) -> _Found:
         id_, value = _member(person, "id"), _member(_member(person, self.schema_urn), self.attribute)
         if not isinstance(id_, str) or not id_.strip(".") or not isinstance(value, str | None):
-            raise _Ended(nonsense(reply, "a person with an id and a text for the iD"))
+            raise DeliveryFailed(unexpected_body(response, "a person with an id and a text for the iD"))
         account = _member(person, self.find_by)
-        if isinstance(account, str) and account.casefold() != news.account.casefold():
+        if isinstance(account, str) and account.casefold() != message.account.casefold():
             # Some servers pass over a filter that they do not understand
-            raise _Ended(DeliveryResult(Outcome.MISCONFIGURED, f"asked by {self.find_by}, it gave somebody else"))
+            raise DeliveryFailed(
+                DeliveryResult(Outcome.MISCONFIGURED, f"asked by {self.find_by}, it gave somebody else")
+            )
         version = _member(_member(person, "meta"), "version")
         return _Found(id_, value, version if isinstance(version, str) and version.isascii() else "")
 
-    def _changes(self, found: _Found, news: ChangeMessage) -> bool:
-        """Whether something has to change there. Raises _Ended when somebody has to settle it first."""
-        wanted = self.value_form.write(news.orcid_id) if news.orcid_id else None
+    def _differs(self, found: _Found, message: ChangeMessage) -> bool:
+        """Whether something has to change there. Raises DeliveryFailed when somebody has to settle it first."""
+        wanted = self.value_form.write(message.orcid_id) if message.orcid_id else None
         if not found.value or found.value == wanted:
             return (found.value or None) != wanted
-        theirs = _orcid_id(found.value, news)
-        if theirs and theirs in (news.orcid_id, news.previous):
+        theirs = _orcid_id(found.value, message)
+        if theirs and theirs in (message.orcid_id, message.previous):
             return True
         if wanted is None:
             return False  # what is to go has gone, and something else is not ours to take away
         if self.policy is Policy.REPLACE:
             return True
-        raise _Ended(DeliveryResult(Outcome.CONFLICT, "the person has another ORCID iD there"))
+        raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "the person has another ORCID iD there"))
 
-    def _patch(self, found: _Found, news: ChangeMessage, deadline: Deadline) -> Reply:
-        body = {"schemas": [PATCH], "Operations": [self._operation(news)]}
+    def _patch(self, found: _Found, message: ChangeMessage, deadline: Deadline) -> Response:
+        body = {"schemas": [PATCH], "Operations": [self._operation(message)]}
         headers = {"Content-Type": MEDIA, "Accept": f"{MEDIA}, application/json"}
         if found.version:
             headers["If-Match"] = found.version
         url = f"{self._base}/Users/{quote(found.id, safe='')}"
-        return self._send("PATCH", json.dumps(body, ensure_ascii=False).encode(), headers, deadline, url)
+        return self.request("PATCH", json.dumps(body, ensure_ascii=False).encode(), headers, deadline, url)
 
-    def _operation(self, news: ChangeMessage) -> dict[str, Any]:
-        value = self.value_form.write(news.orcid_id) if news.orcid_id else None
+    def _operation(self, message: ChangeMessage) -> dict[str, Any]:
+        value = self.value_form.write(message.orcid_id) if message.orcid_id else None
         if self.form is Form.PATHLESS:
             name = Operation.REPLACE if value is None else self.operation
             return {"op": name.value, "value": {self.schema_urn: {self.attribute: value}}}
         path = f"{self.schema_urn}:{self.attribute}"
         return {"op": "remove", "path": path} if value is None else {"op": self.operation, "path": path, "value": value}
 
-    def _stored(self, reply: Reply, now: datetime) -> DeliveryResult:
-        if reply.status == _PRECONDITION_FAILED:
+    def _stored(self, response: Response, now: datetime) -> DeliveryResult:
+        if response.status == _PRECONDITION_FAILED:
             return DeliveryResult(Outcome.TEMPORARY, "somebody else is changing this person")
-        if not reply.ok:
-            return _refused(reply, now)
-        if not reply.whole or (reply.body.strip() and reply.object() is None):
-            return nonsense(reply, "nothing or a SCIM resource")
+        if not response.ok:
+            return _refused(response, now)
+        if not response.complete or (response.body.strip() and response.json_object() is None):
+            return unexpected_body(response, "nothing or a SCIM resource")
         return DeliveryResult(Outcome.STORED)
 
     @property
@@ -211,9 +211,9 @@ class ScimTransfer(Receiver):
         return self.url.rstrip("/")
 
 
-def _refused(reply: Reply, now: datetime) -> DeliveryResult:
-    answer = refusal(reply, reply.words("detail", "message"), now)
-    said = reply.object() or {}
+def _refused(response: Response, now: datetime) -> DeliveryResult:
+    answer = failure(response, response.message("detail", "message"), now)
+    said = response.json_object() or {}
     named = _TYPES.get(str(said.get("scimType")))
     return DeliveryResult(named, answer.message) if named and answer.outcome is Outcome.REFUSED else answer
 
@@ -225,8 +225,8 @@ def _member(found: Any, name: str) -> Any:
     return next((value for key, value in found.items() if key.casefold() == name.casefold()), None)
 
 
-def _orcid_id(text: str, news: ChangeMessage) -> OrcidId | None:
-    known = news.orcid_id or news.previous
+def _orcid_id(text: str, message: ChangeMessage) -> OrcidId | None:
+    known = message.orcid_id or message.previous
     try:
         return OrcidId.parse(text, bare_means=known.registry if known else Registry.PRODUCTION)
     except InvalidOrcidId:

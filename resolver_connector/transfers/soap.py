@@ -21,7 +21,7 @@ from pydantic import model_validator
 
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Policy, ValueForm, setting
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.http import Receiver, Reply, nonsense, refusal
+from resolver_connector.transfers.http import HttpTransfer, Response, failure, unexpected_body
 from shibboleth.orcid_id import OrcidId
 
 ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -45,7 +45,7 @@ _FAULTS = {"Client": Outcome.REFUSED, "Server": Outcome.TEMPORARY}
 """Whose fault a SOAP fault is (SOAP 1.1, section 4.4.1); the other two are about settings."""
 
 
-class SoapTransfer(Receiver):
+class SoapTransfer(HttpTransfer):
     """An interface that takes the `modify` of DirXML."""
 
     kind = "soap"
@@ -87,21 +87,22 @@ class SoapTransfer(Receiver):
             raise ValueError("class_name and attribute must not be empty")
         return self
 
-    def _tell(self, news: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        if _NOT_IN_XML.search(news.account):
+    def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
+        """Post the change."""
+        if _NOT_IN_XML.search(message.account):
             return DeliveryResult(Outcome.REFUSED, "the account holds a character that XML cannot carry")
         headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{self.soap_action}"'}
-        reply = self._send("POST", write(self, news), headers, deadline)
-        said = _parsed(reply)
+        response = self.request("POST", write(self, message), headers, deadline)
+        said = _parsed(response)
         fault = None if said is None else said.find(f"{{{ENVELOPE}}}Body/{{{ENVELOPE}}}Fault")
-        if fault is not None and (reply.ok or reply.status == 500):  # noqa: PLR2004 - SOAP 1.1 section 6.2
-            return _of_fault(fault)
-        if not reply.ok:
-            return refusal(reply, reply.words(), now)
+        if fault is not None and (response.ok or response.status == 500):  # noqa: PLR2004 - SOAP 1.1 section 6.2
+            return _read_fault(fault)
+        if not response.ok:
+            return failure(response, response.message(), now)
         error = None if said is None else said.find(f".//{{{DSML}}}batchResponse/{{{DSML}}}errorResponse")
-        return nonsense(reply, "a DSML response") if error is None else self._of_response(error)
+        return unexpected_body(response, "a DSML response") if error is None else self._read_error_response(error)
 
-    def _of_response(self, error: Element) -> DeliveryResult:
+    def _read_error_response(self, error: Element) -> DeliveryResult:
         message, detail = _text(error, f"{{{DSML}}}message"), _text(error, f"{{{DSML}}}detail")
         if detail == SUCCESS:
             return DeliveryResult(Outcome.STORED, message)
@@ -114,19 +115,19 @@ class SoapTransfer(Receiver):
         )
 
 
-def write(soap: SoapTransfer, news: ChangeMessage) -> bytes:
+def write(soap: SoapTransfer, message: ChangeMessage) -> bytes:
     """Give the whole envelope."""
     envelope = Element(f"{{{ENVELOPE}}}Envelope")
     body = SubElement(envelope, f"{{{ENVELOPE}}}Body")
     modify = SubElement(body, "modify", {"class-name": soap.class_name})
-    SubElement(modify, "association", {"state": "associated"}).text = news.account
+    SubElement(modify, "association", {"state": "associated"}).text = message.account
     attribute = SubElement(modify, "modify-attr", {"attr-name": soap.attribute})
     if soap.policy is Policy.REPLACE:
         SubElement(attribute, "remove-all-values")
-    elif news.previous:
-        _add(attribute, "remove-value", soap.value_form, news.previous)
-    if news.orcid_id:
-        _add(attribute, "add-value", soap.value_form, news.orcid_id)
+    elif message.previous:
+        _add(attribute, "remove-value", soap.value_form, message.previous)
+    if message.orcid_id:
+        _add(attribute, "add-value", soap.value_form, message.orcid_id)
     written: bytes = tostring(envelope, encoding="UTF-8", xml_declaration=True)
     return written
 
@@ -135,17 +136,17 @@ def _add(parent: Element, name: str, form: ValueForm, orcid_id: OrcidId) -> None
     SubElement(SubElement(parent, name), "value").text = form.write(orcid_id)
 
 
-def _parsed(reply: Reply) -> Element | None:
-    if not reply.whole:
+def _parsed(response: Response) -> Element | None:
+    if not response.complete:
         return None
     try:
-        found: Element = fromstring(reply.body, forbid_dtd=True)
+        found: Element = fromstring(response.body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
         return None
     return found
 
 
-def _of_fault(fault: Element) -> DeliveryResult:
+def _read_fault(fault: Element) -> DeliveryResult:
     code = _text(fault, "faultcode").rpartition(":")[2].partition(".")[0]
     return DeliveryResult(_FAULTS.get(code, Outcome.MISCONFIGURED), _text(fault, "faultstring") or f"SOAP fault {code}")
 

@@ -94,7 +94,7 @@ def test_what_is_due_is_delivered_once(written, store, idm, tmp_path):
 def test_what_did_not_arrive_is_not_well(written, store):
     link(store)
 
-    assert run(written(DEAD), "deliver", "--once") == (1, "delivered 1, postponed 1\n")
+    assert run(written(DEAD), "deliver", "--once") == (1, "delivered 1, rescheduled 1\n")
 
 
 def test_a_dry_run_sends_nothing_and_says_what_is_owed_to_whom(written, store, idm, noon):
@@ -137,17 +137,17 @@ def test_what_does_not_arrive_for_three_days_is_given_up(written, store, noon):
     link(store)
     run(path, "deliver", "--once")
     noon.tick(timedelta(days=3, seconds=-1))
-    assert run(path, "deliver", "--once") == (1, "postponed 1\n")
+    assert run(path, "deliver", "--once") == (1, "rescheduled 1\n")
     noon.tick(timedelta(seconds=1))
 
-    assert run(path, "deliver", "--once") == (1, "given-up 1\n")
+    assert run(path, "deliver", "--once") == (1, "dead-letter 1\n")
 
 
 def test_what_was_given_up_is_taken_up_again(written, store, idm):
     there, address = idm
     path = written(address)
     link(store, "ville@yliopisto.example")
-    assert run(path, "deliver", "--once") == (1, "delivered 1, given-up 1\n")
+    assert run(path, "deliver", "--once") == (1, "dead-letter 1, delivered 1\n")
     there.directory.add("ville@yliopisto.example")
 
     taken_up = run(path, "deliver", "--retry", "yliopisto", "--transfer", "idm")
@@ -306,7 +306,7 @@ def test_what_fails_is_said_with_what_to_mend(written, idm):
     assert code == 1
     assert first == "yliopisto, idm (rest), as orcid-connect-test@yliopisto.example"
     assert failed == '  failed  link        unknown-person: "we do not know orcid-connect-test@yliopisto.example"'
-    assert "→ say with --account" in mend
+    assert "→ use --account" in mend
     assert output.count("not tried") == 3
     assert last == "1 step failed."
 

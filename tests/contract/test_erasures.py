@@ -8,7 +8,7 @@ from resolver_connector.delivery.maintenance import Maintenance
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from sql.records import DeliveryState
 from sql.repositories.erasures import PATIENCE, Erased
-from tests.support.delivery import AWAY, Idm, Kept, deliverer
+from tests.support.delivery import AWAY, Idm, Kept, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_link, make_orcid_id
 from tests.support.service import Clock
 
@@ -27,7 +27,7 @@ def erase(store, person=MAIJA, now=NOON + HOUR, transfers=("idm",), **other):
 def deliver(store, answer=None, now=NOON + HOUR):
     """Let the worker deliver what is due, and give what it sent."""
     idm = Idm(answer) if answer else Idm()
-    deliverer(store, {"idm": idm}, Clock(now)).once()
+    make_worker(store, {"idm": idm}, Clock(now)).run_once()
     return idm
 
 
@@ -251,10 +251,10 @@ def housekeeping(store, log):
 def test_housekeeping_finishes_what_has_arrived(store, housekeeping, log):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     erase(store)
-    housekeeping.turn(NOON + HOUR)
+    housekeeping.run(NOON + HOUR)
     deliver(store)
 
-    housekeeping.turn(NOON + 2 * HOUR)
+    housekeeping.run(NOON + 2 * HOUR)
 
     assert held(store) == set()
     assert log.lines == [("erased", {"persons": 1})]
@@ -263,10 +263,10 @@ def test_housekeeping_finishes_what_has_arrived(store, housekeeping, log):
 def test_housekeeping_sweeps_out_attempts_even_where_nobody_begins_another(store, housekeeping):
     attempt = answered(store, MAIJA, FIRST)
 
-    housekeeping.turn(NOON + timedelta(hours=24))
+    housekeeping.run(NOON + timedelta(hours=24))
     assert store.attempts.get(attempt.id) is not None
 
-    housekeeping.turn(NOON + timedelta(hours=26))
+    housekeeping.run(NOON + timedelta(hours=26))
     assert store.attempts.get(attempt.id) is None
 
 
@@ -275,12 +275,12 @@ def test_in_the_morning_no_file_of_sqlite_holds_who_was_erased(store, housekeepi
     live(store)
     before = found_in(tmp_path.iterdir())
 
-    housekeeping.turn(NIGHT + HOUR)
-    housekeeping.turn(NIGHT + timedelta(hours=25))
+    housekeeping.run(NIGHT + HOUR)
+    housekeeping.run(NIGHT + timedelta(hours=25))
 
     assert before
     assert found_in(tmp_path.iterdir()) == []
-    assert log.words() == ["erased", "scrubbed"]
+    assert log.words() == ["erased", "vacuumed"]
 
 
 def test_in_the_morning_no_table_file_of_postgresql_holds_who_was_erased(postgres, migrated_postgres_store, log):
@@ -294,7 +294,7 @@ def test_in_the_morning_no_table_file_of_postgresql_holds_who_was_erased(postgre
     directory = postgres.data / "base" / str(oid)
     before = found_in(table_files(directory))
 
-    Maintenance(store, [], log).turn(NIGHT)
+    Maintenance(store, [], log).run(NIGHT)
     with postgres.connect(name) as other:
         other.execute("checkpoint")
 

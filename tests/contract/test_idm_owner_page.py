@@ -21,10 +21,10 @@ from demo.idm.server import served as served_idm
 from demo.idm.wire import Answer
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
-from resolver_connector.delivery.backoff import PATIENCE, SCHEDULE, SKIPPED
+from resolver_connector.delivery.backoff import BACKOFF, MAX_AGE, MISCONFIGURED_SKIPS
 from resolver_connector.transfers import TRANSFERS
-from resolver_connector.transfers.base import LONGEST_MESSAGE, Outcome, Policy
-from resolver_connector.transfers.http import _STATUSES
+from resolver_connector.transfers.base import MAX_MESSAGE_LENGTH, Outcome, Policy
+from resolver_connector.transfers.http import STATUS_OUTCOMES
 from resolver_connector.transfers.rest import Profile, RestTransfer, write_csc
 from resolver_connector.transfers.scim import ScimTransfer
 from resolver_connector.transfers.soap import SoapTransfer
@@ -117,7 +117,7 @@ def sent(transfer_of, what):
     """Give the last request that a transfer made of this news."""
     idm = Idm((MAIJA, "maija@example.org"), now=NOON.timestamp)
     with served_idm(idm) as server:
-        transfer_of(server.address).deliver(what, now=NOON, seconds=SECONDS)
+        transfer_of(server.address).deliver(what, now=NOON, timeout=SECONDS)
     return idm.arrived[-1].request
 
 
@@ -280,13 +280,13 @@ def _wait_for(port, process):
 
 def outcomes(transfer, *told, now=None):
     now = now or datetime.now(UTC)
-    return [transfer.deliver(each, now=now, seconds=SECONDS).outcome for each in told]
+    return [transfer.deliver(each, now=now, timeout=SECONDS).outcome for each in told]
 
 
 def test_the_receiver_of_the_page_works_at_the_first_go(tmp_path):
     with receiver(tmp_path) as transfer:
         life = outcomes(transfer, LINKED, LINKED, REPLACED, REMOVED, REMOVED, LINKED)
-        conflict = transfer.deliver(news(account=AKE.upper(), name="other"), now=datetime.now(UTC), seconds=SECONDS)
+        conflict = transfer.deliver(news(account=AKE.upper(), name="other"), now=datetime.now(UTC), timeout=SECONDS)
 
     stored, already = Outcome.STORED, Outcome.ALREADY_THERE
     # The last one was repeated after all had changed, and its id was known
@@ -297,7 +297,7 @@ def test_the_receiver_of_the_page_works_at_the_first_go(tmp_path):
 def test_the_receiver_of_the_page_says_what_is_wrong(tmp_path):
     with receiver(tmp_path) as transfer:
         (_, conflict, unknown) = (
-            transfer.deliver(each, now=datetime.now(UTC), seconds=SECONDS)
+            transfer.deliver(each, now=datetime.now(UTC), timeout=SECONDS)
             for each in (LINKED, news(account=AKE, name="2"), news(account=NOBODY, name="3"))
         )
         (late,) = outcomes(transfer, REPLACED, now=datetime.now(UTC) - timedelta(minutes=6))
@@ -309,7 +309,7 @@ def test_the_receiver_of_the_page_says_what_is_wrong(tmp_path):
 
 def test_the_receiver_of_the_page_believes_nobody_else(tmp_path):
     with receiver(tmp_path, secret="whsec_" + "A" * 44) as transfer:
-        answer = transfer.deliver(LINKED, now=datetime.now(UTC), seconds=SECONDS)
+        answer = transfer.deliver(LINKED, now=datetime.now(UTC), timeout=SECONDS)
 
     assert (answer.outcome, answer.message) == (Outcome.MISCONFIGURED, "The signature does not fit.")
 
@@ -354,9 +354,9 @@ def test_every_answer_means_what_the_page_says(status, body, outcome):
 def test_every_answer_and_every_word_is_on_the_page():
     table = docs.under(PAGE, "What each answer means")
 
-    assert set(_STATUSES) <= {each.values[0] for each in answers()}
+    assert set(STATUS_OUTCOMES) <= {each.values[0] for each in answers()}
     assert all(f"*{outcome.value.replace('-', ' ')}*" in table for outcome in Outcome)
-    assert f"up to {LONGEST_MESSAGE} characters" in table
+    assert f"up to {MAX_MESSAGE_LENGTH} characters" in table
 
 
 def in_words(wait):
@@ -369,14 +369,14 @@ def in_words(wait):
 def test_when_it_is_tried_again_is_as_the_page_says():
     said = docs.under(PAGE, "Again, and in which order")
     total, within = timedelta(), []
-    for wait in SCHEDULE:
+    for wait in BACKOFF:
         total += wait
-        if total < PATIENCE:
+        if total < MAX_AGE:
             within.append(in_words(wait))
 
     assert f"after {', '.join(within[:-1])} and {within[-1]}" in said
-    assert f"after {PATIENCE.days} days" in said
-    assert f"waits {in_words(SCHEDULE[SKIPPED])} at least" in said
+    assert f"after {MAX_AGE.days} days" in said
+    assert f"waits {in_words(BACKOFF[MISCONFIGURED_SKIPS])} at least" in said
 
 
 def test_the_format_of_2016_on_the_page_is_what_is_sent():
@@ -476,7 +476,7 @@ def test_another_kind_is_one_file(another_kind, tmp_path, script, outcome, messa
     path = write(tmp_path / "orcid-change", f"#!/bin/sh\n{script}\n")
     path.chmod(0o700)
 
-    answer = another_kind(path=path).deliver(LINKED, now=NOON, seconds=SECONDS)
+    answer = another_kind(path=path).deliver(LINKED, now=NOON, timeout=SECONDS)
 
     assert (answer.outcome, answer.message) == (outcome, message)
 
@@ -485,8 +485,8 @@ def test_another_kind_that_cannot_work_is_misconfigured_and_one_that_hangs_is_fo
     path = write(tmp_path / "orcid-change", "#!/bin/sh\nexec sleep 20\n")
     path.chmod(0o700)
 
-    missing = another_kind(path=tmp_path / "nowhere").deliver(LINKED, now=NOON, seconds=SECONDS)
-    hanging = another_kind(path=path).deliver(LINKED, now=NOON, seconds=0.2)
+    missing = another_kind(path=tmp_path / "nowhere").deliver(LINKED, now=NOON, timeout=SECONDS)
+    hanging = another_kind(path=path).deliver(LINKED, now=NOON, timeout=0.2)
 
     assert (missing.outcome, hanging.outcome) == (Outcome.MISCONFIGURED, Outcome.TEMPORARY)
 

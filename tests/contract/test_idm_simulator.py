@@ -20,7 +20,7 @@ def server():
 
 
 def told(server, account=ACCOUNTS[0]):
-    return CscStand.make(server.address, None).deliver(news(account=account), now=news().at, seconds=20)
+    return CscStand.make(server.address, None).deliver(news(account=account), now=news().at, timeout=20)
 
 
 def test_the_page_shows_whom_it_knows_and_what_arrived_as_text(server):

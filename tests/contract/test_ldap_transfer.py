@@ -7,9 +7,9 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from resolver_connector.transfers.base import LONGEST_MESSAGE, ChangeMessage, Outcome, Policy, ValueForm
+from resolver_connector.transfers.base import MAX_MESSAGE_LENGTH, ChangeMessage, Outcome, Policy, ValueForm
 from resolver_connector.transfers.ldap import Bind, LdapTransfer
-from resolver_connector.transfers.ldap_answers import OUTCOMES
+from resolver_connector.transfers.ldap_results import OUTCOMES
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
@@ -69,8 +69,8 @@ def removed(previous=OURS):
     return ChangeMessage("event-3", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, previous, NOON)
 
 
-def deliver(transfer, news=None, seconds=10):
-    return transfer.deliver(news or linked(), now=NOON, seconds=seconds)
+def deliver(transfer, message=None, timeout=10):
+    return transfer.deliver(message or linked(), now=NOON, timeout=timeout)
 
 
 # What is written
@@ -475,7 +475,7 @@ def test_a_race_that_is_lost_is_run_again(directory, branch, transfer, meanwhile
     with answering(passes_on(directory.port, lambda: directory.write(dn, change))) as port:
         answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}", start_tls=False))
 
-    assert answer.outcome.arrived
+    assert answer.delivered
     assert directory.values(dn) == {OURS.uri, *meanwhile} - {ValueForm.HTTP.write(OURS)}
 
 
@@ -581,7 +581,7 @@ def test_a_certificate_can_be_the_credential(directory, branch, transfer):
             certificate_key=directory.ca.client[1],
         )
 
-        assert deliver(one).outcome.arrived
+        assert deliver(one).delivered
 
     assert directory.values(dn) == {OURS.uri}
 
@@ -635,7 +635,7 @@ def test_a_directory_that_is_down_is_asked_again_later():
 @pytest.mark.parametrize("behaviour", [silence, drips], ids=lambda each: each.__name__)
 def test_a_directory_that_is_slow_is_not_waited_for(transfer, behaviour):
     with answering(behaviour) as port:
-        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), seconds=0.3)
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), timeout=0.3)
 
     assert answer.outcome is Outcome.TEMPORARY
     assert answer.message == "no answer in time"
@@ -653,7 +653,7 @@ NONSENSE = {
 @pytest.mark.parametrize("behaviour", NONSENSE)
 def test_nonsense_is_an_answer(transfer, behaviour):
     with answering(behaviour) as port:
-        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), seconds=5)
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port}"), timeout=5)
 
     assert answer.outcome is NONSENSE[behaviour]
     assert answer.message
@@ -750,7 +750,7 @@ def test_the_directorys_words_are_plain_text():
     answer = talk(IN, FOUND, [result(MODIFY_ANSWER, 51, "later,\n\t\x1b[31m please" + "!" * 1000)])
 
     assert answer.message.startswith("busy: later, [31m please!!!")
-    assert len(answer.message) == LONGEST_MESSAGE
+    assert len(answer.message) == MAX_MESSAGE_LENGTH
 
 
 # Several servers
@@ -760,7 +760,7 @@ def test_the_next_server_is_asked_while_the_first_is_down(directory, branch, tra
     dn = directory.add_person(branch)
 
     with answering(silence) as port:
-        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port} ldap://127.0.0.1:1 {directory.url}"), seconds=3)
+        answer = deliver(transfer(url=f"ldap://127.0.0.1:{port} ldap://127.0.0.1:1 {directory.url}"), timeout=3)
 
     assert answer.outcome is Outcome.STORED
     assert directory.values(dn) == {OURS.uri}
@@ -786,7 +786,7 @@ def test_a_host_without_an_address_is_asked_again_later(transfer):
 
 
 def test_no_time_left_is_a_time_out(transfer):
-    assert deliver(transfer(), seconds=0).outcome is Outcome.TEMPORARY
+    assert deliver(transfer(), timeout=0).outcome is Outcome.TEMPORARY
 
 
 # Settings

@@ -20,11 +20,12 @@ from sql.records import Mail, MailKind
 from sql.store import open_store
 from tests.support.configuration import write_configuration
 from tests.support.database import make_sqlite
-from tests.support.delivery import AWAY, Idm, deliverer
+from tests.support.delivery import AWAY, Idm, make_worker
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.ports import free_port
 from tests.support.service import ORGANISATIONS, PUBLIC_URL, Clock, Visitor, client_of, make_front
 from tests.support.transfers.private_ca import PrivateCa
+from webapp import wsgi
 from webapp.app import make_app
 from webapp.config.errors import InvalidSetting, Misconfigured
 from webapp.config.loader import load
@@ -32,7 +33,6 @@ from webapp.config.values import mailbox
 from webapp.i18n.language import languages
 from webapp.mail import mailer as mailing
 from webapp.mail.mailer import ANSWERED, LEASE, LONGEST_REST, MOST_TRIES, RECEIPT, Mailer, Server, Writer
-from webapp.wsgi import make_deliverer
 
 MAIJA = "maija@yliopisto.example"
 HOME = "maija@home.example"
@@ -122,7 +122,7 @@ def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, i
     mailer.batch(NOON)
     assert inbox.got == []
 
-    deliverer(store, {"idm": Idm(answer) if answer else Idm()}, Clock(NOON)).once()
+    make_worker(store, {"idm": Idm(answer) if answer else Idm()}, Clock(NOON)).run_once()
     mailer.batch(NOON + timedelta(minutes=1))
 
     assert [each["Subject"] for each in inbox.messages] == (
@@ -138,7 +138,7 @@ def test_an_interface_is_called_what_the_operator_calls_it(store, writer, server
     code, name = told
     labels = {UNIVERSITY: {"idm": {"en": "Register of staff", "fi": "Henkilöstörekisteri"}}}
     make_link(store, MAIJA, FIRST, transfers=["idm"])
-    deliverer(store, {"idm": Idm()}, Clock(NOON)).once()
+    make_worker(store, {"idm": Idm()}, Clock(NOON)).run_once()
     asks(store, MailKind.ARRIVED, code)
 
     Mailer(store, replace(writer, labels=labels), server.send).batch(NOON + timedelta(minutes=1))
@@ -259,7 +259,7 @@ def test_a_server_that_hangs_holds_up_no_delivery(store, writer, monkeypatch):
         mailer.turn(NOON + timedelta(hours=1))
         took = time.monotonic() - began
 
-        deliverer(store, {"idm": idm}, Clock(NOON)).once()
+        make_worker(store, {"idm": idm}, Clock(NOON)).run_once()
         mailer._thread.join(5)
 
     assert took < 0.4
@@ -350,9 +350,9 @@ def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothin
     make_link(store, MAIJA, FIRST)
     asks(store)
 
-    make_deliverer(load(write_configuration(tmp_path), {}), store, Clock(NOON)).once()
+    wsgi.make_worker(load(write_configuration(tmp_path), {}), store, Clock(NOON)).run_once()
     before = list(inbox.got)
-    make_deliverer(load(write_configuration(tmp_path, mail=said), {}), store, Clock(NOON)).once()
+    wsgi.make_worker(load(write_configuration(tmp_path, mail=said), {}), store, Clock(NOON)).run_once()
     deadline = time.monotonic() + 10
     while not inbox.got and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -4,11 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from resolver_connector.delivery.maintenance import GRACE, Maintenance
+from resolver_connector.delivery.maintenance import GRACE_PERIOD, Maintenance
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from sql.records import DeliveryState
-from sql.store import open_store
-from tests.support.delivery import AWAY, Idm, Kept, deliverer
+from tests.support.delivery import AWAY, Idm, Kept, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock
 
@@ -30,14 +29,14 @@ def housekeeping(store, log):
 def delivered(store, answer=None, *, at=NOON):
     """Link Maija, and deliver it with this answer."""
     make_link(store, MAIJA, FIRST, now=at, transfers=["idm"])
-    deliverer(store, {"idm": Idm(answer) if answer else Idm()}, Clock(at)).once()
+    make_worker(store, {"idm": Idm(answer) if answer else Idm()}, Clock(at)).run_once()
 
 
 @pytest.mark.parametrize("answer", [None, DeliveryResult(Outcome.UNKNOWN_PERSON)], ids=["delivered", "given up"])
 def test_a_link_is_forgotten_when_nothing_is_owed_of_it_any_more(store, housekeeping, log, answer):
     delivered(store, answer)
 
-    housekeeping.turn(NOON + GRACE + timedelta(seconds=1))
+    housekeeping.run(NOON + GRACE_PERIOD + timedelta(seconds=1))
 
     assert store.links.get(UNIVERSITY, MAIJA) is None
     assert store.changes.list_after(UNIVERSITY, 0, 10) == []
@@ -50,7 +49,7 @@ def test_a_link_is_forgotten_when_nothing_is_owed_of_it_any_more(store, housekee
 def test_a_person_can_look_at_the_result_for_a_while(store, housekeeping, log):
     delivered(store)
 
-    housekeeping.turn(NOON + GRACE)
+    housekeeping.run(NOON + GRACE_PERIOD)
 
     assert store.links.get(UNIVERSITY, MAIJA) is not None
     assert log.lines == []
@@ -59,7 +58,7 @@ def test_a_person_can_look_at_the_result_for_a_while(store, housekeeping, log):
 def test_what_is_still_owed_is_kept(store, housekeeping):
     delivered(store, AWAY)
 
-    housekeeping.turn(NOON + timedelta(days=2))
+    housekeeping.run(NOON + timedelta(days=2))
 
     assert [each.state for each in store.deliveries.list_for_person(UNIVERSITY, MAIJA)] == [DeliveryState.WAITING]
     assert store.links.get(UNIVERSITY, MAIJA) is not None
@@ -68,28 +67,17 @@ def test_what_is_still_owed_is_kept(store, housekeeping):
 def test_where_links_are_kept_nothing_is_forgotten(store, log):
     delivered(store)
 
-    Maintenance(store, [POLYTECHNIC], log).turn(NOON + timedelta(days=9))
-    Maintenance(store, [], log).turn(NOON + timedelta(days=9))
+    Maintenance(store, [POLYTECHNIC], log).run(NOON + timedelta(days=9))
+    Maintenance(store, [], log).run(NOON + timedelta(days=9))
 
     assert store.links.get(UNIVERSITY, MAIJA) is not None
-
-
-def test_the_house_is_not_kept_at_every_moment(store, housekeeping):
-    housekeeping.turn(NOON + GRACE)
-    delivered(store)
-
-    housekeeping.turn(NOON + GRACE + timedelta(seconds=59))
-    assert store.links.get(UNIVERSITY, MAIJA) is not None
-
-    housekeeping.turn(NOON + GRACE + timedelta(seconds=60))
-    assert store.links.get(UNIVERSITY, MAIJA) is None
 
 
 def test_the_database_is_written_anew_once_a_night(store, housekeeping, log):
     for hour in range(36):
-        housekeeping.turn(NOON + timedelta(hours=hour))
+        housekeeping.run(NOON + timedelta(hours=hour))
 
-    assert log.words() == ["scrubbed"]
+    assert log.words() == ["vacuumed"]
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -97,7 +85,7 @@ def test_in_the_morning_no_file_of_the_database_holds_what_was_forgotten(store, 
     delivered(store)
     assert held(tmp_path)
 
-    housekeeping.turn(NIGHT)
+    housekeeping.run(NIGHT)
 
     assert held(tmp_path) == []
 
@@ -106,11 +94,3 @@ def held(directory):
     """Name the files that hold the iD or the account, in any form."""
     traces = [MAIJA.encode(), FIRST.bare.encode(), FIRST.bare.replace("-", "").encode()]
     return [path.name for path in directory.iterdir() if any(trace in path.read_bytes() for trace in traces)]
-
-
-def test_a_store_that_is_away_is_looked_for_the_next_time(tmp_path, log):
-    gone = open_store(f"sqlite://{tmp_path}/none/links.db")
-
-    Maintenance(gone, [UNIVERSITY], log).turn(NOON)
-
-    assert log.words() == ["store-unavailable"]

@@ -234,9 +234,9 @@ def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
     chores = Maintenance(store, [], log, retention={UNIVERSITY: 30})
 
-    chores.turn(NIGHT + timedelta(days=29))
+    chores.run(NIGHT + timedelta(days=29))
     before = store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example")
-    chores.turn(NIGHT + timedelta(days=30))
+    chores.run(NIGHT + timedelta(days=30))
 
     assert before
     assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
@@ -252,10 +252,10 @@ def test_whoever_could_not_go_in_a_moment_of_trouble_goes_the_same_night(store, 
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
     chores, night = Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}), NIGHT + timedelta(days=30)
 
-    with monkeypatch.context() as troubled, suppress(ZeroDivisionError):
+    with monkeypatch.context() as troubled, suppress(ZeroDivisionError, StoreUnavailable):
         troubled.setattr(ErasureRepository, "erase_inactive", Mock(side_effect=trouble))
-        chores.turn(night)
-    chores.turn(night + timedelta(minutes=1))
+        chores.run(night)
+    chores.run(night + timedelta(minutes=1))
 
     assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
 
@@ -264,7 +264,9 @@ def test_a_reader_of_the_feed_that_did_not_come_in_that_time_begins_again(store)
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
-    Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}, asking=[UNIVERSITY]).turn(NIGHT + timedelta(days=31))
+    Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}, feed_readers=[UNIVERSITY]).run(
+        NIGHT + timedelta(days=31)
+    )
 
     assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
     assert store.changes.oldest_number(UNIVERSITY) == 3
@@ -274,7 +276,7 @@ def test_what_is_still_owed_stays(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), transfers=["idm"])
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON, transfers=["idm"])
 
-    Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}).turn(NIGHT + timedelta(days=31))
+    Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}).run(NIGHT + timedelta(days=31))
 
     assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example")
 
@@ -283,6 +285,6 @@ def test_where_nothing_is_said_nothing_goes(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
-    Maintenance(store, [], Kept(), retention={POLYTECHNIC: 30}).turn(NIGHT + timedelta(days=3000))
+    Maintenance(store, [], Kept(), retention={POLYTECHNIC: 30}).run(NIGHT + timedelta(days=3000))
 
     assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example")

@@ -1,17 +1,17 @@
 """The worker lets go of changes that are older than the operator wants them kept, and of nothing else."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from resolver_connector.delivery.retention import FeedRetention
-from sql.store import open_store
+from resolver_connector.delivery.maintenance import delete_old_changes
 from tests.support.configuration import store_section, write_configuration
-from tests.support.delivery import AWAY, Idm, Kept, deliverer
+from tests.support.delivery import AWAY, Idm, Kept, make_worker
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock
+from webapp import wsgi
 from webapp.config.loader import load
-from webapp.wsgi import make_deliverer
 
 MAIJA, MATTI = "maija@yliopisto.example", "matti@yliopisto.example"
 DAY = timedelta(days=1)
@@ -25,74 +25,52 @@ def log():
 
 
 @pytest.fixture
-def retention(store, log):
-    return FeedRetention(store, KEPT, log)
+def delete_at(store, log):
+    """Delete old changes at a time."""
+    return partial(delete_old_changes, store, KEPT, log)
 
 
 def numbers(store):
     return [change.number for change in store.changes.list_after(UNIVERSITY, 0, 10)]
 
 
-def test_a_change_goes_when_it_is_older_than_it_is_kept(store, retention, log):
+def test_a_change_goes_when_it_is_older_than_it_is_kept(store, delete_at, log):
     make_link(store, MAIJA, make_orcid_id(1))
     make_link(store, MATTI, make_orcid_id(2), now=NOON + DAY)
 
-    retention.turn(LATER)
+    delete_at(LATER)
 
     assert numbers(store) == [2]
-    assert log.lines == [("changes-forgotten", {"changes": 1})]
+    assert log.lines == [("changes-deleted", {"changes": 1})]
 
 
-def test_the_link_and_the_audit_stay(store, retention):
+def test_the_link_and_the_audit_stay(store, delete_at):
     make_link(store, MAIJA, make_orcid_id(1))
 
-    retention.turn(LATER)
+    delete_at(LATER)
 
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [make_orcid_id(1)]
     assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked"]
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_a_change_that_is_young_enough_stays(store, retention, log):
+def test_a_change_that_is_young_enough_stays(store, delete_at, log):
     make_link(store, MAIJA, make_orcid_id(1))
 
-    retention.turn(NOON + KEPT)
+    delete_at(NOON + KEPT)
 
     assert numbers(store) == [1]
     assert log.lines == []
 
 
-def test_what_is_still_owed_stays_and_all_after_it(store, retention):
+def test_what_is_still_owed_stays_and_all_after_it(store, delete_at):
     make_link(store, MAIJA, make_orcid_id(1), transfers=["idm"])
     make_link(store, MATTI, make_orcid_id(2))
-    deliverer(store, {"idm": Idm(AWAY)}, Clock(NOON)).once()
+    make_worker(store, {"idm": Idm(AWAY)}, Clock(NOON)).run_once()
 
-    retention.turn(LATER)
+    delete_at(LATER)
 
     assert numbers(store) == [1, 2]
-
-
-def test_it_is_done_once_a_day(store, retention):
-    retention.turn(LATER)
-    make_link(store, MAIJA, make_orcid_id(1))
-
-    retention.turn(LATER + timedelta(hours=11))
-    same_day = numbers(store)
-    retention.turn(LATER + timedelta(hours=13))
-
-    assert (same_day, numbers(store)) == ([1], [])
-
-
-def test_a_database_that_is_away_is_said_and_asked_again(store, tmp_path, log):
-    make_link(store, MAIJA, make_orcid_id(1))
-    away = FeedRetention(open_store(f"sqlite://{tmp_path}/nowhere/links.db"), KEPT, log)
-
-    away.turn(LATER)
-    away._store = store
-    away.turn(LATER)
-
-    assert [word for word, _ in log.lines] == ["store-unavailable", "changes-forgotten"]
-    assert numbers(store) == []
 
 
 @pytest.mark.parametrize(("days", "left"), [(40, [1]), (30, [])])
@@ -101,6 +79,6 @@ def test_the_worker_keeps_changes_as_long_as_the_configuration_says(store, store
     section = {**store_section(tmp_path, store_url), "keep_changes": days}
     config = load(write_configuration(tmp_path, store=section), {})
 
-    make_deliverer(config, store, Clock(LATER)).once()
+    wsgi.make_worker(config, store, Clock(LATER)).run_once()
 
     assert numbers(store) == left

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from sql.store import open_store
 from tests.support.configuration import write_configuration
 from tests.support.database import driver_of, make_sqlite
-from tests.support.delivery import AWAY, Idm, deliverer
+from tests.support.delivery import AWAY, Idm, make_dispatcher
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock, Visitor, client_of, make_front
 from webapp.app import make_app
@@ -34,7 +34,7 @@ def idm():
 @pytest.fixture
 def front(store, clock, idm):
     """A service that delivers at once to `idm`, and whose organisation asks the connector too."""
-    now = deliverer(store, {"idm": idm}, clock).now
+    now = make_dispatcher(store, {"idm": idm}, clock).deliver_now
     front = make_front(store, client_of("https://sandbox.orcid.org"), clock, transfers=("idm",), deliver_now=now)
     return replace(front, context=replace(front.context, asking=frozenset({UNIVERSITY})))
 
@@ -53,7 +53,7 @@ def maija(front):
 def linked(store, idm, clock):
     """Link Maija, and have it delivered."""
     change = make_link(store, MAIJA, FIRST, transfers=("idm",))
-    deliverer(store, {"idm": idm}, clock).now(change)
+    make_dispatcher(store, {"idm": idm}, clock).deliver_now(change)
 
 
 def erase(visitor, **form):

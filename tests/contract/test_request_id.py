@@ -11,7 +11,7 @@ from tests.support.factories import make_link
 from tests.support.service import ask
 from webapp.config.loader import load
 from webapp.log import configure_logging, log, request_id, with_request_id
-from webapp.wsgi import connector_application, make_deliverer, transfer_kinds, web_application
+from webapp.wsgi import connector_application, make_dispatcher, transfer_kinds, web_application
 
 CHOSEN = {"HTTP_X_REQUEST_ID": "chosen-by-a-client", "HTTP_X_CORRELATION_ID": "chosen-by-a-client"}
 
@@ -65,11 +65,11 @@ def test_a_delivery_tried_at_once_is_told_with_the_request_it_belongs_to(tmp_pat
     (tmp_path / "out").mkdir()
     config = load(write_configuration(tmp_path, organisations={"yliopisto": to_a_folder}), {}, transfer_kinds)
     store = open_store(make_sqlite(tmp_path))
-    deliverer = make_deliverer(config, store)
+    dispatcher = make_dispatcher(config, store)
     configure_logging("json")
 
     def application(_environ, _start_response):
-        deliverer.now(make_link(store, transfers=("idm",)))
+        dispatcher.deliver_now(make_link(store, transfers=("idm",)))
         log("linked")
         return []
 

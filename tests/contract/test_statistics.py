@@ -190,7 +190,7 @@ def test_deliveries_are_counted_when_they_end(store):
 def test_the_worker_counts_what_has_happened(store):
     make_link(store)
 
-    Maintenance(store, [], Kept()).turn(NOON)
+    Maintenance(store, [], Kept()).run(NOON)
 
     assert store.statistics.count_up() == 0
     assert store.statistics.totals(UNIVERSITY)[event("linked")] == 1

@@ -9,7 +9,7 @@ import pytest
 from demo.idm.app import Idm
 from demo.idm.server import served
 from resolver_connector.transfers import TRANSFERS
-from resolver_connector.transfers.base import LONGEST_MESSAGE, Outcome
+from resolver_connector.transfers.base import MAX_MESSAGE_LENGTH, Outcome
 from tests.support.factories import NOON
 from tests.support.transfers.harness import (
     AKE,
@@ -78,8 +78,8 @@ def every_kind(names=tuple(STANDS)):
 
 def deliver(stand, what, now=NOON, how=None):
     seconds = LITTLE if how in WAITING else PLENTY
-    answer = stand.transfer.deliver(what, now=now, seconds=seconds)
-    assert len(answer.message) <= LONGEST_MESSAGE
+    answer = stand.transfer.deliver(what, now=now, timeout=seconds)
+    assert len(answer.message) <= MAX_MESSAGE_LENGTH
     assert answer.message.isprintable()
     return answer
 
@@ -129,7 +129,7 @@ def test_a_removal_takes_the_id_away(stand):
 def test_a_removal_is_harmless_where_there_is_nothing(stand):
     answer = deliver(stand, REMOVED)
 
-    assert answer.outcome.arrived
+    assert answer.delivered
     assert not stand.has(MAIJA)
 
 
@@ -143,7 +143,7 @@ def test_sending_twice_is_the_same_as_once(stand, what):
 
     answer = deliver(stand, what, now=NOON + timedelta(minutes=2))
 
-    assert answer.outcome.arrived
+    assert answer.delivered
     assert stand.has(MAIJA) == before == ({what.orcid_id.bare} if what.orcid_id else set())
 
 
@@ -207,7 +207,7 @@ def test_what_failed_arrives_once_the_other_side_works_again(stand, how):
 
     answer = deliver(stand, LINKED)
 
-    assert answer.outcome.arrived
+    assert answer.delivered
     assert stand.has(MAIJA) == {FIRST.bare}
 
 

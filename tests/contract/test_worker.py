@@ -7,19 +7,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
 from demo.idm.app import SECRET
 from demo.idm.app import Idm as DemoIdm
 from demo.idm.server import served
-from resolver_connector.delivery.backoff import PATIENCE, SCHEDULE
-from resolver_connector.delivery.worker import WorkerSettings, worker_name
+from resolver_connector.delivery.backoff import BACKOFF, MAX_AGE
+from resolver_connector.delivery.dispatcher import make_worker_id
+from resolver_connector.delivery.settings import WorkerSettings
+from resolver_connector.delivery.worker import Job
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from resolver_connector.transfers.rest import RestTransfer
+from sql.errors import StoreUnavailable
 from sql.records import DeliveryState
 from sql.store import open_store
-from tests.support.delivery import AWAY, STORED, Broken, Idm, Kept, Running, deliverer, eventually
+from tests.support.delivery import AWAY, STORED, Broken, Idm, Kept, Running, eventually, make_dispatcher, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock
 
@@ -56,7 +60,7 @@ def test_a_change_is_delivered_at_once_to_each_transfer(store, clock):
     idm, ldap = Idm(), Idm(DeliveryResult(Outcome.ALREADY_THERE, "We have it"))
     change = link(store, transfers=("idm", "ldap"))
 
-    told = deliverer(store, {"idm": idm, "ldap": ldap}, clock).now(change)
+    told = make_dispatcher(store, {"idm": idm, "ldap": ldap}, clock).deliver_now(change)
 
     assert [(each.transfer, each.state, each.outcome, each.message) for each in told] == [
         ("idm", DONE, "stored", ""),
@@ -71,13 +75,13 @@ def test_nobody_waits_for_one_transfer_after_the_other(store, clock):
     together = threading.Barrier(2, timeout=20)
 
     class Meeting(Idm):
-        def deliver(self, news, *, now, seconds):
+        def deliver(self, message, *, now, timeout):
             together.wait()
             return STORED
 
     change = link(store, transfers=("idm", "ldap"))
 
-    told = deliverer(store, {"idm": Meeting(), "ldap": Meeting()}, clock).now(change)
+    told = make_dispatcher(store, {"idm": Meeting(), "ldap": Meeting()}, clock).deliver_now(change)
 
     assert [each.state for each in told] == [DONE, DONE]
 
@@ -87,19 +91,20 @@ def test_what_takes_too_long_is_waited_for_no_more_and_ends_by_itself(store, clo
     slow.open.clear()
     change = link(store, transfers=("quick", "slow"))
 
-    told = deliverer(store, {"slow": slow, "quick": quick}, clock, at_once=0.5).now(change)
+    told = make_dispatcher(store, {"slow": slow, "quick": quick}, clock, interactive_timeout=0.5).deliver_now(change)
 
     assert [(each.transfer, each.state) for each in told] == [("quick", DONE), ("slow", WAITING)]
-    assert told[1].leased_until == NOON + WorkerSettings().lease
+    assert told[1].leased_until == NOON + WorkerSettings().lease_duration
     slow.open.set()
     eventually(lambda: standing(store) == [(DONE, "stored")] * 2)
 
 
 def test_a_person_waits_for_ten_seconds_at_most_and_a_lease_outlasts_every_try():
-    pace = WorkerSettings()
+    settings = WorkerSettings()
 
-    assert pace.at_once_try < pace.at_once <= 10
-    assert pace.lease > timedelta(seconds=2 * max(pace.at_once, pace.a_try))
+    longest = max(settings.interactive_timeout, settings.attempt_timeout)
+    assert settings.interactive_attempt_timeout < settings.interactive_timeout <= 10
+    assert settings.lease_duration > timedelta(seconds=2 * longest)
 
 
 def test_only_the_change_that_was_just_made_is_tried_while_a_person_waits(store, clock):
@@ -107,20 +112,20 @@ def test_only_the_change_that_was_just_made_is_tried_while_a_person_waits(store,
     link(store, AKE, 2)
     change = link(store, MAIJA)
 
-    deliverer(store, {"idm": idm}, clock).now(change)
+    make_dispatcher(store, {"idm": idm}, clock).deliver_now(change)
 
     assert idm.accounts() == [MAIJA]
 
 
 def test_without_transfers_nobody_waits_for_anything(store, clock):
-    assert deliverer(store, {}, clock).now(link(store, transfers=())) == []
+    assert make_dispatcher(store, {}, clock).deliver_now(link(store, transfers=())) == []
 
 
 def test_a_store_that_is_away_is_no_trouble_of_the_persons(store, clock, tmp_path):
     log = Kept()
     gone = open_store(f"sqlite://{tmp_path}/none/links.db")
 
-    told = deliverer(gone, {"idm": Idm()}, clock, log).now(link(store))
+    told = make_dispatcher(gone, {"idm": Idm()}, clock, log).deliver_now(link(store))
 
     assert (told, log.words(), log.bugs) == ([], ["store-unavailable"], [])
 
@@ -128,7 +133,7 @@ def test_a_store_that_is_away_is_no_trouble_of_the_persons(store, clock, tmp_pat
 def test_a_bug_in_a_transfer_loses_nothing(store, clock):
     log = Kept()
 
-    (told,) = deliverer(store, {"idm": Broken()}, clock, log).now(link(store))
+    (told,) = make_dispatcher(store, {"idm": Broken()}, clock, log).deliver_now(link(store))
 
     assert (told.state, told.outcome) == (WAITING, "temporary")
     assert MAIJA not in told.message
@@ -143,19 +148,19 @@ def test_a_bug_in_a_transfer_loses_nothing(store, clock):
     [
         (Outcome.STORED, "delivered", DONE),
         (Outcome.ALREADY_THERE, "delivered", DONE),
-        (Outcome.UNKNOWN_PERSON, "given-up", GIVEN_UP),
-        (Outcome.CONFLICT, "given-up", GIVEN_UP),
-        (Outcome.REFUSED, "given-up", GIVEN_UP),
-        (Outcome.TEMPORARY, "postponed", WAITING),
-        (Outcome.MISCONFIGURED, "postponed", WAITING),
+        (Outcome.UNKNOWN_PERSON, "dead-letter", GIVEN_UP),
+        (Outcome.CONFLICT, "dead-letter", GIVEN_UP),
+        (Outcome.REFUSED, "dead-letter", GIVEN_UP),
+        (Outcome.TEMPORARY, "rescheduled", WAITING),
+        (Outcome.MISCONFIGURED, "rescheduled", WAITING),
     ],
 )
 def test_what_may_pass_is_tried_again_and_what_was_refused_is_not(store, clock, outcome, word, state):
     log = Kept()
     link(store)
-    worker = deliverer(store, {"idm": Idm(DeliveryResult(outcome, "Their words"))}, clock, log)
+    worker = make_worker(store, {"idm": Idm(DeliveryResult(outcome, "Their words"))}, clock, log)
 
-    told = worker.once()
+    told = worker.run_once()
 
     (delivery,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert told == {word: 1}
@@ -169,7 +174,7 @@ def test_the_log_names_nobody(store, clock):
     log = Kept()
     link(store)
 
-    deliverer(store, {"idm": Idm(DeliveryResult(Outcome.REFUSED, f"We do not like {MAIJA}"))}, clock, log).once()
+    make_worker(store, {"idm": Idm(DeliveryResult(Outcome.REFUSED, f"We do not like {MAIJA}"))}, clock, log).run_once()
 
     assert "maija" not in str(log.lines)
     assert "0000-0000" not in str(log.lines)
@@ -178,16 +183,16 @@ def test_the_log_names_nobody(store, clock):
 def test_a_failure_is_tried_again_for_three_days_and_then_given_up(store, clock):
     idm = Idm(AWAY)
     link(store)
-    worker = deliverer(store, {"idm": idm}, clock)
+    worker = make_worker(store, {"idm": idm}, clock)
     tries = []
 
     while store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].waiting:
         clock.now = max(clock.now, store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].next_at)
         tries.append(clock.now - NOON)
-        worker.once()
+        worker.run_once()
 
-    assert tries[:4] == [timedelta(), SCHEDULE[0], sum(SCHEDULE[:2], timedelta()), sum(SCHEDULE[:3], timedelta())]
-    assert tries[-1] == PATIENCE
+    assert tries[:4] == [timedelta(), BACKOFF[0], sum(BACKOFF[:2], timedelta()), sum(BACKOFF[:3], timedelta())]
+    assert tries[-1] == MAX_AGE
     assert len(tries) == len(idm.got) == 10
     assert standing(store) == [(GIVEN_UP, "temporary")]
     assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked", "given-up"]
@@ -197,31 +202,31 @@ def test_what_is_misconfigured_is_tried_less_often(store, clock):
     idm = Idm(DeliveryResult(Outcome.MISCONFIGURED))
     change = link(store)
 
-    (told,) = deliverer(store, {"idm": idm}, clock).now(change)
+    (told,) = make_dispatcher(store, {"idm": idm}, clock).deliver_now(change)
 
-    assert told.next_at == NOON + SCHEDULE[2]
+    assert told.next_at == NOON + BACKOFF[2]
 
 
 def test_a_transfer_that_is_configured_no_more_is_said(store, clock):
     link(store, transfers=("gone",))
 
-    deliverer(store, {"idm": Idm()}, clock).once()
+    make_worker(store, {"idm": Idm()}, clock).run_once()
 
     (delivery,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert (delivery.state, delivery.outcome) == (WAITING, "misconfigured")
-    assert "no transfer of this name" in delivery.message
+    assert "no longer has a transfer of this name" in delivery.message
 
 
 def test_what_was_given_up_is_taken_up_again_on_request(store, clock):
     idm = Idm(DeliveryResult(Outcome.UNKNOWN_PERSON))
     link(store)
-    worker = deliverer(store, {"idm": idm}, clock)
-    worker.once()
-    worker.once()
+    worker = make_worker(store, {"idm": idm}, clock)
+    worker.run_once()
+    worker.run_once()
     idm.answer = STORED
 
     store.deliveries.retry(UNIVERSITY, None, clock.now)
-    worker.once()
+    worker.run_once()
 
     assert len(idm.got) == 2
     assert standing(store) == [(DONE, "stored")]
@@ -233,18 +238,18 @@ def test_what_was_given_up_is_taken_up_again_on_request(store, clock):
 def test_a_receiver_that_asks_for_time_is_left_alone_by_everybody(store, clock):
     busy, other = Idm(DeliveryResult(Outcome.TEMPORARY, "Later", timedelta(minutes=7))), Idm()
     link(store, MAIJA, 1, ("busy", "other"))
-    worker = deliverer(store, {"busy": busy, "other": other}, clock)
-    worker.once()
+    worker = make_worker(store, {"busy": busy, "other": other}, clock)
+    worker.run_once()
     link(store, AKE, 2, ("busy", "other"))
 
     clock.passes(minutes=6)
-    worker.once()
+    worker.run_once()
     assert (busy.accounts(), other.accounts()) == ([MAIJA], [MAIJA, AKE])
 
     busy.answer = STORED
     clock.passes(minutes=1)
-    worker.once()
-    worker.once()
+    worker.run_once()
+    worker.run_once()
     assert sorted(busy.accounts()[1:]) == [AKE, MAIJA]
 
 
@@ -252,20 +257,20 @@ def test_after_five_failures_a_transfer_is_probed_with_one_delivery_at_a_time(st
     idm = Idm(AWAY)
     for number in range(1, 10):
         link(store, f"person{number}@yliopisto.example", number)
-    worker = deliverer(store, {"idm": idm}, clock, threads_each=1)
+    worker = make_worker(store, {"idm": idm}, clock, max_workers_per_transfer=1)
 
-    worker.once()
+    worker.run_once()
     assert len(idm.got) == 5
 
     clock.passes(seconds=61)
-    worker.once()
+    worker.run_once()
     assert len(idm.got) == 6
 
     idm.answer = STORED
     clock.passes(seconds=61)
-    worker.once()
+    worker.run_once()
     clock.passes(days=1)
-    worker.once()
+    worker.run_once()
     assert store.deliveries.breakers(UNIVERSITY)[0].open_until is None
     assert [(each.state, each.count) for each in store.deliveries.counts(UNIVERSITY)] == [(DONE, 9)]
 
@@ -273,12 +278,12 @@ def test_after_five_failures_a_transfer_is_probed_with_one_delivery_at_a_time(st
 def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
     idm = Idm(AWAY)
     link(store, AKE, 2)
-    worker = deliverer(store, {"idm": idm}, clock)
-    worker.once()
+    worker = make_worker(store, {"idm": idm}, clock)
+    worker.run_once()
     idm.answer = DeliveryResult(Outcome.UNKNOWN_PERSON)
     link(store, MAIJA)
 
-    worker.once()
+    worker.run_once()
 
     (breaker,) = store.deliveries.breakers(UNIVERSITY)
     assert (breaker.failures, breaker.open_until) == (0, None)
@@ -287,18 +292,18 @@ def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
 def test_one_dead_receiver_slows_nobody(store, clock):
     dead, live = Idm(AWAY), Idm()
     dead.open.clear()
-    worker = deliverer(store, {"dead": dead, "live": live}, clock, threads=4, threads_each=2)
+    worker = make_worker(store, {"dead": dead, "live": live}, clock, max_workers=4, max_workers_per_transfer=2)
     for number in range(1, 11):
         link(store, f"person{number}@yliopisto.example", number, ("dead", "live"))
 
     with Running(worker):
         # The dead one holds as many hands as it may, and all its deliveries are due
-        eventually(lambda: dead.at_once == 2)
+        eventually(lambda: dead.waiting == 2)
         eventually(lambda: len(live.got) == 10)
         assert len(dead.got) == 2
         dead.open.set()
 
-    assert (live.at_once, dead.at_once) == (0, 0)
+    assert (live.waiting, dead.waiting) == (0, 0)
 
 
 # In order
@@ -306,15 +311,15 @@ def test_one_dead_receiver_slows_nobody(store, clock):
 
 def test_a_removal_never_overtakes_its_link(store, clock):
     idm = Idm(AWAY)
-    worker = deliverer(store, {"idm": idm}, clock)
-    worker.now(link(store, number=1))
-    worker.now(link(store, number=2))
-    (last,) = worker.now(unlink(store))
+    dispatcher, worker = make_dispatcher(store, {"idm": idm}, clock), make_worker(store, {"idm": idm}, clock)
+    dispatcher.deliver_now(link(store, number=1))
+    dispatcher.deliver_now(link(store, number=2))
+    (last,) = dispatcher.deliver_now(unlink(store))
     assert (idm.kinds(), last.state, last.attempts) == (["linked"], WAITING, 0)
 
     idm.answer = STORED
     clock.passes(minutes=1)
-    worker.once()
+    worker.run_once()
 
     assert idm.kinds() == ["linked", "linked", "replaced", "removed"]
     assert standing(store) == [(DONE, "stored")] * 3
@@ -336,7 +341,7 @@ def test_delivering_once_goes_on_with_what_becomes_due_while_it_looks(store, clo
 
     monkeypatch.setattr(store.deliveries, "claim", slowly)
 
-    assert deliverer(store, {"idm": idm}, clock).once() == {"delivered": 2}
+    assert make_worker(store, {"idm": idm}, clock).run_once() == {"delivered": 2}
 
 
 def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_url, clock):
@@ -351,7 +356,9 @@ def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_u
         for _ in range(2):
             own = open_store(store_url)
             stack.callback(own.disconnect)
-            stack.enter_context(Running(deliverer(own, {"idm": idm}, clock, threads=3, threads_each=3)))
+            stack.enter_context(
+                Running(make_worker(own, {"idm": idm}, clock, max_workers=3, max_workers_per_transfer=3))
+            )
         eventually(lambda: [each.state for each in store.deliveries.counts(UNIVERSITY)] == [DONE])
 
     assert len({news.id for news in idm.got}) == len(idm.got) == 36
@@ -365,13 +372,13 @@ def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_u
 def test_what_a_dead_worker_left_is_taken_up_when_its_lease_has_run_out(store, clock):
     idm = Idm()
     link(store)
-    lease = WorkerSettings().lease
+    lease = WorkerSettings().lease_duration
     store.deliveries.claim("one that died", NOON, lease, 10)
-    worker = deliverer(store, {"idm": idm}, clock)
+    worker = make_worker(store, {"idm": idm}, clock)
 
-    assert worker.once() == {}
+    assert worker.run_once() == {}
     clock.passes(seconds=lease.total_seconds())
-    assert worker.once() == {"delivered": 1}
+    assert worker.run_once() == {"delivered": 1}
 
 
 def test_a_worker_that_lost_its_lease_says_nothing(store, clock):
@@ -379,12 +386,12 @@ def test_a_worker_that_lost_its_lease_says_nothing(store, clock):
     idm.open.clear()
     link(store)
 
-    with Running(deliverer(store, {"idm": idm}, clock, log)):
-        eventually(lambda: idm.at_once == 1)
-        later = NOON + 2 * WorkerSettings().lease
-        (taken,) = store.deliveries.claim("another", later, WorkerSettings().lease, 10)
+    with Running(make_worker(store, {"idm": idm}, clock, log)):
+        eventually(lambda: idm.waiting == 1)
+        later = NOON + 2 * WorkerSettings().lease_duration
+        (taken,) = store.deliveries.claim("another", later, WorkerSettings().lease_duration, 10)
         idm.open.set()
-        eventually(lambda: log.words() == ["lost"])
+        eventually(lambda: log.words() == ["lease-lost"])
 
     assert store.deliveries.list_for_person(UNIVERSITY, MAIJA) == [taken]
 
@@ -392,7 +399,7 @@ def test_a_worker_that_lost_its_lease_says_nothing(store, clock):
 def test_a_worker_delivers_what_comes_while_it_runs(store, clock):
     idm = Idm()
 
-    with Running(deliverer(store, {"idm": idm}, clock)):
+    with Running(make_worker(store, {"idm": idm}, clock)):
         link(store)
         eventually(lambda: standing(store) == [(DONE, "stored")])
 
@@ -401,10 +408,10 @@ def test_a_worker_that_is_stopped_lets_its_tries_end(store, clock):
     idm = Idm()
     idm.open.clear()
     link(store)
-    worker = deliverer(store, {"idm": idm}, clock, poll=30)
+    worker = make_worker(store, {"idm": idm}, clock, poll_interval=30)
 
     with Running(worker) as running:
-        eventually(lambda: idm.at_once == 1)
+        eventually(lambda: idm.waiting == 1)
         link(store, AKE, 2)
         worker.stop()
         running.thread.join(0.2)
@@ -419,47 +426,60 @@ def test_a_worker_outlives_a_store_that_is_away(clock, tmp_path):
     log = Kept()
     gone = open_store(f"sqlite://{tmp_path}/none/links.db")
 
-    with Running(deliverer(gone, {"idm": Idm()}, clock, log)):
+    with Running(make_worker(gone, {"idm": Idm()}, clock, log)):
         eventually(lambda: len(log.lines) > 2)
 
     assert set(log.words()) == {"store-unavailable"}
 
 
-def stumbling(_now):
-    """Be a chore with a bug."""
-    raise ZeroDivisionError
+def failing(error):
+    """Make a job that raises this error."""
+    return Job("mail", Mock(side_effect=error))
 
 
-def test_a_bug_in_a_chore_keeps_the_worker_from_no_delivery_and_no_other_chore(store, clock):
-    log, turns = Kept(), []
-    worker = deliverer(store, {"idm": Idm()}, clock, log, chores=[stumbling, turns.append], away=60)
+def test_a_bug_in_a_job_stops_no_delivery_and_no_other_job(store, clock):
+    log, runs = Kept(), []
+    jobs = [failing(ZeroDivisionError), Job("count", runs.append)]
 
-    with Running(worker):
-        eventually(lambda: len(turns) > 2)
+    with Running(make_worker(store, {"idm": Idm()}, clock, log, jobs, error_interval=60)):
+        eventually(lambda: len(runs) > 2)
         link(store)
         eventually(lambda: standing(store) == [(DONE, "stored")])
 
     assert [type(each) for each in log.bugs] == [ZeroDivisionError]
 
 
-def test_a_chore_with_a_bug_is_tried_again_after_a_rest(store, clock):
+def test_a_job_that_failed_runs_again_after_an_interval(store, clock):
     log = Kept()
 
-    with Running(deliverer(store, {}, clock, log, chores=[stumbling], away=0.05)):
+    with Running(make_worker(store, {}, clock, log, [failing(ZeroDivisionError)], error_interval=0.05)):
         begun = time.monotonic()
         eventually(lambda: len(log.bugs) == 4)
 
     assert time.monotonic() - begun > 3 * 0.05
 
 
-def test_delivering_once_tells_of_a_chore_with_a_bug(store, clock):
+def test_a_job_runs_again_when_its_interval_has_passed_since_it_succeeded(store, clock):
+    runs = []
+    worker = make_worker(store, {}, clock, jobs=[Job("count", runs.append, 15 * MINUTE)])
+
+    for _ in range(4):
+        worker.run_once()
+        clock.passes(minutes=7.5)
+
+    assert runs == [NOON, NOON + 15 * MINUTE]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), StoreUnavailable("away")], ids=["bug", "store away"])
+def test_a_failed_job_is_named_in_the_log_and_counted(store, clock, error):
     log = Kept()
     link(store)
 
-    told = deliverer(store, {"idm": Idm()}, clock, log, chores=[stumbling]).once()
+    events = make_worker(store, {"idm": Idm()}, clock, log, [failing(error)]).run_once()
 
-    assert told == {"delivered": 1, "bug": 1}
-    assert [type(each) for each in log.bugs] == [ZeroDivisionError]
+    assert events == {"delivered": 1, "job-failed": 1}
+    assert log.lines[1] == ("job-failed", {"job": "mail"})
+    assert (log.bugs or log.lines[2:]) == ([error] if log.bugs else [("store-unavailable", {"reason": "away"})])
 
 
 def test_a_worker_that_gets_no_thread_just_now_delivers_when_it_gets_one(store, clock, monkeypatch):
@@ -473,7 +493,7 @@ def test_a_worker_that_gets_no_thread_just_now_delivers_when_it_gets_one(store, 
     monkeypatch.setattr(ThreadPoolExecutor, "submit", sometimes)
     link(store)
 
-    with Running(deliverer(store, {"idm": Idm()}, clock, log, lease=timedelta(0))):
+    with Running(make_worker(store, {"idm": Idm()}, clock, log, lease_duration=timedelta(0))):
         eventually(lambda: standing(store) == [(DONE, "stored")])
 
     assert len(log.bugs) == 20
@@ -484,14 +504,14 @@ def test_a_worker_goes_on_without_what_another_organisation_is_owed(store, clock
     make_link(store, "ville@amk.example", make_orcid_id(9), POLYTECHNIC, transfers=["theirs"])
     link(store)
 
-    told = deliverer(store, {"idm": idm}, clock).once()
+    told = make_worker(store, {"idm": idm}, clock).run_once()
 
-    assert told == {"delivered": 1, "postponed": 1}
+    assert told == {"delivered": 1, "rescheduled": 1}
 
 
 def test_no_two_workers_have_the_same_name():
-    assert worker_name() != worker_name()
-    assert worker_name().count(":") == 3
+    assert make_worker_id() != make_worker_id()
+    assert make_worker_id().count(":") == 3
 
 
 # Receivers over HTTP
@@ -507,11 +527,11 @@ def idm():
 
 def test_a_link_a_replacement_and_a_removal_arrive_over_http(store, clock, idm):
     there, transfer = idm
-    worker = deliverer(store, {"idm": transfer}, clock)
+    dispatcher = make_dispatcher(store, {"idm": transfer}, clock)
     held = []
 
     for change in (lambda: link(store, number=1), lambda: link(store, number=2), lambda: unlink(store)):
-        worker.now(change())
+        dispatcher.deliver_now(change())
         held.append(there.has(MAIJA))
 
     assert held == [{make_orcid_id(1).bare}, {make_orcid_id(2).bare}, set()]
@@ -521,27 +541,27 @@ def test_a_link_a_replacement_and_a_removal_arrive_over_http(store, clock, idm):
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
-        ("hang", ("temporary", NOON + SCHEDULE[0])),
-        ("reset", ("temporary", NOON + SCHEDULE[0])),
-        ("500", ("temporary", NOON + SCHEDULE[0])),
+        ("hang", ("temporary", NOON + BACKOFF[0])),
+        ("reset", ("temporary", NOON + BACKOFF[0])),
+        ("500", ("temporary", NOON + BACKOFF[0])),
         ("429", ("temporary", NOON + timedelta(seconds=120))),
         ("503", ("temporary", NOON + 5 * MINUTE)),
-        ("html", ("misconfigured", NOON + SCHEDULE[2])),
-        ("301", ("misconfigured", NOON + SCHEDULE[2])),
-        ("big", ("misconfigured", NOON + SCHEDULE[2])),
+        ("html", ("misconfigured", NOON + BACKOFF[2])),
+        ("301", ("misconfigured", NOON + BACKOFF[2])),
+        ("big", ("misconfigured", NOON + BACKOFF[2])),
     ],
 )
 def test_a_receiver_that_is_out_of_order_is_tried_again_and_the_news_arrives(store, clock, idm, how, expected):
     there, transfer = idm
     outcome, next_at = expected
     there.breaks(how)
-    worker = deliverer(store, {"idm": transfer}, clock, at_once_try=0.5)
+    dispatcher = make_dispatcher(store, {"idm": transfer}, clock, interactive_attempt_timeout=0.5)
 
-    (told,) = worker.now(link(store))
+    (told,) = dispatcher.deliver_now(link(store))
 
     assert (told.state, told.outcome, told.next_at) == (WAITING, outcome, next_at)
     there.mends()
     clock.now = next_at
     there.webhook.now = clock.now.timestamp
-    worker.once()
+    make_worker(store, {"idm": transfer}, clock).run_once()
     assert there.has(MAIJA) == {make_orcid_id(1).bare}

@@ -19,7 +19,9 @@ import requests
 
 from demo.idm.app import SECRET, TOKEN, Idm
 from demo.idm.server import served
-from resolver_connector.delivery.worker import Deliverer, WorkerSettings
+from resolver_connector.delivery.dispatcher import Dispatcher
+from resolver_connector.delivery.settings import WorkerSettings
+from resolver_connector.delivery.worker import Worker
 from resolver_connector.transfers.base import Outcome
 from resolver_connector.transfers.deadline import THREADS_OF_A_TRANSFER
 from resolver_connector.transfers.ldap import LdapTransfer
@@ -100,7 +102,7 @@ def stopped(process):
 def timed(transfer, seconds=SECONDS):
     """Deliver, and give what came of it and after how many seconds."""
     begun = time.monotonic()
-    answer = transfer.deliver(LINKED, now=datetime.now(UTC), seconds=seconds)
+    answer = transfer.deliver(LINKED, now=datetime.now(UTC), timeout=seconds)
     return answer, time.monotonic() - begun
 
 
@@ -142,11 +144,11 @@ def test_who_never_answers_holds_a_bounded_number_of_threads(receiver):
         receiver.fails("")
 
     assert answer.outcome is Outcome.TEMPORARY
-    assert answer.message == "32 earlier deliveries still wait for its answer"
+    assert answer.message == "32 earlier attempts still wait for its answer"
     assert took < SECONDS / 2
     assert other.message == "no answer in time"
     assert after <= before + 1
-    eventually(lambda: timed(transfer)[0].outcome.arrived)
+    eventually(lambda: timed(transfer)[0].delivered)
 
 
 @pytest.fixture
@@ -272,7 +274,11 @@ def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, re
     for number in range(1, 9):
         make_link(store, f"person{number}@yliopisto.example", make_orcid_id(number), transfers=list(dead))
     ways = {UNIVERSITY: dead, POLYTECHNIC: {"live": transfers(live.address)["rest"]}}
-    worker = Deliverer(store, ORGANISATIONS, ways, Kept(), lambda: datetime.now(UTC))
+
+    def now():
+        return datetime.now(UTC)
+
+    worker = Worker(Dispatcher(store, ORGANISATIONS, ways, Kept(), now), [], Kept(), now)
 
     def under_way():
         return [each for each in store.deliveries.list_waiting(UNIVERSITY) if each.leased_until]
@@ -283,9 +289,9 @@ def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, re
     try:
         with stopped(receiver.process), stopped(slapd.process), Running(worker):
             # As many as the worker begins at once, for each of the dead
-            eventually(
-                lambda: len(under_way()) == min(WorkerSettings().threads, WorkerSettings().threads_each * len(dead))
-            )
+            limits = WorkerSettings()
+            most = min(limits.max_workers, limits.max_workers_per_transfer * len(dead))
+            eventually(lambda: len(under_way()) == most)
             make_link(store, MAIJA, make_orcid_id(99), POLYTECHNIC, transfers=["live"])
             begun = time.monotonic()
             eventually(delivered)

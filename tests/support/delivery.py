@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 
-from resolver_connector.delivery.worker import Deliverer, WorkerSettings
+from resolver_connector.delivery.dispatcher import Dispatcher
+from resolver_connector.delivery.settings import WorkerSettings
+from resolver_connector.delivery.worker import Worker
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from shibboleth.organisation import Organisations
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
@@ -28,27 +29,27 @@ class Idm:
     got: list = field(default_factory=list)
     """What was sent, whatever was answered."""
     open: threading.Event = field(default_factory=threading.Event)
-    at_once: int = 0
+    waiting: int = 0
     """How many are being kept waiting."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self):
         self.open.set()
 
-    def deliver(self, news, *, now, seconds):
+    def deliver(self, message, *, now, timeout):
         with self.lock:
-            self.got.append(news)
-            self.at_once += 1
+            self.got.append(message)
+            self.waiting += 1
         assert self.open.wait(PATIENCE)
         with self.lock:
-            self.at_once -= 1
+            self.waiting -= 1
         return self.answer
 
     def accounts(self):
-        return [news.account for news in self.got]
+        return [message.account for message in self.got]
 
     def kinds(self):
-        return [news.kind.value for news in self.got]
+        return [message.kind.value for message in self.got]
 
 
 class Broken:
@@ -56,8 +57,8 @@ class Broken:
 
     kind = "broken"
 
-    def deliver(self, news, *, now, seconds):
-        raise ZeroDivisionError(news.account)
+    def deliver(self, message, *, now, timeout):
+        raise ZeroDivisionError(message.account)
 
 
 @dataclass
@@ -77,19 +78,24 @@ class Kept:
         return [word for word, _ in self.lines]
 
 
-def deliverer(store, transfers, clock, report=None, chores=(), **pace):
-    """Give a deliverer; the transfers are the university's, by name."""
-    quick = {"at_once": PATIENCE, "poll": 0.02, "away": 0.02, "rest": timedelta(minutes=1)}
-    return Deliverer(
+def make_dispatcher(store, transfers, clock, report=None, **settings):
+    """Make a dispatcher; the transfers are the university's, by name."""
+    quick = {"interactive_timeout": PATIENCE, "poll_interval": 0.02, "error_interval": 0.02}
+    return Dispatcher(
         store,
         ORGANISATIONS,
         {UNIVERSITY: transfers},
         report or Kept(),
         clock,
-        chores=chores,
-        pace=WorkerSettings(**{**quick, **pace}),
-        chance=lambda: 0.5,
+        settings=WorkerSettings(**{**quick, **settings}),
+        random=lambda: 0.5,
     )
+
+
+def make_worker(store, transfers, clock, report=None, jobs=(), **settings):
+    """Make a worker; the transfers are the university's, by name."""
+    report = report or Kept()
+    return Worker(make_dispatcher(store, transfers, clock, report, **settings), jobs, report, clock)
 
 
 def eventually(holds):

@@ -95,11 +95,11 @@ def test_what_the_transfer_writes_the_connector_finds(tmp_path, directory, versi
     ).rendered
 
     linked = transfer.deliver(
-        ChangeMessage("1", ChangeKind.LINKED, UNIVERSITY, "eppn", MAIJA, OURS, None, NOON), now=NOON, seconds=20
+        ChangeMessage("1", ChangeKind.LINKED, UNIVERSITY, "eppn", MAIJA, OURS, None, NOON), now=NOON, timeout=20
     )
     found = [search(directory, connector, query) for query in queries]
     removed = transfer.deliver(
-        ChangeMessage("2", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, OURS, NOON), now=NOON, seconds=20
+        ChangeMessage("2", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, OURS, NOON), now=NOON, timeout=20
     )
     after = search(directory, connector, queries[0])
 

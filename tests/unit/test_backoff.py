@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from resolver_connector.delivery.backoff import PATIENCE, SCHEDULE, next_try
+from resolver_connector.delivery.backoff import BACKOFF, MAX_AGE, next_attempt_at
 from tests.support.factories import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -12,14 +12,14 @@ MINUTE = timedelta(minutes=1)
 
 def after(attempts, now=NOON, *, slow=False, asked=None, chance=0.5):
     """Tell when the next try is, of a delivery that waits since noon."""
-    return next_try(attempts, NOON, now, slow=slow, asked=asked, chance=chance)
+    return next_attempt_at(attempts, NOON, now, misconfigured=slow, retry_after=asked, random=chance)
 
 
 def test_each_wait_is_longer_than_the_one_before():
     waits = [after(attempts) - NOON for attempts in range(1, 10)]
 
     assert waits[:3] == [timedelta(seconds=5), 5 * MINUTE, 30 * MINUTE]
-    assert waits == list(SCHEDULE) == sorted(SCHEDULE)
+    assert waits == list(BACKOFF) == sorted(BACKOFF)
 
 
 def test_the_longest_wait_is_never_outgrown():
@@ -45,13 +45,13 @@ def test_whoever_asks_for_less_than_our_own_wait_gets_that():
 
 
 def test_the_last_try_is_when_patience_ends():
-    assert after(9, NOON + PATIENCE - MINUTE) == NOON + PATIENCE
+    assert after(9, NOON + MAX_AGE - MINUTE) == NOON + MAX_AGE
 
 
 @pytest.mark.parametrize("late", [timedelta(), timedelta(days=30)])
-def test_after_three_days_there_is_no_next_try(late):
-    assert after(9, NOON + PATIENCE + late) is None
+def test_after_three_days_there_is_no_next_attempt_at(late):
+    assert after(9, NOON + MAX_AGE + late) is None
 
 
 def test_a_wish_to_be_left_alone_outlasts_patience():
-    assert after(9, NOON + PATIENCE - MINUTE, asked=60 * MINUTE) == NOON + PATIENCE + 59 * MINUTE
+    assert after(9, NOON + MAX_AGE - MINUTE, asked=60 * MINUTE) == NOON + MAX_AGE + 59 * MINUTE

@@ -24,7 +24,7 @@ from webapp.cli.common import (
 )
 from webapp.config.loader import Config
 from webapp.log import configure_logging
-from webapp.wsgi import make_deliverer
+from webapp.wsgi import make_worker
 
 
 @click.command()
@@ -53,15 +53,15 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
 
 def _deliver(config: Config, store: Store, *, once: bool) -> None:
     configure_logging(config.service.log)
-    deliverer = make_deliverer(config, store)
+    worker = make_worker(config, store)
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda _signal, _frame: deliverer.stop())
+        signal.signal(each, lambda _signal, _frame: worker.stop())
     if once:
-        told = deliverer.once()
-        click.echo(", ".join(f"{word} {count}" for word, count in sorted(told.items())) or "nothing is due")
-        sys.exit(WRONG if told - Counter(delivered=told["delivered"]) else 0)
+        events = worker.run_once()
+        click.echo(", ".join(f"{word} {count}" for word, count in sorted(events.items())) or "nothing is due")
+        sys.exit(WRONG if events - Counter(delivered=events["delivered"]) else 0)
     click.echo(f"delivering for {counted(len(config.organisations), 'organisation', 'organisations')}")
-    deliverer.run()
+    worker.run()
 
 
 def _would_deliver(config: Config, store: Store) -> None:

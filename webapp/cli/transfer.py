@@ -94,10 +94,10 @@ def _tried(organisation: Organisation, name: str, transfer: Any, account: str | 
     failed = 0
     for step in steps:
         failed += step.failed
-        said = f'{step.answer.outcome}: "{safe(step.answer.message)}"' if step.answer else "not tried"
+        said = f'{step.result.outcome}: "{safe(step.result.message)}"' if step.result else "not tried"
         told = said.removesuffix(': ""')
         click.echo(f"  {'ok' if step.ok else 'failed' if step.failed else '-':<8}{step.name:<12}{told}")
-        if step.mend:
-            click.echo(f"{'':<22}→ {step.mend}")
+        if step.fix:
+            click.echo(f"{'':<22}→ {step.fix}")
     click.echo()
     return failed

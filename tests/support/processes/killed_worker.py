@@ -20,7 +20,9 @@ from datetime import UTC, datetime, timedelta
 import waitress
 
 from demo.idm.app import SECRET
-from resolver_connector.delivery.worker import Deliverer, WorkerSettings
+from resolver_connector.delivery.dispatcher import Dispatcher
+from resolver_connector.delivery.settings import WorkerSettings
+from resolver_connector.delivery.worker import Worker
 from resolver_connector.transfers.rest import RestTransfer
 from sql.repositories.deliveries import DeliveryRepository
 from sql.store import Store, open_store
@@ -31,8 +33,14 @@ from tests.support.store_faults import BreakingEngine
 from webapp.app import make_app
 from webapp.pages.context import no_delivery
 
-PACE = WorkerSettings(
-    at_once=2.5, at_once_try=2.0, a_try=2.0, lease=timedelta(seconds=3), poll=0.02, threads=3, threads_each=3
+SETTINGS = WorkerSettings(
+    interactive_timeout=2.5,
+    interactive_attempt_timeout=2.0,
+    attempt_timeout=2.0,
+    lease_duration=timedelta(seconds=3),
+    poll_interval=0.02,
+    max_workers=3,
+    max_workers_per_transfer=3,
 )
 NAME = "idm"
 
@@ -104,9 +112,9 @@ class MortalTransfer:
         self._transfer = RestTransfer(url=url, signing_secrets=(SECRET,))
         self._fuse = fuse
 
-    def deliver(self, news, *, now, seconds):
+    def deliver(self, message, *, now, timeout):
         self._fuse.burn()
-        answer = self._transfer.deliver(news, now=now, seconds=seconds)
+        answer = self._transfer.deliver(message, now=now, timeout=timeout)
         self._fuse.burn()
         return answer
 
@@ -115,15 +123,16 @@ def now():
     return datetime.now(UTC)
 
 
-def make_deliverer(store, idm_url, fuse):
-    """Give a deliverer that may die on its way."""
-    return Deliverer(store, ORGANISATIONS, {UNIVERSITY: {NAME: MortalTransfer(idm_url, fuse)}}, Kept(), now, pace=PACE)
+def make_dispatcher(store, idm_url, fuse):
+    """Make a dispatcher that may die during an attempt."""
+    transfers = {UNIVERSITY: {NAME: MortalTransfer(idm_url, fuse)}}
+    return Dispatcher(store, ORGANISATIONS, transfers, Kept(), now, settings=SETTINGS)
 
 
 def serve(listener, store_url, idm_url, orcid_url, fuse, *, at_once):
     """Be a web server."""
     store = MortalStore(store_url, fuse)
-    deliver_now = make_deliverer(store, idm_url, fuse).now if at_once else no_delivery
+    deliver_now = make_dispatcher(store, idm_url, fuse).deliver_now if at_once else no_delivery
     app = make_app(make_front(store, client_of(orcid_url), now, transfers=[NAME], deliver_now=deliver_now))
 
     def behind_the_front(environ, start_response):
@@ -140,7 +149,8 @@ def live(kind, urls, line, listener):
     if kind == "web":
         serve(listener, store_url, idm_url, orcid_url, fuse, at_once=word == "now")
     else:
-        make_deliverer(MortalStore(store_url, fuse), idm_url, fuse).run()
+        dispatcher = make_dispatcher(MortalStore(store_url, fuse), idm_url, fuse)
+        Worker(dispatcher, [], Kept(), now).run()
 
 
 def _tell(line):

@@ -1,0 +1,203 @@
+"""Makes attempts at deliveries, and stores their results.
+
+Between a claim and its result a delivery is leased. If this process dies meanwhile, the lease expires and another
+claim follows, so a receiver may get a change twice; the id of the change is the idempotency key. The order of a
+person's deliveries is kept by the store, which lets only the oldest be claimed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from datetime import datetime
+from time import monotonic
+
+from resolver_connector.delivery.backoff import next_attempt_at
+from resolver_connector.delivery.settings import WorkerSettings
+from resolver_connector.http import Report
+from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Transfer
+from shibboleth.organisation import Organisations
+from sql.errors import StoreUnavailable
+from sql.records import Change, Delivery
+from sql.repositories.deliveries import Room
+from sql.store import Store
+
+DELIVERED, RESCHEDULED, DEAD_LETTER, LEASE_LOST = "delivered", "rescheduled", "dead-letter", "lease-lost"
+"""Events in the log, one for each attempt. `lease-lost`: the lease had expired, so the result was not stored."""
+FAILED = "failed"
+"""The result of the attempt could not be stored, because of an error on our side; the log has another line with it."""
+
+
+class Dispatcher:
+    """Attempts deliveries, for web requests (`deliver_now`) and for the worker (`claim`, `attempt`)."""
+
+    def __init__(  # noqa: PLR0913 - its dependencies
+        self,
+        store: Store,
+        organisations: Organisations,
+        transfers: Mapping[str, Mapping[str, Transfer]],
+        report: Report,
+        clock: Callable[[], datetime],
+        *,
+        settings: WorkerSettings | None = None,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        """Initialise the dispatcher.
+
+        Args:
+            store: Has the outbox.
+            organisations: Those that are connected.
+            transfers: By the organisation's entityID, and the transfer's name.
+            report: Writes the log.
+            clock: Returns the time.
+            settings: Time-outs and thresholds; the defaults where it is None.
+            random: Returns a number between 0 and 1, for the jitter of the back-off.
+
+        """
+        self._store = store
+        self._organisations = organisations
+        self._transfers = transfers
+        self._report = report
+        self._clock = clock
+        self._random = random
+        self.settings = settings or WorkerSettings()
+
+    def deliver_now(self, change: Change) -> list[Delivery]:
+        """Attempt all deliveries of a change in parallel, and return how they stand after `interactive_timeout`.
+
+        Attempts that take longer end in their own threads. An error of the store or a bug is logged, and the list is
+        empty then: the link is stored, and the worker delivers it.
+        """
+        if not self._transfers.get(change.organisation):
+            return []
+        end = monotonic() + self.settings.interactive_timeout
+        worker_id = make_worker_id()
+        try:
+            claimed = self._store.deliveries.claim(
+                worker_id, self._clock(), self.settings.lease_duration, 0, (change.organisation, change.number)
+            )
+            # In the context of the request, so that its id is in the log lines of the attempts
+            threads = [
+                threading.Thread(
+                    target=copy_context().run,
+                    args=(self.attempt, delivery, worker_id, self.settings.interactive_attempt_timeout),
+                    daemon=True,
+                )
+                for delivery in claimed
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(max(end - monotonic(), 0))
+            return self._store.deliveries.list_for_change(change.organisation, change.number)
+        except StoreUnavailable as error:
+            self._report("store-unavailable", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the link is stored, and a bug here must not turn it into an error
+            self._report.exception(error)
+        return []
+
+    def claim(self, worker_id: str, limit: int, room: Room) -> list[Delivery]:
+        """Lease deliveries that are due.
+
+        Args:
+            worker_id: Who leases them.
+            limit: How many at most.
+            room: Returns how many more attempts a transfer may have, by entityID and name.
+
+        Raises:
+            StoreUnavailable: If the store does not answer.
+
+        """
+        return self._store.deliveries.claim(worker_id, self._clock(), self.settings.lease_duration, limit, room=room)
+
+    def attempt(self, delivery: Delivery, worker_id: str, timeout: float) -> str:
+        """Deliver, store the result, and return the event that was logged.
+
+        Never raises. If the result cannot be stored, the lease expires by itself and another attempt follows.
+
+        Args:
+            delivery: Leased by `worker_id`.
+            worker_id: Who leases it.
+            timeout: Seconds for the receiver.
+
+        """
+        try:
+            result = self._deliver(delivery, timeout)
+            event = self._store_result(delivery, worker_id, result, self._clock())
+        except StoreUnavailable as error:
+            self._report("store-unavailable", reason=str(error))
+            return FAILED
+        except Exception as error:  # noqa: BLE001 - an exception in a thread would not be seen
+            self._report.exception(error)
+            return FAILED
+        self._report(
+            event,
+            # The entityID of an organisation that is no longer connected
+            organisation=next(
+                (one.id for one in self._organisations if one.entity_id == delivery.organisation),
+                delivery.organisation,
+            ),
+            transfer=delivery.transfer,
+            outcome=result.outcome.value,
+            attempts=delivery.attempts,
+        )
+        return event
+
+    def _deliver(self, delivery: Delivery, timeout: float) -> DeliveryResult:
+        transfer, change = self._transfers.get(delivery.organisation, {}).get(delivery.transfer), delivery.change
+        if transfer is None:
+            return DeliveryResult(Outcome.MISCONFIGURED, "the configuration no longer has a transfer of this name")
+        if change is None:
+            return DeliveryResult(Outcome.REFUSED, "the change has been deleted")
+        message = ChangeMessage(
+            id=change.id,
+            kind=change.kind,
+            organisation=change.organisation,
+            key=self._organisations.by_entity_id(change.organisation).key,
+            account=change.account,
+            orcid_id=change.orcid_id,
+            previous=change.previous,
+            at=change.at,
+        )
+        try:
+            return transfer.deliver(message, now=self._clock(), timeout=timeout)
+        except Exception as error:  # noqa: BLE001 - a bug in one transfer is retried like a failure of its receiver
+            self._report.exception(error)
+            return DeliveryResult(Outcome.TEMPORARY, "an error in this service; its log has the details")
+
+    def _store_result(self, delivery: Delivery, worker_id: str, result: DeliveryResult, now: datetime) -> str:
+        deliveries = self._store.deliveries
+        transfer = (delivery.organisation, delivery.transfer)
+        attempt = (delivery, worker_id, result.outcome.value, result.message)
+        next_at = None
+        if result.delivered:
+            return DELIVERED if deliveries.complete(*attempt, now) else LEASE_LOST
+        if result.retryable:
+            # A receiver that asks for time gets no other delivery either
+            if result.retry_after:
+                deliveries.record_failure(*transfer, now, 1, result.retry_after)
+            else:
+                deliveries.record_failure(*transfer, now, self.settings.failure_threshold, self.settings.reset_timeout)
+            next_at = next_attempt_at(
+                delivery.attempts,
+                delivery.waiting_since,
+                now,
+                misconfigured=result.outcome is Outcome.MISCONFIGURED,
+                retry_after=result.retry_after,
+                random=self._random(),
+            )
+        else:
+            deliveries.record_success(*transfer)  # it answers
+        if next_at is None:
+            return DEAD_LETTER if deliveries.dead_letter(*attempt, now) else LEASE_LOST
+        return RESCHEDULED if deliveries.reschedule(*attempt, next_at, now) else LEASE_LOST
+
+
+def make_worker_id() -> str:
+    """Return an id that no other claim has, on any machine: host, process, thread and random digits."""
+    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident():x}:{secrets.token_hex(4)}"
