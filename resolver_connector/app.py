@@ -7,13 +7,13 @@ HTML, and each sign-in of each organisation passes through this function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from threading import BoundedSemaphore
 from wsgiref.types import StartResponse
 
 from resolver_connector.credentials import Credentials
-from resolver_connector.deprovision import TransfersOf, account_of, asked_to_deprovision, deprovision
+from resolver_connector.deprovision import account_of, asked_to_deprovision, deprovision
 from resolver_connector.feed import SNAPSHOTS, Feed
 from resolver_connector.http import (
     LARGEST_BODY,
@@ -46,10 +46,6 @@ __all__ = ["ROUTES", "Connector", "Report"]
 _CHALLENGE = [("WWW-Authenticate", 'Basic realm="orcid-connect", charset="UTF-8"'), ("WWW-Authenticate", "Bearer")]
 
 
-def _no_transfers(_entity_id: str) -> tuple[str, ...]:
-    return ()
-
-
 class Connector:
     """The WSGI application of the connector."""
 
@@ -60,7 +56,7 @@ class Connector:
         registry: Registry,
         report: Report,
         clock: Callable[[], datetime],
-        transfers_of: TransfersOf = _no_transfers,
+        transfers: Mapping[str, Collection[str]] | None = None,
         *,
         gate: BoundedSemaphore | None = None,
         lookup: Lookup | None = None,
@@ -70,7 +66,7 @@ class Connector:
         self.credentials = credentials
         self.report = report
         self.clock = clock
-        self.transfers_of = transfers_of
+        self.transfers = transfers or {}
         self.lookup = lookup or store.lookup()
         self.resolver = Resolver(self.lookup, registry, replicas)
         self.document = openapi()
@@ -128,7 +124,8 @@ def _leaver(connector: Connector, environ: Environ, path: str) -> Reply:
     organisation = connector.asking(environ)
     asked = asked_to_deprovision(environ, path)
     connector.lookup.must_answer()
-    gone = deprovision(connector.store, organisation, asked, connector.clock(), connector.transfers_of)
+    transfers = tuple(connector.transfers.get(organisation.entity_id, ()))
+    gone = deprovision(connector.store, organisation, asked, connector.clock(), transfers)
     if not asked.dry_run:
         connector.report("deprovisioned", organisation=organisation.id, links=gone["links"])
     return reply({"dry_run": asked.dry_run, **gone})

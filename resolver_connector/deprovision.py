@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -10,9 +10,6 @@ from resolver_connector.http import BadRequest, Environ, fields_of, only
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation
 from sql.store import Store
-
-TransfersOf = Callable[[str], Sequence[str]]
-"""Gives the names of an organisation's transfers, by its entityID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +50,10 @@ def asked_to_deprovision(environ: Environ, path: str) -> PersonRequest:
 
 
 def deprovision(
-    store: Store, organisation: Organisation, asked: PersonRequest, now: datetime, transfers_of: TransfersOf
+    store: Store, organisation: Organisation, asked: PersonRequest, now: datetime, transfers: Sequence[str]
 ) -> dict[str, int]:
     """Forget a person who has left, and tell what went with them; or look what would go."""
     entity_id, person_key = organisation.entity_id, fold(asked.account)
-    transfers = transfers_of(entity_id)
     return asdict(store.retention.deprovision(entity_id, person_key, now, transfers=transfers, dry_run=asked.dry_run))
 
 

@@ -359,7 +359,7 @@ def look_ups(here: Ground, sizes: Sizes) -> Iterator[Figure]:
     yield limited("memory of a connector", "lower", 80, "MB", late)
     yield Figure("memory of a connector, last ÷ first look-ups", late / early, 1.1, "lower", late, early, "MB")
     with (
-        under_granian(usual.log, "webapp.wsgi:connector", usual.configuration, look_up(0)) as connector,
+        under_granian(usual.log, "webapp.wiring.connector:connector", usual.configuration, look_up(0)) as connector,
         under_granian(usual.log, "tests.bench:bare", usual.configuration, "/") as base,
     ):
         yield speed("granian", connector, base)

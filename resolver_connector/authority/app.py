@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from wsgiref.types import StartResponse
@@ -14,7 +14,7 @@ from resolver_connector.authority.saml import MetadataExpired, Saml, Unusable
 from resolver_connector.http import GUARDS, STATUS, Environ, Header, Reply, Report
 from resolver_connector.resolver import resolve
 from shibboleth.orcid_id import OrcidId, Registry
-from shibboleth.organisation import Organisation, Organisations
+from shibboleth.organisation import Organisation
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store
 
@@ -36,9 +36,8 @@ class AttributeAuthority:
 
     store: Store
     saml: Saml
-    organisations: Organisations
-    services: Mapping[str, frozenset[str]]
-    """The entityIDs of the services that may ask about an organisation's people, by the organisation's entityID."""
+    clients: Sequence[tuple[Organisation, frozenset[str]]]
+    """Each organisation, and the entityIDs of the services that may query attributes of its people."""
     registry: Registry
     report: Report
     clock: Callable[[], datetime]
@@ -78,7 +77,7 @@ class AttributeAuthority:
         return self.saml.found(query, self._found(query))
 
     def _must_be_trusted(self, query: Query) -> None:
-        if not any(query.service in named for named in self.services.values()):
+        if not any(query.service in services for _, services in self.clients):
             raise Denied("no organisation has named who asks", query.id)
 
     def _must_be_the_first(self, query: Query) -> None:
@@ -97,17 +96,20 @@ class AttributeAuthority:
 
         Whether nobody has such an account, or an organisation has not named the service, is not told apart.
         """
-        fitting = [each for each in self.organisations if self._fits(each, query)]
+        fitting = [
+            organisation
+            for organisation, services in self.clients
+            if query.service in services and _fits(organisation, query)
+        ]
         return fitting[0] if len(fitting) == 1 else None
 
-    def _fits(self, organisation: Organisation, query: Query) -> bool:
-        scope = query.value.rpartition("@")[2]
-        return (
-            query.service in self.services.get(organisation.entity_id, frozenset())
-            and query.attribute in {None, organisation.key}
-            and query.qualifier in {None, organisation.entity_id, query.service}
-            and organisation.owns(scope)
-        )
+
+def _fits(organisation: Organisation, query: Query) -> bool:
+    return (
+        query.attribute in {None, organisation.key}
+        and query.qualifier in {None, organisation.entity_id, query.service}
+        and organisation.owns(query.value.rpartition("@")[2])
+    )
 
 
 def _body(environ: Environ) -> bytes:

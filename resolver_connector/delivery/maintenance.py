@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from resolver_connector.http import Report
@@ -16,33 +17,27 @@ NIGHT_HOURS = range(1, 4)
 """UTC: when the database is vacuumed, which blocks writers."""
 
 
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How long the data of one organisation's people is kept."""
+
+    entity_id: str
+    keeps_links: bool = True
+    """False where links are deleted once they have been delivered."""
+    days: int | None = None
+    """Days after which the data of a person without a link is deleted; None where it is kept."""
+    uses_feed: bool = False
+    """Whether the organisation can fetch changes, so that a removal stays until it has."""
+
+
 class Maintenance:
     """Counts statistics, and deletes expired attempts, delivered links that are not kept, and erased people."""
 
-    def __init__(
-        self,
-        store: Store,
-        keep_nothing: Collection[str],
-        report: Report,
-        *,
-        retention: Mapping[str, int] | None = None,
-        feed_readers: Collection[str] = (),
-    ) -> None:
-        """Initialise the job.
-
-        Args:
-            store: The store.
-            keep_nothing: The entityIDs of organisations with `keep = "nothing"`.
-            report: Writes the log.
-            retention: By entityID, after how many days people without a link are erased; where there is none, never.
-            feed_readers: The entityIDs of organisations that may fetch changes.
-
-        """
+    def __init__(self, store: Store, policies: Iterable[RetentionPolicy], report: Report) -> None:
         self._store = store
-        self._keep_nothing = tuple(keep_nothing)
+        self._policies = tuple(policies)
+        self._keep_nothing = tuple(each.entity_id for each in self._policies if not each.keeps_links)
         self._report = report
-        self._retention = dict(retention or {})
-        self._feed_readers = frozenset(feed_readers)
         self._erased_on: date | None = None
         self._vacuumed_on: date | None = None
 
@@ -82,9 +77,10 @@ class Maintenance:
             return 0
         erased = sum(
             self._store.erasures.erase_inactive(
-                entity_id, now - timedelta(days=days), now, by_feed=entity_id in self._feed_readers
+                each.entity_id, now - timedelta(days=each.days), now, by_feed=each.uses_feed
             )
-            for entity_id, days in self._retention.items()
+            for each in self._policies
+            if each.days is not None
         )
         self._erased_on = now.date()
         return erased

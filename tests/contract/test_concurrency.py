@@ -22,7 +22,7 @@ from tests.support.factories import make_orcid_id
 from tests.support.processes.servers import configuration, running
 from tests.support.service import PUBLIC_URL, Visitor
 from webapp.config.loader import load
-from webapp.wsgi import make_web, transfer_kinds
+from webapp.wiring.pages import make_web
 
 PATIENCE = 20
 UNIVERSITY = ORGANISATION["entity_id"]
@@ -130,7 +130,7 @@ def app(tmp_path, store, store_url):
                 },
             },
         )
-        return make_web(load(path, {}, transfer_kinds), store)
+        return make_web(load(path, {}), store)
 
     return app
 

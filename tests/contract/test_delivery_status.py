@@ -7,8 +7,9 @@ import pytest
 
 from sql.records import DeliveryState
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.service import Clock, Visitor, client_of, make_front
+from tests.support.service import Clock, Visitor, client_of, make_front, with_settings
 from webapp.app import make_app
+from webapp.config.organisation import Keep
 from webapp.pages.delivery_status import ON_ITS_WAY, TEXTS
 
 MAIJA = "maija@yliopisto.example"
@@ -17,9 +18,7 @@ SOON = timedelta(minutes=5)
 
 @pytest.fixture
 def front(store):
-    front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
-    linking = replace(front.context.linking, transfers_of=lambda _entity_id: ("idm",))
-    return replace(front, context=replace(front.context, linking=linking))
+    return make_front(store, client_of("https://sandbox.orcid.org"), Clock(), transfers=("idm",))
 
 
 @pytest.fixture
@@ -95,9 +94,8 @@ def test_a_removal_is_sent_on_at_once_and_told(store, front):
 
 
 def test_where_nothing_is_kept_the_page_does_not_pretend_to_know(front):
-    forgetful = replace(front, context=replace(front.context, forgetful=frozenset({UNIVERSITY})))
 
-    page = Visitor(make_app(forgetful)).get("/me").text
+    page = Visitor(make_app(with_settings(front, keep=Keep.NOTHING))).get("/me").text
 
     assert "not kept here" in page
     assert "your organisation can tell you" in page

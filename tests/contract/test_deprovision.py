@@ -28,9 +28,7 @@ def connector(store):
         (Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY)),
         (Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC)),
     ]
-    return Connector(
-        store, Credentials(pairs), Registry.PRODUCTION, log, lambda: LATER, lambda name: TRANSFERS.get(name, ())
-    )
+    return Connector(store, Credentials(pairs), Registry.PRODUCTION, log, lambda: LATER, TRANSFERS)
 
 
 def delete(connector, path, token=TOKEN, **environ):

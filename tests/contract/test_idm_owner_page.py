@@ -75,7 +75,7 @@ def shell(heading, directory, **environ):
 
 def connector(store):
     pairs = [(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))]
-    return Connector(store, Credentials(pairs), Registry.PRODUCTION, log, lambda: LATER, lambda _: ("idm",))
+    return Connector(store, Credentials(pairs), Registry.PRODUCTION, log, lambda: LATER, {UNIVERSITY: ("idm",)})
 
 
 @pytest.fixture
@@ -431,7 +431,7 @@ def test_the_settings_on_the_page_are_taken(tmp_path, block):
     with (tmp_path / "organisations" / "yliopisto.toml").open("a") as file:
         file.write("\n" + block)
 
-    config = load(path, {}, lambda: TRANSFERS)
+    config = load(path, {})
 
     assert list(config.transfers[UNIVERSITY]) == ["idm"]
 
@@ -497,7 +497,7 @@ def test_another_kind_is_configured_by_its_fields(another_kind, tmp_path):
         organisations={"yliopisto": {"transfer": [{"name": "own", "kind": "program", "path": "/bin/true"}]}},
     )
 
-    config = load(path, {}, lambda: {**TRANSFERS, "program": another_kind})
+    config = load(path, {}, {**TRANSFERS, "program": another_kind})
 
     assert config.transfers[UNIVERSITY]["own"] == another_kind(path=config.transfers[UNIVERSITY]["own"].path)
 

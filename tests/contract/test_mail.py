@@ -15,7 +15,6 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from shibboleth.organisation import Organisations
 from sql.records import Mail, MailKind
 from sql.store import open_store
 from tests.support.configuration import write_configuration
@@ -23,16 +22,26 @@ from tests.support.database import make_sqlite
 from tests.support.delivery import AWAY, Idm, make_worker
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.ports import free_port
-from tests.support.service import ORGANISATIONS, PUBLIC_URL, Clock, Visitor, client_of, make_front
+from tests.support.service import (
+    ORGANISATIONS,
+    PUBLIC_URL,
+    Clock,
+    Visitor,
+    client_of,
+    make_front,
+    settings_of,
+    with_settings,
+)
 from tests.support.transfers.private_ca import PrivateCa
-from webapp import wsgi
 from webapp.app import make_app
 from webapp.config.errors import InvalidSetting, Misconfigured
 from webapp.config.loader import load
+from webapp.config.organisation import Keep
 from webapp.config.values import mailbox
 from webapp.i18n.language import languages
 from webapp.mail import mailer as mailing
 from webapp.mail.mailer import ANSWERED, LEASE, LONGEST_REST, MOST_TRIES, RECEIPT, Mailer, Server, Writer
+from webapp.wiring import worker as wiring
 
 MAIJA = "maija@yliopisto.example"
 HOME = "maija@home.example"
@@ -76,7 +85,8 @@ def server(inbox):
 
 @pytest.fixture
 def writer(store):
-    return Writer(store, ORGANISATIONS, LANGUAGES, "ORCID connect", PUBLIC_URL, "noreply@connect.example", UTC)
+    settings = settings_of(ORGANISATIONS)
+    return Writer(store, settings, LANGUAGES, "ORCID connect", PUBLIC_URL, "noreply@connect.example", UTC)
 
 
 @pytest.fixture
@@ -136,12 +146,13 @@ def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, i
 )
 def test_an_interface_is_called_what_the_operator_calls_it(store, writer, server, inbox, told):
     code, name = told
-    labels = {UNIVERSITY: {"idm": {"en": "Register of staff", "fi": "Henkilöstörekisteri"}}}
+    labels = {"idm": {"en": "Register of staff", "fi": "Henkilöstörekisteri"}}
+    settings = settings_of(ORGANISATIONS, labels=labels)
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     make_worker(store, {"idm": Idm()}, Clock(NOON)).run_once()
     asks(store, MailKind.ARRIVED, code)
 
-    Mailer(store, replace(writer, labels=labels), server.send).batch(NOON + timedelta(minutes=1))
+    Mailer(store, replace(writer, organisation_settings=settings), server.send).batch(NOON + timedelta(minutes=1))
 
     (message,) = inbox.messages
     assert f"{name}: {LANGUAGES[code].gettext('It has been stored.')}" in message.get_content()
@@ -214,7 +225,7 @@ def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in
 ):
     make_link(store, MAIJA, FIRST)
     asks(store)
-    gone = Mailer(store, replace(writer, organisations=Organisations.of([])), server.send)
+    gone = Mailer(store, replace(writer, organisation_settings={}), server.send)
     now = NOON
     for _ in range(MOST_TRIES):
         gone.batch(now)
@@ -350,9 +361,9 @@ def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothin
     make_link(store, MAIJA, FIRST)
     asks(store)
 
-    wsgi.make_worker(load(write_configuration(tmp_path), {}), store, Clock(NOON)).run_once()
+    wiring.make_worker(load(write_configuration(tmp_path), {}), store, Clock(NOON)).run_once()
     before = list(inbox.got)
-    wsgi.make_worker(load(write_configuration(tmp_path, mail=said), {}), store, Clock(NOON)).run_once()
+    wiring.make_worker(load(write_configuration(tmp_path, mail=said), {}), store, Clock(NOON)).run_once()
     deadline = time.monotonic() + 10
     while not inbox.got and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -447,10 +458,11 @@ def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store,
     assert FIRST.uri in message.get_content()
 
 
-@pytest.mark.parametrize("hall", [{"mail_enabled": False}, {"forgetful": frozenset({UNIVERSITY})}])
-def test_where_it_is_not_offered_there_is_no_such_page(store, front, hall):
+@pytest.mark.parametrize(("mail_enabled", "keep"), [(False, Keep.LINKS), (True, Keep.NOTHING)])
+def test_where_it_is_not_offered_there_is_no_such_page(store, front, mail_enabled, keep):
     make_link(store, MAIJA, FIRST)
-    maija = Visitor(make_app(replace(front, context=replace(front.context, **hall))))
+    front = with_settings(replace(front, context=replace(front.context, mail_enabled=mail_enabled)), keep=keep)
+    maija = Visitor(make_app(front))
 
     assert maija.get("/me/mail").status == 404
     assert maija.get("/me/mailed").status == 404

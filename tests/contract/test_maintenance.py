@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from resolver_connector.delivery.maintenance import GRACE_PERIOD, Maintenance
+from resolver_connector.delivery.maintenance import GRACE_PERIOD, Maintenance, RetentionPolicy
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from sql.records import DeliveryState
 from tests.support.delivery import AWAY, Idm, Kept, make_worker
@@ -23,7 +23,7 @@ def log():
 
 @pytest.fixture
 def housekeeping(store, log):
-    return Maintenance(store, [UNIVERSITY], log)
+    return Maintenance(store, [RetentionPolicy(UNIVERSITY, keeps_links=False)], log)
 
 
 def delivered(store, answer=None, *, at=NOON):
@@ -67,7 +67,7 @@ def test_what_is_still_owed_is_kept(store, housekeeping):
 def test_where_links_are_kept_nothing_is_forgotten(store, log):
     delivered(store)
 
-    Maintenance(store, [POLYTECHNIC], log).run(NOON + timedelta(days=9))
+    Maintenance(store, [RetentionPolicy(POLYTECHNIC, keeps_links=False)], log).run(NOON + timedelta(days=9))
     Maintenance(store, [], log).run(NOON + timedelta(days=9))
 
     assert store.links.get(UNIVERSITY, MAIJA) is not None

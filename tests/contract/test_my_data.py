@@ -13,8 +13,9 @@ from sql.records import Mail, MailKind, ReleaseState
 from sql.rows import timestamp
 from tests.support.database import driver_of
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
-from tests.support.service import Clock, Visitor, client_of, make_front
+from tests.support.service import Clock, Visitor, client_of, make_front, with_settings
 from webapp.app import make_app
+from webapp.config.organisation import Keep
 from webapp.linking.service import AUDITED
 from webapp.pages.data_inventory import (
     ABOUT_NOBODY,
@@ -293,8 +294,7 @@ def noting(ask, asked):
 
 def test_where_nothing_is_kept_the_page_says_how_short_it_is(front):
     page = Visitor(make_app(front)).get("/me/data").text
-    object.__setattr__(front.context, "forgetful", frozenset({UNIVERSITY}))
-    forgetful = Visitor(make_app(front)).get("/me/data").text
+    forgetful = Visitor(make_app(with_settings(front, keep=Keep.NOTHING))).get("/me/data").text
 
     assert "a quarter of an hour" not in page
     assert forgetful.count("Until a quarter of an hour after") == 3

@@ -8,20 +8,21 @@ from unittest.mock import Mock
 
 import pytest
 
-from resolver_connector.delivery.maintenance import Maintenance
+from resolver_connector.delivery.maintenance import Maintenance, RetentionPolicy
 from sql.errors import StoreUnavailable
 from sql.repositories.erasures import ErasureRepository
 from tests.support.configuration import NOTICES, write_configuration
 from tests.support.delivery import Kept
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.support.service import Clock, Visitor, ask, client_of, make_front
+from tests.support.service import Clock, Visitor, ask, client_of, make_front, with_settings
 from webapp.app import make_app
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
+from webapp.config.organisation import Keep
 from webapp.i18n.language import languages
 from webapp.pages.data_inventory import SECTIONS, SOURCES
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
-from webapp.wiring import operator_texts_of
+from webapp.wiring.pages import operator_texts_of
 
 LANGUAGES = languages()
 TEXTS = {code: {name: f"{name} in {code}" for name in NOTICES} for code in LANGUAGES}
@@ -130,8 +131,8 @@ class TestThePages:
         assert '<p>&lt;b&gt;<br><a href="mailto:help@example.org">help@example.org</a>, <a href="https://www' in page
 
     def test_an_organisation_says_some_of_it_otherwise(self, front):
-        own = {UNIVERSITY: {"en": {"controller": "The university itself."}}}
-        app = app_of(front, operator_texts=OperatorTexts(TEXTS, own), retention={UNIVERSITY: 365})
+        own = {"en": {"controller": "The university itself."}}
+        app = app_of(with_settings(front, texts=own, retention_days=365), operator_texts=OperatorTexts(TEXTS))
 
         service, university = ask(app, "/privacy"), ask(app, "/privacy/yliopisto")
 
@@ -143,16 +144,16 @@ class TestThePages:
         assert "days after the last" not in service.text
 
     def test_what_is_so_for_all_organisations_is_so_for_the_service(self, front):
-        days = {UNIVERSITY: 365, POLYTECHNIC: 365}
+        alike = with_settings(with_settings(front, retention_days=365), POLYTECHNIC, retention_days=365)
 
-        assert "365 days after" in ask(app_of(front, retention=days), "/privacy").text
+        assert "365 days after" in ask(make_app(alike), "/privacy").text
 
     def test_how_long_changes_are_kept_is_what_the_configuration_says(self, front):
         assert "730 days, so that your organisation" in ask(make_app(front), "/privacy").text
         assert "90 days, so that your organisation" in ask(app_of(front, keep_changes=90), "/privacy").text
 
     def test_where_nothing_is_kept_the_notice_says_how_short_it_is(self, front):
-        app = app_of(front, forgetful=frozenset({UNIVERSITY}))
+        app = make_app(with_settings(front, keep=Keep.NOTHING))
 
         service, university = ask(app, "/privacy").text, ask(app, "/privacy/yliopisto").text
 
@@ -160,9 +161,9 @@ class TestThePages:
         assert university.count("Until a quarter of an hour after") == 3
 
     def test_the_interfaces_of_an_organisation_are_named(self, front):
-        linking = replace(front.context.linking, transfers_of=lambda _entity_id: ("idm", "ldap"))
+        app = make_app(with_settings(front, transfers={"idm": None, "ldap": None}))
 
-        page = ask(app_of(front, linking=linking), "/privacy/yliopisto").text
+        page = ask(app, "/privacy/yliopisto").text
 
         assert "<bdi>idm</bdi>, <bdi>ldap</bdi>" in page
 
@@ -195,12 +196,12 @@ def test_the_configuration_says_it_in_each_language(tmp_path):
         {},
     )
 
-    notices = operator_texts_of(config)
+    notices, university = operator_texts_of(config), config.organisation_settings[UNIVERSITY]
 
-    assert notices.get("legal_basis", "fi", UNIVERSITY).paragraphs == ("legal_basis in fi",)
-    assert notices.get("controller", "en", UNIVERSITY).paragraphs == ("University", "Street 1\nCity")
+    assert notices.get("legal_basis", "fi", university.texts).paragraphs == ("legal_basis in fi",)
+    assert notices.get("controller", "en", university.texts).paragraphs == ("University", "Street 1\nCity")
     assert notices.statement == STATEMENT
-    assert config.retention == {UNIVERSITY: 90}
+    assert university.retention_days == 90
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     make_link(store, "ville@yliopisto.example", make_orcid_id(2))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
-    chores = Maintenance(store, [], log, retention={UNIVERSITY: 30})
+    chores = Maintenance(store, [RetentionPolicy(UNIVERSITY, days=30)], log)
 
     chores.run(NIGHT + timedelta(days=29))
     before = store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example")
@@ -250,7 +251,7 @@ def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
 def test_whoever_could_not_go_in_a_moment_of_trouble_goes_the_same_night(store, monkeypatch, trouble):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
-    chores, night = Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}), NIGHT + timedelta(days=30)
+    chores, night = Maintenance(store, [RetentionPolicy(UNIVERSITY, days=30)], Kept()), NIGHT + timedelta(days=30)
 
     with monkeypatch.context() as troubled, suppress(ZeroDivisionError, StoreUnavailable):
         troubled.setattr(ErasureRepository, "erase_inactive", Mock(side_effect=trouble))
@@ -264,9 +265,8 @@ def test_a_reader_of_the_feed_that_did_not_come_in_that_time_begins_again(store)
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
-    Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}, feed_readers=[UNIVERSITY]).run(
-        NIGHT + timedelta(days=31)
-    )
+    policy = RetentionPolicy(UNIVERSITY, days=30, uses_feed=True)
+    Maintenance(store, [policy], Kept()).run(NIGHT + timedelta(days=31))
 
     assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
     assert store.changes.oldest_number(UNIVERSITY) == 3
@@ -276,7 +276,7 @@ def test_what_is_still_owed_stays(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), transfers=["idm"])
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON, transfers=["idm"])
 
-    Maintenance(store, [], Kept(), retention={UNIVERSITY: 30}).run(NIGHT + timedelta(days=31))
+    Maintenance(store, [RetentionPolicy(UNIVERSITY, days=30)], Kept()).run(NIGHT + timedelta(days=31))
 
     assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example")
 
@@ -285,6 +285,6 @@ def test_where_nothing_is_said_nothing_goes(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
-    Maintenance(store, [], Kept(), retention={POLYTECHNIC: 30}).run(NIGHT + timedelta(days=3000))
+    Maintenance(store, [RetentionPolicy(POLYTECHNIC, days=30)], Kept()).run(NIGHT + timedelta(days=3000))
 
     assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example")

@@ -10,8 +10,8 @@ from tests.support.configuration import store_section, write_configuration
 from tests.support.delivery import AWAY, Idm, Kept, make_worker
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock
-from webapp import wsgi
 from webapp.config.loader import load
+from webapp.wiring import worker as wiring
 
 MAIJA, MATTI = "maija@yliopisto.example", "matti@yliopisto.example"
 DAY = timedelta(days=1)
@@ -79,6 +79,6 @@ def test_the_worker_keeps_changes_as_long_as_the_configuration_says(store, store
     section = {**store_section(tmp_path, store_url), "keep_changes": days}
     config = load(write_configuration(tmp_path, store=section), {})
 
-    wsgi.make_worker(config, store, Clock(LATER)).run_once()
+    wiring.make_worker(config, store, Clock(LATER)).run_once()
 
     assert numbers(store) == left

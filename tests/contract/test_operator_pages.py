@@ -27,10 +27,10 @@ STAFF = AdminAccess(
         AdminGrant.of(UNIVERSITY, ("Operator@Yliopisto.example", "Dated@Yliopisto.example issued 20240826")),
         AdminGrant.of(UNIVERSITY, entitlements=(ENTITLEMENT,)),
     ),
-    administrators={
-        UNIVERSITY: AdminGrant.of(UNIVERSITY, ("admin@yliopisto.example",)),
-        POLYTECHNIC: AdminGrant.of(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
-    },
+    administrators=(
+        AdminGrant.of(UNIVERSITY, ("admin@yliopisto.example",)),
+        AdminGrant.of(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
+    ),
 )
 DAY = timedelta(days=1)
 MAIJA, VILLE = "maija@yliopisto.example", "ville@yliopisto.example"

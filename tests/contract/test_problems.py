@@ -171,7 +171,7 @@ def test_the_old_and_the_new_id_stand_side_by_side(maija, world):
 
 
 def test_an_interface_is_called_what_the_operator_says_in_the_readers_language(store, orcid, clock):
-    labels = {UNIVERSITY: {"idm": {"en": "Staff register", "fi": "Henkilörekisteri"}}}
+    labels = {"idm": {"en": "Staff register", "fi": "Henkilörekisteri"}}
     front = make_front(store, orcid[1], clock, transfers=("idm", "other"), labels=labels)
     maija = Visitor(make_app(front))
     place = maija.returned(orcid[0])

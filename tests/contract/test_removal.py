@@ -1,7 +1,6 @@
 """A person removes the connection, or has everything erased, knowing what happens where; in each language."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -11,9 +10,10 @@ from tests.support.configuration import write_configuration
 from tests.support.database import driver_of, make_sqlite
 from tests.support.delivery import AWAY, Idm, make_dispatcher
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.service import Clock, Visitor, client_of, make_front
+from tests.support.service import CREDENTIALS, Clock, Visitor, client_of, make_front, with_settings
 from webapp.app import make_app
 from webapp.cli.main import main
+from webapp.config.organisation import CredentialSettings
 from webapp.i18n.language import languages
 
 MAIJA = "maija@yliopisto.example"
@@ -36,13 +36,13 @@ def front(store, clock, idm):
     """A service that delivers at once to `idm`, and whose organisation asks the connector too."""
     now = make_dispatcher(store, {"idm": idm}, clock).deliver_now
     front = make_front(store, client_of("https://sandbox.orcid.org"), clock, transfers=("idm",), deliver_now=now)
-    return replace(front, context=replace(front.context, asking=frozenset({UNIVERSITY})))
+    return with_settings(front, credentials=CREDENTIALS)
 
 
 @pytest.fixture
 def quiet(front):
     """The same, to an organisation that is told of everything and asks nothing."""
-    return replace(front, context=replace(front.context, asking=frozenset()))
+    return with_settings(front, credentials=CredentialSettings())
 
 
 @pytest.fixture
@@ -78,10 +78,9 @@ def test_the_page_before_a_removal_says_what_happens_where(store, maija, idm, cl
 
 
 def test_who_is_told_nothing_and_asks_nothing_is_not_named(store, quiet):
-    silent = replace(quiet.context.linking, transfers_of=lambda _entity_id: ())
     make_link(store, MAIJA, FIRST)
 
-    page = Visitor(make_app(replace(quiet, context=replace(quiet.context, linking=silent)))).get("/me/remove").text
+    page = Visitor(make_app(with_settings(quiet, transfers={}))).get("/me/remove").text
 
     assert "<bdi>idm</bdi>" not in page
     assert "the next time they do" not in page

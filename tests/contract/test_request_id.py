@@ -11,7 +11,9 @@ from tests.support.factories import make_link
 from tests.support.service import ask
 from webapp.config.loader import load
 from webapp.log import configure_logging, log, request_id, with_request_id
-from webapp.wsgi import connector_application, make_dispatcher, transfer_kinds, web_application
+from webapp.wiring.connector import connector_application
+from webapp.wiring.dispatcher import make_dispatcher
+from webapp.wiring.pages import web_application
 
 CHOSEN = {"HTTP_X_REQUEST_ID": "chosen-by-a-client", "HTTP_X_CORRELATION_ID": "chosen-by-a-client"}
 
@@ -63,7 +65,7 @@ def test_a_request_to_the_connector_has_an_id_too(configuration, capsys, tmp_pat
 def test_a_delivery_tried_at_once_is_told_with_the_request_it_belongs_to(tmp_path, capsys):
     to_a_folder = {"transfer": [{"name": "idm", "kind": "file", "directory": str(tmp_path / "out")}]}
     (tmp_path / "out").mkdir()
-    config = load(write_configuration(tmp_path, organisations={"yliopisto": to_a_folder}), {}, transfer_kinds)
+    config = load(write_configuration(tmp_path, organisations={"yliopisto": to_a_folder}), {})
     store = open_store(make_sqlite(tmp_path))
     dispatcher = make_dispatcher(config, store)
     configure_logging("json")

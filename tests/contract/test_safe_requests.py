@@ -132,7 +132,7 @@ def test_a_method_that_no_page_has_is_told_which_ones_there_are(maija, contents,
 def test_nothing_that_is_looked_at_in_the_connector_changes_anything(store, contents):
     make_link(store, ACCOUNT, orcid_id(MAIJA), transfers=["idm"])
     credentials = Credentials([(Bearer(TOKEN), make_organisation())])
-    app = Connector(store, credentials, Registry.SANDBOX, log, Clock(), lambda _entity_id: ("idm",))
+    app = Connector(store, credentials, Registry.SANDBOX, log, Clock(), {UNIVERSITY: ("idm",)})
     before = contents()
 
     for path, methods in connector.ROUTES.items():

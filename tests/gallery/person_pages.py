@@ -11,17 +11,18 @@ from sql.records import ReleaseState
 from tests.gallery.page_states import scene
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, make_organisation
-from tests.support.service import ask, orcid_id
+from tests.support.service import CREDENTIALS, ask, orcid_id
+from webapp.config.organisation import Keep
 from webapp.linking.service import NotAgreed
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
 from webapp.pages.problems import BadAddress, NotSure
 
 TEXTS = OperatorTexts(
     {code: {**texts, "not_accessible": "1 < 2 & 3"} for code, texts in NOTICES.items()},
-    {UNIVERSITY: {"fi": {"legal_basis": "Suostumuksesi."}}},
     AccessibilityStatement("partially", date(2026, 1, 15), "outside"),
     "https://www.example/privacy",
 )
+OWN_TEXTS = {"texts": {"fi": {"legal_basis": "Suostumuksesi."}}}
 
 
 # For everybody
@@ -60,7 +61,7 @@ def signed_out(on):
 
 @scene("GET /privacy")
 def privacy(on):
-    return ask(on.app(on.front(operator_texts=TEXTS)), "/privacy")
+    return ask(on.app(on.front(operator_texts=TEXTS, settings=OWN_TEXTS)), "/privacy")
 
 
 @scene("GET /privacy")
@@ -70,7 +71,7 @@ def privacy_unwritten(on):
 
 @scene("GET /privacy/<organisation>")
 def privacy_of_an_organisation(on):
-    return ask(on.app(on.front(operator_texts=TEXTS)), "/privacy/yliopisto")
+    return ask(on.app(on.front(operator_texts=TEXTS, settings=OWN_TEXTS)), "/privacy/yliopisto")
 
 
 @scene("GET /accessibility")
@@ -100,7 +101,7 @@ def me_while_orcid_is_away(on):
 
 @scene("GET /me")
 def me_where_nothing_is_kept(on):
-    return on.maija(on.front(forgetful=frozenset({UNIVERSITY}))).get("/me")
+    return on.maija(on.front(settings={"keep": Keep.NOTHING})).get("/me")
 
 
 @scene("GET /me")
@@ -292,7 +293,7 @@ def mailed(on):
 @scene("GET /me/remove")
 def remove(on):
     on.link()
-    return on.maija(on.front(transfers=INTERFACES, asking=frozenset({UNIVERSITY}))).get("/me/remove")
+    return on.maija(on.front(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/remove")
 
 
 @scene("GET /me/removed")
@@ -305,7 +306,7 @@ def removed(on):
 @scene("GET /me/erase")
 def erase(on):
     on.link()
-    return on.maija(on.front(transfers=INTERFACES, asking=frozenset({UNIVERSITY}))).get("/me/erase")
+    return on.maija(on.front(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/erase")
 
 
 @scene("POST /me/erase", NotSure)
@@ -323,7 +324,7 @@ def erased(on):
 @scene("GET /me/erased")
 def erased_once_everybody_knows(on):
     on.link(transfers=INTERFACES)
-    maija = on.maija(on.front(transfers=INTERFACES, asking=frozenset({UNIVERSITY})))
+    maija = on.maija(on.front(transfers=INTERFACES, settings={"credentials": CREDENTIALS}))
     return maija.get(_erasing(maija, sure="yes").place)
 
 

@@ -13,7 +13,16 @@ from shibboleth.organisation import Organisations, Stage
 from sql.store import open_store
 from tests.support.database import make_sqlite
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_link, make_organisation
-from tests.support.service import Clock, Reply, Visitor, make_front, orcid_id, simulated_orcid
+from tests.support.service import (
+    Clock,
+    Reply,
+    Visitor,
+    make_front,
+    orcid_id,
+    settings_of,
+    simulated_orcid,
+    with_settings,
+)
 from webapp.app import WebApp, make_app, template_globals
 from webapp.linking.orcid_status import OrcidStatus
 from webapp.linking.service import LinkingService
@@ -22,7 +31,7 @@ ACCOUNT = "maija.makela-virtanen@yliopisto.example"
 """Long, as accounts may be."""
 OLD, NEW = "0009-0000-0001-1111", "0009-0000-0003-3337"
 INTERFACES = ("idm", "register-of-persons-and-their-identifiers")
-LABELS = {UNIVERSITY: {"idm": {"en": "Staff register", "fi": "Henkilöstörekisteri", "sv": "Personalregister"}}}
+LABELS = {"idm": {"en": "Staff register", "fi": "Henkilöstörekisteri", "sv": "Personalregister"}}
 NAMES = {
     UNIVERSITY: {"en": "University of the North", "fi": "Pohjoinen yliopisto", "sv": "Norra universitetet"},
     POLYTECHNIC: {
@@ -54,20 +63,20 @@ class Play:
     """Each method and path that was asked for."""
     organisations: object = ORGANISATIONS
 
-    def front(self, *, transfers=(), **hall):
-        """Give the application's parts, with what this scene has otherwise in the hall."""
+    def front(self, *, transfers=(), settings=None, **context):
+        """Give the application's parts, with what this scene has otherwise: in the context, in the settings."""
         # Templates are compiled once for all scenes
-        linking = LinkingService(self.store, self.client, lambda _entity_id: transfers)
         words = {
-            "linking": linking,
+            "linking": LinkingService(self.store, self.client),
             "store": self.store,
             "organisations": self.organisations,
+            "organisation_settings": settings_of(self.organisations, transfers, LABELS),
             "orcid_status": OrcidStatus(),
         }
-        door = replace(self.base.authenticator, organisations=self.organisations)
-        return replace(
-            self.base, authenticator=door, clock=self.clock, context=replace(self.base.context, **words | hall)
-        )
+        authenticator = replace(self.base.authenticator, organisations=self.organisations)
+        context = replace(self.base.context, **words | context)
+        front = replace(self.base, authenticator=authenticator, clock=self.clock, context=context)
+        return with_settings(front, **(settings or {}))
 
     def app(self, front=None):
         """Give the application as a browser in this language asks it."""

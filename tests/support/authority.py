@@ -43,8 +43,8 @@ def make_identity(entity_id, key, metadata, url=None):
 
 def make_authority(store, identity, clock):
     """Give an authority that the service may ask about the university's people."""
-    named = {UNIVERSITY: frozenset({SERVICE})}
-    return AttributeAuthority(store, Saml(identity, clock()), ORGANISATIONS, named, Registry.PRODUCTION, log, clock)
+    clients = [(each, frozenset({SERVICE} if each.entity_id == UNIVERSITY else ())) for each in ORGANISATIONS]
+    return AttributeAuthority(store, Saml(identity, clock()), clients, Registry.PRODUCTION, log, clock)
 
 
 def write_federation(path, *entities, ends=""):

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from urllib.parse import quote, urlencode
 from wsgiref.validate import validator
@@ -26,6 +26,7 @@ from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_organisa
 from tests.support.openapi import must_be_documented
 from webapp.app import ServiceInfo, WebApp, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
+from webapp.config.organisation import CredentialSettings, OrganisationSettings
 from webapp.i18n.language import languages
 from webapp.linking.orcid_client import OrcidClient
 from webapp.linking.service import LinkingService
@@ -42,6 +43,8 @@ ORGANISATIONS = Organisations.of(
         make_organisation(POLYTECHNIC, stage=Stage.TEST),
     ]
 )
+CREDENTIALS = CredentialSettings.model_construct(user="idp")
+"""With these an organisation can ask the connector."""
 MAIJA = PEOPLE[0].orcid
 AKE = PEOPLE[1].orcid
 
@@ -118,16 +121,17 @@ def make_front(
     labels=None,
 ):
     """Put the web application's parts together, as behind mod_wsgi; everybody's changes go to these transfers."""
+    settings = settings_of(organisations, transfers, labels)
     house, known = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
-    linking = LinkingService(store, client, lambda _entity_id: transfers)
+    linking = LinkingService(store, client, {entity_id: each.transfers for entity_id, each in settings.items()})
     hall = AppContext(
         linking,
         store,
         organisations,
+        settings,
         StaticFiles.read(),
         client.base_url,
         deliver_now,
-        labels=labels or {},
         admin_access=admin_access or AdminAccess(),
     )
     return WebApp(
@@ -139,6 +143,21 @@ def make_front(
         headers=security_headers(client.base_url, secure=True),
         clock=clock,
     )
+
+
+def settings_of(organisations, transfers=(), labels=None):
+    """Give the settings of organisations that send their changes to transfers of these names, with these labels."""
+    words = {"transfers": dict.fromkeys(transfers), "transfer_labels": labels or {}}
+    return {each.entity_id: OrganisationSettings(organisation=each, **words) for each in organisations}
+
+
+def with_settings(front, entity_id=UNIVERSITY, **changes):
+    """Give the web application's parts where the configuration says this of an organisation."""
+    old = front.context.organisation_settings
+    settings = {**old, entity_id: replace(old[entity_id], **changes)}
+    transfers = {entity_id: each.transfers for entity_id, each in settings.items()}
+    linking = replace(front.context.linking, transfers=transfers)
+    return replace(front, context=replace(front.context, organisation_settings=settings, linking=linking))
 
 
 @dataclass

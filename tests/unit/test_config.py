@@ -65,7 +65,8 @@ def test_a_credential_belongs_to_the_organisation_of_its_file(tmp_path):
     amk = {"entity_id": "https://idp.amk.example/idp", "connector": basic}
     path = write_configuration(tmp_path, organisations={"yliopisto": None, "amk": amk}, secrets={"amk": "a" * 32})
 
-    credentials = load(path, {}).credentials
+    settings = load(path, {}).organisation_settings
+    credentials = {entity_id: one.credentials for entity_id, one in settings.items()}
 
     assert [token.reveal() for token in credentials["https://idp.yliopisto.example/idp/shibboleth"].tokens] == [TOKEN]
     assert credentials["https://idp.amk.example/idp"].user == "amk"
@@ -76,17 +77,18 @@ def test_two_tokens_hold_while_one_replaces_the_other(tmp_path):
     both = {"tokens": ["file:secrets/yliopisto.token", "env:NEXT"]}
     path = write_configuration(tmp_path, organisations={"yliopisto": {"connector": both}})
 
-    (credentials,) = load(path, {"NEXT": "n" * 32}).credentials.values()
+    (settings,) = load(path, {"NEXT": "n" * 32}).organisation_settings.values()
 
-    assert [token.reveal() for token in credentials.tokens] == [TOKEN, "n" * 32]
+    assert [token.reveal() for token in settings.credentials.tokens] == [TOKEN, "n" * 32]
 
 
 def test_an_organisation_without_a_credential_is_none_that_can_ask(tmp_path):
     path = write_configuration(tmp_path, organisations={"yliopisto": {"connector": None}})
 
-    (credentials,) = load(path, {}).credentials.values()
+    (settings,) = load(path, {}).organisation_settings.values()
 
-    assert not credentials
+    assert not settings.credentials
+    assert not settings.uses_connector
 
 
 def test_a_proxy_is_believed_for_its_proof(tmp_path):

@@ -6,7 +6,7 @@ from tests.support.configuration import ORGANISATION, write, write_configuration
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.operator.access import AdminAccess, AdminGrant
-from webapp.wiring import admin_access_of
+from webapp.wiring.pages import admin_access_of
 
 HOME = ORGANISATION["entity_id"]
 TOKEN = "m" * 32
@@ -40,7 +40,7 @@ def problem(path):
 def test_nobody_sees_anything_unless_the_configuration_says_so(tmp_path):
     staff = admin_access_of(load(configured(tmp_path), {}))
 
-    assert staff == AdminAccess(administrators={HOME: AdminGrant(HOME)})
+    assert staff == AdminAccess(administrators=(AdminGrant(HOME),))
 
 
 def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_path):
@@ -54,7 +54,7 @@ def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_pat
         AdminGrant.of(HOME, ("maija@yliopisto.example",)),
         AdminGrant(HOME, entitlements=frozenset({ENTITLEMENT})),
     )
-    assert staff.administrators == {HOME: AdminGrant.of(HOME, ("ville@yliopisto.example",))}
+    assert staff.administrators == (AdminGrant.of(HOME, ("ville@yliopisto.example",)),)
 
 
 def test_an_operator_may_be_named_with_the_date_on_which_the_account_was_issued(tmp_path):

@@ -26,7 +26,7 @@ def written(directory, *transfers, **settings):
 
 def read(path, environ=None):
     """Read a configuration with all kinds of transfers."""
-    return load(path, environ or {}, lambda: TRANSFERS)
+    return load(path, environ or {})
 
 
 def problem(path):
@@ -49,7 +49,7 @@ def test_an_organisation_need_have_none(tmp_path):
     config = read(write_configuration(tmp_path))
 
     assert config.transfers == {UNIVERSITY: {}}
-    assert config.keep == {UNIVERSITY: Keep.LINKS}
+    assert config.organisation_settings[UNIVERSITY].keep is Keep.LINKS
 
 
 def test_each_type_of_setting_is_read(tmp_path):
@@ -228,20 +228,13 @@ def test_all_problems_of_all_transfers_are_told_at_once(tmp_path):
     ]
 
 
-def test_without_transfers_their_kinds_are_not_even_asked_for(tmp_path):
-    def kinds():
-        raise AssertionError
-
-    assert load(write_configuration(tmp_path), {}, kinds)
-
-
 # What is kept
 
 
 def test_nothing_is_kept_of_who_is_only_sent_to(tmp_path):
     config = read(written(tmp_path, FILE, keep="nothing", connector=None))
 
-    assert config.keep == {UNIVERSITY: Keep.NOTHING}
+    assert config.organisation_settings[UNIVERSITY].keep is Keep.NOTHING
 
 
 def test_who_keeps_nothing_must_be_sent_to(tmp_path):
@@ -274,5 +267,5 @@ def test_an_interface_has_a_name_in_each_language_or_none(tmp_path):
 
     config = read(written(tmp_path, labelled, FILE))
 
-    assert config.labels == {UNIVERSITY: {"idm": labelled["label"], "nightly": {}}}
+    assert config.organisation_settings[UNIVERSITY].transfer_labels == {"idm": labelled["label"], "nightly": {}}
     assert config.transfers[UNIVERSITY]["idm"] == RestTransfer(url=REST["url"], token=SECRET)

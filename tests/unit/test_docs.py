@@ -28,7 +28,7 @@ from webapp.config.transfers import settings_of
 from webapp.pages.data_inventory import KEEP_CHANGES, SECTIONS
 from webapp.pages.operator_texts import ACCESSIBILITY, PRIVACY
 from webapp.pages.problems import PROBLEMS
-from webapp.wiring import operator_texts_of
+from webapp.wiring.pages import operator_texts_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = {
@@ -112,7 +112,7 @@ def test_the_settings_page_shows_files_that_work(tmp_path):
         for secret in re.findall(r'"file:([^"]+)"', content):
             write_secret(tmp_path / secret, secret + "x" * 32)
 
-    config = load(tmp_path / "orcid-connect.toml", {}, lambda: TRANSFERS)
+    config = load(tmp_path / "orcid-connect.toml", {})
 
     assert len(config.organisations) == len(blocks) - 1
 

@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib.metadata
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp")
-WIRING = {"webapp/wsgi.py"}
-"""The only file that knows the web application and the connector."""
+KNOWS_CONNECTOR = ("webapp/wiring/", "webapp/config/loader.py", "webapp/cli/transfer.py")
+"""What of `webapp/` may import the connector: assembly, the kinds of transfers, and the test of a transfer."""
+NOT_IN_THE_CONNECTOR = {"bottle", "jinja2", "babel", "webapp.app", "webapp.pages", "webapp.operator", "webapp.mail"}
+"""What costs the connector's process memory and start time, and is of no use there."""
 
 LIBRARIES = {
     "babel": {"webapp/i18n/language.py"},
@@ -104,7 +107,18 @@ def test_no_package_imports_one_to_its_right(path):
 
 @pytest.mark.parametrize("path", sources("webapp"), ids=name_of)
 def test_only_the_wiring_knows_both_the_web_application_and_the_connector(path):
-    assert "resolver_connector" not in set(imported(path)) or name_of(path) in WIRING
+    assert "resolver_connector" not in set(imported(path)) or name_of(path).startswith(KNOWS_CONNECTOR)
+
+
+@pytest.mark.parametrize(
+    "start", ["import webapp.wiring.connector", "from webapp.cli.main import main; main(['connector', '--help'])"]
+)
+def test_the_connector_does_not_load_the_pages(start):
+    program = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {start}"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+    assert "resolver_connector.app" in loaded
+    assert not NOT_IN_THE_CONNECTOR & set(loaded)
 
 
 @pytest.mark.parametrize("path", sources(*PACKAGES), ids=name_of)

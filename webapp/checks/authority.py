@@ -23,7 +23,7 @@ def metadata(config: Config, now: datetime) -> Iterator[CheckResult]:
     if config.authority.metadata is None:
         return
     path = Path(config.authority.metadata)
-    services = sorted(frozenset[str]().union(*config.askers.values()))
+    services = sorted({service for each in config.organisation_settings.values() for service in each.authority_clients})
     try:
         found = read_metadata(path, services)
     except InvalidMetadata as error:

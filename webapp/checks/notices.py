@@ -9,7 +9,7 @@ from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 from webapp.config.names import LANGUAGES
 from webapp.pages.operator_texts import uneven
-from webapp.wiring import operator_texts_of
+from webapp.wiring.pages import operator_texts_of
 
 
 def notices(config: Config) -> Iterator[CheckResult]:
@@ -21,8 +21,9 @@ def notices(config: Config) -> Iterator[CheckResult]:
         mend = 'write [accessibility] with status = "fully", "partially" or "not", and assessed = "2026-11-25"'
         text = "the accessibility statement does not say how accessible the pages are, or when that was looked at"
         found.append(CheckResult(level, "notices", text, mend, {"missing": ["accessibility"]}))
-    for organisation in config.organisations:
-        for code, names in uneven(config.own_notices[organisation.entity_id], LANGUAGES):
+    for settings in config.organisation_settings.values():
+        organisation = settings.organisation
+        for code, names in uneven(settings.texts, LANGUAGES):
             text = f"{organisation.id} says some things otherwise for its people, but not in {code}: {', '.join(names)}"
             mend = f"write them in organisations/{organisation.id}.toml, [notices.{code}]"
             found.append(

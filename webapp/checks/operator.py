@@ -26,6 +26,6 @@ def named_people(config: Config, store: Store) -> Iterator[CheckResult]:
 def _named(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for one in config.operators:
         yield "[[operator]]", one.entity_id, one.people
-    for organisation in config.organisations:
-        people = config.administrators[organisation.entity_id].people
-        yield f"{organisation.id}, [administrators]", organisation.entity_id, people
+    for each in config.organisation_settings.values():
+        organisation = each.organisation
+        yield f"{organisation.id}, [administrators]", organisation.entity_id, each.administrators.people

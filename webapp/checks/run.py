@@ -13,17 +13,17 @@ from shibboleth.organisation import Organisation
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import Breaker, DeliveryCount, DeliveryState, ReleaseCounts
 from sql.store import Store
+from webapp.checks.audit import audit_of
 from webapp.checks.authority import metadata
 from webapp.checks.notices import notices
 from webapp.checks.operator import named_people
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
-from webapp.config.organisation import Keep
+from webapp.config.organisation import OrganisationSettings
 from webapp.linking.orcid_client import OrcidUnavailable
-from webapp.wiring import orcid_client
+from webapp.wiring.pages import orcid_client
 
 _OTHERS = 0o007
-_SHOWN_BREAKS = 3
 _FEW = 3
 """How many people who came back without their iD are no accident."""
 _MANY = 20
@@ -63,9 +63,9 @@ def _addresses(config: Config) -> Iterator[CheckResult]:
 
 
 def _credentials(config: Config) -> Iterator[CheckResult]:
-    for organisation in config.organisations:
-        gives = config.keep[organisation.entity_id] is Keep.LINKS
-        if gives and not config.credentials[organisation.entity_id]:
+    for settings in config.organisation_settings.values():
+        organisation = settings.organisation
+        if settings.keeps_links and not settings.credentials:
             yield CheckResult(
                 Level.WARNING,
                 "credential",
@@ -90,8 +90,9 @@ def _secret_files(config: Config) -> Iterator[CheckResult]:
 
 def _files_of_transfers(config: Config) -> Iterator[CheckResult]:
     """Tell which files and directories of transfers are not there, or closed to this user."""
-    for organisation in config.organisations:
-        for name, transfer in config.transfers[organisation.entity_id].items():
+    for settings in config.organisation_settings.values():
+        organisation = settings.organisation
+        for name, transfer in settings.transfers.items():
             for path in [value for _, value in transfer if isinstance(value, Path)]:
                 if not os.access(path, os.W_OK | os.X_OK if path.is_dir() else os.R_OK):
                     text = f"{organisation.id}, {name}: {path} is not there, or closed to this user"
@@ -105,14 +106,15 @@ def _kept(config: Config, store: Store, now: datetime) -> Iterator[CheckResult]:
         yield CheckResult(
             Level.OK, "store", f"{config.store.url}, no migration missing", facts={"url": config.store.url}
         )
-        for organisation in config.organisations:
+        for settings in config.organisation_settings.values():
+            organisation = settings.organisation
             # Counted once, for a million links take a tenth of a second; and counted, not taken from `links_now`, which
             # adds up the audit that is looked at here, and may write
             counts = store.releases.counts(organisation.entity_id)
             yield from _of_organisation(store, organisation, counts.linked)
-            if config.keep[organisation.entity_id] is not Keep.NOTHING:
+            if settings.keeps_links:
                 yield _release(store, organisation, counts, now)
-            yield from _deliveries(config, store, organisation, now)
+            yield from _deliveries(settings, store, now)
         yield from named_people(config, store)
     except SchemaBehind as behind:
         missing = ", ".join(behind.missing)
@@ -163,11 +165,12 @@ def _never_works(store: Store, organisation: Organisation, counts: ReleaseCounts
     return store.releases.count_linked_before(organisation.entity_id, now - _LONG, _MANY) == _MANY
 
 
-def _deliveries(config: Config, store: Store, organisation: Organisation, now: datetime) -> Iterator[CheckResult]:
+def _deliveries(settings: OrganisationSettings, store: Store, now: datetime) -> Iterator[CheckResult]:
     """Tell how each transfer stands: what it is owed, what was given up, and whether it is left alone."""
+    organisation = settings.organisation
     counts = {(each.transfer, each.state): each for each in store.deliveries.counts(organisation.entity_id)}
     breakers = {each.transfer: each for each in store.deliveries.breakers(organisation.entity_id)}
-    configured = config.transfers[organisation.entity_id]
+    configured = settings.transfers
     for name in dict.fromkeys([*configured, *breakers]):
         waiting, given_up = (counts.get((name, state)) for state in (DeliveryState.WAITING, DeliveryState.GIVEN_UP))
         if name not in configured and not waiting:
@@ -227,18 +230,6 @@ def _left_alone(organisation: Organisation, breaker: Breaker, now: datetime) -> 
     mend = f"try it: orcid-connect transfer test {organisation.id} --transfer {breaker.transfer}"
     facts = {"id": organisation.id, "transfer": breaker.transfer, "failures": breaker.failures, "until": until}
     yield CheckResult(Level.WARNING, "transfer", text, mend, facts)
-
-
-def audit_of(store: Store, organisation: Organisation) -> CheckResult:
-    """Tell whether an organisation's audit is whole and unchanged."""
-    breaks = store.audit.verify(organisation.entity_id)
-    facts = {"id": organisation.id, "sound": not breaks, "breaks": breaks}
-    if not breaks:
-        return CheckResult(Level.OK, "audit", f"{organisation.id}, the chain is sound", facts=facts)
-    more = len(breaks) - _SHOWN_BREAKS
-    told = "; ".join(breaks[:_SHOWN_BREAKS]) + (f"; and {more} more" if more > 0 else "")
-    mend = "compare with a backup to learn what was changed; docs/operator.md says how"
-    return CheckResult(Level.WRONG, "audit", f"{organisation.id}: {told}", mend, facts)
 
 
 def ask_orcid(config: Config) -> CheckResult:

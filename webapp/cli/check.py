@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 
 import click
 
-from webapp.checks import run as checking
 from webapp.checks.result import CheckResult, Level
 from webapp.cli.common import (
     MISCONFIGURED,
@@ -34,6 +33,8 @@ def check(path: Path, *, orcid: bool, as_json: bool) -> None:
 
     Exit code 2 when the configuration cannot be used, 1 when something else needs mending. Writes nothing.
     """
+    from webapp.checks import run as checking  # noqa: PLC0415 - the connector's command does not load the pages
+
     try:
         config = configuration(path)
         with store_of(config) as store:

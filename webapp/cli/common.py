@@ -21,9 +21,7 @@ from webapp.cli import server as serving
 from webapp.config.errors import Misconfigured, SettingProblem, nearest
 from webapp.config.listen import Listener
 from webapp.config.loader import Config, load
-from webapp.config.organisation import Keep
 from webapp.log import configure_logging
-from webapp.wsgi import transfer_kinds
 
 WRONG = 1
 MISCONFIGURED = 2
@@ -80,7 +78,7 @@ def in_words(function: Callable[P, None]) -> Callable[P, None]:
 
 def configuration(path: Path) -> Config:
     """Read the configuration. Raises Misconfigured."""
-    return load(path, os.environ, transfer_kinds)
+    return load(path, os.environ)
 
 
 @contextmanager
@@ -131,7 +129,7 @@ def organisation_of(config: Config, name: str) -> Organisation:
 
 def must_keep_links(config: Config, organisation: Organisation) -> None:
     """Raise Failed where nothing is kept of an organisation's links, so that nothing could be given to it."""
-    if config.keep[organisation.entity_id] is Keep.NOTHING:
+    if not config.organisation_settings[organisation.entity_id].keeps_links:
         raise CommandError(f'{organisation.id} has keep = "nothing": there are no ORCID iDs here that it could release')
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from webapp.cli.common import CommandError, configuration, in_words, ready_store, serve_until_told
-from webapp.wsgi import make_connector, make_replicas
+from webapp.wiring.connector import make_connector, make_replicas
 
 SHORTEST, LONGEST = 10, 7 * 24 * 3600
 """For how many seconds answers may be stale, at least and at most."""

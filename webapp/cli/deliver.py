@@ -24,7 +24,6 @@ from webapp.cli.common import (
 )
 from webapp.config.loader import Config
 from webapp.log import configure_logging
-from webapp.wsgi import make_worker
 
 
 @click.command()
@@ -52,6 +51,8 @@ def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfe
 
 
 def _deliver(config: Config, store: Store, *, once: bool) -> None:
+    from webapp.wiring.worker import make_worker  # noqa: PLC0415 - the connector's command does not load the pages
+
     configure_logging(config.service.log)
     worker = make_worker(config, store)
     for each in (signal.SIGTERM, signal.SIGINT):

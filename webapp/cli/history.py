@@ -10,7 +10,7 @@ import click
 
 from shibboleth.attributes import fold
 from sql.records import Event
-from webapp.checks import run as checking
+from webapp.checks.audit import audit_of
 from webapp.checks.result import Level
 from webapp.cli.common import (
     WRONG,
@@ -49,7 +49,7 @@ def history(path: Path, name: str, account: str | None, *, limit: int, as_json: 
     key = None if account is None else fold(account)
     with ready_store(config) as store:
         events = list(store.audit.list_events(organisation.entity_id, key, newest_first=True, limit=limit))[::-1]
-        audit = checking.audit_of(store, organisation)
+        audit = audit_of(store, organisation)
     if as_json:
         print_json({"events": [_event_json(one) for one in events], **audit.facts})
     else:

@@ -9,7 +9,7 @@ import click
 from webapp.cli.common import CommandError, configuration, in_words, ready_store, serve_until_told
 from webapp.config.errors import Misconfigured, SettingProblem
 from webapp.config.service import FrontKind
-from webapp.wsgi import NoAuthority, make_authority, make_web
+from webapp.wiring.authority import NoAuthority, make_authority
 
 
 @click.command()
@@ -20,6 +20,8 @@ def serve(path: Path) -> None:
 
     For front = "proxy", with Apache before it; with front = "variables" the pages run inside Apache, under mod_wsgi.
     """
+    from webapp.wiring.pages import make_web  # noqa: PLC0415 - the connector's command does not load the pages
+
     config = configuration(path)
     if config.service.front is FrontKind.VARIABLES:
         text = 'is "variables", which only mod_wsgi can set: behind orcid-connect serve nobody would be signed in'

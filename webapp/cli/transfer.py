@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from resolver_connector.delivery.transfer_test import make_test_account, run_transfer_test
 from shibboleth.organisation import Organisation, Stage
 from webapp.cli.common import (
     WRONG,
@@ -22,7 +23,6 @@ from webapp.cli.common import (
     safe,
 )
 from webapp.config.loader import Config
-from webapp.wsgi import try_transfer
 
 
 @click.group()
@@ -89,10 +89,10 @@ def _transfers_of(config: Config, organisation: Organisation, only: str | None) 
 
 def _tried(organisation: Organisation, name: str, transfer: Any, account: str | None) -> int:
     """Try one transfer, say what came of each step, and give how many failed."""
-    account, steps = try_transfer(transfer, organisation, account, now)
+    account = account or make_test_account(organisation)
     click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {safe(account)}")
     failed = 0
-    for step in steps:
+    for step in run_transfer_test(transfer, organisation, account, now):
         failed += step.failed
         said = f'{step.result.outcome}: "{safe(step.result.message)}"' if step.result else "not tried"
         told = said.removesuffix(': ""')

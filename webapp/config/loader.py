@@ -8,12 +8,13 @@ it is, and shows an example.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from resolver_connector.transfers import TRANSFERS
 from shibboleth.organisation import Organisations
 from shibboleth.person import AttributeSource, Proxy, Variables
 from webapp.config import values
@@ -22,14 +23,13 @@ from webapp.config.errors import Misconfigured, SettingProblem
 from webapp.config.files import content_of, directory_in, organisation_paths, registry_in
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
 from webapp.config.mail import MailSettings
-from webapp.config.notices import Accessibility
-from webapp.config.operator import Administrators, Metrics, Operator, unknown
-from webapp.config.organisation import CredentialSettings, Keep, OrganisationFile
+from webapp.config.notices import Accessibility, Texts
+from webapp.config.operator import Metrics, Operator, unknown
+from webapp.config.organisation import OrganisationFile, OrganisationSettings
 from webapp.config.secret import Secret
 from webapp.config.service import OrcidSettings, ServiceFile, ServiceSettings, StoreSettings
-from webapp.config.tables import ConfigContext, Kinds, Table, checked
+from webapp.config.tables import ConfigContext, Table, checked
 from webapp.config.transfers import labels_of, transfers_in
-from webapp.pages.operator_texts import Texts
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
@@ -47,27 +47,13 @@ class Config:
     authority: AuthorityListener
     look: BrandingSettings
     organisations: Organisations
-    credentials: Mapping[str, CredentialSettings]
-    """By entityID, for each organisation."""
-    transfers: Mapping[str, Mapping[str, Any]]
-    """By entityID and name; each is of a kind that `load` was given."""
-    labels: Mapping[str, Mapping[str, Mapping[str, str]]]
-    """What people are told that a transfer is: by entityID, name and language."""
-    keep: Mapping[str, Keep]
-    """By entityID."""
+    organisation_settings: Mapping[str, OrganisationSettings]
+    """By entityID, one for each of `organisations`."""
     metrics: Metrics
     operators: tuple[Operator, ...]
-    administrators: Mapping[str, Administrators]
-    """By entityID."""
     mail: MailSettings
     notices: Texts
-    own_notices: Mapping[str, Texts]
-    """By entityID, for each organisation."""
     accessibility: Accessibility
-    retention: Mapping[str, int]
-    """After how many days what has ended is forgotten, by entityID, for the organisations where it is."""
-    askers: Mapping[str, frozenset[str]]
-    """Who may ask the attribute authority about an organisation's people: entityIDs, by entityID."""
     secrets: tuple[Secret, ...]
     """Every secret that was resolved, in the order of the files."""
 
@@ -78,10 +64,9 @@ class Config:
         return Variables() if proof is None else Proxy(proof.reveal())
 
     @property
-    def asking(self) -> frozenset[str]:
-        """The entityIDs of the organisations that may ask the connector, and fetch changes there."""
-        keep = {entity_id for entity_id, keep in self.keep.items() if keep is Keep.LINKS}
-        return frozenset(entity_id for entity_id in keep if self.credentials[entity_id])
+    def transfers(self) -> Mapping[str, Mapping[str, Any]]:
+        """The transfers of each organisation, by entityID and name."""
+        return {entity_id: one.transfers for entity_id, one in self.organisation_settings.items()}
 
     @property
     def redirect_uri(self) -> str:
@@ -89,10 +74,16 @@ class Config:
         return self.service.public_url + values.CALLBACK
 
 
-def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds] = dict) -> Config:
-    """Read the service's file and all organisations' files. Raises Misconfigured with every problem in them.
+def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[Any]] = TRANSFERS) -> Config:
+    """Read and validate the service's file and all organisations' files.
 
-    `kinds` gives the kinds of transfers by name: pydantic models, which this package does not import.
+    Args:
+        path: The service's file; relative paths in all files start at its directory.
+        environ: The variables to which `env:` references refer.
+        kinds: The kinds of transfers by name; their fields are the settings of a transfer.
+
+    Raises:
+        Misconfigured: If anything is wrong; it holds every problem of all files.
     """
     path = Path(path)
     problems: list[SettingProblem] = []
@@ -104,6 +95,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
         problems.extend(unknown(main.operator, [one.file.entity_id for one in connected.values()], reading))
     if main is None or problems:
         raise Misconfigured(problems)
+    settings = [_settings(name, one, main) for name, one in connected.items()]
     return Config(
         path=path,
         service=main.service,
@@ -113,22 +105,13 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Callable[[], Kinds
         connector=main.connector,
         authority=main.authority,
         look=main.look,
-        organisations=Organisations.of(one.file.organisation(name) for name, one in connected.items()),
-        credentials=MappingProxyType({one.file.entity_id: one.file.connector for one in connected.values()}),
-        transfers=MappingProxyType({one.file.entity_id: one.transfers for one in connected.values()}),
-        labels=MappingProxyType({one.file.entity_id: labels_of(one.file.transfer) for one in connected.values()}),
-        keep=MappingProxyType({one.file.entity_id: one.file.keep for one in connected.values()}),
+        organisations=Organisations.of(one.organisation for one in settings),
+        organisation_settings=MappingProxyType({one.organisation.entity_id: one for one in settings}),
         metrics=main.metrics,
         operators=main.operator,
-        administrators=MappingProxyType({one.file.entity_id: one.file.administrators for one in connected.values()}),
         mail=main.mail,
         notices=_texts(main.notices),
-        own_notices=MappingProxyType({one.file.entity_id: _texts(one.file.notices) for one in connected.values()}),
         accessibility=main.accessibility,
-        retention=_retention(main, connected),
-        askers=MappingProxyType(
-            {one.file.entity_id: frozenset(one.file.authority.services) for one in connected.values()}
-        ),
         secrets=tuple(reading.secrets),
     )
 
@@ -140,11 +123,19 @@ def _texts(notices: Table) -> Texts:
     return MappingProxyType({code: MappingProxyType(texts) for code, texts in written.items() if texts})
 
 
-def _retention(main: ServiceFile, connected: Mapping[str, _Connected]) -> Mapping[str, int]:
-    said = {
-        one.file.entity_id: one.file.retention.ended_days or main.retention.ended_days for one in connected.values()
-    }
-    return MappingProxyType({entity_id: days for entity_id, days in said.items() if days is not None})
+def _settings(name: str, connected: _Connected, main: ServiceFile) -> OrganisationSettings:
+    file = connected.file
+    return OrganisationSettings(
+        organisation=file.organisation(name),
+        credentials=file.connector,
+        transfers=connected.transfers,
+        transfer_labels=labels_of(file.transfer),
+        keep=file.keep,
+        administrators=file.administrators,
+        texts=_texts(file.notices),
+        retention_days=file.retention.ended_days or main.retention.ended_days,
+        authority_clients=frozenset(file.authority.services),
+    )
 
 
 @dataclass(frozen=True, slots=True)

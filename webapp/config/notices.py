@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,9 @@ from webapp.config import values
 from webapp.config.errors import InvalidSetting
 from webapp.config.names import LANGUAGES
 from webapp.config.tables import Table, section, setting
+
+Texts = Mapping[str, Mapping[str, str]]
+"""Texts of the operator's, by language and name."""
 
 _TEXT = "text in quotes, or in three quotes where it has several paragraphs"
 _LONGEST = 20_000
@@ -72,7 +76,7 @@ class PrivacyTexts(Table):
     )
 
 
-class Texts(PrivacyTexts):
+class NoticeTexts(PrivacyTexts):
     """What privacy notice and accessibility statement say in one language, beside what the program itself knows."""
 
     not_accessible: Paragraphs | None = _text(
@@ -126,7 +130,7 @@ if TYPE_CHECKING:
     Notices = Table
     PrivacyNotices = Table
 else:
-    Notices = _texts_table("Notices", Texts, "The texts of privacy notice and accessibility statement, by language.")
+    Notices = _texts_table("Notices", NoticeTexts, "Texts of privacy notice and accessibility statement, by language.")
     PrivacyNotices = _texts_table(
         "PrivacyNotices", PrivacyTexts, "What the privacy notice says otherwise for the organisation's people."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,11 +17,12 @@ from webapp.config import values
 from webapp.config.authority import Askers
 from webapp.config.errors import InvalidSetting
 from webapp.config.names import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES
-from webapp.config.notices import PrivacyNotices, RetentionTexts
+from webapp.config.notices import PrivacyNotices, RetentionTexts, Texts
 from webapp.config.operator import Administrators
 from webapp.config.secret import Secret
 from webapp.config.tables import REFERENCE, REFERRED, Table, holding, reading_of, section, setting
-from webapp.config.transfers import Transfer, different
+from webapp.config.transfers import TransferTable, different
+from webapp.i18n.catalogues import SOURCE
 
 
 class Keep(StrEnum):
@@ -169,7 +172,7 @@ class OrganisationFile(Table):
     authority: Askers = section()
     notices: PrivacyNotices = section()
     retention: RetentionTexts = section()
-    transfer: Annotated[tuple[Transfer, ...], Field(strict=False), AfterValidator(different)] = ()
+    transfer: Annotated[tuple[TransferTable, ...], Field(strict=False), AfterValidator(different)] = ()
     # After those that its rule looks at
     keep: Annotated[Keep, Field(strict=False), AfterValidator(_to_somebody)] = setting(
         "What is kept: `links`, or `nothing` once a link has been handed on (or given up), for who is only sent to.",
@@ -183,3 +186,39 @@ class OrganisationFile(Table):
         names = MappingProxyType(self.name.model_dump(exclude_none=True))
         scopes, whom = frozenset(self.scopes), self.help or ""
         return Organisation(name, self.entity_id, names, scopes, self.key, self.stage, whom, self.language or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganisationSettings:
+    """Everything that the configuration says about one organisation."""
+
+    organisation: Organisation
+    credentials: CredentialSettings = field(default_factory=CredentialSettings.model_construct)
+    """The credentials with which it authenticates to the connector."""
+    transfers: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """By name; each is a model of its kind (`TRANSFERS`)."""
+    transfer_labels: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    """What people are told that a transfer is, by the transfer's name and by language."""
+    keep: Keep = Keep.LINKS
+    administrators: Administrators = field(default_factory=Administrators)
+    texts: Texts = field(default_factory=lambda: MappingProxyType({}))
+    """Texts of the privacy notice that replace the service's for its people."""
+    retention_days: int | None = None
+    """Days after which the data of a person without a link is deleted; None where it is kept until they erase it."""
+    authority_clients: frozenset[str] = frozenset()
+    """The entityIDs of the services that may query the attribute authority about its people."""
+
+    @property
+    def keeps_links(self) -> bool:
+        """Whether links stay in the store once they have been delivered."""
+        return self.keep is Keep.LINKS
+
+    @property
+    def uses_connector(self) -> bool:
+        """Whether the organisation can ask the connector for iDs, and fetch its changes there."""
+        return self.keeps_links and bool(self.credentials)
+
+    def transfer_label(self, transfer: str, language: str) -> str:
+        """Return the label of a transfer in a language, else in English; empty where it has none."""
+        label = self.transfer_labels.get(transfer, {})
+        return label.get(language) or label.get(SOURCE, "")

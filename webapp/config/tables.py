@@ -30,9 +30,6 @@ from webapp.config.secret import MEND, Secret, resolve
 
 Model = TypeVar("Model", bound="Table")
 
-Kinds = Mapping[str, type[Any]]
-"""Kinds of transfers by name: pydantic models whose fields are their settings."""
-
 REFERENCE = 'a reference, "file:/path" or "env:NAME"'
 
 
@@ -46,8 +43,8 @@ class ConfigContext:
     environ: Mapping[str, str]
     registry: Registry | None
     """The registry of the service, known before anything else is judged; None where the file does not say it."""
-    kinds: Callable[[], Kinds] = dict
-    """The kinds of transfers; asked for where there is a transfer, since to know them all takes time."""
+    kinds: Mapping[str, type[Any]]
+    """The kinds of transfers by name: pydantic models whose fields are their settings."""
     claimed: dict[tuple[str, str], str] = field(default_factory=dict)
     secrets: list[Secret] = field(default_factory=list)
 

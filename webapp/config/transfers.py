@@ -29,7 +29,7 @@ def _name(text: str) -> str:
 
 
 def _known(kind: str, info: ValidationInfo) -> str:
-    return values.one_of(kind, tuple(reading_of(info).kinds()))
+    return values.one_of(kind, tuple(reading_of(info).kinds))
 
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ else:
     Label = INTERFACE_NAMES
 
 
-class Transfer(Table):
+class TransferTable(Table):
     """A way by which changes reach the organisation's own identity management; there may be several."""
 
     # Its other settings are those of its kind, which is not known before it is read
@@ -55,7 +55,7 @@ class Transfer(Table):
     label: Label = section()
 
 
-def different(transfers: tuple[Transfer, ...]) -> tuple[Transfer, ...]:
+def different(transfers: tuple[TransferTable, ...]) -> tuple[TransferTable, ...]:
     """Refuse two of one name."""
     names = [each.name for each in transfers]
     for name in names:
@@ -64,7 +64,7 @@ def different(transfers: tuple[Transfer, ...]) -> tuple[Transfer, ...]:
     return transfers
 
 
-def labels_of(transfers: tuple[Transfer, ...]) -> Mapping[str, Mapping[str, str]]:
+def labels_of(transfers: tuple[TransferTable, ...]) -> Mapping[str, Mapping[str, str]]:
     """Give what people are told that each transfer is: by name and language."""
     return MappingProxyType({each.name: each.label.model_dump(exclude_none=True) for each in transfers})
 
@@ -83,10 +83,10 @@ def transfers_in(
 
 
 def _made(table: dict[str, Any], number: int, reading: ConfigContext, problems: list[SettingProblem]) -> Any:
-    kind = reading.kinds().get(str(table.get("kind")))
+    kind = reading.kinds.get(str(table.get("kind")))
     if kind is None:
         return None
-    own = {name: value for name, value in table.items() if name not in Transfer.model_fields}
+    own = {name: value for name, value in table.items() if name not in TransferTable.model_fields}
     name = table.get("name")
     place = (KEY, name if isinstance(name, str) and _NAME.fullmatch(name) else f"number {number}")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -75,15 +75,6 @@ class CallbackParams:
     error: str = ""
 
 
-TransfersOf = Callable[[str], Sequence[str]]
-"""Returns the names of the transfers of an organisation, given by its entityID."""
-
-
-def no_transfers(_entity_id: str) -> Sequence[str]:
-    """Return no transfers."""
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class LinkingService:
     """Links persons to ORCID iDs.
@@ -93,7 +84,8 @@ class LinkingService:
 
     store: Store
     orcid: OrcidClient
-    transfers_of: TransfersOf = no_transfers
+    transfers: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The names of the transfers to which changes are sent, by the organisation's entityID."""
     cleanup: AttemptCleanup = field(default_factory=AttemptCleanup)
 
     def start(self, person: Person, browser: Browser, language: str, now: datetime) -> str:
@@ -182,7 +174,7 @@ class LinkingService:
 
         """
         attempt = _check(self.store.attempts.get(attempt_id), person, browser, now)
-        link_id, transfers = secrets.token_urlsafe(16), self.transfers_of(attempt.organisation)
+        link_id, transfers = secrets.token_urlsafe(16), tuple(self.transfers.get(attempt.organisation, ()))
         try:
             return self.store.links.add(attempt, person.issued, consent, replacing, now, link_id, transfers)
         except HeldBySomeoneElse:
@@ -238,7 +230,7 @@ class LinkingService:
         if link is None or not (link.issued and person.issued) or link.issued == person.issued:
             return status
         # The account was reassigned: its link is another person's, and must not be released as this person's
-        whose, transfers = (link.organisation, link.person_key), self.transfers_of(link.organisation)
+        whose, transfers = (link.organisation, link.person_key), tuple(self.transfers.get(link.organisation, ()))
         for attempt in self.store.attempts.list_for_person(*whose):
             self.store.attempts.close(attempt.id, "cancelled", now)
         self.store.links.remove(*whose, "service", "account reassigned", now, link.orcid_id, transfers)
@@ -246,7 +238,7 @@ class LinkingService:
 
     def _read_status(self, person: Person, *, deliveries: bool) -> PersonStatus:
         whose = person.organisation.entity_id, person.key
-        with_deliveries = deliveries and bool(self.transfers_of(whose[0]))
+        with_deliveries = deliveries and bool(self.transfers.get(whose[0]))
         status = self.store.links.person_status(*whose, deliveries=with_deliveries)
         if status.link is None and status.newest is ChangeKind.REMOVED:
             passed_on, newest = self.store.links.passed_on_at(*whose), self.store.changes.newest_for_person(*whose)
@@ -266,7 +258,7 @@ class LinkingService:
 
         """
         entity_id, reason = person.organisation.entity_id, "removed by the person"
-        transfers = self.transfers_of(entity_id)
+        transfers = tuple(self.transfers.get(entity_id, ()))
         return self.store.links.remove(entity_id, person.key, "person", reason, now, shown, transfers)
 
     def _close(self, attempt: Attempt, outcome: str, now: datetime, reason: str = "") -> Attempt:

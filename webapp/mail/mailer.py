@@ -16,13 +16,13 @@ from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from types import MappingProxyType
 
-from shibboleth.organisation import Organisations
 from sql.errors import StoreUnavailable
 from sql.records import Delivery, Mail, MailKind
 from sql.store import Store
+from webapp.config.organisation import OrganisationSettings
 from webapp.i18n.language import Language, gettext_noop
 from webapp.log import log
-from webapp.pages.delivery_status import ON_ITS_WAY, TEXTS, Labels, label_in
+from webapp.pages.delivery_status import ON_ITS_WAY, TEXTS
 
 THREAD = "mail"
 """What the thread is called that sends."""
@@ -71,13 +71,13 @@ class Writer:
     """Writes mails: what they say of the service, and in which languages."""
 
     store: Store
-    organisations: Organisations
+    organisation_settings: Mapping[str, OrganisationSettings]
+    """By entityID."""
     languages: Mapping[str, Language]
     name: str
     public_url: str
     sender: str
     zone: tzinfo
-    labels: Labels = field(default_factory=dict)
 
     def write(self, mail: Mail, now: datetime) -> EmailMessage | None:
         """Write a mail; none where what it is about is gone."""
@@ -108,7 +108,7 @@ class Writer:
         if link is None or link.linked_at > mail.asked_at:
             return None
         gettext, consent = language.gettext, link.consent
-        organisation = self.organisations.by_entity_id(mail.organisation)
+        organisation = self.organisation_settings[mail.organisation].organisation
         return RECEIPT, [
             f"{gettext('Date')}: {language.format_datetime(consent.at, self.zone)}",
             f"{gettext('Your account')}: {link.account}",
@@ -141,7 +141,8 @@ class Writer:
         words = TEXTS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
         said = "".join(each if each.isprintable() else " " for each in delivery.message)
         told = [f"  {language.gettext('It says:')} {said}"] if said else []
-        label = label_in(self.labels, delivery.organisation, delivery.transfer, language.code)
+        settings = self.organisation_settings.get(delivery.organisation)
+        label = settings.transfer_label(delivery.transfer, language.code) if settings else ""
         name = label or f"{language.gettext('Interface')} {delivery.transfer}"
         return [f"{name}: {language.gettext(words)}", *told]
 

@@ -6,9 +6,7 @@ whatever an Identity Provider says it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation, Organisations
@@ -77,8 +75,8 @@ class AdminAccess:
     """The people and machines that the operator's pages are for."""
 
     operators: tuple[AdminGrant, ...] = ()
-    administrators: Mapping[str, AdminGrant] = field(default_factory=lambda: MappingProxyType({}))
-    """By entityID: the people of an organisation who look after it here."""
+    administrators: tuple[AdminGrant, ...] = ()
+    """Each for the people of one organisation who may see the pages of that organisation."""
     metrics_token: str = field(default="", repr=False)
     """The bearer token of whoever reads the metrics; empty where nobody does."""
 
@@ -86,7 +84,6 @@ class AdminAccess:
         """Tell what a person may see. Raises NotPermitted where that is nothing."""
         if any(each.names(person) for each in self.operators):
             return Permissions(tuple(sorted(organisations, key=lambda one: one.id)), operator=True)
-        own = self.administrators.get(person.organisation.entity_id)
-        if own is None or not own.names(person):
-            raise NotPermitted
-        return Permissions((person.organisation,), operator=False)
+        if any(each.names(person) for each in self.administrators):
+            return Permissions((person.organisation,), operator=False)
+        raise NotPermitted

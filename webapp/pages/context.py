@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
 from sql.records import Change
 from sql.store import Store
+from webapp.config.organisation import OrganisationSettings
 from webapp.linking.orcid_status import OrcidStatus
 from webapp.linking.service import LinkingService
 from webapp.operator.access import AdminAccess
 from webapp.pages.data_inventory import KEEP_CHANGES
-from webapp.pages.delivery_status import Labels, label_in
 from webapp.pages.operator_texts import OperatorTexts
 from webapp.rendering.static import StaticFiles
 
@@ -33,27 +32,26 @@ class AppContext:
     linking: LinkingService
     store: Store
     organisations: Organisations
+    organisation_settings: Mapping[str, OrganisationSettings]
+    """By entityID."""
     static: StaticFiles
     orcid_url: str
     deliver_now: DeliverNow = no_delivery
-    forgetful: frozenset[str] = frozenset()
-    """The entityIDs of the organisations with `keep = "nothing"`."""
     admin_access: AdminAccess = field(default_factory=AdminAccess)
-    labels: Labels = field(default_factory=dict)
     orcid_status: OrcidStatus = field(default_factory=OrcidStatus)
-    asking: frozenset[str] = frozenset()
-    """The entityIDs of the organisations that may use the connector."""
     mail_enabled: bool = False
     operator_texts: OperatorTexts = field(default_factory=OperatorTexts)
     keep_changes: int = KEEP_CHANGES
     """Days for which changes are kept in the feed."""
-    retention: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """Days after which an ended link is deleted, by entityID; only organisations that have such a limit."""
+
+    def settings(self, organisation: Organisation) -> OrganisationSettings:
+        """Return the settings of a connected organisation."""
+        return self.organisation_settings[organisation.entity_id]
 
     def label(self, organisation: Organisation, transfer: str, language: str) -> str:
         """Return the operator's name for a transfer, in this language or in English; empty without one."""
-        return label_in(self.labels, organisation.entity_id, transfer, language)
+        return self.settings(organisation).transfer_label(transfer, language)
 
     def mail_available(self, person: Person) -> bool:
         """Return whether the person can ask for e-mail."""
-        return self.mail_enabled and person.organisation.entity_id not in self.forgetful
+        return self.mail_enabled and self.settings(person.organisation).keeps_links

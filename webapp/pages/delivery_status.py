@@ -8,11 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from sql.records import ChangeKind, DeliveryState, PersonStatus
-from webapp.i18n.catalogues import SOURCE
 from webapp.i18n.language import gettext_noop
-
-Labels = Mapping[str, Mapping[str, Mapping[str, str]]]
-"""The operator's names for transfers: by entityID, transfer and language."""
 
 ON_ITS_WAY = gettext_noop("It is on its way.")
 
@@ -73,12 +69,6 @@ class DeliveryStatus:
     def known(self) -> bool:
         """Whether there is anything to show."""
         return bool(self.transfers) or self.fetched_at is not None
-
-
-def label_in(labels: Labels, entity_id: str, transfer: str, language: str) -> str:
-    """Return the operator's name for a transfer, in this language or in English; empty without one."""
-    texts = labels.get(entity_id, {}).get(transfer, {})
-    return texts.get(language) or texts.get(SOURCE, "")
 
 
 def delivery_status(person_status: PersonStatus) -> DeliveryStatus:

@@ -34,7 +34,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
     status = delivery_status(person_status)
     variables = {
         "link": link,
-        "keeps_nothing": person.organisation.entity_id in context.forgetful,
+        "keeps_nothing": not context.settings(person.organisation).keeps_links,
         "token": csrf_token(request.browser, person),
         "delivery_status": status,
         "release": release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
@@ -144,7 +144,9 @@ def receipt(context: AppContext, request: PageRequest) -> Page | Redirect:
     person, link = request.person, request.person_status.link
     if link is None:
         return Redirect("/me")
-    controller = context.operator_texts.get("controller", request.language.code, person.organisation.entity_id)
+    controller = context.operator_texts.get(
+        "controller", request.language.code, context.settings(person.organisation).texts
+    )
     variables = {"link": link, "controller": controller, "mail_available": context.mail_available(person)}
     return Page("receipt.html", variables)
 
@@ -189,7 +191,7 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
         "current": context.linking.current_link(person) if problem else request.person_status.link,
         "consent": _consent_text(request),
         "token": csrf_token(request.browser, person),
-        "transfers": context.linking.transfers_of(attempt.organisation),
+        "transfers": tuple(context.settings(request.person.organisation).transfers),
         "problem": problem,
     }
     return Page("confirm.html", variables, problem.status if problem else 200)

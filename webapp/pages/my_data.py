@@ -150,8 +150,8 @@ ALONE = frozenset({"you", "feed", "erasure"})
 
 
 def _retention(context: AppContext, request: PageRequest) -> Mapping[str, str]:
-    entity_id = request.person.organisation.entity_id
-    forgetful, days = entity_id in context.forgetful, context.retention.get(entity_id)
+    settings = context.settings(request.person.organisation)
+    forgetful, days = not settings.keeps_links, settings.retention_days
     gettext, changes = request.language.gettext, context.keep_changes
     return {each.name: each.kept(gettext, forgetful=forgetful, days=days, changes=changes) for each in SECTIONS}
 

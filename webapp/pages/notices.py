@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from shibboleth.organisation import UnknownOrganisation
+from shibboleth.organisation import Organisation, UnknownOrganisation
 from webapp.i18n.language import gettext_noop
 from webapp.pages.context import AppContext
 from webapp.pages.data_inventory import SECTIONS, SOURCES
@@ -43,7 +43,7 @@ def privacy_of(context: AppContext, request: PageRequest) -> Page:
         organisation = context.organisations.by_id(request.path_params["organisation"])
     except UnknownOrganisation:
         raise NotFound from None
-    return _privacy(context, request, organisation.entity_id)
+    return _privacy(context, request, organisation)
 
 
 def accessibility(context: AppContext, request: PageRequest) -> Page:
@@ -58,26 +58,23 @@ def accessibility(context: AppContext, request: PageRequest) -> Page:
     return Page("accessibility.html", variables)
 
 
-def _privacy(context: AppContext, request: PageRequest, entity_id: str = "") -> Page:
-    texts, code = context.operator_texts, request.language.code
-    forgetful, days, changes = entity_id in context.forgetful, _days(context, entity_id), context.keep_changes
-    gettext = request.language.gettext
+def _privacy(context: AppContext, request: PageRequest, organisation: Organisation | None = None) -> Page:
+    everyone = tuple(context.organisation_settings.values())
+    own = context.settings(organisation) if organisation else None
+    forgetful = own is not None and not own.keeps_links
+    retention = {each.retention_days for each in ([own] if own else everyone)}
+    # Without an organisation, a number of days is named only where it is the same for all of them
+    days = retention.pop() if len(retention) == 1 else None
+    texts, changes = context.operator_texts, context.keep_changes
+    code, gettext = request.language.code, request.language.gettext
     variables = {
-        "organisation": context.organisations.by_entity_id(entity_id) if entity_id else None,
-        "others": [each for each in context.organisations if texts.own.get(each.entity_id)],
-        "operator_texts": {name: texts.get(name, code, entity_id) for name in PRIVACY},
+        "organisation": organisation,
+        "others": [each.organisation for each in everyone if each.texts],
+        "operator_texts": {name: texts.get(name, code, own.texts if own else {}) for name in PRIVACY},
         "privacy_url": texts.privacy_url,
         "sections": [(each, each.kept(gettext, forgetful=forgetful, days=days, changes=changes)) for each in SECTIONS],
         "sources": SOURCES,
-        "some_keep_nothing": bool(context.forgetful) and not entity_id,
-        "transfers": context.linking.transfers_of(entity_id) if entity_id else (),
+        "some_keep_nothing": own is None and not all(each.keeps_links for each in everyone),
+        "transfers": tuple(own.transfers) if own else (),
     }
     return Page("privacy.html", variables)
-
-
-def _days(context: AppContext, entity_id: str) -> int | None:
-    """Tell after how many days what has ended goes: an organisation's, or what is so for all of them."""
-    if entity_id:
-        return context.retention.get(entity_id)
-    found = {context.retention.get(each.entity_id) for each in context.organisations}
-    return found.pop() if len(found) == 1 else None

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 
+from webapp.config.notices import Texts
 from webapp.i18n.catalogues import SOURCE
 
-Texts = Mapping[str, Mapping[str, str]]
-"""Texts of the operator's, by language and name."""
 _NONE: Texts = MappingProxyType({})
 
 PRIVACY = (
@@ -46,18 +45,16 @@ class AccessibilityStatement:
 
 @dataclass(frozen=True, slots=True)
 class OperatorTexts:
-    """The operator's texts: those of the service, and those of organisations that say otherwise."""
+    """The operator's texts about the service."""
 
     texts: Texts = field(default_factory=lambda: _NONE)
-    own: Mapping[str, Texts] = field(default_factory=lambda: MappingProxyType({}))
-    """By entityID."""
     statement: AccessibilityStatement = field(default_factory=AccessibilityStatement)
     privacy_url: str = ""
     """A page of the operator's own that tells more."""
 
-    def get(self, name: str, language: str, entity_id: str = "") -> OperatorText | None:
-        """Give a text in this language, or in another that there is; an organisation's own before the service's."""
-        for texts in (self.own.get(entity_id, _NONE), self.texts):
+    def get(self, name: str, language: str, own: Texts = _NONE) -> OperatorText | None:
+        """Return a text in this language, else in another; an organisation's own texts replace the service's."""
+        for texts in (own, self.texts):
             for code in dict.fromkeys((language, SOURCE, *texts)):
                 if name in texts.get(code, {}):
                     return OperatorText(tuple(texts[code][name].split("\n\n")), code)

@@ -21,8 +21,8 @@ class Notified:
 
     transfers: tuple[str, ...]
     """The interfaces of the organisation that are told."""
-    asking: bool
-    """Whether the organisation asks us, at sign-ins and for changes."""
+    uses_connector: bool
+    """Whether the organisation's Identity Provider looks iDs up, and its identity management fetches changes."""
 
 
 def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -43,13 +43,9 @@ def erase(context: AppContext, request: PageRequest) -> Page | Redirect:
     if request.form.get("sure") != "yes":
         return _erasure_page(context, request, PROBLEMS[NotSure])
     whose = request.person.organisation.entity_id, request.person.key
+    settings = context.settings(request.person.organisation)
     erased = context.store.erasures.erase(
-        *whose,
-        "person",
-        REASON,
-        request.now,
-        transfers=context.linking.transfers_of(whose[0]),
-        by_feed=whose[0] in context.asking,
+        *whose, "person", REASON, request.now, transfers=tuple(settings.transfers), by_feed=settings.uses_connector
     )
     log("erasing", organisation=request.person.organisation.id, done=erased.done)
     if erased.removal is not None and not erased.done:
@@ -86,5 +82,5 @@ def _token(request: PageRequest) -> str:
 
 
 def _elsewhere(context: AppContext, request: PageRequest) -> Notified:
-    entity_id = request.person.organisation.entity_id
-    return Notified(tuple(context.linking.transfers_of(entity_id)), entity_id in context.asking)
+    settings = context.settings(request.person.organisation)
+    return Notified(tuple(settings.transfers), settings.uses_connector)

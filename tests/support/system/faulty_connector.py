@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from webapp.wsgi import connector_application
+from webapp.wiring.connector import connector_application
 
 
 class Faults:

@@ -36,7 +36,7 @@ Found = tuple[frozenset[str], Mapping[str, str]]
 
 
 def _from_http(config: Config, organisation: Organisation, asked: SourceOptions) -> Found:
-    credentials = config.credentials[organisation.entity_id]
+    credentials = config.organisation_settings[organisation.entity_id].credentials
     must_keep_links(config, organisation)
     if not credentials:
         mend = "add [connector] to its file, with tokens, or with user and password"
@@ -110,7 +110,8 @@ def _in_psql(value: str) -> str:
 
 
 def _from_ldap(config: Config, organisation: Organisation, asked: SourceOptions) -> Found:
-    transfers = [each for each in config.transfers[organisation.entity_id].values() if each.kind == SourceKind.LDAP]
+    settings = config.organisation_settings[organisation.entity_id]
+    transfers = [each for each in settings.transfers.values() if each.kind == SourceKind.LDAP]
     if not transfers:
         mend = "docs/settings.md says how to write one"
         raise CommandError(

@@ -43,11 +43,12 @@ def erase(path: Path, name: str, account: str, *, reason: str, yes: bool, as_jso
     organisation = organisation_of(config, name)
     if not yes:
         click.confirm(f"Erase everything about {safe(account)} at {organisation.id}? It cannot be undone", abort=True)
-    transfers = tuple(config.transfers[organisation.entity_id])
-    by_feed = organisation.entity_id in config.asking
+    settings = config.organisation_settings[organisation.entity_id]
     with ready_store(config) as store:
         place = organisation.entity_id, fold(account)
-        erased = store.erasures.erase(*place, "operator", reason, now(), transfers=transfers, by_feed=by_feed)
+        erased = store.erasures.erase(
+            *place, "operator", reason, now(), transfers=tuple(settings.transfers), by_feed=settings.uses_connector
+        )
     if as_json:
         print_json({"anything": erased.anything, "removed": erased.removal is not None, "done": erased.done})
     if not erased.anything:

@@ -1,0 +1,31 @@
+"""What all processes start with: configuration, log, store, clock."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sql.store import Store, open_store
+from webapp.config.loader import Config, load
+from webapp.log import configure_logging
+
+
+def load_config_and_store(config_path: Path | str) -> tuple[Config, Store]:
+    """Load the configuration, configure logging and open the store.
+
+    Raises:
+        Misconfigured: If anything in the configuration is wrong.
+        SchemaBehind: If a migration is missing.
+        StoreUnavailable: If the database cannot be reached.
+    """
+    config = load(config_path, os.environ)
+    configure_logging(config.service.log)
+    store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
+    store.must_be_ready()
+    return config, store
+
+
+def utc_now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)

@@ -1,0 +1,73 @@
+"""Assembly of the connector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Basic, Bearer, Credentials
+from resolver_connector.stale import Replicas
+from shibboleth.organisation import Organisation
+from sql.store import Store
+from webapp.config.files import DEFAULT_PATH, PATH_VARIABLE
+from webapp.config.loader import Config
+from webapp.log import log, with_request_id
+from webapp.wiring.common import load_config_and_store, utc_now
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def connector_application(config_path: Path | str) -> WSGIApplication:
+    """Make the connector from its configuration file, for a WSGI server.
+
+    Raises:
+        Misconfigured: If anything in the configuration is wrong.
+        SchemaBehind: If a migration is missing.
+        StoreUnavailable: If the database cannot be reached.
+    """
+    config, store = load_config_and_store(config_path)
+    # The server may fork: no connection may be shared
+    store.disconnect()
+    return make_connector(config, store)
+
+
+def connector() -> WSGIApplication:
+    """Make the connector from the file that ORCID_CONNECT_CONFIG names, for a WSGI server that calls a factory."""
+    return connector_application(os.environ.get(PATH_VARIABLE, DEFAULT_PATH))
+
+
+def make_connector(
+    config: Config, store: Store, clock: Callable[[], datetime] = utc_now, *, replicas: Replicas | None = None
+) -> WSGIApplication:
+    """Assemble the connector."""
+    credentials, registry = Credentials(_credentials(config)), config.service.registry
+    connector = Connector(store, credentials, registry, log, clock, config.transfers, replicas=replicas)
+    return with_request_id(connector)
+
+
+def make_replicas(config: Config, store: Store, directory: Path, longest: float) -> Replicas:
+    """Assemble the replicas from which the connector answers while the database is unavailable.
+
+    Args:
+        config: The configuration.
+        store: The store that is copied.
+        directory: Where the replicas are written.
+        longest: Seconds after which a replica is too old to be used.
+    """
+    organisations = [one.organisation for one in config.organisation_settings.values() if one.keeps_links]
+    registry = config.service.registry
+    return Replicas(store, organisations, registry, directory=directory, longest=longest, report=log, clock=utc_now)
+
+
+def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Organisation]]:
+    for settings in config.organisation_settings.values():
+        credentials = settings.credentials
+        for token in credentials.tokens:
+            yield Bearer(token.reveal()), settings.organisation
+        if credentials.user is not None and credentials.password is not None:
+            yield Basic(credentials.user, credentials.password.reveal()), settings.organisation

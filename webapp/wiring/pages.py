@@ -1,0 +1,120 @@
+"""Assembly of the web application: the pages where people link their iDs, and the operator's pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shibboleth.orcid_id import Registry
+from sql.store import Store
+from webapp.app import ServiceInfo, WebApp, make_app, security_headers, template_globals
+from webapp.auth.authenticator import Authenticator
+from webapp.concurrency import ConcurrencyLimits, with_limits
+from webapp.config.loader import Config
+from webapp.i18n.language import languages
+from webapp.linking.orcid_client import OrcidClient
+from webapp.linking.service import LinkingService
+from webapp.log import with_request_id
+from webapp.operator.access import AdminAccess, AdminGrant
+from webapp.pages.context import AppContext, no_delivery
+from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
+from webapp.rendering.static import StaticFiles
+from webapp.rendering.templating import templates
+from webapp.wiring.common import load_config_and_store, utc_now
+from webapp.wiring.dispatcher import make_dispatcher
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def web_application(config_path: Path | str) -> WSGIApplication:
+    """Make the web application from its configuration file, for a WSGI server.
+
+    Raises:
+        Misconfigured: If anything in the configuration is wrong.
+        SchemaBehind: If a migration is missing.
+        StoreUnavailable: If the database cannot be reached.
+    """
+    return make_web(*load_config_and_store(config_path))
+
+
+def make_web(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> WSGIApplication:
+    """Assemble the web application."""
+    service, secure = config.service, config.service.public_url.startswith("https:")
+    branding, known = config.look.look(config.path.parent), languages()
+    service_info = ServiceInfo(
+        public_url=service.public_url,
+        name=service.name,
+        contact=service.contact,
+        language=service.language,
+        sandbox=service.registry is Registry.SANDBOX,
+        zone=config.look.zone,
+        logo=branding.logo.name if branding.logo else "",
+    )
+    limits = ConcurrencyLimits.of(config.listen.threads)
+    deliver_now = make_dispatcher(config, store, clock).deliver_now if any(config.transfers.values()) else no_delivery
+    context = AppContext(
+        linking=LinkingService(store, orcid_client(config), config.transfers),
+        store=store,
+        organisations=config.organisations,
+        organisation_settings=config.organisation_settings,
+        static=StaticFiles.read(branding),
+        orcid_url=config.orcid.base_url,
+        deliver_now=with_limits(deliver_now, config.organisation_settings, limits),
+        mail_enabled=config.mail.host is not None,
+        operator_texts=operator_texts_of(config),
+        keep_changes=config.store.keep_changes,
+        admin_access=admin_access_of(config),
+    )
+    shared = template_globals(service_info, context, known)
+    app = WebApp(
+        service_info=service_info,
+        authenticator=Authenticator(config.front, config.organisations, service.encoding, secure=secure),
+        context=context,
+        languages=known,
+        templates={code: templates(language, shared) for code, language in known.items()},
+        headers=security_headers(config.orcid.base_url, secure=secure),
+        clock=clock,
+    )
+    return with_request_id(make_app(app))
+
+
+def admin_access_of(config: Config) -> AdminAccess:
+    """Return the people and machines that may use the operator's pages."""
+    token = config.metrics.token
+    return AdminAccess(
+        operators=tuple(AdminGrant.of(one.entity_id, one.people, one.entitlements) for one in config.operators),
+        administrators=tuple(
+            AdminGrant.of(entity_id, one.administrators.people, one.administrators.entitlements)
+            for entity_id, one in config.organisation_settings.items()
+        ),
+        metrics_token=token.reveal() if token else "",
+    )
+
+
+def operator_texts_of(config: Config) -> OperatorTexts:
+    """Return the operator's texts."""
+    stated = config.accessibility
+    assessed = date.fromisoformat(stated.assessed) if stated.assessed else None
+    statement = AccessibilityStatement(stated.status.value if stated.status else "", assessed, stated.assessor.value)
+    return OperatorTexts(config.notices, statement, config.service.privacy_url or "")
+
+
+def orcid_client(config: Config) -> OrcidClient:
+    """Return the client of ORCID's OAuth endpoints."""
+    orcid = config.orcid
+    return OrcidClient(
+        base_url=orcid.base_url,
+        registry=config.service.registry,
+        client_id=orcid.client_id,
+        client_secret=orcid.client_secret.reveal(),
+        redirect_uri=config.redirect_uri,
+        scope=orcid.scope,
+        pkce=orcid.pkce,
+        connect_timeout=orcid.connect_timeout,
+        read_timeout=orcid.read_timeout,
+        proxy=orcid.proxy,
+        max_waiting=ConcurrencyLimits.of(config.listen.threads).orcid,
+    )

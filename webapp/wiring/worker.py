@@ -1,0 +1,50 @@
+"""Assembly of the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+from resolver_connector.delivery.maintenance import INTERVAL, Maintenance, RetentionPolicy, delete_old_changes
+from resolver_connector.delivery.worker import Job, Worker
+from sql.store import Store
+from webapp.config.loader import Config
+from webapp.i18n.language import languages
+from webapp.log import log
+from webapp.mail.mailer import Mailer, Server, Writer
+from webapp.wiring.common import utc_now
+from webapp.wiring.dispatcher import make_dispatcher
+
+
+def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Worker:
+    """Assemble the worker and its jobs."""
+    policies = [
+        RetentionPolicy(entity_id, each.keeps_links, each.retention_days, each.uses_connector)
+        for entity_id, each in config.organisation_settings.items()
+    ]
+    keep_changes = timedelta(days=config.store.keep_changes)
+    jobs = (
+        Job("mail", _mailer(config, store)),
+        Job("maintenance", Maintenance(store, policies, log).run, INTERVAL),
+        Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),
+    )
+    return Worker(make_dispatcher(config, store, clock), jobs, log, clock)
+
+
+def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
+    mail, service = config.mail, config.service
+    if mail.host is None or mail.sender is None:
+        return lambda _now: None
+    writer = Writer(
+        store=store,
+        organisation_settings=config.organisation_settings,
+        languages=languages(),
+        name=service.name,
+        public_url=service.public_url,
+        sender=mail.sender,
+        zone=config.look.zone,
+    )
+    password = None if mail.password is None else mail.password.reveal()
+    port = mail.port or {"starttls": 587, "tls": 465, "none": 25}[mail.security]
+    return Mailer(store, writer, Server(mail.host, port, mail.security, mail.user, password).send).turn
