@@ -1,4 +1,4 @@
-"""A change as a record: the same members wherever it is written as JSON, whether it is sent or fetched."""
+"""A change as a JSON object: the same members whether it is sent by a transfer or fetched from the feed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def change_record(  # noqa: PLR0913 - the members of a record
     registry: Registry | None,
     at: datetime,
 ) -> dict[str, Any]:
-    """Give a change as JSON writes it; iDs as they are written here, and null where there is none."""
+    """Return the members of a change; `orcid` and `previous` are written as they are given, or null."""
     return {
         "id": id_,
         "action": kind.value,
@@ -35,5 +35,5 @@ def change_record(  # noqa: PLR0913 - the members of a record
 
 
 def timestamp(at: datetime) -> str:
-    """Give a time as `2026-01-15T12:00:00Z` (RFC 3339)."""
+    """Return a time as `2026-01-15T12:00:00Z` (RFC 3339)."""
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Transfers to organisations' own identity management: all kinds by name; `transfer.py` is their contract."""
+"""Transfers to organisations' identity management: all kinds by name; `base.py` is their interface."""
 
 from __future__ import annotations
 

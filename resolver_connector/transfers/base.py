@@ -134,16 +134,23 @@ class Transfer(Protocol):
 
 
 class References(Protocol):
-    """Resolves what settings in a file refer to; the context in which `TransferModel`s are validated.
-
-    Both methods raise ValueError for what they cannot resolve.
-    """
+    """Resolves references in settings; the validation context of `TransferModel`."""
 
     def read_secret(self, reference: Any) -> Any:
-        """Return the text of the secret behind a reference, `file:PATH` or `env:NAME`."""
+        """Return the secret behind a reference, `file:PATH` or `env:NAME`.
+
+        Raises:
+            ValueError: If there is none.
+
+        """
 
     def locate(self, path: Any) -> Any:
-        """Return the path of a file that is written relative to the configuration."""
+        """Return the absolute path of a file that is given relative to the configuration.
+
+        Raises:
+            ValueError: If it is not a path.
+
+        """
 
 
 def _read_secret(value: Any, info: ValidationInfo) -> Any:
@@ -155,14 +162,14 @@ def _locate(value: Any, info: ValidationInfo) -> Any:
 
 
 Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
-"""A secret: a reference in a file, the secret itself in code."""
+"""A secret: in a file a reference, in code the secret itself."""
 FilePath = Annotated[Path, BeforeValidator(_locate)]
-"""A path: in a file, relative to the service's own configuration file."""
+"""A path: in a file relative to the service's configuration file."""
 NO_SECRET = SecretStr("")
 
 
 def setting(meaning: str, example: Any, *, default: Any = ..., **rules: Any) -> Any:
-    """Describe a setting, for the reference page and for messages."""
+    """Describe a setting, for the settings page and for error messages."""
     return Field(default, description=meaning, examples=[example], **rules)
 
 

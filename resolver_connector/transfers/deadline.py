@@ -1,8 +1,8 @@
-"""Deadlines of deliveries: a caller waits until the deadline and no longer, whatever the receiver does.
+"""Deadlines of attempts: the caller returns at the deadline, whatever the receiver does.
 
-The time-outs of sockets restart with each packet, and neither a look-up of a host name nor a write to a disk has one.
-Therefore each delivery runs in a thread of its own, and its caller stops waiting at the deadline. The thread ends when
-its own time-outs let it. Until then it counts against the limit of its transfer, and no other transfer is affected.
+Socket time-outs restart with each packet, and neither a host name look-up nor a write to a disk has one. Therefore
+each attempt runs in a thread of its own, and the caller stops waiting at the deadline. The thread ends by its own
+time-outs. Until then it counts against the limit of its transfer; other transfers are not affected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 THREADS_OF_A_TRANSFER = 32
-"""More than a worker and a web server deliver to one transfer at the same time."""
+"""More than a worker and a web server use for one transfer at the same time."""
 
 
 class Saturated(Exception):
@@ -30,7 +30,7 @@ class Saturated(Exception):
 
 
 class Deadline:
-    """A moment of the monotonic clock, at which waiting ends."""
+    """A time of the monotonic clock at which waiting ends."""
 
     def __init__(self, seconds: float) -> None:
         self._at = monotonic() + seconds
@@ -38,7 +38,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until the deadline, at least a millisecond, so that they are valid as a time-out."""
+        """Seconds until the deadline, at least a millisecond, so that it is a valid time-out."""
         return max(self._at - monotonic(), 0.001)
 
     @property
@@ -47,7 +47,12 @@ class Deadline:
         return monotonic() >= self._at
 
     def check(self) -> None:
-        """Raise TimeoutError if it has passed."""
+        """Check that the deadline has not passed.
+
+        Raises:
+            TimeoutError: If it has.
+
+        """
         if self.passed:
             raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
 
@@ -63,7 +68,7 @@ class Deadline:
 
 @dataclass(slots=True)
 class BoundedThreads:
-    """Threads for calls that may not return, limited to `most` at the same time; two with the same limit are equal."""
+    """Threads for calls that may not return, at most `most` at the same time; equal limits compare equal."""
 
     most: int = THREADS_OF_A_TRANSFER
     _free: threading.Semaphore = field(init=False, repr=False, compare=False)
@@ -75,8 +80,8 @@ class BoundedThreads:
         """Return what the call returns, or raise what it raises.
 
         Raises:
-            TimeoutError: the deadline has passed; the call continues in its thread.
-            Saturated: as many calls as allowed are still running.
+            TimeoutError: If the deadline passes; the call continues in its thread.
+            Saturated: If as many calls as allowed are still running.
 
         """
         deadline.check()

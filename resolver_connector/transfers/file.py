@@ -1,14 +1,10 @@
-"""The kind `file`: one file for each change, in a directory, for an identity management that reads files at night.
+"""The kind `file`: one file for each change, in a directory that the identity management reads, for example at night.
 
-A reader takes every file whose name does not begin with a dot, in the order of their names, and removes it once it
-has done what stands there.
+A reader processes every file whose name does not begin with a dot, in the order of the names, and then removes it.
 
-Why not one file that grows: a reader would meet half a line, would have to remember how far it came, and a line that
-is repeated after a crash would be there twice.  Here a file has another name until all of it is on the disk, so it is
-there whole or not at all; nobody waits for anybody, also not on several machines; and the name is made of the time
-and the id of the change, so that a repetition is the same file.  Only a change that is repeated after its file was
-read and removed comes again, and then with the id by which a reader knows it, and before any later change of the
-same person.
+A file is written under another name and renamed, so a reader never sees a part of one, and no lock is needed, even
+with several machines. Its name is the time and the id of the change, so repeated attempts write the same file. If a
+change is repeated after its file was removed, it comes again with the same id, before later changes of the person.
 """
 
 from __future__ import annotations
@@ -49,7 +45,7 @@ COLUMNS: Final = ("id", "action", "organisation", "attribute", "account", "orcid
 LDIF_WIDTH: Final = 76
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENFILE, errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT}
-"""What passes by itself, or once somebody makes room; anything else is about the settings."""
+"""Errors that end by themselves or when there is space again; any other is about the settings."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
@@ -140,7 +136,12 @@ class FileTransfer(TransferModel):
             raise ValueError("attribute must not be empty")
 
     def _put(self, name: str, content: bytes, deadline: Deadline) -> Outcome:
-        """Have this content under this name, on the disk. May raise OSError."""
+        """Write a file and flush it to the disk.
+
+        Raises:
+            OSError: If it cannot be written.
+
+        """
         path = self.directory / name
         with suppress(FileNotFoundError):
             if path.read_bytes() == content:
@@ -164,7 +165,7 @@ class FileTransfer(TransferModel):
             os.fsync(file.fileno())
 
     def _sync(self) -> None:
-        """Have the new name on the disk too, which is the directory's content."""
+        """Flush the directory to the disk, which holds the new name."""
         directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)
@@ -173,16 +174,16 @@ class FileTransfer(TransferModel):
 
 
 def _name(message: ChangeMessage, form: Format) -> str:
-    """Give the name of its file: in the order of time, and another for each id."""
+    """Return the file name: sorted by time, and unique by the id."""
     at = message.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return f"{at}-{quote(message.id, safe='')}.{form}"
 
 
-# --- How it is written --------------------------------------------------------------------------------------------
+# --- Formats ------------------------------------------------------------------------------------------------------
 
 
 def write_csv(file: FileTransfer, message: ChangeMessage) -> bytes:
-    """Give a header and one row (RFC 4180), all in quotes; no spreadsheet takes a cell for a formula."""
+    """Return a header and one row (RFC 4180), all quoted; spreadsheets take no cell for a formula."""
     found = record(message, file.value_form)
     person = found.pop("person")
     row = {**found, "attribute": person["attribute"], "account": person["value"]}
@@ -193,12 +194,12 @@ def write_csv(file: FileTransfer, message: ChangeMessage) -> bytes:
 
 
 def write_jsonl(file: FileTransfer, message: ChangeMessage) -> bytes:
-    """Give one line of JSON: the record of the change."""
+    """Return the record of the change as one line of JSON."""
     return json.dumps(record(message, file.value_form), separators=(",", ":")).encode() + b"\n"
 
 
 def write_ldif(file: FileTransfer, message: ChangeMessage) -> bytes:
-    """Give one change record (RFC 2849), to be applied by `ldapmodify -f`."""
+    """Return a change record (RFC 2849) for `ldapmodify -f`."""
     entry = [("dn", _dn(file.dn, message.account)), ("changetype", "modify")]
     text = ["version: 1\n", f"# {quote(message.id, safe='')}\n", *(_line(*each) for each in entry)]
     for step in _steps(file, message):

@@ -1,14 +1,14 @@
-"""LDAP: the person's entry in the directory is found, and one modify puts the iD on it, or takes it off.
+"""The kind `ldap`: finds the person's entry in a directory, and adds or removes the iD with one modify.
 
-Two values of the attribute can name one iD (`http://…`, `https://…`, bare), and the directory keeps both: its rule
-`caseIgnoreMatch` does not know that they are the same.  So what is there is read, compared as iDs, and the old form
-is deleted in the same modify that adds the new.  A value is deleted by its exact text; if somebody changed it in
-between, the directory refuses the whole modify, and the entry is read again, once.
+Two values of the attribute can be one iD (`http://…`, `https://…`, bare), which `caseIgnoreMatch` does not compare as
+equal. So the values are read and compared as iDs, and the old form is deleted in the modify that adds the new. A value
+is deleted by its exact text; if another client changed it in between, the modify fails, and the entry is read again,
+once.
 
-What differs between OpenLDAP, 389 Directory Server and Active Directory is told by result codes (RFC 4511, A.1) and
-handled by settings: `object_class = ""` where the class belongs to every user, `filter` for the name of the key.
+OpenLDAP, 389 Directory Server and Active Directory differ in their result codes (RFC 4511 appendix A.1) and by
+settings: `object_class = ""` if every entry has the class, `filter` for the name of the key.
 
-How it is talked to is `ldap_connection.py`; how a person is asked for is `ldap_filter.py`.
+The connection is in `ldap_connection.py`, the filter in `ldap_filter.py`, the result codes in `ldap_results.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Result
 from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, fill, is_filter, is_unambiguous
 from resolver_connector.transfers.ldap_results import (
-    HELP,
+    HINTS,
     NO_SUCH_ATTRIBUTE,
     NO_SUCH_OBJECT,
     OUTCOMES,
@@ -59,17 +59,17 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class Bind(StrEnum):
-    """How the service shows the directory who it is."""
+    """How the service authenticates."""
 
     SIMPLE = "simple"
-    """By `bind_dn` and `password`."""
+    """With `bind_dn` and `password`."""
     EXTERNAL = "external"
-    """By its TLS certificate: SASL EXTERNAL."""
+    """With its TLS certificate: SASL EXTERNAL."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A person's entry as it was read."""
+    """A person's entry, as it was read."""
 
     dn: str
     classes: frozenset[str]
@@ -78,7 +78,7 @@ class _Entry:
 
 
 class LdapTransfer(TransferModel):
-    """Writes iDs into the organisation's directory by LDAP."""
+    """A directory that iDs are written into."""
 
     kind = "ldap"
 
@@ -193,15 +193,20 @@ class LdapTransfer(TransferModel):
         return self._delivery_result(result, entry)
 
     def _find(self, directory: Directory, account: str) -> _Entry:
-        """Read the one entry of a person; two are none."""
+        """Return the entry of a person.
+
+        Raises:
+            DeliveryFailed: If there is none, or more than one.
+
+        """
         if not is_unambiguous(account):
             raise DeliveryFailed(
-                DeliveryResult(Outcome.UNKNOWN_PERSON, "the directory would take this account for another")
+                DeliveryResult(Outcome.UNKNOWN_PERSON, "the directory may take this account for another one")
             )
         result, found = directory.search(self.base, fill(self.filter, account), ["objectClass", self.attribute])
         if len(found) > 1 or result.code == SIZE_LIMIT:
             raise DeliveryFailed(
-                DeliveryResult(Outcome.CONFLICT, "more than one entry of the directory fits this account")
+                DeliveryResult(Outcome.CONFLICT, "more than one entry of the directory matches this account")
             )
         if result.code == NO_SUCH_OBJECT:
             message = "the directory has no such base, or does not show it to the service's account"
@@ -209,11 +214,13 @@ class LdapTransfer(TransferModel):
         if result.code != SUCCESS:
             raise DeliveryFailed(self._delivery_result(result))
         if not found:
-            raise DeliveryFailed(DeliveryResult(Outcome.UNKNOWN_PERSON, "no entry of the directory fits this account"))
+            raise DeliveryFailed(
+                DeliveryResult(Outcome.UNKNOWN_PERSON, "no entry of the directory matches this account")
+            )
         return _entry(found[0], self.attribute)
 
     def _changes(self, entry: _Entry, message: ChangeMessage) -> Changes:
-        """Give what has to change on the entry; nothing where all is as it should be."""
+        """Return the changes of the entry; empty if it is up to date already."""
         wanted = self.value_form.write(message.orcid_id).encode() if message.orcid_id else None
         ours = {each for each in (message.orcid_id, message.previous) if each}
         others = [each for each in entry.values if _read(each, ours) not in ours]
@@ -225,8 +232,8 @@ class LdapTransfer(TransferModel):
         return self._modification(entry, gone, fresh)
 
     def _modification(self, entry: _Entry, gone: list[bytes], fresh: list[bytes]) -> Changes:
-        # An empty list to delete would mean all values; what is deleted comes first, for the new value can be equal
-        # to it by the directory's rule
+        # To delete an empty list would mean all values. Deletions come first, because the new value may be equal to an
+        # old one by the directory's rule
         values = [(ldap3.MODIFY_DELETE, gone)] if gone else []
         values += [(ldap3.MODIFY_ADD, fresh)] if fresh else []
         if not values:
@@ -236,17 +243,17 @@ class LdapTransfer(TransferModel):
         return {**classes, self.attribute: values}
 
     def _tls(self) -> dict[str, Any]:
-        """Give what ldap3's Tls has to know."""
+        """Return the arguments of ldap3's Tls."""
         return {
             "ca_certs_file": self.ca_file and str(self.ca_file),
             "local_certificate_file": self.certificate and str(self.certificate),
             "local_private_key_file": self.certificate_key and str(self.certificate_key),
-            # None would have OpenSSL ask at the terminal for the password of a key that has one
+            # With None, OpenSSL asks at the terminal for the password of an encrypted key
             "local_private_key_password": "none",
         }
 
     def _credentials(self) -> dict[str, Any]:
-        """Give what ldap3's Connection has to know about who we are."""
+        """Return the arguments of ldap3's Connection that authenticate the service."""
         if self.bind is Bind.EXTERNAL:
             return {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
         password = self.password.get_secret_value()
@@ -257,18 +264,18 @@ class LdapTransfer(TransferModel):
             raise DeliveryFailed(self._delivery_result(result))
 
     def _delivery_result(self, result: Result, entry: _Entry | None = None) -> DeliveryResult:
-        """Give what a result comes to, with the directory's words and what is to be done, but without DNs."""
+        """Return the outcome of a result, with the directory's words and a hint, and without DNs."""
         outcome = OUTCOMES.get(result.code, Outcome.REFUSED)
         if outcome is Outcome.STORED:
             return DeliveryResult(outcome)
         words = _without(result.words, entry.dn if entry else "", "the entry")
         words = _without(words, self.bind_dn, "the service's account")
-        needed = HELP.get(result.code, "").format(attribute=self.attribute, object_class=self.object_class or "a class")
-        return DeliveryResult(outcome, plain_text(f"{words}. {needed}" if needed else words))
+        hint = HINTS.get(result.code, "").format(attribute=self.attribute, object_class=self.object_class or "a class")
+        return DeliveryResult(outcome, plain_text(f"{words}. {hint}" if hint else words))
 
 
 def _is_server(url: SplitResult) -> bool:
-    """Tell whether it says a server and nothing else; only a part of what LDAP URLs (RFC 4516) can say."""
+    """Return whether an LDAP URL (RFC 4516) names a server and nothing else."""
     try:
         port = url.port
     except ValueError:
@@ -284,7 +291,7 @@ def _entry(found: dict[str, Any], attribute: str) -> _Entry:
 
 
 def _read(value: bytes, ours: set[OrcidId]) -> OrcidId | None:
-    """Read a value in whatever form; a bare iD is of the registry that our own iDs are of."""
+    """Return the iD of a value in any form; a bare one is of the registry of the change's iDs."""
     registry = next((each.registry for each in ours), None)
     try:
         return OrcidId.parse(value.decode(), bare_means=registry)
@@ -293,5 +300,5 @@ def _read(value: bytes, ours: set[OrcidId]) -> OrcidId | None:
 
 
 def _without(words: str, dn: str, instead: str) -> str:
-    """Put something else in place of a DN, wherever the words say it."""
+    """Return the text with a DN replaced."""
     return re.sub(re.escape(dn), instead, words, flags=re.IGNORECASE) if dn else words

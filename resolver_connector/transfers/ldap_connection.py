@@ -1,4 +1,4 @@
-"""A connection to one server of a directory, by ldap3. Every failure of it becomes `DeliveryFailed`."""
+"""A connection to one server of a directory, with ldap3; its errors become `DeliveryFailed`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from resolver_connector.transfers.deadline import Deadline
 PORTS = {"ldap": 389, "ldaps": 636}
 
 Changes = dict[str, list[tuple[str, list[bytes]]]]
-"""A modify, as ldap3 takes it: what to do with which values, by attribute."""
+"""The changes of a modify, as ldap3 takes them: operations and values, by attribute."""
 
 _ERROR_OUTCOMES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
     (
@@ -49,24 +49,27 @@ _ERROR_OUTCOMES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
     (TimeoutError, Outcome.TEMPORARY, "no answer in time"),
     ((OSError, LDAPCommunicationError), Outcome.TEMPORARY, "no connection with the directory: {words}"),
     (
-        Exception,  # what is not LDAP makes ldap3 stumble in every possible way
+        Exception,  # ldap3 raises any exception for what is not LDAP
         Outcome.MISCONFIGURED,
-        "what answers there does not speak LDAP, or cannot be asked what the settings say",
+        "the server does not speak LDAP, or the settings do not fit it",
     ),
 )
-"""What each failure of a connection means: the first row that fits, at any of the host's addresses, applies."""
+"""Outcomes of exceptions: the first row that fits one of the host's addresses applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the directory said to one request."""
+    """The result of an operation."""
 
     code: int
     words: str
 
 
 class Directory:
-    """One server of a directory. Each request raises `DeliveryFailed` without a result or after the deadline."""
+    """One server of a directory.
+
+    Each operation raises `DeliveryFailed` if there is no result, or if the deadline has passed.
+    """
 
     def __init__(self, url: SplitResult, tls: dict[str, Any], credentials: dict[str, Any], deadline: Deadline) -> None:
         self._host = url.hostname or ""
@@ -120,14 +123,14 @@ class Directory:
         return self._result()
 
     def search(self, base: str, wanted: str, attributes: list[str]) -> tuple[Result, list[dict[str, Any]]]:
-        """Give two entries at most that the filter fits, below the base; what only refers elsewhere is left out."""
+        """Return at most two entries below the base that match the filter, without referrals."""
         never = ldap3.DEREF_NEVER
         search = self._connection.search
         self._do(lambda: search(base, wanted, dereference_aliases=never, attributes=attributes, size_limit=2))
         return self._result(), [each for each in self._connection.response or () if each["type"] == "searchResEntry"]
 
     def modify(self, dn: str, changes: Changes) -> Result:
-        """Change one entry, all of it or nothing."""
+        """Change one entry, completely or not at all."""
         self._do(lambda: self._connection.modify(dn, changes))
         return self._result()
 
@@ -162,7 +165,7 @@ class Directory:
         return DeliveryResult(outcome, plain_text(text.format(host=self._host, words=words)))
 
     def _abort(self) -> None:
-        """End whatever the connection waits for; called from another thread."""
+        """Interrupt what the connection waits for; called from another thread."""
         connected = self._connection.socket
         if connected is not None:
             with suppress(OSError):

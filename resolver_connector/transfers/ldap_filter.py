@@ -1,4 +1,4 @@
-"""How a person is asked for in a directory: a filter with the account in it, which means nothing but itself there."""
+"""Search filters with the account of a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLAIN_IN_FILTERS = string.ascii_letters + string.digits
 
 
 def is_filter(text: str) -> bool:
-    """Tell whether a template makes a filter, by asking ldap3 to search in a directory of its own, which is empty."""
+    """Return whether a template makes a valid filter; ldap3 parses it, in a search of an empty mock directory."""
     directory = ldap3.Connection(ldap3.Server("empty", get_info=ldap3.NONE), client_strategy=ldap3.MOCK_SYNC)
     try:
         directory.open()
@@ -37,15 +37,15 @@ def is_unambiguous(account: str) -> bool:
 
 
 def fill(template: str, account: str) -> str:
-    """Put an account into a filter."""
+    """Return the filter for an account, which is escaped."""
     user, at, scope = account.rpartition("@")
     said = {"account": account, "user": user if at else account, "scope": scope if at else ""}
     return PLACEHOLDER.sub(lambda found: _escaped(said[found[1]]), template)
 
 
 def _escaped(text: str) -> str:
-    """Write text so that it means nothing but itself in a filter: each octet as RFC 4515 (3) allows it for any.
+    """Escape text for a filter (RFC 4515 section 3).
 
-    More is escaped than has to be, for ldap3 takes blanks off and looks for `~=` and `:=` on its own.
+    Everything but letters and digits, because ldap3 strips spaces and looks for `~=` and `:=` by itself.
     """
     return "".join(chr(each) if chr(each) in PLAIN_IN_FILTERS else f"\\{each:02x}" for each in text.encode())

@@ -1,13 +1,11 @@
 """The kind `rest`: one POST of JSON for each change.
 
-Profile `v1` is our own.  Its body is a record (`record.py`) in the envelope of Standard Webhooks 1.0.0, which also
-says how it is signed; the id of the change is the idempotency key.  Success is a status of 2xx, and an answer without a
-body will do; a web page is no answer, whatever its status.
+Profile `v1`: a record (`record.py`) in the envelope of Standard Webhooks 1.0.0, signed as it defines; the id of the
+change is the idempotency key. Any 2xx status is a success.
 
-Profile `csc` is, byte for byte, what the Finnish service of 2016 sent, so that an interface built for it needs no
-change.  That format carries an iD and an account and nothing else: it has no word for a removal.  Hence `removal`:
-`refuse` (the default) sends nothing and answers that this interface cannot carry it, so that somebody at the
-organisation is told; `empty` sends the same body with an empty iD, for a receiver that is known to understand it.
+Profile `csc`: the format of the Finnish service of 2016, byte for byte, for interfaces built for it. It has an iD and
+an account, and no removal. With `removal = "refuse"` (the default) nothing is sent for one, and the delivery becomes
+a dead letter; with `"empty"` the same body is sent with an empty iD.
 """
 
 from __future__ import annotations
@@ -35,25 +33,25 @@ _SHORTEST, _LONGEST = 24, 64
 
 _URI_NAMES = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 _FRIENDLY_NAMES = {"eppn": "eduPersonPrincipalName"}
-"""Where the federation's own name of an attribute is not our id of it."""
+"""The federation's names of attributes that have another id here."""
 
 
 class Profile(StrEnum):
-    """What is sent: our own JSON, or that of the service of 2016."""
+    """The format of the body."""
 
     V1 = "v1"
     CSC = "csc"
 
 
 class Removal(StrEnum):
-    """What becomes of a removal, which the format of 2016 has no word for."""
+    """What is sent for a removal, which the format of 2016 does not have."""
 
     REFUSE = "refuse"
     EMPTY = "empty"
 
 
 class RestTransfer(HttpTransfer):
-    """An interface that takes JSON."""
+    """A receiver of JSON."""
 
     kind = "rest"
     authenticators = ("signing_secrets", *HttpTransfer.authenticators)
@@ -111,11 +109,11 @@ class RestTransfer(HttpTransfer):
         return read(response) if response.ok else failure(response, response.message(*members), now)
 
 
-# --- Our own profile ----------------------------------------------------------------------------------------------
+# --- Profile v1 ---------------------------------------------------------------------------------------------------
 
 
 def write_v1(rest: RestTransfer, message: ChangeMessage, now: datetime) -> tuple[bytes, Mapping[str, str]]:
-    """Give body and headers: Standard Webhooks 1.0.0, payload structure and signature scheme."""
+    """Return body and headers (Standard Webhooks 1.0.0, payload structure and signature scheme)."""
     body = _json({"type": f"orcid.{message.kind}", "timestamp": timestamp(message.at), "data": record(message)})
     headers = {
         "Accept": "application/json",
@@ -132,7 +130,12 @@ def write_v1(rest: RestTransfer, message: ChangeMessage, now: datetime) -> tuple
 
 
 def signing_key(secret: str) -> bytes:
-    """Give the bytes of a secret written as Standard Webhooks does. Raises ValueError."""
+    """Return the key in a secret of Standard Webhooks.
+
+    Raises:
+        ValueError: If it is not a secret of the required length.
+
+    """
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -146,7 +149,7 @@ def signing_key(secret: str) -> bytes:
 
 
 def sign(key: bytes, signed: bytes) -> str:
-    """Give one signature of the symmetric scheme."""
+    """Return a signature of the symmetric scheme."""
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
@@ -159,13 +162,13 @@ def _read_v1(response: Response) -> DeliveryResult:
     return DeliveryResult(Outcome.ALREADY_THERE if already else Outcome.STORED, response.message("message"))
 
 
-# --- The profile of 2016 ------------------------------------------------------------------------------------------
+# --- Profile csc --------------------------------------------------------------------------------------------------
 
 
 def write_csc(rest: RestTransfer, message: ChangeMessage, _now: datetime) -> tuple[bytes, Mapping[str, str]]:
-    """Give the body: first the iD, then the account, eight members each, in this order.
+    """Return the body: first the iD, then the account, with eight members each, in this order.
 
-    `mediationInstant` is when the person confirmed, and not when this attempt was made: a repetition is the same bytes.
+    `mediationInstant` is when the person confirmed, not the time of the attempt, so repeated attempts send equal bytes.
     """
     known = message.orcid_id or message.previous
     orcid = {
@@ -209,4 +212,4 @@ _PROFILES: Mapping[Profile, tuple[Write, Read, tuple[str, ...]]] = {
     Profile.V1: (write_v1, _read_v1, ("message", "error", "detail")),
     Profile.CSC: (write_csc, _read_csc, ("status",)),
 }
-"""How each profile writes, reads a success, and which members of a refusal hold its words."""
+"""For each profile how to write a change, how to read a success, and the members of an error with its message."""

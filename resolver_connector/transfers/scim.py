@@ -1,11 +1,11 @@
-"""The kind `scim`: SCIM 2.0 (RFC 7643, RFC 7644).  The person is found by a filter, and one PATCH sets the attribute.
+"""The kind `scim`: SCIM 2.0 (RFC 7643, RFC 7644). A filter finds the user, and one PATCH sets the attribute.
 
-There is no registered attribute for an ORCID iD, so schema and attribute are settings.  What is there is read first:
-the same iD in the same form needs no PATCH, and another iD is a conflict or is replaced, by `policy`.  Where the
-server gives a version, the PATCH holds only for that version (If-Match); a lost race is read again, once.
+There is no registered attribute for an ORCID iD, so schema and attribute are settings. The user is read first: the
+same iD in the same form needs no PATCH, and another iD is a conflict or is replaced, by `policy`. If the server gives
+a version, the PATCH is conditional (If-Match); after a concurrent change it is repeated once.
 
-Servers differ in how they want an extension's attribute named: `form = "path"` puts schema and attribute in the path
-of the operation, `pathless` puts them in its value, where a removal is the value null (RFC 7643 section 2.5).
+Servers differ in how an operation names an extension's attribute: `form = "path"` puts schema and attribute in its
+path, `pathless` in its value, where a removal is the value null (RFC 7643 section 2.5).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _TYPES = {
     "tooMany": Outcome.CONFLICT,
     "uniqueness": Outcome.CONFLICT,
 }
-"""What the server's own word for a 400 means (RFC 7644 section 3.12); any other is a refusal."""
+"""Outcomes of a 400 by its `scimType` (RFC 7644 section 3.12); any other is a refusal."""
 
 
 class Form(StrEnum):
@@ -63,15 +63,15 @@ class Form(StrEnum):
 
 
 class Operation(StrEnum):
-    """How an iD is set; some servers know only one of the two for an attribute that is empty."""
+    """How an iD is set; some servers accept only one of the two for an attribute without a value."""
 
     ADD = "add"
     REPLACE = "replace"
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A person, as the server knows them."""
+class _User:
+    """A user, as the server returns it."""
 
     id: str
     value: str | None
@@ -128,8 +128,13 @@ class ScimTransfer(HttpTransfer):
                 break
         return self._stored(response, now)
 
-    def _find(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> _Found:
-        """Read the one person with this account; two are none."""
+    def _find(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> _User:
+        """Return the user with this account.
+
+        Raises:
+            DeliveryFailed: If there is none, or more than one.
+
+        """
         asked = {
             "filter": f"{self.find_by} eq {json.dumps(message.account, ensure_ascii=False)}",
             "attributes": f"id,meta,{self.find_by},{self.schema_urn}:{self.attribute}",
@@ -149,26 +154,31 @@ class ScimTransfer(HttpTransfer):
         if listed is None or not isinstance(total, int) or not isinstance(people, list):
             raise DeliveryFailed(unexpected_body(response, "a SCIM list"))
         if max(total, len(people)) > 1:
-            raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "more than one person there has this account"))
+            raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "more than one user there has this account"))
         if not people:
-            raise DeliveryFailed(DeliveryResult(Outcome.UNKNOWN_PERSON, "nobody there has this account"))
+            raise DeliveryFailed(DeliveryResult(Outcome.UNKNOWN_PERSON, "no user there has this account"))
         return self._read(people[0], message, response)
 
-    def _read(self, person: Any, message: ChangeMessage, response: Response) -> _Found:
+    def _read(self, person: Any, message: ChangeMessage, response: Response) -> _User:
         id_, value = _member(person, "id"), _member(_member(person, self.schema_urn), self.attribute)
         if not isinstance(id_, str) or not id_.strip(".") or not isinstance(value, str | None):
-            raise DeliveryFailed(unexpected_body(response, "a person with an id and a text for the iD"))
+            raise DeliveryFailed(unexpected_body(response, "a user with an id and a text for the iD"))
         account = _member(person, self.find_by)
         if isinstance(account, str) and account.casefold() != message.account.casefold():
-            # Some servers pass over a filter that they do not understand
+            # Some servers ignore a filter that they do not support
             raise DeliveryFailed(
-                DeliveryResult(Outcome.MISCONFIGURED, f"asked by {self.find_by}, it gave somebody else")
+                DeliveryResult(Outcome.MISCONFIGURED, f"a search by {self.find_by} returned another user")
             )
         version = _member(_member(person, "meta"), "version")
-        return _Found(id_, value, version if isinstance(version, str) and version.isascii() else "")
+        return _User(id_, value, version if isinstance(version, str) and version.isascii() else "")
 
-    def _differs(self, found: _Found, message: ChangeMessage) -> bool:
-        """Whether something has to change there. Raises DeliveryFailed when somebody has to settle it first."""
+    def _differs(self, found: _User, message: ChangeMessage) -> bool:
+        """Return whether the user has to be changed.
+
+        Raises:
+            DeliveryFailed: If it has another iD, which people have to resolve.
+
+        """
         wanted = self.value_form.write(message.orcid_id) if message.orcid_id else None
         if not found.value or found.value == wanted:
             return (found.value or None) != wanted
@@ -176,12 +186,12 @@ class ScimTransfer(HttpTransfer):
         if theirs and theirs in (message.orcid_id, message.previous):
             return True
         if wanted is None:
-            return False  # what is to go has gone, and something else is not ours to take away
+            return False  # the iD is gone already, and the other value is not ours
         if self.policy is Policy.REPLACE:
             return True
-        raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "the person has another ORCID iD there"))
+        raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "the user has another ORCID iD there"))
 
-    def _patch(self, found: _Found, message: ChangeMessage, deadline: Deadline) -> Response:
+    def _patch(self, found: _User, message: ChangeMessage, deadline: Deadline) -> Response:
         body = {"schemas": [PATCH], "Operations": [self._operation(message)]}
         headers = {"Content-Type": MEDIA, "Accept": f"{MEDIA}, application/json"}
         if found.version:
@@ -199,7 +209,7 @@ class ScimTransfer(HttpTransfer):
 
     def _stored(self, response: Response, now: datetime) -> DeliveryResult:
         if response.status == _PRECONDITION_FAILED:
-            return DeliveryResult(Outcome.TEMPORARY, "somebody else is changing this person")
+            return DeliveryResult(Outcome.TEMPORARY, "another client is changing this user")
         if not response.ok:
             return _refused(response, now)
         if not response.complete or (response.body.strip() and response.json_object() is None):
@@ -219,7 +229,7 @@ def _refused(response: Response, now: datetime) -> DeliveryResult:
 
 
 def _member(found: Any, name: str) -> Any:
-    """Give a member whatever its case (RFC 7643 section 2.1); None where there is none."""
+    """Return a member whatever its case (RFC 7643 section 2.1), or None."""
     if not isinstance(found, dict):
         return None
     return next((value for key, value in found.items() if key.casefold() == name.casefold()), None)

@@ -1,11 +1,11 @@
-"""The kind `soap`: the `modify` of the DirXML vocabulary (NetIQ, once Novell, Identity Manager), as in 2016.
+"""The kind `soap`: `modify` of the DirXML vocabulary (NetIQ, formerly Novell, Identity Manager), as in 2016.
 
-SOAP 1.1, document/literal; the body is one element without a namespace.  The answer is a DSML 2.0 batch response,
-and the change is stored if and only if its `detail` is `success`; the words for people stand in its `message`.  DSML
-has no word for a person who is not known, nor for a conflict: the settings `unknown_person` and `conflict` say by
-which words of the message the organisation's interface means that.  Without them both are refusals.
+SOAP 1.1, document/literal; the body is one element without a namespace. The response is a DSML 2.0 batch response. The
+change is stored if and only if its `detail` is `success`; its `message` is for people. DSML has no code for an unknown
+person or a conflict: the settings `unknown_person` and `conflict` name the words by which an interface says so.
+Without them both are refusals.
 
-What comes back is somebody else's XML: it is parsed without document types and entities, so none can unfold.
+Responses are parsed without document types and entities.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DSML: Final = "urn:oasis:names:tc:DSML:2:0:core"
 SUCCESS: Final = "success"
 
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0, section 2.2."""
+"""XML 1.0 section 2.2."""
 
 _TYPES = {
     "couldNotConnect": Outcome.TEMPORARY,
@@ -39,14 +39,14 @@ _TYPES = {
     "malformedRequest": Outcome.MISCONFIGURED,
     "unresolvableURI": Outcome.MISCONFIGURED,
 }
-"""What the types of a DSML error mean (DSML 2.0, errorResponse); any other is a refusal."""
+"""Outcomes of the types of a DSML error (DSML 2.0, errorResponse); any other is a refusal."""
 
 _FAULTS = {"Client": Outcome.REFUSED, "Server": Outcome.TEMPORARY}
 """Whose fault a SOAP fault is (SOAP 1.1, section 4.4.1); the other two are about settings."""
 
 
 class SoapTransfer(HttpTransfer):
-    """An interface that takes the `modify` of DirXML."""
+    """A receiver of `modify` of DirXML."""
 
     kind = "soap"
 
@@ -116,7 +116,7 @@ class SoapTransfer(HttpTransfer):
 
 
 def write(soap: SoapTransfer, message: ChangeMessage) -> bytes:
-    """Give the whole envelope."""
+    """Return the envelope."""
     envelope = Element(f"{{{ENVELOPE}}}Envelope")
     body = SubElement(envelope, f"{{{ENVELOPE}}}Body")
     modify = SubElement(body, "modify", {"class-name": soap.class_name})

@@ -285,7 +285,7 @@ def test_the_missing_right_to_add_the_class_is_named(directory, branch, transfer
 
     assert answer.outcome is Outcome.MISCONFIGURED
     assert "insufficientAccessRights" in answer.message
-    assert "the right to write eduPersonOrcid, and to add eduPerson to objectClass" in answer.message
+    assert "the right to write eduPersonOrcid, and to add eduPerson to the objectClass" in answer.message
     assert directory.values(dn, "objectClass") == {"inetOrgPerson"}
 
 
@@ -445,7 +445,7 @@ def test_a_copy_that_cannot_be_written_to_is_a_misconfiguration(directory):
     answer = deliver(settings(directory, base=COPY))
 
     assert answer.outcome is Outcome.MISCONFIGURED
-    assert "url has to name one that can" in answer.message
+    assert "url must name one that can" in answer.message
 
 
 def test_a_password_is_never_shown(directory, transfer):

@@ -854,7 +854,7 @@ def test_a_server_that_passes_over_the_filter_is_found_out(scim, idm):
     answer = deliver(scim)
 
     assert answer.outcome is Outcome.MISCONFIGURED
-    assert "somebody else" in answer.message
+    assert "another user" in answer.message
     assert not patches(idm)
 
 
