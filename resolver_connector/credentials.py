@@ -1,8 +1,7 @@
-"""Credentials of the connector: the credential alone tells which organisation asks.
+"""Authenticates clients of the connector: the credential alone determines the organisation.
 
-Each credential is kept as a digest under a random key of this process (keyed BLAKE2b) and found by that digest. A
-client that guesses can neither compute nor steer a digest, so the time of a look-up tells nothing about any credential
-(docs/decisions/0024).
+Each credential is kept as a digest under a random key of this process (keyed BLAKE2b) and looked up by that digest. A
+client can neither compute nor choose a digest, so the duration of a look-up reveals nothing (docs/decisions/0024).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from shibboleth.organisation import Organisation
 
 _CREDENTIALS = re.compile(r"[ \t]*(?P<scheme>bearer|basic) +(?P<value>[^ \t]+)[ \t]*", re.ASCII | re.IGNORECASE)
-"""RFC 9110 section 11.6.2, for the two schemes that are taken."""
+"""RFC 9110 section 11.6.2, for the two supported schemes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Bearer:
 
     @property
     def secret(self) -> bytes:
-        """What the client has to send after the name of the scheme."""
+        """The octets that the client sends after the name of the scheme."""
         return self.token.encode()
 
 
@@ -42,12 +41,12 @@ class Basic:
 
     @property
     def secret(self) -> bytes:
-        """What the client has to send, in base64, after the name of the scheme."""
+        """The octets that the client sends, in base64, after the name of the scheme."""
         return f"{self.user}:{self.password}".encode()
 
 
 class Credentials:
-    """Which organisation a credential belongs to. Credentials are long and random, so a fast digest is enough."""
+    """The credentials of all organisations. They are long and random, so a fast digest is enough."""
 
     def __init__(self, pairs: Iterable[tuple[Bearer | Basic, Organisation]]) -> None:
         self._key = secrets.token_bytes(32)
@@ -55,8 +54,8 @@ class Credentials:
             self._digest(type(credential), credential.secret): organisation for credential, organisation in pairs
         }
 
-    def organisation(self, authorization: str) -> Organisation | None:
-        """Give the organisation of an Authorization header; None for a credential of no organisation."""
+    def authenticate(self, authorization: str) -> Organisation | None:
+        """Return the organisation of an Authorization header's credential; None if it is not valid."""
         found = _CREDENTIALS.fullmatch(authorization)
         if found is None:
             return None

@@ -1,9 +1,9 @@
-"""A place in the feed, as a token that nobody but the connector has to understand.
+"""Cursors of the feed: the position after a change, encoded for one organisation.
 
-A token is a version, the number of a change, a mark of that change, and a checksum: 24 bytes, in 32 letters. The
-checksum is bound to the organisation, so that a token that was mangled on the way, or handed to a neighbour, is told
-from one that is good; it is no secret, since the credential alone decides whose changes are given. The mark tells when
-a number has been given twice, as after a backup was restored.
+An encoded cursor has 24 bytes in 32 characters of base64url: a version, the number of a change, a digest of that
+change's id, and a checksum bound to the organisation. The checksum detects a cursor that was damaged or belongs to
+another organisation; it is not a secret, since the credential alone decides whose changes are returned. The digest
+detects that a number was given twice, as after a backup was restored.
 """
 
 from __future__ import annotations
@@ -16,59 +16,58 @@ from resolver_connector.http import BadRequest
 from sql.records import Change
 
 _VERSION = b"\x01"
-_NUMBER, _MARK, _SUM = 7, 6, 10
-_BYTES = len(_VERSION) + _NUMBER + _MARK + _SUM
-_UNMARKED = bytes(_MARK)
+_NUMBER, _DIGEST, _CHECKSUM = 7, 6, 10
+_LENGTH = len(_VERSION) + _NUMBER + _DIGEST + _CHECKSUM
+_NO_DIGEST = bytes(_DIGEST)
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """After which change to go on."""
+    """The position in the feed right after a change."""
 
     number: int
-    mark: bytes = _UNMARKED
-    """Of the change of this number; zeros where it was not kept when the token was made, or where there is none."""
+    digest: bytes = _NO_DIGEST
+    """Of the change's id; zeros where there was no such change when the cursor was made."""
 
     @classmethod
-    def at(cls, change: Change) -> Cursor:
-        """Give the place right after a change."""
-        return cls(change.number, _digest(change.id, _MARK))
+    def after(cls, change: Change) -> Cursor:
+        """Return the position right after a change."""
+        return cls(change.number, _hash(change.id, _DIGEST))
 
-    def fits(self, change: Change) -> bool:
-        """Tell whether the change that now has this number is the one it was."""
-        return self.mark in {_UNMARKED, _digest(change.id, _MARK)}
+    @classmethod
+    def decode(cls, text: object, entity_id: str) -> Cursor:
+        """Decode a cursor of this organisation.
 
-    def token(self, entity_id: str) -> str:
-        """Write it for this organisation."""
-        said = _VERSION + self.number.to_bytes(_NUMBER, "big") + self.mark
-        return base64.urlsafe_b64encode(said + _checksum(said, entity_id)).decode()
+        Raises:
+            BadRequest: If the text is not a cursor of this organisation.
 
+        """
+        if isinstance(text, str) and text.isascii():
+            try:
+                octets = base64.urlsafe_b64decode(text)
+            except ValueError:
+                octets = b""
+            content, checksum = octets[:-_CHECKSUM], octets[-_CHECKSUM:]
+            # The decoder ignores characters outside its alphabet, so several texts would be the same cursor
+            canonical = len(octets) == _LENGTH and base64.urlsafe_b64encode(octets).decode() == text
+            if canonical and content.startswith(_VERSION) and checksum == _checksum(content, entity_id):
+                number, digest = content[len(_VERSION) : -_DIGEST], content[-_DIGEST:]
+                return cls(int.from_bytes(number, "big"), digest)
+        raise BadRequest("this is not a cursor of your organisation; send `next_cursor` unchanged, or start over")
 
-def position_of(token: object, entity_id: str) -> Cursor:
-    """Read a token of this organisation. Raises BadRequest."""
-    if not isinstance(token, str) or not _good(token, entity_id):
-        raise BadRequest("this is no token of your organisation: give back a `next` as it was given, or start over")
-    said = base64.urlsafe_b64decode(token)[len(_VERSION) :]
-    return Cursor(int.from_bytes(said[:_NUMBER], "big"), said[_NUMBER : _NUMBER + _MARK])
+    def encode(self, entity_id: str) -> str:
+        """Encode it for this organisation."""
+        content = _VERSION + self.number.to_bytes(_NUMBER, "big") + self.digest
+        return base64.urlsafe_b64encode(content + _checksum(content, entity_id)).decode()
 
-
-def _good(token: str, entity_id: str) -> bool:
-    if not token.isascii():
-        return False
-    try:
-        octets = base64.urlsafe_b64decode(token)
-    except ValueError:
-        return False
-    # The decoder passes over what is no letter of it, so that several texts would be one token
-    if len(octets) != _BYTES or base64.urlsafe_b64encode(octets).decode() != token:
-        return False
-    said, checksum = octets[:-_SUM], octets[-_SUM:]
-    return said.startswith(_VERSION) and checksum == _checksum(said, entity_id)
-
-
-def _checksum(said: bytes, entity_id: str) -> bytes:
-    return hashlib.sha256(said + entity_id.encode()).digest()[:_SUM]
+    def matches(self, change: Change) -> bool:
+        """Return whether the change that has this number now is the one for which the cursor was made."""
+        return self.digest in {_NO_DIGEST, _hash(change.id, _DIGEST)}
 
 
-def _digest(text: str, length: int) -> bytes:
+def _checksum(content: bytes, entity_id: str) -> bytes:
+    return hashlib.sha256(content + entity_id.encode()).digest()[:_CHECKSUM]
+
+
+def _hash(text: str, length: int) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:length]

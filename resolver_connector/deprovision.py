@@ -1,4 +1,4 @@
-"""One person of an organisation: what `/v1/people/{account}` answers."""
+"""Deletes what is stored about a person who has left: `DELETE /v1/people/{account}`."""
 
 from __future__ import annotations
 
@@ -6,70 +6,47 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from resolver_connector.http import BadRequest, Environ, fields_of, only
+from resolver_connector.http import BadRequest, Environ, parse_query, single_value
+from resolver_connector.resolver import PEOPLE_PATH, requested_account
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation
 from sql.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class PersonRequest:
-    """Whom an organisation wants forgotten."""
+class DeprovisionRequest:
+    """A request to delete what is stored about a person."""
 
     account: str
     dry_run: bool
-    """Whether it only wants to know what would go."""
+    """Whether to count only, and change nothing."""
 
+    @classmethod
+    def parse(cls, environ: Environ, path: str) -> DeprovisionRequest:
+        """Parse the account and `dry_run`.
 
-LONGEST_ACCOUNT = 1024
-"""In characters."""
-_PEOPLE = "/v1/people/"
-_YES_OR_NO = {None: False, "false": False, "true": True}
+        Raises:
+            BadRequest: If a parameter is unknown, or the account or `dry_run` is invalid.
 
-
-def account_of(environ: Environ, path: str) -> str:
-    """Give the account that is asked about, from the path or from the query. Raises BadRequest."""
-    account = only(fields_of(environ), "account") if environ.get("QUERY_STRING") else None
-    if path.startswith(_PEOPLE):
-        if account is not None:
-            raise BadRequest("one account at a time: it stands in the path")
-        account = _text(path.removeprefix(_PEOPLE))
-    if not account:
-        raise BadRequest("the account is missing: ask /v1/people/{account}")
-    if account.startswith("$"):
-        raise BadRequest("the account begins with $: a template variable that was not filled in?")
-    if "\0" in account or len(account) > LONGEST_ACCOUNT:
-        raise BadRequest("no account is like this")
-    return account
-
-
-def asked_to_deprovision(environ: Environ, path: str) -> PersonRequest:
-    """Read whom an organisation wants forgotten. Raises BadRequest."""
-    dry_run = _dry_run(environ, path)
-    return PersonRequest(account_of(environ, path), dry_run)
+        """
+        parameters = parse_query(environ)
+        # A misspelt `dryrun=true` must not delete anything
+        for name in parameters.keys() - ({"dry_run"} if path.startswith(PEOPLE_PATH) else {"dry_run", "account"}):
+            raise BadRequest(f"unknown parameter {name[:100]}; dry_run=true shows what would be deleted")
+        dry_run = single_value(parameters, "dry_run")
+        if dry_run not in {None, "false", "true"}:
+            raise BadRequest("dry_run must be true or false")
+        return cls(requested_account(environ, path), dry_run == "true")
 
 
 def deprovision(
-    store: Store, organisation: Organisation, asked: PersonRequest, now: datetime, transfers: Sequence[str]
+    store: Store, organisation: Organisation, request: DeprovisionRequest, now: datetime, transfers: Sequence[str]
 ) -> dict[str, int]:
-    """Forget a person who has left, and tell what went with them; or look what would go."""
-    entity_id, person_key = organisation.entity_id, fold(asked.account)
-    return asdict(store.retention.deprovision(entity_id, person_key, now, transfers=transfers, dry_run=asked.dry_run))
+    """End the person's link and delete their attempts and deliveries; return how many of each.
 
-
-def _dry_run(environ: Environ, path: str) -> bool:
-    fields = fields_of(environ)
-    # Somebody who writes `dryrun=true` wants to look, and nobody is to be removed for that
-    for name in fields.keys() - ({"dry_run"} if path.startswith(_PEOPLE) else {"dry_run", "account"}):
-        raise BadRequest(f"there is no {name[:100]} here; dry_run=true tells what would go")
-    said = only(fields, "dry_run")
-    if said not in _YES_OR_NO:
-        raise BadRequest("dry_run is true or false")
-    return _YES_OR_NO[said]
-
-
-def _text(path: str) -> str:
-    try:
-        return path.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        raise BadRequest("the account is not UTF-8") from None
+    With `request.dry_run` nothing is changed.
+    """
+    counts = store.retention.deprovision(
+        organisation.entity_id, fold(request.account), now, transfers=transfers, dry_run=request.dry_run
+    )
+    return asdict(counts)

@@ -1,15 +1,16 @@
-"""The feed: for an organisation that fetches its changes, in place of being told or beside it.
+"""The feed of changes, for organisations that fetch them instead of (or in addition to) having them delivered.
 
-* Without `since`: a snapshot, which is all links that hold, written piece by piece as they are read.
-* With `since`: the changes after a token, oldest first. Every answer ends with the next token.
-* Whoever puts down a snapshot, and then each change after it, by its person, has what we have.
+* Without `cursor`: a snapshot of all current links, streamed while it is read from the database.
+* With `cursor`: the changes after it, oldest first. Every complete response ends with `next_cursor`.
+* A client that stores a snapshot and then applies each later change by its person has the current state.
 
-An answer that does not say `next` broke off on the way. Only iDs of the service's own registry are told.
+A response without `next_cursor` was cut off. Only iDs of the service's own registry are returned.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,21 +21,20 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from resolver_connector.change_json import change_record
-from resolver_connector.cursor import Cursor, position_of
+from resolver_connector.cursor import Cursor
 from resolver_connector.http import (
-    GUARDS,
+    COMMON_HEADERS,
     JSON,
     OWS,
     BadRequest,
     CursorExpired,
     Environ,
     Header,
-    Reply,
-    Report,
+    Response,
     TooManyRequests,
-    fields_of,
-    object_of,
-    only,
+    parse_query,
+    read_json_object,
+    single_value,
 )
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation
@@ -42,160 +42,158 @@ from sql.errors import StoreUnavailable
 from sql.records import Change, ChangeKind, CurrentLink
 from sql.store import Store
 
-SNAPSHOTS = 2
-"""How many a process sends at once: each holds one of its threads, and people sign in through the others."""
-USUAL, MOST = 500, 5000
-"""How many changes one answer holds where nothing is said, and at most."""
-_PIECE = 500
+MAX_SNAPSHOTS = 2
+"""Snapshots that one process sends at the same time: each occupies a thread, and sign-ins need the others."""
+DEFAULT_LIMIT, MAX_LIMIT = 500, 5000
+"""Number of changes in one response."""
+BATCH_SIZE = 500
+"""Number of records that are encoded and sent together."""
 
-Told = dict[str, Any]
-"""A change, as it is told."""
-End = Callable[[], tuple[str, bool]]
-"""Gives, once all changes are told, the next token, and whether there is more."""
-
-_FORGOTTEN = "changes after this token are no longer kept; start over: ask without since"
-_ANOTHER = "the database was restored since this token was given; start over: ask without since"
+Record = dict[str, Any]
+"""A change as its JSON members."""
+PageEnd = Callable[[], tuple[str, bool]]
+"""Returns `next_cursor` and `has_more`; called after the last record was read."""
 
 _NDJSON = "application/x-ndjson"
-_TAG = re.compile(r'"([^"]*)"')
-_REFUSED = re.compile(r"q=0(\.0*)?", re.ASCII | re.IGNORECASE)
+_ENTITY_TAG = re.compile(r'"([^"]*)"')
+_ZERO_QUALITY = re.compile(r"q=0(\.0*)?", re.ASCII | re.IGNORECASE)
 
-
-# --- What is asked ------------------------------------------------------------------------------------------------
+_log = logging.getLogger("orcid-connect")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedRequest:
-    """What is asked of the feed."""
+    """A parsed request to the feed."""
 
-    since: str | None
+    cursor: str | None
+    """None asks for a snapshot."""
     limit: int
-    media: str
-    """How the answer is to be written: one of `_FORMS`."""
-    packed: bool
-    known: frozenset[str]
-    """The entity tags of the answers that whoever asks has already."""
+    media_type: str
+    """One of `_WRITERS`."""
+    gzip: bool
+    entity_tags: frozenset[str]
+    """Of If-None-Match: the responses that the client has already."""
 
     @classmethod
-    def of(cls, environ: Environ) -> FeedRequest:
-        """Read a request. Raises BadRequest."""
-        fields = fields_of(environ)
+    def parse(cls, environ: Environ) -> FeedRequest:
+        """Parse the query and the headers.
+
+        Raises:
+            BadRequest: If a parameter is invalid or is given more than once.
+
+        """
+        parameters = parse_query(environ)
+        cursor = single_value(parameters, "cursor")
+        if cursor == "":
+            raise BadRequest("cursor is empty: send the `next_cursor` of a response, or no cursor for a snapshot")
+        limit = single_value(parameters, "limit") if "limit" in parameters else str(DEFAULT_LIMIT)
+        if not (limit and re.fullmatch(r"[0-9]{1,4}", limit) and 1 <= int(limit) <= MAX_LIMIT):
+            raise BadRequest(f"limit must be an integer from 1 to {MAX_LIMIT}")
+        form = single_value(parameters, "format")
+        if form not in {None, *_FORMATS}:
+            raise BadRequest("format must be json or ndjson")
+        default = "ndjson" if _accepts(_NDJSON, environ.get("HTTP_ACCEPT", "")) else "json"
         return cls(
-            _since(only(fields, "since")),
-            _limit(only(fields, "limit")),
-            _media(only(fields, "format"), environ.get("HTTP_ACCEPT", "")),
-            _wanted("gzip", environ.get("HTTP_ACCEPT_ENCODING", "")),
-            frozenset(_TAG.findall(environ.get("HTTP_IF_NONE_MATCH", ""))),
+            cursor,
+            int(limit),
+            _FORMATS[form or default],
+            _accepts("gzip", environ.get("HTTP_ACCEPT_ENCODING", "")),
+            frozenset(_ENTITY_TAG.findall(environ.get("HTTP_IF_NONE_MATCH", ""))),
         )
 
 
-def _since(said: str | None) -> str | None:
-    if said == "":
-        raise BadRequest("since is empty: give the `next` of an answer, or leave since out for a snapshot")
-    return said
-
-
-def _limit(said: str | None) -> int:
-    if said is None:
-        return USUAL
-    if not (said.isascii() and said.isdecimal() and len(said) <= len(str(MOST)) and 1 <= int(said) <= MOST):
-        raise BadRequest(f"limit is a whole number from 1 to {MOST}")
-    return int(said)
-
-
-def _media(said: str | None, accept: str) -> str:
-    if said is None:
-        return _NDJSON if _wanted(_NDJSON, accept) else JSON
-    if said not in _FORMATS:
-        raise BadRequest("format is json or ndjson")
-    return _FORMATS[said]
-
-
-def _wanted(name: str, header: str) -> bool:
-    """Tell whether a header that lists what is taken names this, and not as something unwanted."""
+def _accepts(name: str, header: str) -> bool:
+    # Whether an Accept or Accept-Encoding header lists a name, and not with the quality 0
     listed = (each.partition(";") for each in header.split(","))
-    return any(word.strip(OWS).lower() == name and not _REFUSED.fullmatch(rest.strip(OWS)) for word, _, rest in listed)
-
-
-# --- What is answered ---------------------------------------------------------------------------------------------
+    return any(
+        word.strip(OWS).lower() == name and not _ZERO_QUALITY.fullmatch(rest.strip(OWS)) for word, _, rest in listed
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What the feed works with."""
+    """Answers requests to `/v1/changes` and `/v1/changes/ack`."""
 
     store: Store
     registry: Registry
-    gate: BoundedSemaphore
-    """Through which snapshots go."""
-    report: Report
+    snapshot_slots: BoundedSemaphore
+    """Limits how many snapshots are sent at the same time."""
 
-    def changes(self, organisation: Organisation, environ: Environ) -> Reply:
-        """Give the changes after a token, or a snapshot. Raises BadRequest, CursorExpired and TooManyRequests."""
-        asked = FeedRequest.of(environ)
-        if asked.since is not None:
-            return self._page(organisation, asked, position_of(asked.since, organisation.entity_id))
-        return self._snapshot(organisation, asked, looking=environ["REQUEST_METHOD"] == "HEAD")
+    def changes(self, organisation: Organisation, environ: Environ) -> Response:
+        """Return the changes after a cursor, or a snapshot.
 
-    def acknowledge(self, organisation: Organisation, environ: Environ, now: datetime) -> Reply:
-        """Keep that the organisation has everything up to a token. Raises BadRequest, TooLarge and CursorExpired."""
+        Raises:
+            BadRequest: If a parameter is invalid.
+            CursorExpired: If the changes after the cursor are no longer kept.
+            TooManyRequests: If `MAX_SNAPSHOTS` are being sent.
+
+        """
+        request = FeedRequest.parse(environ)
+        if request.cursor is not None:
+            return self._page(organisation, request, Cursor.decode(request.cursor, organisation.entity_id))
+        return self._snapshot(organisation, request, head=environ["REQUEST_METHOD"] == "HEAD")
+
+    def acknowledge(self, organisation: Organisation, environ: Environ, now: datetime) -> Response:
+        """Store that the organisation has processed everything up to a cursor.
+
+        Raises:
+            BadRequest: If the body has no valid cursor.
+            RequestTooLarge: If the body is too large.
+            CursorExpired: If the cursor is of a database that was replaced by a backup.
+
+        """
         entity_id = organisation.entity_id
-        position = position_of(object_of(environ).get("next"), entity_id)
-        self._itself(entity_id, position, self.store.changes.list_after(entity_id, position.number - 1, 1))
-        self.store.changes.acknowledge(entity_id, position.number, now)
-        return 204, GUARDS, []
+        cursor = Cursor.decode(read_json_object(environ).get("cursor"), entity_id)
+        self._change_at(entity_id, cursor, self.store.changes.list_after(entity_id, cursor.number - 1, 1))
+        self.store.changes.acknowledge(entity_id, cursor.number, now)
+        return 204, COMMON_HEADERS, []
 
-    def _page(self, organisation: Organisation, asked: FeedRequest, since: Cursor) -> Reply:
+    def _page(self, organisation: Organisation, request: FeedRequest, cursor: Cursor) -> Response:
         entity_id = organisation.entity_id
-        # With the one before the first, to see that all is as it was, and one beyond the last: is there more?
-        found = self.store.changes.list_after(entity_id, since.number - 1, asked.limit + 2)
-        itself = self._itself(entity_id, since, found)
-        if itself is None:
-            # Asked after the changes were read: what is forgotten in between is not missed in silence
-            self._must_reach_back(entity_id, since)
-        after = found if itself is None else found[1:]
-        new, more = after[: asked.limit], len(after) > asked.limit
-        token = (Cursor.at(new[-1]) if new else since).token(entity_id)
-        tag = token + "+" * more
-        if tag in asked.known:
-            return 304, _headers(tag), []
-        told = filter(None, (self._change(organisation.key, change) for change in new))
-        body = b"".join(_written(asked, told, lambda: (token, more)))
-        return 200, [*_headers(tag), *_content(asked), ("Content-Length", str(len(body)))], [body]
+        # One more before the first, to verify the cursor, and one more after the last, to know whether there are more
+        found = self.store.changes.list_after(entity_id, cursor.number - 1, request.limit + 2)
+        change_at_cursor = self._change_at(entity_id, cursor, found)
+        # Checked after the changes were read, so that a change deleted in between is not skipped silently
+        if change_at_cursor is None and self.store.changes.oldest_number(entity_id) > cursor.number + 1:
+            raise CursorExpired("the changes after this cursor are no longer kept; start over without a cursor")
+        after = found if change_at_cursor is None else found[1:]
+        changes, has_more = after[: request.limit], len(after) > request.limit
+        next_cursor = (Cursor.after(changes[-1]) if changes else cursor).encode(entity_id)
+        entity_tag = next_cursor + "+" * has_more
+        if entity_tag in request.entity_tags:
+            return 304, _caching_headers(entity_tag), []
+        records = filter(None, (self._change_record(organisation.key, change) for change in changes))
+        body = b"".join(_encode(request, records, lambda: (next_cursor, has_more)))
+        headers = [*_caching_headers(entity_tag), *_content_headers(request), ("Content-Length", str(len(body)))]
+        return 200, headers, [body]
 
-    def _snapshot(self, organisation: Organisation, asked: FeedRequest, *, looking: bool) -> Reply:
+    def _snapshot(self, organisation: Organisation, request: FeedRequest, *, head: bool) -> Response:
         entity_id = organisation.entity_id
         number, links = self.store.changes.snapshot(entity_id)
         (last,) = self.store.changes.list_after(entity_id, number - 1, 1) or (None,)
-        token = (Cursor.at(last) if last and last.number == number else Cursor(number)).token(entity_id)
-        if token in asked.known:
-            return 304, _headers(token), []
-        headers = [*_headers(token), *_content(asked)]
-        if looking:
+        next_cursor = (Cursor.after(last) if last and last.number == number else Cursor(number)).encode(entity_id)
+        if next_cursor in request.entity_tags:
+            return 304, _caching_headers(next_cursor), []
+        headers = [*_caching_headers(next_cursor), *_content_headers(request)]
+        if head:
             return 200, headers, []
-        if not self.gate.acquire(blocking=False):
-            raise TooManyRequests("as many snapshots as are sent at once are being sent; try again")
-        told = filter(None, (self._link(organisation, link) for link in links))
-        pieces = _written(asked, told, lambda: (token, self.store.changes.last_number(entity_id) > number))
-        return 200, headers, Stream(pieces, self.gate, self.report)
+        if not self.snapshot_slots.acquire(blocking=False):
+            raise TooManyRequests("too many snapshots are being sent; try again")
+        records = filter(None, (self._link_record(organisation, link) for link in links))
+        chunks = _encode(request, records, lambda: (next_cursor, self.store.changes.last_number(entity_id) > number))
+        return 200, headers, SnapshotStream(chunks, self.snapshot_slots)
 
-    def _itself(self, entity_id: str, position: Cursor, found: list[Change]) -> Change | None:
-        """Give the change of a token, if it is kept. Raises CursorExpired when it has become another."""
-        if found and found[0].number == position.number:
-            if not position.fits(found[0]):
-                raise CursorExpired(_ANOTHER)
-            return found[0]
-        if position.number > self.store.changes.last_number(entity_id):
-            raise CursorExpired(_ANOTHER)
-        return None
+    def _change_at(self, entity_id: str, cursor: Cursor, found: list[Change]) -> Change | None:
+        # Returns the change of a cursor, None where it is no longer kept
+        change = found[0] if found and found[0].number == cursor.number else None
+        replaced = not cursor.matches(change) if change else cursor.number > self.store.changes.last_number(entity_id)
+        if replaced:
+            raise CursorExpired("a backup was restored after this cursor was made; start over without a cursor")
+        return change
 
-    def _must_reach_back(self, entity_id: str, since: Cursor) -> None:
-        if self.store.changes.oldest_number(entity_id) > since.number + 1:
-            raise CursorExpired(_FORGOTTEN)
-
-    def _change(self, key: str, change: Change) -> Told | None:
-        """Give a change as it is told; none where it is about iDs of another registry alone."""
-        new, old = self._own(change.orcid_id), self._own(change.previous)
+    def _change_record(self, key: str, change: Change) -> Record | None:
+        # None for a change that concerns iDs of another registry alone
+        new, old = self._uri(change.orcid_id), self._uri(change.previous)
         if not new and not old:
             return None
         return change_record(
@@ -210,10 +208,10 @@ class Feed:
             at=change.at,
         )
 
-    def _link(self, organisation: Organisation, link: CurrentLink) -> Told | None:
-        """Give a link of a snapshot as if it had just come; its id is the link's own."""
-        new = self._own(link.orcid_id)
-        if not new:
+    def _link_record(self, organisation: Organisation, link: CurrentLink) -> Record | None:
+        # A link of a snapshot is written like the change that made it, with the link's own id
+        uri = self._uri(link.orcid_id)
+        if not uri:
             return None
         return change_record(
             id_=link.id,
@@ -221,100 +219,99 @@ class Feed:
             organisation=organisation.entity_id,
             key=organisation.key,
             account=link.account,
-            orcid=new,
+            orcid=uri,
             previous=None,
             registry=self.registry,
             at=link.linked_at,
         )
 
-    def _own(self, orcid_id: OrcidId | None) -> str | None:
+    def _uri(self, orcid_id: OrcidId | None) -> str | None:
         return orcid_id.uri if orcid_id and orcid_id.registry is self.registry else None
 
 
-class Stream:
-    """An answer that is made as it is sent. It leaves the gate when it ends, breaks, or is not wanted any more."""
+class SnapshotStream:
+    """A response body that is encoded while it is sent; it frees its slot when it ends, fails or is closed."""
 
-    def __init__(self, pieces: Iterator[bytes], gate: BoundedSemaphore, report: Report) -> None:
-        self._pieces = pieces
-        self._gate = gate
-        self._report = report
+    def __init__(self, chunks: Iterator[bytes], slots: BoundedSemaphore) -> None:
+        self._chunks = chunks
+        self._slots = slots
         self._open = True
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give itself."""
+        """Return itself."""
         return self
 
     def __next__(self) -> bytes:
-        """Give the next piece. Raises whatever is wrong: the server cuts the connection, for it cannot be mended."""
+        """Return the next chunk.
+
+        Raises:
+            StoreUnavailable: If the database fails. The status was sent already, so the server closes the connection.
+
+        """
         try:
-            return next(self._pieces)
+            return next(self._chunks)
         except StopIteration:
             self.close()
             raise
         except StoreUnavailable as error:
-            self._report("connector", error=type(error).__name__, reason=str(error))
+            _log.error("connector", extra={"facts": {"error": type(error).__name__, "reason": str(error)}})
             raise
 
     def close(self) -> None:
-        """End it (PEP 3333); however often."""
+        """Free the slot (PEP 3333); further calls do nothing."""
         if self._open:
             self._open = False
-            self._gate.release()
+            self._slots.release()
 
 
-def _headers(tag: str) -> list[Header]:
-    """Give the headers that an answer has even without content; the tag says how far it reaches."""
-    return [*GUARDS, ("Vary", "Accept, Accept-Encoding"), ("ETag", f'W/"{tag}"')]
+def _caching_headers(entity_tag: str) -> list[Header]:
+    return [*COMMON_HEADERS, ("Vary", "Accept, Accept-Encoding"), ("ETag", f'W/"{entity_tag}"')]
 
 
-def _content(asked: FeedRequest) -> list[Header]:
-    packed = [("Content-Encoding", "gzip")] if asked.packed else []
-    return [("Content-Type", asked.media), *packed]
+def _content_headers(request: FeedRequest) -> list[Header]:
+    encoding = [("Content-Encoding", "gzip")] if request.gzip else []
+    return [("Content-Type", request.media_type), *encoding]
 
 
-# --- How it is written --------------------------------------------------------------------------------------------
+def _encode(request: FeedRequest, records: Iterable[Record], end: PageEnd) -> Iterator[bytes]:
+    chunks = (text.encode() for text in _WRITERS[request.media_type](records, end))
+    return _gzip(chunks) if request.gzip else chunks
 
 
-def _written(asked: FeedRequest, told: Iterable[Told], end: End) -> Iterator[bytes]:
-    """Give the octets of an answer, a piece at a time, as they are sent."""
-    pieces = (text.encode() for text in _FORMS[asked.media](told, end))
-    return _gzip(pieces) if asked.packed else pieces
-
-
-def _write_json(told: Iterable[Told], end: End) -> Iterator[str]:
+def _write_json(records: Iterable[Record], end: PageEnd) -> Iterator[str]:
     yield '{"changes":['
-    before = ""
-    for piece in _pieces(told):
-        yield before + ",\n".join(piece)
-        before = ",\n"
-    token, more = end()
-    yield f'],"next":{_json(token)},"more":{_json(more)}}}\n'
+    separator = ""
+    for batch in _batches(records):
+        yield separator + ",\n".join(batch)
+        separator = ",\n"
+    next_cursor, has_more = end()
+    yield f'],"next_cursor":{_json(next_cursor)},"has_more":{_json(has_more)}}}\n'
 
 
-def _write_ndjson(told: Iterable[Told], end: End) -> Iterator[str]:
-    for piece in _pieces(told):
-        yield "\n".join(piece) + "\n"
-    token, more = end()
-    yield _json({"next": token, "more": more}) + "\n"
+def _write_ndjson(records: Iterable[Record], end: PageEnd) -> Iterator[str]:
+    for batch in _batches(records):
+        yield "\n".join(batch) + "\n"
+    next_cursor, has_more = end()
+    yield _json({"next_cursor": next_cursor, "has_more": has_more}) + "\n"
 
 
-_FORMS: Mapping[str, Callable[[Iterable[Told], End], Iterator[str]]] = {JSON: _write_json, _NDJSON: _write_ndjson}
+_Writer = Callable[[Iterable[Record], PageEnd], Iterator[str]]
+_WRITERS: Mapping[str, _Writer] = {JSON: _write_json, _NDJSON: _write_ndjson}
 _FORMATS = {"json": JSON, "ndjson": _NDJSON}
 
 
-def _pieces(told: Iterable[Told]) -> Iterator[list[str]]:
-    """Give the changes as JSON, some at a time."""
-    written = map(_json, told)
-    while piece := list(islice(written, _PIECE)):
-        yield piece
+def _batches(records: Iterable[Record]) -> Iterator[list[str]]:
+    encoded = map(_json, records)
+    while batch := list(islice(encoded, BATCH_SIZE)):
+        yield batch
 
 
-def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(wbits=31)
-    for piece in pieces:
-        if packed := packer.compress(piece):
-            yield packed
-    yield packer.flush()
+def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    compressor = zlib.compressobj(wbits=31)
+    for chunk in chunks:
+        if compressed := compressor.compress(chunk):
+            yield compressed
+    yield compressor.flush()
 
 
 _json = json.JSONEncoder(separators=(",", ":")).encode

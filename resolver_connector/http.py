@@ -1,7 +1,7 @@
-"""Requests and answers of the connector, read and written without more of HTTP than it needs.
+"""Parses the connector's requests and builds its responses.
 
-Every answer is JSON, never HTML and never a redirect, because an Identity Provider takes anything else for a failure
-of the whole resolution. What may be wrong with a request is an error here; `app.py` has the one table of answers to it.
+Every response is JSON, never HTML and never a redirect: an Identity Provider treats anything else as a failure of the
+whole attribute resolution. `app.py` has the one table from the exceptions defined here to responses.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, unquote_to_bytes
 
 Environ = Mapping[str, Any]
 Header = tuple[str, str]
-Reply = tuple[int, list[Header], Iterable[bytes]]
+Response = tuple[int, list[Header], Iterable[bytes]]
 """Status, headers and body."""
 
-STATUS = {
+STATUS_LINES = {
     200: "200 OK",
     204: "204 No Content",
     304: "304 Not Modified",
@@ -29,115 +29,133 @@ STATUS = {
     500: "500 Internal Server Error",
     503: "503 Service Unavailable",
 }
-GUARDS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+COMMON_HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 JSON = "application/json"
-LARGEST_BODY = 4096
+MAX_BODY_BYTES = 4096
 OWS = " \t"
-"""The white space around a part of a header (RFC 9110 section 5.6.3)."""
+"""Optional white space around a part of a header (RFC 9110 section 5.6.3)."""
 
 
 class Report(Protocol):
-    """Where a line about what went wrong goes."""
+    """Log of the worker."""
 
     def __call__(self, word: str, /, **facts: object) -> None:
-        """Tell of something that may well happen."""
+        """Log an event."""
 
     def exception(self, error: BaseException) -> None:
-        """Tell of a bug."""
+        """Log an unexpected exception."""
 
 
 class BadRequest(ValueError):
-    """The request cannot be understood; its text says why."""
+    """The request is invalid; the message says why."""
 
 
 class RequestTooLarge(ValueError):
-    """More was sent than any request of ours holds."""
+    """The request body is larger than `MAX_BODY_BYTES`."""
 
 
 class Unauthorized(PermissionError):
-    """No credential, or one that is nobody's."""
+    """The request has no credential, or one that is not valid."""
 
 
 class NotFound(LookupError):
-    """The address leads nowhere."""
+    """No route has this path."""
 
 
 class MethodNotAllowed(LookupError):
-    """The address is there, but not for this method."""
+    """The path exists, but not for this method."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self.allowed = ", ".join(allowed)
-        super().__init__(f"only {self.allowed} is answered here")
+        super().__init__(f"allowed methods: {self.allowed}")
 
 
 class CursorExpired(LookupError):
-    """The place in the feed from which to go on is no longer there; its text says why."""
+    """The changes after this cursor are no longer available; the message says why."""
 
 
 class TooManyRequests(RuntimeError):
-    """As many snapshots are being sent as this process sends at once."""
+    """The process already sends as many snapshots as it may at the same time."""
 
 
-def reply(answer: Mapping[str, Any] | Sequence[Any], status: int = 200, extra: Sequence[Header] = ()) -> Reply:
-    """Answer with JSON and its length."""
-    body = json.dumps(answer).encode()
-    return status, [("Content-Type", JSON), *GUARDS, ("Content-Length", str(len(body))), *extra], [body]
+def json_response(
+    content: Mapping[str, Any] | Sequence[Any], status: int = 200, extra_headers: Sequence[Header] = ()
+) -> Response:
+    """Build a JSON response with its Content-Length."""
+    body = json.dumps(content).encode()
+    return status, [("Content-Type", JSON), *COMMON_HEADERS, ("Content-Length", str(len(body))), *extra_headers], [body]
 
 
-def path_of(environ: Environ) -> str:
-    """Give the path in WSGI's Latin-1, decoded once, and %2F like any other character.
+def request_path(environ: Environ) -> str:
+    """Return the path, percent-decoded once, as WSGI's Latin-1 text.
 
-    PATH_INFO cannot be trusted with that: behind Apache it holds %2F undecoded (`AllowEncodedSlashes NoDecode`) beside
-    decoded characters, so that the accounts `a/b` and `a%2Fb` look the same there.
+    REQUEST_URI is preferred: with Apache's `AllowEncodedSlashes NoDecode`, PATH_INFO holds an undecoded %2F beside
+    decoded characters, so that the accounts `a/b` and `a%2Fb` cannot be told apart there.
     """
-    sent: str = environ.get("REQUEST_URI", "")
-    if sent.startswith("/v1/"):
-        return unquote_to_bytes(sent.partition("?")[0].encode("latin-1")).decode("latin-1")
+    uri: str = environ.get("REQUEST_URI", "")
+    if uri.startswith("/v1/"):
+        return unquote_to_bytes(uri.partition("?")[0].encode("latin-1")).decode("latin-1")
     return str(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
 
 
-def fields_of(environ: Environ) -> dict[str, list[str]]:
-    """Give the fields of the query, each with all its values. Raises BadRequest."""
+def parse_query(environ: Environ) -> dict[str, list[str]]:
+    """Parse the query string into lists of values by parameter.
+
+    Raises:
+        BadRequest: If it is not UTF-8 or has more than nine parameters.
+
+    """
     try:
         return parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="strict", max_num_fields=9)
     except ValueError:
-        raise BadRequest("the query cannot be read") from None
+        raise BadRequest("the query string is invalid") from None
 
 
-def only(fields: Mapping[str, list[str]], name: str) -> str | None:
-    """Give the one value of a field; none where it is not there. Raises BadRequest."""
-    values = fields.get(name, [None])
+def single_value(parameters: Mapping[str, list[str]], name: str) -> str | None:
+    """Return the value of a query parameter; None where it is absent.
+
+    Raises:
+        BadRequest: If the parameter is given more than once.
+
+    """
+    values = parameters.get(name, [None])
     if len(values) > 1:
-        raise BadRequest(f"one {name} at a time")
+        raise BadRequest(f"the parameter {name} is given more than once")
     return values[0]
 
 
-def object_of(environ: Environ) -> dict[str, Any]:
-    """Give the JSON object that was sent. Raises BadRequest and TooLarge."""
-    body = _body_of(environ)
+def read_json_object(environ: Environ) -> dict[str, Any]:
+    """Read the request body as a JSON object.
+
+    Raises:
+        BadRequest: If the body is not a JSON object, or repeats a member.
+        RequestTooLarge: If the body is larger than `MAX_BODY_BYTES`.
+
+    """
+    body = _read_body(environ)
     try:
-        found = json.loads(body, object_pairs_hook=_members)
+        content = json.loads(body, object_pairs_hook=_unique_members)
     except BadRequest:
         raise
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise BadRequest("the body is not a JSON object")
-    return found
+    return content
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise BadRequest("a member comes twice in the body")
+        raise BadRequest("a member of the JSON object is given more than once")
     return members
 
 
-def _body_of(environ: Environ) -> bytes:
+def _read_body(environ: Environ) -> bytes:
     length = environ.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdecimal()):
-        raise BadRequest("the length of the body cannot be read")
-    if len(length) > len(str(LARGEST_BODY)) or int(length) > LARGEST_BODY:
+        raise BadRequest("Content-Length is invalid")
+    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
         raise RequestTooLarge
     body: bytes = environ["wsgi.input"].read(int(length))
     return body

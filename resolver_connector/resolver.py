@@ -1,15 +1,14 @@
-"""What an organisation's Identity Provider asks at each sign-in: the iD of one person.
+"""Answers an Identity Provider's look-up at each sign-in: the iD of one person.
 
-Only iDs of the registry that the service works with are given: a sandbox iD looks like a real one and must never be
-taken for one.
+Only iDs of the service's own registry are released, because a sandbox iD is written like a production iD.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from resolver_connector.http import Header, Reply, reply
-from resolver_connector.stale import Replicas
+from resolver_connector.http import BadRequest, Environ, Header, Response, json_response, parse_query, single_value
+from resolver_connector.replica_cache import ReplicaCache
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation
@@ -17,42 +16,75 @@ from sql.engines.base import Row
 from sql.errors import StoreUnavailable
 from sql.store import Store
 
-_STALE = ("Warning", '110 orcid-connect "Response is Stale"')
+MAX_ACCOUNT_LENGTH = 1024
+"""In characters."""
+PEOPLE_PATH = "/v1/people/"
 
 
 class Lookup(Protocol):
-    """Where it stands what is released of whom; `sql.lookup.Lookup`. Each raises StoreUnavailable, and soon."""
+    """Reads current iDs (`sql.lookup.Lookup`). Each method raises StoreUnavailable within a second."""
 
     def of(self, entity_id: str, person_key: str) -> Row | None:
-        """Give `registry` and `orcid` of the iD a person has now."""
+        """Return `registry` and `orcid` of a person's current iD."""
 
     def must_answer(self) -> None:
-        """Raise StoreUnavailable when nothing can be told."""
+        """Raise StoreUnavailable if the database does not answer."""
 
     def must_be_ready(self) -> None:
-        """Raise what is wrong unless all is as it should be."""
+        """Raise StoreUnavailable, SchemaBehind or SchemaAhead unless the database can be used."""
 
 
-def resolve(store: Store, organisation: Organisation, account: str, registry: Registry) -> list[OrcidId]:
-    """Give the iDs to release for an account of this organisation, for whoever is in no hurry; none for an unknown one.
+def requested_account(environ: Environ, path: str) -> str:
+    """Return the account named in the path or in the query parameter `account`.
 
-    `account` is a value of the organisation's key attribute, in any letter case. Raises StoreUnavailable.
+    Raises:
+        BadRequest: If the account is missing, is given twice, or cannot be an account.
+
     """
-    found = store.links.orcid_ids(organisation.entity_id, fold(account))
-    return [orcid_id for orcid_id in found if orcid_id.registry is registry]
+    account = single_value(parse_query(environ), "account") if environ.get("QUERY_STRING") else None
+    if path.startswith(PEOPLE_PATH):
+        if account is not None:
+            raise BadRequest("the account is given in the path and in the query")
+        try:
+            account = path.removeprefix(PEOPLE_PATH).encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            raise BadRequest("the account is not UTF-8") from None
+    if not account:
+        raise BadRequest("the account is missing: request /v1/people/{account}")
+    if account.startswith("$"):
+        raise BadRequest("the account begins with $: a template variable that was not replaced?")
+    if "\0" in account or len(account) > MAX_ACCOUNT_LENGTH:
+        raise BadRequest(f"the account holds a NUL character or more than {MAX_ACCOUNT_LENGTH} characters")
+    return account
+
+
+def current_orcid_ids(store: Store, organisation: Organisation, account: str, registry: Registry) -> list[OrcidId]:
+    """Return the iDs to release for an account, without the circuit breaker; empty for an unknown account.
+
+    Args:
+        store: The store.
+        organisation: The organisation of the account.
+        account: A value of the organisation's key attribute, in any letter case.
+        registry: The only registry whose iDs are returned.
+
+    Raises:
+        StoreUnavailable: If the database does not answer.
+
+    """
+    orcid_ids = store.links.orcid_ids(organisation.entity_id, fold(account))
+    return [orcid_id for orcid_id in orcid_ids if orcid_id.registry is registry]
 
 
 class Resolver:
-    """Answers which iDs an Identity Provider may release for an account."""
+    """Looks up the iDs that an Identity Provider may release for an account."""
 
-    def __init__(self, lookup: Lookup, registry: Registry, replicas: Replicas | None = None) -> None:
+    def __init__(self, lookup: Lookup, registry: Registry, replicas: ReplicaCache | None = None) -> None:
         self._lookup = lookup
-        self._registry = registry.value
-        self._host = registry.host
+        self._registry = registry
         self._replicas = replicas
 
-    def answer(self, entity_id: str, account: str) -> Reply:
-        """Give the iDs to release for an account of an organisation; an empty list for an unknown one.
+    def released(self, entity_id: str, account: str) -> Response:
+        """Return the iDs to release as one object with a list; the list is empty for an unknown account.
 
         Args:
             entity_id: The organisation's entityID.
@@ -62,25 +94,24 @@ class Resolver:
             StoreUnavailable: If neither the database nor a replica can answer.
 
         """
-        uris, headers = self._released(entity_id, account)
-        return reply({"eduPersonOrcid": uris}, extra=headers)
+        uris, headers = self._look_up(entity_id, account)
+        return json_response({"eduPersonOrcid": uris}, extra_headers=headers)
 
-    def records(self, entity_id: str, account: str) -> Reply:
-        """Give the same as a list of objects with one value each, for clients that cannot map a list of values."""
-        uris, headers = self._released(entity_id, account)
-        return reply([{"eduPersonOrcid": uri} for uri in uris], extra=headers)
+    def records(self, entity_id: str, account: str) -> Response:
+        """Return the same as a list of objects with one value each, for clients that cannot map a list of values."""
+        uris, headers = self._look_up(entity_id, account)
+        return json_response([{"eduPersonOrcid": uri} for uri in uris], extra_headers=headers)
 
-    def _released(self, entity_id: str, account: str) -> tuple[list[str], list[Header]]:
-        """Give the URIs to release, and the headers that say how old they are where they come from a replica."""
+    def _look_up(self, entity_id: str, account: str) -> tuple[list[str], list[Header]]:
+        # Returns the URIs, and the headers Age and Warning if they come from a replica
         person_key = fold(account)
+        headers: list[Header] = []
         try:
             row = self._lookup.of(entity_id, person_key)
+            bare = row["orcid"] if row is not None and row["registry"] == self._registry.value else None
         except StoreUnavailable:
             if self._replicas is None:
                 raise
             bare, age = self._replicas.orcid_of(entity_id, person_key)
-            return self._uris(bare), [("Age", str(age)), _STALE]
-        return self._uris(row["orcid"] if row is not None and row["registry"] == self._registry else None), []
-
-    def _uris(self, bare: str | None) -> list[str]:
-        return [] if bare is None else [f"https://{self._host}/{bare}"]
+            headers = [("Age", str(age)), ("Warning", '110 orcid-connect "Response is Stale"')]
+        return ([] if bare is None else [f"https://{self._registry.host}/{bare}"]), headers

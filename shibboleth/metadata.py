@@ -1,7 +1,7 @@
-"""How long the federation's metadata may be believed: `validUntil` of the whole, of an entity and of its roles.
+"""Reads the validity of SAML metadata: `validUntil` of the file, of entities and of their roles.
 
-SAML metadata (saml-metadata-2.0-os) sections 2.3.1, 2.3.2 and 2.4.1. How often a copy is fetched anew, `cacheDuration`,
-is for whoever fetches it.
+SAML metadata (saml-metadata-2.0-os) sections 2.3.1, 2.3.2 and 2.4.1. `cacheDuration`, how often
+the file is fetched, is not read.
 """
 
 from __future__ import annotations
@@ -18,60 +18,64 @@ from defusedxml.ElementTree import ParseError, iterparse
 _SAML = "{urn:oasis:names:tc:SAML:2.0:metadata}"
 _ENTITY = f"{_SAML}EntityDescriptor"
 _ROOTS = {_ENTITY, f"{_SAML}EntitiesDescriptor"}
-_ENDS = "validUntil"
+_VALID_UNTIL = "validUntil"
 
 
 class InvalidMetadata(ValueError):
-    """The file is no metadata; its text says why."""
+    """The file is not SAML metadata; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file of metadata says about how long it may be believed, each moment as it is written there."""
+    """The validity of a metadata file; times are as written in the file."""
 
-    ends: tuple[str, ...]
-    """Of the whole."""
+    valid_until: tuple[str, ...]
+    """Of the file as a whole; empty where it has none."""
     entities: dict[str, tuple[str, ...]]
-    """Of each entity that was asked about and is there, its roles included, by entityID."""
+    """`validUntil` of each requested entity in the file and of its roles, by entityID."""
 
 
-def read_metadata(path: Path, wanted: Collection[str]) -> Metadata:
-    """Read when metadata ends, as a whole and for these entities. Raises Unreadable."""
+def read_metadata(path: Path, entity_ids: Collection[str]) -> Metadata:
+    """Read the validity of a metadata file and of these entities in it.
+
+    Raises:
+        InvalidMetadata: If the file cannot be read or is not SAML metadata.
+
+    """
     try:
         with path.open("rb") as file:
-            return _read(file, wanted)
+            return _read(file, entity_ids)
     except OSError as error:
         raise InvalidMetadata(error.strerror or type(error).__name__) from None
     except (ParseError, DefusedXmlException) as error:
-        raise InvalidMetadata(f"it is not XML that we read ({type(error).__name__})") from None
+        raise InvalidMetadata(f"it is not acceptable XML ({type(error).__name__})") from None
 
 
-def _read(file: BinaryIO, wanted: Collection[str]) -> Metadata:
+def _read(file: BinaryIO, entity_ids: Collection[str]) -> Metadata:
     events = iterparse(file, ("start", "end"))
     _, root = next(events)
     if root.tag not in _ROOTS:
-        raise InvalidMetadata("it is XML, but no metadata of SAML 2.0")
-    found = {}
+        raise InvalidMetadata("it is XML, but not SAML 2.0 metadata")
+    entities = {}
     for event, element in events:
         if event == "end" and element.tag == _ENTITY:
             entity_id = element.get("entityID")
-            if entity_id in wanted:
-                found[entity_id] = tuple(each.get(_ENDS) for each in element.iter() if each.get(_ENDS))
-            # A federation has thousands, and each is looked at once
+            if entity_id in entity_ids:
+                entities[entity_id] = tuple(each.get(_VALID_UNTIL) for each in element.iter() if each.get(_VALID_UNTIL))
+            # Free the memory: a federation has thousands of entities
             element.clear()
-    ends = (root.get(_ENDS),) if root.get(_ENDS) else ()
-    return Metadata(ends, found)
+    return Metadata((root.get(_VALID_UNTIL),) if root.get(_VALID_UNTIL) else (), entities)
 
 
-def ended(moments: Iterable[str | None], now: datetime) -> str | None:
-    """Give the first of these moments that is over; one that cannot be read counts as over, and none has no end."""
-    return next((each for each in moments if each and not _to_come(each, now)), None)
+def first_expired(times: Iterable[str | None], now: datetime) -> str | None:
+    """Return the first time that has passed; a time that cannot be parsed has passed, and None never passes."""
+    return next((each for each in times if each and not _is_future(each, now)), None)
 
 
-def _to_come(written: str, now: datetime) -> bool:
+def _is_future(text: str, now: datetime) -> bool:
     try:
-        moment = datetime.fromisoformat(written.strip())
+        time = datetime.fromisoformat(text.strip())
     except ValueError:
         return False
     # xs:dateTime without a zone is UTC in SAML (saml-core-2.0-os section 1.3.3)
-    return now < (moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return now < (time if time.tzinfo else time.replace(tzinfo=UTC))

@@ -46,7 +46,7 @@ class Organisation:
         """Give its name in this language, or in English where there is none."""
         return self.names.get(language) or self.names["en"]
 
-    def owns(self, scope: str) -> bool:
+    def has_scope(self, scope: str) -> bool:
         """Tell whether an identifier with this scope may be one of its people's; only ASCII letters have two cases."""
         return (scope.lower() if scope.isascii() else scope) in self.scopes
 

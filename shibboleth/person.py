@@ -234,7 +234,7 @@ def _account(session: ShibbolethSession, organisation: Organisation) -> str:
     (value,) = values
     _must_be_sound(name, value)
     user, _, scope = value.rpartition("@")
-    if ATTRIBUTES[name].scoped and not (user and organisation.owns(scope)):
+    if ATTRIBUTES[name].scoped and not (user and organisation.has_scope(scope)):
         raise ForeignScope(name, organisation)
     return value
 

@@ -424,7 +424,7 @@ def link_all(server: Running, numbers: Iterator[int]) -> float:
     def client(_: int) -> int:
         done = 0
         with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-            # `next` of islice and count is one step of the interpreter, so clients may share the iterator
+            # `next_cursor` of islice and count is one step of the interpreter, so clients may share the iterator
             for number in iter(lambda: next(numbers, None), None):
                 link(connection, number)
                 done += 1

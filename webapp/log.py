@@ -155,6 +155,8 @@ def _told(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     if facts is not None:
         return record.getMessage(), facts
     error = record.exc_info[1] if record.exc_info else None
+    if error is not None and record.name == NAME:
+        return record.getMessage(), _where(error)
     # A library's line: whose it is, and what it says
     return record.name, {"says": record.getMessage()} if error is None else _where(error)
 

@@ -1,135 +1,126 @@
-"""The attribute authority, a WSGI application of its own: SAML is slow and large, and no sign-in shall wait for it."""
+"""WSGI application of the attribute authority; separate from the connector because SAML is slow and large."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from wsgiref.types import StartResponse
 from xml.sax.saxutils import escape
 
-from resolver_connector.authority.query import SKEW, Denied, Malformed, Query
-from resolver_connector.authority.replay import Answered
-from resolver_connector.authority.saml import MetadataExpired, Saml, Unusable
-from resolver_connector.http import GUARDS, STATUS, Environ, Header, Reply, Report
-from resolver_connector.resolver import resolve
+from resolver_connector.authority.query import CLOCK_SKEW, AttributeQuery, InvalidQuery, QueryDenied
+from resolver_connector.authority.replay import ReplayCache
+from resolver_connector.authority.saml import InvalidSamlFile, MetadataExpired, SamlMessages
+from resolver_connector.http import COMMON_HEADERS, STATUS_LINES, Environ, Header, Response
+from resolver_connector.resolver import current_orcid_ids
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import Store
 
-LARGEST_QUERY = 64 * 1024
-"""In bytes; one with its certificate has about four thousand."""
-_DIGITS = len(str(LARGEST_QUERY))
-_AWAY = (StoreUnavailable, SchemaBehind, SchemaAhead, Unusable)
-"""What may well happen to us, and passes."""
+MAX_QUERY_BYTES = 64 * 1024
+"""A query with its certificate has about 4,000 bytes."""
+_TEMPORARY = (StoreUnavailable, SchemaBehind, SchemaAhead, InvalidSamlFile)
+_XML = "text/xml; charset=utf-8"
 _FAULT = (
     '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
-    "<faultcode>soap:{whose}</faultcode><faultstring>{why}</faultstring>"
+    "<faultcode>soap:{code}</faultcode><faultstring>{text}</faultstring>"
     "</soap:Fault></soap:Body></soap:Envelope>"
 )
+
+_log = logging.getLogger("orcid-connect")
 
 
 @dataclass(frozen=True, slots=True)
 class AttributeAuthority:
-    """What the attribute authority works with."""
+    """The WSGI application of the attribute authority."""
 
     store: Store
-    saml: Saml
+    saml: SamlMessages
     clients: Sequence[tuple[Organisation, frozenset[str]]]
     """Each organisation, and the entityIDs of the services that may query attributes of its people."""
     registry: Registry
-    report: Report
     clock: Callable[[], datetime]
-    answered: Answered = field(default_factory=Answered)
+    replay_cache: ReplayCache = field(default_factory=ReplayCache)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request (PEP 3333): a query by POST, our metadata by GET."""
-        status, headers, body = self._reply(environ)
-        start_response(STATUS[status], headers)
+        """Answer one request (PEP 3333): an AttributeQuery by POST, the authority's metadata by GET."""
+        status, headers, body = self._dispatch(environ)
+        start_response(STATUS_LINES[status], headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
-    def _reply(self, environ: Environ) -> Reply:
+    def _dispatch(self, environ: Environ) -> Response:
         method = environ["REQUEST_METHOD"]
         if method in {"GET", "HEAD"}:
-            return _written(200, self.saml.description, "application/samlmetadata+xml")
+            return _response(200, self.saml.metadata, "application/samlmetadata+xml")
         if method != "POST":
-            return _written(405, b"", "text/plain", ("Allow", "GET, HEAD, POST"))
+            return _response(405, b"", "text/plain", ("Allow", "GET, HEAD, POST"))
         try:
-            return _written(200, self._answer(_body(environ)))
-        except Malformed as error:
+            return _response(200, self._answer(_read_body(environ)))
+        except InvalidQuery as error:
             return _fault("Client", str(error))
-        except _AWAY as error:
-            self.report("authority", error=type(error).__name__, reason=str(error))
-            return _away(error)
-        except Exception as error:  # noqa: BLE001 - whatever happens, the answer is SOAP
-            self.report.exception(error)
+        except _TEMPORARY as error:
+            _log.error("authority", extra={"facts": {"error": type(error).__name__, "reason": str(error)}})
+            text, retry_after = "the service is temporarily unavailable; try again", [("Retry-After", "5")]
+            if isinstance(error, MetadataExpired):
+                text, retry_after = "the federation's metadata has expired", []
+            return _fault("Server", text, *retry_after)
+        except Exception:  # noqa: BLE001 - the response is SOAP whatever happens
+            _log.exception("bug")
             return _fault("Server", "internal error")
 
     def _answer(self, body: bytes) -> bytes:
         try:
-            query = self.saml.read(body, self.clock())
-            self._must_be_trusted(query)
-            self._must_be_the_first(query)
-        except Denied as error:
-            self.report("authority-denied", reason=str(error))
-            return self.saml.denied(error)
-        return self.saml.found(query, self._found(query))
+            query = self._accepted_query(body)
+        except QueryDenied as error:
+            _log.warning("authority-denied", extra={"facts": {"reason": str(error)}})
+            return self.saml.denied_response(error)
+        return self.saml.response(query, self._orcid_ids(query))
 
-    def _must_be_trusted(self, query: Query) -> None:
+    def _accepted_query(self, body: bytes) -> AttributeQuery:
+        query = self.saml.parse(body, self.clock())
         if not any(query.service in services for _, services in self.clients):
-            raise Denied("no organisation has named who asks", query.id)
+            raise QueryDenied("no organisation has named this service", query.id)
+        # Only for queries of known services, so that others cannot push entries out of the cache
+        if not self.replay_cache.add(query.service, query.id, query.issued_at + CLOCK_SKEW, self.clock()):
+            raise QueryDenied("the query was sent before", query.id)
+        return query
 
-    def _must_be_the_first(self, query: Query) -> None:
-        # Only now, since what anybody can send must not push out of the memory what was answered
-        if not self.answered.note(query.service, query.id, query.issued + SKEW, self.clock()):
-            raise Denied("it was sent before", query.id)
-
-    def _found(self, query: Query) -> list[OrcidId]:
-        organisation = self._organisation(query)
-        if organisation is None or not query.wants_orcid:
-            return []
-        return resolve(self.store, organisation, query.value, self.registry)
-
-    def _organisation(self, query: Query) -> Organisation | None:
-        """Give the one organisation that named who asks and whose person this may be.
-
-        Whether nobody has such an account, or an organisation has not named the service, is not told apart.
-        """
-        fitting = [
+    def _orcid_ids(self, query: AttributeQuery) -> list[OrcidId]:
+        # An unknown account and an organisation that has not named the service are not distinguished
+        organisations = [
             organisation
             for organisation, services in self.clients
-            if query.service in services and _fits(organisation, query)
+            if query.service in services and _may_answer(organisation, query)
         ]
-        return fitting[0] if len(fitting) == 1 else None
+        if len(organisations) != 1 or not query.wants_orcid:
+            return []
+        return current_orcid_ids(self.store, organisations[0], query.value, self.registry)
 
 
-def _fits(organisation: Organisation, query: Query) -> bool:
+def _may_answer(organisation: Organisation, query: AttributeQuery) -> bool:
     return (
         query.attribute in {None, organisation.key}
         and query.qualifier in {None, organisation.entity_id, query.service}
-        and organisation.owns(query.value.rpartition("@")[2])
+        and organisation.has_scope(query.value.rpartition("@")[2])
     )
 
 
-def _body(environ: Environ) -> bytes:
+def _read_body(environ: Environ) -> bytes:
     length = environ.get("CONTENT_LENGTH") or "0"
-    if not (length.isascii() and length.isdecimal() and len(length) <= _DIGITS and 0 < int(length) <= LARGEST_QUERY):
-        raise Malformed(f"a query has at least one byte and at most {LARGEST_QUERY}")
+    digits = len(str(MAX_QUERY_BYTES))
+    if not (length.isascii() and length.isdecimal() and len(length) <= digits and 0 < int(length) <= MAX_QUERY_BYTES):
+        raise InvalidQuery(f"a query must have 1 to {MAX_QUERY_BYTES} bytes")
     body: bytes = environ["wsgi.input"].read(int(length))
     return body
 
 
-def _away(error: Exception) -> Reply:
-    if isinstance(error, MetadataExpired):
-        return _fault("Server", "the federation's metadata that we hold has expired")
-    return _fault("Server", "the service cannot answer now; try again", ("Retry-After", "5"))
+def _fault(code: str, text: str, *extra_headers: Header) -> Response:
+    # SOAP 1.1 section 6.2: every fault has the status 500
+    return _response(500, _FAULT.format(code=code, text=escape(text)).encode(), _XML, *extra_headers)
 
 
-def _fault(whose: str, why: str, *extra: Header) -> Reply:
-    # SOAP 1.1 section 6.2: a fault goes with 500, whoever is to blame
-    return _written(500, _FAULT.format(whose=whose, why=escape(why)).encode(), "text/xml; charset=utf-8", *extra)
-
-
-def _written(status: int, body: bytes, kind: str = "text/xml; charset=utf-8", *extra: Header) -> Reply:
-    return status, [("Content-Type", kind), ("Content-Length", str(len(body))), *GUARDS, *extra], [body]
+def _response(status: int, body: bytes, media_type: str = _XML, *extra_headers: Header) -> Response:
+    headers = [("Content-Type", media_type), ("Content-Length", str(len(body))), *COMMON_HEADERS, *extra_headers]
+    return status, headers, [body]

@@ -1,4 +1,4 @@
-"""What a query to the attribute authority says, and what it must be whoever asks: SAML 2.0 by pysaml2.
+"""Parses and validates an AttributeQuery, with pysaml2.
 
 AttributeQuery: saml-core-2.0-os section 3.3.2.3, in a SOAP envelope, saml-bindings-2.0-os section 3.2.
 """
@@ -28,92 +28,113 @@ from saml2.xmldsig import (
 
 from shibboleth.attributes import ATTRIBUTES
 
-SKEW = timedelta(minutes=5)
-"""How far another machine's clock may be from ours, and how old a query may be."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""Maximum difference between a query's IssueInstant and the current time."""
 _WHITE = " \t\r\n"
-"""XML's white space (section 2.3)."""
+"""White space of XML (section 2.3)."""
 VERSION = "2.0"
 ORCID = ATTRIBUTES["eduPersonOrcid"].saml2_name
 UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 ATTRIBUTE_OF = {row.saml2_name: row.id for row in ATTRIBUTES.values() if row.may_be_key}
-"""The id of each attribute by which a query may name a person, by the attribute's name in SAML."""
+"""The ids of the attributes that may identify the person in a query, by their SAML names."""
 
 _STRONG = {
     *(SIG_RSA_SHA256, SIG_RSA_SHA384, SIG_RSA_SHA512),
     *(SIG_ECDSA_SHA256, SIG_ECDSA_SHA384, SIG_ECDSA_SHA512),
 }
 _DIGESTS = {DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512}
-LISTED = {*_DIGESTS, *_STRONG}
-"""The algorithms that a signature may be made by."""
+ALLOWED_ALGORITHMS = {*_DIGESTS, *_STRONG}
+"""The accepted signature and digest algorithms."""
 _IDS = re.compile(rb"""\sID\s*=\s*["']""")
 _SIGNATURES = re.compile(rb"<(?:[^\s<>:/]+:)?Signature[\s/>]")
 
 
-class Malformed(ValueError):
-    """What came is no AttributeQuery in a SOAP envelope; its text says why."""
+class InvalidQuery(ValueError):
+    """The body is not an AttributeQuery in a SOAP envelope; the message says why."""
 
 
-class Denied(PermissionError):
-    """Nobody whom the federation knows has signed this query, now and for us; its text says why."""
+class QueryDenied(PermissionError):
+    """The query is not from a known service, is not current or is for another recipient; the message says why."""
 
-    def __init__(self, why: str, query_id: str) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, query_id: str) -> None:
+        super().__init__(reason)
         self.query_id = query_id
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """What a service of the federation asks, its signature checked."""
+class AttributeQuery:
+    """A query whose signature was verified."""
 
     id: str
-    issued: datetime
+    issued_at: datetime
     service: str
-    """The entityID of who asks."""
+    """The entityID of the requesting service."""
     value: str
-    """The person, by the value of an attribute."""
+    """The value of the attribute that identifies the person."""
     attribute: str | None
-    """The id of that attribute (`shibboleth.attributes`); None where the query leaves it to us."""
+    """The id of that attribute (`shibboleth.attributes`); None where the query does not name it."""
     qualifier: str | None
-    """The entityID of the person's Identity Provider, where the query names it."""
+    """The NameQualifier: the entityID of the person's Identity Provider or of the service; None where absent."""
     wants_orcid: bool
 
 
-def parsed(body: bytes) -> Any:
-    """Read a query from its envelope, as pysaml2 gives it. Raises Malformed."""
-    query = samlp.attribute_query_from_string(_inside(body))
+def parse_envelope(body: bytes) -> Any:
+    """Parse the SOAP envelope and return pysaml2's AttributeQuery, its signature not verified.
+
+    Raises:
+        InvalidQuery: If the body is not one AttributeQuery in a SOAP envelope, or lacks ID, Issuer or Subject.
+
+    """
+    query = samlp.attribute_query_from_string(_query_in(body))
     if query is None or not query.id or query.version != VERSION:
-        raise Malformed("the query has no ID, or is not of SAML 2.0")
+        raise InvalidQuery("the query has no ID, or its Version is not 2.0")
     if query.issuer is None or not (query.issuer.text or "").strip(_WHITE):
-        raise Malformed("the query does not say who asks")
+        raise InvalidQuery("the query has no Issuer")
     if query.subject is None or query.subject.name_id is None or not (query.subject.name_id.text or "").strip(_WHITE):
-        raise Malformed("the query does not say about whom")
+        raise InvalidQuery("the query has no Subject with a NameID")
     return query
 
 
-def must_be_strong(query: Any) -> None:
-    """Raise Denied for a signature that others can make as well."""
+def require_strong_signature(query: Any) -> None:
+    """Refuse weak algorithms.
+
+    Raises:
+        QueryDenied: If the signature or a digest uses an algorithm that is not in `ALLOWED_ALGORITHMS`.
+
+    """
     signed = query.signature.signed_info
     digests = {each.digest_method.algorithm for each in signed.reference}
     if signed.signature_method.algorithm not in _STRONG or not digests <= _DIGESTS:
-        raise Denied("it is signed with SHA-1; SHA-256 is the least", query.id)
+        raise QueryDenied("the signature must use SHA-256 or stronger", query.id)
 
 
 def issuer_of(query: Any) -> str:
-    """Give the entityID of who asks."""
+    """Return the entityID of the requesting service."""
     return str(query.issuer.text).strip(_WHITE)
 
 
-def asked(query: Any, now: datetime) -> Query:
-    """Give what a query asks that was made just now. Raises Malformed and Denied."""
-    issued = _must_be_new(query, now)
+def to_attribute_query(query: Any, now: datetime) -> AttributeQuery:
+    """Convert pysaml2's query, once its signature was verified.
+
+    Raises:
+        InvalidQuery: If the IssueInstant is missing or invalid.
+        QueryDenied: If the query is not current, or the NameID's Format is not supported.
+
+    """
+    try:
+        issued_at = datetime.fromtimestamp(timegm(str_to_time(query.issue_instant)), UTC)
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidQuery("the query has no valid IssueInstant") from None
+    if abs(now - issued_at) > CLOCK_SKEW:
+        raise QueryDenied("the IssueInstant is more than five minutes from the current time", query.id)
     name_id = query.subject.name_id
     form = name_id.format or UNSPECIFIED
     if form != UNSPECIFIED and form not in ATTRIBUTE_OF:
-        raise Denied("a person is named by an attribute here: the Format must be its name", query.id)
+        raise QueryDenied("the Format of the NameID must be the name of an identifying attribute", query.id)
     wanted = {each.name for each in query.attribute}
-    return Query(
+    return AttributeQuery(
         id=query.id,
-        issued=issued,
+        issued_at=issued_at,
         service=issuer_of(query),
         value=name_id.text.strip(_WHITE),
         attribute=ATTRIBUTE_OF.get(form),
@@ -122,29 +143,17 @@ def asked(query: Any, now: datetime) -> Query:
     )
 
 
-def _inside(body: bytes) -> str:
-    """Give the query that a SOAP envelope holds."""
-    # Whatever a signature covers must be what is read: one element with an ID, and it is the query
+def _query_in(body: bytes) -> str:
+    # With a second ID, the signature could cover another element than the one that is parsed
     if len(_IDS.findall(body)) != 1 or b"<!DOCTYPE" in body:
-        raise Malformed("exactly one element of it must have an ID, the query, and there may be no DOCTYPE")
+        raise InvalidQuery("exactly one element, the query, must have an ID, and a DOCTYPE is not allowed")
     if len(_SIGNATURES.findall(body)) > 1:
-        # xmlsec1 verifies the first that it finds, which might be another than the one that is looked at here
-        raise Malformed("there may be one signature, that of the query")
+        # xmlsec1 verifies the first signature that it finds
+        raise InvalidQuery("there must be one signature, that of the query")
     try:
         found = parse_soap_enveloped_saml_attribute_query(body)
-    except Exception as error:  # noqa: BLE001 - pysaml2 raises Exception itself, and its XML reader some of its own
-        raise Malformed(f"no AttributeQuery in a SOAP envelope ({type(error).__name__})") from None
+    except Exception as error:  # noqa: BLE001 - pysaml2 raises Exception itself, and its XML parser others
+        raise InvalidQuery(f"no AttributeQuery in a SOAP envelope ({type(error).__name__})") from None
     if not found:
-        raise Malformed("the envelope has no body")
+        raise InvalidQuery("the envelope has no body")
     return found.decode() if isinstance(found, bytes) else str(found)
-
-
-def _must_be_new(query: Any, now: datetime) -> datetime:
-    """Give when a query was made."""
-    try:
-        issued = datetime.fromtimestamp(timegm(str_to_time(query.issue_instant)), UTC)
-    except (ValueError, TypeError, OverflowError):
-        raise Malformed("the query does not say when it was made") from None
-    if abs(now - issued) > SKEW:
-        raise Denied("it was made more than five minutes ago, or a clock is wrong", query.id)
-    return issued

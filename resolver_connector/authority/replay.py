@@ -1,6 +1,6 @@
-"""The queries that were answered a moment ago: sending one again gives nobody the answer to it.
+"""Remembers the queries that were answered, so that a recorded query gets no second answer.
 
-Each process remembers its own, and forgets them when it ends.
+Each process has its own memory, which is lost when the process ends.
 """
 
 from __future__ import annotations
@@ -10,34 +10,31 @@ from collections import OrderedDict
 from datetime import datetime
 from hashlib import sha256
 
-MOST = 100_000
-"""So many are remembered, about 20 MB; checking the signatures of more takes one processor longer than they are new."""
+MAX_ENTRIES = 100_000
+"""About 20 MB. Verifying the signatures of more queries takes a processor longer than the queries stay valid."""
 
 
-class Answered:
-    """Remembers queries for as long as they are new."""
+class ReplayCache:
+    """The ids of queries, each until the query expires. Threads may share it."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._until: OrderedDict[bytes, datetime] = OrderedDict()
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._max_entries = max_entries
+        self._expires_at: OrderedDict[bytes, datetime] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Tell how many are remembered."""
-        return len(self._until)
+        """Return the number of entries."""
+        return len(self._expires_at)
 
-    def note(self, service: str, query_id: str, until: datetime, now: datetime) -> bool:
-        """Remember a query to the end of a moment; false when it is remembered already."""
-        # Of one length, however long an ID may be
-        name = sha256(f"{len(service)} {service} {query_id}".encode()).digest()
+    def add(self, service: str, query_id: str, expires_at: datetime, now: datetime) -> bool:
+        """Add a query; return False if it is there already. The oldest entries are dropped first."""
+        # A digest, because an ID may be long
+        key = sha256(f"{len(service)} {service} {query_id}".encode()).digest()
         with self._lock:
-            self._forget(now)
-            if name in self._until and now <= self._until[name]:
+            entries = self._expires_at
+            while entries and (len(entries) >= self._max_entries or next(iter(entries.values())) < now):
+                entries.popitem(last=False)
+            if key in entries and now <= entries[key]:
                 return False
-            self._until[name] = until
+            entries[key] = expires_at
             return True
-
-    def _forget(self, now: datetime) -> None:
-        """Make room for one; what came first goes first."""
-        while self._until and (len(self._until) >= self._most or next(iter(self._until.values())) < now):
-            self._until.popitem(last=False)

@@ -1,4 +1,4 @@
-"""SAML 2.0 of the attribute authority, by pysaml2: queries come in as values, answers go out as SOAP.
+"""Verifies queries to the attribute authority and builds its responses, with pysaml2.
 
 Assertion Query/Request Profile: saml-profiles-2.0-os section 6; SOAP binding: saml-bindings-2.0-os section 3.2.
 """
@@ -25,78 +25,92 @@ from saml2.time_util import instant
 from saml2.xmldsig import DIGEST_SHA256, SIG_RSA_SHA256
 
 from resolver_connector.authority.query import (
+    ALLOWED_ALGORITHMS,
     ATTRIBUTE_OF,
-    LISTED,
     UNSPECIFIED,
     VERSION,
-    Denied,
-    Query,
-    asked,
+    AttributeQuery,
+    QueryDenied,
     issuer_of,
-    must_be_strong,
-    parsed,
+    parse_envelope,
+    require_strong_signature,
+    to_attribute_query,
 )
 from shibboleth.attributes import ATTRIBUTES
-from shibboleth.metadata import ended
+from shibboleth.metadata import first_expired
 from shibboleth.orcid_id import OrcidId
 
-LOOK_AGAIN = timedelta(minutes=1)
-"""How often to look whether the federation's metadata is a new one."""
+METADATA_CHECK_INTERVAL = timedelta(minutes=1)
+"""How often to check whether the metadata file has changed."""
 
-# It tells of messages, and messages tell of persons; what there is to say, the application says
+# pysaml2 logs messages, which identify persons; the application logs what is needed
 logging.getLogger("saml2").setLevel(logging.CRITICAL)
 
 
-class Unusable(ValueError):
-    """The key, the certificate or the federation's metadata cannot be used; its text says why."""
+class InvalidSamlFile(ValueError):
+    """The key, the certificate or the federation's metadata cannot be used; the message says why."""
 
 
-class MetadataExpired(Unusable):
-    """The federation's metadata is older than it may be: nobody in it can be believed any more."""
+class MetadataExpired(InvalidSamlFile):
+    """The `validUntil` of the federation's metadata has passed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """As whom the authority speaks, and whom it listens to."""
+class AuthorityIdentity:
+    """The authority's entityID, keys and metadata."""
 
     entity_id: str
     url: str
-    """Where queries are sent: the Destination that they must name if they name one."""
+    """The URL to which queries are sent: their Destination, where they have one."""
     key: Path
     """Private key in PEM."""
     certificate: Path
     metadata: Path
     """The federation's metadata."""
     metadata_certificate: Path | None = None
-    """Who must have signed the metadata; nobody where the file is already known to be right."""
+    """The certificate with which the metadata must be signed; None where another program verifies the file."""
 
 
-class Saml:
-    """Reads queries and writes answers, for one identity."""
+class SamlMessages:
+    """Parses queries and builds responses for one identity. Reloads the metadata when its file changes."""
 
-    def __init__(self, identity: Identity, now: datetime) -> None:
-        """Read keys and metadata. Raises Unusable."""
+    def __init__(self, identity: AuthorityIdentity, now: datetime) -> None:
+        """Load keys and metadata.
+
+        Raises:
+            InvalidSamlFile: If a file cannot be used.
+
+        """
         self.identity = identity
-        self._server, self._stamp = self._made(), self._seen()
-        self._looked_at = now
-        self.description = _described(self._server.config)
-        """Our own metadata, to be given to the federation."""
+        self._server, self._file_version = self._load(), self._current_file_version()
+        self._checked_at = now
+        self.metadata = _own_metadata(self._server.config)
+        """The authority's own metadata, for registration in the federation."""
 
-    def read(self, body: bytes, now: datetime) -> Query:
-        """Read a query. Raises Malformed, Denied and Unusable."""
-        query = parsed(body)
-        self._refresh(now)
-        self._must_be_of_now(query, now)
-        self._must_be_signed(query, body)
-        must_be_strong(query)
-        self._must_be_for_us(query)
-        return asked(query, now)
+    def parse(self, body: bytes, now: datetime) -> AttributeQuery:
+        """Parse a query and verify its signature.
 
-    def found(self, query: Query, orcid_ids: Sequence[OrcidId]) -> bytes:
-        """Write an answer: an assertion with these iDs; or success without one, where there are none."""
+        Raises:
+            InvalidQuery: If the body is not an AttributeQuery.
+            QueryDenied: If the signature, the service, the time or the Destination is not accepted.
+            InvalidSamlFile: If the metadata changed and cannot be loaded.
+
+        """
+        query = parse_envelope(body)
+        self._reload_metadata(now)
+        self._require_current_metadata(query, now)
+        self._require_signature(query, body)
+        require_strong_signature(query)
+        if query.destination not in {None, "", self.identity.url}:
+            raise QueryDenied("the Destination is another service", query.id)
+        return to_attribute_query(query, now)
+
+    def response(self, query: AttributeQuery, orcid_ids: Sequence[OrcidId]) -> bytes:
+        """Build a signed response with an assertion of these iDs, or without assertion where there are none."""
         if not orcid_ids:
-            return self._sealed(self._response(query.id, success_status_factory()))
-        answer = self._server.create_attribute_response(
+            success = self._status_response(query.id, success_status_factory())
+            return _envelope(self._server.sign(success, sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256))
+        response = self._server.create_attribute_response(
             {"eduPersonOrcid": [each.uri for each in orcid_ids]},
             query.id,
             None,
@@ -106,14 +120,14 @@ class Saml:
             sign_alg=SIG_RSA_SHA256,
             digest_alg=DIGEST_SHA256,
         )
-        return _enveloped(answer)
+        return _envelope(response)
 
-    def denied(self, error: Denied) -> bytes:
-        """Write an answer to whoever may not ask; not signed, since anybody can have us write it."""
+    def denied_response(self, error: QueryDenied) -> bytes:
+        """Build a response that denies a query; not signed, because the requester is not authenticated."""
         status = status_message_factory(str(error), samlp.STATUS_REQUEST_DENIED, samlp.STATUS_REQUESTER)
-        return _enveloped(self._response(error.query_id, status))
+        return _envelope(self._status_response(error.query_id, status))
 
-    def _response(self, query_id: str, status: Any) -> Any:
+    def _status_response(self, query_id: str, status: Any) -> Any:
         return samlp.Response(
             id=sid(),
             version=VERSION,
@@ -123,51 +137,45 @@ class Saml:
             status=status,
         )
 
-    def _sealed(self, response: Any) -> bytes:
-        return _enveloped(self._server.sign(response, sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256))
-
-    def _must_be_of_now(self, query: Any, now: datetime) -> None:
-        """See that the metadata that tells of who asks may still be believed: as a whole, and of this one."""
+    def _require_current_metadata(self, query: Any, now: datetime) -> None:
+        # validUntil of the whole file, of the service's entity and of its roles
         for source in self._server.metadata.metadata.values():
             whole = source.entities_descr or source.entity_descr
-            if end := ended([getattr(whole, "valid_until", None)], now):
+            if end := first_expired([getattr(whole, "valid_until", None)], now):
                 raise MetadataExpired(f"{self.identity.metadata} was valid until {end}")
-            if issuer_of(query) in source.to_old or ended(_ends(source.entity.get(issuer_of(query), {})), now):
-                raise Denied("what the federation's metadata says of who asks has expired", query.id)
+            if issuer_of(query) in source.to_old or first_expired(
+                _valid_until(source.entity.get(issuer_of(query), {})), now
+            ):
+                raise QueryDenied("the metadata of the service has expired", query.id)
 
-    def _must_be_signed(self, query: Any, body: bytes) -> None:
+    def _require_signature(self, query: Any, body: bytes) -> None:
         if not query.signature:
-            raise Denied("it is not signed", query.id)
+            raise QueryDenied("the query is not signed", query.id)
         try:
-            # As it came: what pysaml2 has read and written again has other prefixes, which a signature covers
+            # The body as received: pysaml2 writes other namespace prefixes, which the signature covers
             self._server.sec.check_signature(query, class_name(query), body, must=True)
         except MissingKey:
-            raise Denied("the federation's metadata has no key of who asks", query.id) from None
+            raise QueryDenied("the metadata has no key of the service", query.id) from None
         except (SignatureError, SAMLError) as error:
-            raise Denied(f"its signature does not hold ({type(error).__name__})", query.id) from None
+            raise QueryDenied(f"the signature is not valid ({type(error).__name__})", query.id) from None
 
-    def _must_be_for_us(self, query: Any) -> None:
-        if query.destination not in {None, "", self.identity.url}:
-            raise Denied("it is addressed to somebody else", query.id)
-
-    # The federation's metadata changes daily, and a new file is read when it is there
-
-    def _refresh(self, now: datetime) -> None:
-        if abs(now - self._looked_at) < LOOK_AGAIN:
+    def _reload_metadata(self, now: datetime) -> None:
+        # The federation's metadata changes daily
+        if abs(now - self._checked_at) < METADATA_CHECK_INTERVAL:
             return
-        self._looked_at = now
-        stamp = self._seen()
-        if stamp not in {None, self._stamp}:
-            self._server, self._stamp = self._made(), stamp
+        self._checked_at = now
+        version = self._current_file_version()
+        if version not in {None, self._file_version}:
+            self._server, self._file_version = self._load(), version
 
-    def _seen(self) -> tuple[int, int] | None:
+    def _current_file_version(self) -> tuple[int, int] | None:
         try:
-            found = self.identity.metadata.stat()
+            status = self.identity.metadata.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size
+        return status.st_mtime_ns, status.st_size
 
-    def _made(self) -> Server:
+    def _load(self) -> Server:
         mine = self.identity
         signed_by = () if mine.metadata_certificate is None else (str(mine.metadata_certificate),)
         source = {"class": "saml2.mdstore.MetaDataFile", "metadata": [(str(mine.metadata), *signed_by)]}
@@ -190,35 +198,38 @@ class Saml:
         except TooOld as error:
             raise MetadataExpired(f"{mine.metadata}: {error}") from error
         except Exception as error:
-            # pysaml2 has no one class for what may be wrong with a file
-            raise Unusable(f"{type(error).__name__}: {error}") from error
-        # With a certificate given, pysaml2 checks a signature that is there, and lets pass what has none
+            # pysaml2 has no common class for errors in a file
+            raise InvalidSamlFile(f"{type(error).__name__}: {error}") from error
+        # Even with a certificate, pysaml2 accepts metadata without a signature
         if signed_by and not all(each.signed() for each in server.metadata.metadata.values()):
-            raise Unusable(f"{mine.metadata} is not signed")
+            raise InvalidSamlFile(f"{mine.metadata} is not signed")
         return server
 
 
-def _described(config: Config) -> bytes:
-    found = entity_descriptor(config)
-    # pysaml2 lists whatever xmlsec1 knows, MD5 and SHA-1 too, and a Shibboleth SP signs with the first that it knows
-    known = found.extensions.extension_elements
-    found.extensions.extension_elements = [each for each in known if each.attributes.get("Algorithm") in LISTED]
-    return str(found).encode()
+def _own_metadata(config: Config) -> bytes:
+    descriptor = entity_descriptor(config)
+    # pysaml2 lists all algorithms of xmlsec1, MD5 and SHA-1 too, and a Shibboleth SP signs with the first it supports
+    descriptor.extensions.extension_elements = [
+        each
+        for each in descriptor.extensions.extension_elements
+        if each.attributes.get("Algorithm") in ALLOWED_ALGORITHMS
+    ]
+    return str(descriptor).encode()
 
 
-def _ends(entity: Mapping[str, Any]) -> Iterator[str | None]:
-    """Give when what metadata says of an entity ends, and of its roles: the first of these ends all of it."""
+def _valid_until(entity: Mapping[str, Any]) -> Iterator[str | None]:
+    # validUntil of an entity and of its roles
     yield entity.get("valid_until")
     for roles in entity.values():
         if isinstance(roles, list):
             yield from (role.get("valid_until") for role in roles if isinstance(role, dict))
 
 
-def _name_id(query: Query) -> Any:
+def _name_id(query: AttributeQuery) -> Any:
     form = UNSPECIFIED if query.attribute is None else ATTRIBUTES[query.attribute].saml2_name
     return NameID(text=query.value, format=form, name_qualifier=query.qualifier)
 
 
-def _enveloped(message: Any) -> bytes:
+def _envelope(message: Any) -> bytes:
     text = make_soap_enveloped_saml_thingy(message)
     return text.encode() if isinstance(text, str) else bytes(text)

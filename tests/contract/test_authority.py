@@ -19,10 +19,10 @@ from saml2.metadata import entity_descriptor
 from saml2.pack import make_soap_enveloped_saml_thingy
 from saml2.xmldsig import DIGEST_SHA1, DIGEST_SHA256, SIG_RSA_SHA1, SIG_RSA_SHA256
 
-from resolver_connector.authority.app import LARGEST_QUERY, AttributeAuthority
-from resolver_connector.authority.query import SKEW
-from resolver_connector.authority.replay import Answered
-from resolver_connector.authority.saml import LOOK_AGAIN, MetadataExpired, Saml, Unusable
+from resolver_connector.authority.app import MAX_QUERY_BYTES, AttributeAuthority
+from resolver_connector.authority.query import CLOCK_SKEW
+from resolver_connector.authority.replay import ReplayCache
+from resolver_connector.authority.saml import METADATA_CHECK_INTERVAL, InvalidSamlFile, MetadataExpired, SamlMessages
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
@@ -268,14 +268,14 @@ def test_what_others_send_is_not_remembered(world, store):
 
 
 def test_so_many_queries_are_remembered_and_none_longer_than_it_is_new():
-    answered, until = Answered(most=2), NOON + SKEW
+    answered, until = ReplayCache(max_entries=2), NOON + CLOCK_SKEW
     for number in range(3):
-        assert answered.note(SERVICE, f"q{number}", until, NOON)
+        assert answered.add(SERVICE, f"q{number}", until, NOON)
 
     assert len(answered) == 2
-    assert not answered.note(SERVICE, "q2", until, until)
-    assert answered.note(STRANGER, "q2", until, until)
-    assert answered.note(SERVICE, "q4", until + SKEW, until + timedelta(seconds=1))
+    assert not answered.add(SERVICE, "q2", until, until)
+    assert answered.add(STRANGER, "q2", until, until)
+    assert answered.add(SERVICE, "q4", until + CLOCK_SKEW, until + timedelta(seconds=1))
     assert len(answered) == 1
 
 
@@ -337,7 +337,7 @@ def test_a_sandbox_id_is_not_given_by_a_production_service(world, store):
         b"",
         b"<html>",
         b"{}",
-        b"x" * (LARGEST_QUERY + 1),
+        b"x" * (MAX_QUERY_BYTES + 1),
         b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"/>',
         b'<!DOCTYPE x [<!ENTITY a "a">]><x ID="a">&a;</x>',
         b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body ID="x"/></e:Envelope>',
@@ -421,7 +421,7 @@ def test_new_metadata_of_the_federation_is_read_within_a_minute(world, store):
     write_federation(world.federation, "")
     os.utime(world.federation, (1, 1))
 
-    world.clock.passes(seconds=LOOK_AGAIN.total_seconds() + 1)
+    world.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
 
     assert before == (["Success"], [make_orcid_id(7).uri])
     assert world.asked() == REFUSED
@@ -431,7 +431,7 @@ def test_metadata_that_went_away_is_used_on(world, store):
     make_link(store, orcid_id=make_orcid_id(7))
     world.federation.unlink()
 
-    world.clock.passes(seconds=LOOK_AGAIN.total_seconds() + 1)
+    world.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
 
     assert world.asked() == (["Success"], [make_orcid_id(7).uri])
 
@@ -444,7 +444,7 @@ def soon(world):
 def replaced(world, *entities, **other):
     """Write new metadata of the federation, and let it be seen."""
     write_federation(world.federation, *entities, **other)
-    world.clock.passes(seconds=LOOK_AGAIN.total_seconds() + 1)
+    world.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
 
 
 def test_metadata_that_has_expired_lets_nobody_in(world, store, services, caplog):
@@ -496,14 +496,14 @@ def test_metadata_that_has_expired_already_starts_no_authority(identity, service
     write_federation(identity.metadata, *services, ends="2020-01-01T00:00:00Z")
 
     with pytest.raises(MetadataExpired, match=r"2020-01-01"):
-        Saml(identity, NOON)
+        SamlMessages(identity, NOON)
 
 
 def test_metadata_that_nobody_signed_is_not_used(identity, keys):
     demanding = replace(identity, metadata_certificate=Path(keys["federation"]["certificate"]))
 
-    with pytest.raises(Unusable, match="is not signed"):
-        Saml(demanding, NOON)
+    with pytest.raises(InvalidSamlFile, match="is not signed"):
+        SamlMessages(demanding, NOON)
 
 
 def test_nothing_of_a_person_stands_in_the_log(world, store, caplog):

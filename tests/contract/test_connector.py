@@ -16,7 +16,6 @@ from shibboleth.orcid_id import Registry
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, ask
-from webapp.log import log
 
 TOKEN = "t" * 40
 OTHER = "o" * 40
@@ -38,7 +37,7 @@ def credentials():
 
 @pytest.fixture
 def connector(store):
-    return Connector(store, credentials(), Registry.PRODUCTION, log, lambda: NOON)
+    return Connector(store, credentials(), Registry.PRODUCTION, lambda: NOON)
 
 
 def get(connector, path, token=TOKEN, method="GET", **environ):
@@ -230,7 +229,7 @@ ANSWERS = [
     ("/v1/people/maija@yliopisto.example", "DELETE", TOKEN, 200),
     ("/v1/people/maija@yliopisto.example", "DELETE", None, 401),
     ("/v1/people/", "DELETE", TOKEN, 400),
-    ("/v1/changes?since=x", "GET", TOKEN, 400),
+    ("/v1/changes?cursor=x", "GET", TOKEN, 400),
     ("/v1/changes", "GET", None, 401),
     ("/v1/changes", "DELETE", TOKEN, 405),
     ("/v1/changes/ack", "GET", TOKEN, 405),
@@ -249,7 +248,7 @@ ANSWERS = [
     ("/v1/people/maija@yliopisto.example?account=a", "DELETE", TOKEN, 400),
     ("/v1/people/maija@yliopisto.example?dry_run=true&dry_run=false", "DELETE", TOKEN, 400),
     ("/v1/records?account=a&%61ccount=a", "GET", TOKEN, 400),
-    ("/v1/changes?since=a&since=a", "GET", TOKEN, 400),
+    ("/v1/changes?cursor=a&cursor=a", "GET", TOKEN, 400),
     ("/v1/changes?limit=1&limit=1", "GET", TOKEN, 400),
     ("/v1/changes?limit=\u0661", "GET", TOKEN, 400),
     ("/v1/people?account=%FF", "GET", TOKEN, 400),
@@ -364,7 +363,7 @@ class Away:
 def test_a_store_that_is_away_is_told_at_once_in_json(path, error, status, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
 
-    answer = get(Connector(Away(error), credentials(), Registry.PRODUCTION, log, lambda: NOON), path)
+    answer = get(Connector(Away(error), credentials(), Registry.PRODUCTION, lambda: NOON), path)
 
     assert answer.status == status
     assert "secret" not in answer.text

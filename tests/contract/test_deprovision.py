@@ -12,7 +12,6 @@ from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, ask
-from webapp.log import log
 
 TOKEN, OTHER = "t" * 40, "o" * 40
 MAIJA = "maija@yliopisto.example"
@@ -28,7 +27,7 @@ def connector(store):
         (Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY)),
         (Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC)),
     ]
-    return Connector(store, Credentials(pairs), Registry.PRODUCTION, log, lambda: LATER, TRANSFERS)
+    return Connector(store, Credentials(pairs), Registry.PRODUCTION, lambda: LATER, TRANSFERS)
 
 
 def delete(connector, path, token=TOKEN, **environ):

@@ -12,12 +12,11 @@ import pytest
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.cursor import Cursor
-from resolver_connector.feed import SNAPSHOTS
+from resolver_connector.feed import MAX_SNAPSHOTS
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, ask
-from webapp.log import log
 
 TOKEN, OTHER = "t" * 40, "o" * 40
 MAIJA, AKE, VILLE = (f"{name}@yliopisto.example" for name in ("maija", "ake", "ville"))
@@ -32,7 +31,7 @@ def make_connector(store, registry=Registry.PRODUCTION):
         (Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY)),
         (Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC)),
     ]
-    return Connector(store, Credentials(pairs), registry, log, lambda: LATER)
+    return Connector(store, Credentials(pairs), registry, lambda: LATER)
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def get(connector, path="/v1/changes", token=TOKEN, method="GET", **environ):
 
 def fetch(connector, since=None, **environ):
     """Fetch a snapshot, or what came after a token."""
-    answer = get(connector, "/v1/changes" if since is None else f"/v1/changes?since={since}", **environ)
+    answer = get(connector, "/v1/changes" if since is None else f"/v1/changes?cursor={since}", **environ)
     assert answer.status == 200, answer.text
     return json.loads(answer.body)
 
@@ -58,7 +57,7 @@ def post(connector, body, token=TOKEN, **environ):
 
 
 def acknowledge(connector, token):
-    return post(connector, json.dumps({"next": token}).encode())
+    return post(connector, json.dumps({"cursor": token}).encode())
 
 
 def unlink(store, person=MAIJA):
@@ -74,7 +73,7 @@ def short(changes):
 
 
 def test_a_change_says_whose_it_is_and_what_holds_now(connector, store):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     change = make_link(store, MAIJA, FIRST)
 
     (told,) = fetch(connector, start)["changes"]
@@ -93,7 +92,7 @@ def test_a_change_says_whose_it_is_and_what_holds_now(connector, store):
 
 def test_a_removal_is_told_as_a_tombstone(connector, store):
     make_link(store, MAIJA, FIRST)
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     unlink(store)
 
     (told,) = fetch(connector, start)["changes"]
@@ -108,7 +107,7 @@ def test_a_removal_is_told_as_a_tombstone(connector, store):
 
 def test_a_replacement_names_both_ids(connector, store):
     make_link(store, MAIJA, FIRST)
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, SECOND)
 
     (told,) = fetch(connector, start)["changes"]
@@ -117,7 +116,7 @@ def test_a_replacement_names_both_ids(connector, store):
 
 
 def test_changes_come_in_the_order_in_which_they_were_made_page_by_page(connector, store):
-    token = fetch(connector)["next"]
+    token = fetch(connector)["next_cursor"]
     for number in range(1, 8):
         make_link(store, MAIJA, make_orcid_id(number))
     seen, pages, more = [], 0, True
@@ -125,7 +124,7 @@ def test_changes_come_in_the_order_in_which_they_were_made_page_by_page(connecto
     while more:
         page = fetch(connector, f"{token}&limit=3")
         seen += [each["orcid"] for each in page["changes"]]
-        token, more, pages = page["next"], page["more"], pages + 1
+        token, more, pages = page["next_cursor"], page["has_more"], pages + 1
 
     assert seen == [make_orcid_id(number).uri for number in range(1, 8)]
     assert pages == 3
@@ -133,24 +132,24 @@ def test_changes_come_in_the_order_in_which_they_were_made_page_by_page(connecto
 
 @pytest.mark.parametrize(("limit", "more"), [(2, True), (3, False), (4, False), (5000, False)])
 def test_more_is_said_only_when_there_is_more(connector, store, limit, more):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     for person in (MAIJA, AKE, VILLE):
         make_link(store, person, make_orcid_id(ord(person[0])))
 
     page = fetch(connector, f"{start}&limit={limit}")
 
-    assert (len(page["changes"]), page["more"]) == (min(limit, 3), more)
+    assert (len(page["changes"]), page["has_more"]) == (min(limit, 3), more)
 
 
 def test_the_same_token_gives_the_same_changes(connector, store):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store)
 
     assert fetch(connector, start) == fetch(connector, start)
 
 
 def test_an_organisation_reads_only_its_own_changes(connector, store):
-    start = fetch(connector)["next"], fetch(connector, token=OTHER)["next"]
+    start = fetch(connector)["next_cursor"], fetch(connector, token=OTHER)["next_cursor"]
     make_link(store, MAIJA)
     make_link(store, "liisa@amk.example", organisation=POLYTECHNIC)
 
@@ -161,19 +160,19 @@ def test_an_organisation_reads_only_its_own_changes(connector, store):
 
 
 def test_ids_of_another_registry_are_passed_over(connector, store):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, make_orcid_id(1, Registry.SANDBOX))
     make_link(store, AKE, FIRST)
 
     page, snapshot = fetch(connector, f"{start}&limit=1"), fetch(connector)
 
-    assert (page["changes"], page["more"]) == ([], True)
-    assert short(fetch(connector, page["next"])["changes"]) == [("linked", AKE, FIRST.uri)]
+    assert (page["changes"], page["has_more"]) == ([], True)
+    assert short(fetch(connector, page["next_cursor"])["changes"]) == [("linked", AKE, FIRST.uri)]
     assert short(snapshot["changes"]) == [("linked", AKE, FIRST.uri)]
 
 
 def test_a_change_between_registries_is_told_by_the_half_that_is_ours(connector, store):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     for orcid_id in (FIRST, make_orcid_id(2, Registry.SANDBOX), THIRD):
         make_link(store, MAIJA, orcid_id)
 
@@ -199,15 +198,15 @@ def test_a_snapshot_is_every_link_that_holds(connector, store):
     snapshot = fetch(connector)
 
     assert sorted(short(snapshot["changes"])) == [("linked", AKE, THIRD.uri), ("linked", MAIJA, SECOND.uri)]
-    assert snapshot["more"] is False
+    assert snapshot["has_more"] is False
 
 
 def test_of_nobody_there_is_an_empty_snapshot_to_go_on_from(connector, store):
     snapshot = fetch(connector)
     make_link(store)
 
-    assert (snapshot["changes"], snapshot["more"]) == ([], False)
-    assert len(fetch(connector, snapshot["next"])["changes"]) == 1
+    assert (snapshot["changes"], snapshot["has_more"]) == ([], False)
+    assert len(fetch(connector, snapshot["next_cursor"])["changes"]) == 1
 
 
 def read(connector, path="/v1/changes", **environ):
@@ -228,14 +227,14 @@ def test_what_changes_while_a_snapshot_is_sent_comes_after_it(connector, store):
     pieces.close()
 
     held = {each["person"]["value"]: each["orcid"] for each in snapshot["changes"]}
-    held |= {each["person"]["value"]: each["orcid"] for each in fetch(connector, snapshot["next"])["changes"]}
-    assert snapshot["more"] is True
+    held |= {each["person"]["value"]: each["orcid"] for each in fetch(connector, snapshot["next_cursor"])["changes"]}
+    assert snapshot["has_more"] is True
     assert held == {MAIJA: SECOND.uri, VILLE: None}
 
 
 def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wanted(connector, store, monkeypatch):
     monkeypatch.setattr("sql.repositories.links.PAGE", 2)
-    monkeypatch.setattr("resolver_connector.feed._PIECE", 2)
+    monkeypatch.setattr("resolver_connector.feed.BATCH_SIZE", 2)
     for number in range(7):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number + 1))
     asked = []
@@ -256,7 +255,7 @@ def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wan
 
 def test_so_many_snapshots_are_sent_at_once_and_whoever_leaves_makes_room(connector, store):
     make_link(store)
-    under_way = [read(connector) for _ in range(SNAPSHOTS)]
+    under_way = [read(connector) for _ in range(MAX_SNAPSHOTS)]
     next(iter(under_way[0]))
 
     refused = get(connector)
@@ -305,7 +304,7 @@ def test_a_snapshot_that_breaks_off_does_not_look_whole(form, caplog):
         sent.extend(pieces)
     pieces.close()
 
-    assert b"next" not in b"".join(sent)
+    assert b"next_cursor" not in b"".join(sent)
     assert [record.facts for record in caplog.records] == [
         {"error": "StoreUnavailable", "reason": "the server is away"},
     ]
@@ -318,12 +317,12 @@ def test_a_snapshot_that_breaks_off_does_not_look_whole(form, caplog):
 @pytest.mark.parametrize(("query", "headers"), [("", {"HTTP_ACCEPT": NDJSON}), ("format=ndjson", {})])
 @pytest.mark.parametrize("packed", [False, True])
 def test_lines_say_the_same_as_json(connector, store, query, headers, packed):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, FIRST)
     make_link(store, "äke@yliopisto.example", SECOND)
     headers = headers | ({"HTTP_ACCEPT_ENCODING": "gzip, br"} if packed else {})
 
-    for since in ("", f"since={start}&"):
+    for since in ("", f"cursor={start}&"):
         answer = get(connector, f"/v1/changes?{since}{query}", **headers)
         lines = (gzip.decompress(answer.body) if packed else answer.body).decode().splitlines()
         *changes, end = map(json.loads, lines)
@@ -350,11 +349,11 @@ def test_lines_say_the_same_as_json(connector, store, query, headers, packed):
     ],
 )
 def test_an_answer_is_packed_when_that_is_asked_for(connector, store, asked, packed):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store)
     headers = {} if asked is None else {"HTTP_ACCEPT_ENCODING": asked}
 
-    for path in ("/v1/changes", f"/v1/changes?since={start}"):
+    for path in ("/v1/changes", f"/v1/changes?cursor={start}"):
         plain, answer = get(connector, path), get(connector, path, **headers)
 
         assert answer.header("Content-Encoding") == ("gzip" if packed else None)
@@ -363,11 +362,13 @@ def test_an_answer_is_packed_when_that_is_asked_for(connector, store, asked, pac
 
 
 def test_what_is_not_a_stream_says_its_length_also_to_head(connector, store):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store)
 
     for headers in ({}, {"HTTP_ACCEPT_ENCODING": "gzip"}):
-        asked, looked = (get(connector, f"/v1/changes?since={start}", method=how, **headers) for how in ("GET", "HEAD"))
+        asked, looked = (
+            get(connector, f"/v1/changes?cursor={start}", method=how, **headers) for how in ("GET", "HEAD")
+        )
 
         assert int(asked.header("Content-Length")) == len(asked.body)
         assert (looked.status, looked.body, looked.headers) == (200, b"", asked.headers)
@@ -392,9 +393,9 @@ def test_nothing_is_kept_by_anybody_on_the_way(connector):
 @pytest.mark.parametrize("written", ['W/"{}"', '"{}"', '"other", W/"{}"'])
 def test_nothing_new_is_told_without_a_body(connector, store, written):
     make_link(store)
-    token = fetch(connector)["next"]
+    token = fetch(connector)["next_cursor"]
 
-    for path in ("/v1/changes", f"/v1/changes?since={token}"):
+    for path in ("/v1/changes", f"/v1/changes?cursor={token}"):
         answer = get(connector, path, HTTP_IF_NONE_MATCH=written.format(token))
 
         assert (answer.status, answer.body) == (304, b"")
@@ -402,10 +403,10 @@ def test_nothing_new_is_told_without_a_body(connector, store, written):
 
 
 def test_the_tag_of_the_last_answer_is_enough_to_ask_for_news(connector, store):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, FIRST)
-    page = get(connector, f"/v1/changes?since={start}")
-    path, tag = f"/v1/changes?since={json.loads(page.body)['next']}", page.header("ETag")
+    page = get(connector, f"/v1/changes?cursor={start}")
+    path, tag = f"/v1/changes?cursor={json.loads(page.body)['next_cursor']}", page.header("ETag")
 
     before = get(connector, path, HTTP_IF_NONE_MATCH=tag)
     make_link(store, MAIJA, SECOND)
@@ -416,9 +417,9 @@ def test_the_tag_of_the_last_answer_is_enough_to_ask_for_news(connector, store):
 
 
 def test_a_page_that_was_the_last_is_another_once_there_is_more(connector, store):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, FIRST)
-    path = f"/v1/changes?since={start}&limit=1"
+    path = f"/v1/changes?cursor={start}&limit=1"
     tag = get(connector, path).header("ETag")
     make_link(store, MAIJA, SECOND)
 
@@ -446,15 +447,16 @@ def damaged(token):
 
 @pytest.mark.parametrize("limit", ["", "0", "-1", "5001", "99999999999999999999", "1.5", "x", "%D9%A3", "1_0", "+1"])
 def test_a_limit_is_a_number_from_1_to_5000(connector, limit):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
 
-    answer = get(connector, f"/v1/changes?since={start}&limit={limit}")
+    answer = get(connector, f"/v1/changes?cursor={start}&limit={limit}")
 
     assert (answer.status, json.loads(answer.body)) == (400, {"error": "limit is a whole number from 1 to 5000"})
 
 
 @pytest.mark.parametrize(
-    "query", ["since=", "since=0", "since=1", "since=2026-01-15", "since=%FF", "format=xml", "format=", "a=1&" * 20]
+    "query",
+    ["cursor=", "cursor=0", "cursor=1", "cursor=2026-01-15", "cursor=%FF", "format=xml", "format=", "a=1&" * 20],
 )
 def test_nonsense_is_refused_with_a_reason(connector, query):
     answer = get(connector, f"/v1/changes?{query}")
@@ -465,16 +467,16 @@ def test_nonsense_is_refused_with_a_reason(connector, query):
 
 
 def test_two_tokens_at_once_are_refused(connector):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
 
-    assert get(connector, f"/v1/changes?since={start}&since={start}").status == 400
+    assert get(connector, f"/v1/changes?cursor={start}&cursor={start}").status == 400
 
 
 def test_a_mangled_token_is_refused(connector, store):
     make_link(store)
-    token = fetch(connector)["next"]
+    token = fetch(connector)["next_cursor"]
 
-    answers = {(other, get(connector, f"/v1/changes?since={other}").status) for other in damaged(token)}
+    answers = {(other, get(connector, f"/v1/changes?cursor={other}").status) for other in damaged(token)}
 
     assert {status for _, status in answers} == {400}
 
@@ -482,30 +484,30 @@ def test_a_mangled_token_is_refused(connector, store):
 def test_a_token_of_another_organisation_is_refused(connector, store):
     make_link(store)
     make_link(store, organisation=POLYTECHNIC)
-    foreign = fetch(connector, token=OTHER)["next"]
+    foreign = fetch(connector, token=OTHER)["next_cursor"]
 
-    assert get(connector, f"/v1/changes?since={foreign}").status == 400
+    assert get(connector, f"/v1/changes?cursor={foreign}").status == 400
     assert acknowledge(connector, foreign).status == 400
 
 
 def test_a_token_is_of_one_kind_of_text_and_tells_no_time(connector, store):
     make_link(store)
 
-    token = fetch(connector)["next"]
+    token = fetch(connector)["next_cursor"]
 
     assert len(token) == 32
     assert len(base64.urlsafe_b64decode(token)) == 24
-    assert token == fetch(make_connector(store))["next"]
+    assert token == fetch(make_connector(store))["next_cursor"]
 
 
 def test_a_token_from_before_what_is_kept_is_told_to_start_over(connector, store):
-    start = fetch(connector)["next"]
+    start = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, FIRST)
-    between = fetch(connector)["next"]
+    between = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, SECOND, now=LATER)
     store.changes.delete_before(before=LATER)
 
-    gone, kept = (get(connector, f"/v1/changes?since={token}") for token in (start, between))
+    gone, kept = (get(connector, f"/v1/changes?cursor={token}") for token in (start, between))
 
     assert (gone.status, kept.status) == (410, 200)
     assert "start over" in json.loads(gone.body)["error"]
@@ -514,22 +516,22 @@ def test_a_token_from_before_what_is_kept_is_told_to_start_over(connector, store
 
 def test_whoever_had_read_everything_goes_on_after_all_of_it_was_forgotten(connector, store):
     make_link(store, MAIJA, FIRST)
-    token = fetch(connector)["next"]
+    token = fetch(connector)["next_cursor"]
     store.changes.delete_before(before=LATER)
 
     quiet = fetch(connector, token)
     make_link(store, MAIJA, SECOND, now=LATER)
 
-    assert quiet == {"changes": [], "next": token, "more": False}
+    assert quiet == {"changes": [], "next_cursor": token, "has_more": False}
     assert short(fetch(connector, token)["changes"]) == [("replaced", MAIJA, SECOND.uri)]
-    assert short(fetch(connector, fetch(connector)["next"])["changes"]) == []
+    assert short(fetch(connector, fetch(connector)["next_cursor"])["changes"]) == []
 
 
 def test_a_token_from_after_the_backup_that_was_restored_is_told_to_start_over(connector, store):
     make_link(store)
-    ahead = Cursor(2).token(UNIVERSITY)
+    ahead = Cursor(2).encode(UNIVERSITY)
 
-    answer = get(connector, f"/v1/changes?since={ahead}")
+    answer = get(connector, f"/v1/changes?cursor={ahead}")
 
     assert (answer.status, acknowledge(connector, ahead).status) == (410, 410)
     assert "start over" in json.loads(answer.body)["error"]
@@ -537,11 +539,11 @@ def test_a_token_from_after_the_backup_that_was_restored_is_told_to_start_over(c
 
 def test_a_number_that_was_given_twice_is_told_to_start_over(connector, store):
     lost = make_link(store)
-    token = fetch(connector)["next"]
+    token = fetch(connector)["next_cursor"]
     with store.engine.transaction() as session:
         session.script(f"update changes set id = 'another' where id = '{lost.id}';")
 
-    assert get(connector, f"/v1/changes?since={token}").status == 410
+    assert get(connector, f"/v1/changes?cursor={token}").status == 410
     assert acknowledge(connector, token).status == 410
 
 
@@ -551,7 +553,7 @@ def test_a_number_that_was_given_twice_is_told_to_start_over(connector, store):
 def test_an_organisation_says_how_far_it_has_come(connector, store):
     make_link(store, MAIJA, FIRST)
     make_link(store, AKE, SECOND)
-    token = fetch(connector)["next"]
+    token = fetch(connector)["next_cursor"]
 
     answer = acknowledge(connector, token)
 
@@ -560,11 +562,13 @@ def test_an_organisation_says_how_far_it_has_come(connector, store):
     assert store.changes.acknowledged(POLYTECHNIC) is None
 
 
-@pytest.mark.parametrize("twice", ['{{"next": "x", "next": "{0}"}}', '{{"next": "{0}", "a": {{"b": 1, "b": 1}}}}'])
+@pytest.mark.parametrize(
+    "twice", ['{{"cursor": "x", "cursor": "{0}"}}', '{{"cursor": "{0}", "a": {{"b": 1, "b": 1}}}}']
+)
 def test_a_member_that_comes_twice_is_refused(connector, store, twice):
     make_link(store, MAIJA, FIRST)
 
-    answer = post(connector, twice.format(fetch(connector)["next"]).encode())
+    answer = post(connector, twice.format(fetch(connector)["next_cursor"]).encode())
 
     assert (answer.status, json.loads(answer.body)) == (400, {"error": "a member comes twice in the body"})
     assert store.changes.acknowledged(UNIVERSITY) is None
@@ -572,9 +576,9 @@ def test_a_member_that_comes_twice_is_refused(connector, store, twice):
 
 def test_an_acknowledgement_may_be_repeated_and_never_goes_back(connector, store):
     make_link(store, MAIJA, FIRST)
-    early = fetch(connector)["next"]
+    early = fetch(connector)["next_cursor"]
     make_link(store, MAIJA, SECOND)
-    late = fetch(connector)["next"]
+    late = fetch(connector)["next_cursor"]
 
     statuses = [acknowledge(connector, token).status for token in (late, late, early)]
 
@@ -584,14 +588,14 @@ def test_an_acknowledgement_may_be_repeated_and_never_goes_back(connector, store
 
 def test_a_token_from_before_what_is_kept_can_still_be_acknowledged(connector, store):
     make_link(store)
-    token = fetch(connector)["next"]
+    token = fetch(connector)["next_cursor"]
     store.changes.delete_before(before=LATER)
 
     assert acknowledge(connector, token).status == 204
 
 
 def test_before_anything_happened_there_is_nothing_wrong_with_an_acknowledgement(connector):
-    assert acknowledge(connector, fetch(connector)["next"]).status == 204
+    assert acknowledge(connector, fetch(connector)["next_cursor"]).status == 204
 
 
 @pytest.mark.parametrize(
@@ -603,11 +607,11 @@ def test_before_anything_happened_there_is_nothing_wrong_with_an_acknowledgement
         b"[]",
         b"null",
         b"{}",
-        b'{"next": null}',
-        b'{"next": 7}',
-        b'{"next": ["x"]}',
-        b'{"next": "x"}',
-        b'{"next": "\\u00e4"}',
+        b'{"cursor": null}',
+        b'{"cursor": 7}',
+        b'{"cursor": ["x"]}',
+        b'{"cursor": "x"}',
+        b'{"cursor": "\\u00e4"}',
         b"[" * 4000,
     ],
 )

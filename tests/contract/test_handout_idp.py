@@ -47,7 +47,6 @@ from tests.support.idp.handout import (
     run,
 )
 from tests.support.service import ORGANISATIONS, ask, served
-from webapp.log import log
 
 BEANS = "{http://www.springframework.org/schema/beans}"
 P = "{http://www.springframework.org/schema/p}"
@@ -284,7 +283,7 @@ class Away:
 
 def make_connector(store):
     credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
-    return Connector(store, credentials, Registry.SANDBOX, log, lambda: NOON)
+    return Connector(store, credentials, Registry.SANDBOX, lambda: NOON)
 
 
 STATUSES = {200: None, 400: None, 404: None, 401: "status 401, ", 503: "status 503, "}

@@ -39,7 +39,6 @@ from tests.support.ports import free_port
 from tests.support.service import ORGANISATIONS, served
 from tests.support.transfers.harness import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, changed, news
 from webapp.config.loader import load
-from webapp.log import log
 
 PAGE = (docs.DOCS / "idm-owner.md").read_text("utf-8")
 TOKEN = "t" * 40
@@ -75,7 +74,7 @@ def shell(heading, directory, **environ):
 
 def connector(store):
     pairs = [(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))]
-    return Connector(store, Credentials(pairs), Registry.PRODUCTION, log, lambda: LATER, {UNIVERSITY: ("idm",)})
+    return Connector(store, Credentials(pairs), Registry.PRODUCTION, lambda: LATER, {UNIVERSITY: ("idm",)})
 
 
 @pytest.fixture
@@ -101,13 +100,13 @@ def test_the_change_on_the_page_is_as_its_schema_says_and_its_members_are_explai
 
 
 def test_whatever_is_fetched_is_as_the_schema_says(store, address):
-    start = get(address)["next"]
+    start = get(address)["next_cursor"]
     make_link(store, MAIJA, FIRST)
     make_link(store, MAIJA, SECOND)
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", LATER)
     make_link(store, AKE, FIRST)
 
-    changes, snapshot = get(address, f"/v1/changes?since={start}")["changes"], get(address)["changes"]
+    changes, snapshot = get(address, f"/v1/changes?cursor={start}")["changes"], get(address)["changes"]
 
     assert [each["action"] for each in changes] == ["linked", "replaced", "removed", "linked"]
     assert [problem for each in [*changes, *snapshot] for problem in problems(SCHEMA, each)] == []
@@ -162,7 +161,7 @@ def test_the_schema_finds_what_is_wrong(slip):
 
 def test_the_lines_to_fetch_with_work_as_they_stand(store, address, tmp_path):
     make_link(store, MAIJA, FIRST)
-    start = get(address)["next"]
+    start = get(address)["next_cursor"]
     make_link(store, AKE, SECOND)
 
     snapshot, since, acknowledged = shell("Fetch", tmp_path, CONNECT=address, TOKEN=TOKEN, NEXT=start)
@@ -225,7 +224,7 @@ def test_the_client_of_the_page_starts_over_when_it_comes_too_late(store, fetch)
 
 
 def test_the_client_of_the_page_reads_on_while_there_is_more(store, fetch, monkeypatch):
-    monkeypatch.setattr("resolver_connector.feed.USUAL", 2)
+    monkeypatch.setattr("resolver_connector.feed.DEFAULT_LIMIT", 2)
     fetch()
     for number in range(1, 6):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))

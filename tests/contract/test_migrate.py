@@ -92,7 +92,7 @@ def test_a_new_file_is_applied_to_what_is_there(empty, directory):
     applied = migrate(empty.engine, NOON, directory)
 
     assert missing == applied == ["9004_more.sql"]
-    assert "more" in empty.engine.tables()
+    assert "has_more" in empty.engine.tables()
     assert empty.links.count(UNIVERSITY) == 1
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty, direc
         migrate(empty.engine, NOON, directory)
 
     assert pending(empty.engine, directory) == ["9005_wrong.sql"]
-    assert "more" in empty.engine.tables()
+    assert "has_more" in empty.engine.tables()
     assert "other" not in empty.engine.tables()
 
 

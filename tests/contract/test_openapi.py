@@ -12,8 +12,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from resolver_connector.app import ROUTES, Connector
 from resolver_connector.credentials import Bearer, Credentials
-from resolver_connector.deprovision import LONGEST_ACCOUNT
-from resolver_connector.feed import MOST, USUAL
+from resolver_connector.feed import DEFAULT_LIMIT, MAX_LIMIT
+from resolver_connector.resolver import MAX_ACCOUNT_LENGTH
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
@@ -21,7 +21,6 @@ from tests.support import docs
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.openapi import Undocumented, document, methods_at, must_be_documented
 from tests.support.service import ORGANISATIONS, Reply, ask
-from webapp.log import log
 
 TOKEN = "t" * 40
 # This client does not unpack; and which tokens are an organisation's own no schema can say, so that a well-written
@@ -45,7 +44,7 @@ def connector(tmp_path_factory):
     for number in range(3):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
     credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
-    yield Connector(store, credentials, Registry.PRODUCTION, log, lambda: NOON)
+    yield Connector(store, credentials, Registry.PRODUCTION, lambda: NOON)
     store.disconnect()
 
 
@@ -100,8 +99,8 @@ def test_its_limits_are_those_of_the_program():
     parameters = {each["name"]: each["schema"] for each in methods_at("/v1/changes")["GET"]["parameters"]}
     (account,) = methods_at("/v1/people")["GET"]["parameters"]
 
-    assert (parameters["limit"]["maximum"], parameters["limit"]["default"]) == (MOST, USUAL)
-    assert account["schema"]["maxLength"] == LONGEST_ACCOUNT
+    assert (parameters["limit"]["maximum"], parameters["limit"]["default"]) == (MAX_LIMIT, DEFAULT_LIMIT)
+    assert account["schema"]["maxLength"] == MAX_ACCOUNT_LENGTH
 
 
 def test_a_change_is_the_one_that_the_page_for_owners_describes():
@@ -111,7 +110,7 @@ def test_a_change_is_the_one_that_the_page_for_owners_describes():
     assert page["oneOf"] == ours["oneOf"]
     assert page["required"] == ours["required"]
     assert page["properties"].keys() == ours["properties"].keys()
-    assert page["$defs"]["iD"]["pattern"] == document()["components"]["schemas"]["iD"]["pattern"]
+    assert page["$defs"]["iD"]["pattern"] == document()["components"]["schemas"]["OrcidId"]["pattern"]
 
 
 def test_every_reference_leads_somewhere():

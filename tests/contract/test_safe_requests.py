@@ -13,7 +13,6 @@ from tests.support.factories import UNIVERSITY, make_link, make_organisation
 from tests.support.service import AKE, MAIJA, Clock, Visitor, ask, make_front, orcid_id, simulated_orcid
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
-from webapp.log import log
 from webapp.operator.access import AdminAccess, AdminGrant
 from webapp.routes import ROUTES
 
@@ -132,7 +131,7 @@ def test_a_method_that_no_page_has_is_told_which_ones_there_are(maija, contents,
 def test_nothing_that_is_looked_at_in_the_connector_changes_anything(store, contents):
     make_link(store, ACCOUNT, orcid_id(MAIJA), transfers=["idm"])
     credentials = Credentials([(Bearer(TOKEN), make_organisation())])
-    app = Connector(store, credentials, Registry.SANDBOX, log, Clock(), {UNIVERSITY: ("idm",)})
+    app = Connector(store, credentials, Registry.SANDBOX, Clock(), {UNIVERSITY: ("idm",)})
     before = contents()
 
     for path, methods in connector.ROUTES.items():

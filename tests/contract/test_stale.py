@@ -10,7 +10,7 @@ import pytest
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
-from resolver_connector.stale import Replicas
+from resolver_connector.replica_cache import ReplicaCache
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
@@ -24,7 +24,6 @@ from tests.support.postgres import Server
 from tests.support.processes.servers import ask as ask_at
 from tests.support.processes.servers import configuration, running
 from tests.support.service import ORGANISATIONS, Clock, ask
-from webapp.log import log
 
 TOKEN, OTHER = "t" * 40, "o" * 40
 MAIJA = "/v1/people/maija@yliopisto.example"
@@ -51,13 +50,12 @@ def clock():
 
 @pytest.fixture
 def replicas(store, tmp_path, clock):
-    return Replicas(
+    return ReplicaCache(
         store,
         ORGANISATIONS,
         Registry.PRODUCTION,
         directory=tmp_path / "replicas",
-        longest=HOUR,
-        report=log,
+        max_age=HOUR,
         clock=clock,
     )
 
@@ -76,7 +74,7 @@ def connector(store, lookup, replicas, clock):
         (Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY)),
         (Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC)),
     ]
-    return Connector(store, Credentials(pairs), Registry.PRODUCTION, log, clock, lookup=lookup, replicas=replicas)
+    return Connector(store, Credentials(pairs), Registry.PRODUCTION, clock, lookup=lookup, replicas=replicas)
 
 
 def get(connector, path=MAIJA, token=TOKEN, **words):
@@ -266,7 +264,7 @@ def test_a_replica_of_the_future_answers_nobody_and_is_written_anew(connector, s
 def test_an_organisation_of_which_nothing_is_kept_is_told_that_the_database_is_away(store, lookup, replicas, clock):
     replicas._organisations.pop(POLYTECHNIC)
     credentials = Credentials([(Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC))])
-    connector = Connector(store, credentials, Registry.PRODUCTION, log, clock, lookup=lookup, replicas=replicas)
+    connector = Connector(store, credentials, Registry.PRODUCTION, clock, lookup=lookup, replicas=replicas)
     lookup.away = True
 
     assert get(connector, token=OTHER).status == 503

@@ -12,7 +12,7 @@ import pytest
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
-from resolver_connector.stale import Replicas
+from resolver_connector.replica_cache import ReplicaCache
 from shibboleth.orcid_id import Registry
 from sql.engines.postgres import MOST_CONNECTIONS
 from sql.errors import StoreUnavailable
@@ -23,7 +23,6 @@ from tests.support.ports import free_port
 from tests.support.postgres import Server
 from tests.support.service import ORGANISATIONS, Clock, ask
 from tests.support.store_faults import breaking
-from webapp.log import log
 
 MAIJA = "maija@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
@@ -125,12 +124,10 @@ def test_lookups_end_in_time_and_most_of_them_at_once(server, store, connected):
 
 def test_a_login_gets_the_stale_answer_in_time(server, store, tmp_path):
     clock = Clock()
-    replicas = Replicas(
-        store, ORGANISATIONS, Registry.PRODUCTION, directory=tmp_path, longest=3600, report=log, clock=clock
-    )
+    replicas = ReplicaCache(store, ORGANISATIONS, Registry.PRODUCTION, directory=tmp_path, max_age=3600, clock=clock)
     replicas.refresh()
     credentials = Credentials([(Bearer("t" * 40), ORGANISATIONS.by_entity_id(UNIVERSITY))])
-    connector = Connector(store, credentials, Registry.PRODUCTION, log, clock, replicas=replicas)
+    connector = Connector(store, credentials, Registry.PRODUCTION, clock, replicas=replicas)
     path, header = f"/v1/people/{MAIJA}", {"HTTP_AUTHORIZATION": "Bearer " + "t" * 40}
     fresh = ask(connector, path, **header)
 

@@ -16,7 +16,6 @@ from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
 from sql.errors import HeldBySomeoneElse
 from tests.support.factories import NOON, make_link, make_orcid_id, make_organisation
-from webapp.log import log
 
 ORGANISATIONS = count(1)
 TOKEN = "t" * 40
@@ -32,7 +31,7 @@ class Reading(RuleBasedStateMachine):
         self.store, self.now = store, NOON
         self.organisation = make_organisation(f"https://idp.feed-{next(ORGANISATIONS)}.example")
         credentials = Credentials([(Bearer(TOKEN), self.organisation)])
-        self.connector = Connector(store, credentials, Registry.PRODUCTION, log, lambda: self.now, lookup=lookup)
+        self.connector = Connector(store, credentials, Registry.PRODUCTION, lambda: self.now, lookup=lookup)
         self.token, self.copy, self.pieces, self.begun = None, {}, None, b""
 
     @rule(person=people, orcid_id=ids)
@@ -95,8 +94,8 @@ class Reading(RuleBasedStateMachine):
 
     def puts_down(self, answer):
         self.copy |= {each["person"]["value"]: each["orcid"] for each in answer["changes"]}
-        self.token = answer["next"]
-        return answer["more"]
+        self.token = answer["next_cursor"]
+        return answer["has_more"]
 
     def teardown(self):
         more = True
@@ -111,7 +110,7 @@ class Reading(RuleBasedStateMachine):
 
 def test_whoever_reads_the_feed_by_its_rules_misses_nothing(store, monkeypatch):
     monkeypatch.setattr("sql.repositories.links.PAGE", 2)
-    monkeypatch.setattr("resolver_connector.feed._PIECE", 1)
+    monkeypatch.setattr("resolver_connector.feed.BATCH_SIZE", 1)
     lookup = store.lookup()
     run_state_machine_as_test(
         lambda: Reading(store, lookup),

@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resolver_connector.authority.app import AttributeAuthority
-from resolver_connector.authority.saml import Identity, Saml
+from resolver_connector.authority.saml import AuthorityIdentity, SamlMessages
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
 from tests.support.database import make_sqlite
 from tests.support.factories import UNIVERSITY
 from tests.support.service import ORGANISATIONS
 from tests.support.system.federation import make_key
-from webapp.log import log
 
 SERVICE = "https://sp.example/shibboleth"
 """The one service that an organisation, the university, has named."""
@@ -38,13 +37,13 @@ def stored(directory):
 
 def make_identity(entity_id, key, metadata, url=None):
     """Give as whom an authority speaks; where it is asked is its entityID, unless told otherwise."""
-    return Identity(entity_id, url or entity_id, Path(key["key"]), Path(key["certificate"]), metadata)
+    return AuthorityIdentity(entity_id, url or entity_id, Path(key["key"]), Path(key["certificate"]), metadata)
 
 
 def make_authority(store, identity, clock):
     """Give an authority that the service may ask about the university's people."""
     clients = [(each, frozenset({SERVICE} if each.entity_id == UNIVERSITY else ())) for each in ORGANISATIONS]
-    return AttributeAuthority(store, Saml(identity, clock()), clients, Registry.PRODUCTION, log, clock)
+    return AttributeAuthority(store, SamlMessages(identity, clock()), clients, Registry.PRODUCTION, clock)
 
 
 def write_federation(path, *entities, ends=""):

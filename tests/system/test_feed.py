@@ -30,22 +30,22 @@ def asks(service):
 
 def test_a_job_fetches_and_says_that_it_has(asks):
     snapshot = asks("GET", "/v1/changes")
-    token = snapshot.json()["next"]
+    token = snapshot.json()["next_cursor"]
 
-    page = asks("GET", f"/v1/changes?since={token}")
-    same = asks("GET", f"/v1/changes?since={token}", **{"If-None-Match": page.headers["ETag"]})
-    acknowledged = asks("POST", "/v1/changes/ack", body=f'{{"next": "{token}"}}')
+    page = asks("GET", f"/v1/changes?cursor={token}")
+    same = asks("GET", f"/v1/changes?cursor={token}", **{"If-None-Match": page.headers["ETag"]})
+    acknowledged = asks("POST", "/v1/changes/ack", body=f'{{"cursor": "{token}"}}')
 
-    assert (snapshot.status_code, page.json()) == (200, {"changes": [], "next": token, "more": False})
+    assert (snapshot.status_code, page.json()) == (200, {"changes": [], "cursor": token, "has_more": False})
     assert (same.status_code, same.content) == (304, b"")
     assert (acknowledged.status_code, acknowledged.content) == (204, b"")
 
 
 @pytest.mark.parametrize("since", [False, True])
 def test_an_answer_is_packed_once(asks, since):
-    token = asks("GET", "/v1/changes").json()["next"]
+    token = asks("GET", "/v1/changes").json()["next_cursor"]
 
-    path = f"/v1/changes?since={token}" if since else "/v1/changes"
+    path = f"/v1/changes?cursor={token}" if since else "/v1/changes"
     plain, packed = (asks("GET", path, **{"Accept-Encoding": coding}) for coding in ("identity", "gzip"))
 
     assert "Content-Encoding" not in plain.headers
@@ -62,9 +62,9 @@ def test_word_of_a_leaver_gets_through(asks):
 
 
 def test_what_is_not_understood_is_told_by_the_connector_and_not_by_apache(asks):
-    foreign = asks("GET", "/v1/changes", TUNTURI).json()["next"]
+    foreign = asks("GET", "/v1/changes", TUNTURI).json()["next_cursor"]
     answers = [
-        asks("GET", f"/v1/changes?since={foreign}"),
+        asks("GET", f"/v1/changes?cursor={foreign}"),
         asks("POST", "/v1/changes/ack", body="x" * 5000),
         asks("OPTIONS", "/v1/changes"),
         asks("PUT", "/v1/people/x", body="x"),

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from shibboleth.metadata import InvalidMetadata, ended, read_metadata
+from shibboleth.metadata import InvalidMetadata, first_expired, read_metadata
 from tests.support.factories import NOON
 
 SERVICE, OTHER = "https://sp.example/shibboleth", "https://other.example/shibboleth"
@@ -32,14 +32,14 @@ def test_metadata_tells_when_it_ends_as_a_whole_and_for_who_is_asked_about(writt
 
     found = read_metadata(path, {SERVICE, "https://nobody.example"})
 
-    assert found.ends == (LATER,)
+    assert found.valid_until == (LATER,)
     assert found.entities == {SERVICE: (LATER, EARLIER)}
 
 
 def test_metadata_may_be_of_one_entity(written):
     found = read_metadata(written(ENTITY.format(more=SAML, id=SERVICE, role=LATER)), {SERVICE})
 
-    assert (found.ends, found.entities) == ((), {SERVICE: (LATER,)})
+    assert (found.valid_until, found.entities) == ((), {SERVICE: (LATER,)})
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
     ],
 )
 def test_a_moment_that_cannot_be_read_is_over_and_none_has_no_end(moment, over):
-    assert ended([LATER, moment], NOON) == (moment if over else None)
+    assert first_expired([LATER, moment], NOON) == (moment if over else None)

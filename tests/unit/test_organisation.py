@@ -25,12 +25,12 @@ def test_the_command_line_finds_it_by_its_short_name():
 
 
 def test_a_scope_is_the_organisations_in_any_letter_case():
-    assert make_organisation().owns("Yliopisto.Example")
-    assert not make_organisation().owns("sub.yliopisto.example")
+    assert make_organisation().has_scope("Yliopisto.Example")
+    assert not make_organisation().has_scope("sub.yliopisto.example")
 
 
 def test_only_ascii_letters_of_a_scope_have_two_cases():
-    assert not make_organisation(scopes=frozenset({"kauppa.example"})).owns("\N{KELVIN SIGN}auppa.example")
+    assert not make_organisation(scopes=frozenset({"kauppa.example"})).has_scope("\N{KELVIN SIGN}auppa.example")
 
 
 def test_a_name_that_is_not_told_in_a_language_is_told_in_english():

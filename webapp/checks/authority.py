@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from shibboleth.metadata import InvalidMetadata, Metadata, ended, read_metadata
+from shibboleth.metadata import InvalidMetadata, Metadata, first_expired, read_metadata
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 
@@ -38,12 +38,12 @@ def metadata(config: Config, now: datetime) -> Iterator[CheckResult]:
 
 
 def _whole(path: Path, found: Metadata, now: datetime) -> CheckResult:
-    facts = {"path": str(path), "valid_until": found.ends}
-    if end := ended(found.ends, now):
+    facts = {"path": str(path), "valid_until": found.valid_until}
+    if end := first_expired(found.valid_until, now):
         return CheckResult(Level.WRONG, _ABOUT, f"{path} was valid until {end}", _REFRESH, facts)
-    if end := ended(found.ends, now + SOON):
+    if end := first_expired(found.valid_until, now + SOON):
         return CheckResult(Level.WARNING, _ABOUT, f"{path} is valid until {end} and no longer", _REFRESH, facts)
-    until = f"valid until {found.ends[0]}" if found.ends else "it has no end"
+    until = f"valid until {found.valid_until[0]}" if found.valid_until else "it has no end"
     return CheckResult(Level.OK, _ABOUT, f"{path}, {until}", facts=facts)
 
 
@@ -52,6 +52,6 @@ def _of_service(path: Path, found: Metadata, service: str, now: datetime) -> Ite
     if service not in found.entities:
         text = f"{path} does not know {service}, so this service is refused"
         yield CheckResult(Level.WARNING, _ABOUT, text, "compare its entityID under [authority] services", facts)
-    elif end := ended(found.entities[service], now):
+    elif end := first_expired(found.entities[service], now):
         text = f"what {path} says of {service} was valid until {end}, so this service is refused"
         yield CheckResult(Level.WARNING, _ABOUT, text, _REFRESH, facts)

@@ -76,7 +76,7 @@ class Links:
             raise Doubtful("there is no account")
         if len(text) > _LONGEST_ACCOUNT or _holds_unseen(text):
             raise Doubtful("the account is too long, or holds characters that cannot be seen")
-        if not user or "@" in user or not self.organisation.owns(scope):
+        if not user or "@" in user or not self.organisation.has_scope(scope):
             ends = ", ".join(f"@{each}" for each in sorted(self.organisation.scopes))
             raise Doubtful(f"the account is none of the organisation's, which end in {ends}")
         return text

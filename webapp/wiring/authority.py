@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sql.store import Store
 from webapp.config.loader import Config
-from webapp.log import log, with_request_id
+from webapp.log import with_request_id
 from webapp.wiring.common import utc_now
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def make_authority(config: Config, store: Store, clock: Callable[[], datetime] =
 
     Raises:
         NoAuthority: If the configuration has none, or its libraries are not installed.
-        Unusable: If its key, certificate or metadata cannot be used.
+        InvalidSamlFile: If its key, certificate or metadata cannot be used.
     """
     try:
         from resolver_connector.authority.app import AttributeAuthority  # noqa: PLC0415 - an optional dependency
-        from resolver_connector.authority.saml import Identity, Saml  # noqa: PLC0415
+        from resolver_connector.authority.saml import AuthorityIdentity, Saml  # noqa: PLC0415
     except ImportError:
         raise NoAuthority("it needs SAML; run: pip install 'orcid-connect[authority]'") from None
     settings = config.authority
@@ -40,6 +40,6 @@ def make_authority(config: Config, store: Store, clock: Callable[[], datetime] =
         raise NoAuthority("the configuration has none; docs/attribute-authority.md tells how to make one")
     url = config.service.public_url + AUTHORITY_PATH
     signed_by = Path(settings.metadata_certificate) if settings.metadata_certificate else None
-    saml = Saml(Identity(settings.entity_id, url, *settings.paths(), signed_by), clock())
+    saml = SamlMessages(AuthorityIdentity(settings.entity_id, url, *settings.paths(), signed_by), clock())
     clients = [(one.organisation, one.authority_clients) for one in config.organisation_settings.values()]
-    return with_request_id(AttributeAuthority(store, saml, clients, config.service.registry, log, clock))
+    return with_request_id(AttributeAuthority(store, saml, clients, config.service.registry, clock))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Basic, Bearer, Credentials
-from resolver_connector.stale import Replicas
+from resolver_connector.replica_cache import ReplicaCache
 from shibboleth.organisation import Organisation
 from sql.store import Store
 from webapp.config.files import DEFAULT_PATH, PATH_VARIABLE
 from webapp.config.loader import Config
-from webapp.log import log, with_request_id
+from webapp.log import with_request_id
 from webapp.wiring.common import load_config_and_store, utc_now
 
 if TYPE_CHECKING:
@@ -42,26 +42,26 @@ def connector() -> WSGIApplication:
 
 
 def make_connector(
-    config: Config, store: Store, clock: Callable[[], datetime] = utc_now, *, replicas: Replicas | None = None
+    config: Config, store: Store, clock: Callable[[], datetime] = utc_now, *, replicas: ReplicaCache | None = None
 ) -> WSGIApplication:
     """Assemble the connector."""
     credentials, registry = Credentials(_credentials(config)), config.service.registry
-    connector = Connector(store, credentials, registry, log, clock, config.transfers, replicas=replicas)
+    connector = Connector(store, credentials, registry, clock, config.transfers, replicas=replicas)
     return with_request_id(connector)
 
 
-def make_replicas(config: Config, store: Store, directory: Path, longest: float) -> Replicas:
+def make_replicas(config: Config, store: Store, directory: Path, max_age: float) -> ReplicaCache:
     """Assemble the replicas from which the connector answers while the database is unavailable.
 
     Args:
         config: The configuration.
         store: The store that is copied.
         directory: Where the replicas are written.
-        longest: Seconds after which a replica is too old to be used.
+        max_age: Seconds after which a replica is too old to be used.
     """
     organisations = [one.organisation for one in config.organisation_settings.values() if one.keeps_links]
     registry = config.service.registry
-    return Replicas(store, organisations, registry, directory=directory, longest=longest, report=log, clock=utc_now)
+    return ReplicaCache(store, organisations, registry, directory=directory, max_age=max_age, clock=utc_now)
 
 
 def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Organisation]]:

@@ -102,7 +102,7 @@ def _unlinked(config: Config, store: Store, found: Link, reason: str) -> bool:
 
 def _no_link(organisation: Organisation, account: str) -> str:
     text = f"{safe(account)} has no link at {organisation.id}"
-    if organisation.owns(account.rpartition("@")[2]):
+    if organisation.has_scope(account.rpartition("@")[2]):
         return text
     return f"{text}; its accounts end in {', '.join('@' + scope for scope in sorted(organisation.scopes))}"
 
