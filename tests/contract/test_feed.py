@@ -308,7 +308,7 @@ def test_a_snapshot_that_breaks_off_does_not_look_whole(form, caplog):
     assert [record.facts for record in caplog.records] == [
         {"error": "StoreUnavailable", "reason": "the server is away"},
     ]
-    assert connector.feed.gate.acquire(blocking=False)
+    assert connector.feed.snapshot_slots.acquire(blocking=False)
 
 
 # The forms of an answer
@@ -451,7 +451,7 @@ def test_a_limit_is_a_number_from_1_to_5000(connector, limit):
 
     answer = get(connector, f"/v1/changes?cursor={start}&limit={limit}")
 
-    assert (answer.status, json.loads(answer.body)) == (400, {"error": "limit is a whole number from 1 to 5000"})
+    assert (answer.status, json.loads(answer.body)) == (400, {"error": "limit must be an integer from 1 to 5000"})
 
 
 @pytest.mark.parametrize(
@@ -570,7 +570,7 @@ def test_a_member_that_comes_twice_is_refused(connector, store, twice):
 
     answer = post(connector, twice.format(fetch(connector)["next_cursor"]).encode())
 
-    assert (answer.status, json.loads(answer.body)) == (400, {"error": "a member comes twice in the body"})
+    assert (answer.status, json.loads(answer.body)) == (400, {"error": "a member of the JSON object is given more than once"})
     assert store.changes.acknowledged(UNIVERSITY) is None
 
 
@@ -625,7 +625,7 @@ def test_an_acknowledgement_of_nonsense_is_refused(connector, body):
 def test_no_more_than_4_kib_is_read(connector):
     answer = post(connector, b" " * 4097)
 
-    assert (answer.status, json.loads(answer.body)) == (413, {"error": "at most 4096 bytes are taken"})
+    assert (answer.status, json.loads(answer.body)) == (413, {"error": "the body is larger than 4096 bytes"})
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1e3", "٣", "9" * 5000])

@@ -284,7 +284,7 @@ def test_it_is_kept_fresh_until_told_to_stop(replicas, tmp_path):
     stop = Event()
     stop.set()
 
-    replicas.keep_fresh(stop)
+    replicas.run(stop)
 
     assert (tmp_path / "replicas" / "yliopisto.db").exists()
 
@@ -294,7 +294,7 @@ def test_a_bug_does_not_end_it(replicas, tmp_path, caplog):
     stop = Event()
     stop.set()
 
-    replicas.keep_fresh(stop)
+    replicas.run(stop)
 
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 

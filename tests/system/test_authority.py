@@ -89,7 +89,7 @@ def asked(store, keys, tmp_path):
         write_federation(metadata, ENTITIES.format(**words))
         identity = make_identity(AUTHORITY, keys["authority"], metadata, f"https://127.0.0.1:{port}/aa")
         held["app"] = make_authority(store, identity, lambda: datetime.now(UTC))
-        write_federation(metadata, ENTITIES.format(**words), held["app"].saml.description.decode())
+        write_federation(metadata, ENTITIES.format(**words), held["app"].saml.metadata.decode())
         yield lambda: _resolved(_service_provider(tmp_path / "shibboleth", metadata, keys["service"]))
 
 
