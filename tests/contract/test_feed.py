@@ -570,7 +570,10 @@ def test_a_member_that_comes_twice_is_refused(connector, store, twice):
 
     answer = post(connector, twice.format(fetch(connector)["next_cursor"]).encode())
 
-    assert (answer.status, json.loads(answer.body)) == (400, {"error": "a member of the JSON object is given more than once"})
+    assert (answer.status, json.loads(answer.body)) == (
+        400,
+        {"error": "a member of the JSON object is given more than once"},
+    )
     assert store.changes.acknowledged(UNIVERSITY) is None
 
 
