@@ -1,18 +1,15 @@
-"""What a service is handed that wants to read the iD which a person's own organisation releases.
-
-The templates are those of `consumer/`.
-"""
+"""The files for services that read the iD which a person's organisation releases."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from shibboleth.handout.render import RenderedFile, TemplateFile, hand_out
+from shibboleth.handout.render import RenderedFile, TemplateFile, render_files
 from shibboleth.orcid_id import Registry
 
 
 class Consumer(StrEnum):
-    """By what a service takes sign-ins in."""
+    """The software by which a service accepts sign-ins."""
 
     SHIBBOLETH = "shibboleth"
     SIMPLESAMLPHP = "simplesamlphp"
@@ -32,10 +29,10 @@ FILES = (
     TemplateFile("oidc-claims.json", "oidc-claims.json", frozenset({Consumer.OIDC})),
     TemplateFile("requested-attribute.xml", "requested-attribute.xml", _SAML),
 )
-"""What a handout is made of: each template, and where it goes."""
+"""The templates and the paths of the rendered files."""
 
 
 def consumer_files(consumer: Consumer, registry: Registry) -> tuple[RenderedFile, ...]:
-    """Give the files for one kind of service, which reads iDs of one registry."""
+    """Render the files for one kind of service, which accepts iDs of one registry."""
     values = {"ORCID_HOST": registry.host, "ORCID_HOST_PATTERN": registry.host.replace(".", "[.]")}
-    return hand_out("consumer", FILES, {str(consumer)}, values)
+    return render_files("consumer", FILES, {str(consumer)}, values)

@@ -1,7 +1,7 @@
-"""What an organisation's Identity Provider is handed: files of its own, complete, in the places where they go.
+"""The files for an organisation's Identity Provider, complete and with their final paths.
 
-The templates are those of `idp/`.  Which of them make up a handout says one table, and what differs between versions
-of the Identity Provider, sources and people's accounts stands in the templates themselves (`handout.choose`).
+Differences between versions of the Identity Provider, sources of iDs and forms of accounts are conditions in the
+templates of `idp/`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
 
-from shibboleth.handout.render import RenderedFile, TemplateError, TemplateFile, hand_out
+from shibboleth.handout.render import RenderedFile, TemplateError, TemplateFile, render_files
 
 
 class Version(StrEnum):
-    """Of the Shibboleth Identity Provider."""
+    """Version of the Shibboleth Identity Provider."""
 
     V3_4 = "3.4"
     V4 = "4"
@@ -25,7 +25,7 @@ class Version(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """Where the Identity Provider gets iDs from."""
+    """Where the Identity Provider reads iDs from."""
 
     HTTP = "http"
     SQL = "sql"
@@ -33,53 +33,53 @@ class SourceKind(StrEnum):
 
 
 class Release(StrEnum):
-    """To whom the Identity Provider releases them."""
+    """To which services the Identity Provider releases iDs."""
 
     ASKING = "asking"
     ALL = "all"
 
 
-class Form(StrEnum):
-    """From what the Identity Provider knows the account that we know a person by."""
+class AccountForm(StrEnum):
+    """What the Identity Provider makes the account from."""
 
     PRINCIPAL = "principal"
-    """The principal is the account, scope and all."""
+    """The principal name is the account, including its scope."""
     PRINCIPAL_AT = "principal-at"
-    """The principal is the account without its scope."""
+    """The principal name is the account without its scope."""
     DEFINITION = "definition"
-    """An attribute that an AttributeDefinition makes."""
+    """An attribute of an AttributeDefinition."""
     EXPORTED = "exported"
     """An attribute of a DataConnector."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How the Identity Provider comes by a person's account."""
+    """How the Identity Provider makes a person's account."""
 
-    form: Form
+    form: AccountForm
     scope: str = ""
-    """What is added to what has no scope."""
+    """Added to values without a scope."""
     attribute: str = ""
     connector: str = ""
-    """The DataConnector that the attribute comes from, where no AttributeDefinition makes it."""
+    """The DataConnector of the attribute; empty for an AttributeDefinition."""
 
 
-GUARDED = "secret"
-"""The word of those who need a secret of ours."""
+WITH_SECRET = "secret"  # noqa: S105 - the name of a condition
+"""Condition: the source needs a secret."""
 
 _CONF = "conf/orcid-connect"
 _REGISTRY = frozenset({Version.V4, Version.V5})
 
 
-def files_from(source: SourceKind) -> tuple[TemplateFile, ...]:
-    """Tell what a handout is made of: each template, and where it goes."""
+def idp_templates(source: SourceKind) -> tuple[TemplateFile, ...]:
+    """Return the templates for a source and the paths of the rendered files."""
     return (
         TemplateFile("README.txt", "README.txt"),
         TemplateFile(f"resolver-{source}.xml", f"{_CONF}/attribute-resolver.xml"),
         TemplateFile("beans.xml", f"{_CONF}/beans.xml", frozenset({SourceKind.HTTP, SourceKind.SQL})),
         TemplateFile("attribute-filter.xml", f"{_CONF}/attribute-filter.xml"),
         TemplateFile(
-            f"secret-{source}.properties", "credentials/orcid-connect.properties", frozenset({GUARDED}), secret=True
+            f"secret-{source}.properties", "credentials/orcid-connect.properties", frozenset({WITH_SECRET}), secret=True
         ),
         TemplateFile("rule.properties", "only-if-missing/eduPersonOrcid.properties", _REGISTRY),
     )
@@ -87,11 +87,9 @@ def files_from(source: SourceKind) -> tuple[TemplateFile, ...]:
 
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _CONNECTOR = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-_MEANS_ELSE = "$ and # mean something else in a template of the Identity Provider, which is read as US-ASCII"
-_OF_VELOCITY = re.compile(r"[$#]")
-_NOT_IN_VELOCITY = re.compile(r"[$#]|[^\x00-\x7f]")
-_IN_VELOCITY = ("URL", "SCOPE")
-_FIELDS = {
+_VELOCITY_ERROR = "$, # and non-ASCII characters are not possible in a Velocity template of the Identity Provider"
+_VELOCITY_PLACEHOLDERS = ("URL", "SCOPE")
+_VELOCITY_FIELDS = {
     "{account}": "$account",
     "{user}": "$account.replaceAll('@[^@]*$', '')",
     "{scope}": "$account.replaceAll('^.*@', '')",
@@ -99,90 +97,90 @@ _FIELDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What an organisation asks for."""
+class IdpOptions:
+    """What the files are rendered for."""
 
     version: Version
     source: SourceKind
     account: Account
     release: Release
-    also: frozenset[str] = frozenset()
-    """More words that the templates ask about: the kind of credential, the kind of database."""
+    extra_conditions: frozenset[str] = frozenset()
+    """Further conditions of the templates: the kind of credential, the kind of database."""
 
     @property
-    def words(self) -> frozenset[str]:
-        """All words whose parts of a template are wanted."""
-        return self.also | {self.version, self.source, self.account.form, self.release}
+    def conditions(self) -> frozenset[str]:
+        """All conditions that hold."""
+        return self.extra_conditions | {self.version, self.source, self.account.form, self.release}
 
 
-def account_of(text: str, scopes: frozenset[str]) -> Account:
-    """Read `principal`, `principal@SCOPE`, `attribute:ID` or `attribute:CONNECTOR/ID`. Raises TemplateError.
+def parse_account(text: str, scopes: frozenset[str]) -> Account:
+    """Parse `principal`, `principal@SCOPE`, `attribute:ID` or `attribute:CONNECTOR/ID`.
 
-    A scope may stand behind an attribute as well, and has to where there are several.
+    An attribute can have `@SCOPE` too, and must have it where the organisation has several scopes.
+
+    Raises:
+        TemplateError: If the text has none of these forms, or the scope is not one of `scopes`.
+
     """
     kind, at, scope = text.partition("@")
     if at and scope not in scopes:
         raise TemplateError(("SCOPE",), f"the organisation's scopes are {', '.join(sorted(scopes))}")
     if kind == "principal":
-        return Account(Form.PRINCIPAL_AT, scope) if at else Account(Form.PRINCIPAL)
-    word, _, attribute = kind.partition(":")
-    if word != "attribute":
-        raise TemplateError(("person",), "it is principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID")
+        return Account(AccountForm.PRINCIPAL_AT, scope) if at else Account(AccountForm.PRINCIPAL)
+    prefix, _, source = kind.partition(":")
+    if prefix != "attribute":
+        raise TemplateError(("person",), "use principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID")
     if not at and len(scopes) > 1:
-        raise TemplateError(("SCOPE",), f"say which one is added to a value without: {text}@SCOPE")
-    return _attribute(attribute, scope or min(scopes))
+        raise TemplateError(("SCOPE",), f"name the scope that is added to values without one: {text}@SCOPE")
+    connector, slash, attribute = source.rpartition("/")
+    if not _VARIABLE.fullmatch(attribute):
+        raise TemplateError(("ID",), "a Velocity template can only name ids of letters, digits and _")
+    if slash and not _CONNECTOR.fullmatch(connector):
+        raise TemplateError(("CONNECTOR",), "the id of a DataConnector has letters, digits, . _ and -")
+    return Account(
+        AccountForm.EXPORTED if slash else AccountForm.DEFINITION, scope or min(scopes), attribute, connector
+    )
 
 
 def ldap_filter(text: str) -> str:
-    """Write a filter of ours, with `{account}`, `{user}` and `{scope}`, as a template of the Identity Provider.
+    """Translate a filter with `{account}`, `{user}` and `{scope}` into a Velocity template of the Identity Provider.
 
-    Templates are read as US-ASCII: other characters are written as filters escape them (RFC 4515, section 3).
-    Raises TemplateError.
+    Such templates are read as US-ASCII: other characters are escaped (RFC 4515, section 3).
+
+    Raises:
+        TemplateError: If the filter has $ or #.
+
     """
-    if _OF_VELOCITY.search(text):
-        raise TemplateError(("filter",), _MEANS_ELSE)
-    text = re.sub(r"[^\x00-\x7f]", lambda found: "".join(f"\\{octet:02x}" for octet in found[0].encode()), text)
-    return re.sub(r"\{(?:account|user|scope)\}", lambda found: _FIELDS[found[0]], text)
+    if re.search(r"[$#]", text):
+        raise TemplateError(("filter",), _VELOCITY_ERROR)
+    text = re.sub(r"[^\x00-\x7f]", lambda match: "".join(f"\\{octet:02x}" for octet in match[0].encode()), text)
+    return re.sub(r"\{(?:account|user|scope)\}", lambda match: _VELOCITY_FIELDS[match[0]], text)
 
 
-def _attribute(text: str, scope: str) -> Account:
-    connector, slash, attribute = text.rpartition("/")
-    if not _VARIABLE.fullmatch(attribute):
-        raise TemplateError(
-            ("ID",), "letters, digits and _ make an id that a template of the Identity Provider can name"
-        )
-    if slash and not _CONNECTOR.fullmatch(connector):
-        raise TemplateError(("CONNECTOR",), "it is the id of a DataConnector: letters, digits, . _ and -")
-    return Account(Form.EXPORTED if slash else Form.DEFINITION, scope, attribute, connector)
+def idp_files(options: IdpOptions, values: Mapping[str, str]) -> tuple[RenderedFile, ...]:
+    """Render the files for one organisation's Identity Provider.
 
+    Args:
+        options: What the files are rendered for.
+        values: The values of placeholders that do not follow from the options.
 
-def idp_files(wanted: Wanted, values: Mapping[str, str]) -> tuple[RenderedFile, ...]:
-    """Give the files for one organisation's Identity Provider.
+    Raises:
+        TemplateError: If a value is missing, or is not allowed in a file.
 
-    `values` holds what the templates ask for beside what `wanted` tells.  Raises TemplateError.
     """
-    known = {**values, **_told_by(wanted)}
-    wrong = [name for name in _IN_VELOCITY if _NOT_IN_VELOCITY.search(known.get(name, ""))]
-    if wrong:
-        raise TemplateError(tuple(wrong), _MEANS_ELSE)
-    if "'" in known.get("CA", ""):
-        raise TemplateError(("CA",), "a quotation mark would end the expression in which the file is named")
-    known |= _quoted(known)
-    return hand_out("idp", files_from(wanted.source), wanted.words, known)
-
-
-def _told_by(wanted: Wanted) -> dict[str, str]:
-    account = wanted.account
-    told = {
-        "VERSION": wanted.version,
+    account = options.account
+    derived = {
+        "VERSION": str(options.version),
         "SCOPE": account.scope,
         "ATTRIBUTE": account.attribute,
         "CONNECTOR": account.connector,
     }
-    return {name: str(value) for name, value in told.items() if value}
-
-
-def _quoted(values: Mapping[str, str]) -> dict[str, str]:
-    """Give each value as a shell and as a query takes it."""
-    in_shell = {f"{name}_IN_SHELL": shlex.quote(value) for name, value in values.items()}
-    return in_shell | {f"{name}_IN_URL": quote(value, safe="") for name, value in values.items()}
+    known = {**values, **{name: value for name, value in derived.items() if value}}
+    wrong = [name for name in _VELOCITY_PLACEHOLDERS if re.search(r"[$#]|[^\x00-\x7f]", known.get(name, ""))]
+    if wrong:
+        raise TemplateError(tuple(wrong), _VELOCITY_ERROR)
+    if "'" in known.get("CA", ""):
+        raise TemplateError(("CA",), "a quotation mark would end the expression that names the file")
+    in_shell = {f"{name}_IN_SHELL": shlex.quote(value) for name, value in known.items()}
+    in_url = {f"{name}_IN_URL": quote(value, safe="") for name, value in known.items()}
+    return render_files("idp", idp_templates(options.source), options.conditions, known | in_shell | in_url)

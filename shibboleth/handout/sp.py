@@ -1,6 +1,6 @@
-"""What the operator is handed for the service's own front: the Service Provider's files, Apache's, and the program's.
+"""The files for the service's own Service Provider, Apache and WSGI applications.
 
-The templates are those of `sp/`; `registration.txt` holds what the registry of the federation asks.
+`registration.txt` has the answers to the registration form of the federation.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shibboleth.handout.render import RenderedFile, TemplateFile, hand_out
+from shibboleth.handout.render import RenderedFile, TemplateFile, render_files
 
 
 class Front(StrEnum):
-    """What stands before the program."""
+    """How Apache runs the applications."""
 
     VARIABLES = "variables"
-    """Apache runs the pages and the connector, by mod_wsgi."""
+    """mod_wsgi runs the web application and the connector."""
     PROXY = "proxy"
-    """Apache passes requests on to two servers."""
+    """mod_proxy forwards requests to two servers."""
     CONNECTOR = "connector"
-    """Apache runs the connector alone, on a machine of its own."""
+    """mod_wsgi runs the connector alone, on its own machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """Where a federation's metadata and its discovery service are; both change, so the command line may say others."""
+    """URLs of a federation; both change, so the command line can override them."""
 
     metadata: str
     discovery: str
@@ -39,7 +39,7 @@ FEDERATIONS = {
 }
 
 WITH_KEYS = "keys"
-"""The word of those who have made the Service Provider's keys."""
+"""Condition: the keys of the Service Provider exist."""
 
 _PAGES = frozenset({Front.VARIABLES, Front.PROXY})
 _WSGI = frozenset({Front.VARIABLES, Front.CONNECTOR})
@@ -62,10 +62,15 @@ FILES = (
     TemplateFile("registration.txt", "registration.txt", _PAGES),
     TemplateFile("sp-metadata.xml", "sp-metadata.xml", frozenset({WITH_KEYS})),
 )
-"""What a handout is made of: each template, and where it goes, below the root of the machine."""
+"""The templates and the paths of the rendered files, relative to the root directory."""
 
 
 def sp_files(front: Front, values: Mapping[str, str], *, with_keys: bool) -> tuple[RenderedFile, ...]:
-    """Give the files of the service's own front; with its keys, its metadata too. Raises TemplateError."""
+    """Render the files of the service's own machine, with the SP's metadata once its keys exist.
+
+    Raises:
+        TemplateError: If a value is missing, or is not allowed in a file.
+
+    """
     keys = {WITH_KEYS} if with_keys and front in _PAGES else set()
-    return hand_out("sp", FILES, {str(front), *keys}, values)
+    return render_files("sp", FILES, {str(front), *keys}, values)

@@ -20,14 +20,14 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.handout.idp import (
     Account,
-    Form,
+    AccountForm,
+    IdpOptions,
     Release,
     SourceKind,
     Version,
-    Wanted,
-    account_of,
-    files_from,
     idp_files,
+    idp_templates,
+    parse_account,
 )
 from shibboleth.handout.render import TemplateError, placeholders
 from shibboleth.orcid_id import Registry
@@ -63,7 +63,7 @@ def test_every_file_is_whole_and_every_schema_agrees(handed, version, source, pe
     for path, text in files.items():
         name = path.rpartition("/")[2]
         assert not placeholders(text), path
-        assert "@when" not in text
+        assert "@if" not in text
         assert "@end@" not in text
         if path.endswith(".xml"):
             fromstring(text)
@@ -154,10 +154,10 @@ def asked(url):
 def names_of(form, account):
     """Give what a template of the Identity Provider finds, where this is what it knows of a person."""
     return {
-        Form.PRINCIPAL: {"principal": account},
-        Form.PRINCIPAL_AT: {"principal": account},
-        Form.DEFINITION: {"principal": "other", "eduPersonPrincipalName": [account]},
-        Form.EXPORTED: {"principal": "other", "uid": [account, "second"]},
+        AccountForm.PRINCIPAL: {"principal": account},
+        AccountForm.PRINCIPAL_AT: {"principal": account},
+        AccountForm.DEFINITION: {"principal": "other", "eduPersonPrincipalName": [account]},
+        AccountForm.EXPORTED: {"principal": "other", "uid": [account, "second"]},
     }[form]
 
 
@@ -168,11 +168,11 @@ def test_the_connector_is_asked_for_just_this_account(handed, version, person, f
 
     urls = engines.run(templates=[(template, names_of(form, each)) for each in ACCOUNTS]).rendered
 
-    full = [each if form is Form.PRINCIPAL or "@" in each else f"{each}@{SCOPE}" for each in ACCOUNTS]
+    full = [each if form is AccountForm.PRINCIPAL or "@" in each else f"{each}@{SCOPE}" for each in ACCOUNTS]
     assert [asked(url) for url in urls] == [{"account": [each]} for each in full]
 
 
-OF_ATTRIBUTES = [each for each, form in PERSONS.items() if form in {Form.DEFINITION, Form.EXPORTED}]
+OF_ATTRIBUTES = [each for each, form in PERSONS.items() if form in {AccountForm.DEFINITION, AccountForm.EXPORTED}]
 KNOWN = {
     "maija": f"maija@{SCOPE}",
     f"maija@{SCOPE}": f"maija@{SCOPE}",
@@ -403,7 +403,7 @@ OF_LDAP = ("LDAP_URL", "BASE", "FILTER_OF_MAIJA", "LDAP_ATTRIBUTE")
 NAMES = ("NAME", "SERVICE", "ENTITY_ID", "URL", "CA", *OF_LDAP)
 LINES = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=40)
 EDGES = st.sampled_from(
-    ["'", '"', "$x", "#set", "&amp;", "<x>", "--", "]]>", "@SCOPE@", "\\", "%{x}", "`id`", "@when all@"]
+    ["'", '"', "$x", "#set", "&amp;", "<x>", "--", "]]>", "@SCOPE@", "\\", "%{x}", "`id`", "@if all@"]
 )
 
 
@@ -418,7 +418,9 @@ def _usual(version, source):
     }  # fmt: skip
     also = {"http": {"bearer", "secret"}, "sqlite": {"sqlite", "open"}, "postgresql": {"postgresql", "secret"}}
     words = frozenset({"ca", *also.get(source, {"open", "renamed"})})
-    wanted = Wanted(version, SourceKind(SOURCES[source][0]), Account(Form.PRINCIPAL_AT, SCOPE), Release.ALL, words)
+    wanted = IdpOptions(
+        version, SourceKind(SOURCES[source][0]), Account(AccountForm.PRINCIPAL_AT, SCOPE), Release.ALL, words
+    )
     return wanted, usual
 
 
@@ -463,7 +465,7 @@ def test_a_quotation_mark_cannot_end_the_expression_that_names_a_certificate(ver
     ("change", "words", "said"),
     [
         ({}, ["--person", "principal@amk.example"], "the organisation's scopes are yliopisto.example"),
-        ({}, ["--person", "uid"], "it is principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID"),
+        ({}, ["--person", "uid"], "use principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID"),
         ({}, ["--person", "attribute:subject-id"], "letters, digits and _"),
         ({}, ["--person", "attribute:a b/uid"], "the id of a DataConnector"),
         ({"scopes": ["a.example", "b.example"]}, [], "--person: principal@a.example, principal@b.example, principal"),
@@ -486,15 +488,17 @@ def test_a_url_that_a_template_would_take_for_its_own_is_refused(tmp_path):
 
     done = run(path, "idp", "yliopisto", "--version", "4", "--source", "http")
 
-    assert (done.exit_code, "URL: $ and # mean something else" in done.output) == (1, True)
+    assert (done.exit_code, "URL: $, # and non-ASCII" in done.output) == (1, True)
 
 
 def test_the_scope_that_is_added_is_the_one_that_was_said():
     both = frozenset({"a.example", "b.example"})
 
-    assert account_of("attribute:uid@b.example", both) == Account(Form.DEFINITION, "b.example", "uid")
-    assert account_of("attribute:my-LDAP/uid@a.example", both) == Account(Form.EXPORTED, "a.example", "uid", "my-LDAP")
-    assert account_of("principal", both) == Account(Form.PRINCIPAL)
+    assert parse_account("attribute:uid@b.example", both) == Account(AccountForm.DEFINITION, "b.example", "uid")
+    assert parse_account("attribute:my-LDAP/uid@a.example", both) == Account(
+        AccountForm.EXPORTED, "a.example", "uid", "my-LDAP"
+    )
+    assert parse_account("principal", both) == Account(AccountForm.PRINCIPAL)
 
 
 # --- Where it goes ------------------------------------------------------------------------------------------------
@@ -561,7 +565,7 @@ def test_without_a_directory_everything_is_shown(configuration, handed):
 def test_every_template_is_in_the_table():
     from importlib.resources import files  # noqa: PLC0415 - only here
 
-    named = {file.template for source in SourceKind for file in files_from(source)}
+    named = {file.template for source in SourceKind for file in idp_templates(source)}
     used = {each for each in named if (files("shibboleth") / "handout/templates/idp" / each).is_file()}
     assert {each.name for each in (files("shibboleth") / "handout/templates/idp").iterdir()} == used
 

@@ -195,7 +195,7 @@ def test_the_metadata_comes_when_the_keys_are_there(tmp_path, hand_out):
         ({"service": {**VARIABLES, "contact": "https://help.example"}}, [], "--support-contact"),
         ({"listen": {"port": 8080}}, [], "web.sock and connector.sock of one directory"),
         ({**SOCKETS, "connector": {"unix": "/run/other/connector.sock"}}, [], "of one directory"),
-        ({"service": VARIABLES}, ["--tls-key", "/a b"], "TLS_KEY: it would break the file"),
+        ({"service": VARIABLES}, ["--tls-key", "/a b"], "TLS_KEY: the value has characters"),
     ],
 )
 def test_what_cannot_be_handed_out_is_said(tmp_path, hand_out, change, words, said):

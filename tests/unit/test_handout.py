@@ -3,19 +3,27 @@ from importlib.resources import files
 
 import pytest
 
-from shibboleth.handout.render import OTHER, TemplateError, choose, fill, placeholders, syntax_of, words_of
+from shibboleth.handout.render import (
+    UNQUOTED,
+    TemplateError,
+    apply_conditions,
+    conditions_in,
+    placeholders,
+    substitute,
+    syntax_of,
+)
 
 
 def test_each_name_gives_way_to_its_value():
     template = "ServerName @HOSTNAME@:@PORT@ # @HOSTNAME@"
 
-    filled = fill(template, {"HOSTNAME": "connect.example.org", "PORT": "443"})
+    filled = substitute(template, {"HOSTNAME": "connect.example.org", "PORT": "443"})
 
     assert filled == "ServerName connect.example.org:443 # connect.example.org"
 
 
 def test_an_address_in_xml_is_escaped():
-    filled = fill('<a b="@URL@"/>', {"URL": 'https://ds.example.org/?a=1&b="<2>"'})
+    filled = substitute('<a b="@URL@"/>', {"URL": 'https://ds.example.org/?a=1&b="<2>"'})
 
     assert filled == '<a b="https://ds.example.org/?a=1&amp;b=&quot;&lt;2&gt;&quot;"/>'
 
@@ -39,20 +47,20 @@ def test_a_mail_address_is_no_placeholder():
 )
 def test_what_does_not_fit_is_refused_by_name(template, values, names):
     with pytest.raises(TemplateError) as refused:
-        fill(template, values)
+        substitute(template, values)
 
     assert refused.value.names == names
 
 
 def test_a_value_is_never_filled_in_itself():
-    assert fill("@A@ @B@", {"A": "@B@", "B": "b"}) == "@B@ b"
+    assert substitute("@A@ @B@", {"A": "@B@", "B": "b"}) == "@B@ b"
 
 
 PARTS = """for all
-@when old@
+@if old@
 for the old
 @end@
-    @when new+rich new+poor@
+    @if new+rich new+poor@
 for the new, if rich or poor
     @end@
 for all again
@@ -69,11 +77,11 @@ for all again
     ],
 )
 def test_a_part_is_for_those_who_asked_for_all_of_one_of_its_words(words, lines):
-    assert choose(PARTS, words).splitlines() == lines
+    assert apply_conditions(PARTS, words).splitlines() == lines
 
 
 def test_the_words_of_a_template_are_known():
-    assert words_of(PARTS) == {"old", "new", "rich", "poor"}
+    assert conditions_in(PARTS) == {"old", "new", "rich", "poor"}
 
 
 @pytest.mark.parametrize(
@@ -87,14 +95,14 @@ def test_the_words_of_a_template_are_known():
     ],
 )
 def test_each_kind_of_file_has_its_way_of_writing_a_value(name, value, written):
-    assert fill("@A@", {"A": value}, syntax_of(name)) == written
+    assert substitute("@A@", {"A": value}, syntax_of(name)) == written
 
 
 @pytest.mark.parametrize("name", ["a.properties", "a.xml"])
 @pytest.mark.parametrize("value", ["%{idp.sealer.password}", "#{systemProperties}"])
 def test_a_value_is_no_property_and_no_expression_of_the_identity_provider(name, value):
     with pytest.raises(TemplateError):
-        fill("@A@", {"A": value}, syntax_of(name))
+        substitute("@A@", {"A": value}, syntax_of(name))
 
 
 @pytest.mark.parametrize(
@@ -111,5 +119,5 @@ def test_the_only_expressions_that_spring_runs_look_whether_a_certificate_is_the
 
 
 def test_a_file_of_another_kind_takes_plain_values_alone():
-    assert syntax_of("mapping.js") is OTHER
-    assert syntax_of("Makefile") is OTHER
+    assert syntax_of("mapping.js") is UNQUOTED
+    assert syntax_of("Makefile") is UNQUOTED

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from shibboleth.handout.idp import (
-    Form,
+    AccountForm,
 )
 from tests.support.configuration import write_configuration
 from webapp.cli.main import main
@@ -21,10 +21,10 @@ TOKEN = "t" * 40
 
 
 PERSONS = {
-    "principal": Form.PRINCIPAL,
-    f"principal@{SCOPE}": Form.PRINCIPAL_AT,
-    "attribute:eduPersonPrincipalName": Form.DEFINITION,
-    "attribute:myLDAP/uid": Form.EXPORTED,
+    "principal": AccountForm.PRINCIPAL,
+    f"principal@{SCOPE}": AccountForm.PRINCIPAL_AT,
+    "attribute:eduPersonPrincipalName": AccountForm.DEFINITION,
+    "attribute:myLDAP/uid": AccountForm.EXPORTED,
 }
 
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 from contextlib import contextmanager
 
-from shibboleth.handout.render import fill, placeholders
+from shibboleth.handout.render import placeholders, substitute
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
@@ -63,7 +63,7 @@ def connector_machine(venv, furnish=lambda _machine: None):
 
 def _put(name, to, values):
     template = (SP / name).read_text("utf-8")
-    to.write_text(fill(template, {each: values[each] for each in placeholders(template)}), "utf-8")
+    to.write_text(substitute(template, {each: values[each] for each in placeholders(template)}), "utf-8")
 
 
 def _configured(machine, etc):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shibboleth.handout.render import fill, placeholders, syntax_of
+from shibboleth.handout.render import placeholders, substitute, syntax_of
 from tests.support.ports import free_port
 from tests.support.system import other_services as neighbours
 from tests.support.system.federation import make_key, one_line, write_attribute_maps, write_metadata
@@ -114,7 +114,7 @@ class Stack(Machine):
         template = (SP / name).read_text("utf-8")
         everything = self._values() | values
         wanted = {each: everything[each] for each in placeholders(template)}
-        to.write_text(fill(template, wanted, syntax_of(name)), "utf-8")
+        to.write_text(substitute(template, wanted, syntax_of(name)), "utf-8")
 
     def put_script(self, name: str, application: str) -> None:
         """Put another script in the place of connect.wsgi or connector.wsgi, for example the probe's."""

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from shibboleth.handout.idp import Account, Form, Release, SourceKind, Version, Wanted, account_of, idp_files
+from shibboleth.handout.idp import (
+    Account,
+    AccountForm,
+    IdpOptions,
+    Release,
+    SourceKind,
+    Version,
+    idp_files,
+    parse_account,
+)
 from shibboleth.handout.render import RenderedFile
 from shibboleth.organisation import Organisation
 from webapp.cli.common import CommandError, configuration, in_words, organisation_argument, organisation_of
@@ -78,10 +87,12 @@ def idp(path: Path, /, name: str, output: Path | None, **said: str | None) -> No
 
 
 def _for_idp(config: Config, organisation: Organisation, asked: SourceOptions) -> tuple[RenderedFile, ...]:
-    also, values = SOURCES[asked.source](config, organisation, asked)
-    account = account_of(asked.person or _usual_person(organisation), organisation.scopes)
-    wanted = Wanted(asked.version, asked.source, account, asked.release, also | {config.service.registry.value})
-    return idp_files(wanted, {**_about(config, organisation, account), **values})
+    conditions, values = SOURCES[asked.source](config, organisation, asked)
+    account = parse_account(asked.person or _usual_person(organisation), organisation.scopes)
+    options = IdpOptions(
+        asked.version, asked.source, account, asked.release, conditions | {config.service.registry.value}
+    )
+    return idp_files(options, {**_about(config, organisation, account), **values})
 
 
 def _usual_person(organisation: Organisation) -> str:
@@ -106,7 +117,7 @@ def _about(config: Config, organisation: Organisation, account: Account) -> dict
         "SCOPES": ", ".join(sorted(organisation.scopes)),
         "FIRST_SCOPE": scope,
         "FIRST_SCOPE_AT": f"@{scope}",
-        "TRY_PRINCIPAL": f"maija@{scope}" if account.form is Form.PRINCIPAL else "maija",
+        "TRY_PRINCIPAL": f"maija@{scope}" if account.form is AccountForm.PRINCIPAL else "maija",
         "ORCID_HOST": host,
         "ORCID_HOST_PATTERN": host.replace(".", "[.]"),
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from shibboleth.handout.idp import GUARDED, Release, SourceKind, Version, ldap_filter
+from shibboleth.handout.idp import WITH_SECRET, Release, SourceKind, Version, ldap_filter
 from shibboleth.organisation import Organisation
 from webapp.cli.common import CommandError, must_keep_links
 from webapp.config.loader import Config
@@ -42,7 +42,7 @@ def _from_http(config: Config, organisation: Organisation, asked: SourceOptions)
         mend = "add [connector] to its file, with tokens, or with user and password"
         raise CommandError(f"{organisation.id} has no credential for the connector; {mend}")
     kind = "bearer" if credentials.tokens else "basic"
-    return _with_authority(asked, {kind, GUARDED}, {})
+    return _with_authority(asked, {kind, WITH_SECRET}, {})
 
 
 def _with_authority(asked: SourceOptions, words: set[str], values: dict[str, str]) -> Found:
@@ -71,7 +71,7 @@ def _from_sql(config: Config, organisation: Organisation, asked: SourceOptions) 
         "JDBC_URL": f"jdbc:postgresql://{place}?{urlencode(_jdbc(asked.authority))}",
         "PSQL": _psql(server, role, asked.authority),
     }
-    return _with_authority(asked, {"postgresql", GUARDED}, values)
+    return _with_authority(asked, {"postgresql", WITH_SECRET}, values)
 
 
 def _database_of(config: Config, organisation: Organisation) -> str:
