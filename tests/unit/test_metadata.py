@@ -45,12 +45,12 @@ def test_metadata_may_be_of_one_entity(written):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "not XML that we read"),
-        ("-----BEGIN CERTIFICATE-----", "not XML that we read"),
-        (f"<EntitiesDescriptor {SAML}><EntityDescriptor>", "not XML that we read"),
-        ('<!DOCTYPE x [<!ENTITY a "a">]><x>&a;</x>', "not XML that we read"),
-        ("<EntitiesDescriptor/>", "no metadata of SAML 2.0"),
-        ("<html></html>", "no metadata of SAML 2.0"),
+        ("", "not acceptable XML"),
+        ("-----BEGIN CERTIFICATE-----", "not acceptable XML"),
+        (f"<EntitiesDescriptor {SAML}><EntityDescriptor>", "not acceptable XML"),
+        ('<!DOCTYPE x [<!ENTITY a "a">]><x>&a;</x>', "not acceptable XML"),
+        ("<EntitiesDescriptor/>", "not SAML 2.0 metadata"),
+        ("<html></html>", "not SAML 2.0 metadata"),
     ],
 )
 def test_what_is_no_metadata_is_said(written, text, why):
