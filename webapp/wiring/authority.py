@@ -32,7 +32,7 @@ def make_authority(config: Config, store: Store, clock: Callable[[], datetime] =
     """
     try:
         from resolver_connector.authority.app import AttributeAuthority  # noqa: PLC0415 - an optional dependency
-        from resolver_connector.authority.saml import AuthorityIdentity, Saml  # noqa: PLC0415
+        from resolver_connector.authority.saml import AuthorityIdentity, SamlMessages  # noqa: PLC0415
     except ImportError:
         raise NoAuthority("it needs SAML; run: pip install 'orcid-connect[authority]'") from None
     settings = config.authority
