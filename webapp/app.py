@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import bottle
 
@@ -167,6 +167,9 @@ class WebApp:
         if environ["REQUEST_METHOD"] != "GET":
             return f"{self.service_info.public_url}/me{request.language_query}"
         query = environ.get("QUERY_STRING", "")
+        if request.path == "/me/callback":
+            # Without ORCID's `error_description`, which may quote a code or a token
+            query = urlencode([pair for pair in parse_qsl(query) if pair[0] in {"state", "code", "error", "lang"}])
         return self.service_info.public_url + quote(request.path) + (f"?{query}" if query else "")
 
     def _build_response(

@@ -45,8 +45,13 @@ def key() -> Key:
 
 def signed(claims: Mapping[str, Any]) -> str:
     """Sign the claims as a JWT (RFC 7515, PKCS #1 v1.5 over SHA-256)."""
+    return signed_text(json.dumps(claims, ensure_ascii=False))
+
+
+def signed_text(payload: str) -> str:
+    """Sign a payload, whatever it is."""
     head = _coded(json.dumps({"kid": KEY_ID, "alg": "RS256"}).encode())
-    text = f"{head}.{_coded(json.dumps(claims, ensure_ascii=False).encode())}"
+    text = f"{head}.{_coded(payload.encode())}"
     digest = SHA256_PREFIX + hashlib.sha256(text.encode()).digest()
     padded = b"\x00\x01" + b"\xff" * (BYTES - len(digest) - 3) + b"\x00" + digest
     number = pow(int.from_bytes(padded, "big"), key().private, key().modulus)

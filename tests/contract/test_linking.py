@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import threading
-from urllib.parse import parse_qs, urlsplit
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.support.service import (
     MAIJA,
     Clock,
     Visitor,
+    ask,
     authorised,
     client_of,
     make_front,
@@ -181,11 +183,27 @@ def test_a_right_state_works_once(maija, world):
     back = maija.back(world)
     place = maija.get(back).place
 
-    page = maija.get(back)
-
-    assert (page.status, page.title) == (409, "This answer from ORCID has been used already")
-    assert f'href="{place}"' in page.text
+    assert maija.get(back).place == place
     assert len(world.journal.calls("/oauth/token")) == 1
+
+
+def test_a_way_back_taken_twice_at_the_same_moment_ends_at_the_same_page_twice(maija, world):
+    back = maija.back(world)
+    world.faults.next("token", "slow", seconds=0.5)
+
+    with ThreadPoolExecutor(3) as browsers:
+        ends = [*browsers.map(maija.get, [back] * 3)]
+
+    assert {end.place for end in ends} == {ends[0].place}
+    assert maija.get(ends[0].place).title == "Is this you?"
+    assert len(world.journal.calls("/oauth/token")) == 1
+
+
+def test_a_refusal_that_comes_twice_ends_at_the_same_page_twice(maija, world):
+    back = maija.start()
+    refused = f"/me/callback?error=access_denied&state={parse_qs(urlsplit(back).query)['state'][0]}"
+
+    assert maija.get(refused).place == maija.get(refused).place
 
 
 def test_a_right_state_is_too_old_after_an_hour(maija, world, store, clock):
@@ -298,6 +316,31 @@ def test_whatever_the_token_endpoint_does_has_its_page(maija, world, store, faul
     assert "Incident number" in page.text
     assert held(store) == []
     assert maija.link(world).title == "Your ORCID iD is connected"
+
+
+DESCRIPTION = "Invalid token: f5af9f51-07e6-4332-8f1a-c0c11c1e3728"
+
+
+@pytest.mark.parametrize("error", ["access_denied", "server_error", "temporarily_unavailable"])
+@pytest.mark.parametrize("name", ["error_description", "error%5Fdescription"])
+def test_what_orcid_says_of_an_error_is_neither_shown_nor_logged(  # noqa: PLR0917 - fixtures
+    app, maija, store, caplog, error, name
+):
+    state = parse_qs(urlsplit(maija.start()).query)["state"][0]
+    back = f"/me/callback?error={error}&{name}={quote(DESCRIPTION)}&state={state}"
+
+    with caplog.at_level(logging.DEBUG):
+        pages = [ask(app, back), maija.get(back), maija.get(maija.get(back).place)]
+
+    assert pages[0].title == "You are not signed in"
+    assert state in pages[0].text
+    told = [
+        *(f"{page.headers} {page.text}" for page in pages),
+        caplog.text,
+        str([vars(line) for line in caplog.records]),
+    ]
+    told += [str(event) for event in store.audit.list_events(UNIVERSITY)]
+    assert not [text for text in told if "f5af9f51" in text]
 
 
 def test_a_silent_orcid_has_its_page(store, orcid, clock):

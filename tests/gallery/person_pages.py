@@ -45,7 +45,7 @@ def landing_with_many(on):
         for number in range(1, 21)
     )
     front = on.front()
-    front.context.orcid_status.failed(NOON)
+    front.context.linking.orcid_status.failed(NOON)
     return ask(on.app(front), "/")
 
 
@@ -95,7 +95,7 @@ def me_without_id(on):
 @scene("GET /me")
 def me_while_orcid_is_away(on):
     front = on.front()
-    front.context.orcid_status.failed(NOON)
+    front.context.linking.orcid_status.failed(NOON)
     return on.maija(front).get("/me")
 
 

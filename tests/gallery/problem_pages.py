@@ -25,7 +25,6 @@ from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefu
 from webapp.linking.service import (
     AnotherBrowsersAttempt,
     AttemptExpired,
-    AttemptUsed,
     NoSuchAttempt,
     NothingCameBack,
     SomeoneElsesAttempt,
@@ -100,14 +99,6 @@ def attempt_expired(on):
     maija = on.maija()
     back = maija.back(on.world)
     on.clock.passes(hours=2)
-    return maija.get(back)
-
-
-@scene("GET /me/callback", AttemptUsed)
-def attempt_used(on):
-    maija = on.maija()
-    back = maija.back(on.world)
-    maija.get(back)
     return maija.get(back)
 
 

@@ -24,7 +24,6 @@ from tests.support.service import (
     with_settings,
 )
 from webapp.app import WebApp, make_app, template_globals
-from webapp.linking.orcid_status import OrcidStatus
 from webapp.linking.service import LinkingService
 
 ACCOUNT = "maija.makela-virtanen@yliopisto.example"
@@ -71,7 +70,6 @@ class Play:
             "store": self.store,
             "organisations": self.organisations,
             "organisation_settings": settings_of(self.organisations, transfers, LABELS),
-            "orcid_status": OrcidStatus(),
         }
         authenticator = replace(self.base.authenticator, organisations=self.organisations)
         context = replace(self.base.context, **words | context)

@@ -638,7 +638,7 @@ def test_an_orcid_that_answers_is_well(ready, orcid_root):
     ("answer", "words"),
     [
         ((200, b"<html>"), "status 200 without JSON"),
-        ((200, b"[]"), "status 200 without an object"),
+        ((200, b"[]"), "status 200 without JSON"),
         ((200, b'{"issuer": "https://orcid.org"}'), "names another issuer"),
         ((503, b"{}"), "status 503"),
     ],

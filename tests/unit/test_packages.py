@@ -43,6 +43,7 @@ LIBRARIES = {
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config/branding.py"},
     "jinja2": {"webapp/rendering/templating.py"},
+    "joserfc": {"webapp/linking/id_token.py", "webapp/linking/orcid_client.py"},
     "ldap3": {
         "resolver_connector/transfers/ldap.py",
         "resolver_connector/transfers/ldap_connection.py",

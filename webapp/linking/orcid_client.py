@@ -7,21 +7,23 @@ empty, null or absent, and an outage may answer HTML.  The token is used to lear
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from threading import BoundedSemaphore
 from time import monotonic
 from typing import Any
 from urllib.parse import urlencode
 
 import requests
+from joserfc.jwk import KeySet
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from webapp.concurrency import place
+from webapp.linking.id_token import InvalidIdToken, UnknownKey, check_id_token, import_keys
+from webapp.linking.strict_json import parse_object
 
 _OK = 200
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -87,6 +89,8 @@ class OrcidClient:
     max_waiting: int = 32
     """How many threads may wait for ORCID at once."""
     _places: BoundedSemaphore = field(init=False, repr=False, compare=False)
+    _keys: list[KeySet] = field(init=False, repr=False, compare=False, default_factory=list)
+    """ORCID's keys, fetched with the first id_token; at most one key set."""
 
     def __post_init__(self) -> None:
         """Bound the number of threads that wait."""
@@ -121,10 +125,14 @@ class OrcidClient:
                 raise OrcidBusy
             yield
 
-    def exchange(self, code: str, secret: str) -> Authenticated:
-        """Exchange a code for the iD of the person who gave it, once, and never again after any answer.
+    def exchange(self, code: str, secret: str, now: datetime) -> Authenticated:
+        """Exchange a code for the user's iD (RFC 6749, section 4.1.3); it is sent once, whatever comes back.
 
-        Raises OrcidUnavailable, OrcidRefused and OrcidMisconfigured.
+        Raises:
+            OrcidUnavailable: If ORCID does not answer properly.
+            OrcidRefused: If ORCID refuses the code, or its answer is not for this user and this client.
+            OrcidMisconfigured: If ORCID does not know this client.
+
         """
         form = {
             "client_id": self.client_id,
@@ -138,7 +146,7 @@ class OrcidClient:
         status, answer = self._send("POST", "/oauth/token", form)
         if status != _OK:
             raise _refusal(status, answer)
-        return self._authenticated(answer, secret)
+        return self._authenticated(answer, secret, now)
 
     def must_answer(self) -> None:
         """Ask for the discovery document, which needs no credential. Raises OrcidUnavailable unless it is ORCID's own.
@@ -179,40 +187,63 @@ class OrcidClient:
                     stream=True,
                     hooks={"response": _ignore_redirect},
                 ) as response:
-                    return response.status_code, _json(response.status_code, _body(response, deadline))
+                    status, body = response.status_code, _body(response, deadline)
         except requests.RequestException as error:
             raise OrcidUnavailable(_reason(error)) from None
-
-    def _authenticated(self, answer: dict[str, Any], secret: str) -> Authenticated:
-        if str(answer.get("token_type", "")).lower() != "bearer":
-            raise OrcidUnavailable("the answer is no bearer token")
-        if not set(self.scope.split()) <= set(str(answer.get("scope", "")).split()):
-            raise OrcidRefused("scope")
-        bare = answer.get("orcid")
         try:
-            orcid_id = OrcidId.parse(str(bare), bare_means=self.registry)
+            return status, parse_object(body)
+        except ValueError:
+            raise OrcidUnavailable(f"status {status} without JSON") from None
+
+    def _authenticated(self, answer: dict[str, Any], secret: str, now: datetime) -> Authenticated:
+        token_type, scope, bare, name = (_text(answer, member) for member in ("token_type", "scope", "orcid", "name"))
+        if token_type.lower() != "bearer":
+            raise OrcidUnavailable("the answer is no bearer token")
+        if not isinstance(answer.get("scope", ""), str):
+            raise OrcidUnavailable("its scope is no text")
+        if not set(self.scope.split()) <= set(scope.split()):
+            raise OrcidRefused("scope")
+        try:
+            orcid_id = OrcidId.parse(bare, bare_means=self.registry)
         except InvalidOrcidId:
             raise OrcidUnavailable("the answer holds no ORCID iD") from None
         if orcid_id.registry is not self.registry:
             raise OrcidMisconfigured("the iD is of the other registry")
         if self._openid:
-            self._must_be_for_us(answer.get("id_token"), orcid_id, secret)
-        name = answer.get("name")
-        return Authenticated(orcid_id, name.strip()[:_LONGEST_NAME] if isinstance(name, str) else "")
+            self._check_id_token(answer.get("id_token"), orcid_id, secret, now)
+        return Authenticated(orcid_id, name.strip()[:_LONGEST_NAME])
 
-    def _must_be_for_us(self, id_token: object, orcid_id: OrcidId, secret: str) -> None:
-        # Straight from the token endpoint over TLS, the server's certificate stands for the signature
-        # (OpenID Connect Core 1.0 section 3.1.3.7 item 6)
-        claims = _claims(id_token)
-        expected = {
-            "iss": self.base_url,
-            "aud": self.client_id,
-            "sub": orcid_id.bare,
-            "nonce": _derive("nonce", secret),
-        }
-        wrong = [name for name, value in expected.items() if claims.get(name) != value]
-        if wrong:
-            raise OrcidRefused("id_token: " + " ".join(wrong))
+    def _check_id_token(self, id_token: object, orcid_id: OrcidId, secret: str, now: datetime) -> None:
+        nonce = _derive("nonce", secret)
+        for keys in (*self._keys, None):
+            try:
+                check_id_token(
+                    id_token,
+                    keys or self._fetch_keys(),
+                    issuer=self.base_url,
+                    client_id=self.client_id,
+                    subject=orcid_id.bare,
+                    nonce=nonce,
+                    now=now,
+                )
+            except UnknownKey:
+                # Keys that were fetched earlier may be out of date; those of this moment are not
+                continue
+            except InvalidIdToken as error:
+                raise OrcidRefused(f"id_token: {error}") from None
+            return
+        raise OrcidUnavailable("its keys lack the key of the id_token")
+
+    def _fetch_keys(self) -> KeySet:
+        status, document = self._send("GET", "/oauth/jwks")
+        if status != _OK:
+            raise OrcidUnavailable(f"status {status} for its keys")
+        try:
+            keys = import_keys(document)
+        except ValueError as error:
+            raise OrcidUnavailable(str(error)) from None
+        self._keys[:] = [keys]
+        return keys
 
 
 def _ignore_redirect(response: requests.Response, **_options: object) -> None:
@@ -252,33 +283,19 @@ _REASONS: dict[type[Exception], str] = {
 """What the log says of an error: the first kind that it is of."""
 
 
-def _json(status: int, body: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        raise OrcidUnavailable(f"status {status} without JSON") from None
-    if not isinstance(answer, dict):
-        raise OrcidUnavailable(f"status {status} without an object")
-    return answer
+def _text(answer: dict[str, Any], member: str) -> str:
+    found = answer.get(member)
+    return found if isinstance(found, str) else ""
 
 
 def _refusal(status: int, answer: dict[str, Any]) -> Exception:
     # By `error` alone: descriptions may repeat the code, and the status alone does not tell who is to blame
-    error = answer.get("error")
+    error = _text(answer, "error")
     if error == "invalid_grant":
         return OrcidRefused("invalid_grant")
     if error in {"invalid_client", "unauthorized_client", "invalid_scope"}:
-        return OrcidMisconfigured(str(error))
+        return OrcidMisconfigured(error)
     return OrcidUnavailable(f"status {status}")
-
-
-def _claims(id_token: object) -> dict[str, Any]:
-    try:
-        payload = str(id_token).split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, RecursionError, binascii.Error):
-        raise OrcidRefused("id_token: none") from None
-    return claims if isinstance(claims, dict) else {}
 
 
 def _derive(purpose: str, secret: str) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import BoundedSemaphore
+from time import monotonic, sleep
 
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
@@ -17,9 +19,14 @@ from sql.store import Store
 from webapp.auth.browser import Browser
 from webapp.linking.attempt_cleanup import AttemptCleanup
 from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.linking.orcid_status import OrcidStatus
 
 LIFETIME = timedelta(minutes=60)
 """Time for an attempt, in which a user may have to register at ORCID and confirm an e-mail address."""
+_MAX_REPEATS = 4
+"""Threads of a process that may wait for the answer to an earlier call of the redirect URI."""
+_POLL_INTERVAL = 0.1
+"""Seconds."""
 
 
 class NoSuchAttempt(LookupError):
@@ -28,14 +35,6 @@ class NoSuchAttempt(LookupError):
 
 class AttemptExpired(LookupError):
     """The attempt was started longer ago than LIFETIME."""
-
-
-class AttemptUsed(LookupError):
-    """ORCID's answer to this attempt came before; a state is used once."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__()
-        self.attempt = attempt
 
 
 class SomeoneElsesAttempt(PermissionError):
@@ -58,7 +57,6 @@ OUTCOMES: dict[type[Exception], str] = {
     OrcidRefused: "orcid-refused",
     OrcidUnavailable: "orcid-unavailable",
     OrcidMisconfigured: "orcid-misconfigured",
-    NothingCameBack: "nothing-came-back",
 }
 """Outcome of an attempt by the error of the code exchange; the codes are those of `problems.PROBLEMS`."""
 
@@ -87,6 +85,8 @@ class LinkingService:
     transfers: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The names of the transfers to which changes are sent, by the organisation's entityID."""
     cleanup: AttemptCleanup = field(default_factory=AttemptCleanup)
+    orcid_status: OrcidStatus = field(default_factory=OrcidStatus)
+    _repeats: BoundedSemaphore = field(init=False, default_factory=lambda: BoundedSemaphore(_MAX_REPEATS))
 
     def start(self, person: Person, browser: Browser, language: str, now: datetime) -> str:
         """Start an attempt and return ORCID's authorisation URL for it."""
@@ -108,7 +108,8 @@ class LinkingService:
         """Take ORCID's answer to an attempt and keep the iD until the person confirms; nothing is linked yet.
 
         The state is checked and used up before `error` or `code` are looked at. An answer that cannot be used closes
-        the attempt; its `outcome` says why.
+        the attempt; its `outcome` says why. A repeated call exchanges nothing: it returns what the first call has made
+        of the attempt, and waits for it where the two come at the same moment.
 
         Raises:
             NothingCameBack: If all parameters are empty.
@@ -116,29 +117,47 @@ class LinkingService:
             SomeoneElsesAttempt: If another person started the attempt.
             AnotherBrowsersAttempt: If another browser started the attempt.
             AttemptExpired: If it was started too long ago.
-            AttemptUsed: If the state was used before.
             OrcidBusy: If too many threads wait for ORCID; the state is not used up.
 
         """
         if params == CallbackParams():
             # ORCID writes some errors behind a `#`, which no server receives
             raise NothingCameBack
+        state_hash, organisation = _hash(params.state), person.organisation.entity_id
         with self.orcid.place() if params.code else nullcontext():
-            state_hash, organisation = _hash(params.state), person.organisation.entity_id
             attempt = self.store.attempts.consume_state(state_hash, organisation, person.key, browser.hash, now)
-            if attempt is None:
-                raise AttemptUsed(_check(self.store.attempts.get_by_state(state_hash), person, browser, now))
-            if params.error == "access_denied":
-                return self._close(attempt, "declined", now)
+            if attempt is not None:
+                return self._exchange(attempt, params, browser.derive("orcid", params.state), now)
+        attempt = _check(self.store.attempts.get_by_state(state_hash), person, browser, now)
+        if self._repeats.acquire(blocking=False):
             try:
-                if params.error:
-                    raise OrcidRefused("error")
-                if not params.code:
-                    raise NothingCameBack
-                answer = self.orcid.exchange(params.code, browser.derive("orcid", params.state))
-            except tuple(OUTCOMES) as error:
-                return self._close(attempt, OUTCOMES[type(error)], now, reason=str(error))
-            return self._save_answer(attempt, answer.orcid_id, answer.name, now)
+                deadline = monotonic() + self.orcid.connect_timeout + self.orcid.read_timeout
+                while attempt.closed_at is None and attempt.orcid_id is None and monotonic() < deadline:
+                    sleep(_POLL_INTERVAL)
+                    attempt = self.store.attempts.get(attempt.id) or attempt
+            finally:
+                self._repeats.release()
+        return attempt
+
+    def _exchange(self, attempt: Attempt, params: CallbackParams, secret: str, now: datetime) -> Attempt:
+        if params.error == "access_denied":
+            return self._close(attempt, "declined", now)
+        if params.error:
+            return self._close(attempt, "orcid-refused", now, reason="error")
+        if not params.code:
+            return self._close(attempt, "nothing-came-back", now)
+        try:
+            answer = self.orcid.exchange(params.code, secret, now)
+        except tuple(OUTCOMES) as error:
+            if isinstance(error, OrcidUnavailable):
+                self.orcid_status.failed(now)
+            return self._close(attempt, OUTCOMES[type(error)], now, reason=str(error))
+        except Exception:
+            # A bug: the state is used up, so the attempt cannot go on
+            self._close(attempt, "orcid-unavailable", now)
+            raise
+        self.orcid_status.answered()
+        return self._save_answer(attempt, answer.orcid_id, answer.name, now)
 
     def _save_answer(self, attempt: Attempt, orcid_id: OrcidId, name: str, now: datetime) -> Attempt:
         if self.store.attempts.save_orcid_answer(attempt.id, orcid_id, name, if_free=True):

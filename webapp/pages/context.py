@@ -10,7 +10,6 @@ from shibboleth.person import Person
 from sql.records import Change
 from sql.store import Store
 from webapp.config.organisation import OrganisationSettings
-from webapp.linking.orcid_status import OrcidStatus
 from webapp.linking.service import LinkingService
 from webapp.operator.access import AdminAccess
 from webapp.pages.data_inventory import KEEP_CHANGES
@@ -38,7 +37,6 @@ class AppContext:
     orcid_url: str
     deliver_now: DeliverNow = no_delivery
     admin_access: AdminAccess = field(default_factory=AdminAccess)
-    orcid_status: OrcidStatus = field(default_factory=OrcidStatus)
     mail_enabled: bool = False
     operator_texts: OperatorTexts = field(default_factory=OperatorTexts)
     keep_changes: int = KEEP_CHANGES

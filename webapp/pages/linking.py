@@ -11,7 +11,7 @@ from sql.errors import AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
-from webapp.linking.service import AttemptUsed, CallbackParams, NotAgreed, make_consent
+from webapp.linking.service import CallbackParams, NotAgreed, make_consent
 from webapp.log import log
 from webapp.operator import incidents
 from webapp.pages.context import AppContext
@@ -38,7 +38,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
         "token": csrf_token(request.browser, person),
         "delivery_status": status,
         "release": release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
-        "orcid_away": context.orcid_status.away(request.now),
+        "orcid_away": context.linking.orcid_status.away(request.now),
         "resume_path": _resume_path(context, request),
     }
     return Page("me.html", variables)
@@ -60,23 +60,11 @@ def start(context: AppContext, request: PageRequest) -> Redirect:
     return Redirect(context.linking.start(request.person, request.browser, request.language.code, request.now))
 
 
-def callback(context: AppContext, request: PageRequest) -> Redirect | Page:
+def callback(context: AppContext, request: PageRequest) -> Redirect:
     """Handle the return from ORCID, and redirect to an address without code and state."""
     params = CallbackParams(*(request.parameter(name) for name in ("state", "code", "error")))
-    try:
-        attempt = context.linking.handle_callback(request.person, request.browser, params, request.now)
-    except AttemptUsed as error:
-        # The back button or a reload: nothing is exchanged again
-        _log(request, "orcid-callback", error.attempt.id, outcome=PROBLEMS[AttemptUsed].code)
-        latest = context.store.attempts.get(error.attempt.id) or error.attempt
-        variables = {"resume_path": _path_of(latest)}
-        return _problem_page(context, request, PROBLEMS[AttemptUsed], latest.id, "/me/callback", variables)
+    attempt = context.linking.handle_callback(request.person, request.browser, params, request.now)
     _log(request, "orcid-callback", attempt.id, outcome=attempt.outcome or "to-confirm")
-    if attempt.outcome == "orcid-unavailable":
-        context.orcid_status.failed(request.now)
-    elif attempt.outcome != "declined":
-        # ORCID is not asked anything after a refusal
-        context.orcid_status.answered()
     return Redirect(_path_of(attempt), attempt.id if attempt.closed_at is None else "")
 
 

@@ -27,7 +27,6 @@ from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefu
 from webapp.linking.service import (
     AnotherBrowsersAttempt,
     AttemptExpired,
-    AttemptUsed,
     NoSuchAttempt,
     NotAgreed,
     NothingCameBack,
@@ -204,13 +203,6 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("This took too long"),
         gettext_noop("More than an hour has passed since you started. Nothing was connected."),
         gettext_noop("Start again from your own page."),
-    ),
-    AttemptUsed: Problem(
-        "attempt-used",
-        409,
-        gettext_noop("This answer from ORCID has been used already"),
-        gettext_noop("Each answer works once. This happens when a page is loaded again, or after the back button."),
-        gettext_noop("Your own page shows how things stand; if you were about to confirm, you can go on there."),
     ),
     SomeoneElsesAttempt: Problem(
         "someone-elses-attempt",

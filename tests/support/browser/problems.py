@@ -151,13 +151,6 @@ def a_long_lunch_at_orcid(someone, around):
     someone.allows()
 
 
-@walks_to("attempt-used")
-def a_way_back_that_is_opened_again(someone, _around):
-    way_back = someone.signs_in("maija").goes_to_orcid_as(MAIJA).copies_the_way_back()
-    someone.driver.get(way_back)
-    someone.sees("Is this you?").driver.get(way_back)
-
-
 @walks_to("someone-elses-attempt")
 def a_colleague_who_signed_in_meanwhile(someone, _around):
     at_orcid = someone.signs_in("maija").goes_to_orcid_as(MAIJA).address
