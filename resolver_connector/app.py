@@ -122,7 +122,7 @@ def _get_records(connector: Connector, environ: Environ, path: str) -> Response:
 def _deprovision_person(connector: Connector, environ: Environ, path: str) -> Response:
     organisation = connector.authenticate(environ)
     request = DeprovisionRequest.parse(environ, path)
-    connector.lookup.must_answer()
+    connector.lookup.ping()
     transfers = tuple(connector.transfers.get(organisation.entity_id, ()))
     counts = deprovision(connector.store, organisation, request, connector.clock(), transfers)
     if not request.dry_run:
@@ -132,18 +132,18 @@ def _deprovision_person(connector: Connector, environ: Environ, path: str) -> Re
 
 def _get_changes(connector: Connector, environ: Environ, _path: str) -> Response:
     organisation = connector.authenticate(environ)
-    connector.lookup.must_answer()
+    connector.lookup.ping()
     return connector.feed.changes(organisation, environ)
 
 
 def _acknowledge_changes(connector: Connector, environ: Environ, _path: str) -> Response:
     organisation = connector.authenticate(environ)
-    connector.lookup.must_answer()
+    connector.lookup.ping()
     return connector.feed.acknowledge(organisation, environ, connector.clock())
 
 
 def _get_health(connector: Connector, _environ: Environ, _path: str) -> Response:
-    connector.lookup.must_be_ready()
+    connector.lookup.check_schema()
     return json_response({"status": "ok"})
 
 

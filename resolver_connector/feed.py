@@ -39,7 +39,7 @@ from resolver_connector.http import (
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation
 from sql.errors import StoreUnavailable
-from sql.records import Change, ChangeKind, CurrentLink
+from sql.records import Change, ChangeKind, LinkSummary
 from sql.store import Store
 
 MAX_SNAPSHOTS = 2
@@ -208,7 +208,7 @@ class Feed:
             at=change.at,
         )
 
-    def _link_record(self, organisation: Organisation, link: CurrentLink) -> Record | None:
+    def _link_record(self, organisation: Organisation, link: LinkSummary) -> Record | None:
         # A link of a snapshot is written like the change that made it, with the link's own id
         uri = self._uri(link.orcid_id)
         if not uri:

@@ -27,10 +27,10 @@ class Lookup(Protocol):
     def of(self, entity_id: str, person_key: str) -> Row | None:
         """Return `registry` and `orcid` of a person's current iD."""
 
-    def must_answer(self) -> None:
+    def ping(self) -> None:
         """Raise StoreUnavailable if the database does not answer."""
 
-    def must_be_ready(self) -> None:
+    def check_schema(self) -> None:
         """Raise StoreUnavailable, SchemaBehind or SchemaAhead unless the database can be used."""
 
 

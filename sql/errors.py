@@ -43,7 +43,7 @@ class MigrationChanged(Exception):
         self.name = name
 
 
-class Unstorable(ValueError):
+class UnstorableText(ValueError):
     """A text that no database can hold: with a NUL character in it, or half a surrogate pair."""
 
     def __init__(self, name: str) -> None:
@@ -51,14 +51,14 @@ class Unstorable(ValueError):
         self.name = name
 
 
-class Contradiction(Exception):
+class ConstraintViolation(Exception):
     """A constraint of the schema refused a row: the same thing twice, or a value that cannot be."""
 
     def __init__(self) -> None:
         super().__init__("the database refused a row that contradicts what it holds")
 
 
-class HeldBySomeoneElse(Exception):
+class OrcidIdInUse(Exception):
     """Another person of the same organisation has this iD."""
 
     def __init__(self, orcid_id: OrcidId) -> None:
@@ -82,7 +82,7 @@ class AttemptClosed(Exception):
         self.attempt = attempt
 
 
-class NotAuthenticated(Exception):
+class AttemptNotAuthenticated(Exception):
     """ORCID has not answered this attempt, so there is no iD to link."""
 
     def __init__(self, attempt: Attempt) -> None:

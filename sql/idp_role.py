@@ -44,7 +44,7 @@ class RoleNotChanged(Exception):
     """The role could not be made, changed or dropped, and nothing was; the text says why."""
 
 
-class MayNot(RoleNotChanged):
+class RolePermissionDenied(RoleNotChanged):
     """The service's own role may not do this, and the database's administrator may."""
 
 
@@ -68,7 +68,7 @@ class IdpRole:
 
 
 @dataclass(frozen=True, slots=True)
-class RoleKeeper:
+class IdpRoleManager:
     """Makes and drops a role, or says how: in SQL that the database's administrator runs."""
 
     role: IdpRole
@@ -76,11 +76,11 @@ class RoleKeeper:
     _facts: dict[str, Any]
 
     @property
-    def made(self) -> bool:
+    def exists(self) -> bool:
         """Whether the role is there already."""
         return bool(self._facts["made"])
 
-    def making(self, password: str | None) -> str:
+    def create_sql(self, password: str | None) -> str:
         """Give the SQL that makes the role, or sets all right that belongs to it; without a password it keeps its own.
 
         The password is not in it: what the server keeps of it is, which tells nobody what it was.
@@ -90,16 +90,16 @@ class RoleKeeper:
         setting = sql.SQL(template).format(role=self._identifier, verifier=sql.Literal(verifier))
         return self._filled("make.sql", password=setting)
 
-    def dropping(self) -> str:
+    def drop_sql(self) -> str:
         """Give the SQL that takes everything from the role, and then the role away."""
         return self._filled("drop.sql")
 
     def run(self, script: str) -> None:
-        """Run such SQL. Raises MayNot and RoleNotChanged."""
+        """Run such SQL. Raises RolePermissionDenied and RoleNotChanged."""
         try:
             self._connection.execute(script.encode(), prepare=False)
         except psycopg.errors.InsufficientPrivilege:
-            raise MayNot("the service's own database role may not do this") from None
+            raise RolePermissionDenied("the service's own database role may not do this") from None
         except psycopg.errors.DependentObjectsStillExist:
             text = "may not sign in any more and sees nothing here; another database still grants it something"
             raise RoleNotChanged(f"the role {self.role.name} {text}") from None
@@ -139,7 +139,7 @@ def _script(name: str) -> str:
 
 
 @contextmanager
-def keeping(store: Store, role: IdpRole) -> Iterator[RoleKeeper]:
+def manage_role(store: Store, role: IdpRole) -> Iterator[IdpRoleManager]:
     """Give who makes and drops this role. Raises RoleNotChanged where the database is not one for roles."""
     if not isinstance(store.engine, Postgres):
         raise RoleNotChanged("a file has no roles")
@@ -150,4 +150,4 @@ def keeping(store: Store, role: IdpRole) -> Iterator[RoleKeeper]:
         if not facts["ours"]:
             # It would be held to the policies, and find nothing any more
             raise RoleNotChanged("the service's own database role does not own the table links")
-        yield RoleKeeper(role, connection, facts)
+        yield IdpRoleManager(role, connection, facts)

@@ -59,17 +59,17 @@ class Lookup:
     def of(self, entity_id: str, person_key: str) -> Row | None:
         """Return `registry` and `orcid` of the iD that a person has now."""
         with self._breaker.call():
-            return self._engine.fetch_one("orcid_of", organisation=entity_id, person_key=person_key)
+            return self._engine.fetch_one("get_current_orcid_id", organisation=entity_id, person_key=person_key)
 
-    def must_answer(self) -> None:
+    def ping(self) -> None:
         """Raise StoreUnavailable when the database does not answer."""
         with self._breaker.call():
-            self._engine.fetch_one("answering")
+            self._engine.fetch_one("ping")
 
-    def must_be_ready(self) -> None:
+    def check_schema(self) -> None:
         """Raise StoreUnavailable, SchemaBehind, SchemaAhead or MigrationChanged unless all is as it should be."""
         with self._breaker.call():
-            applied = self._engine.fetch_all("applied_migrations")
+            applied = self._engine.fetch_all("list_applied_migrations")
         must_be_known(applied)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sql.audit import digest
 from sql.engines.base import Engine, Row
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind
-from sql.rows import timestamp
+from sql.rows import format_timestamp
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _TABLE = "schema_migrations"
@@ -28,7 +28,7 @@ def pending(engine: Engine, directory: Path = MIGRATIONS) -> list[str]:
     Raises SchemaAhead when a newer program has been here, and MigrationChanged when a file is not what was applied.
     """
     known = files(directory)
-    return _missing(known, engine.fetch_all("applied_migrations")) if _TABLE in engine.tables() else list(known)
+    return _missing(known, engine.fetch_all("list_applied_migrations")) if _TABLE in engine.tables() else list(known)
 
 
 def must_be_current(engine: Engine) -> None:
@@ -53,17 +53,19 @@ def migrate(engine: Engine, now: datetime, directory: Path = MIGRATIONS) -> list
     """
     engine.create()
     with engine.transaction(exclusive=True, long=True) as session:
-        session.execute("make_migrations_table")
+        session.execute("create_migrations_table")
     known = files(directory)
     return [name for name in pending(engine, directory) if _apply(engine, known, name, now)]
 
 
 def _apply(engine: Engine, known: Mapping[str, str], name: str, now: datetime) -> bool:
     with engine.transaction(exclusive=True, long=True) as session:
-        if name not in _missing(known, session.fetch_all("applied_migrations")):
+        if name not in _missing(known, session.fetch_all("list_applied_migrations")):
             return False
         session.script(known[name])
-        session.execute("note_migration", name=name, applied_at=timestamp(now), sha256=digest(known[name]))
+        session.execute(
+            "insert_applied_migration", name=name, applied_at=format_timestamp(now), sha256=digest(known[name])
+        )
     return True
 
 

@@ -1,4 +1,4 @@
-"""What rests in the store, as values. Times are aware and in UTC."""
+"""Values that the store reads and writes. Times are aware and in UTC."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from shibboleth.orcid_id import OrcidId
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One started linking: who began it, in which browser, and how far it came."""
+    """One started linking: who started it, in which browser, and its progress."""
 
     id: str
-    """Random and public: it stands in the address of the confirm page, and opens nothing by itself."""
+    """Random and public: part of the confirm page's address, and no credential."""
     organisation: str
     """entityID."""
     person_key: str
     account: str
-    browser: str
+    browser_hash: str
     """Hash of the secret in the browser's cookie."""
     started_at: datetime
     expires_at: datetime
-    taken_at: datetime | None = None
-    """When ORCID's answer came back; a state works once."""
+    consumed_at: datetime | None = None
+    """When ORCID's answer came back and the state was used up."""
     orcid_id: OrcidId | None = None
-    """What ORCID answered; forgotten once the attempt is closed."""
+    """The iD that ORCID answered; deleted when the attempt is closed."""
     orcid_name: str = ""
     closed_at: datetime | None = None
     outcome: str | None = None
-    """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or a problem's log word."""
+    """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or the log code of a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a person agreed to, as it was shown."""
+    """The text that a person agreed to, as it was shown."""
 
     version: str
     language: str
@@ -46,19 +46,22 @@ class Consent:
 
 
 class ReleaseState(StrEnum):
-    """What was seen of a link's release. Each one tells more than the one before it, in the order of their words."""
+    """What sign-ins showed of a link's release by the organisation's Identity Provider.
+
+    A link's state only moves forward, from `MISSING` over `OTHER` to `SEEN`; the alphabetical order is the same.
+    """
 
     MISSING = "missing"
-    """The person signed in, long enough after the linking, and their organisation gave us no iD."""
+    """The person signed in, long enough after the linking, and the Identity Provider released no iD."""
     OTHER = "other"
-    """It gave us another iD."""
+    """It released another iD."""
     SEEN = "seen"
-    """It gave us the iD that is linked."""
+    """It released the linked iD."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What is known of a link's release, and since when."""
+    """The state of a link's release, and when it was observed first."""
 
     state: ReleaseState
     at: datetime
@@ -66,7 +69,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseCounts:
-    """How many persons of an organisation have a link now, and of how many the release is known to be what."""
+    """Number of persons of an organisation who have a link, in all and by the state of its release."""
 
     linked: int
     seen: int
@@ -76,35 +79,37 @@ class ReleaseCounts:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An ORCID iD tied to an account, now or once."""
+    """An ORCID iD linked to an account, now or formerly."""
 
     id: str
     organisation: str
+    """entityID."""
     person_key: str
     account: str
-    issued: str
-    """When the organisation issued the account, where it says so; another value means another person."""
+    account_issued_at: str
+    """When the organisation issued the account, where it says so; a different value means a different person."""
     orcid_id: OrcidId
     linked_at: datetime
     consent: Consent
     ended_at: datetime | None = None
     ended_by: str | None = None
+    """The actor: `person`, `operator`, `organisation` or `service`."""
     source: str = "orcid"
-    """Where the person showed that the iD is theirs: at ORCID, or in a system for which the organisation vouches."""
+    """Where the person authenticated the iD: at ORCID, or in a system that the organisation attests."""
     authenticated_at: datetime | None = None
-    """When they did, if not when the link was made."""
+    """When the person did, if that was not when the link was made."""
     release: Release | None = None
-    """What was seen of its release; none before there was anything to see."""
+    """None before any sign-in showed something."""
 
     @property
     def current(self) -> bool:
-        """Whether the link holds now."""
+        """Whether the link has not ended."""
         return self.ended_at is None
 
 
 @dataclass(frozen=True, slots=True)
-class CurrentLink:
-    """A link that holds now, by what a snapshot tells of it."""
+class LinkSummary:
+    """The part of a current link that the feed's snapshot contains."""
 
     id: str
     person_key: str
@@ -114,7 +119,7 @@ class CurrentLink:
 
 
 class ChangeKind(StrEnum):
-    """A link came, was replaced, or went."""
+    """What happened to a person's link."""
 
     LINKED = "linked"
     REPLACED = "replaced"
@@ -123,60 +128,61 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an organisation has to learn: the news of one person's link, numbered in the order of commits."""
+    """A change of one person's link, to be told to the organisation."""
 
     organisation: str
+    """entityID."""
     number: int
-    """1, 2, 3 … for each organisation by itself, without gaps."""
+    """1, 2, 3 … for each organisation, without gaps, in the order of commits."""
     kind: ChangeKind
     person_key: str
     account: str
     orcid_id: OrcidId | None
-    """The iD that now holds; none after a removal."""
+    """The iD that is linked now; None after a removal."""
     previous: OrcidId | None
     at: datetime
     id: str
-    """Random, and the same for ever: it names the change towards the organisation even if a number is given twice, as
-    after the restoring of a backup."""
+    """Random and permanent; identifies the change to the organisation even if a restored backup reuses its number."""
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     WAITING = "waiting"
     DONE = "done"
-    """It has arrived, or news that came later has arrived in its place (outcome `superseded`)."""
-    GIVEN_UP = "given-up"
+    """The change arrived, or a later change of the person arrived instead (outcome `superseded`)."""
+    DEAD_LETTER = "dead-letter"
+    """It is not tried again unless an operator retries it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A change that is owed to a transfer, or was."""
+    """One change owed to one transfer."""
 
     organisation: str
-    number: int
-    """The change's."""
+    """entityID."""
+    change_number: int
     transfer: str
     """The name of one of the organisation's transfers."""
     kind: ChangeKind
     person_key: str | None
-    """None once the person has been forgotten."""
+    """None after the person's data was erased."""
     change: Change | None
-    """What there is to deliver. It is there as long as the delivery waits, and may be gone once it does not."""
+    """The change to deliver; always there while the delivery waits, possibly deleted afterwards."""
     state: DeliveryState
     outcome: str | None
-    """What came of the last try, in the words of the transfers; none before the first."""
+    """The outcome of the last attempt, one of the transfers' outcomes; None before the first."""
     message: str
-    """What the other side said of it."""
+    """What the receiver said about the last attempt."""
     attempts: int
-    """How often it has been tried since it began to wait, this time included where it is on its way."""
+    """Number of attempts since the delivery was queued, with the one in progress."""
     created_at: datetime
-    waiting_since: datetime
-    """When it began to wait: when it was made, or taken up again after it had been given up."""
-    next_at: datetime
-    tried_at: datetime | None = None
-    """When the last try ended."""
-    leased_until: datetime | None = None
+    queued_at: datetime
+    """When it was created, or retried after it had been a dead letter."""
+    next_attempt_at: datetime
+    last_attempt_at: datetime | None = None
+    """When the last attempt ended."""
+    lease_expires_at: datetime | None = None
     leased_by: str | None = None
     finished_at: datetime | None = None
 
@@ -188,102 +194,105 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class PersonStatus:
-    """How things stand with a person: all that their own page shows of it, read at once."""
+    """A person's link and the progress of its newest change, read together for the person's own page."""
 
     link: Link | None
-    """The one that holds now."""
-    newest: ChangeKind | None = None
-    """What their newest change was, where it is kept."""
+    """The current one."""
+    newest_change: ChangeKind | None = None
+    """None where no change of the person is kept."""
     fetched_at: datetime | None = None
-    """When the organisation said that it had fetched that change, or a later one."""
+    """When the organisation acknowledged that change, or a later one, of its feed."""
     deliveries: tuple[Delivery, ...] = ()
-    """What became of that change at each of the organisation's transfers."""
+    """That change's delivery to each transfer."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCount:
-    """How many deliveries to one transfer are in one state."""
+    """Number of deliveries to one transfer in one state."""
 
     transfer: str
     state: DeliveryState
     count: int
     oldest: datetime
-    """When the oldest of them was made."""
+    """When the oldest of them was created."""
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
-    """What one transfer's failures have led to."""
+class TransferBreaker:
+    """The circuit breaker of one transfer."""
 
     organisation: str
+    """entityID."""
     transfer: str
-    failures: int
-    """How many there were in a row."""
+    consecutive_failures: int
     open_until: datetime | None
-    """Until then nothing is sent, and after it one delivery at a time, until one succeeds; none: it is closed."""
+    """None: closed. Until then: open. After it: half-open, with one delivery at a time until one succeeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferBacklog:
-    """How one transfer of an organisation stands."""
+    """The circuit breaker of one transfer, and what has not arrived there."""
 
-    breaker: Breaker
+    breaker: TransferBreaker
     waiting: int
-    """How many deliveries wait."""
-    waiting_since: datetime | None
-    """When the oldest of them was made."""
-    given_up: int
+    """Number of waiting deliveries."""
+    oldest_waiting_at: datetime | None
+    """When the oldest of them was created."""
+    dead_letters: int
+    """Number of dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedProgress:
-    """How far an organisation has come that fetches its changes."""
+    """How far an organisation has read its feed."""
 
     organisation: str
+    """entityID."""
     number: int
-    """Up to which change it has them all."""
+    """The number of the last change that it acknowledged."""
     at: datetime
-    """When it said so."""
-    behind: int
-    """How many changes there are after it."""
-    waiting_since: datetime | None
-    """When the oldest of these that is kept was made."""
+    """When it did."""
+    unfetched: int
+    """Number of later changes."""
+    oldest_unfetched_at: datetime | None
+    """When the oldest later change that is kept was made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What somebody was told when something went wrong, by the number on their page; it names nobody."""
+    """What the incident number on a problem page refers to; contains no personal data."""
 
     number: str
     at: datetime
-    word: str
-    """As in the log."""
+    code: str
+    """The problem's code in the log."""
     organisation: str | None
-    """entityID, where it is known."""
-    place: str
-    """The page, as the table of routes names it."""
+    """entityID; None where it is not known."""
+    route: str
+    """The path of the route, as in the table of routes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """A person's wish that everything about them be forgotten, while something of their removal is still owed."""
+    """A person's request to be erased, while their removal is still owed to the organisation."""
 
     organisation: str
+    """entityID."""
     person_key: str
     change_number: int
-    """Up to which change they are to be forgotten; what comes later is of a new beginning."""
+    """The person's last change at the time; later changes are not erased."""
     event_number: int
-    """Up to which line of the audit."""
-    asked_at: datetime
+    """The organisation's last audit event at the time."""
+    requested_at: datetime
 
 
 class MailKind(StrEnum):
-    """What an e-mail is about."""
+    """The subject of an e-mail."""
 
     RECEIPT = "receipt"
     """What the person agreed to."""
     ARRIVED = "arrived"
-    """What came of a change at the organisation's interfaces."""
+    """The outcome of a change's deliveries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,24 +300,26 @@ class Mail:
     """An e-mail that a person asked for."""
 
     organisation: str
+    """entityID."""
     person_key: str
     kind: MailKind
     change_number: int
     """The change that it is about; 0 where none is kept."""
     address: str | None
-    """None once nothing is to be sent any more."""
+    """None after it was sent or given up."""
     language: str
-    asked_at: datetime
+    requested_at: datetime
     attempts: int = 0
-    next_at: datetime | None = None
-    ended_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    finished_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A line of the audit. Each one's hash covers the one before, so that none can be changed in silence."""
+    """An audit event. Its hash covers the hash of the previous event, so that no event can be changed unnoticed."""
 
     organisation: str
+    """entityID."""
     number: int
     at: datetime
     kind: str
@@ -316,6 +327,6 @@ class Event:
     """`person`, `operator`, `organisation` or `service`."""
     person_key: str | None
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Words about it; empty once they have been erased, which the hash survives."""
+    """Details; empty after an erasure, which leaves the hashes valid."""
     digest: str = ""
     hash: str = ""

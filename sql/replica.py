@@ -26,7 +26,7 @@ from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from sql.engines.base import unstorable
 from sql.engines.sqlite import REASONS
 from sql.errors import StoreUnavailable
-from sql.rows import time_of, timestamp
+from sql.rows import format_timestamp, parse_timestamp
 from sql.store import Store
 
 APPLICATION_ID = 0x6F726963
@@ -97,10 +97,12 @@ def write_replica(store: Store, organisation: str, registry: Registry, path: Pat
         with _draft_of(path) as draft, closing(Database(sqlite3.connect(draft, isolation_level=None))) as file:
             file.executescript(_MAKE)
             table = file.table("idp_release")
-            with store.engine.stream("releases", organisation=organisation, registry=registry.value) as found:
+            with store.engine.stream(
+                "list_released_orcid_ids", organisation=organisation, registry=registry.value
+            ) as found:
                 table.insert_all({name: row[name] for name in ("account", "eduPersonOrcid")} for row in found)
             count = table.count
-            file.execute(_SIGN, (timestamp(now), organisation, registry.value, count))
+            file.execute(_SIGN, (format_timestamp(now), organisation, registry.value, count))
             file.commit()
     return count
 
@@ -210,7 +212,7 @@ class Replica:
         if mark != APPLICATION_ID:
             raise ValueError(mark)
         made_at, self.organisation, registry, self.rows = self._file.execute(_ABOUT).fetchone()
-        self.made_at = time_of(made_at)
+        self.made_at = parse_timestamp(made_at)
         self.registry = Registry(registry)
 
     def orcid_of(self, account: str) -> list[OrcidId]:

@@ -1,118 +1,96 @@
-"""Between records and rows: values become text and whole numbers, and the other way round."""
+"""Conversion between records and the text and integers of database rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from shibboleth.orcid_id import OrcidId, Registry
-from sql.audit import digest, facts_of
+from sql.audit import digest
 from sql.engines.base import Row
 from sql.records import (
     Attempt,
-    Breaker,
     Change,
     ChangeKind,
     Consent,
-    CurrentLink,
     Delivery,
-    DeliveryCount,
     DeliveryState,
-    Erasure,
-    Event,
-    FeedProgress,
-    Incident,
     Link,
-    Mail,
-    MailKind,
-    PersonStatus,
+    LinkSummary,
     Release,
     ReleaseState,
-    TransferBacklog,
+    TransferBreaker,
 )
 
 
 @lru_cache(maxsize=64)
-def timestamp(time: datetime) -> str:
-    """Write a time as UTC text of one width, which sorts as it is. Raises ValueError for one without a zone."""
+def format_timestamp(time: datetime) -> str:
+    """Return a time as UTC text of one width, which sorts as text.
+
+    Raises:
+        ValueError: If the time has no time zone.
+    """
     if time.tzinfo is None:
-        raise ValueError("a time without a zone could be any time")
+        raise ValueError("a time needs a time zone")
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def time_of(text: str) -> datetime:
-    """Read a time back."""
+def format_optional_timestamp(time: datetime | None) -> str | None:
+    """Return None for None, else what `format_timestamp` returns."""
+    return None if time is None else format_timestamp(time)
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Return the time that `format_timestamp` wrote."""
     return datetime.fromisoformat(text)
 
 
-def _perhaps_moment(time: datetime | None) -> str | None:
-    return None if time is None else timestamp(time)
+def parse_optional_timestamp(text: str | None) -> datetime | None:
+    """Return None for None, else what `parse_timestamp` returns."""
+    return None if text is None else parse_timestamp(text)
 
 
-def _perhaps_time(text: str | None) -> datetime | None:
-    return None if text is None else time_of(text)
+def storable(text: str) -> str:
+    """Return text from outside without what no database can hold: NUL characters and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def printable(name: str) -> str:
-    """Give a name from outside without the characters that no database can hold."""
-    return name.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def orcid_id_of(row: Row) -> OrcidId:
-    """Read the iD of a row that has one."""
+def orcid_id_from_row(row: Row) -> OrcidId:
+    """Return the iD of the columns `registry` and `orcid`, which are not null."""
     return OrcidId(row["orcid"], Registry(row["registry"]))
 
 
-def _perhaps_orcid_id(registry: str | None, orcid: str | None) -> OrcidId | None:
+def _optional_orcid_id(registry: str | None, orcid: str | None) -> OrcidId | None:
     return None if registry is None or orcid is None else OrcidId(orcid, Registry(registry))
 
 
-def orcid_values(orcid_id: OrcidId | None) -> dict[str, str | None]:
-    """Give the two values an iD is kept as."""
+def orcid_id_values(orcid_id: OrcidId | None) -> dict[str, str | None]:
+    """Return the values of the columns `registry` and `orcid`."""
     if orcid_id is None:
         return {"registry": None, "orcid": None}
     return {"registry": orcid_id.registry.value, "orcid": orcid_id.bare}
 
 
-def attempt_values(attempt: Attempt) -> dict[str, str | None]:
-    """Give the values of an attempt, all but the hash of its state."""
-    return {
-        "id": attempt.id,
-        "organisation": attempt.organisation,
-        "person_key": attempt.person_key,
-        "account": attempt.account,
-        "browser": attempt.browser,
-        "started_at": timestamp(attempt.started_at),
-        "expires_at": timestamp(attempt.expires_at),
-        "taken_at": _perhaps_moment(attempt.taken_at),
-        **orcid_values(attempt.orcid_id),
-        "orcid_name": attempt.orcid_name,
-        "closed_at": _perhaps_moment(attempt.closed_at),
-        "outcome": attempt.outcome,
-    }
-
-
-def attempt_of(row: Row) -> Attempt:
-    """Read an attempt back."""
+def attempt_from_row(row: Row) -> Attempt:
+    """Return the attempt of a row of `attempts`."""
     return Attempt(
         id=row["id"],
         organisation=row["organisation"],
         person_key=row["person_key"],
         account=row["account"],
-        browser=row["browser"],
-        started_at=time_of(row["started_at"]),
-        expires_at=time_of(row["expires_at"]),
-        taken_at=_perhaps_time(row["taken_at"]),
-        orcid_id=_perhaps_orcid_id(row["registry"], row["orcid"]),
+        browser_hash=row["browser_hash"],
+        started_at=parse_timestamp(row["started_at"]),
+        expires_at=parse_timestamp(row["expires_at"]),
+        consumed_at=parse_optional_timestamp(row["consumed_at"]),
+        orcid_id=_optional_orcid_id(row["registry"], row["orcid"]),
         orcid_name=row["orcid_name"],
-        closed_at=_perhaps_time(row["closed_at"]),
+        closed_at=parse_optional_timestamp(row["closed_at"]),
         outcome=row["outcome"],
     )
 
 
 def consent_text_values(consent: Consent) -> dict[str, str]:
-    """Give the values of what was agreed to, and the digest it is known by."""
+    """Return the values of a row of `consent_texts`."""
     return {
         "digest": digest(f"{consent.version}\n{consent.language}\n{consent.text}"),
         "version": consent.version,
@@ -122,66 +100,51 @@ def consent_text_values(consent: Consent) -> dict[str, str]:
 
 
 def link_values(link: Link) -> dict[str, str | None]:
-    """Give the values of a link that begins."""
+    """Return the values of a new row of `links`."""
     return {
         "id": link.id,
         "organisation": link.organisation,
         "person_key": link.person_key,
         "account": link.account,
-        "issued": link.issued,
-        **orcid_values(link.orcid_id),
-        "linked_at": timestamp(link.linked_at),
+        "account_issued_at": link.account_issued_at,
+        **orcid_id_values(link.orcid_id),
+        "linked_at": format_timestamp(link.linked_at),
         "consent_digest": consent_text_values(link.consent)["digest"],
-        "consent_at": timestamp(link.consent.at),
+        "consent_at": format_timestamp(link.consent.at),
         "source": link.source,
-        "authenticated_at": _perhaps_moment(link.authenticated_at),
+        "authenticated_at": format_optional_timestamp(link.authenticated_at),
     }
 
 
-def link_of(row: Row) -> Link:
-    """Read a link back."""
+def link_from_row(row: Row) -> Link:
+    """Return the link of a row of `links` joined with `consent_texts`."""
+    state = row["release_state"]
     return Link(
         id=row["id"],
         organisation=row["organisation"],
         person_key=row["person_key"],
         account=row["account"],
-        issued=row["issued"],
-        orcid_id=orcid_id_of(row),
-        linked_at=time_of(row["linked_at"]),
-        consent=Consent(row["version"], row["language"], row["text"], time_of(row["consent_at"])),
-        ended_at=_perhaps_time(row["ended_at"]),
+        account_issued_at=row["account_issued_at"],
+        orcid_id=orcid_id_from_row(row),
+        linked_at=parse_timestamp(row["linked_at"]),
+        consent=Consent(row["version"], row["language"], row["text"], parse_timestamp(row["consent_at"])),
+        ended_at=parse_optional_timestamp(row["ended_at"]),
         ended_by=row["ended_by"],
         source=row["source"],
-        authenticated_at=_perhaps_time(row["authenticated_at"]),
-        release=_release_of(row),
+        authenticated_at=parse_optional_timestamp(row["authenticated_at"]),
+        release=None if state is None else Release(ReleaseState(state), parse_timestamp(row["release_at"])),
     )
 
 
-def current_link_of(row: Row) -> CurrentLink:
-    """Read what a snapshot tells of a link."""
-    return CurrentLink(row["id"], row["person_key"], row["account"], orcid_id_of(row), time_of(row["linked_at"]))
-
-
-def _release_of(row: Row) -> Release | None:
-    state = row["release_state"]
-    return None if state is None else Release(ReleaseState(state), time_of(row["release_at"]))
-
-
-def standing_of(row: Row, deliveries: Iterable[Row]) -> PersonStatus:
-    """Read how things stand with a person."""
-    newest, fetched = row["newest_number"], row["fetched_number"]
-    has_it = newest is not None and fetched is not None and fetched >= newest
-    return PersonStatus(
-        link=None if row["id"] is None else link_of(row),
-        newest=None if newest is None else ChangeKind(row["newest_kind"]),
-        fetched_at=time_of(row["fetched_at"]) if has_it else None,
-        deliveries=tuple(map(delivery_of, deliveries)),
-    )
+def link_summary_from_row(row: Row) -> LinkSummary:
+    """Return the summary of a row of `list_link_summaries` or `list_links_for_backfill`."""
+    linked_at = parse_timestamp(row["linked_at"])
+    return LinkSummary(row["id"], row["person_key"], row["account"], orcid_id_from_row(row), linked_at)
 
 
 def change_values(change: Change) -> dict[str, str | int | None]:
-    """Give the values of a change."""
-    previous = orcid_values(change.previous)
+    """Return the values of a row of `changes`."""
+    previous = orcid_id_values(change.previous)
     return {
         "organisation": change.organisation,
         "number": change.number,
@@ -189,164 +152,64 @@ def change_values(change: Change) -> dict[str, str | int | None]:
         "kind": change.kind.value,
         "person_key": change.person_key,
         "account": change.account,
-        **orcid_values(change.orcid_id),
+        **orcid_id_values(change.orcid_id),
         "previous_registry": previous["registry"],
         "previous_orcid": previous["orcid"],
-        "at": timestamp(change.at),
+        "at": format_timestamp(change.at),
     }
 
 
-def change_of(row: Row) -> Change:
-    """Read a change back."""
+def change_from_row(row: Row, number: str = "number") -> Change:
+    """Return the change of a row of `changes`; `number` names the column of its number."""
     return Change(
         organisation=row["organisation"],
-        number=row["number"],
+        number=row[number],
         kind=ChangeKind(row["kind"]),
         person_key=row["person_key"],
         account=row["account"],
-        orcid_id=_perhaps_orcid_id(row["registry"], row["orcid"]),
-        previous=_perhaps_orcid_id(row["previous_registry"], row["previous_orcid"]),
-        at=time_of(row["at"]),
-        id=row["id"] or _id_of_old(row),
+        orcid_id=_optional_orcid_id(row["registry"], row["orcid"]),
+        previous=_optional_orcid_id(row["previous_registry"], row["previous_orcid"]),
+        at=parse_timestamp(row["at"]),
+        id=row["id"],
     )
 
 
-def _id_of_old(row: Row) -> str:
-    # Changes from before changes had an id: as stable as theirs, and no other change has the same three
-    return digest(f"{row['organisation']}\n{row['number']}\n{row['at']}")[:32]
+def delivery_values(change: Change, transfer: str) -> dict[str, str | int]:
+    """Return the values of a new row of `deliveries`."""
+    return {
+        "organisation": change.organisation,
+        "change_number": change.number,
+        "transfer": transfer,
+        "kind": change.kind.value,
+        "person_key": change.person_key,
+        "now": format_timestamp(change.at),
+    }
 
 
-def delivery_of(row: Row) -> Delivery:
-    """Read a delivery back, with its change where that is still there."""
+def delivery_from_row(row: Row) -> Delivery:
+    """Return the delivery of a row of `deliveries` joined with its change, if that is kept."""
     return Delivery(
         organisation=row["organisation"],
-        number=row["number"],
+        change_number=row["change_number"],
         transfer=row["transfer"],
         kind=ChangeKind(row["kind"]),
         person_key=row["person_key"],
-        change=None if row["at"] is None else change_of(row),
+        change=None if row["at"] is None else change_from_row(row, "change_number"),
         state=DeliveryState(row["state"]),
         outcome=row["outcome"],
         message=row["message"],
         attempts=row["attempts"],
-        created_at=time_of(row["created_at"]),
-        waiting_since=time_of(row["waiting_since"]),
-        next_at=time_of(row["next_at"]),
-        tried_at=_perhaps_time(row["tried_at"]),
-        leased_until=_perhaps_time(row["leased_until"]),
+        created_at=parse_timestamp(row["created_at"]),
+        queued_at=parse_timestamp(row["queued_at"]),
+        next_attempt_at=parse_timestamp(row["next_attempt_at"]),
+        last_attempt_at=parse_optional_timestamp(row["last_attempt_at"]),
+        lease_expires_at=parse_optional_timestamp(row["lease_expires_at"]),
         leased_by=row["leased_by"],
-        finished_at=_perhaps_time(row["finished_at"]),
+        finished_at=parse_optional_timestamp(row["finished_at"]),
     )
 
 
-def owed_values(change: Change, transfer: str) -> dict[str, str | int]:
-    """Give the values of a delivery that begins to wait."""
-    return {
-        "organisation": change.organisation,
-        "number": change.number,
-        "transfer": transfer,
-        "kind": change.kind.value,
-        "person_key": change.person_key,
-        "now": timestamp(change.at),
-    }
-
-
-def place_values(row: Row) -> dict[str, str | int]:
-    """Give what tells a delivery's row from all others."""
-    return {name: row[name] for name in ("organisation", "number", "transfer")}
-
-
-def lease_values(delivery: Delivery, worker: str) -> dict[str, str | int | None]:
-    """Give what tells one leasing of a delivery from all others, those by the same worker too."""
-    return {
-        "organisation": delivery.organisation,
-        "number": delivery.number,
-        "transfer": delivery.transfer,
-        "worker": worker,
-        "leased_until": _perhaps_moment(delivery.leased_until),
-        "attempts": delivery.attempts,
-    }
-
-
-def delivery_count_of(row: Row) -> DeliveryCount:
-    """Read how many deliveries are in a state."""
-    return DeliveryCount(row["transfer"], DeliveryState(row["state"]), row["count"], time_of(row["oldest"]))
-
-
-def breaker_of(row: Row) -> Breaker:
-    """Read a breaker back."""
-    return Breaker(row["organisation"], row["transfer"], row["failures"], _perhaps_time(row["open_until"]))
-
-
-def mail_of(row: Row) -> Mail:
-    """Read a mail back."""
-    return Mail(
-        organisation=row["organisation"],
-        person_key=row["person_key"],
-        kind=MailKind(row["kind"]),
-        change_number=row["change_number"],
-        address=row["address"],
-        language=row["language"],
-        asked_at=time_of(row["asked_at"]),
-        attempts=row["attempts"],
-        next_at=time_of(row["next_at"]),
-        ended_at=_perhaps_time(row["ended_at"]),
-    )
-
-
-def erasure_of(row: Row) -> Erasure:
-    """Read an erasure back that is not done yet."""
-    return Erasure(
-        organisation=row["organisation"],
-        person_key=row["person_key"],
-        change_number=row["change_number"],
-        event_number=row["event_number"],
-        asked_at=time_of(row["asked_at"]),
-    )
-
-
-def event_of(row: Row) -> Event:
-    """Read an event back."""
-    return Event(
-        organisation=row["organisation"],
-        number=row["number"],
-        at=time_of(row["at"]),
-        kind=row["kind"],
-        actor=row["actor"],
-        person_key=row["person_key"],
-        facts=facts_of(row["facts"]),
-        digest=row["digest"],
-        hash=row["hash"],
-    )
-
-
-def way_of(row: Row) -> TransferBacklog:
-    """Read how a transfer stands."""
-    return TransferBacklog(breaker_of(row), row["waiting"], _perhaps_time(row["waiting_since"]), row["given_up"])
-
-
-def fetching_of(row: Row) -> FeedProgress:
-    """Read how far an organisation has come that fetches its changes."""
-    return FeedProgress(
-        organisation=row["organisation"],
-        number=row["number"],
-        at=time_of(row["at"]),
-        behind=max(row["changes"] - row["number"], 0),
-        waiting_since=_perhaps_time(row["waiting_since"]),
-    )
-
-
-def incident_values(incident: Incident) -> dict[str, str | None]:
-    """Give the values of an incident."""
-    return {
-        "incident": incident.number,
-        "at": timestamp(incident.at),
-        "word": incident.word,
-        "organisation": incident.organisation,
-        "place": incident.place,
-    }
-
-
-def incident_of(row: Row) -> Incident:
-    """Read an incident back."""
-    return Incident(row["incident"], time_of(row["at"]), row["word"], row["organisation"], row["place"])
+def breaker_from_row(row: Row) -> TransferBreaker:
+    """Return the circuit breaker of a row that has its columns."""
+    open_until = parse_optional_timestamp(row["open_until"])
+    return TransferBreaker(row["organisation"], row["transfer"], row["consecutive_failures"], open_until)

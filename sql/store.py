@@ -33,38 +33,38 @@ from sql.repositories.retention import RetentionRepository
 from sql.repositories.statistics import StatisticsRepository
 
 
-def open_store(url: str, *, patience: float | None = None) -> Store:
+def open_store(url: str, *, timeout: float | None = None) -> Store:
     """Give the store at a URL; nothing is opened before it is used.
 
     Args:
         url: `sqlite:///var/lib/orcid-connect/links.db` is the file `/var/lib/orcid-connect/links.db`; a fourth slash
             means the same, and a path is always absolute and percent-encoded where it must be.
             `postgresql://user@host:port/database` is read by PostgreSQL's own library.
-        patience: Seconds to wait for another writer (SQLite) or for all of one use of the server (PostgreSQL), before
-            StoreUnavailable is raised; without it the engine's own `PATIENCE`.
+        timeout: Seconds to wait for another writer (SQLite) or for all of one use of the server (PostgreSQL), before
+            StoreUnavailable is raised; without it the engine's own `DEFAULT_TIMEOUT`.
 
     Raises InvalidUrl.
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _ENGINES:
         raise InvalidUrl("the URL of a store begins with sqlite:/// or postgresql://")
-    return Store(_ENGINES[scheme](url, patience))
+    return Store(_ENGINES[scheme](url, timeout))
 
 
-def _sqlite(url: str, patience: float | None) -> Engine:
+def _sqlite(url: str, timeout: float | None) -> Engine:
     parts = urlsplit(url)
     name = unquote(parts.path).lstrip("/")
     if parts.netloc or parts.query or parts.fragment or not name:
         raise InvalidUrl("the URL of an SQLite file is sqlite:/// and the file's absolute path, and nothing more")
-    return Sqlite(Path("/" + name), patience)
+    return Sqlite(Path("/" + name), timeout)
 
 
-def _postgres(url: str, patience: float | None) -> Engine:
+def _postgres(url: str, timeout: float | None) -> Engine:
     try:
         from sql.engines.postgres import Postgres  # noqa: PLC0415 - whoever keeps an SQLite file need not have the driver
     except ImportError:
         raise InvalidUrl("PostgreSQL needs its driver; run: pip install 'orcid-connect[postgres]'") from None
-    return Postgres(url, patience)
+    return Postgres(url, timeout)
 
 
 _ENGINES: Mapping[str, Callable[[str, float | None], Engine]] = {"sqlite": _sqlite, "postgresql": _postgres}
@@ -91,11 +91,11 @@ class Store:
         self.retention = RetentionRepository(engine)
         self.statistics = StatisticsRepository(engine)
 
-    def disconnect(self) -> None:
+    def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         self.engine.close()
 
-    def must_be_ready(self) -> None:
+    def check_schema(self) -> None:
         """Raise StoreUnavailable, SchemaBehind, SchemaAhead or MigrationChanged unless the database can be used."""
         must_be_current(self.engine)
 
@@ -112,5 +112,5 @@ class Store:
         self.attempts.delete_expired(now)
         clean = self.engine.vacuum()
         if clean:
-            self.engine.execute("drop_erasures_done", before=rows.timestamp(now))
+            self.engine.execute("delete_finished_erasures", before=rows.format_timestamp(now))
         return clean

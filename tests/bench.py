@@ -317,7 +317,8 @@ def _like_the_first(database: Any, table: str) -> tuple[str, Callable[[int], dic
 
     def row(number: int) -> dict[str, Any]:
         who = account(number)
-        own = {"id": f"{number:032x}", "number": number + 1, "person_key": who, "account": who}
+        own = {"id": f"{number:032x}", "number": number + 1, "change_number": number + 1}
+        own |= {"person_key": who, "account": who}
         own["orcid"] = orcid_id(number).bare
         return first | {name: value for name, value in own.items() if name in first}
 

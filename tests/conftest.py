@@ -72,7 +72,7 @@ def postgres():
         assert server.make_database() == "test_1"
         store = open_store(server.url("test_1"))
         migrate(store.engine, NOON)
-        store.disconnect()
+        store.close()
         yield server
     finally:
         server.remove()
@@ -113,6 +113,6 @@ def store_url(request, tmp_path):
 @pytest.fixture
 def store(store_url):
     """A migrated and empty store, on each engine; patient, since tests share the machine."""
-    store = open_store(store_url, patience=5.0)
+    store = open_store(store_url, timeout=5.0)
     yield store
-    store.disconnect()
+    store.close()

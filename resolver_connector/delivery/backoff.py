@@ -26,7 +26,7 @@ JITTER = 0.2
 
 def next_attempt_at(  # noqa: PLR0913 - all that the back-off depends on
     attempts: int,
-    waiting_since: datetime,
+    queued_at: datetime,
     now: datetime,
     *,
     misconfigured: bool,
@@ -37,14 +37,14 @@ def next_attempt_at(  # noqa: PLR0913 - all that the back-off depends on
 
     Args:
         attempts: How many there have been.
-        waiting_since: The beginning of MAX_AGE.
+        queued_at: The beginning of MAX_AGE.
         now: The end of the last attempt.
         misconfigured: Whether people have to correct settings first.
         retry_after: The wait that the receiver asked for. It is kept, even beyond MAX_AGE.
         random: Between 0 and 1, for the jitter.
 
     """
-    end = waiting_since + MAX_AGE
+    end = queued_at + MAX_AGE
     if now >= end:
         return None
     step = min(max(attempts, 1) - 1 + MISCONFIGURED_SKIPS * misconfigured, len(BACKOFF) - 1)

@@ -24,7 +24,7 @@ from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Out
 from shibboleth.organisation import Organisations
 from sql.errors import StoreUnavailable
 from sql.records import Change, Delivery
-from sql.repositories.deliveries import Room
+from sql.repositories.deliveries import Capacity
 from sql.store import Store
 
 DELIVERED, RESCHEDULED, DEAD_LETTER, LEASE_LOST = "delivered", "rescheduled", "dead-letter", "lease-lost"
@@ -101,19 +101,21 @@ class Dispatcher:
             self._report.exception(error)
         return []
 
-    def claim(self, worker_id: str, limit: int, room: Room) -> list[Delivery]:
+    def claim(self, worker_id: str, limit: int, capacity: Capacity) -> list[Delivery]:
         """Lease deliveries that are due.
 
         Args:
             worker_id: Who leases them.
             limit: How many at most.
-            room: Returns how many more attempts a transfer may have, by entityID and name.
+            capacity: Returns how many more attempts a transfer may have, by entityID and name.
 
         Raises:
             StoreUnavailable: If the store does not answer.
 
         """
-        return self._store.deliveries.claim(worker_id, self._clock(), self.settings.lease_duration, limit, room=room)
+        return self._store.deliveries.claim(
+            worker_id, self._clock(), self.settings.lease_duration, limit, capacity=capacity
+        )
 
     def attempt(self, delivery: Delivery, worker_id: str, timeout: float) -> str:
         """Deliver, store the result, and return the event that was logged.
@@ -185,7 +187,7 @@ class Dispatcher:
                 deliveries.record_failure(*transfer, now, self.settings.failure_threshold, self.settings.reset_timeout)
             next_at = next_attempt_at(
                 delivery.attempts,
-                delivery.waiting_since,
+                delivery.queued_at,
                 now,
                 misconfigured=result.outcome is Outcome.MISCONFIGURED,
                 retry_after=result.retry_after,

@@ -48,7 +48,7 @@ class Maintenance:
             StoreUnavailable: If the store does not answer; the next run does what is left.
 
         """
-        self._store.statistics.count_up()
+        self._store.statistics.update_counts()
         self._store.attempts.delete_expired(now - KEEP_EXPIRED)
         if forgotten := sum(self._forget_delivered(entity_id, now - GRACE_PERIOD) for entity_id in self._keep_nothing):
             self._report("forgotten", changes=forgotten)
@@ -65,8 +65,8 @@ class Maintenance:
 
     def _forget_delivered(self, entity_id: str, before: datetime) -> int:
         forgotten = 0
-        while numbers := self._store.retention.list_forgettable(entity_id, before):
-            count = sum(self._store.retention.forget(entity_id, number) for number in numbers)
+        while numbers := self._store.retention.list_expired_changes(entity_id, before):
+            count = sum(self._store.retention.delete_change(entity_id, number) for number in numbers)
             if not count:
                 break
             forgotten += count
@@ -77,7 +77,7 @@ class Maintenance:
             return 0
         erased = sum(
             self._store.erasures.erase_inactive(
-                each.entity_id, now - timedelta(days=each.days), now, by_feed=each.uses_feed
+                each.entity_id, now - timedelta(days=each.days), now, uses_feed=each.uses_feed
             )
             for each in self._policies
             if each.days is not None

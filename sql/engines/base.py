@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from sql.errors import Unstorable
+from sql.errors import UnstorableText
 
 QUERIES = Path(__file__).parents[1] / "queries"
 _NAME = re.compile(r"^-- name: (\w+).*\n", re.MULTILINE)
@@ -51,9 +51,9 @@ class Session(ABC):
         return found
 
     def execute(self, query: str, **values: Value) -> int:
-        """Run a statement and return how many rows it changed. Raises Unstorable."""
+        """Run a statement and return how many rows it changed. Raises UnstorableText."""
         if name := unstorable(values):
-            raise Unstorable(name)
+            raise UnstorableText(name)
         return int(self._run(query, values).rowcount)
 
 
@@ -76,9 +76,9 @@ class Transaction(Session):
 class Engine(ABC):
     """A database.
 
-    Every method raises StoreUnavailable when the database cannot be used, and Contradiction when a constraint of the
-    schema refuses a row. Every commit is durable when it returns. Connections are opened at the first use, by the
-    process that uses them: call `close` before a fork.
+    Every method raises StoreUnavailable when the database cannot be used, and ConstraintViolation when a constraint
+    of the schema refuses a row. Every commit is durable when it returns. Connections are opened at the first use, by
+    the process that uses them: call `close` before a fork.
     """
 
     @abstractmethod

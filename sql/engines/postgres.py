@@ -19,11 +19,11 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from sql.engines.base import Engine, Row, Transaction, Value, Values, queries, unstorable
 from sql.engines.watchdog import Watchdog
-from sql.errors import Contradiction, InvalidUrl, StoreUnavailable
+from sql.errors import ConstraintViolation, InvalidUrl, StoreUnavailable
 
-PATIENCE = 1.25
+DEFAULT_TIMEOUT = 1.25
 """Seconds for one use of the database, where the caller does not say: the wait for a connection and all statements."""
-_READER_PATIENCE = 0.75
+_READER_TIMEOUT = 0.75
 _GRACE = 0.25
 """Seconds between the server's own time-out, which names its reason, and the watchdog's, for a silent server."""
 LONG = 600.0
@@ -97,7 +97,7 @@ def _store_errors() -> Iterator[None]:
         yield
     # `from None`: a driver's message may quote the values of a row
     except psycopg.IntegrityError:
-        raise Contradiction from None
+        raise ConstraintViolation from None
     except PoolTimeout:
         raise StoreUnavailable(_NO_CONNECTION) from None
     except psycopg.Error as error:
@@ -151,14 +151,14 @@ class Postgres(Engine):
 
     Args:
         url: A connection URI as libpq reads it; with several hosts, the first that fits `target_session_attrs` is used.
-        patience: Seconds for one use, from the wait for a connection to the last statement; `PATIENCE` if None.
+        timeout: Seconds for one use, from the wait for a connection to the last statement; `DEFAULT_TIMEOUT` if None.
         read_only: Whether sessions can only read.
     """
 
-    def __init__(self, url: str, patience: float | None = None, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, timeout: float | None = None, *, read_only: bool = False) -> None:
         _check_url(url)
         self._url = url
-        self._patience = PATIENCE if patience is None else patience
+        self._timeout = DEFAULT_TIMEOUT if timeout is None else timeout
         self._read_only = read_only
         self._watchdog = Watchdog()
         self._opening = threading.Lock()
@@ -183,7 +183,7 @@ class Postgres(Engine):
     def _configure(self, connection: Connection) -> None:
         # A transaction waits for the organisation's row and then reads what is there after the wait
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        milliseconds = int(self._patience * 1000)
+        milliseconds = int(self._timeout * 1000)
         settings = (
             f"set statement_timeout = {milliseconds}; set lock_timeout = 0;"
             f"set idle_in_transaction_session_timeout = 60000;"
@@ -195,7 +195,7 @@ class Postgres(Engine):
     @contextmanager
     def connection(self, *, long: bool = False) -> Iterator[Connection]:
         """Give a connection from the pool until the deadline of this use."""
-        deadline = monotonic() + self._patience
+        deadline = monotonic() + self._timeout
         pool = self._opened()
         with _store_errors():
             connection = _working(pool, deadline)
@@ -214,7 +214,7 @@ class Postgres(Engine):
     def maintenance(self) -> Iterator[Connection]:
         """Give a connection for statements that are none of the service's queries and may take minutes."""
         with self.connection(long=True) as connection:
-            milliseconds = int(self._patience * 1000)
+            milliseconds = int(self._timeout * 1000)
             connection.execute(f"set statement_timeout = 0; set lock_timeout = {milliseconds}".encode(), prepare=False)
             try:
                 yield connection
@@ -281,14 +281,14 @@ class Postgres(Engine):
 
     def reader(self) -> Postgres:
         """Return an engine for the same database that cannot write and gives up sooner."""
-        return Postgres(self._url, _READER_PATIENCE, read_only=True)
+        return Postgres(self._url, _READER_TIMEOUT, read_only=True)
 
     def close(self) -> None:
         """Close the pool; a connection in use is closed when its use ends."""
         with self._opening:
             pool, self._pool = self._pool, None
         if pool is not None:
-            pool.close(timeout=self._patience)
+            pool.close(timeout=self._timeout)
 
 
 def _check_url(url: str) -> None:

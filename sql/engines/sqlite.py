@@ -17,11 +17,11 @@ from urllib.parse import quote
 from sqlite_utils import Database
 
 from sql.engines.base import Engine, Row, Transaction, Value, Values, queries, unstorable
-from sql.errors import Contradiction, StoreUnavailable
+from sql.errors import ConstraintViolation, StoreUnavailable
 
-PATIENCE = 5.0
+DEFAULT_TIMEOUT = 5.0
 """Seconds to wait for another writer, where the caller does not say."""
-_READER_PATIENCE = 0.1
+_READER_TIMEOUT = 0.1
 """Seconds a reader waits for a lock. In write-ahead mode only unusual locks keep a reader out."""
 
 REASONS = {
@@ -46,7 +46,7 @@ def _store_errors() -> Iterator[None]:
         yield
     # `from None`: a driver's message may quote the values of a row
     except sqlite3.IntegrityError:
-        raise Contradiction from None
+        raise ConstraintViolation from None
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         raise StoreUnavailable(REASONS.get(code, f"the database answered with SQLite's code {code}")) from None
@@ -79,13 +79,13 @@ class Sqlite(Engine):
 
     Args:
         path: The file.
-        patience: Seconds to wait for another writer; `PATIENCE` if None.
+        timeout: Seconds to wait for another writer; `DEFAULT_TIMEOUT` if None.
         read_only: Whether connections can only read.
     """
 
-    def __init__(self, path: Path, patience: float | None = None, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, timeout: float | None = None, *, read_only: bool = False) -> None:
         self._path = path
-        self._patience = PATIENCE if patience is None else patience
+        self._timeout = DEFAULT_TIMEOUT if timeout is None else timeout
         self._read_only = read_only
         self._local = threading.local()
 
@@ -102,7 +102,7 @@ class Sqlite(Engine):
         connection = sqlite3.connect(
             f"file:{quote(str(self._path))}?mode={'ro' if self._read_only else 'rw'}",
             uri=True,
-            timeout=self._patience,
+            timeout=self._timeout,
             isolation_level=None,
             # It may be closed by another thread
             check_same_thread=False,
@@ -181,7 +181,7 @@ class Sqlite(Engine):
 
     def reader(self) -> Sqlite:
         """Return an engine for the same file that cannot write and does not wait for locks."""
-        return Sqlite(self._path, _READER_PATIENCE, read_only=True)
+        return Sqlite(self._path, _READER_TIMEOUT, read_only=True)
 
     def close(self) -> None:
         """Close the connections of all threads; one that is in use is closed when its use ends."""

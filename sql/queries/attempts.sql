@@ -1,44 +1,38 @@
--- name: add_attempt(id, state_hash, organisation, person_key, account, browser, started_at, expires_at, taken_at, registry, orcid, orcid_name, closed_at, outcome)!
--- A linking has been started.
+-- name: insert_attempt
 insert into attempts (
-    id, state_hash, organisation, person_key, account, browser, started_at, expires_at,
-    taken_at, registry, orcid, orcid_name, closed_at, outcome
+    id, state_hash, organisation, person_key, account, browser_hash, started_at, expires_at,
+    consumed_at, registry, orcid, orcid_name, closed_at, outcome
 )
 values (
-    :id, :state_hash, :organisation, :person_key, :account, :browser, :started_at, :expires_at,
-    :taken_at, :registry, :orcid, :orcid_name, :closed_at, :outcome
+    :id, :state_hash, :organisation, :person_key, :account, :browser_hash, :started_at, :expires_at,
+    :consumed_at, :registry, :orcid, :orcid_name, :closed_at, :outcome
 );
 
--- name: sweep_attempts(before, limit)
--- Some attempts that expired so long ago that nobody will ask for them; what is to be counted of each.
-delete from attempts
-where id in (
-    select id
-    from attempts
-    where expires_at < :before
-    order by expires_at
-    limit :limit
-)
-returning organisation, started_at, closed_at, outcome;
-
--- name: attempt_by_state(state_hash)^
--- The attempt whose state this is, if any.
-select *
-from attempts
-where state_hash = :state_hash;
-
--- name: attempt_by_id(id)^
--- The attempt of this id, if any.
+-- name: get_attempt
 select *
 from attempts
 where id = :id;
 
--- name: hold_attempt(id)^
--- The attempt of this id, if any; nobody else can close it until the transaction ends. With it, which link its person
--- has now, and who in their organisation has the iD that ORCID named.
--- The update changes nothing: it is there to hold the row, on both engines alike.
+-- name: get_attempt_by_state
+select *
+from attempts
+where state_hash = :state_hash;
+
+-- name: list_attempts_of_person
+-- Newest first.
+select *
+from attempts
+where organisation = :organisation
+    and person_key = :person_key
+order by started_at desc, id
+limit :limit;
+
+-- name: lock_attempt
+-- Locks the attempt until the transaction ends, so that no other transaction closes it. Returns also the id of its
+-- person's current link, and the person of the same organisation to whom the attempt's iD is linked, if any.
+-- The update changes nothing; it takes the lock on both engines alike.
 update attempts
-set browser = browser
+set browser_hash = browser_hash
 where id = :id
 returning
     *,
@@ -48,7 +42,7 @@ returning
         where links.organisation = attempts.organisation
             and links.person_key = attempts.person_key
             and links.ended_at is null
-    ) as own_link,
+    ) as current_link_id,
     (
         select links.person_key
         from links
@@ -58,22 +52,22 @@ returning
             and links.ended_at is null
     ) as holder;
 
--- name: take_attempt(state_hash, organisation, person_key, browser, now)^
--- The attempt whose state this is, for the caller who is first to come with it: in time, and as the person and in the
--- browser that began it. Nothing for everybody else.
+-- name: consume_attempt
+-- Uses up the state: a row for the first request that comes in time, from the person and the browser that started the
+-- attempt; no row for any other.
 update attempts
-set taken_at = :now
+set consumed_at = :now
 where state_hash = :state_hash
     and organisation = :organisation
     and person_key = :person_key
-    and browser = :browser
+    and browser_hash = :browser_hash
     and expires_at > :now
-    and taken_at is null
+    and consumed_at is null
     and closed_at is null
 returning *;
 
--- name: keep_answer(id, registry, orcid, orcid_name)!
--- One if the attempt still waits for what ORCID answered.
+-- name: save_orcid_answer
+-- Changes a row if the attempt is open.
 update attempts
 set registry = :registry,
     orcid = :orcid,
@@ -81,8 +75,8 @@ set registry = :registry,
 where id = :id
     and closed_at is null;
 
--- name: keep_answer_if_free(id, registry, orcid, orcid_name)!
--- One if the attempt still waits for what ORCID answered, and nobody in its organisation has this iD.
+-- name: save_orcid_answer_if_free
+-- Changes a row if the attempt is open and its organisation has no current link with this iD.
 update attempts
 set registry = :registry,
     orcid = :orcid,
@@ -98,8 +92,8 @@ where id = :id
             and links.ended_at is null
     );
 
--- name: close_attempt(id, outcome, now)!
--- One for the caller who closed it, none when it was closed before. Whom ORCID named is forgotten.
+-- name: close_attempt
+-- Changes a row for the caller who closes it, none when it was closed before. The iD is deleted.
 update attempts
 set closed_at = :now,
     outcome = :outcome,
@@ -108,3 +102,30 @@ set closed_at = :now,
     orcid_name = ''
 where id = :id
     and closed_at is null;
+
+-- name: delete_expired_attempts
+-- Returns what the statistics count of each.
+delete from attempts
+where id in (
+    select id
+    from attempts
+    where expires_at < :before
+    order by expires_at
+    limit :limit
+)
+returning organisation, started_at, closed_at, outcome;
+
+-- name: delete_attempts_of_person
+-- Returns what the statistics count of each.
+delete from attempts
+where organisation = :organisation
+    and person_key = :person_key
+returning organisation, started_at, closed_at, outcome;
+
+-- name: delete_closed_attempts_of_person
+-- Returns what the statistics count of each.
+delete from attempts
+where organisation = :organisation
+    and person_key = :person_key
+    and closed_at is not null
+returning organisation, started_at, closed_at, outcome;

@@ -1,166 +1,168 @@
--- name: add_breaker(organisation, transfer)!
--- The transfer is known from now on.
-insert into breakers (organisation, transfer, failures)
+-- name: insert_circuit_breaker
+-- Makes the transfer known; does nothing where it is.
+insert into circuit_breakers (organisation, transfer, consecutive_failures)
 values (:organisation, :transfer, 0)
 on conflict (organisation, transfer) do nothing;
 
--- name: add_delivery(organisation, number, transfer, kind, person_key, now)!
--- A change is owed to a transfer.
+-- name: insert_delivery
 insert into deliveries (
-    organisation, number, transfer, kind, person_key, state, message, attempts, created_at, waiting_since, next_at
+    organisation, change_number, transfer, kind, person_key, state, message, attempts, created_at, queued_at,
+    next_attempt_at
 )
 values (
-    :organisation, :number, :transfer, :kind, :person_key, 'waiting', '', 0, :now, :now, :now
+    :organisation, :change_number, :transfer, :kind, :person_key, 'waiting', '', 0, :now, :now, :now
 );
 
--- name: open_ways(now)
--- The transfers to which something is due, the longest due first; those to be probed are said.
+-- name: list_due_transfers
+-- The transfers with a due delivery whose circuit breaker is closed or half-open, longest due first. A half-open one
+-- with a leased delivery is left out.
 select
-    breakers.organisation,
-    breakers.transfer,
-    breakers.open_until is not null as probing,
+    circuit_breakers.organisation,
+    circuit_breakers.transfer,
+    circuit_breakers.open_until is not null as half_open,
     (
-        select due.next_at
+        select due.next_attempt_at
         from deliveries as due
-        where due.organisation = breakers.organisation
-            and due.transfer = breakers.transfer
+        where due.organisation = circuit_breakers.organisation
+            and due.transfer = circuit_breakers.transfer
             and due.state = 'waiting'
-            and due.next_at <= :now
-            and (due.leased_until is null or due.leased_until <= :now)
-        order by due.next_at
+            and due.next_attempt_at <= :now
+            and (due.lease_expires_at is null or due.lease_expires_at <= :now)
+        order by due.next_attempt_at
         limit 1
-    ) as since
-from breakers
+    ) as due_since
+from circuit_breakers
 where exists (
         select 1
         from deliveries as due
-        where due.organisation = breakers.organisation
-            and due.transfer = breakers.transfer
+        where due.organisation = circuit_breakers.organisation
+            and due.transfer = circuit_breakers.transfer
             and due.state = 'waiting'
-            and due.next_at <= :now
-            and (due.leased_until is null or due.leased_until <= :now)
+            and due.next_attempt_at <= :now
+            and (due.lease_expires_at is null or due.lease_expires_at <= :now)
     )
     and (
-        breakers.open_until is null
+        circuit_breakers.open_until is null
         or (
-            breakers.open_until <= :now
+            circuit_breakers.open_until <= :now
             and not exists (
                 select 1
                 from deliveries as sent
-                where sent.organisation = breakers.organisation
-                    and sent.transfer = breakers.transfer
-                    and sent.leased_until > :now
+                where sent.organisation = circuit_breakers.organisation
+                    and sent.transfer = circuit_breakers.transfer
+                    and sent.lease_expires_at > :now
             )
         )
     )
-order by since, breakers.organisation, breakers.transfer;
+order by due_since, circuit_breakers.organisation, circuit_breakers.transfer;
 
--- name: claim_some(organisation, transfer, worker, until, now, limit)
--- The deliveries to one transfer that are the worker's now: due, in nobody's hands, and none for a person for whom an
--- earlier one still waits. What makes a delivery free is said twice, for it may have been finished meanwhile.
+-- name: claim_deliveries
+-- Leases deliveries of one transfer that are due and not leased, except those for a person for whom an earlier one is
+-- waiting. The conditions are repeated outside the subquery because another transaction may have finished a delivery
+-- between the two.
 update deliveries
 set leased_by = :worker,
-    leased_until = :until,
+    lease_expires_at = :lease_expires_at,
     attempts = attempts + 1
 where organisation = :organisation
     and transfer = :transfer
     and state = 'waiting'
-    and (leased_until is null or leased_until <= :now)
-    and number in (
-        select due.number
+    and (lease_expires_at is null or lease_expires_at <= :now)
+    and change_number in (
+        select due.change_number
         from deliveries as due
         where due.organisation = :organisation
             and due.transfer = :transfer
             and due.state = 'waiting'
-            and due.next_at <= :now
-            and (due.leased_until is null or due.leased_until <= :now)
+            and due.next_attempt_at <= :now
+            and (due.lease_expires_at is null or due.lease_expires_at <= :now)
             and not exists (
                 select 1
                 from deliveries as earlier
                 where earlier.organisation = due.organisation
                     and earlier.person_key = due.person_key
-                    and earlier.number < due.number
+                    and earlier.change_number < due.change_number
                     and earlier.transfer = due.transfer
                     and earlier.state = 'waiting'
             )
-        order by due.next_at, due.number
+        order by due.next_attempt_at, due.change_number
         limit :limit
     )
-returning organisation, number, transfer;
+returning organisation, change_number, transfer;
 
--- name: claim_change(organisation, number, worker, until, now)
--- The deliveries of one change that are the worker's now, by the same rules.
+-- name: claim_deliveries_of_change
+-- Leases the deliveries of one change under the same conditions, except those to a transfer whose circuit breaker is
+-- open, or half-open with a leased delivery.
 update deliveries
 set leased_by = :worker,
-    leased_until = :until,
+    lease_expires_at = :lease_expires_at,
     attempts = attempts + 1
 where organisation = :organisation
-    and number = :number
+    and change_number = :change_number
     and state = 'waiting'
-    and next_at <= :now
-    and (leased_until is null or leased_until <= :now)
+    and next_attempt_at <= :now
+    and (lease_expires_at is null or lease_expires_at <= :now)
     and not exists (
         select 1
         from deliveries as earlier
         where earlier.organisation = deliveries.organisation
             and earlier.person_key = deliveries.person_key
-            and earlier.number < deliveries.number
+            and earlier.change_number < deliveries.change_number
             and earlier.transfer = deliveries.transfer
             and earlier.state = 'waiting'
     )
     and not exists (
         select 1
-        from breakers
-        where breakers.organisation = deliveries.organisation
-            and breakers.transfer = deliveries.transfer
+        from circuit_breakers
+        where circuit_breakers.organisation = deliveries.organisation
+            and circuit_breakers.transfer = deliveries.transfer
             and (
-                breakers.open_until > :now
+                circuit_breakers.open_until > :now
                 or (
-                    breakers.open_until <= :now
+                    circuit_breakers.open_until <= :now
                     and exists (
                         select 1
                         from deliveries as sent
                         where sent.organisation = deliveries.organisation
                             and sent.transfer = deliveries.transfer
-                            and sent.leased_until > :now
+                            and sent.lease_expires_at > :now
                     )
                 )
             )
     )
-returning organisation, number, transfer;
+returning organisation, change_number, transfer;
 
--- name: delivery(organisation, number, transfer)^
--- One delivery, with what it is to deliver.
+-- name: get_delivery
+-- One delivery with its change.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.at
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
-    and changes.number = deliveries.number
+    and changes.number = deliveries.change_number
 where deliveries.organisation = :organisation
-    and deliveries.number = :number
+    and deliveries.change_number = :change_number
     and deliveries.transfer = :transfer;
 
--- name: deliveries_of_change(organisation, number)
--- What became of one change.
+-- name: list_deliveries_of_change
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.at
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
-    and changes.number = deliveries.number
+    and changes.number = deliveries.change_number
 where deliveries.organisation = :organisation
-    and deliveries.number = :number
+    and deliveries.change_number = :change_number
 order by deliveries.transfer;
 
--- name: deliveries_of_newest_change(organisation, person_key)
--- What became of a person's newest change.
+-- name: list_deliveries_of_newest_change
+-- Those of a person's newest change that is kept.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.at
 from changes
 join deliveries on deliveries.organisation = changes.organisation
-    and deliveries.number = changes.number
+    and deliveries.change_number = changes.number
 where changes.organisation = :organisation
     and changes.number = (
         select max(newest.number)
@@ -170,173 +172,176 @@ where changes.organisation = :organisation
     )
 order by deliveries.transfer;
 
--- name: deliveries_of_person(organisation, person_key, limit)
--- What became of a person's changes, newest first.
+-- name: list_deliveries_of_person
+-- Newest first.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.at
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
-    and changes.number = deliveries.number
+    and changes.number = deliveries.change_number
 where deliveries.organisation = :organisation
     and deliveries.person_key = :person_key
-order by deliveries.created_at desc, deliveries.number desc, deliveries.transfer
+order by deliveries.created_at desc, deliveries.change_number desc, deliveries.transfer
 limit :limit;
 
--- name: some_in_state(organisation, transfer, state, after, limit)
--- The next of those to one transfer that are in one state, oldest first.
+-- name: list_deliveries_in_state
+-- A page of one transfer's deliveries in one state, oldest first.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.at
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
-    and changes.number = deliveries.number
+    and changes.number = deliveries.change_number
 where deliveries.organisation = :organisation
     and deliveries.state = :state
     and deliveries.transfer = :transfer
-    and deliveries.number > :after
-order by deliveries.number
+    and deliveries.change_number > :after
+order by deliveries.change_number
 limit :limit;
 
--- name: count_deliveries(organisation)
--- How many deliveries there are in each state, and when the oldest of them was made.
+-- name: count_deliveries
+-- Number of deliveries by transfer and state, and when the oldest of each was created.
 select transfer, state, count(*) as count, min(created_at) as oldest
 from deliveries
 where organisation = :organisation
 group by transfer, state
 order by transfer, state;
 
--- name: end_delivery(organisation, number, transfer, worker, leased_until, attempts, state, outcome, message, now)
--- The delivery, if it was still in the worker's hands; it is no longer.
+-- name: finish_delivery
+-- Returns a row if the worker still held this lease.
 update deliveries
 set state = :state,
     outcome = :outcome,
     message = :message,
-    tried_at = :now,
+    last_attempt_at = :now,
     finished_at = :now,
-    leased_until = null,
+    lease_expires_at = null,
     leased_by = null
 where organisation = :organisation
-    and number = :number
+    and change_number = :change_number
     and transfer = :transfer
     and state = 'waiting'
     and leased_by = :worker
-    and leased_until = :leased_until
+    and lease_expires_at = :lease_expires_at
     and attempts = :attempts
-returning organisation, number, transfer;
+returning organisation, change_number, transfer;
 
--- name: supersede(organisation, number, transfer, person_key)!
--- What was given up is done when later news of the same person has arrived in its place.
+-- name: supersede_dead_letters
+-- A later change of the same person has arrived, which makes its earlier dead letters unnecessary.
 update deliveries
 set state = 'done',
     outcome = 'superseded'
 where organisation = :organisation
     and person_key = :person_key
-    and number < :number
+    and change_number < :change_number
     and transfer = :transfer
-    and state = 'given-up';
+    and state = 'dead-letter';
 
--- name: postpone_delivery(organisation, number, transfer, worker, leased_until, attempts, outcome, message, now, next_at)!
--- One if the delivery was still in the worker's hands; it waits until it is due again.
+-- name: reschedule_delivery
+-- Changes a row if the worker still held this lease.
 update deliveries
 set outcome = :outcome,
     message = :message,
-    tried_at = :now,
-    next_at = :next_at,
-    leased_until = null,
+    last_attempt_at = :now,
+    next_attempt_at = :next_attempt_at,
+    lease_expires_at = null,
     leased_by = null
 where organisation = :organisation
-    and number = :number
+    and change_number = :change_number
     and transfer = :transfer
     and state = 'waiting'
     and leased_by = :worker
-    and leased_until = :leased_until
+    and lease_expires_at = :lease_expires_at
     and attempts = :attempts;
 
--- name: release_delivery(organisation, number, transfer, worker, leased_until, attempts)!
--- One if the delivery was still in the worker's hands; it is as if it had never been.
+-- name: release_delivery
+-- Ends the lease without an attempt. Changes a row if the worker still held it.
 update deliveries
-set leased_until = null,
+set lease_expires_at = null,
     leased_by = null,
     attempts = attempts - 1
 where organisation = :organisation
-    and number = :number
+    and change_number = :change_number
     and transfer = :transfer
     and state = 'waiting'
     and leased_by = :worker
-    and leased_until = :leased_until
+    and lease_expires_at = :lease_expires_at
     and attempts = :attempts;
 
--- name: wait_again(organisation, transfer, now)!
--- How many of those given up to one transfer wait again. One stays whose person's next news is on its way right now,
--- for it would come after it, and one of which nothing is kept.
+-- name: retry_dead_letters
+-- Queues the dead letters of one transfer again, except those whose change is deleted, and those whose person has a
+-- later delivery that is leased now: they would arrive after it.
 update deliveries
 set state = 'waiting',
     attempts = 0,
-    waiting_since = :now,
-    next_at = :now,
+    queued_at = :now,
+    next_attempt_at = :now,
     finished_at = null
 where organisation = :organisation
     and transfer = :transfer
-    and number in (
-        select lost.number
+    and change_number in (
+        select lost.change_number
         from deliveries as lost
         join changes on changes.organisation = lost.organisation
-            and changes.number = lost.number
+            and changes.number = lost.change_number
         where lost.organisation = :organisation
             and lost.transfer = :transfer
-            and lost.state = 'given-up'
+            and lost.state = 'dead-letter'
             and not exists (
                 select 1
                 from deliveries as later
                 where later.organisation = lost.organisation
                     and later.person_key = lost.person_key
-                    and later.number > lost.number
+                    and later.change_number > lost.change_number
                     and later.transfer = lost.transfer
                     and later.state = 'waiting'
-                    and later.leased_until is not null
+                    and later.lease_expires_at is not null
             )
     );
 
--- name: wait_no_longer(organisation, transfer, now)!
--- How many of those that wait for a later time, in nobody's hands, are due now.
+-- name: expedite_deliveries
+-- Makes deliveries due now that wait for a later time and are not leased.
 update deliveries
-set next_at = :now
+set next_attempt_at = :now
 where organisation = :organisation
     and transfer = :transfer
     and state = 'waiting'
-    and next_at > :now
+    and next_attempt_at > :now
     and leased_by is null;
 
--- name: note_failure(organisation, transfer, most, until)!
--- One more failure in a row; from the `most`-th on, the breaker is open.
-insert into breakers (organisation, transfer, failures, open_until)
-values (:organisation, :transfer, 1, case when :most <= 1 then :until end)
+-- name: record_transfer_failure
+-- Counts a failure; opens the circuit breaker from the :failure_threshold-th in a row on.
+insert into circuit_breakers (organisation, transfer, consecutive_failures, open_until)
+values (:organisation, :transfer, 1, case when :failure_threshold <= 1 then :open_until end)
 on conflict (organisation, transfer) do update
-set failures = breakers.failures + 1,
-    open_until = case when breakers.failures + 1 >= :most then :until else breakers.open_until end;
+set consecutive_failures = circuit_breakers.consecutive_failures + 1,
+    open_until = case
+        when circuit_breakers.consecutive_failures + 1 >= :failure_threshold then :open_until
+        else circuit_breakers.open_until
+    end;
 
--- name: note_success(organisation, transfer)!
--- One if something had failed before; the breaker is closed.
-update breakers
-set failures = 0,
+-- name: record_transfer_success
+-- Closes the circuit breaker.
+update circuit_breakers
+set consecutive_failures = 0,
     open_until = null
 where organisation = :organisation
     and transfer = :transfer
-    and (failures > 0 or open_until is not null);
+    and (consecutive_failures > 0 or open_until is not null);
 
--- name: breakers_of(organisation)
--- The transfers of an organisation that have ever been owed something.
+-- name: list_circuit_breakers
+-- The transfers of an organisation that were ever owed a delivery.
 select *
-from breakers
+from circuit_breakers
 where organisation = :organisation
 order by transfer;
 
--- name: links_with_owed(organisation, transfer, after, limit)
--- The next current links in the order of their persons' keys, each with the person's newest change that is kept, and with
--- `owed`: whether the transfer has been owed this link, which means that a delivery was made since the link was, and no
--- removal after it. Links are paged before anything else is looked up, so that the work of one statement is bounded.
--- A person has few deliveries: `|| ''` keeps both engines from reading those of the whole transfer for each link.
+-- name: list_links_for_backfill
+-- A page of current links by person_key, each with the person's newest change that is kept, and with `owed`: whether the
+-- transfer has had a delivery of this link, that is, one that was created since the link was made and that no removal
+-- followed. The links are limited before anything is joined, which bounds the work of one statement.
+-- A person has few deliveries: `|| ''` keeps both engines from reading all of the transfer's for each link.
 select
     links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at,
     newest.number, newest.kind, newest.registry as newest_registry, newest.orcid as newest_orcid,
@@ -355,7 +360,7 @@ select
                     and later.person_key = deliveries.person_key
                     and later.transfer || '' = :transfer
                     and later.kind = 'removed'
-                    and later.number > deliveries.number
+                    and later.change_number > deliveries.change_number
             )
     ) then 1 else 0 end as owed
 from (

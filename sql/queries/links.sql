@@ -1,21 +1,5 @@
--- name: orcid_of(organisation, person_key)^
--- The iD a person has now: what a login asks for, so nothing else is read.
-select registry, orcid
-from links
-where organisation = :organisation
-    and person_key = :person_key
-    and ended_at is null;
-
--- name: own_orcid_id(organisation, person_key)^
--- Which link a person has now, and to which iD.
-select id, registry, orcid
-from links
-where organisation = :organisation
-    and person_key = :person_key
-    and ended_at is null;
-
--- name: link_of(organisation, person_key)^
--- A person's current link with the words they agreed to.
+-- name: get_link
+-- A person's current link with the text they agreed to.
 select links.*, consent_texts.version, consent_texts.language, consent_texts.text
 from links
 join consent_texts on consent_texts.digest = links.consent_digest
@@ -23,8 +7,16 @@ where organisation = :organisation
     and person_key = :person_key
     and ended_at is null;
 
--- name: holder_of(organisation, registry, orcid)^
--- The current link of whoever has this iD in this organisation.
+-- name: get_link_id
+-- The id and the iD of a person's current link.
+select id, registry, orcid
+from links
+where organisation = :organisation
+    and person_key = :person_key
+    and ended_at is null;
+
+-- name: get_link_by_orcid_id
+-- The current link of an organisation with this iD.
 select links.*, consent_texts.version, consent_texts.language, consent_texts.text
 from links
 join consent_texts on consent_texts.digest = links.consent_digest
@@ -33,9 +25,9 @@ where organisation = :organisation
     and orcid = :orcid
     and ended_at is null;
 
--- name: standing(organisation, person_key)^
--- How things stand with a person: their current link, their newest change that is kept, and how far their organisation
--- has fetched its changes. One row, whoever they are; what there is not is null in it.
+-- name: get_person_status
+-- A person's current link, their newest change that is kept, and the organisation's acknowledgement of its feed.
+-- Always one row; its columns are null for what does not exist.
 select
     links.*, consent_texts.version, consent_texts.language, consent_texts.text,
     newest.number as newest_number,
@@ -60,8 +52,28 @@ left join changes as newest on newest.organisation = :organisation
     and newest.number = person.number
 left join acknowledgements on acknowledgements.organisation = :organisation;
 
--- name: some_links(organisation, after, limit)
--- The next current links of an organisation in the order of their persons' keys.
+-- name: list_links_of_person
+-- Current and former links with the texts agreed to, newest first. Each half of the union has an index.
+select links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from (
+    select *
+    from links as held
+    where held.organisation = :organisation
+        and held.person_key = :person_key
+        and held.ended_at is null
+    union all
+    select *
+    from links as ended
+    where ended.organisation = :organisation
+        and ended.person_key = :person_key
+        and ended.ended_at is not null
+) as links
+join consent_texts on consent_texts.digest = links.consent_digest
+order by linked_at desc, id
+limit :limit;
+
+-- name: list_links
+-- A page of an organisation's current links with the texts agreed to, by person_key.
 select links.*, consent_texts.version, consent_texts.language, consent_texts.text
 from links
 join consent_texts on consent_texts.digest = links.consent_digest
@@ -71,8 +83,8 @@ where organisation = :organisation
 order by person_key
 limit :limit;
 
--- name: some_current_links(organisation, after, limit)
--- The same, and of each what a snapshot tells.
+-- name: list_link_summaries
+-- A page of an organisation's current links, by person_key: the columns of a feed snapshot.
 select id, person_key, account, registry, orcid, linked_at
 from links
 where organisation = :organisation
@@ -81,46 +93,61 @@ where organisation = :organisation
 order by person_key
 limit :limit;
 
--- name: count_links(organisation)^
--- How many persons of an organisation have a link now.
+-- name: count_links
+-- Number of current links.
 select count(*) as count
 from links
 where organisation = :organisation
     and ended_at is null;
 
--- name: keep_consent_text(digest, version, language, text)!
--- One the first time these words are agreed to.
+-- name: get_last_reassignment
+-- When the service last ended a link of this account because the account had been given to another person.
+select at
+from events
+where organisation = :organisation
+    and person_key = :person_key
+    and kind = 'removed'
+    and actor = 'service'
+order by number desc
+limit 1;
+
+-- name: insert_consent_text
+-- Does nothing where the text is there already.
 insert into consent_texts (digest, version, language, text)
 values (:digest, :version, :language, :text)
 on conflict (digest) do nothing;
 
--- name: add_link(id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at, source, authenticated_at)!
--- A link that holds from now on.
+-- name: insert_link
 insert into links (
-    id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at,
+    id, organisation, person_key, account, account_issued_at, registry, orcid, linked_at, consent_digest, consent_at,
     source, authenticated_at
 )
 values (
-    :id, :organisation, :person_key, :account, :issued, :registry, :orcid, :linked_at, :consent_digest, :consent_at,
-    :source, :authenticated_at
+    :id, :organisation, :person_key, :account, :account_issued_at, :registry, :orcid, :linked_at, :consent_digest,
+    :consent_at, :source, :authenticated_at
 );
 
--- name: add_link_if_free(id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at, source, authenticated_at)!
--- One if the person had no link and nobody the iD; the link holds from now on.
-insert into links (
-    id, organisation, person_key, account, issued, registry, orcid, linked_at, consent_digest, consent_at,
-    source, authenticated_at
-)
-values (
-    :id, :organisation, :person_key, :account, :issued, :registry, :orcid, :linked_at, :consent_digest, :consent_at,
-    :source, :authenticated_at
-)
-on conflict do nothing;
-
--- name: end_link(id, now, by)!
--- One if the link held until now.
+-- name: end_link
+-- Changes a row if the link was current.
 update links
 set ended_at = :now,
-    ended_by = :by
+    ended_by = :actor
 where id = :id
     and ended_at is null;
+
+-- name: delete_links_of_person
+-- Current and former links. Each half of the union has an index.
+delete from links
+where id in (
+    select held.id
+    from links as held
+    where held.organisation = :organisation
+        and held.person_key = :person_key
+        and held.ended_at is null
+    union all
+    select ended.id
+    from links as ended
+    where ended.organisation = :organisation
+        and ended.person_key = :person_key
+        and ended.ended_at is not null
+);

@@ -1,29 +1,27 @@
--- name: add_count(organisation, day, source, word, count)!
--- So many more of a word on a day.
-insert into daily_counts (organisation, day, source, word, count)
-values (:organisation, :day, :source, :word, :count)
-on conflict (organisation, day, source, word) do update
+-- name: add_to_daily_count
+insert into daily_counts (organisation, day, source, name, count)
+values (:organisation, :day, :source, :name, :count)
+on conflict (organisation, day, source, name) do update
 set count = daily_counts.count + excluded.count;
 
--- name: hold_counted_events(organisation)^
--- Up to which number an organisation's events are counted; nobody else counts them until the transaction ends.
--- The update changes nothing: it is there to hold the row, on both engines alike.
+-- name: lock_counted_events
+-- Locks the row until the transaction ends and returns the number of the last event counted.
+-- The update changes nothing; it takes the lock on both engines alike.
 insert into counted_events (organisation, number)
 values (:organisation, 0)
 on conflict (organisation) do update
 set organisation = excluded.organisation
 returning number;
 
--- name: count_events_to(organisation, number)!
--- The events up to this number are in the counts.
+-- name: update_counted_events
 update counted_events
 set number = :number
 where organisation = :organisation;
 
--- name: counts_kept(organisation, since, until)
--- What is counted for good between two days, what the attempts that are still there add on any day, and, under the
--- source `mark`, up to which number events are in it. One statement, so that all of it is of one moment.
-select source, day, word, count
+-- name: list_counts
+-- The stored counts between two days, the counts of attempts that are not deleted yet on any day, and, as source
+-- `counted-events`, the number of the last event that is included. One statement, so that all are consistent.
+select source, day, name, count
 from daily_counts
 where organisation = :organisation
     and day >= :since
@@ -40,12 +38,12 @@ where organisation = :organisation
     and closed_at is not null
 group by substr(closed_at, 1, 10), outcome
 union all
-select 'mark', '', '', number
+select 'counted-events', '', '', number
 from counted_events
 where organisation = :organisation;
 
--- name: counts_of_events(organisation, after, until)
--- The events after a number, up to another, by day and kind; and the last number among them.
+-- name: count_events_between
+-- The number of events by day and kind, and the last event's number of each group.
 select substr(at, 1, 10) as day, kind, count(*) as count, max(number) as last
 from events
 where organisation = :organisation
@@ -53,8 +51,8 @@ where organisation = :organisation
     and number <= :until
 group by substr(at, 1, 10), kind;
 
--- name: imports_between(organisation, after, until)
--- The imports among some events: one event stands for many links there.
+-- name: list_imports_between
+-- The imports among these events; each stands for many links.
 select substr(at, 1, 10) as day, facts
 from events
 where organisation = :organisation
@@ -62,15 +60,15 @@ where organisation = :organisation
     and number <= :until
     and kind = 'imported';
 
--- name: uncounted_events(organisation)^
--- How many events of an organisation are not in the counts yet.
-select counters.events - coalesce(counted_events.number, 0) as count
-from counters
-left join counted_events on counted_events.organisation = counters.organisation
-where counters.organisation = :organisation;
+-- name: count_uncounted_events
+-- Number of events that the counts do not include.
+select organisations.last_event_number - coalesce(counted_events.number, 0) as count
+from organisations
+left join counted_events on counted_events.organisation = organisations.organisation
+where organisations.organisation = :organisation;
 
--- name: releases_by_state(organisation)
--- Of how many current links of an organisation which release is known: counted in an index.
+-- name: count_releases_by_state
+-- Number of current links by release state; reads an index alone.
 select release_state, count(*) as count
 from links
 where organisation = :organisation
@@ -78,46 +76,46 @@ where organisation = :organisation
     and release_state is not null
 group by release_state;
 
--- name: ways()
--- Each transfer that was ever owed something: its breaker, what waits since when, and what was given up.
+-- name: list_transfer_backlogs
+-- Each transfer that was ever owed a delivery, with its circuit breaker and its unfinished deliveries.
 select
-    breakers.organisation,
-    breakers.transfer,
-    breakers.failures,
-    breakers.open_until,
+    circuit_breakers.organisation,
+    circuit_breakers.transfer,
+    circuit_breakers.consecutive_failures,
+    circuit_breakers.open_until,
     (
         select count(*)
         from deliveries
-        where deliveries.organisation = breakers.organisation
-            and deliveries.transfer = breakers.transfer
+        where deliveries.organisation = circuit_breakers.organisation
+            and deliveries.transfer = circuit_breakers.transfer
             and deliveries.state = 'waiting'
     ) as waiting,
     (
         select oldest.created_at
         from deliveries as oldest
-        where oldest.organisation = breakers.organisation
-            and oldest.transfer = breakers.transfer
+        where oldest.organisation = circuit_breakers.organisation
+            and oldest.transfer = circuit_breakers.transfer
             and oldest.state = 'waiting'
-        order by oldest.number
+        order by oldest.change_number
         limit 1
-    ) as waiting_since,
+    ) as oldest_waiting_at,
     (
         select count(*)
         from deliveries as lost
-        where lost.organisation = breakers.organisation
-            and lost.transfer = breakers.transfer
-            and lost.state = 'given-up'
-    ) as given_up
-from breakers
-order by breakers.organisation, breakers.transfer;
+        where lost.organisation = circuit_breakers.organisation
+            and lost.transfer = circuit_breakers.transfer
+            and lost.state = 'dead-letter'
+    ) as dead_letters
+from circuit_breakers
+order by circuit_breakers.organisation, circuit_breakers.transfer;
 
--- name: fetching()
--- How far each organisation that fetches has come, and since when the next change waits to be fetched, if there is one.
+-- name: list_feed_progress
+-- Each organisation that has acknowledged changes, with the time of the oldest change after them that is kept.
 select
     acknowledgements.organisation,
     acknowledgements.number,
     acknowledgements.at,
-    counters.changes,
+    organisations.last_change_number,
     (
         select changes.at
         from changes
@@ -125,33 +123,7 @@ select
             and changes.number > acknowledgements.number
         order by changes.number
         limit 1
-    ) as waiting_since
+    ) as oldest_unfetched_at
 from acknowledgements
-join counters on counters.organisation = acknowledgements.organisation
+join organisations on organisations.organisation = acknowledgements.organisation
 order by acknowledgements.organisation;
-
--- name: keep_incident(incident, at, word, organisation, place)!
--- One the first time this number is shown.
-insert into incidents (incident, at, word, organisation, place)
-values (:incident, :at, :word, :organisation, :place)
-on conflict (incident) do nothing;
-
--- name: incident(incident)^
-select *
-from incidents
-where incident = :incident;
-
--- name: forget_incidents(before, most)!
--- How many were older than a moment, or not among the newest.
-delete from incidents
-where at < :before
-    or at < coalesce(
-        (
-            select newer.at
-            from incidents as newer
-            order by newer.at desc
-            limit 1
-            offset :most
-        ),
-        ''
-    );

@@ -1,4 +1,4 @@
-"""Started linkings, until they are deleted some time after they expired."""
+"""Started linkings, which are deleted some time after they expire."""
 
 from __future__ import annotations
 
@@ -6,69 +6,97 @@ from datetime import datetime, timedelta
 
 from shibboleth.orcid_id import OrcidId
 from sql import rows
-from sql.organisation_transaction import Repository
 from sql.records import Attempt
-from sql.repositories.links import ALL
-from sql.repositories.statistics import SWEPT, count_attempts
+from sql.repositories.base import NO_LIMIT, Repository
+from sql.repositories.statistics import DELETE_BATCH, count_attempts
 
 KEEP_EXPIRED = timedelta(days=1)
-"""How long an attempt can be looked at after it expired."""
+"""How long an attempt is kept after it expired."""
 
 
 class AttemptRepository(Repository):
-    """Started linkings, until they are deleted some time after they expired."""
+    """Started linkings."""
 
     def add(self, attempt: Attempt, state_hash: str) -> None:
-        """Keep a started attempt."""
-        self.engine.execute("add_attempt", **rows.attempt_values(attempt), state_hash=state_hash)
-
-    def get_by_state(self, state_hash: str) -> Attempt | None:
-        """Give the attempt whose state has this hash."""
-        row = self.engine.fetch_one("attempt_by_state", state_hash=state_hash)
-        return None if row is None else rows.attempt_of(row)
+        """Insert a started attempt; `state_hash` is the hash of its `state` parameter."""
+        self.engine.execute(
+            "insert_attempt",
+            id=attempt.id,
+            state_hash=state_hash,
+            organisation=attempt.organisation,
+            person_key=attempt.person_key,
+            account=attempt.account,
+            browser_hash=attempt.browser_hash,
+            started_at=rows.format_timestamp(attempt.started_at),
+            expires_at=rows.format_timestamp(attempt.expires_at),
+            consumed_at=rows.format_optional_timestamp(attempt.consumed_at),
+            **rows.orcid_id_values(attempt.orcid_id),
+            orcid_name=attempt.orcid_name,
+            closed_at=rows.format_optional_timestamp(attempt.closed_at),
+            outcome=attempt.outcome,
+        )
 
     def get(self, attempt_id: str) -> Attempt | None:
-        """Give the attempt of this id."""
-        row = self.engine.fetch_one("attempt_by_id", id=attempt_id)
-        return None if row is None else rows.attempt_of(row)
+        """Return the attempt with this id."""
+        row = self.engine.fetch_one("get_attempt", id=attempt_id)
+        return None if row is None else rows.attempt_from_row(row)
 
-    def list_for_person(self, entity_id: str, person_key: str, limit: int = ALL) -> list[Attempt]:
-        """Give a person's attempts, as long as they are not swept out."""
-        found = self.engine.fetch_all("attempts_of_person", organisation=entity_id, person_key=person_key, limit=limit)
-        return [rows.attempt_of(row) for row in found]
+    def get_by_state(self, state_hash: str) -> Attempt | None:
+        """Return the attempt whose state has this hash."""
+        row = self.engine.fetch_one("get_attempt_by_state", state_hash=state_hash)
+        return None if row is None else rows.attempt_from_row(row)
+
+    def list_for_person(self, entity_id: str, person_key: str, limit: int = NO_LIMIT) -> list[Attempt]:
+        """Return a person's attempts that are not deleted yet, newest first."""
+        found = self.engine.fetch_all(
+            "list_attempts_of_person", organisation=entity_id, person_key=person_key, limit=limit
+        )
+        return [rows.attempt_from_row(row) for row in found]
 
     def consume_state(
-        self, state_hash: str, entity_id: str, person_key: str, browser: str, now: datetime
+        self, state_hash: str, entity_id: str, person_key: str, browser_hash: str, now: datetime
     ) -> Attempt | None:
-        """Take the attempt of a state, for its own person in its own browser and in time.
+        """Use up a state that belongs to this person and browser and has not expired, and return its attempt.
 
-        It can be consumed once. A caller that gets None may ask `get_by_state` why.
+        Of several concurrent calls one succeeds. A caller that gets None can ask `get_by_state` for the reason.
         """
-        whose = {"organisation": entity_id, "person_key": person_key, "browser": browser}
-        row = self.engine.fetch_one("take_attempt", state_hash=state_hash, **whose, now=rows.timestamp(now))
-        return None if row is None else rows.attempt_of(row)
+        row = self.engine.fetch_one(
+            "consume_attempt",
+            state_hash=state_hash,
+            organisation=entity_id,
+            person_key=person_key,
+            browser_hash=browser_hash,
+            now=rows.format_timestamp(now),
+        )
+        return None if row is None else rows.attempt_from_row(row)
 
     def save_orcid_answer(self, attempt_id: str, orcid_id: OrcidId, orcid_name: str, *, if_free: bool = False) -> bool:
-        """Keep what ORCID answered until the attempt is closed; false when it has been already.
+        """Save the iD and name that ORCID returned until the attempt is closed.
 
-        With `if_free` also false, and nothing kept, where somebody in the person's organisation has the iD.
+        Args:
+            if_free: Save nothing if the iD has a current link in the person's organisation.
+
+        Returns:
+            Whether anything was saved; False when the attempt is closed.
         """
-        query = "keep_answer_if_free" if if_free else "keep_answer"
-        answer = {**rows.orcid_values(orcid_id), "orcid_name": rows.printable(orcid_name)}
+        query = "save_orcid_answer_if_free" if if_free else "save_orcid_answer"
+        answer = {**rows.orcid_id_values(orcid_id), "orcid_name": rows.storable(orcid_name)}
         return self.engine.execute(query, id=attempt_id, **answer) == 1
 
     def close(self, attempt_id: str, outcome: str, now: datetime) -> bool:
-        """End an attempt and forget what ORCID answered; false when it had ended before, and its outcome stays."""
-        return self.engine.execute("close_attempt", id=attempt_id, outcome=outcome, now=rows.timestamp(now)) == 1
+        """Close an attempt and delete ORCID's answer; return False, changing nothing, when it was closed before."""
+        return self.engine.execute("close_attempt", id=attempt_id, outcome=outcome, now=rows.format_timestamp(now)) == 1
 
     def delete_expired(self, before: datetime) -> None:
-        """Delete the attempts that expired before a moment, and count them."""
+        """Delete the attempts that expired before a time, and add them to the statistics."""
         while not self.delete_some_expired(before):
             pass
 
     def delete_some_expired(self, before: datetime) -> bool:
-        """Do so for some of them, and tell whether there are no more."""
+        """Delete one batch of them, and return whether none is left."""
         with self.engine.transaction(exclusive=True) as session:
-            gone = session.fetch_all("sweep_attempts", before=rows.timestamp(before), limit=SWEPT)
-            count_attempts(session, gone)
-            return len(gone) < SWEPT
+            deleted = session.fetch_all(
+                "delete_expired_attempts", before=rows.format_timestamp(before), limit=DELETE_BATCH
+            )
+            count_attempts(session, deleted)
+            return len(deleted) < DELETE_BATCH

@@ -6,17 +6,15 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from sql import audit, rows
-from sql.organisation_transaction import Repository
+from sql.engines.base import Row
 from sql.records import Event
-from sql.repositories.links import PAGE
-
-_BEYOND = 2**63 - 1
+from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
 
 
 class AuditRepository(Repository):
     """The audit log: a chain of events for each organisation."""
 
-    def add(  # noqa: PLR0913, PLR0917 - the columns of a line
+    def add(  # noqa: PLR0913, PLR0917 - the columns of an event
         self,
         entity_id: str,
         kind: str,
@@ -25,58 +23,70 @@ class AuditRepository(Repository):
         facts: Mapping[str, str],
         now: datetime,
     ) -> None:
-        """Write a line of the audit about something that changed no link."""
-        with self._holding(entity_id, now) as held:
-            held.event(kind, actor, person_key, facts)
+        """Append an event about something that changed no link."""
+        with self.organisation_transaction(entity_id, now) as transaction:
+            transaction.insert_event(kind, actor, person_key, facts)
 
     def list_events(
-        self, entity_id: str, person_key: str | None = None, *, newest_first: bool = False, limit: int | None = None
+        self, entity_id: str, person_key: str | None = None, *, newest_first: bool = False, limit: int = NO_LIMIT
     ) -> Iterator[Event]:
-        """Give the events of an organisation, or of one person there, a page at a time."""
-        query = "events_before" if newest_first else "events_after"
-        whose = {"organisation": entity_id}
+        """Give the events of an organisation, or of one person, a page at a time."""
+        values: dict[str, str | int] = {"organisation": entity_id}
         if person_key is not None:
-            query, whose = f"person_{query}", {**whose, "person_key": person_key}
-        side, mark = query.rsplit("_", 1)[1], _BEYOND if newest_first else 0
-        wanted = _BEYOND if limit is None else limit
-        while wanted > 0:
-            page = self.engine.fetch_all(query, **whose, **{side: mark}, limit=min(wanted, PAGE))
-            yield from map(rows.event_of, page)
-            if len(page) < PAGE:
+            values["person_key"] = person_key
+        prefix = "list_events" if person_key is None else "list_person_events"
+        direction, bound = ("before", NO_LIMIT) if newest_first else ("after", 0)
+        while limit > 0:
+            values |= {direction: bound, "limit": min(limit, PAGE_SIZE)}
+            page = self.engine.fetch_all(f"{prefix}_{direction}", **values)
+            yield from map(_event_from_row, page)
+            if len(page) < PAGE_SIZE:
                 return
-            wanted, mark = wanted - len(page), page[-1]["number"]
+            limit, bound = limit - len(page), page[-1]["number"]
 
     def verify(self, entity_id: str) -> list[str]:
-        """Walk along an organisation's audit and tell each place where it does not hold; nothing means it is sound."""
-        end = self.engine.fetch_one("end_of_chain", organisation=entity_id)
+        """Verify an organisation's chain of events; return a sentence for each place where it is broken."""
+        end = self.engine.fetch_one("get_chain_end", organisation=entity_id)
         if end is None:
-            return ["events are there, and the row that counts them is not"] if self._has_events(entity_id) else []
-        counted = end["counted"]
-        found, number, last_hash = self._walk(entity_id, counted)
-        if number < counted:
-            found.append(f"the last events are missing: {counted} were written, and the last one found is {number}")
+            events = self.engine.fetch_all("list_events_after", organisation=entity_id, after=0, limit=1)
+            return ["there are events, but the row with their number is missing"] if events else []
+        last = end["last_event_number"]
+        found, number, last_hash = self._verify_until(entity_id, last)
+        if number < last:
+            found.append(f"the last events are missing: {last} were written, and the last one found is {number}")
         elif last_hash != end["last_event_hash"]:
             found.append(f"event {number} is not the one that was written last")
-        if end["highest"] > counted:
-            found.append(f"there are events after number {counted}, which this program did not write")
+        if end["highest"] > last:
+            found.append(f"there are events after number {last}, which this program did not write")
         return found
 
-    def _has_events(self, entity_id: str) -> bool:
-        return bool(self.engine.fetch_all("events_after", organisation=entity_id, after=0, limit=1))
-
-    def _walk(self, entity_id: str, counted: int) -> tuple[list[str], int, str]:
-        # No further than was counted: what is written while we walk is not our business
+    def _verify_until(self, entity_id: str, last: int) -> tuple[list[str], int, str]:
+        # Not further than `last`: events may be written meanwhile
         found: list[str] = []
         number, last_hash = 0, ""
-        while page := self.engine.fetch_all("events_after", organisation=entity_id, after=number, limit=PAGE):
+        while page := self.engine.fetch_all("list_events_after", organisation=entity_id, after=number, limit=PAGE_SIZE):
             for row in page:
-                if row["number"] > counted:
+                if row["number"] > last:
                     return found, number, last_hash
                 found += audit.problems(last_hash, number + 1, row)
                 number, last_hash = row["number"], row["hash"]
         return found, number, last_hash
 
     def erase_facts(self, entity_id: str, person_key: str) -> int:
-        """Make the audit forget whom its lines about a person were about; the chain holds. Gives their number."""
+        """Erase the person and the facts from a person's events, and return their number; the chain stays valid."""
         with self.engine.transaction() as session:
-            return session.execute("erase_facts", organisation=entity_id, person_key=person_key)
+            return session.execute("erase_facts_of_person", organisation=entity_id, person_key=person_key)
+
+
+def _event_from_row(row: Row) -> Event:
+    return Event(
+        organisation=row["organisation"],
+        number=row["number"],
+        at=rows.parse_timestamp(row["at"]),
+        kind=row["kind"],
+        actor=row["actor"],
+        person_key=row["person_key"],
+        facts=audit.facts_of(row["facts"]),
+        digest=row["digest"],
+        hash=row["hash"],
+    )

@@ -1,14 +1,14 @@
-"""The outbox: what is owed to the organisations' transfers, and the workers that take it there.
+"""The outbox: changes owed to organisations' transfers, leased by workers.
 
-* A delivery is made in the transaction of its change, and waits until a worker ends it: it is never lost.
-* A worker leases what it is to deliver. While the lease runs nobody else gets it; when it runs out without a word,
-  the worker is taken for dead, and the delivery is taken up again. So it may be sent twice; the change's id tells.
-* Of one person's deliveries to one transfer, only the oldest that waits is given out: a removal never overtakes its
-  link. A delivery that was given up waits for nobody, and is done as soon as later news of the person has arrived.
-* A transfer that fails again and again is left alone while its breaker is open, and then probed with one delivery at
-  a time. Other transfers are not slowed by it.
+* A delivery is inserted in the transaction of its change and waits until a worker finishes it: none is lost.
+* A worker leases deliveries before it attempts them. No other worker gets them while the lease lasts; an expired lease
+  is reclaimed. A delivery can therefore be sent twice; the change's id shows it.
+* Of one person's waiting deliveries to one transfer, only the oldest is leased, so that a removal never overtakes its
+  link. A dead letter blocks nothing, and is superseded when a later change of the person arrives.
+* A transfer that keeps failing is not tried while its circuit breaker is open, and gets one delivery at a time while
+  it is half-open. Other transfers are not affected.
 
-Whether it is worth trying again, when, and for how long, is the worker's to say.
+The worker decides whether, when and for how long to retry.
 """
 
 from __future__ import annotations
@@ -19,91 +19,134 @@ from types import MappingProxyType
 
 from sql import rows
 from sql.engines.base import Row, Transaction, Values
-from sql.organisation_transaction import OrganisationTransaction, Repository
-from sql.records import Breaker, ChangeKind, Delivery, DeliveryCount, DeliveryState
+from sql.records import ChangeKind, Delivery, DeliveryCount, DeliveryState, TransferBreaker
+from sql.repositories.base import PAGE_SIZE, OrganisationTransaction, Repository
 
-PAGE = 500
-"""How many rows are held in memory at once while many are read."""
+Capacity = Callable[[str, str], int]
+"""Returns how many more deliveries to a transfer (organisation, name) a worker can take."""
 
-Room = Callable[[str, str], int]
-"""How many more deliveries to a transfer, given by organisation and name, its worker has room for."""
+_EVENT_KINDS = {DeliveryState.DONE: "delivered", DeliveryState.DEAD_LETTER: "dead-letter"}
 
 
 class DeliveryRepository(Repository):
-    """The outbox: changes owed to transfers, and their circuit breakers."""
+    """Deliveries, and the circuit breakers of transfers."""
 
-    def claim(  # noqa: PLR0913, PLR0917 - for whom, for how long, and which
+    def claim(  # noqa: PLR0913, PLR0917 - who, for how long, and which
         self,
         worker: str,
         now: datetime,
         lease: timedelta,
         limit: int,
         only: tuple[str, int] | None = None,
-        room: Room | None = None,
+        capacity: Capacity | None = None,
     ) -> list[Delivery]:
-        """Lease at most so many deliveries that are due; or those of `only` one change (organisation, number).
+        """Lease deliveries that are due until `now + lease`, by when each attempt must have ended.
 
-        Of no transfer more than there is `room` for: so whoever waits for one of them has hands left for the others.
-
-        Nobody else is given them until `now + lease`: a try has to be over by then. `worker` names one thread of one
-        process on one machine. Several transfers share the limit, whoever has waited longest first; the deliveries of
-        one change are as many as there are transfers, and come all together.
+        Args:
+            worker: A name of the calling thread, unique over all machines.
+            limit: The most deliveries to lease. Transfers share it, those with the longest due deliveries first.
+            only: Lease the deliveries of this change (organisation, number) instead, without a limit.
+            capacity: Limits the deliveries to each transfer, so that a slow one does not occupy all threads.
         """
-        holder = {"worker": worker, "now": rows.timestamp(now), "until": rows.timestamp(now + lease)}
+        holder = {
+            "worker": worker,
+            "now": rows.format_timestamp(now),
+            "lease_expires_at": rows.format_timestamp(now + lease),
+        }
         with self.engine.transaction(exclusive=True) as session:
-            claimed = _claim_change(session, holder, *only) if only else _claim_some(session, holder, limit, room)
-            found = session.fetch_batch("delivery", [rows.place_values(row) for row in claimed])
-        return [rows.delivery_of(row) for (row,) in found]
+            if only is None:
+                claimed = _claim_due(session, holder, limit, capacity)
+            else:
+                organisation, number = only
+                claimed = session.fetch_all(
+                    "claim_deliveries_of_change", **holder, organisation=organisation, change_number=number
+                )
+            keys = [{name: row[name] for name in ("organisation", "change_number", "transfer")} for row in claimed]
+            found = session.fetch_batch("get_delivery", keys)
+        return [rows.delivery_from_row(row) for (row,) in found]
 
     def complete(self, delivery: Delivery, worker: str, outcome: str, message: str, now: datetime) -> bool:
-        """Say that a delivery has arrived; false, and nothing said, when it is no longer in the worker's hands.
+        """Finish a delivery that arrived, close its transfer's breaker and supersede the person's dead letters.
 
-        Its transfer works, so its breaker closes. What had been given up for the same person is done with it.
+        Returns:
+            False, having written nothing, when the worker's lease has ended.
         """
-        return self._end(delivery, worker, DeliveryState.DONE, outcome, message, now)
+        return self._finish(delivery, worker, DeliveryState.DONE, outcome, message, now)
 
     def dead_letter(self, delivery: Delivery, worker: str, outcome: str, message: str, now: datetime) -> bool:
-        """Say that a delivery will not be tried again; false when it is no longer in the worker's hands."""
-        return self._end(delivery, worker, DeliveryState.GIVEN_UP, outcome, message, now)
+        """Finish a delivery that is not tried again; return False when the worker's lease has ended."""
+        return self._finish(delivery, worker, DeliveryState.DEAD_LETTER, outcome, message, now)
 
-    def _end(  # noqa: PLR0913, PLR0917 - the columns of an end
+    def _finish(  # noqa: PLR0913, PLR0917 - the columns of a finished delivery
         self, delivery: Delivery, worker: str, state: DeliveryState, outcome: str, message: str, now: datetime
     ) -> bool:
-        told = {
-            "state": state.value,
-            "outcome": outcome,
-            "message": rows.printable(message),
-            "now": rows.timestamp(now),
-        }
-        with self._holding(delivery.organisation, now) as held:
-            if not held.session.fetch_all("end_delivery", **rows.lease_values(delivery, worker), **told):
+        message = rows.storable(message)
+        with self.organisation_transaction(delivery.organisation, now) as transaction:
+            session = transaction.session
+            finished = session.fetch_one(
+                "finish_delivery",
+                **_lease(delivery, worker),
+                state=state.value,
+                outcome=outcome,
+                message=message,
+                now=rows.format_timestamp(now),
+            )
+            if finished is None:
                 return False
+            facts = {"transfer": delivery.transfer, "change": str(delivery.change_number), "outcome": outcome}
+            if delivery.change is not None and delivery.change.orcid_id is not None:
+                facts["orcid"] = delivery.change.orcid_id.uri
             if state is DeliveryState.DONE:
-                _arrived(held.session, delivery)
-            said = {} if state is DeliveryState.DONE else {"message": told["message"]}
-            held.event(_EVENTS[state], "service", delivery.person_key, {**_facts(delivery, outcome), **said})
+                transfer = {"organisation": delivery.organisation, "transfer": delivery.transfer}
+                session.execute(
+                    "supersede_dead_letters",
+                    **transfer,
+                    change_number=delivery.change_number,
+                    person_key=delivery.person_key,
+                )
+                session.execute("record_transfer_success", **transfer)
+            else:
+                facts["message"] = message
+            transaction.insert_event(_EVENT_KINDS[state], "service", delivery.person_key, facts)
             return True
 
-    def reschedule(  # noqa: PLR0913, PLR0917 - what came of a try, and when the next is
-        self, delivery: Delivery, worker: str, outcome: str, message: str, next_at: datetime, now: datetime
+    def reschedule(  # noqa: PLR0913, PLR0917 - the result of an attempt, and when the next one is due
+        self, delivery: Delivery, worker: str, outcome: str, message: str, next_attempt_at: datetime, now: datetime
     ) -> bool:
-        """Let a delivery wait until `next_at`; false when it is no longer in the worker's hands."""
-        told = {"outcome": outcome, "message": rows.printable(message), "now": rows.timestamp(now)}
-        place = rows.lease_values(delivery, worker)
-        return self.engine.execute("postpone_delivery", **place, **told, next_at=rows.timestamp(next_at)) == 1
+        """Set when a delivery is due next; return False when the worker's lease has ended."""
+        changed = self.engine.execute(
+            "reschedule_delivery",
+            **_lease(delivery, worker),
+            outcome=outcome,
+            message=rows.storable(message),
+            next_attempt_at=rows.format_timestamp(next_attempt_at),
+            now=rows.format_timestamp(now),
+        )
+        return changed == 1
 
     def release(self, delivery: Delivery, worker: str) -> bool:
-        """Give a delivery back untried; false when it is no longer in the worker's hands."""
-        return self.engine.execute("release_delivery", **rows.lease_values(delivery, worker)) == 1
+        """End a lease without an attempt; return False when it has ended already."""
+        return self.engine.execute("release_delivery", **_lease(delivery, worker)) == 1
 
-    def record_failure(self, entity_id: str, transfer: str, now: datetime, most: int, rest: timedelta) -> None:
-        """Count one more failure in a row of a transfer; from the `most`-th on each opens its breaker for `rest`."""
-        until = rows.timestamp(now + rest)
-        self.engine.execute("note_failure", organisation=entity_id, transfer=transfer, most=most, until=until)
+    def record_failure(
+        self, entity_id: str, transfer: str, now: datetime, failure_threshold: int, reset_timeout: timedelta
+    ) -> None:
+        """Count a failure of a transfer; from the `failure_threshold`-th in a row on, open its circuit breaker.
+
+        Args:
+            reset_timeout: How long the breaker stays open before it is half-open.
+        """
+        self.engine.execute(
+            "record_transfer_failure",
+            organisation=entity_id,
+            transfer=transfer,
+            failure_threshold=failure_threshold,
+            open_until=rows.format_timestamp(now + reset_timeout),
+        )
 
     def record_success(self, entity_id: str, transfer: str) -> None:
-        """Say that a transfer's other side answers, whatever its answer: its breaker closes."""
-        self.engine.execute("note_success", organisation=entity_id, transfer=transfer)
+        """Close a transfer's circuit breaker, because its receiver answered, whatever it answered."""
+        self.engine.execute("record_transfer_success", organisation=entity_id, transfer=transfer)
 
     def retry(
         self,
@@ -113,139 +156,151 @@ class DeliveryRepository(Repository):
         actor: str = "operator",
         by: Mapping[str, str] = MappingProxyType({}),
     ) -> int:
-        """Take up again what was given up, of one transfer or of all, and tell how many there were.
+        """Queue dead letters again, in their old order, and return their number.
 
-        `by` are facts for the audit about who asked for it.
+        A dead letter stays one while a later delivery for its person to the same transfer is leased, and when its
+        change was deleted.
 
-        They wait as if they were new, in their old order. One stays given up while its person's next delivery to the
-        same transfer is on its way; and whoever has been forgotten has nothing to be taken up.
+        Args:
+            transfer: One of the organisation's transfers; None means all.
+            by: Facts for the audit event about who asked for it.
         """
-        with self._holding(entity_id, now, exclusive=True) as held:
-            breakers = held.session.fetch_all("breakers_of", organisation=entity_id)
+        with self.organisation_transaction(entity_id, now, exclusive=True) as transaction:
+            session = transaction.session
+            breakers = session.fetch_all("list_circuit_breakers", organisation=entity_id)
             names = [row["transfer"] for row in breakers if transfer in {None, row["transfer"]}]
-            again = {"organisation": entity_id, "now": rows.timestamp(now)}
-            moved = sum(held.session.execute("wait_again", **again, transfer=name) for name in names)
-            if moved:
-                held.event("retried", actor, None, {"transfer": transfer or "all", "deliveries": str(moved), **by})
-            return moved
+            values = {"organisation": entity_id, "now": rows.format_timestamp(now)}
+            queued = sum(session.execute("retry_dead_letters", **values, transfer=name) for name in names)
+            if queued:
+                facts = {"transfer": transfer or "all", "deliveries": str(queued), **by}
+                transaction.insert_event("retried", actor, None, facts)
+            return queued
 
     def make_due(self, entity_id: str, transfer: str | None, now: datetime) -> int:
-        """Let what waits for a later time, of one transfer or of all, be due now; tell how many there were."""
+        """Make deliveries due now that wait for a later time, and return their number; None means all transfers."""
         names = [each.transfer for each in self.breakers(entity_id) if transfer in {None, each.transfer}]
-        way = {"organisation": entity_id, "now": rows.timestamp(now)}
-        return sum(self.engine.execute("wait_no_longer", **way, transfer=name) for name in names)
+        values = {"organisation": entity_id, "now": rows.format_timestamp(now)}
+        return sum(self.engine.execute("expedite_deliveries", **values, transfer=name) for name in names)
 
     def count_missing(self, entity_id: str, transfer: str) -> int:
-        """Tell how many current links of an organisation a transfer has never been owed."""
+        """Count the current links of an organisation of which a transfer was never owed a delivery."""
+        values: Values = {"organisation": entity_id, "transfer": transfer, "limit": PAGE_SIZE}
         missing, after = 0, ""
-        while page := self.engine.fetch_all("links_with_owed", **_page(entity_id, transfer, after)):
-            missing, after = missing + sum(not row["owed"] for row in page), page[-1]["person_key"]
+        while page := self.engine.fetch_all("list_links_for_backfill", **values, after=after):
+            missing += sum(not row["owed"] for row in page)
+            after = page[-1]["person_key"]
         return missing
 
     def backfill(self, entity_id: str, transfer: str, now: datetime) -> Iterator[list[str]]:
-        """Owe a transfer the current links that it has never been owed, and give the keys of their persons.
+        """Insert deliveries of the current links that a transfer was never owed, and give their person keys.
 
-        They are owed a page of PAGE links at a time, each in a transaction of its own, as the iterator is read. What is
-        owed is the change that made the link, so that it keeps its place before later changes. Where that change is no
-        longer kept, there is a new one, which the feed tells as well.
+        Works through a page of links at a time, each in its own transaction, as the iterator is read. The delivery is
+        of the change that made the link, so that it stays before later changes. Where that change is deleted, a new
+        one is inserted, which the feed contains too.
         """
+        values: Values = {"organisation": entity_id, "transfer": transfer, "limit": PAGE_SIZE}
         after = ""
         while True:
-            with self._holding(entity_id, now) as held:
-                page = held.session.fetch_all("links_with_owed", **_page(entity_id, transfer, after))
+            with self.organisation_transaction(entity_id, now) as transaction:
+                session = transaction.session
+                page = session.fetch_all("list_links_for_backfill", **values, after=after)
                 missing = [row for row in page if not row["owed"]]
                 if missing:
-                    held.session.execute("add_breaker", organisation=entity_id, transfer=transfer)
-                    held.session.execute_many("add_delivery", [_backfilled(held, row, transfer) for row in missing])
-                    held.event("backfilled", "operator", None, {"transfer": transfer, "deliveries": str(len(missing))})
+                    session.execute("insert_circuit_breaker", organisation=entity_id, transfer=transfer)
+                    deliveries = [_backfill_values(transaction, row, transfer) for row in missing]
+                    session.execute_many("insert_delivery", deliveries)
+                    facts = {"transfer": transfer, "deliveries": str(len(missing))}
+                    transaction.insert_event("backfilled", "operator", None, facts)
             if not page:
                 return
             yield [row["person_key"] for row in missing]
             after = page[-1]["person_key"]
 
-    def list_for_person(self, entity_id: str, person_key: str, limit: int = PAGE) -> list[Delivery]:
-        """Give what became of a person's changes, newest first."""
+    def list_for_person(self, entity_id: str, person_key: str, limit: int = PAGE_SIZE) -> list[Delivery]:
+        """Return the deliveries of a person's changes, newest first."""
         found = self.engine.fetch_all(
-            "deliveries_of_person", organisation=entity_id, person_key=person_key, limit=limit
+            "list_deliveries_of_person", organisation=entity_id, person_key=person_key, limit=limit
         )
-        return [rows.delivery_of(row) for row in found]
+        return [rows.delivery_from_row(row) for row in found]
 
     def list_for_change(self, entity_id: str, number: int) -> list[Delivery]:
-        """Give what became of one change, by the names of the transfers."""
-        found = self.engine.fetch_all("deliveries_of_change", organisation=entity_id, number=number)
-        return [rows.delivery_of(row) for row in found]
+        """Return the deliveries of one change, by the names of the transfers."""
+        found = self.engine.fetch_all("list_deliveries_of_change", organisation=entity_id, change_number=number)
+        return [rows.delivery_from_row(row) for row in found]
 
     def list_dead_letters(self, entity_id: str) -> Iterator[Delivery]:
-        """Give all that was given up and is still missing over there, by transfer and number, a page at a time."""
-        return self._in_state(entity_id, DeliveryState.GIVEN_UP)
+        """Give an organisation's dead letters by transfer and number, a page at a time."""
+        return self._list_in_state(entity_id, DeliveryState.DEAD_LETTER)
 
     def list_waiting(self, entity_id: str) -> Iterator[Delivery]:
-        """Give all that is still owed, by transfer and number, a page at a time."""
-        return self._in_state(entity_id, DeliveryState.WAITING)
+        """Give an organisation's waiting deliveries by transfer and number, a page at a time."""
+        return self._list_in_state(entity_id, DeliveryState.WAITING)
 
-    def _in_state(self, entity_id: str, state: DeliveryState) -> Iterator[Delivery]:
+    def _list_in_state(self, entity_id: str, state: DeliveryState) -> Iterator[Delivery]:
         for breaker in self.breakers(entity_id):
-            way, after = {"organisation": entity_id, "transfer": breaker.transfer, "state": state.value}, 0
-            while page := self.engine.fetch_all("some_in_state", **way, after=after, limit=PAGE):
-                yield from map(rows.delivery_of, page)
-                after = page[-1]["number"]
+            values, after = {"organisation": entity_id, "transfer": breaker.transfer, "state": state.value}, 0
+            while page := self.engine.fetch_all("list_deliveries_in_state", **values, after=after, limit=PAGE_SIZE):
+                yield from map(rows.delivery_from_row, page)
+                after = page[-1]["change_number"]
 
     def counts(self, entity_id: str) -> list[DeliveryCount]:
-        """Tell how many deliveries of an organisation are in each state, for each transfer that has any."""
+        """Count an organisation's deliveries by transfer and state; what would be 0 is left out."""
         return [
-            rows.delivery_count_of(row) for row in self.engine.fetch_all("count_deliveries", organisation=entity_id)
+            DeliveryCount(
+                row["transfer"], DeliveryState(row["state"]), row["count"], rows.parse_timestamp(row["oldest"])
+            )
+            for row in self.engine.fetch_all("count_deliveries", organisation=entity_id)
         ]
 
-    def breakers(self, entity_id: str) -> list[Breaker]:
-        """Give the breaker of each transfer of an organisation that was ever owed something."""
-        return [rows.breaker_of(row) for row in self.engine.fetch_all("breakers_of", organisation=entity_id)]
+    def breakers(self, entity_id: str) -> list[TransferBreaker]:
+        """Return the circuit breakers of an organisation's transfers that were ever owed a delivery."""
+        found = self.engine.fetch_all("list_circuit_breakers", organisation=entity_id)
+        return [rows.breaker_from_row(row) for row in found]
 
 
-_EVENTS = {DeliveryState.DONE: "delivered", DeliveryState.GIVEN_UP: "given-up"}
+def _claim_due(session: Transaction, holder: dict[str, str], limit: int, capacity: Capacity | None) -> list[Row]:
+    found = session.fetch_all("list_due_transfers", now=holder["now"])
+    limits = [limit if capacity is None else capacity(row["organisation"], row["transfer"]) for row in found]
+    transfers = [(row, most) for row, most in zip(found, limits, strict=True) if most > 0][:limit]
+    if not transfers:
+        return []
+    share, rest = divmod(limit, len(transfers))
+    claims = [
+        {
+            **holder,
+            "organisation": row["organisation"],
+            "transfer": row["transfer"],
+            "limit": 1 if row["half_open"] else min(most, share + (index < rest)),
+        }
+        for index, (row, most) in enumerate(transfers)
+    ]
+    claimed = session.fetch_batch("claim_deliveries", claims)
+    return [row for each in claimed for row in sorted(each, key=lambda row: row["change_number"])]
 
 
-def _page(entity_id: str, transfer: str, after: str) -> Values:
-    return {"organisation": entity_id, "transfer": transfer, "after": after, "limit": PAGE}
+def _lease(delivery: Delivery, worker: str) -> dict[str, str | int | None]:
+    # `attempts` distinguishes this lease from a later one by the same worker
+    return {
+        "organisation": delivery.organisation,
+        "change_number": delivery.change_number,
+        "transfer": delivery.transfer,
+        "worker": worker,
+        "lease_expires_at": rows.format_optional_timestamp(delivery.lease_expires_at),
+        "attempts": delivery.attempts,
+    }
 
 
-def _backfilled(held: OrganisationTransaction, row: Row, transfer: str) -> dict[str, str | int]:
+def _backfill_values(transaction: OrganisationTransaction, row: Row, transfer: str) -> dict[str, str | int]:
     number, kind = row["number"], row["kind"]
     if (row["newest_registry"], row["newest_orcid"]) != (row["registry"], row["orcid"]):
-        link = rows.current_link_of(row)
-        change = held.change(ChangeKind.LINKED, link, link.orcid_id, None)
+        link = rows.link_summary_from_row(row)
+        change = transaction.insert_change(ChangeKind.LINKED, link, link.orcid_id, None)
         number, kind = change.number, change.kind.value
-    whose = {"organisation": held.organisation, "person_key": row["person_key"]}
-    return {**whose, "number": number, "kind": kind, "transfer": transfer, "now": rows.timestamp(held.now)}
-
-
-def _claim_change(session: Transaction, holder: dict[str, str], organisation: str, number: int) -> list[Row]:
-    return session.fetch_all("claim_change", **holder, organisation=organisation, number=number)
-
-
-def _claim_some(session: Transaction, holder: dict[str, str], limit: int, room: Room | None) -> list[Row]:
-    found = session.fetch_all("open_ways", now=holder["now"])
-    rooms = [(way, limit if room is None else room(way["organisation"], way["transfer"])) for way in found]
-    ways = [(way, most) for way, most in rooms if most > 0][:limit]
-    if not ways:
-        return []
-    share, rest = divmod(limit, len(ways))
-    asked = [{**holder, **_share(way, min(most, share + (at < rest)))} for at, (way, most) in enumerate(ways)]
-    claimed = session.fetch_batch("claim_some", asked)
-    return [row for way in claimed for row in sorted(way, key=lambda row: row["number"])]
-
-
-def _share(way: Row, most: int) -> dict[str, str | int]:
-    limit = 1 if way["probing"] else most
-    return {"organisation": way["organisation"], "transfer": way["transfer"], "limit": limit}
-
-
-def _arrived(session: Transaction, delivery: Delivery) -> None:
-    way = {"organisation": delivery.organisation, "transfer": delivery.transfer}
-    session.execute("supersede", **way, number=delivery.number, person_key=delivery.person_key)
-    session.execute("note_success", **way)
-
-
-def _facts(delivery: Delivery, outcome: str) -> dict[str, str]:
-    change = delivery.change
-    told = {"orcid": change.orcid_id.uri} if change is not None and change.orcid_id is not None else {}
-    return {"transfer": delivery.transfer, "change": str(delivery.number), "outcome": outcome, **told}
+    return {
+        "organisation": transaction.organisation,
+        "change_number": number,
+        "transfer": transfer,
+        "kind": kind,
+        "person_key": row["person_key"],
+        "now": rows.format_timestamp(transaction.now),
+    }

@@ -1,12 +1,12 @@
-"""A person wishes to be erased: their link ends, and once nothing is owed of that any more, nothing of them is left.
+"""Erasure of people: their link ends, and when the removal has reached the organisation, their data is deleted.
 
-* The removal is delivered and fed like any other. What waited to be delivered before it is spared.
-* Until it has arrived the account and the number of the removal are kept, and what is needed to deliver it.
-* A transfer that refused the removal, and a reader of the feed that does not come, are waited for no longer than
-  `PATIENCE`. A reader that comes later begins again with a snapshot.
-* What came after the wish, since the person began anew, is not touched.
+* The removal is delivered and fed like any other. Deliveries that were waiting before it are superseded.
+* Until it has arrived, the account, the number of the removal, and what its delivery needs are kept.
+* A transfer that refused the removal, and a reader of the feed that does not come, are waited for until `MAX_WAIT` has
+  passed. A reader that comes later needs a new snapshot.
+* What is written about the person after the request, because they started anew, is kept.
 
-What stays names nobody: that there were changes, where and when they arrived, and the audit's chain.
+What stays names nobody: that there were changes, where and when they arrived, and the chain of the audit log.
 """
 
 from __future__ import annotations
@@ -18,35 +18,33 @@ from datetime import datetime, timedelta
 
 from sql import rows
 from sql.audit import facts_of
-from sql.engines.base import Row, Transaction, Values
-from sql.organisation_transaction import ID_BYTES, OrganisationTransaction, Repository
+from sql.engines.base import Row, Transaction
 from sql.records import Change, Erasure
+from sql.repositories.base import ID_BYTES, NO_LIMIT, PAGE_SIZE, OrganisationTransaction, Repository
 from sql.repositories.statistics import count_attempts
 
-PATIENCE = timedelta(days=30)
-"""How long to wait for who refused the removal, and for a reader of the feed."""
-ENOUGH = "kept for long enough"
-"""The reason in the audit of an erasure that nobody asked for."""
-_SOME = 500
-_BEYOND = 2**63 - 1
+MAX_WAIT = timedelta(days=30)
+"""How long an erasure waits for a transfer that refused the removal, and for a reader of the feed."""
+RETENTION_ENDED = "kept for long enough"
+"""The reason in the audit log of an erasure that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
-    """What came of a wish to be erased."""
+class ErasureResult:
+    """What a request to be erased has led to."""
 
-    anything: bool
+    found: bool
     """Whether there was anything to erase."""
     removal: Change | None
-    """What the organisation has to learn now, if there was a link."""
-    done: bool
-    """Whether all is erased; otherwise something of the removal is still owed."""
+    """The removal of the link, if there was one."""
+    finished: bool
+    """Whether everything is erased; otherwise the removal is still owed to the organisation."""
 
 
 class ErasureRepository(Repository):
-    """Erasures that people asked for, until nothing is owed of them."""
+    """Erasures that people asked for, until they are finished."""
 
-    def erase(  # noqa: PLR0913 - who, whose, why and when: an audit needs them all
+    def erase(  # noqa: PLR0913 - all that an audit event says
         self,
         entity_id: str,
         person_key: str,
@@ -55,104 +53,120 @@ class ErasureRepository(Repository):
         now: datetime,
         *,
         transfers: Sequence[str] = (),
-        by_feed: bool = False,
+        uses_feed: bool = False,
         since: datetime | None = None,
-    ) -> Erased:
-        """End a person's link and erase everything about them, as far as it is not owed to the organisation any more.
+    ) -> ErasureResult:
+        """End a person's link and erase their data, now or when the removal has reached the organisation.
 
-        The removal is owed to the `transfers`, and `by_feed` to whoever fetches changes. `since` is from when on they
-        are waited for, if not from now. Twice is the same as once.
+        Doing it again changes nothing.
+
+        Args:
+            transfers: The names of the organisation's transfers, to which the removal is delivered.
+            uses_feed: Whether the organisation may read the removal from its feed.
+            since: When `MAX_WAIT` begins; `now` if None.
         """
-        whose = {"organisation": entity_id, "person_key": person_key}
-        with self._holding(entity_id, now) as held:
-            own = held.session.fetch_one("link_of", **whose)
-            if held.session.fetch_one("anything_of", **whose) is None:
-                return Erased(anything=False, removal=None, done=True)
-            count_attempts(held.session, held.session.fetch_all("forget_attempts", **whose))
-            held.session.execute("forget_mails", **whose)
-            removal = held.remove(rows.link_of(own), actor, reason, transfers) if own else None
-            if removal is None:
-                held.event("erasing", actor, person_key, {"reason": reason})
-            held.session.execute("spare_deliveries", **whose, now=rows.timestamp(now))
-            (newest,) = held.session.fetch_all("newest_number_of", **whose)
-            wish = _wish(whose, newest["number"] or 0, held, by_feed=by_feed)
-            held.session.execute("ask_erasure", **wish, now=rows.timestamp(since or now))
-            return Erased(anything=True, removal=removal, done=_finish(held, person_key, now))
+        person = {"organisation": entity_id, "person_key": person_key}
+        with self.organisation_transaction(entity_id, now) as transaction:
+            session = transaction.session
+            if session.fetch_one("has_personal_data", **person) is None:
+                return ErasureResult(found=False, removal=None, finished=True)
+            link = session.fetch_one("get_link", **person)
+            count_attempts(session, session.fetch_all("delete_attempts_of_person", **person))
+            session.execute("delete_mail_of_person", **person)
+            removal = None
+            if link is None:
+                transaction.insert_event("erasing", actor, person_key, {"reason": reason})
+            else:
+                removal = transaction.remove_link(rows.link_from_row(link), actor, reason, transfers)
+            session.execute("supersede_waiting_deliveries", **person, now=rows.format_timestamp(now))
+            (newest,) = session.fetch_all("get_newest_change_number_of_person", **person)
+            session.execute(
+                "insert_erasure",
+                **person,
+                id=secrets.token_hex(ID_BYTES),
+                change_number=newest["number"] or 0,
+                event_number=transaction.last_event_number,
+                uses_feed=int(uses_feed),
+                now=rows.format_timestamp(since or now),
+            )
+            return ErasureResult(found=True, removal=removal, finished=_finish(transaction, person_key, now))
 
     def finish_due(self, now: datetime) -> int:
-        """Fulfil the wishes of which nothing is owed any more, and tell how many they were."""
-        finished, round_ = 0, _SOME
-        while round_ == _SOME:
-            due = self.engine.fetch_all("erasures_due", long_ago=rows.timestamp(now - PATIENCE), limit=_SOME)
-            round_ = sum(self.finish(row["organisation"], row["person_key"], now) for row in due)
-            finished += round_
+        """Finish the erasures whose removal has reached the organisation, and return their number."""
+        finished, batch = 0, PAGE_SIZE
+        while batch == PAGE_SIZE:
+            give_up_before = rows.format_timestamp(now - MAX_WAIT)
+            due = self.engine.fetch_all("list_due_erasures", give_up_before=give_up_before, limit=PAGE_SIZE)
+            batch = sum(self.finish(row["organisation"], row["person_key"], now) for row in due)
+            finished += batch
         return finished
 
     def finish(self, entity_id: str, person_key: str, now: datetime) -> bool:
-        """Fulfil one person's wish, if nothing is owed of it any more; false where something is, or it is done."""
-        with self._holding(entity_id, now) as held:
-            return _finish(held, person_key, now)
+        """Finish a person's erasure if it is due; return False when it is not, or is finished already."""
+        with self.organisation_transaction(entity_id, now) as transaction:
+            return _finish(transaction, person_key, now)
 
-    def erase_inactive(self, entity_id: str, before: datetime, now: datetime, *, by_feed: bool) -> int:
-        """Erase the people of an organisation who have no link, and of whom there was nothing since a moment."""
-        erased, round_ = 0, _SOME
-        while round_ == _SOME:
-            gone = self.engine.fetch_all(
-                "gone_since", organisation=entity_id, before=rows.timestamp(before), limit=_SOME
+    def erase_inactive(self, entity_id: str, before: datetime, now: datetime, *, uses_feed: bool) -> int:
+        """Erase people of an organisation who have no link and no audit event since a time; return their number."""
+        erased, batch = 0, PAGE_SIZE
+        while batch == PAGE_SIZE:
+            people = self.engine.fetch_all(
+                "list_inactive_people", organisation=entity_id, before=rows.format_timestamp(before), limit=PAGE_SIZE
             )
-            keys = [row["person_key"] for row in gone]
-            told = [self.erase(entity_id, key, "service", ENOUGH, now, by_feed=by_feed, since=before) for key in keys]
-            round_ = len(told)
-            erased += sum(each.done for each in told)
+            batch = len(people)
+            for row in people:
+                reason = RETENTION_ENDED
+                result = self.erase(
+                    entity_id, row["person_key"], "service", reason, now, uses_feed=uses_feed, since=before
+                )
+                erased += result.finished
         return erased
 
     def finished_since_vacuum(self) -> bool:
-        """Tell whether somebody was erased since the database's files were written anew."""
-        row = self.engine.fetch_one("erasures_done")
-        return row is not None and bool(row["count"])
+        """Return whether an erasure was finished since the database's files were rewritten."""
+        (row,) = self.engine.fetch_all("count_finished_erasures")
+        return bool(row["count"])
 
     def get(self, entity_id: str, person_key: str) -> Erasure | None:
-        """Give a person's wish to be forgotten, as long as it is not done."""
-        row = self.engine.fetch_one("erasure_of_person", organisation=entity_id, person_key=person_key)
-        return None if row is None else rows.erasure_of(row)
+        """Return a person's unfinished erasure."""
+        row = self.engine.fetch_one("get_erasure", organisation=entity_id, person_key=person_key)
+        if row is None:
+            return None
+        return Erasure(
+            organisation=row["organisation"],
+            person_key=row["person_key"],
+            change_number=row["change_number"],
+            event_number=row["event_number"],
+            requested_at=rows.parse_timestamp(row["requested_at"]),
+        )
 
 
-def _wish(whose: Values, number: int, held: OrganisationTransaction, *, by_feed: bool) -> dict[str, str | int | None]:
-    return {
-        **whose,
-        "id": secrets.token_hex(ID_BYTES),
-        "change_number": number,
-        "event_number": held.events,
-        "by_feed": int(by_feed),
-    }
-
-
-def _finish(held: OrganisationTransaction, person_key: str, now: datetime) -> bool:
-    """Erase a person, if nothing is owed of their removal any more."""
-    whose = {"organisation": held.organisation, "person_key": person_key}
-    session = held.session
-    wish = session.fetch_one("erasure_due", **whose, long_ago=rows.timestamp(now - PATIENCE))
-    if wish is None:
+def _finish(transaction: OrganisationTransaction, person_key: str, now: datetime) -> bool:
+    session = transaction.session
+    person = {"organisation": transaction.organisation, "person_key": person_key}
+    erasure = session.fetch_one("get_due_erasure", **person, give_up_before=rows.format_timestamp(now - MAX_WAIT))
+    if erasure is None:
         return False
-    number = wish["change_number"]
-    session.execute("erase_changes", **whose, number=number)
-    session.execute("erase_deliveries", **whose, number=number)
-    session.execute("erase_ended_links", **whose, until=wish["asked_at"])
-    _erase_events(session, whose, wish)
-    if wish["by_feed"] and wish["acknowledged"] < number:
-        session.execute("raise_forgotten", organisation=held.organisation, number=number)
-    session.execute("end_erasure", id=wish["id"], now=rows.timestamp(now))
-    held.event("erased", "service", None, {})
+    number = erasure["change_number"]
+    session.execute("delete_changes_of_person", **person, number=number)
+    session.execute("anonymise_deliveries_of_person", **person, number=number)
+    session.execute("delete_ended_links_of_person", **person, until=erasure["requested_at"])
+    _erase_facts(session, person, erasure)
+    if erasure["uses_feed"] and erasure["acknowledged"] < number:
+        session.execute("update_erased_through", organisation=transaction.organisation, number=number)
+    session.execute("finish_erasure", id=erasure["id"], now=rows.format_timestamp(now))
+    transaction.insert_event("erased", "service", None, {})
     return True
 
 
-def _erase_events(session: Transaction, whose: dict[str, str], wish: Row) -> None:
-    (newest,) = session.fetch_all("newest_number_of", **whose)
-    if newest["number"] is None and not session.fetch_all("attempts_of_person", **whose, limit=1):
-        session.execute("erase_facts", **whose)
+def _erase_facts(session: Transaction, person: dict[str, str], erasure: Row) -> None:
+    (newest,) = session.fetch_all("get_newest_change_number_of_person", **person)
+    if newest["number"] is None and not session.fetch_all("list_attempts_of_person", **person, limit=1):
+        session.execute("erase_facts_of_person", **person)
         return
-    # The person began anew. Of the lines that came since, those about the removal's way belong to what is erased
-    session.execute("erase_facts_until", **whose, number=wish["event_number"])
-    for row in session.fetch_all("person_events_after", **whose, after=wish["event_number"], limit=_BEYOND):
-        if int(facts_of(row["facts"]).get("change", _BEYOND)) <= wish["change_number"]:
-            session.execute("erase_facts_at", organisation=whose["organisation"], number=row["number"])
+    # The person started anew. Of the events since the request, those about erased changes' deliveries are erased too
+    last = erasure["event_number"]
+    session.execute("erase_facts_of_person_until", **person, number=last)
+    for row in session.fetch_all("list_person_events_after", **person, after=last, limit=NO_LIMIT):
+        if int(facts_of(row["facts"]).get("change", NO_LIMIT)) <= erasure["change_number"]:
+            session.execute("erase_facts_of_event", organisation=person["organisation"], number=row["number"])

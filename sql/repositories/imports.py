@@ -1,9 +1,10 @@
-"""Links that were made elsewhere: an organisation vouches for them, and they come all together or not at all."""
+"""Import of links that were made elsewhere and that an organisation attests; all or nothing."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,29 +12,26 @@ from itertools import islice
 
 from shibboleth.orcid_id import OrcidId
 from sql import rows
-from sql.engines.base import Row, unstorable
-from sql.organisation_transaction import ID_BYTES, OrganisationTransaction, Repository
-from sql.records import Change, ChangeKind, Consent, Link
-
-BATCH = 500
-"""How many rows are held in memory at once."""
+from sql.engines.base import unstorable
+from sql.records import ChangeKind, Consent, Link
+from sql.repositories.base import ID_BYTES, PAGE_SIZE, OrganisationTransaction, Repository, Rollback
 
 
 @dataclass(frozen=True, slots=True)
-class Attested:
-    """One person's iD, of which the organisation says that the person has shown it to be theirs."""
+class AttestedLink:
+    """One person's iD, which the organisation attests that the person has authenticated."""
 
     line: int
-    """Where it stands in what is imported, to speak about it."""
+    """The line of the file that is imported, for messages."""
     person_key: str
     account: str
     orcid_id: OrcidId
     authenticated_at: datetime | None = None
-    """When the person did; none: when the organisation says that all did."""
+    """When the person authenticated the iD; None means the import's `attested_at`."""
 
 
-class Reason(StrEnum):
-    """Why a row is not imported."""
+class RejectionReason(StrEnum):
+    """Why a link is not imported."""
 
     OTHER_ORCID_ID = "the person has another ORCID iD"
     OTHER_PERSON = "another person of the organisation has this ORCID iD"
@@ -41,159 +39,106 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
-    """What came of an import."""
+class ImportResult:
+    """Numbers of an import."""
 
     linked: int
     unchanged: int
-    """How many persons had this iD already."""
+    """Number of persons who had this iD already."""
     rejected: int
     written: bool
-    """Nothing is written while a row is rejected, nor in a dry run."""
+    """False in a dry run, and when any link was rejected."""
 
 
-Reject = Callable[[Attested, Reason], None]
-
-
-class _Undone(Exception):
-    """Undoes a transaction, and says what it had come to."""
-
-    def __init__(self, imported: Imported) -> None:
-        super().__init__("this was to be undone")
-        self.imported = imported
+RejectionHandler = Callable[[AttestedLink, RejectionReason], None]
 
 
 class ImportRepository(Repository):
-    """Links that were made elsewhere and that an organisation attests."""
+    """Import of links that an organisation attests."""
 
-    def add(  # noqa: PLR0913 - whose, what, by whose word, and what to do about it
+    def add(  # noqa: PLR0913 - all that an import needs
         self,
         entity_id: str,
-        attested: Iterable[Attested],
+        attested: Iterable[AttestedLink],
         source: str,
         attested_at: datetime,
         now: datetime,
         *,
         transfers: Sequence[str] = (),
-        reject: Reject = lambda _row, _reason: None,
+        reject: RejectionHandler = lambda _row, _reason: None,
         dry_run: bool = False,
-    ) -> Imported:
+    ) -> ImportResult:
         """Link persons to iDs that they authenticated at `source`, another system of their organisation.
 
-        All or nothing: when a row is rejected nothing is written, and `reject` is told of each one. Nobody's iD is
-        ever replaced by an import. Each link has its change, owed to the `transfers`; the audit has one event for all.
-        However many rows there are, few are in memory; until the end nobody else writes about the organisation, and on
-        SQLite about any. A dry run does it all, and undoes it.
+        When any link is rejected, nothing is written; `reject` is called for each. An import never replaces an iD.
+        Each link has its change and deliveries; the audit log has one event for all. Memory does not grow with the
+        number of links. Until the end no other transaction writes about the organisation, and on SQLite about any.
         """
-        consent = _consent(source, attested_at)
-        try:
-            with self._holding(entity_id, now, long=True) as held:
-                work = _Import(held, consent, source, transfers, reject)
-                imported = work.all(attested, write=not dry_run)
-                _keep_or_undo(held, imported, source, attested_at)
-                return imported
-        except _Undone as undone:
-            return undone.imported
+        text = f"The organisation attests that the person authenticated the ORCID iD at {source}."
+        consent = Consent("import", "en", text, attested_at)
+        linked = unchanged = rejected = 0
+        with suppress(Rollback), self.organisation_transaction(entity_id, now, long=True) as transaction:
+            session = transaction.session
+            session.execute("insert_consent_text", **rows.consent_text_values(consent))
+            for transfer in transfers:
+                session.execute("insert_circuit_breaker", organisation=entity_id, transfer=transfer)
+            links = iter(attested)
+            while batch := list(islice(links, PAGE_SIZE)):
+                new, rejections = _insert_links(transaction, batch, source, consent)
+                changes = [transaction.new_change(ChangeKind.LINKED, link, link.orcid_id, None) for link in new]
+                session.execute_many("insert_change", [rows.change_values(change) for change in changes])
+                deliveries = [rows.delivery_values(change, name) for change in changes for name in transfers]
+                session.execute_many("insert_delivery", deliveries)
+                for row, reason in rejections:
+                    reject(row, reason)
+                linked += len(new)
+                rejected += len(rejections)
+                unchanged += len(batch) - len(new) - len(rejections)
+            if rejected or dry_run:
+                raise Rollback
+            facts = {
+                "source": source,
+                "attested_at": rows.format_timestamp(attested_at),
+                "linked": str(linked),
+                "unchanged": str(unchanged),
+            }
+            transaction.insert_event("imported", "operator", None, facts)
+        return ImportResult(linked, unchanged, rejected, written=not rejected and not dry_run)
 
 
-@dataclass(slots=True)
-class _Import:
-    held: OrganisationTransaction
-    consent: Consent
-    source: str
-    transfers: Sequence[str]
-    reject: Reject
-    linked: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-
-    def all(self, attested: Iterable[Attested], *, write: bool) -> Imported:
-        self.held.session.execute("keep_consent_text", **rows.consent_text_values(self.consent))
-        for transfer in self.transfers:
-            self.held.session.execute("add_breaker", organisation=self.held.organisation, transfer=transfer)
-        for batch in _batches(self._storable(attested)):
-            self._take(batch)
-        return Imported(self.linked, self.unchanged, self.rejected, write and not self.rejected)
-
-    def _storable(self, attested: Iterable[Attested]) -> Iterator[Attested]:
-        for row in attested:
-            if unstorable({"person_key": row.person_key, "account": row.account}):
-                self._reject(row, Reason.UNSTORABLE)
-            else:
-                yield row
-
-    def _reject(self, row: Attested, reason: Reason) -> None:
-        self.rejected += 1
-        self.reject(row, reason)
-
-    def _take(self, batch: list[Attested]) -> None:
-        """Link whom nothing stands against, and look closer only where something did."""
-        links = [self._link(row) for row in batch]
-        added = self.held.session.execute_many("add_link_if_free", [rows.link_values(link) for link in links])
-        new = links if added == len(links) else self._sorted_out(batch, links)
-        self.linked += len(new)
-        changes = [self.held.next_change(ChangeKind.LINKED, link, link.orcid_id, None) for link in new]
-        self.held.session.execute_many("add_change", [rows.change_values(change) for change in changes])
-        self._owe(changes)
-
-    def _owe(self, changes: list[Change]) -> None:
-        owed = [rows.owed_values(change, transfer) for change in changes for transfer in self.transfers]
-        self.held.session.execute_many("add_delivery", owed)
-
-    def _link(self, row: Attested) -> Link:
-        return Link(
+def _insert_links(
+    transaction: OrganisationTransaction, batch: list[AttestedLink], source: str, consent: Consent
+) -> tuple[list[Link], list[tuple[AttestedLink, RejectionReason]]]:
+    """Insert the links of a batch that nothing prevents, and return them and the rejected ones."""
+    rejections, candidates = [], []
+    for row in batch:
+        if unstorable({"person_key": row.person_key, "account": row.account}):
+            rejections.append((row, RejectionReason.UNSTORABLE))
+            continue
+        link = Link(
             id=secrets.token_hex(ID_BYTES),
-            organisation=self.held.organisation,
+            organisation=transaction.organisation,
             person_key=row.person_key,
             account=row.account,
-            issued="",
+            account_issued_at="",
             orcid_id=row.orcid_id,
-            linked_at=self.held.now,
-            consent=self.consent,
-            source=self.source,
-            authenticated_at=row.authenticated_at or self.consent.at,
+            linked_at=transaction.now,
+            consent=consent,
+            source=source,
+            authenticated_at=row.authenticated_at or consent.at,
         )
-
-    def _sorted_out(self, batch: list[Attested], links: list[Link]) -> list[Link]:
-        of_them = [{"organisation": link.organisation, "person_key": link.person_key} for link in links]
-        found = self.held.session.fetch_batch("own_orcid_id", of_them)
-        new = []
-        for row, link, own in zip(batch, links, found, strict=True):
-            if own and own[0]["id"] == link.id:
-                new.append(link)
-            else:
-                self._not_new(row, own)
-        return new
-
-    def _not_new(self, row: Attested, own: list[Row]) -> None:
-        if not own:
-            self._reject(row, Reason.OTHER_PERSON)
-        elif rows.orcid_id_of(own[0]) != row.orcid_id:
-            self._reject(row, Reason.OTHER_ORCID_ID)
-        else:
-            self.unchanged += 1
-
-
-def _batches(attested: Iterator[Attested]) -> Iterator[list[Attested]]:
-    while batch := list(islice(attested, BATCH)):
-        yield batch
-
-
-def _consent(source: str, attested_at: datetime) -> Consent:
-    text = f"Nothing was asked here: the organisation vouches that the person authenticated the ORCID iD at {source}."
-    return Consent("import", "en", text, attested_at)
-
-
-def _keep_or_undo(held: OrganisationTransaction, imported: Imported, source: str, attested_at: datetime) -> None:
-    if not imported.written:
-        raise _Undone(imported)
-    held.event("imported", "operator", None, _facts(imported, source, attested_at))
-
-
-def _facts(imported: Imported, source: str, attested_at: datetime) -> dict[str, str]:
-    return {
-        "source": source,
-        "attested_at": rows.timestamp(attested_at),
-        "linked": str(imported.linked),
-        "unchanged": str(imported.unchanged),
-    }
+        candidates.append((row, link))
+    values = [rows.link_values(link) for _, link in candidates]
+    if transaction.session.execute_many("insert_link_if_free", values) == len(values):
+        return [link for _, link in candidates], rejections
+    # Some were not inserted: look up which
+    people = [{"organisation": link.organisation, "person_key": link.person_key} for _, link in candidates]
+    new = []
+    for (row, link), found in zip(candidates, transaction.session.fetch_batch("get_link_id", people), strict=True):
+        if not found:
+            rejections.append((row, RejectionReason.OTHER_PERSON))
+        elif found[0]["id"] == link.id:
+            new.append(link)
+        elif rows.orcid_id_from_row(found[0]) != row.orcid_id:
+            rejections.append((row, RejectionReason.OTHER_ORCID_ID))
+    return new, rejections

@@ -5,26 +5,36 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sql import rows
-from sql.organisation_transaction import Repository
 from sql.records import Incident
+from sql.repositories.base import Repository
 
 KEEP_INCIDENTS = timedelta(days=90)
-MOST_INCIDENTS = 10_000
+MAX_INCIDENTS = 10_000
 
 
 class IncidentRepository(Repository):
     """Incident numbers shown on problem pages."""
 
     def add(self, incident: Incident) -> None:
-        """Keep what an incident number stands for, and let go of those that are old, or more than MOST_INCIDENTS.
+        """Insert an incident, and delete those older than KEEP_INCIDENTS or beyond MAX_INCIDENTS.
 
-        A number that is known already stands for what it did.
+        A number that exists already is left as it is.
         """
-        before = rows.timestamp(incident.at - KEEP_INCIDENTS)
-        self.engine.execute("keep_incident", **rows.incident_values(incident))
-        self.engine.execute("forget_incidents", before=before, most=MOST_INCIDENTS - 1)
+        before = rows.format_timestamp(incident.at - KEEP_INCIDENTS)
+        self.engine.execute(
+            "insert_incident",
+            number=incident.number,
+            at=rows.format_timestamp(incident.at),
+            code=incident.code,
+            organisation=incident.organisation,
+            route=incident.route,
+        )
+        self.engine.execute("delete_old_incidents", before=before, limit=MAX_INCIDENTS - 1)
 
     def get(self, number: str) -> Incident | None:
-        """Give what an incident number stands for."""
-        row = self.engine.fetch_one("incident", incident=number)
-        return None if row is None else rows.incident_of(row)
+        """Return the incident with this number."""
+        row = self.engine.fetch_one("get_incident", number=number)
+        if row is None:
+            return None
+        at = rows.parse_timestamp(row["at"])
+        return Incident(row["number"], at, row["code"], row["organisation"], row["route"])

@@ -1,48 +1,73 @@
-"""E-mail that people asked for: what waits to be sent, and to where. The address goes as soon as it is sent."""
+"""E-mail that people asked for. The address is deleted as soon as the mail is sent."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from sql import rows
-from sql.organisation_transaction import Repository
+from sql.engines.base import Row
 from sql.records import Mail, MailKind
+from sql.repositories.base import Repository
 
 
 class MailRepository(Repository):
-    """E-mail that people asked for, until it is sent."""
+    """E-mail that people asked for."""
 
     def add(self, mail: Mail) -> bool:
-        """Keep a mail that a person asked for; false when this one has been sent, for each is sent once."""
-        asked = {"address": mail.address, "language": mail.language, "now": rows.timestamp(mail.asked_at)}
-        return self.engine.execute("ask_mail", **_place(mail), **asked) == 1
+        """Queue a mail, replacing the address of one that waits; return False when it was sent already."""
+        added = self.engine.execute(
+            "insert_mail",
+            **_key(mail),
+            address=mail.address,
+            language=mail.language,
+            now=rows.format_timestamp(mail.requested_at),
+        )
+        return added == 1
 
     def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Mail]:
-        """Take some mails that are due; nobody else is given them until `now + lease`."""
+        """Return some mails that are due; no other worker gets them until `now + lease`."""
         with self.engine.transaction(exclusive=True) as session:
             found = session.fetch_all(
-                "claim_mails", now=rows.timestamp(now), until=rows.timestamp(now + lease), limit=limit
+                "claim_mail",
+                now=rows.format_timestamp(now),
+                lease_expires_at=rows.format_timestamp(now + lease),
+                limit=limit,
             )
-        return [rows.mail_of(row) for row in found]
+        return [_mail_from_row(row) for row in found]
 
     def complete(self, mail: Mail, now: datetime) -> None:
-        """Say that a mail is sent, or given up: its address is forgotten."""
-        self.engine.execute("end_mail", **_place(mail), now=rows.timestamp(now))
+        """Finish a mail that was sent or given up, and delete its address."""
+        self.engine.execute("finish_mail", **_key(mail), now=rows.format_timestamp(now))
 
-    def reschedule(self, mail: Mail, next_at: datetime) -> None:
-        """Let a mail wait until then."""
-        self.engine.execute("postpone_mail", **_place(mail), next_at=rows.timestamp(next_at))
+    def reschedule(self, mail: Mail, next_attempt_at: datetime) -> None:
+        """Set when the mail is due next."""
+        self.engine.execute("reschedule_mail", **_key(mail), next_attempt_at=rows.format_timestamp(next_attempt_at))
 
     def list_for_person(self, entity_id: str, person_key: str, limit: int) -> list[Mail]:
-        """Give what a person asked to be sent, the newest first."""
-        found = self.engine.fetch_all("mails_of_person", organisation=entity_id, person_key=person_key, limit=limit)
-        return [rows.mail_of(row) for row in found]
+        """Return the mails that a person asked for, newest first."""
+        found = self.engine.fetch_all("list_mail_of_person", organisation=entity_id, person_key=person_key, limit=limit)
+        return [_mail_from_row(row) for row in found]
 
 
-def _place(mail: Mail) -> dict[str, str | int]:
+def _key(mail: Mail) -> dict[str, str | int]:
     return {
         "organisation": mail.organisation,
         "person_key": mail.person_key,
         "kind": MailKind(mail.kind).value,
         "change_number": mail.change_number,
     }
+
+
+def _mail_from_row(row: Row) -> Mail:
+    return Mail(
+        organisation=row["organisation"],
+        person_key=row["person_key"],
+        kind=MailKind(row["kind"]),
+        change_number=row["change_number"],
+        address=row["address"],
+        language=row["language"],
+        requested_at=rows.parse_timestamp(row["requested_at"]),
+        attempts=row["attempts"],
+        next_attempt_at=rows.parse_timestamp(row["next_attempt_at"]),
+        finished_at=rows.parse_optional_timestamp(row["finished_at"]),
+    )

@@ -1,8 +1,9 @@
-"""What happened, counted by organisation and day, and how things stand now; nobody is named in it.
+"""Counts of attempts and events by organisation and day, and present backlogs; without personal data.
 
-* Attempts are counted in the transaction that deletes them, and until then as they are: a linking pays for nothing.
-* Events are never deleted, so they are counted afterwards, in steps (`count_up`); what is not counted yet is added by
-  whoever asks. So each answer is right at any moment, and takes as long as what is not counted yet.
+* Attempts are added to the counts in the transaction that deletes them, and are counted as rows until then.
+* Events are never deleted. They are added later, in batches (`update_counts`), and counted as rows until then.
+
+So every answer is exact, and costs as much as there are rows that the counts do not include yet.
 """
 
 from __future__ import annotations
@@ -14,114 +15,129 @@ from typing import Literal
 
 from sql import rows
 from sql.audit import facts_of
-from sql.engines.base import Row, Transaction
-from sql.organisation_transaction import Repository
+from sql.engines.base import Row, Transaction, Values
 from sql.records import FeedProgress, ReleaseCounts, TransferBacklog
+from sql.repositories.base import NO_LIMIT, Repository
 
-STEP = 10_000
-"""How many events are counted in one transaction, and at most by somebody who only asks."""
-SWEPT = 1000
-"""How many attempts are deleted in one transaction."""
+EVENT_BATCH = 10_000
+"""Number of events that one transaction adds to the counts, and the most that a query counts as rows."""
+DELETE_BATCH = 1000
+"""Number of attempts that one transaction deletes."""
 
-Word = tuple[Literal["attempt", "event"], str]
-"""Where something was seen, and as what: an attempt was `started` or had an outcome, an event had a kind."""
-STARTED: Word = ("attempt", "started")
-_CAME: Word = ("event", "linked")
-_WENT: tuple[Word, ...] = (("event", "removed"), ("event", "forgotten"))
-"""A link that is forgotten while it holds has no event of its own: `count_forgotten` counts it."""
+CountKey = tuple[Literal["attempt", "event"], str]
+"""The source of a count, and its name: `started` or an outcome for attempts, a kind for events."""
+STARTED: CountKey = ("attempt", "started")
+_LINKED: CountKey = ("event", "linked")
+_FORGOTTEN: CountKey = ("event", "forgotten")
+"""A current link that was deleted; it has no event of its own, so `count_forgotten` counts it."""
 
-_BEYOND = 2**63 - 1
 _ALL_DAYS = ""
 _LAST_DAY = "9999-12-31"
 
 _Counts = Counter[tuple[str, str, str, str]]
-"""How many, by organisation, day, source and word."""
+"""Counts by organisation, day, source and name."""
 
 
 class StatisticsRepository(Repository):
-    """Counts by organisation and day, and how things stand now."""
+    """Counts by organisation and day, and present backlogs."""
 
-    def count_up(self) -> int:
-        """Take all events into the counts that are not there yet, in steps; tell how many they were."""
-        return sum(self._count_up(row["organisation"]) for row in self.engine.fetch_all("organisations"))
+    def update_counts(self) -> int:
+        """Add all events to the stored counts, in batches, and return their number."""
+        return sum(self._add_events(row["organisation"]) for row in self.engine.fetch_all("list_organisations"))
 
-    def _count_up(self, entity_id: str, leave: int = 0) -> int:
-        """Count an organisation's events until no more than these are left."""
-        counted = 0
-        # A step that finds none is the last, though some should be there: where a line of the audit was taken away
-        while self._uncounted(entity_id) > leave and (step := self._count_step(entity_id)):
-            counted += step
-        return counted
+    def _add_events(self, entity_id: str, leave: int = 0) -> int:
+        # Until at most `leave` are left; a batch without events is the last, as after events were deleted by hand
+        added = 0
+        while self._count_uncounted(entity_id) > leave and (batch := self._add_batch(entity_id)):
+            added += batch
+        return added
 
-    def _uncounted(self, entity_id: str) -> int:
-        row = self.engine.fetch_one("uncounted_events", organisation=entity_id)
+    def _count_uncounted(self, entity_id: str) -> int:
+        row = self.engine.fetch_one("count_uncounted_events", organisation=entity_id)
         return 0 if row is None else int(row["count"])
 
-    def _count_step(self, entity_id: str) -> int:
+    def _add_batch(self, entity_id: str) -> int:
         with self.engine.transaction(exclusive=True) as session:
-            (held,) = session.fetch_all("hold_counted_events", organisation=entity_id)
-            some = {"organisation": entity_id, "after": held["number"], "until": held["number"] + STEP}
-            found = session.fetch_all("counts_of_events", **some)
-            imports = session.fetch_all("imports_between", **some)
-            last = max((row["last"] for row in found), default=held["number"])
-            _add(session, _of_events(entity_id, found, imports))
-            session.execute("count_events_to", organisation=entity_id, number=last)
-            return int(last - held["number"])
+            (counted,) = session.fetch_all("lock_counted_events", organisation=entity_id)
+            first = counted["number"]
+            batch = {"organisation": entity_id, "after": first, "until": first + EVENT_BATCH}
+            events = session.fetch_all("count_events_between", **batch)
+            imports = session.fetch_all("list_imports_between", **batch)
+            last = max((row["last"] for row in events), default=first)
+            _add(session, _event_counts(entity_id, events, imports))
+            session.execute("update_counted_events", organisation=entity_id, number=last)
+            return int(last - first)
 
-    def by_day(self, entity_id: str, since: date) -> Mapping[date, Counter[Word]]:
-        """Tell what happened at an organisation on each day (UTC) from a day on; days of nothing are left out."""
-        found: dict[date, Counter[Word]] = {}
-        for (_, day, source, word), count in self._counts(entity_id, since.isoformat(), _LAST_DAY).items():
+    def by_day(self, entity_id: str, since: date) -> Mapping[date, Counter[CountKey]]:
+        """Return an organisation's counts for each day (UTC) since a day; days without any are left out."""
+        found: dict[date, Counter[CountKey]] = {}
+        for (_, day, source, name), count in self._counts(entity_id, since.isoformat(), _LAST_DAY).items():
             if day >= since.isoformat():
-                found.setdefault(date.fromisoformat(day), Counter())[_word(source, word)] += count
+                found.setdefault(date.fromisoformat(day), Counter())[_key(source, name)] += count
         return found
 
-    def totals(self, entity_id: str) -> Counter[Word]:
-        """Tell what has ever happened at an organisation."""
-        found: Counter[Word] = Counter()
-        for (_, _day, source, word), count in self._counts(entity_id, _ALL_DAYS, _ALL_DAYS).items():
-            found[_word(source, word)] += count
+    def totals(self, entity_id: str) -> Counter[CountKey]:
+        """Return an organisation's counts of all days together."""
+        found: Counter[CountKey] = Counter()
+        for (_, _day, source, name), count in self._counts(entity_id, _ALL_DAYS, _ALL_DAYS).items():
+            found[_key(source, name)] += count
         return found
 
     def _counts(self, entity_id: str, since: str, until: str) -> _Counts:
-        self._count_up(entity_id, leave=STEP)
-        kept = self.engine.fetch_all("counts_kept", organisation=entity_id, since=since, until=until)
+        self._add_events(entity_id, leave=EVENT_BATCH)
+        stored = self.engine.fetch_all("list_counts", organisation=entity_id, since=since, until=until)
         counts: _Counts = Counter()
-        for row in kept:
-            if row["source"] != "mark":
-                counts[entity_id, row["day"], row["source"], row["word"]] += row["count"]
-        # No event is ever deleted: all that came after the mark is still there, whoever counts meanwhile
-        mark = next((row["count"] for row in kept if row["source"] == "mark"), 0)
-        rest = {"organisation": entity_id, "after": mark, "until": _BEYOND}
-        return counts + _of_events(
+        counted = 0
+        for row in stored:
+            if row["source"] == "counted-events":
+                counted = row["count"]
+            else:
+                counts[entity_id, row["day"], row["source"], row["name"]] += row["count"]
+        # Events are never deleted: those after `counted` are all there, even if another process counts them meanwhile
+        rest: Values = {"organisation": entity_id, "after": counted, "until": NO_LIMIT}
+        return counts + _event_counts(
             entity_id,
-            self.engine.fetch_all("counts_of_events", **rest),
-            self.engine.fetch_all("imports_between", **rest),
+            self.engine.fetch_all("count_events_between", **rest),
+            self.engine.fetch_all("list_imports_between", **rest),
         )
 
-    def links_now(self, entity_id: str, totals: Counter[Word]) -> ReleaseCounts:
-        """Tell how many persons of an organisation have a link, as its `totals` add up, and what was seen of releases.
-
-        The same as `ReleaseRepository.counts`, without counting a million links.
-        """
-        linked = totals[_CAME] - sum(totals[word] for word in _WENT)
-        found = self.engine.fetch_all("releases_by_state", organisation=entity_id)
+    def release_counts(self, entity_id: str, totals: Counter[CountKey]) -> ReleaseCounts:
+        """Return the same as `ReleaseRepository.counts`, from `totals` instead of counting all links."""
+        linked = totals[_LINKED] - totals["event", "removed"] - totals[_FORGOTTEN]
+        found = self.engine.fetch_all("count_releases_by_state", organisation=entity_id)
         states = {row["release_state"]: int(row["count"]) for row in found}
         return ReleaseCounts(linked, *(states.get(state, 0) for state in ("seen", "other", "missing")))
 
     def backlogs(self) -> list[TransferBacklog]:
-        """Tell of each transfer of all organisations that was ever owed something how it stands."""
-        return [rows.way_of(row) for row in self.engine.fetch_all("ways")]
+        """Return the backlog of each transfer of all organisations that was ever owed a delivery."""
+        return [
+            TransferBacklog(
+                rows.breaker_from_row(row),
+                row["waiting"],
+                rows.parse_optional_timestamp(row["oldest_waiting_at"]),
+                row["dead_letters"],
+            )
+            for row in self.engine.fetch_all("list_transfer_backlogs")
+        ]
 
     def feed_progress(self) -> list[FeedProgress]:
-        """Tell of each organisation that ever acknowledged changes of its feed how far it has come."""
-        return [rows.fetching_of(row) for row in self.engine.fetch_all("fetching")]
+        """Return the progress of each organisation that ever acknowledged changes of its feed."""
+        return [
+            FeedProgress(
+                organisation=row["organisation"],
+                number=row["number"],
+                at=rows.parse_timestamp(row["at"]),
+                unfetched=max(row["last_change_number"] - row["number"], 0),
+                oldest_unfetched_at=rows.parse_optional_timestamp(row["oldest_unfetched_at"]),
+            )
+            for row in self.engine.fetch_all("list_feed_progress")
+        ]
 
 
-def count_attempts(session: Transaction, gone: Iterable[Row]) -> None:
-    """Count attempts that are being deleted, in the transaction that deletes them."""
+def count_attempts(session: Transaction, deleted: Iterable[Row]) -> None:
+    """Add attempts to the counts, in the transaction that deletes them."""
     counts: _Counts = Counter()
-    for row in gone:
+    for row in deleted:
         counts[row["organisation"], row["started_at"][:10], *STARTED] += 1
         if row["closed_at"] is not None:
             counts[row["organisation"], row["closed_at"][:10], "attempt", row["outcome"]] += 1
@@ -129,13 +145,13 @@ def count_attempts(session: Transaction, gone: Iterable[Row]) -> None:
 
 
 def count_forgotten(session: Transaction, entity_id: str, day: str, links: int) -> None:
-    """Count links that are deleted while they hold, in the transaction that deletes them."""
-    _add(session, Counter({(entity_id, day, *_WENT[1]): links} if links else {}))
+    """Add current links to the counts, in the transaction that deletes them."""
+    _add(session, Counter({(entity_id, day, *_FORGOTTEN): links} if links else {}))
 
 
-def _of_events(entity_id: str, found: Iterable[Row], imports: Iterable[Row]) -> _Counts:
+def _event_counts(entity_id: str, events: Iterable[Row], imports: Iterable[Row]) -> _Counts:
     counts: _Counts = Counter()
-    for row in found:
+    for row in events:
         counts[entity_id, row["day"], "event", row["kind"]] += row["count"]
     for row in imports:
         counts[entity_id, row["day"], "event", "linked"] += int(facts_of(row["facts"]).get("linked", 0))
@@ -143,13 +159,13 @@ def _of_events(entity_id: str, found: Iterable[Row], imports: Iterable[Row]) -> 
 
 
 def _add(session: Transaction, counts: _Counts) -> None:
-    # In one order, so that no two who count ever wait for each other
+    # Sorted, so that concurrent transactions lock the rows in one order and cannot deadlock
     both = counts + Counter[tuple[str, str, str, str]]()
-    for (organisation, _day, source, word), count in counts.items():
-        both[organisation, _ALL_DAYS, source, word] += count
-    for (organisation, day, source, word), count in sorted(both.items()):
-        session.execute("add_count", organisation=organisation, day=day, source=source, word=word, count=count)
+    for (organisation, _day, source, name), count in counts.items():
+        both[organisation, _ALL_DAYS, source, name] += count
+    for (organisation, day, source, name), count in sorted(both.items()):
+        session.execute("add_to_daily_count", organisation=organisation, day=day, source=source, name=name, count=count)
 
 
-def _word(source: str, word: str) -> Word:
-    return ("attempt" if source == "attempt" else "event", word)
+def _key(source: str, name: str) -> CountKey:
+    return ("attempt" if source == "attempt" else "event", name)

@@ -55,7 +55,7 @@ def remove(store, person, transfers=()):
 
 def owed(store):
     """Tell which deliveries wait: person, number of the change, transfer."""
-    return [(each.person_key, each.number, each.transfer) for each in store.deliveries.list_waiting(UNIVERSITY)]
+    return [(each.person_key, each.change_number, each.transfer) for each in store.deliveries.list_waiting(UNIVERSITY)]
 
 
 def test_what_was_linked_before_the_transfer_reaches_it(store, path, idm):
@@ -166,7 +166,7 @@ def test_a_link_that_was_made_again_after_a_removal_is_sent_again(store, path):
 
 
 def test_what_was_interrupted_is_resumed(store, path, monkeypatch):
-    monkeypatch.setattr("sql.repositories.deliveries.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.deliveries.PAGE_SIZE", 2)
     people = [f"person{number}@yliopisto.example" for number in range(1, 6)]
     for number, person in enumerate(people, 1):
         link(store, person, make_orcid_id(number))

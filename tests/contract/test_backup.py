@@ -87,7 +87,7 @@ class Machine:
     def store(self):
         store = open_store(load(self.config, {}).store.reveal())
         yield store
-        store.disconnect()
+        store.close()
 
     def kept(self):
         """Everything that the store promises to keep."""
@@ -169,7 +169,7 @@ def test_what_was_backed_up_while_people_link_comes_back(machine, words):
     people_link(machine)
     before = machine.kept()
     with machine.store() as serving:
-        serving.must_be_ready()
+        serving.check_schema()
         machine.follow(f"Back up {engine}", kind)
         link(serving, "matti@example.org", 5)
         serving.links.remove(UNIVERSITY, "maija@example.org", "person", "", before[0][0].linked_at)

@@ -26,7 +26,7 @@ def test_a_database_is_made_looked_at_and_looked_after(tmp_path, empty_url):
     assert run(path, "migrate") == (0, "the database is up to date\n")
     store = open_store(empty_url)
     make_link(store, MAIJA, make_orcid_id(1))
-    store.disconnect()
+    store.close()
     assert run(path, "check")[0] == 0
     assert run(path, "link", "show", "yliopisto", MAIJA)[0] == 0
     assert run(path, "link", "remove", "yliopisto", MAIJA, "--reason", "left", "--yes")[0] == 0

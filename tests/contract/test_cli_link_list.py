@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from shibboleth.orcid_id import Registry
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 from tests.support.configuration import ORGANISATION, store_section, write_configuration
 from tests.support.docs import ROOT
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
@@ -44,7 +44,7 @@ def people(store):
     make_link(store, "gone@yliopisto.example", trial(3))
     store.links.remove(UNIVERSITY, "gone@yliopisto.example", "person", "asked to", NOON)
     make_link(store, "liisa@amk.example", trial(1), POLYTECHNIC)
-    cris = [Attested(1, "matti@yliopisto.example", "Matti@yliopisto.example", trial(4))]
+    cris = [AttestedLink(1, "matti@yliopisto.example", "Matti@yliopisto.example", trial(4))]
     assert store.imports.add(UNIVERSITY, cris, "CRIS", NOON, NOON).written
 
 
@@ -109,7 +109,7 @@ def test_two_forms_at_once_are_a_matter_of_usage(path):
 
 
 def test_memory_does_not_grow_with_the_list(store, monkeypatch):
-    everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", trial(n)) for n in range(1, 5001))
+    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", "p", trial(n)) for n in range(1, 5001))
     assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
 
     class Counting(io.TextIOBase):
@@ -133,7 +133,7 @@ def test_memory_does_not_grow_with_the_list(store, monkeypatch):
 
 
 def test_whoever_has_read_enough_of_it_may_stop(store, path):
-    everybody = (Attested(n, f"person-{n}@yliopisto.example", f"p{n}", trial(n)) for n in range(1, 3001))
+    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", f"p{n}", trial(n)) for n in range(1, 3001))
     assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
     command = f"{sys.executable} -m webapp --config {path} link list yliopisto | head -n 2"
 

@@ -35,7 +35,7 @@ def path(tmp_path):
 def store(path):
     store = open_store(make_sqlite(path.parent))
     yield store
-    store.disconnect()
+    store.close()
 
 
 def linked(store, *states, days_ago=0):

@@ -344,7 +344,7 @@ class Away:
     def of(self, *_asked):
         raise self.error
 
-    must_be_ready = of
+    check_schema = of
 
     def lookup(self):
         return self

@@ -13,7 +13,7 @@ import pytest
 
 from sql.errors import LinkChanged
 from sql.records import DeliveryState
-from sql.repositories.retention import Gone
+from sql.repositories.retention import DeprovisionResult
 from sql.store import open_store
 from tests.support.database import driver_of
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_consent, make_orcid_id
@@ -62,7 +62,7 @@ def test_what_was_delivered_or_given_up_can_be_forgotten(store, give_up):
     change = link(store, transfers=("idm", "ldap"))
     settle(store, give_up=give_up)
 
-    forgotten = store.retention.forget(UNIVERSITY, change.number)
+    forgotten = store.retention.delete_change(UNIVERSITY, change.number)
 
     kept = rows_of(store)
     assert forgotten
@@ -76,7 +76,7 @@ def test_what_was_delivered_or_given_up_can_be_forgotten(store, give_up):
 def test_what_stays_says_that_something_arrived_and_when_and_names_nobody(store):
     link(store)
     settle(store, now=NOON + HOUR)
-    store.retention.forget(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1)
 
     (delivery,) = store.deliveries.list_for_change(UNIVERSITY, 1)
 
@@ -93,7 +93,7 @@ def test_what_stays_says_that_something_arrived_and_when_and_names_nobody(store)
 def test_what_was_agreed_to_stays_with_nobody_in_it(store):
     link(store)
     settle(store)
-    store.retention.forget(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1)
 
     link(store, VILLE, SECOND, now=NOON + HOUR)
 
@@ -105,17 +105,17 @@ def test_what_is_still_owed_is_not_forgotten(store):
     (first, _) = store.deliveries.claim("worker", NOON, LEASE, 2)
     store.deliveries.complete(first, "worker", "stored", "", NOON)
 
-    assert not store.retention.forget(UNIVERSITY, 1)
+    assert not store.retention.delete_change(UNIVERSITY, 1)
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
-    assert not store.retention.forget(UNIVERSITY, 2)
+    assert not store.retention.delete_change(UNIVERSITY, 2)
 
 
 def test_forgetting_twice_is_the_same_as_once(store):
     link(store)
     settle(store)
-    store.retention.forget(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1)
 
-    assert not store.retention.forget(UNIVERSITY, 1)
+    assert not store.retention.delete_change(UNIVERSITY, 1)
 
 
 def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
@@ -123,10 +123,10 @@ def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
     settle(store)
     link(store, orcid_id=SECOND)
 
-    first = store.retention.forget(UNIVERSITY, 1)
+    first = store.retention.delete_change(UNIVERSITY, 1)
     between = store.links.orcid_ids(UNIVERSITY, MAIJA)
     settle(store)
-    second = store.retention.forget(UNIVERSITY, 2)
+    second = store.retention.delete_change(UNIVERSITY, 2)
 
     assert (first, between, second) == (True, [SECOND], True)
     assert MAIJA not in rows_of(store)
@@ -139,7 +139,7 @@ def test_nobody_else_is_forgotten(store):
     link(store, MAIJA, FIRST, organisation=POLYTECHNIC)
     settle(store)
 
-    store.retention.forget(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1)
 
     assert store.links.orcid_ids(UNIVERSITY, VILLE) == [SECOND]
     assert store.links.orcid_ids(POLYTECHNIC, MAIJA) == [FIRST]
@@ -151,7 +151,7 @@ def test_whoever_is_linking_again_is_not_disturbed(store):
     settle(store)
     attempt = answered(store, MAIJA, SECOND)
 
-    store.retention.forget(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1)
 
     change = store.links.add(attempt, "", make_consent(), None, NOON, "again", ("idm",))
     assert (change.number, change.kind, change.previous) == (2, "linked", None)
@@ -161,7 +161,7 @@ def test_whoever_is_linking_again_is_not_disturbed(store):
 def test_what_was_given_up_and_forgotten_cannot_be_taken_up_again(store):
     link(store)
     settle(store, give_up=True)
-    store.retention.forget(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1)
 
     assert store.deliveries.retry(UNIVERSITY, None, NOON) == 0
 
@@ -169,14 +169,14 @@ def test_what_was_given_up_and_forgotten_cannot_be_taken_up_again(store):
 def test_what_can_be_forgotten_has_been_settled_for_a_while(store):
     link(store, MAIJA, FIRST, transfers=("idm", "ldap"))
     link(store, VILLE, SECOND, transfers=())
-    before = store.retention.list_forgettable(UNIVERSITY, NOON + 9 * HOUR)
+    before = store.retention.list_expired_changes(UNIVERSITY, NOON + 9 * HOUR)
     settle(store, now=NOON + HOUR)
 
-    at_once = store.retention.list_forgettable(UNIVERSITY, NOON + HOUR)
-    later = store.retention.list_forgettable(UNIVERSITY, NOON + HOUR + LEASE)
+    at_once = store.retention.list_expired_changes(UNIVERSITY, NOON + HOUR)
+    later = store.retention.list_expired_changes(UNIVERSITY, NOON + HOUR + LEASE)
 
     assert (before, at_once, later) == ([2], [2], [1, 2])
-    assert store.retention.list_forgettable(UNIVERSITY, NOON + 2 * HOUR, limit=1) == [1]
+    assert store.retention.list_expired_changes(UNIVERSITY, NOON + 2 * HOUR, limit=1) == [1]
 
 
 def test_while_a_person_is_forgotten_they_may_link_again(store):
@@ -190,7 +190,7 @@ def test_while_a_person_is_forgotten_they_may_link_again(store):
 
         def forget(number=old.number, barrier=barrier):
             barrier.wait()
-            store.retention.forget(UNIVERSITY, number)
+            store.retention.delete_change(UNIVERSITY, number)
 
         thread = Thread(target=forget)
         thread.start()
@@ -218,7 +218,7 @@ def live_and_die(store):
         change = link(store, person, orcid_id)
         settle(store)
         if number % 10:
-            store.retention.forget(UNIVERSITY, change.number)
+            store.retention.delete_change(UNIVERSITY, change.number)
             words += [person, orcid_id.bare]
     return words
 
@@ -251,7 +251,7 @@ def test_after_a_scrubbing_no_file_of_sqlite_holds_what_was_forgotten(store, tmp
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_a_scrubbing_that_a_reader_holds_up_says_so(store, tmp_path):
-    hurried = open_store(f"sqlite://{tmp_path}/links.db", patience=0.1)
+    hurried = open_store(f"sqlite://{tmp_path}/links.db", timeout=0.1)
     words = live_and_die(hurried)
 
     with closing(sqlite3.connect(tmp_path / "links.db", isolation_level=None)) as reader:
@@ -262,16 +262,16 @@ def test_a_scrubbing_that_a_reader_holds_up_says_so(store, tmp_path):
 
     assert (held_up, again) == (False, True)
     assert found_in([tmp_path / "links.db"], words) == []
-    hurried.disconnect()
+    hurried.close()
 
 
 @pytest.fixture
 def own_database(postgres):
     """A database of PostgreSQL that nobody else uses, as (name, store)."""
     name = postgres.make_database(template="test_1")
-    store = open_store(postgres.url(name), patience=0.5)
+    store = open_store(postgres.url(name), timeout=0.5)
     yield name, store
-    store.disconnect()
+    store.close()
 
 
 def test_after_a_scrubbing_no_table_file_of_postgresql_holds_what_was_forgotten(postgres, own_database):
@@ -316,7 +316,7 @@ def test_a_scrubbing_that_the_server_does_not_allow_says_so(postgres, own_databa
     scrubbed = guest.vacuum(NOON)
 
     assert not scrubbed
-    guest.disconnect()
+    guest.close()
     with postgres.connect(name) as other:
         other.execute("drop owned by guest")
         other.execute("drop role guest")
@@ -341,7 +341,7 @@ def test_whoever_has_left_is_told_of_everywhere_and_their_attempts_are_gone(stor
 
     gone = store.retention.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=("idm", "ldap"))
 
-    assert gone == Gone(links=1, attempts=2, deliveries=2)
+    assert gone == DeprovisionResult(links=1, attempts=2, deliveries=2)
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
     assert store.attempts.get(open_attempt.id) is None
     assert [delivery.kind for delivery in store.deliveries.list_for_change(UNIVERSITY, 2)] == ["removed", "removed"]
@@ -358,7 +358,7 @@ def test_leaving_twice_is_the_same_as_once(store):
 
     gone = store.retention.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=("idm",))
 
-    assert gone == Gone(0, 0, 0)
+    assert gone == DeprovisionResult(0, 0, 0)
     assert rows_of(store) == before
 
 
@@ -368,7 +368,7 @@ def test_a_dry_run_tells_what_would_go_and_leaves_it(store):
 
     would_go = store.retention.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",), dry_run=True)
 
-    assert would_go == Gone(1, 1, 1)
+    assert would_go == DeprovisionResult(1, 1, 1)
     assert rows_of(store) == before
     assert store.retention.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",)) == would_go
 
@@ -378,7 +378,7 @@ def test_whoever_had_begun_and_not_linked_leaves_a_line_in_the_audit(store):
 
     gone = store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
 
-    assert gone == Gone(0, 1, 0)
+    assert gone == DeprovisionResult(0, 1, 0)
     assert [(event.kind, event.actor) for event in store.audit.list_events(UNIVERSITY)] == [
         ("deprovisioned", "organisation")
     ]

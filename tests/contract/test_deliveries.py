@@ -44,7 +44,7 @@ def claim(store, worker="worker", now=NOON, limit=100, only=None):
 
 def numbers(deliveries):
     """Tell which changes these deliveries are of."""
-    return [delivery.number for delivery in deliveries]
+    return [delivery.change_number for delivery in deliveries]
 
 
 def kinds(store):
@@ -66,7 +66,7 @@ def test_a_change_is_owed_to_each_transfer(store):
     ]
     first = owed[0]
     assert (first.change, first.person_key, first.kind) == (change, MAIJA, ChangeKind.LINKED)
-    assert (first.created_at, first.waiting_since, first.next_at) == (NOON, NOON, NOON)
+    assert (first.created_at, first.queued_at, first.next_attempt_at) == (NOON, NOON, NOON)
     assert (first.attempts, first.outcome, first.message, first.finished_at) == (0, None, "", None)
     assert first.waiting
 
@@ -115,7 +115,7 @@ def test_a_claim_says_what_to_deliver(store):
     (delivery,) = claim(store)
 
     assert delivery.change == change
-    assert (delivery.leased_by, delivery.leased_until, delivery.attempts) == ("worker", NOON + LEASE, 1)
+    assert (delivery.leased_by, delivery.lease_expires_at, delivery.attempts) == ("worker", NOON + LEASE, 1)
 
 
 def test_what_has_arrived_is_done(store):
@@ -127,7 +127,7 @@ def test_what_has_arrived_is_done(store):
     (after,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert done
     assert (after.state, after.outcome, after.message) == (DeliveryState.DONE, "stored", "OK")
-    assert (after.finished_at, after.tried_at, after.leased_by) == (NOON + MINUTE, NOON + MINUTE, None)
+    assert (after.finished_at, after.last_attempt_at, after.leased_by) == (NOON + MINUTE, NOON + MINUTE, None)
     assert claim(store, now=NOON + timedelta(9)) == []
 
 
@@ -218,7 +218,7 @@ def test_what_was_postponed_comes_when_it_is_due(store):
     (after,) = store.deliveries.list_for_person(UNIVERSITY, MAIJA)
     assert postponed
     assert (after.state, after.outcome, after.message) == (DeliveryState.WAITING, "temporary", "Busy")
-    assert (after.tried_at, after.finished_at, after.leased_by) == (NOON + MINUTE, None, None)
+    assert (after.last_attempt_at, after.finished_at, after.leased_by) == (NOON + MINUTE, None, None)
     assert claim(store, now=NOON + timedelta(minutes=59)) == []
     assert [each.attempts for each in claim(store, now=NOON + timedelta(hours=1))] == [2]
 
@@ -238,7 +238,7 @@ def test_one_change_can_be_claimed_by_itself(store):
 
     claimed = claim(store, only=(UNIVERSITY, change.number))
 
-    assert sorted((delivery.number, delivery.transfer) for delivery in claimed) == [(2, "idm"), (2, "ldap")]
+    assert sorted((delivery.change_number, delivery.transfer) for delivery in claimed) == [(2, "idm"), (2, "ldap")]
     assert numbers(claim(store, "other")) == [1]
 
 
@@ -257,7 +257,11 @@ def test_no_more_is_claimed_than_was_asked_for_and_transfers_share_it(store):
 
     claimed = claim(store, now=NOON + MINUTE, limit=3)
 
-    assert [(delivery.transfer, delivery.number) for delivery in claimed] == [("idm", 1), ("idm", 2), ("ldap", 7)]
+    assert [(delivery.transfer, delivery.change_number) for delivery in claimed] == [
+        ("idm", 1),
+        ("idm", 2),
+        ("ldap", 7),
+    ]
     assert len(claim(store, now=NOON + MINUTE, limit=1)) == 1
 
 
@@ -328,7 +332,7 @@ def test_one_transfers_trouble_keeps_no_other_waiting(store):
         else:
             store.deliveries.complete(delivery, "worker", "stored", "", NOON)
 
-    assert [(delivery.number, delivery.transfer) for delivery in claim(store)] == [(2, "ldap")]
+    assert [(delivery.change_number, delivery.transfer) for delivery in claim(store)] == [(2, "ldap")]
 
 
 # Several workers
@@ -352,7 +356,7 @@ def test_two_workers_never_claim_the_same_delivery(store):
 
     claims = at_once(*[lambda name=f"worker {number}": claim(store, name, limit=7) for number in range(6)])
 
-    claimed = [(delivery.number, delivery.transfer) for found in claims for delivery in found]
+    claimed = [(delivery.change_number, delivery.transfer) for found in claims for delivery in found]
     assert len(claimed) == len(set(claimed)) == 42
 
 
@@ -364,7 +368,7 @@ def test_workers_of_several_nodes_share_what_there_is(migrated_postgres):
     def work(store, name):
         done = []
         while found := claim(store, name, limit=2):
-            done += [each.number for each in found if store.deliveries.complete(each, name, "stored", "", NOON)]
+            done += [each.change_number for each in found if store.deliveries.complete(each, name, "stored", "", NOON)]
         return done
 
     shares = at_once(
@@ -374,7 +378,7 @@ def test_workers_of_several_nodes_share_what_there_is(migrated_postgres):
     assert sorted(number for share in shares for number in share) == list(range(1, 31))
     assert stores[0].audit.verify(UNIVERSITY) == []
     for store in stores:
-        store.disconnect()
+        store.close()
 
 
 def test_a_delivery_that_ends_while_it_is_claimed_again_ends_once(store):
@@ -401,18 +405,18 @@ def test_given_up_is_said_and_kept(store):
 
     (after,) = store.deliveries.list_dead_letters(UNIVERSITY)
     assert ended
-    assert (after.state, after.outcome, after.message) == (DeliveryState.GIVEN_UP, "unknown-person", "No such user")
+    assert (after.state, after.outcome, after.message) == (DeliveryState.DEAD_LETTER, "unknown-person", "No such user")
     assert claim(store, now=NOON + timedelta(9)) == []
 
 
 def test_all_that_was_given_up_is_given_page_by_page(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.deliveries.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.deliveries.PAGE_SIZE", 2)
     for number in range(1, 6):
         link(store, f"person {number}", make_orcid_id(number), ("a", "b"))
     for delivery in claim(store):
         store.deliveries.dead_letter(delivery, "worker", "refused", "", NOON)
 
-    found = [(delivery.transfer, delivery.number) for delivery in store.deliveries.list_dead_letters(UNIVERSITY)]
+    found = [(delivery.transfer, delivery.change_number) for delivery in store.deliveries.list_dead_letters(UNIVERSITY)]
 
     assert found == [(transfer, number) for transfer in ("a", "b") for number in range(1, 6)]
     assert list(store.deliveries.list_dead_letters(POLYTECHNIC)) == []
@@ -429,7 +433,7 @@ def test_what_was_given_up_can_be_taken_up_again(store, transfer, taken_up):
     again = claim(store, now=NOON + MINUTE)
     assert moved == len(taken_up)
     assert sorted(delivery.transfer for delivery in again) == taken_up
-    assert {(each.attempts, each.created_at, each.waiting_since) for each in again} <= {(1, NOON, NOON + MINUTE)}
+    assert {(each.attempts, each.created_at, each.queued_at) for each in again} <= {(1, NOON, NOON + MINUTE)}
     assert kinds(store).count("retried") == bool(taken_up)
 
 
@@ -495,11 +499,11 @@ def test_the_audit_tells_who_learnt_what_and_when(store):
     unlink(store, transfers=("idm",))
     store.deliveries.dead_letter(claim(store)[0], "worker", "refused", "No", NOON + 2 * MINUTE)
 
-    told = [event for event in store.audit.list_events(UNIVERSITY, MAIJA) if event.kind in {"delivered", "given-up"}]
+    told = [event for event in store.audit.list_events(UNIVERSITY, MAIJA) if event.kind in {"delivered", "dead-letter"}]
 
     assert [(event.kind, event.actor, event.at) for event in told] == [
         ("delivered", "service", NOON + MINUTE),
-        ("given-up", "service", NOON + 2 * MINUTE),
+        ("dead-letter", "service", NOON + 2 * MINUTE),
     ]
     assert [dict(event.facts) for event in told] == [
         {"transfer": "idm", "change": "1", "outcome": "stored", "orcid": FIRST.uri},
@@ -538,8 +542,8 @@ def test_the_counts_tell_how_far_each_transfer_is(store):
     ]
 
     assert counts == [
+        ("a", "dead-letter", 1, NOON + MINUTE),
         ("a", "done", 1, NOON),
-        ("a", "given-up", 1, NOON + MINUTE),
         ("a", "waiting", 1, NOON + 2 * MINUTE),
         ("b", "waiting", 1, NOON),
     ]
@@ -553,7 +557,7 @@ REST = timedelta(minutes=10)
 def break_it(store, transfer="idm", times=3, now=NOON):
     """Let a transfer fail so often that its breaker opens at the third time."""
     for _ in range(times):
-        store.deliveries.record_failure(UNIVERSITY, transfer, now, most=3, rest=REST)
+        store.deliveries.record_failure(UNIVERSITY, transfer, now, failure_threshold=3, reset_timeout=REST)
 
 
 def test_a_breaker_opens_after_failures_in_a_row(store):
@@ -564,8 +568,8 @@ def test_a_breaker_opens_after_failures_in_a_row(store):
     break_it(store, times=1)
     (after,) = store.deliveries.breakers(UNIVERSITY)
 
-    assert (before.failures, before.open_until) == (2, None)
-    assert (after.failures, after.open_until) == (3, NOON + REST)
+    assert (before.consecutive_failures, before.open_until) == (2, None)
+    assert (after.consecutive_failures, after.open_until) == (3, NOON + REST)
 
 
 def test_a_success_closes_a_breaker(store):
@@ -575,12 +579,14 @@ def test_a_success_closes_a_breaker(store):
     store.deliveries.record_success(UNIVERSITY, "idm")
     break_it(store, times=2)
 
-    assert [(breaker.failures, breaker.open_until) for breaker in store.deliveries.breakers(UNIVERSITY)] == [(2, None)]
+    assert [
+        (breaker.consecutive_failures, breaker.open_until) for breaker in store.deliveries.breakers(UNIVERSITY)
+    ] == [(2, None)]
     assert len(claim(store)) == 1
 
 
 def test_the_first_failure_may_open_a_breaker_that_was_never_heard_of(store):
-    store.deliveries.record_failure(UNIVERSITY, "idm", NOON, most=1, rest=REST)
+    store.deliveries.record_failure(UNIVERSITY, "idm", NOON, failure_threshold=1, reset_timeout=REST)
 
     assert [breaker.open_until for breaker in store.deliveries.breakers(UNIVERSITY)] == [NOON + REST]
 
@@ -619,7 +625,7 @@ def test_a_probe_that_fails_opens_the_breaker_again(store):
     (probe,) = claim(store, now=later)
 
     store.deliveries.reschedule(probe, "worker", "temporary", "", later, later)
-    store.deliveries.record_failure(UNIVERSITY, "idm", later, most=3, rest=REST)
+    store.deliveries.record_failure(UNIVERSITY, "idm", later, failure_threshold=3, reset_timeout=REST)
 
     assert claim(store, now=later + REST - MINUTE) == []
     assert len(claim(store, now=later + REST)) == 1
@@ -642,9 +648,9 @@ def test_a_worker_is_given_no_more_for_a_transfer_than_it_has_room_for(store):
         link(store, f"person {number}", make_orcid_id(number), transfers=("dead", "idm", "ldap"))
     room = {"dead": 0, "idm": 1, "ldap": 9}
 
-    claimed = store.deliveries.claim("worker", NOON, LEASE, 6, room=lambda _organisation, transfer: room[transfer])
+    claimed = store.deliveries.claim("worker", NOON, LEASE, 6, capacity=lambda _organisation, transfer: room[transfer])
 
-    assert [(delivery.transfer, delivery.number) for delivery in claimed] == [
+    assert [(delivery.transfer, delivery.change_number) for delivery in claimed] == [
         ("idm", 1),
         ("ldap", 1),
         ("ldap", 2),
@@ -665,13 +671,13 @@ def test_what_waits_for_later_can_be_made_due(store):
 
 
 def test_all_that_is_still_owed_can_be_looked_at(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.deliveries.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.deliveries.PAGE_SIZE", 2)
     for number in range(1, 6):
         link(store, f"person {number}", make_orcid_id(number), transfers=("idm", "ldap"))
     (first, _) = claim(store, only=(UNIVERSITY, 1))
     store.deliveries.complete(first, "worker", "stored", "", NOON)
 
-    waiting = [(delivery.transfer, delivery.number) for delivery in store.deliveries.list_waiting(UNIVERSITY)]
+    waiting = [(delivery.transfer, delivery.change_number) for delivery in store.deliveries.list_waiting(UNIVERSITY)]
 
     assert waiting == [*(("idm", number) for number in range(2, 6)), *(("ldap", number) for number in range(1, 6))]
 
@@ -682,26 +688,26 @@ def test_all_that_is_still_owed_can_be_looked_at(store, monkeypatch):
 @pytest.mark.parametrize(
     ("query", "values", "index"),
     [
-        ("open_ways", {"now": ""}, "deliveries_due"),
-        ("open_ways", {"now": ""}, "deliveries_on_their_way"),
-        ("claim_some", {}, "deliveries_due"),
-        ("claim_some", {}, "deliveries_of_a_person"),
-        ("claim_change", {"number": 1}, "deliveries_of_a_person"),
-        ("claim_change", {"number": 1}, "(organisation=? AND number=?)"),
-        ("deliveries_of_person", {"person_key": ""}, "deliveries_of_a_person"),
-        ("deliveries_of_change", {"number": 1}, "(organisation=? AND number=?)"),
-        ("some_in_state", {"after": 1, "state": "s"}, "deliveries_by_state"),
-        ("wait_no_longer", {}, "deliveries_due"),
+        ("list_due_transfers", {"now": ""}, "deliveries_due"),
+        ("list_due_transfers", {"now": ""}, "deliveries_leased"),
+        ("claim_deliveries", {}, "deliveries_due"),
+        ("claim_deliveries", {}, "deliveries_of_a_person"),
+        ("claim_deliveries_of_change", {"change_number": 1}, "deliveries_of_a_person"),
+        ("claim_deliveries_of_change", {"change_number": 1}, "(organisation=? AND change_number=?)"),
+        ("list_deliveries_of_person", {"person_key": ""}, "deliveries_of_a_person"),
+        ("list_deliveries_of_change", {"change_number": 1}, "(organisation=? AND change_number=?)"),
+        ("list_deliveries_in_state", {"after": 1, "state": "s"}, "deliveries_by_state"),
+        ("expedite_deliveries", {}, "deliveries_due"),
         ("count_deliveries", {}, "COVERING INDEX deliveries_by_state"),
-        ("supersede", {"number": 1, "person_key": ""}, "deliveries_of_a_person"),
+        ("supersede_dead_letters", {"change_number": 1, "person_key": ""}, "deliveries_of_a_person"),
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_no_question_reads_a_whole_table(store, query, values, index):
-    common = {"organisation": "o", "transfer": "t", "worker": "w", "now": "n", "until": "u", "limit": 1}
+    common = {"organisation": "o", "transfer": "t", "worker": "w", "now": "n", "lease_expires_at": "u", "limit": 1}
     text = "explain query plan " + queries()[query]
 
     plan = [row["detail"] for row in driver_of(store).execute(text, {**common, **values})]
 
     assert any(index in step for step in plan)
-    assert [step for step in plan if step.startswith("SCAN")] in ([], ["SCAN breakers"])
+    assert [step for step in plan if step.startswith("SCAN")] in ([], ["SCAN circuit_breakers"])

@@ -35,7 +35,7 @@ def owed(store):
 
 END = {
     DeliveryState.DONE: lambda store, *told: store.deliveries.complete(*told, NOON),
-    DeliveryState.GIVEN_UP: lambda store, *told: store.deliveries.dead_letter(*told, NOON),
+    DeliveryState.DEAD_LETTER: lambda store, *told: store.deliveries.dead_letter(*told, NOON),
     DeliveryState.WAITING: lambda store, *told: store.deliveries.reschedule(*told, NOON + SOON, NOON),
 }
 
@@ -48,7 +48,7 @@ def test_each_end_of_a_delivery_is_told_in_words_with_what_the_other_side_said(s
 
     assert TEXTS[state, outcome].replace("'", "&#39;") in page.replace("'", "&#39;")
     assert "no &lt;b&gt;such&lt;/b&gt; entry" in page
-    assert ('class="unwell"' in page) == (state is DeliveryState.GIVEN_UP)
+    assert ('class="unwell"' in page) == (state is DeliveryState.DEAD_LETTER)
 
 
 def test_what_has_not_been_tried_is_on_its_way(store, maija):

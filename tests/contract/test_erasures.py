@@ -7,7 +7,7 @@ import pytest
 from resolver_connector.delivery.maintenance import Maintenance
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from sql.records import DeliveryState
-from sql.repositories.erasures import PATIENCE, Erased
+from sql.repositories.erasures import MAX_WAIT, ErasureResult
 from tests.support.delivery import AWAY, Idm, Kept, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_link, make_orcid_id
 from tests.support.service import Clock
@@ -54,7 +54,7 @@ def test_where_nobody_has_to_learn_of_it_everything_goes_at_once(store):
 
     erased = erase(store, transfers=())
 
-    assert (erased.anything, erased.removal.kind, erased.done) == (True, "removed", True)
+    assert (erased.found, erased.removal.kind, erased.finished) == (True, "removed", True)
     assert held(store) == set()
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
     assert store.audit.verify(UNIVERSITY) == []
@@ -78,7 +78,7 @@ def test_the_removal_is_delivered_and_then_the_rest_goes(store):
     idm = deliver(store)
     finished = store.erasures.finish_due(NOON + 2 * HOUR)
 
-    assert not erased.done
+    assert not erased.finished
     assert before == {"links", "changes", "deliveries", "events", "erasures"}
     assert [(news.kind, news.account, news.previous) for news in idm.got] == [("removed", MAIJA, FIRST)]
     assert finished == 1
@@ -119,7 +119,7 @@ def test_a_removal_that_waits_is_waited_for(store):
     erase(store)
     deliver(store, AWAY)
 
-    assert store.erasures.finish_due(NOON + PATIENCE + 2 * HOUR) == 0
+    assert store.erasures.finish_due(NOON + MAX_WAIT + 2 * HOUR) == 0
     assert "changes" in held(store)
 
 
@@ -129,10 +129,10 @@ def test_a_removal_that_was_refused_can_be_sent_again_for_a_month_and_then_the_r
     erase(store)
     deliver(store, REFUSED)
 
-    assert store.erasures.finish_due(NOON + PATIENCE) == 0
+    assert store.erasures.finish_due(NOON + MAX_WAIT) == 0
     assert store.deliveries.retry(UNIVERSITY, "idm", NOON + 2 * HOUR) == 1
     deliver(store, REFUSED, NOON + 2 * HOUR)
-    assert store.erasures.finish_due(NOON + PATIENCE + 2 * HOUR) == 1
+    assert store.erasures.finish_due(NOON + MAX_WAIT + 2 * HOUR) == 1
     assert held(store) == set()
 
 
@@ -140,13 +140,13 @@ def test_a_reader_of_the_feed_gets_the_removal_before_it_goes(store):
     make_link(store, MAIJA, FIRST)
     store.changes.acknowledge(UNIVERSITY, 1, NOON)
 
-    erased = erase(store, transfers=(), by_feed=True)
+    erased = erase(store, transfers=(), uses_feed=True)
     not_yet = store.erasures.finish_due(NOON + 2 * HOUR)
     read = [change.kind for change in store.changes.list_after(UNIVERSITY, 1, 9)]
     store.changes.acknowledge(UNIVERSITY, 2, NOON + 2 * HOUR)
     finished = store.erasures.finish_due(NOON + 2 * HOUR)
 
-    assert (erased.done, not_yet, read, finished) == (False, 0, ["removed"], 1)
+    assert (erased.finished, not_yet, read, finished) == (False, 0, ["removed"], 1)
     assert held(store) == set()
     make_link(store, VILLE, SECOND)
     assert store.changes.oldest_number(UNIVERSITY) <= 3
@@ -155,10 +155,10 @@ def test_a_reader_of_the_feed_gets_the_removal_before_it_goes(store):
 def test_a_reader_that_comes_too_late_begins_again(store):
     make_link(store, MAIJA, FIRST)
     make_link(store, VILLE, SECOND)
-    erase(store, transfers=(), by_feed=True)
+    erase(store, transfers=(), uses_feed=True)
 
-    early = store.erasures.finish_due(NOON + PATIENCE)
-    late = store.erasures.finish_due(NOON + 2 * HOUR + PATIENCE)
+    early = store.erasures.finish_due(NOON + MAX_WAIT)
+    late = store.erasures.finish_due(NOON + 2 * HOUR + MAX_WAIT)
 
     assert (early, late) == (0, 1)
     assert held(store) == set()
@@ -173,10 +173,10 @@ def test_twice_is_the_same_as_once(store):
     again = erase(store, now=NOON + 2 * HOUR)
     idm = deliver(store)
 
-    assert (first.done, again.done, again.removal) == (False, False, None)
+    assert (first.finished, again.finished, again.removal) == (False, False, None)
     assert idm.kinds() == ["removed"]
     assert store.erasures.finish_due(NOON + 3 * HOUR) == 1
-    assert erase(store) == Erased(anything=False, removal=None, done=True)
+    assert erase(store) == ErasureResult(found=False, removal=None, finished=True)
     assert held(store) == set()
 
 
@@ -185,12 +185,12 @@ def test_somebody_who_only_began_leaves_nothing_either(store):
 
     erased = erase(store)
 
-    assert (erased.anything, erased.removal, erased.done) == (True, None, True)
+    assert (erased.found, erased.removal, erased.finished) == (True, None, True)
     assert held(store) == set()
 
 
 def test_somebody_of_whom_nothing_is_stored_leaves_no_line(store):
-    assert erase(store) == Erased(anything=False, removal=None, done=True)
+    assert erase(store) == ErasureResult(found=False, removal=None, finished=True)
     assert list(store.audit.list_events(UNIVERSITY)) == []
 
 
@@ -309,9 +309,9 @@ def migrated_postgres_store(postgres):
     from sql.store import open_store  # noqa: PLC0415 - for this fixture alone
 
     name = postgres.make_database(template="test_1")
-    store = open_store(postgres.url(name), patience=0.5)
+    store = open_store(postgres.url(name), timeout=0.5)
     yield name, store
-    store.disconnect()
+    store.close()
 
 
 def live(store):

@@ -233,7 +233,7 @@ def test_what_changes_while_a_snapshot_is_sent_comes_after_it(connector, store):
 
 
 def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wanted(connector, store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.links.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.base.PAGE_SIZE", 2)
     monkeypatch.setattr("resolver_connector.feed.BATCH_SIZE", 2)
     for number in range(7):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number + 1))
@@ -276,7 +276,7 @@ class BreaksOff:
     def lookup(self):
         return self
 
-    def must_answer(self):
+    def ping(self):
         pass
 
     @property

@@ -72,7 +72,7 @@ def port(tmp_path_factory):
     path = configuration(directory)
     store = open_store(f"sqlite://{directory}/links.db")
     make_link(store, orcid_id=make_orcid_id(7, Registry.SANDBOX))
-    store.disconnect()
+    store.close()
     with running(path) as port:
         yield port
 

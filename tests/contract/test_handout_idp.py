@@ -275,7 +275,7 @@ class Away:
     def of(self, *_asked):
         raise StoreUnavailable("away")
 
-    must_be_ready = of
+    check_schema = of
 
     def lookup(self):
         return self

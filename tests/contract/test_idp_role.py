@@ -12,7 +12,7 @@ from psycopg import errors
 
 from sql import idp_role
 from sql.migrate import migrate
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 from sql.store import open_store
 from tests.support.configuration import ORGANISATION, store_section, write_configuration, write_secret
 from tests.support.database_roles import MAIJA, SECRET, TRIAL, Place, link
@@ -34,7 +34,7 @@ def analyze(url):
 
 
 def test_the_question_of_one_login_goes_by_the_index(place):
-    everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n, TRIAL)) for n in range(1, 3000))
+    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n, TRIAL)) for n in range(1, 3000))
     assert place.store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
     analyze(place.url)
     place.make("yliopisto")
@@ -281,7 +281,7 @@ def test_a_name_that_postgresql_would_cut_is_refused(tmp_path, place):
 
 
 def test_an_organisation_of_which_nothing_is_kept_has_no_role(tmp_path, place):
-    keeping = {
+    manage_role = {
         "keep": "nothing",
         "connector": None,
         "transfer": [{"name": "idm", "kind": "file", "directory": str(tmp_path)}],
@@ -289,7 +289,7 @@ def test_an_organisation_of_which_nothing_is_kept_has_no_role(tmp_path, place):
     config = write_configuration(
         tmp_path / "nothing",
         store=store_section(tmp_path / "nothing", place.url),
-        organisations={"yliopisto": keeping},
+        organisations={"yliopisto": manage_role},
     )
 
     code, output = place.run("yliopisto", "--sql", config=config)
@@ -305,7 +305,7 @@ def test_a_file_has_no_roles(tmp_path):
     assert result.exit_code == 1
     assert "a file has no roles; write a replica: orcid-connect replica yliopisto FILE" in result.output
     role = idp_role.IdpRole.of("yliopisto", ORGANISATION["entity_id"], TRIAL)
-    with pytest.raises(idp_role.RoleNotChanged), idp_role.keeping(open_store(f"sqlite://{tmp_path}/x.db"), role):
+    with pytest.raises(idp_role.RoleNotChanged), idp_role.manage_role(open_store(f"sqlite://{tmp_path}/x.db"), role):
         pass
 
 

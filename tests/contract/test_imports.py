@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from sql.repositories.imports import Attested, Imported, Reason
+from sql.repositories.imports import AttestedLink, ImportResult, RejectionReason
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_link, make_orcid_id
 from tests.support.store_faults import Broke, breaking, fail
 
@@ -20,7 +20,7 @@ SOURCE = "the research information system"
 
 def row(line, person, orcid_id, authenticated_at=None):
     """Give a row to import."""
-    return Attested(line, person, person.title(), orcid_id, authenticated_at)
+    return AttestedLink(line, person, person.title(), orcid_id, authenticated_at)
 
 
 def people(count):
@@ -47,7 +47,7 @@ def test_persons_are_linked_by_their_organisations_word(store):
     imported, rejected = take_in(store, [row(2, MAIJA, FIRST), row(3, VILLE, SECOND, NOON - timedelta(days=3))])
 
     maija, ville = store.links.list_current(UNIVERSITY)
-    assert (imported, rejected) == (Imported(linked=2, unchanged=0, rejected=0, written=True), [])
+    assert (imported, rejected) == (ImportResult(linked=2, unchanged=0, rejected=0, written=True), [])
     assert (maija.orcid_id, maija.account, maija.linked_at) == (FIRST, MAIJA.title(), NOON)
     assert (maija.source, maija.authenticated_at) == (SOURCE, LONG_AGO)
     assert (ville.source, ville.authenticated_at) == (SOURCE, NOON - timedelta(days=3))
@@ -84,7 +84,7 @@ def test_each_imported_link_is_owed_to_the_transfers(store):
 
     owed = store.deliveries.claim("worker", NOON, timedelta(minutes=1), 10)
 
-    assert [(delivery.transfer, delivery.number) for delivery in owed] == [
+    assert [(delivery.transfer, delivery.change_number) for delivery in owed] == [
         ("idm", 1),
         ("idm", 2),
         ("ldap", 1),
@@ -110,16 +110,19 @@ def test_the_audit_has_one_line_for_all(store):
 @pytest.mark.parametrize(
     ("rows", "rejected"),
     [
-        ([row(2, MAIJA, SECOND)], [(2, Reason.OTHER_ORCID_ID)]),
-        ([row(2, VILLE, FIRST)], [(2, Reason.OTHER_PERSON)]),
-        ([row(2, VILLE, SECOND), row(3, VILLE, THIRD)], [(3, Reason.OTHER_ORCID_ID)]),
-        ([row(2, VILLE, SECOND), row(3, "third", SECOND)], [(3, Reason.OTHER_PERSON)]),
-        ([row(2, "vil\0le", SECOND), row(3, "\ud800", THIRD)], [(2, Reason.UNSTORABLE), (3, Reason.UNSTORABLE)]),
+        ([row(2, MAIJA, SECOND)], [(2, RejectionReason.OTHER_ORCID_ID)]),
+        ([row(2, VILLE, FIRST)], [(2, RejectionReason.OTHER_PERSON)]),
+        ([row(2, VILLE, SECOND), row(3, VILLE, THIRD)], [(3, RejectionReason.OTHER_ORCID_ID)]),
+        ([row(2, VILLE, SECOND), row(3, "third", SECOND)], [(3, RejectionReason.OTHER_PERSON)]),
+        (
+            [row(2, "vil\0le", SECOND), row(3, "\ud800", THIRD)],
+            [(2, RejectionReason.UNSTORABLE), (3, RejectionReason.UNSTORABLE)],
+        ),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 500])
 def test_nothing_is_imported_while_a_row_is_rejected(store, monkeypatch, batch, rows, rejected):
-    monkeypatch.setattr("sql.repositories.imports.BATCH", batch)
+    monkeypatch.setattr("sql.repositories.imports.PAGE_SIZE", batch)
     make_link(store, MAIJA, FIRST)
     good = row(9, "good", make_orcid_id(9))
 
@@ -134,15 +137,15 @@ def test_nothing_is_imported_while_a_row_is_rejected(store, monkeypatch, batch, 
 
 @pytest.mark.parametrize("batch", [2, 500])
 def test_importing_twice_is_the_same_as_once(store, monkeypatch, batch):
-    monkeypatch.setattr("sql.repositories.imports.BATCH", batch)
+    monkeypatch.setattr("sql.repositories.imports.PAGE_SIZE", batch)
     take_in(store, people(5))
 
     imported, rejected = take_in(store, people(7), transfers=("idm",))
 
-    assert imported == Imported(linked=2, unchanged=5, rejected=0, written=True)
+    assert imported == ImportResult(linked=2, unchanged=5, rejected=0, written=True)
     assert rejected == []
     assert store.changes.last_number(UNIVERSITY) == 7
-    assert [delivery.number for delivery in store.deliveries.claim("worker", NOON, timedelta(1), 10)] == [6, 7]
+    assert [delivery.change_number for delivery in store.deliveries.claim("worker", NOON, timedelta(1), 10)] == [6, 7]
 
 
 def test_the_same_line_twice_is_the_same_as_once(store):
@@ -158,8 +161,8 @@ def test_a_dry_run_says_what_would_come_of_it_and_writes_nothing(store):
 
     imported, rejected = take_in(store, rows, dry_run=True)
 
-    assert imported == Imported(linked=1, unchanged=1, rejected=1, written=False)
-    assert rejected == [(4, Reason.OTHER_PERSON)]
+    assert imported == ImportResult(linked=1, unchanged=1, rejected=1, written=False)
+    assert rejected == [(4, RejectionReason.OTHER_PERSON)]
     assert store.links.count(UNIVERSITY) == 1
 
 
@@ -178,7 +181,7 @@ def test_without_a_listener_rejects_are_counted(store):
 
 
 def test_an_import_that_fails_at_any_step_leaves_nothing(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.imports.BATCH", 2)
+    monkeypatch.setattr("sql.repositories.imports.PAGE_SIZE", 2)
     done = []
 
     for step in range(1, 100):
@@ -200,7 +203,7 @@ def test_an_import_that_fails_at_any_step_leaves_nothing(store, monkeypatch):
 
 
 def test_an_import_whose_source_breaks_off_leaves_nothing(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.imports.BATCH", 2)
+    monkeypatch.setattr("sql.repositories.imports.PAGE_SIZE", 2)
 
     def broken_off():
         yield from people(5)

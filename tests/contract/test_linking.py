@@ -509,7 +509,7 @@ def test_a_confirmation_before_orcid_has_answered_has_its_page(maija, store):
 
 
 def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
-    attempt = make_attempt(browser=Browser("x").hash)
+    attempt = make_attempt(browser_hash=Browser("x").hash)
     store.attempts.add(attempt, "hash")
 
     with pytest.raises(NothingCameBack):

@@ -53,12 +53,12 @@ def test_a_reader_cannot_write(store):
     reader = store.engine.reader()
 
     with pytest.raises(StoreUnavailable, match="the database (file )?cannot be written to"):
-        reader.execute("forget_links", organisation=UNIVERSITY, person_key=MAIJA)
+        reader.execute("delete_links_of_person", organisation=UNIVERSITY, person_key=MAIJA)
     with (
         pytest.raises(StoreUnavailable, match="the database (file )?cannot be written to"),
         reader.transaction() as session,
     ):
-        session.execute("forget_links", organisation=UNIVERSITY, person_key=MAIJA)
+        session.execute("delete_links_of_person", organisation=UNIVERSITY, person_key=MAIJA)
     reader.close()
 
 
@@ -80,14 +80,14 @@ def test_whoever_closed_it_may_go_on(store, lookup):
 
 
 def test_a_database_that_is_ready_is_told_from_one_that_is_behind(store, lookup):
-    lookup.must_answer()
-    lookup.must_be_ready()
+    lookup.ping()
+    lookup.check_schema()
     last = max(each.name for each in (QUERIES.parent / "migrations").glob("*.sql"))
     with store.engine.transaction() as session:
         session.script(f"delete from schema_migrations where name = '{last}';")
 
     with pytest.raises(SchemaBehind):
-        lookup.must_be_ready()
+        lookup.check_schema()
 
 
 # SQLite
@@ -97,9 +97,9 @@ def test_a_file_that_is_not_there_is_told_at_once_and_not_made(tmp_path):
     lookup = open_store(f"sqlite://{tmp_path}/none.db").lookup()
 
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
-        lookup.must_answer()
+        lookup.ping()
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
-        lookup.must_be_ready()
+        lookup.check_schema()
     assert not (tmp_path / "none.db").exists()
 
 
@@ -111,7 +111,7 @@ def test_a_locked_file_is_told_at_once(tmp_path):
         begun = time.monotonic()
 
         with pytest.raises(StoreUnavailable, match="locked"):
-            open_store(f"sqlite://{path}").lookup().must_be_ready()
+            open_store(f"sqlite://{path}").lookup().check_schema()
         assert time.monotonic() - begun < 2
         keeper.execute("rollback")
     keeper.close()
@@ -131,35 +131,35 @@ def mortal():
 def test_a_server_that_is_away_is_told_at_once_and_found_again(mortal):
     url = mortal.url(mortal.make_database())
     lookup = open_store(url).lookup()
-    lookup.must_answer()
+    lookup.ping()
     mortal.stop()
 
     begun = time.monotonic()
     for _ in range(20):
         with pytest.raises(StoreUnavailable):
-            lookup.must_answer()
+            lookup.ping()
     took = time.monotonic() - begun
     mortal.start()
     time.sleep(PAUSE * 1.1)
 
     assert took < 1
-    lookup.must_answer()
+    lookup.ping()
     lookup.close()
 
 
 def test_a_server_that_was_started_anew_is_not_taken_for_one_that_is_away(mortal):
     lookup = open_store(mortal.url(mortal.make_database())).lookup()
-    lookup.must_answer()
+    lookup.ping()
     mortal.stop()
     mortal.start()
 
-    lookup.must_answer()
+    lookup.ping()
     lookup.close()
 
 
 def test_a_question_that_takes_too_long_is_given_up(migrated_postgres):
     lookup = open_store(migrated_postgres).lookup()
-    lookup.must_answer()
+    lookup.ping()
     with psycopg.connect(migrated_postgres) as keeper:
         keeper.execute("lock table links in access exclusive mode")
         begun = time.monotonic()

@@ -370,7 +370,7 @@ def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothin
     for thread in threading.enumerate():
         if thread.name == mailing.THREAD:
             thread.join(5)
-    store.disconnect()
+    store.close()
 
     assert before == []
     assert [recipients for _, recipients, _ in inbox.got] == [[HOME]]

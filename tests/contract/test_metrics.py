@@ -99,10 +99,10 @@ def test_deliveries_are_told_by_transfer(store, app, clock):
 
     way = ("yliopisto", "idm")
     assert found["orcid_connect_deliveries_ended_total", "yliopisto", "delivered"] == 1
-    assert found["orcid_connect_deliveries_ended_total", "yliopisto", "given-up"] == 1
+    assert found["orcid_connect_deliveries_ended_total", "yliopisto", "dead-letter"] == 1
     assert found["orcid_connect_deliveries_waiting", *way] == 1
     assert found["orcid_connect_deliveries_oldest_waiting_seconds", *way] == 3600
-    assert found["orcid_connect_deliveries_given_up", *way] == 1
+    assert found["orcid_connect_deliveries_dead_letters", *way] == 1
     assert found["orcid_connect_breaker_open", *way] == 1
 
 
@@ -135,7 +135,7 @@ def test_two_processes_tell_the_same(store, store_url, app, clock):
     other = open_store(store_url)
 
     assert figures(web(other, clock)) == figures(app)
-    other.disconnect()
+    other.close()
 
 
 def test_counters_never_fall_when_attempts_are_swept_and_people_forgotten(store, app):
@@ -145,7 +145,7 @@ def test_counters_never_fall_when_attempts_are_swept_and_people_forgotten(store,
 
     store.attempts.delete_expired(NOON + 9 * DAY)
     store.audit.erase_facts(UNIVERSITY, VILLE)
-    store.statistics.count_up()
+    store.statistics.update_counts()
 
     assert {name: value for name, value in figures(app).items() if name[0].endswith("_total")} == before
 

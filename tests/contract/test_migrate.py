@@ -20,7 +20,7 @@ def empty(empty_url):
     """A store on a database to which nothing has been done."""
     store = open_store(empty_url)
     yield store
-    store.disconnect()
+    store.close()
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def directory(tmp_path):
 
 def test_an_empty_database_is_behind_and_says_what_to_run(empty):
     with pytest.raises(SchemaBehind) as raised:
-        empty.must_be_ready()
+        empty.check_schema()
 
-    assert str(raised.value).startswith("database is behind: 0001_attempts.sql, 0002_links.sql, ")
+    assert str(raised.value).startswith("database is behind: 0001_schema.sql")
     assert str(raised.value).endswith("; run: orcid-connect migrate")
     assert raised.value.missing == tuple(ALL)
 
@@ -57,7 +57,7 @@ def test_a_store_that_was_never_migrated_says_so_when_it_is_used(empty):
 def test_what_was_migrated_is_ready(empty):
     applied = migrate(empty.engine, NOON)
 
-    empty.must_be_ready()
+    empty.check_schema()
     assert applied == ALL
     assert pending(empty.engine) == []
 
@@ -72,15 +72,17 @@ def test_migrating_twice_is_the_same_as_once(empty):
     assert empty.links.count(UNIVERSITY) == 1
 
 
-def test_of_several_that_migrate_at_once_each_file_is_applied_by_one(empty_url):
+def test_of_several_that_migrate_at_once_each_file_is_applied_by_one(empty_url, directory):
+    (directory / "9004_more.sql").write_text("create table more (a text);\n")
+    (directory / "9005_column.sql").write_text("alter table more add column b text;\n")
     stores = [open_store(empty_url) for _ in range(4)]
 
     with ThreadPoolExecutor(4) as pool:
-        applied = list(pool.map(lambda store: migrate(store.engine, NOON), stores))
+        applied = list(pool.map(lambda store: migrate(store.engine, NOON, directory), stores))
 
     for store in stores:
-        store.disconnect()
-    assert sorted(name for names in applied for name in names) == ALL
+        store.close()
+    assert sorted(name for names in applied for name in names) == [*ALL, "9004_more.sql", "9005_column.sql"]
 
 
 def test_a_new_file_is_applied_to_what_is_there(empty, directory):
@@ -117,19 +119,19 @@ def test_a_database_of_a_newer_program_is_left_alone(empty, directory):
 
     assert str(raised.value) == "database is ahead: 9004_more.sql; run a newer orcid-connect"
     with pytest.raises(SchemaAhead):
-        empty.must_be_ready()
+        empty.check_schema()
 
 
 def test_a_file_that_was_changed_after_it_was_applied_is_an_error_said_aloud(empty, directory):
     migrate(empty.engine, NOON, directory)
-    text = (directory / "0002_links.sql").read_text()
+    text = (directory / "0001_schema.sql").read_text()
     changed = shutil.copytree(directory, directory.parent / "changed")
-    (changed / "0002_links.sql").write_text(text + "-- a word more\n")
+    (changed / "0001_schema.sql").write_text(text + "-- a word more\n")
 
     with pytest.raises(MigrationChanged) as raised:
         pending(empty.engine, changed)
 
-    assert raised.value.name == "0002_links.sql"
+    assert raised.value.name == "0001_schema.sql"
     with pytest.raises(MigrationChanged):
         migrate(empty.engine, NOON, changed)
 

@@ -10,7 +10,7 @@ import pytest
 import sql
 from shibboleth.orcid_id import Registry
 from sql.records import Mail, MailKind, ReleaseState
-from sql.rows import timestamp
+from sql.rows import format_timestamp
 from tests.support.database import driver_of
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
 from tests.support.service import Clock, Visitor, client_of, make_front, with_settings
@@ -37,7 +37,7 @@ VILLE = "ville@yliopisto.example"
 FIRST, SECOND = (make_orcid_id(number, Registry.SANDBOX) for number in (1, 2))
 SAID = "no <b>such</b> entry"
 WISH = """
-insert into erasures (id, organisation, person_key, change_number, event_number, by_feed, asked_at)
+insert into erasures (id, organisation, person_key, change_number, event_number, uses_feed, requested_at)
 values ('wish', '{}', '{}', 2, 4, 0, '2026-01-15T12:00:00.000000Z')
 """
 
@@ -153,7 +153,7 @@ def test_the_file_says_how_it_is_written_and_explains_each_field(store, maija):
     file = json.loads(maija.get("/me/data.json").body)
 
     assert file["format"] == FORMAT
-    assert file["made_at"] == timestamp(NOON)
+    assert file["made_at"] == format_timestamp(NOON)
     assert list(file) == [
         "format",
         "made_at",
@@ -257,7 +257,7 @@ def test_the_page_shows_the_newest_and_the_file_has_all(store, maija):
     assert page.count("<dt>Begun</dt>") == MAX_SHOWN
     assert f"These are the newest {MAX_SHOWN}" in page
     assert len(file["attempts"]) == 1000
-    assert file["attempts"][0]["started_at"] == timestamp(NOON + timedelta(seconds=999))
+    assert file["attempts"][0]["started_at"] == format_timestamp(NOON + timedelta(seconds=999))
 
 
 @pytest.mark.parametrize("path", ["/me/data", "/me/data.json"])
@@ -305,11 +305,11 @@ def test_where_nothing_is_kept_the_page_says_how_short_it_is(front):
 
 def test_every_word_of_the_program_that_is_shown_has_words_for_people(store):
     sources = "".join(path.read_text() for path in Path(sql.__file__).parent.rglob("*.py"))
-    written = set(re.findall(r'\.event\(\s*"([a-z-]+)"', sources)) | {"delivered", "given-up"} | AUDITED
+    written = set(re.findall(r'\.event\(\s*"([a-z-]+)"', sources)) | {"delivered", "dead-letter"} | AUDITED
     of_nobody = {"retried", "imported", "erased", "backfilled"}
 
     assert written - of_nobody <= EVENTS.keys()
     assert OUTCOMES.keys() >= AUDITED
     assert ANSWERS.keys() <= FACT_VALUES.keys()
-    assert {"waiting", "done", "given-up"} == STATES.keys()
+    assert {"waiting", "done", "dead-letter"} == STATES.keys()
     assert FACTS

@@ -45,7 +45,7 @@ def connector(tmp_path_factory):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
     credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
     yield Connector(store, credentials, Registry.PRODUCTION, lambda: NOON)
-    store.disconnect()
+    store.close()
 
 
 OPERATIONS = [(path, name) for path, operations in document()["paths"].items() for name in operations]

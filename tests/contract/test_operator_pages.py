@@ -11,7 +11,7 @@ import pytest
 
 from shibboleth.organisation import Organisations
 from sql.records import Incident, ReleaseState
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
 from tests.support.service import Clock, Visitor, client_of, make_front, orcid_id
 from webapp.app import make_app
@@ -186,7 +186,7 @@ EXPECTED = {
     "replaced": 1,
     "removed": 1,
     "delivered": 1,
-    "given-up": 1,
+    "dead-letter": 1,
     "released": 1,
 }
 
@@ -334,7 +334,7 @@ def test_what_an_interface_said_is_told_without_whom_it_was_about(store, operato
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_failures_of_one_kind_are_told_together(store, operator):
-    rows = [Attested(n, f"p{n:03}@x", f"p{n:03}@x", make_orcid_id(n)) for n in range(1, 13)]
+    rows = [AttestedLink(n, f"p{n:03}@x", f"p{n:03}@x", make_orcid_id(n)) for n in range(1, 13)]
     store.imports.add(UNIVERSITY, rows, "the old register", NOON, NOON, transfers=["idm"])
     for delivery in store.deliveries.claim("worker", NOON, DAY, 50):
         store.deliveries.dead_letter(
@@ -448,7 +448,7 @@ def test_the_number_of_an_attempt_is_found_long_after_the_attempt(app, operator,
     maija = Visitor(app)
     maija.get("/me")
     (cookie,) = [value for name, value in maija.cookies.items() if not name.endswith("language")]
-    attempt = answered(store, MAIJA, browser=sha256(cookie.encode()).hexdigest())
+    attempt = answered(store, MAIJA, browser_hash=sha256(cookie.encode()).hexdigest())
     store.attempts.close(attempt.id, "orcid-unavailable", NOON)
     number = incident_of(maija.get(f"/me/result/{attempt.id}").text)
 

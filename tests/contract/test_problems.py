@@ -50,7 +50,7 @@ def world(orcid):
 def store(tmp_path):
     store = open_store(make_sqlite(tmp_path))
     yield store
-    store.disconnect()
+    store.close()
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, st
         assert all(answer.status != 500 for answer in answers)
         assert store.links.get(UNIVERSITY, ACCOUNT) is None, route
         removals = [each for each in store.changes.list_after(UNIVERSITY, before, 10) if each.kind == "removed"]
-        owed = [each for each in store.deliveries.list_for_person(UNIVERSITY, ACCOUNT) if each.number > before]
+        owed = [each for each in store.deliveries.list_for_person(UNIVERSITY, ACCOUNT) if each.change_number > before]
         if route.path != "/me/erase":
             assert [each.previous.bare for each in removals] == [MAIJA], route
             assert [(each.kind, each.transfer) for each in owed] == [("removed", "idm")], route

@@ -137,7 +137,7 @@ def test_links_that_have_held_for_long_are_counted_up_to_enough(store):
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_releases_are_counted_without_reading_the_table(store):
-    text = "explain query plan " + queries()["release_counts"]
+    text = "explain query plan " + queries()["count_releases"]
 
     plan = [row["detail"] for row in driver_of(store).execute(text, {"organisation": "o"})]
 

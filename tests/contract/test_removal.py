@@ -224,7 +224,7 @@ def test_who_got_an_account_whose_holder_had_removed_the_connection_sees_nothing
 
 def set_issued(store, issued):
     """Let the link be that of somebody who had the account before."""
-    text = f"update links set issued = '{issued}'"
+    text = f"update links set account_issued_at = '{issued}'"
     if type(store.engine).__name__ == "Sqlite":
         driver_of(store).execute(text)
     else:
@@ -263,7 +263,7 @@ def written(tmp_path):
     path = write_configuration(tmp_path, organisations={"yliopisto": {"connector": None}})
     store = open_store(make_sqlite(tmp_path))
     yield path, store
-    store.disconnect()
+    store.close()
 
 
 def run(path, *words, **other):
@@ -298,7 +298,7 @@ def test_the_command_says_what_has_to_happen_first(tmp_path):
 
     told = run(path, MAIJA, "--reason", "wrote to us", "--yes")
     machine = run(path, MAIJA, "--reason", "wrote to us", "--yes", "--json")
-    store.disconnect()
+    store.close()
 
     assert "as soon as the organisation has learnt of the removal" in told.output
     assert json.loads(machine.output) == {"anything": True, "removed": False, "done": False}

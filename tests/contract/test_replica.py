@@ -19,7 +19,7 @@ from shibboleth.orcid_id import Registry
 from sql import replica as module
 from sql.errors import StoreUnavailable
 from sql.replica import NotAReplica, Replica, ReplicaNotWritten, write_replica
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 from sql.store import open_store
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 
@@ -100,7 +100,7 @@ QUESTION = 'select "eduPersonOrcid" from idp_release where organisation = ? and 
 
 
 def test_a_question_for_one_person_goes_by_the_index(store, store_url):
-    everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, 3000))
+    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, 3000))
     assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
     if store_url.startswith("postgres"):
         # The server's autovacuum does it within a minute
@@ -200,7 +200,7 @@ def test_what_is_linked_meanwhile_waits_for_the_next_replica(people, path, monke
         return every(*words, **values)
 
     write_replica(people, UNIVERSITY, TRUE, path, NOON)
-    with people.engine.stream("releases", organisation=UNIVERSITY, registry="production") as rows:
+    with people.engine.stream("list_released_orcid_ids", organisation=UNIVERSITY, registry="production") as rows:
         first = next(rows)["account"]
         other = Thread(target=make_link, args=(people, "zoe@yliopisto.example", make_orcid_id(21)))
         other.start()
@@ -212,7 +212,7 @@ def test_what_is_linked_meanwhile_waits_for_the_next_replica(people, path, monke
 
 
 def test_an_organisation_whose_name_nobody_can_have_has_no_rows(store, path):
-    with store.engine.stream("releases", organisation="\0", registry="production") as rows:
+    with store.engine.stream("list_released_orcid_ids", organisation="\0", registry="production") as rows:
         assert list(rows) == []
 
 
@@ -329,18 +329,18 @@ def test_a_disk_that_fails_at_the_end_is_said_and_the_old_replica_stays(people, 
 def test_a_database_that_is_away_is_said_and_the_old_replica_stays(people, path, tmp_path):
     write_replica(people, UNIVERSITY, TRUE, path, NOON)
     for url in (f"sqlite://{tmp_path}/nowhere.db", "postgresql://nobody@127.0.0.1:1/nothing"):
-        away = open_store(url, patience=0.2)
+        away = open_store(url, timeout=0.2)
 
         with pytest.raises(StoreUnavailable):
             write_replica(away, UNIVERSITY, TRUE, path, NOON + timedelta(hours=1))
 
         assert left_as_it_was(path)
-        away.disconnect()
+        away.close()
 
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
 def test_a_server_that_goes_away_meanwhile_is_not_taken_for_the_replicas_disk(people, store_url):
-    with people.engine.stream("releases", organisation=UNIVERSITY, registry="production") as rows:
+    with people.engine.stream("list_released_orcid_ids", organisation=UNIVERSITY, registry="production") as rows:
         with psycopg.connect(store_url, autocommit=True) as other:
             other.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -353,7 +353,7 @@ def test_a_server_that_goes_away_meanwhile_is_not_taken_for_the_replicas_disk(pe
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_a_file_that_fails_meanwhile_is_not_taken_for_the_replicas_disk(people, store_url):
-    with people.engine.stream("releases", organisation=UNIVERSITY, registry="production") as rows:
+    with people.engine.stream("list_released_orcid_ids", organisation=UNIVERSITY, registry="production") as rows:
         with closing(sqlite3.connect(store_url.removeprefix("sqlite://"))) as other:
             other.execute("drop view idp_release")
 

@@ -80,4 +80,4 @@ def test_a_delivery_tried_at_once_is_told_with_the_request_it_belongs_to(tmp_pat
     told = lines(capsys)
     assert [each["word"] for each in told] == ["delivered", "linked"]
     assert told[0]["request_id"] == told[1]["request_id"]
-    store.disconnect()
+    store.close()

@@ -33,7 +33,7 @@ def path(tmp_path):
     path = tmp_path / "links.db"
     store = open_store(f"sqlite://{path}")
     migrate(store.engine, NOON)
-    store.disconnect()
+    store.close()
     return path
 
 
@@ -41,7 +41,7 @@ def path(tmp_path):
 def store(path):
     store = open_store(f"sqlite://{path}")
     yield store
-    store.disconnect()
+    store.close()
 
 
 def locked_by_another_process(path, seconds):
@@ -52,13 +52,13 @@ def locked_by_another_process(path, seconds):
 
 def transaction(engine):
     with engine.transaction() as session:
-        session.fetch_one("link_of", **NOBODY)
-        session.execute("forget_links", **NOBODY)
+        session.fetch_one("get_link", **NOBODY)
+        session.execute("delete_links_of_person", **NOBODY)
 
 
 WRITES = {
-    "execute": lambda engine: engine.execute("forget_links", **NOBODY),
-    "a statement that returns rows": lambda engine: engine.fetch_all("forget_attempts", **NOBODY),
+    "execute": lambda engine: engine.execute("delete_links_of_person", **NOBODY),
+    "a statement that returns rows": lambda engine: engine.fetch_all("delete_attempts_of_person", **NOBODY),
     "transaction": transaction,
 }
 
@@ -75,7 +75,7 @@ def test_a_writer_waits_for_a_writer_of_another_process(path, store, name):
 
 @pytest.mark.parametrize("name", WRITES)
 def test_a_writer_waits_no_longer_than_the_busy_timeout(path, name):
-    store = open_store(f"sqlite://{path}", patience=0.3)
+    store = open_store(f"sqlite://{path}", timeout=0.3)
     with locked_by_another_process(path, 3) as other:
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable, match="locked by another process"):
@@ -84,7 +84,7 @@ def test_a_writer_waits_no_longer_than_the_busy_timeout(path, name):
         other.kill()
 
     assert 0.3 <= took < 2
-    store.disconnect()
+    store.close()
 
 
 def test_a_reader_does_not_wait_for_a_writer(path, store):
@@ -110,9 +110,9 @@ def test_threads_that_write_at_once_all_get_their_turn(store):
 
 def test_what_a_transaction_has_not_committed_other_threads_do_not_see(store):
     with store.engine.transaction() as session, ThreadPoolExecutor(1) as pool:
-        session.fetch_all("hold_organisation", organisation=UNIVERSITY)
+        session.fetch_all("lock_organisation", organisation=UNIVERSITY)
         assert pool.submit(store.engine.fetch_all, "organisations").result() == []
-        assert len(session.fetch_all("organisations")) == 1
+        assert len(session.fetch_all("list_organisations")) == 1
 
 
 # Connections
@@ -137,7 +137,7 @@ def test_a_disconnect_closes_the_connections_of_all_threads(path, store):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: store.attempts.add(make_attempt(id=f"{number}"), f"{number}"), range(20)))
         before = opened(path)
-        store.disconnect()
+        store.close()
         assert before > 0
         assert opened(path) == 0
         assert list(pool.map(store.links.count, [UNIVERSITY] * 4)) == [0] * 4
@@ -145,9 +145,9 @@ def test_a_disconnect_closes_the_connections_of_all_threads(path, store):
 
 def test_a_connection_in_use_is_closed_when_it_is_no_longer(path, store):
     with store.engine.transaction() as session:
-        store.disconnect()
-        session.fetch_all("hold_organisation", organisation=UNIVERSITY)
+        store.close()
+        session.fetch_all("lock_organisation", organisation=UNIVERSITY)
     del session
 
     assert opened(path) == 0
-    assert len(store.engine.fetch_all("organisations")) == 1
+    assert len(store.engine.fetch_all("list_organisations")) == 1

@@ -245,7 +245,7 @@ def test_a_database_that_is_no_replica_is_never_removed(replicas, tmp_path):
 
     assert links.links.count(UNIVERSITY) == 1
     assert {each.name for each in directory.glob("*.db")} == {"yliopisto.db", "amk.db", "links.db", "folder.db"}
-    links.disconnect()
+    links.close()
 
 
 def test_a_replica_of_the_future_answers_nobody_and_is_written_anew(connector, store, replicas, lookup, clock):
@@ -306,7 +306,7 @@ def test_a_process_goes_on_answering_when_its_database_ends(tmp_path):
         store = open_store(place)
         migrate(store.engine, NOON)
         make_link(store, fold("maija@yliopisto.example"), make_orcid_id(7, Registry.SANDBOX))
-        store.disconnect()
+        store.close()
         settings = {"url": place.replace(f":{server.password}@", "@"), "password": "file:secrets/store-password"}
         path = write_configuration(
             tmp_path, store=settings, secrets={"store-password": server.password}, connector={"port": 0}

@@ -9,7 +9,7 @@ from resolver_connector.delivery.maintenance import Maintenance
 from sql.engines.base import queries
 from sql.records import Incident
 from sql.repositories import incidents, statistics
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 from sql.repositories.statistics import STARTED
 from tests.support.database import driver_of
 from tests.support.delivery import Kept
@@ -39,14 +39,14 @@ def declined(store, person=MAIJA, at=NOON):
 @pytest.fixture
 def small_steps(monkeypatch):
     """Few at once, so that a handful is many."""
-    monkeypatch.setattr(statistics, "STEP", 3)
-    monkeypatch.setattr(statistics, "SWEPT", 2)
+    monkeypatch.setattr(statistics, "EVENT_BATCH", 3)
+    monkeypatch.setattr(statistics, "DELETE_BATCH", 2)
 
 
 def test_nothing_happened_where_nobody_came(store):
     assert store.statistics.totals(UNIVERSITY) == {}
     assert store.statistics.by_day(UNIVERSITY, LONG_AGO) == {}
-    assert store.statistics.count_up() == 0
+    assert store.statistics.update_counts() == 0
 
 
 def test_what_happens_is_counted_at_once(store):
@@ -120,11 +120,11 @@ def test_what_is_forgotten_of_a_person_stays_counted(store, way):
     elif way == "by the organisation":
         store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
     else:
-        store.retention.forget(UNIVERSITY, change.number)
+        store.retention.delete_change(UNIVERSITY, change.number)
 
     found = store.statistics.totals(UNIVERSITY)
     assert (
-        store.statistics.links_now(UNIVERSITY, found).linked
+        store.statistics.release_counts(UNIVERSITY, found).linked
         == store.links.count(UNIVERSITY)
         == (way == "by the person")
     )
@@ -147,10 +147,10 @@ def test_events_are_taken_up_in_steps_and_once(store, small_steps):
         make_link(store, f"{number}@yliopisto.example", make_orcid_id(number))
     before = store.statistics.totals(UNIVERSITY)
 
-    counted = [store.statistics.count_up(), store.statistics.count_up()]
+    counted = [store.statistics.update_counts(), store.statistics.update_counts()]
 
     # Asking has taken up all but a step already
-    assert 0 < counted[0] <= statistics.STEP
+    assert 0 < counted[0] <= statistics.EVENT_BATCH
     assert counted[1] == 0
     assert store.statistics.totals(UNIVERSITY) == before
     assert before[event("linked")] == 8
@@ -162,15 +162,15 @@ def test_counting_ends_where_the_audit_lacks_its_last_lines(store):
     with store.engine.transaction() as session:
         session.script("delete from events where number > 1;")
 
-    assert (store.statistics.count_up(), store.statistics.count_up()) == (1, 0)
+    assert (store.statistics.update_counts(), store.statistics.update_counts()) == (1, 0)
 
 
 def test_an_import_counts_each_of_its_links(store):
-    rows = [Attested(n, f"{n}@yliopisto.example", f"{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 6)]
+    rows = [AttestedLink(n, f"{n}@yliopisto.example", f"{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 6)]
     store.imports.add(UNIVERSITY, rows, "the old register", NOON, NOON)
 
     before = store.statistics.totals(UNIVERSITY)
-    store.statistics.count_up()
+    store.statistics.update_counts()
 
     assert store.statistics.totals(UNIVERSITY) == before == {event("imported"): 1, event("linked"): 5}
 
@@ -184,7 +184,7 @@ def test_deliveries_are_counted_when_they_end(store):
 
     found = store.statistics.totals(UNIVERSITY)
 
-    assert (found[event("delivered")], found[event("given-up")]) == (1, 1)
+    assert (found[event("delivered")], found[event("dead-letter")]) == (1, 1)
 
 
 def test_the_worker_counts_what_has_happened(store):
@@ -192,7 +192,7 @@ def test_the_worker_counts_what_has_happened(store):
 
     Maintenance(store, [], Kept()).run(NOON)
 
-    assert store.statistics.count_up() == 0
+    assert store.statistics.update_counts() == 0
     assert store.statistics.totals(UNIVERSITY)[event("linked")] == 1
 
 
@@ -200,9 +200,12 @@ def test_the_tables_of_counts_have_no_room_for_a_name(store):
     declined(store)
     make_link(store)
     store.attempts.delete_expired(NOON + 3 * DAY)
-    store.statistics.count_up()
+    store.statistics.update_counts()
 
-    for query, values in (("counts_kept", {"organisation": UNIVERSITY, "since": "", "until": "9999"}), ("ways", {})):
+    for query, values in (
+        ("list_counts", {"organisation": UNIVERSITY, "since": "", "until": "9999"}),
+        ("list_transfer_backlogs", {}),
+    ):
         told = str(
             [tuple(row) if not isinstance(row, dict) else row for row in store.engine.fetch_all(query, **values)]
         )
@@ -213,17 +216,17 @@ def test_the_tables_of_counts_have_no_room_for_a_name(store):
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_the_counts_of_many_are_told_in_milliseconds(store):
     many = 100_000
-    rows = (Attested(n, f"{n}@x", f"{n}@x", make_orcid_id(n)) for n in range(1, many + 1))
+    rows = (AttestedLink(n, f"{n}@x", f"{n}@x", make_orcid_id(n)) for n in range(1, many + 1))
     store.imports.add(UNIVERSITY, rows, "the old register", NOON, NOON)
     for number in range(1, 50):
         make_link(store, f"other-{number}@x", make_orcid_id(many + number), now=NOON + number * DAY)
-    store.statistics.count_up()
+    store.statistics.update_counts()
 
     times = []
     for _ in range(5):
         start = perf_counter()
         store.statistics.by_day(UNIVERSITY, LONG_AGO)
-        store.statistics.links_now(UNIVERSITY, store.statistics.totals(UNIVERSITY))
+        store.statistics.release_counts(UNIVERSITY, store.statistics.totals(UNIVERSITY))
         times.append(perf_counter() - start)
 
     assert min(times) < 0.02
@@ -233,12 +236,12 @@ def test_the_counts_of_many_are_told_in_milliseconds(store):
 @pytest.mark.parametrize(
     ("query", "values", "index"),
     [
-        ("counts_of_events", {"organisation": "o", "after": 1, "until": 9}, "organisation=? AND number>?"),
-        ("imports_between", {"organisation": "o", "after": 1, "until": 9}, "organisation=? AND number>?"),
-        ("ways", {}, "deliveries_by_state"),
-        ("releases_by_state", {"organisation": "o"}, "COVERING INDEX links_by_release"),
-        ("fetching", {}, "organisation=? AND number>?"),
-        ("counts_kept", {"organisation": "o", "since": "a", "until": "b"}, "organisation=? AND day>? AND day<?"),
+        ("count_events_between", {"organisation": "o", "after": 1, "until": 9}, "organisation=? AND number>?"),
+        ("list_imports_between", {"organisation": "o", "after": 1, "until": 9}, "organisation=? AND number>?"),
+        ("list_transfer_backlogs", {}, "deliveries_by_state"),
+        ("count_releases_by_state", {"organisation": "o"}, "COVERING INDEX links_by_release"),
+        ("list_feed_progress", {}, "organisation=? AND number>?"),
+        ("list_counts", {"organisation": "o", "since": "a", "until": "b"}, "organisation=? AND day>? AND day<?"),
     ],
 )
 def test_no_question_about_counts_reads_all_links_or_events(store, query, values, index):
@@ -248,7 +251,9 @@ def test_no_question_about_counts_reads_all_links_or_events(store, query, values
 
     assert any(index in step for step in plan)
     assert not [
-        step for step in plan if step.startswith("SCAN") and step.split()[1] not in {"breakers", "acknowledgements"}
+        step
+        for step in plan
+        if step.startswith("SCAN") and step.split()[1] not in {"circuit_breakers", "acknowledgements"}
     ]
 
 
@@ -264,8 +269,8 @@ def test_each_way_tells_what_waits_since_when_and_what_was_given_up(store):
 
     idm, other = store.statistics.backlogs()
 
-    assert (idm.breaker.transfer, idm.waiting, idm.waiting_since, idm.given_up) == ("idm", 2, NOON + 2 * DAY, 1)
-    assert (other.breaker.transfer, other.waiting, other.given_up) == ("other", 3, 0)
+    assert (idm.breaker.transfer, idm.waiting, idm.oldest_waiting_at, idm.dead_letters) == ("idm", 2, NOON + 2 * DAY, 1)
+    assert (other.breaker.transfer, other.waiting, other.dead_letters) == ("other", 3, 0)
     assert other.breaker.open_until == NOON + DAY
 
 
@@ -279,15 +284,15 @@ def test_it_is_told_how_far_an_organisation_has_fetched(store):
     make_link(store, "3@x", make_orcid_id(3), now=NOON + 2 * DAY)
     (behind,) = store.statistics.feed_progress()
 
-    assert (up_to_date.behind, up_to_date.waiting_since) == (0, None)
-    assert (behind.number, behind.at, behind.behind, behind.waiting_since) == (1, NOON, 2, NOON + DAY)
+    assert (up_to_date.unfetched, up_to_date.oldest_unfetched_at) == (0, None)
+    assert (behind.number, behind.at, behind.unfetched, behind.oldest_unfetched_at) == (1, NOON, 2, NOON + DAY)
 
 
 # Incidents
 
 
-def make_incident(number="0a1b2c3d", at=NOON, word="orcid-refused", organisation=UNIVERSITY):
-    return Incident(number, at, word, organisation, "/me/callback")
+def make_incident(number="0a1b2c3d", at=NOON, code="orcid-refused", organisation=UNIVERSITY):
+    return Incident(number, at, code, organisation, "/me/callback")
 
 
 def test_an_incident_is_found_by_its_number(store):
@@ -301,9 +306,9 @@ def test_an_incident_is_found_by_its_number(store):
 
 def test_a_number_stands_for_what_it_first_stood_for(store):
     store.incidents.add(make_incident())
-    store.incidents.add(make_incident(word="bug"))
+    store.incidents.add(make_incident(code="bug"))
 
-    assert store.incidents.get("0a1b2c3d").word == "orcid-refused"
+    assert store.incidents.get("0a1b2c3d").code == "orcid-refused"
 
 
 def test_old_incidents_are_let_go(store):
@@ -315,7 +320,7 @@ def test_old_incidents_are_let_go(store):
 
 
 def test_there_are_never_more_incidents_than_a_few(store, monkeypatch):
-    monkeypatch.setattr(incidents, "MOST_INCIDENTS", 3)
+    monkeypatch.setattr(incidents, "MAX_INCIDENTS", 3)
     for number in range(10):
         store.incidents.add(make_incident(f"{number:08}", at=NOON + timedelta(seconds=number)))
 

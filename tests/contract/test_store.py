@@ -18,13 +18,13 @@ from shibboleth.orcid_id import Registry
 from sql.engines.base import queries
 from sql.errors import (
     AttemptClosed,
-    Contradiction,
-    HeldBySomeoneElse,
+    AttemptNotAuthenticated,
+    ConstraintViolation,
     InvalidUrl,
     LinkChanged,
-    NotAuthenticated,
+    OrcidIdInUse,
     StoreUnavailable,
-    Unstorable,
+    UnstorableText,
 )
 from sql.records import ChangeKind, PersonStatus
 from sql.store import open_store
@@ -71,9 +71,11 @@ def meddle(store, statement):
 
 def take(store, attempt, now, **other):
     """Take an attempt by the state with the hash `hash`, as who began it, or otherwise."""
-    who = {"person_key": attempt.person_key, "browser": attempt.browser, "entity_id": attempt.organisation}
+    who = {"person_key": attempt.person_key, "browser_hash": attempt.browser_hash, "entity_id": attempt.organisation}
     said = {"state_hash": "hash", **who, **other}
-    return store.attempts.consume_state(said["state_hash"], said["entity_id"], said["person_key"], said["browser"], now)
+    return store.attempts.consume_state(
+        said["state_hash"], said["entity_id"], said["person_key"], said["browser_hash"], now
+    )
 
 
 # Attempts
@@ -98,7 +100,7 @@ def test_an_unknown_state_finds_nothing(store):
 def test_a_state_cannot_be_begun_twice(store):
     store.attempts.add(make_attempt(), "hash")
 
-    with pytest.raises(Contradiction):
+    with pytest.raises(ConstraintViolation):
         store.attempts.add(make_attempt(), "hash")
 
 
@@ -108,8 +110,8 @@ def test_an_attempt_is_taken_once(store):
 
     taken = take(store, attempt, LATER), take(store, attempt, LATER + timedelta(minutes=1))
 
-    assert taken == (replace(attempt, taken_at=LATER), None)
-    assert store.attempts.get(attempt.id).taken_at == LATER
+    assert taken == (replace(attempt, consumed_at=LATER), None)
+    assert store.attempts.get(attempt.id).consumed_at == LATER
 
 
 def test_of_eight_that_take_an_attempt_at_once_one_does(store):
@@ -118,11 +120,11 @@ def test_of_eight_that_take_an_attempt_at_once_one_does(store):
 
     taken = at_once(*[lambda: take(store, attempt, LATER)] * 8)
 
-    assert Counter(taken) == {replace(attempt, taken_at=LATER): 1, None: 7}
+    assert Counter(taken) == {replace(attempt, consumed_at=LATER): 1, None: 7}
 
 
 @pytest.mark.parametrize(
-    "other", [{"entity_id": POLYTECHNIC}, {"person_key": VILLE}, {"browser": "another"}, {"state_hash": "another"}]
+    "other", [{"entity_id": POLYTECHNIC}, {"person_key": VILLE}, {"browser_hash": "another"}, {"state_hash": "another"}]
 )
 def test_an_attempt_is_for_its_own_person_and_browser_and_stays_so_when_another_comes(store, other):
     attempt = make_attempt()
@@ -218,7 +220,7 @@ def test_attempts_a_day_out_of_date_are_deleted(store):
 
 
 def test_all_expired_attempts_are_deleted_however_many_they_are(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.attempts.SWEPT", 2)
+    monkeypatch.setattr("sql.repositories.attempts.DELETE_BATCH", 2)
     attempts = [make_attempt() for _ in range(5)]
     for attempt in attempts:
         store.attempts.add(attempt, f"hash of {attempt.id}")
@@ -258,7 +260,7 @@ def test_a_person_links_an_orcid_id(store):
     link = store.links.get(UNIVERSITY, MAIJA)
     assert (change.number, change.kind, change.orcid_id, change.previous) == (1, ChangeKind.LINKED, FIRST, None)
     assert (change.person_key, change.account, change.at) == (MAIJA, "Maija@yliopisto.example", LATER)
-    assert (link.id, link.orcid_id, link.account, link.issued) == (
+    assert (link.id, link.orcid_id, link.account, link.account_issued_at) == (
         "link-1",
         FIRST,
         "Maija@yliopisto.example",
@@ -317,7 +319,7 @@ def test_an_account_issued_again_begins_a_link_of_its_own(store):
     change = store.links.add(answered(store, MAIJA, FIRST), "2025-08-01", make_consent(), FIRST, LATER, "link-2")
 
     assert change.kind is ChangeKind.REPLACED
-    assert store.links.get(UNIVERSITY, MAIJA).issued == "2025-08-01"
+    assert store.links.get(UNIVERSITY, MAIJA).account_issued_at == "2025-08-01"
 
 
 @pytest.mark.parametrize("shown", [None, THIRD])
@@ -343,7 +345,7 @@ def test_an_orcid_id_belongs_to_one_person_of_an_organisation(store):
     make_link(store, MAIJA, FIRST)
     attempt = answered(store, VILLE, FIRST)
 
-    with pytest.raises(HeldBySomeoneElse) as raised:
+    with pytest.raises(OrcidIdInUse) as raised:
         store.links.add(attempt, "", make_consent(), None, LATER, "link-2")
 
     assert raised.value.orcid_id == FIRST
@@ -422,7 +424,7 @@ def test_an_attempt_that_orcid_has_not_answered_links_nothing(store):
     attempt = make_attempt()
     store.attempts.add(attempt, "hash")
 
-    with pytest.raises(NotAuthenticated) as raised:
+    with pytest.raises(AttemptNotAuthenticated) as raised:
         store.links.add(attempt, "", make_consent(), None, LATER, "link-1")
 
     assert raised.value.attempt == attempt
@@ -471,7 +473,7 @@ def test_of_two_people_who_race_for_one_orcid_id_one_gets_it(store):
         ]
     )
 
-    assert sorted(type(answer).__name__ for answer in answers) == ["Change", "HeldBySomeoneElse"]
+    assert sorted(type(answer).__name__ for answer in answers) == ["Change", "OrcidIdInUse"]
     assert store.links.count(UNIVERSITY) == 1
 
 
@@ -480,12 +482,12 @@ def test_the_database_itself_refuses_a_second_current_link(store, columns):
     make_link(store, MAIJA, FIRST)
     kept, other = columns.split(", ")
 
-    with pytest.raises(Contradiction):
+    with pytest.raises(ConstraintViolation):
         meddle(
             store,
-            "insert into links (id, organisation, person_key, account, issued, registry, orcid, linked_at,"
+            "insert into links (id, organisation, person_key, account, account_issued_at, registry, orcid, linked_at,"
             " consent_digest, consent_at) select 'forged', organisation,"
-            f" {kept if kept == 'person_key' else repr('x')}, account, issued, registry,"
+            f" {kept if kept == 'person_key' else repr('x')}, account, account_issued_at, registry,"
             f" {kept if kept == 'orcid' else repr('y')}, linked_at, consent_digest, consent_at from links",
         )
 
@@ -563,7 +565,7 @@ REFUSE = {
         ("insert", "changes"),
         ("update", "attempts"),
         ("insert", "events"),
-        ("update", "counters"),
+        ("update", "organisations"),
     ],
 )
 def test_a_statement_that_fails_takes_all_others_with_it(store, verb, table):
@@ -571,7 +573,7 @@ def test_a_statement_that_fails_takes_all_others_with_it(store, verb, table):
     attempt = answered(store, MAIJA, SECOND, id=f"attempt of {MAIJA}")
     meddle(store, REFUSE[type(store.engine).__name__].format(verb=verb, table=table))
 
-    with pytest.raises((StoreUnavailable, Contradiction)):
+    with pytest.raises((StoreUnavailable, ConstraintViolation)):
         store.links.add(attempt, "", make_consent(text="Other words"), FIRST, LATER, "link-2")
 
     assert not whole_or_not_at_all(store, MAIJA, FIRST, SECOND)
@@ -654,13 +656,13 @@ def test_nothing_is_found_under_a_key_that_cannot_be(store, nobody):
 
 @pytest.mark.parametrize("impossible", ["a\0b", "\ud800"])
 def test_what_cannot_be_stored_is_refused_by_name(store, impossible):
-    with pytest.raises(Unstorable) as raised:
+    with pytest.raises(UnstorableText) as raised:
         store.attempts.add(make_attempt(person_key=impossible, account="x"), "hash")
 
     assert raised.value.name == "person_key"
-    with pytest.raises(Unstorable):
+    with pytest.raises(UnstorableText):
         store.audit.add(UNIVERSITY, "declined", "person", impossible, {}, NOON)
-    with pytest.raises(Unstorable):
+    with pytest.raises(UnstorableText):
         store.audit.erase_facts(UNIVERSITY, impossible)
 
 
@@ -690,7 +692,7 @@ def test_changes_are_numbered_for_each_organisation_by_itself(store):
 
 
 def test_all_links_are_given_page_by_page(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.links.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.base.PAGE_SIZE", 2)
     for number in range(1, 6):
         make_link(store, f"person {number}", make_orcid_id(number))
     make_link(store, "elsewhere", FIRST, POLYTECHNIC)
@@ -723,7 +725,7 @@ def test_what_changed_no_link_stands_in_the_audit_too(store):
     ],
 )
 def test_events_are_given_page_by_page_either_way(store, monkeypatch, page, choice, numbers):
-    monkeypatch.setattr("sql.repositories.audit_log.PAGE", page)
+    monkeypatch.setattr("sql.repositories.audit_log.PAGE_SIZE", page)
     for number in range(6):
         store.audit.add(UNIVERSITY, "declined", "person", (MAIJA, VILLE)[number % 2], {}, NOON)
 
@@ -742,7 +744,7 @@ def write_history(store):
 
 
 def test_an_audit_that_nobody_touched_is_sound(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.audit_log.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.audit_log.PAGE_SIZE", 2)
     write_history(store)
 
     assert store.audit.verify(UNIVERSITY) == []
@@ -784,13 +786,13 @@ update events set number = 3 where number = 9
             [f"event {number} was changed, or the event before it was" for number in (2, 3, 4)],
         ),
         (
-            "update counters set events = 4",
+            "update organisations set last_event_number = 4",
             [
                 "event 4 is not the one that was written last",
                 "there are events after number 4, which this program did not write",
             ],
         ),
-        ("delete from counters", ["events are there, and the row that counts them is not"]),
+        ("delete from organisations", ["there are events, but the row with their number is missing"]),
     ],
 )
 def test_what_was_done_to_the_audit_is_found(store, meddling, problems):
@@ -840,7 +842,7 @@ def test_how_things_stand_is_told_at_once(store):
     standing = store.links.person_status(UNIVERSITY, MAIJA)
 
     assert standing.link == store.links.get(UNIVERSITY, MAIJA)
-    assert (standing.newest, standing.fetched_at) == ("linked", LATER)
+    assert (standing.newest_change, standing.fetched_at) == ("linked", LATER)
     assert list(standing.deliveries) == store.deliveries.list_for_change(UNIVERSITY, change.number)
     assert [each.transfer for each in standing.deliveries] == ["archive", "idm"]
     assert store.links.person_status(UNIVERSITY, MAIJA, deliveries=False) == replace(standing, deliveries=())
@@ -873,13 +875,13 @@ def test_every_commit_is_durable(store):
 def test_a_store_can_be_used_again_after_it_was_disconnected(store):
     make_link(store, MAIJA, FIRST)
 
-    store.disconnect()
+    store.close()
 
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
 
 def test_a_store_that_was_not_used_can_be_disconnected(store_url):
-    open_store(store_url).disconnect()
+    open_store(store_url).close()
 
 
 FORK = """
@@ -887,15 +889,15 @@ import os, sys
 from sql.store import open_store
 store = open_store(sys.argv[1])
 store.links.count("x")
-store.disconnect()
+store.close()
 child = os.fork()
 if child == 0:
     store.links.count("x")
-    store.disconnect()
+    store.close()
     os._exit(0)
 _, status = os.waitpid(child, 0)
 store.links.count("x")
-store.disconnect()
+store.close()
 sys.exit(status)
 """
 
@@ -913,15 +915,15 @@ from sql.store import open_store
 from tests.support.database import driver_of
 store = open_store(sys.argv[1])
 store.links.count("x")
-store.disconnect()
+store.close()
 child = os.fork()
 if child == 0:
     store.audit.add("x", "imported", "operator", None, {}, NOON)
-    store.disconnect()
+    store.close()
     os._exit(0)
 _, status = os.waitpid(child, 0)
 assert len(list(store.audit.list_events("x"))) == 1
-store.disconnect()
+store.close()
 sys.exit(status)
 """
 
@@ -958,7 +960,7 @@ def test_a_table_that_gets_another_column_is_read_on(store, store_url):
         assert failed <= 1
     finally:
         meddle(other, "alter table links drop column another")
-        other.disconnect()
+        other.close()
 
 
 def test_many_threads_read_and_write_at_once(store):
@@ -1030,37 +1032,41 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("query", "values", "index"),
     [
-        ("orcid_of", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
-        ("link_of", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
-        ("some_links", {"organisation": "o", "after": "", "limit": 1}, "one_current_link_for_a_person"),
-        ("some_current_links", {"organisation": "o", "after": "", "limit": 1}, "one_current_link_for_a_person"),
-        ("holder_of", {"organisation": "o", "registry": "r", "orcid": "x"}, "one_person_for_an_orcid_id"),
-        ("hold_attempt", {"id": "x"}, "one_current_link_for_a_person"),
-        ("hold_attempt", {"id": "x"}, "one_person_for_an_orcid_id"),
+        ("get_current_orcid_id", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
+        ("get_link", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
+        ("list_links", {"organisation": "o", "after": "", "limit": 1}, "one_current_link_for_a_person"),
+        ("list_link_summaries", {"organisation": "o", "after": "", "limit": 1}, "one_current_link_for_a_person"),
+        ("get_link_by_orcid_id", {"organisation": "o", "registry": "r", "orcid": "x"}, "one_person_for_an_orcid_id"),
+        ("lock_attempt", {"id": "x"}, "one_current_link_for_a_person"),
+        ("lock_attempt", {"id": "x"}, "one_person_for_an_orcid_id"),
         (
-            "keep_answer_if_free",
+            "save_orcid_answer_if_free",
             {"id": "x", "registry": "r", "orcid": "x", "orcid_name": ""},
             "one_person_for_an_orcid_id",
         ),
         (
-            "take_attempt",
-            {"state_hash": "h", "organisation": "o", "person_key": "p", "browser": "b", "now": "t"},
+            "consume_attempt",
+            {"state_hash": "h", "organisation": "o", "person_key": "p", "browser_hash": "b", "now": "t"},
             "(state_hash=?)",
         ),
-        ("standing", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
-        ("standing", {"organisation": "o", "person_key": "p"}, "changes_of_a_person"),
-        ("deliveries_of_newest_change", {"organisation": "o", "person_key": "p"}, "changes_of_a_person"),
-        ("changes_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
-        ("events_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
+        ("get_person_status", {"organisation": "o", "person_key": "p"}, "one_current_link_for_a_person"),
+        ("get_person_status", {"organisation": "o", "person_key": "p"}, "changes_of_a_person"),
+        ("list_deliveries_of_newest_change", {"organisation": "o", "person_key": "p"}, "changes_of_a_person"),
+        ("list_changes_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
+        ("list_events_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
         (
-            "person_events_before",
+            "list_person_events_before",
             {"organisation": "o", "person_key": "p", "before": 9, "limit": 1},
             "events_of_a_person",
         ),
-        ("forget_links", {"organisation": "o", "person_key": "p"}, "ended_links_of_a_person"),
-        ("erase_ended_links", {"organisation": "o", "person_key": "p", "until": "t"}, "ended_links_of_a_person"),
-        ("attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
-        ("sweep_attempts", {"before": "t", "limit": 1}, "attempts_by_expiry"),
+        ("delete_links_of_person", {"organisation": "o", "person_key": "p"}, "ended_links_of_a_person"),
+        (
+            "delete_ended_links_of_person",
+            {"organisation": "o", "person_key": "p", "until": "t"},
+            "ended_links_of_a_person",
+        ),
+        ("get_attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
+        ("delete_expired_attempts", {"before": "t", "limit": 1}, "attempts_by_expiry"),
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -32,7 +32,7 @@ from webapp.routes import ROUTES
 def store(tmp_path):
     store = open_store(make_sqlite(tmp_path))
     yield store
-    store.disconnect()
+    store.close()
 
 
 @pytest.fixture

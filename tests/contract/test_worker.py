@@ -30,7 +30,7 @@ from tests.support.service import Clock
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
 MINUTE = timedelta(minutes=1)
-WAITING, DONE, GIVEN_UP = DeliveryState.WAITING, DeliveryState.DONE, DeliveryState.GIVEN_UP
+WAITING, DONE, DEAD_LETTER = DeliveryState.WAITING, DeliveryState.DONE, DeliveryState.DEAD_LETTER
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_what_takes_too_long_is_waited_for_no_more_and_ends_by_itself(store, clo
     told = make_dispatcher(store, {"slow": slow, "quick": quick}, clock, interactive_timeout=0.5).deliver_now(change)
 
     assert [(each.transfer, each.state) for each in told] == [("quick", DONE), ("slow", WAITING)]
-    assert told[1].leased_until == NOON + WorkerSettings().lease_duration
+    assert told[1].lease_expires_at == NOON + WorkerSettings().lease_duration
     slow.open.set()
     eventually(lambda: standing(store) == [(DONE, "stored")] * 2)
 
@@ -148,9 +148,9 @@ def test_a_bug_in_a_transfer_loses_nothing(store, clock):
     [
         (Outcome.STORED, "delivered", DONE),
         (Outcome.ALREADY_THERE, "delivered", DONE),
-        (Outcome.UNKNOWN_PERSON, "dead-letter", GIVEN_UP),
-        (Outcome.CONFLICT, "dead-letter", GIVEN_UP),
-        (Outcome.REFUSED, "dead-letter", GIVEN_UP),
+        (Outcome.UNKNOWN_PERSON, "dead-letter", DEAD_LETTER),
+        (Outcome.CONFLICT, "dead-letter", DEAD_LETTER),
+        (Outcome.REFUSED, "dead-letter", DEAD_LETTER),
         (Outcome.TEMPORARY, "rescheduled", WAITING),
         (Outcome.MISCONFIGURED, "rescheduled", WAITING),
     ],
@@ -187,15 +187,15 @@ def test_a_failure_is_tried_again_for_three_days_and_then_given_up(store, clock)
     tries = []
 
     while store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].waiting:
-        clock.now = max(clock.now, store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].next_at)
+        clock.now = max(clock.now, store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].next_attempt_at)
         tries.append(clock.now - NOON)
         worker.run_once()
 
     assert tries[:4] == [timedelta(), BACKOFF[0], sum(BACKOFF[:2], timedelta()), sum(BACKOFF[:3], timedelta())]
     assert tries[-1] == MAX_AGE
     assert len(tries) == len(idm.got) == 10
-    assert standing(store) == [(GIVEN_UP, "temporary")]
-    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked", "given-up"]
+    assert standing(store) == [(DEAD_LETTER, "temporary")]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked", "dead-letter"]
 
 
 def test_what_is_misconfigured_is_tried_less_often(store, clock):
@@ -204,7 +204,7 @@ def test_what_is_misconfigured_is_tried_less_often(store, clock):
 
     (told,) = make_dispatcher(store, {"idm": idm}, clock).deliver_now(change)
 
-    assert told.next_at == NOON + BACKOFF[2]
+    assert told.next_attempt_at == NOON + BACKOFF[2]
 
 
 def test_a_transfer_that_is_configured_no_more_is_said(store, clock):
@@ -286,7 +286,7 @@ def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
     worker.run_once()
 
     (breaker,) = store.deliveries.breakers(UNIVERSITY)
-    assert (breaker.failures, breaker.open_until) == (0, None)
+    assert (breaker.consecutive_failures, breaker.open_until) == (0, None)
 
 
 def test_one_dead_receiver_slows_nobody(store, clock):
@@ -355,7 +355,7 @@ def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_u
     with ExitStack() as stack:
         for _ in range(2):
             own = open_store(store_url)
-            stack.callback(own.disconnect)
+            stack.callback(own.close)
             stack.enter_context(
                 Running(make_worker(own, {"idm": idm}, clock, max_workers=3, max_workers_per_transfer=3))
             )
@@ -559,7 +559,7 @@ def test_a_receiver_that_is_out_of_order_is_tried_again_and_the_news_arrives(sto
 
     (told,) = dispatcher.deliver_now(link(store))
 
-    assert (told.state, told.outcome, told.next_at) == (WAITING, outcome, next_at)
+    assert (told.state, told.outcome, told.next_attempt_at) == (WAITING, outcome, next_at)
     there.mends()
     clock.now = next_at
     there.webhook.now = clock.now.timestamp

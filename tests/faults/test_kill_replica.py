@@ -15,7 +15,7 @@ import pytest
 
 from shibboleth.orcid_id import Registry
 from sql.replica import Replica, write_replica
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 from tests.support.docs import ROOT
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
 
@@ -39,7 +39,7 @@ while True:
 @pytest.fixture
 def crowd(store):
     """A store with so many links that a replica takes a while."""
-    everybody = (Attested(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, PEOPLE + 1))
+    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, PEOPLE + 1))
     assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
     return store
 

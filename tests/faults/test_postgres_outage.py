@@ -45,7 +45,7 @@ def url(server):
     store = open_store(url)
     migrate(store.engine, NOON)
     make_link(store, MAIJA, FIRST)
-    store.disconnect()
+    store.close()
     return url
 
 
@@ -54,7 +54,7 @@ def store(url):
     store = open_store(url)
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
     yield store
-    store.disconnect()
+    store.close()
 
 
 def must_end_in_time(use):
@@ -81,7 +81,7 @@ USES = {
     "a state that is taken": lambda store: store.attempts.consume_state("hash", UNIVERSITY, MAIJA, "browser", NOON),
     "a transaction": lambda store: store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON),
     "a worker's claim": lambda store: store.deliveries.claim("worker", NOON, timedelta(minutes=1), 10),
-    "the check at start": lambda store: store.must_be_ready(),
+    "the check at start": lambda store: store.check_schema(),
     "an import": lambda store: store.imports.add(UNIVERSITY, [], "CRIS", NOON, NOON),
 }
 
@@ -102,14 +102,14 @@ def test_the_first_connection_to_a_silent_server_ends_in_time_and_works_again_af
         must_end_in_time(lambda: USES[name](store))
 
     must_recover(lambda: USES[name](store))
-    store.disconnect()
+    store.close()
 
 
 @pytest.mark.parametrize("connected", [True, False])
 def test_lookups_end_in_time_and_most_of_them_at_once(server, store, connected):
     lookup = store.lookup()
     if connected:
-        lookup.must_answer()
+        lookup.ping()
 
     with server.silent():
         must_end_in_time(lambda: lookup.of(UNIVERSITY, MAIJA))
@@ -183,7 +183,7 @@ def test_a_store_can_be_disconnected_from_a_silent_server(server, store):
     with server.silent():
         must_end_in_time(lambda: store.links.count(UNIVERSITY))
         begun = time.monotonic()
-        store.disconnect()
+        store.close()
         assert time.monotonic() - begun < LIMIT
 
     assert must_recover(lambda: store.links.count(UNIVERSITY)) == 1
@@ -213,7 +213,7 @@ def test_of_two_hosts_the_one_that_lives_is_used(server, url):
 
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
     assert make_link(store, MAIJA, SECOND).number == 2
-    store.disconnect()
+    store.close()
 
 
 def test_a_first_host_that_is_silent_delays_a_use_no_more_than_others_and_the_second_is_found(server, url):
@@ -222,7 +222,7 @@ def test_a_first_host_that_is_silent_delays_a_use_no_more_than_others_and_the_se
         must_end_in_time(lambda: store.links.count(UNIVERSITY))
 
         assert must_recover(lambda: store.links.count(UNIVERSITY)) == 1
-        store.disconnect()
+        store.close()
 
 
 def test_the_host_that_can_be_written_to_is_used(server, postgres, migrated_postgres):
@@ -238,6 +238,6 @@ def test_the_host_that_can_be_written_to_is_used(server, postgres, migrated_post
     store = open_store(url + "?target_session_attrs=read-write")
 
     assert make_link(store, MAIJA, FIRST).number == 1
-    store.disconnect()
+    store.close()
     with postgres.connect() as connection:
         connection.execute("drop role writer")

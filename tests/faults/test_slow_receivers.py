@@ -281,7 +281,7 @@ def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, re
     worker = Worker(Dispatcher(store, ORGANISATIONS, ways, Kept(), now), [], Kept(), now)
 
     def under_way():
-        return [each for each in store.deliveries.list_waiting(UNIVERSITY) if each.leased_until]
+        return [each for each in store.deliveries.list_waiting(UNIVERSITY) if each.lease_expires_at]
 
     def delivered():
         return [each.state for each in store.deliveries.list_for_person(POLYTECHNIC, MAIJA)] == [DeliveryState.DONE]

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from sql.engines.postgres import REASONS, reason
-from sql.errors import HeldBySomeoneElse, LinkChanged, StoreUnavailable
+from sql.errors import LinkChanged, OrcidIdInUse, StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.database import driver_of, make_sqlite
@@ -26,7 +26,7 @@ FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
 
 def impatient(url):
     """Open a store that does not wait long."""
-    return open_store(url, patience=0.3)
+    return open_store(url, timeout=0.3)
 
 
 def link_many(store):
@@ -40,7 +40,7 @@ def file(tmp_path):
     """A migrated SQLite file with Maija's link in it."""
     store = open_store(make_sqlite(tmp_path))
     make_link(store, MAIJA, FIRST)
-    store.disconnect()
+    store.close()
     return tmp_path / "links.db"
 
 
@@ -68,7 +68,7 @@ def test_a_locked_file_is_said_and_then_works_again(file):
         assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
     assert store.links.add(attempt, "", make_consent(), FIRST, NOON, "another link").number == 2
-    store.disconnect()
+    store.close()
 
 
 def test_a_full_disk_is_said_and_loses_nothing(file):
@@ -89,7 +89,7 @@ def test_a_full_disk_is_said_and_loses_nothing(file):
     )
     assert store.audit.verify(UNIVERSITY) == []
     make_link(store, "one more", make_orcid_id(5000))
-    store.disconnect()
+    store.close()
 
 
 def test_a_file_that_may_not_be_written_can_still_be_read(file):
@@ -100,7 +100,7 @@ def test_a_file_that_may_not_be_written_can_still_be_read(file):
         store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
-    store.disconnect()
+    store.close()
 
 
 def test_a_file_that_is_something_else_is_not_taken_for_a_store(tmp_path):
@@ -108,7 +108,7 @@ def test_a_file_that_is_something_else_is_not_taken_for_a_store(tmp_path):
     store = impatient(f"sqlite://{tmp_path}/links.db")
 
     with pytest.raises(StoreUnavailable, match="not an SQLite database"):
-        store.must_be_ready()
+        store.check_schema()
 
 
 def test_a_damaged_file_is_said(file):
@@ -121,7 +121,7 @@ def test_a_damaged_file_is_said(file):
     with pytest.raises(StoreUnavailable, match="damaged"):
         store.links.orcid_ids(UNIVERSITY, MAIJA)
 
-    store.disconnect()
+    store.close()
 
 
 def test_a_file_in_a_directory_that_is_not_there_is_said(tmp_path):
@@ -144,7 +144,7 @@ def test_a_name_too_long_for_any_file_is_said(tmp_path):
     store = impatient(f"sqlite://{tmp_path}/{'x' * 300}")
 
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
-        store.must_be_ready()
+        store.check_schema()
 
 
 # PostgreSQL
@@ -169,7 +169,7 @@ def test_a_server_that_went_away_is_said_and_its_return_noticed(own_server):
     own_server.start()
 
     assert store.links.count(UNIVERSITY) == 20
-    store.disconnect()
+    store.close()
 
 
 def test_a_server_restarted_between_two_requests_is_not_noticed(own_server):
@@ -182,7 +182,7 @@ def test_a_server_restarted_between_two_requests_is_not_noticed(own_server):
 
     assert make_link(store, MAIJA, make_orcid_id(50)).number == 21
     assert store.audit.verify(UNIVERSITY) == []
-    store.disconnect()
+    store.close()
 
 
 def test_a_server_that_dies_within_a_link_leaves_nothing_of_it(migrated_postgres, postgres):
@@ -204,28 +204,28 @@ def test_a_server_that_dies_within_a_link_leaves_nothing_of_it(migrated_postgres
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
     assert store.attempts.get(attempt.id) == attempt
     assert store.links.add(attempt, "", make_consent(), FIRST, NOON, "another link").number == 2
-    store.disconnect()
+    store.close()
 
 
 def test_nobody_listening_is_said_without_the_password():
     store = impatient(f"postgresql://me:hunter2@127.0.0.1:{free_port()}/links")
 
     with pytest.raises(StoreUnavailable) as raised:
-        store.must_be_ready()
+        store.check_schema()
 
     assert (
         str(raised.value) == "no connection to the database server: it cannot be reached, refuses us, or all are in use"
     )
-    store.disconnect()
+    store.close()
 
 
 def test_a_wrong_password_is_said_without_it(postgres):
     store = impatient(postgres.url().replace(postgres.password, "hunter2"))
 
     with pytest.raises(StoreUnavailable, match="refuses us"):
-        store.must_be_ready()
+        store.check_schema()
 
-    store.disconnect()
+    store.close()
 
 
 def test_an_organisation_held_for_too_long_is_said(migrated_postgres):
@@ -233,12 +233,12 @@ def test_an_organisation_held_for_too_long_is_said(migrated_postgres):
     make_link(store, MAIJA, FIRST)
 
     with psycopg.connect(migrated_postgres) as other:
-        other.execute("select * from counters for update")
+        other.execute("select * from organisations for update")
         with pytest.raises(StoreUnavailable, match="took too long"):
             store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON)
 
     assert store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON).number == 2
-    store.disconnect()
+    store.close()
 
 
 def test_a_database_that_may_not_be_written_can_still_be_read(postgres):
@@ -251,7 +251,7 @@ def test_a_database_that_may_not_be_written_can_still_be_read(postgres):
         store.attempts.add(make_attempt(), "hash")
 
     assert store.links.count(UNIVERSITY) == 0
-    store.disconnect()
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_any_mixture_of_writers_ends_without_a_deadlock(store):
                 continue
             try:
                 make_link(store, person, make_orcid_id(chance.choice(numbers)), organisation)
-            except (HeldBySomeoneElse, LinkChanged):
+            except (OrcidIdInUse, LinkChanged):
                 continue
 
     with ThreadPoolExecutor(6) as pool:

@@ -14,7 +14,7 @@ from shibboleth.person import (
     ProxyNotAuthenticated,
     SeveralValues,
 )
-from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.errors import LinkChanged, OrcidIdInUse, SchemaAhead, SchemaBehind, StoreUnavailable
 from tests.gallery.page_states import scene
 from tests.gallery.rendering import NEW, OLD
 from tests.support.factories import make_link
@@ -119,7 +119,7 @@ def nothing_came_back(on):
     return on.maija().get("/me/callback")
 
 
-@scene("GET /me/result/<attempt>", HeldBySomeoneElse)
+@scene("GET /me/result/<attempt>", OrcidIdInUse)
 def held_by_someone_else(on):
     make_link(on.store, "pekka@yliopisto.example", orcid_id(OLD))
     maija = on.maija()

@@ -134,7 +134,7 @@ class Theatre:
         try:
             reply = scene.play(play)
         finally:
-            store.disconnect()
+            store.close()
             for left in self.directory.glob("scene.db*"):
                 left.unlink()
         return Shown(scene.name, code, reply, play.asked[-1], self.used[-1])

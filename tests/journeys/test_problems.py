@@ -74,7 +74,7 @@ def _has_a_number(someone, around, word):
     assert re.fullmatch(r"[0-9a-f]{8}", number)
     if word not in NOT_KEPT:
         with around.demo.database() as database:
-            assert database.execute("select word from incidents where incident = ?", [number]).fetchall() == [(word,)]
+            assert database.execute("select code from incidents where number = ?", [number]).fetchall() == [(word,)]
 
 
 def _leads_on(someone, problem):

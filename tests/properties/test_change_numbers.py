@@ -71,7 +71,7 @@ def test_a_reader_who_reads_on_misses_no_change(store, pauses):
 
 @pytest.mark.parametrize("nodes", [3])
 def test_several_nodes_number_as_one(migrated_postgres, nodes):
-    stores = [open_store(migrated_postgres, patience=5.0) for _ in range(nodes)]
+    stores = [open_store(migrated_postgres, timeout=5.0) for _ in range(nodes)]
     organisation, over = "https://idp.example", Event()
 
     with ThreadPoolExecutor(nodes + 1) as pool:
@@ -81,7 +81,7 @@ def test_several_nodes_number_as_one(migrated_postgres, nodes):
         changes = reader.result()
 
     for store in stores:
-        store.disconnect()
+        store.close()
     assert [change.number for change in changes] == list(range(1, 10 * nodes + 1))
 
 
@@ -92,4 +92,4 @@ def test_a_slow_writer_of_one_organisation_keeps_nobody_else_waiting(migrated_po
         change = make_link(store, organisation="https://quick.example")
 
     assert change.number == 1
-    store.disconnect()
+    store.close()

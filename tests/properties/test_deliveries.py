@@ -95,23 +95,23 @@ class Owing(RuleBasedStateMachine):
     def _take(self, worker, claimed):
         for delivery in claimed:
             self._may_be_claimed(delivery)
-            self.told[delivery.transfer, delivery.person_key].append(delivery.number)
+            self.told[delivery.transfer, delivery.person_key].append(delivery.change_number)
             self.in_hand.append((worker, delivery))
 
     def _may_be_claimed(self, delivery):
         whose = delivery.transfer, delivery.person_key
-        leased = [each for _, each in self.in_hand if each.leased_until > self.now and self._is_held(each)]
+        leased = [each for _, each in self.in_hand if each.lease_expires_at > self.now and self._is_held(each)]
         assert whose not in [(each.transfer, each.person_key) for each in leased]
-        assert self.retried or all(number <= delivery.number for number in self.told[whose])
+        assert self.retried or all(number <= delivery.change_number for number in self.told[whose])
         if delivery.transfer in self.open_until:
             assert self.open_until[delivery.transfer] <= self.now
             assert delivery.transfer not in [each.transfer for each in leased]
 
     def _is_held(self, delivery):
-        found = self.store.deliveries.list_for_change(self.organisation, delivery.number)
+        found = self.store.deliveries.list_for_change(self.organisation, delivery.change_number)
         return any(
-            (each.transfer, each.leased_until, each.attempts)
-            == (delivery.transfer, delivery.leased_until, delivery.attempts)
+            (each.transfer, each.lease_expires_at, each.attempts)
+            == (delivery.transfer, delivery.lease_expires_at, delivery.attempts)
             for each in found
         )
 
@@ -141,7 +141,9 @@ class Owing(RuleBasedStateMachine):
 
     @rule(transfer=st.sampled_from(TRANSFERS))
     def fail(self, transfer):
-        self.store.deliveries.record_failure(self.organisation, transfer, self.now, most=2, rest=REST)
+        self.store.deliveries.record_failure(
+            self.organisation, transfer, self.now, failure_threshold=2, reset_timeout=REST
+        )
         self.failures[transfer] += 1
         if self.failures[transfer] >= 2:
             self.open_until[transfer] = self.now + REST
@@ -160,7 +162,7 @@ class Owing(RuleBasedStateMachine):
     def nothing_owed_is_lost(self):
         owed = {(transfer, number) for (transfer, _), numbers in self.owed.items() for number in numbers}
         found = [each for person in PEOPLE for each in self.store.deliveries.list_for_person(self.organisation, person)]
-        assert {(each.transfer, each.number) for each in found} == owed
+        assert {(each.transfer, each.change_number) for each in found} == owed
 
     def teardown(self):
         self.now += REST + LEASE
@@ -169,7 +171,7 @@ class Owing(RuleBasedStateMachine):
         self.failures, self.open_until, self.in_hand = dict.fromkeys(TRANSFERS, 0), {}, []
         while found := self.store.deliveries.claim("last", self.now, LEASE, 3):
             for delivery in found:
-                self.told[delivery.transfer, delivery.person_key].append(delivery.number)
+                self.told[delivery.transfer, delivery.person_key].append(delivery.change_number)
                 assert self.store.deliveries.complete(delivery, "last", "stored", "", self.now)
         self.what_arrived_arrived_in_order()
         self._everything_was_told()
@@ -182,8 +184,8 @@ class Owing(RuleBasedStateMachine):
             each for person in PEOPLE for each in self.store.deliveries.list_for_person(self.organisation, person)
         ):
             assert not each.waiting
-            if each.number == self.owed[each.transfer, each.person_key][-1] and each.state is DeliveryState.DONE:
-                assert self.told[each.transfer, each.person_key][-1] == each.number
+            if each.change_number == self.owed[each.transfer, each.person_key][-1] and each.state is DeliveryState.DONE:
+                assert self.told[each.transfer, each.person_key][-1] == each.change_number
 
 
 def test_nothing_owed_is_lost_or_out_of_order(store):
@@ -233,7 +235,7 @@ def work(store, clock, name, seed, over):
         if finished and not found and all(count.state is not DeliveryState.WAITING for count in counts(store, told)):
             return told
         for delivery in found:
-            told.append((delivery.organisation, delivery.transfer, delivery.number))
+            told.append((delivery.organisation, delivery.transfer, delivery.change_number))
             if (fate := chance.random()) < 0.6:
                 store.deliveries.complete(delivery, name, "stored", "", clock())
             elif fate < 0.8:
@@ -248,7 +250,7 @@ def counts(store, told):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_with_several_workers_at_once_nothing_is_lost_or_out_of_order(store_url, seed):
-    stores = [open_store(store_url, patience=5.0) for _ in range(3)]
+    stores = [open_store(store_url, timeout=5.0) for _ in range(3)]
     organisation, clock, over = f"https://busy-{next(ORGANISATIONS)}.example", Clock(), Event()
 
     with ThreadPoolExecutor(6) as pool:
@@ -272,4 +274,4 @@ def test_with_several_workers_at_once_nothing_is_lost_or_out_of_order(store_url,
     assert all(numbers == sorted(numbers) for numbers in audit.values())
     assert stores[0].audit.verify(organisation) == []
     for store in stores:
-        store.disconnect()
+        store.close()

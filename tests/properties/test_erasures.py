@@ -57,7 +57,7 @@ def deliver(store, how, now):
 
 
 def erase(store, now):
-    store.erasures.erase(UNIVERSITY, MAIJA, "person", "erased by the person", now, transfers=TRANSFERS, by_feed=True)
+    store.erasures.erase(UNIVERSITY, MAIJA, "person", "erased by the person", now, transfers=TRANSFERS, uses_feed=True)
 
 
 def rows_of(store):
@@ -91,4 +91,4 @@ def test_after_any_history_erased_is_erased(steps):
         assert not [number for number in (1, 2, 3) if make_orcid_id(number).bare in kept]
         assert store.links.orcid_ids(UNIVERSITY, VILLE) == [make_orcid_id(9)]
         assert store.audit.verify(UNIVERSITY) == []
-        store.disconnect()
+        store.close()

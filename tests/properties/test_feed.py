@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
-from sql.errors import HeldBySomeoneElse
+from sql.errors import OrcidIdInUse
 from tests.support.factories import NOON, make_link, make_orcid_id, make_organisation
 
 ORGANISATIONS = count(1)
@@ -39,7 +39,7 @@ class Reading(RuleBasedStateMachine):
         self.now += timedelta(minutes=1)
         try:
             make_link(self.store, person, orcid_id, self.organisation.entity_id, self.now)
-        except HeldBySomeoneElse:
+        except OrcidIdInUse:
             return
 
     @rule(person=people)
@@ -109,7 +109,7 @@ class Reading(RuleBasedStateMachine):
 
 
 def test_whoever_reads_the_feed_by_its_rules_misses_nothing(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.links.PAGE", 2)
+    monkeypatch.setattr("sql.repositories.base.PAGE_SIZE", 2)
     monkeypatch.setattr("resolver_connector.feed.BATCH_SIZE", 1)
     lookup = store.lookup()
     run_state_machine_as_test(

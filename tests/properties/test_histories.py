@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from shibboleth.orcid_id import Registry
-from sql.errors import AttemptClosed, HeldBySomeoneElse, LinkChanged
+from sql.errors import AttemptClosed, LinkChanged, OrcidIdInUse
 from sql.records import ChangeKind, ReleaseCounts, ReleaseState
 from tests.support.factories import NOON, answered, make_consent, make_orcid_id
 
@@ -46,7 +46,7 @@ class History(RuleBasedStateMachine):
 
         try:
             change = self.store.links.add(attempt, "", make_consent(), shown, NOON, f"history {next(IDS)}")
-        except (AttemptClosed, LinkChanged, HeldBySomeoneElse) as error:
+        except (AttemptClosed, LinkChanged, OrcidIdInUse) as error:
             assert type(error) is expected
         else:
             assert expected is None
@@ -64,7 +64,7 @@ class History(RuleBasedStateMachine):
         if current != shown:
             return LinkChanged, None
         if orcid_id in holders:
-            return HeldBySomeoneElse, None
+            return OrcidIdInUse, None
         self.closed.add(attempt)
         self.links[person] = orcid_id
         self.releases.pop(person, None)

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sql.records import ReleaseState
 from sql.repositories import statistics
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 from sql.repositories.statistics import STARTED
 from tests.support.factories import NOON, make_attempt, make_link, make_orcid_id
 
@@ -24,7 +24,7 @@ LEASE = timedelta(hours=1)
 
 def attested(number):
     account = f"import-{number}@x"
-    return Attested(number, account, account, make_orcid_id(number))
+    return AttestedLink(number, account, account, make_orcid_id(number))
 
 
 class Days(RuleBasedStateMachine):
@@ -76,7 +76,7 @@ class Days(RuleBasedStateMachine):
     @rule(many=st.integers(0, 5))
     def bring_in(self, many):
         rows = [
-            Attested(n, f"import-{n}@x", f"import-{n}@x", make_orcid_id(n))
+            AttestedLink(n, f"import-{n}@x", f"import-{n}@x", make_orcid_id(n))
             for n in (next(NUMBERS) for _ in range(many))
         ]
         self.store.imports.add(self.organisation, rows, "the old register", self.now, self.now)
@@ -85,7 +85,9 @@ class Days(RuleBasedStateMachine):
     @rule(well=st.booleans())
     def deliver(self, well):
         end, word = (
-            (self.store.deliveries.complete, "delivered") if well else (self.store.deliveries.dead_letter, "given-up")
+            (self.store.deliveries.complete, "delivered")
+            if well
+            else (self.store.deliveries.dead_letter, "dead-letter")
         )
         oldest = next(self.store.deliveries.list_waiting(self.organisation), None)
         only = (self.organisation, oldest.number if oldest else 0)
@@ -109,10 +111,10 @@ class Days(RuleBasedStateMachine):
 
     @rule()
     def forget_what_is_settled(self):
-        for number in self.store.retention.list_forgettable(self.organisation, self.now):
+        for number in self.store.retention.list_expired_changes(self.organisation, self.now):
             change = next(each for each in self.store.changes.list_after(self.organisation, number - 1, 1))
             had = self.store.links.get(self.organisation, change.person_key)
-            self.store.retention.forget(self.organisation, number)
+            self.store.retention.delete_change(self.organisation, number)
             if had and self.store.links.get(self.organisation, change.person_key) is None:
                 self.linked.discard(change.person_key)
                 self.happened[change.at.date(), "event", "forgotten"] += 1
@@ -122,8 +124,8 @@ class Days(RuleBasedStateMachine):
         self.store.attempts.delete_expired(self.now)
 
     @rule()
-    def count_up(self):
-        self.store.statistics.count_up()
+    def update_counts(self):
+        self.store.statistics.update_counts()
 
     @invariant()
     def the_counts_are_what_happened(self):
@@ -134,7 +136,7 @@ class Days(RuleBasedStateMachine):
     @invariant()
     def the_links_are_those_that_came_and_have_not_gone(self):
         totals = self.store.statistics.totals(self.organisation)
-        assert self.store.statistics.links_now(self.organisation, totals) == self.store.releases.counts(
+        assert self.store.statistics.release_counts(self.organisation, totals) == self.store.releases.counts(
             self.organisation
         )
 
@@ -153,8 +155,8 @@ class Days(RuleBasedStateMachine):
 
 
 def test_the_counts_are_what_happened_whenever_anybody_sweeps(store, monkeypatch):
-    monkeypatch.setattr(statistics, "STEP", 2)
-    monkeypatch.setattr(statistics, "SWEPT", 2)
+    monkeypatch.setattr(statistics, "EVENT_BATCH", 2)
+    monkeypatch.setattr(statistics, "DELETE_BATCH", 2)
 
     run_state_machine_as_test(
         lambda: Days(store),

@@ -32,7 +32,7 @@ def stored(directory):
     try:
         yield store
     finally:
-        store.disconnect()
+        store.close()
 
 
 def make_identity(entity_id, key, metadata, url=None):

@@ -15,9 +15,9 @@ from sql.store import open_store
 from tests.support.factories import NOON
 
 TABLES = (
-    *("attempts", "links", "consent_texts", "changes", "counters", "events"),
+    *("attempts", "links", "consent_texts", "changes", "organisations", "events"),
     *("daily_counts", "counted_events", "incidents"),
-    *("deliveries", "breakers", "acknowledgements", "erasures", "mails"),
+    *("deliveries", "circuit_breakers", "acknowledgements", "erasures", "mails"),
 )
 """Every table, in an order in which rows can be deleted."""
 
@@ -28,7 +28,7 @@ def _migrated_sqlite():
         path = Path(directory, "links.db")
         store = open_store(f"sqlite://{path}")
         migrate(store.engine, NOON)
-        store.disconnect()
+        store.close()
         return path.read_bytes()
 
 

@@ -78,7 +78,7 @@ class Place:
             return [name for (name,) in connection.execute(r"select rolname from pg_roles where rolname like 'idp\_%'")]
 
     def remove(self):
-        self.store.disconnect()
+        self.store.close()
         names = [*self.roles(), self.service]
         with self.server.connect() as connection:
             connection.execute(f"drop database {self.database} with (force)")

@@ -46,7 +46,7 @@ def make_attempt(person_key="maija@yliopisto.example", organisation=UNIVERSITY, 
     words = {
         "id": f"attempt-{next(_numbers)}",
         "account": person_key,
-        "browser": "hash-of-a-cookie",
+        "browser_hash": "hash-of-a-cookie",
         "expires_at": started_at + timedelta(hours=1),
     }
     return Attempt(organisation=organisation, person_key=person_key, started_at=started_at, **{**words, **other})
@@ -61,7 +61,7 @@ def answered(store, person_key="maija@yliopisto.example", orcid_id=None, organis
     """Give an attempt of this person, in the store, that ORCID has answered."""
     attempt = make_attempt(person_key, organisation, started_at=now, **other)
     store.attempts.add(attempt, state_hash=f"state of {attempt.id}")
-    store.attempts.consume_state(f"state of {attempt.id}", organisation, person_key, attempt.browser, now)
+    store.attempts.consume_state(f"state of {attempt.id}", organisation, person_key, attempt.browser_hash, now)
     store.attempts.save_orcid_answer(attempt.id, orcid_id or make_orcid_id(), "Maija Mäkelä")
     return store.attempts.get(attempt.id)
 

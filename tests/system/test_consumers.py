@@ -101,7 +101,7 @@ def machine(venv):
         configuration = write_configuration(stack.etc, store={"url": url}, service=service)
         store = open_store(url)
         migrate(store.engine, NOON)
-        store.disconnect()
+        store.close()
         for each in (*stack.var.iterdir(), *(stack.etc / "secrets").iterdir()):
             stack.account.owns(each)
         (stack.etc / "connector.wsgi").write_text(
@@ -117,7 +117,7 @@ def machine(venv):
 def store(machine):
     store = open_store(f"sqlite://{machine.var}/links.db")
     yield store
-    store.disconnect()
+    store.close()
 
 
 @pytest.fixture(scope="module")

@@ -507,7 +507,7 @@ def ready(tmp_path):
     path = write_configuration(tmp_path)
     kept = open_store(make_sqlite(tmp_path))
     make_link(kept, "maija@yliopisto.example", make_orcid_id(1))
-    kept.disconnect()
+    kept.close()
     return path
 
 
@@ -577,7 +577,7 @@ def test_an_audit_that_was_changed_is_wrong(ready):
     kept = open_store(f"sqlite://{ready.parent}/links.db")
     with kept.engine.transaction() as session:
         session.script("update events set kind = 'removed';")
-    kept.disconnect()
+    kept.close()
 
     code, output = run("--config", ready, "check", "--json")
 
@@ -803,7 +803,7 @@ def test_a_date_is_advised_where_the_organisation_has_told_it(tmp_path, named, a
     store = open_store(make_sqlite(tmp_path))
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), HOME, issued="20240826")
     make_link(store, "ville@yliopisto.example", make_orcid_id(2), HOME)
-    store.disconnect()
+    store.close()
 
     _, output = run("--config", path, "check", "--json")
 
@@ -819,7 +819,7 @@ def test_an_organisations_links_are_counted_once(tmp_path, monkeypatch):
     path = write_configuration(tmp_path)
     store = open_store(make_sqlite(tmp_path))
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), HOME)
-    store.disconnect()
+    store.close()
     counted = []
     for repository, name in ((LinkRepository, "count"), (ReleaseRepository, "counts")):
         count = getattr(repository, name)

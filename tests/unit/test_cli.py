@@ -28,7 +28,7 @@ def store(tmp_path):
     """The migrated store of the configuration."""
     store = open_store(make_sqlite(tmp_path))
     yield store
-    store.disconnect()
+    store.close()
 
 
 @pytest.fixture

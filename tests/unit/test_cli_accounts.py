@@ -63,7 +63,7 @@ OPTIONAL = [each for each in OPTIONAL if isinstance(each[2], click.Option)]
 def store(tmp_path):
     store = open_store(make_sqlite(tmp_path))
     yield store
-    store.disconnect()
+    store.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shibboleth.orcid_id import Registry
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 from tests.support.factories import NOON, make_orcid_id, make_organisation
 from webapp.cli.import_file import InvalidImportFile, Links, source_of
 
@@ -35,7 +35,7 @@ def read(links):
 def test_a_line_says_who_has_which_id_and_since_when(file):
     found, rejected = read(file(f"{HEADER}{MAIJA},{FIRST.uri},2024-03-01,CRIS\n"))
 
-    assert found == [Attested(2, MAIJA, MAIJA, FIRST, datetime(2024, 3, 1, tzinfo=UTC))]
+    assert found == [AttestedLink(2, MAIJA, MAIJA, FIRST, datetime(2024, 3, 1, tzinfo=UTC))]
     assert rejected == []
 
 

@@ -14,12 +14,13 @@ from webapp.config.values import ISSUED, account_and_issued
 def named_people(config: Config, store: Store) -> Iterator[CheckResult]:
     """Advise the date for each account that is named without one, where its organisation has told it with a link."""
     for place, entity_id, people in _named(config):
-        for account, issued in map(account_and_issued, people):
-            link = None if issued else store.links.get(entity_id, fold(account))
-            if link is not None and link.issued:
+        for account, issued_at in map(account_and_issued, people):
+            link = None if issued_at else store.links.get(entity_id, fold(account))
+            if link is not None and link.account_issued_at:
                 text = f"{place} names {account}, and whoever gets this account later"
-                mend = f'write "{account}{ISSUED}{link.issued}", if that is the date on their page of their own data'
-                facts = {"entity_id": entity_id, "account": account, "issued": link.issued}
+                issued = link.account_issued_at
+                mend = f'write "{account}{ISSUED}{issued}", if that is the date on their page of their own data'
+                facts = {"entity_id": entity_id, "account": account, "issued": issued}
                 yield CheckResult(Level.NOTE, "operator", text, mend, facts)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shibboleth.organisation import Organisation
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
-from sql.records import Breaker, DeliveryCount, DeliveryState, ReleaseCounts
+from sql.records import DeliveryCount, DeliveryState, ReleaseCounts, TransferBreaker
 from sql.store import Store
 from webapp.checks.audit import audit_of
 from webapp.checks.authority import metadata
@@ -102,14 +102,14 @@ def _files_of_transfers(config: Config) -> Iterator[CheckResult]:
 
 def _kept(config: Config, store: Store, now: datetime) -> Iterator[CheckResult]:
     try:
-        store.must_be_ready()
+        store.check_schema()
         yield CheckResult(
             Level.OK, "store", f"{config.store.url}, no migration missing", facts={"url": config.store.url}
         )
         for settings in config.organisation_settings.values():
             organisation = settings.organisation
-            # Counted once, for a million links take a tenth of a second; and counted, not taken from `links_now`, which
-            # adds up the audit that is looked at here, and may write
+            # Counted once, since a million links take a tenth of a second; not by `statistics.release_counts`, which
+            # depends on the audit that is checked here, and may write
             counts = store.releases.counts(organisation.entity_id)
             yield from _of_organisation(store, organisation, counts.linked)
             if settings.keeps_links:
@@ -172,7 +172,7 @@ def _deliveries(settings: OrganisationSettings, store: Store, now: datetime) -> 
     breakers = {each.transfer: each for each in store.deliveries.breakers(organisation.entity_id)}
     configured = settings.transfers
     for name in dict.fromkeys([*configured, *breakers]):
-        waiting, given_up = (counts.get((name, state)) for state in (DeliveryState.WAITING, DeliveryState.GIVEN_UP))
+        waiting, given_up = (counts.get((name, state)) for state in (DeliveryState.WAITING, DeliveryState.DEAD_LETTER))
         if name not in configured and not waiting:
             continue
         yield _standing(organisation, name, waiting, given_up)
@@ -220,15 +220,20 @@ def _never_owed(organisation: Organisation, name: str, missed: int) -> CheckResu
     return CheckResult(Level.WARNING, "transfer", text, mend, facts)
 
 
-def _left_alone(organisation: Organisation, breaker: Breaker, now: datetime) -> Iterator[CheckResult]:
+def _left_alone(organisation: Organisation, breaker: TransferBreaker, now: datetime) -> Iterator[CheckResult]:
     if breaker.open_until is None:
         return
     until = breaker.open_until.strftime("%Y-%m-%d %H:%M:%S UTC")
     rests = f"left alone until {until}" if breaker.open_until > now else "now tried with one delivery at a time"
-    times = "failure" if breaker.failures == 1 else "failures in a row"
-    text = f"{organisation.id}, {breaker.transfer} is {rests}, after {breaker.failures} {times}"
+    times = "failure" if breaker.consecutive_failures == 1 else "failures in a row"
+    text = f"{organisation.id}, {breaker.transfer} is {rests}, after {breaker.consecutive_failures} {times}"
     mend = f"try it: orcid-connect transfer test {organisation.id} --transfer {breaker.transfer}"
-    facts = {"id": organisation.id, "transfer": breaker.transfer, "failures": breaker.failures, "until": until}
+    facts = {
+        "id": organisation.id,
+        "transfer": breaker.transfer,
+        "failures": breaker.consecutive_failures,
+        "until": until,
+    }
     yield CheckResult(Level.WARNING, "transfer", text, mend, facts)
 
 

@@ -85,21 +85,21 @@ def configuration(path: Path) -> Config:
 def store_of(config: Config) -> Iterator[Store]:
     """Give the store, whatever state it is in."""
     try:
-        store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
+        store = open_store(config.store.reveal(), timeout=config.store.busy_timeout)
     except InvalidUrl as error:
         mend = "docs/settings.md shows how it is written"
         raise Misconfigured([SettingProblem(str(config.path), "store.url", str(error), mend)]) from None
     try:
         yield store
     finally:
-        store.disconnect()
+        store.close()
 
 
 @contextmanager
 def ready_store(config: Config) -> Iterator[Store]:
     """Give the store, as this release needs it."""
     with store_of(config) as store:
-        store.must_be_ready()
+        store.check_schema()
         yield store
 
 

@@ -38,7 +38,7 @@ def connector(path: Path, *, seconds: int | None, directory: Path) -> None:
     config = configuration(path)
     with ready_store(config) as store:
         # The connector only reads: it needs no connection that can write
-        store.disconnect()
+        store.close()
         replicas = make_replicas(config, store, _made(directory), seconds) if seconds else None
         application = make_connector(config, store, replicas=replicas)
         if replicas:

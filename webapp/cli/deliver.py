@@ -72,7 +72,7 @@ def _would_deliver(config: Config, store: Store) -> None:
             counts[f"{organisation.id} {one.transfer}"] += 1
             account = safe(one.change.account) if one.change else "-"
             tried = f", after {counted(one.attempts, 'try', 'tries')}: {one.outcome}" if one.outcome else ""
-            due = f"due {local_time(one.next_at)}{tried}"
+            due = f"due {local_time(one.next_attempt_at)}{tried}"
             click.echo(f"{organisation.id}  {one.transfer}  {one.kind}  {account}  {due}")
     click.echo(f"{counted(counts.total(), 'delivery is', 'deliveries are')} owed")
     click.echo("".join(f"  {where}: {count}\n" for where, count in sorted(counts.items())), nl=False)

@@ -27,7 +27,7 @@ from webapp.config.loader import Config
 from webapp.config.secret import resolve
 
 if TYPE_CHECKING:
-    from sql.idp_role import RoleKeeper
+    from sql.idp_role import IdpRoleManager
 
 _BYTES = 32
 _ADMINISTRATOR = (
@@ -64,30 +64,30 @@ def idp_role(  # noqa: PLR0913 - one for each word on the command line
     organisation = organisation_of(config, name)
     with _keeper(config, organisation) as keeper:
         if drop:
-            _do(keeper, keeper.dropping(), f"{keeper.role.name} is not there any more", as_sql=as_sql)
+            _do(keeper, keeper.drop_sql(), f"{keeper.role.name} is not there any more", as_sql=as_sql)
             return
         must_keep_links(config, organisation)
         with _password(config, reference, file) as password:
-            if password is None and not keeper.made:
+            if password is None and not keeper.exists:
                 raise CommandError(
                     f"{keeper.role.name} would be new: give it a password, with --password or --generate"
                 )
             told = f"{keeper.role.name} reads what {organisation.id} releases; " + _about(password, file)
-            _do(keeper, keeper.making(password), told, as_sql=as_sql)
+            _do(keeper, keeper.create_sql(password), told, as_sql=as_sql)
 
 
 @contextmanager
-def _keeper(config: Config, organisation: Organisation) -> Iterator[RoleKeeper]:
+def _keeper(config: Config, organisation: Organisation) -> Iterator[IdpRoleManager]:
     if not config.store.url.startswith("postgresql:"):
         raise CommandError(f"a file has no roles; write a replica: orcid-connect replica {organisation.id} FILE")
     with ready_store(config) as store:
-        from sql.idp_role import IdpRole, MayNot, RoleNotChanged, keeping  # noqa: PLC0415 - needs PostgreSQL's driver
+        from sql.idp_role import IdpRole, RoleNotChanged, RolePermissionDenied, manage_role  # noqa: PLC0415 - needs PostgreSQL's driver
 
         try:
             role = IdpRole.of(organisation.id, organisation.entity_id, config.service.registry)
-            with keeping(store, role) as keeper:
+            with manage_role(store, role) as keeper:
                 yield keeper
-        except MayNot as error:
+        except RolePermissionDenied as error:
             raise CommandError(f"{error}; {_ADMINISTRATOR}") from None
         except RoleNotChanged as error:
             raise CommandError(str(error)) from None
@@ -131,7 +131,7 @@ def _about(password: str | None, file: Path | None) -> str:
     return f"its password is in {file}" if file else "it has the password that was given"
 
 
-def _do(keeper: RoleKeeper, script: str, told: str, *, as_sql: bool) -> None:
+def _do(keeper: IdpRoleManager, script: str, told: str, *, as_sql: bool) -> None:
     if as_sql:
         click.echo(script, nl=False)
         return

@@ -17,7 +17,7 @@ from typing import IO
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from shibboleth.organisation import Organisation
-from sql.repositories.imports import Attested
+from sql.repositories.imports import AttestedLink
 
 REQUIRED = ("account", "orcid")
 COLUMNS = (*REQUIRED, "authenticated_at", "source")
@@ -52,7 +52,7 @@ class Links:
     """Where people authenticated their iDs, as the organisation attests."""
     now: datetime
 
-    def attested(self, reject: Reject, read: Read = lambda _bytes: None) -> Iterator[Attested]:
+    def attested(self, reject: Reject, read: Read = lambda _bytes: None) -> Iterator[AttestedLink]:
         """Give what each good line says. Raises Unreadable."""
         with _opened(self.path) as file:
             for number, row in _rows(file, read):
@@ -61,14 +61,14 @@ class Links:
                 except Doubtful as doubt:
                     reject(number, str(doubt))
 
-    def _attested(self, number: int, row: dict[str, str]) -> Attested:
+    def _attested(self, number: int, row: dict[str, str]) -> AttestedLink:
         if _MORE in row:
             raise Doubtful("it has more columns than the first line")
         if row.get("source", "") not in {"", self.source}:
             raise Doubtful("it names another source; import each source by itself")
         account = self._account(row["account"])
         orcid_id = self._orcid_id(row["orcid"])
-        return Attested(number, fold(account), account, orcid_id, self._moment(row.get("authenticated_at", "")))
+        return AttestedLink(number, fold(account), account, orcid_id, self._moment(row.get("authenticated_at", "")))
 
     def _account(self, text: str) -> str:
         user, _, scope = text.rpartition("@")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sql.repositories.imports import Imported
+from sql.repositories.imports import ImportResult
 from sql.store import Store
 from webapp.cli.common import (
     CommandError,
@@ -55,7 +55,7 @@ def import_(path: Path, name: str, file: Path, *, attested_by: str | None, yes: 
     click.echo("imported" if found.written else "nothing was imported yet: run it again with --yes")
 
 
-def _imported(config: Config, store: Store, links: Links, *, dry_run: bool) -> Imported:
+def _imported(config: Config, store: Store, links: Links, *, dry_run: bool) -> ImportResult:
     rejected = 0
 
     def reject(line: int, reason: str) -> None:

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
-from sql.errors import AttemptClosed, HeldBySomeoneElse, NotAuthenticated
+from sql.errors import AttemptClosed, AttemptNotAuthenticated, OrcidIdInUse
 from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 from sql.store import Store
 from webapp.auth.browser import Browser
@@ -96,7 +96,7 @@ class LinkingService:
             organisation=person.organisation.entity_id,
             person_key=person.key,
             account=person.account,
-            browser=browser.hash,
+            browser_hash=browser.hash,
             started_at=now,
             expires_at=now + LIFETIME,
         )
@@ -186,7 +186,7 @@ class LinkingService:
 
         Raises:
             LinkChanged: If the current link is not to `replacing`.
-            HeldBySomeoneElse: If the iD is linked to another account of the organisation; the attempt is closed.
+            OrcidIdInUse: If the iD is linked to another account of the organisation; the attempt is closed.
             AttemptClosed: If the attempt is over.
             NothingCameBack: If ORCID has not answered.
             LookupError, PermissionError: As `handle_callback`.
@@ -196,10 +196,10 @@ class LinkingService:
         link_id, transfers = secrets.token_urlsafe(16), tuple(self.transfers.get(attempt.organisation, ()))
         try:
             return self.store.links.add(attempt, person.issued, consent, replacing, now, link_id, transfers)
-        except HeldBySomeoneElse:
+        except OrcidIdInUse:
             self._close(attempt, "held-by-someone-else", now)
             raise
-        except NotAuthenticated:
+        except AttemptNotAuthenticated:
             raise NothingCameBack from None
 
     def open_attempt(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Attempt:
@@ -246,7 +246,7 @@ class LinkingService:
         """
         status = self._read_status(person, deliveries=deliveries)
         link = status.link
-        if link is None or not (link.issued and person.issued) or link.issued == person.issued:
+        if link is None or not (link.account_issued_at and person.issued) or link.account_issued_at == person.issued:
             return status
         # The account was reassigned: its link is another person's, and must not be released as this person's
         whose, transfers = (link.organisation, link.person_key), tuple(self.transfers.get(link.organisation, ()))
@@ -259,8 +259,8 @@ class LinkingService:
         whose = person.organisation.entity_id, person.key
         with_deliveries = deliveries and bool(self.transfers.get(whose[0]))
         status = self.store.links.person_status(*whose, deliveries=with_deliveries)
-        if status.link is None and status.newest is ChangeKind.REMOVED:
-            passed_on, newest = self.store.links.passed_on_at(*whose), self.store.changes.newest_for_person(*whose)
+        if status.link is None and status.newest_change is ChangeKind.REMOVED:
+            passed_on, newest = self.store.links.reassigned_at(*whose), self.store.changes.newest_for_person(*whose)
             if passed_on is not None and newest is not None and newest.at <= passed_on:
                 # The removal of the account's earlier holder
                 return PersonStatus(None)
@@ -298,7 +298,7 @@ def _check(attempt: Attempt | None, person: Person, browser: Browser, now: datet
         raise NoSuchAttempt
     if (attempt.organisation, attempt.person_key) != (person.organisation.entity_id, person.key):
         raise SomeoneElsesAttempt
-    if attempt.browser != browser.hash:
+    if attempt.browser_hash != browser.hash:
         raise AnotherBrowsersAttempt
     if now is not None and now >= attempt.expires_at:
         raise AttemptExpired

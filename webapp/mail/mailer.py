@@ -94,7 +94,7 @@ class Writer:
         message["Message-ID"] = make_msgid(domain=self.sender.rpartition("@")[2])
         message["Content-Language"] = language.code
         message["Auto-Submitted"] = "auto-generated"
-        when = language.format_datetime(mail.asked_at, self.zone)
+        when = language.format_datetime(mail.requested_at, self.zone)
         asked = language.gettext(
             "You asked for this e-mail on %(when)s. We have forgotten your address now.", when=when
         )
@@ -105,7 +105,7 @@ class Writer:
         """Say what the person agreed to."""
         link = self.store.links.get(mail.organisation, mail.person_key)
         # One that came after the wish is not what was asked about, and may be that of who has the account now
-        if link is None or link.linked_at > mail.asked_at:
+        if link is None or link.linked_at > mail.requested_at:
             return None
         gettext, consent = language.gettext, link.consent
         organisation = self.organisation_settings[mail.organisation].organisation

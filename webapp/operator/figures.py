@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from shibboleth.organisation import Organisation
 from sql.records import FeedProgress, ReleaseCounts, TransferBacklog
-from sql.repositories.statistics import STARTED, Word
+from sql.repositories.statistics import STARTED, CountKey
 from sql.store import Store
 from webapp.i18n.language import gettext_noop
 from webapp.pages.problems import PROBLEMS_BY_CODE
@@ -30,10 +30,10 @@ class Column:
     name: str
     label: str
     """Its heading: a sentence of the catalogues."""
-    counted: tuple[Word, ...]
+    counted: tuple[CountKey, ...]
     """What counts for it."""
 
-    def of(self, counts: Counter[Word]) -> int:
+    def of(self, counts: Counter[CountKey]) -> int:
         """Tell how many of it are among what happened."""
         return sum(counts[word] for word in self.counted)
 
@@ -46,7 +46,7 @@ COLUMNS = (
     Column("replaced", gettext_noop("Replaced"), (("event", "replaced"),)),
     Column("removed", gettext_noop("Removed"), (("event", "removed"),)),
     Column("delivered", gettext_noop("Delivered"), (("event", "delivered"),)),
-    Column("given-up", gettext_noop("Given up"), (("event", "given-up"),)),
+    Column("dead-letter", gettext_noop("Given up"), (("event", "dead-letter"),)),
     Column("released", gettext_noop("Release first seen"), (("event", "release-seen"),)),
 )
 
@@ -57,7 +57,7 @@ class Period:
 
     first: date
     last: date
-    counts: Counter[Word]
+    counts: Counter[CountKey]
 
     @property
     def numbers(self) -> list[int]:
@@ -117,7 +117,7 @@ class OrganisationStatus:
     @property
     def given_up(self) -> int:
         """How many deliveries were given up and are still missing."""
-        return sum(each.given_up for each in self.backlogs)
+        return sum(each.dead_letters for each in self.backlogs)
 
     @property
     def paused(self) -> int:
@@ -141,7 +141,7 @@ def organisation_statuses(
     return [
         OrganisationStatus(
             organisation=one,
-            links=store.statistics.links_now(one.entity_id, store.statistics.totals(one.entity_id)),
+            links=store.statistics.release_counts(one.entity_id, store.statistics.totals(one.entity_id)),
             backlogs=tuple(each for each in backlogs if each.breaker.organisation == one.entity_id),
             feed=feeds.get(one.entity_id),
             numbers=_sum(store.statistics.by_day(one.entity_id, _first(days, now))),
@@ -169,12 +169,12 @@ def _first(days: int, now: datetime) -> date:
     return now.date() - timedelta(days=-(-days // length) * length - 1)
 
 
-def _sum(by_day: Mapping[date, Counter[Word]]) -> list[int]:
-    together = sum(by_day.values(), Counter[Word]())
+def _sum(by_day: Mapping[date, Counter[CountKey]]) -> list[int]:
+    together = sum(by_day.values(), Counter[CountKey]())
     return [column.of(together) for column in COLUMNS]
 
 
-def _period(by_day: Mapping[date, Counter[Word]], last: date, length: int) -> Period:
+def _period(by_day: Mapping[date, Counter[CountKey]], last: date, length: int) -> Period:
     days = [last - timedelta(days=back) for back in range(length)]
     return Period(days[-1], last, sum((by_day.get(day, Counter()) for day in days), Counter()))
 

@@ -71,13 +71,13 @@ FIGURES = {
         ),
         Figure(
             "orcid_connect_deliveries_ended",
-            "Deliveries that arrived (delivered) or will not be tried again (given-up).",
+            "Deliveries that arrived (delivered) or will not be tried again (dead-letter).",
             ("organisation", "outcome"),
             counter=True,
         ),
         Figure("orcid_connect_deliveries_waiting", "Deliveries that wait now.", _WAY),
         Figure("orcid_connect_deliveries_oldest_waiting_seconds", "How old the oldest of these is.", _WAY),
-        Figure("orcid_connect_deliveries_given_up", "Deliveries that were given up and are still missing.", _WAY),
+        Figure("orcid_connect_deliveries_dead_letters", "Deliveries that were given up and are still missing.", _WAY),
         Figure(
             "orcid_connect_breaker_open", "Whether a transfer is left alone because it failed again and again.", _WAY
         ),
@@ -88,7 +88,7 @@ FIGURES = {
 }
 
 CHANGES = ("linked", "replaced", "removed")
-ENDS = ("delivered", "given-up")
+ENDS = ("delivered", "dead-letter")
 
 _FORM = "text/plain; version=0.0.4; charset=utf-8"
 """The form that every Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
@@ -139,7 +139,7 @@ def _families(samples: Iterable[_Sample]) -> Iterator[Metric]:
 
 def _samples(store: Store, organisations: Organisations, now: datetime) -> list[_Sample]:
     try:
-        store.must_be_ready()
+        store.check_schema()
         return [("orcid_connect_store_up", (), 1), *_of_all(store, organisations, now)]
     except (StoreUnavailable, SchemaBehind, SchemaAhead):
         return [("orcid_connect_store_up", (), 0)]
@@ -159,7 +159,7 @@ def _of_all(store: Store, organisations: Organisations, now: datetime) -> Iterat
 
 def _of_organisation(store: Store, organisation: Organisation) -> Iterator[_Sample]:
     totals, name = store.statistics.totals(organisation.entity_id), organisation.id
-    links = store.statistics.links_now(organisation.entity_id, totals)
+    links = store.statistics.release_counts(organisation.entity_id, totals)
     yield "orcid_connect_linked", (name,), links.linked
     yield "orcid_connect_release_seen", (name,), links.seen
     yield "orcid_connect_release_missed", (name, "other"), links.other
@@ -178,14 +178,14 @@ def _of_way(way: TransferBacklog, name: str, now: datetime) -> Iterator[_Sample]
     labels = (name, way.breaker.transfer)
     opened = way.breaker.open_until is not None
     yield "orcid_connect_deliveries_waiting", labels, way.waiting
-    yield "orcid_connect_deliveries_oldest_waiting_seconds", labels, _age(way.waiting_since, now)
-    yield "orcid_connect_deliveries_given_up", labels, way.given_up
+    yield "orcid_connect_deliveries_oldest_waiting_seconds", labels, _age(way.oldest_waiting_at, now)
+    yield "orcid_connect_deliveries_dead_letters", labels, way.dead_letters
     yield "orcid_connect_breaker_open", labels, opened
 
 
 def _of_feed(fetching: FeedProgress, name: str, now: datetime) -> Iterator[_Sample]:
-    yield "orcid_connect_feed_behind", (name,), fetching.behind
-    yield "orcid_connect_feed_oldest_unfetched_seconds", (name,), _age(fetching.waiting_since, now)
+    yield "orcid_connect_feed_behind", (name,), fetching.unfetched
+    yield "orcid_connect_feed_oldest_unfetched_seconds", (name,), _age(fetching.oldest_unfetched_at, now)
     yield "orcid_connect_feed_acknowledged_timestamp_seconds", (name,), fetching.at.timestamp()
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
-STATES = {"waiting": gettext_noop("waiting"), "done": gettext_noop("arrived"), "given-up": gettext_noop("given up")}
+STATES = {"waiting": gettext_noop("waiting"), "done": gettext_noop("arrived"), "dead-letter": gettext_noop("given up")}
 """How a delivery stands, in the operator's words."""
 
 
@@ -85,7 +85,7 @@ def incident(context: AppContext, request: PageRequest) -> Page:
     home = next((one for one in permissions.organisations if found and one.entity_id == found.organisation), None)
     seen = found if permissions.operator or home else None
     variables: dict[str, Any] = {"number": number[:40], "found": seen, "organisation": home}
-    return Page("operator/incident.html", variables | {"problem": PROBLEMS_BY_CODE.get(seen.word) if seen else None})
+    return Page("operator/incident.html", variables | {"problem": PROBLEMS_BY_CODE.get(seen.code) if seen else None})
 
 
 def search(context: AppContext, request: PageRequest) -> Page:

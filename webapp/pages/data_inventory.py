@@ -148,7 +148,7 @@ KINDS: Labels = MappingProxyType(
     }
 )
 STATES: Labels = MappingProxyType(
-    {"waiting": gettext_noop("waiting"), "done": gettext_noop("done"), "given-up": gettext_noop("given up")}
+    {"waiting": gettext_noop("waiting"), "done": gettext_noop("done"), "dead-letter": gettext_noop("given up")}
 )
 OUTCOMES: Labels = MappingProxyType(
     {
@@ -181,7 +181,7 @@ EVENTS: Labels = MappingProxyType(
     {
         **OUTCOMES,
         "delivered": gettext_noop("an interface of your organisation took a change"),
-        "given-up": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
+        "dead-letter": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
         "deprovisioned": gettext_noop("your organisation said that you have left"),
         "release-seen": gettext_noop("your organisation was seen to release the iD"),
         "erasing": gettext_noop("everything about you is to be erased"),
@@ -236,13 +236,13 @@ AUTHENTICATED: Labels = MappingProxyType({"orcid": gettext_noop("at ORCID, where
 NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
     {
         "attempts.state_hash": gettext_noop("the fingerprint of a secret that went to ORCID and back"),
-        "attempts.browser": gettext_noop("the fingerprint of a secret in your browser's cookie"),
-        "deliveries.leased_until": gettext_noop("which of our machines is at work on a delivery, and until when"),
+        "attempts.browser_hash": gettext_noop("the fingerprint of a secret in your browser's cookie"),
+        "deliveries.lease_expires_at": gettext_noop("which of our machines is at work on a delivery, and until when"),
         "deliveries.leased_by": gettext_noop("which of our machines is at work on a delivery, and until when"),
         "links.consent_digest": gettext_noop("under which number the text you agreed to is filed"),
         "consent_texts.digest": gettext_noop("under which number the text you agreed to is filed"),
         "erasures.id": gettext_noop("under which number your wish to be erased is filed"),
-        "erasures.by_feed": gettext_noop("whether your organisation fetches removals by itself"),
+        "erasures.uses_feed": gettext_noop("whether your organisation fetches removals by itself"),
         "erasures.finished_at": gettext_noop("when an erasure was done; its line names nobody by then"),
     }
 )
@@ -250,8 +250,8 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
 
 ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
     {
-        "counters": "numbers of an organisation",
-        "breakers": "how an organisation's interfaces work",
+        "organisations": "numbers of an organisation",
+        "circuit_breakers": "how an organisation's interfaces work",
         "daily_counts": "how often something happened on a day",
         "counted_events": "how far the audit has been counted",
         "incidents": "what went wrong, by the number on the page; not for whom",
@@ -303,7 +303,13 @@ LINKS = Section(
         "links",
         ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
         ("account", gettext_noop("Account"), HOME, "account", "account"),
-        ("account_issued", gettext_noop("When your account was issued"), HOME, "issued", "issued"),
+        (
+            "account_issued",
+            gettext_noop("When your account was issued"),
+            HOME,
+            "account_issued_at",
+            "account_issued_at",
+        ),
         ("linked_at", gettext_noop("Connected"), US, "linked_at", "linked_at"),
         ("source", gettext_noop("Where the iD was shown to be yours"), US, "source", "source", AUTHENTICATED),
         (
@@ -347,7 +353,7 @@ ATTEMPTS = Section(
         ("account", gettext_noop("Account"), HOME, "account", "account"),
         ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
         ("orcid_name", gettext_noop("Name at ORCID"), ORCID, "orcid_name", "orcid_name"),
-        ("answered_at", gettext_noop("Back from ORCID"), US, "taken_at", "taken_at"),
+        ("answered_at", gettext_noop("Back from ORCID"), US, "consumed_at", "consumed_at"),
         ("expires_at", gettext_noop("To be finished by"), US, "expires_at", "expires_at"),
         ("ended_at", gettext_noop("Ended"), US, "closed_at", "closed_at"),
         ("outcome", gettext_noop("How it ended"), US, "outcome", "outcome", OUTCOMES),
@@ -388,11 +394,11 @@ DELIVERIES = Section(
         ("outcome", gettext_noop("What came of it"), THEM, "outcome", "outcome", ANSWERS),
         ("message", gettext_noop("What the interface said"), THEM, "message", "message"),
         ("attempts", gettext_noop("How often it was tried"), US, "attempts", "attempts"),
-        ("waiting_since", gettext_noop("Waiting since"), US, "waiting_since", "waiting_since"),
-        ("tried_at", gettext_noop("Last tried"), US, "tried_at", "tried_at"),
-        ("next_at", gettext_noop("Due"), US, "next_at", "next_at"),
+        ("queued_at", gettext_noop("Waiting since"), US, "queued_at", "queued_at"),
+        ("last_attempt_at", gettext_noop("Last tried"), US, "last_attempt_at", "last_attempt_at"),
+        ("next_attempt_at", gettext_noop("Due"), US, "next_attempt_at", "next_attempt_at"),
         ("finished_at", gettext_noop("Finished"), US, "finished_at", "finished_at"),
-        ("change", gettext_noop("Number of the change"), US, "number", "number"),
+        ("change", gettext_noop("Number of the change"), US, "change_number", "change_number"),
     ),
     _NOTHING_KEPT,
     ends=True,
@@ -438,7 +444,7 @@ ERASURE = Section(
     gettext_noop("Until it is done."),
     _fields(
         "erasures",
-        ("asked_at", gettext_noop("When you asked"), YOU, "asked_at", "asked_at"),
+        ("requested_at", gettext_noop("When you asked"), YOU, "requested_at", "requested_at"),
         ("change_number", gettext_noop("Up to change number"), US, "change_number", "change_number"),
         ("event_number", gettext_noop("Up to line number"), US, "event_number", "event_number"),
     ),
@@ -454,13 +460,13 @@ MAILS = Section(
     ),
     _fields(
         "mails",
-        ("asked_at", gettext_noop("When you asked"), YOU, "asked_at", "asked_at"),
+        ("requested_at", gettext_noop("When you asked"), YOU, "requested_at", "requested_at"),
         ("kind", gettext_noop("What about"), YOU, "kind", "kind", MAIL_KINDS),
         ("address", gettext_noop("E-mail address"), YOU, "address", "address"),
         ("language", gettext_noop("Language of the e-mail"), YOU, "language", "language"),
         ("attempts", gettext_noop("How often it was tried"), US, "attempts", "attempts"),
-        ("next_at", gettext_noop("Due"), US, "next_at", "next_at"),
-        ("ended_at", gettext_noop("Finished"), US, "ended_at", "ended_at"),
+        ("next_attempt_at", gettext_noop("Due"), US, "next_attempt_at", "next_attempt_at"),
+        ("finished_at", gettext_noop("Finished"), US, "finished_at", "finished_at"),
         ("change", gettext_noop("Number of the change"), US, "change_number", "change_number"),
     ),
     ends=True,

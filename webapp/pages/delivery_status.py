@@ -23,19 +23,19 @@ TEXTS: Mapping[tuple[DeliveryState, str], str] = MappingProxyType(
         (DeliveryState.WAITING, "misconfigured"): gettext_noop(
             "It cannot take this just now. Nothing is lost: we keep trying for three days."
         ),
-        (DeliveryState.GIVEN_UP, "unknown-person"): gettext_noop(
+        (DeliveryState.DEAD_LETTER, "unknown-person"): gettext_noop(
             "It does not know your account. Tell your organisation's help what it says below."
         ),
-        (DeliveryState.GIVEN_UP, "conflict"): gettext_noop(
+        (DeliveryState.DEAD_LETTER, "conflict"): gettext_noop(
             "It holds something else for you or for this iD. Tell your organisation's help what it says below."
         ),
-        (DeliveryState.GIVEN_UP, "refused"): gettext_noop(
+        (DeliveryState.DEAD_LETTER, "refused"): gettext_noop(
             "It refused to take this. Tell your organisation's help what it says below."
         ),
-        (DeliveryState.GIVEN_UP, "temporary"): gettext_noop(
+        (DeliveryState.DEAD_LETTER, "temporary"): gettext_noop(
             "It did not answer for three days, so we stopped trying. Tell your organisation's help."
         ),
-        (DeliveryState.GIVEN_UP, "misconfigured"): gettext_noop(
+        (DeliveryState.DEAD_LETTER, "misconfigured"): gettext_noop(
             "It could not take this for three days, so we stopped trying. Tell your organisation's help."
         ),
     }
@@ -78,9 +78,9 @@ def delivery_status(person_status: PersonStatus) -> DeliveryStatus:
             name=each.transfer,
             text=TEXTS.get((each.state, each.outcome or ""), ON_ITS_WAY),
             message=each.message,
-            ok=each.state is not DeliveryState.GIVEN_UP,
-            at=each.finished_at or each.tried_at,
+            ok=each.state is not DeliveryState.DEAD_LETTER,
+            at=each.finished_at or each.last_attempt_at,
         )
         for each in person_status.deliveries
     )
-    return DeliveryStatus(person_status.newest, transfers, person_status.fetched_at)
+    return DeliveryStatus(person_status.newest_change, transfers, person_status.fetched_at)

@@ -13,8 +13,8 @@ from typing import Any
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.records import Erasure
-from sql.repositories.links import ALL
-from sql.rows import timestamp
+from sql.repositories.base import NO_LIMIT
+from sql.rows import format_timestamp
 from sql.store import Store
 from webapp.pages.context import AppContext
 from webapp.pages.data_inventory import FACT_VALUES, FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Say, Section
@@ -64,8 +64,12 @@ def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
     """Give all of it in a file, for the person to keep or to take along."""
     person = request.person
     gettext, retention = request.language.gettext, _retention(context, request)
-    content: dict[str, Any] = {"format": FORMAT, "made_at": timestamp(request.now), "language": request.language.code}
-    found = data_sections(context.store, person, ALL)
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "made_at": format_timestamp(request.now),
+        "language": request.language.code,
+    }
+    found = data_sections(context.store, person, NO_LIMIT)
     content |= {each.section.name: _file_value(each) for each in found}
     content["explained"] = {each.name: _explained(each, gettext, retention[each.name]) for each in SECTIONS}
     content["never_shown"] = {column: gettext(words) for column, words in NEVER_SHOWN.items()}
@@ -83,7 +87,7 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
     earlier = max(before, default=0)
     found = [DataSection(SECTIONS[0], (person,))]
     for section in SECTIONS[1:]:
-        records = READERS[section.name](store, *whose, most if most == ALL else most + 1)
+        records = READERS[section.name](store, *whose, most if most == NO_LIMIT else most + 1)
         own = [each for each in records if since is None or attrgetter(MADE_AT[section.name])(each) > since]
         if section.name == "events":
             # What came of a delivery is written when it ends: of the earlier holder's changes that may be afterwards
@@ -96,9 +100,11 @@ def _theirs_since(store: Store, person: Person) -> datetime | None:
     """Tell after which moment what is stored is the person's own, where somebody else had the account before."""
     whose = person.organisation.entity_id, person.key
     others = [
-        each for each in store.links.list_for_person(*whose) if each.issued and person.issued not in {"", each.issued}
+        each
+        for each in store.links.list_for_person(*whose)
+        if each.account_issued_at and person.issued not in {"", each.account_issued_at}
     ]
-    ends = [store.links.passed_on_at(*whose), *(each.ended_at for each in others)]
+    ends = [store.links.reassigned_at(*whose), *(each.ended_at for each in others)]
     return max((each for each in ends if each is not None), default=None)
 
 
@@ -139,8 +145,8 @@ MADE_AT: Mapping[str, str] = MappingProxyType(
         "deliveries": "created_at",
         "feed": "at",
         "events": "at",
-        "mails": "asked_at",
-        "erasure": "asked_at",
+        "mails": "requested_at",
+        "erasure": "requested_at",
     }
 )
 """What tells whether something is the person's own, or of somebody who had the account before."""
@@ -179,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 _FORMS: Mapping[type, Callable[[Any], Any]] = MappingProxyType(
     {
-        datetime: timestamp,
+        datetime: format_timestamp,
         OrcidId: lambda orcid_id: orcid_id.uri,
         frozenset: lambda values: sorted(_plain(each) for each in values),
         MappingProxyType: dict,

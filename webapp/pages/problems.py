@@ -19,7 +19,7 @@ from shibboleth.person import (
     ProxyNotAuthenticated,
     SeveralValues,
 )
-from sql.errors import HeldBySomeoneElse, LinkChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.errors import LinkChanged, OrcidIdInUse, SchemaAhead, SchemaBehind, StoreUnavailable
 from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
 from webapp.i18n.language import Language, gettext_noop
@@ -254,7 +254,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("The ORCID iD of your account is not the one that the page showed. Nothing was changed now."),
         gettext_noop("Your own page shows how things stand. Look at it, and decide again."),
     ),
-    HeldBySomeoneElse: Problem(
+    OrcidIdInUse: Problem(
         "held-by-someone-else",
         409,
         gettext_noop("This ORCID iD is connected to another account"),

@@ -45,10 +45,10 @@ def erase(context: AppContext, request: PageRequest) -> Page | Redirect:
     whose = request.person.organisation.entity_id, request.person.key
     settings = context.settings(request.person.organisation)
     erased = context.store.erasures.erase(
-        *whose, "person", REASON, request.now, transfers=tuple(settings.transfers), by_feed=settings.uses_connector
+        *whose, "person", REASON, request.now, transfers=tuple(settings.transfers), uses_feed=settings.uses_connector
     )
-    log("erasing", organisation=request.person.organisation.id, done=erased.done)
-    if erased.removal is not None and not erased.done:
+    log("erasing", organisation=request.person.organisation.id, done=erased.finished)
+    if erased.removal is not None and not erased.finished:
         context.deliver_now(erased.removal)
         context.store.erasures.finish(*whose, request.now)
     return Redirect("/me/erased")

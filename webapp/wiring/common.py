@@ -21,8 +21,8 @@ def load_config_and_store(config_path: Path | str) -> tuple[Config, Store]:
     """
     config = load(config_path, os.environ)
     configure_logging(config.service.log)
-    store = open_store(config.store.reveal(), patience=config.store.busy_timeout)
-    store.must_be_ready()
+    store = open_store(config.store.reveal(), timeout=config.store.busy_timeout)
+    store.check_schema()
     return config, store
 
 

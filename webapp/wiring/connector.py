@@ -32,7 +32,7 @@ def connector_application(config_path: Path | str) -> WSGIApplication:
     """
     config, store = load_config_and_store(config_path)
     # The server may fork: no connection may be shared
-    store.disconnect()
+    store.close()
     return make_connector(config, store)
 
 

@@ -86,7 +86,7 @@ class Demonstration:
             events = store.audit.list_events(f"https://idp.{organisation}.example/idp/shibboleth", account)
             return [each.kind for each in events].count("linked")
         finally:
-            store.disconnect()
+            store.close()
 
 
 def start(*arguments, scratch=None):

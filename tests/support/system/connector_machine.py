@@ -72,7 +72,7 @@ def _configured(machine, etc):
     migrate(store.engine, NOON)
     for number, account in enumerate(("maija@yliopisto.example", "a/b@yliopisto.example"), 7):
         make_link(store, account, make_orcid_id(number, Registry.SANDBOX))
-    store.disconnect()
+    store.close()
     for each in machine.var.iterdir():
         machine.account.owns(each)
     written = write_configuration(etc, store={"url": url}, service={"front": "variables", "front_proof": None})

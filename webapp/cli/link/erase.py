@@ -47,12 +47,12 @@ def erase(path: Path, name: str, account: str, *, reason: str, yes: bool, as_jso
     with ready_store(config) as store:
         place = organisation.entity_id, fold(account)
         erased = store.erasures.erase(
-            *place, "operator", reason, now(), transfers=tuple(settings.transfers), by_feed=settings.uses_connector
+            *place, "operator", reason, now(), transfers=tuple(settings.transfers), uses_feed=settings.uses_connector
         )
     if as_json:
-        print_json({"anything": erased.anything, "removed": erased.removal is not None, "done": erased.done})
-    if not erased.anything:
+        print_json({"anything": erased.found, "removed": erased.removal is not None, "done": erased.finished})
+    if not erased.found:
         raise CommandError(f"nothing is stored about {safe(account)} at {organisation.id}")
     if not as_json:
-        rest = "" if erased.done else "; the rest goes as soon as the organisation has learnt of the removal"
+        rest = "" if erased.finished else "; the rest goes as soon as the organisation has learnt of the removal"
         click.echo(f"erased what was stored about {safe(account)}{rest}")

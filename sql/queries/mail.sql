@@ -1,70 +1,71 @@
--- name: ask_mail(organisation, person_key, kind, change_number, address, language, now)!
--- One if the mail is to be sent; none when it was, for each is sent once. Another address takes the place of the first.
+-- name: insert_mail
+-- Writes a row unless this mail was sent: each is sent once. A new address replaces the previous one.
 insert into mails (
-    organisation, person_key, kind, change_number, address, language, asked_at, attempts, next_at
+    organisation, person_key, kind, change_number, address, language, requested_at, attempts, next_attempt_at
 )
 values (:organisation, :person_key, :kind, :change_number, :address, :language, :now, 0, :now)
 on conflict (organisation, person_key, kind, change_number) do update
 set address = excluded.address,
     language = excluded.language
-where mails.ended_at is null;
+where mails.finished_at is null;
 
--- name: claim_mails(now, until, limit)
--- Some mails that are due, which nobody else is given until then. News of an arrival is due when nothing waits any more.
+-- name: claim_mail
+-- Moves next_attempt_at to :lease_expires_at for some mails that are due. One about deliveries is due when none of the
+-- change's deliveries is waiting.
 update mails
 set attempts = attempts + 1,
-    next_at = :until
-where ended_at is null
-    and next_at <= :now
+    next_attempt_at = :lease_expires_at
+where finished_at is null
+    and next_attempt_at <= :now
     and (organisation, person_key, kind, change_number) in (
         select due.organisation, due.person_key, due.kind, due.change_number
         from mails as due
-        where due.ended_at is null
-            and due.next_at <= :now
+        where due.finished_at is null
+            and due.next_attempt_at <= :now
             and (
                 due.kind = 'receipt'
                 or not exists (
                     select 1
                     from deliveries
                     where deliveries.organisation = due.organisation
-                        and deliveries.number = due.change_number
+                        and deliveries.change_number = due.change_number
                         and deliveries.state = 'waiting'
                 )
             )
-        order by due.next_at
+        order by due.next_attempt_at
         limit :limit
     )
 returning *;
 
--- name: end_mail(organisation, person_key, kind, change_number, now)!
--- It is sent or given up, and the address goes.
+-- name: finish_mail
+-- It was sent or given up; the address is deleted.
 update mails
 set address = null,
-    ended_at = :now
+    finished_at = :now
 where organisation = :organisation
     and person_key = :person_key
     and kind = :kind
     and change_number = :change_number;
 
--- name: postpone_mail(organisation, person_key, kind, change_number, next_at)!
+-- name: reschedule_mail
 update mails
-set next_at = :next_at
+set next_attempt_at = :next_attempt_at
 where organisation = :organisation
     and person_key = :person_key
     and kind = :kind
     and change_number = :change_number
-    and ended_at is null;
+    and finished_at is null;
 
--- name: mails_of_person(organisation, person_key, limit)
--- What a person asked to be sent, the newest first.
+-- name: list_mail_of_person
+-- Newest first.
 select *
 from mails
 where organisation = :organisation
     and person_key = :person_key
-order by asked_at desc, kind, change_number desc
+order by requested_at desc, kind, change_number desc
 limit :limit;
 
--- name: forget_mails(organisation, person_key)!
+-- name: delete_mail_of_person
 delete from mails
 where organisation = :organisation
     and person_key = :person_key;

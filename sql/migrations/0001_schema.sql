@@ -1,0 +1,288 @@
+-- All times are UTC text of one width, so that they sort as text: 2026-01-15T10:00:00.000000Z
+-- `organisation` is an entityID. `person_key` is the folded value of the organisation's key attribute.
+
+-- Started linkings. They expire after an hour and are deleted a day later; no other table refers to them.
+create table attempts (
+    id text not null primary key,
+    -- SHA-256 of the `state` parameter; the state itself is not stored
+    state_hash text not null unique,
+    organisation text not null,
+    person_key text not null,
+    account text not null,
+    -- hash of the secret in the browser's cookie
+    browser_hash text not null,
+    started_at text not null,
+    expires_at text not null,
+    -- when ORCID's answer came back: a state works once
+    consumed_at text,
+    registry text check (registry in ('production', 'sandbox')),
+    orcid text,
+    orcid_name text not null,
+    closed_at text,
+    outcome text,
+    check ((registry is null) = (orcid is null)),
+    check ((closed_at is null) = (outcome is null)),
+    -- the iD is deleted when the attempt is closed
+    check (closed_at is null or orcid is null)
+);
+
+create index attempts_by_expiry on attempts (expires_at);
+create index attempts_of_a_person on attempts (organisation, person_key);
+
+-- One row for each organisation, with the last numbers given. A transaction that writes a link, a change or an event of
+-- an organisation locks its row first: numbers follow the order of commits, and what the transaction has read stays true.
+create table organisations (
+    organisation text not null primary key,
+    last_change_number bigint not null check (last_change_number >= 0),
+    last_event_number bigint not null check (last_event_number >= 0),
+    last_event_hash text not null,
+    -- changes up to this number may have been erased before the feed's reader fetched them: a reader that has not come
+    -- so far needs a new snapshot
+    erased_through bigint not null default 0
+);
+
+-- The texts that people agreed to. The digest is the key: the same version with other words is another row.
+create table consent_texts (
+    digest text not null primary key,
+    version text not null,
+    language text not null,
+    text text not null
+);
+
+-- ORCID iDs linked to accounts, current ones (ended_at is null) and former ones.
+create table links (
+    id text not null primary key,
+    organisation text not null,
+    person_key text not null,
+    account text not null,
+    -- as the organisation's Identity Provider released it; empty where it does not
+    account_issued_at text not null,
+    registry text not null check (registry in ('production', 'sandbox')),
+    orcid text not null,
+    linked_at text not null,
+    consent_digest text not null references consent_texts (digest),
+    consent_at text not null,
+    ended_at text,
+    ended_by text check (ended_by in ('person', 'operator', 'organisation', 'service')),
+    -- where the person authenticated the iD: `orcid`, or the name of a system that the organisation attests
+    source text not null default 'orcid',
+    -- when they did, if that was not when the link was made
+    authenticated_at text,
+    -- whether sign-ins showed that the organisation's Identity Provider releases the iD; a state is only replaced by one
+    -- that is later in the alphabet
+    release_state text check (release_state in ('missing', 'other', 'seen')),
+    release_at text,
+    check ((ended_at is null) = (ended_by is null)),
+    check ((release_at is null) = (release_state is null))
+);
+
+create unique index one_current_link_for_a_person
+    on links (organisation, person_key)
+    where ended_at is null;
+
+-- The iD is the first column: with the organisation first, PostgreSQL read all links of an organisation to find one
+-- person's, as long as it had no statistics.
+create unique index one_person_for_an_orcid_id
+    on links (orcid, registry, organisation)
+    where ended_at is null;
+
+-- Former links only, so that the look-up of a sign-in, which reads current links, never uses this index.
+create index ended_links_of_a_person
+    on links (organisation, person_key, linked_at)
+    where ended_at is not null;
+
+-- With ended_at in it, counting reads the index alone. Links without a state are left out: they cost a new link nothing.
+create index links_by_release
+    on links (organisation, release_state, ended_at)
+    where ended_at is null
+    and release_state is not null;
+
+-- What Identity Providers may read by SQL: the current iD of each person. `account` is the person_key. The name of the
+-- attribute is quoted because PostgreSQL would fold it to lower case, which an Identity Provider does not know.
+create view idp_release as
+select
+    organisation,
+    registry,
+    person_key as account,
+    case registry
+        when 'production' then 'https://orcid.org/'
+        else 'https://sandbox.orcid.org/'
+    end || orcid as "eduPersonOrcid"
+from links
+where ended_at is null;
+
+-- Changes of links, numbered 1, 2, 3 … for each organisation without gaps.
+create table changes (
+    organisation text not null,
+    number bigint not null check (number > 0),
+    -- random and permanent: identifies the change to the organisation even if a restored backup reuses its number
+    id text not null,
+    kind text not null check (kind in ('linked', 'replaced', 'removed')),
+    person_key text not null,
+    account text not null,
+    registry text check (registry in ('production', 'sandbox')),
+    orcid text,
+    previous_registry text check (previous_registry in ('production', 'sandbox')),
+    previous_orcid text,
+    at text not null,
+    primary key (organisation, number),
+    check ((registry is null) = (orcid is null)),
+    check ((previous_registry is null) = (previous_orcid is null)),
+    check ((orcid is null) = (kind = 'removed')),
+    check ((previous_orcid is null) = (kind = 'linked'))
+);
+
+create index changes_of_a_person on changes (organisation, person_key, number);
+
+-- The number of the last change that an organisation has acknowledged in its feed.
+create table acknowledgements (
+    organisation text not null primary key,
+    number bigint not null check (number >= 0),
+    at text not null
+);
+
+-- The circuit breaker of each transfer that was ever owed a delivery. open_until is null: closed; in the future: open;
+-- in the past: half-open, one delivery at a time until one succeeds.
+create table circuit_breakers (
+    organisation text not null,
+    transfer text not null,
+    consecutive_failures bigint not null check (consecutive_failures >= 0),
+    open_until text,
+    primary key (organisation, transfer)
+);
+
+-- The outbox: one row for each change and transfer, inserted with the change. Finished deliveries stay, to be shown.
+create table deliveries (
+    organisation text not null,
+    change_number bigint not null check (change_number > 0),
+    transfer text not null,
+    kind text not null check (kind in ('linked', 'replaced', 'removed')),
+    -- null after the person's data was erased
+    person_key text,
+    state text not null check (state in ('waiting', 'done', 'dead-letter')),
+    -- of the last attempt
+    outcome text,
+    -- what the receiver said
+    message text not null,
+    -- number of attempts since queued_at, with the one in progress
+    attempts bigint not null check (attempts >= 0),
+    created_at text not null,
+    -- when it was created, or retried after it had been a dead letter
+    queued_at text not null,
+    next_attempt_at text not null,
+    -- when the last attempt ended
+    last_attempt_at text,
+    lease_expires_at text,
+    leased_by text,
+    finished_at text,
+    primary key (organisation, change_number, transfer),
+    check ((lease_expires_at is null) = (leased_by is null)),
+    check (lease_expires_at is null or state = 'waiting'),
+    check ((finished_at is null) = (state = 'waiting')),
+    check (person_key is not null or state <> 'waiting')
+);
+
+create index deliveries_due
+    on deliveries (organisation, transfer, next_attempt_at, change_number)
+    where state = 'waiting';
+
+create index deliveries_leased
+    on deliveries (organisation, transfer, lease_expires_at)
+    where lease_expires_at is not null;
+
+create index deliveries_of_a_person
+    on deliveries (organisation, person_key, transfer, state, change_number);
+
+create index deliveries_by_state
+    on deliveries (organisation, transfer, state, change_number, created_at);
+
+-- The audit log. Each event's hash covers the hash of the event before it; sql/audit.py describes how.
+create table events (
+    organisation text not null,
+    number bigint not null check (number > 0),
+    at text not null,
+    kind text not null,
+    actor text not null check (actor in ('person', 'operator', 'organisation', 'service')),
+    -- both null after an erasure; the digest stays, so that the chain can still be verified
+    person_key text,
+    facts text,
+    digest text not null,
+    hash text not null,
+    primary key (organisation, number)
+);
+
+create index events_of_a_person on events (organisation, person_key, number);
+
+-- Counts of attempts and events by organisation, day and name, without personal data; they outlive what was counted.
+-- The day is UTC, as 2026-01-15; the row with an empty day holds the sum of all days.
+create table daily_counts (
+    organisation text not null,
+    day text not null,
+    -- attempts are counted when they are deleted, events some time after they were written
+    source text not null check (source in ('attempt', 'event')),
+    -- an attempt's outcome or `started`, or an event's kind
+    name text not null,
+    count bigint not null check (count >= 0),
+    primary key (organisation, day, source, name)
+);
+
+-- The number of the last event of an organisation that daily_counts includes.
+create table counted_events (
+    organisation text not null primary key,
+    number bigint not null check (number >= 0)
+);
+
+-- What the incident numbers on problem pages refer to.
+create table incidents (
+    number text not null primary key,
+    at text not null,
+    -- the problem's code in the log
+    code text not null,
+    -- null where it is not known
+    organisation text,
+    -- the path of the route, never the requested address
+    route text not null
+);
+
+create index incidents_by_time on incidents (at);
+
+-- Requests of people to be erased. The removal of their link has to reach the organisation first.
+create table erasures (
+    id text not null primary key,
+    organisation text not null,
+    -- null when the erasure is finished; the row stays until the database's files have been rewritten
+    person_key text,
+    -- the person's last change and the organisation's last event at the time of the request; 0 where there was none
+    change_number bigint not null check (change_number >= 0),
+    event_number bigint not null check (event_number >= 0),
+    -- whether the organisation may read the removal from its feed
+    uses_feed bigint not null check (uses_feed in (0, 1)),
+    requested_at text not null,
+    finished_at text,
+    check ((person_key is null) = (finished_at is not null))
+);
+
+create unique index one_erasure_for_a_person
+    on erasures (organisation, person_key)
+    where person_key is not null;
+
+-- E-mail that people asked for, one of each kind for each change.
+create table mails (
+    organisation text not null,
+    person_key text not null,
+    kind text not null check (kind in ('receipt', 'arrived')),
+    -- the change that it is about; 0 where none is kept
+    change_number bigint not null check (change_number >= 0),
+    -- null after it was sent or given up
+    address text,
+    language text not null,
+    requested_at text not null,
+    attempts bigint not null check (attempts >= 0),
+    -- moved forward before each attempt, which keeps other workers from sending it too
+    next_attempt_at text not null,
+    finished_at text,
+    primary key (organisation, person_key, kind, change_number),
+    check ((address is null) = (finished_at is not null))
+);
+
+create index mails_due on mails (next_attempt_at) where finished_at is null;

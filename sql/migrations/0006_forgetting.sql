@@ -1,1 +1,0 @@
-create index attempts_of_a_person on attempts (organisation, person_key);

@@ -1,0 +1,171 @@
+-- name: insert_erasure
+-- A person's request to be erased; replaces an earlier one that is not finished.
+insert into erasures (id, organisation, person_key, change_number, event_number, uses_feed, requested_at)
+values (:id, :organisation, :person_key, :change_number, :event_number, :uses_feed, :now)
+on conflict (organisation, person_key) where person_key is not null do update
+set change_number = excluded.change_number,
+    event_number = excluded.event_number,
+    uses_feed = excluded.uses_feed,
+    requested_at = excluded.requested_at;
+
+-- name: get_erasure
+-- A person's unfinished erasure.
+select *
+from erasures
+where organisation = :organisation
+    and person_key = :person_key;
+
+-- name: get_due_erasure
+-- A person's erasure, if the removal has reached the organisation: no delivery is waiting, and until :give_up_before
+-- has passed the request, none is a dead letter and the feed's reader has acknowledged the removal.
+select erasures.*, coalesce(acknowledgements.number, 0) as acknowledged
+from erasures
+left join acknowledgements on acknowledgements.organisation = erasures.organisation
+where erasures.organisation = :organisation
+    and erasures.person_key = :person_key
+    and not exists (
+        select 1
+        from deliveries
+        where deliveries.organisation = erasures.organisation
+            and deliveries.person_key = erasures.person_key
+            and deliveries.change_number <= erasures.change_number
+            and (
+                deliveries.state = 'waiting'
+                or (deliveries.state = 'dead-letter' and erasures.requested_at > :give_up_before)
+            )
+    )
+    and (
+        erasures.uses_feed = 0
+        or erasures.change_number = 0
+        or erasures.requested_at <= :give_up_before
+        or coalesce(acknowledgements.number, 0) >= erasures.change_number
+    );
+
+-- name: list_due_erasures
+-- All such erasures, oldest first.
+select erasures.*
+from erasures
+left join acknowledgements on acknowledgements.organisation = erasures.organisation
+where erasures.person_key is not null
+    and not exists (
+        select 1
+        from deliveries
+        where deliveries.organisation = erasures.organisation
+            and deliveries.person_key = erasures.person_key
+            and deliveries.change_number <= erasures.change_number
+            and (
+                deliveries.state = 'waiting'
+                or (deliveries.state = 'dead-letter' and erasures.requested_at > :give_up_before)
+            )
+    )
+    and (
+        erasures.uses_feed = 0
+        or erasures.change_number = 0
+        or erasures.requested_at <= :give_up_before
+        or coalesce(acknowledgements.number, 0) >= erasures.change_number
+    )
+order by erasures.requested_at, erasures.id
+limit :limit;
+
+-- name: has_personal_data
+-- A row if any table has data of the person.
+select 1 as found
+where exists (
+        select 1 from links where organisation = :organisation and person_key = :person_key and ended_at is null
+    )
+    or exists (
+        select 1 from links where organisation = :organisation and person_key = :person_key and ended_at is not null
+    )
+    or exists (select 1 from changes where organisation = :organisation and person_key = :person_key)
+    or exists (select 1 from attempts where organisation = :organisation and person_key = :person_key)
+    or exists (select 1 from deliveries where organisation = :organisation and person_key = :person_key)
+    or exists (select 1 from events where organisation = :organisation and person_key = :person_key);
+
+-- name: list_inactive_people
+-- People without a current link whose last audit event is older than a time.
+select person_key
+from events
+where organisation = :organisation
+    and person_key is not null
+    and not exists (
+        select 1
+        from links
+        where links.organisation = events.organisation
+            and links.person_key = events.person_key
+            and links.ended_at is null
+    )
+    and not exists (
+        select 1
+        from erasures
+        where erasures.organisation = events.organisation
+            and erasures.person_key = events.person_key
+    )
+group by person_key
+having max(at) < :before
+order by person_key
+limit :limit;
+
+-- name: supersede_waiting_deliveries
+-- Finishes a person's deliveries that are not leased and that a waiting removal makes unnecessary.
+update deliveries
+set state = 'done',
+    outcome = 'superseded',
+    finished_at = :now
+where organisation = :organisation
+    and person_key = :person_key
+    and state = 'waiting'
+    and leased_by is null
+    and exists (
+        select 1
+        from deliveries as later
+        where later.organisation = deliveries.organisation
+            and later.person_key = deliveries.person_key
+            and later.transfer = deliveries.transfer
+            and later.change_number > deliveries.change_number
+            and later.state = 'waiting'
+            and later.kind = 'removed'
+    );
+
+-- name: delete_changes_of_person
+delete from changes
+where organisation = :organisation
+    and person_key = :person_key
+    and number <= :number;
+
+-- name: anonymise_deliveries_of_person
+-- Keeps where and when the changes arrived; deletes the person and what the receivers said.
+update deliveries
+set person_key = null,
+    message = ''
+where organisation = :organisation
+    and person_key = :person_key
+    and change_number <= :number;
+
+-- name: delete_ended_links_of_person
+delete from links
+where organisation = :organisation
+    and person_key = :person_key
+    and ended_at <= :until;
+
+-- name: update_erased_through
+-- Changes up to this number may be gone that the feed's reader has not fetched.
+update organisations
+set erased_through = :number
+where organisation = :organisation
+    and erased_through < :number;
+
+-- name: finish_erasure
+update erasures
+set person_key = null,
+    finished_at = :now
+where id = :id;
+
+-- name: count_finished_erasures
+-- Those that were finished since the database's files were rewritten.
+select count(*) as count
+from erasures
+where finished_at is not null;
+
+-- name: delete_finished_erasures
+delete from erasures
+where finished_at <= :before;

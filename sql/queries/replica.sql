@@ -1,0 +1,7 @@
+-- name: list_released_orcid_ids
+-- What the logins of an organisation release, for one registry, by account.
+select account, "eduPersonOrcid"
+from idp_release
+where organisation = :organisation
+    and registry = :registry
+order by account;

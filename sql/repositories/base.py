@@ -1,0 +1,128 @@
+"""The base class of repositories, and the transaction that holds an organisation's row lock."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from shibboleth.orcid_id import OrcidId
+from sql import audit, rows
+from sql.engines.base import Engine, Row, Transaction
+from sql.records import Change, ChangeKind, Link, LinkSummary
+
+ID_BYTES = 16
+PAGE_SIZE = 500
+"""Number of rows that are read at once, and held in memory, where all rows of a query are wanted."""
+NO_LIMIT = 2**63 - 1
+"""The value of a query's limit that returns all rows."""
+
+
+class Rollback(Exception):
+    """Raised inside a transaction to roll it back, as in a dry run."""
+
+
+@dataclass(slots=True)
+class OrganisationTransaction:
+    """A transaction that holds an organisation's row lock: no other transaction writes about the organisation."""
+
+    session: Transaction
+    organisation: str
+    now: datetime
+    last_change_number: int
+    last_event_number: int
+    last_event_hash: str
+
+    def new_change(
+        self, kind: ChangeKind, link: Link | LinkSummary, orcid_id: OrcidId | None, previous: OrcidId | None
+    ) -> Change:
+        """Return a change with the next number, without inserting it."""
+        self.last_change_number += 1
+        return Change(
+            organisation=self.organisation,
+            number=self.last_change_number,
+            kind=kind,
+            person_key=link.person_key,
+            account=link.account,
+            orcid_id=orcid_id,
+            previous=previous,
+            at=self.now,
+            id=secrets.token_hex(ID_BYTES),
+        )
+
+    def insert_change(
+        self,
+        kind: ChangeKind,
+        link: Link | LinkSummary,
+        orcid_id: OrcidId | None,
+        previous: OrcidId | None,
+        transfers: Sequence[str] = (),
+    ) -> Change:
+        """Insert a change with the next number, and a delivery of it to each transfer."""
+        change = self.new_change(kind, link, orcid_id, previous)
+        self.session.execute("insert_change", **rows.change_values(change))
+        for transfer in transfers:
+            self.session.execute("insert_circuit_breaker", organisation=self.organisation, transfer=transfer)
+            self.session.execute("insert_delivery", **rows.delivery_values(change, transfer))
+        return change
+
+    def insert_event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> None:
+        """Append an audit event and write the organisation's last numbers; must follow the transaction's changes."""
+        self.last_event_number += 1
+        text = audit.facts_text(person_key, facts)
+        covered: dict[str, str | int | None] = {
+            "organisation": self.organisation,
+            "number": self.last_event_number,
+            "at": rows.format_timestamp(self.now),
+            "kind": kind,
+            "actor": actor,
+            "digest": audit.digest(text),
+        }
+        self.last_event_hash = audit.chained(self.last_event_hash, covered)
+        self.session.execute("insert_event", **covered, hash=self.last_event_hash, person_key=person_key, facts=text)
+        self.session.execute(
+            "update_organisation",
+            organisation=self.organisation,
+            last_change_number=self.last_change_number,
+            last_event_number=self.last_event_number,
+            last_event_hash=self.last_event_hash,
+        )
+
+    def end_link(self, link: Link, actor: str) -> None:
+        """Mark a link as ended."""
+        self.session.execute("end_link", id=link.id, now=rows.format_timestamp(self.now), actor=actor)
+
+    def remove_link(self, link: Link, actor: str, reason: str, transfers: Sequence[str]) -> Change:
+        """End a link and write its `removed` change, deliveries and audit event."""
+        self.end_link(link, actor)
+        change = self.insert_change(ChangeKind.REMOVED, link, None, link.orcid_id, transfers)
+        facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id, "reason": reason}
+        self.insert_event("removed", actor, link.person_key, facts)
+        return change
+
+
+class Repository:
+    """Base class of repositories."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def organisation_transaction(
+        self, entity_id: str, now: datetime, *, exclusive: bool = False, long: bool = False
+    ) -> Iterator[OrganisationTransaction]:
+        """Begin a transaction that locks the organisation's row; `exclusive` and `long` as in `Engine.transaction`."""
+        with self.engine.transaction(exclusive=exclusive, long=long) as session:
+            (row,) = session.fetch_all("lock_organisation", organisation=entity_id)
+            yield OrganisationTransaction(
+                session, entity_id, now, row["last_change_number"], row["last_event_number"], row["last_event_hash"]
+            )
+
+    def pages(self, query: str, entity_id: str) -> Iterator[Row]:
+        """Give the rows of a query that is paged by person_key, a page at a time."""
+        after = ""
+        while page := self.engine.fetch_all(query, organisation=entity_id, after=after, limit=PAGE_SIZE):
+            yield from page
+            after = page[-1]["person_key"]
