@@ -39,6 +39,8 @@ def read(store, organisation, over):
         seen += page
         if finished and not page:
             return seen
+        if not page:
+            over.wait(0.001)
 
 
 def finish(writers, over):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from babel.messages.extract import extract_from_dir
@@ -20,6 +21,7 @@ KEYWORDS = {"_": None, "gettext_noop": None, "gettext": None, "ngettext": (1, 2)
 _PLACE = re.compile(r"%\(\w+\)[a-z]|%%|%")
 
 
+@cache
 def in_sources():
     """Give every sentence in the sources; one that counts something is a pair."""
     with (LOCALE / "babel.cfg").open() as mapping:

@@ -128,7 +128,8 @@ def test_a_link_is_shown_and_removed_whatever_its_account(path, store, account):
 
 
 def test_a_shell_removes_all_that_it_is_told(path, store):
-    accounts = [fold(each) for each in [*ODD[:3], *OPTIONS[:2], *ODD[9:10], *ODD[12:15]]]
+    odd = ["-maija@yliopisto.example", "--yes", " maija@yliopisto.example ", "$(id);*?[a]\\n@yliopisto.example"]
+    accounts = [fold(each) for each in odd]
     for number, account in enumerate(accounts):
         make_link(store, account, make_orcid_id(number))
     script = """
