@@ -131,43 +131,55 @@ SPARE = "/opt/shibboleth-idp/credentials/idp-signing.crt"
 
 
 @pytest.fixture
-def made(tmp_path):
-    """Hand out for a version and a source, and give what Spring makes of the files."""
+def handed_out(tmp_path):
+    """Hand out for a version and a source; give the text of the beans, and the values that Spring evaluates."""
     path = write_configuration(
         tmp_path / "etc",
         organisations={"yliopisto": {"transfer": [LDAP]}},
         secrets={"directory.password": "d" * 40},
     )
 
-    def make(version, source, authority, properties=None, **asked):
-        directory = tmp_path / f"{source}-{authority.name}-{len(properties or {})}"
+    def hand(version, source, authority):
+        directory = tmp_path / f"{version}-{source}-{authority.name}"
         source, *further = SOURCES[source]
-        words = ("--version", version, "--source", source, *further, "--ca", authority)
-        files = hand_out(path, directory, *words)
-        named = re.findall(r'="(#\{.*?\'\})"', files[RESOLVER_FILE])
-        beans = files.get(BEANS_FILE, "")
-        return engines.run(beans=beans, version=version, properties=properties, values=named, **asked)
+        files = hand_out(path, directory, "--version", version, "--source", source, *further, "--ca", authority)
+        return files.get(BEANS_FILE, ""), re.findall(r'="(#\{.*?\'\})"', files[RESOLVER_FILE])
 
-    return make
+    return hand
 
 
 @pytest.mark.parametrize("version", Version)
-def test_without_the_credential_and_the_authority_all_beans_are_made(tmp_path, made, version):
+def test_without_the_credential_and_the_authority_all_beans_are_made(tmp_path, handed_out, version):
     (there := tmp_path / "there.pem").touch()
-    missing, empty = tmp_path / "missing.pem", dict.fromkeys(DEFAULTS, "")
-
-    without = made(version, "http", missing, headers=True, client=True)
-    emptied = made(version, "http", there, empty, headers=True, client=True)
-    directory = [made(version, "ldap", file).evaluated for file in (missing, there)]
-    database = made(version, "postgresql", missing, queries=["select 1"])
+    ran = []
+    for authority, properties in ((tmp_path / "missing.pem", None), (there, dict.fromkeys(DEFAULTS, ""))):
+        beans, values = handed_out(version, "http", authority)
+        asked = {"version": version, "properties": properties, "headers": True, "client": True}
+        ran.append(engines.run(beans=beans, values=values, **asked))
 
     # A header without a value would keep the resolver from loading
-    assert [each.headers["Authorization"] for each in (without, emptied)] == ["Bearer none", "Bearer"]
-    assert without.client["class"].endswith(".HttpClientFactoryBean")
-    assert (without.evaluated, emptied.evaluated) == ([SPARE], [str(there)])
-    assert directory == [[SPARE], [str(there)]]
-    # The data source is made, and asking it is a failure of this connector alone
-    assert ["error" in each for each in database.queried] == [True]
+    assert [each.headers["Authorization"] for each in ran] == ["Bearer none", "Bearer"]
+    assert all(each.client["class"].endswith(".HttpClientFactoryBean") for each in ran)
+    assert [each.evaluated for each in ran] == [[SPARE], [str(there)]]
+
+
+def test_without_the_authority_the_directory_falls_back_to_another_file(tmp_path, handed_out):
+    (there := tmp_path / "there.pem").touch()
+    handouts = [handed_out(version, "ldap", file) for version in Version for file in (tmp_path / "missing.pem", there)]
+
+    ran = engines.run(values=[value for _beans, values in handouts for value in values])
+
+    assert ran.evaluated == [SPARE, str(there)] * len(Version)
+
+
+def test_without_the_authority_the_data_source_is_made(tmp_path, handed_out):
+    handouts = {handed_out(version, "postgresql", tmp_path / "missing.pem")[0] for version in Version}
+
+    for beans in handouts:
+        ran = engines.run(beans=beans, queries=["select 1"])
+
+        # Asking it is a failure of this connector alone
+        assert ["error" in each for each in ran.queried] == [True]
 
 
 def test_without_its_driver_the_data_source_is_made_all_the_same(tmp_path):

@@ -32,6 +32,8 @@ JARS = tuple(
         *("commons-dbcp2", "commons-pool2", "postgresql", "sqlite-jdbc"),
     )
 )
+SHORT_RUN = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""Options of a Java machine that runs for a second or two: nothing is optimised, and garbage needs no threads."""
 STAND = Path(__file__).parent / "idp.js"
 PAIR = Path(__file__).parent / "Pair.java"
 RESOLVER = "{urn:mace:shibboleth:2.0:resolver}"
@@ -80,7 +82,7 @@ def run(*, between=(), locale="en", **asked):
         path.write_text(json.dumps(said), "utf-8")
         # Language version 180 is ECMAScript 5, as far as Rhino goes
         settings = {"file.encoding": "UTF-8", "user.language": locale, "java.util.logging.config.file": "/dev/null"}
-        command = ["java", *(f"-D{name}={value}" for name, value in settings.items())]
+        command = ["java", *SHORT_RUN, *(f"-D{name}={value}" for name, value in settings.items())]
         shell = ["org.mozilla.javascript.tools.shell.Main", "-version", "180", "-opt", "-1", STAND, path]
         done = _java([*command, "-cp", ":".join(map(str, (_classes(), *JARS))), *shell], between)
     if not done.startswith("{"):
@@ -93,7 +95,7 @@ def _classes():
     """Compile the class that a scoped attribute is of, and give the directory where it is."""
     directory = tempfile.mkdtemp(prefix="orcid-connect-idp-stand-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    subprocess.run(["javac", "-d", directory, PAIR], check=True, capture_output=True, timeout=120)
+    subprocess.run(["javac", *(f"-J{option}" for option in SHORT_RUN), "-d", directory, PAIR], check=True, capture_output=True, timeout=120)
     return directory
 
 
