@@ -95,7 +95,8 @@ def _classes():
     """Compile the class that a scoped attribute is of, and give the directory where it is."""
     directory = tempfile.mkdtemp(prefix="orcid-connect-idp-stand-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    subprocess.run(["javac", *(f"-J{option}" for option in SHORT_RUN), "-d", directory, PAIR], check=True, capture_output=True, timeout=120)
+    command = ["javac", *(f"-J{option}" for option in SHORT_RUN), "-d", directory, PAIR]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
     return directory
 
 
