@@ -62,7 +62,7 @@ def test_what_was_linked_before_the_transfer_reaches_it(store, path, idm):
     link(store, MAIJA, FIRST)
     link(store, AKE, SECOND)
 
-    assert run(path, *COMMAND) == (0, "2 links of yliopisto will be sent to idm by the worker\n")
+    assert run(path, *COMMAND) == (0, "2 links of yliopisto queued for idm\n")
     assert run(path, "deliver", "--once") == (0, "delivered 2\n")
     assert (idm.has(MAIJA), idm.has(AKE)) == ({FIRST.bare}, {SECOND.bare})
 
@@ -80,7 +80,7 @@ def test_nothing_is_sent_twice(store, path):
     run(path, *COMMAND)
     run(path, "deliver", "--once")
 
-    assert run(path, *COMMAND) == (0, "0 links of yliopisto will be sent to idm by the worker\n")
+    assert run(path, *COMMAND) == (0, "0 links of yliopisto queued for idm\n")
     assert run(path, "deliver", "--once") == (0, "nothing is due\n")
 
 
@@ -209,5 +209,5 @@ def test_another_organisations_links_are_not_sent(store, path):
 def test_an_unknown_transfer_is_said(path):
     assert run(path, "transfer", "backfill", "yliopisto", "idn") == (
         1,
-        "orcid-connect: yliopisto has no transfer called idn; it has: idm\n",
+        "orcid-connect: yliopisto has no transfer idn; it has: idm\n",
     )

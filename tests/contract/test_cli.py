@@ -43,4 +43,4 @@ def test_a_database_server_that_is_away_is_said(tmp_path):
     code, output = run(path, "check")
 
     assert code == 1
-    assert f"wrong    store          {gone}: " in output
+    assert f"error    store          {gone}: " in output

@@ -108,7 +108,7 @@ def test_a_dry_run_sends_nothing_and_says_what_is_owed_to_whom(written, store, i
     assert output == (
         f"yliopisto  idm  linked  {MAIJA}  due 2026-01-15 12:00:00 UTC\n"
         f"yliopisto  nightly  linked  {MAIJA}  due 2026-01-15 12:00:00 UTC\n"
-        "2 deliveries are owed\n"
+        "2 deliveries are waiting\n"
         "  yliopisto idm: 1\n"
         "  yliopisto nightly: 1\n"
     )
@@ -124,7 +124,7 @@ def test_what_did_not_arrive_is_due_again_when_the_dry_run_says(written, store, 
     run(path, "deliver", "--once")
 
     (owed, *_) = run(path, "deliver", "--dry-run")[1].splitlines()
-    assert owed == f"yliopisto  idm  linked  {MAIJA}  due 2026-01-15 12:05:00 UTC, after 1 try: temporary"
+    assert owed == f"yliopisto  idm  linked  {MAIJA}  due 2026-01-15 12:05:00 UTC, after 1 attempt: temporary"
     there.mends()
     noon.tick(timedelta(minutes=4, seconds=59))
     assert run(path, "deliver", "--once") == (0, "nothing is due\n")
@@ -152,7 +152,7 @@ def test_what_was_given_up_is_taken_up_again(written, store, idm):
 
     taken_up = run(path, "deliver", "--retry", "yliopisto", "--transfer", "idm")
 
-    assert taken_up == (0, "1 delivery was taken up again, 0 made due now\n")
+    assert taken_up == (0, "1 given-up delivery and 0 waiting are due now\n")
     assert run(path, "deliver", "--once") == (0, "delivered 1\n")
     assert [event.kind for event in store.audit.list_events(UNIVERSITY)][-2:] == ["retried", "delivered"]
 
@@ -175,7 +175,7 @@ def test_nothing_is_taken_up_for_who_is_not_there(written):
     path = written(DEAD)
 
     assert run(path, "deliver", "--retry", "ylioposto")[0] == 1
-    assert "never owed" in run(path, "deliver", "--retry", "yliopisto", "--transfer", "idn")[1]
+    assert "never had a delivery" in run(path, "deliver", "--retry", "yliopisto", "--transfer", "idn")[1]
     assert run(path, "deliver", "--transfer", "idm")[0] == 2
 
 
@@ -235,11 +235,11 @@ def test_check_says_how_the_transfers_stand(written, store, idm, noon):
     run(path, "deliver", "--once")
 
     assert findings(path) == [
-        "note transfer yliopisto, 1 waiting for idm, the oldest since 2026-01-15 12:00 UTC",
-        "warning transfer yliopisto, 1 given up that should have gone to idm",
+        "info transfer yliopisto, 1 waiting for idm, the oldest since 2026-01-15 12:00 UTC",
+        "warning transfer yliopisto, 1 given up for idm",
         "→ see why: orcid-connect history yliopisto; then: orcid-connect deliver --retry yliopisto",
-        "warning transfer yliopisto, idm is left alone until 2026-01-15 12:02:00 UTC, after 1 failure",
-        "→ try it: orcid-connect transfer test yliopisto --transfer idm",
+        "warning transfer yliopisto, idm is paused until 2026-01-15 12:02:00 UTC, after 1 failure",
+        "→ test it: orcid-connect transfer test yliopisto --transfer idm",
         "ok transfer yliopisto, nothing waits for nightly",
     ]
 
@@ -248,9 +248,9 @@ def test_check_names_a_transfer_that_something_is_owed_to_and_that_is_gone(writt
     make_link(store, MAIJA, FIRST, now=NOON, transfers=["old"])
 
     assert findings(written(DEAD))[-3:] == [
-        "note transfer yliopisto, 1 waiting for old, the oldest since 2026-01-15 12:00 UTC",
-        "warning transfer yliopisto has no transfer old any more, and something is owed to it",
-        '→ write [[transfer]] with name = "old" again; what waits is given up after three days',
+        "info transfer yliopisto, 1 waiting for old, the oldest since 2026-01-15 12:00 UTC",
+        "warning transfer yliopisto has deliveries for old, which is no longer configured",
+        '→ add [[transfer]] with name = "old" again; otherwise they are given up after three days',
     ]
 
 
@@ -258,7 +258,10 @@ def test_check_names_the_files_of_a_transfer_that_are_not_there(written, tmp_pat
     path = written(DEAD)
     (tmp_path / "spool").rmdir()
 
-    assert f"wrong transfer yliopisto, nightly: {tmp_path}/spool is not there, or closed to this user" in findings(path)
+    assert (
+        f"error transfer yliopisto, nightly: {tmp_path}/spool is missing, or not accessible to this user"
+        in findings(path)
+    )
     assert run(path, "check")[0] == 1
 
 
@@ -285,7 +288,7 @@ def test_an_interface_is_tried_with_a_made_up_person(written, idm, store):
         "  ok      replace     stored\n"
         "  ok      remove      stored\n"
         "\n"
-        "All is well.\n"
+        "All steps succeeded.\n"
     )
     assert there.has(MAIJA) == set()
     assert [arrived.request.object()["type"] for arrived in there.arrived] == [
@@ -326,11 +329,11 @@ def test_a_trial_needs_an_interface(written, tmp_path):
     path = written(DEAD)
 
     assert (
-        "has no transfer called idn; it has: idm, nightly"
+        "has no transfer idn; it has: idm, nightly"
         in run(path, "transfer", "test", "yliopisto", "--transfer", "idn")[1]
     )
     path = write_configuration(tmp_path / "other")
-    assert "has no transfer; docs/settings.md" in run(path, "transfer", "test", "yliopisto")[1]
+    assert "has no transfer; see [[transfer]] in docs/settings.md" in run(path, "transfer", "test", "yliopisto")[1]
 
 
 def test_no_made_up_person_reaches_a_directory_in_production_by_oversight(written, idm, tmp_path):
@@ -369,17 +372,17 @@ def test_links_of_elsewhere_are_looked_at_first_and_then_taken_in(written, store
     looked = run(path, "import", "yliopisto", rows)
     assert looked == (
         0,
-        "2 new, 0 linked already, 0 rejected; from CRIS\nnothing was imported yet: run it again with --yes\n",
+        "2 new, 0 already linked, 0 rejected; source: CRIS\nnothing was imported yet: add --yes to import\n",
     )
     assert store.links.count(UNIVERSITY) == 0
 
     assert run(path, "import", "yliopisto", rows, "--yes") == (
         0,
-        "2 new, 0 linked already, 0 rejected; from CRIS\nimported\n",
+        "2 new, 0 already linked, 0 rejected; source: CRIS\nimported\n",
     )
     assert store.links.get(UNIVERSITY, MAIJA).orcid_id.bare == FIRST.bare
     assert states(store) == {("idm", "waiting"): 2, ("nightly", "waiting"): 2}
-    assert run(path, "import", "yliopisto", rows, "--yes")[1].startswith("0 new, 2 linked already")
+    assert run(path, "import", "yliopisto", rows, "--yes")[1].startswith("0 new, 2 already linked")
 
 
 def test_while_a_line_is_rejected_nothing_is_imported(written, store, file):
@@ -399,7 +402,7 @@ def test_while_a_line_is_rejected_nothing_is_imported(written, store, file):
         "line 3: the account is none of the organisation's, which end in @yliopisto.example",
         "line 5: this is not an ORCID iD: its check character does not fit",
         "line 4: the person has another ORCID iD",
-        "1 new, 0 linked already, 3 rejected; from CRIS",
+        "1 new, 0 already linked, 3 rejected; source: CRIS",
     ]
     assert store.links.count(UNIVERSITY) == 1
 

@@ -15,7 +15,6 @@ from sql.repositories.imports import AttestedLink
 from tests.support.configuration import ORGANISATION, store_section, write_configuration
 from tests.support.docs import ROOT
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from webapp.cli.link import list_links as cli_link_list
 from webapp.cli.main import main
 
 MAIJA, OSKAR = "maija@yliopisto.example", 'åke,the "other"@yliopisto.example'
@@ -72,7 +71,7 @@ def test_what_was_listed_can_be_imported(store, path, tmp_path):
     words = ["--config", str(path), "import", "yliopisto", str(tmp_path / "links.csv"), "--yes"]
     result = CliRunner().invoke(main, words, catch_exceptions=False)
 
-    assert "2 new, 0 linked already, 0 rejected; from orcid" in result.output
+    assert "2 new, 0 already linked, 0 rejected; source: orcid" in result.output
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [trial(1)]
 
 
@@ -108,7 +107,7 @@ def test_two_forms_at_once_are_a_matter_of_usage(path):
     assert run(path, "yliopisto", "--json", "--accounts")[0] == 2
 
 
-def test_memory_does_not_grow_with_the_list(store, monkeypatch):
+def test_memory_does_not_grow_with_the_list(store, path, monkeypatch):
     everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", "p", trial(n)) for n in range(1, 5001))
     assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
 
@@ -123,7 +122,7 @@ def test_memory_does_not_grow_with_the_list(store, monkeypatch):
     monkeypatch.setattr(sys, "stdout", out)
     tracemalloc.start()
     try:
-        cli_link_list._as_csv(store.links.list_current(UNIVERSITY))
+        main(["--config", str(path), "link", "list", "yliopisto"], standalone_mode=False)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

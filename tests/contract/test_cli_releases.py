@@ -16,7 +16,7 @@ from webapp.cli.main import main
 
 UNIVERSITY = ORGANISATION["entity_id"]
 MISSING, OTHER, SEEN = ReleaseState
-DOES_NOT_WORK = "the release does not seem to work; docs/operator.md says under Release seen what to look at"
+DOES_NOT_WORK = 'the release does not seem to work; see "Release seen" in docs/operator.md'
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def checked(path):
     """Run `check`, which must find nothing wrong, and give its finding about releases."""
     done = CliRunner().invoke(main, ["--config", str(path), "check", "--json"])
     assert done.exit_code == 0, done.output
-    (found,) = [each for each in json.loads(done.output)["findings"] if each["about"] == "release"] or [None]
+    (found,) = [each for each in json.loads(done.output)["results"] if each["subject"] == "release"] or [None]
     return found
 
 
@@ -62,7 +62,7 @@ def test_what_is_linked_and_what_was_seen_is_counted(path, store):
     found = checked(path)
 
     assert (found["level"], found["text"]) == ("ok", "yliopisto, linked 4, release seen 3")
-    assert found["facts"] == {"id": "yliopisto", "linked": 4, "seen": 3, "other": 0, "missing": 0}
+    assert found["details"] == {"id": "yliopisto", "linked": 4, "seen": 3, "other": 0, "missing": 0}
 
 
 def test_whoever_came_back_without_their_id_is_counted_beside_it(path, store):
@@ -71,7 +71,7 @@ def test_whoever_came_back_without_their_id_is_counted_beside_it(path, store):
     found = checked(path)
 
     text = "yliopisto, linked 5, release seen 1; came back with another iD 1, with none 3"
-    assert (found["level"], found["text"]) == ("note", text)
+    assert (found["level"], found["text"]) == ("info", text)
 
 
 @pytest.mark.parametrize("states", [(MISSING, MISSING, MISSING), (OTHER, MISSING, OTHER, None)])
@@ -80,13 +80,13 @@ def test_where_several_came_back_and_none_with_their_id_the_release_does_not_see
 
     found = checked(path)
 
-    assert (found["level"], found["mend"]) == ("warning", DOES_NOT_WORK)
+    assert (found["level"], found["fix"]) == ("warning", DOES_NOT_WORK)
 
 
 def test_one_or_two_who_came_back_without_are_no_sign_yet(path, store):
     linked(store, MISSING, OTHER, None, None, days_ago=30)
 
-    assert checked(path)["level"] == "note"
+    assert checked(path)["level"] == "info"
 
 
 @pytest.mark.parametrize(("people", "days_ago", "level"), [(20, 15, "warning"), (19, 15, "ok"), (25, 13, "ok")])
@@ -115,9 +115,9 @@ def test_where_nothing_is_kept_nothing_is_counted(path, store, tmp_path):
     ("state", "words"),
     [
         (None, "not seen yet"),
-        (SEEN, "seen, first 2026-01-15 12:00:00 UTC"),
-        (OTHER, "the person came with another iD, first 2026-01-15 12:00:00 UTC"),
-        (MISSING, "the person came without the iD, first 2026-01-15 12:00:00 UTC"),
+        (SEEN, "released at a sign-in, first 2026-01-15 12:00:00 UTC"),
+        (OTHER, "a sign-in brought another iD, first 2026-01-15 12:00:00 UTC"),
+        (MISSING, "a sign-in brought no iD, first 2026-01-15 12:00:00 UTC"),
     ],
 )
 def test_of_one_person_the_release_is_told(path, store, state, words):

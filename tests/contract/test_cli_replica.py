@@ -82,4 +82,4 @@ def test_an_organisation_that_is_not_connected_has_no_replica(path, tmp_path):
     code, output = run(path, "replica", POLYTECHNIC, str(tmp_path / "replica.db"))
 
     assert code == 1
-    assert "no organisation is called" in output
+    assert "unknown organisation" in output

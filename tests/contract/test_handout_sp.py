@@ -210,7 +210,9 @@ def test_what_cannot_be_handed_out_is_said(tmp_path, hand_out, change, words, sa
 def test_what_is_no_certificate_is_said(tmp_path, hand_out, text):
     make_keys(tmp_path, text)
 
-    assert "is not one certificate (PEM)" in hand_out(write_configuration(tmp_path / "etc", service=VARIABLES), code=1)
+    output = hand_out(write_configuration(tmp_path / "etc", service=VARIABLES), code=1)
+
+    assert "does not hold exactly one certificate (PEM)" in output
 
 
 def test_keys_that_cannot_be_read_are_said(tmp_path, hand_out):

@@ -85,7 +85,7 @@ def test_the_administrator_is_asked_where_the_service_may_not(place):
     code, output = place.run("yliopisto", "--password", "file:secrets/idp")
 
     assert code == 1
-    assert "the service's own database role may not do this; let the database's administrator do it" in output
+    assert "the service's own database role may not do this; let the database administrator run the SQL" in output
     assert place.roles() == []
     assert place.store.links.count(UNIVERSITY) == 0
 
@@ -96,14 +96,14 @@ def test_a_service_that_may_make_roles_makes_them_itself(place):
 
     assert place.run("yliopisto", "--password", "file:secrets/idp") == (
         0,
-        "idp_yliopisto reads what yliopisto releases; it has the password that was given\n",
+        "idp_yliopisto can read the iDs of yliopisto; it has the given password\n",
     )
 
     assert len(place.ask("select * from idp_release")) == 2
-    assert place.run("yliopisto") == (0, "idp_yliopisto reads what yliopisto releases; its password is what it was\n")
+    assert place.run("yliopisto") == (0, "idp_yliopisto can read the iDs of yliopisto; its password is unchanged\n")
     assert len(place.ask("select * from idp_release")) == 2
-    assert place.run("yliopisto", "--drop") == (0, "idp_yliopisto is not there any more\n")
-    assert place.run("yliopisto", "--drop") == (0, "idp_yliopisto is not there any more\n")
+    assert place.run("yliopisto", "--drop") == (0, "idp_yliopisto does not exist any more\n")
+    assert place.run("yliopisto", "--drop") == (0, "idp_yliopisto does not exist any more\n")
     assert place.roles() == []
 
 
@@ -137,7 +137,7 @@ def test_a_file_that_is_there_gets_no_password(place):
     code, output = place.run("yliopisto", "--generate", str(file), "--sql")
 
     assert code == 1
-    assert output == f"orcid-connect: {file}: File exists; --generate makes a new file\n"
+    assert output == f"orcid-connect: {file}: File exists; --generate creates a new file\n"
     assert file.read_text() == "mine"
 
 
@@ -175,7 +175,7 @@ def test_a_new_role_needs_a_password(place):
     code, output = place.run("yliopisto", "--sql")
 
     assert code == 1
-    assert "idp_yliopisto would be new: give it a password, with --password or --generate" in output
+    assert "idp_yliopisto does not exist yet: add --password or --generate" in output
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_file_has_no_roles(tmp_path):
     result = CliRunner().invoke(main, ["--config", str(config), "idp-role", "yliopisto", "--drop"])
 
     assert result.exit_code == 1
-    assert "a file has no roles; write a replica: orcid-connect replica yliopisto FILE" in result.output
+    assert "SQLite has no roles; write a replica: orcid-connect replica yliopisto FILE" in result.output
     role = idp_role.IdpRole.of("yliopisto", ORGANISATION["entity_id"], TRIAL)
     with pytest.raises(idp_role.RoleNotChanged), idp_role.manage_role(open_store(f"sqlite://{tmp_path}/x.db"), role):
         pass

@@ -12,7 +12,7 @@ from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, mak
 from tests.support.service import Clock, ask, client_of, make_front
 from webapp.app import make_app
 from webapp.operator.access import AdminAccess
-from webapp.operator.metrics import FIGURES
+from webapp.operator.metrics import METRICS
 
 TOKEN = "token-of-the-monitoring-" + "m" * 32
 MAIJA, VILLE, AINO = (f"{name}@yliopisto.example" for name in ("maija", "ville", "aino"))
@@ -47,7 +47,7 @@ def figures(app):
     """Give each value by its name and labels' values."""
     families, _ = scrape(app)
     return {
-        (each.name, *(each.labels[label] for label in FIGURES[name].labels)): each.value
+        (each.name, *(each.labels[label] for label in METRICS[name].labels)): each.value
         for name, family in families.items()
         for each in family.samples
     }
@@ -63,7 +63,7 @@ def test_what_has_happened_is_told(store, app):
     found = figures(app)
 
     assert found["orcid_connect_store_up",] == 1
-    assert found["orcid_connect_linked", "yliopisto"] == 1
+    assert found["orcid_connect_links", "yliopisto"] == 1
     assert found["orcid_connect_attempts_started_total", "yliopisto"] == 4
     assert found["orcid_connect_attempts_ended_total", "yliopisto", "declined"] == 1
     assert found["orcid_connect_attempts_ended_total", "yliopisto", "linked"] == 2
@@ -80,10 +80,10 @@ def test_linked_and_release_seen_stand_side_by_side(store, app):
 
     found = figures(app)
 
-    assert found["orcid_connect_linked", "yliopisto"] == 3
-    assert found["orcid_connect_release_seen", "yliopisto"] == 1
-    assert found["orcid_connect_release_missed", "yliopisto", "missing"] == 1
-    assert found["orcid_connect_release_missed", "yliopisto", "other"] == 0
+    assert found["orcid_connect_links", "yliopisto"] == 3
+    assert found["orcid_connect_links_release_seen", "yliopisto"] == 1
+    assert found["orcid_connect_links_release_missed", "yliopisto", "missing"] == 1
+    assert found["orcid_connect_links_release_missed", "yliopisto", "other"] == 0
 
 
 def test_deliveries_are_told_by_transfer(store, app, clock):
@@ -101,9 +101,9 @@ def test_deliveries_are_told_by_transfer(store, app, clock):
     assert found["orcid_connect_deliveries_ended_total", "yliopisto", "delivered"] == 1
     assert found["orcid_connect_deliveries_ended_total", "yliopisto", "dead-letter"] == 1
     assert found["orcid_connect_deliveries_waiting", *way] == 1
-    assert found["orcid_connect_deliveries_oldest_waiting_seconds", *way] == 3600
-    assert found["orcid_connect_deliveries_dead_letters", *way] == 1
-    assert found["orcid_connect_breaker_open", *way] == 1
+    assert found["orcid_connect_deliveries_oldest_waiting_age_seconds", *way] == 3600
+    assert found["orcid_connect_dead_letters", *way] == 1
+    assert found["orcid_connect_circuit_breaker_open", *way] == 1
 
 
 def test_what_waits_for_nothing_is_of_no_age(store, app):
@@ -113,8 +113,8 @@ def test_what_waits_for_nothing_is_of_no_age(store, app):
 
     found = figures(app)
 
-    assert found["orcid_connect_deliveries_oldest_waiting_seconds", "yliopisto", "idm"] == 0
-    assert found["orcid_connect_breaker_open", "yliopisto", "idm"] == 0
+    assert found["orcid_connect_deliveries_oldest_waiting_age_seconds", "yliopisto", "idm"] == 0
+    assert found["orcid_connect_circuit_breaker_open", "yliopisto", "idm"] == 0
 
 
 def test_a_feed_that_is_not_fetched_is_told(store, app, clock):
@@ -124,10 +124,10 @@ def test_a_feed_that_is_not_fetched_is_told(store, app, clock):
 
     found = figures(app)
 
-    assert found["orcid_connect_feed_behind", "yliopisto"] == 1
-    assert found["orcid_connect_feed_oldest_unfetched_seconds", "yliopisto"] == 2 * 24 * 3600
-    assert found["orcid_connect_feed_acknowledged_timestamp_seconds", "yliopisto"] == NOON.timestamp()
-    assert ("orcid_connect_feed_behind", "amk") not in found
+    assert found["orcid_connect_feed_unacknowledged_changes", "yliopisto"] == 1
+    assert found["orcid_connect_feed_oldest_unacknowledged_age_seconds", "yliopisto"] == 2 * 24 * 3600
+    assert found["orcid_connect_feed_last_acknowledged_timestamp_seconds", "yliopisto"] == NOON.timestamp()
+    assert ("orcid_connect_feed_unacknowledged_changes", "amk") not in found
 
 
 def test_two_processes_tell_the_same(store, store_url, app, clock):
@@ -164,7 +164,7 @@ def test_no_figure_tells_of_a_person(store, app):
     families, reply = scrape(app)
 
     assert {label for family in families.values() for each in family.samples for label in each.labels} <= {
-        *("organisation", "transfer", "outcome", "kind")
+        *("organisation", "transfer", "outcome", "kind", "reason")
     }
     for personal in ("maija", "ville", make_orcid_id().bare, UNIVERSITY, POLYTECHNIC):
         assert personal not in reply.text
@@ -177,7 +177,7 @@ def test_each_family_is_one_of_the_table(store, app):
     families, reply = scrape(app)
 
     assert {name: (one.documentation, one.type == "counter") for name, one in families.items()} == {
-        name: (one.meaning, one.counter) for name, one in FIGURES.items()
+        name: (one.help, one.counter) for name, one in METRICS.items()
     }
     assert reply.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
     assert reply.header("Cache-Control") == "no-store"
@@ -214,7 +214,7 @@ def test_a_database_that_is_away_is_told_and_is_no_error(tmp_path, clock):
 
     assert reply.status == 200
     assert "\norcid_connect_store_up 0.0\n" in reply.text
-    assert "orcid_connect_linked" not in reply.text
+    assert "orcid_connect_links" not in reply.text
 
 
 # What the operator reads
@@ -223,6 +223,6 @@ def test_a_database_that_is_away_is_told_and_is_no_error(tmp_path, clock):
 def test_every_figure_is_explained_to_the_operator():
     text = OPERATOR_PAGE.read_text("utf-8")
 
-    for figure in FIGURES.values():
-        assert f"| `{figure.written}` | {', '.join(f'`{label}`' for label in figure.labels) or '-'} |" in text
-        assert figure.meaning in text
+    for metric in METRICS.values():
+        assert f"| `{metric.sample_name}` | {', '.join(f'`{label}`' for label in metric.labels) or '-'} |" in text
+        assert metric.help in text

@@ -17,19 +17,19 @@ from tests.support.service import Clock, Visitor, client_of, make_front, orcid_i
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
 from webapp.operator.access import AdminAccess, AdminGrant
-from webapp.operator.figures import COLUMNS, PERIODS
+from webapp.operator.statistics import COLUMNS, PERIODS
 from webapp.pages.problems import PROBLEMS_BY_CODE
 from webapp.routes import ROUTES
 
 ENTITLEMENT = "urn:mace:yliopisto.example:orcid-connect:operator"
 STAFF = AdminAccess(
     operators=(
-        AdminGrant.of(UNIVERSITY, ("Operator@Yliopisto.example", "Dated@Yliopisto.example issued 20240826")),
-        AdminGrant.of(UNIVERSITY, entitlements=(ENTITLEMENT,)),
+        AdminGrant.parse(UNIVERSITY, ("Operator@Yliopisto.example", "Dated@Yliopisto.example issued 20240826")),
+        AdminGrant.parse(UNIVERSITY, entitlements=(ENTITLEMENT,)),
     ),
     administrators=(
-        AdminGrant.of(UNIVERSITY, ("admin@yliopisto.example",)),
-        AdminGrant.of(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
+        AdminGrant.parse(UNIVERSITY, ("admin@yliopisto.example",)),
+        AdminGrant.parse(POLYTECHNIC, ("admin@amk.example",), (ENTITLEMENT,)),
     ),
 )
 DAY = timedelta(days=1)

@@ -14,7 +14,7 @@ from webapp.routes import ROUTES
 
 ACCOUNT = "maija@yliopisto.example"
 STAMP = "funetEduPersonEPPNTimeStamp"
-STAFF = AdminAccess(operators=(AdminGrant.of(UNIVERSITY, (ACCOUNT,)),))
+STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),))
 SHOWN = f"https://sandbox.orcid.org/{MAIJA}"
 FORM = {
     "agree": "yes",

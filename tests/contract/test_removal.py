@@ -276,7 +276,7 @@ def test_the_operator_erases_a_person(written):
 
     result = run(path, MAIJA.upper(), "--reason", "wrote to us", "--yes")
 
-    assert (result.exit_code, result.output) == (0, f"erased what was stored about {MAIJA.upper()}\n")
+    assert (result.exit_code, result.output) == (0, f"erased the data of {MAIJA.upper()}\n")
     assert store.links.list_for_person(UNIVERSITY, MAIJA) == []
     assert list(store.audit.list_events(UNIVERSITY, MAIJA)) == []
 
@@ -311,5 +311,5 @@ def test_of_nobody_nothing_is_erased(written):
     asked = run(path, MAIJA, "--reason", "wrote to us", "--json")
 
     assert result.exit_code == 1
-    assert f"nothing is stored about {MAIJA} at yliopisto" in result.output
+    assert f"no data is stored about {MAIJA} at yliopisto" in result.output
     assert asked.exit_code == 2

@@ -18,7 +18,7 @@ from webapp.routes import ROUTES
 
 ACCOUNT = "maija@yliopisto.example"
 TOKEN = "t" * 40
-STAFF = AdminAccess(operators=(AdminGrant.of(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
+STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),), metrics_token=TOKEN)
 GETS = [route for route in ROUTES if route.method == "GET"]
 PREFETCHES = (
     {"HTTP_SEC_PURPOSE": "prefetch"},

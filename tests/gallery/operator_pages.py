@@ -11,7 +11,7 @@ from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_
 from tests.support.service import orcid_id
 from webapp.operator.access import AdminAccess, AdminGrant
 
-STAFF = AdminAccess(operators=(AdminGrant.of(UNIVERSITY, (ACCOUNT,)),))
+STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),))
 PIIA = "piia@yliopisto.example"
 
 

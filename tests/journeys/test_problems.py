@@ -11,7 +11,7 @@ from demo.configuration import CONTACT
 from tests.support.browser.problems import NOBODY, WALKS, Around, OddFront
 from tests.support.processes.demo import serving
 from tests.support.service import served
-from webapp.operator.incidents import NOT_KEPT
+from webapp.operator.incidents import NOT_RECORDED
 from webapp.pages.problems import PROBLEMS_BY_CODE
 
 FORMS = {"not-agreed", "not-sure", "bad-address"}
@@ -72,7 +72,7 @@ def _has_a_number(someone, around, word):
     """The number is there to be told to somebody, who finds this very problem by it."""
     number = someone.driver.find_element(By.TAG_NAME, "code").text
     assert re.fullmatch(r"[0-9a-f]{8}", number)
-    if word not in NOT_KEPT:
+    if word not in NOT_RECORDED:
         with around.demo.database() as database:
             assert database.execute("select code from incidents where number = ?", [number]).fetchall() == [(word,)]
 

@@ -464,7 +464,7 @@ def test_check_says_what_to_mend(name, tmp_path):
 
     assert code == 2
     assert output.splitlines() == [
-        "The configuration has 1 problem.",
+        "The configuration has 1 error.",
         "",
         str(tmp_path / file),
         f"  {text.format(directory=tmp_path)}",
@@ -480,7 +480,7 @@ def test_check_tells_a_machine_the_same(tmp_path):
     said = json.loads(output)
     assert code == 2
     assert said["ok"] is False
-    assert [(one["file"], one["key"]) for one in said["problems"]] == [
+    assert [(one["file"], one["key"]) for one in said["configuration_errors"]] == [
         (str(path), "service.registry"),
         (str(path), "service.front"),
     ]
@@ -493,7 +493,7 @@ def test_problems_are_told_file_by_file(tmp_path):
 
     _, output = run("--config", path, "check")
 
-    assert output.splitlines()[0] == "The configuration has 3 problems."
+    assert output.splitlines()[0] == "The configuration has 3 errors."
     assert output.count(str(path)) == 1
     assert output.count("yliopisto.toml") == 1
 
@@ -512,8 +512,8 @@ def ready(tmp_path):
 
 
 def levels(output):
-    """Give the level of each finding by what it is about."""
-    return {one["about"]: one["level"] for one in json.loads(output)["findings"]}
+    """Give the level of each result by its subject."""
+    return {one["subject"]: one["level"] for one in json.loads(output)["results"]}
 
 
 def test_all_is_well(ready):
@@ -522,8 +522,8 @@ def test_all_is_well(ready):
     assert code == 0
     assert "https://orcid-connect.example/me/callback  (register exactly this at ORCID)" in output
     assert "1 link\n" in output
-    assert "yliopisto, the chain is sound" in output
-    assert output.endswith("Nothing is wrong.\n")
+    assert "yliopisto, the chain is intact" in output
+    assert output.endswith("All checks passed.\n")
 
 
 def test_check_writes_nothing(tmp_path):
@@ -540,7 +540,7 @@ def test_a_database_that_is_behind_is_wrong(tmp_path):
     assert code == 1
     assert "database is behind: 0001_" in output
     assert "→ run: orcid-connect migrate" in output
-    assert output.endswith("1 thing needs mending.\n")
+    assert output.endswith("1 check failed.\n")
 
 
 def test_a_file_that_is_no_database_is_wrong(tmp_path):
@@ -560,7 +560,7 @@ def test_a_secret_that_others_may_read_is_a_warning(ready):
     code, output = run("--config", ready, "check")
 
     assert code == 0
-    assert f"warning  secret         {secret} is open to every user of this machine" in output
+    assert f"warning  secret         {secret} is accessible to every user of this machine" in output
     assert f"→ run: chmod o= {secret}" in output
 
 
@@ -570,7 +570,7 @@ def test_an_organisation_that_cannot_ask_is_a_warning(ready):
     code, output = run("--config", ready, "check")
 
     assert code == 0
-    assert "yliopisto has none, so its Identity Provider cannot ask" in output
+    assert "yliopisto has no credential and no transfer" in output
 
 
 def test_an_audit_that_was_changed_is_wrong(ready):
@@ -582,7 +582,7 @@ def test_an_audit_that_was_changed_is_wrong(ready):
     code, output = run("--config", ready, "check", "--json")
 
     assert code == 1
-    assert levels(output)["audit"] == "wrong"
+    assert levels(output)["audit"] == "error"
 
 
 def test_secrets_are_printed_by_no_check(ready):
@@ -669,7 +669,7 @@ def test_an_orcid_that_is_silent_is_wrong(ready, orcid_root):
 def findings_about(word, path):
     """Give what check says about something, as a machine is told."""
     _, output = run("--config", path, "check", "--json")
-    return [(each["level"], each["text"]) for each in json.loads(output)["findings"] if each["about"] == word]
+    return [(each["level"], each["text"]) for each in json.loads(output)["results"] if each["subject"] == word]
 
 
 def test_texts_that_are_complete_are_well(tmp_path):
@@ -698,7 +698,7 @@ def test_where_the_pages_are_not_fully_accessible_it_has_to_be_said_what_is_not(
 def test_a_statement_that_says_nothing_is_named(tmp_path):
     path = write_configuration(tmp_path, accessibility={"assessed": None})
 
-    assert "when that was looked at" in findings_about("notices", path)[0][1]
+    assert "date of its assessment" in findings_about("notices", path)[0][1]
 
 
 def test_what_an_organisation_says_in_one_language_it_has_to_say_in_each(tmp_path):
@@ -708,8 +708,8 @@ def test_what_an_organisation_says_in_one_language_it_has_to_say_in_each(tmp_pat
     texts = [text for _, text in findings_about("notices", path)]
 
     assert texts == [
-        "yliopisto says some things otherwise for its people, but not in en: legal_basis",
-        "yliopisto says some things otherwise for its people, but not in sv: controller, legal_basis",
+        "the own texts of yliopisto lack in en: legal_basis",
+        "the own texts of yliopisto lack in sv: controller, legal_basis",
     ]
 
 
@@ -721,7 +721,7 @@ def test_with_real_people_missing_texts_need_mending(tmp_path):
         notices={"sv": None},
     )
 
-    assert [level for level, _ in findings_about("notices", path)] == ["wrong"]
+    assert [level for level, _ in findings_about("notices", path)] == ["error"]
     assert run("--config", path, "check")[0] == 1
 
 
@@ -755,14 +755,12 @@ def told_of_metadata(directory, whole=NEXT_YEAR, service=NEXT_YEAR, named=SERVIC
 def test_metadata_that_is_valid_is_well(tmp_path):
     assert told_of_metadata(tmp_path) == [("ok", f"federation.xml, valid until {NEXT_YEAR}")]
     assert told_of_metadata(tmp_path, A_DAY_AHEAD) == [("ok", f"federation.xml, valid until {A_DAY_AHEAD}")]
-    assert told_of_metadata(tmp_path, whole=None) == [("ok", "federation.xml, it has no end")]
+    assert told_of_metadata(tmp_path, whole=None) == [("ok", "federation.xml, does not expire")]
 
 
 def test_metadata_that_has_expired_is_wrong_and_that_which_will_within_a_day_is_named(tmp_path):
-    assert told_of_metadata(tmp_path, A_SECOND_AGO) == [("wrong", f"federation.xml was valid until {A_SECOND_AGO}")]
-    assert told_of_metadata(tmp_path, IN_A_DAY) == [
-        ("warning", f"federation.xml is valid until {IN_A_DAY} and no longer")
-    ]
+    assert told_of_metadata(tmp_path, A_SECOND_AGO) == [("error", f"federation.xml expired at {A_SECOND_AGO}")]
+    assert told_of_metadata(tmp_path, IN_A_DAY) == [("warning", f"federation.xml expires at {IN_A_DAY}")]
 
 
 def test_a_service_that_the_metadata_does_not_have_or_no_longer_is_named(tmp_path):
@@ -770,14 +768,14 @@ def test_a_service_that_the_metadata_does_not_have_or_no_longer_is_named(tmp_pat
     (_, unknown) = told_of_metadata(tmp_path, named="https://other.example")
 
     assert expired[0] == unknown[0] == "warning"
-    assert f"says of {SERVICE} was valid until {A_SECOND_AGO}" in expired[1]
-    assert "does not know https://other.example" in unknown[1]
+    assert f"the entry for {SERVICE} in federation.xml expired at {A_SECOND_AGO}" in expired[1]
+    assert "has no entry for https://other.example" in unknown[1]
 
 
 def test_a_file_that_is_no_metadata_is_wrong(tmp_path):
     ((level, text),) = told_of_metadata(tmp_path, text="in PEM")
 
-    assert (level, "federation.xml cannot be used" in text) == ("wrong", True)
+    assert (level, "federation.xml cannot be used" in text) == ("error", True)
 
 
 def test_without_an_authority_there_is_nothing_to_say_of_metadata(tmp_path):
@@ -807,9 +805,9 @@ def test_a_date_is_advised_where_the_organisation_has_told_it(tmp_path, named, a
 
     _, output = run("--config", path, "check", "--json")
 
-    told = [each for each in json.loads(output)["findings"] if each["about"] == "operator"]
+    told = [each for each in json.loads(output)["results"] if each["subject"] == "operator"]
     assert len(told) == (2 if advised else 0)
-    assert all(each["level"] == "note" and f'"{named} issued 20240826"' in each["mend"] for each in told)
+    assert all(each["level"] == "info" and f'"{named} issued 20240826"' in each["fix"] for each in told)
 
 
 # --- What it costs ------------------------------------------------------------------------------------------------

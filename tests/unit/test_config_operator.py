@@ -51,10 +51,10 @@ def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_pat
     )
 
     assert staff.operators == (
-        AdminGrant.of(HOME, ("maija@yliopisto.example",)),
+        AdminGrant.parse(HOME, ("maija@yliopisto.example",)),
         AdminGrant(HOME, entitlements=frozenset({ENTITLEMENT})),
     )
-    assert staff.administrators == (AdminGrant.of(HOME, ("ville@yliopisto.example",)),)
+    assert staff.administrators == (AdminGrant.parse(HOME, ("ville@yliopisto.example",)),)
 
 
 def test_an_operator_may_be_named_with_the_date_on_which_the_account_was_issued(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from shibboleth.orcid_id import Registry
 from sql.repositories.imports import AttestedLink
 from tests.support.factories import NOON, make_orcid_id, make_organisation
-from webapp.cli.import_file import InvalidImportFile, Links, source_of
+from webapp.cli.import_file import ImportFile, InvalidImportFile, read_source
 
 MAIJA = "maija@yliopisto.example"
 FIRST = make_orcid_id(1)
@@ -21,7 +21,7 @@ def file(tmp_path):
     def written(text, registry=Registry.PRODUCTION):
         path = tmp_path / "links.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return Links(path, make_organisation(), registry, "CRIS", NOON)
+        return ImportFile(path, make_organisation(), registry, "CRIS", NOON)
 
     return written
 
@@ -29,7 +29,7 @@ def file(tmp_path):
 def read(links):
     """Give the lines that are believed, and what was said of the others."""
     rejected = []
-    return list(links.attested(lambda line, reason: rejected.append((line, reason)))), rejected
+    return list(links.read_links(lambda line, reason: rejected.append((line, reason)))), rejected
 
 
 def test_a_line_says_who_has_which_id_and_since_when(file):
@@ -114,14 +114,14 @@ def test_a_file_that_is_none_is_refused(file, text, why):
 
 def test_a_file_that_is_not_there_is_said(tmp_path):
     with pytest.raises(InvalidImportFile, match="No such file"):
-        source_of(tmp_path / "none.csv", None)
+        read_source(tmp_path / "none.csv", None)
 
 
 def test_the_source_is_what_the_organisation_attests_or_what_the_first_line_says(file):
     path = file(f"{HEADER}{MAIJA},{FIRST.bare},,Example CRIS\n").path
 
-    assert source_of(path, None) == "Example CRIS"
-    assert source_of(path, "The other") == "The other"
+    assert read_source(path, None) == "Example CRIS"
+    assert read_source(path, "The other") == "The other"
 
 
 @pytest.mark.parametrize("line", [f"{MAIJA},{FIRST.bare},,", ""])
@@ -129,7 +129,7 @@ def test_what_nobody_attests_is_not_imported(file, line):
     path = file(HEADER + line).path
 
     with pytest.raises(InvalidImportFile, match="nobody attests"):
-        source_of(path, None)
+        read_source(path, None)
 
 
 def test_a_source_is_one_line(file):
@@ -137,13 +137,13 @@ def test_a_source_is_one_line(file):
 
     for source in ("two\nlines", "x" * 201):
         with pytest.raises(InvalidImportFile, match="one line"):
-            source_of(path, source)
+            read_source(path, source)
 
 
 def test_whoever_waits_can_see_how_far_it_is(file):
     text = f"{HEADER}{MAIJA},{FIRST.bare},,\n"
     read = []
 
-    list(file(text).attested(lambda _line, _reason: None, read.append))
+    list(file(text).read_links(lambda _line, _reason: None, read.append))
 
     assert sum(read) == len(text)

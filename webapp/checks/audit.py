@@ -1,4 +1,4 @@
-"""What `check` and `history` say about the audit log of an organisation."""
+"""Checks of an organisation's audit log."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from shibboleth.organisation import Organisation
 from sql.store import Store
 from webapp.checks.result import CheckResult, Level
 
-_SHOWN_BREAKS = 3
+_MAX_BREAKS = 3
 
 
-def audit_of(store: Store, organisation: Organisation) -> CheckResult:
-    """Tell whether an organisation's audit is whole and unchanged."""
+def check_audit_chain(store: Store, organisation: Organisation) -> CheckResult:
+    """Verify the hash chain of an organisation's audit log."""
     breaks = store.audit.verify(organisation.entity_id)
-    facts = {"id": organisation.id, "sound": not breaks, "breaks": breaks}
+    details = {"id": organisation.id, "intact": not breaks, "breaks": breaks}
     if not breaks:
-        return CheckResult(Level.OK, "audit", f"{organisation.id}, the chain is sound", facts=facts)
-    more = len(breaks) - _SHOWN_BREAKS
-    told = "; ".join(breaks[:_SHOWN_BREAKS]) + (f"; and {more} more" if more > 0 else "")
-    mend = "compare with a backup to learn what was changed; docs/operator.md says how"
-    return CheckResult(Level.WRONG, "audit", f"{organisation.id}: {told}", mend, facts)
+        return CheckResult(Level.OK, "audit", f"{organisation.id}, the chain is intact", details=details)
+    more = len(breaks) - _MAX_BREAKS
+    listed = "; ".join(breaks[:_MAX_BREAKS]) + (f"; and {more} more" if more > 0 else "")
+    fix = 'compare with a backup; see "If the audit does not hold" in docs/operator.md'
+    return CheckResult(Level.ERROR, "audit", f"{organisation.id}: {listed}", fix, details)

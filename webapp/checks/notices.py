@@ -1,4 +1,4 @@
-"""What `check` says about the operator's texts: which are missing, and in which language."""
+"""Checks that the operator's texts exist in each language."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from webapp.pages.operator_texts import uneven
 from webapp.wiring.pages import operator_texts_of
 
 
-def notices(config: Config) -> Iterator[CheckResult]:
-    """Tell what privacy notice and accessibility statement lack; with real people it needs mending."""
-    level = Level.WRONG if config.service.registry is Registry.PRODUCTION else Level.WARNING
+def check_notices(config: Config) -> Iterator[CheckResult]:
+    """Check the privacy notice and the accessibility statement; an error only with the production registry."""
+    level = Level.ERROR if config.service.registry is Registry.PRODUCTION else Level.WARNING
     known = operator_texts_of(config)
-    found = [_lacking(level, code, names) for code, names in known.lacking(LANGUAGES)]
+    found = [_missing(level, code, names) for code, names in known.lacking(LANGUAGES)]
     if not known.statement.status or known.statement.assessed is None:
-        mend = 'write [accessibility] with status = "fully", "partially" or "not", and assessed = "2026-11-25"'
-        text = "the accessibility statement does not say how accessible the pages are, or when that was looked at"
-        found.append(CheckResult(level, "notices", text, mend, {"missing": ["accessibility"]}))
+        fix = 'write [accessibility] with status = "fully", "partially" or "not", and assessed = "2026-11-25"'
+        text = "the accessibility statement lacks the status of the pages or the date of its assessment"
+        found.append(CheckResult(level, "notices", text, fix, {"missing": ["accessibility"]}))
     for settings in config.organisation_settings.values():
         organisation = settings.organisation
         for code, names in uneven(settings.texts, LANGUAGES):
-            text = f"{organisation.id} says some things otherwise for its people, but not in {code}: {', '.join(names)}"
-            mend = f"write them in organisations/{organisation.id}.toml, [notices.{code}]"
+            text = f"the own texts of {organisation.id} lack in {code}: {', '.join(names)}"
+            fix = f"write them in organisations/{organisation.id}.toml, [notices.{code}]"
             found.append(
-                CheckResult(level, "notices", text, mend, {"id": organisation.id, "language": code, "missing": names})
+                CheckResult(level, "notices", text, fix, {"id": organisation.id, "language": code, "missing": names})
             )
     yield from found or [CheckResult(Level.OK, "notices", f"complete in {', '.join(LANGUAGES)}")]
 
 
-def _lacking(level: Level, code: str, names: list[str]) -> CheckResult:
+def _missing(level: Level, code: str, names: list[str]) -> CheckResult:
     text = f"privacy notice and accessibility statement lack in {code}: {', '.join(names)}"
-    mend = f"write them in [notices.{code}]; docs/privacy.md says what each is for"
-    return CheckResult(level, "notices", text, mend, {"language": code, "missing": names})
+    fix = f"write them in [notices.{code}]; docs/privacy.md says what each is for"
+    return CheckResult(level, "notices", text, fix, {"language": code, "missing": names})

@@ -1,4 +1,4 @@
-"""What `check` has to say of one thing."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 
 
 class Level(StrEnum):
-    """How much a finding matters."""
+    """Severity of a check result."""
 
     OK = "ok"
-    NOTE = "note"
+    INFO = "info"
     WARNING = "warning"
-    """Better mended, though everything works."""
-    WRONG = "wrong"
-    """Does not work."""
+    """The service works, but something should be fixed."""
+    ERROR = "error"
+    """Something does not work; `orcid-connect check` exits with 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     level: Level
-    about: str
+    subject: str
     text: str
-    mend: str = ""
-    facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """The same for a machine."""
+    fix: str = ""
+    """What to do about it."""
+    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """The values in the text, for JSON output."""

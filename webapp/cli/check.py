@@ -1,75 +1,57 @@
-"""`orcid-connect check`: what `webapp/checks/run.py` finds, for a person and for a machine."""
+"""`orcid-connect check`: check the configuration and the installation."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
 
 import click
 
-from webapp.checks.result import CheckResult, Level
-from webapp.cli.common import (
-    MISCONFIGURED,
-    WRONG,
-    configuration,
-    counted,
-    json_option,
-    now,
-    print_json,
-    problems_told,
-    store_of,
-)
+from webapp.checks.result import Level
+from webapp.cli.context import load_config, open_store, utc_now
+from webapp.cli.errors import EXIT_CONFIGURATION, EXIT_FAILURE, format_problems
+from webapp.cli.options import json_option
+from webapp.cli.output import pluralize, print_json
 from webapp.config.errors import Misconfigured
 
 
 @click.command()
-@click.option("--orcid", is_flag=True, help="Also ask ORCID whether it is there.")
+@click.option("--orcid", is_flag=True, help="Also check that ORCID can be reached.")
 @json_option
 @click.pass_obj
 def check(path: Path, *, orcid: bool, as_json: bool) -> None:
-    """Look at configuration, store and audit, and say what to mend.
+    """Check the configuration, the database and the audit log, and say how to fix what is wrong.
 
-    Exit code 2 when the configuration cannot be used, 1 when something else needs mending. Writes nothing.
+    Exit code 2 if the configuration is invalid, 1 if another check failed. Nothing is changed.
     """
-    from webapp.checks import run as checking  # noqa: PLC0415 - the connector's command does not load the pages
+    # The connector's command does not load the pages
+    from webapp.checks.orcid import check_orcid  # noqa: PLC0415
+    from webapp.checks.run import run_checks  # noqa: PLC0415
 
     try:
-        config = configuration(path)
-        with store_of(config) as store:
-            found = list(checking.look(config, store, now()))
+        config = load_config(path)
+        with open_store(config, check_schema=False) as store:
+            results = list(run_checks(config, store, utc_now()))
     except Misconfigured as error:
-        _refuse(error, as_json=as_json)
+        if as_json:
+            problems = [{"file": p.file, "key": p.key, "text": p.text, "fix": p.mend} for p in error.problems]
+            print_json({"ok": False, "configuration_errors": problems, "results": []})
+        else:
+            click.echo(format_problems(error.problems))
+        sys.exit(EXIT_CONFIGURATION)
     if orcid:
-        found.append(checking.ask_orcid(config))
-    wrong = sum(one.level is Level.WRONG for one in found)
+        results.append(check_orcid(config))
+    errors = sum(one.level is Level.ERROR for one in results)
     if as_json:
-        print_json({"ok": not wrong, "problems": [], "findings": [_finding_json(one) for one in found]})
+        listed = [
+            {"level": one.level, "subject": one.subject, "text": one.text, "fix": one.fix, "details": dict(one.details)}
+            for one in results
+        ]
+        print_json({"ok": not errors, "configuration_errors": [], "results": listed})
     else:
-        click.echo(_found(found))
-        click.echo(
-            "\n" + (f"{counted(wrong, 'thing needs', 'things need')} mending." if wrong else "Nothing is wrong.")
-        )
-    sys.exit(WRONG if wrong else 0)
-
-
-def _refuse(error: Misconfigured, *, as_json: bool) -> NoReturn:
-    if as_json:
-        problems = [{"file": p.file, "key": p.key, "text": p.text, "mend": p.mend} for p in error.problems]
-        print_json({"ok": False, "problems": problems, "findings": []})
-    else:
-        click.echo(problems_told(error.problems))
-    sys.exit(MISCONFIGURED)
-
-
-def _found(findings: Iterable[CheckResult]) -> str:
-    lines = []
-    for one in findings:
-        lines.append(f"{one.level:<8} {one.about:<14} {one.text}")
-        lines += [f"{'':<8} {'':<14} → {one.mend}"] if one.mend else []
-    return "\n".join(lines)
-
-
-def _finding_json(one: CheckResult) -> dict[str, Any]:
-    return {"level": one.level, "about": one.about, "text": one.text, "mend": one.mend, "facts": dict(one.facts)}
+        for one in results:
+            click.echo(f"{one.level:<8} {one.subject:<14} {one.text}")
+            if one.fix:
+                click.echo(f"{'':<8} {'':<14} → {one.fix}")
+        click.echo(f"\n{pluralize(errors, 'check', 'checks')} failed." if errors else "\nAll checks passed.")
+    sys.exit(EXIT_FAILURE if errors else 0)

@@ -1,4 +1,4 @@
-"""`orcid-connect deliver`: the worker, and what an operator may want of what is owed."""
+"""`orcid-connect deliver`: the delivery worker; list and retry what it has to deliver."""
 
 from __future__ import annotations
 
@@ -10,47 +10,42 @@ from pathlib import Path
 import click
 
 from sql.store import Store
-from webapp.cli.common import (
-    WRONG,
-    CommandError,
-    configuration,
-    counted,
-    in_words,
-    local_time,
-    now,
-    organisation_of,
-    ready_store,
-    safe,
-)
+from webapp.cli.context import find_organisation, load_config, open_store, utc_now
+from webapp.cli.errors import EXIT_FAILURE, CommandError, handle_errors
+from webapp.cli.output import format_time, pluralize, printable
 from webapp.config.loader import Config
 from webapp.log import configure_logging
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Deliver what is due, and end.")
-@click.option("--dry-run", is_flag=True, help="Send nothing; say what is owed to whom.")
-@click.option("--retry", metavar="ORGANISATION", help="Let what was given up, or waits for later, be due now; and end.")
-@click.option("--transfer", metavar="NAME", help="With --retry: only what this transfer is owed.")
+@click.option("--once", is_flag=True, help="Deliver what is due, then exit.")
+@click.option("--dry-run", is_flag=True, help="Send nothing; list the waiting deliveries.")
+@click.option(
+    "--retry",
+    metavar="ORGANISATION",
+    help="Make the given-up and waiting deliveries of ORGANISATION due now, then exit.",
+)
+@click.option("--transfer", metavar="NAME", help="With --retry: only the deliveries of this transfer.")
 @click.pass_obj
-@in_words
+@handle_errors
 def deliver(path: Path, *, once: bool, dry_run: bool, retry: str | None, transfer: str | None) -> None:
-    """Take changes to the organisations' own identity management.
+    """Deliver changes to the organisations' identity management systems.
 
-    Runs until SIGTERM or Ctrl-C; then what is on its way is let end. Several may run, on several machines.
+    Runs until SIGTERM or Ctrl-C; deliveries in progress are finished first. Several workers may run at once.
     """
     if transfer and not retry:
-        raise click.UsageError("--transfer goes with --retry.")
-    config = configuration(path)
-    with ready_store(config) as store:
+        raise click.UsageError("--transfer requires --retry.")
+    config = load_config(path)
+    with open_store(config) as store:
         if retry:
             _retry(config, store, retry, transfer)
         elif dry_run:
-            _would_deliver(config, store)
+            _list_waiting(config, store)
         else:
-            _deliver(config, store, once=once)
+            _run(config, store, once=once)
 
 
-def _deliver(config: Config, store: Store, *, once: bool) -> None:
+def _run(config: Config, store: Store, *, once: bool) -> None:
     from webapp.wiring.worker import make_worker  # noqa: PLC0415 - the connector's command does not load the pages
 
     configure_logging(config.service.log)
@@ -60,32 +55,33 @@ def _deliver(config: Config, store: Store, *, once: bool) -> None:
     if once:
         events = worker.run_once()
         click.echo(", ".join(f"{word} {count}" for word, count in sorted(events.items())) or "nothing is due")
-        sys.exit(WRONG if events - Counter(delivered=events["delivered"]) else 0)
-    click.echo(f"delivering for {counted(len(config.organisations), 'organisation', 'organisations')}")
+        sys.exit(EXIT_FAILURE if events - Counter(delivered=events["delivered"]) else 0)
+    click.echo(f"delivering for {pluralize(len(config.organisations), 'organisation', 'organisations')}")
     worker.run()
 
 
-def _would_deliver(config: Config, store: Store) -> None:
+def _list_waiting(config: Config, store: Store) -> None:
     counts: Counter[str] = Counter()
     for organisation in config.organisations:
         for one in store.deliveries.list_waiting(organisation.entity_id):
             counts[f"{organisation.id} {one.transfer}"] += 1
-            account = safe(one.change.account) if one.change else "-"
-            tried = f", after {counted(one.attempts, 'try', 'tries')}: {one.outcome}" if one.outcome else ""
-            due = f"due {local_time(one.next_attempt_at)}{tried}"
+            account = printable(one.change.account) if one.change else "-"
+            attempts = pluralize(one.attempts, "attempt", "attempts")
+            tried = f", after {attempts}: {one.outcome}" if one.outcome else ""
+            due = f"due {format_time(one.next_attempt_at)}{tried}"
             click.echo(f"{organisation.id}  {one.transfer}  {one.kind}  {account}  {due}")
-    click.echo(f"{counted(counts.total(), 'delivery is', 'deliveries are')} owed")
-    click.echo("".join(f"  {where}: {count}\n" for where, count in sorted(counts.items())), nl=False)
+    click.echo(f"{pluralize(counts.total(), 'delivery is', 'deliveries are')} waiting")
+    click.echo("".join(f"  {transfer}: {count}\n" for transfer, count in sorted(counts.items())), nl=False)
 
 
 def _retry(config: Config, store: Store, name: str, transfer: str | None) -> None:
-    organisation = organisation_of(config, name)
+    organisation = find_organisation(config, name)
     known = [each.transfer for each in store.deliveries.breakers(organisation.entity_id)]
     if transfer is not None and transfer not in known:
-        raise CommandError(f"{organisation.id} was never owed anything by a transfer called {safe(transfer)}")
-    again = store.deliveries.retry(organisation.entity_id, transfer, now())
-    sooner = store.deliveries.make_due(organisation.entity_id, transfer, now())
+        raise CommandError(f"{organisation.id} has never had a delivery for a transfer {printable(transfer)}")
+    retried = store.deliveries.retry(organisation.entity_id, transfer, utc_now())
+    waiting = store.deliveries.make_due(organisation.entity_id, transfer, utc_now())
     for each in known:
         if transfer in {None, each}:
             store.deliveries.record_success(organisation.entity_id, each)
-    click.echo(f"{counted(again, 'delivery was', 'deliveries were')} taken up again, {sooner} made due now")
+    click.echo(f"{pluralize(retried, 'given-up delivery', 'given-up deliveries')} and {waiting} waiting are due now")

@@ -1,30 +1,19 @@
-"""`orcid-connect history`: the audit, and whether its chain is sound."""
+"""`orcid-connect history`: show and verify the audit log."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from shibboleth.attributes import fold
-from sql.records import Event
-from webapp.checks.audit import audit_of
+from webapp.checks.audit import check_audit_chain
 from webapp.checks.result import Level
-from webapp.cli.common import (
-    WRONG,
-    aligned,
-    configuration,
-    in_words,
-    json_option,
-    local_time,
-    organisation_argument,
-    organisation_of,
-    print_json,
-    ready_store,
-    safe,
-)
+from webapp.cli.context import find_organisation, load_config, open_store
+from webapp.cli.errors import EXIT_FAILURE, handle_errors
+from webapp.cli.options import json_option, organisation_argument
+from webapp.cli.output import format_table, format_time, print_json, printable
 from webapp.log import quoted
 
 
@@ -37,39 +26,46 @@ from webapp.log import quoted
     default=50,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many lines at most, the newest ones.",
+    help="Show at most this many events, the newest ones.",
 )
 @json_option
 @click.pass_obj
-@in_words
+@handle_errors
 def history(path: Path, name: str, account: str | None, *, limit: int, as_json: bool) -> None:
-    """Show the audit of an organisation or of one person, and whether its chain is sound (exit code 1 if not)."""
-    config = configuration(path)
-    organisation = organisation_of(config, name)
-    key = None if account is None else fold(account)
-    with ready_store(config) as store:
-        events = list(store.audit.list_events(organisation.entity_id, key, newest_first=True, limit=limit))[::-1]
-        audit = audit_of(store, organisation)
+    """Show the audit log of an organisation or a person, and verify its chain. Exit code 1 if it is broken."""
+    config = load_config(path)
+    organisation = find_organisation(config, name)
+    person_key = None if account is None else fold(account)
+    with open_store(config) as store:
+        newest = store.audit.list_events(organisation.entity_id, person_key, newest_first=True, limit=limit)
+        events = list(newest)[::-1]
+        chain = check_audit_chain(store, organisation)
     if as_json:
-        print_json({"events": [_event_json(one) for one in events], **audit.facts})
+        listed = [
+            {
+                "number": event.number,
+                "at": event.at.isoformat(),
+                "kind": event.kind,
+                "actor": event.actor,
+                "person": event.person_key,
+                "facts": dict(event.facts),
+                "hash": event.hash,
+            }
+            for event in events
+        ]
+        print_json({"events": listed, **chain.details})
     else:
-        click.echo(aligned(_event_row(one) for one in events) or "no event")
-        click.echo("\n" + audit.text)
-    sys.exit(WRONG if audit.level is Level.WRONG else 0)
-
-
-def _event_row(one: Event) -> tuple[str, ...]:
-    facts = " ".join(f"{key}={quoted(value)}" for key, value in one.facts.items())
-    return (str(one.number), local_time(one.at), one.kind, one.actor, safe(one.person_key or "-"), facts)
-
-
-def _event_json(one: Event) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "at": one.at.isoformat(),
-        "kind": one.kind,
-        "actor": one.actor,
-        "person": one.person_key,
-        "facts": dict(one.facts),
-        "hash": one.hash,
-    }
+        rows = [
+            (
+                str(event.number),
+                format_time(event.at),
+                event.kind,
+                event.actor,
+                printable(event.person_key or "-"),
+                " ".join(f"{key}={quoted(value)}" for key, value in event.facts.items()),
+            )
+            for event in events
+        ]
+        click.echo(format_table(rows) or "no events")
+        click.echo("\n" + chain.text)
+    sys.exit(EXIT_FAILURE if chain.level is Level.ERROR else 0)

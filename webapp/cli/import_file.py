@@ -42,7 +42,7 @@ class Doubtful(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class ImportFile:
     """A file of links, and what its lines are read against."""
 
     path: Path
@@ -52,7 +52,18 @@ class Links:
     """Where people authenticated their iDs, as the organisation attests."""
     now: datetime
 
-    def attested(self, reject: Reject, read: Read = lambda _bytes: None) -> Iterator[AttestedLink]:
+    def size(self) -> int:
+        """Return the size in bytes.
+
+        Raises:
+            InvalidImportFile: If the file cannot be read.
+        """
+        try:
+            return self.path.stat().st_size
+        except OSError as error:
+            raise InvalidImportFile(f"cannot be read: {error.strerror}") from None
+
+    def read_links(self, reject: Reject, read: Read = lambda _bytes: None) -> Iterator[AttestedLink]:
         """Give what each good line says. Raises Unreadable."""
         with _opened(self.path) as file:
             for number, row in _rows(file, read):
@@ -111,7 +122,7 @@ def _holds_unseen(text: str) -> bool:
     return not plain and any(unicodedata.category(each) in _UNSEEN for each in text)
 
 
-def source_of(path: Path, attested_by: str | None) -> str:
+def read_source(path: Path, attested_by: str | None) -> str:
     """Give the source that is attested: as told, or as the first line names it. Raises Unreadable."""
     with _opened(path) as file:
         first = next(_rows(file, lambda _bytes: None), None)

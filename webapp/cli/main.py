@@ -1,4 +1,4 @@
-"""The command line: `orcid-connect`. Exit codes: 0 all is well, 1 something is not, 2 usage or configuration."""
+"""The command `orcid-connect`. Exit codes: 0 success, 1 failure, 2 usage or configuration error."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from pathlib import Path
 import click
 
 from webapp.cli.check import check
-from webapp.cli.common import accept_dash_values
-from webapp.cli.connector import connector
 from webapp.cli.deliver import deliver
-from webapp.cli.handout.main import handout
+from webapp.cli.handout import handout
 from webapp.cli.history import history
 from webapp.cli.idp_role import idp_role
-from webapp.cli.import_links import import_
-from webapp.cli.link.erase import erase
-from webapp.cli.link.list_links import list_links
-from webapp.cli.link.main import link
+from webapp.cli.import_links import import_links
+from webapp.cli.link import link
 from webapp.cli.migrate import migrate
+from webapp.cli.options import accept_dash_values
 from webapp.cli.replica import replica
-from webapp.cli.serve import authority, serve
+from webapp.cli.serve import authority, connector, serve
 from webapp.cli.transfer import transfer
 from webapp.config.files import DEFAULT_PATH, PATH_VARIABLE
 from webapp.log import configure_logging
@@ -39,17 +36,17 @@ from webapp.log import configure_logging
 @click.version_option(package_name="orcid-connect", message="orcid-connect %(version)s")
 @click.pass_context
 def main(context: click.Context, path: Path) -> None:
-    """Tie ORCID iDs to accounts at home organisations.
+    """Link ORCID iDs to accounts at home organisations.
 
-    ORGANISATION is the id of an organisation, which is the name of its file without .toml, or its entityID.
-    ACCOUNT is what its Identity Provider calls a person, for example maija@example.org. It may begin with a dash;
-    write -- before ORGANISATION where it may be the name of an option, and all options before that.
+    ORGANISATION is the id of an organisation (the name of its file without .toml) or its entityID.
+    ACCOUNT is the value of the organisation's key attribute, for example maija@example.org. It may begin with a dash;
+    if it may also be the name of an option, write all options first, then --, then ORGANISATION and ACCOUNT.
     """
     configure_logging("text", once=True)
     context.obj = path
 
 
-COMMANDS = (
+for _command in (
     serve,
     connector,
     authority,
@@ -58,15 +55,11 @@ COMMANDS = (
     check,
     link,
     history,
-    import_,
+    import_links,
     transfer,
     handout,
     idp_role,
     replica,
-)
-
-for each in COMMANDS:
-    main.add_command(each)
-for each in (list_links, erase):
-    link.add_command(each)
+):
+    main.add_command(_command)
 accept_dash_values(main)

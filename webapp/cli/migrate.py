@@ -1,4 +1,4 @@
-"""`orcid-connect migrate`: the database as this release needs it."""
+"""`orcid-connect migrate`: apply missing database migrations."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from pathlib import Path
 
 import click
 
-from sql.migrate import migrate as bring_up_to_date
-from webapp.cli.common import configuration, in_words, json_option, now, print_json, store_of
+import sql.migrate
+from webapp.cli.context import load_config, open_store, utc_now
+from webapp.cli.errors import handle_errors
+from webapp.cli.options import json_option
+from webapp.cli.output import print_json
 
 
 @click.command()
 @json_option
 @click.pass_obj
-@in_words
+@handle_errors
 def migrate(path: Path, *, as_json: bool) -> None:
-    """Bring the database up to this release; harmless when it is."""
-    with store_of(configuration(path)) as store:
-        applied = bring_up_to_date(store.engine, now())
+    """Apply the database migrations of this release that are missing."""
+    with open_store(load_config(path), check_schema=False) as store:
+        applied = sql.migrate.migrate(store.engine, utc_now())
     if as_json:
         print_json({"applied": applied})
     else:

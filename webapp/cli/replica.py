@@ -1,4 +1,4 @@
-"""`orcid-connect replica`: what an organisation's logins release, as a file for an Identity Provider elsewhere."""
+"""`orcid-connect replica`: write an organisation's iDs to a file that its Identity Provider reads by SQL."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ from time import monotonic
 import click
 
 from sql.replica import ReplicaNotWritten, write_replica
-from webapp.cli.common import (
-    CommandError,
-    configuration,
-    counted,
-    in_words,
-    json_option,
-    must_keep_links,
-    now,
-    organisation_argument,
-    organisation_of,
-    print_json,
-    ready_store,
-)
+from webapp.cli.context import find_organisation, load_config, open_store, require_kept_links, utc_now
+from webapp.cli.errors import CommandError, handle_errors
+from webapp.cli.options import json_option, organisation_argument
+from webapp.cli.output import pluralize, print_json
 
 
 @click.command()
@@ -28,24 +19,31 @@ from webapp.cli.common import (
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @json_option
 @click.pass_obj
-@in_words
+@handle_errors
 def replica(path: Path, name: str, file: Path, *, as_json: bool) -> None:
-    """Write the ORCID iDs of an organisation into a file, for an Identity Provider that reads it by SQL.
+    """Write the ORCID iDs of an organisation to a file for an Identity Provider that reads it by SQL.
 
-    A replica that is there is replaced in one step; anything else is left alone. Exit code 1 when it is not written.
+    An existing replica is replaced atomically; any other file is left unchanged. Exit code 1 if nothing was written.
     """
-    config = configuration(path)
-    organisation = organisation_of(config, name)
-    must_keep_links(config, organisation)
-    began, made_at = monotonic(), now()
+    config = load_config(path)
+    organisation = find_organisation(config, name)
+    require_kept_links(config, organisation)
+    started, made_at = monotonic(), utc_now()
     try:
-        with ready_store(config) as store:
+        with open_store(config) as store:
             rows = write_replica(store, organisation.entity_id, config.service.registry, file, made_at)
     except ReplicaNotWritten as error:
         raise CommandError(f"{file}: {error}; nothing was written") from None
-    seconds = monotonic() - began
+    seconds = monotonic() - started
     if as_json:
-        told = {"organisation": organisation.id, "file": str(file), "rows": rows, "made_at": made_at.isoformat()}
-        print_json({**told, "seconds": round(seconds, 3)})
+        print_json(
+            {
+                "organisation": organisation.id,
+                "file": str(file),
+                "rows": rows,
+                "made_at": made_at.isoformat(),
+                "seconds": round(seconds, 3),
+            }
+        )
     else:
-        click.echo(f"{file}: {counted(rows, 'ORCID iD', 'ORCID iDs')} of {organisation.id}, in {seconds:.1f} s")
+        click.echo(f"{file}: {pluralize(rows, 'ORCID iD', 'ORCID iDs')} of {organisation.id}, in {seconds:.1f} s")

@@ -1,45 +1,102 @@
-"""`orcid-connect serve` and `orcid-connect authority`: the pages, and the attribute authority."""
+"""`orcid-connect serve`, `connector`, `authority`: the servers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from wsgiref.types import WSGIApplication
 
 import click
 
-from webapp.cli.common import CommandError, configuration, in_words, ready_store, serve_until_told
+from webapp.cli import server
+from webapp.cli.context import load_config, open_store
+from webapp.cli.errors import CommandError, handle_errors
 from webapp.config.errors import Misconfigured, SettingProblem
+from webapp.config.listen import Listener
+from webapp.config.loader import Config
 from webapp.config.service import FrontKind
+from webapp.log import configure_logging
 from webapp.wiring.authority import NoAuthority, make_authority
+from webapp.wiring.connector import make_connector, make_replicas
+
+MIN_STALE, MAX_STALE = 10, 7 * 24 * 3600
+"""Limits of --serve-stale, in seconds."""
+REPLICAS = "/var/lib/orcid-connect/replicas"
 
 
 @click.command()
 @click.pass_obj
-@in_words
+@handle_errors
 def serve(path: Path) -> None:
-    """Serve the pages where people link their ORCID iD.
+    """Serve the web pages on which people link their ORCID iD.
 
-    For front = "proxy", with Apache before it; with front = "variables" the pages run inside Apache, under mod_wsgi.
+    For front = "proxy", behind Apache. With front = "variables" Apache runs the pages itself, with mod_wsgi.
     """
     from webapp.wiring.pages import make_web  # noqa: PLC0415 - the connector's command does not load the pages
 
-    config = configuration(path)
+    config = load_config(path)
     if config.service.front is FrontKind.VARIABLES:
-        text = 'is "variables", which only mod_wsgi can set: behind orcid-connect serve nobody would be signed in'
-        mend = 'let Apache run the pages (docs/operator.md), or write front = "proxy" and a front_proof'
-        raise Misconfigured([SettingProblem(str(path), "service.front", text, mend)])
-    with ready_store(config) as store:
-        serve_until_told(make_web(config, store), config, config.listen)
+        text = 'is "variables", which only mod_wsgi can pass on: behind orcid-connect serve no sign-in would be seen'
+        fix = 'run the pages in Apache (docs/operator.md), or write front = "proxy" and a front_proof'
+        raise Misconfigured([SettingProblem(str(path), "service.front", text, fix)])
+    with open_store(config) as store:
+        _run(make_web(config, store), config, config.listen)
+
+
+@click.command()
+@click.option(
+    "--serve-stale",
+    "seconds",
+    metavar="SECONDS",
+    type=click.IntRange(MIN_STALE, MAX_STALE),
+    help="While the database is unavailable, answer from replicas that are not older than this.",
+)
+@click.option(
+    "--replicas",
+    "directory",
+    metavar="DIRECTORY",
+    default=REPLICAS,
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="With --serve-stale: the directory of the replicas, which only the service's account may read.",
+)
+@click.pass_obj
+@handle_errors
+def connector(path: Path, *, seconds: int | None, directory: Path) -> None:
+    """Serve the connector, from which Identity Providers read ORCID iDs."""
+    config = load_config(path)
+    with open_store(config) as store:
+        # The connector only reads: it needs no connection that can write
+        store.close()
+        replicas = None
+        if seconds:
+            try:
+                directory.mkdir(mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise CommandError(f"{directory}: {error.strerror}; name another directory: --replicas") from None
+            replicas = make_replicas(config, store, directory, seconds)
+        application = make_connector(config, store, replicas=replicas)
+        if replicas:
+            replicas.start()
+        _run(application, config, config.connector)
 
 
 @click.command()
 @click.pass_obj
-@in_words
+@handle_errors
 def authority(path: Path) -> None:
-    """Serve the attribute authority, which services of the federation ask by SAML. An option."""
-    config = configuration(path)
-    with ready_store(config) as store:
+    """Serve the optional attribute authority, which services of the federation query by SAML."""
+    config = load_config(path)
+    with open_store(config) as store:
         try:
             application = make_authority(config, store)
         except (NoAuthority, ValueError) as error:
             raise CommandError(f"no attribute authority: {error}") from None
-        serve_until_told(application, config, config.authority)
+        _run(application, config, config.authority)
+
+
+def _run(application: WSGIApplication, config: Config, listener: Listener) -> None:
+    configure_logging(config.service.log)
+    try:
+        server.serve(application, listener, lambda address: click.echo(f"listening on {address}"))
+    except server.CannotListen as error:
+        raise CommandError(str(error)) from None

@@ -1,4 +1,4 @@
-"""`orcid-connect transfer`: a made-up person tries a transfer, and a new transfer is sent what is linked already."""
+"""`orcid-connect transfer`: test a transfer, and backfill one that was added later."""
 
 from __future__ import annotations
 
@@ -10,93 +10,84 @@ import click
 
 from resolver_connector.delivery.transfer_test import make_test_account, run_transfer_test
 from shibboleth.organisation import Organisation, Stage
-from webapp.cli.common import (
-    WRONG,
-    CommandError,
-    configuration,
-    counted,
-    in_words,
-    now,
-    organisation_argument,
-    organisation_of,
-    ready_store,
-    safe,
-)
+from webapp.cli.context import find_organisation, load_config, open_store, utc_now
+from webapp.cli.errors import EXIT_FAILURE, CommandError, handle_errors
+from webapp.cli.options import organisation_argument
+from webapp.cli.output import pluralize, printable
 from webapp.config.loader import Config
 
 
 @click.group()
 def transfer() -> None:
-    """Test a transfer to an organisation's own identity management, or send it what it has missed."""
+    """Test a transfer to an organisation's identity management system, or send it earlier links."""
 
 
 @transfer.command(name="test")
 @organisation_argument
-@click.option("--transfer", "only", metavar="NAME", help="Only this transfer.")
-@click.option("--account", metavar="ACCOUNT", help="A test account over there; without it, one that is made up.")
-@click.option("--yes", is_flag=True, help="Also where the organisation is in production.")
+@click.option("--transfer", "transfer_name", metavar="NAME", help="Test only this transfer.")
+@click.option("--account", metavar="ACCOUNT", help="A test account of the receiver; default: an invented one.")
+@click.option("--yes", is_flag=True, help="Also send to an organisation in production.")
 @click.pass_obj
-@in_words
-def test_transfer(path: Path, name: str, *, only: str | None, account: str | None, yes: bool) -> None:
-    """Link, replace and remove the iD of a made-up person over there, and say what came of it.
+@handle_errors
+def test_transfer(path: Path, name: str, *, transfer_name: str | None, account: str | None, yes: bool) -> None:
+    """Send a test person's link, replacement and removal to the receiver, and show each answer.
 
-    Exit code 1 when something failed. Nothing is written here.
+    Exit code 1 if a step failed. The database is not changed.
     """
-    config = configuration(path)
-    organisation = organisation_of(config, name)
+    config = load_config(path)
+    organisation = find_organisation(config, name)
     if organisation.stage is Stage.PRODUCTION and not yes:
-        raise CommandError(
-            f"{organisation.id} is in production, where made-up iDs have no place; --yes sends them anyway"
-        )
-    failed = sum(
-        _tried(organisation, called, each, account) for called, each in _transfers_of(config, organisation, only)
-    )
-    click.echo(f"{counted(failed, 'step', 'steps')} failed." if failed else "All is well.")
-    sys.exit(WRONG if failed else 0)
+        raise CommandError(f"{organisation.id} is in production; --yes sends it invented iDs all the same")
+    transfers = _select_transfers(config, organisation, transfer_name)
+    failed = sum(_test(organisation, each, kind, account) for each, kind in transfers)
+    click.echo(f"{pluralize(failed, 'step', 'steps')} failed." if failed else "All steps succeeded.")
+    sys.exit(EXIT_FAILURE if failed else 0)
 
 
 @transfer.command()
 @organisation_argument
-@click.argument("only", metavar="TRANSFER")
-@click.option("--dry-run", is_flag=True, help="Write nothing; say how many links would be sent.")
+@click.argument("transfer_name", metavar="TRANSFER")
+@click.option("--dry-run", is_flag=True, help="Write nothing; show how many links would be sent.")
 @click.pass_obj
-@in_words
-def backfill(path: Path, name: str, only: str, *, dry_run: bool) -> None:
-    """Send a transfer the current links that it has never been sent, as after it has been added.
+@handle_errors
+def backfill(path: Path, name: str, transfer_name: str, *, dry_run: bool) -> None:
+    """Queue the current links that a transfer has never been sent, for example after it was added.
 
-    Restart the services first, so that new links are sent to it as well. What is sent already is not sent again.
+    Restart the services first, so that they queue new links for it too. It sends no link twice.
     """
-    config = configuration(path)
-    organisation = organisation_of(config, name)
-    ((called, _),) = _transfers_of(config, organisation, only)
-    with ready_store(config) as store:
+    config = load_config(path)
+    organisation = find_organisation(config, name)
+    ((transfer_name, _),) = _select_transfers(config, organisation, transfer_name)
+    with open_store(config) as store:
         if dry_run:
-            links = store.deliveries.count_missing(organisation.entity_id, called)
-            click.echo(f"{counted(links, 'link', 'links')} of {organisation.id} would be sent to {called}")
+            count = store.deliveries.count_missing(organisation.entity_id, transfer_name)
+            click.echo(f"{pluralize(count, 'link', 'links')} of {organisation.id} would be sent to {transfer_name}")
             return
-        sent = sum(map(len, store.deliveries.backfill(organisation.entity_id, called, now())))
-    click.echo(f"{counted(sent, 'link', 'links')} of {organisation.id} will be sent to {called} by the worker")
+        count = sum(map(len, store.deliveries.backfill(organisation.entity_id, transfer_name, utc_now())))
+    click.echo(f"{pluralize(count, 'link', 'links')} of {organisation.id} queued for {transfer_name}")
 
 
-def _transfers_of(config: Config, organisation: Organisation, only: str | None) -> list[tuple[str, Any]]:
-    known = config.transfers[organisation.entity_id]
+def _select_transfers(config: Config, organisation: Organisation, name: str | None) -> list[tuple[str, Any]]:
+    known = config.organisation_settings[organisation.entity_id].transfers
     if not known:
-        raise CommandError(f"{organisation.id} has no transfer; docs/settings.md says how to write one")
-    if only is not None and only not in known:
-        raise CommandError(f"{organisation.id} has no transfer called {safe(only)}; it has: {', '.join(known)}")
-    return [(called, each) for called, each in known.items() if only in {None, called}]
+        raise CommandError(f"{organisation.id} has no transfer; see [[transfer]] in docs/settings.md")
+    if name is not None and name not in known:
+        raise CommandError(f"{organisation.id} has no transfer {printable(name)}; it has: {', '.join(known)}")
+    return [(each, settings) for each, settings in known.items() if name in {None, each}]
 
 
-def _tried(organisation: Organisation, name: str, transfer: Any, account: str | None) -> int:
-    """Try one transfer, say what came of each step, and give how many failed."""
+def _test(organisation: Organisation, name: str, transfer: Any, account: str | None) -> int:
+    # Returns the number of failed steps
     account = account or make_test_account(organisation)
-    click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {safe(account)}")
+    click.echo(f"{organisation.id}, {name} ({transfer.kind}), as {printable(account)}")
     failed = 0
-    for step in run_transfer_test(transfer, organisation, account, now):
+    for step in run_transfer_test(transfer, organisation, account, utc_now):
         failed += step.failed
-        said = f'{step.result.outcome}: "{safe(step.result.message)}"' if step.result else "not tried"
-        told = said.removesuffix(': ""')
-        click.echo(f"  {'ok' if step.ok else 'failed' if step.failed else '-':<8}{step.name:<12}{told}")
+        answer = "not tried"
+        if step.result:
+            message = printable(step.result.message)
+            answer = f'{step.result.outcome}: "{message}"' if message else str(step.result.outcome)
+        click.echo(f"  {'ok' if step.ok else 'failed' if step.failed else '-':<8}{step.name:<12}{answer}")
         if step.fix:
             click.echo(f"{'':<22}→ {step.fix}")
     click.echo()

@@ -1,1 +1,1 @@
-"""The operator's side of the web application: how things go at the organisations, for the few who may see it."""
+"""The operator's pages: status and statistics of the organisations, incidents, search for a person, metrics."""

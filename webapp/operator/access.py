@@ -1,7 +1,7 @@
-"""Who may see the operator's pages, and of which organisations.
+"""Authorization for the operator's pages.
 
-Everything is tied to a named Identity Provider: a key means something at one organisation only, and an entitlement is
-whatever an Identity Provider says it is.
+Every grant names an Identity Provider: keys are unique within an organisation only, and any Identity Provider can
+assert any entitlement.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from webapp.pages.problems import NotFound
 
 
 class NotPermitted(NotFound):
-    """Somebody asked for what only an operator, or another organisation's administrator, may see.
+    """The person may not see this page or organisation.
 
-    It looks like a page that is not there; the log tells the two apart.
+    The answer is the same 404 as for a page that does not exist; the log has another code.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class AdminGrant:
-    """Some people of one organisation: by their keys, or by what their Identity Provider says they may do."""
+    """People of one organisation who have access, by key or by entitlement."""
 
     entity_id: str
     people: frozenset[tuple[str, str]] = frozenset()
-    """Keys, in the form in which two spellings of one are equal, and when the account was issued, where that counts."""
+    """Folded keys, each with the date of issue of the account, or an empty text if any date is accepted."""
     entitlements: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, entity_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()) -> AdminGrant:
-        """Take keys as they are written, each with a date or without."""
+    def parse(cls, entity_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()) -> AdminGrant:
+        """Parse keys as written in the configuration, with or without a date of issue."""
         accounts = (account_and_issued(each) for each in people)
         return cls(entity_id, frozenset((fold(key), issued) for key, issued in accounts), frozenset(entitlements))
 
-    def names(self, person: Person) -> bool:
-        """Tell whether the person is one of them."""
+    def matches(self, person: Person) -> bool:
+        """Return whether the person is one of them."""
         at_home = person.organisation.entity_id == self.entity_id
         by_key = not self.people.isdisjoint({(person.key, ""), (person.key, person.issued)})
         return at_home and (by_key or not self.entitlements.isdisjoint(person.entitlements))
@@ -46,44 +46,52 @@ class AdminGrant:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What one person may see."""
+    """What a person may see on the operator's pages."""
 
     organisations: tuple[Organisation, ...]
-    """By their short names."""
+    """Sorted by id."""
     operator: bool
-    """Whether that is everything, also what belongs to no organisation."""
+    """Whether these are all organisations, and also data of none."""
 
     @property
     def actor(self) -> str:
-        """As what the audit knows them."""
+        """The actor in audit events."""
         return "operator" if self.operator else "organisation"
 
-    def in_order(self, code: str) -> list[Organisation]:
-        """Give the organisations by what they are called in a language."""
-        return sorted(self.organisations, key=lambda one: one.name(code).casefold())
+    def sorted_by_name(self, language: str) -> list[Organisation]:
+        """Return the organisations, sorted by their name in a language."""
+        return sorted(self.organisations, key=lambda one: one.name(language).casefold())
 
-    def of(self, name: str) -> Organisation:
-        """Give the organisation of this short name. Raises NotPermitted, also where there is none."""
+    def organisation(self, organisation_id: str) -> Organisation:
+        """Return the organisation with this id.
+
+        Raises:
+            NotPermitted: If the person may not see it, or it does not exist.
+        """
         for one in self.organisations:
-            if one.id == name:
+            if one.id == organisation_id:
                 return one
         raise NotPermitted
 
 
 @dataclass(frozen=True, slots=True)
 class AdminAccess:
-    """The people and machines that the operator's pages are for."""
+    """Who has access to the operator's pages and the metrics."""
 
     operators: tuple[AdminGrant, ...] = ()
     administrators: tuple[AdminGrant, ...] = ()
-    """Each for the people of one organisation who may see the pages of that organisation."""
+    """Each grants access to the pages of its own organisation."""
     metrics_token: str = field(default="", repr=False)
-    """The bearer token of whoever reads the metrics; empty where nobody does."""
+    """The bearer token for the metrics; empty if they are not served."""
 
     def permissions(self, person: Person, organisations: Organisations) -> Permissions:
-        """Tell what a person may see. Raises NotPermitted where that is nothing."""
-        if any(each.names(person) for each in self.operators):
+        """Return what a person may see.
+
+        Raises:
+            NotPermitted: If that is nothing.
+        """
+        if any(each.matches(person) for each in self.operators):
             return Permissions(tuple(sorted(organisations, key=lambda one: one.id)), operator=True)
-        if any(each.names(person) for each in self.administrators):
+        if any(each.matches(person) for each in self.administrators):
             return Permissions((person.organisation,), operator=False)
         raise NotPermitted

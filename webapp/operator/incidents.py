@@ -1,4 +1,4 @@
-"""Incidents: what the number on a problem's page stood for, kept for whoever is told it over the telephone."""
+"""Recording of incidents: what the number on an error page stands for."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from sql.records import Incident
 from sql.store import Store
 from webapp.pages.request import PageRequest
 
-NOT_KEPT = frozenset(
+NOT_RECORDED = frozenset(
     {
-        # Whoever is not signed in can have as many of these as they like
+        # Anyone can cause any number of these without signing in
         *("not-signed-in", "proxy-not-authenticated", "not-found", "not-allowed", "too-large", "repeated-parameter"),
-        # There is nowhere to keep these
+        # These cannot be stored
         *("store-unavailable", "schema-behind", "schema-ahead"),
     }
 )
-"""Problems that stand in the log alone."""
+"""Problems that are only logged."""
 
 
 def record(  # noqa: PLR0913, PLR0917 - the columns of a row
-    store: Store, number: str, word: str, request: PageRequest, place: str, organisation: Organisation | None = None
+    store: Store, number: str, code: str, request: PageRequest, route: str, organisation: Organisation | None = None
 ) -> None:
-    """Keep what a number stands for; the person's page comes all the same when that cannot be done."""
-    if word in NOT_KEPT:
+    """Store what an incident number stands for. Database errors are ignored: the person gets the page anyway."""
+    if code in NOT_RECORDED:
         return
     home = organisation or (request.optional_person.organisation if request.optional_person else None)
-    # Whatever is wrong with the store: the log has this problem's line, and the person waits for a page
+    # The problem is in the log in any case
     with suppress(Exception):
-        store.incidents.add(Incident(number, request.now, word, home.entity_id if home else None, place))
+        store.incidents.add(Incident(number, request.now, code, home.entity_id if home else None, route))

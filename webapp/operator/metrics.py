@@ -1,6 +1,6 @@
-"""The metrics: figures for a monitoring system, read from the store at the moment of asking.
+"""Metrics for Prometheus, read from the database at each request, so that all processes give the same values.
 
-So they are right however many processes serve, and whichever of them is asked. No figure tells of a person.
+No metric contains personal data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from prometheus_client.registry import Collector
 
 from shibboleth.organisation import Organisation, Organisations
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
-from sql.records import FeedProgress, TransferBacklog
 from sql.repositories.statistics import STARTED
 from sql.store import Store
 from webapp.pages.problems import NotFound
@@ -29,164 +28,179 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure: what it is called there, what it counts, and what its labels are."""
+class MetricDefinition:
+    """Name, help text, labels and type of a metric."""
 
     name: str
-    meaning: str
+    """Without the suffix `_total` that counters get."""
+    help: str
     labels: tuple[str, ...] = ("organisation",)
     counter: bool = False
-    """Whether it only ever grows."""
+    """Whether it is a counter; otherwise it is a gauge."""
 
     @property
-    def written(self) -> str:
-        """Its name, as it is written in a rule."""
+    def sample_name(self) -> str:
+        """The name of its samples."""
         return f"{self.name}_total" if self.counter else self.name
 
 
-_WAY = ("organisation", "transfer")
-FIGURES = {
-    figure.name: figure
-    for figure in (
-        Figure("orcid_connect_store_up", "Whether the database answers: without it there are no other figures.", ()),
-        Figure("orcid_connect_linked", "Persons who have an ORCID iD linked now."),
-        Figure("orcid_connect_release_seen", "Those of them whose iD their own Identity Provider was seen to release."),
-        Figure(
-            "orcid_connect_release_missed",
-            "Those who came back a day or more after the linking with another iD (other), or with none (missing).",
-            ("organisation", "kind"),
+_TRANSFER = ("organisation", "transfer")
+METRICS = {
+    metric.name: metric
+    for metric in (
+        MetricDefinition(
+            "orcid_connect_store_up", "1 if the database can be read; otherwise 0, and there are no other metrics.", ()
         ),
-        Figure("orcid_connect_attempts_started", "Linkings that were started.", counter=True),
-        Figure(
+        MetricDefinition("orcid_connect_links", "People with a linked ORCID iD."),
+        MetricDefinition(
+            "orcid_connect_links_release_seen", "Of these, those whose iD their own Identity Provider has released."
+        ),
+        MetricDefinition(
+            "orcid_connect_links_release_missed",
+            "Of these, those who signed in a day or more later with another iD (other) or with none (missing).",
+            ("organisation", "reason"),
+        ),
+        MetricDefinition("orcid_connect_attempts_started", "Started attempts to link an iD.", counter=True),
+        MetricDefinition(
             "orcid_connect_attempts_ended",
-            "Linkings that ended, by outcome: linked, replaced, unchanged, declined, cancelled, or a word of the log.",
+            "Ended attempts by outcome: linked, replaced, unchanged, declined, cancelled or the code of a problem.",
             ("organisation", "outcome"),
             counter=True,
         ),
-        Figure(
+        MetricDefinition(
             "orcid_connect_changes",
-            "Links that came, were replaced or went: linked, replaced, removed.",
+            "Changes of links by kind: linked, replaced, removed.",
             ("organisation", "kind"),
             counter=True,
         ),
-        Figure(
+        MetricDefinition(
             "orcid_connect_deliveries_ended",
-            "Deliveries that arrived (delivered) or will not be tried again (dead-letter).",
+            "Ended deliveries by outcome: delivered or dead-letter.",
             ("organisation", "outcome"),
             counter=True,
         ),
-        Figure("orcid_connect_deliveries_waiting", "Deliveries that wait now.", _WAY),
-        Figure("orcid_connect_deliveries_oldest_waiting_seconds", "How old the oldest of these is.", _WAY),
-        Figure("orcid_connect_deliveries_dead_letters", "Deliveries that were given up and are still missing.", _WAY),
-        Figure(
-            "orcid_connect_breaker_open", "Whether a transfer is left alone because it failed again and again.", _WAY
+        MetricDefinition("orcid_connect_deliveries_waiting", "Waiting deliveries.", _TRANSFER),
+        MetricDefinition(
+            "orcid_connect_deliveries_oldest_waiting_age_seconds",
+            "Age of the oldest waiting delivery; 0 if there is none.",
+            _TRANSFER,
         ),
-        Figure("orcid_connect_feed_behind", "Changes that an organisation which fetches has not acknowledged."),
-        Figure("orcid_connect_feed_oldest_unfetched_seconds", "How old the oldest of these is."),
-        Figure("orcid_connect_feed_acknowledged_timestamp_seconds", "When the organisation last acknowledged changes."),
+        MetricDefinition(
+            "orcid_connect_dead_letters", "Deliveries that were given up and have not been retried.", _TRANSFER
+        ),
+        MetricDefinition(
+            "orcid_connect_circuit_breaker_open",
+            "1 if deliveries are paused after repeated failures; otherwise 0.",
+            _TRANSFER,
+        ),
+        MetricDefinition(
+            "orcid_connect_feed_unacknowledged_changes", "Changes that the organisation has not acknowledged."
+        ),
+        MetricDefinition(
+            "orcid_connect_feed_oldest_unacknowledged_age_seconds",
+            "Age of the oldest change that the organisation has not acknowledged; 0 if there is none.",
+        ),
+        MetricDefinition(
+            "orcid_connect_feed_last_acknowledged_timestamp_seconds",
+            "Unix time at which the organisation last acknowledged changes.",
+        ),
     )
 }
 
-CHANGES = ("linked", "replaced", "removed")
-ENDS = ("delivered", "dead-letter")
+_CHANGE_KINDS = ("linked", "replaced", "removed")
+_DELIVERY_OUTCOMES = ("delivered", "dead-letter")
 
-_FORM = "text/plain; version=0.0.4; charset=utf-8"
-"""The form that every Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The text format of Prometheus (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="metrics"'}
 _Sample = tuple[str, tuple[str, ...], float]
-_REALM = {"WWW-Authenticate": 'Bearer realm="metrics"'}
 
 
 def metrics(context: AppContext, request: PageRequest) -> RawResponse:
-    """Give all figures to whoever brings the operator's token."""
+    """Return all metrics. The request needs the bearer token of `[metrics]`.
+
+    Raises:
+        NotFound: If no token is configured.
+    """
     token = context.admin_access.metrics_token
     if not token:
         raise NotFound
-    if not _same(request.authorization, f"Bearer {token}"):
-        return RawResponse(b"A bearer token is needed.\n", "text/plain; charset=utf-8", 401, headers=_REALM)
-    return _exposition(_samples(context.store, context.organisations, request.now))
+    if not _equal(request.authorization, f"Bearer {token}"):
+        return RawResponse(b"A bearer token is needed.\n", "text/plain; charset=utf-8", 401, headers=_CHALLENGE)
+    families = list(_families(_read_samples(context.store, context.organisations, request.now)))
 
-
-def _same(said: str, expected: str) -> bool:
-    # Digests, so that neither spelling nor length is told by the time it takes
-    digests = [hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (said, expected)]
-    return hmac.compare_digest(*digests)
-
-
-def _exposition(samples: Iterable[_Sample]) -> RawResponse:
-    found = list(_families(samples))
-
-    class Once(Collector):
+    class StaticCollector(Collector):
         def collect(self) -> Iterable[Metric]:
-            return found
+            return families
 
     registry = CollectorRegistry()
-    registry.register(Once())
-    return RawResponse(generate_latest(registry), _FORM)
+    registry.register(StaticCollector())
+    return RawResponse(generate_latest(registry), _CONTENT_TYPE)
+
+
+def _equal(given: str, expected: str) -> bool:
+    # Digests have the same length, so that the time of the comparison does not tell the length of the token
+    digests = [hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given, expected)]
+    return hmac.compare_digest(*digests)
 
 
 def _families(samples: Iterable[_Sample]) -> Iterator[Metric]:
     by_name: dict[str, list[tuple[tuple[str, ...], float]]] = {}
     for name, labels, value in samples:
         by_name.setdefault(name, []).append((labels, value))
-    for name, figure in FIGURES.items():
-        kind = CounterMetricFamily if figure.counter else GaugeMetricFamily
-        family = kind(name, figure.meaning, labels=figure.labels)
-        for labels, value in by_name.get(name, []):
+    for name, values in by_name.items():
+        metric = METRICS[name]
+        family_type = CounterMetricFamily if metric.counter else GaugeMetricFamily
+        family = family_type(name, metric.help, labels=metric.labels)
+        for labels, value in values:
             family.add_metric(labels, value)
-        if name in by_name:
-            yield family
+        yield family
 
 
-def _samples(store: Store, organisations: Organisations, now: datetime) -> list[_Sample]:
+def _read_samples(store: Store, organisations: Organisations, now: datetime) -> list[_Sample]:
+    # A database that fails while it is read is not up, and then there is no other sample
     try:
         store.check_schema()
-        return [("orcid_connect_store_up", (), 1), *_of_all(store, organisations, now)]
+        return [("orcid_connect_store_up", (), 1), *_samples(store, organisations, now)]
     except (StoreUnavailable, SchemaBehind, SchemaAhead):
         return [("orcid_connect_store_up", (), 0)]
 
 
-def _of_all(store: Store, organisations: Organisations, now: datetime) -> Iterator[_Sample]:
-    called = {one.entity_id: one.id for one in organisations}
+def _samples(store: Store, organisations: Organisations, now: datetime) -> Iterator[_Sample]:
+    ids = {one.entity_id: one.id for one in organisations}
     for one in organisations:
-        yield from _of_organisation(store, one)
-    for way in store.statistics.backlogs():
-        if way.breaker.organisation in called:
-            yield from _of_way(way, called[way.breaker.organisation], now)
-    for fetching in store.statistics.feed_progress():
-        if fetching.organisation in called:
-            yield from _of_feed(fetching, called[fetching.organisation], now)
+        yield from _organisation_samples(store, one)
+    for backlog in store.statistics.backlogs():
+        if backlog.breaker.organisation in ids:
+            labels = (ids[backlog.breaker.organisation], backlog.breaker.transfer)
+            yield "orcid_connect_deliveries_waiting", labels, backlog.waiting
+            age = _age(backlog.oldest_waiting_at, now)
+            yield "orcid_connect_deliveries_oldest_waiting_age_seconds", labels, age
+            yield "orcid_connect_dead_letters", labels, backlog.dead_letters
+            yield "orcid_connect_circuit_breaker_open", labels, backlog.breaker.open_until is not None
+    for feed in store.statistics.feed_progress():
+        if feed.organisation in ids:
+            label = (ids[feed.organisation],)
+            yield "orcid_connect_feed_unacknowledged_changes", label, feed.unfetched
+            yield "orcid_connect_feed_oldest_unacknowledged_age_seconds", label, _age(feed.oldest_unfetched_at, now)
+            yield "orcid_connect_feed_last_acknowledged_timestamp_seconds", label, feed.at.timestamp()
 
 
-def _of_organisation(store: Store, organisation: Organisation) -> Iterator[_Sample]:
-    totals, name = store.statistics.totals(organisation.entity_id), organisation.id
+def _organisation_samples(store: Store, organisation: Organisation) -> Iterator[_Sample]:
+    totals, label = store.statistics.totals(organisation.entity_id), organisation.id
     links = store.statistics.release_counts(organisation.entity_id, totals)
-    yield "orcid_connect_linked", (name,), links.linked
-    yield "orcid_connect_release_seen", (name,), links.seen
-    yield "orcid_connect_release_missed", (name, "other"), links.other
-    yield "orcid_connect_release_missed", (name, "missing"), links.missing
-    yield "orcid_connect_attempts_started", (name,), totals[STARTED]
-    for (source, word), count in sorted(totals.items()):
-        if source == "attempt" and (source, word) != STARTED:
-            yield "orcid_connect_attempts_ended", (name, word), count
-    for kind in CHANGES:
-        yield "orcid_connect_changes", (name, kind), totals["event", kind]
-    for end in ENDS:
-        yield "orcid_connect_deliveries_ended", (name, end), totals["event", end]
-
-
-def _of_way(way: TransferBacklog, name: str, now: datetime) -> Iterator[_Sample]:
-    labels = (name, way.breaker.transfer)
-    opened = way.breaker.open_until is not None
-    yield "orcid_connect_deliveries_waiting", labels, way.waiting
-    yield "orcid_connect_deliveries_oldest_waiting_seconds", labels, _age(way.oldest_waiting_at, now)
-    yield "orcid_connect_deliveries_dead_letters", labels, way.dead_letters
-    yield "orcid_connect_breaker_open", labels, opened
-
-
-def _of_feed(fetching: FeedProgress, name: str, now: datetime) -> Iterator[_Sample]:
-    yield "orcid_connect_feed_behind", (name,), fetching.unfetched
-    yield "orcid_connect_feed_oldest_unfetched_seconds", (name,), _age(fetching.oldest_unfetched_at, now)
-    yield "orcid_connect_feed_acknowledged_timestamp_seconds", (name,), fetching.at.timestamp()
+    yield "orcid_connect_links", (label,), links.linked
+    yield "orcid_connect_links_release_seen", (label,), links.seen
+    yield "orcid_connect_links_release_missed", (label, "other"), links.other
+    yield "orcid_connect_links_release_missed", (label, "missing"), links.missing
+    yield "orcid_connect_attempts_started", (label,), totals[STARTED]
+    for (source, outcome), count in sorted(totals.items()):
+        if source == "attempt" and (source, outcome) != STARTED:
+            yield "orcid_connect_attempts_ended", (label, outcome), count
+    for kind in _CHANGE_KINDS:
+        yield "orcid_connect_changes", (label, kind), totals["event", kind]
+    for outcome in _DELIVERY_OUTCOMES:
+        yield "orcid_connect_deliveries_ended", (label, outcome), totals["event", outcome]
 
 
 def _age(since: datetime | None, now: datetime) -> float:

@@ -1,6 +1,6 @@
-"""The search for one person, for whoever has a reason: who asked for whom, when and why stands in the audit first.
+"""Search for a person's link. Each search is written to the audit log, with its reason, before it is answered.
 
-The person sees it too, on the page of their own data.
+The person sees it on the page of their own data.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from webapp.auth.cookies import OWS
 from webapp.i18n.language import gettext_noop
 from webapp.operator.access import Permissions
 
-KIND = "looked-up"
-"""The kind of the event."""
-SHOWN = 20
-"""How many deliveries are shown, the newest."""
-LONGEST_REASON = 200
-_LONGEST_WHOM = 512
+EVENT_KIND = "looked-up"
+"""The kind of the audit event."""
+MAX_DELIVERIES = 20
+"""At most this many deliveries are shown, the newest ones."""
+MAX_REASON_LENGTH = 200
+_MAX_QUERY_LENGTH = 512
 
 NO_REASON = gettext_noop("Say why you are looking: the reason is kept, and the person can read it.")
 NO_PERSON = gettext_noop("Say whom you look for: an account, or an ORCID iD.")
@@ -35,16 +35,17 @@ UNREADABLE = gettext_noop("The reason or the account is too long, or holds chara
 
 @dataclass(frozen=True, slots=True)
 class PersonSearch:
-    """Who is looked for, where, and why."""
+    """What is searched for, and why."""
 
     organisation: Organisation
-    whom: str
+    text: str
+    """An account or an ORCID iD."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What is known of a person's link."""
+    """The link and the deliveries of a person."""
 
     search: PersonSearch
     link: Link | None
@@ -52,50 +53,52 @@ class SearchResult:
 
 
 class IncompleteSearch(ValueError):
-    """Something is missing from a search; `message` says what, for the page."""
+    """The form is incomplete; `message` is a message of the catalogues."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
 
 
-def search_from(form: Mapping[str, str], permissions: Permissions) -> PersonSearch:
-    """Read a search. Raises IncompleteSearch; NotPermitted where it is about another's organisation."""
-    name, whom, reason = (form.get(field, "").strip(OWS) for field in ("organisation", "whom", "reason"))
-    for said, words in ((name, NO_ORGANISATION), (whom, NO_PERSON), (reason, NO_REASON)):
-        if not said:
-            raise IncompleteSearch(words)
-    if len(whom) > _LONGEST_WHOM or len(reason) > LONGEST_REASON or not (_printable(whom) and _printable(reason)):
+def parse_search(form: Mapping[str, str], permissions: Permissions) -> PersonSearch:
+    """Parse the search form.
+
+    Raises:
+        IncompleteSearch: If a field is missing or invalid.
+        NotPermitted: If the person may not see the organisation.
+    """
+    name, text, reason = (form.get(field, "").strip(OWS) for field in ("organisation", "whom", "reason"))
+    for value, message in ((name, NO_ORGANISATION), (text, NO_PERSON), (reason, NO_REASON)):
+        if not value:
+            raise IncompleteSearch(message)
+    too_long = len(text) > _MAX_QUERY_LENGTH or len(reason) > MAX_REASON_LENGTH
+    if too_long or not (_is_visible(text) and _is_visible(reason)):
         raise IncompleteSearch(UNREADABLE)
-    return PersonSearch(permissions.of(name), whom, reason)
+    return PersonSearch(permissions.organisation(name), text, reason)
 
 
-def look_up(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is looked up
-    store: Store, search: PersonSearch, asker: Person, permissions: Permissions, registry: Registry, now: datetime
+def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is looked up
+    store: Store, query: PersonSearch, requested_by: Person, permissions: Permissions, registry: Registry, now: datetime
 ) -> SearchResult:
-    """Find a person's link; nothing is told before the audit knows who asked, and why."""
-    entity_id = search.organisation.entity_id
-    key, link = _find(store, search, registry)
-    facts = {**asked_by(asker), "reason": search.reason}
-    store.audit.add(entity_id, KIND, permissions.actor, key, facts, now)
-    return SearchResult(search, link, tuple(store.deliveries.list_for_person(entity_id, key, SHOWN)) if key else ())
+    """Return a person's link and deliveries, after the search was written to the audit log."""
+    entity_id = query.organisation.entity_id
+    try:
+        link = store.links.get_by_orcid_id(entity_id, OrcidId.parse(query.text, bare_means=registry))
+        # An iD without a link belongs to no known person, and is not written to the audit log
+        person_key = link.person_key if link else None
+    except InvalidOrcidId:
+        person_key = fold(query.text)
+        link = store.links.get(entity_id, person_key)
+    facts = {**requester(requested_by), "reason": query.reason}
+    store.audit.add(entity_id, EVENT_KIND, permissions.actor, person_key, facts, now)
+    deliveries = store.deliveries.list_for_person(entity_id, person_key, MAX_DELIVERIES) if person_key else ()
+    return SearchResult(query, link, tuple(deliveries))
 
 
-def asked_by(person: Person) -> dict[str, str]:
-    """Give the facts of the audit about who did something here."""
+def requester(person: Person) -> dict[str, str]:
+    """Return the facts of an audit event that name the person who acted."""
     return {"by": person.account, "by_organisation": person.organisation.entity_id}
 
 
-def _find(store: Store, search: PersonSearch, registry: Registry) -> tuple[str | None, Link | None]:
-    """Give the key of the person, and the link; an iD that nobody has here is nobody's, and is not kept."""
-    entity_id = search.organisation.entity_id
-    try:
-        link = store.links.get_by_orcid_id(entity_id, OrcidId.parse(search.whom, bare_means=registry))
-    except InvalidOrcidId:
-        key = fold(search.whom)
-        return key, store.links.get(entity_id, key)
-    return (link.person_key if link else None), link
-
-
-def _printable(text: str) -> bool:
+def _is_visible(text: str) -> bool:
     return all(unicodedata.category(each) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for each in text)

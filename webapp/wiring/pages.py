@@ -85,9 +85,9 @@ def admin_access_of(config: Config) -> AdminAccess:
     """Return the people and machines that may use the operator's pages."""
     token = config.metrics.token
     return AdminAccess(
-        operators=tuple(AdminGrant.of(one.entity_id, one.people, one.entitlements) for one in config.operators),
+        operators=tuple(AdminGrant.parse(one.entity_id, one.people, one.entitlements) for one in config.operators),
         administrators=tuple(
-            AdminGrant.of(entity_id, one.administrators.people, one.administrators.entitlements)
+            AdminGrant.parse(entity_id, one.administrators.people, one.administrators.entitlements)
             for entity_id, one in config.organisation_settings.items()
         ),
         metrics_token=token.reveal() if token else "",

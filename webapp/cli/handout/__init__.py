@@ -1,1 +1,21 @@
-"""`orcid-connect handout`."""
+"""`orcid-connect handout`: generate configuration files for IdPs, for the SP and for other services.
+
+The values come from the configuration and the options; the templates are in `shibboleth/handout/`.
+"""
+
+from __future__ import annotations
+
+import click
+
+from webapp.cli.handout.consumer import consumer
+from webapp.cli.handout.idp import idp
+from webapp.cli.handout.sp import sp
+
+
+@click.group()
+def handout() -> None:
+    """Generate configuration files for Identity Providers, our own Service Provider and other services."""
+
+
+for _command in (idp, sp, consumer):
+    handout.add_command(_command)

@@ -1,4 +1,4 @@
-"""`orcid-connect handout idp`: what an organisation's Identity Provider needs to release iDs."""
+"""`orcid-connect handout idp`: files for an organisation's Identity Provider."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from shibboleth.handout.idp import (
 )
 from shibboleth.handout.render import RenderedFile
 from shibboleth.organisation import Organisation
-from webapp.cli.common import CommandError, configuration, in_words, organisation_argument, organisation_of
-from webapp.cli.handout.output import filled, hand_out, output_option, sp_entity_id
-from webapp.cli.handout.source import SOURCES, SourceOptions
+from webapp.cli.context import find_organisation, load_config
+from webapp.cli.errors import CommandError, handle_errors
+from webapp.cli.handout.output import handle_template_errors, output_option, sp_entity_id, write_files
+from webapp.cli.handout.sources import SOURCES, SourceOptions
+from webapp.cli.options import organisation_argument
 from webapp.config.loader import Config
 
 
@@ -31,19 +33,19 @@ from webapp.config.loader import Config
     metavar="VERSION",
     required=True,
     type=click.Choice([each.value for each in Version]),
-    help="Of the organisation's Shibboleth Identity Provider: 3.4, 4 or 5.",
+    help="The version of the organisation's Shibboleth Identity Provider: 3.4, 4 or 5.",
 )
 @click.option(
     "--source",
     metavar="SOURCE",
     required=True,
     type=click.Choice([each.value for each in SourceKind]),
-    help="Where it gets the iDs: http from the connector, sql from a database, ldap from its own directory.",
+    help="Where it reads ORCID iDs: http (the connector), sql (a database) or ldap (its own directory).",
 )
 @click.option(
     "--person",
     metavar="FORM",
-    help="What it knows a person's account from: principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID.",
+    help="How it derives a person's account: principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID.",
 )
 @click.option(
     "--release-to",
@@ -52,59 +54,59 @@ from webapp.config.loader import Config
     default=Release.ASKING.value,
     show_default=True,
     type=click.Choice([each.value for each in Release]),
-    help="Whom it gives iDs to: asking, the services whose metadata asks for them, or all.",
+    help="To which services it releases ORCID iDs: asking (those whose metadata requests them) or all.",
 )
 @click.option(
     "--ca",
     "authority",
     metavar="FILE",
-    help="The file over there with the authority (PEM) of the server that is asked.",
+    help="The path on its machine of the CA certificate (PEM) of the server it reads from.",
 )
 @click.option(
     "--database",
     metavar="PLACE",
-    help="With sql: HOST[:PORT]/NAME of PostgreSQL, or the path of a replica, as seen from there.",
+    help="With sql: HOST[:PORT]/NAME of PostgreSQL, or the path of a replica, as its machine sees them.",
 )
 @output_option
 @click.pass_obj
-@in_words
-@filled
-def idp(path: Path, /, name: str, output: Path | None, **said: str | None) -> None:
-    """Give out what an organisation's Identity Provider needs to release iDs, with a README.txt that says how.
+@handle_errors
+@handle_template_errors
+def idp(path: Path, /, name: str, output: Path | None, **options: str | None) -> None:
+    """Generate the files with which an Identity Provider releases ORCID iDs, with a README.txt.
 
-    The secret is not in it: the files say where it has to be put.
+    They contain no secret, and say where to put it.
     """
-    asked = SourceOptions(
-        Version(str(said["version"])),
-        SourceKind(str(said["source"])),
-        Release(str(said["release"])),
-        said["person"],
-        said["authority"],
-        said["database"],
+    source_options = SourceOptions(
+        Version(str(options["version"])),
+        SourceKind(str(options["source"])),
+        Release(str(options["release"])),
+        options["person"],
+        options["authority"],
+        options["database"],
     )
-    config = configuration(path)
-    hand_out(_for_idp(config, organisation_of(config, name), asked), output)
+    config = load_config(path)
+    write_files(_idp_files(config, find_organisation(config, name), source_options), output)
 
 
-def _for_idp(config: Config, organisation: Organisation, asked: SourceOptions) -> tuple[RenderedFile, ...]:
-    conditions, values = SOURCES[asked.source](config, organisation, asked)
-    account = parse_account(asked.person or _usual_person(organisation), organisation.scopes)
-    options = IdpOptions(
-        asked.version, asked.source, account, asked.release, conditions | {config.service.registry.value}
+def _idp_files(config: Config, organisation: Organisation, options: SourceOptions) -> tuple[RenderedFile, ...]:
+    conditions, values = SOURCES[options.source](config, organisation, options)
+    account = parse_account(options.person or _default_person(organisation), organisation.scopes)
+    idp_options = IdpOptions(
+        options.version, options.source, account, options.release, conditions | {config.service.registry.value}
     )
-    return idp_files(options, {**_about(config, organisation, account), **values})
+    return idp_files(idp_options, {**_values(config, organisation, account), **values})
 
 
-def _usual_person(organisation: Organisation) -> str:
+def _default_person(organisation: Organisation) -> str:
     if len(organisation.scopes) > 1:
         each = ", ".join(f"principal@{scope}" for scope in sorted(organisation.scopes))
         raise CommandError(
-            f"{organisation.id} has several scopes; say which with --person: {each}, principal or attribute:ID"
+            f"{organisation.id} has several scopes; choose one with --person: {each}, principal or attribute:ID"
         )
     return f"principal@{min(organisation.scopes)}"
 
 
-def _about(config: Config, organisation: Organisation, account: Account) -> dict[str, str]:
+def _values(config: Config, organisation: Organisation, account: Account) -> dict[str, str]:
     scope = account.scope or min(organisation.scopes)
     host = config.service.registry.host
     return {

@@ -1,4 +1,4 @@
-"""What the commands of `orcid-connect handout` share: how files are shown, or written where nothing else is."""
+"""How the commands of `orcid-connect handout` print files or write them to a directory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import ParamSpec
 import click
 
 from shibboleth.handout.render import RenderedFile, TemplateError
-from webapp.cli.common import CommandError, safe
+from webapp.cli.errors import CommandError
+from webapp.cli.output import printable
 from webapp.config.loader import Config
 
-SECRET, OPEN = 0o600, 0o644
+SECRET_MODE, PUBLIC_MODE = 0o600, 0o644
 
 P = ParamSpec("P")
 
@@ -21,57 +22,58 @@ output_option = click.option(
     "--output",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write the files into this directory, instead of showing them.",
+    help="Write the files to this directory instead of printing them.",
 )
 
 
-def filled(function: Callable[P, None]) -> Callable[P, None]:
-    """Say what cannot be filled in."""
+def handle_template_errors(function: Callable[P, None]) -> Callable[P, None]:
+    """Report a value that a template does not accept."""
 
     @functools.wraps(function)
-    def spoken(*args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
         except TemplateError as error:
-            raise CommandError(safe(f"it cannot be filled in: {error}")) from None
+            raise CommandError(printable(f"the files cannot be generated: {error}")) from None
 
-    return spoken
+    return wrapper
 
 
-def hand_out(files: Iterable[RenderedFile], directory: Path | None) -> None:
-    """Show files, or write them where nothing else is in their place."""
-    handed = list(files)
+def write_files(files: Iterable[RenderedFile], directory: Path | None) -> None:
+    """Print files, or write them to a directory without replacing other content.
+
+    Raises:
+        CommandError: If a file cannot be written, or one exists with other content; then nothing was written.
+    """
+    rendered = list(files)
     if directory is None:
-        click.echo("\n".join(f"{f'===== {each.path} ':=<100}\n\n{each.text}" for each in handed), nl=False)
+        click.echo("\n".join(f"{f'===== {each.path} ':=<100}\n\n{each.text}" for each in rendered), nl=False)
         return
-    places = {each: directory / each.path for each in handed}
+    targets = {each: directory / each.path for each in rendered}
     try:
-        taken = [place for each, place in places.items() if _is_another(place, each.text)]
-        if taken:
-            listed = ", ".join(map(str, taken))
-            raise CommandError(f"something else is there already, and nothing was written: {listed}")
-        for each, place in places.items():
-            _write(place, each)
-            click.echo(f"{'secret' if each.secret else 'file':<8}{place}")
+        different = [target for each, target in targets.items() if _differs(target, each.text)]
+        if different:
+            listed = ", ".join(map(str, different))
+            raise CommandError(f"nothing was written, because these exist with other content: {listed}")
+        for each, target in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            mode = SECRET_MODE if each.secret else PUBLIC_MODE
+            if not target.exists():
+                # With its mode from the start: a secret is never readable by others
+                target.touch(mode, exist_ok=False)
+                target.write_text(each.text, "utf-8")
+            target.chmod(mode)
+            click.echo(f"{'secret' if each.secret else 'file':<8}{target}")
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from None
 
 
-def _is_another(place: Path, text: str) -> bool:
-    if place.is_symlink():
+def _differs(target: Path, text: str) -> bool:
+    if target.is_symlink():
         return True
-    return place.exists() and (not place.is_file() or place.read_bytes() != text.encode())
-
-
-def _write(place: Path, handed: RenderedFile) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    mode = SECRET if handed.secret else OPEN
-    if not place.exists():
-        place.touch(mode, exist_ok=False)
-        place.write_text(handed.text, "utf-8")
-    place.chmod(mode)
+    return target.exists() and (not target.is_file() or target.read_bytes() != text.encode())
 
 
 def sp_entity_id(config: Config) -> str:
-    """Give the usual entityID of our own Service Provider."""
+    """Return the default entityID of our own Service Provider."""
     return f"{config.service.public_url}/shibboleth"

@@ -1,4 +1,4 @@
-"""`orcid-connect handout sp`: the files of our own Service Provider and of Apache."""
+"""`orcid-connect handout sp`: files for our own Service Provider and Apache."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import click
 
 from shibboleth.handout.sp import FEDERATIONS, Front, sp_files
 from shibboleth.orcid_id import Registry
-from webapp.cli.common import CommandError, configuration, in_words
-from webapp.cli.handout.output import filled, hand_out, output_option, sp_entity_id
+from webapp.cli.context import load_config
+from webapp.cli.errors import CommandError, handle_errors
+from webapp.cli.handout.output import handle_template_errors, output_option, sp_entity_id, write_files
 from webapp.config.loader import Config
 from webapp.config.service import FrontKind
 
@@ -25,37 +26,41 @@ _PEM = re.compile(r"\s*-+BEGIN CERTIFICATE-+\s([A-Za-z0-9+/=\s]+)-+END CERTIFICA
     "--federation",
     metavar="NAME",
     type=click.Choice([*FEDERATIONS]),
-    help="haka or haka-test; by itself, haka-test with the sandbox and haka with the production registry.",
+    help="haka or haka-test; default: haka-test with the sandbox registry, haka with the production registry.",
 )
-@click.option("--hostname", metavar="NAME", help="Our public name on this machine; by itself, that of public_url.")
-@click.option("--entity-id", metavar="URI", help="Our entityID; by itself, public_url and /shibboleth.")
-@click.option("--metadata", metavar="URL", help="The federation's metadata, where it is elsewhere by now.")
-@click.option("--discovery", metavar="URL", help="Its discovery service, where it is elsewhere by now.")
+@click.option("--hostname", metavar="NAME", help="The host name of the virtual host; default: that of public_url.")
+@click.option(
+    "--entity-id", metavar="URI", help="The entityID of our Service Provider; default: public_url and /shibboleth."
+)
+@click.option("--metadata", metavar="URL", help="The URL of the federation's metadata, if it has changed.")
+@click.option("--discovery", metavar="URL", help="The URL of its discovery service, if it has changed.")
 @click.option(
     "--metadata-certificate",
     metavar="FILE",
     default="/etc/shibboleth/federation.pem",
     show_default=True,
-    help="The certificate that signs the metadata.",
+    help="The certificate with which the metadata is signed.",
 )
 @click.option(
     "--tls-certificate",
     metavar="FILE",
     default="/etc/ssl/certs/orcid-connect.pem",
     show_default=True,
-    help="The certificate of our name, with its chain.",
+    help="The TLS certificate of the host name, with its chain.",
 )
 @click.option(
     "--tls-key",
     metavar="FILE",
     default="/etc/ssl/private/orcid-connect.key",
     show_default=True,
-    help="Its key.",
+    help="The key of the TLS certificate.",
 )
-@click.option("--http-port", metavar="PORT", default="80", show_default=True, help="Where Apache answers without TLS.")
-@click.option("--support-contact", metavar="ADDRESS", help="An e-mail address, where contact is a page.")
 @click.option(
-    "--user", metavar="NAME", default="orcid-connect", show_default=True, help="The system account that runs it."
+    "--http-port", metavar="PORT", default="80", show_default=True, help="The port on which Apache answers without TLS."
+)
+@click.option("--support-contact", metavar="ADDRESS", help="The e-mail address for support, if contact is a web page.")
+@click.option(
+    "--user", metavar="NAME", default="orcid-connect", show_default=True, help="The system account of the service."
 )
 @click.option(
     "--keys",
@@ -63,71 +68,72 @@ _PEM = re.compile(r"\s*-+BEGIN CERTIFICATE-+\s([A-Za-z0-9+/=\s]+)-+END CERTIFICA
     default="/etc/shibboleth",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Where the Service Provider's certificates are; with them, sp-metadata.xml comes too.",
+    help="The directory of the Service Provider's certificates, for sp-metadata.xml.",
 )
-@click.option("--connector-only", is_flag=True, help="For a machine with the connector alone.")
+@click.option("--connector-only", is_flag=True, help="For a machine that runs only the connector.")
 @output_option
 @click.pass_obj
-@in_words
-@filled
-def sp(path: Path, /, output: Path | None, keys: Path, *, connector_only: bool, **said: str) -> None:
-    """Give out the files of our own Service Provider and of Apache, and what the federation's registry asks.
+@handle_errors
+@handle_template_errors
+def sp(path: Path, /, output: Path | None, keys: Path, *, connector_only: bool, **options: str) -> None:
+    """Generate the files of our own Service Provider and Apache, and the text of its registration.
 
-    The paths below DIR are those on the machine. With front = "proxy" the proof of the front is among them.
+    The paths below DIR are those on the machine. With front = "proxy" the files include the front_proof.
     """
-    config = configuration(path)
+    config = load_config(path)
     front = Front.CONNECTOR if connector_only else Front(config.service.front.value)
     certificates = _certificates(keys)
-    values = {**_of_sp(config, said), **_proof(config, shown=output is None), **certificates}
-    hand_out(sp_files(front, values, with_keys=bool(certificates)), output)
+    values = {**_values(config, options), **_proof(config, shown=output is None), **certificates}
+    write_files(sp_files(front, values, with_keys=bool(certificates)), output)
     if not certificates and front is not Front.CONNECTOR:
-        click.echo(f"no certificates in {keys} yet: sp-metadata.xml comes when shib-keygen has made them", err=True)
+        click.echo(
+            f"no certificates in {keys}: run shib-keygen, then repeat the command to get sp-metadata.xml", err=True
+        )
 
 
-def _of_sp(config: Config, said: Mapping[str, str]) -> dict[str, str]:
+def _values(config: Config, options: Mapping[str, str]) -> dict[str, str]:
     url = urlsplit(config.service.public_url)
-    usual = "haka" if config.service.registry is Registry.PRODUCTION else "haka-test"
-    federation = FEDERATIONS[said["federation"] or usual]
+    default = "haka" if config.service.registry is Registry.PRODUCTION else "haka-test"
+    federation = FEDERATIONS[options["federation"] or default]
     return {
         "NAME": config.service.name,
-        "HOSTNAME": said["hostname"] or url.hostname or "",
+        "HOSTNAME": options["hostname"] or url.hostname or "",
         "BASE_URL": config.service.public_url,
         "HTTPS_PORT": str(url.port or 443),
-        "HTTP_PORT": said["http_port"],
-        "TLS_CERTIFICATE": said["tls_certificate"],
-        "TLS_KEY": said["tls_key"],
-        "ENTITY_ID": said["entity_id"] or sp_entity_id(config),
-        "DISCOVERY_URL": said["discovery"] or federation.discovery,
-        "METADATA_URL": said["metadata"] or federation.metadata,
-        "METADATA_CERTIFICATE": said["metadata_certificate"],
-        "SUPPORT_CONTACT": _mail(said["support_contact"] or config.service.contact),
+        "HTTP_PORT": options["http_port"],
+        "TLS_CERTIFICATE": options["tls_certificate"],
+        "TLS_KEY": options["tls_key"],
+        "ENTITY_ID": options["entity_id"] or sp_entity_id(config),
+        "DISCOVERY_URL": options["discovery"] or federation.discovery,
+        "METADATA_URL": options["metadata"] or federation.metadata,
+        "METADATA_CERTIFICATE": options["metadata_certificate"],
+        "SUPPORT_CONTACT": _mail(options["support_contact"] or config.service.contact),
         "PRIVACY_URL": config.service.privacy_url or "none yet: privacy_url in the configuration",
-        "SYSTEM_USER": said["user"],
+        "SYSTEM_USER": options["user"],
         "WEB_THREADS": str(config.listen.threads),
         "CONNECTOR_THREADS": str(config.connector.threads),
-        **_places(config),
+        **_paths(config),
     }
 
 
 def _mail(contact: str) -> str:
     if contact.startswith("https:"):
         raise CommandError(
-            "contact is a page, and the Service Provider shows an e-mail address: say it by --support-contact"
+            "contact is a web page, but the Service Provider needs an e-mail address: add --support-contact"
         )
     return contact
 
 
-def _places(config: Config) -> dict[str, str]:
-    """Give where things are on this machine."""
-    places = {
+def _paths(config: Config) -> dict[str, str]:
+    paths = {
         "CONFIG": str(config.path.absolute()),
         "ETC": str(config.path.absolute().parent),
         "VENV": sys.prefix,
         "VAR": "/var/lib/orcid-connect",
     }
     if config.service.front is FrontKind.PROXY:
-        places["RUN"] = _directory_of_sockets(config)
-    return places
+        paths["RUN"] = _directory_of_sockets(config)
+    return paths
 
 
 def _directory_of_sockets(config: Config) -> str:
@@ -139,7 +145,7 @@ def _directory_of_sockets(config: Config) -> str:
 
 
 def _proof(config: Config, *, shown: bool) -> dict[str, str]:
-    """Give the proof of the front to a file that only its owner may read, and to no terminal."""
+    # The secret goes to a file that only its owner may read, never to the terminal
     proof = config.service.front_proof
     if proof is None:
         return {}
@@ -147,7 +153,6 @@ def _proof(config: Config, *, shown: bool) -> dict[str, str]:
 
 
 def _certificates(directory: Path) -> dict[str, str]:
-    """Give the Service Provider's certificates, each in one line; none where one of them is missing."""
     names = {"SIGNING_CERTIFICATE": "sp-signing-cert.pem", "ENCRYPTION_CERTIFICATE": "sp-encrypt-cert.pem"}
     try:
         return {name: _certificate(directory / file) for name, file in names.items()}
@@ -160,5 +165,5 @@ def _certificates(directory: Path) -> dict[str, str]:
 def _certificate(path: Path) -> str:
     found = _PEM.fullmatch(path.read_text("ascii", "replace"))
     if found is None:
-        raise CommandError(f"{path} is not one certificate (PEM)")
+        raise CommandError(f"{path} does not hold exactly one certificate (PEM)")
     return re.sub(r"\s", "", found[1])

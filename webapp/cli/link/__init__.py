@@ -1,1 +1,19 @@
-"""`orcid-connect link`."""
+"""`orcid-connect link`: show, list, remove and erase links."""
+
+from __future__ import annotations
+
+import click
+
+from webapp.cli.link.erase import erase
+from webapp.cli.link.list import list_links
+from webapp.cli.link.remove import remove
+from webapp.cli.link.show import show
+
+
+@click.group()
+def link() -> None:
+    """Show, list, remove or erase links."""
+
+
+for _command in (show, list_links, remove, erase):
+    link.add_command(_command)

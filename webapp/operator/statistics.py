@@ -1,4 +1,4 @@
-"""What the operator's pages show of an organisation: numbers of a period, numbers of now, and bars for plots."""
+"""The statistics on the operator's pages: counts of a period, the current status, and charts."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from webapp.i18n.language import gettext_noop
 from webapp.pages.problems import PROBLEMS_BY_CODE
 
 PERIODS = (7, 30, 90, 365)
-"""How many days one can look back."""
+"""The selectable periods, in days."""
 DEFAULT_PERIOD = 30
 _WEEK = 7
-_MOST_BARS = 31
-_PLOT_HEIGHT = 60
-_BAR, _GAP = 8, 2
+_MAX_BARS = 31
+_CHART_HEIGHT = 60
+_BAR_WIDTH, _BAR_GAP = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One thing that is counted."""
+    """One statistic: its heading and what it counts."""
 
     name: str
     label: str
-    """Its heading: a sentence of the catalogues."""
+    """A message of the catalogues."""
     counted: tuple[CountKey, ...]
-    """What counts for it."""
+    """The events and attempt outcomes that it adds up."""
 
-    def of(self, counts: Counter[CountKey]) -> int:
-        """Tell how many of it are among what happened."""
+    def sum(self, counts: Counter[CountKey]) -> int:
+        """Return its sum in these counts."""
         return sum(counts[word] for word in self.counted)
 
 
@@ -53,7 +53,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A day, or some days in a row, and what happened in them."""
+    """A day or consecutive days, with the counts of events in them."""
 
     first: date
     last: date
@@ -61,13 +61,13 @@ class Period:
 
     @property
     def numbers(self) -> list[int]:
-        """How many of each thing, in the order of COLUMNS."""
-        return [column.of(self.counts) for column in COLUMNS]
+        """The sum of each statistic, in the order of COLUMNS."""
+        return [column.sum(self.counts) for column in COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of a plot, in the plot's own units."""
+    """One bar of a chart, in the chart's units."""
 
     x: int
     y: float
@@ -78,29 +78,29 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A thing over time."""
+    """A statistic over time."""
 
     column: Column
     bars: tuple[Bar, ...]
 
-    width = property(lambda self: len(self.bars) * (_BAR + _GAP) - _GAP)
-    height = _PLOT_HEIGHT
-    bar = _BAR
+    width = property(lambda self: len(self.bars) * (_BAR_WIDTH + _BAR_GAP) - _BAR_GAP)
+    height = _CHART_HEIGHT
+    bar = _BAR_WIDTH
 
     @property
     def total(self) -> int:
-        """How many there were in the whole period."""
+        """The sum of all bars."""
         return sum(bar.count for bar in self.bars)
 
     @property
-    def most(self) -> int:
-        """How many there were at the most, in one bar."""
+    def maximum(self) -> int:
+        """The count of the highest bar."""
         return max(bar.count for bar in self.bars)
 
 
 @dataclass(frozen=True, slots=True)
 class OrganisationStatus:
-    """How an organisation stands now, and what happened in a period."""
+    """The current status of an organisation, and its statistics of a period."""
 
     organisation: Organisation
     links: ReleaseCounts
@@ -111,29 +111,29 @@ class OrganisationStatus:
 
     @property
     def waiting(self) -> int:
-        """How many deliveries wait."""
-        return sum(each.waiting for each in self.backlogs)
+        """The number of waiting deliveries."""
+        return sum(backlog.waiting for backlog in self.backlogs)
 
     @property
     def given_up(self) -> int:
-        """How many deliveries were given up and are still missing."""
-        return sum(each.dead_letters for each in self.backlogs)
+        """The number of given-up deliveries."""
+        return sum(backlog.dead_letters for backlog in self.backlogs)
 
     @property
     def paused(self) -> int:
-        """How many transfers are left alone because they failed again and again."""
-        return sum(each.breaker.open_until is not None for each in self.backlogs)
+        """The number of transfers whose circuit breaker is open or half-open."""
+        return sum(backlog.breaker.open_until is not None for backlog in self.backlogs)
 
 
-def period_of(said: str) -> int:
-    """Read how many days somebody wants to look back; what is none of ours is the usual."""
-    return next((days for days in PERIODS if str(days) == said), DEFAULT_PERIOD)
+def parse_period(text: str) -> int:
+    """Return the selected period in days, or the default if the text names none of PERIODS."""
+    return next((days for days in PERIODS if str(days) == text), DEFAULT_PERIOD)
 
 
 def organisation_statuses(
     store: Store, organisations: Sequence[Organisation], days: int, now: datetime
 ) -> list[OrganisationStatus]:
-    """Tell how each organisation stands."""
+    """Return the status of each organisation, with its statistics of the last `days` days."""
     backlogs, feeds = (
         store.statistics.backlogs(),
         {each.organisation: each for each in store.statistics.feed_progress()},
@@ -144,34 +144,34 @@ def organisation_statuses(
             links=store.statistics.release_counts(one.entity_id, store.statistics.totals(one.entity_id)),
             backlogs=tuple(each for each in backlogs if each.breaker.organisation == one.entity_id),
             feed=feeds.get(one.entity_id),
-            numbers=_sum(store.statistics.by_day(one.entity_id, _first(days, now))),
+            numbers=_sums(store.statistics.by_day(one.entity_id, _first_day(days, now))),
         )
         for one in organisations
     ]
 
 
 def periods(store: Store, entity_id: str, days: int, now: datetime) -> list[Period]:
-    """Tell what happened in each day of a period, or in each week of a long one, the last of which ends today."""
-    by_day = store.statistics.by_day(entity_id, _first(days, now))
-    length = 1 if days <= _MOST_BARS else _WEEK
+    """Return the counts of each day of the last `days` days, or of each week if there are many, up to today."""
+    by_day = store.statistics.by_day(entity_id, _first_day(days, now))
+    length = 1 if days <= _MAX_BARS else _WEEK
     today, many = now.date(), -(-days // length)
     return [_period(by_day, today - timedelta(days=length * back), length) for back in reversed(range(many))]
 
 
-def charts(found: Sequence[Period]) -> list[Chart]:
-    """Draw each thing over time; the highest bar is as high as the plot."""
-    return [Chart(column, tuple(_bars(column, found))) for column in COLUMNS]
+def charts(of: Sequence[Period]) -> list[Chart]:
+    """Return a chart for each statistic; its highest bar has the height of the chart."""
+    return [Chart(column, tuple(_bars(column, of))) for column in COLUMNS]
 
 
-def _first(days: int, now: datetime) -> date:
-    # Whole weeks, so that the first bar of a long period is as long as the others
-    length = 1 if days <= _MOST_BARS else _WEEK
+def _first_day(days: int, now: datetime) -> date:
+    # Whole weeks, so that the first bar of a long period stands for as many days as the others
+    length = 1 if days <= _MAX_BARS else _WEEK
     return now.date() - timedelta(days=-(-days // length) * length - 1)
 
 
-def _sum(by_day: Mapping[date, Counter[CountKey]]) -> list[int]:
+def _sums(by_day: Mapping[date, Counter[CountKey]]) -> list[int]:
     together = sum(by_day.values(), Counter[CountKey]())
-    return [column.of(together) for column in COLUMNS]
+    return [column.sum(together) for column in COLUMNS]
 
 
 def _period(by_day: Mapping[date, Counter[CountKey]], last: date, length: int) -> Period:
@@ -179,11 +179,11 @@ def _period(by_day: Mapping[date, Counter[CountKey]], last: date, length: int) -
     return Period(days[-1], last, sum((by_day.get(day, Counter()) for day in days), Counter()))
 
 
-def _bars(column: Column, found: Sequence[Period]) -> list[Bar]:
-    counts = [column.of(period.counts) for period in found]
-    most = max([*counts, 1])
-    heights = [round(_PLOT_HEIGHT * count / most, 2) for count in counts]
+def _bars(column: Column, of: Sequence[Period]) -> list[Bar]:
+    counts = [column.sum(period.counts) for period in of]
+    highest = max([*counts, 1])
+    heights = [round(_CHART_HEIGHT * count / highest, 2) for count in counts]
     return [
-        Bar(at * (_BAR + _GAP), round(_PLOT_HEIGHT - height, 2), height, count, period)
-        for at, (count, height, period) in enumerate(zip(counts, heights, found, strict=True))
+        Bar(at * (_BAR_WIDTH + _BAR_GAP), round(_CHART_HEIGHT - height, 2), height, count, period)
+        for at, (count, height, period) in enumerate(zip(counts, heights, of, strict=True))
     ]

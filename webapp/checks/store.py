@@ -1,0 +1,49 @@
+"""Checks of the database: availability, schema, and each organisation's data in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.store import Store
+from webapp.checks.administrators import check_admin_accounts
+from webapp.checks.audit import check_audit_chain
+from webapp.checks.deliveries import check_deliveries
+from webapp.checks.release import check_release
+from webapp.checks.result import CheckResult, Level
+from webapp.config.loader import Config
+
+STORE_FIXES: dict[type[Exception], str] = {
+    StoreUnavailable: "check that the database runs, and that this user may read and write it",
+    SchemaBehind: "run: orcid-connect migrate",
+    SchemaAhead: "install the newer release, or restore the backup that was made before it",
+    MigrationChanged: "install the release again as it was published",
+}
+"""For each error that prevents the use of the database: what to do."""
+
+
+def check_store(config: Config, store: Store, now: datetime) -> Iterator[CheckResult]:
+    """Check that the database can be used, then each organisation's links, audit log and deliveries."""
+    url = config.store.url
+    try:
+        store.check_schema()
+        yield CheckResult(Level.OK, "store", f"{url}, no migration missing", details={"url": url})
+        for settings in config.organisation_settings.values():
+            organisation = settings.organisation
+            # Counted here and not taken from `statistics.release_counts`, which reads the audit log and may write
+            counts = store.releases.counts(organisation.entity_id)
+            links = counts.linked
+            text = f"{organisation.id}, {organisation.entity_id}, {links} link{'' if links == 1 else 's'}"
+            details = {"id": organisation.id, "entity_id": organisation.entity_id, "links": links}
+            yield CheckResult(Level.OK, "organisation", text, details=details)
+            yield check_audit_chain(store, organisation)
+            if settings.keeps_links:
+                yield check_release(store, organisation, counts, now)
+            yield from check_deliveries(settings, store, now)
+        yield from check_admin_accounts(config, store)
+    except SchemaBehind as error:
+        text = f"database is behind: {', '.join(error.missing)}"
+        yield CheckResult(Level.ERROR, "store", text, STORE_FIXES[SchemaBehind], {"missing": error.missing})
+    except tuple(STORE_FIXES) as error:
+        yield CheckResult(Level.ERROR, "store", f"{url}: {error}", STORE_FIXES[type(error)])

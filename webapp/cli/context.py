@@ -1,0 +1,83 @@
+"""What commands work on: the configuration, the store, an organisation, the time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sql.store
+from shibboleth.organisation import Organisation
+from sql.errors import InvalidUrl
+from sql.store import Store
+from webapp.cli.errors import CommandError
+from webapp.cli.output import printable
+from webapp.config.errors import Misconfigured, SettingProblem, nearest
+from webapp.config.loader import Config, load
+
+
+def load_config(path: Path) -> Config:
+    """Read the configuration.
+
+    Raises:
+        Misconfigured: If it has errors.
+    """
+    return load(path, os.environ)
+
+
+@contextmanager
+def open_store(config: Config, *, check_schema: bool = True) -> Iterator[Store]:
+    """Open the store, and disconnect it at the end.
+
+    Args:
+        config: Names the database.
+        check_schema: Whether the database must have the schema of this release.
+
+    Raises:
+        Misconfigured: If the URL of the database is invalid.
+        SchemaBehind: If migrations are missing.
+        SchemaAhead: If a newer release has migrated the database.
+        StoreUnavailable: If the database cannot be reached.
+    """
+    try:
+        store = sql.store.open_store(config.store.reveal(), timeout=config.store.busy_timeout)
+    except InvalidUrl as error:
+        fix = "docs/settings.md shows how it is written"
+        raise Misconfigured([SettingProblem(str(config.path), "store.url", str(error), fix)]) from None
+    try:
+        if check_schema:
+            store.check_schema()
+        yield store
+    finally:
+        store.close()
+
+
+def utc_now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+def find_organisation(config: Config, name: str) -> Organisation:
+    """Return the organisation with this id or entityID.
+
+    Raises:
+        CommandError: If there is none; the message names a similar one, or all.
+    """
+    known = {one.id: one for one in config.organisations} | {one.entity_id: one for one in config.organisations}
+    if name in known:
+        return known[name]
+    similar = nearest(name, known)
+    hint = f"did you mean {similar}?" if similar else "known: " + ", ".join(one.id for one in config.organisations)
+    raise CommandError(f"unknown organisation {printable(name)}; {hint}")
+
+
+def require_kept_links(config: Config, organisation: Organisation) -> None:
+    """Reject an organisation whose links are not stored.
+
+    Raises:
+        CommandError: If the organisation has `keep = "nothing"`.
+    """
+    if not config.organisation_settings[organisation.entity_id].keeps_links:
+        raise CommandError(f'{organisation.id} has keep = "nothing": no ORCID iDs are stored that it could release')

@@ -1,0 +1,68 @@
+"""`orcid-connect link list`: the current links of an organisation, streamed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shibboleth.organisation import Organisation
+from sql.records import Link
+from webapp.cli.context import find_organisation, load_config, open_store
+from webapp.cli.errors import handle_errors
+from webapp.cli.options import json_option, organisation_argument
+
+COLUMNS = ("account", "orcid", "authenticated_at", "source")
+"""The columns of the CSV output, which `orcid-connect import` reads."""
+
+
+@click.command(name="list")
+@organisation_argument
+@click.option("--accounts", is_flag=True, help="Print only the accounts, one on each line.")
+@json_option
+@click.pass_obj
+@handle_errors
+def list_links(path: Path, name: str, *, accounts: bool, as_json: bool) -> None:
+    """List the current links of an organisation as CSV."""
+    if accounts and as_json:
+        raise click.UsageError("--accounts and --json exclude each other.")
+    config = load_config(path)
+    organisation = find_organisation(config, name)
+    with open_store(config) as store:
+        links = store.links.list_current(organisation.entity_id)
+        if as_json:
+            # One JSON text with a link on each line, so that neither side has to hold all of it
+            sys.stdout.write('{"links": [')
+            for number, link in enumerate(links):
+                sys.stdout.write(",\n" if number else "\n")
+                json.dump(link_json(organisation, link), sys.stdout, ensure_ascii=False)
+            sys.stdout.write("\n]}\n")
+        elif accounts:
+            sys.stdout.writelines(f"{link.account}\n" for link in links)
+        else:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for link in links:
+                authenticated_at = link.authenticated_at or link.linked_at
+                writer.writerow([link.account, link.orcid_id.uri, authenticated_at.isoformat(), link.source])
+
+
+def link_json(organisation: Organisation, link: Link) -> dict[str, Any]:
+    """Return the JSON object for a link."""
+    return {
+        "organisation": organisation.id,
+        "entity_id": organisation.entity_id,
+        "account": link.account,
+        "orcid": link.orcid_id.uri,
+        "linked_at": link.linked_at.isoformat(),
+        "consent": {
+            "version": link.consent.version,
+            "language": link.consent.language,
+            "at": link.consent.at.isoformat(),
+        },
+        "release": link.release and {"state": link.release.state, "at": link.release.at.isoformat()},
+    }
