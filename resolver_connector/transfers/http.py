@@ -1,4 +1,4 @@
-"""Base of the kinds of transfers that speak HTTP: credentials, TLS, time-outs, and what status codes mean.
+"""Base of the kinds of transfers that speak HTTP: credentials, TLS, time-outs, and errors of the connection.
 
 No redirect is followed, because credentials would go along. Nothing is read from the environment, because a proxy or
 a `.netrc` there would change the receiver. No request is repeated here, because the worker repeats deliveries.
@@ -7,24 +7,22 @@ a `.netrc` there would change the receiver. No request is repeated here, because
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import re
 import socket
 import ssl
+import zlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from contextlib import closing, suppress
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
-import requests
+import httpx
 from pydantic import SecretStr, model_validator
-from requests.adapters import HTTPAdapter
 
 from resolver_connector.transfers.base import (
     NO_SECRET,
@@ -38,96 +36,27 @@ from resolver_connector.transfers.base import (
     plain_text,
     setting,
 )
-from resolver_connector.transfers.deadline import Deadline
+from resolver_connector.transfers.deadline import Deadline, Saturated
+from resolver_connector.transfers.http_response import Response
 
 MAX_RESPONSE_BYTES = 64 * 1024
-MAX_RETRY_AFTER = timedelta(days=1)
-"""A longer `Retry-After` is taken for an error of the receiver."""
+BODY_TIMEOUT = 5.0
+"""Seconds for the body of a response; some receivers neither say where it ends nor close the connection."""
 
-STATUS_OUTCOMES = {
-    401: Outcome.MISCONFIGURED,
-    403: Outcome.MISCONFIGURED,
-    404: Outcome.UNKNOWN_PERSON,
-    405: Outcome.MISCONFIGURED,
-    407: Outcome.MISCONFIGURED,
-    408: Outcome.TEMPORARY,
-    409: Outcome.CONFLICT,
-    415: Outcome.MISCONFIGURED,
-    425: Outcome.TEMPORARY,
-    429: Outcome.TEMPORARY,
-}
-"""Outcomes of single status codes; the others are in `_STATUS_CLASS_OUTCOMES`."""
-_STATUS_CLASS_OUTCOMES = {
-    1: Outcome.MISCONFIGURED,
-    3: Outcome.MISCONFIGURED,
-    4: Outcome.REFUSED,
-    5: Outcome.TEMPORARY,
-}
-
-_CHUNK_BYTES = 256
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
-_HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
 
 _ERROR_OUTCOMES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Outcome, str], ...] = (
     (ssl.SSLCertVerificationError, Outcome.MISCONFIGURED, "its certificate is not accepted"),
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError), Outcome.TEMPORARY, "the connection broke"),
-    ((ssl.SSLError, requests.exceptions.SSLError), Outcome.MISCONFIGURED, "no TLS connection with it"),
+    (ssl.SSLError, Outcome.MISCONFIGURED, "no TLS connection with it"),
     (socket.gaierror, Outcome.TEMPORARY, "its host name cannot be resolved"),
-    ((requests.Timeout, TimeoutError), Outcome.TEMPORARY, "no answer in time"),
-    (
-        (requests.ConnectionError, requests.exceptions.ChunkedEncodingError),
-        Outcome.TEMPORARY,
-        "the connection broke",
-    ),
+    ((httpx.TimeoutException, TimeoutError, Saturated), Outcome.TEMPORARY, "no answer in time"),
+    ((OSError, httpx.NetworkError), Outcome.TEMPORARY, "the connection broke"),
+    (httpx.RemoteProtocolError, Outcome.TEMPORARY, "no valid response"),
     (Exception, Outcome.MISCONFIGURED, "the request cannot be sent"),
 )
 """Outcomes of exceptions: the first row that fits the exception or one of its causes applies."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A receiver's response, with at most MAX_RESPONSE_BYTES of its body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    complete: bool = True
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status code is a success (RFC 9110 section 15.3)."""
-        return self.status // 100 == 2  # noqa: PLR2004 - the class of the status code
-
-    @property
-    def media_type(self) -> str:
-        """The media type, without its parameters."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip(" \t").lower()
-
-    @property
-    def is_web_page(self) -> bool:
-        """Whether it is a web page: of a portal, a proxy or a web server, not of an interface."""
-        return self.media_type in {"text/html", "application/xhtml+xml"} or bool(_HTML.match(self.body))
-
-    @property
-    def text(self) -> str:
-        """The body as text; what cannot be decoded is replaced."""
-        return self.body.decode("utf-8", "replace")
-
-    def json_object(self) -> dict[str, Any] | None:
-        """Return the JSON object in the body; None if it is something else."""
-        try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
-
-    def message(self, *members: str) -> str:
-        """Return what the receiver says: the first of these members of its JSON object, or its plain text."""
-        value = self.json_object()
-        if value is not None:
-            return next((value[name] for name in members if isinstance(value.get(name), str)), "")
-        return self.text if self.media_type == "text/plain" else ""
 
 
 class HttpTransfer(TransferModel):
@@ -190,36 +119,78 @@ class HttpTransfer(TransferModel):
     ) -> Response:
         """Send a request to `url`, or to the setting, and return the response whatever its status code.
 
+        Interim responses are skipped. A body that breaks off is no error here: the status code is known by then.
+
         Raises:
             DeliveryFailed: If there is no response.
 
         """
-        # urllib3 logs addresses, and the address of a SCIM query contains the account
-        logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
-        headers = {
-            "User-Agent": "orcid-connect",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            **self._authorization(),
-            **headers,
-        }
-        content = None if body is None else _RequestBody(body, deadline)
+        # It logs what is sent at level debug
+        logging.getLogger("httpcore").setLevel(logging.CRITICAL + 1)
+        request = httpx.Request(
+            method,
+            url or self.url,
+            headers={
+                "User-Agent": "orcid-connect",
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+                "Connection": "close",
+                **({} if body is None else {"Content-Length": str(len(body))}),
+                **self._authorization(),
+                **headers,
+            },
+            content=None if body is None else _content(body, deadline),
+            extensions={"timeout": httpx.Timeout(deadline.left).as_dict()},
+        )
         try:
-            request = requests.Request(method, url or self.url, headers=headers, data=content).prepare()
-            # The adapter alone: a Session reads the body of a redirect to its end, even if it does not follow it
+            # The transport alone: a Client follows or parses redirects
             with (
-                closing(HTTPAdapter()) as adapter,
-                adapter.send(
-                    request,
-                    stream=True,
-                    timeout=(deadline.left, deadline.left),
-                    verify=str(self.ca_file) if self.ca_file else True,
-                    cert=(str(self.certificate), str(self.certificate_key)) if self.certificate else None,
-                ) as response,
+                httpx.HTTPTransport(verify=self._tls_context(), trust_env=False) as transport,
+                closing(transport.handle_request(request)) as response,
             ):
-                return _read(response, deadline)
-        except (requests.RequestException, OSError, ValueError) as error:
+                return self._receive(response, deadline)
+        except (httpx.HTTPError, OSError, ValueError) as error:
             raise DeliveryFailed(_error_result(error)) from None
+
+    def _receive(self, response: httpx.Response, deadline: Deadline) -> Response:
+        body, truncated = bytearray(), None
+
+        def read() -> None:
+            for chunk in response.iter_raw():
+                body.extend(chunk)
+                if len(body) > MAX_RESPONSE_BYTES:
+                    return
+
+        try:
+            self._threads.run(read, Deadline(min(BODY_TIMEOUT, deadline.left * 0.9)))
+        except (httpx.HTTPError, OSError, Saturated) as error:
+            truncated = _error_result(error)
+        content = bytes(body[:MAX_RESPONSE_BYTES])
+        if len(body) > MAX_RESPONSE_BYTES:
+            truncated = DeliveryResult(
+                Outcome.MISCONFIGURED, f"status {response.status_code} with more than {MAX_RESPONSE_BYTES} bytes"
+            )
+        if response.headers.get("Content-Encoding", "").strip(" \t").lower() in {"gzip", "x-gzip", "deflate"}:
+            with suppress(zlib.error):  # a wrong label
+                content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, MAX_RESPONSE_BYTES)
+        return Response(response.status_code, response.headers, content, truncated)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if urlsplit(self.url).scheme != "https":
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not used
+        try:
+            if self.ca_file:
+                context = ssl.create_default_context(cafile=str(self.ca_file))
+            else:
+                context = httpx.create_ssl_context(trust_env=False)
+            if self.certificate:
+                # Without a password, OpenSSL asks at the terminal for that of an encrypted key
+                context.load_cert_chain(str(self.certificate), self.certificate_key, password="none")  # noqa: S106
+        except OSError:
+            raise DeliveryFailed(
+                DeliveryResult(Outcome.MISCONFIGURED, "ca_file, certificate or certificate_key cannot be read")
+            ) from None
+        return context
 
     def _authorization(self) -> dict[str, str]:
         if self.token:
@@ -228,7 +199,7 @@ class HttpTransfer(TransferModel):
 
     @property
     def _basic(self) -> str:
-        # RFC 7617 section 2.1, in UTF-8; requests would write Latin-1
+        # RFC 7617 section 2.1, in UTF-8
         return base64.b64encode(f"{self.user}:{self.password.get_secret_value()}".encode()).decode()
 
     def _without_secrets(self, text: str) -> str:
@@ -240,44 +211,10 @@ class HttpTransfer(TransferModel):
         return text
 
 
-class _RequestBody:
-    """The body of a request. It is not sent after the deadline, because connecting may have taken that long."""
-
-    def __init__(self, content: bytes, deadline: Deadline) -> None:
-        self._content = content
-        self._deadline = deadline
-
-    def __len__(self) -> int:
-        return len(self._content)
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._deadline.check()
-        yield self._content
-
-
-def failure(response: Response, message: str, now: datetime) -> DeliveryResult:
-    """Return the result for a status code that is not a success, with the receiver's message if there is one."""
-    status = response.status
-    outcome = STATUS_OUTCOMES.get(status) or _STATUS_CLASS_OUTCOMES.get(status // 100, Outcome.MISCONFIGURED)
-    message = message or f"status {status}"
-    if status // 100 == 3:  # noqa: PLR2004 - RFC 9110 section 15.4
-        message = f"it redirects ({status}) to {_redirect_target(response)}, and redirects are not followed"
-    if outcome is Outcome.UNKNOWN_PERSON and response.is_web_page:
-        # A page of the web server: there is no interface at this address that could know people
-        return DeliveryResult(
-            Outcome.MISCONFIGURED, f"a web page with status {status}; there is no interface at this address"
-        )
-    return DeliveryResult(outcome, message, _retry_after(response, now) if outcome is Outcome.TEMPORARY else None)
-
-
-def unexpected_body(response: Response, expected: str) -> DeliveryResult:
-    """Return the result for a success whose body shows that something other than the interface answered."""
-    if not response.complete:
-        return DeliveryResult(
-            Outcome.MISCONFIGURED, f"status {response.status} with more than {MAX_RESPONSE_BYTES} bytes"
-        )
-    found = "a web page" if response.is_web_page else "something else"
-    return DeliveryResult(Outcome.MISCONFIGURED, f"status {response.status} with {found} instead of {expected}")
+def _content(body: bytes, deadline: Deadline) -> Iterator[bytes]:
+    """Yield the body of a request, unless the deadline has passed: connecting may have taken that long."""
+    deadline.check()
+    yield body
 
 
 def _check_url(url: str) -> None:
@@ -294,70 +231,23 @@ def _check_url(url: str) -> None:
         raise ValueError("url is not https: people's identifiers go over the network only under TLS")
 
 
-def _read(response: requests.Response, deadline: Deadline) -> Response:
-    body = b""
-    headers = response.headers
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        deadline.check()
-        body += chunk
-        if len(body) > MAX_RESPONSE_BYTES:
-            return Response(response.status_code, headers, body[:MAX_RESPONSE_BYTES], complete=False)
-    framed = "Content-Length" in headers or "Transfer-Encoding" in headers
-    if not (body or framed or response.status_code == requests.codes.no_content):
-        # A connection that breaks within the headers looks to http.client like their end
-        raise requests.ConnectionError
-    return Response(response.status_code, headers, body)
-
-
-def _error_result(error: Exception) -> DeliveryResult:
-    causes = list(_causes(error))
-    cause, outcome, message = next(
+def _error_result(error: BaseException) -> DeliveryResult:
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    found, outcome, message = next(
         (cause, outcome, message)
         for types, outcome, message in _ERROR_OUTCOMES
         for cause in causes
         if isinstance(cause, types)
     )
     detail = ""
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        detail = cause.verify_message.rstrip(".")
-    elif isinstance(cause, ssl.SSLError):
-        detail = (cause.reason or "").replace("_", " ").lower()
-    elif isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
-        detail = cause.strerror.lower()
+    if isinstance(found, ssl.SSLCertVerificationError):
+        detail = found.verify_message.rstrip(".")
+    elif isinstance(found, ssl.SSLError):
+        detail = (found.reason or "").replace("_", " ").lower()
+    elif isinstance(found, OSError) and found.strerror:
+        detail = found.strerror.lower()
+    elif isinstance(found, httpx.RemoteProtocolError):
+        detail = str(found).rstrip(".").lower()
     return DeliveryResult(outcome, f"{message}: {detail}" if detail else message)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it; the libraries wrap errors in each other in three ways."""
-    waiting, seen = [error], set()
-    while waiting:
-        cause = waiting.pop()
-        if id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
-        waiting += [each for each in inner if isinstance(each, BaseException)]
-
-
-def _redirect_target(response: Response) -> str:
-    """Return where a redirect leads, without what may be secret in it."""
-    try:
-        parts = urlsplit(response.headers.get("Location", ""))
-    except ValueError:
-        return "an invalid address"
-    if parts.netloc:
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return parts.path or "no address"
-
-
-def _retry_after(response: Response, now: datetime) -> timedelta | None:
-    """Return how long the receiver asks to wait: seconds or a date (RFC 9110 section 10.2.3)."""
-    value = response.headers.get("Retry-After", "").strip(" \t")
-    if value.isascii() and value.isdecimal():
-        return min(timedelta(seconds=int(value[:9])), MAX_RETRY_AFTER)
-    try:
-        until = parsedate_to_datetime(value)
-        return min(max(until - now, timedelta()), MAX_RETRY_AFTER)
-    except (ValueError, TypeError, OverflowError):
-        return None

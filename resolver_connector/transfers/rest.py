@@ -1,11 +1,11 @@
 """The kind `rest`: one POST of JSON for each change.
 
 Profile `v1`: a record (`record.py`) in the envelope of Standard Webhooks 1.0.0, signed as it defines; the id of the
-change is the idempotency key. Any 2xx status is a success.
+change is the idempotency key. Any 2xx status is a success, unless the body is a web page.
 
-Profile `csc`: the format of the Finnish service of 2016, byte for byte, for interfaces built for it. It has an iD and
-an account, and no removal. With `removal = "refuse"` (the default) nothing is sent for one, and the delivery becomes
-a dead letter; with `"empty"` the same body is sent with an empty iD.
+Profile `csc`: the format of the Finnish service of 2016, byte for byte, for interfaces built for it; a 2xx status is
+a success, as in `v1`. It has an iD and an account, and no removal. With `removal = "refuse"` (the default) nothing is
+sent for one, and the delivery becomes a dead letter; with `"empty"` the same body is sent with an empty iD.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from pydantic import model_validator
 
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Secret, ValueForm, setting
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.http import HttpTransfer, Response, failure, unexpected_body
+from resolver_connector.transfers.http import HttpTransfer
+from resolver_connector.transfers.http_response import Response, failure, unexpected_body
 from resolver_connector.transfers.record import record, timestamp
 from shibboleth.attributes import ATTRIBUTES
 
@@ -106,7 +107,9 @@ class RestTransfer(HttpTransfer):
         write, read, members = _PROFILES[self.profile]
         body, headers = write(self, message, now)
         response = self.request("POST", body, {"Content-Type": "application/json", **headers}, deadline)
-        return read(response) if response.ok else failure(response, response.message(*members), now)
+        if not response.ok:
+            return failure(response, response.message(*members), now)
+        return unexpected_body(response, "JSON") if response.is_web_page else read(response)
 
 
 # --- Profile v1 ---------------------------------------------------------------------------------------------------
@@ -154,12 +157,9 @@ def sign(key: bytes, signed: bytes) -> str:
 
 
 def _read_v1(response: Response) -> DeliveryResult:
-    said = response.json_object()
-    is_json = response.media_type.endswith("json") or response.body.lstrip().startswith(b"{")
-    if not response.complete or response.is_web_page or (response.body and is_json and said is None):
-        return unexpected_body(response, "nothing or JSON")
-    already = said is not None and said.get("outcome") == Outcome.ALREADY_THERE
-    return DeliveryResult(Outcome.ALREADY_THERE if already else Outcome.STORED, response.message("message"))
+    said = response.json_object() or {}
+    outcome = Outcome.ALREADY_THERE if said.get("outcome") == Outcome.ALREADY_THERE else Outcome.STORED
+    return DeliveryResult(outcome, response.message("message"))
 
 
 # --- Profile csc --------------------------------------------------------------------------------------------------
@@ -196,8 +196,6 @@ def _identifier(
 
 
 def _read_csc(response: Response) -> DeliveryResult:
-    if not response.complete or (response.body.strip() and response.json_object() is None):
-        return unexpected_body(response, "a JSON object")
     return DeliveryResult(Outcome.STORED, response.message("status"))
 
 

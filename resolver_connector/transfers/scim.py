@@ -4,6 +4,8 @@ There is no registered attribute for an ORCID iD, so schema and attribute are se
 same iD in the same form needs no PATCH, and another iD is a conflict or is replaced, by `policy`. If the server gives
 a version, the PATCH is conditional (If-Match); after a concurrent change it is repeated once.
 
+Servers take liberties with types, so ids, counts and single values are read in any form that is unambiguous.
+
 Servers differ in how an operation names an extension's attribute: `form = "path"` puts schema and attribute in its
 path, `pathless` in its value, where a removal is the value null (RFC 7643 section 2.5).
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -30,7 +32,9 @@ from resolver_connector.transfers.base import (
     setting,
 )
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.http import HttpTransfer, Response, failure, unexpected_body
+from resolver_connector.transfers.http import HttpTransfer
+from resolver_connector.transfers.http_response import Response, failure, unexpected_body
+from shibboleth.attributes import fold
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 
 PATCH: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -40,6 +44,7 @@ MEDIA: Final = "application/scim+json"
 _PRECONDITION_FAILED = 412
 _NAME = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 _PATH = re.compile(r"([A-Za-z0-9.:_-]+:)?[A-Za-z][\w-]*(\.[A-Za-z][\w-]*)?", re.ASCII)
+_VERSION = re.compile(r'(?P<weak>[Ww]/)?(?P<quote>"?)(?P<tag>[!#-~]+)(?P=quote)', re.ASCII)
 _URN = re.compile(r"urn:[!-~]+", re.ASCII | re.IGNORECASE)
 
 _TYPES = {
@@ -118,15 +123,24 @@ class ScimTransfer(HttpTransfer):
         return self
 
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        """Read the user and patch it; both a second time if another client changed it in between."""
-        for last in (False, True):
-            found = self._find(message, now, deadline)
-            if not self._differs(found, message):
+        """Read the user and patch it; both a second time if the version is another one by then."""
+        user = self._find(message, now, deadline)
+        if not self._differs(user, message):
+            return DeliveryResult(Outcome.ALREADY_THERE)
+        response = self._patch(user, message, deadline)
+        if response.status == _PRECONDITION_FAILED:
+            again = self._find(message, now, deadline)
+            if not self._differs(again, message):
                 return DeliveryResult(Outcome.ALREADY_THERE)
-            response = self._patch(found, message, deadline)
-            if last or response.status != _PRECONDITION_FAILED:
-                break
-        return self._stored(response, now)
+            if again.version == user.version:
+                # No client has changed it: the server does not accept its own version as a condition
+                again = replace(again, version="")
+            response = self._patch(again, message, deadline)
+        if response.status == _PRECONDITION_FAILED:
+            return DeliveryResult(Outcome.TEMPORARY, "another client is changing this user")
+        if not response.ok:
+            return _error(response, now)
+        return unexpected_body(response, "a SCIM resource") if response.is_web_page else DeliveryResult(Outcome.STORED)
 
     def _find(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> _User:
         """Return the user with this account.
@@ -135,42 +149,42 @@ class ScimTransfer(HttpTransfer):
             DeliveryFailed: If there is none, or more than one.
 
         """
-        asked = {
+        parameters = {
             "filter": f"{self.find_by} eq {json.dumps(message.account, ensure_ascii=False)}",
             "attributes": f"id,meta,{self.find_by},{self.schema_urn}:{self.attribute}",
             "count": "2",
         }
-        url = f"{self._base}/Users?{urlencode(asked, quote_via=quote)}"
+        url = f"{self._base}/Users?{urlencode(parameters, quote_via=quote)}"
         response = self.request("GET", None, {"Accept": f"{MEDIA}, application/json"}, deadline, url)
         if not response.ok:
-            refused = _refused(response, now)
-            if refused.outcome is Outcome.UNKNOWN_PERSON:
-                # A search that finds nobody is answered 200; 404 is about the address
-                raise DeliveryFailed(DeliveryResult(Outcome.MISCONFIGURED, f"there is no /Users: {refused.message}"))
-            raise DeliveryFailed(refused)
-        listed = response.json_object() if response.complete else None
-        people = _member(listed, "Resources") or []
-        total = _member(listed, "totalResults")
-        if listed is None or not isinstance(total, int) or not isinstance(people, list):
+            error = _error(response, now)
+            if error.outcome is Outcome.UNKNOWN_PERSON:
+                # A search without results is answered 200; 404 is about the address
+                error = DeliveryResult(Outcome.MISCONFIGURED, f"there is no /Users: {error.message}")
+            raise DeliveryFailed(error)
+        listed = response.json_object() or {}
+        users = _as_list(_member(listed, "Resources"))
+        total = _text(_member(listed, "totalResults")) or (str(len(users)) if users else "")
+        if not total.isdecimal() or (int(total) and not users):
             raise DeliveryFailed(unexpected_body(response, "a SCIM list"))
-        if max(total, len(people)) > 1:
+        if max(int(total), len(users)) > 1:
             raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "more than one user there has this account"))
-        if not people:
+        if not users:
             raise DeliveryFailed(DeliveryResult(Outcome.UNKNOWN_PERSON, "no user there has this account"))
-        return self._read(people[0], message, response)
+        return self._read(users[0], message, response)
 
-    def _read(self, person: Any, message: ChangeMessage, response: Response) -> _User:
-        id_, value = _member(person, "id"), _member(_member(person, self.schema_urn), self.attribute)
-        if not isinstance(id_, str) or not id_.strip(".") or not isinstance(value, str | None):
+    def _read(self, user: Any, message: ChangeMessage, response: Response) -> _User:
+        id_ = _text(_single(_member(user, "id")))
+        value = _single(_member(_single(_member(user, self.schema_urn)), self.attribute))
+        if not id_.strip(".") or not isinstance(value, str | None):
             raise DeliveryFailed(unexpected_body(response, "a user with an id and a text for the iD"))
-        account = _member(person, self.find_by)
-        if isinstance(account, str) and account.casefold() != message.account.casefold():
+        accounts = [text for each in _at_path(user, self.find_by) if (text := _text(each))]
+        if accounts and fold(message.account) not in map(fold, accounts):
             # Some servers ignore a filter that they do not support
             raise DeliveryFailed(
                 DeliveryResult(Outcome.MISCONFIGURED, f"a search by {self.find_by} returned another user")
             )
-        version = _member(_member(person, "meta"), "version")
-        return _User(id_, value, version if isinstance(version, str) and version.isascii() else "")
+        return _User(id_, value, _entity_tag(_text(_member(_single(_member(user, "meta")), "version"))))
 
     def _differs(self, found: _User, message: ChangeMessage) -> bool:
         """Return whether the user has to be changed.
@@ -207,32 +221,61 @@ class ScimTransfer(HttpTransfer):
         path = f"{self.schema_urn}:{self.attribute}"
         return {"op": "remove", "path": path} if value is None else {"op": self.operation, "path": path, "value": value}
 
-    def _stored(self, response: Response, now: datetime) -> DeliveryResult:
-        if response.status == _PRECONDITION_FAILED:
-            return DeliveryResult(Outcome.TEMPORARY, "another client is changing this user")
-        if not response.ok:
-            return _refused(response, now)
-        if not response.complete or (response.body.strip() and response.json_object() is None):
-            return unexpected_body(response, "nothing or a SCIM resource")
-        return DeliveryResult(Outcome.STORED)
-
     @property
     def _base(self) -> str:
         return self.url.rstrip("/")
 
 
-def _refused(response: Response, now: datetime) -> DeliveryResult:
-    answer = failure(response, response.message("detail", "message"), now)
-    said = response.json_object() or {}
-    named = _TYPES.get(str(said.get("scimType")))
-    return DeliveryResult(named, answer.message) if named and answer.outcome is Outcome.REFUSED else answer
+def _error(response: Response, now: datetime) -> DeliveryResult:
+    result = failure(response, response.message("detail", "message"), now)
+    outcome = _TYPES.get(str(_member(response.json_object(), "scimType")))
+    return DeliveryResult(outcome, result.message) if outcome and result.outcome is Outcome.REFUSED else result
 
 
-def _member(found: Any, name: str) -> Any:
+def _member(value: Any, name: str) -> Any:
     """Return a member whatever its case (RFC 7643 section 2.1), or None."""
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         return None
-    return next((value for key, value in found.items() if key.casefold() == name.casefold()), None)
+    return next((member for key, member in value.items() if key.casefold() == name.casefold()), None)
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Return a list; some servers write a list of one as its element."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _single(value: Any) -> Any:
+    """Return a single value; some servers write it as a list of one, or as a complex value (RFC 7643 section 2.4)."""
+    values = _as_list(value)
+    if len(values) > 1:
+        return values
+    found = values[0] if values else None
+    return _member(found, "value") if _member(found, "value") is not None else found
+
+
+def _text(value: Any) -> str:
+    """Return a text or a number as text; empty for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def _at_path(user: Any, path: str) -> list[Any]:
+    """Return the values of an attribute by its notation (RFC 7644 section 3.10)."""
+    schema, _, names = path.rpartition(":")
+    extension = _member(user, schema)
+    values = [user if extension is None else extension]
+    for name in names.split("."):
+        values = [each for value in values for each in _as_list(_member(value, name))]
+    return values
+
+
+def _entity_tag(version: str) -> str:
+    """Return a version as an entity tag (RFC 9110 section 8.8.3); some servers leave the quotes out."""
+    found = _VERSION.fullmatch(version.strip())
+    return f'{"W/" if found["weak"] else ""}"{found["tag"]}"' if found else ""
 
 
 def _orcid_id(text: str, message: ChangeMessage) -> OrcidId | None:

@@ -11,6 +11,7 @@ Responses are parsed without document types and entities.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, Self
 from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
@@ -21,7 +22,8 @@ from pydantic import model_validator
 
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Policy, ValueForm, setting
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.http import HttpTransfer, Response, failure, unexpected_body
+from resolver_connector.transfers.http import HttpTransfer
+from resolver_connector.transfers.http_response import Response, failure, unexpected_body
 from shibboleth.orcid_id import OrcidId
 
 ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -41,8 +43,15 @@ _TYPES = {
 }
 """Outcomes of the types of a DSML error (DSML 2.0, errorResponse); any other is a refusal."""
 
-_FAULTS = {"Client": Outcome.REFUSED, "Server": Outcome.TEMPORARY}
-"""Whose fault a SOAP fault is (SOAP 1.1, section 4.4.1); the other two are about settings."""
+_FAULTS = {
+    "client": Outcome.REFUSED,
+    "sender": Outcome.REFUSED,
+    "server": Outcome.TEMPORARY,
+    "receiver": Outcome.TEMPORARY,
+}
+"""Outcomes of SOAP faults (SOAP 1.1 section 4.4.1, SOAP 1.2 section 5.4.6); the other codes are about settings."""
+_FAULT_STATUSES = {400, 500}
+"""SOAP 1.1 section 6.2, SOAP 1.2 part 2 section 7.5.2.2; another error status says more than the fault."""
 
 
 class SoapTransfer(HttpTransfer):
@@ -93,17 +102,17 @@ class SoapTransfer(HttpTransfer):
             return DeliveryResult(Outcome.REFUSED, "the account holds a character that XML cannot carry")
         headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{self.soap_action}"'}
         response = self.request("POST", write(self, message), headers, deadline)
-        said = _parsed(response)
-        fault = None if said is None else said.find(f"{{{ENVELOPE}}}Body/{{{ENVELOPE}}}Fault")
-        if fault is not None and (response.ok or response.status == 500):  # noqa: PLR2004 - SOAP 1.1 section 6.2
+        document = _parse(response)
+        fault = None if document is None else _descendant(document, "fault")
+        if fault is not None and (response.ok or response.status in _FAULT_STATUSES):
             return _read_fault(fault)
         if not response.ok:
             return failure(response, response.message(), now)
-        error = None if said is None else said.find(f".//{{{DSML}}}batchResponse/{{{DSML}}}errorResponse")
+        error = None if document is None else document.find(f".//{{{DSML}}}batchResponse/{{{DSML}}}errorResponse")
         return unexpected_body(response, "a DSML response") if error is None else self._read_error_response(error)
 
     def _read_error_response(self, error: Element) -> DeliveryResult:
-        message, detail = _text(error, f"{{{DSML}}}message"), _text(error, f"{{{DSML}}}detail")
+        message, detail = (_content(error.find(f"{{{DSML}}}{name}")) for name in ("message", "detail"))
         if detail == SUCCESS:
             return DeliveryResult(Outcome.STORED, message)
         said = f"{message} {detail}".casefold()
@@ -136,21 +145,28 @@ def _add(parent: Element, name: str, form: ValueForm, orcid_id: OrcidId) -> None
     SubElement(SubElement(parent, name), "value").text = form.write(orcid_id)
 
 
-def _parsed(response: Response) -> Element | None:
-    if not response.complete:
-        return None
-    try:
-        found: Element = fromstring(response.body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError):
-        return None
-    return found
+def _parse(response: Response) -> Element | None:
+    """Return the XML document of a response, which may be a part of it (SOAP with attachments, MTOM)."""
+    root = response.root_part()
+    # By its own declaration, or else by the charset of its label
+    for content in (root.body, root.text):
+        with suppress(ParseError, DefusedXmlException, ValueError, LookupError):
+            document: Element = fromstring(content.strip(), forbid_dtd=True)
+            return document
+    return None
 
 
 def _read_fault(fault: Element) -> DeliveryResult:
-    code = _text(fault, "faultcode").rpartition(":")[2].partition(".")[0]
-    return DeliveryResult(_FAULTS.get(code, Outcome.MISCONFIGURED), _text(fault, "faultstring") or f"SOAP fault {code}")
+    """Return the result of a fault of SOAP 1.1 or 1.2, in any namespace: some servers mix them."""
+    code, reason = _descendant(fault, "faultcode", "value"), _descendant(fault, "faultstring", "text")
+    name = _content(code).rpartition(":")[2].partition(".")[0]
+    return DeliveryResult(_FAULTS.get(name.lower(), Outcome.MISCONFIGURED), _content(reason) or f"SOAP fault {name}")
 
 
-def _text(parent: Element, name: str) -> str:
-    found = parent.find(name)
-    return "" if found is None else "".join(found.itertext()).strip()
+def _descendant(parent: Element, *names: str) -> Element | None:
+    """Return the first element with one of these local names, in lower case."""
+    return next((each for each in parent.iter() if each.tag.rpartition("}")[2].lower() in names), None)
+
+
+def _content(element: Element | None) -> str:
+    return "" if element is None else "".join(element.itertext()).strip()

@@ -24,7 +24,7 @@ from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.delivery.backoff import BACKOFF, MAX_AGE, MISCONFIGURED_SKIPS
 from resolver_connector.transfers import TRANSFERS
 from resolver_connector.transfers.base import MAX_MESSAGE_LENGTH, Outcome, Policy
-from resolver_connector.transfers.http import STATUS_OUTCOMES
+from resolver_connector.transfers.http_response import STATUS_OUTCOMES
 from resolver_connector.transfers.rest import Profile, RestTransfer, write_csc
 from resolver_connector.transfers.scim import ScimTransfer
 from resolver_connector.transfers.soap import SoapTransfer

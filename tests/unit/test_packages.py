@@ -47,6 +47,7 @@ LIBRARIES = {
         "webapp/cli/transfer.py",
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config/branding.py"},
+    "httpx": {"resolver_connector/transfers/http.py"},
     "jinja2": {"webapp/rendering/templating.py"},
     "joserfc": {"webapp/linking/id_token.py", "webapp/linking/orcid_client.py"},
     "ldap3": {
@@ -79,7 +80,7 @@ LIBRARIES = {
         "webapp/config/transfers.py",
     },
     "pythonjsonlogger": {"webapp/log.py"},
-    "requests": {"resolver_connector/transfers/http.py", "webapp/linking/orcid_client.py"},
+    "requests": {"webapp/linking/orcid_client.py"},
     "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/replica.py", "sql/engines/sqlite.py"},
     "waitress": {"webapp/cli/server.py"},

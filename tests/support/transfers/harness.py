@@ -120,6 +120,8 @@ HTTP_FAULTS = {
     "503": Outcome.TEMPORARY,
     "echo": Outcome.REFUSED,
 }
+BREAK_OFF = ("slow", "cut", "garbage", "deep", "big")
+"""The ways in which a body is of no use; of the kinds whose success is the status code alone, these are no failure."""
 BASIC = {"user": USER, "password": PASSWORD}
 BEARER = {"token": TOKEN}
 
@@ -156,7 +158,15 @@ class HttpStand:
         stand.mends()
 
 
-class V1Stand(HttpStand):
+class RestStand(HttpStand):
+    """A kind whose success is the status code alone."""
+
+    faults: ClassVar[Mapping[str, Outcome]] = {
+        how: outcome for how, outcome in HTTP_FAULTS.items() if how not in BREAK_OFF
+    }
+
+
+class V1Stand(RestStand):
     """Our own profile."""
 
     @staticmethod
@@ -164,7 +174,7 @@ class V1Stand(HttpStand):
         return RestTransfer(url=f"{address}/v1", ca_file=ca_file, **{"signing_secrets": (SECRET,), **other})
 
 
-class CscStand(HttpStand):
+class CscStand(RestStand):
     """The profile of 2016, towards a receiver that takes an empty iD for a removal."""
 
     @staticmethod

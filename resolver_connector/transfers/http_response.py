@@ -1,0 +1,170 @@
+"""Responses of receivers, read liberally: labels are hints, and the content decides (RFC 9110)."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from email import message_from_bytes
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from resolver_connector.transfers.base import DeliveryResult, Outcome
+
+MAX_RETRY_AFTER = timedelta(days=1)
+"""A longer `Retry-After` is taken for an error of the receiver."""
+
+STATUS_OUTCOMES = {
+    401: Outcome.MISCONFIGURED,
+    403: Outcome.MISCONFIGURED,
+    404: Outcome.UNKNOWN_PERSON,
+    405: Outcome.MISCONFIGURED,
+    407: Outcome.MISCONFIGURED,
+    408: Outcome.TEMPORARY,
+    409: Outcome.CONFLICT,
+    415: Outcome.MISCONFIGURED,
+    425: Outcome.TEMPORARY,
+    429: Outcome.TEMPORARY,
+}
+"""Outcomes of single status codes; the others are in `_STATUS_CLASS_OUTCOMES`."""
+_STATUS_CLASS_OUTCOMES = {3: Outcome.MISCONFIGURED, 4: Outcome.REFUSED, 5: Outcome.TEMPORARY}
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WEB_PAGE = re.compile(
+    r"(?:\s++|<\?.*?\?>|<!--.*?-->)*+<(?:!doctype\s+html|html|head|body|title|meta|script|style)[\s>/]",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A receiver's response, with at most MAX_RESPONSE_BYTES of its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    truncated: DeliveryResult | None = None
+    """Why the body is not complete, as the result if it is needed; None if it is complete."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status code is a success (RFC 9110 section 15.3)."""
+        return self.status // 100 == 2  # noqa: PLR2004 - the class of the status code
+
+    @property
+    def media_type(self) -> str:
+        """The media type, without its parameters; empty if there is none."""
+        return self._content_type.get_content_type() if "Content-Type" in self.headers else ""
+
+    @property
+    def charset(self) -> str | None:
+        """The charset of the media type."""
+        return self._content_type.get_content_charset()
+
+    @property
+    def _content_type(self) -> Message:
+        header = Message()
+        header["Content-Type"] = self.headers.get("Content-Type", "")
+        return header
+
+    @property
+    def text(self) -> str:
+        """The body as text: by its byte order mark, its charset, or as UTF-8; with replacements if none fits."""
+        mark = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if self.body.startswith(mark)), None)
+        for encoding in filter(None, (mark, self.charset, "utf-8")):
+            with suppress(LookupError, ValueError):
+                return self.body.decode(encoding)
+        return self.body.decode("cp1252", "replace")
+
+    @property
+    def is_web_page(self) -> bool:
+        """Whether the content is a web page: of a portal, a proxy or a web server, not of an interface."""
+        return _WEB_PAGE.match(self.text) is not None
+
+    def json_object(self) -> dict[str, Any] | None:
+        """Return the JSON object in the body, whatever its label; None if it is something else."""
+        # JSON is UTF-8, -16 or -32 (RFC 8259 section 8.1), and some servers send it in the charset of the label
+        for content in (self.body, self.text):
+            with suppress(ValueError, RecursionError):
+                value = json.loads(content)
+                return value if isinstance(value, dict) else None
+        return None
+
+    def message(self, *members: str) -> str:
+        """Return what the receiver says: the first of these members of its JSON object, or its plain text."""
+        value = self.json_object()
+        if value is not None:
+            return next((value[name] for name in members if isinstance(value.get(name), str)), "")
+        return self.text if self.media_type == "text/plain" else ""
+
+    def root_part(self) -> Response:
+        """Return the root of a multipart body (RFC 2387) as a response of its own; any other response as it is."""
+        label = self.headers.get("Content-Type", "").encode("latin-1", "replace")
+        message = message_from_bytes(b"Content-Type: " + label + b"\r\n\r\n" + self.body)
+        parts = [part for part in message.walk() if not part.is_multipart()]
+        if not message.is_multipart() or not parts:
+            return self
+        start = message.get_param("start")
+        root = next((part for part in parts if start and part["Content-ID"] == start), parts[0])
+        content = root.get_payload(decode=True)
+        headers = {"Content-Type": str(root.get("Content-Type", ""))}
+        return replace(self, headers=headers, body=content if isinstance(content, bytes) else b"")
+
+
+def failure(response: Response, message: str, now: datetime) -> DeliveryResult:
+    """Return the result for a status code that is not a success, with the receiver's message if there is one."""
+    status = response.status
+    outcome = STATUS_OUTCOMES.get(status) or _STATUS_CLASS_OUTCOMES.get(status // 100, Outcome.MISCONFIGURED)
+    message = message or f"status {status}"
+    if status // 100 == 3:  # noqa: PLR2004 - RFC 9110 section 15.4
+        message = f"it redirects ({status}) to {_redirect_target(response)}, and redirects are not followed"
+    if outcome is Outcome.UNKNOWN_PERSON and response.is_web_page:
+        # A page of the web server: there is no interface at this address that could know people
+        return DeliveryResult(
+            Outcome.MISCONFIGURED, f"a web page with status {status}; there is no interface at this address"
+        )
+    return DeliveryResult(outcome, message, _retry_after(response, now) if outcome is Outcome.TEMPORARY else None)
+
+
+def unexpected_body(response: Response, expected: str) -> DeliveryResult:
+    """Return the result for a success without the body that the protocol defines, or with a web page."""
+    if response.is_web_page:
+        return DeliveryResult(Outcome.MISCONFIGURED, f"status {response.status} with a web page instead of {expected}")
+    return response.truncated or DeliveryResult(
+        Outcome.MISCONFIGURED, f"status {response.status} with something else instead of {expected}"
+    )
+
+
+def _redirect_target(response: Response) -> str:
+    """Return where a redirect leads, without what may be secret in it."""
+    try:
+        parts = urlsplit(response.headers.get("Location", ""))
+    except ValueError:
+        return "an invalid address"
+    if parts.netloc:
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return parts.path or "no address"
+
+
+def _retry_after(response: Response, now: datetime) -> timedelta | None:
+    """Return how long the receiver asks to wait: seconds or a date (RFC 9110 section 10.2.3)."""
+    value = response.headers.get("Retry-After", "").strip(" \t")
+    if value.isascii() and value.isdecimal():
+        return min(timedelta(seconds=int(value[:9])), MAX_RETRY_AFTER)
+    try:
+        until = parsedate_to_datetime(value)
+        return min(max(until - now, timedelta()), MAX_RETRY_AFTER)
+    except (ValueError, TypeError, OverflowError):
+        return None
