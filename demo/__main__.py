@@ -20,29 +20,29 @@ from typing import Final
 
 import waitress
 
-from demo import consumer, identity_provider, letters, processes
-from demo.configuration import Configuration, Surroundings, write
-from demo.front import REGISTER, Backends, Front
+from demo import consumer, identity_provider, mailbox, processes
+from demo.configuration import Configuration, LocalServices, write
 from demo.idm import server as idm_server
 from demo.idm.app import Idm
-from demo.orcid.app import make_orcid
-from demo.orcid.world import OrcidWorld
+from demo.orcid.app import make_simulator_app
+from demo.orcid.simulator import OrcidSimulator
 from demo.people import NORTH, PEOPLE
+from demo.proxy import REGISTER, Backends, Proxy
 
 HOST: Final = "127.0.0.1"
 THREADS: Final = 24
 """Of the front. A sign-in holds two at once and a callback three, since both come back to it by way of the service."""
-MUST_ANSWER: Final = (
+CHECKED_PATHS: Final = (
     "/",
     "/healthz",
     "/v1/health",
     "/orcid/",
-    identity_provider.ADDRESS,
-    consumer.ADDRESS,
+    identity_provider.PATH,
+    consumer.PATH,
     f"{REGISTER}/",
-    letters.ADDRESS,
+    mailbox.PATH,
 )
-ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 READY: Final = """\
 The demonstration is ready: {base_url}/
@@ -71,19 +71,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run until somebody asks to end; 0 then, and 1 when something failed."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)
-    for each in ENDINGS:
+    for each in STOP_SIGNALS:
         signal.signal(each, _interrupt)
     try:
         with ExitStack() as stack:
             try:
                 _serve(options, stack)
             finally:
-                _ignore_endings()  # the end itself is not interrupted
+                _ignore_stop_signals()  # the end itself is not interrupted
     except KeyboardInterrupt:
         return 0
     except CannotListen as problem:
         sys.stderr.write(f"{problem}; try another one: make demo PORT=9000\n")
-    except processes.Failed as failure:
+    except processes.ProcessFailed as failure:
         sys.stderr.write(f"{failure.output}\nThe demonstration ended, because {failure}; it said the above.\n")
     return 1
 
@@ -98,28 +98,28 @@ def parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
     """Start everything, say so, and wait. Raises KeyboardInterrupt, CannotListen and Failed; never returns."""
-    listener = stack.enter_context(_listener(options.port))
+    listener = stack.enter_context(_listen(options.port))
     base_url = f"http://{HOST}:{listener.getsockname()[1]}"
-    stood = _standing(stack)
-    configuration = write(_directory(options, stack), base_url, stood.around)
-    ended: SimpleQueue[processes.Child] = SimpleQueue()
-    backends = _started(configuration, stood, ended, stack)
+    stand_ins = _start_stand_ins(stack)
+    configuration = write(_directory(options, stack), base_url, stand_ins.local)
+    on_exit: SimpleQueue[processes.Child] = SimpleQueue()
+    backends = _start_processes(configuration, stand_ins, on_exit, stack)
     server = waitress.create_server(
-        Front(configuration, backends),
+        Proxy(configuration, backends),
         sockets=[listener],
         threads=THREADS,
         ident=None,
         clear_untrusted_proxy_headers=True,
     )
     threading.Thread(target=server.run, daemon=True).start()
-    _must_answer(base_url)
-    sys.stdout.write(_words(configuration, options))
+    _check_paths(base_url)
+    sys.stdout.write(_ready_text(configuration, options))
     sys.stdout.flush()
-    child = ended.get()
-    raise processes.Failed(child.name, "ended", child.output)
+    child = on_exit.get()
+    raise processes.ProcessFailed(child.name, "ended", child.output)
 
 
-def _listener(port: int) -> socket.socket:
+def _listen(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -127,8 +127,8 @@ def _listener(port: int) -> socket.socket:
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        raise CannotListen(f"Port {port} is {'taken' if taken else 'not ours to take'}") from None
+        messages = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        raise CannotListen(f"Port {port} is {'taken' if messages else 'not local_path to take'}") from None
     return listener
 
 
@@ -140,57 +140,59 @@ def _directory(options: argparse.Namespace, stack: ExitStack) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _StandIns:
     """What stands in for those to whom the service sends something."""
 
     register: Idm
-    letters: letters.Letters
-    around: Surroundings
+    mailbox: mailbox.Mailbox
+    local: LocalServices
 
 
-def _standing(stack: ExitStack) -> _Standing:
+def _start_stand_ins(stack: ExitStack) -> _StandIns:
     register = Idm([each.eppn for each in PEOPLE.values() if each.organisation is NORTH and each.eppn], nav=True)
-    received = letters.Letters()
-    there = stack.enter_context(idm_server.served(register))
-    port = stack.enter_context(letters.receiving(received))
-    return _Standing(register, received, Surroundings(port, there.address))
+    received = mailbox.Mailbox()
+    there = stack.enter_context(idm_server.serve(register))
+    port = stack.enter_context(mailbox.run_mail_server(received))
+    return _StandIns(register, received, LocalServices(port, there.address))
 
 
-def _started(
-    configuration: Configuration, stood: _Standing, ended: SimpleQueue[processes.Child], stack: ExitStack
+def _start_processes(
+    configuration: Configuration, stand_ins: _StandIns, on_exit: SimpleQueue[processes.Child], stack: ExitStack
 ) -> Backends:
     where = ("--config", str(configuration.path))
     processes.run("orcid-connect migrate", *where, "migrate")
     children = []
     for command in ("serve", "connector", "deliver"):
-        children.append(processes.start(f"orcid-connect {command}", *where, command, ended=ended.put))
+        children.append(processes.start(f"orcid-connect {command}", *where, command, on_exit=on_exit.put))
         stack.callback(children[-1].end)
     web, connector = (child.address() for child in children[:2])
-    world = OrcidWorld(f"{configuration.base_url}/orcid", clients=[configuration.client])
-    return Backends(web, connector, make_orcid(world), stood.register, stood.letters)
+    simulator = OrcidSimulator(f"{configuration.base_url}/orcid", clients=[configuration.client])
+    return Backends(web, connector, make_simulator_app(simulator), stand_ins.register, stand_ins.mailbox)
 
 
-def _must_answer(base_url: str) -> None:
-    for path in MUST_ANSWER:
-        connection = http.client.HTTPConnection(base_url.removeprefix("http://"), timeout=processes.PATIENCE)
+def _check_paths(base_url: str) -> None:
+    for path in CHECKED_PATHS:
+        connection = http.client.HTTPConnection(base_url.removeprefix("http://"), timeout=processes.START_TIMEOUT)
         connection.request("GET", path)
         response = connection.getresponse()
         if response.status != http.client.OK:
-            raise processes.Failed(path, f"answers {response.status}", response.read().decode("utf-8", "replace"))
+            raise processes.ProcessFailed(
+                path, f"answers {response.status}", response.read().decode("utf-8", "replace")
+            )
         connection.close()
 
 
-def _words(configuration: Configuration, options: argparse.Namespace) -> str:
+def _ready_text(configuration: Configuration, options: argparse.Namespace) -> str:
     maija = PEOPLE["maija"]
     kept = f"Everything is kept in {options.keep}." if options.keep else "Nothing is kept."
     return READY.format(
         base_url=configuration.base_url,
         name=maija.name,
-        consumer=consumer.ADDRESS,
-        mail=letters.ADDRESS,
+        consumer=consumer.PATH,
+        mail=mailbox.PATH,
         register=REGISTER,
         authorization=configuration.credentials[maija.organisation.id].header,
-        address=identity_provider.address_of(maija),
+        address=identity_provider.lookup_path(maija),
         kept=kept,
     )
 
@@ -199,8 +201,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _ignore_endings() -> None:
-    for each in ENDINGS:
+def _ignore_stop_signals() -> None:
+    for each in STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from demo.idm.app import SECRET
 from demo.notices import NOTICES
-from demo.orcid.world import Client
+from demo.orcid.simulator import Client
 from demo.people import NORTH, OPERATOR, ORGANISATIONS, PEOPLE, Organisation
 
 NAME: Final = "ORCID connect"
@@ -41,7 +41,7 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class LocalServices:
     """Where the service finds what it sends something to, on this machine."""
 
     mail: int
@@ -62,7 +62,7 @@ class Configuration:
     """By organisation id, for those that are connected."""
 
 
-def write(directory: Path, base_url: str, around: Surroundings) -> Configuration:
+def write(directory: Path, base_url: str, local: LocalServices) -> Configuration:
     """Write the whole configuration into a directory, with fresh secrets."""
     configuration = Configuration(
         path=directory / "orcid-connect.toml",
@@ -74,9 +74,9 @@ def write(directory: Path, base_url: str, around: Surroundings) -> Configuration
     _write_secrets(directory / "secrets", configuration)
     for each in ORGANISATIONS:
         if each.connected:
-            of_it = _organisation(each, configuration.credentials[each.id], around)
+            of_it = _organisation(each, configuration.credentials[each.id], local)
             _write(directory / "organisations" / f"{each.id}.toml", _toml(of_it))
-    _write(configuration.path, _toml(_service(directory, base_url, around)))
+    _write(configuration.path, _toml(_service(directory, base_url, local)))
     return configuration
 
 
@@ -86,7 +86,7 @@ def _credential(organisation: Organisation) -> Credential:
     return Credential(secrets.token_hex(20), user)
 
 
-def _service(directory: Path, base_url: str, around: Surroundings) -> dict[str, Any]:
+def _service(directory: Path, base_url: str, local: LocalServices) -> dict[str, Any]:
     operator = PEOPLE[OPERATOR]
     return {
         "service": {
@@ -107,7 +107,7 @@ def _service(directory: Path, base_url: str, around: Surroundings) -> dict[str, 
         },
         "operator": [{"entity_id": operator.organisation.entity_id, "people": [operator.eppn]}],
         "store": {"url": f"sqlite://{quote(str(directory))}/links.db"},
-        "mail": {"host": "127.0.0.1", "port": around.mail, "security": "none", "sender": CONTACT},
+        "mail": {"host": "127.0.0.1", "port": local.mail, "security": "none", "sender": CONTACT},
         "notices": NOTICES,
         "accessibility": {"status": "fully", "assessed": "2026-11-25"},
         "listen": {"port": 0},
@@ -115,7 +115,7 @@ def _service(directory: Path, base_url: str, around: Surroundings) -> dict[str, 
     }
 
 
-def _organisation(organisation: Organisation, credential: Credential, around: Surroundings) -> dict[str, Any]:
+def _organisation(organisation: Organisation, credential: Credential, local: LocalServices) -> dict[str, Any]:
     reference = f"file:secrets/{organisation.id}"
     shown = {"user": credential.user, "password": reference} if credential.user else {"tokens": [reference]}
     return {
@@ -125,16 +125,16 @@ def _organisation(organisation: Organisation, credential: Credential, around: Su
         "help": f"idm@{organisation.scope}",
         "name": organisation.names,
         "connector": shown,
-        "transfer": [_register(around)] if organisation is NORTH else [],
+        "transfer": [_register(local)] if organisation is NORTH else [],
     }
 
 
-def _register(around: Surroundings) -> dict[str, Any]:
+def _register(local: LocalServices) -> dict[str, Any]:
     # One organisation is told at once, the other only asks: both are ways of using the service
     return {
         "name": "register",
         "kind": "rest",
-        "url": f"{around.register}/v1",
+        "url": f"{local.register}/v1",
         "signing_secrets": ["file:secrets/register"],
         "label": REGISTER,
     }
@@ -159,17 +159,20 @@ def _write(path: Path, text: str) -> Path:
 
 def _toml(content: Mapping[str, Any], place: str = "") -> str:
     # A string, number or list of strings is written in TOML as it is in JSON
-    plain = {key: value for key, value in content.items() if not (isinstance(value, Mapping) or _many(value))}
+    plain = {key: value for key, value in content.items() if not (isinstance(value, Mapping) or _is_table_list(value))}
     lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
     tables = [
         (f"[{place}{key}]", f"{place}{key}.", value) for key, value in content.items() if isinstance(value, Mapping)
     ]
     lists = [
-        (f"[[{place}{key}]]", f"{place}{key}.", one) for key, value in content.items() if _many(value) for one in value
+        (f"[[{place}{key}]]", f"{place}{key}.", one)
+        for key, value in content.items()
+        if _is_table_list(value)
+        for one in value
     ]
     return "\n".join([*lines, *(f"\n{head}\n{_toml(one, inside)}" for head, inside, one in (*tables, *lists))]) + "\n"
 
 
-def _many(value: object) -> bool:
+def _is_table_list(value: object) -> bool:
     """Tell whether it is a list of tables."""
     return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)

@@ -14,12 +14,12 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from demo.configuration import Configuration
-from demo.orcid.wire import Answer
+from demo.orcid.http import Response
 from demo.pages import page
 from demo.people import ORGANISATIONS, PEOPLE, Person
 
-ADDRESS: Final = "/identity-provider"
-PATIENCE: Final = 2.0
+PATH: Final = "/identity-provider"
+TIMEOUT: Final = 2.0
 """Seconds to wait for the connector; a sign-in must not hang on it."""
 
 Attributes = Mapping[str, tuple[str, ...]]
@@ -31,45 +31,45 @@ class IdentityProvider:
 
     configuration: Configuration
 
-    def released(self, person: Person) -> Attributes:
+    def release_attributes(self, person: Person) -> Attributes:
         """Give what a service is told at sign-in, values by attribute: the directory's own, and what we resolve."""
-        orcid = self.resolved(person)
+        orcid = self.look_up_orcid(person)
         return {**person.attributes, **({"eduPersonOrcid": orcid} if orcid else {})}
 
-    def resolved(self, person: Person) -> tuple[str, ...]:
+    def look_up_orcid(self, person: Person) -> tuple[str, ...]:
         """Ask the connector for the person's iD; none where the organisation or its answer is missing."""
         credential = self.configuration.credentials.get(person.organisation.id)
         if credential is None or not person.eppn:
             return ()
         place = urlsplit(self.configuration.base_url)
-        connection = http.client.HTTPConnection(place.netloc, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(place.netloc, timeout=TIMEOUT)
         try:
-            connection.request("GET", address_of(person), headers={"Authorization": credential.header})
+            connection.request("GET", lookup_path(person), headers={"Authorization": credential.header})
             response = connection.getresponse()
-            return _orcid_of(response.read()) if response.status == http.client.OK else ()
+            return _parse_orcid(response.read()) if response.status == http.client.OK else ()
         except (OSError, http.client.HTTPException):
             return ()
         finally:
             connection.close()
 
 
-def address_of(person: Person) -> str:
+def lookup_path(person: Person) -> str:
     """Give the connector's path for a person."""
     return "/v1/people/" + quote(person.eppn, safe="")
 
 
-def sign_in_address(service: str, target: str = "") -> str:
+def sign_in_url(service: str, target: str = "") -> str:
     """Give where to send a browser that is to sign in for a service, and then go to the target."""
-    return f"{ADDRESS}?{urlencode({'service': service, 'target': target})}"
+    return f"{PATH}?{urlencode({'service': service, 'target': target})}"
 
 
-def sign_in_page(service: str, target: str, notice: str = "") -> Answer:
+def sign_in_page(service: str, target: str, notice: str = "") -> Response:
     """Ask who has come."""
     groups = [(each, [one for one in PEOPLE.values() if one.organisation is each]) for each in ORGANISATIONS]
     return page("sign_in.html", service=service, target=target, groups=groups, notice=notice)
 
 
-def _orcid_of(body: bytes) -> tuple[str, ...]:
+def _parse_orcid(body: bytes) -> tuple[str, ...]:
     try:
         values = json.loads(body)["eduPersonOrcid"]
     except (ValueError, KeyError, TypeError):

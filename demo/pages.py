@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from demo.orcid.wire import Answer, html_answer
+from demo.orcid.http import Response, html_response
 
 Environ = Mapping[str, Any]
 StartResponse = Callable[..., Any]
@@ -38,20 +38,20 @@ def templates() -> Environment:
     )
 
 
-def page(template: str, status: int = 200, **facts: Any) -> Answer:
+def page(template: str, status: int = 200, **facts: Any) -> Response:
     """Give one page of a stand-in."""
-    return html_answer(status, templates().get_template(template).render(facts), *HEADERS)
+    return html_response(status, templates().get_template(template).render(facts), *HEADERS)
 
 
-def message(status: int, title: str, words: str) -> Answer:
+def message(status: int, title: str, words: str) -> Response:
     """Give a page that only says something."""
     return page("message.html", status, title=title, words=words)
 
 
-def style() -> Answer:
+def style() -> Response:
     """Give the style sheet of the stand-ins."""
     body = (TEMPLATES / "style.css").read_bytes()
-    return Answer(200, body, (("Content-Type", "text/css; charset=utf-8"), ("Cache-Control", "no-store")))
+    return Response(200, body, (("Content-Type", "text/css; charset=utf-8"), ("Cache-Control", "no-store")))
 
 
 def cookie(environ: Environ, name: str) -> str:
@@ -69,10 +69,10 @@ def set_cookie(name: str, value: str) -> tuple[str, str]:
     return ("Set-Cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{ending}")
 
 
-def sent(answer: Answer, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def send_response(response: Response, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Send an answer (PEP 3333)."""
-    headers = [*answer.headers]
+    headers = [*response.headers]
     if not any(name.lower() == "content-length" for name, _ in headers):
-        headers.append(("Content-Length", str(len(answer.body))))
-    start_response(f"{answer.status} {responses.get(answer.status, 'Unknown')}", headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+        headers.append(("Content-Length", str(len(response.body))))
+    start_response(f"{response.status} {responses.get(response.status, 'Unknown')}", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]

@@ -41,13 +41,13 @@ class Person:
     @property
     def attributes(self) -> dict[str, tuple[str, ...]]:
         """What the organisation releases of this person out of its own directory, values by attribute."""
-        released = {
+        release_attributes = {
             "eppn": self.eppn,
             "displayName": self.name,
             "schacHomeOrganization": self.organisation.scope,
             "funetEduPersonEPPNTimeStamp": "20190826" if self.has_eppn else "",
         }
-        return {name: (value,) for name, value in released.items() if value}
+        return {name: (value,) for name, value in release_attributes.items() if value}
 
 
 NORTH: Final = Organisation(

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from queue import Empty, Queue
 from typing import IO, Final
 
-PATIENCE: Final = 30.0
+START_TIMEOUT: Final = 30.0
 """Seconds until a process has to answer."""
-GOODBYE: Final = 5.0
+STOP_TIMEOUT: Final = 5.0
 """Seconds that a process has to end when it is told to."""
 LISTENING: Final = re.compile(r"listening on \S*?((?:127\.0\.0\.1|localhost|\[::1\]):\d+)")
 PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
-class Failed(RuntimeError):
+class ProcessFailed(RuntimeError):
     """A process did not do what it should; `output` is what it said."""
 
     def __init__(self, name: str, what: str, output: str) -> None:
@@ -49,11 +49,11 @@ class Child:
     def address(self) -> str:
         """Give host:port where it listens, as soon as it says so. Raises Failed."""
         try:
-            found = self.addresses.get(timeout=PATIENCE)
+            found = self.addresses.get(timeout=START_TIMEOUT)
         except Empty:
-            raise Failed(self.name, f"did not answer within {PATIENCE:.0f} seconds", self.output) from None
+            raise ProcessFailed(self.name, f"did not answer within {START_TIMEOUT:.0f} seconds", self.output) from None
         if not found:
-            raise Failed(self.name, "ended at once", self.output)
+            raise ProcessFailed(self.name, "ended at once", self.output)
         return found
 
     def end(self) -> None:
@@ -62,16 +62,16 @@ class Child:
             if self.process.poll() is None:
                 os.killpg(self.process.pid, how)
             try:
-                self.process.wait(GOODBYE)
+                self.process.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 continue
             return
 
 
-def start(name: str, *arguments: str, ended: Callable[[Child], object]) -> Child:
-    """Start `python -m webapp` with these arguments; `ended` is told when it ends, whoever wanted it to."""
+def start(name: str, *arguments: str, on_exit: Callable[[Child], object]) -> Child:
+    """Start `python -m webapp` with these arguments; `on_exit` is told when it ends, whoever wanted it to."""
     child = Child(name, _popen(arguments))
-    threading.Thread(target=_listen, args=(child, ended), daemon=True).start()
+    threading.Thread(target=_listen, args=(child, on_exit), daemon=True).start()
     return child
 
 
@@ -79,12 +79,12 @@ def run(name: str, *arguments: str) -> None:
     """Run `python -m webapp` with these arguments to its end. Raises Failed."""
     process = _popen(arguments)
     try:
-        output, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate(timeout=START_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
-        raise Failed(name, "did not end", "") from None
+        raise ProcessFailed(name, "did not end", "") from None
     if process.returncode:
-        raise Failed(name, f"ended with {process.returncode}", output)
+        raise ProcessFailed(name, f"ended with {process.returncode}", output)
 
 
 def _popen(arguments: tuple[str, ...]) -> subprocess.Popen[str]:
@@ -109,7 +109,7 @@ def _popen(arguments: tuple[str, ...]) -> subprocess.Popen[str]:
     )
 
 
-def _listen(child: Child, ended: Callable[[Child], object]) -> None:
+def _listen(child: Child, on_exit: Callable[[Child], object]) -> None:
     output: IO[str] | None = child.process.stdout
     assert output is not None
     for line in output:
@@ -118,4 +118,4 @@ def _listen(child: Child, ended: Callable[[Child], object]) -> None:
         if found:
             child.addresses.put(found[1])
     child.addresses.put("")
-    ended(child)
+    on_exit(child)

@@ -11,7 +11,7 @@ from typing import Final
 from demo.identity_provider import Attributes
 from demo.people import Person
 
-MOST: Final = 1000
+MAX_SESSIONS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +24,23 @@ class Session:
 
 
 @dataclass(slots=True)
-class Sessions:
+class SessionStore:
     """The sessions of one service; the oldest ones are forgotten."""
 
     _by_key: OrderedDict[str, Session] = field(default_factory=OrderedDict)
 
-    def begin(self, session: Session) -> str:
+    def create(self, session: Session) -> str:
         """Keep a session and give its key."""
         key = secrets.token_urlsafe(16)
         self._by_key[key] = session
-        while len(self._by_key) > MOST:
+        while len(self._by_key) > MAX_SESSIONS:
             self._by_key.popitem(last=False)
         return key
 
-    def find(self, key: str) -> Session | None:
+    def get(self, key: str) -> Session | None:
         """Give the session of a key."""
         return self._by_key.get(key)
 
-    def end(self, key: str) -> None:
+    def delete(self, key: str) -> None:
         """Forget a session."""
         self._by_key.pop(key, None)

@@ -16,7 +16,7 @@ from tests.support.database import TABLES, make_sqlite
 from tests.support.factories import NOON
 from tests.support.postgres import Server
 
-MAKING = """
+SCHEMA_FINGERPRINT = """
 select
     (select count(*) from pg_class where relnamespace = 'public'::regnamespace),
     (select count(*) from pg_proc where pronamespace = 'public'::regnamespace),
@@ -34,11 +34,11 @@ hypothesis.settings.register_profile("random")
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
-class OutsideWorld(RuntimeError):
+class NetworkAccessBlocked(RuntimeError):
     """A test reached for an address that is not this machine's own."""
 
 
-def _is_ours(address):
+def _is_loopback(address):
     if not isinstance(address, tuple):
         return True
     host = address[0]
@@ -52,8 +52,8 @@ def closed_network():
 
     def guarded(original):
         def ours_only(self, address):
-            if not _is_ours(address):
-                raise OutsideWorld(address)
+            if not _is_loopback(address):
+                raise NetworkAccessBlocked(address)
             return original(self, address)
 
         return ours_only
@@ -90,16 +90,18 @@ def empty_url(request, tmp_path):
 @pytest.fixture
 def migrated_postgres(postgres):
     """Where a migrated and empty database of PostgreSQL is; used again as long as nobody changed its making."""
-    name = postgres.shelf.pop() if postgres.shelf else postgres.make_database(template="test_1")
+    name = (
+        postgres.reusable_databases.pop() if postgres.reusable_databases else postgres.make_database(template="test_1")
+    )
     with postgres.connect(name) as connection:
-        before = connection.execute(MAKING).fetchone()
+        before = connection.execute(SCHEMA_FINGERPRINT).fetchone()
     yield postgres.url(name)
     with postgres.connect(name) as connection:
         connection.execute("set statement_timeout = 2000")
-        if connection.execute(MAKING).fetchone() == before:
+        if connection.execute(SCHEMA_FINGERPRINT).fetchone() == before:
             for table in TABLES:
                 connection.execute(f"delete from {table}")
-            postgres.shelf.append(name)
+            postgres.reusable_databases.append(name)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

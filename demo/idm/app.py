@@ -14,10 +14,10 @@ from urllib.parse import parse_qs
 from demo.idm.directory import Directory, bare
 from demo.idm.dirxml import DirXml
 from demo.idm.faults import FAULTS, Fault
+from demo.idm.http import Request, Response, json_response
 from demo.idm.rest import Csc, Webhook
 from demo.idm.scim import Scim
-from demo.idm.wire import Answer, Request, json_answer
-from demo.orcid.wire import see_other
+from demo.orcid.http import see_other
 from demo.pages import page, style
 
 USER: Final = "orcid-connect"
@@ -25,13 +25,13 @@ PASSWORD: Final = "made-up-password-everybody-may-know"
 TOKEN: Final = "made-up-token-that-everybody-may-know"
 SECRET: Final = "whsec_bWFkZS11cC1zZWNyZXQtZXZlcnlib2R5LW1heS1rbm93"
 ACCOUNTS: Final = ("maija@pohjoinen.example", "ake@pohjoinen.example", "piia@pohjoinen.example")
-_SHOWN: Final = 50
+_MAX_SHOWN: Final = 50
 
-Receiver = Callable[[Request], Answer]
+Receiver = Callable[[Request], Response]
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ReceivedRequest:
     """A request and what it was answered, for the page and for tests."""
 
     request: Request
@@ -60,80 +60,82 @@ class Idm:
             "/dirxml": DirXml(self.directory),
             "/scim/v2/Users": Scim(self.directory, "/scim/v2/Users"),
         }
-        self.arrived: deque[Arrived] = deque(maxlen=_SHOWN)
+        self.received: deque[ReceivedRequest] = deque(maxlen=_MAX_SHOWN)
         self._fault = ""
         self._methods: tuple[str, ...] = ()
-        self._mended = threading.Event()
+        self._cleared = threading.Event()
 
     def reset(self) -> None:
         """Be as new: everybody known, nothing stored, nothing broken."""
-        self.mends()
+        self.clear_fault()
         self.directory.reset(self.accounts)
         self.webhook.seen.clear()
-        self.arrived.clear()
+        self.received.clear()
 
-    def has(self, account: str) -> set[str] | None:
+    def get_ids(self, account: str) -> set[str] | None:
         """Give the bare iDs of a person; None where nobody has this account."""
         entry = self.directory.entry(account)
         return None if entry is None else {bare(each) for each in entry.values}
 
-    def breaks(self, how: str, *methods: str) -> None:
+    def set_fault(self, how: str, *methods: str) -> None:
         """Fail in this way (`FAULTS`) until mended; where methods are said, only with those."""
         if how not in FAULTS:
             raise ValueError(f"there is no fault {how!r}")
-        self._mended.clear()
+        self._cleared.clear()
         self._fault, self._methods = how, methods
 
-    def mends(self) -> None:
+    def clear_fault(self) -> None:
         """Fail no more, and let go whoever is kept waiting."""
         self._fault = ""
-        self._mended.set()
+        self._cleared.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait as long as this, or until mended; whether it was."""
-        return self._mended.wait(seconds)
+        return self._cleared.wait(seconds)
 
-    def answer(self, request: Request) -> tuple[Answer, str]:
-        """Give the answer, and what the server is to do to the connection (`Fault.trick`)."""
+    def handle(self, request: Request) -> tuple[Response, str]:
+        """Give the answer, and what the server is to do to the connection (`Fault.connection_fault`)."""
         receiver = self._receiver(request.path)
         if receiver is None:
             return self.page(request), ""
         fails = not self._methods or request.method in self._methods
-        answer, trick = self._received(receiver, request, FAULTS.get(self._fault) if fails else None)
-        self.arrived.append(Arrived(request, 0 if trick in {"hang", "reset"} else answer.status))
-        return answer, trick
+        response, connection_fault = self._handle(receiver, request, FAULTS.get(self._fault) if fails else None)
+        self.received.append(ReceivedRequest(request, 0 if connection_fault in {"hang", "reset"} else response.status))
+        return response, connection_fault
 
-    def _received(self, receiver: Receiver, request: Request, fault: Fault | None) -> tuple[Answer, str]:
-        if fault and fault.instead:
-            return fault.instead(request), fault.trick
-        if fault and not fault.done:
-            return Answer(200), fault.trick
-        trick = fault.trick if fault else ""
-        if not self._lets_in(request):
+    def _handle(self, receiver: Receiver, request: Request, fault: Fault | None) -> tuple[Response, str]:
+        if fault and fault.response:
+            return fault.response(request), fault.connection_fault
+        if fault and not fault.applied:
+            return Response(200), fault.connection_fault
+        connection_fault = fault.connection_fault if fault else ""
+        if not self._is_authenticated(request):
             challenge = ("WWW-Authenticate", 'Basic realm="idm", charset="UTF-8"')
-            return json_answer(401, {"status": "who are you?", "message": "who are you?"}, challenge), trick
-        return receiver(request), trick
+            return json_response(
+                401, {"status": "who are you?", "message": "who are you?"}, challenge
+            ), connection_fault
+        return receiver(request), connection_fault
 
     def _receiver(self, path: str) -> Receiver | None:
         return next(
             (each for prefix, each in self.receivers.items() if path == prefix or path.startswith(f"{prefix}/")), None
         )
 
-    def _lets_in(self, request: Request) -> bool:
+    def _is_authenticated(self, request: Request) -> bool:
         """Whether somebody signed in whom we know; a webhook's signature is its own sign-in."""
         user, password = request.basic
         known = [hmac.compare_digest(request.bearer.encode(), TOKEN.encode())]
         known.append(user == USER and hmac.compare_digest(password.encode(), PASSWORD.encode()))
         return any(known) or "webhook-signature" in request.headers
 
-    def page(self, request: Request) -> Answer:
+    def page(self, request: Request) -> Response:
         """Give the page, and what belongs to it: what it has been told, and how to make it fail."""
         if request.path == "/style.css":
             return style()
         if request.path != "/":
-            return json_answer(404, {"message": "there is nothing here"})
+            return json_response(404, {"message": "there is nothing here"})
         if request.method == "POST":
             how = parse_qs(request.body.decode("utf-8", "replace")).get("fault", [""])[0]
-            self.breaks(how) if how in FAULTS else self.mends()
+            self.set_fault(how) if how in FAULTS else self.clear_fault()
             return see_other("./")
-        return page("idm.html", idm=self, faults=FAULTS, broken=self._fault, arrived=reversed(self.arrived))
+        return page("idm.html", idm=self, faults=FAULTS, broken=self._fault, received=reversed(self.received))

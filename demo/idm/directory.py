@@ -40,7 +40,7 @@ class Directory:
             self._entries[account.casefold()] = entry
             return entry
 
-    def forget(self, account: str) -> None:
+    def remove(self, account: str) -> None:
         """Know this person no more."""
         with self._lock:
             self._entries.pop(account.casefold(), None)
@@ -51,17 +51,17 @@ class Directory:
 
     def by_id(self, id_: str) -> Entry | None:
         """Give the person with this id."""
-        return next((each for each in self.everybody() if each.id == id_), None)
+        return next((each for each in self.entries() if each.id == id_), None)
 
-    def everybody(self) -> list[Entry]:
+    def entries(self) -> list[Entry]:
         """Give all people, in the order in which they came."""
         with self._lock:
             return list(self._entries.values())
 
-    def holder(self, value: str, *, but: Entry) -> Entry | None:
+    def find_holder(self, value: str, *, but: Entry) -> Entry | None:
         """Give somebody else who has this iD already, in whatever form."""
         taken = bare(value)
-        others = (each for each in self.everybody() if each is not but)
+        others = (each for each in self.entries() if each is not but)
         return next((each for each in others if taken in {bare(other) for other in each.values}), None)
 
     def change(self, entry: Entry, values: list[str]) -> bool:

@@ -10,7 +10,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from demo.idm.directory import Directory, bare
-from demo.idm.wire import Answer, Request
+from demo.idm.http import Request, Response
 
 _ANSWER: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -28,20 +28,20 @@ class DirXml:
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         """Change the values one step after the other, and say in which entry."""
         modify = _modify(request.body)
         attribute = None if modify is None else modify.find("modify-attr[@attr-name='eduPersonOrcid']")
         if modify is None or attribute is None:
-            return _said("this is no modify of eduPersonOrcid", "malformed", "malformedRequest")
+            return _dsml_response("this is no modify of eduPersonOrcid", "malformed", "malformedRequest")
         entry = self.directory.entry(modify.findtext("association", ""))
         if entry is None:
-            return _said("no such object", "no match")
-        values = _changed(entry.values, attribute)
-        if any(self.directory.holder(each, but=entry) for each in values):
-            return _said("the value is not unique", "constraint")
+            return _dsml_response("no such object", "no match")
+        values = _apply_steps(entry.values, attribute)
+        if any(self.directory.find_holder(each, but=entry) for each in values):
+            return _dsml_response("the value is not unique", "constraint")
         self.directory.change(entry, values)
-        return _said(f"changed: cn={entry.account},ou=people,o=example", "success", "success")
+        return _dsml_response(f"changed: cn={entry.account},ou=people,o=example", "success", "success")
 
 
 def _modify(body: bytes) -> Element | None:
@@ -52,7 +52,7 @@ def _modify(body: bytes) -> Element | None:
     return found
 
 
-def _changed(values: list[str], attribute: Element) -> list[str]:
+def _apply_steps(values: list[str], attribute: Element) -> list[str]:
     for step in attribute:
         value = step.findtext("value", "")
         if step.tag == "remove-all-values":
@@ -64,6 +64,6 @@ def _changed(values: list[str], attribute: Element) -> list[str]:
     return values
 
 
-def _said(message: str, detail: str, type_: str = "other") -> Answer:
+def _dsml_response(message: str, detail: str, type_: str = "other") -> Response:
     body = _ANSWER.format(type=type_, message=escape(message), detail=escape(detail))
-    return Answer(200, body.encode(), (("Content-Type", "text/xml; charset=utf-8"),))
+    return Response(200, body.encode(), (("Content-Type", "text/xml; charset=utf-8"),))

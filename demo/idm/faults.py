@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from demo.idm.wire import Answer, Request, json_answer
+from demo.idm.http import Request, Response, json_response
 
-Instead = Callable[[Request], Answer]
+ResponseFactory = Callable[[Request], Response]
 
 BIG: Final = 10_000_000
 RETRY_AFTER: Final = 120
@@ -18,48 +18,48 @@ RETRY_AFTER: Final = 120
 class Fault:
     """One way to fail: an answer instead of the receiver's own, or a trick with the connection."""
 
-    words: str
-    instead: Instead | None = None
+    description: str
+    response: ResponseFactory | None = None
     """The answer, nothing having been done."""
-    trick: str = ""
-    """What the server does to the connection: a row of `server.TRICKS`."""
-    done: bool = False
+    connection_fault: str = ""
+    """What the server does to the connection: a row of `server.CONNECTION_FAULTS`."""
+    applied: bool = False
     """Whether a trick is played after the change was made."""
 
 
-def _status(status: int, *headers: tuple[str, str]) -> Instead:
+def _status(status: int, *headers: tuple[str, str]) -> ResponseFactory:
     # Each member is where one of the formats looks for words
-    words = f"made to answer {status}"
-    body = {"status": words, "message": words, "detail": words}
-    return lambda _request: json_answer(status, body, *headers)
+    description = f"made to answer {status}"
+    body = {"status": description, "message": description, "detail": description}
+    return lambda _request: json_response(status, body, *headers)
 
 
-def _page(status: int, *headers: tuple[str, str]) -> Instead:
+def _page(status: int, *headers: tuple[str, str]) -> ResponseFactory:
     body = b"<!doctype html><title>Portal</title><h1>Please sign in</h1><script>alert(1)</script>"
-    return lambda _request: Answer(status, body, (("Content-Type", "text/html; charset=utf-8"), *headers))
+    return lambda _request: Response(status, body, (("Content-Type", "text/html; charset=utf-8"), *headers))
 
 
-def _body(body: bytes, kind: str) -> Instead:
-    return lambda _request: Answer(200, body, (("Content-Type", kind),))
+def _body(body: bytes, kind: str) -> ResponseFactory:
+    return lambda _request: Response(200, body, (("Content-Type", kind),))
 
 
-def _big(_request: Request) -> Answer:
-    return Answer(200, b"All work and no play. " * (BIG // 22), (("Content-Type", "text/plain"),))
+def _big(_request: Request) -> Response:
+    return Response(200, b"All work and no play. " * (BIG // 22), (("Content-Type", "text/plain"),))
 
 
-def _echo(request: Request) -> Answer:
+def _echo(request: Request) -> Response:
     """Repeat what was sent, as some receivers do in their errors, secrets and all."""
     said = " ".join(f"{name}: {value}" for name, value in request.headers.items())
-    return json_answer(422, {"status": said, "message": said, "detail": said})
+    return json_response(422, {"status": said, "message": said, "detail": said})
 
 
-def _fault(code: str) -> Instead:
+def _fault(code: str) -> ResponseFactory:
     body = (
         '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault>'
         f"<faultcode>e:{code}</faultcode><faultstring>made to fail ({code})</faultstring>"
         "</e:Fault></e:Body></e:Envelope>"
     )
-    return lambda _request: Answer(500, body.encode(), (("Content-Type", "text/xml; charset=utf-8"),))
+    return lambda _request: Response(500, body.encode(), (("Content-Type", "text/xml; charset=utf-8"),))
 
 
 _BOMB: Final = (
@@ -69,13 +69,17 @@ _BOMB: Final = (
 )
 
 FAULTS: Final[dict[str, Fault]] = {
-    "hang": Fault("never answers", trick="hang"),
-    "drip": Fault("sends its headers one byte at a time", trick="drip"),
-    "slow": Fault("does it, and sends its answer one byte at a time", trick="slow", done=True),
-    "reset": Fault("resets the connection", trick="reset"),
-    "lost": Fault("does it, and resets the connection before it answers", trick="reset", done=True),
-    "cut": Fault("does it, and closes the connection in the middle of its answer", trick="cut", done=True),
-    "cut-headers": Fault("does nothing, and closes the connection after its status line", trick="cut-headers"),
+    "hang": Fault("never answers", connection_fault="hang"),
+    "drip": Fault("sends its headers one byte at a time", connection_fault="drip"),
+    "slow": Fault("does it, and sends its answer one byte at a time", connection_fault="slow", applied=True),
+    "reset": Fault("resets the connection", connection_fault="reset"),
+    "lost": Fault("does it, and resets the connection before it answers", connection_fault="reset", applied=True),
+    "cut": Fault(
+        "does it, and closes the connection in the middle of its answer", connection_fault="cut", applied=True
+    ),
+    "cut-headers": Fault(
+        "does nothing, and closes the connection after its status line", connection_fault="cut-headers"
+    ),
     "html": Fault("answers 200 with a web page", _page(200)),
     "garbage": Fault("answers 200 with broken JSON", _body(b'{"status": \xff\xfe[', "application/json")),
     "deep": Fault("answers 200 with JSON of ten thousand levels", _body(b"[" * 10_000, "application/json")),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from demo.idm.directory import Directory, Entry, bare
-from demo.idm.wire import Answer, Request, json_answer
+from demo.idm.http import Request, Response, json_response
 
 TOLERANCE: Final = 300
 """Seconds by which a signature's time may be off."""
@@ -22,20 +22,20 @@ class Csc:
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         """Store the pair; the answer's `status` is for people to read."""
         try:
             found = {each["friendlyName"]: each["identifierValue"] for each in request.object()["identifier"]}
             value, account = found["eduPersonOrcid"], found["eduPersonPrincipalName"]
         except (ValueError, KeyError, TypeError):
-            return json_answer(400, {"status": "this is not a pair of identifiers"})
+            return json_response(400, {"status": "this is not a pair of identifiers"})
         entry = self.directory.entry(account)
         if entry is None:
-            return json_answer(404, {"status": "no such person"})
-        if value and self.directory.holder(value, but=entry):
-            return json_answer(409, {"status": "another person has this identifier"})
+            return json_response(404, {"status": "no such person"})
+        if value and self.directory.find_holder(value, but=entry):
+            return json_response(409, {"status": "another person has this identifier"})
         self.directory.change(entry, [value] if value else [])
-        return json_answer(200, {"status": "identities stored"})
+        return json_response(200, {"status": "identities stored"})
 
 
 class Webhook:
@@ -48,20 +48,20 @@ class Webhook:
         self.seen: set[str] = set()
         self._lock = threading.Lock()
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         """Check who says it, and when; then do it, once for each id."""
-        doubt = self.doubt(request)
-        if doubt:
-            return json_answer(401, {"message": doubt})
+        signature_problem = self.signature_problem(request)
+        if signature_problem:
+            return json_response(401, {"message": signature_problem})
         try:
-            news = request.object()["data"]
-            account = news["person"]["value"]
+            change = request.object()["data"]
+            account = change["person"]["value"]
         except (ValueError, KeyError, TypeError):
-            return json_answer(400, {"message": "this is not a change of a link"})
+            return json_response(400, {"message": "this is not a change of a link"})
         with self._lock:
-            return self._done(news, account)
+            return self._apply(change, account)
 
-    def doubt(self, request: Request) -> str:
+    def signature_problem(self, request: Request) -> str:
         """Say what is wrong with the signature; nothing when all is well."""
         names = ("webhook-id", "webhook-timestamp", "webhook-signature")
         id_, timestamp, signatures = (request.headers.get(name, "") for name in names)
@@ -74,21 +74,21 @@ class Webhook:
             return ""
         return "the signature does not fit"
 
-    def _done(self, news: dict[str, Any], account: str) -> Answer:
-        if news["id"] in self.seen:
-            return json_answer(200, {"outcome": "already-there", "message": "we were told before"})
+    def _apply(self, change: dict[str, Any], account: str) -> Response:
+        if change["id"] in self.seen:
+            return json_response(200, {"outcome": "already-there", "message": "we were told before"})
         entry = self.directory.entry(account)
         if entry is None:
-            return json_answer(404, {"message": f"we do not know {account}"})
-        if news["orcid"] and self.directory.holder(news["orcid"], but=entry):
-            return json_answer(409, {"message": "another person has this ORCID iD"})
-        changed = self.directory.change(entry, _after(entry, news))
-        self.seen.add(news["id"])
-        return json_answer(200, {"outcome": "stored" if changed else "already-there"})
+            return json_response(404, {"message": f"we do not know {account}"})
+        if change["orcid"] and self.directory.find_holder(change["orcid"], but=entry):
+            return json_response(409, {"message": "another person has this ORCID iD"})
+        changed = self.directory.change(entry, _values_after(entry, change))
+        self.seen.add(change["id"])
+        return json_response(200, {"outcome": "stored" if changed else "already-there"})
 
 
-def _after(entry: Entry, news: dict[str, Any]) -> list[str]:
+def _values_after(entry: Entry, change: dict[str, Any]) -> list[str]:
     """Give the iDs that hold after a change: ours come and go, those from elsewhere stay."""
-    ours = {bare(each) for each in (news["orcid"], news["previous"]) if each}
+    ours = {bare(each) for each in (change["orcid"], change["previous"]) if each}
     kept = [each for each in entry.values if bare(each) not in ours]
-    return [*kept, news["orcid"]] if news["orcid"] else kept
+    return [*kept, change["orcid"]] if change["orcid"] else kept

@@ -7,7 +7,7 @@ import re
 from typing import Any, Final
 
 from demo.idm.directory import Directory, Entry
-from demo.idm.wire import Answer, Request, json_answer
+from demo.idm.http import Request, Response, json_response
 
 SCHEMA: Final = "urn:x-orcid-connect:scim:schemas:extension:orcid:1.0:User"
 ATTRIBUTE: Final = "orcid"
@@ -26,30 +26,30 @@ class Scim:
     def __init__(self, directory: Directory, base: str) -> None:
         self.directory = directory
         self.base = base
-        self.doubles: list[Entry] = []
+        self.duplicates: list[Entry] = []
         """Whom else every search finds: a server that is out of order."""
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         """Search at the base, read and patch below it."""
         id_ = request.path.removeprefix(self.base).strip("/")
         if not id_:
-            return self._found(request) if request.method == "GET" else _error(405, "only GET here")
+            return self._search(request) if request.method == "GET" else _error(405, "only GET here")
         entry = self.directory.by_id(id_)
         if entry is None:
             return _error(404, f"there is no user {id_}")
         if request.method == "PATCH":
-            return self._patched(entry, request)
-        return json_answer(200, _resource(entry), kind=MEDIA)
+            return self._patch(entry, request)
+        return json_response(200, _resource(entry), kind=MEDIA)
 
-    def _found(self, request: Request) -> Answer:
+    def _search(self, request: Request) -> Response:
         asked = _FILTER.fullmatch(request.query.get("filter", ""))
         if asked is None:
             return _error(400, "only userName eq is understood", "invalidFilter")
         entry = self.directory.entry(json.loads(asked[1]))
-        found = [_resource(each) for each in ([entry] if entry else []) + self.doubles]
-        return json_answer(200, {"schemas": [_LIST], "totalResults": len(found), "Resources": found}, kind=MEDIA)
+        found = [_resource(each) for each in ([entry] if entry else []) + self.duplicates]
+        return json_response(200, {"schemas": [_LIST], "totalResults": len(found), "Resources": found}, kind=MEDIA)
 
-    def _patched(self, entry: Entry, request: Request) -> Answer:
+    def _patch(self, entry: Entry, request: Request) -> Response:
         if request.headers.get("if-match", _version(entry)) != _version(entry):
             return _error(412, "it has changed since")
         try:
@@ -59,10 +59,10 @@ class Scim:
                 value = _value(operation, value)
         except (ValueError, KeyError, TypeError):
             return _error(400, "this is not understood", "invalidSyntax")
-        if value and self.directory.holder(value, but=entry):
+        if value and self.directory.find_holder(value, but=entry):
             return _error(409, "another user has this iD", "uniqueness")
         self.directory.change(entry, [value] if value else [])
-        return json_answer(200, _resource(entry), ("ETag", _version(entry)), kind=MEDIA)
+        return json_response(200, _resource(entry), ("ETag", _version(entry)), kind=MEDIA)
 
 
 def _value(operation: dict[str, Any], value: str | None) -> str | None:
@@ -93,6 +93,6 @@ def _resource(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _error(status: int, detail: str, type_: str = "") -> Answer:
+def _error(status: int, detail: str, type_: str = "") -> Response:
     error = {"schemas": [_ERROR], "status": str(status), "detail": detail} | ({"scimType": type_} if type_ else {})
-    return json_answer(status, error, kind=MEDIA)
+    return json_response(status, error, kind=MEDIA)

@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from demo.idm.app import Idm
-from demo.idm.wire import Answer, Request, reason
+from demo.idm.http import Request, Response, reason
 
-LONGEST_BODY: Final = 1_000_000
-_PATIENCE: Final = 60.0
+MAX_BODY_BYTES: Final = 1_000_000
+_TIMEOUT: Final = 60.0
 _PAUSE: Final = 0.05
 
 
@@ -56,59 +56,59 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = _PATIENCE
+    timeout = _TIMEOUT
     server: Server
 
     def log_message(self, *_: Any) -> None:
         """Say nothing: what arrived is on the page."""
 
-    def _any(self) -> None:
+    def _handle_request(self) -> None:
         length = self.headers.get("Content-Length", "0")
-        expected = min(int(length), LONGEST_BODY) if length.isdecimal() else 0
+        expected = min(int(length), MAX_BODY_BYTES) if length.isdecimal() else 0
         body = self.rfile.read(expected)
         if len(body) < expected:  # RFC 9112 section 8: an incomplete request is none
             self.close_connection = True
             return
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answer, trick = self.server.idm.answer(Request(self.command, path, query, headers, body))
+        response, connection_fault = self.server.idm.handle(Request(self.command, path, query, headers, body))
         self.close_connection = True
         with suppress(OSError):
-            TRICKS[trick](self, answer)
+            CONNECTION_FAULTS[connection_fault](self, response)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - the standard library's names
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle_request  # noqa: N815 - the standard library's names
 
-    def send(self, answer: Answer) -> None:
+    def send(self, response: Response) -> None:
         """Send an answer as it should be."""
-        self.wfile.write(_head(answer) + answer.body)
+        self.wfile.write(_encode_head(response) + response.body)
 
-    def hang(self, _answer: Answer) -> None:
+    def hang(self, _answer: Response) -> None:
         """Keep whoever asks waiting."""
-        self.server.idm.wait(_PATIENCE)
+        self.server.idm.wait(_TIMEOUT)
 
-    def reset(self, _answer: Answer) -> None:
+    def reset(self, _answer: Response) -> None:
         """End the connection by a reset, not by an end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # Not the method of TLS sockets, which would say goodbye first
         socket.socket.close(self.connection)
 
-    def cut(self, answer: Answer) -> None:
+    def cut(self, response: Response) -> None:
         """End in the middle."""
-        whole = _head(answer) + answer.body
-        self.wfile.write(whole[: len(whole) - len(answer.body) // 2 - 1])
+        whole = _encode_head(response) + response.body
+        self.wfile.write(whole[: len(whole) - len(response.body) // 2 - 1])
 
-    def cut_headers(self, answer: Answer) -> None:
+    def cut_headers(self, response: Response) -> None:
         """End after the first line."""
-        self.wfile.write(_head(answer).partition(b"\n")[0] + b"\n")
+        self.wfile.write(_encode_head(response).partition(b"\n")[0] + b"\n")
 
-    def slow(self, answer: Answer) -> None:
+    def slow(self, response: Response) -> None:
         """Send the body one byte at a time."""
-        self.wfile.write(_head(answer))
-        self._drip(answer.body)
+        self.wfile.write(_encode_head(response))
+        self._drip(response.body)
 
-    def drip(self, answer: Answer) -> None:
+    def drip(self, response: Response) -> None:
         """Send the headers one byte at a time, each of which starts the time-out of reading anew."""
-        self._drip(_head(answer)[:-2] + b"X-And-So-On: " + b"z" * 60_000)
+        self._drip(_encode_head(response)[:-2] + b"X-And-So-On: " + b"z" * 60_000)
 
     def _drip(self, octets: bytes) -> None:
         for each in octets:
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
 
-TRICKS: Final = {
+CONNECTION_FAULTS: Final = {
     "": _Handler.send,
     "hang": _Handler.hang,
     "reset": _Handler.reset,
@@ -129,14 +129,14 @@ TRICKS: Final = {
 }
 
 
-def _head(answer: Answer) -> bytes:
-    headers = [*answer.headers, ("Content-Length", str(len(answer.body))), ("Connection", "close")]
+def _encode_head(response: Response) -> bytes:
+    headers = [*response.headers, ("Content-Length", str(len(response.body))), ("Connection", "close")]
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return f"HTTP/1.1 {answer.status} {reason(answer.status)}\r\n{lines}\r\n".encode("latin-1")
+    return f"HTTP/1.1 {response.status} {reason(response.status)}\r\n{lines}\r\n".encode("latin-1")
 
 
 @contextmanager
-def served(idm: Idm, port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[Server]:
+def serve(idm: Idm, port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Serve in this process, in threads of its own."""
     server = Server(idm, port, context)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -144,7 +144,7 @@ def served(idm: Idm, port: int = 0, context: ssl.SSLContext | None = None) -> It
     try:
         yield server
     finally:
-        idm.mends()
+        idm.clear_fault()
         server.shutdown()
         server.server_close()
         thread.join(5)

@@ -8,8 +8,8 @@ import sys
 
 import waitress
 
-from .app import make_orcid
-from .world import SANDBOX, Client, OrcidWorld
+from .app import make_simulator_app
+from .simulator import SANDBOX, Client, OrcidSimulator
 
 CLIENT_ID = "APP-MADEUP0000000001"
 SECRET = "00000000-0000-4000-8000-000000000001"  # everybody may know it
@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{options.host} is not this machine alone; the simulator serves 127.0.0.1 or ::1\n")
         return 2
     base_url = options.base_url or f"http://{options.host}:{options.port}"
-    server = waitress.create_server(make_orcid(world_from(options, base_url)), host=options.host, port=options.port)
+    server = waitress.create_server(
+        make_simulator_app(make_simulator(options, base_url)), host=options.host, port=options.port
+    )
     sys.stdout.write(f"{base_url}/\n")
     sys.stdout.flush()
     try:
@@ -48,13 +50,13 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def world_from(options: argparse.Namespace, base_url: str) -> OrcidWorld:
+def make_simulator(options: argparse.Namespace, base_url: str) -> OrcidSimulator:
     """Give the world that the options ask for."""
     kind = "member" if options.member else "public"
     uris = tuple(options.redirect_uri)
     client = Client(options.client_id, options.client_secret, options.client_name, uris, kind)
     prefix = options.registry_prefix
-    return OrcidWorld(base_url, registry_prefix=prefix, clients=[client], admin=not options.no_admin)
+    return OrcidSimulator(base_url, registry_prefix=prefix, clients=[client], admin=not options.no_admin)
 
 
 if __name__ == "__main__":

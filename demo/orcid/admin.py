@@ -10,7 +10,7 @@
     POST /admin/reset      back to the beginning
 
 It answers calls from the loopback address whose body, if any, is declared as JSON, so that no page in a browser
-can send one by a form. `OrcidWorld(admin=False)` takes it away.
+can send one by a form. `OrcidSimulator(admin=False)` takes it away.
 """
 
 from __future__ import annotations
@@ -21,114 +21,114 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from .http import Request, Response, json_response
 from .people import User
-from .wire import Answer, Call, json_answer
-from .world import Client
+from .simulator import Client
 
 if TYPE_CHECKING:
-    from .world import OrcidWorld
+    from .simulator import OrcidSimulator
 
 Body = dict[str, Any]
 
 
-def answer(world: OrcidWorld, call: Call, what: str) -> Answer:
+def handle(simulator: OrcidSimulator, request: Request, what: str) -> Response:
     """`/admin/…`."""
-    if not world.admin or not _is_here(call.peer):
-        return json_answer(404, {"error": "there is nothing here"})
-    act = ACTIONS.get((call.method, what))
+    if not simulator.admin or not _is_loopback(request.peer):
+        return json_response(404, {"error": "there is nothing here"})
+    act = ACTIONS.get((request.method, what))
     if act is None:
-        return json_answer(404, {"error": "no such action"})
-    if call.method == "POST" and call.content_type.partition(";")[0] != "application/json":
-        return json_answer(415, {"error": "the body is to be application/json"})
+        return json_response(404, {"error": "no such action"})
+    if request.method == "POST" and request.content_type.partition(";")[0] != "application/json":
+        return json_response(415, {"error": "the body is to be application/json"})
     try:
-        body = json.loads(call.body or b"{}")
-        return json_answer(200, act(world, call, body))
+        body = json.loads(request.body or b"{}")
+        return json_response(200, act(simulator, request, body))
     except (ValueError, TypeError, KeyError) as error:
-        return json_answer(400, {"error": str(error)})
+        return json_response(400, {"error": str(error)})
 
 
-def _is_here(peer: str) -> bool:
+def _is_loopback(peer: str) -> bool:
     try:
         return ipaddress.ip_address(peer).is_loopback
     except ValueError:
         return False
 
 
-def _users(world: OrcidWorld, _call: Call, _body: Body) -> Any:
-    return [dataclasses.asdict(user) for user in world.users.values()]
+def _users(simulator: OrcidSimulator, _call: Request, _body: Body) -> Any:
+    return [dataclasses.asdict(user) for user in simulator.users.values()]
 
 
-def _put_user(world: OrcidWorld, _call: Call, body: Body) -> Any:
+def _save_user(simulator: OrcidSimulator, _call: Request, body: Body) -> Any:
     fields: Body = {key: tuple(value) if isinstance(value, list) else value for key, value in body.items()}
-    if fields["orcid"] in world.users:
-        return dataclasses.asdict(world.change_user(fields.pop("orcid"), **fields))
+    if fields["orcid"] in simulator.users:
+        return dataclasses.asdict(simulator.change_user(fields.pop("orcid"), **fields))
     user = User(**fields)
-    world.add_user(user)
+    simulator.add_user(user)
     return dataclasses.asdict(user)
 
 
-def _clients(world: OrcidWorld, _call: Call, _body: Body) -> Any:
-    return [_shown(client) for client in world.clients.values()]
+def _clients(simulator: OrcidSimulator, _call: Request, _body: Body) -> Any:
+    return [_render_client(client) for client in simulator.clients.values()]
 
 
-def _put_client(world: OrcidWorld, _call: Call, body: Body) -> Any:
+def _save_client(simulator: OrcidSimulator, _call: Request, body: Body) -> Any:
     client = Client(**{**body, "redirect_uris": tuple(body["redirect_uris"])})
-    world.add_client(client)
-    return _shown(client)
+    simulator.add_client(client)
+    return _render_client(client)
 
 
-def _shown(client: Client) -> Body:
+def _render_client(client: Client) -> Body:
     return {**dataclasses.asdict(client), "secret": "***"}
 
 
-def _options(world: OrcidWorld, _call: Call, body: Body) -> Any:
-    world.set_options(**body)
-    return dataclasses.asdict(world.options)
+def _options(simulator: OrcidSimulator, _call: Request, body: Body) -> Any:
+    simulator.set_options(**body)
+    return dataclasses.asdict(simulator.options)
 
 
-def _clock(world: OrcidWorld, _call: Call, body: Body) -> Any:
-    world.advance(**body)
-    return {"now": world.now().isoformat(), "offset_seconds": world.offset.total_seconds()}
+def _clock(simulator: OrcidSimulator, _call: Request, body: Body) -> Any:
+    simulator.advance(**body)
+    return {"now": simulator.now().isoformat(), "offset_seconds": simulator.offset.total_seconds()}
 
 
-def _faults(world: OrcidWorld, _call: Call, _body: Body) -> Any:
-    return world.faults.armed()
+def _faults(simulator: OrcidSimulator, _call: Request, _body: Body) -> Any:
+    return simulator.faults.armed()
 
 
-def _arm(world: OrcidWorld, _call: Call, body: Body) -> Any:
+def _arm(simulator: OrcidSimulator, _call: Request, body: Body) -> Any:
     if body.pop("release", False):
-        world.faults.release()
-        return world.faults.armed()
+        simulator.faults.release()
+        return simulator.faults.armed()
     place, name, always = body.pop("place"), body.pop("fault"), body.pop("always", False)
-    arm = world.faults.always if always else world.faults.next
+    arm = simulator.faults.arm_always if always else simulator.faults.arm
     arm(place, name, **body)
-    return world.faults.armed()
+    return simulator.faults.armed()
 
 
-def _disarm(world: OrcidWorld, _call: Call, _body: Body) -> Any:
-    world.faults.clear()
+def _disarm(simulator: OrcidSimulator, _call: Request, _body: Body) -> Any:
+    simulator.faults.clear()
     return []
 
 
-def _journal(world: OrcidWorld, call: Call, _body: Body) -> Any:
-    return world.journal.calls(call.query.get("path"))
+def _journal(simulator: OrcidSimulator, request: Request, _body: Body) -> Any:
+    return simulator.call_log.list_requests(request.query.get("path"))
 
 
-def _forget(world: OrcidWorld, _call: Call, _body: Body) -> Any:
-    world.journal.clear()
+def _forget(simulator: OrcidSimulator, _call: Request, _body: Body) -> Any:
+    simulator.call_log.clear()
     return []
 
 
-def _reset(world: OrcidWorld, _call: Call, _body: Body) -> Any:
-    world.reset()
+def _reset(simulator: OrcidSimulator, _call: Request, _body: Body) -> Any:
+    simulator.reset()
     return {}
 
 
-ACTIONS: Final[dict[tuple[str, str], Callable[[OrcidWorld, Call, Body], Any]]] = {
+ACTIONS: Final[dict[tuple[str, str], Callable[[OrcidSimulator, Request, Body], Any]]] = {
     ("GET", "users"): _users,
-    ("POST", "users"): _put_user,
+    ("POST", "users"): _save_user,
     ("GET", "clients"): _clients,
-    ("POST", "clients"): _put_client,
+    ("POST", "clients"): _save_client,
     ("GET", "options"): _options,
     ("POST", "options"): _options,
     ("GET", "clock"): _clock,

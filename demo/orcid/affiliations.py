@@ -12,12 +12,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ApiError
-from .wire import Answer, Call, json_answer
+from .http import Request, Response, json_response
 
 if TYPE_CHECKING:
     from .people import User
     from .record import Reader
-    from .world import Item, OrcidWorld, Pair
+    from .simulator import Affiliation, OrcidSimulator, TokenPair
 
 LISTS: Final = {
     "distinctions": "distinction",
@@ -45,14 +45,14 @@ READ_KEYS: Final = (
 # Reading
 
 
-def several(reader: Reader, orcid: str, section: str, kind: str) -> dict[str, Any]:
+def read_list(reader: Reader, orcid: str, section: str, kind: str) -> dict[str, Any]:
     """Give the list of one kind: what the reader may not see is left out."""
-    items = [item for item in reader.world.items(orcid, kind) if reader.sees(item.visibility, item.client_id)]
+    items = [item for item in reader.simulator.items(orcid, kind) if reader.can_see(item.visibility, item.client_id)]
     groups = [
         {
             "last-modified-date": {"value": item.changed},
             "external-ids": item.body.get("external-ids") or {"external-id": []},
-            "summaries": [{f"{kind}-summary": shown(reader.world, orcid, item)}],
+            "summaries": [{f"{kind}-summary": render_item(reader.simulator, orcid, item)}],
         }
         for item in items
     ]
@@ -64,29 +64,29 @@ def several(reader: Reader, orcid: str, section: str, kind: str) -> dict[str, An
     }
 
 
-def one(reader: Reader, orcid: str, kind: str, put_code: int) -> dict[str, Any]:
+def read_item(reader: Reader, orcid: str, kind: str, put_code: int) -> dict[str, Any]:
     """Give one item, or the error that says why not."""
-    item = found(reader.world, orcid, kind, put_code)
-    if reader.sees(item.visibility, item.client_id):
-        return shown(reader.world, orcid, item)
+    item = find_item(reader.simulator, orcid, kind, put_code)
+    if reader.can_see(item.visibility, item.client_id):
+        return render_item(reader.simulator, orcid, item)
     if reader.host == "pub":
         raise ApiError(9039)
     raise ApiError(9038 if item.visibility == "limited" else 9013)
 
 
-def found(world: OrcidWorld, orcid: str, kind: str, put_code: int) -> Item:
+def find_item(simulator: OrcidSimulator, orcid: str, kind: str, put_code: int) -> Affiliation:
     """Give the item with this put-code."""
-    for item in world.items(orcid, kind):
+    for item in simulator.items(orcid, kind):
         if item.put_code == put_code:
             return item
     raise ApiError(9016)
 
 
-def shown(world: OrcidWorld, orcid: str, item: Item) -> dict[str, Any]:
+def render_item(simulator: OrcidSimulator, orcid: str, item: Affiliation) -> dict[str, Any]:
     """Give one item as it is read, keys in order; its source is the client that wrote it."""
-    client = world.clients[item.client_id]
-    host = world.registry_prefix.partition("://")[2]
-    source = {"uri": f"{world.registry_prefix}/client/{item.client_id}", "path": item.client_id, "host": host}
+    client = simulator.clients[item.client_id]
+    host = simulator.registry_prefix.partition("://")[2]
+    source = {"uri": f"{simulator.registry_prefix}/client/{item.client_id}", "path": item.client_id, "host": host}
     return {
         "created-date": {"value": item.created},
         "last-modified-date": {"value": item.changed},
@@ -109,83 +109,85 @@ def shown(world: OrcidWorld, orcid: str, item: Item) -> dict[str, Any]:
 # Writing
 
 
-def changed(world: OrcidWorld, pair: Pair | None, call: Call, user: User, section: str) -> Answer:
+def write_item(
+    simulator: OrcidSimulator, tokens: TokenPair | None, request: Request, user: User, section: str
+) -> Response:
     """Add, change or remove an item; only the member host passes a pair."""
     kind, _, last = section.partition("/")
-    act = {("POST", False): _add, ("PUT", True): _change, ("DELETE", True): _remove}.get((call.method, bool(last)))
-    if pair is None or act is None or kind not in SECTIONS:
+    act = {("POST", False): _add, ("PUT", True): _change, ("DELETE", True): _remove}.get((request.method, bool(last)))
+    if tokens is None or act is None or kind not in SECTIONS:
         raise ApiError(9001, "Method not allowed", status=405)
     if last and not last.isdecimal():
         raise ApiError(9016)
-    if WRITE not in pair.scopes:
+    if WRITE not in tokens.scopes:
         raise ApiError(9038)
-    return act(world, pair, call, user.orcid, kind, int(last or 0))
+    return act(simulator, tokens, request, user.orcid, kind, int(last or 0))
 
 
 def _add(
-    world: OrcidWorld,
-    pair: Pair,
-    call: Call,
+    simulator: OrcidSimulator,
+    tokens: TokenPair,
+    request: Request,
     orcid: str,
     kind: str,
     _put_code: int,
-) -> Answer:
-    body = _body(call)
+) -> Response:
+    body = _body(request)
     if body.get("put-code") is not None:
         raise ApiError(9024)
     check(body, kind)
-    with world.lock:
-        _must_be_new(world, pair, orcid, kind, body, None)
-        item = world.add_item(orcid, kind, pair.client_id, body)
-    location = f"{world.base_url}/api/v3.0/{orcid}/{kind}/{item.put_code}"
-    return Answer(201, b"", (("Location", location),))
+    with simulator.lock:
+        _reject_duplicate(simulator, tokens, orcid, kind, body, None)
+        item = simulator.add_item(orcid, kind, tokens.client_id, body)
+    location = f"{simulator.base_url}/api/v3.0/{orcid}/{kind}/{item.put_code}"
+    return Response(201, b"", (("Location", location),))
 
 
 def _change(  # noqa: PLR0913, PLR0917 - the three acts are called alike
-    world: OrcidWorld,
-    pair: Pair,
-    call: Call,
+    simulator: OrcidSimulator,
+    tokens: TokenPair,
+    request: Request,
     orcid: str,
     kind: str,
     put_code: int,
-) -> Answer:
-    body = _body(call)
+) -> Response:
+    body = _body(request)
     if body.get("put-code") != put_code:
         raise ApiError(9019)
-    item = _own(world, pair, orcid, kind, put_code)
+    item = _find_own(simulator, tokens, orcid, kind, put_code)
     if body.get("visibility") not in (None, item.visibility):
         raise ApiError(9035)
     check(body, kind)
-    with world.lock:
-        _must_be_new(world, pair, orcid, kind, body, put_code)
-        item.body, item.changed = body, world.milliseconds()
-    return json_answer(200, shown(world, orcid, item))
+    with simulator.lock:
+        _reject_duplicate(simulator, tokens, orcid, kind, body, put_code)
+        item.body, item.changed = body, simulator.milliseconds()
+    return json_response(200, render_item(simulator, orcid, item))
 
 
 def _remove(
-    world: OrcidWorld,
-    pair: Pair,
-    _call: Call,
+    simulator: OrcidSimulator,
+    tokens: TokenPair,
+    _call: Request,
     orcid: str,
     kind: str,
     put_code: int,
-) -> Answer:
-    item = _own(world, pair, orcid, kind, put_code)
-    with world.lock:
-        world.memory.items[orcid].remove(item)
-    return Answer(204)
+) -> Response:
+    item = _find_own(simulator, tokens, orcid, kind, put_code)
+    with simulator.lock:
+        simulator.data.items[orcid].remove(item)
+    return Response(204)
 
 
-def _own(world: OrcidWorld, pair: Pair, orcid: str, kind: str, put_code: int) -> Item:
-    item = found(world, orcid, kind, put_code)
-    if item.client_id != pair.client_id:
+def _find_own(simulator: OrcidSimulator, tokens: TokenPair, orcid: str, kind: str, put_code: int) -> Affiliation:
+    item = find_item(simulator, orcid, kind, put_code)
+    if item.client_id != tokens.client_id:
         raise ApiError(9010)
     return item
 
 
-def _body(call: Call) -> dict[str, Any]:
+def _body(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(call.body)
+        body = json.loads(request.body)
     except ValueError:
         raise ApiError(9047) from None
     if not isinstance(body, dict):
@@ -193,22 +195,22 @@ def _body(call: Call) -> dict[str, Any]:
     return body
 
 
-def _must_be_new(  # noqa: PLR0913, PLR0917 - what makes an item the same as another
-    world: OrcidWorld,
-    pair: Pair,
+def _reject_duplicate(  # noqa: PLR0913, PLR0917 - what makes an item the same as another
+    simulator: OrcidSimulator,
+    tokens: TokenPair,
     orcid: str,
     kind: str,
     body: dict[str, Any],
     but: int | None,
 ) -> None:
     """Refuse an external id that this client has on another item of the kind; same content without one is welcome."""
-    wanted = _own_ids(body)
-    for item in world.items(orcid, kind):
-        if item.client_id == pair.client_id and item.put_code != but and wanted & _own_ids(item.body):
+    wanted = _self_ids(body)
+    for item in simulator.items(orcid, kind):
+        if item.client_id == tokens.client_id and item.put_code != but and wanted & _self_ids(item.body):
             raise ApiError(9021, f"The item has the same external identifier as the one with put-code {item.put_code}")
 
 
-def _own_ids(body: dict[str, Any]) -> set[tuple[str, str]]:
+def _self_ids(body: dict[str, Any]) -> set[tuple[str, str]]:
     return {
         (one["external-id-type"], str(one["external-id-value"]).strip().lower())
         for one in _external_ids(body)

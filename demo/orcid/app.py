@@ -1,6 +1,6 @@
 """All of the simulator as one WSGI application, at the root or mounted below a path.
 
-A call that is to be cut (`faults.next("token", "cut")`) gets its headers with the full length, half of its body, and no
+A call that is to be cut (`faults.arm("token", "cut")`) gets its headers with the full length, half of its body, and no
 more: waitress then closes the connection (and logs "too few bytes"), and the client sees an incomplete answer.
 """
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import bottle
 
 from . import account, admin, authorize, oidc, pages, record, tokens
-from .faults import afterwards, instead
-from .wire import HTML_TYPE, Answer, Call, call_from
+from .faults import response_instead, spoil_response
+from .http import HTML_TYPE, Request, Response, parse_request
 
 if TYPE_CHECKING:
-    from .world import OrcidWorld
+    from .simulator import OrcidSimulator
 
 NO_CONTENT: Final = 204
-Handler = Callable[..., Answer]
+Handler = Callable[..., Response]
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -38,7 +38,7 @@ class Route:
 ROUTES: Final = (
     Route("GET", "/", account.front_page),
     Route("GET", "/style.css", pages.style),
-    Route("GET", "/oauth/authorize", authorize.ask, "authorize"),
+    Route("GET", "/oauth/authorize", authorize.show_page, "authorize"),
     Route("POST", "/oauth/authorize", authorize.consent, "authorize"),
     Route("GET", "/oauth/authorize/deny", authorize.deny, "authorize"),
     Route("POST", "/oauth/switch", authorize.switch),
@@ -58,13 +58,13 @@ ROUTES: Final = (
     Route("GET POST", "/oauth/userinfo", oidc.userinfo, "userinfo"),
     Route("GET", "/oauth/jwks", oidc.keys, "jwks"),
     Route("GET", "/.well-known/openid-configuration", oidc.discovery, "discovery"),
-    Route("GET POST PUT DELETE", "/<host:re:pub|api>/v3.0/<path:path>", record.answer, "api"),
-    Route("GET POST PUT DELETE", "/admin/<what:path>", admin.answer),
+    Route("GET POST PUT DELETE", "/<host:re:pub|api>/v3.0/<path:path>", record.handle, "api"),
+    Route("GET POST PUT DELETE", "/admin/<what:path>", admin.handle),
     Route("GET", "/<orcid:re:[0-9X-]+>", account.public_page),
 )
 
 
-def make_orcid(world: OrcidWorld) -> WSGIApplication:
+def make_simulator_app(simulator: OrcidSimulator) -> WSGIApplication:
     """Give the application of one world. Bottle finds the route; the rest is plain WSGI."""
     router = bottle.Router()
     for route in ROUTES:
@@ -72,40 +72,40 @@ def make_orcid(world: OrcidWorld) -> WSGIApplication:
             router.add(route.path, method, route)
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        call = call_from(environ)
+        request = parse_request(environ)
         try:
             route, parts = router.match(environ)
         except bottle.HTTPError as missing:
-            return _sent(_missing(world, missing.status_code), call, start_response)
-        fault = world.faults.take(route.place, call.client_id) if route.place else None
+            return _send(_not_found(simulator, missing.status_code), request, start_response)
+        fault = simulator.faults.take(route.place, request.client_id) if route.place else None
         if fault:
-            call = replace(call, fault=fault)
-        answer = _answered(world, route, call, parts)
-        world.journal.note(call, answer, world.now())
-        return _sent(answer, call, start_response)
+            request = replace(request, fault=fault)
+        response = _respond(simulator, route, request, parts)
+        simulator.call_log.add(request, response, simulator.now())
+        return _send(response, request, start_response)
 
     return application
 
 
-def _missing(world: OrcidWorld, status: int) -> Answer:
-    return pages.message(world, status, "Page not found", "There is nothing here.")
+def _not_found(simulator: OrcidSimulator, status: int) -> Response:
+    return pages.message(simulator, status, "Page not found", "There is nothing here.")
 
 
-def _answered(world: OrcidWorld, route: Route, call: Call, parts: dict[str, str]) -> Answer:
+def _respond(simulator: OrcidSimulator, route: Route, request: Request, parts: dict[str, str]) -> Response:
     """Give the answer of the handler, or what a fault makes of it."""
-    if call.fault is None:
-        return route.handler(world, call, **parts)
-    return instead(call.fault) or afterwards(call.fault, route.handler(world, call, **parts))
+    if request.fault is None:
+        return route.handler(simulator, request, **parts)
+    return response_instead(request.fault) or spoil_response(request.fault, route.handler(simulator, request, **parts))
 
 
-def _sent(answer: Answer, call: Call, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    body = answer.body or (b"\n" * 64 if answer.cut else b"")
-    headers = list(answer.headers)
-    if answer.status != NO_CONTENT:
+def _send(response: Response, request: Request, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = response.body or (b"\n" * 64 if response.cut else b"")
+    headers = list(response.headers)
+    if response.status != NO_CONTENT:
         headers.append(("Content-Length", str(len(body))))
         if not any(name == "Content-Type" for name, _ in headers):
             headers.append(("Content-Type", HTML_TYPE))
-    start_response(f"{answer.status} {responses[answer.status]}", headers)
-    if call.method == "HEAD":
+    start_response(f"{response.status} {responses[response.status]}", headers)
+    if request.method == "HEAD":
         return [b""]
-    return [body[: len(body) // 2] if answer.cut else body]
+    return [body[: len(body) // 2] if response.cut else body]

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from . import oidc, pages
-from .scopes import InvalidScope, asked_of_person, lines
-from .tokens import answer_for
-from .wire import Answer, Call, firsts, see_other
+from .http import Request, Response, parse_params, see_other
+from .scopes import InvalidScope, lines, person_scopes
+from .tokens import token_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .world import Client, OrcidWorld, Session
+    from .simulator import Client, OrcidSimulator, Session
 
-Pairs = list[tuple[str, str]]
+Params = list[tuple[str, str]]
 IMPLICIT: Final = ("token", "id_token", "id_token token")
 IMPLICIT_SCOPES: Final = {"openid", "/authenticate"}
 IMPLICIT_SECONDS: Final = 599
@@ -29,7 +29,7 @@ LANGUAGES: Final = ("ar", "cs", "de", "en", "es", "fr", "it", "ja", "ko", "pl", 
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class AuthorizationRequest:
     """An authorise request that makes sense; `text` is its query string."""
 
     client: Client
@@ -40,52 +40,52 @@ class Request:
     text: str
 
 
-class Incorrect(Exception):
+class AuthorizationError(Exception):
     """A request that ORCID refuses: error word, description, and where old servers sent the browser, if they did."""
 
-    def __init__(self, error: str, description: str, back_to: str | None = None) -> None:
+    def __init__(self, error: str, description: str, redirect_uri: str | None = None) -> None:
         self.error = error
         self.description = description
-        self.back_to = back_to
+        self.redirect_uri = redirect_uri
 
 
-def understood(world: OrcidWorld, text: str) -> Request:
+def parse_authorization(simulator: OrcidSimulator, text: str) -> AuthorizationRequest:
     """Give the request that a query string holds, checked in ORCID's order."""
-    query = firsts(text)
-    client = _client(world, query)
+    query = parse_params(text)
+    client = _client(simulator, query)
     redirect_uri = _redirect_uri(client, query)
     for name in ("response_type", "scope"):
         if not query.get(name):
-            raise Incorrect("invalid_request", f"Incorrect OAuth link, missing {name}")
+            raise AuthorizationError("invalid_request", f"Incorrect OAuth link, missing {name}")
     if query["response_type"] not in ("code", *IMPLICIT):
-        raise Incorrect("unsupported_response_type", "Unsupported response type", redirect_uri)
+        raise AuthorizationError("unsupported_response_type", "Unsupported response type", redirect_uri)
     try:
-        scopes = asked_of_person(query["scope"], public_client=client.public)
+        scopes = person_scopes(query["scope"], public_client=client.public)
     except InvalidScope as invalid:
-        raise Incorrect("invalid_scope", f"Invalid scope: {str(invalid)[:100]}", redirect_uri) from None
+        raise AuthorizationError("invalid_scope", f"Invalid scope: {str(invalid)[:100]}", redirect_uri) from None
     if query["response_type"] != "code" and not IMPLICIT_SCOPES.issuperset(scopes):
-        raise Incorrect("invalid_scope", "The implicit flow gives an iD only", redirect_uri)
-    return Request(client, redirect_uri, scopes, query["response_type"], query, text)
+        raise AuthorizationError("invalid_scope", "The implicit flow gives an iD only", redirect_uri)
+    return AuthorizationRequest(client, redirect_uri, scopes, query["response_type"], query, text)
 
 
-def _client(world: OrcidWorld, query: Mapping[str, str]) -> Client:
+def _client(simulator: OrcidSimulator, query: Mapping[str, str]) -> Client:
     client_id = query.get("client_id")
     if not client_id:
-        raise Incorrect("invalid_request", "Missing parameter: client_id is missing")
-    client = world.clients.get(client_id)
+        raise AuthorizationError("invalid_request", "Missing parameter: client_id is missing")
+    client = simulator.clients.get(client_id)
     if client is None:
-        raise Incorrect("invalid_client", f"The provided client id {client_id[:100]} is invalid")
+        raise AuthorizationError("invalid_client", f"The provided client id {client_id[:100]} is invalid")
     if client.state != "ok":
-        raise Incorrect(f"client_{client.state}", f"{client.name} ({client_id}) is {client.state}")
+        raise AuthorizationError(f"client_{client.state}", f"{client.name} ({client_id}) is {client.state}")
     return client
 
 
 def _redirect_uri(client: Client, query: Mapping[str, str]) -> str:
     asked = query.get("redirect_uri")
     if not asked:
-        raise Incorrect("invalid_request", "Incorrect OAuth link, missing redirect_uri")
+        raise AuthorizationError("invalid_request", "Incorrect OAuth link, missing redirect_uri")
     if not any(redirect_allowed(registered, asked) for registered in client.redirect_uris):
-        raise Incorrect("invalid_grant", "Redirect URI doesn't match your registered redirect URIs.")
+        raise AuthorizationError("invalid_grant", "Redirect URI doesn't match your registered redirect URIs.")
     return asked
 
 
@@ -96,10 +96,10 @@ def redirect_allowed(registered: str, asked: str) -> bool:
     except ValueError:
         return False
     same_server = (known.scheme, known.netloc) == (wanted.scheme, wanted.netloc)
-    return same_server and _clean(wanted.path).startswith(_clean(known.path))
+    return same_server and _normalize(wanted.path).startswith(_normalize(known.path))
 
 
-def _clean(path: str) -> str:
+def _normalize(path: str) -> str:
     cleaned = posixpath.normpath("/" + unquote(path).lstrip("/"))
     return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
 
@@ -107,194 +107,202 @@ def _clean(path: str) -> str:
 # What the browser meets
 
 
-def ask(world: OrcidWorld, call: Call) -> Answer:
+def show_page(simulator: OrcidSimulator, request: Request) -> Response:
     """`GET /oauth/authorize`."""
-    session = world.session(call.session)
-    asks_nothing = call.query.get("prompt") == "none" and not session.orcid
+    session = simulator.session(request.session)
+    asks_nothing = request.query.get("prompt") == "none" and not session.orcid
     try:
-        request = understood(world, call.query_string)
-    except Incorrect as incorrect:
-        if asks_nothing and incorrect.error == "invalid_grant":
-            return pages.message(world, 404, "Page not found", "There is nothing here.")
-        return _refused(world, incorrect)
+        authorization = parse_authorization(simulator, request.query_string)
+    except AuthorizationError as error:
+        if asks_nothing and error.error == "invalid_grant":
+            return pages.message(simulator, 404, "Page not found", "There is nothing here.")
+        return _error_page(simulator, error)
     if asks_nothing:
-        return see_other(request.redirect_uri.partition("#")[0] + "#login_required")
-    answer = _next_page(world, session, request)
-    return pages.with_session(world, answer, session, _language(request))
+        return see_other(authorization.redirect_uri.partition("#")[0] + "#login_required")
+    response = _next_page(simulator, session, authorization)
+    return pages.with_session(simulator, response, session, _language(authorization))
 
 
-def _next_page(world: OrcidWorld, session: Session, request: Request) -> Answer:
+def _next_page(simulator: OrcidSimulator, session: Session, authorization: AuthorizationRequest) -> Response:
     """Decide what comes next: the first row that fits."""
-    if world.options.auto_authorize:
-        return back_with_answer(world, request, world.options.auto_authorize)
-    world.remember(session, _later(request))
+    if simulator.options.auto_authorize:
+        return redirect_with_code(simulator, authorization, simulator.options.auto_authorize)
+    simulator.save_request(session, _to_save(authorization))
     if not session.orcid:
-        page = pages.register if request.query.get("show_login") == "false" else pages.sign_in
-        return page(world, request.query)
-    if world.users[session.orcid].state == "locked":
-        return see_other(f"{world.base_url}/my-orcid")
-    if request.query.get("prompt") == "login" and "openid" in request.scopes:
-        return pages.sign_in(world, request.query)
+        page = pages.register if authorization.query.get("show_login") == "false" else pages.sign_in
+        return page(simulator, authorization.query)
+    if simulator.users[session.orcid].state == "locked":
+        return see_other(f"{simulator.base_url}/my-orcid")
+    if authorization.query.get("prompt") == "login" and "openid" in authorization.scopes:
+        return pages.sign_in(simulator, authorization.query)
     record = session.record or session.orcid
-    if world.options.skip_consent and world.has_grant(request.client.client_id, record, request.scopes):
-        return back_with_answer(world, request, record)
-    return _authorise_page(world, session, request)
+    if simulator.options.skip_consent and simulator.has_grant(
+        authorization.client.client_id, record, authorization.scopes
+    ):
+        return redirect_with_code(simulator, authorization, record)
+    return _authorise_page(simulator, session, authorization)
 
 
-def _later(request: Request) -> str:
+def _to_save(authorization: AuthorizationRequest) -> str:
     """Keep of a request what counts after signing in: whatever asked for a form has been served by then."""
-    kept = [part for part in request.text.split("&") if part.partition("=")[0] not in ("prompt", "show_login")]
+    kept = [part for part in authorization.text.split("&") if part.partition("=")[0] not in ("prompt", "show_login")]
     return "&".join(kept)
 
 
-def _language(request: Request) -> str | None:
-    lang = request.query.get("lang")
+def _language(authorization: AuthorizationRequest) -> str | None:
+    lang = authorization.query.get("lang")
     return lang if lang in LANGUAGES else None
 
 
-def _authorise_page(world: OrcidWorld, session: Session, request: Request, notice: str = "") -> Answer:
-    user = world.users[session.record or ""]
-    mine = world.users[session.orcid or ""]
+def _authorise_page(
+    simulator: OrcidSimulator, session: Session, authorization: AuthorizationRequest, notice: str = ""
+) -> Response:
+    user = simulator.users[session.record or ""]
+    mine = simulator.users[session.orcid or ""]
     return pages.page(
-        world,
+        simulator,
         "authorize.html",
         title="Authorize access",
-        client=request.client,
-        lines=lines(request.scopes),
+        client=authorization.client,
+        lines=lines(authorization.scopes),
         user=user,
-        uri=world.uri(user.orcid),
-        records=[mine, *(world.users[orcid] for orcid in mine.acts_for)],
-        request=request.text,
+        uri=simulator.uri(user.orcid),
+        records=[mine, *(simulator.users[orcid] for orcid in mine.acts_for)],
+        authorization=authorization.text,
         notice=notice,
     )
 
 
-def consent(world: OrcidWorld, call: Call) -> Answer:
+def consent(simulator: OrcidSimulator, request: Request) -> Response:
     """`POST /oauth/authorize`: the person pressed Authorize access."""
-    text = call.form.get("request", "")
-    session = world.session(call.session)
+    text = request.form.get("request", "")
+    session = simulator.session(request.session)
     try:
-        request = understood(world, text)
-    except Incorrect as incorrect:
-        return _refused(world, incorrect)
+        authorization = parse_authorization(simulator, text)
+    except AuthorizationError as error:
+        return _error_page(simulator, error)
     if not session.record:
-        return see_other(f"{world.base_url}/oauth/authorize?{text}")
-    if world.faults.take("consent", request.client.client_id):
-        return _authorise_page(world, session, request, "That did not work. Please try again.")
-    answer = back_with_answer(world, request, session.record)
-    session.remembered = ""
-    if world.options.interstitial:
-        session.after_interstitial = dict(answer.headers)["Location"]
-        return see_other(f"{world.base_url}/interstitial")
-    return answer
+        return see_other(f"{simulator.base_url}/oauth/authorize?{text}")
+    if simulator.faults.take("consent", authorization.client.client_id):
+        return _authorise_page(simulator, session, authorization, "That did not work. Please try again.")
+    response = redirect_with_code(simulator, authorization, session.record)
+    session.saved_request = ""
+    if simulator.options.interstitial:
+        session.after_interstitial = dict(response.headers)["Location"]
+        return see_other(f"{simulator.base_url}/interstitial")
+    return response
 
 
-def deny(world: OrcidWorld, call: Call) -> Answer:
+def deny(simulator: OrcidSimulator, request: Request) -> Response:
     """`GET /oauth/authorize/deny`: the person followed Deny access."""
     try:
-        request = understood(world, call.query_string)
-    except Incorrect as incorrect:
-        return _refused(world, incorrect)
-    pairs = [("error", "access_denied")]
-    if world.options.deny_description is not None:
-        pairs.append(("error_description", world.options.deny_description))
-    return _back(world, request, pairs)
+        authorization = parse_authorization(simulator, request.query_string)
+    except AuthorizationError as error:
+        return _error_page(simulator, error)
+    params = [("error", "access_denied")]
+    if simulator.options.deny_description is not None:
+        params.append(("error_description", simulator.options.deny_description))
+    return _redirect_back(simulator, authorization, params)
 
 
-def switch(world: OrcidWorld, call: Call) -> Answer:
+def switch(simulator: OrcidSimulator, request: Request) -> Response:
     """`POST /oauth/switch`: act for another record, as its trusted individual, or for one's own again."""
-    session = world.session(call.session)
-    wanted = call.form.get("record", "")
-    if session.orcid and wanted in (session.orcid, *world.users[session.orcid].acts_for):
+    session = simulator.session(request.session)
+    wanted = request.form.get("record", "")
+    if session.orcid and wanted in (session.orcid, *simulator.users[session.orcid].acts_for):
         session.acting_for = None if wanted == session.orcid else wanted
-    return see_other(f"{world.base_url}/oauth/authorize?{call.form.get('request', '')}")
+    return see_other(f"{simulator.base_url}/oauth/authorize?{request.form.get('request', '')}")
 
 
 # The way back
 
 
-def back_with_answer(world: OrcidWorld, request: Request, orcid: str) -> Answer:
+def redirect_with_code(simulator: OrcidSimulator, authorization: AuthorizationRequest, orcid: str) -> Response:
     """Send the browser back with a new code, or in the implicit flow with the token itself."""
-    if request.response_type != "code":
-        return _back_with_token(world, request, orcid)
-    fault = world.faults.take("callback", request.client.client_id)
+    if authorization.response_type != "code":
+        return _redirect_with_token(simulator, authorization, orcid)
+    fault = simulator.faults.take("callback", authorization.client.client_id)
     if fault and fault.name == "other_id":
-        orcid = world.someone_else(orcid).orcid
-    code = world.grant_code(
-        request.client.client_id,
+        orcid = simulator.other_user(orcid).orcid
+    code = simulator.issue_code(
+        authorization.client.client_id,
         orcid,
-        request.scopes,
-        request.redirect_uri,
-        nonce=request.query.get("nonce"),
-        challenged="code_challenge" in request.query,
+        authorization.scopes,
+        authorization.redirect_uri,
+        nonce=authorization.query.get("nonce"),
+        challenged="code_challenge" in authorization.query,
     )
-    pairs = _with_state(request, [("code", code.value)])
-    return see_other(joined(request.redirect_uri, _spoilt(fault.name if fault else "", pairs)))
+    params = _with_state(authorization, [("code", code.value)])
+    return see_other(add_params(authorization.redirect_uri, _apply_fault(fault.name if fault else "", params)))
 
 
-def _back_with_token(world: OrcidWorld, request: Request, orcid: str) -> Answer:
-    pair = world.grant_pair(request.client.client_id, orcid, request.scopes, IMPLICIT_SECONDS)
-    body = answer_for(world, pair)
+def _redirect_with_token(simulator: OrcidSimulator, authorization: AuthorizationRequest, orcid: str) -> Response:
+    tokens = simulator.issue_tokens(authorization.client.client_id, orcid, authorization.scopes, IMPLICIT_SECONDS)
+    body = token_response(simulator, tokens)
     fields = [(key, str(body[key])) for key in ("access_token", "token_type", "expires_in")]
     fields += [("tokenVersion", "1"), ("persistent", "false")]
-    if "id_token" in request.response_type.split():
-        nonce = request.query.get("nonce")
-        fields.append(("id_token", oidc.id_token(world, pair, nonce, request.client, None)))
-    fields = _with_state(request, fields)
-    return see_other(f"{request.redirect_uri.partition('#')[0]}#{encoded(fields)}")
+    if "id_token" in authorization.response_type.split():
+        nonce = authorization.query.get("nonce")
+        fields.append(("id_token", oidc.id_token(simulator, tokens, nonce, authorization.client, None)))
+    fields = _with_state(authorization, fields)
+    return see_other(f"{authorization.redirect_uri.partition('#')[0]}#{encode_params(fields)}")
 
 
-def _back(world: OrcidWorld, request: Request, pairs: Pairs) -> Answer:
-    fault = world.faults.take("callback", request.client.client_id)
-    return see_other(joined(request.redirect_uri, _spoilt(fault.name if fault else "", _with_state(request, pairs))))
+def _redirect_back(simulator: OrcidSimulator, authorization: AuthorizationRequest, params: Params) -> Response:
+    fault = simulator.faults.take("callback", authorization.client.client_id)
+    return see_other(
+        add_params(
+            authorization.redirect_uri, _apply_fault(fault.name if fault else "", _with_state(authorization, params))
+        )
+    )
 
 
-def _with_state(request: Request, pairs: Pairs) -> Pairs:
-    state = request.query.get("state")
-    return pairs if state is None else [*pairs, ("state", state)]
+def _with_state(authorization: AuthorizationRequest, params: Params) -> Params:
+    state = authorization.query.get("state")
+    return params if state is None else [*params, ("state", state)]
 
 
-def joined(uri: str, pairs: Pairs) -> str:
+def add_params(uri: str, params: Params) -> str:
     """Give the URI with parameters added, its own query kept, its fragment gone."""
     uri = uri.partition("#")[0]
-    if not pairs:
+    if not params:
         return uri
-    return f"{uri}{'&' if '?' in uri else '?'}{encoded(pairs)}"
+    return f"{uri}{'&' if '?' in uri else '?'}{encode_params(params)}"
 
 
-def encoded(pairs: Pairs) -> str:
+def encode_params(params: Params) -> str:
     """Give the parameters, spaces as %20."""
-    return urlencode(pairs, quote_via=quote, safe="")
+    return urlencode(params, quote_via=quote, safe="")
 
 
-def _spoilt(fault: str, pairs: Pairs) -> Pairs:
+def _apply_fault(fault: str, params: Params) -> Params:
     spoil = CALLBACK_FAULTS.get(fault)
-    return spoil(pairs) if spoil else pairs
+    return spoil(params) if spoil else params
 
 
-def _state_changed(pairs: Pairs) -> Pairs:
-    return [(key, _altered(value) if key == "state" else value) for key, value in pairs]
+def _state_changed(params: Params) -> Params:
+    return [(key, _alter(value) if key == "state" else value) for key, value in params]
 
 
-def _altered(value: str) -> str:
+def _alter(value: str) -> str:
     """Another value of the same length."""
     return value[:-1] + ("A" if value[-1:] != "A" else "B")
 
 
-CALLBACK_FAULTS: Final[dict[str, Callable[[Pairs], Pairs]]] = {
+CALLBACK_FAULTS: Final[dict[str, Callable[[Params], Params]]] = {
     "state_changed": _state_changed,
-    "state_dropped": lambda pairs: [(key, value) for key, value in pairs if key != "state"],
-    "repeated_parameters": lambda pairs: pairs + [(key, _altered(value)) for key, value in pairs],
+    "state_dropped": lambda params: [(key, value) for key, value in params if key != "state"],
+    "repeated_parameters": lambda params: params + [(key, _alter(value)) for key, value in params],
     "empty_answer": lambda _pairs: [],
 }
 
 
-def _refused(world: OrcidWorld, incorrect: Incorrect) -> Answer:
+def _error_page(simulator: OrcidSimulator, error: AuthorizationError) -> Response:
     """Show a page at ORCID; or, for what old servers sent back, the fragment or the query they used (never a state)."""
-    style = world.options.authorize_error_style
-    if incorrect.back_to and style == "fragment":
-        return see_other(f"{incorrect.back_to.partition('#')[0]}#error={incorrect.error}")
-    if incorrect.back_to and style == "query":
-        pairs = [("error", incorrect.error), ("error_description", incorrect.description)]
-        return see_other(joined(incorrect.back_to, pairs))
-    return pages.message(world, 200, "Something is wrong with this link", f"{incorrect.error}: {incorrect.description}")
+    style = simulator.options.authorize_error_style
+    if error.redirect_uri and style == "fragment":
+        return see_other(f"{error.redirect_uri.partition('#')[0]}#error={error.error}")
+    if error.redirect_uri and style == "query":
+        params = [("error", error.error), ("error_description", error.description)]
+        return see_other(add_params(error.redirect_uri, params))
+    return pages.message(simulator, 200, "Something is wrong with this link", f"{error.error}: {error.description}")

@@ -10,7 +10,7 @@ MORE: Final = "https://members.orcid.org/api/resources/troubleshooting"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ErrorType:
     """One error: its status, the text for people, and where the developer's text has another status or text."""
 
     status: int
@@ -18,40 +18,40 @@ class Known:
     developer: str = ""
 
 
-KNOWN: Final = {
-    9001: Known(400, "There was a problem with the request."),
-    9007: Known(301, "This account is deprecated.", "301 Moved Permanently: This account is deprecated. {detail}"),
-    9010: Known(403, "The client application is not the source of the item it is trying to change."),
-    9013: Known(403, "The item is private and this client is not its source."),
-    9016: Known(404, "The resource was not found."),
-    9017: Known(401, "The client application is not authorized for this ORCID record."),
-    9018: Known(
+ERRORS: Final = {
+    9001: ErrorType(400, "There was a problem with the request."),
+    9007: ErrorType(301, "This account is deprecated.", "301 Moved Permanently: This account is deprecated. {detail}"),
+    9010: ErrorType(403, "The client application is not the source of the item it is trying to change."),
+    9013: ErrorType(403, "The item is private and this client is not its source."),
+    9016: ErrorType(404, "The resource was not found."),
+    9017: ErrorType(401, "The client application is not authorized for this ORCID record."),
+    9018: ErrorType(
         409, "The ORCID record is locked.", "409 Conflict: The ORCID record is locked and cannot be edited. {detail}"
     ),
-    9019: Known(400, "The put-code in the URL does not match the one in the item."),
-    9021: Known(409, "There is already an item with the same external identifier."),
-    9024: Known(400, "A new item must not have a put-code."),
-    9035: Known(403, "The visibility of an item is the person's to change."),
-    9036: Known(409, "This record has not been claimed."),
-    9038: Known(
+    9019: ErrorType(400, "The put-code in the URL does not match the one in the item."),
+    9021: ErrorType(409, "There is already an item with the same external identifier."),
+    9024: ErrorType(400, "A new item must not have a put-code."),
+    9035: ErrorType(403, "The visibility of an item is the person's to change."),
+    9036: ErrorType(409, "This record has not been claimed."),
+    9038: ErrorType(
         403, "The client application does not have the permission it needs.", "409 Conflict: Insufficient scope."
     ),
-    9039: Known(403, "The item is not public."),
-    9041: Known(404, "There is no biography."),
-    9044: Known(
+    9039: ErrorType(403, "The item is not public."),
+    9041: ErrorType(404, "There is no biography."),
+    9044: ErrorType(
         409,
         "The ORCID record is deactivated.",
         "409 Conflict: The ORCID record is deactivated and cannot be edited. {detail}",
     ),
-    9045: Known(400, "The disambiguated organization is missing or not known."),
-    9046: Known(400, "The organization is missing or has no name."),
-    9047: Known(400, "The JSON could not be read."),
-    9049: Known(400, "The date is not a date."),
-    9051: Known(400, "The value is not one of those allowed."),
-    9055: Known(400, "The end date is before the start date."),
-    9060: Known(400, "The organization's address needs a city and a country."),
-    9061: Known(400, "A city or region needs a country."),
-    9062: Known(400, "The item needs a disambiguated organization or an external identifier."),
+    9045: ErrorType(400, "The disambiguated organization is missing or not known."),
+    9046: ErrorType(400, "The organization is missing or has no name."),
+    9047: ErrorType(400, "The JSON could not be read."),
+    9049: ErrorType(400, "The date is not a date."),
+    9051: ErrorType(400, "The value is not one of those allowed."),
+    9055: ErrorType(400, "The end date is before the start date."),
+    9060: ErrorType(400, "The organization's address needs a city and a country."),
+    9061: ErrorType(400, "A city or region needs a country."),
+    9062: ErrorType(400, "The item needs a disambiguated organization or an external identifier."),
 }
 
 
@@ -61,13 +61,13 @@ class ApiError(Exception):
     def __init__(self, code: int, detail: str = "", *, status: int | None = None, location: str | None = None) -> None:
         self.code = code
         self.detail = detail
-        self.status = status or KNOWN[code].status
+        self.status = status or ERRORS[code].status
         self.location = location
 
     @property
     def body(self) -> dict[str, Any]:
         """The five keys, in order."""
-        known = KNOWN[self.code]
+        known = ERRORS[self.code]
         if known.developer:
             developer = known.developer.format(detail=self.detail).strip()
         else:

@@ -1,8 +1,8 @@
 """What can be made to go wrong, at the next call or at every call of one client.
 
-    world.faults.next("token", "html")                                   the next token call, whoever makes it
-    world.faults.next("api", "5xx", status=502, times=3)                 the next three
-    world.faults.always("token", "slow", client_id="APP-…", seconds=1)   until cleared
+    world.faults.arm("token", "html")                                   the next token call, whoever makes it
+    world.faults.arm("api", "5xx", status=502, times=3)                 the next three
+    world.faults.arm_always("token", "slow", client_id="APP-…", seconds=1)   until cleared
 
 FAULTS is the list: each row says where a fault can happen and what happens.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .wire import Answer, html_answer, json_answer
+from .http import Response, html_response, json_response
 
 JSON_PLACES: Final = ("token", "revoke", "userinfo", "discovery", "jwks", "api")
 PLACES: Final = (*JSON_PLACES, "authorize", "consent", "callback")
@@ -31,13 +31,13 @@ class Fault:
     status: int = 503
     released: threading.Event = field(default_factory=threading.Event)
 
-    def hold(self) -> None:
+    def wait(self) -> None:
         """Wait until the time is over or the fault is released."""
         self.released.wait(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultType:
     """Where a fault can happen, what it does in words, and how long it lasts unless told."""
 
     places: tuple[str, ...]
@@ -45,29 +45,31 @@ class Kind:
     seconds: float = 0
 
 
-FAULTS: Final[dict[str, Kind]] = {
-    "html": Kind(
+FAULTS: Final[dict[str, FaultType]] = {
+    "html": FaultType(
         JSON_PLACES, "a challenge page of the edge (403 or the status given) instead of JSON; nothing is done"
     ),
-    "5xx": Kind((*JSON_PLACES, "authorize"), "an error page with the status given (503); nothing is done"),
-    "timeout": Kind(PLACES[:-2], "the call is done, its answer held for `seconds` or until released", 30),
-    "slow": Kind(PLACES[:-2], "the call is begun only after `seconds`", 2),
-    "cut": Kind(JSON_PLACES, "the call is done, the connection closed in the middle of the answer"),
-    "server_error_401": Kind(("token", "revoke"), "401 with `server_error`; nothing is done"),
-    "wrong_json": Kind(JSON_PLACES, "the call is done, the JSON broken"),
-    "empty_body": Kind(JSON_PLACES, "the call is done, the answer has no body"),
-    "numbers_as_text": Kind(JSON_PLACES, "every number of the JSON is text"),
-    "scope_reordered": Kind(("token",), "the scopes come in reverse order"),
-    "scope_reduced": Kind(("token",), "the last scope is missing from the answer"),
-    "other_id": Kind(("token", "callback"), "another person's iD: only in the answer (token), or for good (callback)"),
-    "clock_skew": Kind(("token",), "the id_token is dated `seconds` ahead (negative: behind)", 600),
-    "revoke_500": Kind(("revoke",), "an error page with status 500; nothing is revoked"),
-    "stale_jwks": Kind(("jwks",), "yesterday's key, which signed none of today's id_tokens"),
-    "consent_fails": Kind(("consent",), "pressing Authorize leaves the person on the page"),
-    "state_changed": Kind(("callback",), "the state comes back with its last character changed"),
-    "state_dropped": Kind(("callback",), "the state does not come back"),
-    "repeated_parameters": Kind(("callback",), "each parameter comes twice, the second time with another value"),
-    "empty_answer": Kind(("callback",), "the browser comes back with no parameter at all"),
+    "5xx": FaultType((*JSON_PLACES, "authorize"), "an error page with the status given (503); nothing is done"),
+    "timeout": FaultType(PLACES[:-2], "the call is done, its answer held for `seconds` or until released", 30),
+    "slow": FaultType(PLACES[:-2], "the call is begun only after `seconds`", 2),
+    "cut": FaultType(JSON_PLACES, "the call is done, the connection closed in the middle of the answer"),
+    "server_error_401": FaultType(("token", "revoke"), "401 with `server_error`; nothing is done"),
+    "wrong_json": FaultType(JSON_PLACES, "the call is done, the JSON broken"),
+    "empty_body": FaultType(JSON_PLACES, "the call is done, the answer has no body"),
+    "numbers_as_text": FaultType(JSON_PLACES, "every number of the JSON is text"),
+    "scope_reordered": FaultType(("token",), "the scopes come in reverse order"),
+    "scope_reduced": FaultType(("token",), "the last scope is missing from the answer"),
+    "other_id": FaultType(
+        ("token", "callback"), "another person's iD: only in the answer (token), or for good (callback)"
+    ),
+    "clock_skew": FaultType(("token",), "the id_token is dated `seconds` ahead (negative: behind)", 600),
+    "revoke_500": FaultType(("revoke",), "an error page with status 500; nothing is revoked"),
+    "stale_jwks": FaultType(("jwks",), "yesterday's key, which signed none of today's id_tokens"),
+    "consent_fails": FaultType(("consent",), "pressing Authorize leaves the person on the page"),
+    "state_changed": FaultType(("callback",), "the state comes back with its last character changed"),
+    "state_dropped": FaultType(("callback",), "the state does not come back"),
+    "repeated_parameters": FaultType(("callback",), "each parameter comes twice, the second time with another value"),
+    "empty_answer": FaultType(("callback",), "the browser comes back with no parameter at all"),
 }
 
 
@@ -77,9 +79,9 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._armed: list[tuple[str, Fault, float]] = []
-        self._held: list[Fault] = []
+        self._waiting: list[Fault] = []
 
-    def next(  # noqa: PLR0913 - all but two have a usual value
+    def arm(  # noqa: PLR0913 - all but two have a usual value
         self,
         place: str,
         name: str,
@@ -90,9 +92,9 @@ class Faults:
         status: int | None = None,
     ) -> Fault:
         """Arm a fault for the next call, or the next few; the callback's faults may be asked of `authorize` too."""
-        return self._arm(place, name, times, client_id, seconds, status)
+        return self._add(place, name, times, client_id, seconds, status)
 
-    def always(
+    def arm_always(
         self,
         place: str,
         name: str,
@@ -102,9 +104,9 @@ class Faults:
         status: int | None = None,
     ) -> Fault:
         """Arm a fault for every call, or every call of one client, until it is cleared."""
-        return self._arm(place, name, float("inf"), client_id, seconds, status)
+        return self._add(place, name, float("inf"), client_id, seconds, status)
 
-    def _arm(  # noqa: PLR0913, PLR0917 - the private half of the two above
+    def _add(  # noqa: PLR0913, PLR0917 - the private half of the two above
         self,
         place: str,
         name: str,
@@ -131,15 +133,15 @@ class Faults:
             for at, (where, fault, times) in enumerate(self._armed):
                 if where == place and fault.client_id in (None, client_id):
                     self._armed[at : at + 1] = [(where, fault, times - 1)] if times > 1 else []
-                    if fault.seconds and fault not in self._held:
-                        self._held.append(fault)
+                    if fault.seconds and fault not in self._waiting:
+                        self._waiting.append(fault)
                     return fault
         return None
 
     def release(self) -> None:
         """Let go every answer that is held."""
         with self._lock:
-            held, self._held = self._held, []
+            held, self._waiting = self._waiting, []
         for fault in held:
             fault.released.set()
 
@@ -169,56 +171,58 @@ def usual_status(name: str) -> int:
     return {"html": 403, "revoke_500": 500}.get(name, 503)
 
 
-def instead(fault: Fault) -> Answer | None:
+def response_instead(fault: Fault) -> Response | None:
     """Give the answer of a fault that keeps the call from being done at all."""
-    make = INSTEAD.get(fault.name)
+    make = REPLACEMENTS.get(fault.name)
     return make(fault) if make else None
 
 
-def afterwards(fault: Fault, answer: Answer) -> Answer:
+def spoil_response(fault: Fault, response: Response) -> Response:
     """Give the answer of a call that was done, as the fault leaves it."""
-    spoil = AFTERWARDS.get(fault.name)
-    return spoil(fault, answer) if spoil else answer
+    spoil = MODIFICATIONS.get(fault.name)
+    return spoil(fault, response) if spoil else response
 
 
-def _challenge(fault: Fault) -> Answer:
-    return html_answer(fault.status, "<!doctype html><title>Just a moment</title><p>Checking your browser (simulated).")
+def _challenge(fault: Fault) -> Response:
+    return html_response(
+        fault.status, "<!doctype html><title>Just a moment</title><p>Checking your browser (simulated)."
+    )
 
 
-def _error_page(fault: Fault) -> Answer:
-    return html_answer(
+def _error_page(fault: Fault) -> Response:
+    return html_response(
         fault.status, f"<!doctype html><title>{fault.status}</title><h1>{fault.status}</h1><p>Simulated."
     )
 
 
-def _server_error(_fault: Fault) -> Answer:
+def _server_error(_fault: Fault) -> Response:
     body = {"error": "server_error", "error_description": "Unable to reach the authorization server (simulated)"}
-    return json_answer(401, body)
+    return json_response(401, body)
 
 
 def _slow(fault: Fault) -> None:
-    fault.hold()
+    fault.wait()
 
 
-def _held(fault: Fault, answer: Answer) -> Answer:
-    fault.hold()
-    return answer
+def _waiting(fault: Fault, response: Response) -> Response:
+    fault.wait()
+    return response
 
 
-def _cut(_fault: Fault, answer: Answer) -> Answer:
-    return Answer(answer.status, answer.body, answer.headers, cut=True)
+def _cut(_fault: Fault, response: Response) -> Response:
+    return Response(response.status, response.body, response.headers, cut=True)
 
 
-def _broken(_fault: Fault, answer: Answer) -> Answer:
-    return Answer(answer.status, answer.body[: len(answer.body) // 2] or b'{"', answer.headers)
+def _broken(_fault: Fault, response: Response) -> Response:
+    return Response(response.status, response.body[: len(response.body) // 2] or b'{"', response.headers)
 
 
-def _emptied(_fault: Fault, answer: Answer) -> Answer:
-    return Answer(answer.status, b"", answer.headers)
+def _emptied(_fault: Fault, response: Response) -> Response:
+    return Response(response.status, b"", response.headers)
 
 
-def _numbers_as_text(_fault: Fault, answer: Answer) -> Answer:
-    return _changed(answer, _as_text)
+def _numbers_as_text(_fault: Fault, response: Response) -> Response:
+    return _changed(response, _as_text)
 
 
 def _as_text(value: Any) -> Any:
@@ -229,31 +233,31 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _scope(words: Callable[[list[str]], list[str]]) -> Callable[[Fault, Answer], Answer]:
+def _scope(words: Callable[[list[str]], list[str]]) -> Callable[[Fault, Response], Response]:
     def change(value: Any) -> Any:
         return value | {"scope": " ".join(words(value["scope"].split()))} if "scope" in value else value
 
-    return lambda _fault, answer: _changed(answer, change)
+    return lambda _fault, response: _changed(response, change)
 
 
-def _changed(answer: Answer, change: Callable[[Any], Any]) -> Answer:
+def _changed(response: Response, change: Callable[[Any], Any]) -> Response:
     """Give the same JSON answer with its value changed; anything but JSON stays as it is."""
     try:
-        value = json.loads(answer.body)
+        value = json.loads(response.body)
     except ValueError:
-        return answer
-    return Answer(answer.status, json.dumps(change(value), ensure_ascii=False).encode(), answer.headers)
+        return response
+    return Response(response.status, json.dumps(change(value), ensure_ascii=False).encode(), response.headers)
 
 
-INSTEAD: Final[dict[str, Callable[[Fault], Answer | None]]] = {
+REPLACEMENTS: Final[dict[str, Callable[[Fault], Response | None]]] = {
     "html": _challenge,
     "5xx": _error_page,
     "revoke_500": _error_page,
     "server_error_401": _server_error,
     "slow": _slow,
 }
-AFTERWARDS: Final[dict[str, Callable[[Fault, Answer], Answer]]] = {
-    "timeout": _held,
+MODIFICATIONS: Final[dict[str, Callable[[Fault, Response], Response]]] = {
+    "timeout": _waiting,
     "cut": _cut,
     "wrong_json": _broken,
     "empty_body": _emptied,

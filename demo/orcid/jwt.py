@@ -30,7 +30,7 @@ class Key:
     private: int
 
 
-def stretched(label: str, bits: int) -> int:
+def derive_number(label: str, bits: int) -> int:
     """Make an odd number of so many bits that follows from a sentence."""
     parts = (hashlib.sha256(f"{label} {at}".encode()).digest() for at in range(bits // 256))
     return int.from_bytes(b"".join(parts), "big") | 3 << (bits - 2) | 1
@@ -39,37 +39,37 @@ def stretched(label: str, bits: int) -> int:
 @functools.cache
 def key() -> Key:
     """Make the simulator's key. The first prime after each number was looked up once; its distance is in the table."""
-    p, q = (stretched(label, BYTES * 4) + distance for label, distance in PRIMES)
+    p, q = (derive_number(label, BYTES * 4) + distance for label, distance in PRIMES)
     return Key(p * q, pow(EXPONENT, -1, (p - 1) * (q - 1)))
 
 
-def signed(claims: Mapping[str, Any]) -> str:
+def sign(claims: Mapping[str, Any]) -> str:
     """Sign the claims as a JWT (RFC 7515, PKCS #1 v1.5 over SHA-256)."""
-    return signed_text(json.dumps(claims, ensure_ascii=False))
+    return sign_text(json.dumps(claims, ensure_ascii=False))
 
 
-def signed_text(payload: str) -> str:
+def sign_text(payload: str) -> str:
     """Sign a payload, whatever it is."""
-    head = _coded(json.dumps({"kid": KEY_ID, "alg": "RS256"}).encode())
-    text = f"{head}.{_coded(payload.encode())}"
+    head = _base64url(json.dumps({"kid": KEY_ID, "alg": "RS256"}).encode())
+    text = f"{head}.{_base64url(payload.encode())}"
     digest = SHA256_PREFIX + hashlib.sha256(text.encode()).digest()
     padded = b"\x00\x01" + b"\xff" * (BYTES - len(digest) - 3) + b"\x00" + digest
     number = pow(int.from_bytes(padded, "big"), key().private, key().modulus)
-    return f"{text}.{_coded(number.to_bytes(BYTES, 'big'))}"
+    return f"{text}.{_base64url(number.to_bytes(BYTES, 'big'))}"
 
 
-def half_hash(token: str) -> str:
+def at_hash(token: str) -> str:
     """Give the `at_hash` of an access token (OpenID Connect Core, 3.1.3.6)."""
-    return _coded(hashlib.sha256(token.encode()).digest()[:16])
+    return _base64url(hashlib.sha256(token.encode()).digest()[:16])
 
 
 def public_keys(*, stale: bool = False) -> dict[str, Any]:
     """Give the JWKS, without `alg`, as ORCID serves it; the stale one holds a key that never signed anything."""
-    modulus = stretched(f"{LABEL}, stale", BYTES * 8) if stale else key().modulus
+    modulus = derive_number(f"{LABEL}, stale", BYTES * 8) if stale else key().modulus
     kid = STALE_KEY_ID if stale else KEY_ID
-    coded = _coded(modulus.to_bytes(BYTES, "big"))
+    coded = _base64url(modulus.to_bytes(BYTES, "big"))
     return {"keys": [{"kty": "RSA", "e": "AQAB", "use": "sig", "kid": kid, "n": coded}]}
 
 
-def _coded(octets: bytes) -> str:
+def _base64url(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from . import jwt
-from .wire import Answer, Call, json_answer
+from .http import Request, Response, json_response
 
 if TYPE_CHECKING:
     from .faults import Fault
-    from .world import Client, OrcidWorld, Pair
+    from .simulator import Client, OrcidSimulator, TokenPair
 
 ANY_ORIGIN: Final = ("Access-Control-Allow-Origin", "*")
 DAY: Final = 86400
 
 
-def discovery(world: OrcidWorld, _call: Call) -> Answer:
+def discovery(simulator: OrcidSimulator, _call: Request) -> Response:
     """`/.well-known/openid-configuration`, fields in the order served."""
-    base = world.base_url
+    base = simulator.base_url
     document = {
         "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
         "id_token_signing_alg_values_supported": ["RS256"],
@@ -35,55 +35,57 @@ def discovery(world: OrcidWorld, _call: Call) -> Answer:
         "grant_types_supported": ["authorization_code", "implicit", "refresh_token"],
         "issuer": base,
     }
-    return json_answer(200, document, ANY_ORIGIN)
+    return json_response(200, document, ANY_ORIGIN)
 
 
-def keys(_world: OrcidWorld, call: Call) -> Answer:
+def keys(_world: OrcidSimulator, request: Request) -> Response:
     """`/oauth/jwks`."""
-    stale = call.fault is not None and call.fault.name == "stale_jwks"
-    return json_answer(200, jwt.public_keys(stale=stale), ANY_ORIGIN)
+    stale = request.fault is not None and request.fault.name == "stale_jwks"
+    return json_response(200, jwt.public_keys(stale=stale), ANY_ORIGIN)
 
 
-def id_token(world: OrcidWorld, pair: Pair, nonce: str | None, client: Client, fault: Fault | None) -> str:
+def id_token(
+    simulator: OrcidSimulator, tokens: TokenPair, nonce: str | None, client: Client, fault: Fault | None
+) -> str:
     """Sign an id_token for a pair. `aud` and `amr` are text, not lists; `amr` is for member clients only."""
     skew = fault.seconds if fault and fault.name == "clock_skew" else 0
-    now = int(world.now().timestamp() + skew)
+    now = int(simulator.now().timestamp() + skew)
     claims: dict[str, Any] = {
-        "at_hash": jwt.half_hash(pair.access),
+        "at_hash": jwt.at_hash(tokens.access),
         "aud": client.client_id,
-        "sub": pair.orcid,
+        "sub": tokens.orcid,
         "auth_time": now,
-        "iss": world.base_url,
+        "iss": simulator.base_url,
         "exp": now + DAY,
         "iat": now,
         "jti": str(uuid4()),
         "nonce": nonce,
-        **_names(world, pair),
+        **_names(simulator, tokens),
         "amr": None if client.public else "pwd",
     }
-    return jwt.signed({name: value for name, value in claims.items() if value is not None})
+    return jwt.sign({name: value for name, value in claims.items() if value is not None})
 
 
-def _names(world: OrcidWorld, pair: Pair) -> dict[str, str | None]:
-    user = world.users[str(pair.orcid)]
+def _names(simulator: OrcidSimulator, tokens: TokenPair) -> dict[str, str | None]:
+    user = simulator.users[str(tokens.orcid)]
     if user.visibility != "public":
         return {}
     return {"given_name": user.given, "family_name": user.family, "name": user.credit}
 
 
-def userinfo(world: OrcidWorld, call: Call) -> Answer:
+def userinfo(simulator: OrcidSimulator, request: Request) -> Response:
     """`/oauth/userinfo`: `name` is the credit name only, and every name is null when it is not public."""
-    token = call.bearer or call.form.get("access_token", "")
-    pair = world.memory.by_access.get(token)
-    if pair is None or not pair.live(world.now()) or not {"openid", "/authenticate"} & set(pair.scopes):
+    token = request.bearer or request.form.get("access_token", "")
+    tokens = simulator.data.by_access_token.get(token)
+    if tokens is None or not tokens.live(simulator.now()) or not {"openid", "/authenticate"} & set(tokens.scopes):
         body = {"error": "access_denied", "error-description": "access_token is invalid"}
-        return json_answer(403, body, ANY_ORIGIN)
-    names = _names(world, pair)
+        return json_response(403, body, ANY_ORIGIN)
+    names = _names(simulator, tokens)
     found: dict[str, str | None] = {
-        "id": world.uri(str(pair.orcid)),
-        "sub": pair.orcid,
+        "id": simulator.uri(str(tokens.orcid)),
+        "sub": tokens.orcid,
         "name": names.get("name"),
         "family_name": names.get("family_name"),
         "given_name": names.get("given_name"),
     }
-    return json_answer(200, found, ANY_ORIGIN)
+    return json_response(200, found, ANY_ORIGIN)

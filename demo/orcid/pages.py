@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .wire import COOKIE, Answer, html_answer
+from .http import COOKIE, Response, html_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .world import OrcidWorld, Session
+    from .simulator import OrcidSimulator, Session
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 HEADERS: Final = (
@@ -36,40 +36,44 @@ def templates() -> Environment:
     )
 
 
-def page(world: OrcidWorld, template: str, status: int = 200, **values: Any) -> Answer:
+def page(simulator: OrcidSimulator, template: str, status: int = 200, **values: Any) -> Response:
     """One page; every link in it begins with the base URL."""
-    text = templates().get_template(template).render(base=world.base_url, prefix=world.registry_prefix, **values)
-    return html_answer(status, text, *HEADERS)
+    text = (
+        templates().get_template(template).render(base=simulator.base_url, prefix=simulator.registry_prefix, **values)
+    )
+    return html_response(status, text, *HEADERS)
 
 
-def message(world: OrcidWorld, status: int, title: str, words: str) -> Answer:
+def message(simulator: OrcidSimulator, status: int, title: str, words: str) -> Response:
     """Give a page that only says something."""
-    return page(world, "message.html", status, title=title, words=words)
+    return page(simulator, "message.html", status, title=title, words=words)
 
 
-def sign_in(world: OrcidWorld, query: Mapping[str, str], notice: str = "") -> Answer:
+def sign_in(simulator: OrcidSimulator, query: Mapping[str, str], notice: str = "") -> Response:
     """Give the sign-in page. `orcid` or `email` of the request is shown as a suggestion; nothing is believed."""
     hint = query.get("orcid", "").rpartition("/")[2] or query.get("email", "")
-    users = list(world.users.values())
-    return page(world, "sign_in.html", title="Sign in", users=users, hint=hint[:100], notice=notice)
+    users = list(simulator.users.values())
+    return page(simulator, "sign_in.html", title="Sign in", users=users, hint=hint[:100], notice=notice)
 
 
-def register(world: OrcidWorld, query: Mapping[str, str], notice: str = "") -> Answer:
+def register(simulator: OrcidSimulator, query: Mapping[str, str], notice: str = "") -> Response:
     """Give the registration page, filled in from the request."""
     filled = {key: query.get(key, "")[:100] for key in ("given_names", "family_names", "email")}
-    return page(world, "register.html", title="Register", filled=filled, notice=notice)
+    return page(simulator, "register.html", title="Register", filled=filled, notice=notice)
 
 
-def style(_world: OrcidWorld, _call: object) -> Answer:
+def style(_world: OrcidSimulator, _call: object) -> Response:
     """`GET /style.css`."""
     text = (TEMPLATES / "style.css").read_bytes()
-    return Answer(200, text, (("Content-Type", "text/css;charset=UTF-8"), ("Cache-Control", "max-age=300")))
+    return Response(200, text, (("Content-Type", "text/css;charset=UTF-8"), ("Cache-Control", "max-age=300")))
 
 
-def with_session(world: OrcidWorld, answer: Answer, session: Session, lang: str | None = None) -> Answer:
+def with_session(simulator: OrcidSimulator, response: Response, session: Session, lang: str | None = None) -> Response:
     """Give the answer with the cookie of the browser's session, and the language it asked for."""
-    rest = f"Path={world.path}; HttpOnly; SameSite=Lax" + ("; Secure" if world.base_url.startswith("https:") else "")
+    rest = f"Path={simulator.path}; HttpOnly; SameSite=Lax" + (
+        "; Secure" if simulator.base_url.startswith("https:") else ""
+    )
     cookies = [("Set-Cookie", f"{COOKIE}={session.key}; {rest}")]
     if lang:
         cookies.append(("Set-Cookie", f"locale_v3={lang}; {rest}"))
-    return answer.with_headers(*cookies)
+    return response.with_headers(*cookies)

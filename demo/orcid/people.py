@@ -70,7 +70,7 @@ class User:
         return self.full_name if self.visibility == "public" else ""
 
     @property
-    def named(self) -> dict[str, str | None]:
+    def name_fields(self) -> dict[str, str | None]:
         """The part of a token answer that holds the name, or nothing when the key is absent."""
         return {
             "plain": {"name": self.public_name},

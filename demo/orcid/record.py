@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
-from . import affiliations, limits
+from . import affiliations, rate_limits
 from .errors import ApiError
-from .wire import Answer, Call, json_answer
+from .http import Request, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .people import User
-    from .world import OrcidWorld, Pair
+    from .simulator import OrcidSimulator, TokenPair
 
 JSON_TYPES: Final = ("application/json", "application/orcid+json", "application/vnd.orcid+json")
 XML_TYPES: Final = ("application/xml", "application/orcid+xml", "application/vnd.orcid+xml", "text/xml")
 XML: Final = "application/vnd.orcid+xml;charset=UTF-8"
 NAMESPACE: Final = "http://www.orcid.org/ns/record"
-MADE: Final = {"value": 1768903200000}
+CREATED: Final = {"value": 1768903200000}
 FORBIDDEN: Final = {
     "error": "forbidden",
     "error_description": "Forbidden: The server understood the request but refuses to authorize it.",
@@ -32,37 +32,37 @@ FORBIDDEN: Final = {
 class Reader:
     """Who asks: on which host, with which token, if any."""
 
-    world: OrcidWorld
+    simulator: OrcidSimulator
     host: str
-    pair: Pair | None
+    tokens: TokenPair | None
 
     @property
-    def sees_limited(self) -> bool:
+    def can_see_limited(self) -> bool:
         """Whether items for trusted parties are shown."""
-        return self.host == "api" and self.pair is not None and "/read-limited" in self.pair.scopes
+        return self.host == "api" and self.tokens is not None and "/read-limited" in self.tokens.scopes
 
-    def sees(self, visibility: str, client_id: str | None = None) -> bool:
+    def can_see(self, visibility: str, client_id: str | None = None) -> bool:
         """Whether something of this visibility, written by this client, is shown."""
-        own = self.host == "api" and self.pair is not None and self.pair.client_id == client_id
-        return own or visibility == "public" or (visibility == "limited" and self.sees_limited)
+        own = self.host == "api" and self.tokens is not None and self.tokens.client_id == client_id
+        return own or visibility == "public" or (visibility == "limited" and self.can_see_limited)
 
 
-def answer(world: OrcidWorld, call: Call, host: str, path: str) -> Answer:
+def handle(simulator: OrcidSimulator, request: Request, host: str, path: str) -> Response:
     """`/v3.0/<iD>/<section>` of either host."""
-    refused = limits.refused(world, call, host)
-    if refused:
-        return refused
-    kind = _kind(world, call.accept)
+    rejection = rate_limits.check(simulator, request, host)
+    if rejection:
+        return rejection
+    kind = _kind(simulator, request.accept)
     if kind is None:
-        return json_answer(406, ApiError(9001, "Not acceptable", status=406).body)
+        return json_response(406, ApiError(9001, "Not acceptable", status=406).body)
     try:
-        pair = _pair(world, call, host)
-        return _answered(Reader(world, host, pair), call, path, kind)
+        tokens = _find_tokens(simulator, request, host)
+        return _read_or_write(Reader(simulator, host, tokens), request, path, kind)
     except OAuthError as error:
-        return json_answer(error.status, error.body)
+        return json_response(error.status, error.body)
     except ApiError as error:
         headers = [("Location", error.location)] if error.location else []
-        return _written(kind, error.body, "error", error.status).with_headers(*headers)
+        return _render(kind, error.body, "error", error.status).with_headers(*headers)
 
 
 class OAuthError(Exception):
@@ -73,54 +73,56 @@ class OAuthError(Exception):
         self.body = body
 
 
-def _kind(world: OrcidWorld, accept: str) -> str | None:
+def _kind(simulator: OrcidSimulator, accept: str) -> str | None:
     """Json, or xml for those who do not care, or None for what ORCID cannot serve."""
     types = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     for name in types:
         if name in JSON_TYPES:
             return "json"
         if name in ("", "*/*", *XML_TYPES):
-            return "xml" if world.options.xml else None
+            return "xml" if simulator.options.xml else None
     return None
 
 
-def _pair(world: OrcidWorld, call: Call, host: str) -> Pair | None:
-    token = call.bearer
+def _find_tokens(simulator: OrcidSimulator, request: Request, host: str) -> TokenPair | None:
+    token = request.bearer
     if token is None:
         if host == "api":
             raise OAuthError(403, FORBIDDEN)
         return None
-    pair = world.memory.by_access.get(token)
-    deletes_own = pair is not None and pair.revoked == "USER_REVOKED" and call.method == "DELETE"
-    if pair is None or not (pair.live(world.now()) or deletes_own):
+    tokens = simulator.data.by_access_token.get(token)
+    deletes_own = tokens is not None and tokens.revoked == "USER_REVOKED" and request.method == "DELETE"
+    if tokens is None or not (tokens.live(simulator.now()) or deletes_own):
         body = {"error": "invalid_token", "error_description": f"Invalid access token: {token}"}
         raise OAuthError(401, body)
-    return pair
+    return tokens
 
 
-def _answered(reader: Reader, call: Call, path: str, kind: str) -> Answer:
+def _read_or_write(reader: Reader, request: Request, path: str, kind: str) -> Response:
     orcid, _, section = path.strip("/").partition("/")
     section = section or "record"
-    pair, world = reader.pair, reader.world
-    if pair and pair.orcid not in (None, orcid):
+    tokens, simulator = reader.tokens, reader.simulator
+    if tokens and tokens.orcid not in (None, orcid):
         raise ApiError(9017, "Access token is for a different record")
-    if pair and reader.host == "api" and world.clients[pair.client_id].public:
+    if tokens and reader.host == "api" and simulator.clients[tokens.client_id].public:
         raise ApiError(9017, "Public clients cannot use the member API")
-    user = checked(world, call, reader.host, orcid, section)
-    if call.method != "GET":
-        return affiliations.changed(reader.world, pair if reader.host == "api" else None, call, user, section)
-    return _written(kind, read(reader, user, section), section.partition("/")[0])
+    user = find_usable_user(simulator, request, reader.host, orcid, section)
+    if request.method != "GET":
+        return affiliations.write_item(
+            reader.simulator, tokens if reader.host == "api" else None, request, user, section
+        )
+    return _render(kind, read(reader, user, section), section.partition("/")[0])
 
 
-def checked(world: OrcidWorld, call: Call, host: str, orcid: str, section: str) -> User:
+def find_usable_user(simulator: OrcidSimulator, request: Request, host: str, orcid: str, section: str) -> User:
     """Give the person whose record this is, if it is in a state to be used; tested in ORCID's order."""
-    user = world.users.get(orcid)
+    user = simulator.users.get(orcid)
     if user is None:
         raise ApiError(9016)
     if user.state == "deprecated":
-        there = f"{world.base_url}/{host}/v3.0/{user.primary}/{section}"
-        detail = f"Please refer to account: {world.uri(str(user.primary))}. ORCID {world.uri(orcid)}"
-        raise ApiError(9007, detail, status=301 if call.method == "GET" else 409, location=there)
+        there = f"{simulator.base_url}/{host}/v3.0/{user.primary}/{section}"
+        detail = f"Please refer to account: {simulator.uri(str(user.primary))}. ORCID {simulator.uri(orcid)}"
+        raise ApiError(9007, detail, status=301 if request.method == "GET" else 409, location=there)
     if user.state == "unclaimed":
         raise ApiError(9036)
     if user.state == "locked":
@@ -130,11 +132,11 @@ def checked(world: OrcidWorld, call: Call, host: str, orcid: str, section: str) 
     return user
 
 
-def _written(kind: str, value: dict[str, Any], name: str, status: int = 200) -> Answer:
+def _render(kind: str, value: dict[str, Any], name: str, status: int = 200) -> Response:
     if kind == "json":
-        return json_answer(status, value)
+        return json_response(status, value)
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{NAMESPACE}">{_xml(value)}</{name}>\n'
-    return Answer(status, text.encode(), (("Content-Type", XML),))
+    return Response(status, text.encode(), (("Content-Type", XML),))
 
 
 def _xml(value: Any) -> str:
@@ -153,7 +155,7 @@ def read(reader: Reader, user: User, section: str) -> dict[str, Any]:
     """One section of a record, or one item."""
     name, _, put_code = section.partition("/")
     if name in affiliations.SECTIONS and put_code.isdecimal():
-        return affiliations.one(reader, user.orcid, name, int(put_code))
+        return affiliations.read_item(reader, user.orcid, name, int(put_code))
     make = READ.get(section)
     if make is None:
         raise ApiError(9016)
@@ -161,16 +163,16 @@ def read(reader: Reader, user: User, section: str) -> dict[str, Any]:
 
 
 def _record(reader: Reader, user: User) -> dict[str, Any]:
-    world = reader.world
-    host = re.sub(r"^\w+://", "", world.registry_prefix)
+    simulator = reader.simulator
+    host = re.sub(r"^\w+://", "", simulator.registry_prefix)
     return {
-        "orcid-identifier": {"uri": world.uri(user.orcid), "path": user.orcid, "host": host},
+        "orcid-identifier": {"uri": simulator.uri(user.orcid), "path": user.orcid, "host": host},
         "preferences": {"locale": "en"},
         "history": {
             "creation-method": "DIRECT",
             "completion-date": None,
-            "submission-date": MADE,
-            "last-modified-date": MADE,
+            "submission-date": CREATED,
+            "last-modified-date": CREATED,
             "claimed": True,
             "source": None,
             "deactivation-date": None,
@@ -186,7 +188,7 @@ def _record(reader: Reader, user: User) -> dict[str, Any]:
 def _person(reader: Reader, user: User) -> dict[str, Any]:
     parts = {key: READ[section](reader, user) for key, section in PERSON}
     return {
-        "last-modified-date": MADE,
+        "last-modified-date": CREATED,
         "name": name(reader, user),
         "other-names": parts["other-names"],
         "biography": None,
@@ -197,11 +199,11 @@ def _person(reader: Reader, user: User) -> dict[str, Any]:
 
 def name(reader: Reader, user: User) -> dict[str, Any] | None:
     """Give the name, or nothing when the reader may not see it."""
-    if not reader.sees(user.visibility):
+    if not reader.can_see(user.visibility):
         return None
     return {
-        "created-date": MADE,
-        "last-modified-date": MADE,
+        "created-date": CREATED,
+        "last-modified-date": CREATED,
         "given-names": {"value": user.given},
         "family-name": {"value": user.family} if user.family else None,
         "credit-name": {"value": user.credit} if user.credit else None,
@@ -213,7 +215,7 @@ def name(reader: Reader, user: User) -> dict[str, Any] | None:
 
 def _personal_details(reader: Reader, user: User) -> dict[str, Any]:
     return {
-        "last-modified-date": MADE,
+        "last-modified-date": CREATED,
         "name": name(reader, user),
         "other-names": READ["other-names"](reader, user),
         "biography": None,
@@ -227,7 +229,7 @@ def _biography(_reader: Reader, _user: User) -> dict[str, Any]:
 
 def _activities(reader: Reader, user: User) -> dict[str, Any]:
     parts = {section: READ[section](reader, user) for section in ACTIVITIES}
-    return {"last-modified-date": MADE, **parts, "path": f"/{user.orcid}/activities"}
+    return {"last-modified-date": CREATED, **parts, "path": f"/{user.orcid}/activities"}
 
 
 def _empty(section: str, key: str) -> Callable[[Reader, User], dict[str, Any]]:
@@ -236,7 +238,7 @@ def _empty(section: str, key: str) -> Callable[[Reader, User], dict[str, Any]]:
 
 def _affiliations(section: str) -> Callable[[Reader, User], dict[str, Any]]:
     kind = affiliations.LISTS[section]
-    return lambda reader, user: affiliations.several(reader, user.orcid, section, kind)
+    return lambda reader, user: affiliations.read_list(reader, user.orcid, section, kind)
 
 
 PERSON: Final = (

@@ -33,7 +33,7 @@ class InvalidScope(Exception):
     """A scope that this client may not ask for here."""
 
 
-def asked_of_person(text: str, *, public_client: bool) -> tuple[str, ...]:
+def person_scopes(text: str, *, public_client: bool) -> tuple[str, ...]:
     """Give the scopes to ask a person for. Those of other flows and OpenID's companions are dropped in silence."""
     scopes = []
     for word in dict.fromkeys(text.split()):
@@ -48,7 +48,7 @@ def asked_of_person(text: str, *, public_client: bool) -> tuple[str, ...]:
     return tuple(scopes)
 
 
-def asked_of_client(text: str, *, premium: bool) -> tuple[str, ...]:
+def client_scopes(text: str, *, premium: bool) -> tuple[str, ...]:
     """Give the scopes of a token without a person."""
     scopes = tuple(dict.fromkeys(text.split()))
     allowed = {"/read-public", "/webhook"} if premium else {"/read-public"}

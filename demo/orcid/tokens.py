@@ -8,179 +8,183 @@ from datetime import timedelta
 from typing import Any, Final
 
 from . import oidc
-from .scopes import InvalidScope, asked_of_client
-from .wire import FORM_TYPE, Answer, Call, html_answer, json_answer
-from .world import Client, Code, OrcidWorld, Pair
+from .http import FORM_TYPE, Request, Response, html_response, json_response
+from .scopes import InvalidScope, client_scopes
+from .simulator import AuthorizationCode, Client, OrcidSimulator, TokenPair
 
 NO_STORE: Final = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 EXCHANGE: Final = ("OAUTH_AUTHORIZATION_CODE_EXCHANGE", "ON")
 INVALID: Final = "One of the provided parameters is invalid, or, the provided token/code is invalid or expired"
 
 
-class Refused(Exception):
+class TokenError(Exception):
     """The call fails with this status and body; the order of the keys is ORCID's."""
 
     def __init__(self, status: int, error: str, description: str, *, description_first: bool = False) -> None:
-        pairs = [("error", error), ("error_description", description)]
+        params = [("error", error), ("error_description", description)]
         self.status = status
-        self.body = dict(reversed(pairs) if description_first else pairs)
+        self.body = dict(reversed(params) if description_first else params)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class ForwardedRequest:
     """What the proxy passes on: the credentials, and of the form only what it knows."""
 
     client: Client
     form: dict[str, str]
 
 
-def token(world: OrcidWorld, call: Call) -> Answer:
+def token(simulator: OrcidSimulator, request: Request) -> Response:
     """`POST /oauth/token`."""
-    if not _is_form(call):
-        return _unsupported(call)
+    if not _is_form(request):
+        return _unsupported(request)
     try:
-        body = _exchanged(world, call)
-    except Refused as refused:
-        return json_answer(refused.status, refused.body, *NO_STORE)
-    return json_answer(200, body, *NO_STORE, EXCHANGE)
+        body = _exchange(simulator, request)
+    except TokenError as refused:
+        return json_response(refused.status, refused.body, *NO_STORE)
+    return json_response(200, body, *NO_STORE, EXCHANGE)
 
 
-def revoke(world: OrcidWorld, call: Call) -> Answer:
+def revoke(simulator: OrcidSimulator, request: Request) -> Response:
     """`POST /oauth/revoke`: ends the pair of the token, and is content with a token it does not know."""
-    if not _is_form(call):
-        return _unsupported(call)
+    if not _is_form(request):
+        return _unsupported(request)
     try:
-        client = _client(world, *_credentials(call))
-    except Refused as refused:
-        return json_answer(refused.status, refused.body)
-    if not call.form.get("token"):
-        return json_answer(400, {"error": "invalid_request", "error_description": "token is required"})
-    pair = world.pair_of(call.form["token"])
-    if pair and pair.client_id == client.client_id:
-        pair.revoked = pair.revoked or "CLIENT_REVOKED"
-    return Answer(200)
+        client = _client(simulator, *_credentials(request))
+    except TokenError as refused:
+        return json_response(refused.status, refused.body)
+    if not request.form.get("token"):
+        return json_response(400, {"error": "invalid_request", "error_description": "token is required"})
+    tokens = simulator.find_tokens(request.form["token"])
+    if tokens and tokens.client_id == client.client_id:
+        tokens.revoked = tokens.revoked or "CLIENT_REVOKED"
+    return Response(200)
 
 
-def _is_form(call: Call) -> bool:
-    return call.method == "POST" and call.content_type.partition(";")[0].strip().lower() == FORM_TYPE
+def _is_form(request: Request) -> bool:
+    return request.method == "POST" and request.content_type.partition(";")[0].strip().lower() == FORM_TYPE
 
 
-def _unsupported(call: Call) -> Answer:
-    sent = call.content_type.partition(";")[0] if call.content_type in ("application/json", "text/plain") else "null"
+def _unsupported(request: Request) -> Response:
+    sent = (
+        request.content_type.partition(";")[0] if request.content_type in ("application/json", "text/plain") else "null"
+    )
     text = f"<!doctype html><title>415</title><h1>HTTP Status 415</h1><p>Content-Type '{sent}' is not supported.</p>"
-    return html_answer(415, text, ("Accept", FORM_TYPE))
+    return html_response(415, text, ("Accept", FORM_TYPE))
 
 
-def _exchanged(world: OrcidWorld, call: Call) -> dict[str, Any]:
-    grant_type = call.form.get("grant_type", "").strip()
+def _exchange(simulator: OrcidSimulator, request: Request) -> dict[str, Any]:
+    grant_type = request.form.get("grant_type", "").strip()
     if not grant_type:
-        raise Refused(400, "unsupported_grant_type", "grant_type is missing")
-    credentials = _credentials(call)
+        raise TokenError(400, "unsupported_grant_type", "grant_type is missing")
+    credentials = _credentials(request)
     grant = GRANTS.get(grant_type)
     for key in grant.needs if grant else ():
-        _required(call.form, key)
-    client = _client(world, *credentials)
+        _required(request.form, key)
+    client = _client(simulator, *credentials)
     if grant is None or grant.give is None:
-        raise Refused(400, "unsupported_grant_type", f"Unsupported grant type: {grant_type[:100]}")
-    sent = Sent(client, {key: call.form[key] for key in grant.forwards if key in call.form})
-    return grant.give(world, sent, call)
+        raise TokenError(400, "unsupported_grant_type", f"Unsupported grant type: {grant_type[:100]}")
+    sent = ForwardedRequest(client, {key: request.form[key] for key in grant.forwards if key in request.form})
+    return grant.give(simulator, sent, request)
 
 
-def _credentials(call: Call) -> tuple[str, str]:
+def _credentials(request: Request) -> tuple[str, str]:
     """Name and secret of the client. Any `Authorization` header hides those of the body."""
-    if call.authorization:
-        return call.basic or ("", "")
-    return _required(call.form, "client_id"), _required(call.form, "client_secret")
+    if request.authorization:
+        return request.basic or ("", "")
+    return _required(request.form, "client_id"), _required(request.form, "client_secret")
 
 
 def _required(form: Any, key: str) -> str:
     value: str = form.get(key, "")
     if not value.strip():
-        raise Refused(401, "invalid_request", f"{key} is required")
+        raise TokenError(401, "invalid_request", f"{key} is required")
     return value
 
 
-def _client(world: OrcidWorld, client_id: str, secret: str) -> Client:
-    client = world.clients.get(client_id)
+def _client(simulator: OrcidSimulator, client_id: str, secret: str) -> Client:
+    client = simulator.clients.get(client_id)
     if client is None or client.secret != secret:
-        raise Refused(401, "invalid_client", "Client authentication failed", description_first=True)
+        raise TokenError(401, "invalid_client", "Client authentication failed", description_first=True)
     if client.state != "ok":
-        raise Refused(401, "invalid_client", f"Client ({client_id}) is {client.state}")
+        raise TokenError(401, "invalid_client", f"Client ({client_id}) is {client.state}")
     return client
 
 
 # Grants
 
 
-def _by_code(world: OrcidWorld, sent: Sent, call: Call) -> dict[str, Any]:
+def _by_code(simulator: OrcidSimulator, sent: ForwardedRequest, request: Request) -> dict[str, Any]:
     value = sent.form.get("code", "")
     if not value.strip():
-        raise Refused(400, "invalid_request", "An authorization code must be supplied")
-    code = world.memory.codes.get(value)
+        raise TokenError(400, "invalid_request", "An authorization code must be supplied")
+    code = simulator.data.codes.get(value)
     if code is None:
-        raise Refused(400, "invalid_grant", f"Invalid authorization code: {value[:200]}")
+        raise TokenError(400, "invalid_grant", f"Invalid authorization code: {value[:200]}")
     if code.client_id != sent.client.client_id:
-        raise Refused(400, "invalid_grant", INVALID)
-    if code.pair is None and not _holds(world, code, sent.form.get("redirect_uri")):
-        raise Refused(400, "invalid_grant", INVALID)
-    pair = world.use_code(code)
-    if pair is None:
-        raise Refused(400, "invalid_grant", f"Reused authorization code: {value}")
-    body = answer_for(world, pair)
-    if "openid" in pair.scopes:
-        body["id_token"] = oidc.id_token(world, pair, code.nonce, sent.client, call.fault)
-    return _of_another(world, body) if call.fault and call.fault.name == "other_id" else body
+        raise TokenError(400, "invalid_grant", INVALID)
+    if code.tokens is None and not _is_valid(simulator, code, sent.form.get("redirect_uri")):
+        raise TokenError(400, "invalid_grant", INVALID)
+    tokens = simulator.redeem_code(code)
+    if tokens is None:
+        raise TokenError(400, "invalid_grant", f"Reused authorization code: {value}")
+    body = token_response(simulator, tokens)
+    if "openid" in tokens.scopes:
+        body["id_token"] = oidc.id_token(simulator, tokens, code.nonce, sent.client, request.fault)
+    return _with_other_id(simulator, body) if request.fault and request.fault.name == "other_id" else body
 
 
-def _holds(world: OrcidWorld, code: Code, redirect_uri: str | None) -> bool:
+def _is_valid(simulator: OrcidSimulator, code: AuthorizationCode, redirect_uri: str | None) -> bool:
     """Whether the code is still good: in time, for the same redirect URI, and not under a challenge nobody can meet."""
-    in_time = world.now() - code.issued < timedelta(seconds=world.options.code_seconds)
+    in_time = simulator.now() - code.issued < timedelta(seconds=simulator.options.code_seconds)
     return (
         in_time
         and redirect_uri in (None, code.redirect_uri)
-        and not (code.challenged and world.options.pkce == "reject")
+        and not (code.challenged and simulator.options.pkce == "reject")
     )
 
 
-def _by_refresh(world: OrcidWorld, sent: Sent, _call: Call) -> dict[str, Any]:
-    parent = world.memory.by_refresh.get(sent.form["refresh_token"])
+def _by_refresh(simulator: OrcidSimulator, sent: ForwardedRequest, _call: Request) -> dict[str, Any]:
+    parent = simulator.data.by_refresh_token.get(sent.form["refresh_token"])
     if parent is None or parent.client_id != sent.client.client_id:
-        raise Refused(400, "invalid_grant", "Unable to find refresh token")
-    if not parent.live(world.now()):
-        raise Refused(400, "invalid_grant", "Parent token is disabled")
+        raise TokenError(400, "invalid_grant", "Unable to find refresh token")
+    if not parent.live(simulator.now()):
+        raise TokenError(400, "invalid_grant", "Parent token is disabled")
     scopes = tuple(sent.form.get("scope", "").split()) or parent.scopes
     for scope in scopes:
         if scope not in parent.scopes:
-            raise Refused(400, "invalid_scope", f"The given scope '{scope[:100]}' is not allowed for the parent token")
-    if world.options.refresh_revokes_old:
+            raise TokenError(
+                400, "invalid_scope", f"The given scope '{scope[:100]}' is not allowed for the parent token"
+            )
+    if simulator.options.refresh_revokes_old:
         parent.revoked = "CLIENT_REVOKED"
-    return answer_for(world, world.grant_pair(parent.client_id, parent.orcid, scopes))
+    return token_response(simulator, simulator.issue_tokens(parent.client_id, parent.orcid, scopes))
 
 
-def _by_client(world: OrcidWorld, sent: Sent, _call: Call) -> dict[str, Any]:
+def _by_client(simulator: OrcidSimulator, sent: ForwardedRequest, _call: Request) -> dict[str, Any]:
     try:
-        scopes = asked_of_client(sent.form.get("scope", ""), premium=sent.client.premium)
+        scopes = client_scopes(sent.form.get("scope", ""), premium=sent.client.premium)
     except InvalidScope as invalid:
-        raise Refused(400, "invalid_scope", f"Invalid scope: {str(invalid)[:100]}") from None
-    return answer_for(world, world.grant_pair(sent.client.client_id, None, scopes))
+        raise TokenError(400, "invalid_scope", f"Invalid scope: {str(invalid)[:100]}") from None
+    return token_response(simulator, simulator.issue_tokens(sent.client.client_id, None, scopes))
 
 
-def answer_for(world: OrcidWorld, pair: Pair) -> dict[str, Any]:
+def token_response(simulator: OrcidSimulator, tokens: TokenPair) -> dict[str, Any]:
     """Give the answer that hands a pair over, keys in ORCID's order."""
-    user = world.users.get(pair.orcid) if pair.orcid else None
+    user = simulator.users.get(tokens.orcid) if tokens.orcid else None
     return {
-        "access_token": pair.access,
+        "access_token": tokens.access,
         "token_type": "bearer",
-        "refresh_token": pair.refresh,
-        "expires_in": pair.seconds,
-        "scope": " ".join(pair.scopes),
-        **(user.named if user else {}),
-        "orcid": pair.orcid,
+        "refresh_token": tokens.refresh,
+        "expires_in": tokens.seconds,
+        "scope": " ".join(tokens.scopes),
+        **(user.name_fields if user else {}),
+        "orcid": tokens.orcid,
     }
 
 
-def _of_another(world: OrcidWorld, body: dict[str, Any]) -> dict[str, Any]:
-    other = world.someone_else(body["orcid"])
+def _with_other_id(simulator: OrcidSimulator, body: dict[str, Any]) -> dict[str, Any]:
+    other = simulator.other_user(body["orcid"])
     return body | {"name": other.public_name, "orcid": other.orcid}
 
 
@@ -190,7 +194,7 @@ class Grant:
 
     forwards: tuple[str, ...]
     needs: tuple[str, ...] = ()
-    give: Callable[[OrcidWorld, Sent, Call], dict[str, Any]] | None = None
+    give: Callable[[OrcidSimulator, ForwardedRequest, Request], dict[str, Any]] | None = None
 
 
 GRANTS: Final = {

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import webapp
-from tests.gallery.all_states import SCENES
-from tests.gallery.inspection import FIRST_PAGE, Looker
-from tests.gallery.rendering import answers
-from tests.gallery.server import exhibited
+from tests.gallery.all_states import PAGE_STATES
+from tests.gallery.inspection import FIRST_PAGE, PageInspector
+from tests.gallery.rendering import matches_route
+from tests.gallery.server import serve_gallery
 from tests.support.browser.driver import browsing
 from tests.support.catalogues import read
-from tests.support.service import served
+from tests.support.service import serve_app
 from webapp.i18n.language import languages
 from webapp.pages.problems import PROBLEMS
 
@@ -32,9 +32,9 @@ SPOILT = b"""<!doctype html><html><head><title>x</title></head><body><h2>Early</
 
 
 @pytest.fixture(scope="module")
-def looker():
+def inspector():
     with browsing() as browser:
-        yield Looker(browser)
+        yield PageInspector(browser)
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +44,20 @@ def opened():
 
         @cache
         def open_in(language):
-            address, shown = stack.enter_context(exhibited(language))
+            address, shown = stack.enter_context(serve_gallery(language))
             return address, {each.name: each for each in shown}
 
         yield open_in
 
 
 @pytest.fixture(scope="module")
-def looked_at(opened, looker):
+def looked_at(opened, inspector):
     """Have a browser look at each page of a language, once and at the width of a telephone."""
 
     @cache
     def look_at(language):
         address, shown = opened(language)
-        return {name: looker.looks_at(address + each.address) for name, each in shown.items()}
+        return {name: inspector.inspect(address + each.address) for name, each in shown.items()}
 
     return look_at
 
@@ -88,15 +88,17 @@ def seen(language, looked_at):
 
 
 def test_each_scene_is_the_page_of_its_route(shown):
-    assert [each.name for each in SCENES if not answers(each.route, *shown[each.name].last)] == []
+    assert [each.name for each in PAGE_STATES if not matches_route(each.route, *shown[each.name].last)] == []
 
 
 def test_nothing_goes_wrong_in_a_scene_of_no_problem(shown):
     """But that a form comes back to be filled in."""
-    assert [each.name for each in SCENES if not each.problem and shown[each.name].reply.status not in {200, 422}] == []
+    assert [
+        each.name for each in PAGE_STATES if not each.problem and shown[each.name].reply.status not in {200, 422}
+    ] == []
 
 
-@pytest.mark.parametrize("each", [each for each in SCENES if each.problem], ids=lambda each: each.name)
+@pytest.mark.parametrize("each", [each for each in PAGE_STATES if each.problem], ids=lambda each: each.name)
 def test_each_problem_is_told_in_the_language_of_the_page(shown, each):
     page = shown[each.name]
     row, said = PROBLEMS[each.problem], re.sub(r"\s+", " ", page.reply.text.replace("&#39;", "'"))
@@ -114,15 +116,15 @@ def test_every_template_of_a_page_is_shown(shown):
     assert {path.relative_to(TEMPLATES).as_posix() for path in pages} == {each.template for each in shown.values()}
 
 
-def test_axe_and_the_measure_find_what_is_wrong(looker):
+def test_axe_and_the_measure_find_what_is_wrong(inspector):
     """What never finds anything proves nothing."""
 
     def spoilt(_environ, start_response):
         start_response("200 OK", [("Content-Type", "text/html")])
         return [SPOILT]
 
-    with served(spoilt) as address:
-        found = looker.looks_at(address)
+    with serve_app(spoilt) as address:
+        found = inspector.inspect(address)
 
     rules = {each.partition(":")[0] for each in found.axe["light"]}
     assert rules >= {"html-has-lang", "image-alt", "color-contrast", "target-size", "region", "page-has-heading-one"}
@@ -166,8 +168,8 @@ def test_headings_lead_down_step_by_step_from_one(seen):
 
 def test_every_page_has_each_landmark_once(seen):
     for name, each in seen.items():
-        assert [len(each.has(role)) for role in LANDMARKS] == [1, 1, 1], name
-        called = each.has("navigation") + each.has("region")
+        assert [len(each.names_of(role)) for role in LANDMARKS] == [1, 1, 1], name
+        called = each.names_of("navigation") + each.names_of("region")
         assert "" not in called, name
         assert len(set(called)) == len(called), name
 
@@ -185,7 +187,7 @@ def test_no_name_is_in_another_language(seen, gallery):
     }
 
     for name, each in seen.items():
-        assert not {called for _, called in each.told} & english, name
+        assert not {called for _, called in each.tree} & english, name
 
 
 def test_no_page_has_a_script_or_asks_anybody_else(seen, gallery):
@@ -202,8 +204,8 @@ def test_before_the_sign_in_no_page_leaves_a_cookie(shown):
     assert [each.name for each in before if each.reply.header("Set-Cookie")] == []
 
 
-def test_the_first_page_is_small(gallery, looker):
+def test_the_first_page_is_small(gallery, inspector):
     address, shown = gallery
     page = shown["landing"]
 
-    assert len(page.reply.body) < looker.weighs(address + page.address) < FIRST_PAGE
+    assert len(page.reply.body) < inspector.page_weight(address + page.address) < FIRST_PAGE

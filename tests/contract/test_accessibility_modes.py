@@ -2,16 +2,22 @@
 
 import pytest
 
-from tests.gallery.accessibility import CONTRAST, lost_focus, moving, on_paper, without_colours
-from tests.gallery.all_states import SCENES
-from tests.gallery.inspection import Looker
-from tests.gallery.server import exhibited
+from tests.gallery.accessibility import (
+    CONTRAST,
+    animated_elements,
+    colour_only_information,
+    invisible_focus,
+    print_layout,
+)
+from tests.gallery.all_states import PAGE_STATES
+from tests.gallery.inspection import PageInspector
+from tests.gallery.server import serve_gallery
 from tests.support.browser.driver import browsing
-from tests.support.service import served
+from tests.support.service import serve_app
 from webapp.i18n.language import languages
 
 LANGUAGES = languages()
-RECEIPTS = [each for each in SCENES if each.route == "GET /me/receipt"]
+RECEIPTS = [each for each in PAGE_STATES if each.route == "GET /me/receipt"]
 
 SPOILT = b"""<!doctype html><html><head><title>x</title><style>
 button { border: 0; } :focus { outline: 0; } .cover { position: fixed; inset: 0; background: #fff; }
@@ -21,22 +27,22 @@ a { text-decoration: none; transition: color 1s; } </style></head><body>
 
 
 @pytest.fixture(scope="module")
-def looker():
+def inspector():
     with browsing() as browser:
-        yield Looker(browser, axe=False)
+        yield PageInspector(browser, axe=False)
 
 
 @pytest.fixture(scope="module")
 def pages():
     """The address of every page, in the language of the longest words."""
-    with exhibited("fi") as (address, shown):
+    with serve_gallery("fi") as (address, shown):
         yield {each.name: address + each.address for each in shown}
 
 
 @pytest.fixture(scope="module")
 def receipts():
     """The addresses of receipts by their names, in each language."""
-    with exhibited(*LANGUAGES, scenes=RECEIPTS) as (address, shown):
+    with serve_gallery(*LANGUAGES, page_states=RECEIPTS) as (address, shown):
         yield {code: {each.name: address + each.address for each in shown if each.code == code} for code in LANGUAGES}
 
 
@@ -46,15 +52,15 @@ def found_on(pages, look):
     return {name: what for name, what in found.items() if what}
 
 
-def test_what_is_looked_for_is_found(looker):
+def test_what_is_looked_for_is_found(inspector):
     """What never finds anything proves nothing."""
 
     def spoilt(_environ, start_response):
         start_response("200 OK", [("Content-Type", "text/html")])
         return [SPOILT]
 
-    with served(spoilt) as address:
-        flat, lost = without_colours(looker, address), lost_focus(looker, address)
+    with serve_app(spoilt) as address:
+        flat, lost = colour_only_information(inspector, address), invisible_focus(inspector, address)
         assert {each.partition(":")[0].partition(",")[0] for each in flat} == {
             "button",
             ".alert",
@@ -63,29 +69,29 @@ def test_what_is_looked_for_is_found(looker):
         }
         assert all("has no outline, is covered" in each for each in lost)
         assert len(lost) == 3
-        assert len(moving(looker, address)) == 1
-        measured, _ = on_paper(looker, address)
+        assert len(animated_elements(inspector, address)) == 1
+        measured, _ = print_layout(inspector, address)
         assert len(measured["pressed"]) == 2
 
 
-def test_in_the_persons_own_colours_nothing_is_told_by_colour_alone(looker, pages):
-    assert found_on(pages, lambda address: without_colours(looker, address)) == {}
+def test_in_the_persons_own_colours_nothing_is_told_by_colour_alone(inspector, pages):
+    assert found_on(pages, lambda address: colour_only_information(inspector, address)) == {}
 
 
 @pytest.mark.parametrize("features", [{}, CONTRAST], ids=["our colours", "the person's own colours"])
-def test_at_400_percent_the_focus_is_seen_wherever_it_comes(looker, pages, features):
-    assert found_on(pages, lambda address: lost_focus(looker, address, **features)) == {}
+def test_at_400_percent_the_focus_is_seen_wherever_it_comes(inspector, pages, features):
+    assert found_on(pages, lambda address: invisible_focus(inspector, address, **features)) == {}
 
 
-def test_nothing_moves_so_that_nobody_has_to_ask_for_less_of_it(looker, pages):
-    assert found_on(pages, lambda address: moving(looker, address)) == {}
+def test_nothing_moves_so_that_nobody_has_to_ask_for_less_of_it(inspector, pages):
+    assert found_on(pages, lambda address: animated_elements(inspector, address)) == {}
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_receipt_is_one_white_sheet_with_nothing_to_press(looker, receipts, code):
+def test_a_receipt_is_one_white_sheet_with_nothing_to_press(inspector, receipts, code):
     say = LANGUAGES[code].gettext
     for name, address in receipts[code].items():
-        measured, sheets = on_paper(looker, address)
+        measured, sheets = print_layout(inspector, address)
 
         assert (measured["pressed"], measured["coloured"], sheets) == ([], [], 1), name
         assert measured["wide"] <= 794, name

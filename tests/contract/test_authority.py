@@ -28,7 +28,7 @@ from shibboleth.orcid_id import Registry
 from sql.store import open_store
 from tests.support.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.support.service import Clock, ask, served
+from tests.support.service import Clock, ask, serve_app
 
 # pysaml2 leaves temporary files to be closed when they are forgotten
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
@@ -154,27 +154,27 @@ def identity(keys, services, tmp_path):
 
 
 @pytest.fixture
-def world(store, identity, clients, keys):
+def simulator(store, identity, clients, keys):
     clock = Clock(datetime.now(UTC))
     return World(make_authority(store, identity, clock), clock, clients, keys)
 
 
-def test_a_service_that_an_organisation_has_named_gets_the_id(world, store):
+def test_a_service_that_an_organisation_has_named_gets_the_id(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
 
-    assert world.asked() == (["Success"], [make_orcid_id(7).uri])
+    assert simulator.asked() == (["Success"], [make_orcid_id(7).uri])
 
 
-def test_a_client_of_pysaml2_believes_the_answer(world, store):
+def test_a_client_of_pysaml2_believes_the_answer(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
     with (
-        served(world.app) as address,
+        serve_app(simulator.app) as address,
         closing(http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)) as connection,
     ):
-        connection.request("POST", "/aa", world.query(), {"Content-Type": "text/xml"})
+        connection.request("POST", "/aa", simulator.query(), {"Content-Type": "text/xml"})
         body = connection.getresponse().read()
     inside = soap.parse_soap_enveloped_saml_attribute_response(body).decode()
-    reader = Saml2Client(config=SPConfig().load(settings_of(SERVICE, world.keys["service"], [world.described])))
+    reader = Saml2Client(config=SPConfig().load(settings_of(SERVICE, simulator.keys["service"], [simulator.described])))
 
     answer = reader.sec.correctly_signed_response(inside, must=True, origdoc=body)
 
@@ -185,22 +185,22 @@ def test_a_client_of_pysaml2_believes_the_answer(world, store):
 
 
 @pytest.mark.parametrize("value", ["pekka@yliopisto.example", "nobody", "maija@amk.example", "maija@elsewhere.example"])
-def test_whoever_has_no_id_and_whoever_nobody_knows_get_the_same_answer(world, store, value):
+def test_whoever_has_no_id_and_whoever_nobody_knows_get_the_same_answer(simulator, store, value):
     make_link(store)
 
-    assert world.asked(value=value) == NOTHING
+    assert simulator.asked(value=value) == NOTHING
 
 
-def test_an_organisation_that_has_not_named_the_service_gives_it_nothing(world, store):
+def test_an_organisation_that_has_not_named_the_service_gives_it_nothing(simulator, store):
     make_link(store, "pekka@amk.example", organisation=POLYTECHNIC)
 
-    assert world.asked(value="pekka@amk.example") == NOTHING
+    assert simulator.asked(value="pekka@amk.example") == NOTHING
 
 
-def test_a_service_that_no_organisation_has_named_is_refused(world, store):
+def test_a_service_that_no_organisation_has_named_is_refused(simulator, store):
     make_link(store)
 
-    assert world.asked(STRANGER) == REFUSED
+    assert simulator.asked(STRANGER) == REFUSED
 
 
 @pytest.mark.parametrize(
@@ -218,53 +218,53 @@ def test_a_service_that_no_organisation_has_named_is_refused(world, store):
         *("meant for another", "a name of another kind"),
     ],
 )
-def test_a_query_that_proves_too_little_is_refused(world, store, other):
+def test_a_query_that_proves_too_little_is_refused(simulator, store, other):
     make_link(store)
 
-    assert world.asked(**other) == REFUSED
+    assert simulator.asked(**other) == REFUSED
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
-def test_a_query_of_another_time_is_refused(world, store, minutes):
+def test_a_query_of_another_time_is_refused(simulator, store, minutes):
     make_link(store)
-    query = world.query()
+    query = simulator.query()
 
-    world.clock.passes(minutes=minutes)
+    simulator.clock.passes(minutes=minutes)
 
-    assert said(world.post(query).body) == REFUSED
+    assert said(simulator.post(query).body) == REFUSED
 
 
-def test_a_query_that_was_answered_is_not_answered_again(world, store):
+def test_a_query_that_was_answered_is_not_answered_again(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
-    query = world.query()
-    first = said(world.post(query).body)
+    query = simulator.query()
+    first = said(simulator.post(query).body)
 
-    world.clock.passes(minutes=4)
-    again = world.post(query)
+    simulator.clock.passes(minutes=4)
+    again = simulator.post(query)
 
     assert first == (["Success"], [make_orcid_id(7).uri])
     assert said(again.body) == REFUSED
     assert b"the query was sent before" in again.body
-    assert world.asked() == first
+    assert simulator.asked() == first
 
 
-def test_two_who_send_one_query_at_once_get_one_answer(world, store):
+def test_two_who_send_one_query_at_once_get_one_answer(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
-    query = world.query()
+    query = simulator.query()
 
     with ThreadPoolExecutor(4) as pool:
-        answers = [said(each.body) for each in pool.map(world.post, [query] * 4)]
+        answers = [said(each.body) for each in pool.map(simulator.post, [query] * 4)]
 
     assert answers.count((["Success"], [make_orcid_id(7).uri])) == 1
     assert answers.count(REFUSED) == 3
 
 
-def test_what_others_send_is_not_remembered(world, store):
+def test_what_others_send_is_not_remembered(simulator, store):
     for _ in range(2):
-        world.asked(STRANGER)
-        world.asked(who="thief")
+        simulator.asked(STRANGER)
+        simulator.asked(who="thief")
 
-    assert len(world.app.replay_cache) == 0
+    assert len(simulator.app.replay_cache) == 0
 
 
 def test_so_many_queries_are_remembered_and_none_longer_than_it_is_new():
@@ -279,16 +279,16 @@ def test_so_many_queries_are_remembered_and_none_longer_than_it_is_new():
     assert len(answered) == 1
 
 
-def test_the_person_in_a_signed_query_cannot_be_exchanged(world, store):
+def test_the_person_in_a_signed_query_cannot_be_exchanged(simulator, store):
     make_link(store, "pekka@yliopisto.example")
-    query = world.query().replace(MAIJA.encode(), b"pekka@yliopisto.example")
+    query = simulator.query().replace(MAIJA.encode(), b"pekka@yliopisto.example")
 
-    assert said(world.post(query).body) == REFUSED
+    assert said(simulator.post(query).body) == REFUSED
 
 
-def test_a_signed_query_cannot_be_hidden_beside_a_forged_one(world, store):
+def test_a_signed_query_cannot_be_hidden_beside_a_forged_one(simulator, store):
     make_link(store, "pekka@yliopisto.example")
-    signed = world.query().decode()
+    signed = simulator.query().decode()
     inside = signed[signed.index("Body>") + 5 : signed.rindex("</")]
     inside = inside[: inside.rindex("</")]
     forged = inside.replace(MAIJA, "pekka@yliopisto.example")
@@ -297,15 +297,15 @@ def test_a_signed_query_cannot_be_hidden_beside_a_forged_one(world, store):
             '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/">'
             f"<e:Header>{header}</e:Header><e:Body>{body}</e:Body></e:Envelope>"
         )
-        answer = world.post(text.encode())
+        answer = simulator.post(text.encode())
         assert (answer.status, said(answer.body)[1]) == (500, [])
 
 
-def test_only_what_is_asked_for_is_given(world, store):
+def test_only_what_is_asked_for_is_given(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
 
-    assert world.asked(asks=["urn:oid:0.9.2342.19200300.100.1.3"]) == NOTHING
-    assert world.asked(asks=["urn:oid:0.9.2342.19200300.100.1.3", ORCID]) == (["Success"], [make_orcid_id(7).uri])
+    assert simulator.asked(asks=["urn:oid:0.9.2342.19200300.100.1.3"]) == NOTHING
+    assert simulator.asked(asks=["urn:oid:0.9.2342.19200300.100.1.3", ORCID]) == (["Success"], [make_orcid_id(7).uri])
 
 
 @pytest.mark.parametrize(
@@ -319,16 +319,16 @@ def test_only_what_is_asked_for_is_given(world, store):
         ({"value": "MAIJA@YLIOPISTO.EXAMPLE"}, True),
     ],
 )
-def test_a_person_is_named_by_the_organisations_key(world, store, other, there):
+def test_a_person_is_named_by_the_organisations_key(simulator, store, other, there):
     make_link(store, orcid_id=make_orcid_id(7))
 
-    assert world.asked(**other) == ((["Success"], [make_orcid_id(7).uri]) if there else NOTHING)
+    assert simulator.asked(**other) == ((["Success"], [make_orcid_id(7).uri]) if there else NOTHING)
 
 
-def test_a_sandbox_id_is_not_given_by_a_production_service(world, store):
+def test_a_sandbox_id_is_not_given_by_a_production_service(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7, Registry.SANDBOX))
 
-    assert world.asked() == NOTHING
+    assert simulator.asked() == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -344,24 +344,24 @@ def test_a_sandbox_id_is_not_given_by_a_production_service(world, store):
         b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><x ID="x"/></e:Body></e:Envelope>',
     ],
 )
-def test_what_is_no_query_is_answered_with_a_fault(world, body):
-    answer = world.post(body)
+def test_what_is_no_query_is_answered_with_a_fault(simulator, body):
+    answer = simulator.post(body)
 
     assert (answer.status, b"<faultcode>soap:Client</faultcode>" in answer.body) == (500, True)
 
 
-def test_a_query_with_two_signatures_is_none(world, store):
+def test_a_query_with_two_signatures_is_none(simulator, store):
     make_link(store)
-    query = world.query()
+    query = simulator.query()
     signature = re.search(rb"<((?:\w+:)?Signature)[\s>].*</\1>", query, re.DOTALL)[0]
 
-    answer = world.post(query.replace(signature, signature * 2))
+    answer = simulator.post(query.replace(signature, signature * 2))
 
     assert (answer.status, b"there must be one signature" in answer.body) == (500, True)
 
 
-def test_no_more_is_read_than_a_query_may_have_however_its_length_is_written(world):
-    answer = world.post(b"x", CONTENT_LENGTH="0000655369999999")
+def test_no_more_is_read_than_a_query_may_have_however_its_length_is_written(simulator):
+    answer = simulator.post(b"x", CONTENT_LENGTH="0000655369999999")
 
     assert (answer.status, b"a query must have 1 to" in answer.body) == (500, True)
 
@@ -375,86 +375,86 @@ def test_no_more_is_read_than_a_query_may_have_however_its_length_is_written(wor
         (b'IssueInstant="2', b'IssueInstant="x'),
     ],
 )
-def test_a_query_that_lacks_something_is_answered_with_a_fault_or_refused(world, store, spoilt):
+def test_a_query_that_lacks_something_is_answered_with_a_fault_or_refused(simulator, store, spoilt):
     make_link(store)
-    answer = world.post(world.query().replace(*spoilt))
+    answer = simulator.post(simulator.query().replace(*spoilt))
 
     assert said(answer.body)[1] == []
     assert answer.status == 500 or said(answer.body) == REFUSED
 
 
-def test_where_the_database_is_away_a_service_is_told_to_come_back(world, tmp_path, caplog):
+def test_where_the_database_is_away_a_service_is_told_to_come_back(simulator, tmp_path, caplog):
     away = open_store(f"sqlite://{tmp_path}/nothing/links.db")
-    world.app = replace(world.app, store=away)
+    simulator.app = replace(simulator.app, store=away)
 
-    answer = world.post(world.query())
+    answer = simulator.post(simulator.query())
 
     assert (answer.status, answer.header("Retry-After")) == (500, "5")
     assert b"soap:Server" in answer.body
 
 
-def test_a_bug_is_a_fault_and_no_more(world, store):
+def test_a_bug_is_a_fault_and_no_more(simulator, store):
     class Broken:
         def orcid_of(self, *_):
             raise RuntimeError("maija@yliopisto.example")
 
-    world.app = replace(world.app, store=Broken())
+    simulator.app = replace(simulator.app, store=Broken())
 
-    answer = world.post(world.query())
+    answer = simulator.post(simulator.query())
 
     assert (answer.status, b"maija" in answer.body) == (500, False)
 
 
-def test_our_metadata_tells_key_and_place(world):
-    answer = ask(world.app, "/aa")
+def test_our_metadata_tells_key_and_place(simulator):
+    answer = ask(simulator.app, "/aa")
 
     assert answer.header("Content-Type") == "application/samlmetadata+xml"
     assert b"AttributeAuthorityDescriptor" in answer.body
     assert f'Location="{AUTHORITY}"'.encode() in answer.body
-    assert ask(world.app, "/aa", "HEAD").body == b""
-    assert ask(world.app, "/aa", "DELETE").status == 405
+    assert ask(simulator.app, "/aa", "HEAD").body == b""
+    assert ask(simulator.app, "/aa", "DELETE").status == 405
 
 
-def test_new_metadata_of_the_federation_is_read_within_a_minute(world, store):
+def test_new_metadata_of_the_federation_is_read_within_a_minute(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
-    before = world.asked()
-    write_federation(world.federation, "")
-    os.utime(world.federation, (1, 1))
+    before = simulator.asked()
+    write_federation(simulator.federation, "")
+    os.utime(simulator.federation, (1, 1))
 
-    world.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
+    simulator.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
 
     assert before == (["Success"], [make_orcid_id(7).uri])
-    assert world.asked() == REFUSED
+    assert simulator.asked() == REFUSED
 
 
-def test_metadata_that_went_away_is_used_on(world, store):
+def test_metadata_that_went_away_is_used_on(simulator, store):
     make_link(store, orcid_id=make_orcid_id(7))
-    world.federation.unlink()
+    simulator.federation.unlink()
 
-    world.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
+    simulator.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
 
-    assert world.asked() == (["Success"], [make_orcid_id(7).uri])
+    assert simulator.asked() == (["Success"], [make_orcid_id(7).uri])
 
 
-def soon(world):
+def soon(simulator):
     """Give a moment that comes before a query of now is too old."""
-    return f"{world.clock() + timedelta(minutes=2):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{simulator.clock() + timedelta(minutes=2):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def replaced(world, *entities, **other):
+def replaced(simulator, *entities, **other):
     """Write new metadata of the federation, and let it be seen."""
-    write_federation(world.federation, *entities, **other)
-    world.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
+    write_federation(simulator.federation, *entities, **other)
+    simulator.clock.passes(seconds=METADATA_CHECK_INTERVAL.total_seconds() + 1)
 
 
-def test_metadata_that_has_expired_lets_nobody_in(world, store, services, caplog):
+def test_metadata_that_has_expired_lets_nobody_in(simulator, store, services, caplog):
     make_link(store, orcid_id=make_orcid_id(7))
     caplog.set_level("INFO")
-    replaced(world, *services, ends=soon(world))
-    before = world.asked()
-    world.clock.passes(minutes=1)
+    replaced(simulator, *services, ends=soon(simulator))
+    before = simulator.asked()
+    simulator.clock.passes(minutes=1)
 
-    answer = world.post(world.query())
+    answer = simulator.post(simulator.query())
 
     assert before == (["Success"], [make_orcid_id(7).uri])
     assert (answer.status, said(answer.body)) == (500, ([], []))
@@ -462,30 +462,30 @@ def test_metadata_that_has_expired_lets_nobody_in(world, store, services, caplog
     assert [each.facts["error"] for each in caplog.records] == ["MetadataExpired"]
 
 
-def test_metadata_that_was_refreshed_in_time_lets_everybody_in_again(world, store, services):
+def test_metadata_that_was_refreshed_in_time_lets_everybody_in_again(simulator, store, services):
     make_link(store, orcid_id=make_orcid_id(7))
-    replaced(world, *services, ends=soon(world))
-    world.clock.passes(minutes=1)
-    before = world.post(world.query())
+    replaced(simulator, *services, ends=soon(simulator))
+    simulator.clock.passes(minutes=1)
+    before = simulator.post(simulator.query())
 
-    replaced(world, *services, ends=soon(world))
+    replaced(simulator, *services, ends=soon(simulator))
 
     assert before.status == 500
-    assert said(world.post(world.query()).body) == (["Success"], [make_orcid_id(7).uri])
+    assert said(simulator.post(simulator.query()).body) == (["Success"], [make_orcid_id(7).uri])
 
 
 @pytest.mark.parametrize("element", ["EntityDescriptor", "SPSSODescriptor"])
 @pytest.mark.parametrize("loaded", [True, False], ids=["since it was loaded", "long since"])
-def test_a_service_whose_own_metadata_has_expired_is_refused(world, store, services, element, loaded):
+def test_a_service_whose_own_metadata_has_expired_is_refused(simulator, store, services, element, loaded):
     make_link(store, orcid_id=make_orcid_id(7))
     mine, others = services
-    until = soon(world) if loaded else "2020-01-01T00:00:00Z"
+    until = soon(simulator) if loaded else "2020-01-01T00:00:00Z"
     ending = re.sub(rf"(<\w+:{element} )", rf'\1validUntil="{until}" ', mine, count=1)
-    replaced(world, ending, others)
-    before = world.asked()
-    world.clock.passes(minutes=1)
+    replaced(simulator, ending, others)
+    before = simulator.asked()
+    simulator.clock.passes(minutes=1)
 
-    answer = world.post(world.query())
+    answer = simulator.post(simulator.query())
 
     assert before == ((["Success"], [make_orcid_id(7).uri]) if loaded else REFUSED)
     assert said(answer.body) == REFUSED
@@ -506,12 +506,12 @@ def test_metadata_that_nobody_signed_is_not_used(identity, keys):
         SamlMessages(demanding, NOON)
 
 
-def test_nothing_of_a_person_stands_in_the_log(world, store, caplog):
+def test_nothing_of_a_person_stands_in_the_log(simulator, store, caplog):
     make_link(store)
     caplog.set_level(0)
 
-    world.asked()
-    world.asked(how=None)
-    world.asked(who="thief")
+    simulator.asked()
+    simulator.asked(how=None)
+    simulator.asked(who="thief")
 
     assert "maija" not in caplog.text

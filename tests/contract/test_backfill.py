@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from demo.idm.app import SECRET, Idm
-from demo.idm.server import served
+from demo.idm.server import serve
 from tests.support.configuration import ORGANISATION, store_section, write_configuration
 from tests.support.factories import make_link, make_orcid_id
 from webapp.cli.main import main
@@ -34,7 +34,7 @@ def idm():
 @pytest.fixture
 def path(tmp_path, store_url, idm):
     """The configuration once the transfer has been added."""
-    with served(idm) as server:
+    with serve(idm) as server:
         transfer = {"name": "idm", "kind": "rest", "url": f"{server.address}/v1", "signing_secrets": ["file:secrets/s"]}
         yield write_configuration(
             tmp_path,
@@ -64,7 +64,7 @@ def test_what_was_linked_before_the_transfer_reaches_it(store, path, idm):
 
     assert run(path, *COMMAND) == (0, "2 links of yliopisto queued for idm\n")
     assert run(path, "deliver", "--once") == (0, "delivered 2\n")
-    assert (idm.has(MAIJA), idm.has(AKE)) == ({FIRST.bare}, {SECOND.bare})
+    assert (idm.get_ids(MAIJA), idm.get_ids(AKE)) == ({FIRST.bare}, {SECOND.bare})
 
 
 def test_a_dry_run_writes_nothing(store, path):
@@ -103,7 +103,7 @@ def test_only_what_holds_now_is_sent(store, path, idm):
 
     assert run(path, *COMMAND)[1].startswith("1 link ")
     run(path, "deliver", "--once")
-    assert (idm.has(MAIJA), idm.has(AKE)) == ({SECOND.bare}, set())
+    assert (idm.get_ids(MAIJA), idm.get_ids(AKE)) == ({SECOND.bare}, set())
 
 
 def test_a_change_that_comes_afterwards_arrives_afterwards(store, path, idm):
@@ -114,7 +114,7 @@ def test_a_change_that_comes_afterwards_arrives_afterwards(store, path, idm):
     remove(store, AKE, transfers=["idm"])
 
     assert run(path, "deliver", "--once") == (0, "delivered 4\n")
-    assert (idm.has(MAIJA), idm.has(AKE)) == ({THIRD.bare}, set())
+    assert (idm.get_ids(MAIJA), idm.get_ids(AKE)) == ({THIRD.bare}, set())
 
 
 def test_a_transfer_that_returns_is_sent_what_changed_meanwhile(store, path):
@@ -133,7 +133,7 @@ def test_a_link_whose_change_is_no_longer_kept_is_sent(store, path, idm):
     assert run(path, *COMMAND)[1].startswith("1 link ")
     assert run(path, *COMMAND)[1].startswith("0 links ")
     run(path, "deliver", "--once")
-    assert idm.has(MAIJA) == {FIRST.bare}
+    assert idm.get_ids(MAIJA) == {FIRST.bare}
 
 
 def test_a_link_of_an_old_delivery_and_no_change_is_not_sent_again(store, path):

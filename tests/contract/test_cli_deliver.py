@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from freezegun import freeze_time
 
 from demo.idm.app import SECRET, Idm
-from demo.idm.server import served
+from demo.idm.server import serve
 from resolver_connector.delivery.transfer_test import SECOND
 from sql.records import DeliveryState
 from tests.support.configuration import ORGANISATION, store_section, write_configuration
@@ -44,7 +44,7 @@ def noon():
 def idm():
     """Where changes arrive, and its address."""
     idm = Idm([MAIJA, AKE], now=lambda: datetime.now(UTC).timestamp())
-    with served(idm) as server:
+    with serve(idm) as server:
         yield idm, f"{server.address}/v1"
 
 
@@ -86,7 +86,7 @@ def test_what_is_due_is_delivered_once(written, store, idm, tmp_path):
 
     assert run(path, "deliver", "--once") == (0, "delivered 2\n")
     assert run(path, "deliver", "--once") == (0, "nothing is due\n")
-    assert there.has(MAIJA) == {FIRST.bare}
+    assert there.get_ids(MAIJA) == {FIRST.bare}
     (spooled,) = (tmp_path / "spool").iterdir()
     assert FIRST.uri in spooled.read_text()
 
@@ -112,20 +112,20 @@ def test_a_dry_run_sends_nothing_and_says_what_is_owed_to_whom(written, store, i
         "  yliopisto idm: 1\n"
         "  yliopisto nightly: 1\n"
     )
-    assert not there.arrived
+    assert not there.received
     assert states(store) == {("idm", "waiting"): 1, ("nightly", "waiting"): 1}
 
 
 def test_what_did_not_arrive_is_due_again_when_the_dry_run_says(written, store, idm, noon):
     there, address = idm
     path = written(address)
-    there.breaks("503")
+    there.set_fault("503")
     link(store)
     run(path, "deliver", "--once")
 
     (owed, *_) = run(path, "deliver", "--dry-run")[1].splitlines()
     assert owed == f"yliopisto  idm  linked  {MAIJA}  due 2026-01-15 12:05:00 UTC, after 1 attempt: temporary"
-    there.mends()
+    there.clear_fault()
     noon.tick(timedelta(minutes=4, seconds=59))
     assert run(path, "deliver", "--once") == (0, "nothing is due\n")
     noon.tick(timedelta(seconds=1))
@@ -160,10 +160,10 @@ def test_what_was_given_up_is_taken_up_again(written, store, idm):
 def test_what_waits_for_later_can_be_tried_now(written, store, idm):
     there, address = idm
     path = written(address)
-    there.breaks("429")
+    there.set_fault("429")
     link(store)
     run(path, "deliver", "--once")
-    there.mends()
+    there.clear_fault()
     assert run(path, "deliver", "--once") == (0, "nothing is due\n")
 
     run(path, "deliver", "--retry", "yliopisto")
@@ -190,7 +190,7 @@ def test_the_worker_delivers_until_it_is_told_to_end(written, store, idm):
         _, log = worker.communicate(timeout=20)
 
     assert worker.returncode == 0
-    assert there.has(MAIJA) == {FIRST.bare}
+    assert there.get_ids(MAIJA) == {FIRST.bare}
     assert sorted(log.splitlines()) == [
         "delivered organisation=yliopisto transfer=idm outcome=stored attempts=1",
         "delivered organisation=yliopisto transfer=nightly outcome=stored attempts=1",
@@ -206,7 +206,7 @@ def test_the_operators_removal_is_owed_to_the_transfers(written, store, idm):
     run(path, "link", "remove", "yliopisto", MAIJA, "--reason", "asked", "--yes")
 
     assert run(path, "deliver", "--once") == (0, "delivered 2\n")
-    assert there.has(MAIJA) == set()
+    assert there.get_ids(MAIJA) == set()
 
 
 # check
@@ -226,7 +226,7 @@ def test_check_says_how_the_transfers_stand(written, store, idm, noon):
         "ok transfer yliopisto, nothing waits for idm",
         "ok transfer yliopisto, nothing waits for nightly",
     ]
-    there.breaks("429")
+    there.set_fault("429")
     link(store)
     link(store, AKE, make_orcid_id(2))
     store.deliveries.dead_letter(
@@ -290,8 +290,8 @@ def test_an_interface_is_tried_with_a_made_up_person(written, idm, store):
         "\n"
         "All steps succeeded.\n"
     )
-    assert there.has(MAIJA) == set()
-    assert [arrived.request.object()["type"] for arrived in there.arrived] == [
+    assert there.get_ids(MAIJA) == set()
+    assert [arrived.request.object()["type"] for arrived in there.received] == [
         "orcid.linked",
         "orcid.linked",
         "orcid.replaced",
@@ -322,7 +322,7 @@ def test_what_was_linked_is_removed_though_its_replacement_failed(written, idm):
 
     assert "failed  replace     conflict" in output
     assert "ok      remove      stored" in output
-    assert there.has(MAIJA) == set()
+    assert there.get_ids(MAIJA) == set()
 
 
 def test_a_trial_needs_an_interface(written, tmp_path):
@@ -345,7 +345,7 @@ def test_no_made_up_person_reaches_a_directory_in_production_by_oversight(writte
 
     assert code == 1
     assert "is in production" in output
-    assert not there.arrived
+    assert not there.received
     assert run(path, "transfer", "test", "yliopisto", "--account", MAIJA, "--yes")[0] == 0
 
 
@@ -428,7 +428,7 @@ def test_what_is_not_to_be_kept_is_forgotten_once_it_has_arrived(written, store,
     noon.tick(timedelta(minutes=16))
     run(path, "deliver", "--once")
 
-    assert there.has(MAIJA) == {FIRST.bare}
+    assert there.get_ids(MAIJA) == {FIRST.bare}
     assert store.links.count(UNIVERSITY) == 0
     assert store.deliveries.list_for_person(UNIVERSITY, MAIJA) == []
     assert {each.state for each in store.deliveries.counts(UNIVERSITY)} == {DeliveryState.DONE}

@@ -20,7 +20,7 @@ from sql.errors import StoreUnavailable
 from tests.support.configuration import ORGANISATION, PROOF, store_section, write_configuration
 from tests.support.factories import make_orcid_id
 from tests.support.processes.servers import configuration, running
-from tests.support.service import PUBLIC_URL, Visitor
+from tests.support.service import PUBLIC_URL, WebClient
 from webapp.config.loader import load
 from webapp.wiring.pages import make_web
 
@@ -138,46 +138,46 @@ def app(tmp_path, store, store_url):
 def test_beyond_the_share_people_are_told_at_once_and_the_same_address_works_later(app, people):
     with held() as orcid:
         web = app(orcid.address, threads=4)
-        crowd = [Visitor(web, f"person{number}@yliopisto.example") for number in range(3)]
+        crowd = [WebClient(web, f"person{number}@yliopisto.example") for number in range(3)]
         backs = [came_back(person, number) for number, person in enumerate(crowd, 1)]
         waiting = [people.submit(crowd[number].get, backs[number]) for number in range(2)]
         orcid.asked_by(2)
 
         begun = time.monotonic()
         told = crowd[2].get(backs[2])
-        other = Visitor(web, "other@yliopisto.example").get("/me")
+        other = WebClient(web, "other@yliopisto.example").get("/me")
         took = time.monotonic() - begun
         orcid.go_on.set()
 
         assert (told.status, told.title, other.status) == (503, "Many people are waiting for ORCID", 200)
         assert took < 2
         assert backs[2] not in told.text
-        assert all(each.result(PATIENCE).place.startswith("/me/confirm/") for each in waiting)
-        assert crowd[2].get(backs[2]).place.startswith("/me/confirm/")
+        assert all(each.result(PATIENCE).location.startswith("/me/confirm/") for each in waiting)
+        assert crowd[2].get(backs[2]).location.startswith("/me/confirm/")
 
 
 def test_who_declined_does_not_wait_for_a_place(app, people):
     with held() as orcid:
         web = app(orcid.address, threads=2)
-        maija, ake = Visitor(web), Visitor(web, "ake@yliopisto.example")
+        maija, ake = WebClient(web), WebClient(web, "ake@yliopisto.example")
         people.submit(maija.get, came_back(maija, 1))
         orcid.asked_by(1)
 
         declined = ake.get(came_back(ake, 2).replace("code=2", "error=access_denied"))
 
-        assert declined.place.startswith("/me/result/")
+        assert declined.location.startswith("/me/result/")
 
 
 def test_a_place_is_free_again_whatever_the_answer_was(app, monkeypatch, store):
     with held(0) as orcid:
         web = app(orcid.address, threads=2)
-        maija = Visitor(web)
-        back = came_back(maija, 1)
+        maija = WebClient(web)
+        callback_path = came_back(maija, 1)
         with monkeypatch.context() as broken:
             broken.setattr(type(store.attempts), "consume_state", _raises)
-            assert maija.get(back).title == "We cannot store anything just now"
+            assert maija.get(callback_path).title == "We cannot store anything just now"
 
-        assert maija.get(back).place.startswith("/me/confirm/")
+        assert maija.get(callback_path).location.startswith("/me/confirm/")
 
 
 def _raises(*_):
@@ -187,20 +187,20 @@ def _raises(*_):
 def test_a_slow_receiver_holds_few_and_nobody_of_another_organisation(app, people, store):
     with held(0) as orcid, held() as slow, held(0) as quick:
         web = app(orcid.address, [slow.address, quick.address])
-        crowd = [Visitor(web, f"person{number}@yliopisto.example") for number in range(4)]
-        places = [person.get(came_back(person, number)).place for number, person in enumerate(crowd, 1)]
+        crowd = [WebClient(web, f"person{number}@yliopisto.example") for number in range(4)]
+        places = [person.get(came_back(person, number)).location for number, person in enumerate(crowd, 1)]
         waiting = [people.submit(crowd[number].agree, places[number]) for number in range(2)]
         slow.asked_by(2)
 
         begun = time.monotonic()
         more = [crowd[number].agree(places[number]) for number in (2, 3)]
-        islander = Visitor(web, "aino@saaristo.example", ISLANDS)
-        page = islander.get(islander.agree(islander.get(came_back(islander, 9)).place).place)
+        islander = WebClient(web, "aino@saaristo.example", ISLANDS)
+        page = islander.get(islander.agree(islander.get(came_back(islander, 9)).location).location)
         took = time.monotonic() - begun
         slow.go_on.set()
 
         assert took < 5
-        assert [each.place.partition("/me/result/")[1] for each in more] == ["/me/result/"] * 2
+        assert [each.location.partition("/me/result/")[1] for each in more] == ["/me/result/"] * 2
         assert (page.status, quick.asked, slow.asked) == (200, 1, 2)
         assert all(each.result(PATIENCE).status == 303 for each in waiting)
         assert store.links.orcid_ids(UNIVERSITY, "person3@yliopisto.example") == [make_orcid_id(4, Registry.SANDBOX)]
@@ -210,10 +210,10 @@ def test_receivers_that_are_all_slow_hold_a_quarter_of_the_threads(app, people):
     with held(0) as orcid, held() as slow:
         web = app(orcid.address, [slow.address, slow.address], threads=4)
         crowd = [
-            Visitor(web, "maija@yliopisto.example"),
-            Visitor(web, "aino@saaristo.example", ISLANDS),
+            WebClient(web, "maija@yliopisto.example"),
+            WebClient(web, "aino@saaristo.example", ISLANDS),
         ]
-        places = [person.get(came_back(person, number)).place for number, person in enumerate(crowd, 1)]
+        places = [person.get(came_back(person, number)).location for number, person in enumerate(crowd, 1)]
         waiting = people.submit(crowd[0].agree, places[0])
         slow.asked_by(1)
 
@@ -260,7 +260,10 @@ def test_twenty_people_at_once_are_served_while_orcid_takes_five_seconds(tmp_pat
         with running(path, "serve") as (_, address), ThreadPoolExecutor(20) as crowd:
             people = [ProxyVisitor(address, f"person{number}%40yliopisto.example") for number in range(20)]
             backs = [came_back(person, number) for number, person in enumerate(people, 1)]
-            waiting = [crowd.submit(person.ask, "GET", back) for person, back in zip(people, backs, strict=True)]
+            waiting = [
+                crowd.submit(person.ask, "GET", callback_path)
+                for person, callback_path in zip(people, backs, strict=True)
+            ]
             orcid.asked_by(20)
             begun = time.monotonic()
             pages = [ProxyVisitor(address, "other%40yliopisto.example").ask("GET", "/me")[0] for _ in range(5)]

@@ -13,7 +13,7 @@ from sql.records import ChangeKind, DeliveryState
 from sql.store import open_store
 from tests.support.database import driver_of
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_orcid_id
-from tests.support.store_faults import Broke, breaking, fail
+from tests.support.store_faults import InjectedFailure, fail, make_failing_store
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -137,10 +137,10 @@ def test_a_delivery_is_made_with_its_change_or_not_at_all(store):
 
     for step in range(1, 100):
         try:
-            breaking(store, step, fail).links.add(
+            make_failing_store(store, step, fail).links.add(
                 attempt, "", make_consent(), None, NOON, f"step {step}", ["idm", "ldap"]
             )
-        except Broke:
+        except InjectedFailure:
             changes = store.changes.last_number(UNIVERSITY)
             done.append((changes, len(store.deliveries.list_for_change(UNIVERSITY, 1))))
             if changes:
@@ -517,8 +517,8 @@ def test_the_end_and_its_event_come_together_or_not_at_all(store):
     (delivery,) = claim(store)
 
     for step in range(1, 100):
-        with pytest.raises(Broke):
-            breaking(store, step, fail).deliveries.complete(delivery, "worker", "stored", "", NOON)
+        with pytest.raises(InjectedFailure):
+            make_failing_store(store, step, fail).deliveries.complete(delivery, "worker", "stored", "", NOON)
         done = store.deliveries.list_for_person(UNIVERSITY, MAIJA)[0].state is DeliveryState.DONE
         assert ("delivered" in kinds(store)) is done
         if done:

@@ -7,7 +7,7 @@ import pytest
 
 from sql.records import DeliveryState
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.service import Clock, Visitor, client_of, make_front, with_settings
+from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, with_settings
 from webapp.app import make_app
 from webapp.config.organisation import Keep
 from webapp.pages.delivery_status import ON_ITS_WAY, TEXTS
@@ -18,12 +18,12 @@ SOON = timedelta(minutes=5)
 
 @pytest.fixture
 def front(store):
-    return make_front(store, client_of("https://sandbox.orcid.org"), Clock(), transfers=("idm",))
+    return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock(), transfers=("idm",))
 
 
 @pytest.fixture
 def maija(front):
-    return Visitor(make_app(front))
+    return WebClient(make_app(front))
 
 
 @pytest.fixture
@@ -83,11 +83,11 @@ def test_where_nothing_is_sent_nothing_is_told(store, maija):
 def test_a_removal_is_sent_on_at_once_and_told(store, front):
     sent = []
     app = make_app(replace(front, context=replace(front.context, deliver_now=sent.append)))
-    maija = Visitor(app)
+    maija = WebClient(app)
     make_link(store)
     page = maija.get("/me/remove")
 
-    place = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")}).place
+    place = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")}).location
 
     assert [change.kind for change in sent] == ["removed"]
     assert "Who has been told of the removal" in maija.get(place).text
@@ -95,7 +95,7 @@ def test_a_removal_is_sent_on_at_once_and_told(store, front):
 
 def test_where_nothing_is_kept_the_page_does_not_pretend_to_know(front):
 
-    page = Visitor(make_app(with_settings(front, keep=Keep.NOTHING))).get("/me").text
+    page = WebClient(make_app(with_settings(front, keep=Keep.NOTHING))).get("/me").text
 
     assert "not kept here" in page
     assert "your organisation can tell you" in page

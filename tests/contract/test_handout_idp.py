@@ -46,7 +46,7 @@ from tests.support.idp.handout import (
     TOKEN,
     run,
 )
-from tests.support.service import ORGANISATIONS, ask, served
+from tests.support.service import ORGANISATIONS, ask, serve_app
 
 BEANS = "{http://www.springframework.org/schema/beans}"
 P = "{http://www.springframework.org/schema/p}"
@@ -57,8 +57,8 @@ WAYS = [pytest.param(*way, id=" ".join(way)) for way in product(Version, SOURCES
 
 
 @pytest.mark.parametrize(("version", "source", "person"), WAYS)
-def test_every_file_is_whole_and_every_schema_agrees(handed, version, source, person):
-    files = handed(version, source, person)
+def test_every_file_is_whole_and_every_schema_agrees(handout_files, version, source, person):
+    files = handout_files(version, source, person)
 
     for path, text in files.items():
         name = path.rpartition("/")[2]
@@ -72,8 +72,8 @@ def test_every_file_is_whole_and_every_schema_agrees(handed, version, source, pe
 
 
 @pytest.mark.parametrize(("version", "source", "person"), WAYS)
-def test_no_failure_over_there_costs_anything_but_the_id(handed, version, source, person):
-    resolver = fromstring(handed(version, source, person)[RESOLVER_FILE])
+def test_no_failure_over_there_costs_anything_but_the_id(handout_files, version, source, person):
+    resolver = fromstring(handout_files(version, source, person)[RESOLVER_FILE])
 
     (connector,) = resolver.iter(f"{RESOLVER}DataConnector")
     assert connector.get("propagateResolutionExceptions") == "false"
@@ -85,8 +85,8 @@ def test_no_failure_over_there_costs_anything_but_the_id(handed, version, source
 
 
 @pytest.mark.parametrize(("version", "source", "person"), WAYS)
-def test_no_value_is_released_twice(handed, version, source, person):
-    files = handed(version, source, person)
+def test_no_value_is_released_twice(handout_files, version, source, person):
+    files = handout_files(version, source, person)
     resolver = fromstring(files[RESOLVER_FILE])
 
     definitions = list(resolver.iter(f"{RESOLVER}AttributeDefinition"))
@@ -100,8 +100,8 @@ def test_no_value_is_released_twice(handed, version, source, person):
 
 @pytest.mark.parametrize("version", Version)
 @pytest.mark.parametrize("release", Release)
-def test_only_a_well_formed_id_of_our_registry_is_released(handed, version, release):
-    text = handed(version, release=release)["conf/orcid-connect/attribute-filter.xml"]
+def test_only_a_well_formed_id_of_our_registry_is_released(handout_files, version, release):
+    text = handout_files(version, release=release)["conf/orcid-connect/attribute-filter.xml"]
 
     (pattern,) = re.findall(r'regex="([^"]*)"', text)
     assert re.search(pattern, make_orcid_id(1, Registry.SANDBOX).uri)
@@ -122,7 +122,7 @@ def test_only_a_well_formed_id_of_our_registry_is_released(handed, version, rele
     ],
     ids=["a token", "a password"],
 )
-def test_the_credential_has_its_place_and_stands_nowhere(tmp_path, handed, credential, line):
+def test_the_credential_has_its_place_and_stands_nowhere(tmp_path, handout_files, credential, line):
     secret = "s3cret" * 8
     path = write_configuration(
         tmp_path / "other",
@@ -130,7 +130,7 @@ def test_the_credential_has_its_place_and_stands_nowhere(tmp_path, handed, crede
         secrets={"yliopisto.token": secret, "yliopisto.password": secret},
     )
 
-    files = handed(path=path)
+    files = handout_files(path=path)
 
     assert f"orcidconnect.credential = {line}\n" in files["credentials/orcid-connect.properties"]
     assert secret not in "".join(files.values())
@@ -163,8 +163,8 @@ def names_of(form, account):
 
 @pytest.mark.parametrize("version", Version)
 @pytest.mark.parametrize(("person", "form"), PERSONS.items())
-def test_the_connector_is_asked_for_just_this_account(handed, version, person, form):
-    template = engines.template_of(handed(version, "http", person)[RESOLVER_FILE])
+def test_the_connector_is_asked_for_just_this_account(handout_files, version, person, form):
+    template = engines.template_of(handout_files(version, "http", person)[RESOLVER_FILE])
 
     urls = engines.run(templates=[(template, names_of(form, each)) for each in ACCOUNTS]).rendered
 
@@ -192,12 +192,12 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_scoped_attribute_is_asked_for_with_its_scope(handed, source):
+def test_a_scoped_attribute_is_asked_for_with_its_scope(handout_files, source):
     kind, element, write = WRITTEN[source]
     ways = list(product(Version, OF_ATTRIBUTES, KNOWN))
     templates = [
         (
-            engines.template_of(handed(version, source, person)[RESOLVER_FILE], element),
+            engines.template_of(handout_files(version, source, person)[RESOLVER_FILE], element),
             {person.removeprefix("attribute:").rpartition("/")[2]: [known]},
         )
         for version, person, known in ways
@@ -217,8 +217,8 @@ def _in_sql(account):
 
 
 @pytest.mark.parametrize("person", OF_ATTRIBUTES)
-def test_a_person_without_the_attribute_is_no_failure(handed, connector, person):
-    files = handed("4", "http", person)
+def test_a_person_without_the_attribute_is_no_failure(handout_files, connector, person):
+    files = handout_files("4", "http", person)
     template = engines.template_of(files[RESOLVER_FILE])
     nothing = [{"principal": "x"}, {"principal": "x", "eduPersonPrincipalName": [], "uid": []}]
     urls = engines.run(templates=[(template, names) for names in nothing]).rendered
@@ -251,8 +251,8 @@ def accepted(files):
     return set(connector.get("acceptStatuses").split())
 
 
-def test_what_the_connector_answers_becomes_the_attribute(handed, connector, store):
-    files = handed()
+def test_what_the_connector_answers_becomes_the_attribute(handout_files, connector, store):
+    files = handout_files()
     orcid_id = make_orcid_id(7, Registry.SANDBOX)
     make_link(store, f"maija@{SCOPE}", orcid_id=orcid_id)
     template = engines.template_of(files[RESOLVER_FILE])
@@ -291,8 +291,8 @@ STATUSES = {200: None, 400: None, 404: None, 401: "status 401, ", 503: "status 5
 
 
 @pytest.mark.parametrize("version", Version)
-def test_each_answer_of_the_connector_is_taken_and_a_failure_is_told_with_its_number(handed, connector, version):
-    files = handed(version)
+def test_each_answer_of_the_connector_is_taken_and_a_failure_is_told_with_its_number(handout_files, connector, version):
+    files = handout_files(version)
     (settings_,) = fromstring(files[RESOLVER_FILE]).iter(f"{RESOLVER}DataConnector")
 
     answers = [
@@ -363,8 +363,8 @@ HOSTILE = {
 }
 
 
-def test_whatever_is_answered_nothing_but_ids_comes_of_it(handed):
-    ran = engines.run(script=script(handed()), bodies=[body for body, _ in HOSTILE.values()]).mapped
+def test_whatever_is_answered_nothing_but_ids_comes_of_it(handout_files):
+    ran = engines.run(script=script(handout_files()), bodies=[body for body, _ in HOSTILE.values()]).mapped
 
     came = {
         name: None if "error" in each else [uri for _, uris in each["attributes"] for uri in uris]
@@ -373,10 +373,10 @@ def test_whatever_is_answered_nothing_but_ids_comes_of_it(handed):
     assert came == {name: wanted for name, (_, wanted) in HOSTILE.items()}
 
 
-def test_what_the_connector_complains_of_is_one_short_line_in_the_log(handed):
+def test_what_the_connector_complains_of_is_one_short_line_in_the_log(handout_files):
     said = {"error": "é\r\nERROR forged line " + "x" * 1000}
 
-    (ran,) = engines.run(script=script(handed()), bodies=[(400, json.dumps(said).encode())]).mapped
+    (ran,) = engines.run(script=script(handout_files()), bodies=[(400, json.dumps(said).encode())]).mapped
 
     (line,) = ran["warnings"]
     assert line.startswith("orcidConnect: status 400, the connector says: ???ERROR forged line x")
@@ -384,8 +384,8 @@ def test_what_the_connector_complains_of_is_one_short_line_in_the_log(handed):
     assert ran["attributes"] == []
 
 
-def test_the_script_is_the_same_for_every_version_and_is_plain_ecmascript_5(handed):
-    (text,) = {script(handed(version)) for version in Version}
+def test_the_script_is_the_same_for_every_version_and_is_plain_ecmascript_5(handout_files):
+    (text,) = {script(handout_files(version)) for version in Version}
 
     assert text.isascii()
     code = re.sub(r"//.*", "", text)
@@ -506,24 +506,24 @@ def test_the_scope_that_is_added_is_the_one_that_was_said():
 ASKED = ("idp", "yliopisto", "--version", "5", "--source", "http")
 
 
-def test_the_secret_is_for_its_owner_alone(configuration, tmp_path):
+def test_the_secret_is_for_its_owner_alone(handout_configuration, tmp_path):
     directory = tmp_path / "out"
-    run(configuration, *ASKED, "--output", directory)
+    run(handout_configuration, *ASKED, "--output", directory)
 
     modes = {each.name: each.stat().st_mode & 0o777 for each in directory.rglob("*") if each.is_file()}
 
     assert {name: oct(mode) for name, mode in modes.items() if mode != 0o644} == {"orcid-connect.properties": "0o600"}
 
 
-def test_what_is_there_already_is_left_alone_unless_it_is_the_same(configuration, tmp_path):
+def test_what_is_there_already_is_left_alone_unless_it_is_the_same(handout_configuration, tmp_path):
     directory = tmp_path / "out"
-    first = run(configuration, *ASKED, "--output", directory)
-    second = run(configuration, *ASKED, "--output", directory)
+    first = run(handout_configuration, *ASKED, "--output", directory)
+    second = run(handout_configuration, *ASKED, "--output", directory)
     secret = directory / "credentials/orcid-connect.properties"
     secret.write_text("orcidconnect.authorization = Bearer the-real-one\n")
     (directory / "README.txt").unlink()
 
-    third = run(configuration, *ASKED, "--output", directory)
+    third = run(handout_configuration, *ASKED, "--output", directory)
 
     assert (first.exit_code, second.exit_code, third.exit_code) == (0, 0, 1)
     assert first.output == second.output
@@ -533,31 +533,31 @@ def test_what_is_there_already_is_left_alone_unless_it_is_the_same(configuration
 
 
 @pytest.mark.parametrize("way", ["a link", "a directory"])
-def test_nothing_is_written_through_what_is_no_plain_file(configuration, tmp_path, way):
+def test_nothing_is_written_through_what_is_no_plain_file(handout_configuration, tmp_path, way):
     directory, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     directory.mkdir()
     (directory / "README.txt").symlink_to(elsewhere) if way == "a link" else (directory / "README.txt").mkdir()
 
-    done = run(configuration, *ASKED, "--output", directory)
+    done = run(handout_configuration, *ASKED, "--output", directory)
 
     assert done.exit_code == 1
     assert not elsewhere.exists()
     assert [each.name for each in directory.iterdir()] == ["README.txt"]
 
 
-def test_a_directory_that_cannot_be_made_is_said(configuration, tmp_path):
+def test_a_directory_that_cannot_be_made_is_said(handout_configuration, tmp_path):
     (tmp_path / "file").write_text("")
 
-    done = run(configuration, *ASKED, "--output", tmp_path / "file" / "out")
+    done = run(handout_configuration, *ASKED, "--output", tmp_path / "file" / "out")
 
     assert done.exit_code == 1
     assert "Not a directory" in done.output or "File exists" in done.output
 
 
-def test_without_a_directory_everything_is_shown(configuration, handed):
-    shown = run(configuration, *ASKED).output
+def test_without_a_directory_everything_is_shown(handout_configuration, handout_files):
+    shown = run(handout_configuration, *ASKED).output
 
-    for path, text in handed("5").items():
+    for path, text in handout_files("5").items():
         assert f"===== {path} ====" in shown
         assert text in shown
 
@@ -689,7 +689,7 @@ ELSEWHERE = ("psql", "sqlite3", "ldapsearch")
 def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home, connector, way):
     version, source, person = way
     before = tree(idp_home)
-    with served(connector) as address:
+    with serve_app(connector) as address:
         path = write_configuration(
             tmp_path / "etc",
             service={"public_url": address},
@@ -739,13 +739,13 @@ def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home
     assert tree(idp_home).keys() == before.keys()
 
 
-def test_a_user_and_password_are_sent_just_as_they_were_typed(tmp_path, handed):
+def test_a_user_and_password_are_sent_just_as_they_were_typed(tmp_path, handout_files):
     path = write_configuration(
         tmp_path / "etc",
         organisations={"yliopisto": {"connector": {"user": "idp", "password": "file:secrets/yliopisto.password"}}},
         secrets={"yliopisto.password": "p" * 40},
     )
-    (line,) = [each for each in steps(handed(path=path)["README.txt"])["2"].splitlines() if "Basic" in each]
+    (line,) = [each for each in steps(handout_files(path=path)["README.txt"])["2"].splitlines() if "Basic" in each]
     typed = r"""idp:a"b\c$d'e f:%s"""
 
     asked_ = {"input": typed + "\n", "env": {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}}
@@ -757,8 +757,8 @@ def test_a_user_and_password_are_sent_just_as_they_were_typed(tmp_path, handed):
     assert written.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_organisation_stands_at_the_top_of_the_page(handed):
-    page = handed()["README.txt"]
+def test_the_organisation_stands_at_the_top_of_the_page(handout_files):
+    page = handout_files()["README.txt"]
 
     assert page.startswith(f"ORCID iDs for {ORGANISATION['name']['en']}\n")
     assert "These are iDs of ORCID's sandbox" in page
@@ -773,24 +773,24 @@ PAGE = (docs.DOCS / "identity-provider.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def of_the_examples(place):
+def of_the_examples(handout_directory):
     """Hand out for the organisation of the operator's page, and give README.txt."""
     operator = docs.DOCS / "operator"
     for path in (operator / "orcid-connect.toml", operator / "organisations/example-org.toml"):
         content = path.read_text("utf-8")
-        write(place / "operator" / path.relative_to(operator), content)
+        write(handout_directory / "operator" / path.relative_to(operator), content)
         for secret in re.findall(r'^[^#\n]*"file:([^"]+)"', content, re.MULTILINE):
-            write_secret(place / "operator" / secret, secret + "x" * 32)
+            write_secret(handout_directory / "operator" / secret, secret + "x" * 32)
 
-    file = place / "operator/organisations/example-org.toml"
+    file = handout_directory / "operator/organisations/example-org.toml"
     lines = [f"{name} = {json.dumps(value)}" for name, value in {**LDAP, "filter": FILTER}.items()]
     file.write_text(file.read_text() + "\n[[transfer]]\n" + "\n".join(lines) + "\n")
-    write_secret(place / "operator/secrets/directory.password", "d" * 40)
+    write_secret(handout_directory / "operator/secrets/directory.password", "d" * 40)
 
     def readme(version="4", source="http", *more):
-        directory = place / "-".join((version, source, *(re.sub(r"\W", "", each) for each in more)))
+        directory = handout_directory / "-".join((version, source, *(re.sub(r"\W", "", each) for each in more)))
         words = ("--version", version, "--source", source, *more, "--output", directory)
-        done = run(place / "operator/orcid-connect.toml", "idp", "example-org", *words)
+        done = run(handout_directory / "operator/orcid-connect.toml", "idp", "example-org", *words)
         assert done.exit_code == 0, done.output
         return (directory / "README.txt").read_text("utf-8")
 
@@ -822,8 +822,10 @@ def test_the_lines_to_add_are_the_same_on_both_pages(of_the_examples):
     assert set(properties) <= set(shown.splitlines())
 
 
-def test_the_page_says_what_the_files_say(handed):
-    files = "".join(handed(version)[path] for version in Version for path in handed(version) if "conf/" in path)
+def test_the_page_says_what_the_files_say(handout_files):
+    files = "".join(
+        handout_files(version)[path] for version in Version for path in handout_files(version) if "conf/" in path
+    )
     claims = part_rows(docs.under(PAGE, "What is in the files, and why"))
 
     assert claims

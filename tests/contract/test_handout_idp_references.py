@@ -14,7 +14,7 @@ from defusedxml.ElementTree import fromstring
 from shibboleth.handout.idp import SourceKind, Version
 from tests.support.configuration import write_configuration
 from tests.support.idp import engines
-from tests.support.idp.handout import LDAP, PERSONS, POSTGRESQL, RESOLVER_FILE, SOURCES, hand_out, handed, place  # noqa: F401
+from tests.support.idp.handout import LDAP, PERSONS, RESOLVER_FILE, SOURCES, hand_out
 
 BEANS_FILE = "conf/orcid-connect/beans.xml"
 CREDENTIALS = "credentials/orcid-connect.properties"
@@ -43,19 +43,19 @@ DEFAULTS = {"orcidconnect.credential": "none", "orcidconnect.jdbcPassword": ""}
 
 
 @pytest.fixture(scope="module")
-def configuration(place):  # noqa: F811 - the fixture of the same name, with a directory whose authority is its own
+def handout_configuration(handout_directory):
     return write_configuration(
-        place / "etc",
+        handout_directory / "etc",
         organisations={"yliopisto": {"transfer": [{**LDAP, "ca_file": "/etc/ca.pem"}]}},
         secrets={"directory.password": "d" * 40},
     )
 
 
 @pytest.fixture(scope="module")
-def all_files(handed):  # noqa: F811
+def all_files(handout_files):
     """Every handout that there can be, by version, source, person and authority."""
     ways = product(Version, SOURCES, PERSONS, (None, AUTHORITY))
-    return {way: handed(*way[:3], "asking", *(["--ca", way[3]] if way[3] else [])) for way in ways}
+    return {way: handout_files(*way[:3], "asking", *(["--ca", way[3]] if way[3] else [])) for way in ways}
 
 
 def xml_of(files):

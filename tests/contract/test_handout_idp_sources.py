@@ -17,7 +17,7 @@ from shibboleth.handout.idp import ldap_filter
 from shibboleth.handout.render import TemplateError
 from shibboleth.orcid_id import Registry
 from tests.support.configuration import store_section, write_configuration
-from tests.support.database_roles import MAIJA, SECRET, Place, link
+from tests.support.database_roles import MAIJA, SECRET, RoleDatabase, link
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.idp import engines
 from tests.support.idp.handout import LDAP, RESOLVER, RESOLVER_FILE, SCOPE, hand_out
@@ -148,7 +148,7 @@ def test_a_replica_that_is_not_there_is_an_error_and_is_not_made(tmp_path):
 
 @pytest.fixture
 def place(postgres, tmp_path):
-    place = Place(postgres, tmp_path)
+    place = RoleDatabase(postgres, tmp_path)
     yield place
     place.remove()
 

@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from demo.idm.app import SECRET, Idm
-from demo.idm.server import served as served_idm
-from demo.idm.wire import Answer
+from demo.idm.http import Response
+from demo.idm.server import serve as serve_idm
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.delivery.backoff import BACKOFF, MAX_AGE, MISCONFIGURED_SKIPS
@@ -36,8 +36,18 @@ from tests.support.configuration import write, write_configuration, write_secret
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.json_schema import is_valid, problems
 from tests.support.ports import free_port
-from tests.support.service import ORGANISATIONS, served
-from tests.support.transfers.harness import AKE, LINKED, MAIJA, NOBODY, REMOVED, REPLACED, SECOND, changed, news
+from tests.support.service import ORGANISATIONS, serve_app
+from tests.support.transfers.harness import (
+    AKE,
+    LINKED,
+    MAIJA,
+    NOBODY,
+    REMOVED,
+    REPLACED,
+    SECOND,
+    make_change,
+    with_settings,
+)
 from webapp.config.loader import load
 
 PAGE = (docs.DOCS / "idm-owner.md").read_text("utf-8")
@@ -80,7 +90,7 @@ def connector(store):
 @pytest.fixture
 def address(store):
     """Where the connector is served."""
-    with served(connector(store)) as address:
+    with serve_app(connector(store)) as address:
         yield address
 
 
@@ -115,9 +125,9 @@ def test_whatever_is_fetched_is_as_the_schema_says(store, address):
 def sent(transfer_of, what):
     """Give the last request that a transfer made of this news."""
     idm = Idm((MAIJA, "maija@example.org"), now=NOON.timestamp)
-    with served_idm(idm) as server:
+    with serve_idm(idm) as server:
         transfer_of(server.address).deliver(what, now=NOON, timeout=SECONDS)
-    return idm.arrived[-1].request
+    return idm.received[-1].request
 
 
 @pytest.mark.parametrize(
@@ -285,7 +295,9 @@ def outcomes(transfer, *told, now=None):
 def test_the_receiver_of_the_page_works_at_the_first_go(tmp_path):
     with receiver(tmp_path) as transfer:
         life = outcomes(transfer, LINKED, LINKED, REPLACED, REMOVED, REMOVED, LINKED)
-        conflict = transfer.deliver(news(account=AKE.upper(), name="other"), now=datetime.now(UTC), timeout=SECONDS)
+        conflict = transfer.deliver(
+            make_change(account=AKE.upper(), name="other"), now=datetime.now(UTC), timeout=SECONDS
+        )
 
     stored, already = Outcome.STORED, Outcome.ALREADY_THERE
     # The last one was repeated after all had changed, and its id was known
@@ -297,7 +309,7 @@ def test_the_receiver_of_the_page_says_what_is_wrong(tmp_path):
     with receiver(tmp_path) as transfer:
         (_, conflict, unknown) = (
             transfer.deliver(each, now=datetime.now(UTC), timeout=SECONDS)
-            for each in (LINKED, news(account=AKE, name="2"), news(account=NOBODY, name="3"))
+            for each in (LINKED, make_change(account=AKE, name="2"), make_change(account=NOBODY, name="3"))
         )
         (late,) = outcomes(transfer, REPLACED, now=datetime.now(UTC) - timedelta(minutes=6))
 
@@ -342,9 +354,9 @@ BODIES = {"already-there": b'{"outcome": "already-there"}', "web page": b"<!doct
 @pytest.mark.parametrize(("status", "body", "outcome"), [*answers()])
 def test_every_answer_means_what_the_page_says(status, body, outcome):
     idm = Idm((MAIJA,), now=NOON.timestamp)
-    idm.receivers["/v1"] = lambda _request: Answer(status, body, (("Content-Type", "application/json"),))
+    idm.receivers["/v1"] = lambda _request: Response(status, body, (("Content-Type", "application/json"),))
 
-    with served_idm(idm) as server:
+    with serve_idm(idm) as server:
         found = outcomes(RestTransfer(url=f"{server.address}/v1", signing_secrets=(SECRET,)), LINKED)
 
     assert found == [outcome]
@@ -405,7 +417,9 @@ def test_the_modify_on_the_page_is_what_is_sent():
 
     inner = written[written.index("<modify ") : written.index("</modify>") + len("</modify>")]
     assert canonicalize(inner, strip_text=True) == canonicalize(shown, strip_text=True)
-    own = write_soap(changed(soap, policy=Policy.OWN), replace(ON_THE_PAGE, previous=ON_THE_PAGE.orcid_id)).decode()
+    own = write_soap(
+        with_settings(soap, policy=Policy.OWN), replace(ON_THE_PAGE, previous=ON_THE_PAGE.orcid_id)
+    ).decode()
     assert "<remove-value>" in own
     assert "remove-all-values" not in own
 

@@ -9,18 +9,18 @@ import requests
 
 from demo.idm.app import ACCOUNTS, PASSWORD, USER, Idm
 from demo.idm.faults import FAULTS
-from demo.idm.server import TRICKS, served
-from tests.support.transfers.harness import CscStand, news
+from demo.idm.server import CONNECTION_FAULTS, serve
+from tests.support.transfers.harness import CscHarness, make_change
 
 
 @pytest.fixture
 def server():
-    with served(Idm()) as server:
+    with serve(Idm()) as server:
         yield server
 
 
 def told(server, account=ACCOUNTS[0]):
-    return CscStand.make(server.address, None).deliver(news(account=account), now=news().at, timeout=20)
+    return CscHarness.make(server.address, None).deliver(make_change(account=account), now=make_change().at, timeout=20)
 
 
 def test_the_page_shows_whom_it_knows_and_what_arrived_as_text(server):
@@ -57,9 +57,9 @@ def test_every_way_to_fail_is_said_in_words_and_can_be_played(server):
     page = requests.get(server.address, timeout=20).text
 
     assert re.findall('<option value="([^"]+)"', page) == list(FAULTS)
-    assert {fault.trick for fault in FAULTS.values()} == set(TRICKS)
+    assert {fault.connection_fault for fault in FAULTS.values()} == set(CONNECTION_FAULTS)
     with pytest.raises(ValueError, match="there is no fault"):
-        server.idm.breaks("otherwise")
+        server.idm.set_fault("otherwise")
 
 
 def test_it_runs_by_itself_and_says_where():

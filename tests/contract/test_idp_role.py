@@ -15,14 +15,14 @@ from sql.migrate import migrate
 from sql.repositories.imports import AttestedLink
 from sql.store import open_store
 from tests.support.configuration import ORGANISATION, store_section, write_configuration, write_secret
-from tests.support.database_roles import MAIJA, SECRET, TRIAL, Place, link
+from tests.support.database_roles import MAIJA, SECRET, TRIAL, RoleDatabase, link
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from webapp.cli.main import main
 
 
 @pytest.fixture
 def place(postgres, tmp_path):
-    place = Place(postgres, tmp_path)
+    place = RoleDatabase(postgres, tmp_path)
     yield place
     place.remove()
 

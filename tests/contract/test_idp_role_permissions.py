@@ -9,14 +9,14 @@ import pytest
 from psycopg import errors
 
 from sql.idp_role import MOST_CONNECTIONS
-from tests.support.database_roles import LIISA, MAIJA, MATTI, TRIAL, Place, link
+from tests.support.database_roles import LIISA, MAIJA, MATTI, TRIAL, RoleDatabase, link
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_orcid_id
 
 
 @pytest.fixture(scope="module")
 def tried(postgres, tmp_path_factory):
     """The shared place once for all that is tried in vain."""
-    place = Place(postgres, tmp_path_factory.mktemp("tried"))
+    place = RoleDatabase(postgres, tmp_path_factory.mktemp("tried"))
     link(place.store)
     place.make()
     place.administer("analyze")

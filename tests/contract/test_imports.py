@@ -9,7 +9,7 @@ import pytest
 
 from sql.repositories.imports import AttestedLink, ImportResult, RejectionReason
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_consent, make_link, make_orcid_id
-from tests.support.store_faults import Broke, breaking, fail
+from tests.support.store_faults import InjectedFailure, fail, make_failing_store
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -186,8 +186,8 @@ def test_an_import_that_fails_at_any_step_leaves_nothing(store, monkeypatch):
 
     for step in range(1, 100):
         try:
-            take_in(breaking(store, step, fail), people(5), transfers=("idm",))
-        except Broke:
+            take_in(make_failing_store(store, step, fail), people(5), transfers=("idm",))
+        except InjectedFailure:
             done.append(
                 (
                     store.links.count(UNIVERSITY),
@@ -209,7 +209,7 @@ def test_an_import_whose_source_breaks_off_leaves_nothing(store, monkeypatch):
         yield from people(5)
         fail()
 
-    with pytest.raises(Broke):
+    with pytest.raises(InjectedFailure):
         take_in(store, broken_off())
 
     assert store.links.count(UNIVERSITY) == 0

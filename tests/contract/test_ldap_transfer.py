@@ -129,13 +129,15 @@ def test_what_is_gone_is_not_removed_again(directory, branch, transfer):
     assert deliver(transfer(), removed()).outcome is Outcome.ALREADY_THERE
 
 
-@pytest.mark.parametrize("news", [linked(), replaced(), removed()], ids=lambda news: news.kind.value)
-def test_sending_twice_is_the_same_as_once(directory, branch, transfer, news):
+@pytest.mark.parametrize(
+    "change_message", [linked(), replaced(), removed()], ids=lambda change_message: change_message.kind.value
+)
+def test_sending_twice_is_the_same_as_once(directory, branch, transfer, change_message):
     dn = directory.add_person(branch, values=[OLD.uri, ValueForm.HTTP.write(OURS)])
-    deliver(transfer(), news)
+    deliver(transfer(), change_message)
     once = directory.values(dn)
 
-    answer = deliver(transfer(), news)
+    answer = deliver(transfer(), change_message)
 
     assert answer.outcome is Outcome.ALREADY_THERE
     assert directory.values(dn) == once
@@ -195,12 +197,14 @@ def test_a_sandbox_id_of_the_same_number_is_another_id(directory, branch, transf
     assert directory.values(dn) == {OURS.uri, sandbox.uri}
 
 
-@pytest.mark.parametrize("news", [linked(), replaced(), removed()], ids=lambda news: news.kind.value)
-def test_what_is_not_ours_is_left_alone(directory, branch, transfer, news):
+@pytest.mark.parametrize(
+    "change_message", [linked(), replaced(), removed()], ids=lambda change_message: change_message.kind.value
+)
+def test_what_is_not_ours_is_left_alone(directory, branch, transfer, change_message):
     theirs = {FOREIGN.uri, "none yet", "https://viaf.example/44298691"}
-    dn = directory.add_person(branch, values=[*theirs, OLD.uri] if news.previous == OLD else sorted(theirs))
+    dn = directory.add_person(branch, values=[*theirs, OLD.uri] if change_message.previous == OLD else sorted(theirs))
 
-    deliver(transfer(), news)
+    deliver(transfer(), change_message)
 
     assert theirs <= directory.values(dn)
     assert OLD.uri not in directory.values(dn)

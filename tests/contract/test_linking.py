@@ -14,13 +14,13 @@ from tests.support.service import (
     AKE,
     MAIJA,
     Clock,
-    Visitor,
+    WebClient,
     ask,
-    authorised,
-    client_of,
-    make_front,
+    authorize_at_orcid,
+    make_orcid_client,
+    make_web_app,
     orcid_id,
-    simulated_orcid,
+    run_orcid_simulator,
 )
 from webapp.app import make_app
 from webapp.auth.browser import Browser
@@ -33,32 +33,32 @@ def clock():
 
 
 @pytest.fixture(scope="module")
-def simulator():
-    with simulated_orcid() as (world, client):
-        yield world, client
+def running_simulator():
+    with run_orcid_simulator() as (simulator, client):
+        yield simulator, client
 
 
 @pytest.fixture
-def orcid(simulator, clock):
-    world, client = simulator
-    world.reset()
-    world.clock = clock
-    return world, client
+def orcid(running_simulator, clock):
+    simulator, client = running_simulator
+    simulator.reset()
+    simulator.clock = clock
+    return simulator, client
 
 
 @pytest.fixture
-def world(orcid):
+def simulator(orcid):
     return orcid[0]
 
 
 @pytest.fixture
 def app(store, orcid, clock):
-    return make_app(make_front(store, orcid[1], clock))
+    return make_app(make_web_app(store, orcid[1], clock))
 
 
 @pytest.fixture
 def maija(app):
-    return Visitor(app)
+    return WebClient(app)
 
 
 def held(store, account="maija@yliopisto.example", organisation=UNIVERSITY):
@@ -73,31 +73,31 @@ def kinds(store):
 # The main job
 
 
-def test_a_person_links_their_id(maija, world, store):
-    page = maija.link(world)
+def test_a_person_links_their_id(maija, simulator, store):
+    page = maija.link(simulator)
 
     assert (page.status, page.title) == (200, "Your ORCID iD is connected")
     assert f"https://sandbox.orcid.org/{MAIJA}" in page.text
     assert held(store) == [MAIJA]
 
 
-def test_nothing_is_linked_before_the_confirmation(maija, world, store):
-    place = maija.returned(world)
+def test_nothing_is_linked_before_the_confirmation(maija, simulator, store):
+    place = maija.return_from_orcid(simulator)
 
     assert maija.get(place).title == "Is this you?"
     assert held(store) == []
     assert store.changes.last_number(UNIVERSITY) == 0
 
 
-def test_the_confirm_page_shows_what_is_tied_to_what(maija, world):
-    page = maija.get(maija.returned(world))
+def test_the_confirm_page_shows_what_is_tied_to_what(maija, simulator):
+    page = maija.get(maija.return_from_orcid(simulator))
 
     for fact in (f"https://sandbox.orcid.org/{MAIJA}", "maija@yliopisto.example", "Yliopisto"):
         assert fact in page.text
 
 
-def test_what_was_agreed_is_kept_as_it_was_shown(maija, world, store, clock):
-    place = maija.returned(world)
+def test_what_was_agreed_is_kept_as_it_was_shown(maija, simulator, store, clock):
+    place = maija.return_from_orcid(simulator)
     shown = maija.get(place).text
     clock.passes(minutes=5)
     maija.agree(place)
@@ -111,8 +111,8 @@ def test_what_was_agreed_is_kept_as_it_was_shown(maija, world, store, clock):
     assert MAIJA not in consent.text
 
 
-def test_a_link_is_a_change_and_an_event(maija, world, store):
-    maija.link(world)
+def test_a_link_is_a_change_and_an_event(maija, simulator, store):
+    maija.link(simulator)
 
     (change,) = store.changes.list_after(UNIVERSITY, 0, 10)
     assert (change.number, change.kind, change.orcid_id) == (1, "linked", orcid_id(MAIJA))
@@ -120,8 +120,8 @@ def test_a_link_is_a_change_and_an_event(maija, world, store):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_the_address_after_orcid_holds_neither_code_nor_state(maija, world):
-    answer = maija.get(maija.back(world))
+def test_the_address_after_orcid_holds_neither_code_nor_state(maija, simulator):
+    answer = maija.get(maija.callback_path(simulator))
 
     assert answer.status == 303
     assert "?" not in answer.header("Location")
@@ -146,11 +146,11 @@ def test_a_state_is_random_and_kept_as_a_hash(maija, store):
         assert store.attempts.get_by_state(hashlib.sha256(state.encode()).hexdigest()) is not None
 
 
-def test_several_attempts_may_be_under_way_at_once(maija, world, store):
+def test_several_attempts_may_be_under_way_at_once(maija, simulator, store):
     first, second = maija.start(), maija.start()
 
-    one = maija.get(authorised(world, first)).place
-    other = maija.get(authorised(world, second)).place
+    one = maija.get(authorize_at_orcid(simulator, first)).location
+    other = maija.get(authorize_at_orcid(simulator, second)).location
     maija.agree(other)
 
     assert held(store) == [MAIJA]
@@ -160,73 +160,73 @@ def test_several_attempts_may_be_under_way_at_once(maija, world, store):
 # The callback: four refusals
 
 
-def test_a_right_state_from_another_browser_is_refused(maija, world, store):
-    back = maija.back(world)
+def test_a_right_state_from_another_browser_is_refused(maija, simulator, store):
+    callback_path = maija.callback_path(simulator)
 
-    page = maija.other_browser().get(back)
+    page = maija.other_browser().get(callback_path)
 
     assert (page.status, page.title) == (403, "This was started in another browser")
-    assert maija.agree(maija.get(back).place).status == 303
+    assert maija.agree(maija.get(callback_path).location).status == 303
     assert held(store) == [MAIJA]
 
 
-def test_a_right_state_from_another_person_is_refused(maija, world, store):
-    back = maija.back(world)
+def test_a_right_state_from_another_person_is_refused(maija, simulator, store):
+    callback_path = maija.callback_path(simulator)
 
-    page = maija.same_browser("pekka@yliopisto.example").get(back)
+    page = maija.same_browser("pekka@yliopisto.example").get(callback_path)
 
     assert (page.status, page.title) == (403, "This was started by somebody else")
     assert held(store, "pekka@yliopisto.example") == []
 
 
-def test_a_right_state_works_once(maija, world):
-    back = maija.back(world)
-    place = maija.get(back).place
+def test_a_right_state_works_once(maija, simulator):
+    callback_path = maija.callback_path(simulator)
+    place = maija.get(callback_path).location
 
-    assert maija.get(back).place == place
-    assert len(world.journal.calls("/oauth/token")) == 1
+    assert maija.get(callback_path).location == place
+    assert len(simulator.journal.calls("/oauth/token")) == 1
 
 
-def test_a_way_back_taken_twice_at_the_same_moment_ends_at_the_same_page_twice(maija, world):
-    back = maija.back(world)
-    world.faults.next("token", "slow", seconds=0.5)
+def test_a_way_back_taken_twice_at_the_same_moment_ends_at_the_same_page_twice(maija, simulator):
+    callback_path = maija.callback_path(simulator)
+    simulator.faults.arm("token", "slow", seconds=0.5)
 
     with ThreadPoolExecutor(3) as browsers:
-        ends = [*browsers.map(maija.get, [back] * 3)]
+        ends = [*browsers.map(maija.get, [callback_path] * 3)]
 
-    assert {end.place for end in ends} == {ends[0].place}
-    assert maija.get(ends[0].place).title == "Is this you?"
-    assert len(world.journal.calls("/oauth/token")) == 1
-
-
-def test_a_refusal_that_comes_twice_ends_at_the_same_page_twice(maija, world):
-    back = maija.start()
-    refused = f"/me/callback?error=access_denied&state={parse_qs(urlsplit(back).query)['state'][0]}"
-
-    assert maija.get(refused).place == maija.get(refused).place
+    assert {end.location for end in ends} == {ends[0].location}
+    assert maija.get(ends[0].location).title == "Is this you?"
+    assert len(simulator.journal.calls("/oauth/token")) == 1
 
 
-def test_a_right_state_is_too_old_after_an_hour(maija, world, store, clock):
-    back = maija.back(world)
+def test_a_refusal_that_comes_twice_ends_at_the_same_page_twice(maija, simulator):
+    callback_path = maija.start()
+    refused = f"/me/callback?error=access_denied&state={parse_qs(urlsplit(callback_path).query)['state'][0]}"
+
+    assert maija.get(refused).location == maija.get(refused).location
+
+
+def test_a_right_state_is_too_old_after_an_hour(maija, simulator, store, clock):
+    callback_path = maija.callback_path(simulator)
     clock.passes(minutes=60)
 
-    page = maija.get(back)
+    page = maija.get(callback_path)
 
     assert (page.status, page.title) == (410, "This took too long")
     assert held(store) == []
 
 
-def test_a_right_state_is_good_for_nearly_an_hour(maija, world, clock):
+def test_a_right_state_is_good_for_nearly_an_hour(maija, simulator, clock):
     start = maija.start()
     clock.passes(minutes=59)
 
-    assert maija.get(authorised(world, start)).place.startswith("/me/confirm/")
+    assert maija.get(authorize_at_orcid(simulator, start)).location.startswith("/me/confirm/")
 
 
-def test_the_same_account_at_another_organisation_is_another_person(maija, world):
-    back = maija.back(world)
+def test_the_same_account_at_another_organisation_is_another_person(maija, simulator):
+    callback_path = maija.callback_path(simulator)
 
-    page = maija.same_browser("maija@amk.example", POLYTECHNIC).get(back)
+    page = maija.same_browser("maija@amk.example", POLYTECHNIC).get(callback_path)
 
     assert page.title == "This was started by somebody else"
 
@@ -237,25 +237,25 @@ def test_the_same_account_at_another_organisation_is_another_person(maija, world
 @pytest.mark.parametrize(
     "query", ["?state=made-up&code=abc123", "?state=made-up&error=access_denied", "?code=abc123", "?state=&code=x"]
 )
-def test_a_state_nobody_started_is_refused_before_anything_else(maija, world, query):
+def test_a_state_nobody_started_is_refused_before_anything_else(maija, simulator, query):
     page = maija.get("/me/callback" + query)
 
     assert (page.status, page.title) == (403, "We did not start this")
-    assert world.journal.calls("/oauth/token") == []
+    assert simulator.journal.calls("/oauth/token") == []
 
 
 @pytest.mark.parametrize(
     "again",
     ["state=other", "%73tate=other", "state=", "code=other", "code=", "error=access_denied&error=access_denied"],
 )
-def test_an_answer_that_says_something_twice_is_refused_and_leaves_the_state_as_it_is(maija, world, again):
-    back = maija.back(world)
+def test_an_answer_that_says_something_twice_is_refused_and_leaves_the_state_as_it_is(maija, simulator, again):
+    callback_path = maija.callback_path(simulator)
 
-    page = maija.get(f"{back}&{again}")
+    page = maija.get(f"{callback_path}&{again}")
 
     assert (page.status, page.title) == (400, "Something was sent twice")
-    assert world.journal.calls("/oauth/token") == []
-    assert maija.get(maija.get(back).place).title == "Is this you?"
+    assert simulator.journal.calls("/oauth/token") == []
+    assert maija.get(maija.get(callback_path).location).title == "Is this you?"
 
 
 def test_nothing_in_the_query_has_its_page(maija):
@@ -268,24 +268,24 @@ def test_nothing_in_the_query_has_its_page(maija):
 def test_a_state_without_a_code_has_its_page(maija, code):
     state = parse_qs(urlsplit(maija.start()).query)["state"][0]
 
-    place = maija.get(f"/me/callback?state={state}{code}").place
+    place = maija.get(f"/me/callback?state={state}{code}").location
 
     assert maija.get(place).title == "ORCID did not finish"
 
 
 def denied(maija, error="access_denied"):
     state = parse_qs(urlsplit(maija.start()).query)["state"][0]
-    return maija.get(f"/me/callback?error={error}&error_description=User%20denied%20access&state={state}").place
+    return maija.get(f"/me/callback?error={error}&error_description=User%20denied%20access&state={state}").location
 
 
-def test_a_person_who_declines_has_no_link_and_may_try_again(maija, world, store):
+def test_a_person_who_declines_has_no_link_and_may_try_again(maija, simulator, store):
     page = maija.get(denied(maija))
 
     assert (page.status, page.title) == (200, "You did not give ORCID your permission")
     assert "Try again" in page.text
     assert held(store) == []
     assert kinds(store) == ["declined"]
-    assert maija.link(world).title == "Your ORCID iD is connected"
+    assert maija.link(simulator).title == "Your ORCID iD is connected"
 
 
 def test_another_error_of_orcids_has_its_page(maija):
@@ -306,16 +306,16 @@ def test_another_error_of_orcids_has_its_page(maija):
         ("scope_reduced", "ORCID did not accept the answer"),
     ],
 )
-def test_whatever_the_token_endpoint_does_has_its_page(maija, world, store, fault, title):
-    back = maija.back(world)
-    world.faults.next("token", fault)
+def test_whatever_the_token_endpoint_does_has_its_page(maija, simulator, store, fault, title):
+    callback_path = maija.callback_path(simulator)
+    simulator.faults.arm("token", fault)
 
-    page = maija.get(maija.get(back).place)
+    page = maija.get(maija.get(callback_path).location)
 
     assert page.title == title
     assert "Incident number" in page.text
     assert held(store) == []
-    assert maija.link(world).title == "Your ORCID iD is connected"
+    assert maija.link(simulator).title == "Your ORCID iD is connected"
 
 
 DESCRIPTION = "Invalid token: f5af9f51-07e6-4332-8f1a-c0c11c1e3728"
@@ -327,10 +327,10 @@ def test_what_orcid_says_of_an_error_is_neither_shown_nor_logged(  # noqa: PLR09
     app, maija, store, caplog, error, name
 ):
     state = parse_qs(urlsplit(maija.start()).query)["state"][0]
-    back = f"/me/callback?error={error}&{name}={quote(DESCRIPTION)}&state={state}"
+    callback_path = f"/me/callback?error={error}&{name}={quote(DESCRIPTION)}&state={state}"
 
     with caplog.at_level(logging.DEBUG):
-        pages = [ask(app, back), maija.get(back), maija.get(maija.get(back).place)]
+        pages = [ask(app, callback_path), maija.get(callback_path), maija.get(maija.get(callback_path).location)]
 
     assert pages[0].title == "You are not signed in"
     assert state in pages[0].text
@@ -344,49 +344,49 @@ def test_what_orcid_says_of_an_error_is_neither_shown_nor_logged(  # noqa: PLR09
 
 
 def test_a_silent_orcid_has_its_page(store, orcid, clock):
-    world, client = orcid
-    impatient = client_of(client.base_url, read_timeout=0.2)
-    maija = Visitor(make_app(make_front(store, impatient, clock)))
-    back = maija.back(world)
-    world.faults.next("token", "timeout")
+    simulator, client = orcid
+    impatient = make_orcid_client(client.base_url, read_timeout=0.2)
+    maija = WebClient(make_app(make_web_app(store, impatient, clock)))
+    callback_path = maija.callback_path(simulator)
+    simulator.faults.arm("token", "timeout")
 
-    page = maija.get(maija.get(back).place)
+    page = maija.get(maija.get(callback_path).location)
 
     assert (page.status, page.title) == (503, "ORCID is not answering")
-    world.faults.release()
+    simulator.faults.release()
 
 
-def test_a_code_that_orcid_does_not_know_any_more_has_its_page(maija, world, clock):
-    back = maija.back(world)
+def test_a_code_that_orcid_does_not_know_any_more_has_its_page(maija, simulator, clock):
+    callback_path = maija.callback_path(simulator)
     clock.passes(minutes=11)
 
-    page = maija.get(maija.get(back).place)
+    page = maija.get(maija.get(callback_path).location)
 
     assert (page.status, page.title) == (502, "ORCID did not accept the answer")
 
 
 def test_a_client_that_orcid_does_not_know_is_the_operators_to_mend(store, orcid, clock):
-    world, client = orcid
-    stranger = client_of(client.base_url, client_secret="another")
-    maija = Visitor(make_app(make_front(store, stranger, clock)))
+    simulator, client = orcid
+    stranger = make_orcid_client(client.base_url, client_secret="another")
+    maija = WebClient(make_app(make_web_app(store, stranger, clock)))
 
-    page = maija.get(maija.returned(world))
+    page = maija.get(maija.return_from_orcid(simulator))
 
     assert (page.status, page.title) == (503, "This service cannot talk to ORCID")
 
 
 @pytest.mark.parametrize("user", ["private", "null", "absent"])
-def test_an_id_without_a_name_is_an_id(maija, world, user):
+def test_an_id_without_a_name_is_an_id(maija, simulator, user):
     bare = next(
         each.orcid
         for each in PEOPLE
         if each.state == "ok" and (each.visibility == "private" if user == "private" else each.name_form == user)
     )
 
-    page = maija.get(maija.returned(world, bare))
+    page = maija.get(maija.return_from_orcid(simulator, bare))
 
     assert "not public" in page.text
-    assert maija.link(world, bare).title == "Your ORCID iD is connected"
+    assert maija.link(simulator, bare).title == "Your ORCID iD is connected"
 
 
 @pytest.mark.parametrize(
@@ -398,28 +398,28 @@ def test_an_id_without_a_name_is_an_id(maija, world, user):
         ("empty_answer", "ORCID did not finish"),
     ],
 )
-def test_a_way_back_that_was_tampered_with_leads_nowhere(maija, world, store, fault, title):
-    world.faults.next("callback", fault)
+def test_a_way_back_that_was_tampered_with_leads_nowhere(maija, simulator, store, fault, title):
+    simulator.faults.arm("callback", fault)
 
-    assert maija.get(maija.back(world)).title == title
+    assert maija.get(maija.callback_path(simulator)).title == title
     assert held(store) == []
 
 
-def test_the_id_that_comes_back_is_the_one_that_counts(maija, world):
-    world.faults.next("callback", "other_id")
+def test_the_id_that_comes_back_is_the_one_that_counts(maija, simulator):
+    simulator.faults.arm("callback", "other_id")
 
-    page = maija.get(maija.returned(world, MAIJA))
+    page = maija.get(maija.return_from_orcid(simulator, MAIJA))
 
     assert page.title == "Is this you?"
     assert MAIJA not in page.text
 
 
-def test_the_incident_number_of_an_attempt_stands_on_its_page_and_in_the_log(maija, world, caplog):
+def test_the_incident_number_of_an_attempt_stands_on_its_page_and_in_the_log(maija, simulator, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
-    back = maija.back(world)
-    world.faults.next("token", "html")
+    callback_path = maija.callback_path(simulator)
+    simulator.faults.arm("token", "html")
 
-    place = maija.get(back).place
+    place = maija.get(callback_path).location
 
     (line,) = [record for record in caplog.records if record.msg == "orcid-callback"]
     assert line.facts["outcome"] == "orcid-unavailable"
@@ -427,10 +427,10 @@ def test_the_incident_number_of_an_attempt_stands_on_its_page_and_in_the_log(mai
         assert line.facts["incident"] in page.text
 
 
-def test_the_log_tells_what_happened_and_not_to_whom(maija, world, caplog):
+def test_the_log_tells_what_happened_and_not_to_whom(maija, simulator, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
 
-    maija.link(world)
+    maija.link(simulator)
     remove(maija)
 
     lines = [record for record in caplog.records if record.name == "orcid-connect"]
@@ -441,8 +441,8 @@ def test_the_log_tells_what_happened_and_not_to_whom(maija, world, caplog):
 # The confirm page
 
 
-def test_without_the_tick_nothing_is_linked(maija, world, store):
-    place = maija.returned(world)
+def test_without_the_tick_nothing_is_linked(maija, simulator, store):
+    place = maija.return_from_orcid(simulator)
 
     page = maija.agree(place, agree=None)
 
@@ -452,18 +452,18 @@ def test_without_the_tick_nothing_is_linked(maija, world, store):
     assert maija.agree(place).status == 303
 
 
-def test_a_person_may_say_that_it_is_not_them(maija, world, store):
-    place = maija.returned(world)
+def test_a_person_may_say_that_it_is_not_them(maija, simulator, store):
+    place = maija.return_from_orcid(simulator)
 
-    page = maija.get(maija.agree(place, cancel="yes").place)
+    page = maija.get(maija.agree(place, cancel="yes").location)
 
     assert page.title == "Nothing was connected"
     assert held(store) == []
-    assert maija.get(place).place == place.replace("confirm", "result")
+    assert maija.get(place).location == place.replace("confirm", "result")
 
 
-def test_a_double_click_links_once(maija, world, store):
-    place = maija.returned(world)
+def test_a_double_click_links_once(maija, simulator, store):
+    place = maija.return_from_orcid(simulator)
     page = maija.get(place)
     form = {"token": page.field("token"), "replacing": "", "agree": "yes"}
     answers = []
@@ -474,26 +474,26 @@ def test_a_double_click_links_once(maija, world, store):
     for click in clicks:
         click.join()
 
-    assert {answer.place for answer in answers} == {place.replace("confirm", "result")}
-    assert maija.get(answers[0].place).title == "Your ORCID iD is connected"
+    assert {answer.location for answer in answers} == {place.replace("confirm", "result")}
+    assert maija.get(answers[0].location).title == "Your ORCID iD is connected"
     assert store.changes.last_number(UNIVERSITY) == 1
 
 
-def test_the_back_button_after_the_result_leads_to_the_result(maija, world):
-    place = maija.returned(world)
+def test_the_back_button_after_the_result_leads_to_the_result(maija, simulator):
+    place = maija.return_from_orcid(simulator)
     maija.agree(place)
 
-    assert maija.get(place).place == place.replace("confirm", "result")
+    assert maija.get(place).location == place.replace("confirm", "result")
 
 
-def test_the_result_of_something_unfinished_leads_back_to_the_confirmation(maija, world):
-    place = maija.returned(world)
+def test_the_result_of_something_unfinished_leads_back_to_the_confirmation(maija, simulator):
+    place = maija.return_from_orcid(simulator)
 
-    assert maija.get(place.replace("confirm", "result")).place == place
+    assert maija.get(place.replace("confirm", "result")).location == place
 
 
-def test_a_confirmation_is_of_one_person_and_one_browser(maija, world):
-    place = maija.returned(world)
+def test_a_confirmation_is_of_one_person_and_one_browser(maija, simulator):
+    place = maija.return_from_orcid(simulator)
 
     assert maija.other_browser().get(place).title == "This was started in another browser"
     assert maija.same_browser("pekka@yliopisto.example").get(place).title == "This was started by somebody else"
@@ -516,8 +516,8 @@ def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
         LinkingService(store, orcid[1]).confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
 
 
-def test_a_confirmation_ends_with_its_hour(maija, world, clock, store):
-    place = maija.returned(world)
+def test_a_confirmation_ends_with_its_hour(maija, simulator, clock, store):
+    place = maija.return_from_orcid(simulator)
     page = maija.get(place)
     clock.passes(hours=1)
 
@@ -530,20 +530,22 @@ def test_a_confirmation_ends_with_its_hour(maija, world, clock, store):
 # Another iD, somebody else's iD
 
 
-def test_an_id_that_becomes_free_while_orcid_answers_is_kept_to_be_confirmed(maija, world, store, monkeypatch):
+def test_an_id_that_becomes_free_while_orcid_answers_is_kept_to_be_confirmed(maija, simulator, store, monkeypatch):
     make_link(store, "ville@yliopisto.example", orcid_id(MAIJA))
 
     def too_late(entity_id, _orcid_id):
         store.links.remove(entity_id, "ville@yliopisto.example", "person", "asked to", NOON)
 
     monkeypatch.setattr(store.links, "get_by_orcid_id", too_late)
-    place = maija.returned(world)
+    place = maija.return_from_orcid(simulator)
 
     assert maija.get(place).title == "Is this you?"
     assert store.attempts.get(place.rsplit("/", 1)[1]).orcid_id == orcid_id(MAIJA)
 
 
-def test_an_attempt_that_is_cancelled_elsewhere_while_orcid_answers_stays_cancelled(maija, world, store, monkeypatch):
+def test_an_attempt_that_is_cancelled_elsewhere_while_orcid_answers_stays_cancelled(
+    maija, simulator, store, monkeypatch
+):
     authenticated = store.attempts.save_orcid_answer
 
     def cancelled_first(attempt_id, *answer, **how):
@@ -551,39 +553,39 @@ def test_an_attempt_that_is_cancelled_elsewhere_while_orcid_answers_stays_cancel
         return authenticated(attempt_id, *answer, **how)
 
     monkeypatch.setattr(store.attempts, "save_orcid_answer", cancelled_first)
-    place = maija.returned(world)
+    place = maija.return_from_orcid(simulator)
 
     assert maija.get(place).title == "Nothing was connected"
     assert held(store) == []
 
 
-def test_another_id_than_before_is_shown_beside_the_old_one(maija, world, store):
-    maija.link(world)
+def test_another_id_than_before_is_shown_beside_the_old_one(maija, simulator, store):
+    maija.link(simulator)
 
-    page = maija.get(maija.returned(world, AKE))
+    page = maija.get(maija.return_from_orcid(simulator, AKE))
 
     order = ["Connected now", MAIJA, "New ORCID iD", AKE]
     assert sorted(order, key=page.text.index) == order
     assert held(store) == [MAIJA]
-    assert maija.link(world, AKE).title == "Your new ORCID iD is connected"
+    assert maija.link(simulator, AKE).title == "Your new ORCID iD is connected"
     assert held(store) == [AKE]
     assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "replaced"]
 
 
-def test_the_same_id_again_changes_nothing(maija, world, store):
-    maija.link(world)
+def test_the_same_id_again_changes_nothing(maija, simulator, store):
+    maija.link(simulator)
 
-    page = maija.get(maija.returned(world))
+    page = maija.get(maija.return_from_orcid(simulator))
 
     assert page.title == "This ORCID iD was connected already"
     assert store.changes.last_number(UNIVERSITY) == 1
 
 
-def test_an_id_of_somebody_else_is_refused_with_whom_to_ask(maija, world, store):
-    maija.link(world)
+def test_an_id_of_somebody_else_is_refused_with_whom_to_ask(maija, simulator, store):
+    maija.link(simulator)
 
-    pekka = Visitor(maija.app, "pekka@yliopisto.example")
-    page = pekka.get(pekka.returned(world))
+    pekka = WebClient(maija.app, "pekka@yliopisto.example")
+    page = pekka.get(pekka.return_from_orcid(simulator))
 
     assert (page.status, page.title) == (409, "This ORCID iD is connected to another account")
     assert "help@yliopisto.example" in page.text
@@ -591,9 +593,9 @@ def test_an_id_of_somebody_else_is_refused_with_whom_to_ask(maija, world, store)
     assert held(store, "pekka@yliopisto.example") == []
 
 
-def test_two_who_race_for_one_id_do_not_both_get_it(maija, world, store):
-    pekka = Visitor(maija.app, "pekka@yliopisto.example")
-    hers, his = maija.returned(world), pekka.returned(world)
+def test_two_who_race_for_one_id_do_not_both_get_it(maija, simulator, store):
+    pekka = WebClient(maija.app, "pekka@yliopisto.example")
+    hers, his = maija.return_from_orcid(simulator), pekka.return_from_orcid(simulator)
     maija.agree(hers)
 
     page = pekka.agree(his)
@@ -603,19 +605,19 @@ def test_two_who_race_for_one_id_do_not_both_get_it(maija, world, store):
     assert pekka.get(his.replace("confirm", "result")).title == "This ORCID iD is connected to another account"
 
 
-def test_one_id_may_be_linked_at_two_organisations(maija, world, store):
-    maija.link(world)
+def test_one_id_may_be_linked_at_two_organisations(maija, simulator, store):
+    maija.link(simulator)
 
-    page = Visitor(maija.app, "maija@amk.example", POLYTECHNIC).link(world)
+    page = WebClient(maija.app, "maija@amk.example", POLYTECHNIC).link(simulator)
 
     assert page.title == "Your ORCID iD is connected"
     assert held(store, "maija@amk.example", POLYTECHNIC) == [MAIJA]
 
 
-def test_what_changed_in_another_tab_is_shown_before_it_is_replaced(maija, world, store):
-    place = maija.returned(world, AKE)
+def test_what_changed_in_another_tab_is_shown_before_it_is_replaced(maija, simulator, store):
+    place = maija.return_from_orcid(simulator, AKE)
     page = maija.get(place)
-    maija.link(world)
+    maija.link(simulator)
 
     late = maija.post(place, {"token": page.field("token"), "replacing": page.field("replacing"), "agree": "yes"})
 
@@ -629,36 +631,36 @@ def test_what_changed_in_another_tab_is_shown_before_it_is_replaced(maija, world
 # Removal, and accounts that pass to somebody else
 
 
-def remove(visitor):
-    page = visitor.get("/me/remove")
-    return visitor.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
+def remove(web_client):
+    page = web_client.get("/me/remove")
+    return web_client.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
 
 
-def test_a_person_removes_their_link(maija, world, store):
-    maija.link(world)
+def test_a_person_removes_their_link(maija, simulator, store):
+    maija.link(simulator)
 
-    page = maija.get(remove(maija).place)
+    page = maija.get(remove(maija).location)
 
     assert page.title == "The connection is removed"
     assert held(store) == []
     assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "removed"]
 
 
-def test_removing_twice_is_the_same_as_once(maija, world, store):
-    maija.link(world)
+def test_removing_twice_is_the_same_as_once(maija, simulator, store):
+    maija.link(simulator)
     page = maija.get("/me/remove")
     form = {"token": page.field("token"), "shown": page.field("shown")}
 
     answers = [maija.post("/me/remove", form) for _ in range(2)]
 
-    assert [answer.place for answer in answers] == ["/me/removed", "/me/removed"]
+    assert [answer.location for answer in answers] == ["/me/removed", "/me/removed"]
     assert store.changes.last_number(UNIVERSITY) == 2
 
 
-def test_what_was_replaced_meanwhile_is_not_removed(maija, world, store):
-    maija.link(world)
+def test_what_was_replaced_meanwhile_is_not_removed(maija, simulator, store):
+    maija.link(simulator)
     page = maija.get("/me/remove")
-    maija.link(world, AKE)
+    maija.link(simulator, AKE)
 
     late = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
 
@@ -667,8 +669,8 @@ def test_what_was_replaced_meanwhile_is_not_removed(maija, world, store):
 
 
 @pytest.mark.parametrize("shown", ["", "nonsense"])
-def test_a_removal_says_what_it_removes(maija, world, store, shown):
-    maija.link(world)
+def test_a_removal_says_what_it_removes(maija, simulator, store, shown):
+    maija.link(simulator)
 
     page = maija.post("/me/remove", {"token": maija.token(), "shown": shown})
 
@@ -676,15 +678,15 @@ def test_a_removal_says_what_it_removes(maija, world, store, shown):
     assert held(store) == [MAIJA]
 
 
-def test_the_page_of_a_removal_is_for_who_has_no_link(maija, world):
-    maija.link(world)
+def test_the_page_of_a_removal_is_for_who_has_no_link(maija, simulator):
+    maija.link(simulator)
 
-    assert maija.get("/me/removed").place == "/me"
+    assert maija.get("/me/removed").location == "/me"
 
 
-def test_an_account_that_passed_to_somebody_else_takes_no_link_along(maija, world, store):
+def test_an_account_that_passed_to_somebody_else_takes_no_link_along(maija, simulator, store):
     maija.said["funetEduPersonEPPNTimeStamp"] = "20040826"
-    maija.link(world)
+    maija.link(simulator)
     heir = maija.other_browser()
     heir.said = {"funetEduPersonEPPNTimeStamp": "20260101"}
 
@@ -695,26 +697,26 @@ def test_an_account_that_passed_to_somebody_else_takes_no_link_along(maija, worl
     assert [change.kind for change in store.changes.list_after(UNIVERSITY, 0, 10)] == ["linked", "removed"]
 
 
-def test_an_account_of_the_same_day_keeps_its_link(maija, world, store):
+def test_an_account_of_the_same_day_keeps_its_link(maija, simulator, store):
     maija.said["funetEduPersonEPPNTimeStamp"] = "20040826"
-    maija.link(world)
+    maija.link(simulator)
 
     maija.get("/me")
 
     assert held(store) == [MAIJA]
 
 
-def test_my_page_shows_what_is_linked(maija, world):
+def test_my_page_shows_what_is_linked(maija, simulator):
     assert "none connected" in maija.get("/me").text
 
-    maija.link(world)
+    maija.link(simulator)
 
     assert f"https://sandbox.orcid.org/{MAIJA}" in maija.get("/me").text
 
 
-def test_a_result_stays_true_after_a_removal(maija, world):
-    place = maija.returned(world)
-    result = maija.agree(place).place
+def test_a_result_stays_true_after_a_removal(maija, simulator):
+    place = maija.return_from_orcid(simulator)
+    result = maija.agree(place).location
     remove(maija)
 
     page = maija.get(result)

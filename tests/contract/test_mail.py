@@ -26,9 +26,9 @@ from tests.support.service import (
     ORGANISATIONS,
     PUBLIC_URL,
     Clock,
-    Visitor,
-    client_of,
-    make_front,
+    WebClient,
+    make_orcid_client,
+    make_web_app,
     settings_of,
     with_settings,
 )
@@ -381,23 +381,23 @@ def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothin
 
 @pytest.fixture
 def front(store):
-    front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
     return replace(front, context=replace(front.context, mail_enabled=True))
 
 
 @pytest.fixture
 def maija(front):
-    return Visitor(make_app(front))
+    return WebClient(make_app(front))
 
 
-def send(visitor, **form):
-    return visitor.post("/me/mail", {"token": visitor.get("/me/mail").field("token"), **form})
+def send(web_client, **form):
+    return web_client.post("/me/mail", {"token": web_client.get("/me/mail").field("token"), **form})
 
 
 def test_a_person_asks_for_both(store, maija):
     make_link(store, MAIJA, FIRST)
 
-    place = send(maija, address=f" {HOME} ", receipt="yes", arrived="yes").place
+    place = send(maija, address=f" {HOME} ", receipt="yes", arrived="yes").location
 
     assert maija.get(place).title == "You will get an e-mail"
     assert waiting(store) == [("arrived", HOME, 0), ("receipt", HOME, 0)]
@@ -433,9 +433,9 @@ def test_without_a_form_of_ours_nothing_is_sent(store, maija):
 
 
 def test_without_a_connection_there_is_nothing_to_send(maija):
-    assert maija.get("/me/mail").place == "/me"
+    assert maija.get("/me/mail").location == "/me"
     token = maija.get("/me/erase").field("token")
-    assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).place == "/me"
+    assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).location == "/me"
 
 
 def test_who_removes_the_connection_meanwhile_leaves_no_address_here(store, maija):
@@ -443,7 +443,7 @@ def test_who_removes_the_connection_meanwhile_leaves_no_address_here(store, maij
     token = maija.get("/me/mail").field("token")
     store.links.remove(UNIVERSITY, MAIJA, "person", "removed", NOON)
 
-    assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).place == "/me"
+    assert maija.post("/me/mail", {"token": token, "address": HOME, "receipt": "yes"}).location == "/me"
     assert waiting(store) == []
 
 
@@ -462,7 +462,7 @@ def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store,
 def test_where_it_is_not_offered_there_is_no_such_page(store, front, mail_enabled, keep):
     make_link(store, MAIJA, FIRST)
     front = with_settings(replace(front, context=replace(front.context, mail_enabled=mail_enabled)), keep=keep)
-    maija = Visitor(make_app(front))
+    maija = WebClient(make_app(front))
 
     assert maija.get("/me/mail").status == 404
     assert maija.get("/me/mailed").status == 404

@@ -7,7 +7,7 @@ import pytest
 from resolver_connector.delivery.maintenance import GRACE_PERIOD, Maintenance, RetentionPolicy
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from sql.records import DeliveryState
-from tests.support.delivery import AWAY, Idm, Kept, make_worker
+from tests.support.delivery import AWAY, Idm, LogRecorder, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock
 
@@ -18,7 +18,7 @@ NIGHT = NOON + timedelta(hours=13)
 
 @pytest.fixture
 def log():
-    return Kept()
+    return LogRecorder()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sql.records import ReleaseState
 from sql.store import open_store
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
-from tests.support.service import Clock, ask, client_of, make_front
+from tests.support.service import Clock, ask, make_orcid_client, make_web_app
 from webapp.app import make_app
 from webapp.operator.access import AdminAccess
 from webapp.operator.metrics import METRICS
@@ -26,8 +26,8 @@ def clock():
 
 
 def web(store, clock, token=TOKEN):
-    front = make_front(
-        store, client_of("https://sandbox.orcid.org"), clock, admin_access=AdminAccess(metrics_token=token)
+    front = make_web_app(
+        store, make_orcid_client("https://sandbox.orcid.org"), clock, admin_access=AdminAccess(metrics_token=token)
     )
     return make_app(front)
 

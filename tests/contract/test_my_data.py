@@ -13,7 +13,7 @@ from sql.records import Mail, MailKind, ReleaseState
 from sql.rows import format_timestamp
 from tests.support.database import driver_of
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
-from tests.support.service import Clock, Visitor, client_of, make_front, with_settings
+from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, with_settings
 from webapp.app import make_app
 from webapp.config.organisation import Keep
 from webapp.linking.service import AUDITED
@@ -52,12 +52,12 @@ where table_schema = 'public' and table_type = 'BASE TABLE'
 
 @pytest.fixture
 def front(store):
-    return make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
 
 
 @pytest.fixture
 def maija(front):
-    return Visitor(make_app(front), said={"displayName": "Maija Mäkelä", "funetEduPersonEPPNTimeStamp": "20240101"})
+    return WebClient(make_app(front), said={"displayName": "Maija Mäkelä", "funetEduPersonEPPNTimeStamp": "20240101"})
 
 
 def asking(store, text):
@@ -293,8 +293,8 @@ def noting(ask, asked):
 
 
 def test_where_nothing_is_kept_the_page_says_how_short_it_is(front):
-    page = Visitor(make_app(front)).get("/me/data").text
-    forgetful = Visitor(make_app(with_settings(front, keep=Keep.NOTHING))).get("/me/data").text
+    page = WebClient(make_app(front)).get("/me/data").text
+    forgetful = WebClient(make_app(with_settings(front, keep=Keep.NOTHING))).get("/me/data").text
 
     assert "a quarter of an hour" not in page
     assert forgetful.count("Until a quarter of an hour after") == 3

@@ -12,9 +12,9 @@ from resolver_connector.delivery.maintenance import Maintenance, RetentionPolicy
 from sql.errors import StoreUnavailable
 from sql.repositories.erasures import ErasureRepository
 from tests.support.configuration import NOTICES, write_configuration
-from tests.support.delivery import Kept
+from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
-from tests.support.service import Clock, Visitor, ask, client_of, make_front, with_settings
+from tests.support.service import Clock, WebClient, ask, make_orcid_client, make_web_app, with_settings
 from webapp.app import make_app
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
@@ -33,7 +33,7 @@ NIGHT = NOON + timedelta(hours=14)
 
 @pytest.fixture
 def front(store):
-    return make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
 
 
 def app_of(front, **hall):
@@ -177,7 +177,7 @@ class TestThePages:
 
     @pytest.mark.parametrize("path", ["/", "/me", "/nowhere", "/privacy"])
     def test_every_page_leads_to_both(self, app, path):
-        page = Visitor(app).get(path).text
+        page = WebClient(app).get(path).text
 
         assert 'href="/privacy"' in page
         assert 'href="/accessibility"' in page
@@ -229,7 +229,7 @@ def test_a_text_that_cannot_be_one_is_refused(tmp_path, section, wrong):
 
 
 def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
-    log = Kept()
+    log = LogRecorder()
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     make_link(store, "ville@yliopisto.example", make_orcid_id(2))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
@@ -251,7 +251,10 @@ def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
 def test_whoever_could_not_go_in_a_moment_of_trouble_goes_the_same_night(store, monkeypatch, trouble):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
-    chores, night = Maintenance(store, [RetentionPolicy(UNIVERSITY, days=30)], Kept()), NIGHT + timedelta(days=30)
+    chores, night = (
+        Maintenance(store, [RetentionPolicy(UNIVERSITY, days=30)], LogRecorder()),
+        NIGHT + timedelta(days=30),
+    )
 
     with monkeypatch.context() as troubled, suppress(ZeroDivisionError, StoreUnavailable):
         troubled.setattr(ErasureRepository, "erase_inactive", Mock(side_effect=trouble))
@@ -266,7 +269,7 @@ def test_a_reader_of_the_feed_that_did_not_come_in_that_time_begins_again(store)
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
     policy = RetentionPolicy(UNIVERSITY, days=30, uses_feed=True)
-    Maintenance(store, [policy], Kept()).run(NIGHT + timedelta(days=31))
+    Maintenance(store, [policy], LogRecorder()).run(NIGHT + timedelta(days=31))
 
     assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example") == []
     assert store.changes.oldest_number(UNIVERSITY) == 3
@@ -276,7 +279,7 @@ def test_what_is_still_owed_stays(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), transfers=["idm"])
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON, transfers=["idm"])
 
-    Maintenance(store, [RetentionPolicy(UNIVERSITY, days=30)], Kept()).run(NIGHT + timedelta(days=31))
+    Maintenance(store, [RetentionPolicy(UNIVERSITY, days=30)], LogRecorder()).run(NIGHT + timedelta(days=31))
 
     assert store.changes.list_for_person(UNIVERSITY, "maija@yliopisto.example")
 
@@ -285,6 +288,6 @@ def test_where_nothing_is_said_nothing_goes(store):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
 
-    Maintenance(store, [RetentionPolicy(POLYTECHNIC, days=30)], Kept()).run(NIGHT + timedelta(days=3000))
+    Maintenance(store, [RetentionPolicy(POLYTECHNIC, days=30)], LogRecorder()).run(NIGHT + timedelta(days=3000))
 
     assert store.links.list_for_person(UNIVERSITY, "maija@yliopisto.example")

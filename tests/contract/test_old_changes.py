@@ -7,7 +7,7 @@ import pytest
 
 from resolver_connector.delivery.maintenance import delete_old_changes
 from tests.support.configuration import store_section, write_configuration
-from tests.support.delivery import AWAY, Idm, Kept, make_worker
+from tests.support.delivery import AWAY, Idm, LogRecorder, make_worker
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock
 from webapp.config.loader import load
@@ -21,7 +21,7 @@ LATER = NOON + KEPT + timedelta(seconds=1)
 
 @pytest.fixture
 def log():
-    return Kept()
+    return LogRecorder()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from sql.store import open_store
 from tests.support import docs
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.openapi import Undocumented, document, methods_at, must_be_documented
-from tests.support.service import ORGANISATIONS, Reply, ask
+from tests.support.service import ORGANISATIONS, WebResponse, ask
 
 TOKEN = "t" * 40
 # This client does not unpack; and which tokens are an organisation's own no schema can say, so that a well-written
@@ -61,7 +61,7 @@ def test_whatever_is_asked_by_the_document_is_answered_by_it(connector, path, me
         answer = case.call_and_validate(headers=ASKING, excluded_checks=[positive_data_acceptance])
         headers = [(_written(name), each) for name, values in answer.headers.items() for each in values]
 
-        must_be_documented(method.upper(), path, Reply(answer.status_code, headers, answer.content))
+        must_be_documented(method.upper(), path, WebResponse(answer.status_code, headers, answer.content))
         assert answer.status_code < 500
 
     held()
@@ -123,9 +123,9 @@ def test_every_reference_leads_somewhere():
 @pytest.mark.parametrize(
     "answer",
     [
-        Reply(204, [], b""),
-        Reply(200, [("Content-Type", "application/json")], b"{}"),
-        Reply(418, [("Content-Type", "application/json")], b"{}"),
+        WebResponse(204, [], b""),
+        WebResponse(200, [("Content-Type", "application/json")], b"{}"),
+        WebResponse(418, [("Content-Type", "application/json")], b"{}"),
     ],
 )
 def test_an_answer_that_is_not_described_is_noticed(answer):

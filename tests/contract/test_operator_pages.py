@@ -13,7 +13,7 @@ from shibboleth.organisation import Organisations
 from sql.records import Incident, ReleaseState
 from sql.repositories.imports import AttestedLink
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
-from tests.support.service import Clock, Visitor, client_of, make_front, orcid_id
+from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
 from webapp.operator.access import AdminAccess, AdminGrant
@@ -44,22 +44,22 @@ def clock():
 
 @pytest.fixture
 def app(store, clock):
-    return make_app(make_front(store, client_of("https://sandbox.orcid.org"), clock, admin_access=STAFF))
+    return make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock, admin_access=STAFF))
 
 
 @pytest.fixture
 def operator(app):
-    return Visitor(app, "operator@yliopisto.example")
+    return WebClient(app, "operator@yliopisto.example")
 
 
 @pytest.fixture
 def admin(app):
-    return Visitor(app, "admin@yliopisto.example")
+    return WebClient(app, "admin@yliopisto.example")
 
 
-def visitor(app, account, organisation=UNIVERSITY, entitlement="", issued=""):
+def web_client(app, account, organisation=UNIVERSITY, entitlement="", issued=""):
     said = {"eduPersonEntitlement": entitlement, "funetEduPersonEPPNTimeStamp": issued}
-    return Visitor(app, account, organisation, said)
+    return WebClient(app, account, organisation, said)
 
 
 # Who may see what
@@ -95,7 +95,7 @@ def asked(who, route, name):
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("person", PEOPLE)
 def test_each_sees_what_is_theirs_and_to_everybody_else_there_is_no_such_page(app, store, person):
-    who, sees = visitor(app, *PEOPLE[person][0]), PEOPLE[person][1]
+    who, sees = web_client(app, *PEOPLE[person][0]), PEOPLE[person][1]
     make_link(store, MAIJA, orcid_id(IDS_OF[0]))
     make_link(store, "anna@amk.example", orcid_id(IDS_OF[1]), POLYTECHNIC)
 
@@ -129,7 +129,7 @@ def test_every_page_is_for_persons_and_the_front_asks_for_their_session():
 def test_whoever_is_refused_stands_in_the_log_and_not_by_name(app, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
 
-    visitor(app, MAIJA).get("/operator/organisations/yliopisto")
+    web_client(app, MAIJA).get("/operator/organisations/yliopisto")
 
     (told,) = [record.facts for record in caplog.records if record.msg == "problem"]
     assert (told["problem"], told["error"], told["at"]) == (
@@ -142,9 +142,9 @@ def test_whoever_is_refused_stands_in_the_log_and_not_by_name(app, caplog):
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_without_staff_the_pages_are_nobodys(store, clock):
-    app = make_app(make_front(store, client_of("https://sandbox.orcid.org"), clock))
+    app = make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock))
 
-    assert {asked(Visitor(app), route, "yliopisto").status for route in OURS} == {404}
+    assert {asked(WebClient(app), route, "yliopisto").status for route in OURS} == {404}
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -225,8 +225,8 @@ def test_organisations_stand_in_the_order_of_what_they_are_called(store, clock):
             make_organisation(UNIVERSITY, names={"en": "Aalto", "sv": "väst"}),
         )
     )
-    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, called, admin_access=STAFF)
-    operator = Visitor(make_app(front), "operator@yliopisto.example")
+    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock, called, admin_access=STAFF)
+    operator = WebClient(make_app(front), "operator@yliopisto.example")
 
     for code, names in {"en": ["Aalto", "zoo"], "sv": ["väst", "Öst"]}.items():
         overview, search = (operator.get(f"/operator{page}?lang={code}").text for page in ("", "/people"))
@@ -359,7 +359,7 @@ def test_what_was_given_up_is_tried_again_and_the_audit_knows_who_asked(store, o
 
     place = operator.post(
         "/operator/organisations/yliopisto/retry", {"token": page.field("token"), "transfer": "idm"}
-    ).place
+    ).location
 
     assert "Taken up again: 1." in operator.get(place).text
     assert list(store.deliveries.list_dead_letters(UNIVERSITY)) == []
@@ -391,7 +391,7 @@ def test_where_nothing_was_given_up_nothing_is_taken_up(store, operator):
 
     place = operator.post(
         "/operator/organisations/yliopisto/retry", {"token": operator.token(), "transfer": "idm"}
-    ).place
+    ).location
 
     assert "There was nothing to take up again." in operator.get(place).text
     assert "again" not in operator.get("/operator/organisations/yliopisto?retried=x").text
@@ -432,7 +432,7 @@ def incident_of(page):
 
 
 def test_the_number_on_a_persons_page_is_found(app, operator):
-    stranger = visitor(app, "maija@elsewhere.example")
+    stranger = web_client(app, "maija@elsewhere.example")
     number = incident_of(stranger.get("/me").text)
 
     page = operator.get(f"/operator/incidents?number=%20{number.upper()}").text
@@ -445,7 +445,7 @@ def test_the_number_on_a_persons_page_is_found(app, operator):
 
 
 def test_the_number_of_an_attempt_is_found_long_after_the_attempt(app, operator, store):
-    maija = Visitor(app)
+    maija = WebClient(app)
     maija.get("/me")
     (cookie,) = [value for name, value in maija.cookies.items() if not name.endswith("language")]
     attempt = answered(store, MAIJA, browser_hash=sha256(cookie.encode()).hexdigest())
@@ -460,9 +460,9 @@ def test_the_number_of_an_attempt_is_found_long_after_the_attempt(app, operator,
 
 
 def test_an_administrator_finds_the_incidents_of_their_own_organisation_alone(app, operator, admin):
-    own = incident_of(visitor(app, "maija@elsewhere.example").get("/me").text)
-    others = incident_of(visitor(app, "anna@elsewhere.example", POLYTECHNIC).get("/me").text)
-    nobodys = incident_of(visitor(app, "x@y.example", "https://idp.unknown.example/idp").get("/me").text)
+    own = incident_of(web_client(app, "maija@elsewhere.example").get("/me").text)
+    others = incident_of(web_client(app, "anna@elsewhere.example", POLYTECHNIC).get("/me").text)
+    nobodys = incident_of(web_client(app, "x@y.example", "https://idp.unknown.example/idp").get("/me").text)
 
     def finds(who):
         return ["foreign-scope" in (page := who.get(f"/operator/incidents?number={each}").text) or "unknown-org" in page
@@ -484,7 +484,7 @@ def test_a_number_that_is_none_finds_nothing(operator):
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_what_anybody_can_have_without_end_is_not_kept(app, operator):
-    number = incident_of(visitor(app, MAIJA).get("/nowhere").text)
+    number = incident_of(web_client(app, MAIJA).get("/nowhere").text)
 
     assert "Nothing is kept of this number." in operator.get(f"/operator/incidents?number={number}").text
 
@@ -533,7 +533,7 @@ def test_the_person_sees_who_looked_and_why(app, store, operator):
     make_link(store, MAIJA)
     looked(operator)
 
-    page = Visitor(app).get("/me/data").text
+    page = WebClient(app).get("/me/data").text
 
     assert "somebody who looks after this service looked at your connection" in page
     assert "operator@yliopisto.example" in page

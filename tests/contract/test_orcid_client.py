@@ -19,13 +19,13 @@ from shibboleth.orcid_id import Registry
 from tests.support.factories import UNIVERSITY
 from tests.support.service import (
     MAIJA,
-    Browsing,
-    Visitor,
-    client_of,
-    make_front,
+    SimulatorClient,
+    WebClient,
+    make_orcid_client,
+    make_web_app,
     orcid_id,
-    served,
-    simulated_orcid,
+    run_orcid_simulator,
+    serve_app,
 )
 from tests.support.transfers.private_ca import PrivateCa
 from webapp.app import make_app
@@ -36,24 +36,24 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
-def simulator():
-    with simulated_orcid() as (world, client):
-        yield world, client
+def running_simulator():
+    with run_orcid_simulator() as (simulator, client):
+        yield simulator, client
 
 
 @pytest.fixture
-def world(simulator):
-    simulator[0].reset()
-    return simulator[0]
+def simulator(running_simulator):
+    running_simulator[0].reset()
+    return running_simulator[0]
 
 
 @pytest.fixture
-def client(simulator):
-    return simulator[1]
+def client(running_simulator):
+    return running_simulator[1]
 
 
-def code_for(world, client, bare=MAIJA, language="fi"):
-    address = Browsing(world).authorise(client.authorize_url("a-state", language, SECRET), bare)
+def code_for(simulator, client, bare=MAIJA, language="fi"):
+    address = SimulatorClient(simulator).authorise(client.authorize_url("a-state", language, SECRET), bare)
     return parse_qs(urlsplit(address).query)["code"][0]
 
 
@@ -105,7 +105,7 @@ class Scripted:
 @pytest.fixture(scope="module")
 def scripted_server():
     script = Scripted()
-    with served(script) as address:
+    with serve_app(script) as address:
         yield script, address
 
 
@@ -113,11 +113,11 @@ def scripted_server():
 def scripted(scripted_server):
     script, address = scripted_server
     script.__init__()
-    return script, client_of(address)
+    return script, make_orcid_client(address)
 
 
-def test_who_signed_in_at_orcid_is_learnt(world, client):
-    found = client.exchange(code_for(world, client), SECRET, NOW)
+def test_who_signed_in_at_orcid_is_learnt(simulator, client):
+    found = client.exchange(code_for(simulator, client), SECRET, NOW)
 
     assert found.orcid_id == orcid_id(MAIJA)
     assert found.name
@@ -274,7 +274,7 @@ def test_an_odd_error_is_orcid_out_of_order(scripted, error):
 def test_an_odd_name_costs_nobody_the_link(scripted, store, name):
     script, client = scripted
     script.body = answer_with(name=name)
-    maija = Visitor(make_app(make_front(store, client, lambda: NOW)))
+    maija = WebClient(make_app(make_web_app(store, client, lambda: NOW)))
 
     place = maija.get(f"/me/callback?code=c&state={parse_qs(urlsplit(maija.start()).query)['state'][0]}").place
 
@@ -285,7 +285,7 @@ def test_an_odd_name_costs_nobody_the_link(scripted, store, name):
 def test_an_odd_answer_ends_the_attempt_and_is_no_bug(scripted, store, body):
     script, client = scripted
     script.body = body
-    maija = Visitor(make_app(make_front(store, client, lambda: NOW)))
+    maija = WebClient(make_app(make_web_app(store, client, lambda: NOW)))
 
     place = maija.get(f"/me/callback?code=c&state={parse_qs(urlsplit(maija.start()).query)['state'][0]}").place
 
@@ -345,7 +345,7 @@ def test_an_answer_that_drips_is_not_waited_for(scripted):
 
 def test_an_orcid_that_is_not_there_is_unavailable():
     with pytest.raises(OrcidUnavailable, match="no connection"):
-        client_of("http://127.0.0.1:9").exchange("c", SECRET, NOW)
+        make_orcid_client("http://127.0.0.1:9").exchange("c", SECRET, NOW)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"
@@ -415,7 +415,7 @@ def test_an_answer_that_does_not_come_whole_and_in_time_is_none_and_is_not_asked
     with answering(pieces, hangs_up=hangs_up) as (said, address):
         begun = time.monotonic()
         with pytest.raises(OrcidUnavailable) as raised:
-            client_of(address, connect_timeout=0.5, read_timeout=0.5).exchange("c", SECRET, NOW)
+            make_orcid_client(address, connect_timeout=0.5, read_timeout=0.5).exchange("c", SECRET, NOW)
         took = time.monotonic() - begun
 
     assert raised.value.reason == reason
@@ -432,10 +432,10 @@ def test_orcid_is_sent_nothing_unless_its_certificate_is_right(tmp_path, monkeyp
 
     with answering(lambda: [answer], context=ca.context(how)) as (said, address):
         if how == "sound":
-            assert client_of(address).exchange("c", SECRET, NOW).orcid_id == orcid_id(MAIJA)
+            assert make_orcid_client(address).exchange("c", SECRET, NOW).orcid_id == orcid_id(MAIJA)
         else:
             with pytest.raises(OrcidUnavailable, match="its certificate, or TLS"):
-                client_of(address).exchange("c", SECRET, NOW)
+                make_orcid_client(address).exchange("c", SECRET, NOW)
 
     assert len(said) == (how == "sound")
 
@@ -453,7 +453,7 @@ def test_a_proxy_that_is_configured_is_asked(scripted):
     script, client = scripted
     script.says()
 
-    found = client_of("http://orcid.example", proxy=client.base_url).exchange("c", SECRET, NOW)
+    found = make_orcid_client("http://orcid.example", proxy=client.base_url).exchange("c", SECRET, NOW)
 
     assert found.orcid_id == orcid_id(MAIJA)
     assert script.asked["path"] == "/oauth/token"
@@ -461,7 +461,7 @@ def test_a_proxy_that_is_configured_is_asked(scripted):
 
 def test_a_proxy_that_is_away_is_said():
     with pytest.raises(OrcidUnavailable, match="the proxy"):
-        client_of("http://orcid.example", proxy="http://127.0.0.1:9").exchange("c", SECRET, NOW)
+        make_orcid_client("http://orcid.example", proxy="http://127.0.0.1:9").exchange("c", SECRET, NOW)
 
 
 def test_a_cookie_of_one_answer_goes_with_no_other_request(scripted):
@@ -478,18 +478,18 @@ def test_a_cookie_of_one_answer_goes_with_no_other_request(scripted):
 # OpenID Connect and PKCE, where the operator turns them on
 
 
-def test_with_openid_whoever_is_signed_in_at_orcid_is_asked_again(world, client):
-    asking = client_of(client.base_url, scope="openid")
+def test_with_openid_whoever_is_signed_in_at_orcid_is_asked_again(simulator, client):
+    asking = make_orcid_client(client.base_url, scope="openid")
 
     query = parse_qs(urlsplit(asking.authorize_url("s", "en", SECRET)).query)
 
     assert query["prompt"] == ["login"]
-    assert asking.exchange(code_for(world, asking), SECRET, NOW).orcid_id == orcid_id(MAIJA)
+    assert asking.exchange(code_for(simulator, asking), SECRET, NOW).orcid_id == orcid_id(MAIJA)
 
 
-def test_a_nonce_is_of_one_browser(world, client):
-    asking = client_of(client.base_url, scope="openid")
-    code = code_for(world, asking)
+def test_a_nonce_is_of_one_browser(simulator, client):
+    asking = make_orcid_client(client.base_url, scope="openid")
+    code = code_for(simulator, asking)
 
     with pytest.raises(OrcidRefused, match="nonce"):
         asking.exchange(code, "the secret of another browser", NOW)
@@ -513,7 +513,7 @@ def claims_of(client, **changes):
 def openid(scripted):
     script, client = scripted
     script.keys = json.dumps(jwt.public_keys()).encode()
-    return script, client_of(client.base_url, scope="openid")
+    return script, make_orcid_client(client.base_url, scope="openid")
 
 
 @pytest.mark.parametrize(
@@ -523,7 +523,7 @@ def openid(scripted):
 )
 def test_an_id_token_for_us_is_taken(openid, changes):
     script, asking = openid
-    script.says(scope="openid", id_token=jwt.signed(claims_of(asking, **changes)))
+    script.says(scope="openid", id_token=jwt.sign(claims_of(asking, **changes)))
 
     assert asking.exchange("c", SECRET, NOW).orcid_id == orcid_id(MAIJA)
 
@@ -554,7 +554,7 @@ def test_an_id_token_for_us_is_taken(openid, changes):
 )
 def test_an_id_token_that_is_not_for_us_is_refused(openid, changes, claim):
     script, asking = openid
-    script.says(scope="openid", id_token=jwt.signed(claims_of(asking, **changes)))
+    script.says(scope="openid", id_token=jwt.sign(claims_of(asking, **changes)))
 
     with pytest.raises(OrcidRefused, match=f"^id_token: {claim}$"):
         asking.exchange("c", SECRET, NOW)
@@ -582,16 +582,16 @@ def with_header(**header):
         with_header(alg="none"),
         with_header(alg="HS256", kid=jwt.KEY_ID),
         with_header(alg=["RS256"], kid=jwt.KEY_ID),
-        lambda _token: jwt.signed_text("[" * 10_000),
-        lambda _token: jwt.signed_text('{"exp": NaN}'),
-        lambda _token: jwt.signed_text('{"exp": 1e999}'),
-        lambda _token: jwt.signed_text('{"iss": "a", "iss": "b"}'),
-        lambda _token: jwt.signed_text("[]"),
+        lambda _token: jwt.sign_text("[" * 10_000),
+        lambda _token: jwt.sign_text('{"exp": NaN}'),
+        lambda _token: jwt.sign_text('{"exp": 1e999}'),
+        lambda _token: jwt.sign_text('{"iss": "a", "iss": "b"}'),
+        lambda _token: jwt.sign_text("[]"),
     ],
 )
 def test_an_id_token_that_is_not_orcids_is_refused(openid, change):
     script, asking = openid
-    script.says(scope="openid", id_token=change(jwt.signed(claims_of(asking))))
+    script.says(scope="openid", id_token=change(jwt.sign(claims_of(asking))))
 
     with pytest.raises(OrcidRefused, match="^id_token: [A-Za-z]+$"):
         asking.exchange("c", SECRET, NOW)
@@ -609,7 +609,7 @@ def test_a_token_of_the_clients_own_secret_is_not_orcids(openid):
 
 def test_new_keys_of_orcids_are_fetched_once_they_are_needed(openid):
     script, asking = openid
-    script.says(scope="openid", id_token=jwt.signed(claims_of(asking)))
+    script.says(scope="openid", id_token=jwt.sign(claims_of(asking)))
     script.keys = json.dumps(jwt.public_keys(stale=True)).encode()
     with pytest.raises(OrcidUnavailable):
         asking.exchange("c", SECRET, NOW)
@@ -636,7 +636,7 @@ def test_new_keys_of_orcids_are_fetched_once_they_are_needed(openid):
 )
 def test_keys_that_are_none_are_orcid_out_of_order(openid, keys):
     script, asking = openid
-    script.says(scope="openid", id_token=jwt.signed(claims_of(asking)))
+    script.says(scope="openid", id_token=jwt.sign(claims_of(asking)))
     script.keys = keys
 
     with pytest.raises(OrcidUnavailable):
@@ -645,7 +645,7 @@ def test_keys_that_are_none_are_orcid_out_of_order(openid, keys):
 
 def test_with_pkce_the_verifier_belongs_to_the_challenge(scripted):
     script, client = scripted
-    careful = client_of(client.base_url, pkce=True)
+    careful = make_orcid_client(client.base_url, pkce=True)
     query = parse_qs(urlsplit(careful.authorize_url("s", "en", SECRET)).query)
     script.says()
 

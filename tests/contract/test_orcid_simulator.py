@@ -6,9 +6,9 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from demo.orcid.authorize import redirect_allowed
+from demo.orcid.client import SimulatorClient
 from demo.orcid.people import PEOPLE, User, check_character
-from demo.orcid.visit import Visit
-from demo.orcid.world import Client, Options, OrcidWorld
+from demo.orcid.simulator import Client, Options, OrcidSimulator
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BASE = "http://127.0.0.1:8000/orcid"
@@ -26,13 +26,13 @@ OTHER = Client("APP-OTHER00000000001", "secret-of-other", "Other service", ("htt
 
 
 @pytest.fixture
-def world():
-    return OrcidWorld(BASE, clients=[PUBLIC, MEMBER, OTHER], clock=lambda: NOON)
+def simulator():
+    return OrcidSimulator(BASE, clients=[PUBLIC, MEMBER, OTHER], clock=lambda: NOON)
 
 
 @pytest.fixture
-def visit(world):
-    return Visit(world)
+def browser(simulator):
+    return SimulatorClient(simulator)
 
 
 def request(client=PUBLIC, **changes):
@@ -48,8 +48,8 @@ def request(client=PUBLIC, **changes):
     return urlencode(kept, quote_via=quote)
 
 
-def ask(visit, client=PUBLIC, **changes):
-    return visit.get("/oauth/authorize", request(client, **changes))
+def ask(browser, client=PUBLIC, **changes):
+    return browser.get("/oauth/authorize", request(client, **changes))
 
 
 def is_sign_in(reply):
@@ -90,16 +90,16 @@ def test_nobody_gets_an_id_that_is_wrong_or_could_be_a_real_persons(orcid):
 @pytest.mark.parametrize(
     "wrong", [{"state": "asleep"}, {"visibility": "loud"}, {"state": "deprecated"}, {"primary": AKE}]
 )
-def test_nobody_is_in_a_state_that_does_not_exist(world, wrong):
+def test_nobody_is_in_a_state_that_does_not_exist(simulator, wrong):
     with pytest.raises(ValueError, match=r"none of|primary iD"):
-        world.change_user(MAIJA, **wrong)
+        simulator.change_user(MAIJA, **wrong)
 
 
 def test_the_name_of_the_real_registry_is_not_used_unless_told():
     with pytest.raises(ValueError, match="unless told"):
-        OrcidWorld(BASE, registry_prefix="https://orcid.org/")
+        OrcidSimulator(BASE, registry_prefix="https://orcid.org/")
 
-    told = OrcidWorld(BASE, registry_prefix="https://orcid.org", production_prefix_allowed=True)
+    told = OrcidSimulator(BASE, registry_prefix="https://orcid.org", production_prefix_allowed=True)
 
     assert told.uri(MAIJA) == f"https://orcid.org/{MAIJA}"
 
@@ -107,13 +107,13 @@ def test_the_name_of_the_real_registry_is_not_used_unless_told():
 # The journey
 
 
-def test_a_person_signs_in_reads_what_is_asked_and_authorises(visit):
-    first = ask(visit)
+def test_a_person_signs_in_reads_what_is_asked_and_authorises(browser):
+    first = ask(browser)
     assert is_sign_in(first)
 
-    signed_in = visit.sign_in(MAIJA)
-    page = visit.get(signed_in.location)
-    done = visit.press_authorize(request())
+    signed_in = browser.sign_in(MAIJA)
+    page = browser.get(signed_in.location)
+    done = browser.press_authorize(request())
 
     assert signed_in.status == 303
     assert is_authorise_page(page)
@@ -121,44 +121,44 @@ def test_a_person_signs_in_reads_what_is_asked_and_authorises(visit):
         assert expected in page.text
     assert done.status == 303
     assert done.location.startswith(f"{BACK}?code=")
-    assert set(done.sent_back) == {"code", "state"}
-    assert done.sent_back["state"] == "pX3v-_9"
-    assert len(done.sent_back["code"]) == 6
-    assert done.sent_back["code"].isalnum()
+    assert set(done.redirect_params) == {"code", "state"}
+    assert done.redirect_params["state"] == "pX3v-_9"
+    assert len(done.redirect_params["code"]) == 6
+    assert done.redirect_params["code"].isalnum()
 
 
-def test_a_whole_journey_is_one_call_for_other_tests(visit):
-    address = visit.authorise(f"{BASE}/oauth/authorize?{request()}", MAIJA)
+def test_a_whole_journey_is_one_call_for_other_tests(browser):
+    address = browser.authorise(f"{BASE}/oauth/authorize?{request()}", MAIJA)
 
     assert address.startswith(f"{BACK}?code=")
 
 
-def test_the_style_is_served_and_is_all_that_a_page_fetches(visit):
-    page = visit.get("/signin")
+def test_the_style_is_served_and_is_all_that_a_page_fetches(browser):
+    page = browser.get("/signin")
 
     assert page.text.count("<link") == 1
     assert "<script" not in page.text
-    assert visit.get("/style.css").headers["Content-Type"] == "text/css;charset=UTF-8"
+    assert browser.get("/style.css").headers["Content-Type"] == "text/css;charset=UTF-8"
 
 
 @pytest.mark.parametrize("path", ["/", "/signin", "/register", "/nowhere", f"/{MAIJA}"])
-def test_every_page_says_that_it_is_a_simulator(visit, path):
-    page = visit.get(path)
+def test_every_page_says_that_it_is_a_simulator(browser, path):
+    page = browser.get(path)
 
     assert "Simulator." in page.text
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
 
 
-def test_links_come_from_the_base_url_and_never_from_the_host(visit):
-    page = visit.get("/signin", Host="evil.example")
+def test_links_come_from_the_base_url_and_never_from_the_host(browser):
+    page = browser.get("/signin", Host="evil.example")
 
     assert f'action="{BASE}/signin"' in page.text
     assert "evil.example" not in page.text
     assert "elsewhere.example" not in page.text
 
 
-def test_what_comes_from_outside_is_text(visit):
-    page = ask(visit, show_login="false", given_names="<b>Aino</b>", family_names='"Esimerkki"')
+def test_what_comes_from_outside_is_text(browser):
+    page = ask(browser, show_login="false", given_names="<b>Aino</b>", family_names='"Esimerkki"')
 
     assert "<b>" not in page.text
     assert "&lt;b&gt;Aino" in page.text
@@ -181,10 +181,10 @@ def test_what_comes_from_outside_is_text(visit):
         ),
     ],
 )
-def test_the_page_lists_each_permission_once(visit, scope, lines):
-    visit.sign_in(MAIJA)
+def test_the_page_lists_each_permission_once(browser, scope, lines):
+    browser.sign_in(MAIJA)
 
-    page = ask(visit, MEMBER, scope=scope)
+    page = ask(browser, MEMBER, scope=scope)
 
     permissions = page.text.partition('<ul id="permissions">')[2].partition("</ul>")[0]
     found = [part.partition("</li>")[0] for part in permissions.split("<li>")[1:]]
@@ -194,93 +194,93 @@ def test_the_page_lists_each_permission_once(visit, scope, lines):
 # What comes next (the table of the authorise page)
 
 
-def test_show_login_false_leads_to_registration_filled_in(visit):
-    page = ask(visit, show_login="false", given_names="Åsa", family_names="Ö", email="asa@example.org")
+def test_show_login_false_leads_to_registration_filled_in(browser):
+    page = ask(browser, show_login="false", given_names="Åsa", family_names="Ö", email="asa@example.org")
 
     assert 'id="register-button"' in page.text
     for value in ("Åsa", "Ö", "asa@example.org"):
         assert f'value="{value}"' in page.text
 
 
-def test_whoever_registers_gets_a_new_valid_id_and_comes_to_the_request(visit, world):
-    ask(visit, show_login="false")
+def test_whoever_registers_gets_a_new_valid_id_and_comes_to_the_request(browser, simulator):
+    ask(browser, show_login="false")
 
-    registered = visit.post("/register", {"given_names": "Uusi", "family_names": "Henkilö", "visibility": "private"})
-    page = visit.get(registered.location)
+    registered = browser.post("/register", {"given_names": "Uusi", "family_names": "Henkilö", "visibility": "private"})
+    page = browser.get(registered.location)
 
-    newest = list(world.users.values())[-1]
+    newest = list(simulator.users.values())[-1]
     assert newest.orcid.startswith("0009-")
     assert is_authorise_page(page)
     assert newest.orcid in page.text
     assert newest.public_name == ""
 
 
-def test_registration_without_a_name_is_asked_again(visit):
-    assert "Please enter" in visit.post("/register", {"given_names": " "}).text
+def test_registration_without_a_name_is_asked_again(browser):
+    assert "Please enter" in browser.post("/register", {"given_names": " "}).text
 
 
 @pytest.mark.parametrize("hint", [{"orcid": AKE}, {"orcid": f"https://orcid.org/{AKE}"}, {"email": AKE}])
-def test_an_id_in_the_request_is_a_hint_at_sign_in_and_ignored_afterwards(visit, hint):
-    page = ask(visit, **hint)
+def test_an_id_in_the_request_is_a_hint_at_sign_in_and_ignored_afterwards(browser, hint):
+    page = ask(browser, **hint)
     assert f"<strong>{AKE}</strong>" in page.text
 
-    visit.sign_in(MAIJA)
+    browser.sign_in(MAIJA)
 
-    assert MAIJA in ask(visit, **hint).text
-
-
-def test_prompt_none_without_a_session_comes_back_as_a_bare_fragment(visit):
-    assert ask(visit, prompt="none").location == f"{BACK}#login_required"
+    assert MAIJA in ask(browser, **hint).text
 
 
-def test_prompt_none_with_a_wrong_redirect_uri_is_a_page_not_found(visit):
-    assert ask(visit, prompt="none", redirect_uri="https://evil.example/").status == 404
+def test_prompt_none_without_a_session_comes_back_as_a_bare_fragment(browser):
+    assert ask(browser, prompt="none").location == f"{BACK}#login_required"
 
 
-def test_prompt_none_without_a_grant_shows_the_authorise_page_after_all(visit):
-    visit.sign_in(MAIJA)
-
-    assert is_authorise_page(ask(visit, prompt="none"))
+def test_prompt_none_with_a_wrong_redirect_uri_is_a_page_not_found(browser):
+    assert ask(browser, prompt="none", redirect_uri="https://evil.example/").status == 404
 
 
-def test_prompt_login_is_honoured_with_openid_only_and_only_once(visit):
-    visit.sign_in(MAIJA)
+def test_prompt_none_without_a_grant_shows_the_authorise_page_after_all(browser):
+    browser.sign_in(MAIJA)
 
-    assert is_authorise_page(ask(visit, prompt="login"))
-    assert is_sign_in(ask(visit, prompt="login", scope="openid"))
-    assert is_authorise_page(visit.get(visit.sign_in(AKE).location))
+    assert is_authorise_page(ask(browser, prompt="none"))
 
 
-def test_an_equal_live_grant_skips_the_page_with_a_new_code(visit, world):
-    visit.sign_in(MAIJA)
-    first = visit.press_authorize(request()).sent_back["code"]
-    assert is_authorise_page(ask(visit)), "a code that nobody used is no grant"
-    visit.token(PUBLIC, code=first, redirect_uri=BACK)
+def test_prompt_login_is_honoured_with_openid_only_and_only_once(browser):
+    browser.sign_in(MAIJA)
 
-    again = ask(visit)
+    assert is_authorise_page(ask(browser, prompt="login"))
+    assert is_sign_in(ask(browser, prompt="login", scope="openid"))
+    assert is_authorise_page(browser.get(browser.sign_in(AKE).location))
+
+
+def test_an_equal_live_grant_skips_the_page_with_a_new_code(browser, simulator):
+    browser.sign_in(MAIJA)
+    first = browser.press_authorize(request()).redirect_params["code"]
+    assert is_authorise_page(ask(browser)), "a code that nobody used is no grant"
+    browser.token(PUBLIC, code=first, redirect_uri=BACK)
+
+    again = ask(browser)
 
     assert again.status == 303
-    assert again.sent_back["code"] != first
-    assert is_authorise_page(ask(visit, scope="openid")), "another scope is not covered"
-    world.revoke_grants(MAIJA)
-    assert is_authorise_page(ask(visit)), "a revoked grant covers nothing"
+    assert again.redirect_params["code"] != first
+    assert is_authorise_page(ask(browser, scope="openid")), "another scope is not covered"
+    simulator.revoke_grants(MAIJA)
+    assert is_authorise_page(ask(browser)), "a revoked grant covers nothing"
 
 
-def test_skipped_consent_can_be_switched_off(visit, world):
-    world.set_options(skip_consent=False)
-    visit.sign_in(MAIJA)
-    visit.token(PUBLIC, code=visit.press_authorize(request()).sent_back["code"], redirect_uri=BACK)
+def test_skipped_consent_can_be_switched_off(browser, simulator):
+    simulator.set_options(skip_consent=False)
+    browser.sign_in(MAIJA)
+    browser.token(PUBLIC, code=browser.press_authorize(request()).redirect_params["code"], redirect_uri=BACK)
 
-    assert is_authorise_page(ask(visit))
+    assert is_authorise_page(ask(browser))
 
 
-def test_a_locked_person_stays_at_orcid(visit):
-    ask(visit)
+def test_a_locked_person_stays_at_orcid(browser):
+    ask(browser)
 
-    there = visit.get(visit.sign_in(LOCKED).location)
+    there = browser.get(browser.sign_in(LOCKED).location)
 
     assert there.location == f"{BASE}/my-orcid"
-    assert "is locked" in visit.get(there.location).text
+    assert "is locked" in browser.get(there.location).text
 
 
 @pytest.mark.parametrize(
@@ -292,93 +292,93 @@ def test_a_locked_person_stays_at_orcid(visit):
         ("x", "choose"),
     ],
 )
-def test_who_cannot_sign_in_is_told_why(visit, orcid, words):
-    refused = visit.sign_in(orcid)
+def test_who_cannot_sign_in_is_told_why(browser, orcid, words):
+    refused = browser.sign_in(orcid)
 
     assert words in refused.text.partition('role="alert">')[2].partition("</p>")[0]
-    assert visit.get("/my-orcid").location == f"{BASE}/signin"
+    assert browser.get("/my-orcid").location == f"{BASE}/signin"
 
 
 @pytest.mark.parametrize(("minutes", "there"), [(29, "/oauth/authorize?"), (31, "/my-orcid")])
-def test_the_request_is_remembered_for_half_an_hour(visit, world, minutes, there):
-    ask(visit)
-    world.advance(minutes=minutes)
+def test_the_request_is_remembered_for_half_an_hour(browser, simulator, minutes, there):
+    ask(browser)
+    simulator.advance(minutes=minutes)
 
-    assert visit.sign_in(MAIJA).location.startswith(BASE + there)
-
-
-def test_signing_out_keeps_the_request_and_forgets_the_person(visit):
-    visit.sign_in(MAIJA)
-    ask(visit)
-
-    assert is_sign_in(visit.get(visit.get("/signout").location))
-    assert AKE in visit.get(visit.sign_in(AKE).location).text
+    assert browser.sign_in(MAIJA).location.startswith(BASE + there)
 
 
-def test_signing_out_by_script_works(visit):
-    visit.sign_in(MAIJA)
+def test_signing_out_keeps_the_request_and_forgets_the_person(browser):
+    browser.sign_in(MAIJA)
+    ask(browser)
 
-    assert visit.get("/userStatus.json").json == {"loggedIn": True}
-    assert visit.get("/userStatus.json", {"logUserOut": "true"}).json == {"loggedIn": False}
-    assert is_sign_in(ask(visit))
-
-
-def test_consent_without_a_session_leads_to_sign_in(visit):
-    there = visit.press_authorize(request()).location
-
-    assert is_sign_in(visit.get(there))
+    assert is_sign_in(browser.get(browser.get("/signout").location))
+    assert AKE in browser.get(browser.sign_in(AKE).location).text
 
 
-def test_a_trusted_individual_connects_the_other_record(visit):
-    visit.sign_in(AINO)
-    assert 'id="switch-button"' in ask(visit).text
+def test_signing_out_by_script_works(browser):
+    browser.sign_in(MAIJA)
 
-    page = visit.get(visit.post("/oauth/switch", {"record": MAIJA, "request": request()}).location)
-    code = visit.press_authorize(request()).sent_back["code"]
+    assert browser.get("/userStatus.json").json == {"loggedIn": True}
+    assert browser.get("/userStatus.json", {"logUserOut": "true"}).json == {"loggedIn": False}
+    assert is_sign_in(ask(browser))
+
+
+def test_consent_without_a_session_leads_to_sign_in(browser):
+    there = browser.press_authorize(request()).location
+
+    assert is_sign_in(browser.get(there))
+
+
+def test_a_trusted_individual_connects_the_other_record(browser):
+    browser.sign_in(AINO)
+    assert 'id="switch-button"' in ask(browser).text
+
+    page = browser.get(browser.post("/oauth/switch", {"record": MAIJA, "request": request()}).location)
+    code = browser.press_authorize(request()).redirect_params["code"]
 
     assert f"https://sandbox.orcid.org/{MAIJA}" in page.text
-    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
+    assert browser.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
 
 
-def test_nobody_acts_for_someone_who_does_not_trust_them(visit):
-    visit.sign_in(AKE)
-    assert 'id="switch-button"' not in ask(visit).text
+def test_nobody_acts_for_someone_who_does_not_trust_them(browser):
+    browser.sign_in(AKE)
+    assert 'id="switch-button"' not in ask(browser).text
 
-    page = visit.get(visit.post("/oauth/switch", {"record": MAIJA, "request": request()}).location)
+    page = browser.get(browser.post("/oauth/switch", {"record": MAIJA, "request": request()}).location)
 
     assert f"https://sandbox.orcid.org/{AKE}" in page.text
 
 
-def test_a_page_may_come_between_consent_and_the_way_back(visit, world):
-    world.set_options(interstitial=True)
-    visit.sign_in(MAIJA)
+def test_a_page_may_come_between_consent_and_the_way_back(browser, simulator):
+    simulator.set_options(interstitial=True)
+    browser.sign_in(MAIJA)
 
-    between = visit.press_authorize(request())
-    page = visit.get(between.location)
+    between = browser.press_authorize(request())
+    page = browser.get(between.location)
 
     assert 'id="continue-button"' in page.text
-    assert visit.post("/interstitial", {}).location.startswith(f"{BACK}?code=")
+    assert browser.post("/interstitial", {}).location.startswith(f"{BACK}?code=")
 
 
-def test_every_request_can_be_granted_at_once_for_measurements(visit, world):
-    world.set_options(auto_authorize=MAIJA)
+def test_every_request_can_be_granted_at_once_for_measurements(browser, simulator):
+    simulator.set_options(auto_authorize=MAIJA)
 
-    code = ask(visit).sent_back["code"]
+    code = ask(browser).redirect_params["code"]
 
-    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
+    assert browser.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
 
 
 @pytest.mark.parametrize(("lang", "kept"), [("fr", True), ("zh_CN", True), ("fi", False), ("sv", False)])
-def test_a_language_that_orcid_has_is_remembered(visit, lang, kept):
-    cookies = ask(visit, lang=lang).headers["Set-Cookie"]
+def test_a_language_that_orcid_has_is_remembered(browser, lang, kept):
+    cookies = ask(browser, lang=lang).headers["Set-Cookie"]
 
     assert (f"locale_v3={lang}" in cookies) is kept
 
 
-def test_the_implicit_flow_answers_in_the_fragment(visit):
-    visit.sign_in(MAIJA)
+def test_the_implicit_flow_answers_in_the_fragment(browser):
+    browser.sign_in(MAIJA)
 
-    there = visit.press_authorize(request(response_type="id_token token", scope="openid", nonce="n")).location
+    there = browser.press_authorize(request(response_type="id_token token", scope="openid", nonce="n")).location
 
     fragment = there.partition("#")[2]
     assert there.startswith(f"{BACK}#access_token=")
@@ -393,10 +393,10 @@ def deny_link(page):
     return page.text.partition('id="deny-button" href="')[2].partition('"')[0].replace("&amp;", "&")
 
 
-def test_deny_comes_back_with_error_description_and_state(visit):
-    visit.sign_in(MAIJA)
+def test_deny_comes_back_with_error_description_and_state(browser):
+    browser.sign_in(MAIJA)
 
-    denied = visit.get(deny_link(ask(visit)))
+    denied = browser.get(deny_link(ask(browser)))
 
     expected = "?error=access_denied&error_description=User%20denied%20access&state=pX3v-_9"
     assert denied.location == BACK + expected
@@ -406,28 +406,28 @@ def test_deny_comes_back_with_error_description_and_state(visit):
     ("text", "expected"),
     [(None, "error=access_denied"), ("OAuth 2.0 Parameter: client_id", "error_description=OAuth%202.0%20Parameter")],
 )
-def test_the_text_of_a_denial_can_be_set(visit, world, text, expected):
-    world.set_options(deny_description=text)
+def test_the_text_of_a_denial_can_be_set(browser, simulator, text, expected):
+    simulator.set_options(deny_description=text)
 
-    location = visit.get("/oauth/authorize/deny", request()).location
+    location = browser.get("/oauth/authorize/deny", request()).location
 
     assert expected in location
     assert ("error_description" in location) is (text is not None)
 
 
-def test_a_query_of_the_redirect_uri_is_kept_and_a_fragment_removed(visit):
-    visit.sign_in(MAIJA)
+def test_a_query_of_the_redirect_uri_is_kept_and_a_fragment_removed(browser):
+    browser.sign_in(MAIJA)
 
-    there = visit.press_authorize(request(redirect_uri=f"{BACK}?lang=fi#top")).location
+    there = browser.press_authorize(request(redirect_uri=f"{BACK}?lang=fi#top")).location
 
     assert there.startswith(f"{BACK}?lang=fi&code=")
     assert "#" not in there
 
 
-def test_without_state_none_comes_back(visit):
-    visit.sign_in(MAIJA)
+def test_without_state_none_comes_back(browser):
+    browser.sign_in(MAIJA)
 
-    assert set(visit.press_authorize(request(state=None)).sent_back) == {"code"}
+    assert set(browser.press_authorize(request(state=None)).redirect_params) == {"code"}
 
 
 # Mistakes
@@ -449,11 +449,11 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("changes", "words"), MISTAKES, ids=[str(changes) for changes, _ in MISTAKES])
-def test_a_mistake_is_shown_at_orcid_and_does_not_come_back(visit, changes, words):
+def test_a_mistake_is_shown_at_orcid_and_does_not_come_back(browser, changes, words):
     for reply in (
-        ask(visit, **changes),
-        visit.get("/oauth/authorize/deny", request(**changes)),
-        visit.press_authorize(request(**changes)),
+        ask(browser, **changes),
+        browser.get("/oauth/authorize/deny", request(**changes)),
+        browser.press_authorize(request(**changes)),
     ):
         assert reply.status == 200
         assert "Something is wrong with this link" in reply.text
@@ -461,28 +461,28 @@ def test_a_mistake_is_shown_at_orcid_and_does_not_come_back(visit, changes, word
 
 
 @pytest.mark.parametrize("state", ["locked", "deactivated"])
-def test_a_client_that_may_not_is_refused_on_a_page(visit, world, state):
-    world.add_client(Client(PUBLIC.client_id, PUBLIC.secret, "Link service", (BACK,), state=state))
+def test_a_client_that_may_not_is_refused_on_a_page(browser, simulator, state):
+    simulator.add_client(Client(PUBLIC.client_id, PUBLIC.secret, "Link service", (BACK,), state=state))
 
-    assert f"client_{state}" in ask(visit).text
+    assert f"client_{state}" in ask(browser).text
 
 
 @pytest.mark.parametrize("changes", [{"scope": "/person/update"}, {"response_type": "magic"}])
 @pytest.mark.parametrize(("style", "mark"), [("fragment", "#error="), ("query", "?error=")])
-def test_older_servers_sent_some_mistakes_back(visit, world, changes, style, mark):
-    world.set_options(authorize_error_style=style)
+def test_older_servers_sent_some_mistakes_back(browser, simulator, changes, style, mark):
+    simulator.set_options(authorize_error_style=style)
 
-    there = ask(visit, **changes).location
+    there = ask(browser, **changes).location
 
     assert there.startswith(BACK + mark)
     assert "state" not in there
 
 
 @pytest.mark.parametrize("style", ["fragment", "query"])
-def test_no_style_sends_anybody_to_an_address_that_is_not_registered(visit, world, style):
-    world.set_options(authorize_error_style=style)
+def test_no_style_sends_anybody_to_an_address_that_is_not_registered(browser, simulator, style):
+    simulator.set_options(authorize_error_style=style)
 
-    assert ask(visit, redirect_uri="https://evil.example/").status == 200
+    assert ask(browser, redirect_uri="https://evil.example/").status == 200
 
 
 def test_an_unknown_style_is_refused():
@@ -517,10 +517,10 @@ def test_a_redirect_uri_is_the_registered_one_or_below_it(registered, asked, all
     assert redirect_allowed(registered, asked) is allowed
 
 
-def test_an_address_cannot_carry_a_line_feed_into_a_header(visit):
-    visit.sign_in(MAIJA)
+def test_an_address_cannot_carry_a_line_feed_into_a_header(browser):
+    browser.sign_in(MAIJA)
 
-    there = visit.press_authorize(request(redirect_uri=BACK + "/\r\nSet-Cookie: a=b")).location
+    there = browser.press_authorize(request(redirect_uri=BACK + "/\r\nSet-Cookie: a=b")).location
 
     assert "\r" not in there
     assert "\n" not in there
@@ -529,20 +529,20 @@ def test_an_address_cannot_carry_a_line_feed_into_a_header(visit):
 # The person's own pages
 
 
-def test_a_person_takes_a_permission_back(visit, world):
-    visit.sign_in(MAIJA)
-    visit.token(PUBLIC, code=visit.press_authorize(request()).sent_back["code"], redirect_uri=BACK)
-    assert "Link service" in visit.get("/trusted-parties").text
+def test_a_person_takes_a_permission_back(browser, simulator):
+    browser.sign_in(MAIJA)
+    browser.token(PUBLIC, code=browser.press_authorize(request()).redirect_params["code"], redirect_uri=BACK)
+    assert "Link service" in browser.get("/trusted-parties").text
 
-    visit.post("/trusted-parties", {"client_id": PUBLIC.client_id})
+    browser.post("/trusted-parties", {"client_id": PUBLIC.client_id})
 
-    assert "Nobody holds a permission" in visit.get("/trusted-parties").text
-    assert world.grants(MAIJA) == []
+    assert "Nobody holds a permission" in browser.get("/trusted-parties").text
+    assert simulator.live_tokens(MAIJA) == []
 
 
 @pytest.mark.parametrize("path", ["/my-orcid", "/trusted-parties"])
-def test_own_pages_are_for_those_who_are_signed_in(visit, path):
-    assert visit.get(path).location == f"{BASE}/signin"
+def test_own_pages_are_for_those_who_are_signed_in(browser, path):
+    assert browser.get(path).location == f"{BASE}/signin"
 
 
 @pytest.mark.parametrize(
@@ -555,39 +555,39 @@ def test_own_pages_are_for_those_who_are_signed_in(visit, path):
         (DEACTIVATED, "is deactivated"),
     ],
 )
-def test_a_persons_page_shows_what_is_public(visit, orcid, words):
-    page = visit.get(f"/{orcid}")
+def test_a_persons_page_shows_what_is_public(browser, orcid, words):
+    page = browser.get(f"/{orcid}")
 
     assert words in page.text
     assert "Piilonen" not in page.text
 
 
-def test_a_program_is_sent_from_the_page_to_the_public_api(visit):
-    there = visit.get(f"/{MAIJA}", Accept="application/json").location
+def test_a_program_is_sent_from_the_page_to_the_public_api(browser):
+    there = browser.get(f"/{MAIJA}", Accept="application/json").location
 
     assert there == f"{BASE}/pub/v3.0/{MAIJA}/record"
 
 
-def test_an_unknown_person_has_no_page(visit):
-    assert visit.get("/0009-9999-9999-9992").status == 404
+def test_an_unknown_person_has_no_page(browser):
+    assert browser.get("/0009-9999-9999-9992").status == 404
 
 
 # The clock
 
 
-def test_the_clock_can_be_moved_and_a_reset_puts_it_back(world):
-    world.advance(minutes=11)
-    assert world.now() == NOON + timedelta(minutes=11)
+def test_the_clock_can_be_moved_and_a_reset_puts_it_back(simulator):
+    simulator.advance(minutes=11)
+    assert simulator.now() == NOON + timedelta(minutes=11)
 
-    world.reset()
+    simulator.reset()
 
-    assert world.now() == NOON
+    assert simulator.now() == NOON
 
 
-def test_the_first_page_leads_to_the_services_that_have_pages(world, visit):
-    world.add_client(Client("APP-NOWHERE000000001", "secret", "A program", ("urn:ietf:wg:oauth:2.0:oob",)))
+def test_the_first_page_leads_to_the_services_that_have_pages(simulator, browser):
+    simulator.add_client(Client("APP-NOWHERE000000001", "secret", "A program", ("urn:ietf:wg:oauth:2.0:oob",)))
 
-    page = visit.get("/").text
+    page = browser.get("/").text
 
     assert '<a href="https://link.example.org/">Link service</a>' in page
     assert "<li>A program <span" in page

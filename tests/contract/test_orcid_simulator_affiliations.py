@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from demo.orcid.visit import Visit
-from demo.orcid.world import Client, OrcidWorld
+from demo.orcid.client import SimulatorClient
+from demo.orcid.simulator import Client, OrcidSimulator
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BASE = "http://127.0.0.1:8000/orcid"
@@ -41,30 +41,30 @@ EMPLOYMENT = {
 
 
 @pytest.fixture
-def world():
-    return OrcidWorld(BASE, clients=[MEMBER, OTHER], clock=lambda: NOON)
+def simulator():
+    return OrcidSimulator(BASE, clients=[MEMBER, OTHER], clock=lambda: NOON)
 
 
 @pytest.fixture
-def visit(world):
-    return Visit(world)
+def browser(simulator):
+    return SimulatorClient(simulator)
 
 
 @pytest.fixture
-def bearer(world):
-    return bearer_of(world)
+def bearer(simulator):
+    return bearer_of(simulator)
 
 
-def bearer_of(world, client=MEMBER, scopes=BOTH):
-    return {"Authorization": f"Bearer {world.grant_pair(client.client_id, MAIJA, scopes).access}"}
+def bearer_of(simulator, client=MEMBER, scopes=BOTH):
+    return {"Authorization": f"Bearer {simulator.issue_tokens(client.client_id, MAIJA, scopes).access}"}
 
 
-def send(visit, method, section, body, headers):
-    return visit.send(method, f"/api/v3.0/{MAIJA}/{section}", body, Accept="application/json", **headers)
+def send(browser, method, section, body, headers):
+    return browser.send(method, f"/api/v3.0/{MAIJA}/{section}", body, Accept="application/json", **headers)
 
 
-def read(visit, section, headers, host="api"):
-    return visit.get(f"/{host}/v3.0/{MAIJA}/{section}", Accept="application/json", **headers)
+def read(browser, section, headers, host="api"):
+    return browser.get(f"/{host}/v3.0/{MAIJA}/{section}", Accept="application/json", **headers)
 
 
 def changed(path, value, body=None):
@@ -78,29 +78,29 @@ def changed(path, value, body=None):
     return found
 
 
-def add(visit, bearer, body=EMPLOYMENT, kind="employment"):
-    reply = send(visit, "POST", kind, body, bearer)
+def add(browser, bearer, body=EMPLOYMENT, kind="employment"):
+    reply = send(browser, "POST", kind, body, bearer)
     assert reply.status == 201, reply.text
     return int(reply.location.rpartition("/")[2])
 
 
-def test_an_item_is_added_read_changed_and_removed(visit, bearer):
-    added = send(visit, "POST", "employment", EMPLOYMENT, bearer)
+def test_an_item_is_added_read_changed_and_removed(browser, bearer):
+    added = send(browser, "POST", "employment", EMPLOYMENT, bearer)
     put_code = int(added.location.rpartition("/")[2])
     change = EMPLOYMENT | {"role-title": "Professor", "put-code": put_code}
 
     assert (added.status, added.body) == (201, b"")
     assert added.location == f"{BASE}/api/v3.0/{MAIJA}/employment/{put_code}"
-    assert read(visit, f"employment/{put_code}", bearer).json["role-title"] == "University Lecturer"
-    assert send(visit, "PUT", f"employment/{put_code}", change, bearer).json["role-title"] == "Professor"
-    assert send(visit, "DELETE", f"employment/{put_code}", None, bearer).status == 204
-    assert read(visit, f"employment/{put_code}", bearer).status == 404
+    assert read(browser, f"employment/{put_code}", bearer).json["role-title"] == "University Lecturer"
+    assert send(browser, "PUT", f"employment/{put_code}", change, bearer).json["role-title"] == "Professor"
+    assert send(browser, "DELETE", f"employment/{put_code}", None, bearer).status == 204
+    assert read(browser, f"employment/{put_code}", bearer).status == 404
 
 
-def test_an_item_in_a_list_has_its_keys_in_order(visit, bearer):
-    put_code = add(visit, bearer)
+def test_an_item_in_a_list_has_its_keys_in_order(browser, bearer):
+    put_code = add(browser, bearer)
 
-    (group,) = read(visit, "employments", bearer).json["affiliation-group"]
+    (group,) = read(browser, "employments", bearer).json["affiliation-group"]
 
     summary = group["summaries"][0]["employment-summary"]
     assert list(summary) == [
@@ -143,8 +143,8 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("path", "value", "code"), MISTAKES, ids=[f"{row[0]}={row[1]}" for row in MISTAKES])
-def test_a_wrong_item_is_refused_with_its_error(visit, bearer, path, value, code):
-    reply = send(visit, "POST", "employment", changed(path, value), bearer)
+def test_a_wrong_item_is_refused_with_its_error(browser, bearer, path, value, code):
+    reply = send(browser, "POST", "employment", changed(path, value), bearer)
 
     assert (reply.status, reply.json["error-code"]) == (400, code)
 
@@ -153,70 +153,70 @@ def test_a_wrong_item_is_refused_with_its_error(visit, bearer, path, value, code
     ("path", "value", "code"),
     [("organization.address.country", None, 9061), ("external-ids", None, 9062)],
 )
-def test_other_kinds_ask_for_less(visit, bearer, path, value, code):
+def test_other_kinds_ask_for_less(browser, bearer, path, value, code):
     loose = changed("organization.disambiguated-organization", None)
 
-    refused = send(visit, "POST", "membership", changed(path, value, loose), bearer)
+    refused = send(browser, "POST", "membership", changed(path, value, loose), bearer)
 
     assert refused.json["error-code"] == code
-    assert send(visit, "POST", "membership", loose, bearer).status == 201
+    assert send(browser, "POST", "membership", loose, bearer).status == 201
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b""])
-def test_broken_json_is_refused(visit, bearer, body):
+def test_broken_json_is_refused(browser, bearer, body):
     path = f"/api/v3.0/{MAIJA}/employment"
 
-    reply = visit.call("POST", path, body=body, headers={"Accept": "application/json", **bearer})
+    reply = browser.request("POST", path, body=body, headers={"Accept": "application/json", **bearer})
 
     assert (reply.status, reply.json["error-code"]) == (400, 9047)
 
 
-def test_the_same_external_id_again_is_a_conflict_that_names_the_put_code(visit, bearer):
-    put_code = add(visit, bearer)
+def test_the_same_external_id_again_is_a_conflict_that_names_the_put_code(browser, bearer):
+    put_code = add(browser, bearer)
 
-    reply = send(visit, "POST", "employment", EMPLOYMENT | {"role-title": "Other"}, bearer)
+    reply = send(browser, "POST", "employment", EMPLOYMENT | {"role-title": "Other"}, bearer)
 
     assert (reply.status, reply.json["error-code"]) == (409, 9021)
     assert str(put_code) in reply.json["developer-message"]
 
 
-def test_the_same_content_without_an_external_id_is_a_second_item(visit, bearer):
+def test_the_same_content_without_an_external_id_is_a_second_item(browser, bearer):
     plain = changed("external-ids", None)
 
-    assert add(visit, bearer, plain) != add(visit, bearer, plain)
+    assert add(browser, bearer, plain) != add(browser, bearer, plain)
 
 
-def test_another_client_or_another_kind_may_use_the_same_external_id(world, visit, bearer):
-    add(visit, bearer)
+def test_another_client_or_another_kind_may_use_the_same_external_id(simulator, browser, bearer):
+    add(browser, bearer)
 
-    add(visit, bearer, kind="education")
-    add(visit, bearer_of(world, OTHER))
+    add(browser, bearer, kind="education")
+    add(browser, bearer_of(simulator, OTHER))
 
 
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [({}, 400, 9019), ({"put-code": 1}, 400, 9019), ({"put-code": "own", "visibility": "private"}, 403, 9035)],
 )
-def test_a_change_may_be_refused(visit, bearer, change, status, code):
-    put_code = add(visit, bearer)
+def test_a_change_may_be_refused(browser, bearer, change, status, code):
+    put_code = add(browser, bearer)
     change = {key: put_code if value == "own" else value for key, value in change.items()}
 
-    reply = send(visit, "PUT", f"employment/{put_code}", EMPLOYMENT | change, bearer)
+    reply = send(browser, "PUT", f"employment/{put_code}", EMPLOYMENT | change, bearer)
 
     assert (reply.status, reply.json["error-code"]) == (status, code)
 
 
-def test_an_item_of_another_client_is_not_ones_to_change(world, visit, bearer):
-    put_code = add(visit, bearer)
-    others = bearer_of(world, OTHER)
+def test_an_item_of_another_client_is_not_ones_to_change(simulator, browser, bearer):
+    put_code = add(browser, bearer)
+    others = bearer_of(simulator, OTHER)
 
     for method, body in (("PUT", EMPLOYMENT | {"put-code": put_code}), ("DELETE", None)):
-        reply = send(visit, method, f"employment/{put_code}", body, others)
+        reply = send(browser, method, f"employment/{put_code}", body, others)
         assert (reply.status, reply.json["error-code"]) == (403, 9010)
 
 
-def test_writing_needs_its_scope(world, visit):
-    reply = send(visit, "POST", "employment", EMPLOYMENT, bearer_of(world, scopes=("/read-limited",)))
+def test_writing_needs_its_scope(simulator, browser):
+    reply = send(browser, "POST", "employment", EMPLOYMENT, bearer_of(simulator, scopes=("/read-limited",)))
 
     assert (reply.status, reply.json["error-code"]) == (403, 9038)
 
@@ -225,22 +225,22 @@ def test_writing_needs_its_scope(world, visit):
     ("method", "section"),
     [("PUT", "employment"), ("POST", "employment/1"), ("POST", "person"), ("DELETE", "works")],
 )
-def test_what_cannot_be_written_is_405(visit, bearer, method, section):
-    assert send(visit, method, section, EMPLOYMENT, bearer).status == 405
+def test_what_cannot_be_written_is_405(browser, bearer, method, section):
+    assert send(browser, method, section, EMPLOYMENT, bearer).status == 405
 
 
 @pytest.mark.parametrize("put_code", ["77", "abc"])
-def test_an_unknown_item_is_404(visit, bearer, put_code):
-    assert send(visit, "DELETE", f"employment/{put_code}", None, bearer).status == 404
+def test_an_unknown_item_is_404(browser, bearer, put_code):
+    assert send(browser, "DELETE", f"employment/{put_code}", None, bearer).status == 404
 
 
-def test_a_person_who_took_the_permission_back_can_still_have_the_items_deleted(world, visit, bearer):
-    put_code = add(visit, bearer)
-    world.revoke_grants(MAIJA)
+def test_a_person_who_took_the_permission_back_can_still_have_the_items_deleted(simulator, browser, bearer):
+    put_code = add(browser, bearer)
+    simulator.revoke_grants(MAIJA)
 
-    assert read(visit, f"employment/{put_code}", bearer).status == 401
-    assert send(visit, "PUT", f"employment/{put_code}", EMPLOYMENT, bearer).status == 401
-    assert send(visit, "DELETE", f"employment/{put_code}", None, bearer).status == 204
+    assert read(browser, f"employment/{put_code}", bearer).status == 401
+    assert send(browser, "PUT", f"employment/{put_code}", EMPLOYMENT, bearer).status == 401
+    assert send(browser, "DELETE", f"employment/{put_code}", None, bearer).status == 204
 
 
 @pytest.mark.parametrize(
@@ -256,14 +256,14 @@ def test_a_person_who_took_the_permission_back_can_still_have_the_items_deleted(
     ],
 )
 def test_an_item_is_seen_by_its_writer_and_by_those_the_person_lets(  # noqa: PLR0917 - a column each
-    world, visit, bearer, visibility, host, client, scopes, status, code
+    simulator, browser, bearer, visibility, host, client, scopes, status, code
 ):
-    world.change_user(MAIJA, visibility=visibility)
-    put_code = add(visit, bearer)
-    headers = bearer_of(world, client, scopes) if client else {}
+    simulator.change_user(MAIJA, visibility=visibility)
+    put_code = add(browser, bearer)
+    headers = bearer_of(simulator, client, scopes) if client else {}
 
-    reply = read(visit, f"employment/{put_code}", headers, host)
-    listed = read(visit, "employments", headers, host).json["affiliation-group"]
+    reply = read(browser, f"employment/{put_code}", headers, host)
+    listed = read(browser, "employments", headers, host).json["affiliation-group"]
 
     assert (reply.status, reply.json.get("error-code")) == (status, code)
     assert len(listed) == (1 if status == 200 else 0)

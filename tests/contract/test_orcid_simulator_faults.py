@@ -16,10 +16,10 @@ import waitress
 
 from demo.orcid import jwt
 from demo.orcid.__main__ import main
-from demo.orcid.app import make_orcid
+from demo.orcid.app import make_simulator_app
+from demo.orcid.client import SimulatorClient
 from demo.orcid.faults import FAULTS
-from demo.orcid.visit import Visit
-from demo.orcid.world import Client, OrcidWorld
+from demo.orcid.simulator import Client, OrcidSimulator
 from tests.support.service import end_serving
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -31,28 +31,28 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def new_world(base="http://127.0.0.1:8000/orcid", **settings):
-    return OrcidWorld(base, clients=[PUBLIC, MEMBER], clock=lambda: NOON, **settings)
+    return OrcidSimulator(base, clients=[PUBLIC, MEMBER], clock=lambda: NOON, **settings)
 
 
 @pytest.fixture
-def world():
+def simulator():
     return new_world()
 
 
 @pytest.fixture
-def visit(world):
-    return Visit(world)
+def browser(simulator):
+    return SimulatorClient(simulator)
 
 
-def code_for(world, client=PUBLIC, scopes=("/authenticate",)):
-    return world.grant_code(client.client_id, MAIJA, scopes, BACK).value
+def code_for(simulator, client=PUBLIC, scopes=("/authenticate",)):
+    return simulator.issue_code(client.client_id, MAIJA, scopes, BACK).value
 
 
-def exchange(world, visit, client=PUBLIC, scopes=("/authenticate",)):
-    return visit.token(client, code=code_for(world, client, scopes), redirect_uri=BACK)
+def exchange(simulator, browser, client=PUBLIC, scopes=("/authenticate",)):
+    return browser.token(client, code=code_for(simulator, client, scopes), redirect_uri=BACK)
 
 
-def callback(visit, **changes):
+def callback(browser, **changes):
     """Every parameter that comes back after consent, in order."""
     asked = {
         "client_id": PUBLIC.client_id,
@@ -61,8 +61,8 @@ def callback(visit, **changes):
         "redirect_uri": BACK,
         "state": "s" * 43,
     }
-    visit.sign_in(MAIJA)
-    location = visit.press_authorize(urlencode(asked | changes, quote_via=quote)).location
+    browser.sign_in(MAIJA)
+    location = browser.press_authorize(urlencode(asked | changes, quote_via=quote)).location
     return parse_qsl(urlsplit(location).query)
 
 
@@ -89,97 +89,99 @@ def callback(visit, **changes):
         ("clock_skew", {}, 200, True),
     ],
 )
-def test_a_fault_happens_once_and_does_or_does_not_use_the_code(world, visit, fault, settings, status, code_is_used):  # noqa: PLR0917 - a column each
-    code = code_for(world)
-    world.faults.next("token", fault, **settings)
+def test_a_fault_happens_once_and_does_or_does_not_use_the_code(  # noqa: PLR0917 - a column each
+    simulator, browser, fault, settings, status, code_is_used
+):
+    code = code_for(simulator)
+    simulator.faults.arm("token", fault, **settings)
 
-    faulty = visit.token(PUBLIC, code=code, redirect_uri=BACK)
-    again = visit.token(PUBLIC, code=code, redirect_uri=BACK)
+    faulty = browser.token(PUBLIC, code=code, redirect_uri=BACK)
+    again = browser.token(PUBLIC, code=code, redirect_uri=BACK)
 
     assert faulty.status == status
     assert again.status == (400 if code_is_used else 200)
-    assert world.faults.armed() == []
+    assert simulator.faults.armed() == []
 
 
-def test_a_challenge_is_a_page(world, visit):
-    world.faults.next("token", "html")
+def test_a_challenge_is_a_page(simulator, browser):
+    simulator.faults.arm("token", "html")
 
-    assert exchange(world, visit).headers["Content-Type"].startswith("text/html")
-
-
-def test_a_server_error_is_json(world, visit):
-    world.faults.next("token", "server_error_401")
-
-    assert exchange(world, visit).json["error"] == "server_error"
+    assert exchange(simulator, browser).headers["Content-Type"].startswith("text/html")
 
 
-def test_wrong_json_cannot_be_read(world, visit):
-    world.faults.next("token", "wrong_json")
+def test_a_server_error_is_json(simulator, browser):
+    simulator.faults.arm("token", "server_error_401")
+
+    assert exchange(simulator, browser).json["error"] == "server_error"
+
+
+def test_wrong_json_cannot_be_read(simulator, browser):
+    simulator.faults.arm("token", "wrong_json")
 
     with pytest.raises(ValueError, match="Unterminated|Expecting"):
-        _ = exchange(world, visit).json
+        _ = exchange(simulator, browser).json
 
 
-def test_numbers_come_as_text(world, visit):
-    world.faults.next("token", "numbers_as_text")
-    world.faults.next("api", "numbers_as_text")
+def test_numbers_come_as_text(simulator, browser):
+    simulator.faults.arm("token", "numbers_as_text")
+    simulator.faults.arm("api", "numbers_as_text")
 
-    assert exchange(world, visit).json["expires_in"] == "631138518"
-    assert visit.get("/pub/v3.0/nobody/person", Accept="application/json").json["error-code"] == "9016"
+    assert exchange(simulator, browser).json["expires_in"] == "631138518"
+    assert browser.get("/pub/v3.0/nobody/person", Accept="application/json").json["error-code"] == "9016"
 
 
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [("scope_reordered", "/activities/update /read-limited"), ("scope_reduced", "/read-limited")],
 )
-def test_scopes_come_in_another_order_or_fewer(world, visit, fault, expected):
-    world.faults.next("token", fault)
+def test_scopes_come_in_another_order_or_fewer(simulator, browser, fault, expected):
+    simulator.faults.arm("token", fault)
 
-    answer = exchange(world, visit, MEMBER, ("/read-limited", "/activities/update")).json
+    answer = exchange(simulator, browser, MEMBER, ("/read-limited", "/activities/update")).json
 
     assert answer["scope"] == expected
 
 
-def test_another_id_comes_in_the_answer_only_so_that_the_id_token_gives_it_away(world, visit):
-    world.faults.next("token", "other_id")
+def test_another_id_comes_in_the_answer_only_so_that_the_id_token_gives_it_away(simulator, browser):
+    simulator.faults.arm("token", "other_id")
 
-    answer = exchange(world, visit, scopes=("openid",)).json
+    answer = exchange(simulator, browser, scopes=("openid",)).json
 
     assert answer["orcid"] != MAIJA
-    assert world.pair_of(answer["access_token"]).orcid == MAIJA
+    assert simulator.find_tokens(answer["access_token"]).orcid == MAIJA
 
 
-def test_the_id_tokens_clock_is_wrong(world, visit):
-    world.faults.next("token", "clock_skew", seconds=-900)
+def test_the_id_tokens_clock_is_wrong(simulator, browser):
+    simulator.faults.arm("token", "clock_skew", seconds=-900)
 
-    token = exchange(world, visit, scopes=("openid",)).json["id_token"]
+    token = exchange(simulator, browser, scopes=("openid",)).json["id_token"]
 
     claims = json.loads(jwt.base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert claims["iat"] == int(NOON.timestamp()) - 900
 
 
-def test_a_stale_key_signed_nothing(world, visit):
-    good = visit.get("/oauth/jwks").json["keys"][0]
-    world.faults.next("jwks", "stale_jwks")
+def test_a_stale_key_signed_nothing(simulator, browser):
+    good = browser.get("/oauth/jwks").json["keys"][0]
+    simulator.faults.arm("jwks", "stale_jwks")
 
-    stale = visit.get("/oauth/jwks").json["keys"][0]
+    stale = browser.get("/oauth/jwks").json["keys"][0]
 
     assert stale["kid"] != good["kid"]
     assert stale["n"] != good["n"]
-    assert visit.get("/oauth/jwks").json["keys"][0] == good
+    assert browser.get("/oauth/jwks").json["keys"][0] == good
 
 
-def test_a_revoke_that_fails_revokes_nothing(world, visit):
-    token = exchange(world, visit).json["access_token"]
+def test_a_revoke_that_fails_revokes_nothing(simulator, browser):
+    token = exchange(simulator, browser).json["access_token"]
     form = {"client_id": PUBLIC.client_id, "client_secret": PUBLIC.secret, "token": token}
-    world.faults.next("revoke", "revoke_500")
+    simulator.faults.arm("revoke", "revoke_500")
 
-    failed = visit.post("/oauth/revoke", form)
+    failed = browser.post("/oauth/revoke", form)
 
     assert failed.status == 500
-    assert len(world.grants(MAIJA)) == 1
-    assert visit.post("/oauth/revoke", form).status == 200
-    assert world.grants(MAIJA) == []
+    assert len(simulator.live_tokens(MAIJA)) == 1
+    assert browser.post("/oauth/revoke", form).status == 200
+    assert simulator.live_tokens(MAIJA) == []
 
 
 # Faults on the way back
@@ -195,10 +197,10 @@ def test_a_revoke_that_fails_revokes_nothing(world, visit):
     ],
 )
 @pytest.mark.parametrize("place", ["callback", "authorize"])
-def test_the_way_back_goes_wrong(world, visit, fault, keys, place):
-    world.faults.next(place, fault)
+def test_the_way_back_goes_wrong(simulator, browser, fault, keys, place):
+    simulator.faults.arm(place, fault)
 
-    pairs = callback(visit)
+    pairs = callback(browser)
 
     assert [key for key, _ in pairs] == keys
     if fault == "state_changed":
@@ -208,8 +210,8 @@ def test_the_way_back_goes_wrong(world, visit, fault, keys, place):
         assert pairs[0] != pairs[2]
 
 
-def test_a_denial_goes_wrong_too(world, visit):
-    world.faults.next("callback", "state_dropped")
+def test_a_denial_goes_wrong_too(simulator, browser):
+    simulator.faults.arm("callback", "state_dropped")
     asked = {
         "client_id": PUBLIC.client_id,
         "response_type": "code",
@@ -218,76 +220,76 @@ def test_a_denial_goes_wrong_too(world, visit):
         "state": "s",
     }
 
-    denied = visit.get("/oauth/authorize/deny", asked)
+    denied = browser.get("/oauth/authorize/deny", asked)
 
-    assert set(denied.sent_back) == {"error", "error_description"}
-
-
-def test_another_person_comes_back_for_good(world, visit):
-    world.faults.next("callback", "other_id")
-
-    code = dict(callback(visit))["code"]
-
-    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] != MAIJA
+    assert set(denied.redirect_params) == {"error", "error_description"}
 
 
-def test_consent_that_fails_leaves_the_person_on_the_page(world, visit):
-    world.faults.next("consent", "consent_fails")
+def test_another_person_comes_back_for_good(simulator, browser):
+    simulator.faults.arm("callback", "other_id")
+
+    code = dict(callback(browser))["code"]
+
+    assert browser.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] != MAIJA
+
+
+def test_consent_that_fails_leaves_the_person_on_the_page(simulator, browser):
+    simulator.faults.arm("consent", "consent_fails")
     asked = urlencode({"client_id": PUBLIC.client_id, "response_type": "code", "scope": "openid", "redirect_uri": BACK})
-    visit.sign_in(MAIJA)
+    browser.sign_in(MAIJA)
 
-    failed = visit.press_authorize(asked)
+    failed = browser.press_authorize(asked)
 
     assert "Please try again" in failed.text
     assert 'id="authorize-button"' in failed.text
-    assert "code" in visit.press_authorize(asked).sent_back
+    assert "code" in browser.press_authorize(asked).redirect_params
 
 
 # Arming
 
 
-def test_a_fault_may_be_for_one_client_only_and_last(world, visit):
-    world.faults.always("token", "5xx", client_id=MEMBER.client_id)
+def test_a_fault_may_be_for_one_client_only_and_last(simulator, browser):
+    simulator.faults.arm_always("token", "5xx", client_id=MEMBER.client_id)
 
-    others = exchange(world, visit)
-    members = [exchange(world, visit, MEMBER).status for _ in range(3)]
-    world.faults.clear()
+    others = exchange(simulator, browser)
+    members = [exchange(simulator, browser, MEMBER).status for _ in range(3)]
+    simulator.faults.clear()
 
     assert others.status == 200
     assert members == [503, 503, 503]
-    assert exchange(world, visit, MEMBER).status == 200
+    assert exchange(simulator, browser, MEMBER).status == 200
 
 
-def test_a_fault_may_happen_a_few_times(world, visit):
-    world.faults.next("token", "5xx", times=2)
+def test_a_fault_may_happen_a_few_times(simulator, browser):
+    simulator.faults.arm("token", "5xx", times=2)
 
-    assert [exchange(world, visit).status for _ in range(3)] == [503, 503, 200]
+    assert [exchange(simulator, browser).status for _ in range(3)] == [503, 503, 200]
 
 
 @pytest.mark.parametrize(("place", "fault"), [("token", "nonsense"), ("nowhere", "html"), ("token", "state_dropped")])
-def test_a_fault_that_does_not_exist_there_is_refused(world, place, fault):
+def test_a_fault_that_does_not_exist_there_is_refused(simulator, place, fault):
     with pytest.raises(ValueError, match="there is no fault"):
-        world.faults.next(place, fault)
+        simulator.faults.arm(place, fault)
 
 
 @pytest.mark.parametrize(("name", "place"), [(name, place) for name, kind in FAULTS.items() for place in kind.places])
-def test_every_fault_can_be_armed_wherever_its_row_says(world, name, place):
-    world.faults.next(place, name)
+def test_every_fault_can_be_armed_wherever_its_row_says(simulator, name, place):
+    simulator.faults.arm(place, name)
 
-    assert world.faults.armed()[0]["fault"] == name
+    assert simulator.faults.armed()[0]["fault"] == name
 
 
-def test_an_answer_that_is_held_can_be_released(world, visit):
-    world.faults.next("token", "timeout", seconds=60)
-    code = code_for(world)
+def test_an_answer_that_is_held_can_be_released(simulator, browser):
+    simulator.faults.arm("token", "timeout", seconds=60)
+    code = code_for(simulator)
     replies = []
-    held = threading.Thread(target=lambda: replies.append(visit.token(PUBLIC, code=code, redirect_uri=BACK)))
+    held = threading.Thread(target=lambda: replies.append(browser.token(PUBLIC, code=code, redirect_uri=BACK)))
 
     held.start()
-    while world.memory.codes[code].pair is None:
+    while simulator.data.codes[code].tokens is None:
         time.sleep(0.001)
     assert replies == []
-    world.faults.release()
+    simulator.faults.release()
     held.join(10)
 
     assert replies[0].status == 200
@@ -296,70 +298,70 @@ def test_an_answer_that_is_held_can_be_released(world, visit):
 # Admin
 
 
-def test_the_admin_interface_answers_this_machine_only(world):
+def test_the_admin_interface_answers_this_machine_only(simulator):
     for peer, status in (("127.0.0.1", 200), ("::1", 200), ("192.0.2.7", 404), ("", 404)):
-        assert Visit(world, peer).get("/admin/users").status == status
+        assert SimulatorClient(simulator, peer).get("/admin/users").status == status
 
 
 def test_the_admin_interface_can_be_taken_away():
-    assert Visit(new_world(admin=False)).get("/admin/users").status == 404
+    assert SimulatorClient(new_world(admin=False)).get("/admin/users").status == 404
 
 
-def test_a_form_in_a_browser_cannot_reach_the_admin(visit):
-    assert visit.post("/admin/reset", {}).status == 415
+def test_a_form_in_a_browser_cannot_reach_the_admin(browser):
+    assert browser.post("/admin/reset", {}).status == 415
 
 
-def test_the_admin_changes_and_adds_people(world, visit):
-    changed = visit.send("POST", "/admin/users", {"orcid": MAIJA, "state": "locked"})
-    added = visit.send("POST", "/admin/users", {"orcid": "0009-0001-0000-0428", "given": "Uusi", "acts_for": [MAIJA]})
+def test_the_admin_changes_and_adds_people(simulator, browser):
+    changed = browser.send("POST", "/admin/users", {"orcid": MAIJA, "state": "locked"})
+    added = browser.send("POST", "/admin/users", {"orcid": "0009-0001-0000-0428", "given": "Uusi", "acts_for": [MAIJA]})
 
     assert changed.json["state"] == "locked"
-    assert world.users[MAIJA].state == "locked"
+    assert simulator.users[MAIJA].state == "locked"
     assert added.json["given"] == "Uusi"
-    assert added.json["orcid"] in {user["orcid"] for user in visit.get("/admin/users").json}
+    assert added.json["orcid"] in {user["orcid"] for user in browser.get("/admin/users").json}
 
 
-def test_the_admin_adds_clients_and_never_shows_a_secret(world, visit):
+def test_the_admin_adds_clients_and_never_shows_a_secret(simulator, browser):
     client = {"client_id": "APP-NEW", "secret": "new-secret", "name": "New", "redirect_uris": [BACK], "kind": "member"}
 
-    visit.send("POST", "/admin/clients", client)
+    browser.send("POST", "/admin/clients", client)
 
-    assert world.clients["APP-NEW"].redirect_uris == (BACK,)
-    assert "new-secret" not in visit.get("/admin/clients").text
-    assert PUBLIC.secret not in visit.get("/admin/clients").text
-
-
-def test_the_admin_moves_the_clock_sets_options_and_resets_all(world, visit):
-    assert visit.send("POST", "/admin/clock", {"minutes": 11}).json["offset_seconds"] == 660
-    assert visit.send("POST", "/admin/options", {"interstitial": True}).json["interstitial"] is True
-    world.faults.next("token", "html")
-
-    visit.send("POST", "/admin/reset", {})
-
-    assert visit.get("/admin/clock").json["now"] == NOON.isoformat()
-    assert visit.get("/admin/options").json["interstitial"] is False
-    assert visit.get("/admin/faults").json == []
+    assert simulator.clients["APP-NEW"].redirect_uris == (BACK,)
+    assert "new-secret" not in browser.get("/admin/clients").text
+    assert PUBLIC.secret not in browser.get("/admin/clients").text
 
 
-def test_the_admin_arms_and_disarms_faults(world, visit):
-    visit.send("POST", "/admin/faults", {"place": "token", "fault": "5xx", "always": True, "status": 502})
-    visit.send("POST", "/admin/faults", {"place": "token", "fault": "html", "times": 2})
+def test_the_admin_moves_the_clock_sets_options_and_resets_all(simulator, browser):
+    assert browser.send("POST", "/admin/clock", {"minutes": 11}).json["offset_seconds"] == 660
+    assert browser.send("POST", "/admin/options", {"interstitial": True}).json["interstitial"] is True
+    simulator.faults.arm("token", "html")
 
-    armed = visit.get("/admin/faults").json
+    browser.send("POST", "/admin/reset", {})
+
+    assert browser.get("/admin/clock").json["now"] == NOON.isoformat()
+    assert browser.get("/admin/options").json["interstitial"] is False
+    assert browser.get("/admin/faults").json == []
+
+
+def test_the_admin_arms_and_disarms_faults(simulator, browser):
+    browser.send("POST", "/admin/faults", {"place": "token", "fault": "5xx", "always": True, "status": 502})
+    browser.send("POST", "/admin/faults", {"place": "token", "fault": "html", "times": 2})
+
+    armed = browser.get("/admin/faults").json
 
     assert [(fault["fault"], fault["times"]) for fault in armed] == [("5xx", None), ("html", 2)]
-    assert exchange(world, visit).status == 502
-    assert len(visit.send("POST", "/admin/faults", {"release": True}).json) == 2
-    visit.send("DELETE", "/admin/faults")
-    assert exchange(world, visit).status == 200
+    assert exchange(simulator, browser).status == 502
+    assert len(browser.send("POST", "/admin/faults", {"release": True}).json) == 2
+    browser.send("DELETE", "/admin/faults")
+    assert exchange(simulator, browser).status == 200
 
 
-def test_the_admin_reads_and_forgets_the_journal(world, visit):
-    exchange(world, visit)
+def test_the_admin_reads_and_forgets_the_journal(simulator, browser):
+    exchange(simulator, browser)
 
-    assert [call["path"] for call in visit.get("/admin/journal?path=/oauth/token").json] == ["/oauth/token"]
-    visit.send("DELETE", "/admin/journal")
-    assert visit.get("/admin/journal?path=/oauth/token").json == []
+    assert [call["path"] for call in browser.get("/admin/journal?path=/oauth/token").json] == ["/oauth/token"]
+    browser.send("DELETE", "/admin/journal")
+    assert browser.get("/admin/journal?path=/oauth/token").json == []
 
 
 @pytest.mark.parametrize(
@@ -374,8 +376,8 @@ def test_the_admin_reads_and_forgets_the_journal(world, visit):
         ("nonsense", {}, 404),
     ],
 )
-def test_the_admin_says_what_is_wrong(visit, path, value, status):
-    reply = visit.send("POST", f"/admin/{path}", value)
+def test_the_admin_says_what_is_wrong(browser, path, value, status):
+    reply = browser.send("POST", f"/admin/{path}", value)
 
     assert reply.status == status
     assert reply.json["error"]
@@ -385,32 +387,32 @@ def test_the_admin_says_what_is_wrong(visit, path, value, status):
 
 
 @pytest.fixture
-def served():
+def served_simulator():
     """A world below /orcid on a real port."""
-    world = new_world()
-    server = serve_somewhere(world)
+    simulator = new_world()
+    server = serve_somewhere(simulator)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    yield world
-    world.faults.release()
+    yield simulator
+    simulator.faults.release()
     end_serving(server, thread)
 
 
-def serve_somewhere(world):
+def serve_somewhere(simulator):
     for _ in range(50):
         port = random.randint(20000, 30000)
-        world.base_url = f"http://127.0.0.1:{port}/orcid"
+        simulator.base_url = f"http://127.0.0.1:{port}/orcid"
         try:
             return waitress.create_server(
-                make_orcid(world), host="127.0.0.1", port=port, url_prefix="/orcid", threads=2
+                make_simulator_app(simulator), host="127.0.0.1", port=port, url_prefix="/orcid", threads=2
             )
         except OSError:
             continue
     raise AssertionError("no free port")
 
 
-def test_the_whole_journey_over_a_real_connection(served):
-    base = served.base_url
+def test_the_whole_journey_over_a_real_connection(served_simulator):
+    base = served_simulator.base_url
     asked = {
         "client_id": PUBLIC.client_id,
         "response_type": "code",
@@ -426,23 +428,23 @@ def test_the_whole_journey_over_a_real_connection(served):
         assert "Maija Meikäläinen" in page.text
 
         form = {"request": urlencode(asked)}
-        back = browser.post(f"{base}/oauth/authorize", data=form, timeout=5, allow_redirects=False)
+        callback_path = browser.post(f"{base}/oauth/authorize", data=form, timeout=5, allow_redirects=False)
 
-    assert back.status_code == 303
+    assert callback_path.status_code == 303
     form = {
         "client_id": PUBLIC.client_id,
         "client_secret": PUBLIC.secret,
         "grant_type": "authorization_code",
-        "code": dict(parse_qsl(urlsplit(back.headers["Location"]).query))["code"],
+        "code": dict(parse_qsl(urlsplit(callback_path.headers["Location"]).query))["code"],
         "redirect_uri": BACK,
     }
     answer = requests.post(f"{base}/oauth/token", data=form, timeout=5)
     assert answer.json()["orcid"] == MAIJA
 
 
-def test_a_connection_is_cut_after_the_code_is_used(served, caplog):
-    code = code_for(served)
-    served.faults.next("token", "cut")
+def test_a_connection_is_cut_after_the_code_is_used(served_simulator, caplog):
+    code = code_for(served_simulator)
+    served_simulator.faults.arm("token", "cut")
     form = {
         "client_id": PUBLIC.client_id,
         "client_secret": PUBLIC.secret,
@@ -452,16 +454,16 @@ def test_a_connection_is_cut_after_the_code_is_used(served, caplog):
     }
 
     with pytest.raises(requests.exceptions.RequestException, match="IncompleteRead|Connection broken"):
-        requests.post(f"{served.base_url}/oauth/token", data=form, timeout=5)
+        requests.post(f"{served_simulator.base_url}/oauth/token", data=form, timeout=5)
 
-    assert served.memory.codes[code].pair is not None
+    assert served_simulator.data.codes[code].tokens is not None
     assert "too few bytes" in caplog.text
     assert code not in caplog.text
 
 
-def test_an_answer_held_too_long_is_a_timeout_for_the_client(served):
-    code = code_for(served)
-    served.faults.next("token", "timeout", seconds=60)
+def test_an_answer_held_too_long_is_a_timeout_for_the_client(served_simulator):
+    code = code_for(served_simulator)
+    served_simulator.faults.arm("token", "timeout", seconds=60)
     form = {
         "client_id": PUBLIC.client_id,
         "client_secret": PUBLIC.secret,
@@ -470,10 +472,10 @@ def test_an_answer_held_too_long_is_a_timeout_for_the_client(served):
     }
 
     with pytest.raises(requests.exceptions.ReadTimeout):
-        requests.post(f"{served.base_url}/oauth/token", data=form, timeout=0.3)
+        requests.post(f"{served_simulator.base_url}/oauth/token", data=form, timeout=0.3)
 
-    served.faults.release()
-    assert served.memory.codes[code].pair is not None
+    served_simulator.faults.release()
+    assert served_simulator.data.codes[code].tokens is not None
 
 
 def test_it_starts_alone_and_prints_one_address():

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from demo.orcid.errors import KNOWN, ApiError
-from demo.orcid.visit import Visit
-from demo.orcid.world import Client, OrcidWorld
+from demo.orcid.client import SimulatorClient
+from demo.orcid.errors import ERRORS, ApiError
+from demo.orcid.simulator import Client, OrcidSimulator
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BASE = "http://127.0.0.1:8000/orcid"
@@ -25,22 +25,22 @@ READ_LIMITED = ("/read-limited",)
 
 
 @pytest.fixture
-def world():
-    return OrcidWorld(BASE, clients=[PUBLIC, MEMBER], clock=lambda: NOON)
+def simulator():
+    return OrcidSimulator(BASE, clients=[PUBLIC, MEMBER], clock=lambda: NOON)
 
 
 @pytest.fixture
-def visit(world):
-    return Visit(world)
+def browser(simulator):
+    return SimulatorClient(simulator)
 
 
-def token_for(world, client=MEMBER, orcid=MAIJA, scopes=READ_LIMITED):
-    return world.grant_pair(client.client_id, orcid, scopes).access
+def token_for(simulator, client=MEMBER, orcid=MAIJA, scopes=READ_LIMITED):
+    return simulator.issue_tokens(client.client_id, orcid, scopes).access
 
 
-def read(visit, host="pub", orcid=MAIJA, section="person", token=None, **headers):
+def read(browser, host="pub", orcid=MAIJA, section="person", token=None, **headers):
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {}) | headers
-    return visit.get(f"/{host}/v3.0/{orcid}/{section}", **headers)
+    return browser.get(f"/{host}/v3.0/{orcid}/{section}", **headers)
 
 
 # Hosts and tokens
@@ -61,17 +61,17 @@ def read(visit, host="pub", orcid=MAIJA, section="person", token=None, **headers
         ("api", MEMBER, MAIJA, READ_LIMITED, 200, None),
     ],
 )
-def test_who_may_read_where(world, visit, host, client, orcid, scopes, status, code):  # noqa: PLR0917 - a column each
-    token = client and token_for(world, client, orcid, scopes)
+def test_who_may_read_where(simulator, browser, host, client, orcid, scopes, status, code):  # noqa: PLR0917 - a column each
+    token = client and token_for(simulator, client, orcid, scopes)
 
-    reply = read(visit, host, token=token)
+    reply = read(browser, host, token=token)
 
     assert reply.status == status
     assert reply.json.get("error-code") == code
 
 
-def test_the_member_host_is_closed_without_a_token(visit):
-    reply = read(visit, "api")
+def test_the_member_host_is_closed_without_a_token(browser):
+    reply = read(browser, "api")
 
     assert reply.status == 403
     assert list(reply.json) == ["error", "error_description"]
@@ -80,24 +80,24 @@ def test_the_member_host_is_closed_without_a_token(visit):
 
 @pytest.mark.parametrize("host", ["pub", "api"])
 @pytest.mark.parametrize("end", ["unknown", "revoked", "expired"])
-def test_a_dead_token_is_refused_in_the_other_form_of_error(world, visit, host, end):
-    token = token_for(world)
+def test_a_dead_token_is_refused_in_the_other_form_of_error(simulator, browser, host, end):
+    token = token_for(simulator)
     if end == "unknown":
         token = "no-such-token"
     elif end == "revoked":
-        world.revoke_grants(MAIJA)
+        simulator.revoke_grants(MAIJA)
     else:
-        world.advance(days=21 * 365)
+        simulator.advance(days=21 * 365)
 
-    reply = read(visit, host, token=token)
+    reply = read(browser, host, token=token)
 
     assert reply.status == 401
     assert reply.json == {"error": "invalid_token", "error_description": f"Invalid access token: {token}"}
     assert "WWW-Authenticate" not in reply.headers
 
 
-def test_a_token_is_read_from_the_query_too(visit):
-    reply = visit.get(f"/pub/v3.0/{MAIJA}/person", "access_token=bad", Accept="application/json")
+def test_a_token_is_read_from_the_query_too(browser):
+    reply = browser.get(f"/pub/v3.0/{MAIJA}/person", "access_token=bad", Accept="application/json")
 
     assert reply.status == 401
 
@@ -113,10 +113,10 @@ def test_a_token_is_read_from_the_query_too(visit):
         ("private", "api", READ_LIMITED, False),
     ],
 )
-def test_a_name_is_seen_by_those_its_owner_lets(world, visit, visibility, host, scopes, seen):  # noqa: PLR0917 - a column each
-    world.change_user(MAIJA, visibility=visibility)
+def test_a_name_is_seen_by_those_its_owner_lets(simulator, browser, visibility, host, scopes, seen):  # noqa: PLR0917 - a column each
+    simulator.change_user(MAIJA, visibility=visibility)
 
-    person = read(visit, host, token=scopes and token_for(world, scopes=scopes)).json
+    person = read(browser, host, token=scopes and token_for(simulator, scopes=scopes)).json
 
     assert (person["name"] is not None) is seen
 
@@ -139,16 +139,16 @@ def test_a_name_is_seen_by_those_its_owner_lets(world, visit, visibility, host, 
         (DEACTIVATED, "GET", 409, 9044),
     ],
 )
-def test_each_state_has_its_answer(visit, orcid, method, status, code, section):  # noqa: PLR0917 - a column each
-    reply = visit.send(method, f"/pub/v3.0/{orcid}/{section}", Accept="application/json")
+def test_each_state_has_its_answer(browser, orcid, method, status, code, section):  # noqa: PLR0917 - a column each
+    reply = browser.send(method, f"/pub/v3.0/{orcid}/{section}", Accept="application/json")
 
     assert reply.status == status
     assert reply.json["response-code"] == status
     assert reply.json["error-code"] == code
 
 
-def test_a_merged_record_points_to_the_same_section_of_the_primary(visit):
-    reply = read(visit, orcid=DEPRECATED, section="employments")
+def test_a_merged_record_points_to_the_same_section_of_the_primary(browser):
+    reply = read(browser, orcid=DEPRECATED, section="employments")
 
     assert reply.location == f"{BASE}/pub/v3.0/{MAIJA}/employments"
     assert reply.json["developer-message"] == (
@@ -178,33 +178,33 @@ def test_a_merged_record_points_to_the_same_section_of_the_primary(visit):
         ),
     ],
 )
-def test_each_state_has_its_words(visit, orcid, text):
-    assert read(visit, orcid=orcid).json["developer-message"] == text
+def test_each_state_has_its_words(browser, orcid, text):
+    assert read(browser, orcid=orcid).json["developer-message"] == text
 
 
-def test_a_state_can_change_while_people_watch(world, visit):
-    before = read(visit).status
-    world.change_user(MAIJA, state="locked")
-    locked = read(visit).status
-    world.change_user(MAIJA, state="ok")
+def test_a_state_can_change_while_people_watch(simulator, browser):
+    before = read(browser).status
+    simulator.change_user(MAIJA, state="locked")
+    locked = read(browser).status
+    simulator.change_user(MAIJA, state="ok")
 
-    assert (before, locked, read(visit).status) == (200, 409, 200)
+    assert (before, locked, read(browser).status) == (200, 409, 200)
 
 
-def test_deactivation_ends_all_tokens_and_the_token_is_refused_before_the_state(world, visit):
-    token = token_for(world)
+def test_deactivation_ends_all_tokens_and_the_token_is_refused_before_the_state(simulator, browser):
+    token = token_for(simulator)
 
-    world.change_user(MAIJA, state="deactivated")
+    simulator.change_user(MAIJA, state="deactivated")
 
-    assert read(visit, "api", token=token).json["error"] == "invalid_token"
-    assert read(visit).json["error-code"] == 9044
+    assert read(browser, "api", token=token).json["error"] == "invalid_token"
+    assert read(browser).json["error-code"] == 9044
 
 
 # Errors
 
 
-def test_an_error_has_five_keys_in_order(visit):
-    reply = read(visit, orcid=NOBODY)
+def test_an_error_has_five_keys_in_order(browser):
+    reply = read(browser, orcid=NOBODY)
 
     assert reply.json == {
         "response-code": 404,
@@ -216,18 +216,18 @@ def test_an_error_has_five_keys_in_order(visit):
     assert next(iter(reply.json)) == "response-code"
 
 
-def test_the_detail_is_added_to_the_developers_text(visit, world):
-    reply = read(visit, orcid=AKE, token=token_for(world))
+def test_the_detail_is_added_to_the_developers_text(browser, simulator):
+    reply = read(browser, orcid=AKE, token=token_for(simulator))
 
     assert reply.json["developer-message"].endswith("Full validation error: Access token is for a different record")
 
 
-@pytest.mark.parametrize("code", KNOWN)
+@pytest.mark.parametrize("code", ERRORS)
 def test_every_known_error_can_be_written(code):
     body = ApiError(code, "the detail").body
 
     assert body["error-code"] == code
-    assert body["response-code"] == KNOWN[code].status
+    assert body["response-code"] == ERRORS[code].status
     assert "{" not in body["developer-message"]
 
 
@@ -244,30 +244,30 @@ def test_9038_says_409_in_its_text_and_is_403():
 @pytest.mark.parametrize(
     "accept", ["application/json", "application/orcid+json", "text/html, application/vnd.orcid+json"]
 )
-def test_json_is_served_to_those_who_ask_for_it(visit, accept):
-    assert read(visit, Accept=accept).json["path"] == f"/{MAIJA}/person"
+def test_json_is_served_to_those_who_ask_for_it(browser, accept):
+    assert read(browser, Accept=accept).json["path"] == f"/{MAIJA}/person"
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "application/xml"])
-def test_xml_is_served_to_those_who_do_not_care(visit, accept):
-    reply = read(visit, Accept=accept)
+def test_xml_is_served_to_those_who_do_not_care(browser, accept):
+    reply = read(browser, Accept=accept)
 
     assert reply.status == 200
     assert "xml" in reply.headers["Content-Type"]
     assert "<given-names><value>Maija</value></given-names>" in reply.text
 
 
-def test_errors_are_xml_too_for_them(visit):
-    reply = read(visit, orcid=NOBODY, Accept="*/*")
+def test_errors_are_xml_too_for_them(browser):
+    reply = read(browser, orcid=NOBODY, Accept="*/*")
 
     assert "<error-code>9016</error-code>" in reply.text
 
 
 @pytest.mark.parametrize(("accept", "xml"), [("text/turtle", True), ("*/*", False)])
-def test_what_cannot_be_served_is_406(world, visit, accept, xml):
-    world.set_options(xml=xml)
+def test_what_cannot_be_served_is_406(simulator, browser, accept, xml):
+    simulator.set_options(xml=xml)
 
-    reply = read(visit, Accept=accept)
+    reply = read(browser, Accept=accept)
 
     assert reply.status == 406
     assert reply.json["error-code"] == 9001
@@ -276,8 +276,8 @@ def test_what_cannot_be_served_is_406(world, visit, accept, xml):
 # Shapes
 
 
-def test_a_person_has_its_keys_in_order(visit):
-    person = read(visit, orcid="0009-0000-0004-444X").json
+def test_a_person_has_its_keys_in_order(browser):
+    person = read(browser, orcid="0009-0000-0004-444X").json
 
     assert list(person) == [
         "last-modified-date",
@@ -307,12 +307,12 @@ def test_a_person_has_its_keys_in_order(visit):
     assert person["addresses"]["path"] == "/0009-0000-0004-444X/address"
 
 
-def test_a_single_name_has_a_null_family_name(visit):
-    assert read(visit, orcid="0009-0000-0005-5552").json["name"]["family-name"] is None
+def test_a_single_name_has_a_null_family_name(browser):
+    assert read(browser, orcid="0009-0000-0005-5552").json["name"]["family-name"] is None
 
 
-def test_a_record_has_its_keys_in_order(visit):
-    record = read(visit, section="record").json
+def test_a_record_has_its_keys_in_order(browser):
+    record = read(browser, section="record").json
 
     assert list(record) == ["orcid-identifier", "preferences", "history", "person", "activities-summary", "path"]
     assert record["orcid-identifier"] == {
@@ -363,15 +363,15 @@ def test_a_record_has_its_keys_in_order(visit):
         "research-resources",
     ],
 )
-def test_every_section_is_there(visit, section):
-    found = read(visit, section=section).json
+def test_every_section_is_there(browser, section):
+    found = read(browser, section=section).json
 
     assert found["path"] == (f"/{MAIJA}" if section == "record" else f"/{MAIJA}/{section}")
 
 
 @pytest.mark.parametrize(("section", "code"), [("biography", 9041), ("nonsense", 9016), ("employment/1", 9016)])
-def test_what_is_not_there_is_404(visit, section, code):
-    reply = read(visit, section=section)
+def test_what_is_not_there_is_404(browser, section, code):
+    reply = read(browser, section=section)
 
     assert (reply.status, reply.json["error-code"]) == (404, code)
 
@@ -379,39 +379,39 @@ def test_what_is_not_there_is_404(visit, section, code):
 # Limits
 
 
-def test_nobody_is_held_back_unless_limits_are_switched_on(visit):
-    assert {read(visit).status for _ in range(50)} == {200}
+def test_nobody_is_held_back_unless_limits_are_switched_on(browser):
+    assert {read(browser).status for _ in range(50)} == {200}
 
 
-def test_over_the_burst_is_503_and_passes_with_time(world, visit):
-    world.set_options(limits=True)
+def test_over_the_burst_is_503_and_passes_with_time(simulator, browser):
+    simulator.set_options(limits=True)
 
-    statuses = [read(visit).status for _ in range(42)]
-    world.advance(seconds=1)
+    statuses = [read(browser).status for _ in range(42)]
+    simulator.advance(seconds=1)
 
     assert statuses == [200] * 40 + [503] * 2
-    assert read(visit).status == 200
+    assert read(browser).status == 200
 
 
-def test_a_member_has_a_burst_of_its_own_and_twice_the_pace(world, visit):
-    world.set_options(limits=True, burst=1, per_second=1)
-    token = token_for(world)
+def test_a_member_has_a_burst_of_its_own_and_twice_the_pace(simulator, browser):
+    simulator.set_options(limits=True, burst=1, per_second=1)
+    token = token_for(simulator)
 
     def pace():
-        world.advance(seconds=0.5)
-        return read(visit).status, read(visit, "api", token=token).status
+        simulator.advance(seconds=0.5)
+        return read(browser).status, read(browser, "api", token=token).status
 
     assert [pace() for _ in range(3)] == [(200, 200), (503, 200), (503, 200)]
 
 
-def test_over_the_days_quota_is_429_in_plain_text_until_tomorrow(world, visit):
-    world.set_options(limits=True, per_day=2)
+def test_over_the_days_quota_is_429_in_plain_text_until_tomorrow(simulator, browser):
+    simulator.set_options(limits=True, per_day=2)
 
-    statuses = [read(visit).status for _ in range(3)]
-    refused = read(visit)
-    world.advance(days=1)
+    statuses = [read(browser).status for _ in range(3)]
+    refused = read(browser)
+    simulator.advance(days=1)
 
     assert statuses == [200, 200, 429]
     assert refused.headers["Content-Type"].startswith("text/plain")
     assert refused.text.startswith("Too Many Requests. You have exceeded the daily quota")
-    assert read(visit).status == 200
+    assert read(browser).status == 200

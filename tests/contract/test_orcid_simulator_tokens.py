@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from demo.orcid import jwt
-from demo.orcid.visit import Visit
-from demo.orcid.world import Client, OrcidWorld
+from demo.orcid.client import SimulatorClient
+from demo.orcid.simulator import Client, OrcidSimulator
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BASE = "http://127.0.0.1:8000/orcid"
@@ -26,22 +26,22 @@ INVALID = "One of the provided parameters is invalid, or, the provided token/cod
 
 
 @pytest.fixture
-def world():
-    return OrcidWorld(BASE, clients=[PUBLIC, MEMBER, PREMIUM, GONE], clock=lambda: NOON)
+def simulator():
+    return OrcidSimulator(BASE, clients=[PUBLIC, MEMBER, PREMIUM, GONE], clock=lambda: NOON)
 
 
 @pytest.fixture
-def visit(world):
-    return Visit(world)
+def browser(simulator):
+    return SimulatorClient(simulator)
 
 
-def code_for(world, client=PUBLIC, orcid=MAIJA, scopes=("/authenticate",), **more):
-    return world.grant_code(client.client_id, orcid, scopes, BACK, **more).value
+def code_for(simulator, client=PUBLIC, orcid=MAIJA, scopes=("/authenticate",), **more):
+    return simulator.issue_code(client.client_id, orcid, scopes, BACK, **more).value
 
 
-def exchanged(world, visit, client=PUBLIC, orcid=MAIJA, scopes=("/authenticate",), **more):
-    code = code_for(world, client, orcid, scopes, **more)
-    return visit.token(client, code=code, redirect_uri=BACK).json
+def exchanged(simulator, browser, client=PUBLIC, orcid=MAIJA, scopes=("/authenticate",), **more):
+    code = code_for(simulator, client, orcid, scopes, **more)
+    return browser.token(client, code=code, redirect_uri=BACK).json
 
 
 def basic(client, secret=None):
@@ -56,8 +56,8 @@ def error(word, text):
 # The answer
 
 
-def test_the_answer_has_orcids_keys_in_orcids_order(world, visit):
-    reply = visit.token(PUBLIC, code=code_for(world), redirect_uri=BACK)
+def test_the_answer_has_orcids_keys_in_orcids_order(simulator, browser):
+    reply = browser.token(PUBLIC, code=code_for(simulator), redirect_uri=BACK)
 
     assert reply.status == 200
     assert list(reply.json) == KEYS
@@ -85,87 +85,87 @@ def test_the_answer_has_orcids_keys_in_orcids_order(world, visit):
         ("0009-0000-0009-9993", "Väinö Välilyönti "),
     ],
 )
-def test_a_name_comes_in_every_form_that_has_been_seen(world, visit, orcid, name):
-    assert exchanged(world, visit, orcid=orcid)["name"] == name
+def test_a_name_comes_in_every_form_that_has_been_seen(simulator, browser, orcid, name):
+    assert exchanged(simulator, browser, orcid=orcid)["name"] == name
 
 
-def test_the_name_may_be_absent_altogether(world, visit):
-    assert "name" not in exchanged(world, visit, orcid="0009-0000-0008-8880")
+def test_the_name_may_be_absent_altogether(simulator, browser):
+    assert "name" not in exchanged(simulator, browser, orcid="0009-0000-0008-8880")
 
 
-def test_each_exchange_makes_a_new_pair_and_older_ones_live_on(world, visit):
-    first, second = exchanged(world, visit), exchanged(world, visit)
+def test_each_exchange_makes_a_new_pair_and_older_ones_live_on(simulator, browser):
+    first, second = exchanged(simulator, browser), exchanged(simulator, browser)
 
     assert first["access_token"] != second["access_token"]
-    assert len(world.grants(MAIJA)) == 2
+    assert len(simulator.live_tokens(MAIJA)) == 2
 
 
 # Codes
 
 
-def test_a_code_works_once_and_the_second_use_ends_the_tokens_of_the_first(world, visit):
-    code = code_for(world)
-    other = exchanged(world, visit)
-    first = visit.token(PUBLIC, code=code, redirect_uri=BACK).json
+def test_a_code_works_once_and_the_second_use_ends_the_tokens_of_the_first(simulator, browser):
+    code = code_for(simulator)
+    other = exchanged(simulator, browser)
+    first = browser.token(PUBLIC, code=code, redirect_uri=BACK).json
 
-    again = visit.token(PUBLIC, code=code, redirect_uri=BACK)
+    again = browser.token(PUBLIC, code=code, redirect_uri=BACK)
 
     assert again.status == 400
     assert again.json == error("invalid_grant", f"Reused authorization code: {code}")
-    assert world.pair_of(first["access_token"]).revoked == "AUTH_CODE_REUSED"
-    assert world.pair_of(other["access_token"]).revoked is None
+    assert simulator.find_tokens(first["access_token"]).revoked == "AUTH_CODE_REUSED"
+    assert simulator.find_tokens(other["access_token"]).revoked is None
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(9, 200), (10, 400), (11, 400)])
-def test_a_code_lives_ten_minutes(world, visit, minutes, status):
-    code = code_for(world)
-    world.advance(minutes=minutes)
+def test_a_code_lives_ten_minutes(simulator, browser, minutes, status):
+    code = code_for(simulator)
+    simulator.advance(minutes=minutes)
 
-    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).status == status
-
-
-def test_the_life_of_a_code_can_be_set(world, visit):
-    world.set_options(code_seconds=300)
-    code = code_for(world)
-    world.advance(minutes=6)
-
-    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).json == error("invalid_grant", INVALID)
+    assert browser.token(PUBLIC, code=code, redirect_uri=BACK).status == status
 
 
-def test_a_code_of_another_client_stays_good_for_its_own(world, visit):
-    code = code_for(world)
+def test_the_life_of_a_code_can_be_set(simulator, browser):
+    simulator.set_options(code_seconds=300)
+    code = code_for(simulator)
+    simulator.advance(minutes=6)
 
-    refused = visit.token(MEMBER, code=code, redirect_uri=BACK)
+    assert browser.token(PUBLIC, code=code, redirect_uri=BACK).json == error("invalid_grant", INVALID)
+
+
+def test_a_code_of_another_client_stays_good_for_its_own(simulator, browser):
+    code = code_for(simulator)
+
+    refused = browser.token(MEMBER, code=code, redirect_uri=BACK)
 
     assert refused.json == error("invalid_grant", INVALID)
-    assert visit.token(PUBLIC, code=code, redirect_uri=BACK).status == 200
+    assert browser.token(PUBLIC, code=code, redirect_uri=BACK).status == 200
 
 
 @pytest.mark.parametrize("sent", [BACK + "/", BACK + "?a=b", BACK.upper(), ""])
-def test_the_redirect_uri_is_compared_exactly(world, visit, sent):
-    refused = visit.token(PUBLIC, code=code_for(world), redirect_uri=sent)
+def test_the_redirect_uri_is_compared_exactly(simulator, browser, sent):
+    refused = browser.token(PUBLIC, code=code_for(simulator), redirect_uri=sent)
 
     assert refused.status == 400
     assert refused.json == error("invalid_grant", INVALID)
 
 
-def test_the_redirect_uri_may_be_left_out(world, visit):
-    assert visit.token(PUBLIC, code=code_for(world)).status == 200
+def test_the_redirect_uri_may_be_left_out(simulator, browser):
+    assert browser.token(PUBLIC, code=code_for(simulator)).status == 200
 
 
 @pytest.mark.parametrize(("pkce", "status"), [("ignore", 200), ("reject", 400)])
-def test_a_challenge_is_ignored_or_can_never_be_met(world, visit, pkce, status):
-    world.set_options(pkce=pkce)
-    code = code_for(world, challenged=True)
+def test_a_challenge_is_ignored_or_can_never_be_met(simulator, browser, pkce, status):
+    simulator.set_options(pkce=pkce)
+    code = code_for(simulator, challenged=True)
 
-    reply = visit.token(PUBLIC, code=code, redirect_uri=BACK, code_verifier="v" * 43)
+    reply = browser.token(PUBLIC, code=code, redirect_uri=BACK, code_verifier="v" * 43)
 
     assert reply.status == status
 
 
-def test_parameters_the_proxy_does_not_know_change_nothing(world, visit):
-    reply = visit.token(
-        PUBLIC, code=code_for(world), redirect_uri=BACK, state="x", scope="/read-limited", expires_in="1"
+def test_parameters_the_proxy_does_not_know_change_nothing(simulator, browser):
+    reply = browser.token(
+        PUBLIC, code=code_for(simulator), redirect_uri=BACK, state="x", scope="/read-limited", expires_in="1"
     )
 
     assert reply.json["scope"] == "/authenticate"
@@ -212,25 +212,25 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("changes", "status", "body"), MISTAKES, ids=[str(row[0]) for row in MISTAKES])
-def test_each_mistake_has_its_status_and_body(visit, changes, status, body):
+def test_each_mistake_has_its_status_and_body(browser, changes, status, body):
     form = {key: value for key, value in (GOOD | changes).items() if value is not None}
 
-    reply = visit.post("/oauth/token", form)
+    reply = browser.post("/oauth/token", form)
 
     assert reply.status == status
     assert reply.json == body
 
 
-def test_a_failed_client_is_described_before_it_is_named(visit):
-    reply = visit.token(PUBLIC, client_secret="wrong")
+def test_a_failed_client_is_described_before_it_is_named(browser):
+    reply = browser.token(PUBLIC, client_secret="wrong")
 
     assert list(reply.json) == ["error_description", "error"]
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_anything_but_a_form_is_answered_with_a_page(visit, path, method):
-    reply = visit.send(method, path, GOOD)
+def test_anything_but_a_form_is_answered_with_a_page(browser, path, method):
+    reply = browser.send(method, path, GOOD)
 
     assert reply.status == 415
     assert reply.headers["Content-Type"].startswith("text/html")
@@ -241,17 +241,17 @@ def test_anything_but_a_form_is_answered_with_a_page(visit, path, method):
 # The header and the body
 
 
-def test_credentials_may_come_in_a_header(world, visit):
-    form = {"grant_type": "authorization_code", "code": code_for(world), "redirect_uri": BACK}
+def test_credentials_may_come_in_a_header(simulator, browser):
+    form = {"grant_type": "authorization_code", "code": code_for(simulator), "redirect_uri": BACK}
 
-    assert visit.post("/oauth/token", form, Authorization=basic(PUBLIC)).status == 200
+    assert browser.post("/oauth/token", form, Authorization=basic(PUBLIC)).status == 200
 
 
 @pytest.mark.parametrize("header", [basic(PUBLIC, "wrong"), "Basic %%%", "Bearer 123", "Nonsense"])
-def test_any_authorization_header_hides_the_credentials_of_the_body(world, visit, header):
-    form = GOOD | {"code": code_for(world), "redirect_uri": BACK}
+def test_any_authorization_header_hides_the_credentials_of_the_body(simulator, browser, header):
+    form = GOOD | {"code": code_for(simulator), "redirect_uri": BACK}
 
-    reply = visit.post("/oauth/token", form, Authorization=header)
+    reply = browser.post("/oauth/token", form, Authorization=header)
 
     assert reply.status == 401
     assert reply.json["error"] == "invalid_client"
@@ -260,29 +260,29 @@ def test_any_authorization_header_hides_the_credentials_of_the_body(world, visit
 # Other grants
 
 
-def test_a_token_without_a_person_has_no_name_and_a_null_id(visit):
-    reply = visit.token(PUBLIC, grant_type="client_credentials", scope="/read-public")
+def test_a_token_without_a_person_has_no_name_and_a_null_id(browser):
+    reply = browser.token(PUBLIC, grant_type="client_credentials", scope="/read-public")
 
     assert list(reply.json) == ["access_token", "token_type", "refresh_token", "expires_in", "scope", "orcid"]
     assert reply.json["orcid"] is None
 
 
-def test_a_premium_member_may_have_a_webhook_token(visit):
-    assert visit.token(PREMIUM, grant_type="client_credentials", scope="/webhook").status == 200
+def test_a_premium_member_may_have_a_webhook_token(browser):
+    assert browser.token(PREMIUM, grant_type="client_credentials", scope="/webhook").status == 200
 
 
 @pytest.mark.parametrize(("old_dies", "live"), [(True, 1), (False, 2)])
-def test_a_refresh_gives_a_new_pair_and_the_fate_of_the_old_can_be_set(world, visit, old_dies, live):
-    world.set_options(refresh_revokes_old=old_dies)
-    old = exchanged(world, visit, MEMBER, scopes=("/read-limited", "/activities/update"))
+def test_a_refresh_gives_a_new_pair_and_the_fate_of_the_old_can_be_set(simulator, browser, old_dies, live):
+    simulator.set_options(refresh_revokes_old=old_dies)
+    old = exchanged(simulator, browser, MEMBER, scopes=("/read-limited", "/activities/update"))
 
-    new = visit.token(
+    new = browser.token(
         MEMBER, grant_type="refresh_token", refresh_token=old["refresh_token"], scope="/read-limited"
     ).json
 
     assert list(new) == KEYS
     assert new["scope"] == "/read-limited"
-    assert len(world.grants(MAIJA)) == live
+    assert len(simulator.live_tokens(MAIJA)) == live
 
 
 @pytest.mark.parametrize(
@@ -292,12 +292,12 @@ def test_a_refresh_gives_a_new_pair_and_the_fate_of_the_old_can_be_set(world, vi
         ("", "Parent token is disabled"),
     ],
 )
-def test_a_refresh_may_be_refused(world, visit, scope, expected):
-    old = exchanged(world, visit)
+def test_a_refresh_may_be_refused(simulator, browser, scope, expected):
+    old = exchanged(simulator, browser)
     if not scope:
-        world.revoke_grants(MAIJA)
+        simulator.revoke_grants(MAIJA)
 
-    reply = visit.token(PUBLIC, grant_type="refresh_token", refresh_token=old["refresh_token"], scope=scope)
+    reply = browser.token(PUBLIC, grant_type="refresh_token", refresh_token=old["refresh_token"], scope=scope)
 
     assert reply.status == 400
     assert reply.json["error_description"] == expected
@@ -307,39 +307,39 @@ def test_a_refresh_may_be_refused(world, visit, scope, expected):
 
 
 @pytest.mark.parametrize("key", ["access_token", "refresh_token"])
-def test_revoking_either_token_ends_the_pair_and_no_other(world, visit, key):
-    mine, other = exchanged(world, visit), exchanged(world, visit)
+def test_revoking_either_token_ends_the_pair_and_no_other(simulator, browser, key):
+    mine, other = exchanged(simulator, browser), exchanged(simulator, browser)
 
-    reply = visit.post("/oauth/revoke", GOOD | {"token": mine[key]})
+    reply = browser.post("/oauth/revoke", GOOD | {"token": mine[key]})
 
     assert (reply.status, reply.body) == (200, b"")
-    assert world.pair_of(mine["access_token"]).revoked == "CLIENT_REVOKED"
-    assert world.pair_of(other["access_token"]).revoked is None
+    assert simulator.find_tokens(mine["access_token"]).revoked == "CLIENT_REVOKED"
+    assert simulator.find_tokens(other["access_token"]).revoked is None
 
 
-def test_revoking_what_is_unknown_or_gone_or_anothers_is_quietly_fine(world, visit):
-    mine, others = exchanged(world, visit), exchanged(world, visit, MEMBER)
-    visit.post("/oauth/revoke", GOOD | {"token": mine["access_token"]})
+def test_revoking_what_is_unknown_or_gone_or_anothers_is_quietly_fine(simulator, browser):
+    mine, others = exchanged(simulator, browser), exchanged(simulator, browser, MEMBER)
+    browser.post("/oauth/revoke", GOOD | {"token": mine["access_token"]})
 
     for token in ("unknown", mine["access_token"], others["access_token"]):
-        assert visit.post("/oauth/revoke", GOOD | {"token": token}).status == 200
-    assert world.pair_of(others["access_token"]).revoked is None
+        assert browser.post("/oauth/revoke", GOOD | {"token": token}).status == 200
+    assert simulator.find_tokens(others["access_token"]).revoked is None
 
 
-def test_revoking_takes_a_header_too(world, visit):
-    mine = exchanged(world, visit)
+def test_revoking_takes_a_header_too(simulator, browser):
+    mine = exchanged(simulator, browser)
 
-    visit.post("/oauth/revoke", {"token": mine["access_token"]}, Authorization=basic(PUBLIC))
+    browser.post("/oauth/revoke", {"token": mine["access_token"]}, Authorization=basic(PUBLIC))
 
-    assert world.grants(MAIJA) == []
+    assert simulator.live_tokens(MAIJA) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "status", "word"),
     [({"client_secret": "wrong"}, 401, "invalid_client"), ({}, 400, "invalid_request")],
 )
-def test_revoking_may_be_refused(visit, changes, status, word):
-    reply = visit.post("/oauth/revoke", GOOD | changes)
+def test_revoking_may_be_refused(browser, changes, status, word):
+    reply = browser.post("/oauth/revoke", GOOD | changes)
 
     assert reply.status == status
     assert reply.json["error"] == word
@@ -362,9 +362,9 @@ def verify(token, jwk):
     public.verify(octets(signature), text.encode(), padding.PKCS1v15(), SHA256())
 
 
-def test_an_id_token_is_verified_by_the_published_key(world, visit):
-    token = exchanged(world, visit, scopes=("openid",), nonce="n-1")["id_token"]
-    (key,) = visit.get("/oauth/jwks").json["keys"]
+def test_an_id_token_is_verified_by_the_published_key(simulator, browser):
+    token = exchanged(simulator, browser, scopes=("openid",), nonce="n-1")["id_token"]
+    (key,) = browser.get("/oauth/jwks").json["keys"]
 
     verify(token, key)
 
@@ -382,8 +382,8 @@ def test_the_made_up_key_is_a_whole_key():
     assert whole.key_size == 2048
 
 
-def test_the_claims_are_text_where_libraries_expect_lists(world, visit):
-    claims = opened(exchanged(world, visit, MEMBER, scopes=("openid",), nonce="n-1")["id_token"])[1]
+def test_the_claims_are_text_where_libraries_expect_lists(simulator, browser):
+    claims = opened(exchanged(simulator, browser, MEMBER, scopes=("openid",), nonce="n-1")["id_token"])[1]
 
     now = int(NOON.timestamp())
     assert claims["iss"] == BASE
@@ -397,10 +397,10 @@ def test_the_claims_are_text_where_libraries_expect_lists(world, visit):
     assert "email" not in claims
 
 
-def test_an_id_token_names_its_access_token(world, visit):
-    body = exchanged(world, visit, scopes=("openid",))
+def test_an_id_token_names_its_access_token(simulator, browser):
+    body = exchanged(simulator, browser, scopes=("openid",))
 
-    assert opened(body["id_token"])[1]["at_hash"] == jwt.half_hash(body["access_token"])
+    assert opened(body["id_token"])[1]["at_hash"] == jwt.at_hash(body["access_token"])
 
 
 @pytest.mark.parametrize(
@@ -411,16 +411,16 @@ def test_an_id_token_names_its_access_token(world, visit):
         ("0009-0000-0006-6665", set()),
     ],
 )
-def test_the_claims_hold_only_names_that_are_public_and_set(world, visit, orcid, present):
-    claims = opened(exchanged(world, visit, orcid=orcid, scopes=("openid",))["id_token"])[1]
+def test_the_claims_hold_only_names_that_are_public_and_set(simulator, browser, orcid, present):
+    claims = opened(exchanged(simulator, browser, orcid=orcid, scopes=("openid",))["id_token"])[1]
 
     assert {"given_name", "family_name", "name"} & set(claims) == present
     assert "amr" not in claims, "a public client is not told how the person signed in"
     assert "nonce" not in claims
 
 
-def test_discovery_has_the_fields_in_the_order_served(visit):
-    reply = visit.get("/.well-known/openid-configuration")
+def test_discovery_has_the_fields_in_the_order_served(browser):
+    reply = browser.get("/.well-known/openid-configuration")
 
     assert list(reply.json)[:3] == [
         "token_endpoint_auth_signing_alg_values_supported",
@@ -444,11 +444,11 @@ def test_discovery_has_the_fields_in_the_order_served(visit):
     ],
 )
 @pytest.mark.parametrize("scope", ["openid", "/authenticate"])
-def test_userinfo_says_who_it_is(world, visit, orcid, names, scope):
-    token = exchanged(world, visit, orcid=orcid, scopes=(scope,))["access_token"]
+def test_userinfo_says_who_it_is(simulator, browser, orcid, names, scope):
+    token = exchanged(simulator, browser, orcid=orcid, scopes=(scope,))["access_token"]
 
-    by_header = visit.get("/oauth/userinfo", Authorization=f"Bearer {token}")
-    by_form = visit.post("/oauth/userinfo", {"access_token": token})
+    by_header = browser.get("/oauth/userinfo", Authorization=f"Bearer {token}")
+    by_form = browser.post("/oauth/userinfo", {"access_token": token})
 
     assert list(by_header.json) == ["id", "sub", "name", "family_name", "given_name"]
     assert tuple(by_header.json.values()) == (f"https://sandbox.orcid.org/{orcid}", orcid, *names)
@@ -456,10 +456,10 @@ def test_userinfo_says_who_it_is(world, visit, orcid, names, scope):
 
 
 @pytest.mark.parametrize("scopes", [None, ("/read-limited",)])
-def test_userinfo_refuses_other_tokens_with_a_hyphen_in_the_key(world, visit, scopes):
-    token = exchanged(world, visit, MEMBER, scopes=scopes)["access_token"] if scopes else "unknown"
+def test_userinfo_refuses_other_tokens_with_a_hyphen_in_the_key(simulator, browser, scopes):
+    token = exchanged(simulator, browser, MEMBER, scopes=scopes)["access_token"] if scopes else "unknown"
 
-    reply = visit.get("/oauth/userinfo", Authorization=f"Bearer {token}")
+    reply = browser.get("/oauth/userinfo", Authorization=f"Bearer {token}")
 
     assert reply.status == 403
     assert reply.json == {"error": "access_denied", "error-description": "access_token is invalid"}
@@ -468,21 +468,21 @@ def test_userinfo_refuses_other_tokens_with_a_hyphen_in_the_key(world, visit, sc
 # The journal
 
 
-def test_the_journal_tells_the_calls_and_none_of_their_secrets(world, visit):
-    body = exchanged(world, visit)
-    visit.post("/oauth/revoke", {"token": body["access_token"]}, Authorization=basic(PUBLIC))
-    visit.get("/oauth/authorize", urlencode({"client_id": PUBLIC.client_id, "state": "very-secret", "lang": "en"}))
+def test_the_journal_tells_the_calls_and_none_of_their_secrets(simulator, browser):
+    body = exchanged(simulator, browser)
+    browser.post("/oauth/revoke", {"token": body["access_token"]}, Authorization=basic(PUBLIC))
+    browser.get("/oauth/authorize", urlencode({"client_id": PUBLIC.client_id, "state": "very-secret", "lang": "en"}))
 
-    calls = world.journal.calls()
+    list_requests = simulator.call_log.list_requests()
 
-    assert [(call["method"], call["path"], call["status"]) for call in calls] == [
+    assert [(call["method"], call["path"], call["status"]) for call in list_requests] == [
         ("POST", "/oauth/token", 200),
         ("POST", "/oauth/revoke", 200),
         ("GET", "/oauth/authorize", 200),
     ]
-    assert calls[0]["form"]["client_id"] == PUBLIC.client_id
-    assert calls[0]["form"]["code"] == "***"
-    assert calls[1]["authorization"] == "Basic ***"
-    assert calls[2]["query"] == {"client_id": PUBLIC.client_id, "state": "***", "lang": "en"}
+    assert list_requests[0]["form"]["client_id"] == PUBLIC.client_id
+    assert list_requests[0]["form"]["code"] == "***"
+    assert list_requests[1]["authorization"] == "Basic ***"
+    assert list_requests[2]["query"] == {"client_id": PUBLIC.client_id, "state": "***", "lang": "en"}
     for secret in (PUBLIC.secret, body["access_token"], body["refresh_token"], "very-secret", basic(PUBLIC)):
-        assert secret not in str(calls)
+        assert secret not in str(list_requests)

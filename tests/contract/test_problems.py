@@ -13,7 +13,7 @@ from shibboleth.organisation import Organisations, Stage
 from sql.store import open_store
 from tests.support.database import make_sqlite
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
-from tests.support.service import AKE, MAIJA, Clock, Visitor, ask, make_front, simulated_orcid
+from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_web_app, run_orcid_simulator
 from webapp.app import make_app
 from webapp.i18n.language import languages
 from webapp.pages.problems import PROBLEMS_BY_CODE
@@ -23,8 +23,8 @@ SIGN_OUT = "/Shibboleth.sso/Logout?return=https%3A%2F%2Fconnect.example%2Fsigned
 
 
 @pytest.fixture(scope="module")
-def simulator():
-    with simulated_orcid() as both:
+def running_simulator():
+    with run_orcid_simulator() as both:
         yield both
 
 
@@ -34,15 +34,15 @@ def clock():
 
 
 @pytest.fixture
-def orcid(simulator, clock):
-    world, client = simulator
-    world.reset()
-    world.clock = clock
-    return world, client
+def orcid(running_simulator, clock):
+    simulator, client = running_simulator
+    simulator.reset()
+    simulator.clock = clock
+    return simulator, client
 
 
 @pytest.fixture
-def world(orcid):
+def simulator(orcid):
     return orcid[0]
 
 
@@ -55,12 +55,12 @@ def store(tmp_path):
 
 @pytest.fixture
 def app(store, orcid, clock):
-    return make_app(make_front(store, orcid[1], clock))
+    return make_app(make_web_app(store, orcid[1], clock))
 
 
 @pytest.fixture
 def maija(app):
-    return Visitor(app)
+    return WebClient(app)
 
 
 def links(page):
@@ -82,31 +82,31 @@ def to_copy(page):
 # Another ORCID account
 
 
-def test_the_confirm_page_asks_who_it_is_and_shows_the_name(maija, world):
-    page = maija.get(maija.returned(world))
+def test_the_confirm_page_asks_who_it_is_and_shows_the_name(maija, simulator):
+    page = maija.get(maija.return_from_orcid(simulator))
 
     assert page.title == "Is this you?"
     assert PEOPLE[0].public_name in page.text
     assert 'name="another" value="yes"' in page.text
 
 
-def test_who_is_somebody_else_at_orcid_is_led_to_another_account(maija, world, store):
-    place = maija.returned(world)
+def test_who_is_somebody_else_at_orcid_is_led_to_another_account(maija, simulator, store):
+    place = maija.return_from_orcid(simulator)
 
     answer = maija.post(place, {"token": maija.get(place).field("token"), "another": "yes"})
 
-    page = maija.get(answer.place)
+    page = maija.get(answer.location)
     assert page.title == "Use another ORCID account"
     assert any(each.endswith("/signout") for each in links(page))
     assert 'action="/me/start"' in page.text
-    assert maija.get(place).place == place.replace("confirm", "result")
+    assert maija.get(place).location == place.replace("confirm", "result")
     assert store.changes.last_number(UNIVERSITY) == 0
 
 
 def test_where_orcid_asks_for_a_sign_in_the_way_leads_straight_there(store, orcid, clock):
-    front = make_front(store, replace(orcid[1], scope="openid"), clock)
-    maija = Visitor(make_app(front))
-    place = maija.returned(orcid[0])
+    front = make_web_app(store, replace(orcid[1], scope="openid"), clock)
+    maija = WebClient(make_app(front))
+    place = maija.return_from_orcid(orcid[0])
 
     answer = maija.post(place, {"token": maija.get(place).field("token"), "another": "yes"})
 
@@ -118,8 +118,8 @@ def test_another_account_can_be_had_without_an_attempt(maija):
     assert maija.get("/me/another-account").title == "Use another ORCID account"
 
 
-def test_an_untouched_form_is_no_way_out(maija, world):
-    place = maija.returned(world)
+def test_an_untouched_form_is_no_way_out(maija, simulator):
+    place = maija.return_from_orcid(simulator)
 
     page = maija.post(place, {"token": maija.get(place).field("token")})
 
@@ -133,21 +133,21 @@ def test_an_untouched_form_is_no_way_out(maija, world):
 # Refused, held, replaced
 
 
-def test_who_declines_reads_what_it_means_and_may_try_again(maija, world):
+def test_who_declines_reads_what_it_means_and_may_try_again(maija, simulator):
     state = parse_qs(urlsplit(maija.start()).query)["state"][0]
 
-    page = maija.get(maija.get(f"/me/callback?error=access_denied&state={state}").place)
+    page = maija.get(maija.get(f"/me/callback?error=access_denied&state={state}").location)
 
     assert page.title == "You did not give ORCID your permission"
     assert "nothing was connected" in page.text
     assert 'action="/me/start"' in page.text
 
 
-def test_an_id_of_somebody_else_names_whom_to_ask_and_has_a_text_ready(app, maija, world):
-    maija.link(world)
-    piia = Visitor(app, "piia@yliopisto.example")
+def test_an_id_of_somebody_else_names_whom_to_ask_and_has_a_text_ready(app, maija, simulator):
+    maija.link(simulator)
+    piia = WebClient(app, "piia@yliopisto.example")
 
-    page = piia.get(piia.returned(world))
+    page = piia.get(piia.return_from_orcid(simulator))
 
     assert page.title == "This ORCID iD is connected to another account"
     ((to, subject, body),) = mails(page)
@@ -158,10 +158,10 @@ def test_an_id_of_somebody_else_names_whom_to_ask_and_has_a_text_ready(app, maij
     assert "maija@" not in page.text
 
 
-def test_the_old_and_the_new_id_stand_side_by_side(maija, world):
-    maija.link(world)
+def test_the_old_and_the_new_id_stand_side_by_side(maija, simulator):
+    maija.link(simulator)
 
-    page = maija.get(maija.returned(world, AKE))
+    page = maija.get(maija.return_from_orcid(simulator, AKE))
 
     compared = re.search(r'<div class="compare">(.*?)</div>', page.text, re.DOTALL)[1]
     assert compared.index(MAIJA) < compared.index(AKE)
@@ -172,11 +172,11 @@ def test_the_old_and_the_new_id_stand_side_by_side(maija, world):
 
 def test_an_interface_is_called_what_the_operator_says_in_the_readers_language(store, orcid, clock):
     labels = {"idm": {"en": "Staff register", "fi": "Henkilörekisteri"}}
-    front = make_front(store, orcid[1], clock, transfers=("idm", "other"), labels=labels)
-    maija = Visitor(make_app(front))
-    place = maija.returned(orcid[0])
+    front = make_web_app(store, orcid[1], clock, transfers=("idm", "other"), labels=labels)
+    maija = WebClient(make_app(front))
+    place = maija.return_from_orcid(orcid[0])
 
-    for page in (maija.get(place), maija.get(maija.agree(place).place), maija.get("/me")):
+    for page in (maija.get(place), maija.get(maija.agree(place).location), maija.get("/me")):
         assert "<bdi>Staff register</bdi>" in page.text
         assert "Your organisation&#39;s interface <bdi>other</bdi>" in page.text.replace("'", "&#39;")
     assert "<bdi>Henkilörekisteri</bdi>" in maija.get("/me?lang=fi").text
@@ -189,8 +189,8 @@ def test_an_interface_is_called_what_the_operator_says_in_the_readers_language(s
 def test_a_session_lost_at_orcid_leads_back_to_where_one_was(app):
     page = ask(app, "/me/callback?code=Ab1&state=s-1&lang=fi")
 
-    (back,) = [parse_qs(urlsplit(each).query)["target"][0] for each in links(page) if "/Login?" in each]
-    assert back == "https://connect.example/me/callback?code=Ab1&state=s-1&lang=fi"
+    (callback_path,) = [parse_qs(urlsplit(each).query)["target"][0] for each in links(page) if "/Login?" in each]
+    assert callback_path == "https://connect.example/me/callback?code=Ab1&state=s-1&lang=fi"
     assert page.status == 401
 
 
@@ -200,8 +200,8 @@ def test_a_session_lost_with_a_form_leads_back_to_ones_own_page(app):
     assert "/Shibboleth.sso/Login?target=https%3A//connect.example/me" in links(page)
 
 
-def test_who_comes_back_to_their_own_page_goes_on_where_they_were(maija, world, clock):
-    place = maija.returned(world)
+def test_who_comes_back_to_their_own_page_goes_on_where_they_were(maija, simulator, clock):
+    place = maija.return_from_orcid(simulator)
 
     assert maija.cookies["__Host-orcid-connect-attempt"] == place.rpartition("/")[2]
     assert place in links(maija.get("/me"))
@@ -211,28 +211,28 @@ def test_who_comes_back_to_their_own_page_goes_on_where_they_were(maija, world, 
     assert place not in links(maija.get("/me"))
 
 
-def test_what_is_confirmed_waits_no_more(maija, world):
-    place = maija.returned(world)
+def test_what_is_confirmed_waits_no_more(maija, simulator):
+    place = maija.return_from_orcid(simulator)
 
     maija.agree(place)
 
     assert place not in links(maija.get("/me"))
 
 
-def test_an_attempt_waits_for_nobody_else(app, maija, world):
-    maija.returned(world)
+def test_an_attempt_waits_for_nobody_else(app, maija, simulator):
+    maija.return_from_orcid(simulator)
     piia = maija.same_browser("piia@yliopisto.example")
-    stranger = Visitor(app, cookies={"__Host-orcid-connect-attempt": "made-up"})
+    stranger = WebClient(app, cookies={"__Host-orcid-connect-attempt": "made-up"})
 
     for somebody in (piia, stranger):
         page = somebody.get("/me")
         assert (page.status, "have not confirmed" in page.text) == (200, False)
 
 
-def test_what_ended_at_orcid_leaves_nothing_to_go_on_with(maija, world):
-    world.faults.next("token", "5xx")
+def test_what_ended_at_orcid_leaves_nothing_to_go_on_with(maija, simulator):
+    simulator.faults.arm("token", "5xx")
 
-    maija.returned(world)
+    maija.return_from_orcid(simulator)
 
     assert "__Host-orcid-connect-attempt" not in maija.cookies
 
@@ -241,7 +241,7 @@ def test_what_ended_at_orcid_leaves_nothing_to_go_on_with(maija, world):
 
 
 def test_a_missing_attribute_is_named_with_a_text_for_the_organisations_help(app):
-    page = Visitor(app, account="").get("/me")
+    page = WebClient(app, account="").get("/me")
 
     ((to, subject, body),) = mails(page)
     assert to == "help@yliopisto.example"
@@ -252,21 +252,21 @@ def test_a_missing_attribute_is_named_with_a_text_for_the_organisations_help(app
 
 
 def test_a_text_is_in_the_readers_language(app):
-    page = Visitor(app, account="").get("/me?lang=fi")
+    page = WebClient(app, account="").get("/me?lang=fi")
 
     assert mails(page)[0][1] == "ORCID connect ei saa attribuuttia eppn"
     assert "15.\xa0tammikuuta\xa02026" in to_copy(page)[0]
 
 
 def test_an_organisation_without_help_has_a_text_to_copy_and_no_address(app):
-    page = Visitor(app, account="", organisation=POLYTECHNIC).get("/me")
+    page = WebClient(app, account="", organisation=POLYTECHNIC).get("/me")
 
     assert [to for to, _, _ in mails(page)] == [""]
     assert to_copy(page)
 
 
 def test_an_organisation_that_is_not_connected_is_told_of_and_one_may_ask_to_be_told(app):
-    page = Visitor(app, organisation="https://idp.elsewhere.example").get("/me")
+    page = WebClient(app, organisation="https://idp.elsewhere.example").get("/me")
 
     (home, us) = mails(page)
     assert (home[0], us[0]) == ("", "help@connect.example")
@@ -275,7 +275,7 @@ def test_an_organisation_that_is_not_connected_is_told_of_and_one_may_ask_to_be_
 
 
 def test_what_an_attribute_holds_stays_text_in_a_text_to_send(app):
-    page = Visitor(app, organisation='https://x.example/"><script>&body=y').get("/me")
+    page = WebClient(app, organisation='https://x.example/"><script>&body=y').get("/me")
 
     assert "<script>" not in page.text
     queries = [parse_qs(urlsplit(each).query) for each in links(page) if each.startswith("mailto:?")]
@@ -297,9 +297,9 @@ def test_every_text_to_send_has_all_its_facts(word, code):
 # ORCID is away
 
 
-def test_whoever_comes_while_orcid_is_away_is_told_before_they_start(app, maija, world, clock):
-    world.faults.next("token", "5xx")
-    page = maija.get(maija.returned(world))
+def test_whoever_comes_while_orcid_is_away_is_told_before_they_start(app, maija, simulator, clock):
+    simulator.faults.arm("token", "5xx")
+    page = maija.get(maija.return_from_orcid(simulator))
 
     assert page.title == "ORCID is not answering"
     assert 'action="/me/start"' in page.text
@@ -310,18 +310,18 @@ def test_whoever_comes_while_orcid_is_away_is_told_before_they_start(app, maija,
     assert "ORCID did not answer a moment ago" not in maija.get("/").text
 
 
-def test_an_answer_of_orcid_ends_the_warning(maija, world):
-    world.faults.next("token", "5xx")
-    maija.returned(world)
+def test_an_answer_of_orcid_ends_the_warning(maija, simulator):
+    simulator.faults.arm("token", "5xx")
+    maija.return_from_orcid(simulator)
 
-    maija.returned(world)
+    maija.return_from_orcid(simulator)
 
     assert "ORCID did not answer a moment ago" not in maija.get("/me").text
 
 
-def test_a_refusal_by_a_person_says_nothing_about_orcid(maija, world):
-    world.faults.next("token", "5xx")
-    maija.returned(world)
+def test_a_refusal_by_a_person_says_nothing_about_orcid(maija, simulator):
+    simulator.faults.arm("token", "5xx")
+    maija.return_from_orcid(simulator)
     state = parse_qs(urlsplit(maija.start()).query)["state"][0]
 
     maija.get(f"/me/callback?error=access_denied&state={state}")
@@ -357,7 +357,7 @@ def test_the_start_page_leads_to_the_discovery_service_or_straight_to_an_organis
 
 def test_a_name_that_stands_in_another_language_says_so(store, orcid, clock):
     known = Organisations.of([make_organisation(stage=Stage.TEST, names={"en": "University", "sv": "Universitet"})])
-    app = make_app(make_front(store, orcid[1], clock, known))
+    app = make_app(make_web_app(store, orcid[1], clock, known))
 
     assert '<bdi lang="en">University</bdi>' in ask(app, "/?lang=fi").text
     assert "<bdi>Universitet</bdi>" in ask(app, "/?lang=sv").text

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.factories import UNIVERSITY
-from tests.support.service import AKE, MAIJA, Clock, Visitor, make_front, simulated_orcid
+from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, run_orcid_simulator
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
 from webapp.operator.access import AdminAccess, AdminGrant
@@ -31,9 +31,9 @@ FORM = {
 
 
 @pytest.fixture(scope="module")
-def simulator():
-    with simulated_orcid() as (world, client):
-        yield world, client
+def running_simulator():
+    with run_orcid_simulator() as (simulator, client):
+        yield simulator, client
 
 
 @pytest.fixture
@@ -42,23 +42,23 @@ def clock():
 
 
 @pytest.fixture
-def world(simulator, clock):
-    world, _ = simulator
-    world.reset()
-    world.clock = clock
-    return world
+def simulator(running_simulator, clock):
+    simulator, _ = running_simulator
+    simulator.reset()
+    simulator.clock = clock
+    return simulator
 
 
 @pytest.fixture
-def app(store, world, simulator, clock):
-    return make_app(make_front(store, simulator[1], clock, transfers=("idm",), admin_access=STAFF))
+def app(store, simulator, running_simulator, clock):
+    return make_app(make_web_app(store, running_simulator[1], clock, transfers=("idm",), admin_access=STAFF))
 
 
-def earlier_holder(app, world):
+def earlier_holder(app, simulator):
     """Link, and begin to replace the iD by another; give the browser, and where its pages are."""
-    earlier = Visitor(app, ACCOUNT, said={STAMP: "20040826"})
-    earlier.result = earlier.agree(earlier.returned(world, MAIJA)).place
-    earlier.confirm = earlier.returned(world, AKE)
+    earlier = WebClient(app, ACCOUNT, said={STAMP: "20040826"})
+    earlier.result = earlier.agree(earlier.return_from_orcid(simulator, MAIJA)).location
+    earlier.confirm = earlier.return_from_orcid(simulator, AKE)
     return earlier
 
 
@@ -83,15 +83,15 @@ def finish(store, clock):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, store, clock, method):
+def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, simulator, store, clock, method):
     for route in ROUTES:
         if route.access is not Access.PERSON or route.method != method:
             continue
         clock.passes(days=400)
-        earlier = earlier_holder(app, world)
+        earlier = earlier_holder(app, simulator)
         clock.passes(minutes=5)
         before = store.changes.last_number(UNIVERSITY)
-        heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
+        heir = WebClient(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
         # The page with the form was open before: of this account, in this browser
         form = FORM | {"token": earlier.token()} if method == "POST" else None
 
@@ -112,9 +112,9 @@ def test_no_address_shows_the_new_holder_what_the_earlier_one_had(app, world, st
         assert len(store.changes.list_after(UNIVERSITY, before, 10)) <= 1
 
 
-def test_a_delivery_of_the_earlier_holders_that_ends_later_is_not_shown(app, world, store, clock):
-    earlier_holder(app, world)
-    heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"})
+def test_a_delivery_of_the_earlier_holders_that_ends_later_is_not_shown(app, simulator, store, clock):
+    earlier_holder(app, simulator)
+    heir = WebClient(app, ACCOUNT, said={STAMP: "20260101"})
     heir.get("/me")
     clock.passes(days=1)
     (linked,) = store.deliveries.claim("worker", clock.now, timedelta(minutes=1), 50)
@@ -124,10 +124,10 @@ def test_a_delivery_of_the_earlier_holders_that_ends_later_is_not_shown(app, wor
         assert not sees(heir.get(path)), path
 
 
-def test_what_a_receiver_says_of_the_earlier_holders_removal_is_not_shown(app, world, store, clock):
-    earlier_holder(app, world)
+def test_what_a_receiver_says_of_the_earlier_holders_removal_is_not_shown(app, simulator, store, clock):
+    earlier_holder(app, simulator)
     finish(store, clock)
-    heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"})
+    heir = WebClient(app, ACCOUNT, said={STAMP: "20260101"})
     clock.passes(minutes=1)
     heir.get("/me")
     (removal,) = store.deliveries.claim("worker", clock.now, timedelta(minutes=1), 50)
@@ -137,15 +137,15 @@ def test_what_a_receiver_says_of_the_earlier_holders_removal_is_not_shown(app, w
         assert not sees(heir.get(path)), path
 
     clock.passes(minutes=1)
-    heir.agree(heir.returned(world, AKE))
+    heir.agree(heir.return_from_orcid(simulator, AKE))
     page = heir.get("/me/remove")
     heir.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
     assert "It is on its way." in heir.get("/me/removed").text
 
 
-def test_a_look_by_head_shows_nothing_and_ends_nothing(app, world, store):
-    earlier = earlier_holder(app, world)
-    heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
+def test_a_look_by_head_shows_nothing_and_ends_nothing(app, simulator, store):
+    earlier = earlier_holder(app, simulator)
+    heir = WebClient(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
 
     answer = heir._ask("/me", "HEAD", None, {})
 
@@ -153,16 +153,16 @@ def test_a_look_by_head_shows_nothing_and_ends_nothing(app, world, store):
     assert store.links.get(UNIVERSITY, ACCOUNT) is not None
 
 
-def test_a_forged_form_ends_no_link(app, world, store):
-    earlier = earlier_holder(app, world)
-    heir = Visitor(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
+def test_a_forged_form_ends_no_link(app, simulator, store):
+    earlier = earlier_holder(app, simulator)
+    heir = WebClient(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))
 
     assert heir.post("/me/start", {"token": "x"}).status == 403
     assert store.links.get(UNIVERSITY, ACCOUNT) is not None
 
 
-def test_the_same_holder_keeps_the_link_at_every_address(app, world, store):
-    earlier = earlier_holder(app, world)
+def test_the_same_holder_keeps_the_link_at_every_address(app, simulator, store):
+    earlier = earlier_holder(app, simulator)
 
     for route in ROUTES:
         if route.access is Access.PERSON and route.method == "GET":

@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 
 from tests.support.factories import UNIVERSITY, answered, make_consent, make_link, make_orcid_id
-from tests.support.service import PUBLIC_URL, Clock, Visitor, client_of, make_front
+from tests.support.service import PUBLIC_URL, Clock, WebClient, make_orcid_client, make_web_app
 from webapp.app import make_app
 from webapp.i18n.language import languages
 from webapp.pages.operator_texts import OperatorTexts
@@ -19,10 +19,10 @@ AGREED = "Suostun <siihen>, että tunniste luovutetaan."
 
 @pytest.fixture
 def maija(store):
-    front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
     notices = OperatorTexts({"fi": {"controller": "Yliopisto\nKatu 1"}})
     app = make_app(replace(front, context=replace(front.context, operator_texts=notices)))
-    return Visitor(app, said={"displayName": "Maija Mäkelä"})
+    return WebClient(app, said={"displayName": "Maija Mäkelä"})
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
@@ -45,7 +45,7 @@ def test_without_a_connection_there_is_no_receipt(store, maija):
     make_link(store, MAIJA)
     store.links.remove(UNIVERSITY, MAIJA, "person", "removed", make_consent().at)
 
-    assert maija.get("/me/receipt").place == "/me"
+    assert maija.get("/me/receipt").location == "/me"
 
 
 def test_ones_own_page_leads_to_the_receipt_of_a_connection(store, maija):

@@ -10,7 +10,7 @@ import pytest
 from sql.errors import StoreUnavailable
 from sql.records import Release, ReleaseCounts, ReleaseState
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.service import Clock, Visitor, client_of, make_front
+from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app
 from webapp.app import make_app
 
 MAIJA = "maija@yliopisto.example"
@@ -35,7 +35,7 @@ def clock():
 
 @pytest.fixture
 def front(store, clock):
-    return make_front(store, client_of("https://sandbox.orcid.org"), clock)
+    return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def visits(front):
 
     def visit(*released):
         values = ";".join(quote(str(each), safe="") for each in released)
-        return Visitor(app).get("/me", eduPersonOrcid=values).text
+        return WebClient(app).get("/me", eduPersonOrcid=values).text
 
     return visit
 
@@ -240,7 +240,7 @@ def test_a_store_that_is_busy_keeps_nobody_from_their_page(front, store, monkeyp
     make_link(store)
     monkeypatch.setattr(type(store.releases), "record", busy)
 
-    page = Visitor(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
+    page = WebClient(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
 
     assert page.status == 200
     assert told(page.text) == [SEEN]
@@ -251,7 +251,7 @@ def test_what_another_process_noted_a_moment_ago_is_not_told_twice(front, store,
     make_link(store)
     monkeypatch.setattr(type(store.releases), "record", lambda *_arguments: False)
 
-    page = Visitor(make_app(front)).get("/me", eduPersonOrcid=quote(FIRST.uri, safe=""))
+    page = WebClient(make_app(front)).get("/me", eduPersonOrcid=quote(FIRST.uri, safe=""))
 
     assert told(page.text) == [SEEN]
     assert logged() == []
@@ -266,7 +266,7 @@ def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store
     make_link(store)
     asked.clear()
 
-    Visitor(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
+    WebClient(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
 
     assert asked == ["standing"]
 
@@ -277,7 +277,7 @@ def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(front, s
     front = replace(front, authenticator=replace(front.authenticator, organisations=known))
     make_link(store)
 
-    page = Visitor(make_app(front)).get("/me").text
+    page = WebClient(make_app(front)).get("/me").text
 
     assert told(page) == [UNSEEN]
     assert page.count("help@connect.example") > page.count("help@connect.example</a></p>\n</div>")

@@ -10,7 +10,7 @@ from tests.support.configuration import write_configuration
 from tests.support.database import driver_of, make_sqlite
 from tests.support.delivery import AWAY, Idm, make_dispatcher
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
-from tests.support.service import CREDENTIALS, Clock, Visitor, client_of, make_front, with_settings
+from tests.support.service import CREDENTIALS, Clock, WebClient, make_orcid_client, make_web_app, with_settings
 from webapp.app import make_app
 from webapp.cli.main import main
 from webapp.config.organisation import CredentialSettings
@@ -35,7 +35,9 @@ def idm():
 def front(store, clock, idm):
     """A service that delivers at once to `idm`, and whose organisation asks the connector too."""
     now = make_dispatcher(store, {"idm": idm}, clock).deliver_now
-    front = make_front(store, client_of("https://sandbox.orcid.org"), clock, transfers=("idm",), deliver_now=now)
+    front = make_web_app(
+        store, make_orcid_client("https://sandbox.orcid.org"), clock, transfers=("idm",), deliver_now=now
+    )
     return with_settings(front, credentials=CREDENTIALS)
 
 
@@ -47,7 +49,7 @@ def quiet(front):
 
 @pytest.fixture
 def maija(front):
-    return Visitor(make_app(front))
+    return WebClient(make_app(front))
 
 
 def linked(store, idm, clock):
@@ -56,10 +58,10 @@ def linked(store, idm, clock):
     make_dispatcher(store, {"idm": idm}, clock).deliver_now(change)
 
 
-def erase(visitor, **form):
+def erase(web_client, **form):
     """Send the form of the page where everything is erased."""
-    page = visitor.get("/me/erase")
-    return visitor.post("/me/erase", {"token": page.field("token"), **form})
+    page = web_client.get("/me/erase")
+    return web_client.post("/me/erase", {"token": page.field("token"), **form})
 
 
 # Removing
@@ -80,7 +82,7 @@ def test_the_page_before_a_removal_says_what_happens_where(store, maija, idm, cl
 def test_who_is_told_nothing_and_asks_nothing_is_not_named(store, quiet):
     make_link(store, MAIJA, FIRST)
 
-    page = Visitor(make_app(with_settings(quiet, transfers={}))).get("/me/remove").text
+    page = WebClient(make_app(with_settings(quiet, transfers={}))).get("/me/remove").text
 
     assert "<bdi>idm</bdi>" not in page
     assert "the next time they do" not in page
@@ -93,12 +95,12 @@ def test_the_button_of_that_page_removes(store, maija, idm, clock):
 
     answer = maija.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
 
-    assert maija.get(answer.place).title == "The connection is removed"
+    assert maija.get(answer.location).title == "The connection is removed"
     assert idm.kinds() == ["linked", "removed"]
 
 
 def test_without_a_connection_there_is_nothing_to_remove(maija):
-    assert maija.get("/me/remove").place == "/me"
+    assert maija.get("/me/remove").location == "/me"
 
 
 def test_ones_own_page_leads_to_each_of_these(store, maija, idm, clock):
@@ -137,9 +139,9 @@ def test_without_a_form_of_ours_nothing_is_erased(store, maija, idm, clock, form
 
 def test_what_arrives_at_once_is_erased_at_once(store, quiet, idm, clock):
     linked(store, idm, clock)
-    maija = Visitor(make_app(quiet))
+    maija = WebClient(make_app(quiet))
 
-    page = maija.get(erase(maija, sure="yes").place)
+    page = maija.get(erase(maija, sure="yes").location)
 
     assert idm.kinds() == ["linked", "removed"]
     assert page.title == "Nothing is stored about you"
@@ -153,7 +155,7 @@ def test_what_does_not_arrive_at_once_is_told(store, maija, idm, clock):
     linked(store, idm, clock)
     idm.answer = AWAY
 
-    page = maija.get(erase(maija, sure="yes").place)
+    page = maija.get(erase(maija, sure="yes").location)
 
     assert page.title == "Everything is being erased"
     assert "It does not answer just now." in page.text
@@ -177,14 +179,14 @@ def test_erasing_twice_is_the_same_as_once(store, maija, idm, clock):
     linked(store, idm, clock)
     token = maija.get("/me/erase").field("token")
 
-    places = [maija.post("/me/erase", {"token": token, "sure": "yes"}).place for _ in range(2)]
+    places = [maija.post("/me/erase", {"token": token, "sure": "yes"}).location for _ in range(2)]
 
     assert places == ["/me/erased", "/me/erased"]
     assert idm.kinds() == ["linked", "removed"]
 
 
 def test_somebody_of_whom_nothing_is_stored_can_ask_all_the_same(maija):
-    assert maija.get(erase(maija, sure="yes").place).title == "Nothing is stored about you"
+    assert maija.get(erase(maija, sure="yes").location).title == "Nothing is stored about you"
 
 
 def test_after_erasing_one_can_link_again(store, maija, idm, clock):
@@ -192,7 +194,7 @@ def test_after_erasing_one_can_link_again(store, maija, idm, clock):
     erase(maija, sure="yes")
     make_link(store, MAIJA, FIRST)
 
-    assert maija.get("/me/erased").place == "/me"
+    assert maija.get("/me/erased").location == "/me"
     assert FIRST.uri in maija.get("/me").text
 
 

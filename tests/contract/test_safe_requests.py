@@ -10,7 +10,7 @@ from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
 from tests.support.database import TABLES, opened
 from tests.support.factories import UNIVERSITY, make_link, make_organisation
-from tests.support.service import AKE, MAIJA, Clock, Visitor, ask, make_front, orcid_id, simulated_orcid
+from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_web_app, orcid_id, run_orcid_simulator
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
 from webapp.operator.access import AdminAccess, AdminGrant
@@ -41,20 +41,22 @@ def contents(store, store_url):
 
 
 @pytest.fixture
-def world():
-    with simulated_orcid() as (world, client):
-        world.client = client
-        yield world
+def simulator():
+    with run_orcid_simulator() as (simulator, client):
+        simulator.client = client
+        yield simulator
 
 
 @pytest.fixture
-def maija(store, world):
+def maija(store, simulator):
     """Somebody whose account was another person's before, who has come back from ORCID and whose iD is released."""
     clock = Clock()
-    world.clock = clock
-    maija = Visitor(make_app(make_front(store, world.client, clock, transfers=("idm",), admin_access=STAFF)), ACCOUNT)
-    maija.back_from_orcid = maija.back(world, AKE)
-    maija.confirms = maija.returned(world, AKE)
+    simulator.clock = clock
+    maija = WebClient(
+        make_app(make_web_app(store, simulator.client, clock, transfers=("idm",), admin_access=STAFF)), ACCOUNT
+    )
+    maija.back_from_orcid = maija.callback_path(simulator, AKE)
+    maija.confirms = maija.return_from_orcid(simulator, AKE)
     make_link(store, ACCOUNT, orcid_id(MAIJA), issued="20040826", transfers=["idm"])
     maija.said = {"funetEduPersonEPPNTimeStamp": "20260101", "eduPersonOrcid": orcid_id(MAIJA).uri}
     return maija
@@ -110,7 +112,7 @@ def test_a_state_that_was_only_looked_at_still_works(maija, store):
     maija._ask(maija.back_from_orcid, "HEAD", None, {})
     maija.get(maija.back_from_orcid, HTTP_SEC_PURPOSE="prefetch")
 
-    assert maija.get(maija.get(maija.back_from_orcid).place).title == "Is this you?"
+    assert maija.get(maija.get(maija.back_from_orcid).location).title == "Is this you?"
 
 
 def test_a_prefetch_header_keeps_no_form_from_being_sent(maija):

@@ -12,7 +12,7 @@ from sql.repositories import incidents, statistics
 from sql.repositories.imports import AttestedLink
 from sql.repositories.statistics import STARTED
 from tests.support.database import driver_of
-from tests.support.delivery import Kept
+from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
@@ -190,7 +190,7 @@ def test_deliveries_are_counted_when_they_end(store):
 def test_the_worker_counts_what_has_happened(store):
     make_link(store)
 
-    Maintenance(store, [], Kept()).run(NOON)
+    Maintenance(store, [], LogRecorder()).run(NOON)
 
     assert store.statistics.update_counts() == 0
     assert store.statistics.totals(UNIVERSITY)[event("linked")] == 1

@@ -39,7 +39,7 @@ from tests.support.factories import (
     make_link,
     make_orcid_id,
 )
-from tests.support.store_faults import Broke, breaking, fail, replace_link, steps_to_replace
+from tests.support.store_faults import InjectedFailure, fail, make_failing_store, replace_link, steps_to_replace
 from webapp.linking.attempt_cleanup import AttemptCleanup
 
 MAIJA = "maija@yliopisto.example"
@@ -457,7 +457,9 @@ def test_an_attempt_cannot_be_cancelled_while_it_is_confirmed(store):
             cancelled.append(pool.submit(store.attempts.close, attempt.id, "cancelled", LATER))
             wait(cancelled, timeout=0.1)
 
-        breaking(store, after_the_questions, cancel_now).links.add(attempt, "", make_consent(), None, LATER, "link-1")
+        make_failing_store(store, after_the_questions, cancel_now).links.add(
+            attempt, "", make_consent(), None, LATER, "link-1"
+        )
 
     assert [each.result() for each in cancelled] == [False]
     assert store.attempts.get(attempt.id).outcome == "linked"
@@ -522,8 +524,8 @@ def test_link_event_and_change_come_together_or_not_at_all(store):
     for step in range(1, steps + 1):
         person, number = f"person {step}", 2 * step + 100
         make_link(store, person, make_orcid_id(number - 1))
-        with pytest.raises(Broke):
-            replace_link(breaking(store, step, fail), person, number)
+        with pytest.raises(InjectedFailure):
+            replace_link(make_failing_store(store, step, fail), person, number)
         done.append(whole_or_not_at_all(store, person, make_orcid_id(number - 1), make_orcid_id(number)))
 
     assert done == [False] * (steps - 1) + [True]

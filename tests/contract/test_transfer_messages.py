@@ -15,9 +15,9 @@ from freezegun import freeze_time
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from demo.idm.app import PASSWORD, SECRET, TOKEN, USER, Idm
+from demo.idm.http import Response, json_response
 from demo.idm.scim import SCHEMA
-from demo.idm.server import served
-from demo.idm.wire import Answer, json_answer
+from demo.idm.server import serve
 from resolver_connector.transfers.base import Outcome, Policy, ValueForm
 from resolver_connector.transfers.file import FileTransfer, Format
 from resolver_connector.transfers.http import MAX_RESPONSE_BYTES
@@ -35,13 +35,13 @@ from tests.support.transfers.harness import (
     REMOVED,
     REPLACED,
     SECOND,
-    CscStand,
-    ScimStand,
-    SoapStand,
-    V1Stand,
-    changed,
+    CscHarness,
+    ScimHarness,
+    SoapHarness,
+    V1Harness,
+    with_settings,
 )
-from tests.support.transfers.harness import news as make_news
+from tests.support.transfers.harness import make_change as make_news
 from tests.support.transfers.private_ca import PrivateCa
 
 SECONDS = 20
@@ -52,7 +52,7 @@ CREDENTIAL = {"user": USER, "password": PASSWORD}
 
 @pytest.fixture(scope="module")
 def server():
-    with served(Idm((MAIJA, AKE), now=NOON.timestamp)) as server:
+    with serve(Idm((MAIJA, AKE), now=NOON.timestamp)) as server:
         yield server
 
 
@@ -62,7 +62,7 @@ def idm(server):
     known = dict(server.idm.receivers)
     yield server.idm
     server.idm.receivers = known
-    server.idm.receivers["/scim/v2/Users"].doubles.clear()
+    server.idm.receivers["/scim/v2/Users"].duplicates.clear()
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +72,22 @@ def ca(tmp_path_factory):
 
 @pytest.fixture
 def v1(server, idm):
-    return V1Stand.make(server.address, None)
+    return V1Harness.make(server.address, None)
 
 
 @pytest.fixture
 def csc(server, idm):
-    return CscStand.make(server.address, None)
+    return CscHarness.make(server.address, None)
 
 
 @pytest.fixture
 def soap(server, idm):
-    return SoapStand.make(server.address, None)
+    return SoapHarness.make(server.address, None)
 
 
 @pytest.fixture
 def scim(server, idm):
-    return ScimStand.make(server.address)
+    return ScimHarness.make(server.address)
 
 
 def deliver(transfer, what=LINKED, now=NOON, timeout=SECONDS):
@@ -96,27 +96,27 @@ def deliver(transfer, what=LINKED, now=NOON, timeout=SECONDS):
 
 def asked(idm):
     """Give the last request that arrived."""
-    return idm.arrived[-1].request
+    return idm.received[-1].request
 
 
 def answering(idm, path, status=200, body=b"", kind="application/json", **headers):
     """Let a receiver give one answer to everything."""
     fixed = [(name.replace("_", "-"), value) for name, value in headers.items()]
-    idm.receivers[path] = lambda _request: Answer(status, body, (("Content-Type", kind), *fixed))
+    idm.receivers[path] = lambda _request: Response(status, body, (("Content-Type", kind), *fixed))
 
 
 # --- What the kinds that speak HTTP share -------------------------------------------------------------------------
 
 
 def test_user_and_password_are_sent_at_once_and_in_utf_8(csc, idm):
-    deliver(changed(csc, user="käyttäjä", password="salä€nä"))
+    deliver(with_settings(csc, user="käyttäjä", password="salä€nä"))
 
-    assert len(idm.arrived) == 1
+    assert len(idm.received) == 1
     assert asked(idm).basic == ("käyttäjä", "salä€nä")
 
 
 def test_a_token_is_sent_at_once(csc, idm):
-    answer = deliver(changed(csc, user="", password="", token=TOKEN))
+    answer = deliver(with_settings(csc, user="", password="", token=TOKEN))
 
     assert answer.outcome is Outcome.STORED
     assert asked(idm).headers["authorization"] == f"Bearer {TOKEN}"
@@ -137,11 +137,11 @@ def test_nothing_is_taken_from_the_environment(csc, idm, monkeypatch, tmp_path):
 
 
 def test_no_redirect_is_followed_and_what_may_be_secret_in_it_is_not_told(csc, idm):
-    idm.breaks("301")
+    idm.set_fault("301")
 
     answer = deliver(csc)
 
-    assert len(idm.arrived) == 1
+    assert len(idm.received) == 1
     assert "https://elsewhere.example/" in answer.message
     assert "token" not in answer.message
 
@@ -161,7 +161,7 @@ def test_a_host_that_is_not_known_is_for_later(csc, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
-    answer = deliver(changed(csc, url="https://idm.example.org/csc"))
+    answer = deliver(with_settings(csc, url="https://idm.example.org/csc"))
 
     assert answer.outcome is Outcome.TEMPORARY
     assert answer.message.startswith("its host name cannot be resolved")
@@ -171,11 +171,11 @@ def test_without_time_nothing_is_sent(csc, idm):
     answer = deliver(csc, timeout=0)
 
     assert answer.outcome is Outcome.TEMPORARY
-    assert not idm.arrived
+    assert not idm.received
 
 
 def test_where_nobody_listens_is_for_later(csc):
-    answer = deliver(changed(csc, url="http://127.0.0.1:1/csc"))
+    answer = deliver(with_settings(csc, url="http://127.0.0.1:1/csc"))
 
     assert answer.outcome is Outcome.TEMPORARY
     assert answer.message == "the connection broke: connection refused"
@@ -190,15 +190,15 @@ def test_where_nobody_listens_is_for_later(csc):
     ],
 )
 def test_what_is_wrong_with_a_certificate_is_said(ca, how, words):
-    with served(Idm((MAIJA,)), context=ca.context(how)) as server:
-        answer = deliver(CscStand.make(server.address, ca.certificate))
+    with serve(Idm((MAIJA,)), context=ca.context(how)) as server:
+        answer = deliver(CscHarness.make(server.address, ca.certificate))
 
     assert answer.outcome is Outcome.MISCONFIGURED
     assert answer.message.startswith(words)
 
 
 def test_a_receiver_without_tls_is_misconfigured(server, csc, ca):
-    answer = deliver(changed(csc, url=csc.url.replace("http:", "https:"), ca_file=ca.certificate))
+    answer = deliver(with_settings(csc, url=csc.url.replace("http:", "https:"), ca_file=ca.certificate))
 
     assert answer.outcome is Outcome.MISCONFIGURED
     assert answer.message.startswith("no TLS connection with it")
@@ -209,16 +209,16 @@ def test_an_authority_that_cannot_be_read_is_misconfigured(csc, tmp_path, conten
     if content is not None:
         (tmp_path / "ca.pem").write_text(content)
 
-    answer = deliver(changed(csc, url="https://127.0.0.1:1/csc", ca_file=tmp_path / "ca.pem"))
+    answer = deliver(with_settings(csc, url="https://127.0.0.1:1/csc", ca_file=tmp_path / "ca.pem"))
 
     assert answer.outcome in {Outcome.MISCONFIGURED, Outcome.TEMPORARY}
 
 
 def test_a_receiver_may_ask_for_our_certificate(ca):
     certificate, key = ca.client
-    with served(Idm((MAIJA,), now=NOON.timestamp), context=ca.context(asks_clients=True)) as server:
-        known = V1Stand.make(server.address, ca.certificate, certificate=certificate, certificate_key=key)
-        unknown = V1Stand.make(server.address, ca.certificate)
+    with serve(Idm((MAIJA,), now=NOON.timestamp), context=ca.context(asks_clients=True)) as server:
+        known = V1Harness.make(server.address, ca.certificate, certificate=certificate, certificate_key=key)
+        unknown = V1Harness.make(server.address, ca.certificate)
 
         answers = [deliver(known), deliver(unknown)]
 
@@ -251,10 +251,10 @@ STATUSES = {
 @pytest.mark.parametrize(("status", "outcome"), STATUSES.items())
 @pytest.mark.parametrize("path", ["/v1", "/csc", "/dirxml"])
 def test_every_status_has_its_meaning(server, idm, path, status, outcome):
-    stand = {"/v1": V1Stand, "/csc": CscStand, "/dirxml": SoapStand}[path]
+    harness = {"/v1": V1Harness, "/csc": CscHarness, "/dirxml": SoapHarness}[path]
     answering(idm, path, status)
 
-    answer = deliver(stand.make(server.address, None))
+    answer = deliver(harness.make(server.address, None))
 
     assert answer.outcome is outcome
     assert str(status) in answer.message
@@ -378,7 +378,7 @@ PAIR = (
     ],
 )
 def test_the_format_of_2016_is_kept_byte_for_byte(csc, idm, what, form, value):
-    deliver(changed(csc, value_form=form), what)
+    deliver(with_settings(csc, value_form=form), what)
 
     request = asked(idm)
     assert request.body.decode() == PAIR % value
@@ -392,7 +392,7 @@ def test_the_sandbox_and_another_issuer_are_named_as_they_are(csc, idm):
     sandbox = make_news(orcid_id=make_orcid_id(1, Registry.SANDBOX))
     deliver(csc, sandbox)
     first = json.loads(asked(idm).body)["identifier"][0]
-    deliver(changed(csc, issuer="https://issuer.example"), sandbox)
+    deliver(with_settings(csc, issuer="https://issuer.example"), sandbox)
     second = json.loads(asked(idm).body)["identifier"][0]
 
     assert (first["issuer"], second["issuer"]) == ("https://sandbox.orcid.org", "https://issuer.example")
@@ -411,15 +411,15 @@ def test_a_repetition_in_the_format_of_2016_is_the_same_bytes(csc, idm):
     deliver(csc)
     deliver(csc, now=NOON + timedelta(hours=3))
 
-    assert len({each.request.body for each in idm.arrived}) == 1
+    assert len({each.request.body for each in idm.received}) == 1
 
 
 def test_a_removal_that_the_format_cannot_carry_is_said_aloud(csc, idm):
-    answer = deliver(changed(csc, removal=Removal.REFUSE), REMOVED)
+    answer = deliver(with_settings(csc, removal=Removal.REFUSE), REMOVED)
 
     assert answer.outcome is Outcome.REFUSED
     assert "has no removal" in answer.message
-    assert not idm.arrived
+    assert not idm.received
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,7 @@ def test_the_signature_is_that_of_standard_webhooks(v1, idm, what, late):
 def test_an_interface_may_know_us_by_a_password_alone(v1, idm):
     answering(idm, "/v1", 204)
 
-    answer = deliver(changed(v1, signing_secrets=(), **CREDENTIAL))
+    answer = deliver(with_settings(v1, signing_secrets=(), **CREDENTIAL))
 
     assert answer.outcome is Outcome.STORED
     assert asked(idm).basic == (USER, PASSWORD)
@@ -500,7 +500,7 @@ def test_an_interface_may_know_us_by_a_password_alone(v1, idm):
 
 
 def test_while_one_secret_replaces_another_both_sign(server, v1, idm):
-    both = changed(v1, signing_secrets=(ANOTHER_SECRET, SECRET))
+    both = with_settings(v1, signing_secrets=(ANOTHER_SECRET, SECRET))
 
     answer = deliver(both)
 
@@ -512,7 +512,7 @@ def test_while_one_secret_replaces_another_both_sign(server, v1, idm):
 
 
 def test_a_receiver_with_another_secret_does_not_believe_us(v1, idm):
-    answer = deliver(changed(v1, signing_secrets=(ANOTHER_SECRET,)))
+    answer = deliver(with_settings(v1, signing_secrets=(ANOTHER_SECRET,)))
 
     assert answer.outcome is Outcome.MISCONFIGURED
     assert answer.message == "the signature does not fit"
@@ -526,12 +526,12 @@ def test_a_signature_of_another_time_is_not_believed(v1, idm):
 
 
 def test_a_repetition_has_the_same_id_and_body_and_its_own_time(v1, idm):
-    idm.breaks("lost")
+    idm.set_fault("lost")
     deliver(v1)
-    idm.mends()
+    idm.clear_fault()
     answer = deliver(v1, now=NOON + timedelta(seconds=9))
 
-    first, second = (each.request for each in idm.arrived)
+    first, second = (each.request for each in idm.received)
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.headers["webhook-timestamp"] != second.headers["webhook-timestamp"]
@@ -587,7 +587,7 @@ REMOVE = "<remove-value><value>%s</value></remove-value>"
 )
 def test_the_vocabulary_of_dirxml_is_as_in_2016(soap, idm, what, policy, inner):
     action = "http://www.novell.com/provisioning/service/receive"
-    deliver(changed(soap, policy=policy, soap_action=action), what)
+    deliver(with_settings(soap, policy=policy, soap_action=action), what)
 
     request = asked(idm)
     assert request.body.decode() == ENVELOPE % inner
@@ -597,7 +597,7 @@ def test_the_vocabulary_of_dirxml_is_as_in_2016(soap, idm, what, policy, inner):
 
 
 def test_names_and_form_of_the_value_are_settings(soap, idm):
-    deliver(changed(soap, class_name="Person", attribute="orcid", value_form=ValueForm.BARE))
+    deliver(with_settings(soap, class_name="Person", attribute="orcid", value_form=ValueForm.BARE))
 
     body = asked(idm).body.decode()
     assert '<modify class-name="Person">' in body
@@ -612,14 +612,14 @@ def test_an_account_is_text_in_xml_too(soap, idm):
     answer = deliver(soap, make_news(account=strange))
 
     assert answer.outcome is Outcome.STORED
-    assert idm.has(strange) == {FIRST.bare}
+    assert idm.get_ids(strange) == {FIRST.bare}
 
 
 def test_an_account_that_xml_cannot_carry_is_refused_before_anything_is_sent(soap, idm):
     answer = deliver(soap, make_news(account="a\x01@yliopisto.example"))
 
     assert answer.outcome is Outcome.REFUSED
-    assert not idm.arrived
+    assert not idm.received
 
 
 def dsml(message="", detail="", type_="other"):
@@ -732,7 +732,7 @@ PATH = f"{SCHEMA}:orcid"
 
 def patches(idm):
     """Give what was asked to be patched."""
-    return [json.loads(each.request.body) for each in idm.arrived if each.request.method == "PATCH"]
+    return [json.loads(each.request.body) for each in idm.received if each.request.method == "PATCH"]
 
 
 def operations(idm):
@@ -742,7 +742,7 @@ def operations(idm):
 def test_a_person_is_found_by_filter_and_patched_for_the_version_that_was_read(scim, idm):
     deliver(scim)
 
-    search, patch = (each.request for each in idm.arrived)
+    search, patch = (each.request for each in idm.received)
     assert (search.method, search.path) == ("GET", "/scim/v2/Users")
     assert parse_qs(search.query_string) == {
         "filter": ['userName eq "maija@yliopisto.example"'],
@@ -776,7 +776,7 @@ def test_a_person_is_found_by_filter_and_patched_for_the_version_that_was_read(s
 )
 def test_operations_are_written_as_the_server_wants_them(scim, idm, settings, linked, removed):
     kinds = {"form": Form, "operation": Operation, "value_form": ValueForm}
-    transfer = changed(scim, **{name: kinds[name](value) for name, value in settings.items()})
+    transfer = with_settings(scim, **{name: kinds[name](value) for name, value in settings.items()})
     deliver(transfer)
     deliver(transfer, make_news(ChangeKind.REMOVED, None, FIRST))
 
@@ -790,8 +790,8 @@ def test_quotes_in_an_account_end_no_filter(scim, idm):
     answer = deliver(scim, make_news(account=strange))
 
     assert answer.outcome is Outcome.STORED
-    assert idm.has(strange) == {FIRST.bare}
-    assert not idm.has(MAIJA)
+    assert idm.get_ids(strange) == {FIRST.bare}
+    assert not idm.get_ids(MAIJA)
 
 
 def test_what_is_there_already_is_not_patched(scim, idm):
@@ -818,26 +818,26 @@ def test_another_id_is_a_conflict_unless_the_organisation_allows_to_replace_it(s
 
     single = deliver(scim)
     before = idm.directory.entry(MAIJA).values
-    replacing = deliver(changed(scim, policy=Policy.REPLACE))
+    replacing = deliver(with_settings(scim, policy=Policy.REPLACE))
 
     assert single.outcome is Outcome.CONFLICT
     assert before == [there]
     assert replacing.outcome is Outcome.STORED
-    assert idm.has(MAIJA) == {FIRST.bare}
+    assert idm.get_ids(MAIJA) == {FIRST.bare}
 
 
 @pytest.mark.parametrize("policy", [Policy.SINGLE, Policy.REPLACE])
 def test_a_removal_takes_nobody_elses_id_away(scim, idm, policy):
     idm.directory.add(MAIJA, THIRD.uri)
 
-    answer = deliver(changed(scim, policy=policy), REMOVED)
+    answer = deliver(with_settings(scim, policy=policy), REMOVED)
 
     assert answer.outcome is Outcome.ALREADY_THERE
-    assert idm.has(MAIJA) == {THIRD.bare}
+    assert idm.get_ids(MAIJA) == {THIRD.bare}
 
 
 def test_two_people_with_one_account_are_a_conflict(scim, idm):
-    idm.receivers["/scim/v2/Users"].doubles.append(idm.directory.entry(AKE))
+    idm.receivers["/scim/v2/Users"].duplicates.append(idm.directory.entry(AKE))
 
     answer = deliver(scim)
 
@@ -846,8 +846,8 @@ def test_two_people_with_one_account_are_a_conflict(scim, idm):
 
 
 def test_a_server_that_passes_over_the_filter_is_found_out(scim, idm):
-    idm.directory.forget(MAIJA)
-    idm.receivers["/scim/v2/Users"].doubles.append(idm.directory.entry(AKE))
+    idm.directory.remove(MAIJA)
+    idm.receivers["/scim/v2/Users"].duplicates.append(idm.directory.entry(AKE))
 
     answer = deliver(scim)
 
@@ -890,7 +890,7 @@ def test_a_lost_race_is_run_once_more(scim, idm, races, outcome):
 )
 def test_the_servers_own_words_for_an_error_are_understood(scim, idm, status, type_, outcome):
     receiver = idm.receivers["/scim/v2/Users"]
-    error = json_answer(status, {"detail": "because", **({"scimType": type_} if type_ else {})})
+    error = json_response(status, {"detail": "because", **({"scimType": type_} if type_ else {})})
     idm.receivers["/scim/v2/Users"] = lambda asked: error if asked.method == "PATCH" else receiver(asked)
 
     answer = deliver(scim)
@@ -912,13 +912,13 @@ def test_the_servers_own_words_for_an_error_are_understood(scim, idm, status, ty
     ],
 )
 def test_a_patch_may_fail_by_itself(scim, idm, how, outcome):
-    idm.breaks(how, "PATCH")
+    idm.set_fault(how, "PATCH")
     answer = deliver(scim)
-    idm.mends()
+    idm.clear_fault()
 
     assert answer.outcome is outcome
     assert deliver(scim).delivered
-    assert idm.has(MAIJA) == {FIRST.bare}
+    assert idm.get_ids(MAIJA) == {FIRST.bare}
 
 
 @pytest.mark.parametrize(
@@ -935,7 +935,7 @@ def test_a_patch_may_fail_by_itself(scim, idm, how, outcome):
     ],
 )
 def test_a_list_that_is_none_is_misconfigured(scim, idm, listed):
-    idm.receivers["/scim/v2/Users"] = lambda _request: json_answer(200, listed)
+    idm.receivers["/scim/v2/Users"] = lambda _request: json_response(200, listed)
 
     answer = deliver(scim)
 
@@ -944,23 +944,23 @@ def test_a_list_that_is_none_is_misconfigured(scim, idm, listed):
 
 
 def test_an_address_without_users_is_misconfigured_and_not_an_unknown_person(scim, idm):
-    answer = deliver(changed(scim, url=scim.url.replace("/scim/v2", "/elsewhere")))
+    answer = deliver(with_settings(scim, url=scim.url.replace("/scim/v2", "/elsewhere")))
 
     assert answer.outcome is Outcome.MISCONFIGURED
 
 
 def test_members_are_found_whatever_their_case(scim, idm):
     person = {"ID": "p1", "username": MAIJA.upper(), SCHEMA.lower(): {"ORCID": FIRST.uri}}
-    idm.receivers["/scim/v2/Users"] = lambda _request: json_answer(200, {"totalresults": 1, "resources": [person]})
+    idm.receivers["/scim/v2/Users"] = lambda _request: json_response(200, {"totalresults": 1, "resources": [person]})
 
     assert deliver(scim).outcome is Outcome.ALREADY_THERE
 
 
 def test_no_person_is_told_to_the_log(scim, idm, caplog):
     caplog.set_level(logging.DEBUG)
-    idm.breaks("cut-headers")
+    idm.set_fault("cut-headers")
     deliver(scim)
-    idm.mends()
+    idm.clear_fault()
     deliver(scim)
 
     assert not caplog.records

@@ -7,22 +7,22 @@ from datetime import timedelta
 import pytest
 
 from demo.idm.app import Idm
-from demo.idm.server import served
+from demo.idm.server import serve
 from resolver_connector.transfers import TRANSFERS
 from resolver_connector.transfers.base import MAX_MESSAGE_LENGTH, Outcome
 from tests.support.factories import NOON
 from tests.support.transfers.harness import (
     AKE,
     FIRST,
+    HARNESSES,
     LINKED,
     MAIJA,
     NOBODY,
     REMOVED,
     REPLACED,
     SECOND,
-    STANDS,
-    World,
-    news,
+    HarnessEnvironment,
+    make_change,
 )
 from tests.support.transfers.private_ca import PrivateCa
 from tests.support.transfers.slapd import Slapd
@@ -32,8 +32,8 @@ PLENTY = 20
 LITTLE = 0.4
 """Seconds, for another side that does not answer in any time."""
 WAITING = {"hang", "drip", "slow"}
-FAULTS = [(name, how) for name, stand in STANDS.items() for how in stand.faults]
-ANSWERING = [name for name, stand in STANDS.items() if stand.answers]
+FAULTS = [(name, how) for name, harness in HARNESSES.items() for how in harness.faults]
+ANSWERING = [name for name, harness in HARNESSES.items() if harness.answers]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def ca(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(ca):
-    with served(Idm((MAIJA, AKE), now=NOON.timestamp), context=ca.context()) as server:
+    with serve(Idm((MAIJA, AKE), now=NOON.timestamp), context=ca.context()) as server:
         yield server
 
 
@@ -55,9 +55,9 @@ def slapd():
 
 
 @pytest.fixture
-def world(tmp_path, server, ca, slapd):
+def environment(tmp_path, server, ca, slapd):
     server.idm.reset()
-    return World(tmp_path, server.idm, server, ca, slapd)
+    return HarnessEnvironment(tmp_path, server.idm, server, ca, slapd)
 
 
 @pytest.fixture
@@ -67,25 +67,25 @@ def name(request):
 
 
 @pytest.fixture
-def stand(name, world):
-    with STANDS[name].open(world) as stand:
-        yield stand
+def harness(name, environment):
+    with HARNESSES[name].open(environment) as harness:
+        yield harness
 
 
-def every_kind(names=tuple(STANDS)):
+def every_kind(names=tuple(HARNESSES)):
     return pytest.mark.parametrize("name", names, indirect=True)
 
 
-def deliver(stand, what, now=NOON, how=None):
+def deliver(harness, what, now=NOON, how=None):
     seconds = LITTLE if how in WAITING else PLENTY
-    answer = stand.transfer.deliver(what, now=now, timeout=seconds)
+    answer = harness.transfer.deliver(what, now=now, timeout=seconds)
     assert len(answer.message) <= MAX_MESSAGE_LENGTH
     assert answer.message.isprintable()
     return answer
 
 
 def test_every_kind_has_a_stand_and_every_stand_a_kind():
-    assert {name.partition(" ")[0] for name in STANDS} == set(TRANSFERS)
+    assert {name.partition(" ")[0] for name in HARNESSES} == set(TRANSFERS)
 
 
 def test_every_kind_knows_its_name():
@@ -96,117 +96,117 @@ def test_every_kind_knows_its_name():
 
 
 @every_kind()
-def test_a_link_arrives(stand):
-    answer = deliver(stand, LINKED)
+def test_a_link_arrives(harness):
+    answer = deliver(harness, LINKED)
 
     assert answer.outcome is Outcome.STORED
-    assert stand.has(MAIJA) == {FIRST.bare}
-    assert not stand.has(AKE)
+    assert harness.get_ids(MAIJA) == {FIRST.bare}
+    assert not harness.get_ids(AKE)
 
 
 @every_kind()
-def test_a_replacement_leaves_the_new_id_alone(stand):
-    deliver(stand, LINKED)
+def test_a_replacement_leaves_the_new_id_alone(harness):
+    deliver(harness, LINKED)
 
-    answer = deliver(stand, REPLACED)
+    answer = deliver(harness, REPLACED)
 
     assert answer.outcome is Outcome.STORED
-    assert stand.has(MAIJA) == {SECOND.bare}
+    assert harness.get_ids(MAIJA) == {SECOND.bare}
 
 
 @every_kind()
-def test_a_removal_takes_the_id_away(stand):
-    deliver(stand, LINKED)
-    deliver(stand, REPLACED)
+def test_a_removal_takes_the_id_away(harness):
+    deliver(harness, LINKED)
+    deliver(harness, REPLACED)
 
-    answer = deliver(stand, REMOVED)
+    answer = deliver(harness, REMOVED)
 
     assert answer.outcome is Outcome.STORED
-    assert stand.has(MAIJA) == set()
+    assert harness.get_ids(MAIJA) == set()
 
 
 @every_kind()
-def test_a_removal_is_harmless_where_there_is_nothing(stand):
-    answer = deliver(stand, REMOVED)
+def test_a_removal_is_harmless_where_there_is_nothing(harness):
+    answer = deliver(harness, REMOVED)
 
     assert answer.delivered
-    assert not stand.has(MAIJA)
+    assert not harness.get_ids(MAIJA)
 
 
 @every_kind()
 @pytest.mark.parametrize("what", [LINKED, REPLACED, REMOVED], ids=lambda what: what.kind.value)
-def test_sending_twice_is_the_same_as_once(stand, what):
+def test_sending_twice_is_the_same_as_once(harness, what):
     story = [LINKED, REPLACED, REMOVED]
     for each in story[: story.index(what) + 1]:
-        deliver(stand, each)
-    before = stand.has(MAIJA)
+        deliver(harness, each)
+    before = harness.get_ids(MAIJA)
 
-    answer = deliver(stand, what, now=NOON + timedelta(minutes=2))
+    answer = deliver(harness, what, now=NOON + timedelta(minutes=2))
 
     assert answer.delivered
-    assert stand.has(MAIJA) == before == ({what.orcid_id.bare} if what.orcid_id else set())
+    assert harness.get_ids(MAIJA) == before == ({what.orcid_id.bare} if what.orcid_id else set())
 
 
 @every_kind()
-def test_a_link_after_a_removal_is_a_link_again(stand):
-    deliver(stand, LINKED)
-    deliver(stand, replace(REMOVED, previous=FIRST))
+def test_a_link_after_a_removal_is_a_link_again(harness):
+    deliver(harness, LINKED)
+    deliver(harness, replace(REMOVED, previous=FIRST))
 
-    answer = deliver(stand, replace(LINKED, id="news-4"))
+    answer = deliver(harness, replace(LINKED, id="news-4"))
 
     assert answer.outcome is Outcome.STORED
-    assert stand.has(MAIJA) == {FIRST.bare}
+    assert harness.get_ids(MAIJA) == {FIRST.bare}
 
 
 @every_kind()
-def test_each_person_has_their_own(stand):
-    deliver(stand, LINKED)
-    deliver(stand, news(orcid_id=SECOND, account=AKE, name="news-5"))
+def test_each_person_has_their_own(harness):
+    deliver(harness, LINKED)
+    deliver(harness, make_change(orcid_id=SECOND, account=AKE, name="news-5"))
 
-    assert stand.has(MAIJA) == {FIRST.bare}
-    assert stand.has(AKE) == {SECOND.bare}
+    assert harness.get_ids(MAIJA) == {FIRST.bare}
+    assert harness.get_ids(AKE) == {SECOND.bare}
 
 
 # --- What the other side may say ----------------------------------------------------------------------------------
 
 
 @every_kind(ANSWERING)
-def test_a_person_who_is_not_known_there_is_named_so(stand):
-    answer = deliver(stand, news(account=NOBODY))
+def test_a_person_who_is_not_known_there_is_named_so(harness):
+    answer = deliver(harness, make_change(account=NOBODY))
 
     assert answer.outcome is Outcome.UNKNOWN_PERSON
-    assert stand.has(NOBODY) is None
+    assert harness.get_ids(NOBODY) is None
 
 
 @every_kind(ANSWERING)
-def test_an_id_that_somebody_else_has_there_is_a_conflict(stand):
-    deliver(stand, news(account=AKE, name="news-6"))
+def test_an_id_that_somebody_else_has_there_is_a_conflict(harness):
+    deliver(harness, make_change(account=AKE, name="news-6"))
 
-    answer = deliver(stand, LINKED)
+    answer = deliver(harness, LINKED)
 
     assert answer.outcome is Outcome.CONFLICT
-    assert not stand.has(MAIJA)
+    assert not harness.get_ids(MAIJA)
 
 
 @pytest.mark.parametrize(("name", "how"), FAULTS, indirect=["name"])
-def test_every_failure_has_its_name_shows_no_secret_and_passes(stand, how, caplog):
+def test_every_failure_has_its_name_shows_no_secret_and_passes(harness, how, caplog):
     caplog.set_level(logging.DEBUG)
-    stand.breaks(how)
+    harness.set_fault(how)
 
-    answer = deliver(stand, LINKED, how=how)
+    answer = deliver(harness, LINKED, how=how)
 
-    assert answer.outcome is stand.faults[how]
+    assert answer.outcome is harness.faults[how]
     assert answer.message
     assert "<" not in answer.message
-    seen = " ".join([repr(stand.transfer), str(stand.transfer), repr(answer), caplog.text])
-    assert not [secret for secret in stand.secrets if secret in seen]
+    seen = " ".join([repr(harness.transfer), str(harness.transfer), repr(answer), caplog.text])
+    assert not [secret for secret in harness.secrets if secret in seen]
 
     # Once the other side works again, what failed arrives
-    stand.mends()
-    again = deliver(stand, LINKED)
+    harness.clear_fault()
+    again = deliver(harness, LINKED)
 
     assert again.delivered
-    assert stand.has(MAIJA) == {FIRST.bare}
+    assert harness.get_ids(MAIJA) == {FIRST.bare}
     assert MAIJA not in caplog.text
 
 
@@ -214,9 +214,9 @@ SOME_RETRY = [pair for pair in FAULTS if pair[1] in {"429", "503"}]
 
 
 @pytest.mark.parametrize(("name", "how"), SOME_RETRY, indirect=["name"])
-def test_who_asks_to_be_asked_later_is_heard(stand, how):
-    stand.breaks(how)
+def test_who_asks_to_be_asked_later_is_heard(harness, how):
+    harness.set_fault(how)
 
-    answer = deliver(stand, LINKED)
+    answer = deliver(harness, LINKED)
 
     assert answer.retry_after == {"429": timedelta(seconds=120), "503": timedelta(minutes=5)}[how]

@@ -14,7 +14,7 @@ from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import open_store
 from tests.support.database import make_sqlite
 from tests.support.factories import NOON, UNIVERSITY, make_organisation, make_person
-from tests.support.service import ORGANISATIONS, Clock, Visitor, ask, client_of, make_front
+from tests.support.service import ORGANISATIONS, Clock, WebClient, ask, make_orcid_client, make_web_app
 from webapp.app import make_app, security_headers, template_globals
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.browser import Browser
@@ -37,7 +37,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def front(store):
-    return make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def app(front):
 
 @pytest.fixture
 def maija(app):
-    return Visitor(app)
+    return WebClient(app)
 
 
 @pytest.fixture
@@ -244,11 +244,11 @@ def test_a_language_is_chosen_on_the_way_back_without_losing_ones_way(maija):
 
 def test_an_organisation_chooses_for_those_who_have_not(store):
     speaks = Organisations.of([make_organisation(stage=Stage.TEST, language="sv")])
-    app = make_app(make_front(store, client_of("https://sandbox.orcid.org"), Clock(), speaks))
+    app = make_app(make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock(), speaks))
 
-    assert language_of(Visitor(app).get("/me")) == "sv"
-    assert language_of(Visitor(app).get("/me", HTTP_ACCEPT_LANGUAGE="fi")) == "fi"
-    assert language_of(Visitor(app, account="").get("/me")) == "sv"
+    assert language_of(WebClient(app).get("/me")) == "sv"
+    assert language_of(WebClient(app).get("/me", HTTP_ACCEPT_LANGUAGE="fi")) == "fi"
+    assert language_of(WebClient(app, account="").get("/me")) == "sv"
     assert language_of(ask(app, "/")) == "en"
 
 
@@ -273,7 +273,7 @@ def test_head_is_answered_without_a_body(maija):
 
 
 def test_outside_text_is_text(app):
-    guest = Visitor(app, said={"displayName": "<script>alert(1)</script>"})
+    guest = WebClient(app, said={"displayName": "<script>alert(1)</script>"})
 
     assert "&lt;script&gt;" in guest.get("/me").text
 
@@ -452,7 +452,7 @@ def test_without_a_session_the_way_in_is_shown(app):
 
 
 def test_logged_in_without_an_account_names_what_is_missing_and_whom_to_ask(app):
-    answer = Visitor(app, account="").get("/me")
+    answer = WebClient(app, account="").get("/me")
 
     assert (answer.status, answer.title) == (403, "Your organisation did not tell us who you are")
     assert "eppn" in answer.text
@@ -461,7 +461,7 @@ def test_logged_in_without_an_account_names_what_is_missing_and_whom_to_ask(app)
 
 
 def test_an_organisation_that_is_not_connected_has_its_page(app):
-    answer = Visitor(app, organisation="https://idp.elsewhere.example").get("/me")
+    answer = WebClient(app, organisation="https://idp.elsewhere.example").get("/me")
 
     assert (answer.status, answer.title) == (403, "Your organisation is not connected yet")
     assert "https://idp.elsewhere.example" in answer.text
@@ -475,7 +475,7 @@ def test_an_organisation_that_is_not_connected_has_its_page(app):
     ],
 )
 def test_an_account_that_cannot_be_trusted_has_its_page(app, account, title):
-    assert Visitor(app, account=account).get("/me").title == title
+    assert WebClient(app, account=account).get("/me").title == title
 
 
 def test_several_accounts_have_their_page(app):
@@ -485,7 +485,7 @@ def test_several_accounts_have_their_page(app):
 
 
 def test_attributes_without_the_fronts_proof_have_their_page(store):
-    front = make_front(store, client_of("https://sandbox.orcid.org"), Clock())
+    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
     proxied = make_app(replace(front, authenticator=Authenticator(Proxy("p" * 40), ORGANISATIONS, Encoding.URL)))
 
     answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY)
@@ -528,9 +528,9 @@ def test_an_address_in_any_script_that_leads_nowhere_has_its_page(maija, path):
     ],
 )
 def test_a_store_that_is_away_has_its_page_and_monitors_see_it(error, title):
-    app = make_app(make_front(Broken(error), client_of("https://sandbox.orcid.org"), Clock()))
+    app = make_app(make_web_app(Broken(error), make_orcid_client("https://sandbox.orcid.org"), Clock()))
 
-    assert (Visitor(app).get("/me").status, Visitor(app).get("/me").title) == (503, title)
+    assert (WebClient(app).get("/me").status, WebClient(app).get("/me").title) == (503, title)
     assert ask(app, "/healthz").status == 503
     assert ask(app, "/").status == 200
 
@@ -540,9 +540,11 @@ def test_a_service_that_can_work_says_so(app):
 
 
 def test_a_bug_shows_nothing_of_itself_and_is_in_the_log_under_its_number(lines):
-    app = make_app(make_front(Broken(RuntimeError("a secret")), client_of("https://sandbox.orcid.org"), Clock()))
+    app = make_app(
+        make_web_app(Broken(RuntimeError("a secret")), make_orcid_client("https://sandbox.orcid.org"), Clock())
+    )
 
-    answer = Visitor(app).get("/me")
+    answer = WebClient(app).get("/me")
 
     assert (answer.status, answer.title) == (500, "Something went wrong here")
     assert "RuntimeError" not in answer.text

@@ -13,7 +13,7 @@ import pytest
 
 from demo.idm.app import SECRET
 from demo.idm.app import Idm as DemoIdm
-from demo.idm.server import served
+from demo.idm.server import serve
 from resolver_connector.delivery.backoff import BACKOFF, MAX_AGE
 from resolver_connector.delivery.dispatcher import make_worker_id
 from resolver_connector.delivery.settings import WorkerSettings
@@ -23,7 +23,17 @@ from resolver_connector.transfers.rest import RestTransfer
 from sql.errors import StoreUnavailable
 from sql.records import DeliveryState
 from sql.store import open_store
-from tests.support.delivery import AWAY, STORED, Broken, Idm, Kept, Running, eventually, make_dispatcher, make_worker
+from tests.support.delivery import (
+    AWAY,
+    STORED,
+    Broken,
+    Idm,
+    LogRecorder,
+    Running,
+    eventually,
+    make_dispatcher,
+    make_worker,
+)
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock
 
@@ -66,9 +76,19 @@ def test_a_change_is_delivered_at_once_to_each_transfer(store, clock):
         ("idm", DONE, "stored", ""),
         ("ldap", DONE, "already-there", "We have it"),
     ]
-    (news,) = idm.got
-    assert (news.id, news.kind, news.account, news.orcid_id) == (change.id, change.kind, MAIJA, make_orcid_id(1))
-    assert (news.organisation, news.key, news.previous, news.at) == (UNIVERSITY, "eppn", None, NOON)
+    (change_message,) = idm.got
+    assert (change_message.id, change_message.kind, change_message.account, change_message.orcid_id) == (
+        change.id,
+        change.kind,
+        MAIJA,
+        make_orcid_id(1),
+    )
+    assert (change_message.organisation, change_message.key, change_message.previous, change_message.at) == (
+        UNIVERSITY,
+        "eppn",
+        None,
+        NOON,
+    )
 
 
 def test_nobody_waits_for_one_transfer_after_the_other(store, clock):
@@ -122,7 +142,7 @@ def test_without_transfers_nobody_waits_for_anything(store, clock):
 
 
 def test_a_store_that_is_away_is_no_trouble_of_the_persons(store, clock, tmp_path):
-    log = Kept()
+    log = LogRecorder()
     gone = open_store(f"sqlite://{tmp_path}/none/links.db")
 
     told = make_dispatcher(gone, {"idm": Idm()}, clock, log).deliver_now(link(store))
@@ -131,7 +151,7 @@ def test_a_store_that_is_away_is_no_trouble_of_the_persons(store, clock, tmp_pat
 
 
 def test_a_bug_in_a_transfer_loses_nothing(store, clock):
-    log = Kept()
+    log = LogRecorder()
 
     (told,) = make_dispatcher(store, {"idm": Broken()}, clock, log).deliver_now(link(store))
 
@@ -156,7 +176,7 @@ def test_a_bug_in_a_transfer_loses_nothing(store, clock):
     ],
 )
 def test_what_may_pass_is_tried_again_and_what_was_refused_is_not(store, clock, outcome, word, state):
-    log = Kept()
+    log = LogRecorder()
     link(store)
     worker = make_worker(store, {"idm": Idm(DeliveryResult(outcome, "Their words"))}, clock, log)
 
@@ -171,7 +191,7 @@ def test_what_may_pass_is_tried_again_and_what_was_refused_is_not(store, clock, 
 
 
 def test_the_log_names_nobody(store, clock):
-    log = Kept()
+    log = LogRecorder()
     link(store)
 
     make_worker(store, {"idm": Idm(DeliveryResult(Outcome.REFUSED, f"We do not like {MAIJA}"))}, clock, log).run_once()
@@ -361,9 +381,13 @@ def test_two_workers_at_once_deliver_everything_once_and_in_order(store, store_u
             )
         eventually(lambda: [each.state for each in store.deliveries.counts(UNIVERSITY)] == [DONE])
 
-    assert len({news.id for news in idm.got}) == len(idm.got) == 36
+    assert len({change_message.id for change_message in idm.got}) == len(idm.got) == 36
     for person in people:
-        assert [news.kind.value for news in idm.got if news.account == person] == ["linked", "replaced", "removed"]
+        assert [change_message.kind.value for change_message in idm.got if change_message.account == person] == [
+            "linked",
+            "replaced",
+            "removed",
+        ]
 
 
 # The worker itself
@@ -382,7 +406,7 @@ def test_what_a_dead_worker_left_is_taken_up_when_its_lease_has_run_out(store, c
 
 
 def test_a_worker_that_lost_its_lease_says_nothing(store, clock):
-    log, idm = Kept(), Idm()
+    log, idm = LogRecorder(), Idm()
     idm.open.clear()
     link(store)
 
@@ -423,7 +447,7 @@ def test_a_worker_that_is_stopped_lets_its_tries_end(store, clock):
 
 
 def test_a_worker_outlives_a_store_that_is_away(clock, tmp_path):
-    log = Kept()
+    log = LogRecorder()
     gone = open_store(f"sqlite://{tmp_path}/none/links.db")
 
     with Running(make_worker(gone, {"idm": Idm()}, clock, log)):
@@ -438,7 +462,7 @@ def failing(error):
 
 
 def test_a_bug_in_a_job_stops_no_delivery_and_no_other_job(store, clock):
-    log, runs = Kept(), []
+    log, runs = LogRecorder(), []
     jobs = [failing(ZeroDivisionError), Job("count", runs.append)]
 
     with Running(make_worker(store, {"idm": Idm()}, clock, log, jobs, error_interval=60)):
@@ -450,7 +474,7 @@ def test_a_bug_in_a_job_stops_no_delivery_and_no_other_job(store, clock):
 
 
 def test_a_job_that_failed_runs_again_after_an_interval(store, clock):
-    log = Kept()
+    log = LogRecorder()
 
     with Running(make_worker(store, {}, clock, log, [failing(ZeroDivisionError)], error_interval=0.05)):
         begun = time.monotonic()
@@ -472,7 +496,7 @@ def test_a_job_runs_again_when_its_interval_has_passed_since_it_succeeded(store,
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), StoreUnavailable("away")], ids=["bug", "store away"])
 def test_a_failed_job_is_named_in_the_log_and_counted(store, clock, error):
-    log = Kept()
+    log = LogRecorder()
     link(store)
 
     events = make_worker(store, {"idm": Idm()}, clock, log, [failing(error)]).run_once()
@@ -483,7 +507,7 @@ def test_a_failed_job_is_named_in_the_log_and_counted(store, clock, error):
 
 
 def test_a_worker_that_gets_no_thread_just_now_delivers_when_it_gets_one(store, clock, monkeypatch):
-    log, submit, refusals = Kept(), ThreadPoolExecutor.submit, [RuntimeError("can't start new thread")] * 20
+    log, submit, refusals = LogRecorder(), ThreadPoolExecutor.submit, [RuntimeError("can't start new thread")] * 20
 
     def sometimes(pool, *work):
         if refusals:
@@ -521,7 +545,7 @@ def test_no_two_workers_have_the_same_name():
 def idm():
     """A made-up identity management, and a transfer to it."""
     idm = DemoIdm([MAIJA, AKE], now=NOON.timestamp)
-    with served(idm) as server:
+    with serve(idm) as server:
         yield idm, RestTransfer(url=f"{server.address}/v1", signing_secrets=(SECRET,))
 
 
@@ -532,7 +556,7 @@ def test_a_link_a_replacement_and_a_removal_arrive_over_http(store, clock, idm):
 
     for change in (lambda: link(store, number=1), lambda: link(store, number=2), lambda: unlink(store)):
         dispatcher.deliver_now(change())
-        held.append(there.has(MAIJA))
+        held.append(there.get_ids(MAIJA))
 
     assert held == [{make_orcid_id(1).bare}, {make_orcid_id(2).bare}, set()]
     assert standing(store) == [(DONE, "stored")] * 3
@@ -554,14 +578,14 @@ def test_a_link_a_replacement_and_a_removal_arrive_over_http(store, clock, idm):
 def test_a_receiver_that_is_out_of_order_is_tried_again_and_the_news_arrives(store, clock, idm, how, expected):
     there, transfer = idm
     outcome, next_at = expected
-    there.breaks(how)
+    there.set_fault(how)
     dispatcher = make_dispatcher(store, {"idm": transfer}, clock, interactive_attempt_timeout=0.5)
 
     (told,) = dispatcher.deliver_now(link(store))
 
     assert (told.state, told.outcome, told.next_attempt_at) == (WAITING, outcome, next_at)
-    there.mends()
+    there.clear_fault()
     clock.now = next_at
     there.webhook.now = clock.now.timestamp
     make_worker(store, {"idm": transfer}, clock).run_once()
-    assert there.has(MAIJA) == {make_orcid_id(1).bare}
+    assert there.get_ids(MAIJA) == {make_orcid_id(1).bare}

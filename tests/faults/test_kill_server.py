@@ -3,8 +3,8 @@
 import pytest
 
 from tests.support.factories import UNIVERSITY
-from tests.support.processes.killer import Killed, Nursery
-from tests.support.service import MAIJA, Visitor, orcid_id, simulated_orcid
+from tests.support.processes.killer import KilledServer, ServerKilled
+from tests.support.service import MAIJA, WebClient, orcid_id, run_orcid_simulator
 
 MAIJAS = "maija@yliopisto.example"
 MOST_MOMENTS = 200
@@ -12,22 +12,22 @@ EVERY_FEW = 6
 
 
 @pytest.fixture(scope="module")
-def simulator():
-    with simulated_orcid() as (world, client):
-        yield world, client
+def running_simulator():
+    with run_orcid_simulator() as (simulator, client):
+        yield simulator, client
 
 
 @pytest.fixture
-def world(simulator):
-    simulator[0].reset()
-    return simulator[0]
+def simulator(running_simulator):
+    running_simulator[0].reset()
+    return running_simulator[0]
 
 
 @pytest.fixture
-def nursery(store_url, simulator):
-    nursery = Nursery(store_url, simulator[1].base_url)
-    yield nursery
-    nursery.close()
+def server(store_url, running_simulator):
+    server = KilledServer(store_url, running_simulator[1].base_url)
+    yield server
+    server.close()
 
 
 def is_whole(store):
@@ -45,16 +45,16 @@ def is_whole(store):
     return True
 
 
-def test_a_kill_at_any_moment_leaves_no_link_or_a_whole_one_and_the_person_can_go_on(nursery, store, world):
+def test_a_kill_at_any_moment_leaves_no_link_or_a_whole_one_and_the_person_can_go_on(server, store, simulator):
     with_link = []
     survived = False
     while not survived and len(with_link) < MOST_MOMENTS:
-        nursery.bear(len(with_link) + 1)
-        survived = _tries_to_link(Visitor(nursery), world)
-        nursery.bury()
+        server.start(len(with_link) + 1)
+        survived = _tries_to_link(WebClient(server), simulator)
+        server.kill()
         with_link.append(is_whole(store))
         if len(with_link) % EVERY_FEW == 0:
-            _starts_again(nursery, world)
+            _starts_again(server, simulator)
             assert is_whole(store)
         _forget_all(store)
 
@@ -65,22 +65,22 @@ def test_a_kill_at_any_moment_leaves_no_link_or_a_whole_one_and_the_person_can_g
     assert with_link.count(True) > 3
 
 
-def _tries_to_link(maija, world):
+def _tries_to_link(maija, simulator):
     try:
-        maija.link(world)
-    except Killed:
+        maija.link(simulator)
+    except ServerKilled:
         return False
     return True
 
 
-def _starts_again(nursery, world):
-    nursery.bear(0)
-    maija = Visitor(nursery)
-    place = maija.returned(world)
+def _starts_again(server, simulator):
+    server.start(0)
+    maija = WebClient(server)
+    place = maija.return_from_orcid(simulator)
     if place.startswith("/me/confirm/"):
-        place = maija.agree(place).place
+        place = maija.agree(place).location
     assert maija.get(place).title in {"Your ORCID iD is connected", "This ORCID iD was connected already"}
-    nursery.bury()
+    server.kill()
 
 
 def _forget_all(store):

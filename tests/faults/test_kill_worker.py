@@ -16,12 +16,12 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from demo.idm.app import Idm
-from demo.idm.server import served
+from demo.idm.server import serve
 from demo.orcid.people import User, made_up_id
 from sql.records import DeliveryState
 from tests.support.factories import UNIVERSITY
-from tests.support.processes.killer import Killed, Nursery
-from tests.support.service import Visitor, simulated_orcid
+from tests.support.processes.killer import KilledServer, ServerKilled
+from tests.support.service import WebClient, run_orcid_simulator
 
 KILLS = int(os.environ.get("KILLS", "40"))
 SEED = int(os.environ.get("SEED", "20260115"))
@@ -46,7 +46,7 @@ class Recording(Idm):
         return answer, trick
 
 
-class Mortals(Nursery):
+class KilledProcess(KilledServer):
     """Web servers or workers, one at a time."""
 
     def __init__(self, kind, *urls):
@@ -56,9 +56,9 @@ class Mortals(Nursery):
     def command(self, *urls):
         return ["tests.support.processes.killed_worker", self.kind, *urls]
 
-    def live(self, last, word="now"):
+    def start_until(self, last, word="now"):
         """Let one live that dies at its n-th moment; 0 for never."""
-        self.bear(f"{last} {word}")
+        self.start(f"{last} {word}")
 
 
 class Workers:
@@ -66,7 +66,7 @@ class Workers:
 
     def __init__(self, urls, rng):
         self._lives = [random.Random(rng.random()) for _ in range(WORKERS)]
-        self._nurseries = [Mortals("worker", *urls) for _ in range(WORKERS)]
+        self._nurseries = [KilledProcess("worker", *urls) for _ in range(WORKERS)]
         self._threads = []
         self._ended = False
         self.deaths = 0
@@ -78,55 +78,55 @@ class Workers:
             each.start()
         return self
 
-    def _follow(self, nursery, rng):
+    def _follow(self, server, rng):
         while not self._ended:
-            nursery.live(rng.randint(1, LONGEST_WORKER))
-            assert nursery.process.stdout.readline() == "dead\n"
+            server.start_until(rng.randint(1, LONGEST_WORKER))
+            assert server.process.stdout.readline() == "dead\n"
             self.deaths += 1
 
     def __exit__(self, *_):
         self._ended = True
-        for nursery, thread in zip(self._nurseries, self._threads, strict=True):
+        for server, thread in zip(self._nurseries, self._threads, strict=True):
             while thread.is_alive():
                 with suppress(ProcessLookupError):
-                    os.kill(nursery.pid, signal.SIGKILL)
+                    os.kill(server.pid, signal.SIGKILL)
                 thread.join(0.1)
-            nursery.close()
+            server.close()
 
 
 @pytest.fixture
 def idm():
     """Where everything arrives, and its address."""
     idm = Recording(PEOPLE)
-    with served(idm) as server:
+    with serve(idm) as server:
         yield idm, f"{server.address}/v1"
 
 
 @pytest.fixture
 def orcid():
     """A simulated ORCID that knows all iDs of these people."""
-    with simulated_orcid() as (world, client):
+    with run_orcid_simulator() as (simulator, client):
         for person, both in OWN.items():
-            world.users |= {bare: User(bare, given=person.partition("@")[0]) for bare in both}
-        yield world, client.base_url
+            simulator.users |= {bare: User(bare, given=person.partition("@")[0]) for bare in both}
+        yield simulator, client.base_url
 
 
 def test_whoever_is_killed_every_change_arrives_in_order_and_is_done_once(store, store_url, idm, orcid):
     rng = random.Random(SEED)
     there, idm_url = idm
-    world, orcid_url = orcid
+    simulator, orcid_url = orcid
     urls = (store_url, idm_url, orcid_url)
 
     with ExitStack() as stack:
-        web = Mortals("web", *urls)
+        web = KilledProcess("web", *urls)
         stack.callback(web.close)
         with Workers(urls, rng) as workers:
-            killed = _people_come(web, world, store, rng, workers)
+            killed = _people_come(web, simulator, store, rng, workers)
         assert killed + workers.deaths >= KILLS
         for _ in range(WORKERS):
-            survivor = Mortals("worker", *urls)
+            survivor = KilledProcess("worker", *urls)
             stack.callback(survivor.close)
-            survivor.live(0)
+            survivor.start_until(0)
         _wait_until_nothing_waits(store)
 
     assert {each.state for each in store.deliveries.counts(UNIVERSITY)} == {DeliveryState.DONE}
@@ -134,35 +134,35 @@ def test_whoever_is_killed_every_change_arrives_in_order_and_is_done_once(store,
     _all_arrived_in_order(store, there)
 
 
-def _people_come(web, world, store, rng, workers):
+def _people_come(web, simulator, store, rng, workers):
     """Let people link and remove until enough are dead; tell how many web servers were killed."""
     killed = -1
     alive = False
     while killed + workers.deaths < KILLS:
         if not alive:
-            web.live(rng.randint(1, LONGEST_WEB), rng.choice(["now", "later"]))
+            web.start_until(rng.randint(1, LONGEST_WEB), rng.choice(["now", "later"]))
             killed, alive = killed + 1, True
         try:
-            _somebody_comes(web, world, store, rng)
-        except Killed:
+            _somebody_comes(web, simulator, store, rng)
+        except ServerKilled:
             alive = False
             assert web.process.stdout.readline() == "dead\n"
     if alive:
-        web.bury()
+        web.kill()
     return killed
 
 
-def _somebody_comes(web, world, store, rng):
+def _somebody_comes(web, simulator, store, rng):
     person = rng.choice(PEOPLE)
-    visitor = Visitor(web, person)
+    web_client = WebClient(web, person)
     link = store.links.get(UNIVERSITY, person)
     if link is not None and rng.random() < 0.3:
-        page = visitor.get("/me/remove")
-        visitor.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
+        page = web_client.get("/me/remove")
+        web_client.post("/me/remove", {"token": page.field("token"), "shown": page.field("shown")})
         assert store.links.get(UNIVERSITY, person) is None
     else:
         wanted = next(bare for bare in OWN[person] if link is None or bare != link.orcid_id.bare)
-        reply = visitor.agree(visitor.returned(world, wanted))
+        reply = web_client.agree(web_client.return_from_orcid(simulator, wanted))
         assert reply.status == 303
         # What the person was told is so
         assert store.links.get(UNIVERSITY, person).orcid_id.bare == wanted
@@ -192,5 +192,5 @@ def _all_arrived_in_order(store, there):
         assert list(dict.fromkeys(arrived[person])) == ids
         assert sorted(arrived[person], key=ids.index) == arrived[person]
         link = store.links.get(UNIVERSITY, person)
-        assert there.has(person) == ({link.orcid_id.bare} if link else set())
+        assert there.get_ids(person) == ({link.orcid_id.bare} if link else set())
     assert sorted(done) == sorted(each for ids in owed.values() for each in ids)

@@ -22,7 +22,7 @@ from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, ma
 from tests.support.ports import free_port
 from tests.support.postgres import Server
 from tests.support.service import ORGANISATIONS, Clock, ask
-from tests.support.store_faults import breaking
+from tests.support.store_faults import make_failing_store
 
 MAIJA = "maija@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
@@ -147,7 +147,7 @@ def test_a_server_that_falls_silent_within_a_transaction_leaves_nothing_of_it(se
     attempt = answered(store, MAIJA, SECOND)
 
     with ExitStack() as stack:
-        broken = breaking(store, step, lambda: stack.enter_context(server.silent()))
+        broken = make_failing_store(store, step, lambda: stack.enter_context(server.silent()))
         must_end_in_time(lambda: broken.links.add(attempt, "", make_consent(), FIRST, NOON, "another link"))
 
     assert must_recover(lambda: store.links.orcid_ids(UNIVERSITY, MAIJA)) == [FIRST]

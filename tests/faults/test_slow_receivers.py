@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from demo.idm.app import SECRET, TOKEN, Idm
-from demo.idm.server import served
+from demo.idm.server import serve
 from resolver_connector.delivery.dispatcher import Dispatcher
 from resolver_connector.delivery.settings import WorkerSettings
 from resolver_connector.delivery.worker import Worker
@@ -29,7 +29,7 @@ from resolver_connector.transfers.rest import RestTransfer
 from resolver_connector.transfers.scim import ScimTransfer
 from resolver_connector.transfers.soap import SoapTransfer
 from sql.records import DeliveryState
-from tests.support.delivery import ORGANISATIONS, Kept, Running, eventually
+from tests.support.delivery import ORGANISATIONS, LogRecorder, Running, eventually
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
 from tests.support.transfers.harness import FIRST, LINKED, MAIJA
 from tests.support.transfers.ldap import answering, drips, never_stops, passes_on, settings
@@ -166,15 +166,15 @@ def slow_names(monkeypatch):
 @pytest.mark.parametrize("kind", ["rest", "soap", "scim"])
 def test_nothing_is_written_once_the_time_is_over(slow_names, kind):
     idm = Idm([MAIJA, AKE])
-    with served(idm) as server:
+    with serve(idm) as server:
         before = threading.active_count()
         answer, took = timed(transfers(server.address)[kind])
         eventually(lambda: threading.active_count() <= before)
 
     assert answer.outcome is Outcome.TEMPORARY
     assert took < AT_MOST
-    assert not [each for each in idm.arrived if each.request.method != "GET"]
-    assert idm.has(MAIJA) == set()
+    assert not [each for each in idm.received if each.request.method != "GET"]
+    assert idm.get_ids(MAIJA) == set()
 
 
 # A directory
@@ -270,15 +270,15 @@ def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, re
         f"dead-{number}": RestTransfer(url=f"{receiver.address}/v1", signing_secrets=(SECRET,)) for number in range(5)
     }
     dead["directory"] = settings(slapd, base=PEOPLE)
-    live = Receiver()
+    start_until = Receiver()
     for number in range(1, 9):
         make_link(store, f"person{number}@yliopisto.example", make_orcid_id(number), transfers=list(dead))
-    ways = {UNIVERSITY: dead, POLYTECHNIC: {"live": transfers(live.address)["rest"]}}
+    ways = {UNIVERSITY: dead, POLYTECHNIC: {"live": transfers(start_until.address)["rest"]}}
 
     def now():
         return datetime.now(UTC)
 
-    worker = Worker(Dispatcher(store, ORGANISATIONS, ways, Kept(), now), [], Kept(), now)
+    worker = Worker(Dispatcher(store, ORGANISATIONS, ways, LogRecorder(), now), [], LogRecorder(), now)
 
     def under_way():
         return [each for each in store.deliveries.list_waiting(UNIVERSITY) if each.lease_expires_at]
@@ -300,6 +300,6 @@ def test_the_dead_receivers_of_some_organisations_do_not_delay_another(store, re
             for process in (receiver.process, slapd.process):
                 os.kill(process.pid, signal.SIGCONT)
     finally:
-        live.end()
+        start_until.end()
 
     assert took < 5

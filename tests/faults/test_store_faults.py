@@ -18,7 +18,7 @@ from tests.support.database import driver_of, make_sqlite
 from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
 from tests.support.ports import free_port
 from tests.support.postgres import Server
-from tests.support.store_faults import breaking
+from tests.support.store_faults import make_failing_store
 
 MAIJA = "maija@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
@@ -197,7 +197,7 @@ def test_a_server_that_dies_within_a_link_leaves_nothing_of_it(migrated_postgres
                 " where application_name = 'orcid-connect' and datname = current_database()"
             )
 
-    lost = breaking(store, 6, hang_up)
+    lost = make_failing_store(store, 6, hang_up)
     with pytest.raises(StoreUnavailable, match=r"was lost|starting or stopping"):
         lost.links.add(attempt, "", make_consent(), FIRST, NOON, "another link")
 

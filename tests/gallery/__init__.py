@@ -1,5 +1,5 @@
-"""Every page of the web application, in every state that looks different, without a whole journey to each.
+"""Every page of the web application in every state that looks different, without a journey to each.
 
-`scenes.py` is the table: how each state comes about in a world of its own (`stage.py`). `exhibition.py` shows them to
-a browser, in each language. `tests/unit/test_gallery.py` holds the table to the routes, problems and templates.
+`page_states.py` holds the table of states, `rendering.py` renders one with its own database, and `server.py` serves
+them to a browser in each language. `tests/unit/test_gallery.py` checks the table against routes, problems, templates.
 """

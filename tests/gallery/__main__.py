@@ -6,10 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.gallery.all_states import SCENES
-from tests.gallery.inspection import Looker
-from tests.gallery.screenshots import Photographer
-from tests.gallery.server import exhibited
+from tests.gallery.all_states import PAGE_STATES
+from tests.gallery.inspection import PageInspector
+from tests.gallery.screenshots import ScreenshotTaker
+from tests.gallery.server import serve_gallery
 from tests.support.browser.driver import browsing
 from webapp.i18n.language import languages
 
@@ -19,27 +19,27 @@ WITHOUT_COLOURS = ("landing", "confirm-without-a-tick", "me-with-news-of-each-ki
 
 def main(wanted):
     """Take them all, and say where they are."""
-    scenes = [each for each in SCENES if each.name in wanted] or SCENES
+    page_states = [each for each in PAGE_STATES if each.name in wanted] or PAGE_STATES
     with browsing() as browser:
         for code in [each for each in languages() if each in wanted] or languages():
-            photographer = Photographer(Looker(browser, axe=False), FOLDER / code)
-            shutil.rmtree(photographer.folder, ignore_errors=True)
-            with exhibited(code, scenes=scenes) as (address, shown):
-                _pictures(photographer, address, shown)
-                _say(f"{code}: {photographer.folder}/index-*.html, and sheet-*.png beside them")
+            screenshots = ScreenshotTaker(PageInspector(browser, axe=False), FOLDER / code)
+            shutil.rmtree(screenshots.folder, ignore_errors=True)
+            with serve_gallery(code, page_states=page_states) as (address, shown):
+                _pictures(screenshots, address, shown)
+                _say(f"{code}: {screenshots.folder}/index-*.html, and sheet-*.png beside them")
                 if "landing" in {each.name for each in shown}:
-                    paint = photographer.looker.paints_within(f"{address}/{code}/landing")
+                    paint = screenshots.inspector.first_paint_ms(f"{address}/{code}/landing")
                     _say(f"{code}: something of the first page is to be seen after {paint:.0f} ms")
 
 
-def _pictures(photographer, address, shown):
+def _pictures(screenshots, address, shown):
     for each in shown:
-        photographer.takes_each_view(address + each.address, each.name)
+        screenshots.take_each_view(address + each.address, each.name)
         if each.template == "receipt.html":
-            photographer.takes_printed(address + each.address, each.name)
+            screenshots.take_printed(address + each.address, each.name)
         if each.name in WITHOUT_COLOURS:
-            photographer.takes_without_colours(address + each.address, each.name)
-    photographer.makes_sheets([each.name for each in shown])
+            screenshots.take_forced_colours(address + each.address, each.name)
+    screenshots.make_contact_sheets([each.name for each in shown])
 
 
 def _say(line):

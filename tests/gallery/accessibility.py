@@ -92,36 +92,36 @@ ON_PAPER = """
 """
 
 
-def without_colours(looker, address):
+def colour_only_information(inspector, address):
     """Give what a page tells by colour alone, where the person's own few colours are in force."""
-    looker.prefers(**CONTRAST)
-    looker.driver.get(address)
-    return looker.driver.execute_script(SHAPES)
+    inspector.set_media_features(**CONTRAST)
+    inspector.driver.get(address)
+    return inspector.driver.execute_script(SHAPES)
 
 
-def lost_focus(looker, address, **features):
+def invisible_focus(inspector, address, **features):
     """Give what does not show, at 400 %, that it has the focus."""
-    looker.is_wide(**ZOOMED)
-    looker.prefers(**features)
-    looker.driver.get(address)
+    inspector.set_viewport(**ZOOMED)
+    inspector.set_media_features(**features)
+    inspector.driver.get(address)
     # From now on the browser knows that somebody uses the keyboard
-    looker.driver.switch_to.active_element.send_keys(Keys.TAB)
-    return looker.driver.execute_script(FOCUSED)
+    inspector.driver.switch_to.active_element.send_keys(Keys.TAB)
+    return inspector.driver.execute_script(FOCUSED)
 
 
-def moving(looker, address):
+def animated_elements(inspector, address):
     """Give what moves on a page where the person has not asked for less of it."""
-    looker.prefers(prefers_reduced_motion="no-preference")
-    looker.driver.get(address)
-    return looker.driver.execute_script(MOVING)
+    inspector.set_media_features(prefers_reduced_motion="no-preference")
+    inspector.driver.get(address)
+    return inspector.driver.execute_script(MOVING)
 
 
-def on_paper(looker, address):
+def print_layout(inspector, address):
     """Give what there is of a page on paper, as it is measured, and how many sheets it takes."""
-    looker.driver.get(address)
-    looker.is_wide(**A4)
-    looker.tells("Emulation.setEmulatedMedia", {"media": "print"})
-    measured = looker.driver.execute_script(ON_PAPER)
-    looker.tells("Emulation.setEmulatedMedia", {"media": ""})
-    printed = looker.tells("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    inspector.driver.get(address)
+    inspector.set_viewport(**A4)
+    inspector.cdp("Emulation.setEmulatedMedia", {"media": "print"})
+    measured = inspector.driver.execute_script(ON_PAPER)
+    inspector.cdp("Emulation.setEmulatedMedia", {"media": ""})
+    printed = inspector.cdp("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
     return measured, len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"])))

@@ -85,23 +85,23 @@ MEASURE = """
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PageReport:
     """What was found out about one page."""
 
     axe: dict
     """By colour scheme."""
     measured: dict
-    told: list
+    tree: list
     """What a screen reader is told: role and name of each thing on the page."""
 
     @property
     def controls(self):
         """The role and the name of everything that can be pressed or filled in."""
-        return [(role, name) for role, name in self.told if role in CONTROLS]
+        return [(role, name) for role, name in self.tree if role in CONTROLS]
 
-    def has(self, role):
+    def names_of(self, role):
         """Give the names of all that has this role."""
-        return [name for each, name in self.told if each == role]
+        return [name for each, name in self.tree if each == role]
 
 
 @cache
@@ -112,59 +112,59 @@ def axe_core():
     return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text()
 
 
-class Looker:
+class PageInspector:
     """A browser that is used to look at pages."""
 
     def __init__(self, browser, *, axe=True):
         self.driver = browser.driver
-        self.tells = self.driver.execute_cdp_cmd
-        self.tells("Emulation.setScrollbarsHidden", {"hidden": True})
-        self.is_wide(**NARROW)
-        self.tells("Page.enable", {})
+        self.cdp = self.driver.execute_cdp_cmd
+        self.cdp("Emulation.setScrollbarsHidden", {"hidden": True})
+        self.set_viewport(**NARROW)
+        self.cdp("Page.enable", {})
         if axe:
-            self.tells("Page.addScriptToEvaluateOnNewDocument", {"source": axe_core()})
+            self.cdp("Page.addScriptToEvaluateOnNewDocument", {"source": axe_core()})
 
-    def is_wide(self, **size):
+    def set_viewport(self, **size):
         """Give the window this size."""
-        self.tells("Emulation.setDeviceMetricsOverride", {**NARROW, **size})
+        self.cdp("Emulation.setDeviceMetricsOverride", {**NARROW, **size})
 
-    def prefers(self, **features):
+    def set_media_features(self, **features):
         """Have the person prefer this; `prefers_color_scheme="dark"`."""
         known = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
-        self.tells("Emulation.setEmulatedMedia", {"features": known})
+        self.cdp("Emulation.setEmulatedMedia", {"features": known})
 
-    def looks_at(self, address):
+    def inspect(self, address):
         """Find out everything about a page."""
-        self.prefers(prefers_color_scheme="light")
+        self.set_media_features(prefers_color_scheme="light")
         self.driver.get(address)
         measured = self.driver.execute_script(MEASURE)
-        light = self.asks_axe()
-        self.prefers(prefers_color_scheme="dark")
-        return Seen({"light": light, "dark": self.asks_axe()}, measured, self.is_told())
+        light = self.run_axe()
+        self.set_media_features(prefers_color_scheme="dark")
+        return PageReport({"light": light, "dark": self.run_axe()}, measured, self.accessibility_tree())
 
-    def paints_within(self, address, times=9):
+    def first_paint_ms(self, address, times=9):
         """Tell after how many milliseconds something of a page is to be seen: the middle one of some times."""
-        self.is_wide(width=1280, height=800)
+        self.set_viewport(width=1280, height=800)
         return sorted(self._paints(address) for _ in range(times))[times // 2]
 
     def _paints(self, address):
         self.driver.get(address)
         return self.driver.execute_async_script(PAINTED)
 
-    def weighs(self, address):
+    def page_weight(self, address):
         """Tell how many bytes a page has, with everything it brings along, unpacked."""
         self.driver.get(address)
         return self.driver.execute_script(BROUGHT)
 
-    def asks_axe(self):
+    def run_axe(self):
         """Give what axe-core finds wrong."""
         return self.driver.execute_async_script(AXE, TAGS)
 
-    def is_told(self):
+    def accessibility_tree(self):
         """Give the role and the name of everything that a screen reader is told of."""
-        nodes = self.tells("Accessibility.getFullAXTree", {})["nodes"]
-        return [_told(node) for node in nodes if not node.get("ignored")]
+        nodes = self.cdp("Accessibility.getFullAXTree", {})["nodes"]
+        return [_role_and_name(node) for node in nodes if not node.get("ignored")]
 
 
-def _told(node):
+def _role_and_name(node):
     return node["role"]["value"], node.get("name", {}).get("value", "").strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sql.records import ReleaseState
-from tests.gallery.page_states import scene
+from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id
 from tests.support.service import orcid_id
@@ -15,89 +15,89 @@ STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),))
 PIIA = "piia@yliopisto.example"
 
 
-@scene("GET /operator")
-def operator(on):
-    _happened(on)
-    return _operator(on).get("/operator")
+@page_state("GET /operator")
+def operator(context):
+    _add_history(context)
+    return _operator_client(context).get("/operator")
 
 
-@scene("GET /operator/organisations/<name>")
-def operator_organisation(on):
-    _happened(on)
-    return _operator(on).get("/operator/organisations/yliopisto?days=90")
+@page_state("GET /operator/organisations/<name>")
+def operator_organisation(context):
+    _add_history(context)
+    return _operator_client(context).get("/operator/organisations/yliopisto?days=90")
 
 
-@scene("GET /operator/organisations/<name>")
-def operator_organisation_retried(on):
-    _happened(on)
-    who = _operator(on)
+@page_state("GET /operator/organisations/<name>")
+def operator_organisation_retried(context):
+    _add_history(context)
+    who = _operator_client(context)
     form = {"token": who.token(), "transfer": INTERFACES[1]}
-    return who.get(who.post("/operator/organisations/yliopisto/retry", form).place)
+    return who.get(who.post("/operator/organisations/yliopisto/retry", form).location)
 
 
-@scene("GET /operator/organisations/<name>")
-def operator_organisation_without_anything(on):
-    return _operator(on).get("/operator/organisations/amk")
+@page_state("GET /operator/organisations/<name>")
+def operator_organisation_without_anything(context):
+    return _operator_client(context).get("/operator/organisations/amk")
 
 
-@scene("GET /operator/incidents")
-def operator_incidents(on):
-    return _operator(on).get("/operator/incidents")
+@page_state("GET /operator/incidents")
+def operator_incidents(context):
+    return _operator_client(context).get("/operator/incidents")
 
 
-@scene("GET /operator/incidents")
-def operator_incident(on):
-    front = on.front(admin_access=STAFF)
-    told = on.maija(front, account="maija@elsewhere.example").get("/me").text
-    number = re.search(r"<code>([0-9a-f]{8})</code>", told)[1]
-    return on.maija(front).get(f"/operator/incidents?number={number}")
+@page_state("GET /operator/incidents")
+def operator_incident(context):
+    web_app = context.web_app(admin_access=STAFF)
+    tree = context.maija(web_app, account="maija@elsewhere.example").get("/me").text
+    number = re.search(r"<code>([0-9a-f]{8})</code>", tree)[1]
+    return context.maija(web_app).get(f"/operator/incidents?number={number}")
 
 
-@scene("GET /operator/incidents")
-def operator_incident_unknown(on):
-    return _operator(on).get("/operator/incidents?number=00000000")
+@page_state("GET /operator/incidents")
+def operator_incident_unknown(context):
+    return _operator_client(context).get("/operator/incidents?number=00000000")
 
 
-@scene("GET /operator/people")
-def operator_people(on):
-    return _operator(on).get("/operator/people")
+@page_state("GET /operator/people")
+def operator_people(context):
+    return _operator_client(context).get("/operator/people")
 
 
-@scene("POST /operator/people")
-def operator_person(on):
-    _happened(on)
-    return _looked_for(on, reason="The person asks why the iD has not arrived.")
+@page_state("POST /operator/people")
+def operator_person(context):
+    _add_history(context)
+    return _search(context, reason="The person asks why the iD has not arrived.")
 
 
-@scene("POST /operator/people")
-def operator_person_without_a_reason(on):
-    return _looked_for(on, reason="")
+@page_state("POST /operator/people")
+def operator_person_without_a_reason(context):
+    return _search(context, reason="")
 
 
-def _operator(on):
-    return on.maija(on.front(admin_access=STAFF))
+def _operator_client(context):
+    return context.maija(context.web_app(admin_access=STAFF))
 
 
-def _looked_for(on, reason):
-    who = _operator(on)
+def _search(context, reason):
+    who = _operator_client(context)
     form = {"token": who.token(), "organisation": "yliopisto", "whom": ACCOUNT, "reason": reason}
     return who.post("/operator/people", form)
 
 
-def _happened(on):
+def _add_history(context):
     """Let something of everything have happened, on several days."""
-    on.store.attempts.close(answered(on.store, PIIA, now=NOON - 9 * DAY).id, "declined", NOON - 9 * DAY)
+    context.store.attempts.close(answered(context.store, PIIA, now=NOON - 9 * DAY).id, "declined", NOON - 9 * DAY)
     for number in range(1, 9):
         account = f"person{number}@yliopisto.example"
-        make_link(on.store, account, make_orcid_id(number), now=NOON - number * 3 * DAY)
-    on.link(OLD, transfers=INTERFACES)
-    make_link(on.store, PIIA, orcid_id(NEW), now=NOON, transfers=INTERFACES)
-    on.store.releases.record(on.store.links.get(UNIVERSITY, ACCOUNT), ReleaseState.SEEN, NOON)
-    first, *others = on.store.deliveries.claim("worker", NOON, DAY, 4)
-    on.store.deliveries.complete(first, "worker", "stored", "", NOON)
+        make_link(context.store, account, make_orcid_id(number), now=NOON - number * 3 * DAY)
+    context.link(OLD, transfers=INTERFACES)
+    make_link(context.store, PIIA, orcid_id(NEW), now=NOON, transfers=INTERFACES)
+    context.store.releases.record(context.store.links.get(UNIVERSITY, ACCOUNT), ReleaseState.SEEN, NOON)
+    first, *others = context.store.deliveries.claim("worker", NOON, DAY, 4)
+    context.store.deliveries.complete(first, "worker", "stored", "", NOON)
     for each in others:
-        on.store.deliveries.dead_letter(
+        context.store.deliveries.dead_letter(
             each, "worker", "unknown-person", f"no entry: uid={ACCOUNT},ou=people,dc=yliopisto", NOON
         )
-    on.store.deliveries.record_failure(UNIVERSITY, INTERFACES[1], NOON, 1, DAY)
-    on.store.changes.acknowledge(UNIVERSITY, 5, NOON)
+    context.store.deliveries.record_failure(UNIVERSITY, INTERFACES[1], NOON, 1, DAY)
+    context.store.changes.acknowledge(UNIVERSITY, 5, NOON)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.gallery.rendering import Play
-from tests.support.service import Reply
+from tests.gallery.rendering import StateContext
+from tests.support.service import WebResponse
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class PageState:
     """One page in one state."""
 
     name: str
     route: str
     """Which route answers with the page, or with the problem."""
-    play: Callable[[Play], Reply]
+    render: Callable[[StateContext], WebResponse]
     problem: type[Exception] | None = None
 
 
-SCENES: list[Scene] = []
+PAGE_STATES: list[PageState] = []
 
 NO_PAGES = {
     "POST /me/start": "leads to ORCID",
@@ -36,11 +36,11 @@ NO_PAGES = {
 """The routes that answer with no page, and what they do."""
 
 
-def scene(route, problem=None):
+def page_state(route, problem=None):
     """Put a scene into the table, under the function's name."""
 
-    def into_the_table(play):
-        SCENES.append(Scene(play.__name__.replace("_", "-"), route, play, problem))
-        return play
+    def into_the_table(render):
+        PAGE_STATES.append(PageState(render.__name__.replace("_", "-"), route, render, problem))
+        return render
 
     return into_the_table

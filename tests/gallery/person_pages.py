@@ -8,7 +8,7 @@ from demo.notices import NOTICES
 from shibboleth.organisation import Organisations, Stage
 from sql.errors import LinkChanged
 from sql.records import ReleaseState
-from tests.gallery.page_states import scene
+from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, make_organisation
 from tests.support.service import CREDENTIALS, ask, orcid_id
@@ -28,15 +28,15 @@ OWN_TEXTS = {"texts": {"fi": {"legal_basis": "Suostumuksesi."}}}
 # For everybody
 
 
-@scene("GET /")
-def landing(on):
-    return ask(on.app(), "/")
+@page_state("GET /")
+def landing(context):
+    return ask(context.app(), "/")
 
 
-@scene("GET /")
-def landing_with_many(on):
+@page_state("GET /")
+def landing_with_many(context):
     """Twenty organisations, one without a name in this language, and ORCID away."""
-    on.organisations = Organisations.of(
+    context.organisations = Organisations.of(
         make_organisation(
             f"https://idp.school{number}.example/idp/shibboleth",
             stage=Stage.TEST,
@@ -44,307 +44,307 @@ def landing_with_many(on):
         )
         for number in range(1, 21)
     )
-    front = on.front()
-    front.context.linking.orcid_status.failed(NOON)
-    return ask(on.app(front), "/")
+    web_app = context.web_app()
+    web_app.context.linking.orcid_status.failed(NOON)
+    return ask(context.app(web_app), "/")
 
 
-@scene("GET /help")
-def help_page(on):
-    return ask(on.app(), "/help")
+@page_state("GET /help")
+def help_page(context):
+    return ask(context.app(), "/help")
 
 
-@scene("GET /signed-out")
-def signed_out(on):
-    return ask(on.app(), "/signed-out")
+@page_state("GET /signed-out")
+def signed_out(context):
+    return ask(context.app(), "/signed-out")
 
 
-@scene("GET /privacy")
-def privacy(on):
-    return ask(on.app(on.front(operator_texts=TEXTS, settings=OWN_TEXTS)), "/privacy")
+@page_state("GET /privacy")
+def privacy(context):
+    return ask(context.app(context.web_app(operator_texts=TEXTS, settings=OWN_TEXTS)), "/privacy")
 
 
-@scene("GET /privacy")
-def privacy_unwritten(on):
-    return ask(on.app(), "/privacy")
+@page_state("GET /privacy")
+def privacy_unwritten(context):
+    return ask(context.app(), "/privacy")
 
 
-@scene("GET /privacy/<organisation>")
-def privacy_of_an_organisation(on):
-    return ask(on.app(on.front(operator_texts=TEXTS, settings=OWN_TEXTS)), "/privacy/yliopisto")
+@page_state("GET /privacy/<organisation>")
+def privacy_of_an_organisation(context):
+    return ask(context.app(context.web_app(operator_texts=TEXTS, settings=OWN_TEXTS)), "/privacy/yliopisto")
 
 
-@scene("GET /accessibility")
-def accessibility(on):
-    return ask(on.app(on.front(operator_texts=TEXTS)), "/accessibility")
+@page_state("GET /accessibility")
+def accessibility(context):
+    return ask(context.app(context.web_app(operator_texts=TEXTS)), "/accessibility")
 
 
-@scene("GET /accessibility")
-def accessibility_unwritten(on):
-    return ask(on.app(), "/accessibility")
+@page_state("GET /accessibility")
+def accessibility_unwritten(context):
+    return ask(context.app(), "/accessibility")
 
 
 # One's own page
 
 
-@scene("GET /me")
-def me_without_id(on):
-    return on.maija().get("/me")
+@page_state("GET /me")
+def me_without_id(context):
+    return context.maija().get("/me")
 
 
-@scene("GET /me")
-def me_while_orcid_is_away(on):
-    front = on.front()
-    front.context.linking.orcid_status.failed(NOON)
-    return on.maija(front).get("/me")
+@page_state("GET /me")
+def me_while_orcid_is_away(context):
+    web_app = context.web_app()
+    web_app.context.linking.orcid_status.failed(NOON)
+    return context.maija(web_app).get("/me")
 
 
-@scene("GET /me")
-def me_where_nothing_is_kept(on):
-    return on.maija(on.front(settings={"keep": Keep.NOTHING})).get("/me")
+@page_state("GET /me")
+def me_where_nothing_is_kept(context):
+    return context.maija(context.web_app(settings={"keep": Keep.NOTHING})).get("/me")
 
 
-@scene("GET /me")
-def me_with_an_id(on):
-    on.link()
-    return on.maija().get("/me")
+@page_state("GET /me")
+def me_with_an_id(context):
+    context.link()
+    return context.maija().get("/me")
 
 
-@scene("GET /me")
-def me_with_news_of_each_kind(on):
+@page_state("GET /me")
+def me_with_news_of_each_kind(context):
     """One interface has stored the iD, another has refused it and said why; the organisation has fetched it."""
-    _delivered(on)
-    return on.maija(on.front(transfers=INTERFACES)).get("/me")
+    _delivered(context)
+    return context.maija(context.web_app(transfers=INTERFACES)).get("/me")
 
 
-@scene("GET /me")
-def me_release_seen(on):
-    on.link()
-    on.store.releases.record(on.store.links.get(UNIVERSITY, ACCOUNT), ReleaseState.SEEN, NOON)
-    return _releasing(on, OLD).get("/me")
+@page_state("GET /me")
+def me_release_seen(context):
+    context.link()
+    context.store.releases.record(context.store.links.get(UNIVERSITY, ACCOUNT), ReleaseState.SEEN, NOON)
+    return _releasing(context, OLD).get("/me")
 
 
-@scene("GET /me")
-def me_release_missing(on):
-    on.link()
-    on.clock.passes(days=2)
-    return on.maija().get("/me")
+@page_state("GET /me")
+def me_release_missing(context):
+    context.link()
+    context.clock.passes(days=2)
+    return context.maija().get("/me")
 
 
-@scene("GET /me")
-def me_release_of_another_id(on):
-    on.link()
-    on.clock.passes(days=2)
-    return _releasing(on, NEW).get("/me")
+@page_state("GET /me")
+def me_release_of_another_id(context):
+    context.link()
+    context.clock.passes(days=2)
+    return _releasing(context, NEW).get("/me")
 
 
-@scene("GET /me")
-def me_known_by_the_organisation_itself(on):
-    return _releasing(on, NEW).get("/me")
+@page_state("GET /me")
+def me_known_by_the_organisation_itself(context):
+    return _releasing(context, NEW).get("/me")
 
 
-@scene("GET /me")
-def me_removed_and_still_released(on):
-    on.link(transfers=INTERFACES)
-    on.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
-    return _releasing(on, OLD).get("/me")
+@page_state("GET /me")
+def me_removed_and_still_released(context):
+    context.link(transfers=INTERFACES)
+    context.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
+    return _releasing(context, OLD).get("/me")
 
 
 # Linking
 
 
-@scene("GET /me/another-account")
-def another_account(on):
-    return on.maija().get("/me/another-account")
+@page_state("GET /me/another-account")
+def another_account(context):
+    return context.maija().get("/me/another-account")
 
 
-@scene("GET /me/confirm/<attempt>")
-def confirm(on):
-    maija = on.maija(on.front(transfers=INTERFACES))
-    return maija.get(maija.returned(on.world))
+@page_state("GET /me/confirm/<attempt>")
+def confirm(context):
+    maija = context.maija(context.web_app(transfers=INTERFACES))
+    return maija.get(maija.return_from_orcid(context.simulator))
 
 
-@scene("GET /me/confirm/<attempt>")
-def confirm_replacing(on):
-    on.link()
-    maija = on.maija()
-    return maija.get(maija.returned(on.world, NEW))
+@page_state("GET /me/confirm/<attempt>")
+def confirm_replacing(context):
+    context.link()
+    maija = context.maija()
+    return maija.get(maija.return_from_orcid(context.simulator, NEW))
 
 
-@scene("POST /me/confirm/<attempt>", NotAgreed)
-def confirm_without_a_tick(on):
-    maija = on.maija()
-    return maija.agree(maija.returned(on.world), agree=None)
+@page_state("POST /me/confirm/<attempt>", NotAgreed)
+def confirm_without_a_tick(context):
+    maija = context.maija()
+    return maija.agree(maija.return_from_orcid(context.simulator), agree=None)
 
 
-@scene("POST /me/confirm/<attempt>", LinkChanged)
-def confirm_what_has_changed(on):
-    maija = on.maija()
-    place = maija.returned(on.world, NEW)
-    on.link()
+@page_state("POST /me/confirm/<attempt>", LinkChanged)
+def confirm_what_has_changed(context):
+    maija = context.maija()
+    place = maija.return_from_orcid(context.simulator, NEW)
+    context.link()
     return maija.agree(place, replacing="")
 
 
-@scene("GET /me/result/<attempt>")
-def result_linked(on):
-    return on.maija().link(on.world)
+@page_state("GET /me/result/<attempt>")
+def result_linked(context):
+    return context.maija().link(context.simulator)
 
 
-@scene("GET /me/result/<attempt>")
-def result_linked_and_being_sent(on):
-    return on.maija(on.front(transfers=INTERFACES)).link(on.world)
+@page_state("GET /me/result/<attempt>")
+def result_linked_and_being_sent(context):
+    return context.maija(context.web_app(transfers=INTERFACES)).link(context.simulator)
 
 
-@scene("GET /me/result/<attempt>")
-def result_replaced(on):
-    on.link()
-    return on.maija().link(on.world, NEW)
+@page_state("GET /me/result/<attempt>")
+def result_replaced(context):
+    context.link()
+    return context.maija().link(context.simulator, NEW)
 
 
-@scene("GET /me/result/<attempt>")
-def result_unchanged(on):
-    on.link()
-    maija = on.maija()
-    return maija.get(maija.returned(on.world, OLD))
+@page_state("GET /me/result/<attempt>")
+def result_unchanged(context):
+    context.link()
+    maija = context.maija()
+    return maija.get(maija.return_from_orcid(context.simulator, OLD))
 
 
-@scene("GET /me/result/<attempt>")
-def result_removed_since(on):
-    maija = on.maija()
-    place = maija.agree(maija.returned(on.world)).place
-    on.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON)
+@page_state("GET /me/result/<attempt>")
+def result_removed_since(context):
+    maija = context.maija()
+    place = maija.agree(maija.return_from_orcid(context.simulator)).location
+    context.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON)
     return maija.get(place)
 
 
-@scene("GET /me/result/<attempt>")
-def result_declined(on):
-    maija = on.maija()
-    return maija.get(maija.get(f"/me/callback?error=access_denied&state={_state(maija)}").place)
+@page_state("GET /me/result/<attempt>")
+def result_declined(context):
+    maija = context.maija()
+    return maija.get(maija.get(f"/me/callback?error=access_denied&state={_state(maija)}").location)
 
 
-@scene("GET /me/result/<attempt>")
-def result_cancelled(on):
-    on.link()
-    maija = on.maija()
-    place = maija.returned(on.world, NEW)
-    return maija.get(maija.agree(place, cancel="yes").place)
+@page_state("GET /me/result/<attempt>")
+def result_cancelled(context):
+    context.link()
+    maija = context.maija()
+    place = maija.return_from_orcid(context.simulator, NEW)
+    return maija.get(maija.agree(place, cancel="yes").location)
 
 
 # In control
 
 
-@scene("GET /me/data")
-def data_of_nobody(on):
-    return on.maija().get("/me/data")
+@page_state("GET /me/data")
+def data_of_nobody(context):
+    return context.maija().get("/me/data")
 
 
-@scene("GET /me/data")
-def data(on):
-    _delivered(on)
-    maija = on.maija(on.front(transfers=INTERFACES))
-    maija.link(on.world, NEW)
+@page_state("GET /me/data")
+def data(context):
+    _delivered(context)
+    maija = context.maija(context.web_app(transfers=INTERFACES))
+    maija.link(context.simulator, NEW)
     return maija.get("/me/data")
 
 
-@scene("GET /me/receipt")
-def receipt(on):
-    maija = on.maija(on.front(operator_texts=TEXTS))
-    maija.link(on.world)
+@page_state("GET /me/receipt")
+def receipt(context):
+    maija = context.maija(context.web_app(operator_texts=TEXTS))
+    maija.link(context.simulator)
     return maija.get("/me/receipt")
 
 
-@scene("GET /me/receipt")
-def receipt_in_the_language_of_then(on):
+@page_state("GET /me/receipt")
+def receipt_in_the_language_of_then(context):
     """What was agreed to in English, read by somebody in any language."""
-    on.link()
-    return on.maija().get("/me/receipt")
+    context.link()
+    return context.maija().get("/me/receipt")
 
 
-@scene("GET /me/receipt")
-def receipt_where_mail_is_sent(on):
-    on.link()
-    return on.maija(on.front(mail_enabled=True)).get("/me/receipt")
+@page_state("GET /me/receipt")
+def receipt_where_mail_is_sent(context):
+    context.link()
+    return context.maija(context.web_app(mail_enabled=True)).get("/me/receipt")
 
 
-@scene("GET /me/result/<attempt>")
-def result_where_mail_is_sent(on):
-    return on.maija(on.front(mail_enabled=True)).link(on.world)
+@page_state("GET /me/result/<attempt>")
+def result_where_mail_is_sent(context):
+    return context.maija(context.web_app(mail_enabled=True)).link(context.simulator)
 
 
-@scene("GET /me/mail")
-def mail(on):
-    on.link()
-    return on.maija(on.front(mail_enabled=True)).get("/me/mail")
+@page_state("GET /me/mail")
+def mail(context):
+    context.link()
+    return context.maija(context.web_app(mail_enabled=True)).get("/me/mail")
 
 
-@scene("POST /me/mail", BadAddress)
-def mail_to_nowhere(on):
-    on.link()
-    return _mailing(on.maija(on.front(mail_enabled=True)), address="maija", receipt="yes")
+@page_state("POST /me/mail", BadAddress)
+def mail_to_nowhere(context):
+    context.link()
+    return _mailing(context.maija(context.web_app(mail_enabled=True)), address="maija", receipt="yes")
 
 
-@scene("GET /me/mailed")
-def mailed(on):
-    on.link()
-    maija = on.maija(on.front(mail_enabled=True))
-    return maija.get(_mailing(maija, address="maija@home.example", receipt="yes", arrived="yes").place)
+@page_state("GET /me/mailed")
+def mailed(context):
+    context.link()
+    maija = context.maija(context.web_app(mail_enabled=True))
+    return maija.get(_mailing(maija, address="maija@home.example", receipt="yes", arrived="yes").location)
 
 
-@scene("GET /me/remove")
-def remove(on):
-    on.link()
-    return on.maija(on.front(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/remove")
+@page_state("GET /me/remove")
+def remove(context):
+    context.link()
+    return context.maija(context.web_app(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/remove")
 
 
-@scene("GET /me/removed")
-def removed(on):
-    on.link()
-    on.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
-    return on.maija(on.front(transfers=INTERFACES)).get("/me/removed")
+@page_state("GET /me/removed")
+def removed(context):
+    context.link()
+    context.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
+    return context.maija(context.web_app(transfers=INTERFACES)).get("/me/removed")
 
 
-@scene("GET /me/erase")
-def erase(on):
-    on.link()
-    return on.maija(on.front(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/erase")
+@page_state("GET /me/erase")
+def erase(context):
+    context.link()
+    return context.maija(context.web_app(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/erase")
 
 
-@scene("POST /me/erase", NotSure)
-def erase_without_a_tick(on):
-    on.link()
-    return _erasing(on.maija())
+@page_state("POST /me/erase", NotSure)
+def erase_without_a_tick(context):
+    context.link()
+    return _erasing(context.maija())
 
 
-@scene("GET /me/erased")
-def erased(on):
-    maija = on.maija()
-    return maija.get(_erasing(maija, sure="yes").place)
+@page_state("GET /me/erased")
+def erased(context):
+    maija = context.maija()
+    return maija.get(_erasing(maija, sure="yes").location)
 
 
-@scene("GET /me/erased")
-def erased_once_everybody_knows(on):
-    on.link(transfers=INTERFACES)
-    maija = on.maija(on.front(transfers=INTERFACES, settings={"credentials": CREDENTIALS}))
-    return maija.get(_erasing(maija, sure="yes").place)
+@page_state("GET /me/erased")
+def erased_once_everybody_knows(context):
+    context.link(transfers=INTERFACES)
+    maija = context.maija(context.web_app(transfers=INTERFACES, settings={"credentials": CREDENTIALS}))
+    return maija.get(_erasing(maija, sure="yes").location)
 
 
 # What scenes have in common
 
 
-def _delivered(on):
+def _delivered(context):
     """Link Maija; one interface has stored the iD, another has refused it, and the organisation has fetched it."""
-    change = on.link(transfers=INTERFACES)
-    first, second = on.store.deliveries.claim("worker", NOON, DAY, 2)
-    on.store.deliveries.complete(first, "worker", "stored", "", NOON)
-    on.store.deliveries.dead_letter(
+    change = context.link(transfers=INTERFACES)
+    first, second = context.store.deliveries.claim("worker", NOON, DAY, 2)
+    context.store.deliveries.complete(first, "worker", "stored", "", NOON)
+    context.store.deliveries.dead_letter(
         second, "worker", "unknown-person", f"no entry: uid={ACCOUNT},ou=people,dc=yliopisto", NOON
     )
-    on.store.changes.acknowledge(UNIVERSITY, change.number, NOON + timedelta(hours=3))
+    context.store.changes.acknowledge(UNIVERSITY, change.number, NOON + timedelta(hours=3))
 
 
-def _releasing(on, bare):
+def _releasing(context, bare):
     """Give Maija, whose organisation says that this is her iD."""
-    maija = on.maija()
+    maija = context.maija()
     maija.said["eduPersonOrcid"] = orcid_id(bare).uri
     return maija
 

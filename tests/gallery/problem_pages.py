@@ -15,10 +15,10 @@ from shibboleth.person import (
     SeveralValues,
 )
 from sql.errors import LinkChanged, OrcidIdInUse, SchemaAhead, SchemaBehind, StoreUnavailable
-from tests.gallery.page_states import scene
+from tests.gallery.page_states import page_state
 from tests.gallery.rendering import NEW, OLD
 from tests.support.factories import make_link
-from tests.support.service import ask, client_of, orcid_id
+from tests.support.service import ask, make_orcid_client, orcid_id
 from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
@@ -35,183 +35,183 @@ from webapp.pages.request import RepeatedParameter
 # Who cannot be let in
 
 
-@scene("GET /me", NotSignedIn)
-def not_signed_in(on):
-    return ask(on.app(), "/me")
+@page_state("GET /me", NotSignedIn)
+def not_signed_in(context):
+    return ask(context.app(), "/me")
 
 
-@scene("GET /me", ProxyNotAuthenticated)
-def front_not_proven(on):
-    return on.maija(_raising(on.front(), ProxyNotAuthenticated())).get("/me")
+@page_state("GET /me", ProxyNotAuthenticated)
+def front_not_proven(context):
+    return context.maija(_raising(context.web_app(), ProxyNotAuthenticated())).get("/me")
 
 
-@scene("GET /me", UnknownOrganisation)
-def unknown_organisation(on):
-    return on.maija(organisation="https://idp.not-connected-yet.example/idp/shibboleth").get("/me")
+@page_state("GET /me", UnknownOrganisation)
+def unknown_organisation(context):
+    return context.maija(organisation="https://idp.not-connected-yet.example/idp/shibboleth").get("/me")
 
 
-@scene("GET /me", MissingAttribute)
-def missing_attribute(on):
-    return on.maija(account="").get("/me")
+@page_state("GET /me", MissingAttribute)
+def missing_attribute(context):
+    return context.maija(account="").get("/me")
 
 
-@scene("GET /me", SeveralValues)
-def several_values(on):
-    return on.maija(account="").get("/me", eppn="maija%40yliopisto.example;mm%40yliopisto.example")
+@page_state("GET /me", SeveralValues)
+def several_values(context):
+    return context.maija(account="").get("/me", eppn="maija%40yliopisto.example;mm%40yliopisto.example")
 
 
-@scene("GET /me", ForeignScope)
-def foreign_scope(on):
-    return on.maija(account="maija@elsewhere.example").get("/me")
+@page_state("GET /me", ForeignScope)
+def foreign_scope(context):
+    return context.maija(account="maija@elsewhere.example").get("/me")
 
 
-@scene("GET /me", BrokenAttribute)
-def broken_attribute(on):
-    return on.maija(account="maija").get("/me")
+@page_state("GET /me", BrokenAttribute)
+def broken_attribute(context):
+    return context.maija(account="maija").get("/me")
 
 
 # On the way
 
 
-@scene("POST /me/start", CsrfError)
-def bad_form(on):
-    return on.maija().post("/me/start", {"token": "x"})
+@page_state("POST /me/start", CsrfError)
+def bad_form(context):
+    return context.maija().post("/me/start", {"token": "x"})
 
 
-@scene("GET /me", RepeatedCookie)
-def repeated_cookie(on):
-    cookies = [f"{on.base.authenticator.cookie_name}={each * 43}" for each in "ab"]
-    return on.maija().get("/me", HTTP_COOKIE="; ".join(cookies))
+@page_state("GET /me", RepeatedCookie)
+def repeated_cookie(context):
+    cookies = [f"{context.base.authenticator.cookie_name}={each * 43}" for each in "ab"]
+    return context.maija().get("/me", HTTP_COOKIE="; ".join(cookies))
 
 
-@scene("GET /me/callback", RepeatedParameter)
-def repeated_parameter(on):
-    return on.maija().get("/me/callback?code=Ab1&state=made-up&state=made-up")
+@page_state("GET /me/callback", RepeatedParameter)
+def repeated_parameter(context):
+    return context.maija().get("/me/callback?code=Ab1&state=made-up&state=made-up")
 
 
-@scene("GET /me/callback", NoSuchAttempt)
-def no_such_attempt(on):
-    return on.maija().get("/me/callback?code=Ab1&state=made-up")
+@page_state("GET /me/callback", NoSuchAttempt)
+def no_such_attempt(context):
+    return context.maija().get("/me/callback?code=Ab1&state=made-up")
 
 
-@scene("GET /me/callback", AttemptExpired)
-def attempt_expired(on):
-    maija = on.maija()
-    back = maija.back(on.world)
-    on.clock.passes(hours=2)
-    return maija.get(back)
+@page_state("GET /me/callback", AttemptExpired)
+def attempt_expired(context):
+    maija = context.maija()
+    callback_path = maija.callback_path(context.simulator)
+    context.clock.passes(hours=2)
+    return maija.get(callback_path)
 
 
-@scene("GET /me/callback", SomeoneElsesAttempt)
-def someone_elses_attempt(on):
-    maija = on.maija()
-    return maija.same_browser("pekka@yliopisto.example").get(maija.back(on.world))
+@page_state("GET /me/callback", SomeoneElsesAttempt)
+def someone_elses_attempt(context):
+    maija = context.maija()
+    return maija.same_browser("pekka@yliopisto.example").get(maija.callback_path(context.simulator))
 
 
-@scene("GET /me/callback", AnotherBrowsersAttempt)
-def another_browsers_attempt(on):
-    maija = on.maija()
-    return maija.other_browser().get(maija.back(on.world))
+@page_state("GET /me/callback", AnotherBrowsersAttempt)
+def another_browsers_attempt(context):
+    maija = context.maija()
+    return maija.other_browser().get(maija.callback_path(context.simulator))
 
 
-@scene("GET /me/callback", NothingCameBack)
-def nothing_came_back(on):
-    return on.maija().get("/me/callback")
+@page_state("GET /me/callback", NothingCameBack)
+def nothing_came_back(context):
+    return context.maija().get("/me/callback")
 
 
-@scene("GET /me/result/<attempt>", OrcidIdInUse)
-def held_by_someone_else(on):
-    make_link(on.store, "pekka@yliopisto.example", orcid_id(OLD))
-    maija = on.maija()
-    return maija.get(maija.returned(on.world))
+@page_state("GET /me/result/<attempt>", OrcidIdInUse)
+def held_by_someone_else(context):
+    make_link(context.store, "pekka@yliopisto.example", orcid_id(OLD))
+    maija = context.maija()
+    return maija.get(maija.return_from_orcid(context.simulator))
 
 
-@scene("GET /me/callback", OrcidBusy)
-def orcid_busy(on):
-    maija = on.maija()
-    back = maija.back(on.world)
+@page_state("GET /me/callback", OrcidBusy)
+def orcid_busy(context):
+    maija = context.maija()
+    callback_path = maija.callback_path(context.simulator)
     with ExitStack() as others:
-        for _ in range(on.client.max_waiting):
-            others.enter_context(on.client.place())
-        return maija.get(back)
+        for _ in range(context.client.max_waiting):
+            others.enter_context(context.client.location())
+        return maija.get(callback_path)
 
 
-@scene("GET /me/result/<attempt>", OrcidUnavailable)
-def orcid_unavailable(on):
-    on.world.faults.next("token", "5xx")
-    maija = on.maija()
-    return maija.get(maija.returned(on.world))
+@page_state("GET /me/result/<attempt>", OrcidUnavailable)
+def orcid_unavailable(context):
+    context.simulator.faults.arm("token", "5xx")
+    maija = context.maija()
+    return maija.get(maija.return_from_orcid(context.simulator))
 
 
-@scene("GET /me/result/<attempt>", OrcidRefused)
-def orcid_refused(on):
-    on.world.faults.next("token", "scope_reduced")
-    maija = on.maija()
-    return maija.get(maija.returned(on.world))
+@page_state("GET /me/result/<attempt>", OrcidRefused)
+def orcid_refused(context):
+    context.simulator.faults.arm("token", "scope_reduced")
+    maija = context.maija()
+    return maija.get(maija.return_from_orcid(context.simulator))
 
 
-@scene("GET /me/result/<attempt>", OrcidMisconfigured)
-def orcid_misconfigured(on):
-    on.client = client_of(on.client.base_url, client_secret="another-secret")
-    maija = on.maija()
-    return maija.get(maija.returned(on.world))
+@page_state("GET /me/result/<attempt>", OrcidMisconfigured)
+def orcid_misconfigured(context):
+    context.client = make_orcid_client(context.client.base_url, client_secret="another-secret")
+    maija = context.maija()
+    return maija.get(maija.return_from_orcid(context.simulator))
 
 
-@scene("POST /me/remove", LinkChanged)
-def link_changed(on):
-    on.link()
-    maija = on.maija()
+@page_state("POST /me/remove", LinkChanged)
+def link_changed(context):
+    context.link()
+    maija = context.maija()
     form = {name: maija.get("/me/remove").field(name) for name in ("token", "shown")}
-    on.link(NEW)
+    context.link(NEW)
     return maija.post("/me/remove", form)
 
 
 # What is no person's doing
 
 
-@scene("GET /me", StoreUnavailable)
-def store_unavailable(on):
-    return on.maija(_raising(on.front(), StoreUnavailable("locked"))).get("/me")
+@page_state("GET /me", StoreUnavailable)
+def store_unavailable(context):
+    return context.maija(_raising(context.web_app(), StoreUnavailable("locked"))).get("/me")
 
 
-@scene("GET /me", SchemaBehind)
-def schema_behind(on):
-    return on.maija(_raising(on.front(), SchemaBehind(("0001_x.sql",)))).get("/me")
+@page_state("GET /me", SchemaBehind)
+def schema_behind(context):
+    return context.maija(_raising(context.web_app(), SchemaBehind(("0001_x.sql",)))).get("/me")
 
 
-@scene("GET /me", SchemaAhead)
-def schema_ahead(on):
-    return on.maija(_raising(on.front(), SchemaAhead(("9999_x.sql",)))).get("/me")
+@page_state("GET /me", SchemaAhead)
+def schema_ahead(context):
+    return context.maija(_raising(context.web_app(), SchemaAhead(("9999_x.sql",)))).get("/me")
 
 
-@scene("GET /me", Bug)
-def bug(on):
-    return on.maija(_raising(on.front(), Bug())).get("/me")
+@page_state("GET /me", Bug)
+def bug(context):
+    return context.maija(_raising(context.web_app(), Bug())).get("/me")
 
 
-@scene("POST /me/start", FormTooLarge)
-def too_large(on):
-    return on.maija().post("/me/start", {"token": "x" * 20_000})
+@page_state("POST /me/start", FormTooLarge)
+def too_large(context):
+    return context.maija().post("/me/start", {"token": "x" * 20_000})
 
 
-@scene("GET /nowhere", NotFound)
-def not_found(on):
-    return ask(on.app(), "/nowhere")
+@page_state("GET /nowhere", NotFound)
+def not_found(context):
+    return ask(context.app(), "/nowhere")
 
 
-@scene("POST /help", NotAllowed)
-def not_allowed(on):
-    return ask(on.app(), "/help", "POST", {"a": "b"})
+@page_state("POST /help", NotAllowed)
+def not_allowed(context):
+    return ask(context.app(), "/help", "POST", {"a": "b"})
 
 
-def _raising(front, error):
+def _raising(web_app, error):
     """Let the door or the store be as bad as this; which of the two it was, no page tells."""
 
     class Closed:
         def __getattr__(self, name):
-            return getattr(front.authenticator, name)
+            return getattr(web_app.authenticator, name)
 
         def person(self, _environ):
             raise error
 
-    return replace(front, authenticator=Closed())
+    return replace(web_app, authenticator=Closed())

@@ -15,12 +15,12 @@ from tests.support.database import make_sqlite
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_link, make_organisation
 from tests.support.service import (
     Clock,
-    Reply,
-    Visitor,
-    make_front,
+    WebClient,
+    WebResponse,
+    make_web_app,
     orcid_id,
+    run_orcid_simulator,
     settings_of,
-    simulated_orcid,
     with_settings,
 )
 from webapp.app import WebApp, make_app, template_globals
@@ -49,20 +49,20 @@ DAY = timedelta(days=1)
 
 
 @dataclass
-class Play:
+class StateContext:
     """One scene under way; what a scene needs beside it, it makes of these."""
 
     base: WebApp
     store: object
-    world: object
+    simulator: object
     client: object
     code: str
     clock: Clock = field(default_factory=Clock)
-    asked: list = field(default_factory=list)
+    requests: list = field(default_factory=list)
     """Each method and path that was asked for."""
     organisations: object = ORGANISATIONS
 
-    def front(self, *, transfers=(), settings=None, **context):
+    def web_app(self, *, transfers=(), settings=None, **context):
         """Give the application's parts, with what this scene has otherwise: in the context, in the settings."""
         # Templates are compiled once for all scenes
         words = {
@@ -73,23 +73,23 @@ class Play:
         }
         authenticator = replace(self.base.authenticator, organisations=self.organisations)
         context = replace(self.base.context, **words | context)
-        front = replace(self.base, authenticator=authenticator, clock=self.clock, context=context)
-        return with_settings(front, **(settings or {}))
+        web_app = replace(self.base, authenticator=authenticator, clock=self.clock, context=context)
+        return with_settings(web_app, **(settings or {}))
 
-    def app(self, front=None):
+    def app(self, web_app=None):
         """Give the application as a browser in this language asks it."""
-        inner = make_app(front or self.front())
+        inner = make_app(web_app or self.web_app())
 
-        def asked(environ, start_response):
-            self.asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        def requests(environ, start_response):
+            self.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
             return inner({**environ, "HTTP_ACCEPT_LANGUAGE": self.code}, start_response)
 
-        return asked
+        return requests
 
-    def maija(self, front=None, **other):
+    def maija(self, web_app=None, **other):
         """Give Maija, signed in."""
         words = {"account": ACCOUNT, "said": {"displayName": "Maija Mäkelä-Virtanen"}, **other}
-        return Visitor(self.app(front), **words)
+        return WebClient(self.app(web_app), **words)
 
     def link(self, bare=OLD, **other):
         """Link Maija, and give the change."""
@@ -97,12 +97,12 @@ class Play:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RenderedPage:
     """A scene in one language, as the application answered it."""
 
     name: str
     code: str
-    reply: Reply
+    reply: WebResponse
     last: tuple[str, str]
     """The method and the path of the request that it answers."""
     template: str
@@ -114,32 +114,34 @@ class Shown:
         return f"/{self.code}/{self.name}"
 
 
-class Theatre:
+class StateRenderer:
     """Plays scenes, each in a world of its own."""
 
-    def __init__(self, directory, world, client):
-        self.directory, self.world, self.client = Path(directory), world, client
+    def __init__(self, directory, simulator, client):
+        self.directory, self.simulator, self.client = Path(directory), simulator, client
         store = open_store(make_sqlite(self.directory, "empty.db"))
         self.used = []
-        front = make_front(store, client, Clock(), ORGANISATIONS, labels=LABELS)
-        self.base = replace(front, templates={code: self._noting(each) for code, each in front.templates.items()})
-        self.known = template_globals(front.service_info, front.context, front.languages).keys() | {"language"}
+        web_app = make_web_app(store, client, Clock(), ORGANISATIONS, labels=LABELS)
+        self.base = replace(
+            web_app, templates={code: self._recording(each) for code, each in web_app.templates.items()}
+        )
+        self.known = template_globals(web_app.service_info, web_app.context, web_app.languages).keys() | {"language"}
 
-    def show(self, scene, code):
+    def render(self, page_state, code):
         """Play a scene in one language."""
-        store = open_store(make_sqlite(self.directory, "scene.db"))
-        self.world.reset()
-        play = Play(self.base, store, self.world, self.client, code)
-        self.world.clock = play.clock
+        store = open_store(make_sqlite(self.directory, "state.db"))
+        self.simulator.reset()
+        context = StateContext(self.base, store, self.simulator, self.client, code)
+        self.simulator.clock = context.clock
         try:
-            reply = scene.play(play)
+            reply = page_state.render(context)
         finally:
             store.close()
-            for left in self.directory.glob("scene.db*"):
+            for left in self.directory.glob("state.db*"):
                 left.unlink()
-        return Shown(scene.name, code, reply, play.asked[-1], self.used[-1])
+        return RenderedPage(page_state.name, code, reply, context.requests[-1], self.used[-1])
 
-    def _noting(self, templates):
+    def _recording(self, templates):
         def render(name, facts):
             # What all templates know stands in them already: a fact of that name would not be seen
             assert not self.known & facts.keys()
@@ -150,13 +152,13 @@ class Theatre:
 
 
 @contextmanager
-def theatre():
+def state_renderer():
     """Give a theatre, with the simulated ORCID that all its scenes share."""
-    with tempfile.TemporaryDirectory(prefix="gallery-") as directory, simulated_orcid() as (world, client):
-        yield Theatre(directory, world, client)
+    with tempfile.TemporaryDirectory(prefix="gallery-") as directory, run_orcid_simulator() as (simulator, client):
+        yield StateRenderer(directory, simulator, client)
 
 
-def answers(route, method, path):
+def matches_route(route, method, path):
     """Tell whether a request goes to a route, given as `GET /me/result/<attempt>`."""
     pattern = re.sub(r"<\w+>", "[^/]+", route)
     return re.fullmatch(pattern, f"{method} {path}") is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from tests.gallery.inspection import Looker
+from tests.gallery.inspection import PageInspector
 
 WIDTHS = (320, 768, 1280)
 LIGHT = {"prefers_color_scheme": "light"}
@@ -27,56 +27,56 @@ GRIDS = {"320": (5, 1), "768": (3, 2), "1280": (2, 2), "1280-dark": (3, 3)}
 
 
 @dataclass
-class Photographer:
+class ScreenshotTaker:
     """Takes pictures of pages, whole, into a folder."""
 
-    looker: Looker
+    inspector: PageInspector
     folder: Path
 
-    def takes_each_view(self, address, name):
+    def take_each_view(self, address, name):
         """Take a page in each view."""
-        self.looker.driver.get(address)
+        self.inspector.driver.get(address)
         for view, (width, features) in VIEWS.items():
-            self.looker.is_wide(width=width, height=800)
-            self.looker.prefers(**features)
-            self.takes(f"{name}-{view}")
+            self.inspector.set_viewport(width=width, height=800)
+            self.inspector.set_media_features(**features)
+            self.take(f"{name}-{view}")
 
-    def takes_printed(self, address, name):
+    def take_printed(self, address, name):
         """Take a page as it is printed, on A4."""
-        self.looker.driver.get(address)
-        self.looker.is_wide(width=794, height=1123)
-        self.looker.tells("Emulation.setEmulatedMedia", {"media": "print"})
-        self.takes(f"{name}-print")
-        self.looker.tells("Emulation.setEmulatedMedia", {"media": ""})
+        self.inspector.driver.get(address)
+        self.inspector.set_viewport(width=794, height=1123)
+        self.inspector.cdp("Emulation.setEmulatedMedia", {"media": "print"})
+        self.take(f"{name}-print")
+        self.inspector.cdp("Emulation.setEmulatedMedia", {"media": ""})
 
-    def takes_without_colours(self, address, name):
+    def take_forced_colours(self, address, name):
         """Take a page as who has few colours sees it (Windows' contrast themes)."""
-        self.looker.driver.get(address)
-        self.looker.is_wide(width=768, height=800)
-        self.looker.prefers(forced_colors="active")
-        self.takes(f"{name}-forced-colours")
-        self.looker.prefers()
+        self.inspector.driver.get(address)
+        self.inspector.set_viewport(width=768, height=800)
+        self.inspector.set_media_features(forced_colors="active")
+        self.take(f"{name}-forced-colours")
+        self.inspector.set_media_features()
 
-    def takes(self, name):
+    def take(self, name):
         """Take what is in the window and below it."""
-        size = self.looker.tells("Page.getLayoutMetrics", {})["cssContentSize"]
+        size = self.inspector.cdp("Page.getLayoutMetrics", {})["cssContentSize"]
         clip = {**size, "scale": 1}
-        shot = self.looker.tells("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+        shot = self.inspector.cdp("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
         path = self.folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(shot["data"]))
 
-    def makes_sheets(self, names):
+    def make_contact_sheets(self, names):
         """Put the pictures onto contact sheets: the beginning of each page, those of one view together."""
-        self.looker.is_wide(width=SHEET + 20, height=800)
-        self.looker.prefers()
+        self.inspector.set_viewport(width=SHEET + 20, height=800)
+        self.inspector.set_media_features()
         for view, (across, down) in GRIDS.items():
             (self.folder / f"index-{view}.html").write_text(_sheet(names, view))
             for number, first in enumerate(range(0, len(names), across * down), 1):
                 page = self.folder / "sheet.html"
                 page.write_text(_sheet(names[first : first + across * down], view))
-                self.looker.driver.get(page.as_uri())
-                self.takes(f"sheet-{view}-{number:02}")
+                self.inspector.driver.get(page.as_uri())
+                self.take(f"sheet-{view}-{number:02}")
                 page.unlink()
 
 

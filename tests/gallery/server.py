@@ -5,23 +5,23 @@ from __future__ import annotations
 import http
 from contextlib import contextmanager
 
-from tests.gallery.all_states import SCENES
-from tests.gallery.rendering import theatre
-from tests.support.service import served
+from tests.gallery.all_states import PAGE_STATES
+from tests.gallery.rendering import state_renderer
+from tests.support.service import serve_app
 from webapp.app import make_app
 
 
 @contextmanager
-def exhibited(*codes, scenes=SCENES):
+def serve_gallery(*codes, page_states=PAGE_STATES):
     """Give the gallery's address, and all that hangs in it: each scene in each of these languages."""
-    with theatre() as stage:
-        shown = [stage.show(each, code) for code in codes for each in scenes]
+    with state_renderer() as stage:
+        shown = [stage.render(each, code) for code in codes for each in page_states]
         rest = make_app(stage.base)
-    with served(_hanging({each.address: each.reply for each in shown}, rest)) as address:
+    with serve_app(_serve_pages({each.address: each.reply for each in shown}, rest)) as address:
         yield address, shown
 
 
-def _hanging(replies, rest):
+def _serve_pages(replies, rest):
     def app(environ, start_response):
         reply = replies.get(environ["PATH_INFO"])
         if reply is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.support.browser.driver import browsing
-from tests.support.browser.user import Traveller
-from tests.support.processes.demo import running
+from tests.support.browser.user import BrowserUser
+from tests.support.processes.demo import running_demo
 
 
 @pytest.fixture(scope="session")
 def shared_demo(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("demo")) as demonstration:
-        yield demonstration
+    with running_demo(tmp_path_factory.mktemp("demo")) as demo_process:
+        yield demo_process
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +24,12 @@ def shared_browser():
 @pytest.fixture
 def demo(shared_demo):
     """The demonstration, with nobody linked."""
-    shared_demo.begin_anew()
+    shared_demo.reset()
     return shared_demo
 
 
 @pytest.fixture
-def someone(demo, shared_browser):
+def user(demo, shared_browser):
     """Somebody at a browser that knows nothing yet."""
     shared_browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
-    return Traveller(shared_browser.driver, demo.base_url)
+    return BrowserUser(shared_browser.driver, demo.base_url)

@@ -3,7 +3,7 @@
 import pytest
 from selenium.webdriver.common.by import By
 
-from tests.support.service import served
+from tests.support.service import serve_app
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def neighbour(demo):
         form = f'<form method="post" action="{demo.base_url}/me/start"><input name="token" value="{told["token"]}">'
         return [f"<h1>A neighbour</h1>{form}<button>Go</button></form>".encode()]
 
-    with served(page) as address:
+    with serve_app(page) as address:
 
         def shows(token, *headers):
             told.update(token=token, headers=headers)
@@ -26,13 +26,13 @@ def neighbour(demo):
 
 
 @pytest.mark.parametrize("headers", [(), [("Referrer-Policy", "no-referrer")]], ids=["origin", "null"])
-def test_a_form_of_a_neighbour_is_refused_and_ones_own_is_taken(someone, neighbour, headers):
-    someone.signs_in("maija").sees("Your ORCID iD")
-    token = someone.driver.find_element(By.NAME, "token").get_attribute("value")
-    own = someone.address
+def test_a_form_of_a_neighbour_is_refused_and_ones_own_is_taken(user, neighbour, headers):
+    user.signs_in("maija").sees("Your ORCID iD")
+    token = user.driver.find_element(By.NAME, "token").get_attribute("value")
+    own = user.address
 
-    someone.driver.get(neighbour(token, *headers))
-    someone.presses("Go").sees("This form is out of date")
+    user.driver.get(neighbour(token, *headers))
+    user.presses("Go").sees("This form is out of date")
 
-    someone.driver.get(own)
-    someone.presses("Create or connect your ORCID iD").sees("Sign in")
+    user.driver.get(own)
+    user.presses("Create or connect your ORCID iD").sees("Sign in")

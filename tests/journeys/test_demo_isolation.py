@@ -10,7 +10,7 @@ import requests
 from setuptools import find_packages
 from setuptools.config.setupcfg import read_configuration
 
-from tests.support.processes.demo import serving
+from tests.support.processes.demo import running_server
 from webapp.config.organisation import OrganisationFile
 from webapp.config.service import ServiceFile
 from webapp.config.tables import settings
@@ -50,7 +50,7 @@ def test_no_setting_speaks_of_a_demonstration(model):
 @pytest.fixture
 def served(demo):
     """The address of the real service, reached past every front."""
-    with serving(demo.directory / "orcid-connect.toml") as address:
+    with running_server(demo.directory / "orcid-connect.toml") as address:
         yield address
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 import requests
 
-from tests.support.processes.demo import READY, children_of, is_running, start, words_of
+from tests.support.processes.demo import READY, children_of, is_running, read_startup_output, start
 
 SOON = 10.0
 
@@ -20,7 +20,7 @@ SOON = 10.0
 def started(tmp_path):
     """A demonstration of one's own, to be ended by the test."""
     process = start("--port", "0", scratch=tmp_path)
-    words = words_of(process)
+    words = read_startup_output(process)
     yield process, words
     if process.poll() is None:
         process.kill()

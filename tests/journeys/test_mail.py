@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 from selenium.webdriver.common.by import By
 
-from demo.letters import Letters
-from tests.support.browser.user import MAIJA, uri
+from demo.mailbox import Mailbox
+from tests.support.browser.user import MAIJA, orcid_uri
 
 HOME = "maija@home.example"
 SOON = 45.0
@@ -23,14 +23,14 @@ Content-Type: text/plain; charset=utf-8\r
 """
 
 
-def letters_to(someone, subjects):
+def letters_to(user, subjects):
     """Look at the page of letters until these have come, and give their texts."""
     until = time.monotonic() + SOON
     while True:
-        someone.goes("/mail").sees("Mail", "mail-that-came")
+        user.goes("/mail").sees("Mail", "mail-that-came")
         come = {
             each.find_element(By.TAG_NAME, "h2").text: each.text
-            for each in someone.driver.find_elements(By.TAG_NAME, "article")
+            for each in user.driver.find_elements(By.TAG_NAME, "article")
         }
         if subjects <= come.keys():
             return come
@@ -38,33 +38,31 @@ def letters_to(someone, subjects):
         time.sleep(0.5)
 
 
-def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(someone, demo):
-    demo.has_the_register("503")
-    someone.links("maija", MAIJA)
-    assert "Nothing is lost: we keep trying for three days." in someone.text
-    someone.presses("Have it sent to you by e-mail")
-    someone.driver.find_element(By.ID, "address").send_keys(HOME)
-    someone.clicks("receipt").clicks("arrived").takes("mail-asked-for").presses("Send it").sees(
-        "You will get an e-mail"
-    )
+def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
+    demo.set_register_fault("503")
+    user.links("maija", MAIJA)
+    assert "Nothing is lost: we keep trying for three days." in user.text
+    user.presses("Have it sent to you by e-mail")
+    user.driver.find_element(By.ID, "address").send_keys(HOME)
+    user.clicks("receipt").clicks("arrived").takes("mail-asked-for").presses("Send it").sees("You will get an e-mail")
 
-    demo.has_the_register("")
+    demo.set_register_fault("")
 
     receipt, answered = "Receipt of what you agreed to", "What your organisation answered"
-    come = letters_to(someone, {f"ORCID connect: {receipt}", f"ORCID connect: {answered}"})
+    come = letters_to(user, {f"ORCID connect: {receipt}", f"ORCID connect: {answered}"})
     assert HOME in come[f"ORCID connect: {receipt}"]
-    assert uri(MAIJA) in come[f"ORCID connect: {receipt}"]
+    assert orcid_uri(MAIJA) in come[f"ORCID connect: {receipt}"]
     assert "Register of staff: It has been stored." in come[f"ORCID connect: {answered}"]
-    someone.goes("/identity-management/").sees("What this organisation has been told", "register-that-was-told")
-    assert uri(MAIJA) in someone.text
+    user.goes("/identity-management/").sees("What this organisation has been told", "register-that-was-told")
+    assert orcid_uri(MAIJA) in user.text
 
 
 def test_what_a_letter_says_is_text():
-    letters = Letters()
+    mailbox = Mailbox()
 
-    asyncio.run(letters.handle_DATA(None, None, SimpleNamespace(content=FORGED)))
+    asyncio.run(mailbox.handle_DATA(None, None, SimpleNamespace(content=FORGED)))
 
-    page = letters.shown().body.decode()
+    page = mailbox.shown().body.decode()
     assert "&lt;b&gt;Kuitti&lt;/b&gt;" in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &lt;a href" in page
     assert "<script" not in page

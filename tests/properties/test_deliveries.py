@@ -87,9 +87,9 @@ class Owing(RuleBasedStateMachine):
         self._take(worker, self.store.deliveries.claim(worker, self.now, LEASE, limit))
 
     @precondition(lambda self: self.owed)
-    @rule(worker=workers, back=st.integers(0, 2))
-    def claim_a_change(self, worker, back):
-        number = self.store.changes.last_number(self.organisation) - back
+    @rule(worker=workers, callback_path=st.integers(0, 2))
+    def claim_a_change(self, worker, callback_path):
+        number = self.store.changes.last_number(self.organisation) - callback_path
         self._take(worker, self.store.deliveries.claim(worker, self.now, LEASE, 9, (self.organisation, number)))
 
     def _take(self, worker, claimed):

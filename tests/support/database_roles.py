@@ -25,7 +25,7 @@ ORGANISATIONS = {
 }
 
 
-class Place:
+class RoleDatabase:
     """A database whose owner is the service's own role, no administrator, and what can be done there."""
 
     def __init__(self, server, directory):

@@ -62,7 +62,7 @@ class Broken:
 
 
 @dataclass
-class Kept:
+class LogRecorder:
     """A log."""
 
     lines: list = field(default_factory=list)
@@ -85,7 +85,7 @@ def make_dispatcher(store, transfers, clock, report=None, **settings):
         store,
         ORGANISATIONS,
         {UNIVERSITY: transfers},
-        report or Kept(),
+        report or LogRecorder(),
         clock,
         settings=WorkerSettings(**{**quick, **settings}),
         random=lambda: 0.5,
@@ -94,7 +94,7 @@ def make_dispatcher(store, transfers, clock, report=None, **settings):
 
 def make_worker(store, transfers, clock, report=None, jobs=(), **settings):
     """Make a worker; the transfers are the university's, by name."""
-    report = report or Kept()
+    report = report or LogRecorder()
     return Worker(make_dispatcher(store, transfers, clock, report, **settings), jobs, report, clock)
 
 

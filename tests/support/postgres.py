@@ -39,7 +39,7 @@ def children_of(process):
 class Server:
     """A PostgreSQL server that can be stopped and started; `url(name)` is where a database is.
 
-    On its `shelf` are the names of databases that can be used again.
+    On its `reusable_databases` are the names of databases that can be used again.
     """
 
     def __init__(self):
@@ -49,7 +49,7 @@ class Server:
         self.password = secrets.token_hex(16)
         self.port = free_port()
         self._count = 0
-        self.shelf = []
+        self.reusable_databases = []
         try:
             self._make()
             self.start()

@@ -14,10 +14,10 @@ from wsgiref.validate import validator
 
 import waitress
 
-from demo.orcid.app import make_orcid
+from demo.orcid.app import make_simulator_app
+from demo.orcid.client import SimulatorClient
 from demo.orcid.people import PEOPLE
-from demo.orcid.visit import Visit as Browsing
-from demo.orcid.world import Client, OrcidWorld
+from demo.orcid.simulator import Client, OrcidSimulator
 from resolver_connector.app import Connector
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations, Stage
@@ -67,7 +67,7 @@ class Clock:
 
 
 @contextmanager
-def served(app):
+def serve_app(app):
     """Serve an app on loopback, and give its address."""
     server = waitress.create_server(app, host="127.0.0.1", port=0, threads=4)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -88,16 +88,16 @@ def end_serving(server, thread):
 
 
 @contextmanager
-def simulated_orcid():
+def run_orcid_simulator():
     """Serve the simulator, and give it with a client of it that is registered there."""
     client = Client("APP-0A1B2C3D4E5F6G7H", "a-secret-of-the-client", "ORCID connect", (CALLBACK,))
-    world = OrcidWorld("http://127.0.0.1:1", clients=[client])
-    with served(make_orcid(world)) as address:
-        world.base_url = address
-        yield world, client_of(address)
+    simulator = OrcidSimulator("http://127.0.0.1:1", clients=[client])
+    with serve_app(make_simulator_app(simulator)) as address:
+        simulator.base_url = address
+        yield simulator, make_orcid_client(address)
 
 
-def client_of(address, **other):
+def make_orcid_client(address, **other):
     """Give our client of an ORCID at this address."""
     words = {
         "client_id": "APP-0A1B2C3D4E5F6G7H",
@@ -109,7 +109,7 @@ def client_of(address, **other):
     return OrcidClient(address, Registry.SANDBOX, **{**words, **other})
 
 
-def make_front(
+def make_web_app(
     store,
     client,
     clock,
@@ -161,7 +161,7 @@ def with_settings(front, entity_id=UNIVERSITY, **changes):
 
 
 @dataclass
-class Reply:
+class WebResponse:
     """An answer, as a person or a program sees it."""
 
     status: int
@@ -182,7 +182,7 @@ class Reply:
         return re.search(r"<h1>(.*?)</h1>", self.text)[1].replace("&#39;", "'")
 
     @property
-    def place(self):
+    def location(self):
         """Where it sends the browser, as a path of ours."""
         return self.header("Location").removeprefix(PUBLIC_URL)
 
@@ -225,7 +225,7 @@ def ask(app, path, method="GET", form=None, **environ):
         content = b"".join(parts)
     finally:
         parts.close()
-    reply = Reply(answer["status"], answer["headers"], content)
+    reply = WebResponse(answer["status"], answer["headers"], content)
     if isinstance(app, Connector):
         asked |= environ
         must_be_documented(method, asked["SCRIPT_NAME"] + asked["PATH_INFO"], reply)
@@ -233,7 +233,7 @@ def ask(app, path, method="GET", form=None, **environ):
 
 
 @dataclass
-class Visitor:
+class WebClient:
     """A person with a browser of their own, signed in at an organisation."""
 
     app: object
@@ -250,11 +250,11 @@ class Visitor:
 
     def same_browser(self, account, organisation=UNIVERSITY):
         """Give another person who is signed in in this browser now."""
-        return Visitor(self.app, account, organisation, cookies=self.cookies)
+        return WebClient(self.app, account, organisation, cookies=self.cookies)
 
     def other_browser(self):
         """Give the same person in another browser."""
-        return Visitor(self.app, self.account, self.organisation, self.said)
+        return WebClient(self.app, self.account, self.organisation, self.said)
 
     def token(self):
         return self.get("/me").field("token")
@@ -263,13 +263,13 @@ class Visitor:
         """Press the button, and give the address at ORCID."""
         return self.post("/me/start", {"token": self.token()}).header("Location")
 
-    def back(self, world, bare=MAIJA):
+    def callback_path(self, simulator, bare=MAIJA):
         """Authorise at ORCID as the person with this iD, and give the address that leads back."""
-        return authorised(world, self.start(), bare)
+        return authorize_at_orcid(simulator, self.start(), bare)
 
-    def returned(self, world, bare=MAIJA):
+    def return_from_orcid(self, simulator, bare=MAIJA):
         """Come back from ORCID, and give the address one is sent to."""
-        return self.get(self.back(world, bare)).place
+        return self.get(self.callback_path(simulator, bare)).location
 
     def agree(self, place, **changes):
         """Tick the box on the confirm page and send it."""
@@ -277,9 +277,9 @@ class Visitor:
         form = {"token": page.field("token"), "replacing": page.field("replacing"), "agree": "yes"}
         return self.post(place, {name: value for name, value in (form | changes).items() if value is not None})
 
-    def link(self, world, bare=MAIJA):
+    def link(self, simulator, bare=MAIJA):
         """Go the whole way, and give the result page."""
-        return self.get(self.agree(self.returned(world, bare)).place)
+        return self.get(self.agree(self.return_from_orcid(simulator, bare)).location)
 
     def _ask(self, path, method, form, environ):
         session = {"Shib-Identity-Provider": self.organisation, "eppn": self.account, **self.said}
@@ -294,6 +294,6 @@ class Visitor:
         return reply
 
 
-def authorised(world, address, bare=MAIJA):
+def authorize_at_orcid(simulator, address, bare=MAIJA):
     """Give the path by which ORCID sends the person with this iD back after they have agreed."""
-    return Browsing(world).authorise(address, bare).removeprefix(PUBLIC_URL)
+    return SimulatorClient(simulator).authorise(address, bare).removeprefix(PUBLIC_URL)

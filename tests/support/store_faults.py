@@ -12,11 +12,11 @@ from sql.store import Store, open_store
 from tests.support.factories import NOON, answered, make_consent, make_orcid_id
 
 
-class Broke(Exception):
+class InjectedFailure(Exception):
     """The failure that was ordered."""
 
 
-class BreakingEngine:
+class FailingEngine:
     """Passes everything on to an engine, and does something else at one step of its transactions.
 
     The steps are the moments before and after the transaction opens, each statement, and the commit, from 1 on.
@@ -45,12 +45,12 @@ class BreakingEngine:
         self.step()
         with self._engine.transaction(**words) as session:
             self.step()
-            yield BreakingSession(session, self.step)
+            yield FailingSession(session, self.step)
             self.step()
         self.step()
 
 
-class BreakingSession:
+class FailingSession:
     """Runs the statements of a transaction, with a step before and after each."""
 
     def __init__(self, session, step):
@@ -67,7 +67,7 @@ class BreakingSession:
         return stepping
 
 
-class SlowEngine(BreakingEngine):
+class SlowEngine(FailingEngine):
     """Waits before each commit for as long as the next of `delays` says, in seconds."""
 
     def __init__(self, engine, delays):
@@ -82,14 +82,14 @@ class SlowEngine(BreakingEngine):
                 time.sleep(next(self._delays))
 
 
-def breaking(store, at, then):
+def make_failing_store(store, at, then):
     """Give a store on the same engine that breaks at a step."""
-    return Store(BreakingEngine(store.engine, at, then))
+    return Store(FailingEngine(store.engine, at, then))
 
 
 def fail():
     """Fail by an exception."""
-    raise Broke
+    raise InjectedFailure
 
 
 def kill():
@@ -107,17 +107,17 @@ def replace_link(store, person_key, number):
 
 def steps_to_replace(store):
     """Count the steps of replacing a link."""
-    counting = breaking(store, 0, None)
+    counting = make_failing_store(store, 0, None)
     replace_link(counting, "counted", 2)
     return counting.engine.steps
 
 
-def _killed_at_each_step(url, steps):
+def _kill_at_each_step(url, steps):
     """Let one process after another replace the link of its own person, and die at its own step."""
     for step in range(1, steps + 1):
         child = os.fork()
         if child == 0:
-            store = breaking(open_store(url), step, kill)
+            store = make_failing_store(open_store(url), step, kill)
             replace_link(store, f"person {step}", 2 * step + 100)
             os._exit(0)
         _, status = os.waitpid(child, 0)
@@ -126,4 +126,4 @@ def _killed_at_each_step(url, steps):
 
 
 if __name__ == "__main__":
-    _killed_at_each_step(sys.argv[1], int(sys.argv[2]))
+    _kill_at_each_step(sys.argv[1], int(sys.argv[2]))

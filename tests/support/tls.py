@@ -47,7 +47,7 @@ def make_server(app: Callable, port: int, key: Mapping[str, str]) -> _Server:
 
 
 @contextmanager
-def served(app: Callable, port: int, key: Mapping[str, str]) -> Iterator[None]:
+def serve_tls(app: Callable, port: int, key: Mapping[str, str]) -> Iterator[None]:
     """Serve in this process, in threads of its own."""
     server = make_server(app, port, key)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.browser.driver import browsing
-from tests.support.system.client import Line, Visitor
+from tests.support.system.client import HttpBrowser, RawClient
 from tests.support.system.service import running_service
-from tests.support.system.stack import FRONTS, installed_python, running, with_the_probe
+from tests.support.system.stack import FRONTS, install_probe, installed_python, running
 
 
 @pytest.fixture(scope="session")
@@ -20,21 +20,21 @@ def venv():
 @pytest.fixture(scope="session", params=FRONTS)
 def stack(request, venv):
     """Each front in turn, with the application behind it that tells what reached it."""
-    with running(request.param, venv, with_the_probe) as started:
+    with running(request.param, venv, install_probe) as started:
         yield started
 
 
 @pytest.fixture
-def visitor(stack):
+def http_browser(stack):
     """Somebody with a fresh browser."""
-    with Visitor(stack) as somebody:
+    with HttpBrowser(stack) as somebody:
         yield somebody
 
 
 @pytest.fixture
-def line(stack):
+def raw_client(stack):
     """A connection on which requests go out exactly as given."""
-    return Line(stack)
+    return RawClient(stack)
 
 
 @pytest.fixture(scope="session", params=FRONTS)

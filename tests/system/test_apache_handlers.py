@@ -8,11 +8,11 @@ import pytest
 import requests
 
 from tests.support.ports import free_port
-from tests.support.system.client import Line
+from tests.support.system.client import RawClient
 from tests.support.system.connector_machine import ask as ask_connector
 from tests.support.system.connector_machine import connector_machine
 from tests.support.system.machine import Machine
-from tests.support.system.stack import FRONTS, running, with_the_probe
+from tests.support.system.stack import FRONTS, install_probe, running
 
 MODULES = ("status", "info", "ldap", "userdir", "cgid", "proxy", "proxy_balancer", "lbmethod_byrequests", "autoindex")
 """Debian's, each with the configuration that it brings."""
@@ -86,12 +86,12 @@ def ask(request, venv):
             yield lambda path, source: _in_words(ask_connector(port, path, source=source))
     else:
 
-        def furnish(stack):
-            with_the_probe(stack)
+        def install_apps(stack):
+            install_probe(stack)
             add_another_package(stack)
 
-        with running(request.param, venv, furnish) as stack:
-            yield lambda path, source: _answer(Line(stack).ask(path, [], source=source))
+        with running(request.param, venv, install_apps) as stack:
+            yield lambda path, source: _answer(RawClient(stack).ask(path, [], source=source))
 
 
 def _in_words(answer):

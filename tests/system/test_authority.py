@@ -12,8 +12,8 @@ from tests.support.authority import SERVICE, URI, make_authority, make_identity,
 from tests.support.docs import DOCS
 from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
 from tests.support.ports import free_port
-from tests.support.system.federation import make_key, one_line
-from tests.support.tls import served
+from tests.support.system.federation import certificate_text, make_key
+from tests.support.tls import serve_tls
 
 # pysaml2 leaves temporary files to be closed when they are forgotten
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
@@ -83,9 +83,9 @@ def asked(store, keys, tmp_path):
         return held["app"](environ, start_response)
 
     port = free_port()
-    with served(app, port, keys["web"]):
+    with serve_tls(app, port, keys["web"]):
         metadata = tmp_path / "federation.xml"
-        words = {"service": SERVICE, "idp": UNIVERSITY, "certificate": one_line(keys["service"]["certificate"])}
+        words = {"service": SERVICE, "idp": UNIVERSITY, "certificate": certificate_text(keys["service"]["certificate"])}
         write_federation(metadata, ENTITIES.format(**words))
         identity = make_identity(AUTHORITY, keys["authority"], metadata, f"https://127.0.0.1:{port}/aa")
         held["app"] = make_authority(store, identity, lambda: datetime.now(UTC))

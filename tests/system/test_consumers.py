@@ -23,7 +23,7 @@ from tests.support.configuration import TOKEN, write_configuration
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.ports import free_port
 from tests.support.system.faulty_connector import Faults
-from tests.support.system.federation import make_key, one_line
+from tests.support.system.federation import certificate_text, make_key
 from tests.support.system.satosa_proxy import satosa
 from tests.support.system.simplesaml import simplesaml
 from tests.support.system.stack import running
@@ -95,7 +95,7 @@ def _fields(body):
 def machine(venv):
     """The front that we recommend, with the real connector behind it, under a name that every program finds."""
 
-    def furnish(stack):
+    def install_apps(stack):
         url = f"sqlite://{stack.var}/links.db"
         service = {"front": "variables", "front_proof": None, "public_url": stack.base_url}
         configuration = write_configuration(stack.etc, store={"url": url}, service=service)
@@ -109,7 +109,7 @@ def machine(venv):
             f"application = faulty({str(configuration)!r}, {str(stack.var / 'fault.json')!r})\n"
         )
 
-    with running("variables", venv, furnish, host="localhost") as stack:
+    with running("variables", venv, install_apps, host="localhost") as stack:
         yield stack
 
 
@@ -259,7 +259,7 @@ def at_satosa(idp, proxy, micro_service, key, tmp_path_factory):
         out,
     ):
         words = {"binding": BINDING_HTTP_REDIRECT, "sso": f"{proxy}/Back/sso/redirect"}
-        front.write_text(IDP.format(entity_id=f"{proxy}/Front/idp", certificate=one_line(certificate), **words))
+        front.write_text(IDP.format(entity_id=f"{proxy}/Front/idp", certificate=certificate_text(certificate), **words))
         client = service_of(key, front)
 
         def sign_in():

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.system.client import Visitor
+from tests.support.system.client import HttpBrowser
 from tests.support.system.people import SAIMAA, TUNTURI, token_of
 
 AWAY = "somebody/who%2Fleft@saimaa.example"
@@ -20,7 +20,7 @@ def asks(service):
     def ask(method, path, organisation=SAIMAA, body=None, **headers):
         authorization = {"Authorization": f"Bearer {token_of(organisation)}"}
         address = service.stack.base_url + path
-        with Visitor(service.stack) as job:
+        with HttpBrowser(service.stack) as job:
             return job.request(
                 method, address, data=body, headers=authorization | headers, timeout=20, allow_redirects=False
             )

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from demo.orcid.people import PEOPLE
-from tests.support.system.client import Visitor
+from tests.support.system.client import HttpBrowser
 from tests.support.system.people import SAIMAA, TUNTURI, token_of
-from tests.support.system.user import Someone
+from tests.support.system.user import FederatedUser
 
 MAIJAS, AKES, LIISAS = (person.orcid for person in PEOPLE[:3])
 OTHERS = [person.orcid for person in PEOPLE[3:6]]
@@ -21,7 +21,7 @@ OTHERS = [person.orcid for person in PEOPLE[3:6]]
 
 def asked(service, account, organisation=SAIMAA, authorization=None):
     """Ask the connector as the organisation's Identity Provider does."""
-    with Visitor(service.stack) as idp:
+    with HttpBrowser(service.stack) as idp:
         return idp.visit(
             f"/v1/people/{quote(account, safe='')}",
             headers={"Authorization": authorization or f"Bearer {token_of(organisation)}"},
@@ -47,7 +47,7 @@ def iris(answer):
 
 
 def test_a_person_links_an_orcid_id_and_the_organisation_is_told(service, browser):
-    maija = Someone(service, browser, "maija")
+    maija = FederatedUser(service, browser, "maija")
     before = iris(asked(service, "maija@saimaa.example"))
 
     maija.signs_in()
@@ -60,7 +60,7 @@ def test_a_person_links_an_orcid_id_and_the_organisation_is_told(service, browse
 
 
 def test_a_session_that_ends_at_orcid_comes_back_as_another_person_and_links_nothing(service, browser):
-    wang, ake = Someone(service, browser, "wang"), Someone(service, browser, "åke")
+    wang, ake = FederatedUser(service, browser, "wang"), FederatedUser(service, browser, "åke")
 
     wang.signs_in()
     wang.goes_to_orcid(AKES)
@@ -75,7 +75,7 @@ def test_a_session_that_ends_at_orcid_comes_back_as_another_person_and_links_not
 
 
 def test_a_session_that_ends_at_orcid_and_the_same_person_again_is_no_hindrance(service, browser):
-    wang = Someone(service, browser, "wang")
+    wang = FederatedUser(service, browser, "wang")
 
     wang.signs_in()
     wang.goes_to_orcid(AKES)
@@ -89,7 +89,7 @@ def test_a_session_that_ends_at_orcid_and_the_same_person_again_is_no_hindrance(
 
 
 def test_a_language_chosen_at_the_start_comes_through_the_sign_in_and_a_sign_out_says_what_remains(service, browser):
-    wang = Someone(service, browser, "wang")
+    wang = FederatedUser(service, browser, "wang")
     browser.go(f"{service.stack.base_url}/?lang=sv")
 
     browser.press("Logga in via din organisation")
@@ -103,7 +103,7 @@ def test_a_language_chosen_at_the_start_comes_through_the_sign_in_and_a_sign_out
 
 
 def test_a_session_that_ends_on_the_confirm_page_costs_a_sign_in_and_nothing_more(service, browser):
-    liisa = Someone(service, browser, "liisa", TUNTURI)
+    liisa = FederatedUser(service, browser, "liisa", TUNTURI)
 
     liisa.signs_in()
     liisa.goes_to_orcid(LIISAS)
@@ -126,7 +126,7 @@ def test_a_session_that_ends_on_the_confirm_page_costs_a_sign_in_and_nothing_mor
     ],
 )
 def test_an_account_with_signs_in_it_is_found_by_the_connector(service, account, orcid):
-    with Visitor(service.stack) as somebody:
+    with HttpBrowser(service.stack) as somebody:
         own_page = somebody.sign_in("maija", eppn=[account])
         sign_in_at_orcid = somebody.submit(own_page)
         somebody.submit(somebody.submit(somebody.submit(sign_in_at_orcid, orcid=orcid)), agree="yes")
@@ -136,7 +136,7 @@ def test_an_account_with_signs_in_it_is_found_by_the_connector(service, account,
 
 @pytest.mark.parametrize("path", ["/", "/no-such-page", "/v1/people/x"])
 def test_no_page_of_the_service_is_compressed(service, path):
-    with Visitor(service.stack) as somebody:
+    with HttpBrowser(service.stack) as somebody:
         answer = somebody.visit(path, headers={"Accept-Encoding": "gzip, br, deflate"})
 
     assert "Content-Encoding" not in answer.headers
@@ -174,7 +174,7 @@ def test_behind_the_proxys_back_nobody_is_believed(service):
 
 @pytest.mark.parametrize("account", ["nameless", "twofold", "stranger"])
 def test_without_an_identifier_to_believe_nobody_gets_to_orcid(service, account):
-    with Visitor(service.stack) as somebody:
+    with HttpBrowser(service.stack) as somebody:
         page = somebody.sign_in(account)
 
     assert page.status_code >= 400
@@ -182,7 +182,7 @@ def test_without_an_identifier_to_believe_nobody_gets_to_orcid(service, account)
 
 
 def test_a_line_feed_in_a_name_is_no_hindrance(service):
-    with Visitor(service.stack) as somebody:
+    with HttpBrowser(service.stack) as somebody:
         page = somebody.sign_in("newline")
 
     assert page.status_code == 200

@@ -86,7 +86,7 @@ class Typed:
 
     may: dict[tuple[str, str], set[str]]
     """The files among them that an account may read or write."""
-    made: dict[str, tuple[int, str, str]]
+    make_directory: dict[str, tuple[int, str, str]]
     """Mode, owner and group of each file and directory."""
     directories: list[str]
 
@@ -112,8 +112,8 @@ def typed(venv):
             for way in ("readable", "writable")
         }
         lines = [line.split(" ", 3) for line in (seed / "made").read_text("utf-8").splitlines()]
-        made = {path: (int(mode, 8), owner, group) for mode, owner, group, path in lines}
-        yield Typed(may, made, (seed / "directories").read_text("utf-8").splitlines())
+        make_directory = {path: (int(mode, 8), owner, group) for mode, owner, group, path in lines}
+        yield Typed(may, make_directory, (seed / "directories").read_text("utf-8").splitlines())
     finally:
         shutil.rmtree(seed, ignore_errors=True)
 
@@ -133,7 +133,7 @@ def test_the_commands_make_what_the_page_is_about(typed):
         "/root/orcid-connect-etc.tar.gz",
         "/root/then",
     ):
-        assert path in typed.made
+        assert path in typed.make_directory
 
 
 def test_other_accounts_may_read_only_what_is_for_everybody(typed):
@@ -148,7 +148,7 @@ def test_other_accounts_may_write_nothing(typed):
 def test_what_holds_a_secret_is_closed_whatever_directory_it_is_in(typed):
     secret = re.compile(r"/secrets/|key\.pem$|front-proof|/root/(?:orcid-connect-etc|then|now)|/links-[^/]*\.db$")
 
-    lasting = {path: mode for path, (mode, *_) in typed.made.items() if not path.startswith("/tmp/")}
+    lasting = {path: mode for path, (mode, *_) in typed.make_directory.items() if not path.startswith("/tmp/")}
     found = {path: mode for path, mode in lasting.items() if secret.search(path)}
 
     assert len(found) > 8
@@ -156,7 +156,7 @@ def test_what_holds_a_secret_is_closed_whatever_directory_it_is_in(typed):
 
 
 def test_no_file_that_everybody_may_change_is_left(typed):
-    assert {path for path, (mode, *_) in typed.made.items() if mode & 0o002} <= {"/tmp", "/var/tmp"}
+    assert {path for path, (mode, *_) in typed.make_directory.items() if mode & 0o002} <= {"/tmp", "/var/tmp"}
 
 
 def test_logs_and_sockets_of_apache_and_shibd_are_closed_to_others(typed):

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import pytest
 
 from demo.orcid.people import PEOPLE
-from tests.support.system.client import Visitor
+from tests.support.system.client import HttpBrowser
 from tests.support.system.other_services import CANTEEN, JOURNAL, running_beside
 from tests.support.system.people import SAIMAA
 from tests.support.system.service import METRICS_TOKEN, command, start
-from tests.support.system.user import Someone
+from tests.support.system.user import FederatedUser
 
 VEERAS, ONNIS = f"https://sandbox.orcid.org/{PEOPLE[9].orcid}", f"https://sandbox.orcid.org/{PEOPLE[8].orcid}"
 TOLD = re.compile(r'<span id="(\w+)">(.*?)</span>')
@@ -38,7 +38,7 @@ def told(neighbours):
     """Sign in at another service with a fresh browser, and give what it was told."""
 
     def tell(account, at=JOURNAL):
-        with Visitor(neighbours.stack) as somebody:
+        with HttpBrowser(neighbours.stack) as somebody:
             ask_who = somebody.visit(neighbours.address(at))
             page = somebody.submit(somebody.submit(ask_who, person=account))
             return dict(TOLD.findall(page.content.decode()))
@@ -51,7 +51,7 @@ def counted(service):
     """What a monitoring system reads of Saimaa's people: how many are linked, and of how many the release was seen."""
 
     def count():
-        with Visitor(service.stack) as monitoring:
+        with HttpBrowser(service.stack) as monitoring:
             said = monitoring.visit("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
         figures = ("linked", "release_seen")
         return tuple(int(float(re.search(FIGURE.format(figure), said, re.MULTILINE)[1])) for figure in figures)
@@ -66,7 +66,7 @@ def checked(service):
     return tuple(map(int, numbers))
 
 
-class Reader(Someone):
+class Reader(FederatedUser):
     """A person who reads a journal, too."""
 
     def __init__(self, service, browser, account, journal):
@@ -154,7 +154,7 @@ def silent(service):
 
 
 def is_well(service):
-    with Visitor(service.stack) as monitor:
+    with HttpBrowser(service.stack) as monitor:
         return monitor.visit("/v1/health").status_code == 200
 
 
@@ -172,7 +172,7 @@ TROUBLES = {"variables": (broken,), "proxy": (away, silent)}
 def onni(service):
     """Somebody whose iD is linked, and whose organisation was seen to release it."""
     for _ in range(2):
-        with Visitor(service.stack) as somebody:
+        with HttpBrowser(service.stack) as somebody:
             page = somebody.sign_in("onni")
             if "none connected" in page.text:
                 at_orcid = somebody.submit(somebody.submit(page), orcid=ONNIS.rpartition("/")[2])
@@ -186,7 +186,7 @@ def test_without_the_connector_a_sign_in_brings_all_that_it_brought_before(servi
 
         with trouble(service):
             meanwhile, canteen = told(onni), told(onni, CANTEEN)
-            with Visitor(service.stack) as somebody:
+            with HttpBrowser(service.stack) as somebody:
                 own_page = somebody.sign_in(onni)
             well = is_well(service) if trouble is not silent else False
         waits_until_it_is_well(service)

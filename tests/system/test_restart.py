@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support import docs
-from tests.support.system.client import Line
+from tests.support.system.client import RawClient
 
 PATHS = ("/", "/healthz", "/v1/health")
 AGAIN = 2
@@ -39,7 +39,7 @@ def light_load(stack):
 
     def ask(path):
         while not over.is_set():
-            answers[path, Line(stack).ask(path, []).status] += 1
+            answers[path, RawClient(stack).ask(path, []).status] += 1
 
     threads = [threading.Thread(target=ask, args=(path,)) for path in PATHS]
     for each in threads:
@@ -54,7 +54,7 @@ def light_load(stack):
 
 def waits_for(stack, text):
     end = time.monotonic() + 120
-    while text not in Line(stack).ask("/", []).text:
+    while text not in RawClient(stack).ask("/", []).text:
         assert time.monotonic() < end, "the configuration is not read again"
         time.sleep(0.2)
 
@@ -63,7 +63,7 @@ def waits_for(stack, text):
 def test_reading_the_configuration_again_loses_no_request(service):
     stack, written = service.stack, service.configuration.read_text("utf-8")
     for path in PATHS:
-        Line(stack).ask(path, [])
+        RawClient(stack).ask(path, [])
 
     with light_load(stack) as answers:
         for number in range(AGAIN):

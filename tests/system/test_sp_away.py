@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.system.client import Line, Visitor, cookies
-from tests.support.system.stack import FRONTS, SP, running, with_the_probe
+from tests.support.system.client import HttpBrowser, RawClient, cookies
+from tests.support.system.stack import FRONTS, SP, install_probe, running
 from webapp.auth.authenticator import Access
 from webapp.routes import ROUTES
 
@@ -30,7 +30,7 @@ def headings(answer):
 @pytest.fixture(scope="module", params=FRONTS)
 def alone(request, venv):
     """A front without shibd, and somebody who signed in while it was there."""
-    with running(request.param, venv, with_the_probe) as stack, Visitor(stack) as maija:
+    with running(request.param, venv, install_probe) as stack, HttpBrowser(stack) as maija:
         maija.sign_in("maija")
         stack.end("shibd")
         yield stack, maija
@@ -42,7 +42,7 @@ def test_an_open_page_is_there_at_once(alone, path, signed_in):
     stack, maija = alone
     began = time.monotonic()
 
-    answer = Line(stack).ask(path, [("Cookie", cookies(maija))] if signed_in else [])
+    answer = RawClient(stack).ask(path, [("Cookie", cookies(maija))] if signed_in else [])
 
     assert answer.status == 200
     assert time.monotonic() - began < AT_ONCE

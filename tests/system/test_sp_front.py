@@ -17,24 +17,24 @@ def test_both_programs_understand_the_files(stack):
     stack.check_files()
 
 
-def test_without_tls_there_is_only_the_way_to_tls(stack, visitor):
-    answer = visitor.visit(f"http://connect.test:{stack.http_port}/me?x=1", allow_redirects=False)
+def test_without_tls_there_is_only_the_way_to_tls(stack, http_browser):
+    answer = http_browser.visit(f"http://connect.test:{stack.http_port}/me?x=1", allow_redirects=False)
 
     assert (answer.status_code, answer.headers["Location"]) == (301, f"{stack.base_url}/me?x=1")
 
 
-def test_browsers_are_told_to_keep_to_tls(visitor):
-    assert visitor.visit("/").headers["Strict-Transport-Security"] == "max-age=31536000"
+def test_browsers_are_told_to_keep_to_tls(http_browser):
+    assert http_browser.visit("/").headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 @pytest.mark.parametrize("length", [4000, 5000, 8000])
-def test_an_address_longer_than_any_of_ours_is_refused(line, length):
-    assert line.ask(f"/help?{'x' * length}", []).status == (200 if length < 4096 else 414)
+def test_an_address_longer_than_any_of_ours_is_refused(raw_client, length):
+    assert raw_client.ask(f"/help?{'x' * length}", []).status == (200 if length < 4096 else 414)
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/people/x"])
-def test_no_answer_is_compressed(visitor, path):
-    answer = visitor.visit(path, headers={"Accept-Encoding": "gzip, br, deflate"})
+def test_no_answer_is_compressed(http_browser, path):
+    answer = http_browser.visit(path, headers={"Accept-Encoding": "gzip, br, deflate"})
 
     assert "Content-Encoding" not in answer.headers
     assert int(answer.headers["Content-Length"]) == len(answer.content)
@@ -50,8 +50,8 @@ def test_no_answer_is_compressed(visitor, path):
         "a%3Fb%23c",
     ],
 )
-def test_a_key_reaches_the_connector_as_it_was_sent(line, key):
-    answer = line.ask(f"/v1/people/{key}?x=%2F", [])
+def test_a_key_reaches_the_connector_as_it_was_sent(raw_client, key):
+    answer = raw_client.ask(f"/v1/people/{key}?x=%2F", [])
 
     environ = seen(answer).environ
     assert environ["REQUEST_URI"] == f"/v1/people/{key}?x=%2F"
@@ -60,24 +60,24 @@ def test_a_key_reaches_the_connector_as_it_was_sent(line, key):
 
 
 @pytest.mark.parametrize("kind", ["Bearer secret-token", "Basic " + base64.b64encode(b"user:pass").decode()])
-def test_the_connector_gets_the_credential(line, kind):
-    answer = line.ask("/v1/people/x", [("Authorization", kind)])
+def test_the_connector_gets_the_credential(raw_client, kind):
+    answer = raw_client.ask("/v1/people/x", [("Authorization", kind)])
 
     assert seen(answer).environ["HTTP_AUTHORIZATION"] == kind
 
 
-def test_the_metrics_get_their_credential_and_nobodys_session(stack, line, visitor):
-    visitor.sign_in("maija")
-    session = "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+def test_the_metrics_get_their_credential_and_nobodys_session(stack, raw_client, http_browser):
+    http_browser.sign_in("maija")
+    session = "; ".join(f"{each.name}={each.value}" for each in http_browser.cookies)
 
-    environ = seen(line.ask("/metrics", [("Authorization", "Bearer secret-token"), ("Cookie", session)])).environ
+    environ = seen(raw_client.ask("/metrics", [("Authorization", "Bearer secret-token"), ("Cookie", session)])).environ
 
     assert environ["HTTP_AUTHORIZATION"] == "Bearer secret-token"
     assert "saimaa" not in str({name: value for name, value in environ.items() if name != "HTTP_COOKIE"})
 
 
-def test_the_connector_is_another_program_than_the_pages(stack, line):
-    page, connector, neighbour = (seen(line.ask(path, [])).environ for path in ("/", "/v1/people/x", "/v1x"))
+def test_the_connector_is_another_program_than_the_pages(stack, raw_client):
+    page, connector, neighbour = (seen(raw_client.ask(path, [])).environ for path in ("/", "/v1/people/x", "/v1x"))
 
     where = "mod_wsgi.process_group" if stack.front == "variables" else "SERVER_PORT"
     assert "connector" in connector[where]
@@ -85,8 +85,8 @@ def test_the_connector_is_another_program_than_the_pages(stack, line):
     assert "connector" not in neighbour[where]
 
 
-def test_the_proof_reaches_the_pages_and_not_the_connector(stack, line):
-    page, connector = (seen(line.ask(path, [])).environ for path in ("/", "/v1/people/x"))
+def test_the_proof_reaches_the_pages_and_not_the_connector(stack, raw_client):
+    page, connector = (seen(raw_client.ask(path, [])).environ for path in ("/", "/v1/people/x"))
 
     assert page.get("HTTP_X_FRONT_PROOF", "") == (stack.proof if stack.front == "proxy" else "")
     assert "HTTP_X_FRONT_PROOF" not in connector
@@ -103,14 +103,14 @@ def test_what_only_the_front_may_reach_is_closed_to_others(stack):
         assert set(open_to_proxy.values()) == {None}
 
 
-def test_no_log_tells_who_came_or_with_what(stack, visitor, line):
+def test_no_log_tells_who_came_or_with_what(stack, http_browser, raw_client):
     secrets = {"code": "c0de-1234567", "state": "st4te-1234567"}
-    visitor.sign_in("maija", path="/me/callback?code={code}&state={state}".format_map(secrets))
-    line.ask("/v1/people/maija%40saimaa.example", [("Authorization", "Bearer t0ken-1234567")])
-    line.ask("//v1//people/maija%40saimaa.example", [])
-    line.ask("/v1/people/maija%40saimaa.example", [("Host", "evil.example")])
-    line.ask("/v1/people/maija%40saimaa.example", [("Host", "evil.example")], greeting="evil.example")
-    visitor.visit(f"http://connect.test:{stack.http_port}/v1/people/maija%40saimaa.example", allow_redirects=False)
+    http_browser.sign_in("maija", path="/me/callback?code={code}&state={state}".format_map(secrets))
+    raw_client.ask("/v1/people/maija%40saimaa.example", [("Authorization", "Bearer t0ken-1234567")])
+    raw_client.ask("//v1//people/maija%40saimaa.example", [])
+    raw_client.ask("/v1/people/maija%40saimaa.example", [("Host", "evil.example")])
+    raw_client.ask("/v1/people/maija%40saimaa.example", [("Host", "evil.example")], greeting="evil.example")
+    http_browser.visit(f"http://connect.test:{stack.http_port}/v1/people/maija%40saimaa.example", allow_redirects=False)
 
     written = "".join(each.read_text("utf-8", "replace") for each in stack.logs.iterdir()).lower()
 
@@ -119,12 +119,12 @@ def test_no_log_tells_who_came_or_with_what(stack, visitor, line):
         assert word.lower() not in written
 
 
-def test_no_log_holds_the_id_of_a_session(stack, visitor):
-    visitor.sign_in("maija")
-    visitor.visit("/Shibboleth.sso/Session")
-    (session,) = [each.value for each in visitor.cookies if each.name.startswith("_shibsession_")]
-    visitor.visit("/me")
-    visitor.visit("/Shibboleth.sso/Logout")
+def test_no_log_holds_the_id_of_a_session(stack, http_browser):
+    http_browser.sign_in("maija")
+    http_browser.visit("/Shibboleth.sso/Session")
+    (session,) = [each.value for each in http_browser.cookies if each.name.startswith("_shibsession_")]
+    http_browser.visit("/me")
+    http_browser.visit("/Shibboleth.sso/Logout")
 
     assert [each.name for each in stack.logs.iterdir() if session in each.read_text("utf-8", "replace")] == []
     assert "Shibboleth-TRANSACTION.Login" in (stack.logs / "transaction.log").read_text("utf-8")

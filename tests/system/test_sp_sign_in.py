@@ -10,7 +10,7 @@ import pytest
 
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import MissingAttribute, NotSignedIn, Proxy, Variables, person_from
-from tests.support.system.client import Visitor, cookies, form_of, seen
+from tests.support.system.client import HttpBrowser, cookies, form_of, seen
 from tests.support.system.people import PROVIDERS, SAIMAA, TUNTURI
 
 ORGANISATIONS = Organisations.of(
@@ -35,9 +35,9 @@ def memory_of_shibd(stack):
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
 
 
-def is_signed_in(visitor):
+def is_signed_in(http_browser):
     """Whether the Service Provider lets this browser to a person's own page without asking who it is."""
-    return visitor.visit("/me", allow_redirects=False).status_code == 200
+    return http_browser.visit("/me", allow_redirects=False).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -48,72 +48,72 @@ def is_signed_in(visitor):
         ("wang", "wang@saimaa.example", "王小明 🎓"),
     ],
 )
-def test_a_person_arrives_unharmed(stack, visitor, account, key, name):
-    person = person_seen(stack, visitor.sign_in(account))
+def test_a_person_arrives_unharmed(stack, http_browser, account, key, name):
+    person = person_seen(stack, http_browser.sign_in(account))
 
     assert (person.account, person.name, person.issued) == (key, name, "20040826")
     assert person.organisation.entity_id == SAIMAA.entity_id
 
 
-def test_an_orcid_id_that_the_organisation_already_releases_arrives(stack, visitor):
-    person = person_seen(stack, visitor.sign_in("liisa", TUNTURI))
+def test_an_orcid_id_that_the_organisation_already_releases_arrives(stack, http_browser):
+    person = person_seen(stack, http_browser.sign_in("liisa", TUNTURI))
 
     assert [str(each.uri) for each in person.released] == ["https://orcid.org/0000-0002-1825-0097"]
 
 
-def test_a_line_feed_in_a_name_harms_nobody(stack, visitor):
-    answer = visitor.sign_in("newline")
+def test_a_line_feed_in_a_name_harms_nobody(stack, http_browser):
+    answer = http_browser.sign_in("newline")
 
     assert person_seen(stack, answer).account == "rivi@saimaa.example"
     assert not any("\n" in value for name, value in seen(answer).environ.items() if name != "SERVER_SIGNATURE")
 
 
 @pytest.mark.parametrize("account", ["nameless", "stranger"])
-def test_without_an_identifier_of_the_organisations_own_one_is_signed_in_and_nobody(stack, visitor, account):
-    answer = visitor.sign_in(account)
+def test_without_an_identifier_of_the_organisations_own_one_is_signed_in_and_nobody(stack, http_browser, account):
+    answer = http_browser.sign_in(account)
 
     with pytest.raises(MissingAttribute):
         person_seen(stack, answer)
 
 
-def test_two_identifiers_at_once_arrive_as_two(stack, visitor):
-    answer = visitor.sign_in("twofold")
+def test_two_identifiers_at_once_arrive_as_two(stack, http_browser):
+    answer = http_browser.sign_in("twofold")
 
     with pytest.raises(ValueError, match="several values of eppn"):
         person_seen(stack, answer)
 
 
-def test_an_attribute_that_nobody_asked_for_does_not_arrive(stack, visitor):
-    answer = visitor.sign_in("maija", eduPersonAssurance=[], displayName=["Another Name"])
+def test_an_attribute_that_nobody_asked_for_does_not_arrive(stack, http_browser):
+    answer = http_browser.sign_in("maija", eduPersonAssurance=[], displayName=["Another Name"])
 
     assert person_seen(stack, answer).name == "Another Name"
     assert "ASSURANCE" not in " ".join(seen(answer).environ).upper()
 
 
-def test_an_open_page_knows_nobody_with_a_session_or_without(stack, visitor):
-    before = visitor.visit("/")
-    visitor.sign_in("maija")
-    after = visitor.visit("/")
+def test_an_open_page_knows_nobody_with_a_session_or_without(stack, http_browser):
+    before = http_browser.visit("/")
+    http_browser.sign_in("maija")
+    after = http_browser.visit("/")
 
-    assert is_signed_in(visitor)
+    assert is_signed_in(http_browser)
     for answer in (before, after):
         with pytest.raises(NotSignedIn):
             person_seen(stack, answer)
 
 
-def test_a_session_lasts_from_page_to_page_and_from_network_to_network(stack, visitor, line):
-    visitor.sign_in("maija")
-    cookie = cookies(visitor)
+def test_a_session_lasts_from_page_to_page_and_from_network_to_network(stack, http_browser, raw_client):
+    http_browser.sign_in("maija")
+    cookie = cookies(http_browser)
 
-    elsewhere = line.ask("/me", [("Cookie", cookie)], source="127.0.0.2")
-    back_again = visitor.visit("/me")
+    elsewhere = raw_client.ask("/me", [("Cookie", cookie)], source="127.0.0.2")
+    back_again = http_browser.visit("/me")
 
     assert person_seen(stack, elsewhere).account == "maija@saimaa.example"
     assert person_seen(stack, back_again).account == "maija@saimaa.example"
 
 
-def test_the_session_cookie_is_out_of_reach_and_survives_a_link_from_elsewhere(visitor):
-    answer = visitor.submit(visitor.answer_for("maija"))
+def test_the_session_cookie_is_out_of_reach_and_survives_a_link_from_elsewhere(http_browser):
+    answer = http_browser.submit(http_browser.answer_for("maija"))
 
     (cookie,) = [value for each in answer.history for value in _set_cookies(each) if value.startswith("_shibsession_")]
     words = {word.strip().lower() for word in cookie.split(";")[1:]}
@@ -122,24 +122,24 @@ def test_the_session_cookie_is_out_of_reach_and_survives_a_link_from_elsewhere(v
     assert not words & {"samesite=strict", "samesite=none"}
 
 
-def test_an_answer_that_nobody_asked_for_is_refused(stack, visitor):
-    answer = visitor.visit(f"https://{SAIMAA.host}:{stack.idp_port}/unsolicited?person=maija")
+def test_an_answer_that_nobody_asked_for_is_refused(stack, http_browser):
+    answer = http_browser.visit(f"https://{SAIMAA.host}:{stack.idp_port}/unsolicited?person=maija")
 
-    refused = visitor.submit(answer)
+    refused = http_browser.submit(answer)
 
     assert refused.status_code == 500
-    assert not is_signed_in(visitor)
+    assert not is_signed_in(http_browser)
 
 
-def test_an_answer_to_somebody_elses_request_is_refused(stack, visitor):
-    with Visitor(stack) as attacker:
+def test_an_answer_to_somebody_elses_request_is_refused(stack, http_browser):
+    with HttpBrowser(stack) as attacker:
         stolen = form_of(attacker.answer_for("maija"))
-    visitor.visit("/me")
+    http_browser.visit("/me")
 
-    refused = visitor.post(stolen.action, data=stolen.fields)
+    refused = http_browser.post(stolen.action, data=stolen.fields)
 
     assert refused.status_code == 500
-    assert not is_signed_in(visitor)
+    assert not is_signed_in(http_browser)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_an_answer_to_somebody_elses_request_is_refused(stack, visitor):
     ],
     ids=str,
 )
-def test_an_odd_assertion_ends_in_the_application_or_in_words(visitor, odd):
-    answer = visitor.sign_in("maija", **odd)
+def test_an_odd_assertion_ends_in_the_application_or_in_words(http_browser, odd):
+    answer = http_browser.sign_in("maija", **odd)
 
     assert answer.status_code in {200, 500}
     if answer.status_code == 500:
@@ -162,29 +162,29 @@ def test_an_odd_assertion_ends_in_the_application_or_in_words(visitor, odd):
             assert f"<h1>{heading}</h1>" in answer.content.decode() or f"<h2>{heading}</h2>" in answer.content.decode()
 
 
-def test_a_refused_answer_is_told_in_three_languages(stack, visitor):
-    answer = visitor.submit(visitor.visit(f"https://{SAIMAA.host}:{stack.idp_port}/unsolicited?person=maija"))
+def test_a_refused_answer_is_told_in_three_languages(stack, http_browser):
+    answer = http_browser.submit(http_browser.visit(f"https://{SAIMAA.host}:{stack.idp_port}/unsolicited?person=maija"))
 
     assert answer.status_code == 500
     for heading in FAILED:
         assert heading in answer.content.decode()
 
 
-def test_an_answer_works_once(stack, visitor):
-    answer = visitor.answer_for("maija")
-    visitor.submit(answer)
-    visitor.cookies.clear()
+def test_an_answer_works_once(stack, http_browser):
+    answer = http_browser.answer_for("maija")
+    http_browser.submit(answer)
+    http_browser.cookies.clear()
 
-    again = visitor.submit(answer)
+    again = http_browser.submit(answer)
 
     assert again.status_code == 500
 
 
-def test_a_form_sent_after_the_session_ended_is_sent_again_after_the_sign_in(stack, visitor):
-    choose = visitor.post(f"{stack.base_url}/me/confirm", data={"consent": "kyllä & joo", "token": "t+1"})
+def test_a_form_sent_after_the_session_ended_is_sent_again_after_the_sign_in(stack, http_browser):
+    choose = http_browser.post(f"{stack.base_url}/me/confirm", data={"consent": "kyllä & joo", "token": "t+1"})
 
-    back = visitor.sign_in("maija", asking=choose)
-    replayed = visitor.submit(back)
+    back = http_browser.sign_in("maija", asking=choose)
+    replayed = http_browser.submit(back)
 
     assert form_of(back).action == f"{stack.base_url}/me/confirm"
     assert seen(replayed).body == "consent=kyll%C3%A4+%26+joo&token=t%2B1"
@@ -192,11 +192,11 @@ def test_a_form_sent_after_the_session_ended_is_sent_again_after_the_sign_in(sta
     assert person_seen(stack, replayed).account == "maija@saimaa.example"
 
 
-def test_a_form_larger_than_ours_is_not_kept_during_the_sign_in(stack, visitor):
+def test_a_form_larger_than_ours_is_not_kept_during_the_sign_in(stack, http_browser):
     larger = {"consent": "x" * 5000}
-    choose = visitor.post(f"{stack.base_url}/me/confirm", data=larger)
+    choose = http_browser.post(f"{stack.base_url}/me/confirm", data=larger)
 
-    back = visitor.sign_in("maija", asking=choose)
+    back = http_browser.sign_in("maija", asking=choose)
 
     assert seen(back).environ["REQUEST_METHOD"] == "GET"
     assert seen(back).body == ""
@@ -214,7 +214,7 @@ def test_a_form_larger_than_ours_is_not_kept_during_the_sign_in(stack, visitor):
 def test_what_nobody_in_particular_sends_does_not_fill_shibd(stack, method, path, body):
     before = memory_of_shibd(stack)
 
-    with Visitor(stack) as somebody:
+    with HttpBrowser(stack) as somebody:
         for _ in range(SENT):
             somebody.cookies.clear()
             answer = somebody.request(method, stack.base_url + path, data=body, allow_redirects=False)
@@ -223,8 +223,8 @@ def test_what_nobody_in_particular_sends_does_not_fill_shibd(stack, method, path
     assert memory_of_shibd(stack) - before < SENT * 12
 
 
-def test_code_and_state_survive_a_sign_in_on_the_way_back_from_orcid(stack, visitor):
-    back = visitor.sign_in("maija", path="/me/callback?code=a%2Bb&state=%C3%A4%3D")
+def test_code_and_state_survive_a_sign_in_on_the_way_back_from_orcid(stack, http_browser):
+    back = http_browser.sign_in("maija", path="/me/callback?code=a%2Bb&state=%C3%A4%3D")
 
     assert seen(back).environ["PATH_INFO"] == "/me/callback"
     assert seen(back).environ["QUERY_STRING"] == "code=a%2Bb&state=%C3%A4%3D"
@@ -245,12 +245,14 @@ ASKED = (
 
 @pytest.mark.parametrize("asked", ASKED)
 @pytest.mark.parametrize("signed_in", [True, False], ids=["signed in", "nobody"])
-def test_nobody_is_sent_to_a_foreign_site_and_none_is_named_to_another(stack, visitor, asked, signed_in):
+def test_nobody_is_sent_to_a_foreign_site_and_none_is_named_to_another(stack, http_browser, asked, signed_in):
     if signed_in:
-        visitor.sign_in("maija")
+        http_browser.sign_in("maija")
 
     for foreign in FOREIGN:
-        answer = visitor.visit(f"/Shibboleth.sso/{asked.format(idp=SAIMAA.entity_id)}{foreign}", allow_redirects=False)
+        answer = http_browser.visit(
+            f"/Shibboleth.sso/{asked.format(idp=SAIMAA.entity_id)}{foreign}", allow_redirects=False
+        )
 
         assert answer.status_code in {200, 302, 500}
         if answer.status_code == 302:
@@ -261,42 +263,42 @@ def test_nobody_is_sent_to_a_foreign_site_and_none_is_named_to_another(stack, vi
             assert "evil" not in parse_qs(back.query).get("target", [""])[0]
 
 
-def test_a_foreign_relay_state_leads_nowhere(stack, visitor):
-    form = form_of(visitor.answer_for("maija"))
+def test_a_foreign_relay_state_leads_nowhere(stack, http_browser):
+    form = form_of(http_browser.answer_for("maija"))
 
-    answer = visitor.post(
+    answer = http_browser.post(
         form.action, data=form.fields | {"RelayState": "https://evil.example/"}, allow_redirects=False
     )
 
     assert "evil.example" not in answer.headers.get("Location", "")
 
 
-def test_after_logout_the_old_session_is_worth_nothing(stack, visitor, line):
-    visitor.sign_in("maija")
-    cookie = cookies(visitor)
+def test_after_logout_the_old_session_is_worth_nothing(stack, http_browser, raw_client):
+    http_browser.sign_in("maija")
+    cookie = cookies(http_browser)
 
-    left = visitor.visit("/Shibboleth.sso/Logout")
-    signed_in = is_signed_in(visitor)
-    with_old_cookie = line.ask("/me", [("Cookie", cookie)])
+    left = http_browser.visit("/Shibboleth.sso/Logout")
+    signed_in = is_signed_in(http_browser)
+    with_old_cookie = raw_client.ask("/me", [("Cookie", cookie)])
 
     assert left.status_code == 200
     assert not signed_in
     assert with_old_cookie.status == 302
 
 
-def test_the_session_page_shows_no_values(visitor):
-    visitor.sign_in("maija")
+def test_the_session_page_shows_no_values(http_browser):
+    http_browser.sign_in("maija")
 
-    page = visitor.visit("/Shibboleth.sso/Session")
+    page = http_browser.visit("/Shibboleth.sso/Session")
 
     assert page.status_code == 200
     assert "eppn" in page.text
     assert "maija" not in page.text.lower()
 
 
-def test_the_status_page_is_for_the_machine_itself(line):
-    here = line.ask("/Shibboleth.sso/Status", [])
-    elsewhere = line.ask("/Shibboleth.sso/Status", [], source="127.0.0.2")
+def test_the_status_page_is_for_the_machine_itself(raw_client):
+    here = raw_client.ask("/Shibboleth.sso/Status", [])
+    elsewhere = raw_client.ask("/Shibboleth.sso/Status", [], source="127.0.0.2")
 
     assert here.status == 200
     assert "<OK/>" in here.text

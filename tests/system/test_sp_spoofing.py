@@ -8,7 +8,7 @@ import pytest
 
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
 from shibboleth.person import PROOF_HEADER, Proxy, Variables
-from tests.support.system.client import Visitor, cookies, seen
+from tests.support.system.client import HttpBrowser, cookies, seen
 from webapp.auth.authenticator import Access
 from webapp.routes import ROUTES
 
@@ -62,14 +62,14 @@ def marked(answer):
 @pytest.fixture(scope="module")
 def signed_in(stack):
     """The cookie of somebody's session."""
-    with Visitor(stack) as maija:
+    with HttpBrowser(stack) as maija:
         maija.sign_in("maija")
         return [("Cookie", cookies(maija))]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_forged_headers_make_nobody_anyone(stack, line, path):
-    answer = line.ask(path, [(name, f"{MARK}@saimaa.example") for name in NAMES])
+def test_forged_headers_make_nobody_anyone(stack, raw_client, path):
+    answer = raw_client.ask(path, [(name, f"{MARK}@saimaa.example") for name in NAMES])
 
     if answer.reached_the_application:
         assert told(stack, answer) == {}
@@ -80,31 +80,31 @@ def test_forged_headers_make_nobody_anyone(stack, line, path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_forged_headers_do_not_change_who_is_signed_in(stack, line, signed_in, path):
-    honest = line.ask(path, signed_in)
+def test_forged_headers_do_not_change_who_is_signed_in(stack, raw_client, signed_in, path):
+    honest = raw_client.ask(path, signed_in)
 
-    answer = line.ask(path, signed_in + [(name, f"{MARK}@saimaa.example") for name in NAMES])
+    answer = raw_client.ask(path, signed_in + [(name, f"{MARK}@saimaa.example") for name in NAMES])
 
     assert answer.reached_the_application
     assert told(stack, answer) == told(stack, honest)
     assert marked(answer) == {}
 
 
-def test_no_name_alone_gets_through_either(stack, line, signed_in):
-    honest = told(stack, line.ask("/me", signed_in))
-    open_path = {name: line.ask("/", [(name, MARK)]) for name in NAMES}
-    own_pages = {name: line.ask("/me", [*signed_in, (name, MARK)]) for name in NAMES}
+def test_no_name_alone_gets_through_either(stack, raw_client, signed_in):
+    honest = told(stack, raw_client.ask("/me", signed_in))
+    open_path = {name: raw_client.ask("/", [(name, MARK)]) for name in NAMES}
+    own_pages = {name: raw_client.ask("/me", [*signed_in, (name, MARK)]) for name in NAMES}
 
     assert {name for name, answer in open_path.items() if told(stack, answer) or marked(answer)} == set()
     assert {name for name, answer in own_pages.items() if told(stack, answer) != honest or marked(answer)} == set()
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda one: f"{one.method} {one.path}")
-def test_somebody_signed_in_is_known_where_a_route_is_for_persons_and_nowhere_else(stack, line, signed_in, route):
+def test_somebody_signed_in_is_known_where_a_route_is_for_persons_and_nowhere_else(stack, raw_client, signed_in, route):
     path = re.sub("<[a-z]+>", "x", route.path)
 
-    known = told(stack, line.ask(path, signed_in, method=route.method))
-    without = line.ask(path, [(name, MARK) for name in NAMES], method=route.method)
+    known = told(stack, raw_client.ask(path, signed_in, method=route.method))
+    without = raw_client.ask(path, [(name, MARK) for name in NAMES], method=route.method)
 
     if route.access is Access.PERSON:
         assert known["eppn"] == "maija%40saimaa.example"
@@ -115,8 +115,8 @@ def test_somebody_signed_in_is_known_where_a_route_is_for_persons_and_nowhere_el
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/people/x", "/no-such-page", "/Shibboleth.sso/me", "/me.json", "/mex"])
-def test_nobody_is_known_at_addresses_that_are_no_routes(stack, line, signed_in, path):
-    answer = line.ask(path, signed_in)
+def test_nobody_is_known_at_addresses_that_are_no_routes(stack, raw_client, signed_in, path):
+    answer = raw_client.ask(path, signed_in)
 
     assert not answer.reached_the_application or told(stack, answer) == {}
 
@@ -132,12 +132,12 @@ CONNECTION = (
 
 
 @pytest.mark.parametrize("value", CONNECTION)
-def test_a_client_cannot_have_headers_dropped_that_the_front_set(stack, line, signed_in, value):
+def test_a_client_cannot_have_headers_dropped_that_the_front_set(stack, raw_client, signed_in, value):
     names = ", ".join((*READ, PROOF_HEADER))
-    honest = line.ask("/me", signed_in)
+    honest = raw_client.ask("/me", signed_in)
 
-    answer = line.ask("/me", [*signed_in, ("Connection", value.format(names, names))])
-    twice = line.ask("/me", [("Connection", "close"), *signed_in, ("Connection", value.format(names, names))])
+    answer = raw_client.ask("/me", [*signed_in, ("Connection", value.format(names, names))])
+    twice = raw_client.ask("/me", [("Connection", "close"), *signed_in, ("Connection", value.format(names, names))])
 
     for each in (answer, twice):
         assert each.status == 400 or told(stack, each) == told(stack, honest)
@@ -163,12 +163,12 @@ def test_a_client_cannot_have_headers_dropped_that_the_front_set(stack, line, si
     ],
 )
 @pytest.mark.parametrize("path", ["/", "/me", "/v1/people/x"])
-def test_the_connection_lasts_as_long_as_the_client_says(line, path, version, connection, kept):
-    assert line.is_kept(path, version, [("Connection", connection)] if connection else []) is kept
+def test_the_connection_lasts_as_long_as_the_client_says(raw_client, path, version, connection, kept):
+    assert raw_client.is_kept(path, version, [("Connection", connection)] if connection else []) is kept
 
 
-def test_a_header_sent_twice_is_no_way_around(stack, line, signed_in):
-    answer = line.ask("/me", [("eppn", MARK), *signed_in, ("eppn", MARK), ("Eppn", MARK), (PROOF_HEADER, MARK)])
+def test_a_header_sent_twice_is_no_way_around(stack, raw_client, signed_in):
+    answer = raw_client.ask("/me", [("eppn", MARK), *signed_in, ("eppn", MARK), ("Eppn", MARK), (PROOF_HEADER, MARK)])
 
     assert told(stack, answer)["eppn"] == "maija%40saimaa.example"
     assert marked(answer) == {}
@@ -184,8 +184,8 @@ VARIANTS = (
 
 
 @pytest.mark.parametrize("path", VARIANTS)
-def test_no_spelling_of_the_path_reaches_a_persons_pages_without_a_session(stack, line, path):
-    answer = line.ask(path, [("eppn", MARK), (IDENTITY_PROVIDER, MARK)])
+def test_no_spelling_of_the_path_reaches_a_persons_pages_without_a_session(stack, raw_client, path):
+    answer = raw_client.ask(path, [("eppn", MARK), (IDENTITY_PROVIDER, MARK)])
 
     if answer.reached_the_application:
         arrived = seen(answer).environ["PATH_INFO"]
@@ -194,9 +194,9 @@ def test_no_spelling_of_the_path_reaches_a_persons_pages_without_a_session(stack
         assert not arrived.startswith("/me/")
 
 
-def test_another_name_for_the_host_finds_a_closed_door(line):
+def test_another_name_for_the_host_finds_a_closed_door(raw_client):
     half, whole = (
-        line.ask("/", [("Host", "evil.example")], greeting=name) for name in ("connect.test", "evil.example")
+        raw_client.ask("/", [("Host", "evil.example")], greeting=name) for name in ("connect.test", "evil.example")
     )
 
     assert half.status in {403, 421}
@@ -204,17 +204,17 @@ def test_another_name_for_the_host_finds_a_closed_door(line):
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-Host", "X_Forwarded_Host", "Forwarded", "X-Forwarded-Server"])
-def test_requests_to_identity_providers_name_our_own_address(stack, visitor, header):
-    asked = visitor.visit("/me", headers={header: "host=evil.example"}, allow_redirects=False)
+def test_requests_to_identity_providers_name_our_own_address(stack, http_browser, header):
+    asked = http_browser.visit("/me", headers={header: "host=evil.example"}, allow_redirects=False)
 
     assert "evil.example" not in asked.headers["Location"]
     assert f"return={stack.base_url}".replace(":", "%3A").replace("/", "%2F") in asked.headers["Location"]
 
 
-def test_a_forged_session_cookie_is_no_session(stack, line, signed_in):
+def test_a_forged_session_cookie_is_no_session(stack, raw_client, signed_in):
     ((_, cookie),) = signed_in
     name = cookie.partition("=")[0]
 
-    answer = line.ask("/me", [("Cookie", f"{name}=_0123456789abcdef0123456789abcdef")])
+    answer = raw_client.ask("/me", [("Cookie", f"{name}=_0123456789abcdef0123456789abcdef")])
 
     assert (answer.status, answer.reached_the_application) == (302, False)

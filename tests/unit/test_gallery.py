@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import webapp
-from tests.gallery.all_states import NO_PAGES, SCENES
+from tests.gallery.all_states import NO_PAGES, PAGE_STATES
 from webapp.pages.problems import PROBLEMS
 from webapp.routes import ROUTES
 
 TEMPLATES = Path(webapp.__file__).parent / "templates"
 KNOWN = {f"{route.method} {route.path}" for route in ROUTES}
-SHOWN = {each.route for each in SCENES}
+SHOWN = {each.route for each in PAGE_STATES}
 
 
 def test_each_route_has_a_scene_or_answers_with_no_page():
@@ -18,16 +18,16 @@ def test_each_route_has_a_scene_or_answers_with_no_page():
 
 def test_what_answers_with_no_page_is_a_route_and_has_no_scene():
     assert NO_PAGES.keys() <= KNOWN
-    assert not NO_PAGES.keys() & {each.route for each in SCENES if each.problem is None}
+    assert not NO_PAGES.keys() & {each.route for each in PAGE_STATES if each.problem is None}
 
 
 def test_a_scene_of_no_route_shows_that_there_is_none():
-    assert {each.problem.__name__ for each in SCENES if each.route not in KNOWN} == {"NotFound", "NotAllowed"}
+    assert {each.problem.__name__ for each in PAGE_STATES if each.route not in KNOWN} == {"NotFound", "NotAllowed"}
 
 
 def test_each_problem_has_a_scene():
-    assert set(PROBLEMS) - {each.problem for each in SCENES} == set(), "add a scene to tests/gallery/all_states.py"
+    assert set(PROBLEMS) - {each.problem for each in PAGE_STATES} == set(), "add a scene to tests/gallery/all_states.py"
 
 
 def test_each_scene_has_a_name_of_its_own():
-    assert len({each.name for each in SCENES}) == len(SCENES)
+    assert len({each.name for each in PAGE_STATES}) == len(PAGE_STATES)

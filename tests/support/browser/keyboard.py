@@ -8,7 +8,7 @@ import time
 from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser.driver import PATIENCE
-from tests.support.browser.user import Traveller
+from tests.support.browser.user import BrowserUser
 
 FOCUS = """
     const here = document.activeElement, style = getComputedStyle(here), place = here.getBoundingClientRect();
@@ -24,7 +24,7 @@ FOCUS = """
 """
 
 
-class Typist(Traveller):
+class KeyboardUser(BrowserUser):
     """Goes everywhere by Tab, Shift and Tab, Enter and the space bar."""
 
     def __init__(self, driver, base_url, language):
@@ -86,7 +86,7 @@ class Typist(Traveller):
         return self
 
 
-def saved_in(folder):
+def wait_for_download(folder):
     """Wait for a download to be whole, and give what is in it."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:

@@ -17,17 +17,17 @@ MAIJA = "0009-0000-0001-1111"
 AKE = "0009-0000-0002-2224"
 PIIA = "0009-0000-0006-6665"
 HANAKO = "0009-0000-0011-1104"
-SOMEBODY = "0009-0000-0003-3337"
+OTHER_ID = "0009-0000-0003-3337"
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[3] / "build" / "screenshots")
 
 
-def uri(orcid):
+def orcid_uri(orcid):
     """The iD as everybody shows it."""
     return f"https://sandbox.orcid.org/{orcid}"
 
 
-class Traveller(Browser):
+class BrowserUser(Browser):
     """What a person does and sees; each step waits for the page it leads to, and gives the person back."""
 
     def __init__(self, driver, base_url):

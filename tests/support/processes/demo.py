@@ -23,7 +23,7 @@ TOKEN = re.compile(r'name="token" value="([^"]+)"')
 SHOWN = re.compile(r'name="shown" value="([^"]+)"')
 
 
-class Demonstration:
+class Demo:
     """A running one, and everything that the world around the service can ask it."""
 
     def __init__(self, process, words, directory):
@@ -32,7 +32,7 @@ class Demonstration:
         self.base_url = READY.search(words)[1]
         self.directory = directory
 
-    def released(self, account, organisation):
+    def get_released_id(self, account, organisation):
         """What the organisation's Identity Provider gets when it asks the connector about one of its people."""
         secret = (self.directory / "secrets" / organisation).read_text().strip()
         given = (
@@ -44,24 +44,24 @@ class Demonstration:
         answer.raise_for_status()
         return answer.json()["eduPersonOrcid"]
 
-    def arm(self, place, fault, **more):
+    def arm_fault(self, place, fault, **more):
         """Have the simulated ORCID misbehave at its next call."""
-        self.has_orcid("faults", place=place, fault=fault, **more)
+        self.post_orcid_admin("faults", place=place, fault=fault, **more)
 
-    def has_orcid(self, what, **said):
+    def post_orcid_admin(self, what, **said):
         """Change something of the simulated ORCID, as its page of steering tells."""
         requests.post(f"{self.base_url}/orcid/admin/{what}", json=said, timeout=5).raise_for_status()
 
-    def has_the_register(self, fault=""):
+    def set_register_fault(self, fault=""):
         """Have the university's register fail like this from now on, or work."""
         requests.post(f"{self.base_url}/identity-management/", {"fault": fault}, timeout=5).raise_for_status()
 
-    def begin_anew(self):
+    def reset(self):
         """Nobody is linked, the register works, and the simulated ORCID has forgotten everything."""
-        self.has_the_register()
-        self.has_orcid("reset")
+        self.set_register_fault()
+        self.post_orcid_admin("reset")
         for account, organisation in ACCOUNTS.items():
-            if self.released(f"{account}@{organisation}.example", organisation):
+            if self.get_released_id(f"{account}@{organisation}.example", organisation):
                 self._unlink(account)
 
     def _unlink(self, account):
@@ -79,7 +79,7 @@ class Demonstration:
         with closing(sqlite3.connect(self.directory / "links.db", isolation_level=None)) as connection:
             yield connection
 
-    def times_linked(self, account, organisation):
+    def count_linkings(self, account, organisation):
         """How often a person has been linked so far, as the audit tells it."""
         store = open_store(f"sqlite://{self.directory}/links.db")
         try:
@@ -103,7 +103,7 @@ def start(*arguments, scratch=None):
     )
 
 
-def words_of(process):
+def read_startup_output(process):
     """What it says until it is ready, or until it ends."""
     words = ""
     for line in process.stdout:
@@ -114,18 +114,18 @@ def words_of(process):
 
 
 @contextmanager
-def running(directory):
+def running_demo(directory):
     """Give a running demonstration, and end it as a person does."""
     process = start("--port", "0", "--keep", str(directory))
     try:
-        yield Demonstration(process, words_of(process), directory)
+        yield Demo(process, read_startup_output(process), directory)
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
 
 
 @contextmanager
-def serving(configuration):
+def running_server(configuration):
     """Give the address of `orcid-connect serve` with a configuration, as one more process."""
     command = [sys.executable, "-m", "webapp", "--config", str(configuration), "serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:

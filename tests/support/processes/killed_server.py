@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 import waitress
 
 from sql.store import Store, open_store
-from tests.support.service import client_of, make_front
-from tests.support.store_faults import BreakingEngine
+from tests.support.service import make_orcid_client, make_web_app
+from tests.support.store_faults import FailingEngine
 from webapp.app import make_app
 
 
-class MortalEngine(BreakingEngine):
+class KillingEngine(FailingEngine):
     """An engine whose process dies at one step: of a transaction, or of a statement by itself."""
 
     def __init__(self, engine, last):
@@ -43,8 +43,8 @@ class MortalEngine(BreakingEngine):
 
 def serve(listener, store_url, orcid_url, last):
     """Be a server."""
-    store = Store(MortalEngine(open_store(store_url).engine, last))
-    app = make_app(make_front(store, client_of(orcid_url), lambda: datetime.now(UTC)))
+    store = Store(KillingEngine(open_store(store_url).engine, last))
+    app = make_app(make_web_app(store, make_orcid_client(orcid_url), lambda: datetime.now(UTC)))
 
     def behind_the_front(environ, start_response):
         said = {name: environ.get(f"HTTP_X_{name.upper()}", "") for name in ("eppn", "idp")}

@@ -26,10 +26,10 @@ from resolver_connector.delivery.worker import Worker
 from resolver_connector.transfers.rest import RestTransfer
 from sql.repositories.deliveries import DeliveryRepository
 from sql.store import Store, open_store
-from tests.support.delivery import ORGANISATIONS, Kept
+from tests.support.delivery import ORGANISATIONS, LogRecorder
 from tests.support.factories import UNIVERSITY
-from tests.support.service import client_of, make_front
-from tests.support.store_faults import BreakingEngine
+from tests.support.service import make_orcid_client, make_web_app
+from tests.support.store_faults import FailingEngine
 from webapp.app import make_app
 from webapp.pages.context import no_delivery
 
@@ -45,26 +45,26 @@ SETTINGS = WorkerSettings(
 NAME = "idm"
 
 
-class Fuse:
+class StepCounter:
     """Burns down by one at each moment that matters, and at the end of it this process dies."""
 
     def __init__(self, last):
         self._left = last
         self._lock = threading.Lock()
 
-    def burn(self):
+    def step(self):
         with self._lock:
             self._left -= 1
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class MortalEngine(BreakingEngine):
+class KillingEngine(FailingEngine):
     """An engine each of whose steps matters: those of transactions, and statements by themselves."""
 
-    def __init__(self, engine, fuse):
+    def __init__(self, engine, counter):
         super().__init__(engine)
-        self.step = fuse.burn
+        self.step = counter.step
 
     def execute(self, query, **values):
         self.step()
@@ -81,41 +81,41 @@ class MortalEngine(BreakingEngine):
         return answer
 
 
-class MortalStore(Store):
+class KillingStore(Store):
     """A store that matters where deliveries are handed out, and in all that is written of them."""
 
-    def __init__(self, url, fuse):
-        super().__init__(MortalEngine(open_store(url).engine, fuse))
-        self.deliveries = MortalDeliveries(self.engine, fuse)
+    def __init__(self, url, counter):
+        super().__init__(KillingEngine(open_store(url).engine, counter))
+        self.deliveries = KillingDeliveries(self.engine, counter)
 
 
-class MortalDeliveries(DeliveryRepository):
+class KillingDeliveries(DeliveryRepository):
     """An outbox at which one may die after deliveries were handed out."""
 
-    def __init__(self, engine, fuse):
+    def __init__(self, engine, counter):
         super().__init__(engine)
-        self._fuse = fuse
+        self._fuse = counter
 
     def claim(self, *arguments, **words):
         claimed = super().claim(*arguments, **words)
         if claimed:
-            self._fuse.burn()
+            self._fuse.step()
         return claimed
 
 
-class MortalTransfer:
+class KillingTransfer:
     """A way to the organisation on which one may die: before the news is sent, and after it has arrived."""
 
     kind = "rest"
 
-    def __init__(self, url, fuse):
+    def __init__(self, url, counter):
         self._transfer = RestTransfer(url=url, signing_secrets=(SECRET,))
-        self._fuse = fuse
+        self._fuse = counter
 
     def deliver(self, message, *, now, timeout):
-        self._fuse.burn()
+        self._fuse.step()
         answer = self._transfer.deliver(message, now=now, timeout=timeout)
-        self._fuse.burn()
+        self._fuse.step()
         return answer
 
 
@@ -123,17 +123,17 @@ def now():
     return datetime.now(UTC)
 
 
-def make_dispatcher(store, idm_url, fuse):
+def make_dispatcher(store, idm_url, counter):
     """Make a dispatcher that may die during an attempt."""
-    transfers = {UNIVERSITY: {NAME: MortalTransfer(idm_url, fuse)}}
-    return Dispatcher(store, ORGANISATIONS, transfers, Kept(), now, settings=SETTINGS)
+    transfers = {UNIVERSITY: {NAME: KillingTransfer(idm_url, counter)}}
+    return Dispatcher(store, ORGANISATIONS, transfers, LogRecorder(), now, settings=SETTINGS)
 
 
-def serve(listener, store_url, idm_url, orcid_url, fuse, *, at_once):
+def serve(listener, store_url, idm_url, orcid_url, counter, *, at_once):
     """Be a web server."""
-    store = MortalStore(store_url, fuse)
-    deliver_now = make_dispatcher(store, idm_url, fuse).deliver_now if at_once else no_delivery
-    app = make_app(make_front(store, client_of(orcid_url), now, transfers=[NAME], deliver_now=deliver_now))
+    store = KillingStore(store_url, counter)
+    deliver_now = make_dispatcher(store, idm_url, counter).deliver_now if at_once else no_delivery
+    app = make_app(make_web_app(store, make_orcid_client(orcid_url), now, transfers=[NAME], deliver_now=deliver_now))
 
     def behind_the_front(environ, start_response):
         said = {name: environ.get(f"HTTP_X_{name.upper()}", "") for name in ("eppn", "idp")}
@@ -142,15 +142,15 @@ def serve(listener, store_url, idm_url, orcid_url, fuse, *, at_once):
     waitress.serve(behind_the_front, sockets=[listener], threads=2, _quiet=True)
 
 
-def live(kind, urls, line, listener):
+def start_until(kind, urls, line, listener):
     """Be what was asked for."""
     (store_url, idm_url, orcid_url), (last, word) = urls, line.split()
-    fuse = Fuse(int(last))
+    counter = StepCounter(int(last))
     if kind == "web":
-        serve(listener, store_url, idm_url, orcid_url, fuse, at_once=word == "now")
+        serve(listener, store_url, idm_url, orcid_url, counter, at_once=word == "now")
     else:
-        dispatcher = make_dispatcher(MortalStore(store_url, fuse), idm_url, fuse)
-        Worker(dispatcher, [], Kept(), now).run()
+        dispatcher = make_dispatcher(KillingStore(store_url, counter), idm_url, counter)
+        Worker(dispatcher, [], LogRecorder(), now).run()
 
 
 def _tell(line):
@@ -167,7 +167,7 @@ def main(kind, *urls):
             listener.listen()
             child = os.fork()
             if child == 0:
-                live(kind, urls, line, listener)
+                start_until(kind, urls, line, listener)
             _tell(f"{listener.getsockname()[1]} {child}")
         os.waitpid(child, 0)
         _tell("dead")

@@ -13,11 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 
-class Killed(Exception):
+class ServerKilled(Exception):
     """The server is dead."""
 
 
-class Nursery:
+class KilledServer:
     """Servers, one at a time."""
 
     def __init__(self, *urls):
@@ -29,13 +29,13 @@ class Nursery:
         """Give the module of the process that bears them, and what it is told."""
         return ["tests.support.processes.killed_server", *urls]
 
-    def bear(self, last):
+    def start(self, last):
         """Start a server that dies at its n-th moment; 0 for never."""
         self.process.stdin.write(f"{last}\n")
         self.process.stdin.flush()
         self.port, self.pid = map(int, self.process.stdout.readline().split())
 
-    def bury(self):
+    def kill(self):
         """Kill the server if it lives, and wait until it is dead."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
@@ -62,7 +62,7 @@ class Nursery:
             answer = line.getresponse()
             content = answer.read()
         except OSError as error:
-            raise Killed from error
+            raise ServerKilled from error
         finally:
             line.close()
         unwanted = {"connection", "date", "server", "via"}

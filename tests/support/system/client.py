@@ -61,7 +61,7 @@ def form_of(answer: requests.Response) -> _Forms:
     return found
 
 
-class Visitor(requests.Session):
+class HttpBrowser(requests.Session):
     """Somebody with a browser: keeps cookies, follows redirects, fills in forms."""
 
     def __init__(self, stack: Stack) -> None:
@@ -103,9 +103,9 @@ class Visitor(requests.Session):
         return self.submit(self.answer_for(person, at, **more))
 
 
-def cookies(visitor: Visitor) -> str:
+def cookies(http_browser: HttpBrowser) -> str:
     """Give the Cookie header that this browser sends."""
-    return "; ".join(f"{each.name}={each.value}" for each in visitor.cookies)
+    return "; ".join(f"{each.name}={each.value}" for each in http_browser.cookies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class RawAnswer:
         return self.status == 200 and self.text.startswith('{"environ"')
 
 
-class Line:
+class RawClient:
     """A connection to the front on which paths and headers go out exactly as given."""
 
     def __init__(self, stack: Stack) -> None:

@@ -16,23 +16,26 @@ from tests.support.configuration import TOKEN, write_configuration
 from tests.support.factories import NOON, make_link, make_orcid_id
 from tests.support.ports import free_port
 from tests.support.system.federation import make_key
-from tests.support.system.machine import Machine, fresh_directory, made
+from tests.support.system.machine import Machine, fresh_directory, make_directory
 from tests.support.system.stack import SP
 
 HOST = "connector.test"
 
 
 @contextmanager
-def connector_machine(venv, furnish=lambda _machine: None):
+def connector_machine(venv, install_apps=lambda _machine: None):
     """Give the port of an Apache with nothing but the connector in it, and its machine.
 
-    `furnish` changes the machine before Apache starts.
+    `install_apps` changes the machine before Apache starts.
     """
     machine = Machine(directory=fresh_directory(), venv=venv)
     port = free_port()
     try:
         machine.make_directories()
-        etc, key = made(machine.directory / "etc"), make_key(made(machine.directory / "keys"), "connector", HOST)
+        etc, key = (
+            make_directory(machine.directory / "etc"),
+            make_key(make_directory(machine.directory / "keys"), "connector", HOST),
+        )
         configuration = _configured(machine, etc)
         values = {
             "HOSTNAME": HOST,
@@ -53,7 +56,7 @@ def connector_machine(venv, furnish=lambda _machine: None):
         _put("apache-connector.conf", to / "sites-available" / "orcid-connect.conf", values)
         _put("connector.wsgi", etc / "connector.wsgi", values)
         machine.do("a2ensite", "-q", "orcid-connect")
-        furnish(machine)
+        install_apps(machine)
         machine.start_apache()
         yield port, machine
     finally:

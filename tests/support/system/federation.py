@@ -55,7 +55,7 @@ def make_key(directory: Path, name: str, *hosts: str) -> dict[str, str]:
     return {"key": str(key), "certificate": str(certificate)}
 
 
-def one_line(certificate: Path | str) -> str:
+def certificate_text(certificate: Path | str) -> str:
     """Give the inside of a PEM file as one line, as metadata carries it."""
     return "".join(line for line in Path(certificate).read_text("ascii").split("\n") if "-----" not in line)
 
@@ -90,6 +90,6 @@ def _entity(provider: IdentityProvider, certificate: str, port: int) -> str:
         entity_id=provider.entity_id,
         scope=provider.scope,
         name=escape(provider.name),
-        certificate=one_line(certificate),
+        certificate=certificate_text(certificate),
         sso=f"https://{provider.host}:{port}/sso",
     )

@@ -154,7 +154,7 @@ class Machine:
         for name in ("apache2-state", "shibboleth"):
             (self.directory / name).mkdir()
         for name in ("run", "run/shibboleth", "var", "log", "cache", "cache/shibboleth"):
-            self.account.owns(made(self.directory / name))
+            self.account.owns(make_directory(self.directory / name))
 
     def check_files(self) -> None:
         """Have both programs read their files and say whether they understand them. Raises DidNotStart."""
@@ -246,7 +246,7 @@ def fresh_directory() -> Path:
     return directory
 
 
-def made(directory: Path) -> Path:
+def make_directory(directory: Path) -> Path:
     """Make a directory, and give it."""
     directory.mkdir()
     return directory

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.handout.consumer import Consumer, consumer_files
 from shibboleth.orcid_id import Registry
-from tests.support.system.machine import DidNotStart, Machine, fresh_directory, made
+from tests.support.system.machine import DidNotStart, Machine, fresh_directory, make_directory
 from tests.support.system.people import SAIMAA
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def metadata_of(service: Service, port: int, certificate: str) -> str:
 
 
 @dataclass(slots=True, kw_only=True)
-class Neighbours(Machine):
+class OtherServices(Machine):
     """The machine of the two services."""
 
     stack: Stack
@@ -141,7 +141,7 @@ class Neighbours(Machine):
 
     def install(self) -> None:
         self.make_directories()
-        www = made(self.directory / "www")
+        www = make_directory(self.directory / "www")
         (www / "index.shtml").write_text(PAGE.format(rows="".join(ROW.format(name=name) for name in SHOWN)), "utf-8")
         self._install_service_provider()
         self._install_sites(www)
@@ -178,9 +178,9 @@ class Neighbours(Machine):
 
 
 @contextmanager
-def running_beside(stack: Stack, tries: int = 2) -> Iterator[Neighbours]:
+def running_beside(stack: Stack, tries: int = 2) -> Iterator[OtherServices]:
     """The two services at work in a stack's federation. Starting is tried twice, as a stack is."""
-    neighbours = Neighbours(directory=fresh_directory(), venv=stack.venv, stack=stack)
+    neighbours = OtherServices(directory=fresh_directory(), venv=stack.venv, stack=stack)
     try:
         _start(neighbours, tries)
         yield neighbours
@@ -189,7 +189,7 @@ def running_beside(stack: Stack, tries: int = 2) -> Iterator[Neighbours]:
         shutil.rmtree(neighbours.directory, ignore_errors=True)
 
 
-def _start(neighbours: Neighbours, tries: int) -> None:
+def _start(neighbours: OtherServices, tries: int) -> None:
     neighbours.install()
     try:
         neighbours.start_shibd()

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.orcid.app import make_orcid
-from demo.orcid.world import Client, OrcidWorld
+from demo.orcid.app import make_simulator_app
+from demo.orcid.simulator import Client, OrcidSimulator
 from tests.support.configuration import write_configuration
 from tests.support.ports import free_port
 from tests.support.system.people import PROVIDERS, IdentityProvider, name_of, token_of
 from tests.support.system.stack import Stack, running
-from tests.support.tls import served
+from tests.support.tls import serve_tls
 
 CLIENT = ("APP-0A1B2C3D4E5F6G7H", "5f63d1c5-3f00-4fa5-b096-fd985ffd0df7")
 METRICS_TOKEN = "token-of-the-monitoring-" + "t" * 32
@@ -27,7 +27,7 @@ class Service:
     """A front with the service behind it, and the ORCID to which it sends people."""
 
     stack: Stack
-    world: OrcidWorld
+    simulator: OrcidSimulator
 
     @property
     def configuration(self) -> Path:
@@ -37,19 +37,22 @@ class Service:
 @contextmanager
 def running_service(front: str, venv: Path) -> Iterator[Service]:
     """The whole at work behind one front."""
-    world = OrcidWorld(f"https://127.0.0.1:{free_port()}")
+    simulator = OrcidSimulator(f"https://127.0.0.1:{free_port()}")
 
-    def furnish(stack: Stack) -> None:
-        world.clients[CLIENT[0]] = Client(*CLIENT, "ORCID connect", (f"{stack.base_url}/me/callback",))
-        configuration = _configured(stack, world)
+    def install_apps(stack: Stack) -> None:
+        simulator.clients[CLIENT[0]] = Client(*CLIENT, "ORCID connect", (f"{stack.base_url}/me/callback",))
+        configuration = _configured(stack, simulator)
         command(stack, configuration, "migrate")
         command(stack, configuration, "check")
         if front == "proxy":
             for name in ("serve", "connector"):
                 start(stack, configuration, name)
 
-    with running(front, venv, furnish) as stack, served(make_orcid(world), _port(world), stack.world_key):
-        yield Service(stack, world)
+    with (
+        running(front, venv, install_apps) as stack,
+        serve_tls(make_simulator_app(simulator), _port(simulator), stack.world_key),
+    ):
+        yield Service(stack, simulator)
 
 
 def start(stack: Stack, configuration: Path, name: str) -> None:
@@ -60,13 +63,16 @@ def start(stack: Stack, configuration: Path, name: str) -> None:
 
 def command(stack: Stack, configuration: Path, *words: str) -> str:
     """Type a command of the service on the machine, as its system account; gives what it prints."""
-    line = [*stack.account.becoming(), str(stack.python), "-m", "webapp", "--config", str(configuration), *words]
-    done = subprocess.run(line, cwd=stack.var, env=stack.environment, capture_output=True, text=True, check=False)
+    program = [str(stack.python), "-m", "webapp", "--config", str(configuration), *words]
+    done = subprocess.run(
+        [*stack.account.becoming(), *program],
+        cwd=stack.var, env=stack.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, (words, done.stdout, done.stderr)
     return done.stdout
 
 
-def _configured(stack: Stack, world: OrcidWorld) -> Path:
+def _configured(stack: Stack, simulator: OrcidSimulator) -> Path:
     proxy = stack.front == "proxy"
     written = write_configuration(
         stack.etc,
@@ -81,7 +87,7 @@ def _configured(stack: Stack, world: OrcidWorld) -> Path:
             "front": stack.front,
             "front_proof": "file:secrets/front-proof" if proxy else None,
         },
-        orcid={"base_url": world.base_url, "client_id": CLIENT[0]},
+        orcid={"base_url": simulator.base_url, "client_id": CLIENT[0]},
         store={"url": f"sqlite://{stack.var}/links.db"},
         metrics={"token": "file:secrets/metrics.token"},
         listen={"unix": str(stack.run / "web.sock") if proxy else None},
@@ -102,5 +108,5 @@ def _organisation(provider: IdentityProvider) -> dict[str, object]:
     }
 
 
-def _port(world: OrcidWorld) -> int:
-    return int(world.base_url.rpartition(":")[2])
+def _port(simulator: OrcidSimulator) -> int:
+    return int(simulator.base_url.rpartition(":")[2])

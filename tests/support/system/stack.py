@@ -19,8 +19,8 @@ from pathlib import Path
 from shibboleth.handout.render import placeholders, substitute, syntax_of
 from tests.support.ports import free_port
 from tests.support.system import other_services as neighbours
-from tests.support.system.federation import make_key, one_line, write_attribute_maps, write_metadata
-from tests.support.system.machine import Account, DidNotStart, Machine, fresh_directory, made
+from tests.support.system.federation import certificate_text, make_key, write_attribute_maps, write_metadata
+from tests.support.system.machine import Account, DidNotStart, Machine, fresh_directory, make_directory
 from tests.support.system.people import PROVIDERS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -47,7 +47,7 @@ Listen 127.0.0.1:{stack.http_port}
 
 HOST = "connect.test"
 
-WORLD = {
+HOST_KEYS = {
     "federation": ("federation",),
     **{each.host: (each.host,) for each in PROVIDERS},
     neighbours.KEY: (neighbours.KEY,),
@@ -149,7 +149,7 @@ class Stack(Machine):
     def _make_keys(self) -> dict[str, dict[str, str]]:
         directory = self.directory / "keys"
         # Its key stays ours: Apache reads it before it becomes www-data
-        keys = {name: key_of(self.venv, name) for name in WORLD}
+        keys = {name: key_of(self.venv, name) for name in HOST_KEYS}
         keys["connect"] = make_key(directory, "connect", self.host)
         certificates = (keys["connect"]["certificate"], self.world_key["certificate"])
         self.trusted.write_text("".join(Path(each).read_text("ascii") for each in certificates))
@@ -168,7 +168,7 @@ class Stack(Machine):
         to = self.install_apache(*OPERATORS_MODULES[self.front])
         (to / "ports.conf").write_text(PORTS.format(stack=self))
         self.put(FRONTS[self.front], to / "sites-available" / "orcid-connect.conf")
-        errors = made(self.etc / "errors")
+        errors = make_directory(self.etc / "errors")
         for each in SP.glob("error-*.html"):
             self.put(each.name, errors / each.name.removeprefix("error-"))
         if self.front == "variables":
@@ -180,13 +180,13 @@ class Stack(Machine):
         self.do("a2ensite", "-q", "orcid-connect")
 
     def _install_federation(self, keys: Mapping[str, Mapping[str, str]]) -> None:
-        directory = made(self.directory / "federation")
+        directory = make_directory(self.directory / "federation")
         shibboleth = self.directory / "shibboleth"
         self.put(
             "sp-metadata.xml",
             directory / "sp.xml",
-            SIGNING_CERTIFICATE=one_line(shibboleth / "sp-signing-cert.pem"),
-            ENCRYPTION_CERTIFICATE=one_line(shibboleth / "sp-encrypt-cert.pem"),
+            SIGNING_CERTIFICATE=certificate_text(shibboleth / "sp-signing-cert.pem"),
+            ENCRYPTION_CERTIFICATE=certificate_text(shibboleth / "sp-encrypt-cert.pem"),
         )
         settings = {
             "port": self.idp_port,
@@ -206,7 +206,9 @@ class Stack(Machine):
         files = []
         for each in neighbours.SERVICES:
             files.append(directory / f"{each.host}.xml")
-            files[-1].write_text(neighbours.metadata_of(each, self.neighbours_port, one_line(certificate)), "utf-8")
+            files[-1].write_text(
+                neighbours.metadata_of(each, self.neighbours_port, certificate_text(certificate)), "utf-8"
+            )
         return [str(each) for each in files]
 
     # Starting and ending
@@ -224,12 +226,12 @@ class Stack(Machine):
 
 
 @contextmanager
-def running(front: str, venv: Path, furnish: Callable[[Stack], None], host: str = HOST) -> Iterator[Stack]:
-    """A stack at work, under a public name. `furnish` puts the applications into it before Apache starts.
+def running(front: str, venv: Path, install_apps: Callable[[Stack], None], host: str = HOST) -> Iterator[Stack]:
+    """A stack at work, under a public name. `install_apps` puts the applications into it before Apache starts.
 
     Starting is tried twice, since a port may be taken and shibd has been seen to abort; no test is.
     """
-    stack = _started(front, venv, furnish, host, tries=2)
+    stack = _started(front, venv, install_apps, host, tries=2)
     try:
         yield stack
     finally:
@@ -237,24 +239,24 @@ def running(front: str, venv: Path, furnish: Callable[[Stack], None], host: str 
         shutil.rmtree(stack.directory, ignore_errors=True)
 
 
-def _started(front: str, venv: Path, furnish: Callable[[Stack], None], host: str, tries: int) -> Stack:
+def _started(front: str, venv: Path, install_apps: Callable[[Stack], None], host: str, tries: int) -> Stack:
     stack = Stack(front=front, host=host, directory=fresh_directory(), venv=venv)
     try:
         stack.install()
         stack.start_federation()
         stack.start_shibd()
-        furnish(stack)
+        install_apps(stack)
         stack.start_apache()
     except BaseException as failed:
         stack.stop()
         shutil.rmtree(stack.directory, ignore_errors=True)
         if tries == 1 or not isinstance(failed, DidNotStart):
             raise
-        return _started(front, venv, furnish, host, tries - 1)
+        return _started(front, venv, install_apps, host, tries - 1)
     return stack
 
 
-def with_the_probe(stack: Stack) -> None:
+def install_probe(stack: Stack) -> None:
     """Furnish a stack with the application that tells what reaches it, for pages and connector alike."""
     for script, socket in (("connect.wsgi", "web.sock"), ("connector.wsgi", "connector.sock")):
         stack.put_script(script, "tests.support.system.probe")
@@ -301,8 +303,8 @@ def key_of(venv: Path, name: str) -> dict[str, str]:
 
 
 def _make_world_keys(venv: Path) -> None:
-    directory = made(venv / "world")
-    for name, hosts in WORLD.items():
+    directory = make_directory(venv / "world")
+    for name, hosts in HOST_KEYS.items():
         make_key(directory, name, *hosts)
         Account.unprivileged().owns(directory / f"{name}.key")
 

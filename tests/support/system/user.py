@@ -7,11 +7,11 @@ from tests.support.system.people import SAIMAA
 SESSION_COOKIE = "_shibsession_"
 
 
-class Someone:
+class FederatedUser:
     """A person with a browser, an account and an ORCID iD."""
 
     def __init__(self, service, browser, account, organisation=SAIMAA):
-        self.base_url, self.orcid_url = service.stack.base_url, service.world.base_url
+        self.base_url, self.orcid_url = service.stack.base_url, service.simulator.base_url
         self.browser, self.account, self.organisation = browser, account, organisation
 
     def signs_in(self):

@@ -1,6 +1,6 @@
-"""Where each kind of transfer is tried: the transfer, the other side it leads to, and the ways that side can fail.
+"""Test harness of each kind of transfer: the transfer, its receiver, and the ways in which the receiver can fail.
 
-A new kind passes `tests/contract/test_transfers.py` once it has a stand here (`STANDS`), or several for its profiles.
+`tests/contract/test_transfers.py` runs over `HARNESSES`: a new kind adds one here, or one for each of its profiles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from resolver_connector.transfers.scim import Form, Operation, ScimTransfer
 from resolver_connector.transfers.soap import SoapTransfer
 from sql.records import ChangeKind
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
-from tests.support.transfers.ldap import LdapStand
+from tests.support.transfers.ldap import LdapHarness
 from tests.support.transfers.private_ca import PrivateCa
 from tests.support.transfers.slapd import Slapd
 
@@ -38,14 +38,14 @@ NOBODY = "nobody@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
 
 
-def changed(transfer, **settings):
+def with_settings(transfer, **settings):
     """Give a transfer with other settings, checked as if they had been read."""
     fields = type(transfer).model_fields
     known = {(fields[name].alias or name): value for name, value in transfer}
     return type(transfer)(**{**known, **settings})
 
 
-class Stand(Protocol):
+class TransferHarness(Protocol):
     """A transfer and its other side, which knows MAIJA and AKE and has no iD of either."""
 
     faults: ClassVar[Mapping[str, Outcome]]
@@ -57,18 +57,18 @@ class Stand(Protocol):
     secrets: tuple[str, ...]
     """What must be seen nowhere."""
 
-    def has(self, account: str) -> set[str] | None:
+    def get_ids(self, account: str) -> set[str] | None:
         """Give the bare iDs that the other side holds for a person; None where it does not know the person."""
 
-    def breaks(self, how: str) -> None:
+    def set_fault(self, how: str) -> None:
         """Let it fail in this way from now on."""
 
-    def mends(self) -> None:
+    def clear_fault(self) -> None:
         """Let it work again."""
 
 
 @dataclass
-class World:
+class HarnessEnvironment:
     """What stands are made from."""
 
     directory: Path
@@ -80,7 +80,7 @@ class World:
     slapd: Slapd
 
 
-def news(kind=ChangeKind.LINKED, orcid_id=FIRST, previous=None, account=MAIJA, name="news-1", **other):
+def make_change(kind=ChangeKind.LINKED, orcid_id=FIRST, previous=None, account=MAIJA, name="news-1", **other):
     """Give a piece of news; Maija's first iD unless told otherwise."""
     words = {"organisation": UNIVERSITY, "key": "eppn", "at": NOON}
     return ChangeMessage(
@@ -88,9 +88,9 @@ def news(kind=ChangeKind.LINKED, orcid_id=FIRST, previous=None, account=MAIJA, n
     )
 
 
-LINKED = news()
-REPLACED = news(ChangeKind.REPLACED, SECOND, FIRST, name="news-2")
-REMOVED = news(ChangeKind.REMOVED, None, SECOND, name="news-3")
+LINKED = make_change()
+REPLACED = make_change(ChangeKind.REPLACED, SECOND, FIRST, name="news-2")
+REMOVED = make_change(ChangeKind.REMOVED, None, SECOND, name="news-3")
 
 
 # --- Kinds that speak HTTP ----------------------------------------------------------------------------------------
@@ -127,38 +127,38 @@ BEARER = {"token": TOKEN}
 
 
 @dataclass
-class HttpStand:
+class HttpHarness:
     """A transfer to a receiver over HTTPS."""
 
     faults: ClassVar[Mapping[str, Outcome]] = HTTP_FAULTS
     answers: ClassVar[bool] = True
 
-    world: World
+    environment: HarnessEnvironment
     transfer: Transfer
     secrets: tuple[str, ...] = field(default=(PASSWORD, TOKEN, SECRET))
 
-    def has(self, account):
-        return self.world.idm.has(account)
+    def get_ids(self, account):
+        return self.environment.idm.get_ids(account)
 
-    def breaks(self, how):
+    def set_fault(self, how):
         if how in CERTIFICATES:
-            self.world.server.context = self.world.ca.context(how)
+            self.environment.server.context = self.environment.ca.context(how)
         else:
-            self.world.idm.breaks(how)
+            self.environment.idm.set_fault(how)
 
-    def mends(self):
-        self.world.server.context = self.world.ca.context()
-        self.world.idm.mends()
+    def clear_fault(self):
+        self.environment.server.context = self.environment.ca.context()
+        self.environment.idm.clear_fault()
 
     @classmethod
     @contextmanager
-    def open(cls, world: World) -> Iterator[HttpStand]:
-        stand = cls(world, cls.make(world.server.address, world.ca.certificate))
-        yield stand
-        stand.mends()
+    def open(cls, environment: HarnessEnvironment) -> Iterator[HttpHarness]:
+        harness = cls(environment, cls.make(environment.server.address, environment.ca.certificate))
+        yield harness
+        harness.clear_fault()
 
 
-class RestStand(HttpStand):
+class RestStand(HttpHarness):
     """A kind whose success is the status code alone."""
 
     faults: ClassVar[Mapping[str, Outcome]] = {
@@ -166,7 +166,7 @@ class RestStand(HttpStand):
     }
 
 
-class V1Stand(RestStand):
+class V1Harness(RestStand):
     """Our own profile."""
 
     @staticmethod
@@ -174,7 +174,7 @@ class V1Stand(RestStand):
         return RestTransfer(url=f"{address}/v1", ca_file=ca_file, **{"signing_secrets": (SECRET,), **other})
 
 
-class CscStand(RestStand):
+class CscHarness(RestStand):
     """The profile of 2016, towards a receiver that takes an empty iD for a removal."""
 
     @staticmethod
@@ -183,7 +183,7 @@ class CscStand(RestStand):
         return RestTransfer(url=f"{address}/csc", ca_file=ca_file, **{**words, **other})
 
 
-class SoapStand(HttpStand):
+class SoapHarness(HttpHarness):
     """The vocabulary of DirXML."""
 
     faults = HTTP_FAULTS | {
@@ -198,15 +198,15 @@ class SoapStand(HttpStand):
         return SoapTransfer(url=f"{address}/dirxml", ca_file=ca_file, **{**words, **other})
 
 
-class SoapOwnStand(SoapStand):
+class SoapOwnHarness(SoapHarness):
     """The same, leaving other iDs alone."""
 
     @staticmethod
     def make(address, ca_file, **other):
-        return SoapStand.make(address, ca_file, policy=Policy.OWN, **other)
+        return SoapHarness.make(address, ca_file, policy=Policy.OWN, **other)
 
 
-class ScimStand(HttpStand):
+class ScimHarness(HttpHarness):
     """SCIM, the attribute named in the path."""
 
     @staticmethod
@@ -214,19 +214,19 @@ class ScimStand(HttpStand):
         return ScimTransfer(url=f"{address}/scim/v2", ca_file=ca_file, **{**BEARER, **other})
 
 
-class ScimPathlessStand(HttpStand):
+class ScimPathlessHarness(HttpHarness):
     """SCIM, the attribute named in the value."""
 
     @staticmethod
     def make(address, ca_file=None, **other):
-        return ScimStand.make(address, ca_file, form=Form.PATHLESS, operation=Operation.REPLACE, **other)
+        return ScimHarness.make(address, ca_file, form=Form.PATHLESS, operation=Operation.REPLACE, **other)
 
 
 # --- Files --------------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class FileStand:
+class FileHarness:
     """A directory of files, and an identity management that reads all of them from the beginning."""
 
     faults: ClassVar[Mapping[str, Outcome]] = {
@@ -247,7 +247,7 @@ class FileStand:
         self.transfer = FileTransfer(directory=self.directory, format=self.format, **words)
         self.directory.mkdir()
 
-    def has(self, account):
+    def get_ids(self, account):
         """Do what stands in each file, in the order of names."""
         held = {MAIJA: set(), AKE: set()}
         for path in sorted(self.directory.glob("[!.]*")):
@@ -271,7 +271,7 @@ class FileStand:
         values = re.findall("^eduPersonOrcid: (.*)$", text, re.MULTILINE)
         return f"{user}@yliopisto.example", "".join(values)
 
-    def breaks(self, how):
+    def set_fault(self, how):
         if how == "full":
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.patches.enter_context(patch.object(os, "fsync", side_effect=full))
@@ -280,7 +280,7 @@ class FileStand:
         if how == "no place":
             self.directory.touch()
 
-    def mends(self):
+    def clear_fault(self):
         self.patches.close()
         if not self.directory.is_dir():
             self.directory.unlink(missing_ok=True)
@@ -288,34 +288,34 @@ class FileStand:
 
     @classmethod
     @contextmanager
-    def open(cls, world: World) -> Iterator[FileStand]:
-        stand = cls(world.directory / "spool")
-        with stand.patches:
-            yield stand
+    def open(cls, environment: HarnessEnvironment) -> Iterator[FileHarness]:
+        harness = cls(environment.directory / "spool")
+        with harness.patches:
+            yield harness
 
 
-class LdifStand(FileStand):
+class LdifHarness(FileHarness):
     """The same with change records."""
 
     format = Format.LDIF
 
 
-class JsonLinesStand(FileStand):
+class JsonLinesHarness(FileHarness):
     """The same with lines of JSON."""
 
     format = Format.JSONL
 
 
-STANDS = {
-    "rest v1": V1Stand,
-    "rest csc": CscStand,
-    "soap replace": SoapStand,
-    "soap own": SoapOwnStand,
-    "scim path": ScimStand,
-    "scim pathless": ScimPathlessStand,
-    "file csv": FileStand,
-    "file ldif": LdifStand,
-    "file jsonl": JsonLinesStand,
-    "ldap": LdapStand,
+HARNESSES = {
+    "rest v1": V1Harness,
+    "rest csc": CscHarness,
+    "soap replace": SoapHarness,
+    "soap own": SoapOwnHarness,
+    "scim path": ScimHarness,
+    "scim pathless": ScimPathlessHarness,
+    "file csv": FileHarness,
+    "file ldif": LdifHarness,
+    "file jsonl": JsonLinesHarness,
+    "ldap": LdapHarness,
 }
-"""Each stand by the kind it tries, and after a space by the profile; `open(world)` gives it for one test."""
+"""Each stand by the kind it tries, and after a space by the profile; `open(environment)` gives it for one test."""

@@ -195,7 +195,7 @@ CERTIFICATES = ("expired", "wrong-name", "stranger")
 
 
 @dataclass
-class LdapStand:
+class LdapHarness:
     """A transfer to a real slapd over LDAPS, past something that can stand in its place."""
 
     faults: ClassVar[Mapping[str, Outcome]] = {
@@ -215,33 +215,33 @@ class LdapStand:
         "garbage": speaks_http,
     }
 
-    world: object
+    environment: object
     transfer: LdapTransfer = field(init=False)
     behaviour: object = field(init=False)
 
     def __post_init__(self):
-        self.mends()
+        self.clear_fault()
 
     @property
     def directory(self):
-        return self.world.slapd
+        return self.environment.slapd
 
     @property
     def secrets(self):
         return (self.directory.password,)
 
-    def has(self, account):
+    def get_ids(self, account):
         """Read what the directory holds, in whatever form."""
         values = self.directory.values(f"uid={account.partition('@')[0]},{UNIQUE}")
         return None if values is None else {re.sub(".*/", "", each) for each in values}
 
-    def breaks(self, how):
+    def set_fault(self, how):
         if how in CERTIFICATES:
-            self.behaviour = shows(self.world.ca.context(how))
+            self.behaviour = shows(self.environment.ca.context(how))
         else:
             self.behaviour = self.behaviours[how]
 
-    def mends(self):
+    def clear_fault(self):
         self.behaviour = passes_on(self.directory.tls_port)
 
     def behaves(self, connection, ended):
@@ -250,16 +250,16 @@ class LdapStand:
 
     @classmethod
     @contextmanager
-    def open(cls, world) -> Iterator[LdapStand]:
-        stand = cls(world)
+    def open(cls, environment) -> Iterator[LdapHarness]:
+        harness = cls(environment)
         for user in ("maija", "ake"):
-            world.slapd.add_unique(user)
+            environment.slapd.add_unique(user)
         # Whoever shows a certificate that is not as it should be is vouched for as well
-        trusted = world.directory / "trusted.pem"
-        trusted.write_bytes(world.ca.certificate.read_bytes() + world.slapd.ca.certificate.read_bytes())
-        with answering(stand.behaves) as port:
+        trusted = environment.directory / "trusted.pem"
+        trusted.write_bytes(environment.ca.certificate.read_bytes() + environment.slapd.ca.certificate.read_bytes())
+        with answering(harness.behaves) as port:
             url = f"ldaps://127.0.0.1:{port}"
-            stand.transfer = settings(world.slapd, url=url, base=UNIQUE, ca_file=trusted)
-            yield stand
+            harness.transfer = settings(environment.slapd, url=url, base=UNIQUE, ca_file=trusted)
+            yield harness
         for user in ("maija", "ake"):
-            world.slapd.remove_unique(user)
+            environment.slapd.remove_unique(user)

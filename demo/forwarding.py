@@ -6,10 +6,10 @@ import http.client
 from collections.abc import Mapping
 from typing import Final
 
-from demo.orcid.wire import Answer
+from demo.orcid.http import Response
 from demo.pages import Environ, message
 
-PASSED_ON: Final = (
+FORWARDED_HEADERS: Final = (
     "Accept",
     "Accept-Language",
     "Authorization",
@@ -24,25 +24,25 @@ PASSED_ON: Final = (
 )
 """What a client may say. A list of what passes leaves no spelling in which it could name an attribute or the proof."""
 
-OF_ONE_CONNECTION: Final = {"connection", "keep-alive", "transfer-encoding", "server", "date"}
-PATIENCE: Final = 60.0
-MOST_BYTES: Final = 1_000_000
+HOP_BY_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "server", "date"}
+TIMEOUT: Final = 60.0
+MAX_BODY_BYTES: Final = 1_000_000
 
 
-def passed_on(environ: Environ, address: str, told: Mapping[str, str]) -> Answer:
-    """Give the answer of the process at `address` (host:port); `told` are the headers that the front itself adds.
+def forward(environ: Environ, address: str, extra_headers: Mapping[str, str]) -> Response:
+    """Forward a request to a process and return its response.
 
     The target goes as it was sent, so that a key of a person keeps its `%2F` and `%40`.
     """
-    connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
     try:
         connection.request(
             environ["REQUEST_METHOD"],
             _target(environ),
             body=_body(environ),
-            headers={**_said(environ), **told},
+            headers={**_client_headers(environ), **extra_headers},
         )
-        return _answer(connection.getresponse())
+        return _convert(connection.getresponse())
     except (UnicodeError, http.client.InvalidURL, ValueError):
         return message(400, "This address cannot be understood", "It holds characters that an address cannot have.")
     except (OSError, http.client.HTTPException):
@@ -58,18 +58,18 @@ def _target(environ: Environ) -> str:
     return target
 
 
-def _said(environ: Environ) -> dict[str, str]:
-    variables = {name: name.upper().replace("-", "_") for name in PASSED_ON}
+def _client_headers(environ: Environ) -> dict[str, str]:
+    variables = {name: name.upper().replace("-", "_") for name in FORWARDED_HEADERS}
     keys = {name: key if key == "CONTENT_TYPE" else f"HTTP_{key}" for name, key in variables.items()}
     return {name: environ[key] for name, key in keys.items() if environ.get(key)}
 
 
 def _body(environ: Environ) -> bytes | None:
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    body: bytes | None = environ["wsgi.input"].read(min(length, MOST_BYTES)) if length else None
+    body: bytes | None = environ["wsgi.input"].read(min(length, MAX_BODY_BYTES)) if length else None
     return body
 
 
-def _answer(response: http.client.HTTPResponse) -> Answer:
-    headers = tuple((name, value) for name, value in response.getheaders() if name.lower() not in OF_ONE_CONNECTION)
-    return Answer(response.status, response.read(), headers)
+def _convert(response: http.client.HTTPResponse) -> Response:
+    headers = tuple((name, value) for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP)
+    return Response(response.status, response.read(), headers)

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 from wsgiref.validate import validator
 
-from .app import make_orcid
-from .wire import COOKIE, FORM_TYPE, firsts
+from .app import make_simulator_app
+from .http import COOKIE, FORM_TYPE, parse_params
 
 if TYPE_CHECKING:
-    from .world import Client, OrcidWorld
+    from .simulator import Client, OrcidSimulator
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ClientResponse:
     """What came back."""
 
     status: int
@@ -48,35 +48,35 @@ class Reply:
         return self.headers["Location"]
 
     @property
-    def sent_back(self) -> dict[str, str]:
+    def redirect_params(self) -> dict[str, str]:
         """The parameters of the address where the browser is sent."""
-        return firsts(urlsplit(self.location).query)
+        return parse_params(urlsplit(self.location).query)
 
 
-class Visit:
+class SimulatorClient:
     """One browser; every call goes through `wsgiref.validate`. `peer` is the address it calls from."""
 
-    def __init__(self, world: OrcidWorld, peer: str = "127.0.0.1") -> None:
-        self.world = world
+    def __init__(self, simulator: OrcidSimulator, peer: str = "127.0.0.1") -> None:
+        self.simulator = simulator
         self.peer = peer
         self.cookie = ""
-        self._application = validator(make_orcid(world))
+        self._application = validator(make_simulator_app(simulator))
 
-    def get(self, path: str, query: Mapping[str, str] | str = "", **headers: str) -> Reply:
+    def get(self, path: str, query: Mapping[str, str] | str = "", **headers: str) -> ClientResponse:
         """Fetch a page; `path` may be a whole address below the base URL."""
-        return self.call("GET", path, query, headers=headers)
+        return self.request("GET", path, query, headers=headers)
 
-    def post(self, path: str, form: Mapping[str, str], **headers: str) -> Reply:
+    def post(self, path: str, form: Mapping[str, str], **headers: str) -> ClientResponse:
         """Send a form."""
         body = urlencode(form).encode()
-        return self.call("POST", path, body=body, headers={"Content-Type": FORM_TYPE, **headers})
+        return self.request("POST", path, body=body, headers={"Content-Type": FORM_TYPE, **headers})
 
-    def send(self, method: str, path: str, value: Any = None, **headers: str) -> Reply:
+    def send(self, method: str, path: str, value: Any = None, **headers: str) -> ClientResponse:
         """Send JSON, or nothing."""
         body = b"" if value is None else json.dumps(value).encode()
-        return self.call(method, path, body=body, headers={"Content-Type": "application/json", **headers})
+        return self.request(method, path, body=body, headers={"Content-Type": "application/json", **headers})
 
-    def call(
+    def request(
         self,
         method: str,
         path: str,
@@ -84,9 +84,9 @@ class Visit:
         *,
         body: bytes = b"",
         headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> Reply:
+    ) -> ClientResponse:
         """Make one call, with header names as they are written on the wire."""
-        path, _, asked = path.removeprefix(self.world.base_url).partition("?")
+        path, _, asked = path.removeprefix(self.simulator.base_url).partition("?")
         if query:
             asked = query if isinstance(query, str) else urlencode(query)
         environ = self._environ(method, path, asked, body) | _as_variables(headers)
@@ -100,12 +100,12 @@ class Visit:
         content = b"".join(parts)
         parts.close()  # type: ignore[attr-defined]  # the validator demands it
         self._keep_cookie(started[1])
-        return Reply(int(started[0].split()[0]), dict(started[1]), content)
+        return ClientResponse(int(started[0].split()[0]), dict(started[1]), content)
 
     def _environ(self, method: str, path: str, query: str, body: bytes) -> dict[str, Any]:
         return {
             "REQUEST_METHOD": method,
-            "SCRIPT_NAME": urlsplit(self.world.base_url).path,
+            "SCRIPT_NAME": urlsplit(self.simulator.base_url).path,
             "PATH_INFO": path,
             "QUERY_STRING": query,
             "CONTENT_LENGTH": str(len(body)),
@@ -130,11 +130,11 @@ class Visit:
 
     # What people and programs do
 
-    def sign_in(self, orcid: str) -> Reply:
+    def sign_in(self, orcid: str) -> ClientResponse:
         """Choose who one is on the sign-in page."""
         return self.post("/signin", {"orcid": orcid})
 
-    def press_authorize(self, query: Mapping[str, str] | str) -> Reply:
+    def press_authorize(self, query: Mapping[str, str] | str) -> ClientResponse:
         """Press the button of the authorise page for this request."""
         return self.post("/oauth/authorize", {"request": query if isinstance(query, str) else urlencode(query)})
 
@@ -146,7 +146,7 @@ class Visit:
             reply = self.press_authorize(url.partition("?")[2])
         return reply.location
 
-    def token(self, client: Client, **form: str) -> Reply:
+    def token(self, client: Client, **form: str) -> ClientResponse:
         """Exchange a code, as the client does; other fields of the form may be given or replaced."""
         usual = {
             "client_id": client.client_id,

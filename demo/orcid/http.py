@@ -17,12 +17,12 @@ FORM_TYPE: Final = "application/x-www-form-urlencoded"
 JSON_TYPE: Final = "application/json;charset=UTF-8"
 HTML_TYPE: Final = "text/html;charset=UTF-8"
 URI_CHARACTERS: Final = "!#$%&'()*+,/:;=?@[]~"
-MOST_BYTES: Final = 1_000_000
+MAX_BODY_BYTES: Final = 1_000_000
 COOKIE: Final = "orcid_simulator"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """What was asked. Of repeated parameters the first counts."""
 
     method: str
@@ -66,7 +66,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What is sent back; a cut one ends in the middle."""
 
     status: int
@@ -74,31 +74,31 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     cut: bool = False
 
-    def with_headers(self, *headers: tuple[str, str]) -> Answer:
+    def with_headers(self, *headers: tuple[str, str]) -> Response:
         """Give the same answer with more headers."""
-        return Answer(self.status, self.body, (*self.headers, *headers), self.cut)
+        return Response(self.status, self.body, (*self.headers, *headers), self.cut)
 
 
-def firsts(pairs: str) -> dict[str, str]:
+def parse_params(params: str) -> dict[str, str]:
     """Give the parameters of a query or form; blanks are kept, of repeated ones the first counts."""
     found: dict[str, str] = {}
-    for key, value in parse_qsl(pairs, keep_blank_values=True):
+    for key, value in parse_qsl(params, keep_blank_values=True):
         found.setdefault(key, value)
     return found
 
 
-def call_from(environ: Mapping[str, Any]) -> Call:
+def parse_request(environ: Mapping[str, Any]) -> Request:
     """Give the call that a WSGI environment holds. `Host` is not looked at: links come from settings."""
     query_string = environ.get("QUERY_STRING", "")
     content_type = environ.get("CONTENT_TYPE", "")
     body = _body(environ)
     is_form = content_type.partition(";")[0].strip().lower() == FORM_TYPE
-    return Call(
+    return Request(
         method=environ["REQUEST_METHOD"],
         path=environ.get("PATH_INFO", "") or "/",
         query_string=query_string,
-        query=firsts(query_string) if query_string else {},
-        form=firsts(body.decode("utf-8", "replace")) if is_form else {},
+        query=parse_params(query_string) if query_string else {},
+        form=parse_params(body.decode("utf-8", "replace")) if is_form else {},
         body=body,
         content_type=content_type,
         authorization=environ.get("HTTP_AUTHORIZATION", ""),
@@ -111,7 +111,7 @@ def call_from(environ: Mapping[str, Any]) -> Call:
 def _body(environ: Mapping[str, Any]) -> bytes:
     length = environ.get("CONTENT_LENGTH") or "0"
     size = int(length) if length.isdecimal() else 0
-    return environ["wsgi.input"].read(min(size, MOST_BYTES)) if size else b""
+    return environ["wsgi.input"].read(min(size, MAX_BODY_BYTES)) if size else b""
 
 
 def _cookie(header: str) -> str:
@@ -122,17 +122,17 @@ def _cookie(header: str) -> str:
     return ""
 
 
-def json_answer(status: int, value: object, *headers: tuple[str, str]) -> Answer:
+def json_response(status: int, value: object, *headers: tuple[str, str]) -> Response:
     """Give an answer in JSON, keys in the order given."""
     body = json.dumps(value, ensure_ascii=False).encode()
-    return Answer(status, body, (("Content-Type", JSON_TYPE), *headers))
+    return Response(status, body, (("Content-Type", JSON_TYPE), *headers))
 
 
-def html_answer(status: int, text: str, *headers: tuple[str, str]) -> Answer:
+def html_response(status: int, text: str, *headers: tuple[str, str]) -> Response:
     """Give an answer in HTML."""
-    return Answer(status, text.encode(), (("Content-Type", HTML_TYPE), *headers))
+    return Response(status, text.encode(), (("Content-Type", HTML_TYPE), *headers))
 
 
-def see_other(location: str) -> Answer:
+def see_other(location: str) -> Response:
     """Send the browser on, with a GET; what does not belong in a header is percent-encoded."""
-    return Answer(303, b"", (("Location", quote(location, safe=URI_CHARACTERS)), ("Cache-Control", "no-store")))
+    return Response(303, b"", (("Location", quote(location, safe=URI_CHARACTERS)), ("Cache-Control", "no-store")))

@@ -13,16 +13,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from .call_log import CallLog
 from .faults import Faults
-from .journal import Journal
-from .limits import Meter
 from .people import PEOPLE, User, made_up_id
+from .rate_limits import Usage
 
 PRODUCTION: Final = "https://orcid.org"
 SANDBOX: Final = "https://sandbox.orcid.org"
 CODE_LETTERS: Final = string.ascii_letters + string.digits
 TOKEN_SECONDS: Final = 631138518
-REMEMBERED: Final = timedelta(minutes=30)
+SAVED_REQUEST_LIFETIME: Final = timedelta(minutes=30)
 FIRST_REGISTERED: Final = 7_000_000
 OPTION_VALUES: Final = {"authorize_error_style": ("page", "fragment", "query"), "pkce": ("ignore", "reject")}
 
@@ -86,7 +86,7 @@ class Options:
 
 
 @dataclass(slots=True)
-class Pair:
+class TokenPair:
     """An access token and its refresh token; `orcid` is None when no person is behind it."""
 
     access: str
@@ -104,8 +104,8 @@ class Pair:
 
 
 @dataclass(slots=True)
-class Code:
-    """An authorisation code and what was asked with it; `pair` is set once it has been used."""
+class AuthorizationCode:
+    """An authorisation code and what was asked with it; `tokens` is set once it has been used."""
 
     value: str
     client_id: str
@@ -115,11 +115,11 @@ class Code:
     issued: datetime
     nonce: str | None = None
     challenged: bool = False
-    pair: Pair | None = None
+    tokens: TokenPair | None = None
 
 
 @dataclass(slots=True)
-class Item:
+class Affiliation:
     """An affiliation on a record, written by a client; times are epoch milliseconds."""
 
     put_code: int
@@ -138,8 +138,8 @@ class Session:
     key: str
     orcid: str | None = None
     acting_for: str | None = None
-    remembered: str = ""
-    remembered_at: datetime | None = None
+    saved_request: str = ""
+    saved_at: datetime | None = None
     after_interstitial: str | None = None
 
     @property
@@ -154,7 +154,7 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class InitialState:
     """What a reset goes back to."""
 
     clients: tuple[Client, ...]
@@ -163,21 +163,21 @@ class Beginning:
 
 
 @dataclass(slots=True)
-class Memory:
+class RuntimeData:
     """What came up while running, and is gone after a reset."""
 
-    codes: dict[str, Code] = field(default_factory=dict)
-    by_access: dict[str, Pair] = field(default_factory=dict)
-    by_refresh: dict[str, Pair] = field(default_factory=dict)
-    by_person: dict[str, list[Pair]] = field(default_factory=dict)
+    codes: dict[str, AuthorizationCode] = field(default_factory=dict)
+    by_access_token: dict[str, TokenPair] = field(default_factory=dict)
+    by_refresh_token: dict[str, TokenPair] = field(default_factory=dict)
+    by_person: dict[str, list[TokenPair]] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
-    items: dict[str, list[Item]] = field(default_factory=dict)
-    meters: dict[str, Meter] = field(default_factory=dict)
+    items: dict[str, list[Affiliation]] = field(default_factory=dict)
+    usage_by_caller: dict[str, Usage] = field(default_factory=dict)
     last_put_code: int = 1000
     registered: int = FIRST_REGISTERED
 
 
-class OrcidWorld:
+class OrcidSimulator:
     """One made-up ORCID. Its methods may be called from several threads.
 
     `base_url` is where browsers and programs find it, path included, without a slash at the end; every link is built
@@ -203,21 +203,21 @@ class OrcidWorld:
         self.clock = clock
         self.admin = admin
         self.faults = Faults()
-        self.journal = Journal()
+        self.call_log = CallLog()
         self.lock = threading.RLock()
-        self._beginning = Beginning(tuple(clients), tuple(users), options or Options())
+        self._initial = InitialState(tuple(clients), tuple(users), options or Options())
         self.reset()
 
     def reset(self) -> None:
         """Back to the beginning: its clients, people and options, and nothing else."""
         with self.lock:
-            self.clients = {client.client_id: client for client in self._beginning.clients}
-            self.users = {user.orcid: user for user in self._beginning.users}
-            self.options = self._beginning.options
+            self.clients = {client.client_id: client for client in self._initial.clients}
+            self.users = {user.orcid: user for user in self._initial.users}
+            self.options = self._initial.options
             self.offset = timedelta()
-            self.memory = Memory()
+            self.data = RuntimeData()
         self.faults.clear()
-        self.journal.clear()
+        self.call_log.clear()
 
     # Clock and settings
 
@@ -226,7 +226,7 @@ class OrcidWorld:
         return self.clock() + self.offset
 
     def advance(self, **amount: float) -> None:
-        """Move the clock on: `world.advance(minutes=11)`."""
+        """Move the clock on: `simulator.advance(minutes=11)`."""
         self.offset += timedelta(**amount)
 
     def set_options(self, **changes: Any) -> None:
@@ -256,7 +256,7 @@ class OrcidWorld:
             self.users[user.orcid] = user
 
     def change_user(self, orcid: str, **changes: Any) -> User:
-        """Change a person: `world.change_user(orcid, state="locked")`. Deactivation ends all their tokens."""
+        """Change a person: `simulator.change_user(orcid, state="locked")`. Deactivation ends all their tokens."""
         with self.lock:
             user = replace(self.users[orcid], **changes)
             self.users[orcid] = user
@@ -267,18 +267,18 @@ class OrcidWorld:
     def register(self, given: str, family: str | None, visibility: str) -> User:
         """Give a new person with a new iD."""
         with self.lock:
-            self.memory.registered += 1
-            user = User(made_up_id(self.memory.registered), given, family, visibility=visibility)
+            self.data.registered += 1
+            user = User(made_up_id(self.data.registered), given, family, visibility=visibility)
             self.users[user.orcid] = user
         return user
 
-    def someone_else(self, orcid: str) -> User:
+    def other_user(self, orcid: str) -> User:
         """Another person who is there and well."""
         return next(user for user in self.users.values() if user.orcid != orcid and user.state == "ok")
 
     # Codes and tokens
 
-    def grant_code(  # noqa: PLR0913 - what a code stands for
+    def issue_code(  # noqa: PLR0913 - what a code stands for
         self,
         client_id: str,
         orcid: str,
@@ -287,79 +287,79 @@ class OrcidWorld:
         *,
         nonce: str | None = None,
         challenged: bool = False,
-    ) -> Code:
+    ) -> AuthorizationCode:
         """Give a fresh code, as if the person had just authorised."""
         value = "".join(random.choices(CODE_LETTERS, k=6))  # noqa: S311 - short and quick, as a simulator may
-        code = Code(value, client_id, orcid, scopes, redirect_uri, self.now(), nonce, challenged)
+        code = AuthorizationCode(value, client_id, orcid, scopes, redirect_uri, self.now(), nonce, challenged)
         with self.lock:
-            self.memory.codes[value] = code
+            self.data.codes[value] = code
         return code
 
-    def use_code(self, code: Code) -> Pair | None:
+    def redeem_code(self, code: AuthorizationCode) -> TokenPair | None:
         """Take the tokens for a code, once; the second time there are none, and those of the first time end."""
         with self.lock:
-            if code.pair is None:
-                code.pair = self.grant_pair(code.client_id, code.orcid, code.scopes)
-                return code.pair
+            if code.tokens is None:
+                code.tokens = self.issue_tokens(code.client_id, code.orcid, code.scopes)
+                return code.tokens
             if self.options.reuse_revokes:
-                code.pair.revoked = code.pair.revoked or "AUTH_CODE_REUSED"
+                code.tokens.revoked = code.tokens.revoked or "AUTH_CODE_REUSED"
             return None
 
-    def grant_pair(
+    def issue_tokens(
         self,
         client_id: str,
         orcid: str | None,
         scopes: tuple[str, ...],
         seconds: int = TOKEN_SECONDS,
-    ) -> Pair:
+    ) -> TokenPair:
         """Give a fresh pair of tokens; earlier ones live on."""
-        pair = Pair(str(uuid4()), str(uuid4()), client_id, orcid, scopes, self.now(), seconds)
+        tokens = TokenPair(str(uuid4()), str(uuid4()), client_id, orcid, scopes, self.now(), seconds)
         with self.lock:
-            self.memory.by_access[pair.access] = pair
-            self.memory.by_refresh[pair.refresh] = pair
+            self.data.by_access_token[tokens.access] = tokens
+            self.data.by_refresh_token[tokens.refresh] = tokens
             if orcid:
-                self.memory.by_person.setdefault(orcid, []).append(pair)
-        return pair
+                self.data.by_person.setdefault(orcid, []).append(tokens)
+        return tokens
 
-    def pair_of(self, token: str) -> Pair | None:
+    def find_tokens(self, token: str) -> TokenPair | None:
         """Give the pair that an access or a refresh token belongs to."""
-        return self.memory.by_access.get(token) or self.memory.by_refresh.get(token)
+        return self.data.by_access_token.get(token) or self.data.by_refresh_token.get(token)
 
-    def grants(self, orcid: str) -> list[Pair]:
+    def live_tokens(self, orcid: str) -> list[TokenPair]:
         """Give the live pairs of a person."""
         now = self.now()
         with self.lock:
-            return [pair for pair in self.memory.by_person.get(orcid, ()) if pair.live(now)]
+            return [tokens for tokens in self.data.by_person.get(orcid, ()) if tokens.live(now)]
 
     def has_grant(self, client_id: str, orcid: str, scopes: tuple[str, ...]) -> bool:
         """Whether a live pair of this client and person covers these scopes."""
         now = self.now()
         with self.lock:
             return any(
-                pair.client_id == client_id and set(pair.scopes) >= set(scopes) and pair.live(now)
-                for pair in reversed(self.memory.by_person.get(orcid, ()))
+                tokens.client_id == client_id and set(tokens.scopes) >= set(scopes) and tokens.live(now)
+                for tokens in reversed(self.data.by_person.get(orcid, ()))
             )
 
     def revoke_grants(self, orcid: str, client_id: str | None = None, *, reason: str = "USER_REVOKED") -> None:
         """End what a person gave to one client, or to all."""
-        for pair in self.grants(orcid):
-            if client_id in (None, pair.client_id):
-                pair.revoked = reason
+        for tokens in self.live_tokens(orcid):
+            if client_id in (None, tokens.client_id):
+                tokens.revoked = reason
 
     # Items
 
-    def items(self, orcid: str, kind: str) -> list[Item]:
+    def items(self, orcid: str, kind: str) -> list[Affiliation]:
         """Give the affiliations of one kind on a record."""
         with self.lock:
-            return [item for item in self.memory.items.get(orcid, ()) if item.kind == kind]
+            return [item for item in self.data.items.get(orcid, ()) if item.kind == kind]
 
-    def add_item(self, orcid: str, kind: str, client_id: str, body: dict[str, Any]) -> Item:
+    def add_item(self, orcid: str, kind: str, client_id: str, body: dict[str, Any]) -> Affiliation:
         """Write an affiliation; it is as visible as the person's name, whatever the client asked for."""
         with self.lock:
-            self.memory.last_put_code += 1
+            self.data.last_put_code += 1
             now = self.milliseconds()
-            item = Item(self.memory.last_put_code, kind, client_id, body, self.users[orcid].visibility, now, now)
-            self.memory.items.setdefault(orcid, []).append(item)
+            item = Affiliation(self.data.last_put_code, kind, client_id, body, self.users[orcid].visibility, now, now)
+            self.data.items.setdefault(orcid, []).append(item)
         return item
 
     def milliseconds(self) -> int:
@@ -371,16 +371,16 @@ class OrcidWorld:
     def session(self, key: str) -> Session:
         """Give the session of a browser; a new one for an unknown key."""
         with self.lock:
-            if key not in self.memory.sessions:
+            if key not in self.data.sessions:
                 key = secrets.token_urlsafe(16)
-                self.memory.sessions[key] = Session(key)
-            return self.memory.sessions[key]
+                self.data.sessions[key] = Session(key)
+            return self.data.sessions[key]
 
-    def remember(self, session: Session, request: str) -> None:
+    def save_request(self, session: Session, request: str) -> None:
         """Keep an authorise request in mind while the person signs in or registers."""
-        session.remembered, session.remembered_at = request, self.now()
+        session.saved_request, session.saved_at = request, self.now()
 
-    def remembered(self, session: Session) -> str:
+    def saved_request(self, session: Session) -> str:
         """Give the authorise request in mind, unless half an hour has passed."""
-        at = session.remembered_at
-        return session.remembered if at and self.now() - at < REMEMBERED else ""
+        at = session.saved_at
+        return session.saved_request if at and self.now() - at < SAVED_REQUEST_LIFETIME else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .wire import Answer, Call
+    from .http import Request, Response
 
 SECRETS: Final = frozenset(
     {
@@ -27,38 +27,38 @@ SECRETS: Final = frozenset(
     },
 )
 MASK: Final = "***"
-KEPT: Final = 1000
+MAX_CALLS: Final = 1000
 
 
-class Journal:
+class CallLog:
     """The last thousand calls; appending to a bounded deque needs no lock."""
 
     def __init__(self) -> None:
-        self._calls: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._requests: deque[dict[str, Any]] = deque(maxlen=MAX_CALLS)
 
-    def note(self, call: Call, answer: Answer, at: datetime) -> None:
+    def add(self, request: Request, response: Response, at: datetime) -> None:
         """Keep one call and the status it got."""
-        self._calls.append(
+        self._requests.append(
             {
                 "at": at.isoformat(),
-                "method": call.method,
-                "path": call.path,
-                "query": masked(call.query),
-                "form": masked(call.form),
-                "authorization": call.authorization and f"{call.authorization.partition(' ')[0]} {MASK}",
-                "client_id": call.client_id,
-                "fault": call.fault.name if call.fault else None,
-                "status": answer.status,
+                "method": request.method,
+                "path": request.path,
+                "query": masked(request.query),
+                "form": masked(request.form),
+                "authorization": request.authorization and f"{request.authorization.partition(' ')[0]} {MASK}",
+                "client_id": request.client_id,
+                "fault": request.fault.name if request.fault else None,
+                "status": response.status,
             },
         )
 
-    def calls(self, path: str | None = None) -> list[dict[str, Any]]:
+    def list_requests(self, path: str | None = None) -> list[dict[str, Any]]:
         """Give the calls kept, of one path or of all."""
-        return [call for call in list(self._calls) if path is None or call["path"] == path]
+        return [request for request in list(self._requests) if path is None or request["path"] == path]
 
     def clear(self) -> None:
         """Forget them."""
-        self._calls.clear()
+        self._requests.clear()
 
 
 def masked(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -14,18 +14,18 @@ from typing import Final, cast
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from demo.orcid.wire import Answer
+from demo.orcid.http import Response
 from demo.pages import page
 
-ADDRESS: Final = "/mail"
+PATH: Final = "/mail"
 HOST: Final = "127.0.0.1"
-MOST: Final = 50
-LARGEST: Final = 100_000
+MAX_SESSIONS: Final = 50
+MAX_MESSAGE_BYTES: Final = 100_000
 """Bytes of a letter; ours have two thousand."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class MailMessage:
     """One e-mail as its reader sees it."""
 
     sender: str
@@ -37,36 +37,36 @@ class Letter:
 
 
 @dataclass
-class Letters:
+class Mailbox:
     """What has been taken, newest first; without slots, for aiosmtpd looks at everything that it has."""
 
-    taken: deque[Letter] = field(default_factory=lambda: deque(maxlen=MOST))
+    messages: deque[MailMessage] = field(default_factory=lambda: deque(maxlen=MAX_SESSIONS))
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         """Take a letter, whoever it is for."""
-        self.taken.appendleft(letter_from(cast("bytes", envelope.content)))
+        self.messages.appendleft(parse_message(cast("bytes", envelope.content)))
         return "250 OK"
 
-    def shown(self) -> Answer:
+    def render(self) -> Response:
         """Show them, as text."""
-        return page("mail.html", letters=tuple(self.taken))
+        return page("mail.html", messages=tuple(self.messages))
 
 
-def letter_from(content: bytes) -> Letter:
+def parse_message(content: bytes) -> MailMessage:
     """Read a letter from what came over the wire; of several parts the plain one."""
     message = email.message_from_bytes(content, policy=email.policy.default)
     said = {name: str(message.get(name, "")) for name in ("From", "To", "Subject", "Date", "Content-Language")}
     body = message.get_body(("plain",))
     text = body.get_content() if body is not None else ""
-    return Letter(said["From"], said["To"], said["Subject"], said["Date"], said["Content-Language"], text)
+    return MailMessage(said["From"], said["To"], said["Subject"], said["Date"], said["Content-Language"], text)
 
 
 @contextmanager
-def receiving(letters: Letters) -> Iterator[int]:
+def run_mail_server(mailbox: Mailbox) -> Iterator[int]:
     """Take letters in a thread of its own, and give the port."""
     with socket.create_server((HOST, 0)) as found:
         port: int = found.getsockname()[1]
-    controller = Controller(letters, hostname=HOST, port=port, data_size_limit=LARGEST)
+    controller = Controller(mailbox, hostname=HOST, port=port, data_size_limit=MAX_MESSAGE_BYTES)
     controller.start()
     try:
         yield port

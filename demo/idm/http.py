@@ -11,9 +11,9 @@ from http.client import responses
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from demo.orcid.wire import Answer
+from demo.orcid.http import Response
 
-__all__ = ["Answer", "Request", "json_answer"]
+__all__ = ["Request", "Response", "json_response"]
 
 JSON_TYPE: Final = "application/json"
 
@@ -56,9 +56,9 @@ class Request:
         return found if isinstance(found, dict) else {}
 
 
-def json_answer(status: int, value: object, *headers: tuple[str, str], kind: str = JSON_TYPE) -> Answer:
+def json_response(status: int, value: object, *headers: tuple[str, str], kind: str = JSON_TYPE) -> Response:
     """Give an answer in JSON."""
-    return Answer(status, json.dumps(value, ensure_ascii=False).encode(), (("Content-Type", kind), *headers))
+    return Response(status, json.dumps(value, ensure_ascii=False).encode(), (("Content-Type", kind), *headers))
 
 
 def reason(status: int) -> str:

@@ -1,0 +1,53 @@
+"""How often one may call: 503 over the burst, 429 over the day's quota, both behind a switch as at ORCID."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Final
+
+from .http import Request, Response, html_response
+
+if TYPE_CHECKING:
+    from .simulator import OrcidSimulator
+
+ANONYMOUS: Final = ""
+QUOTA: Final = b"Too Many Requests. You have exceeded the daily quota for anonymous usage of this API (simulated)."
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one caller has left: a bucket that fills again, and the calls of the day."""
+
+    left: float
+    at: datetime
+    day: date
+    today: int = 0
+
+
+def check(simulator: OrcidSimulator, request: Request, host: str) -> Response | None:
+    """Give the answer to a caller who is too quick, or nothing."""
+    if not simulator.options.limits:
+        return None
+    tokens = simulator.data.by_access_token.get(request.bearer or "")
+    caller = tokens.client_id if tokens else ANONYMOUS
+    client = simulator.clients.get(caller)
+    usage = count_request(simulator, caller, double=client is not None and not client.public)
+    if usage.left < 0:
+        return html_response(503, "<!doctype html><title>503</title><h1>503 Service Temporarily Unavailable</h1>")
+    if host == "pub" and caller == ANONYMOUS and usage.today > simulator.options.per_day:
+        return Response(429, QUOTA, (("Content-Type", "text/plain;charset=UTF-8"),))
+    return None
+
+
+def count_request(simulator: OrcidSimulator, caller: str, *, double: bool) -> Usage:
+    """Count one more call on the meter of a caller; member clients may go twice as fast."""
+    now, options = simulator.now(), simulator.options
+    with simulator.lock:
+        usage = simulator.data.usage_by_caller.setdefault(caller, Usage(options.burst, now, now.date()))
+        refill = (now - usage.at).total_seconds() * options.per_second * (2 if double else 1)
+        usage.left = max(min(options.burst, usage.left + refill) - 1, -1)
+        usage.at = now
+        usage.today = usage.today + 1 if usage.day == now.date() else 1
+        usage.day = now.date()
+        return usage
