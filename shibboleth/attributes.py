@@ -1,6 +1,6 @@
-"""One table: each attribute of the federation that we read, and the one that organisations release.
+"""The table of the attributes that are read at sign-in, and the comparison of accounts.
 
-The attribute map of the Service Provider (`sp/attribute-map.xml`), its policy and both fronts say the same;
+The Service Provider's attribute map and policy, and the Apache configurations, have the same attributes; see
 `tests/contract/test_handout_sp_attributes.py` holds them together.
 """
 
@@ -10,24 +10,24 @@ import unicodedata
 from dataclasses import dataclass
 
 IDENTITY_PROVIDER = "Shib-Identity-Provider"
-"""The name under which mod_shib tells who vouches for the person: the entityID of the Identity Provider."""
+"""The name under which mod_shib exports the entityID of the Identity Provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute as the federation defines it and as our Service Provider hands it over."""
+    """An attribute as defined by its schema and exported by the Service Provider."""
 
     id: str
-    """Its id in attribute-map.xml: the variable's or header's name."""
+    """The id in attribute-map.xml, which is the name of the variable or header."""
     saml2_name: str
     scoped: bool = False
-    """Whether the value ends in `@scope`, which must be one of the organisation's."""
+    """Whether values end in `@scope`, with a scope of the organisation."""
     may_be_key: bool = False
-    """Whether it can tell one person from another, for every service alike."""
+    """Whether it identifies a person, with the same value for every service."""
     ignore_case: bool = False
-    """Whether the schema compares its values without regard to case (caseIgnoreMatch)."""
-    of_everybody: bool = True
-    """Whether our metadata asks every Identity Provider for it; else only those release it who have a reason to."""
+    """Whether its values compare without case (caseIgnoreMatch)."""
+    in_metadata: bool = True
+    """Whether the SP's metadata requests it."""
 
 
 ATTRIBUTES = {
@@ -51,27 +51,27 @@ ATTRIBUTES = {
             may_be_key=True,
             ignore_case=True,
         ),
-        # funetEduPerson: when the account behind an eppn was issued; another date means another person
+        # funetEduPerson: when the account was issued; another date means that the eppn was reassigned
         Attribute("funetEduPersonEPPNTimeStamp", "urn:oid:1.3.6.1.4.1.16161.1.1.24"),
         Attribute("schacHomeOrganization", "urn:oid:1.3.6.1.4.1.25178.1.2.9"),
-        # inetOrgPerson, RFC 2798 section 2.3: to greet the person, never to know them by
+        # inetOrgPerson, RFC 2798 section 2.3: for display only
         Attribute("displayName", "urn:oid:2.16.840.1.113730.3.1.241"),
         Attribute("eduPersonAssurance", "urn:oid:1.3.6.1.4.1.5923.1.1.1.11"),
-        # eduPerson 202208, section 2.2.4: who may see the operator's pages, and nothing else of it is looked at
-        Attribute("eduPersonEntitlement", "urn:oid:1.3.6.1.4.1.5923.1.1.1.7", of_everybody=False),
-        # eduPerson 202208, section 2.2.16: what we are for; seen here, the release works
+        # eduPerson 202208, section 2.2.4: for the access to the operator's pages only
+        Attribute("eduPersonEntitlement", "urn:oid:1.3.6.1.4.1.5923.1.1.1.7", in_metadata=False),
+        # eduPerson 202208, section 2.2.16: present once the organisation releases the iD
         Attribute("eduPersonOrcid", "urn:oid:1.3.6.1.4.1.5923.1.1.1.16"),
     )
 }
 
 KEYS = tuple(row.id for row in ATTRIBUTES.values() if row.may_be_key)
-"""The attributes an organisation may choose to tell its people apart by."""
+"""The attributes that an organisation may choose as its key attribute."""
 
 
-def fold(value: str) -> str:
-    """Give the form in which two spellings of one person's key are equal.
+def fold(account: str) -> str:
+    """Return the form in which all spellings of one account are equal.
 
-    All attributes that may be a key compare without case (caseIgnoreMatch, or subject-id's own rule), so a
-    person is one person however the account's name is typed at sign-in.
+    Canonical caseless matching (Unicode, section 3.13, D145), in NFC. All key attributes compare without case
+    (caseIgnoreMatch, or subject-id's own rule), so letter case at sign-in makes no difference.
     """
-    return unicodedata.normalize("NFC", value).casefold()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", account).casefold())

@@ -1,50 +1,51 @@
-"""Who is signed in, as the Service Provider tells it: decoded once, and refused here or trusted from here on."""
+"""Reads the signed-in person from the attributes that the Service Provider exports, and validates them."""
 
 from __future__ import annotations
 
 import hmac
 import re
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from shibboleth.account_time import same_issue_time
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER, KEYS, fold
+from shibboleth.characters import XML_WHITE_SPACE, displayed, is_visible
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 from shibboleth.organisation import Organisation, Organisations
 
 PROOF_HEADER = "X-Front-Proof"
-"""The header by which the proxy proves to be ours (`front = "proxy"`)."""
+"""The header by which the proxy authenticates itself (`front = "proxy"`)."""
+MAX_ACCOUNT_LENGTH = 512
+"""In characters."""
 
-_WHITE = " \t\r\n"
-"""XML's white space (section 2.3), which may stand around a value; any other character is part of it."""
-_LONGEST_KEY = 512
-_LONGEST_NAME = 200
-_BREAKING = frozenset({"Cc", "Zl", "Zp"})
-_UNSEEN = _BREAKING | {"Cf"}
+_MAX_NAME_LENGTH = 200
+# What the Service Provider's URL encoder leaves as it is, and percent-encoded octets
+_URL_ENCODED = re.compile(r"(?:[A-Za-z0-9!$'()*,._~-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 
 
 class Encoding(StrEnum):
-    """How the Service Provider writes values that are not plain ASCII."""
+    """How the Service Provider encodes attribute values."""
 
     URL = "url"
     """`ShibRequestSetting encoding URL`: each value percent-encoded, `;` only between values."""
     UTF8 = "utf-8"
-    """As they are: UTF-8, which WSGI shows as Latin-1 (PEP 3333), `;` inside a value written `\\;`."""
+    """UTF-8, which WSGI presents as Latin-1 (PEP 3333); `;` inside a value is written `\\;`."""
 
 
 class ProxyNotAuthenticated(PermissionError):
-    """The request did not come through the front, so nothing it says of a person is believed."""
+    """The request did not come through the proxy, so its attributes are not trusted."""
 
 
 class NotSignedIn(PermissionError):
-    """The front tells of no session."""
+    """The request has no Shibboleth session."""
 
 
 class MissingAttribute(LookupError):
-    """The Identity Provider did not send the attribute that tells this organisation's people apart."""
+    """The Identity Provider did not release the organisation's key attribute."""
 
     def __init__(self, name: str, organisation: Organisation) -> None:
         super().__init__(f"{organisation.id} sent no {name}")
@@ -53,7 +54,7 @@ class MissingAttribute(LookupError):
 
 
 class SeveralValues(ValueError):
-    """An attribute that must have one value came with several; none of them is guessed to be the person."""
+    """The key attribute has several different values."""
 
     def __init__(self, name: str, organisation: Organisation) -> None:
         super().__init__(f"{organisation.id} sent several values of {name}")
@@ -62,7 +63,7 @@ class SeveralValues(ValueError):
 
 
 class ForeignScope(ValueError):
-    """The identifier's scope is not one of the organisation's."""
+    """The scope of the account is not one of the organisation's."""
 
     def __init__(self, name: str, organisation: Organisation) -> None:
         super().__init__(f"{organisation.id} sent {name} with a scope that is not its own")
@@ -70,19 +71,20 @@ class ForeignScope(ValueError):
         self.organisation = organisation
 
 
-class Flaw(StrEnum):
-    """Why a value cannot be what it should be."""
+class AttributeDefect(StrEnum):
+    """Why the value of an attribute is not valid."""
 
     NOT_UTF8 = "it is not UTF-8"
     TOO_LONG = "it is longer than 512 characters"
-    UNSEEN = "it holds characters that cannot be seen"
+    NOT_URL_ENCODED = "it is not URL-encoded"
+    INVISIBLE = "it holds characters that cannot be seen"
     NOT_SCOPED = "it has not exactly one @"
 
 
 class BrokenAttribute(ValueError):
-    """A value cannot be what it should be."""
+    """A value is not in the configured encoding, or cannot be an account."""
 
-    def __init__(self, name: str, reason: Flaw) -> None:
+    def __init__(self, name: str, reason: AttributeDefect) -> None:
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
@@ -94,88 +96,100 @@ class Person:
 
     organisation: Organisation
     account: str
-    """The value of the organisation's key attribute as it was sent, for example `maija@yliopisto.example`."""
+    """The value of the organisation's key attribute as released, for example `maija@yliopisto.example`."""
     name: str = ""
-    """The display name, only to greet; empty where none was sent."""
+    """The display name, for display only; empty where none was released."""
     issued: str = ""
-    """When the account was issued (funetEduPersonEPPNTimeStamp); another value means another person."""
+    """When the account was issued (funetEduPersonEPPNTimeStamp), as released; compared by `account_time`."""
     released: frozenset[OrcidId] = field(default_factory=frozenset)
-    """The ORCID iDs which the Identity Provider itself releases for this person."""
+    """The ORCID iDs that the Identity Provider releases for this person."""
     entitlements: frozenset[str] = field(default_factory=frozenset)
-    """What the Identity Provider says the person may do: worth as much as that Identity Provider, and never stored."""
+    """Values of eduPersonEntitlement; never stored."""
 
     @property
     def key(self) -> str:
-        """The account in the form in which two spellings of one account are equal."""
+        """The folded account, by which spellings of one account are equal."""
         return fold(self.account)
 
 
 class AttributeSource(Protocol):
-    """The one place where what the Service Provider says is read."""
+    """Reads the attributes that the Service Provider exports from a request."""
 
-    def must_be_proven(self, environ: Mapping[str, Any]) -> None:
-        """Raise ProxyNotAuthenticated unless the request came through our own front."""
+    def require_proof(self, environ: Mapping[str, Any]) -> None:
+        """Raise ProxyNotAuthenticated unless the request came through the service's own Apache."""
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
-        """Give the raw value under which the front carries this name; empty when there is none."""
+        """Return the encoded values of an attribute; empty where it is absent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Variables:
-    """mod_wsgi: attributes are variables of the request, out of reach of any header (`front = "variables"`)."""
+class VariableSource:
+    """Attributes in WSGI variables, which no client can set (mod_wsgi; `front = "variables"`)."""
 
-    def must_be_proven(self, environ: Mapping[str, Any]) -> None:
-        """Nothing to prove: no client can set these variables."""
+    def require_proof(self, environ: Mapping[str, Any]) -> None:
+        """Accept every request: no client can set these variables."""
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
-        """Read the variable itself, never the header of the same name."""
+        """Return the variable, never the header of the same name."""
         value = environ.get(name, "")
         return value if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Proxy:
-    """A reverse proxy in front of the app: attributes are headers, believed only with the proof (`front = "proxy"`)."""
+class HeaderSource:
+    """Attributes in request headers, trusted only with the proxy's proof (`front = "proxy"`)."""
 
     proof: str = field(repr=False)
 
-    def must_be_proven(self, environ: Mapping[str, Any]) -> None:
-        """Compare the proof header in constant time; a missing one is a wrong one."""
+    def require_proof(self, environ: Mapping[str, Any]) -> None:
+        """Compare the proof header in constant time; a missing header is a wrong one."""
         shown = self.read(environ, PROOF_HEADER)
         if not hmac.compare_digest(shown.encode("latin-1", "replace"), self.proof.encode()):
             raise ProxyNotAuthenticated
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
-        """Read the header, never the variable; Apache's word for an absent variable means absent."""
+        """Return the header, never the variable; `(null)` is how Apache writes an absent variable."""
         value = environ.get("HTTP_" + name.upper().replace("-", "_"), "")
         return value if isinstance(value, str) and value != "(null)" else ""
 
 
 @dataclass(frozen=True, slots=True)
 class ShibbolethSession:
-    """What the Service Provider says of a session: values by attribute, decoded."""
+    """The attributes of a Shibboleth session, encoded as the Service Provider exports them."""
 
-    said: Mapping[str, str] = field(repr=False)
-    """Each attribute's values as the front carries them."""
+    attributes: Mapping[str, str] = field(repr=False)
     encoding: Encoding
 
     def values(self, name: str) -> list[str]:
-        """Give all values of an attribute; none where it is absent or empty. Raises BrokenAttribute."""
+        """Return the decoded values of an attribute without white space around them; empty values are left out.
+
+        Raises:
+            BrokenAttribute: If a value is not in the configured encoding.
+
+        """
+        raw = self.attributes[name]
         try:
-            parts = _SPLIT[self.encoding](self.said[name])
+            parts = _split_url_encoded(name, raw) if self.encoding is Encoding.URL else _split_utf8(raw)
         except UnicodeDecodeError:
-            raise BrokenAttribute(name, Flaw.NOT_UTF8) from None
-        return [value for value in (part.strip(_WHITE) for part in parts) if value]
+            raise BrokenAttribute(name, AttributeDefect.NOT_UTF8) from None
+        return [value for value in (part.strip(XML_WHITE_SPACE) for part in parts) if value]
 
-    def first(self, name: str) -> str:
-        """Give the first value of an attribute that is only for show; empty where there is none."""
-        values = self.values(name)
-        return values[0] if values else ""
+    def optional_values(self, name: str) -> list[str]:
+        """Return the decoded values of an attribute that sign-in does not need; none if it is broken."""
+        try:
+            return self.values(name)
+        except BrokenAttribute:
+            return []
 
 
-def _split_url_encoded(raw: str) -> list[str]:
-    # unquote, not unquote_plus: a plus is a plus
-    return [unquote(part, errors="strict") for part in raw.split(";")]
+def _split_url_encoded(name: str, raw: str) -> list[str]:
+    # unquote, not unquote_plus: the Service Provider encodes a space as %20. It does not encode the entityID
+    parts = raw.split(";")
+    if name == IDENTITY_PROVIDER:
+        return [part if ":" in part else unquote(part, errors="strict") for part in parts]
+    if not all(map(_URL_ENCODED.fullmatch, parts)):
+        raise BrokenAttribute(name, AttributeDefect.NOT_URL_ENCODED)
+    return [unquote(part, errors="strict") for part in parts]
 
 
 def _split_utf8(raw: str) -> list[str]:
@@ -184,8 +198,7 @@ def _split_utf8(raw: str) -> list[str]:
     return [part.replace("\\;", ";") for part in re.split(r"(?<!\\);", text)]
 
 
-_SPLIT = {Encoding.URL: _split_url_encoded, Encoding.UTF8: _split_utf8}
-_READ = (
+_ATTRIBUTES_READ = (
     IDENTITY_PROVIDER,
     *KEYS,
     "displayName",
@@ -193,80 +206,75 @@ _READ = (
     "eduPersonOrcid",
     "eduPersonEntitlement",
 )
-"""All that is read of a person."""
 
 
 def person_from(
-    environ: Mapping[str, Any], front: AttributeSource, organisations: Organisations, encoding: Encoding = Encoding.URL
+    environ: Mapping[str, Any],
+    source: AttributeSource,
+    organisations: Organisations,
+    encoding: Encoding = Encoding.URL,
 ) -> Person:
-    """Who is signed in, as the Service Provider tells it.
+    """Return the signed-in person from the attributes of a request.
 
-    Raises ProxyNotAuthenticated, NotSignedIn, UnknownOrganisation, MissingAttribute, SeveralValues, ForeignScope and
-    BrokenAttribute.
+    Values that are equal are one value. Only the entityID and the organisation's key attribute are needed to sign in;
+    every other attribute is ignored where it is broken.
+
+    Raises:
+        ProxyNotAuthenticated: If the request did not come through the proxy.
+        NotSignedIn: If there is no session.
+        UnknownOrganisation: If no organisation has this entityID.
+        MissingAttribute: If the key attribute is absent.
+        SeveralValues: If the key attribute has different values.
+        BrokenAttribute: If one of the two is not in the configured encoding, or the value cannot be an account.
+        ForeignScope: If the scope of the account is not one of the organisation's.
+
     """
-    front.must_be_proven(environ)
-    session = ShibbolethSession({name: front.read(environ, name) for name in _READ}, encoding)
-    organisation = _organisation(session, organisations)
+    source.require_proof(environ)
+    session = ShibbolethSession({name: source.read(environ, name) for name in _ATTRIBUTES_READ}, encoding)
+    entity_ids = {*session.values(IDENTITY_PROVIDER)}
+    if len(entity_ids) != 1:
+        raise NotSignedIn
+    organisation = organisations.by_entity_id(entity_ids.pop())
+    names = map(displayed, session.optional_values("displayName"))
     return Person(
         organisation,
         account=_account(session, organisation),
-        name=_printable(session.first("displayName"))[:_LONGEST_NAME],
-        issued=_printable(session.first("funetEduPersonEPPNTimeStamp"))[:_LONGEST_NAME],
+        name=next(filter(None, names), "")[:_MAX_NAME_LENGTH],
+        issued=_issued(session),
         released=frozenset(_released(session)),
-        entitlements=_entitlements(session),
+        entitlements=frozenset(session.optional_values("eduPersonEntitlement")),
     )
-
-
-def _organisation(session: ShibbolethSession, organisations: Organisations) -> Organisation:
-    entity_ids = session.values(IDENTITY_PROVIDER)
-    if len(entity_ids) != 1:
-        raise NotSignedIn
-    return organisations.by_entity_id(entity_ids[0])
 
 
 def _account(session: ShibbolethSession, organisation: Organisation) -> str:
     name = organisation.key
-    values = session.values(name)
+    values = {fold(value): value for value in reversed(session.values(name))}
     if not values:
         raise MissingAttribute(name, organisation)
     if len(values) > 1:
         raise SeveralValues(name, organisation)
-    (value,) = values
-    _must_be_sound(name, value)
+    (value,) = values.values()
+    scoped = ATTRIBUTES[name].scoped
+    if len(value) > MAX_ACCOUNT_LENGTH:
+        raise BrokenAttribute(name, AttributeDefect.TOO_LONG)
+    if not is_visible(value):
+        raise BrokenAttribute(name, AttributeDefect.INVISIBLE)
+    if scoped and value.count("@") != 1:
+        raise BrokenAttribute(name, AttributeDefect.NOT_SCOPED)
     user, _, scope = value.rpartition("@")
-    if ATTRIBUTES[name].scoped and not (user and organisation.has_scope(scope)):
+    if scoped and not (user and organisation.has_scope(scope)):
         raise ForeignScope(name, organisation)
     return value
 
 
-def _must_be_sound(name: str, value: str) -> None:
-    if len(value) > _LONGEST_KEY:
-        raise BrokenAttribute(name, Flaw.TOO_LONG)
-    if not value.isprintable() and any(unicodedata.category(each) in _UNSEEN for each in value):
-        raise BrokenAttribute(name, Flaw.UNSEEN)
-    if ATTRIBUTES[name].scoped and value.count("@") != 1:
-        raise BrokenAttribute(name, Flaw.NOT_SCOPED)
+def _issued(session: ShibbolethSession) -> str:
+    values = [*map(displayed, session.optional_values("funetEduPersonEPPNTimeStamp"))]
+    if any(not same_issue_time(values[0], other) for other in values[1:]):
+        return ""  # none of several times is chosen
+    return values[0][:_MAX_NAME_LENGTH] if values else ""
 
 
-def _released(session: ShibbolethSession) -> list[OrcidId]:
-    found = []
-    for text in session.values("eduPersonOrcid"):
-        try:
-            found.append(OrcidId.parse(text))
-        except InvalidOrcidId:
-            continue  # what another source releases is its own affair
-    return found
-
-
-def _entitlements(session: ShibbolethSession) -> frozenset[str]:
-    try:
-        return frozenset(session.values("eduPersonEntitlement"))
-    except BrokenAttribute:
-        return frozenset()  # nobody is kept from their own page by what is only for a few
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text.strip(_WHITE)
-    # A line feed in a name ends in nobody's log or header; joiners stay, since some scripts need them
-    return "".join(" " if unicodedata.category(each) in _BREAKING else each for each in text).strip(_WHITE)
+def _released(session: ShibbolethSession) -> Iterator[OrcidId]:
+    for text in session.optional_values("eduPersonOrcid"):
+        with suppress(InvalidOrcidId):
+            yield OrcidId.parse(text)

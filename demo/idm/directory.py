@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from shibboleth.attributes import fold
+
 
 @dataclass(slots=True)
 class Entry:
@@ -37,17 +39,17 @@ class Directory:
         """Get to know somebody, or somebody else of the same account anew."""
         with self._lock:
             entry = Entry(f"p{len(self._entries) + 1}", account, list(values))
-            self._entries[account.casefold()] = entry
+            self._entries[fold(account)] = entry
             return entry
 
     def remove(self, account: str) -> None:
         """Know this person no more."""
         with self._lock:
-            self._entries.pop(account.casefold(), None)
+            self._entries.pop(fold(account), None)
 
     def entry(self, account: str) -> Entry | None:
         """Give the person with this account."""
-        return self._entries.get(account.casefold())
+        return self._entries.get(fold(account))
 
     def by_id(self, id_: str) -> Entry | None:
         """Give the person with this id."""

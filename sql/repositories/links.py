@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from shibboleth.account_time import different_issue_times
 from shibboleth.orcid_id import OrcidId
 from sql import rows
 from sql.errors import AttemptClosed, AttemptNotAuthenticated, LinkChanged, OrcidIdInUse
@@ -165,8 +166,8 @@ class LinkRepository(Repository):
 
 def _is_same(current: Link, new: Link) -> bool:
     # A reassigned account is another person, even with the same iD
-    issued = current.account_issued_at, new.account_issued_at
-    return current.orcid_id == new.orcid_id and ("" in issued or issued[0] == issued[1])
+    reissued = different_issue_times(current.account_issued_at, new.account_issued_at)
+    return current.orcid_id == new.orcid_id and not reissued
 
 
 def _check_current(current: Link | None, shown: OrcidId | None) -> None:

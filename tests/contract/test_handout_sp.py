@@ -227,7 +227,7 @@ def test_the_registry_hears_a_reason_for_each_attribute_in_three_languages():
     text = (docs.ROOT / "shibboleth/handout/templates/sp/registration.txt").read_text("utf-8")
     reasons = re.findall(r"^\S+ +(urn:\S+).*\n  fi  (.+)\n  sv  (.+)\n  en  (.+)$", text, re.MULTILINE)
 
-    asked = {each.saml2_name for each in ATTRIBUTES.values() if each.of_everybody}
+    asked = {each.saml2_name for each in ATTRIBUTES.values() if each.in_metadata}
     assert {name for name, *_ in reasons} == asked
     assert len({words for _, *three in reasons for words in three}) == 3 * len(asked)
     assert re.findall(r"^\S+ +(urn:\S+) +required$", text, re.MULTILINE) == [ATTRIBUTES["eppn"].saml2_name]

@@ -109,7 +109,7 @@ def test_the_metadata_asks_for_what_we_read_and_insists_on_the_key_alone():
         for each in tree("sp-metadata.xml").iter(f"{METADATA}RequestedAttribute")
     }
 
-    assert set(asked) == {each.saml2_name for each in ATTRIBUTES.values() if each.of_everybody}
+    assert set(asked) == {each.saml2_name for each in ATTRIBUTES.values() if each.in_metadata}
     assert [name for name, required in asked.items() if required] == [ATTRIBUTES["eppn"].saml2_name]
 
 

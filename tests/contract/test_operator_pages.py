@@ -72,6 +72,8 @@ PEOPLE = {
     "one who has that entitlement elsewhere": (("anybody@amk.example", POLYTECHNIC, ENTITLEMENT), OTHERS),
     "an operator whose account was issued some day": (("operator@yliopisto.example", UNIVERSITY, "", "20200101"), ALL),
     "an operator by key and date": (("dated@yliopisto.example", UNIVERSITY, "", "20240826"), ALL),
+    "an operator by key and date in another form": (("dated@yliopisto.example", UNIVERSITY, "", "2024-08-26"), ALL),
+    "an operator of whom no date can be read": (("dated@yliopisto.example", UNIVERSITY, "", "soon"), NOTHING),
     "a later holder of an operator's account": (("dated@yliopisto.example", UNIVERSITY, "", "20260101"), NOTHING),
     "one of whose account no date is told": (("dated@yliopisto.example",), NOTHING),
     "an administrator": (("admin@yliopisto.example",), OWN),

@@ -322,6 +322,16 @@ def test_an_account_issued_again_begins_a_link_of_its_own(store):
     assert store.links.get(UNIVERSITY, MAIJA).account_issued_at == "2025-08-01"
 
 
+def test_the_same_time_of_issue_in_another_form_changes_nothing(store):
+    store.links.add(answered(store, MAIJA, FIRST), "20190801", make_consent(), None, NOON, "link-1")
+
+    for number, issued in enumerate(["2019-08-01", "20190801120000.0Z", "2019-08-01T12:00:00+03:00", "soon", ""]):
+        attempt = answered(store, MAIJA, FIRST)
+        assert store.links.add(attempt, issued, make_consent(), FIRST, LATER, f"link-1-{number}") is None
+
+    assert store.links.get(UNIVERSITY, MAIJA).id == "link-1"
+
+
 @pytest.mark.parametrize("shown", [None, THIRD])
 def test_a_link_that_is_not_what_the_person_was_shown_is_not_replaced(store, shown):
     make_link(store, MAIJA, FIRST)

@@ -9,7 +9,7 @@ import bottle
 import pytest
 
 from shibboleth.organisation import Organisations, Stage
-from shibboleth.person import BrokenAttribute, Encoding, Flaw, Proxy
+from shibboleth.person import AttributeDefect, BrokenAttribute, Encoding, HeaderSource
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import open_store
 from tests.support.database import make_sqlite
@@ -486,7 +486,7 @@ def test_several_accounts_have_their_page(app):
 
 def test_attributes_without_the_fronts_proof_have_their_page(store):
     front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
-    proxied = make_app(replace(front, authenticator=Authenticator(Proxy("p" * 40), ORGANISATIONS, Encoding.URL)))
+    proxied = make_app(replace(front, authenticator=Authenticator(HeaderSource("p" * 40), ORGANISATIONS, Encoding.URL)))
 
     answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY)
 
@@ -580,7 +580,7 @@ def test_an_error_nobody_thought_of_is_a_bug():
     assert problem_of(bottle.HTTPError()) is PROBLEMS[Bug]
 
 
-@pytest.mark.parametrize("flaw", Flaw)
+@pytest.mark.parametrize("flaw", AttributeDefect)
 def test_every_flaw_of_an_attribute_is_told_in_the_readers_language(flaw):
     assert FLAWS[flaw] == flaw
     assert problem_values(BrokenAttribute("eppn", flaw), languages()["en"])["reason"] == flaw

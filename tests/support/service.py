@@ -21,7 +21,7 @@ from demo.orcid.simulator import Client, OrcidSimulator
 from resolver_connector.app import Connector
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations, Stage
-from shibboleth.person import Encoding, Variables
+from shibboleth.person import Encoding, VariableSource
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
 from tests.support.openapi import must_be_documented
 from webapp.app import ServiceInfo, WebApp, security_headers, template_globals
@@ -136,7 +136,7 @@ def make_web_app(
     )
     return WebApp(
         service_info=house,
-        authenticator=Authenticator(Variables(), organisations, Encoding.URL),
+        authenticator=Authenticator(VariableSource(), organisations, Encoding.URL),
         context=hall,
         languages=known,
         templates={code: templates(one, template_globals(house, hall, known)) for code, one in known.items()},

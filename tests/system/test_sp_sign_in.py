@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shibboleth.organisation import Organisation, Organisations
-from shibboleth.person import MissingAttribute, NotSignedIn, Proxy, Variables, person_from
+from shibboleth.person import MissingAttribute, NotSignedIn, HeaderSource, VariableSource, person_from
 from tests.support.system.client import HttpBrowser, cookies, form_of, seen
 from tests.support.system.people import PROVIDERS, SAIMAA, TUNTURI
 
@@ -20,7 +20,7 @@ ORGANISATIONS = Organisations.of(
 
 def person_seen(stack, answer):
     """The person whom our own reader finds in what reached the application."""
-    front = Variables() if stack.front == "variables" else Proxy(stack.proof)
+    front = VariableSource() if stack.front == "variables" else HeaderSource(stack.proof)
     return person_from(seen(answer).environ, front, ORGANISATIONS)
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER
-from shibboleth.person import PROOF_HEADER, Proxy, Variables
+from shibboleth.person import PROOF_HEADER, HeaderSource, VariableSource
 from tests.support.system.client import HttpBrowser, cookies, seen
 from webapp.auth.authenticator import Access
 from webapp.routes import ROUTES
@@ -44,7 +44,7 @@ PATHS = (
 
 def reader(stack):
     """The very reader that the application uses behind this front."""
-    return Variables() if stack.front == "variables" else Proxy(stack.proof)
+    return VariableSource() if stack.front == "variables" else HeaderSource(stack.proof)
 
 
 def told(stack, answer):
@@ -142,7 +142,7 @@ def test_a_client_cannot_have_headers_dropped_that_the_front_set(stack, raw_clie
     for each in (answer, twice):
         assert each.status == 400 or told(stack, each) == told(stack, honest)
         if each.reached_the_application:
-            reader(stack).must_be_proven(seen(each).environ)
+            reader(stack).require_proof(seen(each).environ)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from shibboleth.organisation import Organisations
-from shibboleth.person import Encoding, Variables
+from shibboleth.person import Encoding, VariableSource
 from tests.support.factories import POLYTECHNIC, make_organisation, make_person
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.browser import Browser
@@ -13,7 +13,7 @@ from webapp.auth.cookies import RepeatedCookie, parse_cookies
 from webapp.auth.csrf import CsrfError, check_csrf_token, csrf_token
 from webapp.routes import ROUTES
 
-DOOR = Authenticator(Variables(), Organisations.of([make_organisation()]), Encoding.URL)
+DOOR = Authenticator(VariableSource(), Organisations.of([make_organisation()]), Encoding.URL)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
@@ -78,7 +78,7 @@ def test_the_cookie_is_hidden_from_scripts_and_survives_the_way_back_from_orcid(
 
 
 def test_only_on_plain_loopback_is_the_cookie_not_secure():
-    demonstration = Authenticator(Variables(), Organisations.of([]), Encoding.URL, secure=False)
+    demonstration = Authenticator(VariableSource(), Organisations.of([]), Encoding.URL, secure=False)
 
     assert demonstration.cookie_name == "orcid-connect"
     assert "Secure" not in demonstration.cookie(Browser.unknown())

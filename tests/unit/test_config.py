@@ -6,7 +6,7 @@ import pytest
 
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Stage
-from shibboleth.person import Encoding, Proxy, Variables
+from shibboleth.person import Encoding, HeaderSource, VariableSource
 from tests.support.configuration import CLIENT_SECRET, PROOF, TOKEN, write, write_configuration
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
@@ -94,14 +94,14 @@ def test_an_organisation_without_a_credential_is_none_that_can_ask(tmp_path):
 def test_a_proxy_is_believed_for_its_proof(tmp_path):
     config = load(write_configuration(tmp_path), {})
 
-    assert config.front == Proxy(PROOF)
+    assert config.front == HeaderSource(PROOF)
 
 
 def test_variables_need_no_proof(tmp_path):
     config = load(write_configuration(tmp_path, service={"front": "variables", "front_proof": None}), {})
 
     assert config.service.front is FrontKind.VARIABLES
-    assert config.front == Variables()
+    assert config.front == VariableSource()
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,24 @@ from shibboleth.person import (
     BrokenAttribute,
     Encoding,
     ForeignScope,
+    HeaderSource,
     MissingAttribute,
     NotSignedIn,
-    Proxy,
     ProxyNotAuthenticated,
     SeveralValues,
-    Variables,
+    VariableSource,
     person_from,
 )
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
+
+INVISIBLE = (
+    *"\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u202e\u2060\u2064\u2066\u2800\u3164\ufe00\ufe0f\ufeff\uffa0",
+    "\ufff9",
+    "\U0001d173",
+    "\U000e0041",
+    "\U000e0100",
+)
+"""Joiners, fillers, selectors, marks of direction, tags and others that no page shows."""
 
 PROOF = "a-proof-that-only-the-proxy-knows-0123456789"
 ORGANISATIONS = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC, key="subject-id")])
@@ -42,10 +51,10 @@ def as_headers(values):
 
 
 FRONTS = {
-    "variables, url": (url_encoded, Variables(), Encoding.URL),
-    "variables, utf-8": (as_utf8, Variables(), Encoding.UTF8),
-    "headers, url": (lambda said: as_headers(url_encoded(said)), Proxy(PROOF), Encoding.URL),
-    "headers, utf-8": (lambda said: as_headers(as_utf8(said)), Proxy(PROOF), Encoding.UTF8),
+    "variables, url": (url_encoded, VariableSource(), Encoding.URL),
+    "variables, utf-8": (as_utf8, VariableSource(), Encoding.UTF8),
+    "headers, url": (lambda said: as_headers(url_encoded(said)), HeaderSource(PROOF), Encoding.URL),
+    "headers, utf-8": (lambda said: as_headers(as_utf8(said)), HeaderSource(PROOF), Encoding.UTF8),
 }
 
 
@@ -71,9 +80,22 @@ def test_a_person_is_an_account_at_an_organisation(signed_in):
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\u2003", "\u3000", "\u1680"], ids=repr)
-def test_what_is_white_space_in_unicode_alone_is_part_of_an_account(signed_in, space):
+def test_what_is_white_space_in_unicode_alone_is_not_trimmed_but_refused(signed_in, space):
     for account in (f"{space}maija@yliopisto.example", f"maija{space}@yliopisto.example"):
-        assert signed_in(MAIJA | {"eppn": account}).account == account
+        with pytest.raises(BrokenAttribute):
+            signed_in(MAIJA | {"eppn": account})
+
+
+@pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
+def test_an_invisible_character_is_no_part_of_an_account(signed_in, character):
+    for account in (f"mai{character}ja@yliopisto.example", f"{character}maija@yliopisto.example"):
+        with pytest.raises(BrokenAttribute, match="cannot be seen"):
+            signed_in(MAIJA | {"eppn": account})
+
+
+@pytest.mark.parametrize("account", ["äyräs", "a b", "o'brien", "山田", "ма́йя", "a\u0308"], ids=ascii)
+def test_visible_characters_of_any_script_make_an_account(signed_in, account):
+    assert signed_in(MAIJA | {"eppn": f"{account}@yliopisto.example"}).account == f"{account}@yliopisto.example"
 
 
 @pytest.mark.parametrize("account", ["\x85maija@yliopisto.example", "\x1fmaija@yliopisto.example"], ids=repr)
@@ -93,6 +115,26 @@ def test_a_name_in_any_script_arrives_unharmed(signed_in, name):
 
 def test_a_line_feed_in_a_name_ends_in_a_space(signed_in):
     assert signed_in(MAIJA | {"displayName": "Maija\r\nSet-Cookie: x"}).name == "Maija  Set-Cookie: x"
+
+
+@pytest.mark.parametrize("name", [*INVISIBLE, "\xa0\u2003", "\u200d\ufe0f \u0301"], ids=ascii)
+def test_a_name_of_invisible_characters_is_none(signed_in, name):
+    assert signed_in(MAIJA | {"displayName": name}).name == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\u202eMaija\u202c", "Maija"),
+        ("Maija\u2066\u200e Mäkelä", "Maija Mäkelä"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("👩\u200d🔬", "👩\u200d🔬"),
+        ("\u3164|Maija", "Maija"),
+    ],
+    ids=ascii,
+)
+def test_a_name_is_shown_without_what_changes_the_text_around_it(signed_in, name, shown):
+    assert signed_in(MAIJA | {"displayName": name}).name == shown
 
 
 def test_a_person_without_a_name_is_a_person(signed_in):
@@ -131,6 +173,71 @@ def test_absent_is_as_empty(signed_in):
 def test_the_first_of_several_values_is_not_guessed(signed_in):
     with pytest.raises(SeveralValues):
         signed_in(MAIJA | {"eppn": "first@yliopisto.example|second@yliopisto.example"})
+
+
+EQUAL_ACCOUNTS = [
+    "maija@yliopisto.example|maija@yliopisto.example",
+    "Maija@yliopisto.example|maija@Yliopisto.EXAMPLE| maija@yliopisto.example ",
+    "\xe4yr\xe4s@yliopisto.example|a\u0308yra\u0308s@yliopisto.example",
+]
+
+
+@pytest.mark.parametrize("values", EQUAL_ACCOUNTS, ids=ascii)
+def test_several_equal_values_are_one(signed_in, values):
+    assert signed_in(MAIJA | {"eppn": values}).account == values.split("|")[0]
+
+
+def test_several_equal_values_of_every_other_attribute_are_one(signed_in):
+    orcid = "https://orcid.org/0000-0002-1694-233X|http://orcid.org/0000-0002-1694-233x"
+    twice = signed_in(
+        MAIJA
+        | {
+            "Shib-Identity-Provider": f"{UNIVERSITY}|{UNIVERSITY}",
+            "displayName": "Maija|Maija",
+            "eduPersonOrcid": orcid,
+            "funetEduPersonEPPNTimeStamp": "20040826|2004-08-26",
+        }
+    )
+
+    assert (twice.organisation.entity_id, twice.name, twice.issued) == (UNIVERSITY, "Maija", "20040826")
+    assert [each.bare for each in twice.released] == ["0000-0002-1694-233X"]
+
+
+def test_several_different_times_of_issue_are_none(signed_in):
+    assert signed_in(MAIJA | {"funetEduPersonEPPNTimeStamp": "20040826|20240826"}).issued == ""
+
+
+BROKEN = {
+    Encoding.URL: ["%FF%FE", "a%", "a%4", "a%zz", "M\xe4kel\xe4", "a b", "a@b"],
+    Encoding.UTF8: ["\xff\xfe", "a\xe4"],
+}
+
+
+@pytest.mark.parametrize(("encoding", "raw"), [(each, raw) for each in BROKEN for raw in BROKEN[each]], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["displayName", "eduPersonOrcid", "funetEduPersonEPPNTimeStamp", "eduPersonEntitlement"]
+)
+def test_what_is_only_shown_never_costs_a_sign_in(name, encoding, raw):
+    write = url_encoded if encoding is Encoding.URL else as_utf8
+
+    maija = person_from(write(MAIJA) | {name: raw}, VariableSource(), ORGANISATIONS, encoding)
+
+    assert maija.account == "maija@yliopisto.example"
+    assert (maija.released, maija.issued, maija.entitlements) == (frozenset(), "", frozenset())
+
+
+@pytest.mark.parametrize(
+    "raw", ["maija@yliopisto.example", "maija%40yliopisto.example%", "maij%C3%A4%40yli\xe4.example"]
+)
+def test_an_account_that_is_not_url_encoded_is_broken(raw):
+    with pytest.raises(BrokenAttribute, match="not URL-encoded"):
+        person_from(url_encoded(MAIJA) | {"eppn": raw}, VariableSource(), ORGANISATIONS, Encoding.URL)
+
+
+def test_the_entity_id_is_read_as_the_service_provider_writes_it():
+    said = url_encoded(MAIJA) | {"Shib-Identity-Provider": UNIVERSITY}
+
+    assert person_from(said, VariableSource(), ORGANISATIONS, Encoding.URL).organisation.entity_id == UNIVERSITY
 
 
 @pytest.mark.parametrize("eppn", ["maija@amk.example", "maija@yliopisto.example.evil", "@yliopisto.example"])
@@ -174,12 +281,12 @@ def test_behind_mod_wsgi_a_header_is_never_read():
     forged = as_headers(url_encoded(MAIJA))
 
     with pytest.raises(NotSignedIn):
-        person_from(forged, Variables(), ORGANISATIONS)
+        person_from(forged, VariableSource(), ORGANISATIONS)
 
 
 def test_behind_the_proxy_a_variable_is_never_read():
     with pytest.raises(NotSignedIn):
-        person_from(url_encoded(MAIJA) | {"HTTP_X_FRONT_PROOF": PROOF}, Proxy(PROOF), ORGANISATIONS)
+        person_from(url_encoded(MAIJA) | {"HTTP_X_FRONT_PROOF": PROOF}, HeaderSource(PROOF), ORGANISATIONS)
 
 
 @pytest.mark.parametrize("shown", [None, "", "wrong", PROOF + "x", PROOF[:-1], "(null)", "päätön"])
@@ -191,19 +298,19 @@ def test_attributes_without_the_fronts_proof_are_ignored(shown):
         said["HTTP_X_FRONT_PROOF"] = shown
 
     with pytest.raises(ProxyNotAuthenticated):
-        person_from(said, Proxy(PROOF), ORGANISATIONS)
+        person_from(said, HeaderSource(PROOF), ORGANISATIONS)
 
 
 def test_apaches_word_for_absent_is_absent():
     said = as_headers(url_encoded(MAIJA)) | {"HTTP_EPPN": "(null)"}
 
     with pytest.raises(MissingAttribute):
-        person_from(said, Proxy(PROOF), ORGANISATIONS)
+        person_from(said, HeaderSource(PROOF), ORGANISATIONS)
 
 
 def test_a_value_that_is_no_text_is_absent():
     with pytest.raises(NotSignedIn):
-        person_from({"Shib-Identity-Provider": b"bytes"}, Variables(), ORGANISATIONS)
+        person_from({"Shib-Identity-Provider": b"bytes"}, VariableSource(), ORGANISATIONS)
 
 
 @pytest.mark.parametrize(("encoding", "raw"), [(Encoding.URL, "%FF%FE"), (Encoding.UTF8, "\xff\xfe")])
@@ -211,11 +318,11 @@ def test_bytes_that_are_not_utf8_are_refused(encoding, raw):
     said = {"Shib-Identity-Provider": raw, "eppn": raw}
 
     with pytest.raises(BrokenAttribute, match="not UTF-8"):
-        person_from(said, Variables(), ORGANISATIONS, encoding)
+        person_from(said, VariableSource(), ORGANISATIONS, encoding)
 
 
 def test_a_proof_is_not_shown():
-    assert PROOF not in repr(Proxy(PROOF))
+    assert PROOF not in repr(HeaderSource(PROOF))
 
 
 def test_what_a_person_may_do_is_read_as_it_was_said(signed_in):
@@ -228,4 +335,4 @@ def test_what_a_person_may_do_is_read_as_it_was_said(signed_in):
 def test_an_entitlement_that_cannot_be_read_keeps_nobody_out():
     said = url_encoded(MAIJA) | {"eduPersonEntitlement": "%FF"}
 
-    assert person_from(said, Variables(), ORGANISATIONS).entitlements == frozenset()
+    assert person_from(said, VariableSource(), ORGANISATIONS).entitlements == frozenset()

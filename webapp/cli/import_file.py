@@ -7,7 +7,6 @@ judge, for whom the good lines are (`sql.importing`).
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from shibboleth.attributes import fold
+from shibboleth.characters import is_visible
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from shibboleth.organisation import Organisation
+from shibboleth.person import MAX_ACCOUNT_LENGTH
 from sql.repositories.imports import AttestedLink
 
 REQUIRED = ("account", "orcid")
@@ -24,8 +25,6 @@ COLUMNS = (*REQUIRED, "authenticated_at", "source")
 LONGEST_SOURCE = 200
 _MORE = ""
 """The name of what a line has more of than it should."""
-_LONGEST_ACCOUNT = 512
-_UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
 
 Reject = Callable[[int, str], None]
 """Is told the number of a line, and why it is not imported."""
@@ -85,7 +84,7 @@ class ImportFile:
         user, _, scope = text.rpartition("@")
         if not text:
             raise Doubtful("there is no account")
-        if len(text) > _LONGEST_ACCOUNT or _holds_unseen(text):
+        if len(text) > MAX_ACCOUNT_LENGTH or not is_visible(text):
             raise Doubtful("the account is too long, or holds characters that cannot be seen")
         if not user or "@" in user or not self.organisation.has_scope(scope):
             ends = ", ".join(f"@{each}" for each in sorted(self.organisation.scopes))
@@ -114,12 +113,6 @@ class ImportFile:
         if at > self.now:
             raise Doubtful("authenticated_at is in the future")
         return at
-
-
-def _holds_unseen(text: str) -> bool:
-    # The quick answer first: of a million lines nearly all are like that
-    plain = text.isascii() and text.isprintable()
-    return not plain and any(unicodedata.category(each) in _UNSEEN for each in text)
 
 
 def read_source(path: Path, attested_by: str | None) -> str:

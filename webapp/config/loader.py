@@ -16,7 +16,7 @@ from typing import Any
 
 from resolver_connector.transfers import TRANSFERS
 from shibboleth.organisation import Organisations
-from shibboleth.person import AttributeSource, Proxy, Variables
+from shibboleth.person import AttributeSource, HeaderSource, VariableSource
 from webapp.config import values
 from webapp.config.branding import BrandingSettings
 from webapp.config.errors import Misconfigured, SettingProblem
@@ -61,7 +61,7 @@ class Config:
     def front(self) -> AttributeSource:
         """The one place where it is read who is signed in."""
         proof = self.service.front_proof
-        return Variables() if proof is None else Proxy(proof.reveal())
+        return VariableSource() if proof is None else HeaderSource(proof.reveal())
 
     @property
     def transfers(self) -> Mapping[str, Mapping[str, Any]]:

@@ -7,6 +7,8 @@ import re
 import unicodedata
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
+from shibboleth.characters import is_visible
+from shibboleth.person import MAX_ACCOUNT_LENGTH
 from webapp.config.errors import InvalidSetting, nearest
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -30,7 +32,6 @@ _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _LONGEST_ENTITY_ID = 1024
 _LONGEST_SOCKET = 107
 _LONGEST_LINE = 200
-_LONGEST_KEY = 512
 _SHORTEST_SECRET = 32
 
 _SQLITE = 'url = "sqlite:///var/lib/orcid-connect/links.db"'
@@ -152,9 +153,9 @@ def entity_id(text: str) -> str:
 def key(text: str) -> str:
     """Read what tells one person apart from the others of an organisation, as the key attribute has it."""
     text = text.strip()
-    if not text or len(text) > _LONGEST_KEY or not text.isprintable():
+    if not text or len(text) > MAX_ACCOUNT_LENGTH or not is_visible(text):
         raise InvalidSetting(
-            f"must be 1 to {_LONGEST_KEY} characters that can be seen",
+            f"must be 1 to {MAX_ACCOUNT_LENGTH} characters that can be seen",
             'write what the key attribute says, as in "maija@example.org"',
         )
     return text
@@ -185,7 +186,7 @@ def named_person(text: str) -> str:
 
 def entitlement(text: str) -> str:
     """Read a value of eduPersonEntitlement: a URI (eduPerson 202208, section 2.2.4), compared as it is."""
-    if not _URI.fullmatch(text) or len(text) > _LONGEST_KEY:
+    if not _URI.fullmatch(text) or len(text) > MAX_ACCOUNT_LENGTH:
         raise InvalidSetting("is not a URI", 'write for example: "urn:mace:example.org:orcid-connect:operator"')
     return text
 

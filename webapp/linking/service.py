@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from threading import BoundedSemaphore
 from time import monotonic, sleep
 
+from shibboleth.account_time import different_issue_times
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.errors import AttemptClosed, AttemptNotAuthenticated, OrcidIdInUse
@@ -246,7 +247,7 @@ class LinkingService:
         """
         status = self._read_status(person, deliveries=deliveries)
         link = status.link
-        if link is None or not (link.account_issued_at and person.issued) or link.account_issued_at == person.issued:
+        if link is None or not different_issue_times(link.account_issued_at, person.account_issued_at):
             return status
         # The account was reassigned: its link is another person's, and must not be released as this person's
         whose, transfers = (link.organisation, link.person_key), tuple(self.transfers.get(link.organisation, ()))

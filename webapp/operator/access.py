@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from shibboleth.account_time import same_issue_time
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
@@ -40,7 +41,9 @@ class AdminGrant:
     def matches(self, person: Person) -> bool:
         """Return whether the person is one of them."""
         at_home = person.organisation.entity_id == self.entity_id
-        by_key = not self.people.isdisjoint({(person.key, ""), (person.key, person.issued)})
+        by_key = any(
+            key == person.key and (not issued or same_issue_time(issued, person.issued)) for key, issued in self.people
+        )
         return at_home and (by_key or not self.entitlements.isdisjoint(person.entitlements))
 
 

@@ -5,12 +5,12 @@ The person sees it on the page of their own data.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from shibboleth.attributes import fold
+from shibboleth.characters import is_visible
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from shibboleth.organisation import Organisation
 from shibboleth.person import Person
@@ -72,7 +72,7 @@ def parse_search(form: Mapping[str, str], permissions: Permissions) -> PersonSea
         if not value:
             raise IncompleteSearch(message)
     too_long = len(text) > _MAX_QUERY_LENGTH or len(reason) > MAX_REASON_LENGTH
-    if too_long or not (_is_visible(text) and _is_visible(reason)):
+    if too_long or not (is_visible(text) and is_visible(reason)):
         raise IncompleteSearch(UNREADABLE)
     return PersonSearch(permissions.organisation(name), text, reason)
 
@@ -98,7 +98,3 @@ def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is 
 def requester(person: Person) -> dict[str, str]:
     """Return the facts of an audit event that name the person who acted."""
     return {"by": person.account, "by_organisation": person.organisation.entity_id}
-
-
-def _is_visible(text: str) -> bool:
-    return all(unicodedata.category(each) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for each in text)

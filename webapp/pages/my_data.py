@@ -10,6 +10,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
+from shibboleth.account_time import different_issue_times
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.records import Erasure
@@ -102,7 +103,7 @@ def _theirs_since(store: Store, person: Person) -> datetime | None:
     others = [
         each
         for each in store.links.list_for_person(*whose)
-        if each.account_issued_at and person.issued not in {"", each.account_issued_at}
+        if different_issue_times(each.account_issued_at, person.account_issued_at)
     ]
     ends = [store.links.reassigned_at(*whose), *(each.ended_at for each in others)]
     return max((each for each in ends if each is not None), default=None)

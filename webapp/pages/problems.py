@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.organisation import UnknownOrganisation
 from shibboleth.person import (
+    AttributeDefect,
     BrokenAttribute,
-    Flaw,
     ForeignScope,
     MissingAttribute,
     NotSignedIn,
@@ -35,10 +35,11 @@ from webapp.linking.service import (
 from webapp.pages.request import FormTooLarge, RepeatedParameter
 
 FLAWS = {
-    Flaw.NOT_UTF8: gettext_noop("it is not UTF-8"),
-    Flaw.TOO_LONG: gettext_noop("it is longer than 512 characters"),
-    Flaw.UNSEEN: gettext_noop("it holds characters that cannot be seen"),
-    Flaw.NOT_SCOPED: gettext_noop("it has not exactly one @"),
+    AttributeDefect.NOT_UTF8: gettext_noop("it is not UTF-8"),
+    AttributeDefect.NOT_URL_ENCODED: gettext_noop("it is not URL-encoded"),
+    AttributeDefect.TOO_LONG: gettext_noop("it is longer than 512 characters"),
+    AttributeDefect.INVISIBLE: gettext_noop("it holds characters that cannot be seen"),
+    AttributeDefect.NOT_SCOPED: gettext_noop("it has not exactly one @"),
 }
 """What may be wrong with an attribute, as sentences of the catalogues."""
 

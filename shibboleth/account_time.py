@@ -1,0 +1,116 @@
+"""Compares the times at which an account was issued (funetEduPersonEPPNTimeStamp), however a directory writes them.
+
+Two texts name the same time if the intervals of their precision overlap: a date is a whole day, `12:00` a whole
+minute. A text without a zone may be local time anywhere. A text that cannot be parsed proves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+_YEARS = range(1900, 2200)
+# GeneralizedTime (RFC 4517 section 3.3.13) and ISO 8601, basic and extended, with a date alone or a time too
+_CALENDAR = re.compile(
+    r"(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})"
+    r"(?:[Tt ]?(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2}))?)?(?:[.,](?P<fraction>\d+))?)?"
+    r" ?(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?)?",
+    re.ASCII,
+)
+# UTCTime (RFC 4517 section 3.3.34): the century is left out
+_UTC_TIME = re.compile(r"\d{10}(?:\d{2})?(?:[Zz]|[+-]\d{4})", re.ASCII)
+_DIGITS = re.compile(r"\d{9,18}", re.ASCII)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    start: datetime
+    """Without a zone where the text has none."""
+    length: timedelta
+
+    def overlaps(self, other: _Interval) -> bool:
+        start, length = self.start, self.length
+        if start.tzinfo is None and other.start.tzinfo is not None:
+            # Local time of an unknown zone, from UTC+14 to UTC-12
+            start, length = start.replace(tzinfo=timezone(timedelta(hours=14))), length + timedelta(hours=26)
+        elif start.tzinfo is not None and other.start.tzinfo is None:
+            return other.overlaps(self)
+        return start < other.start + other.length and other.start < start + length
+
+
+def same_issue_time(one: str, other: str) -> bool:
+    """Return whether two texts name the same time; a text that cannot be parsed names the same as itself alone."""
+    first, second = _parse(one), _parse(other)
+    if first is None or second is None:
+        return one == other
+    return first.overlaps(second)
+
+
+def different_issue_times(one: str, other: str) -> bool:
+    """Return whether two texts name different times, which proves that an account was issued again.
+
+    An absent text, or one that cannot be parsed, proves nothing.
+    """
+    first, second = _parse(one), _parse(other)
+    return first is not None and second is not None and not first.overlaps(second)
+
+
+def _parse(text: str) -> _Interval | None:
+    text = text.strip()
+    if _UTC_TIME.fullmatch(text):
+        return _parse_calendar(text) or _parse_calendar(("20" if text[:2] < "70" else "19") + text)
+    if interval := _parse_calendar(text):
+        return interval
+    return _parse_epoch(text) if _DIGITS.fullmatch(text) else None
+
+
+def _parse_calendar(text: str) -> _Interval | None:
+    found = _CALENDAR.fullmatch(text)
+    if found is None or int(found["year"]) not in _YEARS:
+        return None
+    length = timedelta(days=1)
+    for unit in ("hour", "minute", "second"):
+        if found[unit] is not None:
+            length = timedelta(**{f"{unit}s": 1})
+    try:
+        start = datetime(int(found["year"]), int(found["month"]), int(found["day"]), tzinfo=_zone(found["zone"]))
+        hour, minute, second = (int(found[unit] or 0) for unit in ("hour", "minute", "second"))
+        if hour > 24 or minute > 59 or second > 60:  # noqa: PLR2004 - 24:00 is midnight, and :60 a leap second
+            return None
+        start += timedelta(hours=hour, minutes=minute, seconds=second)
+        if found["fraction"]:
+            digits = found["fraction"][:6]
+            start += length * int(digits) / 10 ** len(digits)
+            length /= 10 ** len(digits)
+    except (ValueError, OverflowError):
+        return None
+    return _Interval(start, max(length, timedelta.resolution))
+
+
+def _zone(text: str | None) -> timezone | None:
+    if text is None:
+        return None
+    if text in "Zz":
+        return UTC
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return timezone(-offset if text[0] == "-" else offset)
+
+
+def _parse_epoch(digits: str) -> _Interval | None:
+    # Seconds, milliseconds or microseconds since 1970, or Windows' 100 nanoseconds since 1601
+    number = int(digits)
+    match len(digits):
+        case 9 | 10:
+            return _Interval(_UNIX_EPOCH + timedelta(seconds=number), timedelta(seconds=1))
+        case 12 | 13:
+            return _Interval(_UNIX_EPOCH + timedelta(milliseconds=number), timedelta(milliseconds=1))
+        case 15 | 16:
+            return _Interval(_UNIX_EPOCH + timedelta(microseconds=number), timedelta(microseconds=1))
+        case 17 | 18:
+            return _Interval(_WINDOWS_EPOCH + timedelta(microseconds=number // 10), timedelta(microseconds=1))
+        case _:
+            return None
