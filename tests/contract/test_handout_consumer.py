@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
+from contextlib import contextmanager
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 import satosa.internal
@@ -19,6 +22,7 @@ from shibboleth.handout.consumer import FILES, Consumer, consumer_files
 from shibboleth.orcid_id import Registry
 from tests.support import docs
 from tests.support.configuration import write_configuration
+from tests.support.service import served
 from webapp.cli.main import main
 
 SAMLS = "/usr/share/simplesamlphp/lib/_autoload.php"
@@ -89,14 +93,16 @@ def test_simplesamlphp_drops_what_is_no_id(tmp_path):
     program = f"""
         require "{SAMLS}";
         $filters = require "{tmp_path}/authproc.php";
-        $config = $filters[20];
-        unset($config["class"]);
-        $filter = new \\SimpleSAML\\Module\\core\\Auth\\Process\\AttributeAlter($config, null);
         $request = ["Attributes" => json_decode(stream_get_contents(STDIN), true)];
-        $filter->process($request);
+        foreach ([20 => "AttributeAlter", 30 => "PHP"] as $number => $name) {{
+            $config = $filters[$number];
+            unset($config["class"]);
+            $class = "\\SimpleSAML\\Module\\core\\Auth\\Process\\\\" . $name;
+            (new $class($config, null))->process($request);
+        }}
         echo json_encode($request["Attributes"]);
     """
-    said = {"eduPersonOrcid": [*GOOD, *BAD], "mail": ["x"]}
+    said = {"eduPersonOrcid": [*GOOD, *BAD, *GOOD], "mail": ["x", "x"]}
 
     done = subprocess.run(
         ["php", "-r", program], input=json.dumps(said), capture_output=True, text=True, timeout=60, check=False
@@ -104,10 +110,7 @@ def test_simplesamlphp_drops_what_is_no_id(tmp_path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     kept = json.loads(done.stdout)
-    # A list with holes is an object in JSON
-    ids = kept["eduPersonOrcid"]
-    assert (ids if isinstance(ids, list) else list(ids.values())) == GOOD
-    assert kept["mail"] == ["x"]
+    assert kept == {"eduPersonOrcid": GOOD, "mail": ["x", "x"]}
 
 
 def test_satosa_drops_what_is_no_id_and_names_it_to_services_of_openid():
@@ -165,3 +168,59 @@ def test_the_page_shows_every_file_and_gives_the_same_reasons():
 
     assert {each.values[0] for each in shown()} == names - {"README.txt"}
     assert all(f"| {language} | {words} |" in PAGE for language, words in reasons)
+
+
+EQUAL = [
+    *("Maija@yliopisto.example", "maija@yliopisto.example"),
+    *("\xc4yr\xe4s@yliopisto.example", "a\u0308yra\u0308s@yliopisto.example"),
+]
+
+
+@pytest.mark.parametrize("values", [EQUAL[:1], EQUAL[:2], EQUAL[2:], EQUAL[1:3], [], [7], [""]], ids=ascii)
+def test_a_filter_asks_once_for_equal_values_and_never_for_different_ones(tmp_path, values):
+    expected = [f"/v1/people/{quote(values[0], safe='')}"] if values in (EQUAL[:1], EQUAL[:2], EQUAL[2:]) else []
+    (tmp_path / "token").write_text("t" * 40)
+
+    for asks in (ask_in_php, ask_in_satosa):
+        with requests_to_a_connector() as (url, paths):
+            asks(url, tmp_path / "token", values)
+        assert paths == expected, asks
+
+
+@contextmanager
+def requests_to_a_connector():
+    """Give the address of a connector, and the paths that are asked of it."""
+    paths = []
+
+    def answer(environ, start_response):
+        paths.append(quote(environ["PATH_INFO"].encode("latin-1"), safe="/"))
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "22")])
+        return [b'{"eduPersonOrcid": []}']
+
+    with served(answer) as url:
+        yield url, paths
+
+
+def ask_in_php(url, token, values):
+    php = docs.DOCS / "consumers" / "simplesamlphp" / "OrcidConnect.php"
+    program = f"""
+        require "{SAMLS}";
+        require "{php}";
+        [$config, $attributes] = json_decode(stream_get_contents(STDIN), true);
+        $request = ["Attributes" => $attributes];
+        (new \\SimpleSAML\\Module\\orcidconnect\\Auth\\Process\\OrcidConnect($config, null))->process($request);
+    """
+    said = [{"url": url, "tokenFile": str(token)}, {"eduPersonPrincipalName": values}]
+    done = subprocess.run(
+        ["php", "-r", program], input=json.dumps(said), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def ask_in_satosa(url, token, values):
+    module = runpy.run_path(str(docs.DOCS / "consumers" / "satosa" / "orcid_connect.py"))
+    service = module["OrcidConnect"](
+        {"url": url, "token_file": str(token)}, name="OrcidConnect", base_url="https://proxy.example"
+    )
+    service.next = lambda _context, result: result
+    service.process(SimpleNamespace(), SimpleNamespace(attributes={"eppn": values}))

@@ -8,15 +8,15 @@ use SimpleSAML\Auth\ProcessingFilter;
 use SimpleSAML\Logger;
 
 /**
- * Adds eduPersonOrcid to a sign-in: asks the connector of ORCID connect for the person's ORCID iD.
+ * Adds eduPersonOrcid to a sign-in, requested from the connector of ORCID connect.
  *
- * Whatever goes wrong, the sign-in goes on with all other attributes, and the log says what it was.
+ * If the request fails, the sign-in continues with all other attributes, and the log has the reason.
  * Runs in SimpleSAMLphp 1.19 (lib/Auth/Process/) and 2 (src/Auth/Process/).
  */
 class OrcidConnect extends ProcessingFilter
 {
     private const PATTERN = '#^https://(sandbox\.)?orcid\.org/([0-9]{4}-){3}[0-9]{3}[0-9X]$#D';
-    private const LARGEST = 65536;
+    private const MAX_BYTES = 65536;
 
     private string $url;
     private string $tokenFile;
@@ -27,9 +27,9 @@ class OrcidConnect extends ProcessingFilter
     public function __construct(&$config, $reserved)
     {
         parent::__construct($config, $reserved);
-        foreach (['url', 'tokenFile'] as $needed) {
-            if (!isset($config[$needed]) || !is_string($config[$needed])) {
-                throw new \Exception("orcidconnect: $needed is missing");
+        foreach (['url', 'tokenFile'] as $required) {
+            if (!isset($config[$required]) || !is_string($config[$required])) {
+                throw new \Exception("orcidconnect: $required is missing");
             }
         }
         $this->url = rtrim($config['url'], '/');
@@ -39,19 +39,23 @@ class OrcidConnect extends ProcessingFilter
         $this->timeout = (float) ($config['timeout'] ?? 3);
     }
 
-    // The parent's parameter has a type in 2 and none in 1.19: without one it fits both
+    // Version 2 declares a type for this parameter, 1.19 does not: without one it is compatible with both
     public function process(&$request): void
     {
-        $accounts = $request['Attributes'][$this->person] ?? [];
-        if (count($accounts) !== 1 || !is_string($accounts[0]) || $accounts[0] === '') {
-            Logger::debug("orcidconnect: not exactly one value of {$this->person}, so nobody to ask about");
+        // Equal values are one; different values identify no account
+        $accounts = [];
+        foreach (array_filter($request['Attributes'][$this->person] ?? [], 'is_string') as $value) {
+            $accounts[self::folded($value)] ??= $value;
+        }
+        if (count($accounts) !== 1 || array_key_first($accounts) === '') {
+            Logger::debug("orcidconnect: {$this->person} has not exactly one value");
             return;
         }
         try {
-            $found = $this->ask($accounts[0]);
+            $found = $this->request(reset($accounts));
         } catch (\Throwable $error) {
-            // Without the address, which holds the account
-            Logger::warning('orcidconnect: no ORCID iD this time: ' . $error->getMessage());
+            // Without the URL, which contains the account
+            Logger::warning('orcidconnect: the request failed: ' . $error->getMessage());
             return;
         }
         if ($found !== []) {
@@ -60,11 +64,11 @@ class OrcidConnect extends ProcessingFilter
     }
 
     /** @return string[] */
-    private function ask(string $account): array
+    private function request(string $account): array
     {
         $token = @file_get_contents($this->tokenFile);
         if ($token === false || trim($token) === '') {
-            throw new \RuntimeException('the file of the token cannot be read, or is empty');
+            throw new \RuntimeException('the token file cannot be read or is empty');
         }
         $context = stream_context_create(['http' => [
             'header' => ['Authorization: Bearer ' . trim($token), 'Accept: application/json', 'Connection: close'],
@@ -73,13 +77,21 @@ class OrcidConnect extends ProcessingFilter
             'ignore_errors' => true,
             'protocol_version' => 1.1,
         ]]);
-        $body = @file_get_contents($this->url . '/v1/people/' . rawurlencode($account), false, $context, 0, self::LARGEST);
+        $body = @file_get_contents($this->url . '/v1/people/' . rawurlencode($account), false, $context, 0, self::MAX_BYTES);
         $status = isset($http_response_header[0]) ? (int) substr($http_response_header[0], 9, 3) : 0;
         if ($body === false || $status !== 200) {
-            throw new \RuntimeException($status === 0 ? 'the connector does not answer' : "the connector answered $status");
+            throw new \RuntimeException($status === 0 ? 'no answer' : "status $status");
         }
         $answer = json_decode($body, true, 8, JSON_THROW_ON_ERROR);
         $values = is_array($answer) && is_array($answer['eduPersonOrcid'] ?? null) ? $answer['eduPersonOrcid'] : [];
-        return array_values(array_filter($values, fn($each) => is_string($each) && preg_match(self::PATTERN, $each)));
+        $orcidIds = array_filter($values, fn($each) => is_string($each) && preg_match(self::PATTERN, $each));
+        return array_values(array_unique($orcidIds));
+    }
+
+    private static function folded(string $account): string
+    {
+        $account = trim($account, " \t\r\n");
+        $normalized = class_exists('Normalizer') ? \Normalizer::normalize($account, \Normalizer::FORM_D) : $account;
+        return mb_convert_case($normalized === false ? $account : $normalized, MB_CASE_FOLD, 'UTF-8');
     }
 }
