@@ -99,7 +99,7 @@ class Person:
     """The value of the organisation's key attribute as released, for example `maija@yliopisto.example`."""
     name: str = ""
     """The display name, for display only; empty where none was released."""
-    issued: str = ""
+    account_issued_at: str = ""
     """When the account was issued (funetEduPersonEPPNTimeStamp), as released; compared by `account_time`."""
     released: frozenset[OrcidId] = field(default_factory=frozenset)
     """The ORCID iDs that the Identity Provider releases for this person."""
@@ -240,7 +240,7 @@ def person_from(
         organisation,
         account=_account(session, organisation),
         name=next(filter(None, names), "")[:_MAX_NAME_LENGTH],
-        issued=_issued(session),
+        account_issued_at=_account_issued_at(session),
         released=frozenset(_released(session)),
         entitlements=frozenset(session.optional_values("eduPersonEntitlement")),
     )
@@ -267,7 +267,7 @@ def _account(session: ShibbolethSession, organisation: Organisation) -> str:
     return value
 
 
-def _issued(session: ShibbolethSession) -> str:
+def _account_issued_at(session: ShibbolethSession) -> str:
     values = [*map(displayed, session.optional_values("funetEduPersonEPPNTimeStamp"))]
     if any(not same_issue_time(values[0], other) for other in values[1:]):
         return ""  # none of several times is chosen

@@ -51,7 +51,7 @@ def is_signed_in(http_browser):
 def test_a_person_arrives_unharmed(stack, http_browser, account, key, name):
     person = person_seen(stack, http_browser.sign_in(account))
 
-    assert (person.account, person.name, person.issued) == (key, name, "20040826")
+    assert (person.account, person.name, person.account_issued_at) == (key, name, "20040826")
     assert person.organisation.entity_id == SAIMAA.entity_id
 
 

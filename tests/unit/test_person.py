@@ -199,12 +199,12 @@ def test_several_equal_values_of_every_other_attribute_are_one(signed_in):
         }
     )
 
-    assert (twice.organisation.entity_id, twice.name, twice.issued) == (UNIVERSITY, "Maija", "20040826")
+    assert (twice.organisation.entity_id, twice.name, twice.account_issued_at) == (UNIVERSITY, "Maija", "20040826")
     assert [each.bare for each in twice.released] == ["0000-0002-1694-233X"]
 
 
 def test_several_different_times_of_issue_are_none(signed_in):
-    assert signed_in(MAIJA | {"funetEduPersonEPPNTimeStamp": "20040826|20240826"}).issued == ""
+    assert signed_in(MAIJA | {"funetEduPersonEPPNTimeStamp": "20040826|20240826"}).account_issued_at == ""
 
 
 BROKEN = {
@@ -223,7 +223,7 @@ def test_what_is_only_shown_never_costs_a_sign_in(name, encoding, raw):
     maija = person_from(write(MAIJA) | {name: raw}, VariableSource(), ORGANISATIONS, encoding)
 
     assert maija.account == "maija@yliopisto.example"
-    assert (maija.released, maija.issued, maija.entitlements) == (frozenset(), "", frozenset())
+    assert (maija.released, maija.account_issued_at, maija.entitlements) == (frozenset(), "", frozenset())
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_what_the_organisation_releases_itself_is_seen(signed_in):
 
 
 def test_the_time_stamp_of_an_account_is_kept(signed_in):
-    assert signed_in(MAIJA | {"funetEduPersonEPPNTimeStamp": "20040826"}).issued == "20040826"
+    assert signed_in(MAIJA | {"funetEduPersonEPPNTimeStamp": "20040826"}).account_issued_at == "20040826"
 
 
 def test_behind_mod_wsgi_a_header_is_never_read():

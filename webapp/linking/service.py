@@ -196,7 +196,7 @@ class LinkingService:
         attempt = _check(self.store.attempts.get(attempt_id), person, browser, now)
         link_id, transfers = secrets.token_urlsafe(16), tuple(self.transfers.get(attempt.organisation, ()))
         try:
-            return self.store.links.add(attempt, person.issued, consent, replacing, now, link_id, transfers)
+            return self.store.links.add(attempt, person.account_issued_at, consent, replacing, now, link_id, transfers)
         except OrcidIdInUse:
             self._close(attempt, "held-by-someone-else", now)
             raise

@@ -42,7 +42,8 @@ class AdminGrant:
         """Return whether the person is one of them."""
         at_home = person.organisation.entity_id == self.entity_id
         by_key = any(
-            key == person.key and (not issued or same_issue_time(issued, person.issued)) for key, issued in self.people
+            key == person.key and (not issued or same_issue_time(issued, person.account_issued_at))
+            for key, issued in self.people
         )
         return at_home and (by_key or not self.entitlements.isdisjoint(person.entitlements))
 

@@ -286,7 +286,7 @@ PERSON = Section(
         ("account", gettext_noop("Your account"), HOME, "", "account"),
         ("person_key", gettext_noop("The form of your account by which it is found"), HOME, _EACH_KEY, "key"),
         ("name", gettext_noop("Your name"), HOME, "", "name"),
-        ("account_issued", gettext_noop("When your account was issued"), HOME, "", "issued"),
+        ("account_issued", gettext_noop("When your account was issued"), HOME, "", "account_issued_at"),
         ("released", gettext_noop("ORCID iDs that your organisation releases"), HOME, "", "released"),
     ),
 )
