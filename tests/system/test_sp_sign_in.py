@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shibboleth.organisation import Organisation, Organisations
-from shibboleth.person import MissingAttribute, NotSignedIn, HeaderSource, VariableSource, person_from
+from shibboleth.person import HeaderSource, MissingAttribute, NotSignedIn, VariableSource, person_from
 from tests.support.system.client import HttpBrowser, cookies, form_of, seen
 from tests.support.system.people import PROVIDERS, SAIMAA, TUNTURI
 
