@@ -174,10 +174,10 @@ def test_the_same_holder_keeps_the_link_at_every_address(app, simulator, store):
 @pytest.mark.parametrize(
     "later", ["2004-08-26", "20040826120000.0Z", "2004-08-26T15:00:00+03:00", "soon", "", "%FF", "x;y"]
 )
-def test_the_same_time_in_another_form_or_one_that_cannot_be_read_ends_no_link(app, world, store, later):
-    earlier = earlier_holder(app, world)
+def test_the_same_time_in_another_form_or_one_that_cannot_be_read_ends_no_link(app, simulator, store, later):
+    earlier = earlier_holder(app, simulator)
 
-    again = Visitor(app, ACCOUNT, said={STAMP: later}, cookies=dict(earlier.cookies))
+    again = WebClient(app, ACCOUNT, said={STAMP: later}, cookies=dict(earlier.cookies))
 
     assert SHOWN in again.get("/me").text
     assert SHOWN in again.get("/me/data").text
