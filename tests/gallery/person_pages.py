@@ -165,6 +165,12 @@ def confirm(context):
 
 
 @page_state("GET /me/confirm/<attempt>")
+def confirm_where_nothing_is_kept(context):
+    maija = context.maija(context.web_app(transfers=INTERFACES, settings={"keep": Keep.NOTHING}))
+    return maija.get(maija.return_from_orcid(context.simulator))
+
+
+@page_state("GET /me/confirm/<attempt>")
 def confirm_replacing(context):
     context.link()
     maija = context.maija()
@@ -193,6 +199,28 @@ def result_linked(context):
 @page_state("GET /me/result/<attempt>")
 def result_linked_and_being_sent(context):
     return context.maija(context.web_app(transfers=INTERFACES)).link(context.simulator)
+
+
+@page_state("GET /me/result/<attempt>")
+def result_that_was_refused(context):
+    _delivered(context)
+    maija = context.maija(context.web_app(transfers=INTERFACES))
+    return maija.get(maija.return_from_orcid(context.simulator, OLD))
+
+
+@page_state("GET /me/result/<attempt>")
+def result_where_nothing_is_kept(context):
+    web_app = context.web_app(transfers=INTERFACES, settings={"keep": Keep.NOTHING})
+    return context.maija(web_app).link(context.simulator)
+
+
+@page_state("GET /me/result/<attempt>")
+def result_forgotten(context):
+    """A quarter of an hour after everything has been answered."""
+    maija = context.maija(context.web_app(settings={"keep": Keep.NOTHING}))
+    result_path = maija.agree(maija.return_from_orcid(context.simulator)).location
+    context.store.retention.delete_change(UNIVERSITY, 1)
+    return maija.get(result_path)
 
 
 @page_state("GET /me/result/<attempt>")
@@ -300,6 +328,15 @@ def remove(context):
 def removed(context):
     context.link()
     context.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES)
+    return context.maija(context.web_app(transfers=INTERFACES)).get("/me/removed")
+
+
+@page_state("GET /me/removed")
+def removed_and_refused(context):
+    context.link()
+    context.store.links.remove(UNIVERSITY, ACCOUNT, "person", "wanted", NOON, transfers=INTERFACES[:1])
+    (delivery,) = context.store.deliveries.claim("worker", NOON, DAY, 1)
+    context.store.deliveries.dead_letter(delivery, "worker", "refused", "insufficient access", NOON)
     return context.maija(context.web_app(transfers=INTERFACES)).get("/me/removed")
 
 

@@ -132,7 +132,7 @@ def orcid_busy(context):
     callback_path = maija.callback_path(context.simulator)
     with ExitStack() as others:
         for _ in range(context.client.max_waiting):
-            others.enter_context(context.client.location())
+            others.enter_context(context.client.place())
         return maija.get(callback_path)
 
 

@@ -65,16 +65,18 @@ class StateContext:
     def web_app(self, *, transfers=(), settings=None, **context):
         """Give the application's parts, with what this scene has otherwise: in the context, in the settings."""
         # Templates are compiled once for all scenes
+        known = settings_of(self.organisations, transfers, LABELS)
+        linking = LinkingService(self.store, self.client, {each: known[each].transfers for each in known})
         words = {
-            "linking": LinkingService(self.store, self.client),
+            "linking": linking,
             "store": self.store,
             "organisations": self.organisations,
-            "organisation_settings": settings_of(self.organisations, transfers, LABELS),
+            "organisation_settings": known,
         }
         authenticator = replace(self.base.authenticator, organisations=self.organisations)
         context = replace(self.base.context, **words | context)
         web_app = replace(self.base, authenticator=authenticator, clock=self.clock, context=context)
-        return with_settings(web_app, **(settings or {}))
+        return with_settings(web_app, **settings) if settings else web_app
 
     def app(self, web_app=None):
         """Give the application as a browser in this language asks it."""

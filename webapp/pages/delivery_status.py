@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from types import MappingProxyType
 
 from sql.records import ChangeKind, DeliveryState, PersonStatus
@@ -52,8 +53,13 @@ class TransferStatus:
     """A sentence of the catalogues."""
     message: str
     """What the receiver answered: plain text from outside."""
-    ok: bool
+    state: DeliveryState
     at: datetime | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it may still arrive, or has."""
+        return self.state is not DeliveryState.DEAD_LETTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,95 @@ class DeliveryStatus:
         """Whether there is anything to show."""
         return bool(self.transfers) or self.fetched_at is not None
 
+    @property
+    def refused(self) -> bool:
+        """Whether at least one transfer gave up."""
+        return any(each.state is DeliveryState.DEAD_LETTER for each in self.transfers)
+
+    @property
+    def pending(self) -> bool:
+        """Whether at least one transfer has not taken the change yet."""
+        return any(each.state is DeliveryState.WAITING for each in self.transfers)
+
+
+class LinkState(StrEnum):
+    """What a page may claim about a person's link, after what became of its deliveries."""
+
+    CONNECTED = "connected"
+    """Every transfer has taken the iD, and the organisation has fetched it if it fetches changes."""
+    PENDING = "pending"
+    """At least one system of the organisation has not taken it yet."""
+    REFUSED = "refused"
+    """At least one transfer gave up."""
+    REMOVED = "removed"
+    FORGOTTEN = "forgotten"
+    """Nothing is kept of a link that was delivered (`keep = "nothing"`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStateText:
+    """What the pages say in a state of a link; the title of `CONNECTED` is that of the attempt's outcome."""
+
+    title: str
+    text: str
+
+
+LINK_STATE_TEXTS: Mapping[LinkState, LinkStateText] = MappingProxyType(
+    {
+        LinkState.CONNECTED: LinkStateText(
+            "",
+            gettext_noop(
+                "Your organisation can now release this iD to the services you sign in to. Services learn it at your "
+                "next sign-in."
+            ),
+        ),
+        LinkState.PENDING: LinkStateText(
+            gettext_noop("Your ORCID iD is on its way to your organisation"),
+            gettext_noop(
+                "You have confirmed it, and there is nothing more for you to do. Your organisation's own systems have "
+                "not taken it yet; until they have, services may not learn it."
+            ),
+        ),
+        LinkState.REFUSED: LinkStateText(
+            gettext_noop("Your organisation has not taken your ORCID iD"),
+            gettext_noop(
+                "You have confirmed it, but your organisation's own systems did not take it, and we have stopped "
+                "trying. Services may not learn it before that is put right. Ask:"
+            ),
+        ),
+        LinkState.REMOVED: LinkStateText(
+            gettext_noop("The connection is removed"),
+            gettext_noop("What you connected on this visit has been removed since."),
+        ),
+        LinkState.FORGOTTEN: LinkStateText(
+            gettext_noop("Nothing is kept here any more"),
+            gettext_noop(
+                "This service hands your ORCID iD to your organisation and keeps nothing of it afterwards. Whether one "
+                "is connected, and how to remove it, your organisation can tell you."
+            ),
+        ),
+    }
+)
+
+
+def link_state(status: DeliveryStatus, *, linked: bool, keeps_links: bool, fetches: bool) -> LinkState:
+    """Return what a page may claim about a person's link.
+
+    Args:
+        linked: Whether there is a link now.
+        keeps_links: Whether the organisation has `keep = "links"`.
+        fetches: Whether the organisation fetches changes from the connector.
+
+    """
+    if not linked:
+        forgotten = not keeps_links and status.kind is not ChangeKind.REMOVED
+        return LinkState.FORGOTTEN if forgotten else LinkState.REMOVED
+    if status.refused:
+        return LinkState.REFUSED
+    if status.pending or (fetches and status.fetched_at is None):
+        return LinkState.PENDING
+    return LinkState.CONNECTED
+
 
 def delivery_status(person_status: PersonStatus) -> DeliveryStatus:
     """Return what became of a person's newest change."""
@@ -78,7 +173,7 @@ def delivery_status(person_status: PersonStatus) -> DeliveryStatus:
             name=each.transfer,
             text=TEXTS.get((each.state, each.outcome or ""), ON_ITS_WAY),
             message=each.message,
-            ok=each.state is not DeliveryState.DEAD_LETTER,
+            state=each.state,
             at=each.finished_at or each.last_attempt_at,
         )
         for each in person_status.deliveries

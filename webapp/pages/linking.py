@@ -11,11 +11,11 @@ from sql.errors import AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
-from webapp.linking.service import CallbackParams, NotAgreed, make_consent
+from webapp.linking.service import CallbackParams, NoSuchAttempt, NotAgreed, make_consent
 from webapp.log import log
 from webapp.operator import incidents
 from webapp.pages.context import AppContext
-from webapp.pages.delivery_status import delivery_status
+from webapp.pages.delivery_status import LINK_STATE_TEXTS, DeliveryStatus, delivery_status, link_state
 from webapp.pages.problems import ORGANISATION_HELP, PROBLEMS, PROBLEMS_BY_CODE, Problem
 from webapp.pages.release import record_release, release_notice
 from webapp.pages.request import Page, PageRequest, Redirect
@@ -24,6 +24,11 @@ CONSENT = gettext_noop(
     "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
     "%(organisation)s, which may release the iD to the services I sign in to. I can remove the connection here at "
     "any time."
+)
+CONSENT_KEEPING_NOTHING = gettext_noop(
+    "I agree that the ORCID iD and the account shown above are connected, and that this service hands the two to "
+    "%(organisation)s, which may release the iD to the services I sign in to. This service keeps nothing of it "
+    "afterwards, so I cannot remove the connection here: %(organisation)s can."
 )
 
 
@@ -34,7 +39,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
     status = delivery_status(person_status)
     variables = {
         "link": link,
-        "keeps_nothing": not context.settings(person.organisation).keeps_links,
+        **_link_state(context, request, status),
         "token": csrf_token(request.browser, person),
         "delivery_status": status,
         "release": release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
@@ -42,6 +47,19 @@ def me(context: AppContext, request: PageRequest) -> Page:
         "resume_path": _resume_path(context, request),
     }
     return Page("me.html", variables)
+
+
+def _link_state(context: AppContext, request: PageRequest, status: DeliveryStatus) -> dict[str, Any]:
+    settings, entity_id = context.settings(request.person.organisation), request.person.organisation.entity_id
+    linked = request.person_status.link is not None
+    fetches = settings.uses_connector and linked and context.store.changes.acknowledged(entity_id) is not None
+    state = link_state(status, linked=linked, keeps_links=settings.keeps_links, fetches=fetches)
+    return {
+        "keeps_nothing": not settings.keeps_links,
+        "link_state": state,
+        "link_state_text": LINK_STATE_TEXTS[state],
+        "help": request.person.organisation.help,
+    }
 
 
 def _resume_path(context: AppContext, request: PageRequest) -> str:
@@ -87,7 +105,7 @@ def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Red
             return start(context, request) if context.linking.orcid.asks_to_sign_in else Redirect("/me/another-account")
         if form.get("agree") != "yes":
             return _confirm_page(context, request, PROBLEMS[NotAgreed])
-        consent = make_consent(_consent_text(request), request.language.code, request.now)
+        consent = make_consent(_consent_text(context, request), request.language.code, request.now)
         replacing = _shown_orcid_id(context, request, form["replacing"]) if form.get("replacing") else None
         change = context.linking.confirm(*who, consent, replacing, request.now)
     except AttemptClosed:
@@ -107,24 +125,32 @@ def another_account(_context: AppContext, request: PageRequest) -> Page:
 
 def result(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Show how an attempt ended."""
-    person_status = request.person_status
-    attempt = context.linking.attempt(request.person, request.browser, request.path_params["attempt"])
+    try:
+        attempt = context.linking.attempt(request.person, request.browser, request.path_params["attempt"])
+    except NoSuchAttempt:
+        if context.settings(request.person.organisation).keeps_links:
+            raise
+        # Deleted together with the link it led to
+        return _result_page(context, request, ChangeKind.LINKED)
     if attempt.outcome is None:
         return Redirect(_path_of(attempt))
-    token = csrf_token(request.browser, request.person)
     if attempt.outcome in PROBLEMS_BY_CODE:
-        problem = PROBLEMS_BY_CODE[attempt.outcome]
+        problem, token = PROBLEMS_BY_CODE[attempt.outcome], csrf_token(request.browser, request.person)
         return _problem_page(context, request, problem, attempt.id, "/me/result/<attempt>", {"token": token})
-    return Page(
-        "result.html",
-        {
-            "outcome": attempt.outcome,
-            "link": person_status.link,
-            "token": token,
-            "delivery_status": delivery_status(person_status),
-            "mail_available": context.mail_available(request.person),
-        },
-    )
+    return _result_page(context, request, attempt.outcome)
+
+
+def _result_page(context: AppContext, request: PageRequest, outcome: str) -> Page:
+    status = delivery_status(request.person_status)
+    variables = {
+        "outcome": outcome,
+        "link": request.person_status.link,
+        "token": csrf_token(request.browser, request.person),
+        "delivery_status": status,
+        **_link_state(context, request, status),
+        "mail_available": context.mail_available(request.person),
+    }
+    return Page("result.html", variables)
 
 
 def receipt(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -135,7 +161,12 @@ def receipt(context: AppContext, request: PageRequest) -> Page | Redirect:
     controller = context.operator_texts.get(
         "controller", request.language.code, context.settings(person.organisation).texts
     )
-    variables = {"link": link, "controller": controller, "mail_available": context.mail_available(person)}
+    variables = {
+        "link": link,
+        "controller": controller,
+        "keeps_nothing": not context.settings(person.organisation).keeps_links,
+        "mail_available": context.mail_available(person),
+    }
     return Page("receipt.html", variables)
 
 
@@ -177,7 +208,7 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
     variables = {
         "attempt": attempt,
         "current": context.linking.current_link(person) if problem else request.person_status.link,
-        "consent": _consent_text(request),
+        "consent": _consent_text(context, request),
         "token": csrf_token(request.browser, person),
         "transfers": tuple(context.settings(request.person.organisation).transfers),
         "problem": problem,
@@ -214,9 +245,11 @@ def _shown_orcid_id(context: AppContext, request: PageRequest, text: str) -> Orc
         raise LinkChanged(context.linking.current_link(request.person)) from None
 
 
-def _consent_text(request: PageRequest) -> str:
+def _consent_text(context: AppContext, request: PageRequest) -> str:
     # Without facts about the person, so that the text is stored once for all who agreed to it
-    return request.language.gettext(CONSENT, organisation=request.person.organisation.name(request.language.code))
+    organisation = request.person.organisation
+    text = CONSENT if context.settings(organisation).keeps_links else CONSENT_KEEPING_NOTHING
+    return request.language.gettext(text, organisation=organisation.name(request.language.code))
 
 
 def _path_of(attempt: Attempt) -> str:

@@ -30,7 +30,13 @@ def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
     link = request.person_status.link
     if link is None:
         return Redirect("/me")
-    return Page("remove.html", {"link": link, "token": _token(request), "notified": _elsewhere(context, request)})
+    variables = {
+        "link": link,
+        "token": _token(request),
+        "keeps_links": context.settings(request.person.organisation).keeps_links,
+        "notified": _elsewhere(context, request),
+    }
+    return Page("remove.html", variables)
 
 
 def erasure(context: AppContext, request: PageRequest) -> Page:
