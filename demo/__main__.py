@@ -1,4 +1,4 @@
-"""`python -m demo --port 8000`: the whole journey on this machine, with nobody's account anywhere."""
+"""Run the demonstration on loopback: `python -m demo --port 8000`. It contacts no other machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from demo.proxy import REGISTER, Backends, Proxy
 
 HOST: Final = "127.0.0.1"
 THREADS: Final = 24
-"""Of the front. A sign-in holds two at once and a callback three, since both come back to it by way of the service."""
+"""Threads of the proxy. A sign-in occupies two at once and a callback three, because the service calls back into it."""
 CHECKED_PATHS: Final = (
     "/",
     "/healthz",
@@ -48,27 +48,31 @@ READY: Final = """\
 The demonstration is ready: {base_url}/
 
 What to try:
-  1. Open that address, sign in as one of seven made-up people (begin with {name}) and connect an ORCID iD.
-     ORCID is a simulator here: be anybody, no password. Deny once and come back. Connect another iD and
-     see the old and the new one. Remove it again.
-     Sign out and in: your page says that your university was seen to give the iD to services.
-     Ask for the receipt by e-mail, too; letters arrive at {base_url}{mail}
-  2. See what another service is now told at sign-in: {base_url}{consumer}
-  3. See what the university's register is told, and have it fail: {base_url}{register}/
-     Connect an iD meanwhile, ask to be told by e-mail, and let the register work again.
-  4. Ask for the iD as {name}'s university does at each sign-in:
+  1. Open that address, sign in as one of seven made-up people (for example {name}) and connect an ORCID iD.
+     ORCID is simulated: choose any iD, there is no password. Deny access once and return. Connect another iD:
+     the old and the new one are shown. Remove the link.
+     Sign out and in again: your page says that your university releases the iD to services.
+     Request the receipt by e-mail; messages arrive at {base_url}{mail}
+  2. See the attributes another service receives at sign-in: {base_url}{consumer}
+  3. See what the university's identity management receives, and make it fail: {base_url}{register}/
+     Connect an iD meanwhile, ask for an e-mail about the delivery, and clear the fault.
+  4. Look up the iD as {name}'s university does at each sign-in:
      curl -H 'Authorization: {authorization}' {base_url}{address}
 
-Ctrl-C ends it. {kept}
+Press Ctrl-C to stop. {kept}
 """
 
 
 class CannotListen(OSError):
-    """Somebody else listens there, or it is not ours to listen there; its text is what to say."""
+    """The port is in use or not permitted; the message names it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until somebody asks to end; 0 then, and 1 when something failed."""
+    """Run until a stop signal arrives.
+
+    Returns:
+        0 after a stop signal, 1 if a part failed to start or ended by itself.
+    """
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)
     for each in STOP_SIGNALS:
@@ -78,26 +82,29 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 _serve(options, stack)
             finally:
-                _ignore_stop_signals()  # the end itself is not interrupted
+                _ignore_stop_signals()  # a second signal must not interrupt the clean-up
     except KeyboardInterrupt:
         return 0
     except CannotListen as problem:
-        sys.stderr.write(f"{problem}; try another one: make demo PORT=9000\n")
+        sys.stderr.write(f"{problem}; choose another one: make demo PORT=9000\n")
     except processes.ProcessFailed as failure:
-        sys.stderr.write(f"{failure.output}\nThe demonstration ended, because {failure}; it said the above.\n")
+        sys.stderr.write(f"{failure.output}\nThe demonstration stopped because {failure}; its output is above.\n")
     return 1
 
 
 def parser() -> argparse.ArgumentParser:
-    """Give what can be said on the command line."""
-    found = argparse.ArgumentParser(prog="python -m demo", description="The whole journey, on this machine alone.")
-    found.add_argument("--port", type=int, default=8000, help="where it listens on 127.0.0.1; 0 takes a free one")
-    found.add_argument("--keep", type=Path, metavar="DIR", help="write configuration and database here and keep them")
+    """Build the command line parser."""
+    found = argparse.ArgumentParser(
+        prog="python -m demo", description="The whole service with simulated surroundings, on this machine."
+    )
+    found.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1; 0 chooses a free one")
+    found.add_argument(
+        "--keep", type=Path, metavar="DIR", help="write configuration and database into DIR and keep them"
+    )
     return found
 
 
 def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
-    """Start everything, say so, and wait. Raises KeyboardInterrupt, CannotListen and Failed; never returns."""
     listener = stack.enter_context(_listen(options.port))
     base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     stand_ins = _start_stand_ins(stack)
@@ -127,8 +134,8 @@ def _listen(port: int) -> socket.socket:
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
-        messages = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        raise CannotListen(f"Port {port} is {'taken' if messages else 'not local_path to take'}") from None
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        raise CannotListen(f"Port {port} is {'in use' if in_use else 'not permitted'}") from None
     return listener
 
 
@@ -141,8 +148,6 @@ def _directory(options: argparse.Namespace, stack: ExitStack) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _StandIns:
-    """What stands in for those to whom the service sends something."""
-
     register: Idm
     mailbox: mailbox.Mailbox
     local: LocalServices
@@ -184,7 +189,7 @@ def _check_paths(base_url: str) -> None:
 
 def _ready_text(configuration: Configuration, options: argparse.Namespace) -> str:
     maija = PEOPLE["maija"]
-    kept = f"Everything is kept in {options.keep}." if options.keep else "Nothing is kept."
+    kept = f"Configuration and database are in {options.keep}." if options.keep else "All data is deleted then."
     return READY.format(
         base_url=configuration.base_url,
         name=maija.name,

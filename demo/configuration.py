@@ -1,4 +1,4 @@
-"""The configuration of the demonstration: the same files that an operator would write, for this machine alone."""
+"""Write the demonstration's configuration: the files an operator would write, for this machine alone."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ NAME: Final = "ORCID connect"
 CONTACT: Final = "help@orcid-connect.example"
 CLIENT_ID: Final = "APP-DEMONSTRATION001"
 REGISTER: Final = {"en": "Register of staff", "fi": "Henkilöstörekisteri", "sv": "Personalregister"}
-"""What the interface of the university is called."""
+"""Display name of the university's transfer, by language."""
 READ_TIMEOUT: Final = 3.0
-"""In seconds: the simulator answers at once, and nobody should wait long to see what its silence does."""
+"""Seconds; short, because the simulator answers at once and its `timeout` fault should be seen soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """By what the connector knows an organisation: a bearer token, or with a user's name a password."""
+    """Credential of an organisation for the connector: a bearer token, or a user name with a password."""
 
     secret: str = field(repr=False)
     user: str = ""
 
     @property
     def header(self) -> str:
-        """The value of the Authorization header that shows it."""
+        """Value of the `Authorization` header."""
         if not self.user:
             return f"Bearer {self.secret}"
         return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
@@ -42,28 +42,28 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class LocalServices:
-    """Where the service finds what it sends something to, on this machine."""
+    """Where the service finds its mail server and its transfer's receiver on this machine."""
 
     mail: int
-    """The port of the mail server."""
+    """Port of the mail server."""
     register: str
-    """The address of the university's identity management."""
+    """Base URL of the simulated identity management."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What was written, and the secrets that the stand-ins share with the service."""
+    """What was written, and the secrets that the simulated parts share with the service."""
 
     path: Path
     base_url: str
     proof: str = field(repr=False)
     client: Client = field(repr=False)
     credentials: Mapping[str, Credential]
-    """By organisation id, for those that are connected."""
+    """By organisation id; connected organisations only."""
 
 
 def write(directory: Path, base_url: str, local: LocalServices) -> Configuration:
-    """Write the whole configuration into a directory, with fresh secrets."""
+    """Write a complete configuration with fresh secrets into a directory."""
     configuration = Configuration(
         path=directory / "orcid-connect.toml",
         base_url=base_url,
@@ -81,7 +81,7 @@ def write(directory: Path, base_url: str, local: LocalServices) -> Configuration
 
 
 def _credential(organisation: Organisation) -> Credential:
-    # One of each kind: Identity Providers differ in what they can send
+    # One organisation uses a bearer token, the other Basic authentication
     user = organisation.id if organisation.id == "saaristo" else ""
     return Credential(secrets.token_hex(20), user)
 
@@ -130,7 +130,7 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
 
 
 def _register(local: LocalServices) -> dict[str, Any]:
-    # One organisation is told at once, the other only asks: both are ways of using the service
+    # One organisation has a transfer; the other only looks up iDs
     return {
         "name": "register",
         "kind": "rest",
@@ -174,5 +174,4 @@ def _toml(content: Mapping[str, Any], place: str = "") -> str:
 
 
 def _is_table_list(value: object) -> bool:
-    """Tell whether it is a list of tables."""
     return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)

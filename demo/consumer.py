@@ -1,4 +1,4 @@
-"""Stands in for a service provider that has nothing to do with us: it shows what it is told at sign-in."""
+"""Simulate another service provider of the federation: it shows the attributes it receives at sign-in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN: Final = ("eppn", "displayName", "schacHomeOrganization", "eduPersonOrcid"
 
 
 def render(session: Session | None) -> Response:
-    """Show what this service provider knows of whoever looks."""
+    """Return the page with the attributes of a session, or with a sign-in link if there is none."""
     if session is None:
         return page("service_provider.html", sign_in=sign_in_url(SERVICE))
     received = [(name, session.attributes.get(name, ())) for name in SHOWN]
@@ -25,5 +25,5 @@ def render(session: Session | None) -> Response:
 
 
 def sign_out() -> Response:
-    """Let the browser forget the session."""
+    """Delete the session cookie and redirect to the start page."""
     return see_other(PATH).with_headers(set_cookie(COOKIE, ""))

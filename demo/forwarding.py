@@ -1,4 +1,4 @@
-"""Passing a request on to a process behind the front, as a reverse proxy does."""
+"""Forward requests to a process behind the proxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORWARDED_HEADERS: Final = (
     "Sec-Fetch-Site",
     "User-Agent",
 )
-"""What a client may say. A list of what passes leaves no spelling in which it could name an attribute or the proof."""
+"""Headers of a client that are forwarded. With an allow list no spelling of an attribute or of the proof passes."""
 
 HOP_BY_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "server", "date"}
 TIMEOUT: Final = 60.0
@@ -32,7 +32,14 @@ MAX_BODY_BYTES: Final = 1_000_000
 def forward(environ: Environ, address: str, extra_headers: Mapping[str, str]) -> Response:
     """Forward a request to a process and return its response.
 
-    The target goes as it was sent, so that a key of a person keeps its `%2F` and `%40`.
+    The request target is sent unchanged, so that `%2F` and `%40` in an account survive.
+
+    Args:
+        address: `host:port` of the process.
+        extra_headers: Headers that the proxy itself adds.
+
+    Returns:
+        The process's response; a 400 page for an invalid target; a 502 page if the process does not answer.
     """
     connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
     try:

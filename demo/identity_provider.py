@@ -1,7 +1,7 @@
-"""Stands in for the Identity Providers of all organisations: whoever comes says who they are, without a password.
+"""Simulate the Identity Providers of all organisations; people choose who they are, without a password.
 
-At each sign-in it asks the connector for the person's ORCID iD, as the attribute resolver of a real one would: over
-HTTP, with the credential of the organisation, and going on without an answer when there is none.
+At each sign-in the person's ORCID iD is looked up in the connector as a real attribute resolver does: over HTTP with
+the organisation's credential, and the sign-in continues if the look-up fails.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from demo.people import ORGANISATIONS, PEOPLE, Person
 
 PATH: Final = "/identity-provider"
 TIMEOUT: Final = 2.0
-"""Seconds to wait for the connector; a sign-in must not hang on it."""
+"""Seconds to wait for the connector."""
 
 Attributes = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """The Identity Providers and what they need to ask the connector."""
+    """Releases attributes of people, with the iD that the connector returns."""
 
     configuration: Configuration
 
     def release_attributes(self, person: Person) -> Attributes:
-        """Give what a service is told at sign-in, values by attribute: the directory's own, and what we resolve."""
+        """Return what a service receives at sign-in: directory attributes and `eduPersonOrcid`."""
         orcid = self.look_up_orcid(person)
         return {**person.attributes, **({"eduPersonOrcid": orcid} if orcid else {})}
 
     def look_up_orcid(self, person: Person) -> tuple[str, ...]:
-        """Ask the connector for the person's iD; none where the organisation or its answer is missing."""
+        """Look up a person's iD in the connector; empty if there is none or the look-up fails."""
         credential = self.configuration.credentials.get(person.organisation.id)
         if credential is None or not person.eppn:
             return ()
@@ -54,17 +54,17 @@ class IdentityProvider:
 
 
 def lookup_path(person: Person) -> str:
-    """Give the connector's path for a person."""
+    """Return the connector's path for a person."""
     return "/v1/people/" + quote(person.eppn, safe="")
 
 
 def sign_in_url(service: str, target: str = "") -> str:
-    """Give where to send a browser that is to sign in for a service, and then go to the target."""
+    """Return the sign-in page's URL for a service and the path to return to."""
     return f"{PATH}?{urlencode({'service': service, 'target': target})}"
 
 
 def sign_in_page(service: str, target: str, notice: str = "") -> Response:
-    """Ask who has come."""
+    """Return the page on which people choose who they are."""
     groups = [(each, [one for one in PEOPLE.values() if one.organisation is each]) for each in ORGANISATIONS]
     return page("sign_in.html", service=service, target=target, groups=groups, notice=notice)
 

@@ -1,4 +1,4 @@
-"""The mail server of the demonstration: it takes every letter, sends none of them on, and shows them on a page."""
+"""The demonstration's mail server: it accepts every message, forwards none, and shows them on a page."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PATH: Final = "/mail"
 HOST: Final = "127.0.0.1"
 MAX_SESSIONS: Final = 50
 MAX_MESSAGE_BYTES: Final = 100_000
-"""Bytes of a letter; ours have two thousand."""
+"""The service's own messages have about 2,000 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailMessage:
-    """One e-mail as its reader sees it."""
+    """One e-mail message as its reader sees it."""
 
     sender: str
     to: str
@@ -38,22 +38,22 @@ class MailMessage:
 
 @dataclass
 class Mailbox:
-    """What has been taken, newest first; without slots, for aiosmtpd looks at everything that it has."""
+    """Received messages, newest first. No slots: aiosmtpd inspects the handler's attributes."""
 
     messages: deque[MailMessage] = field(default_factory=lambda: deque(maxlen=MAX_SESSIONS))
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
-        """Take a letter, whoever it is for."""
+        """Accept a message for any recipient (aiosmtpd's handler hook)."""
         self.messages.appendleft(parse_message(cast("bytes", envelope.content)))
         return "250 OK"
 
     def render(self) -> Response:
-        """Show them, as text."""
+        """Return the page with all messages."""
         return page("mail.html", messages=tuple(self.messages))
 
 
 def parse_message(content: bytes) -> MailMessage:
-    """Read a letter from what came over the wire; of several parts the plain one."""
+    """Parse a message as received over SMTP; the plain text part of a multipart message."""
     message = email.message_from_bytes(content, policy=email.policy.default)
     said = {name: str(message.get(name, "")) for name in ("From", "To", "Subject", "Date", "Content-Language")}
     body = message.get_body(("plain",))
@@ -63,7 +63,7 @@ def parse_message(content: bytes) -> MailMessage:
 
 @contextmanager
 def run_mail_server(mailbox: Mailbox) -> Iterator[int]:
-    """Take letters in a thread of its own, and give the port."""
+    """Run the mail server in a thread and yield its port."""
     with socket.create_server((HOST, 0)) as found:
         port: int = found.getsockname()[1]
     controller = Controller(mailbox, hostname=HOST, port=port, data_size_limit=MAX_MESSAGE_BYTES)

@@ -1,4 +1,4 @@
-"""The demonstration's texts for privacy notice and accessibility statement, as an operator would write them."""
+"""Texts of the demonstration's privacy notice and accessibility statement, as an operator would write them."""
 
 from __future__ import annotations
 
@@ -45,4 +45,4 @@ NOTICES: Final[Mapping[str, Mapping[str, str]]] = {
         "www.tillganglighetskrav.fi",
     },
 }
-"""By language and name."""
+"""By language and name of the setting."""

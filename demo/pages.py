@@ -1,4 +1,4 @@
-"""Pages of the stand-ins, their cookies, and how an answer is sent."""
+"""Pages and cookies of the simulated parts, and the WSGI side of responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HEADERS: Final = (
 
 @functools.cache
 def templates() -> Environment:
-    """Give the templates, read at the first page; outside text is text, since everything is escaped."""
+    """Return the template environment, created at the first call."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -39,23 +39,23 @@ def templates() -> Environment:
 
 
 def page(template: str, status: int = 200, **facts: Any) -> Response:
-    """Give one page of a stand-in."""
+    """Render a template as a response."""
     return html_response(status, templates().get_template(template).render(facts), *HEADERS)
 
 
 def message(status: int, title: str, words: str) -> Response:
-    """Give a page that only says something."""
+    """Return a page with a title and one paragraph."""
     return page("message.html", status, title=title, words=words)
 
 
 def style() -> Response:
-    """Give the style sheet of the stand-ins."""
+    """Return the style sheet."""
     body = (TEMPLATES / "style.css").read_bytes()
     return Response(200, body, (("Content-Type", "text/css; charset=utf-8"), ("Cache-Control", "no-store")))
 
 
 def cookie(environ: Environ, name: str) -> str:
-    """Give the value of a cookie; empty where there is none."""
+    """Return a cookie's value; empty if absent."""
     try:
         shown = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(name)
     except CookieError:
@@ -64,13 +64,13 @@ def cookie(environ: Environ, name: str) -> str:
 
 
 def set_cookie(name: str, value: str) -> tuple[str, str]:
-    """Give the header that sets a cookie for as long as the browser runs, or with an empty value takes it away."""
+    """Return a `Set-Cookie` header for a session cookie; an empty value deletes the cookie."""
     ending = "" if value else "; Max-Age=0"
     return ("Set-Cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{ending}")
 
 
 def send_response(response: Response, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Send an answer (PEP 3333)."""
+    """Send a response (PEP 3333)."""
     headers = [*response.headers]
     if not any(name.lower() == "content-length" for name, _ in headers):
         headers.append(("Content-Length", str(len(response.body))))

@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """A home organisation as the federation knows it; the service knows those that are connected."""
+    """A home organisation of the federation; the service knows the connected ones."""
 
     id: str
     names: Mapping[str, str]
@@ -25,7 +25,7 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who can sign in; `account` is what stands before the scope."""
+    """A person who can sign in; `account` is the part before the scope."""
 
     account: str
     name: str
@@ -35,12 +35,12 @@ class Person:
 
     @property
     def eppn(self) -> str:
-        """The eduPersonPrincipalName; empty where the organisation releases none."""
+        """The eduPersonPrincipalName; empty if the organisation releases none."""
         return f"{self.account}@{self.organisation.scope}" if self.has_eppn else ""
 
     @property
     def attributes(self) -> dict[str, tuple[str, ...]]:
-        """What the organisation releases of this person out of its own directory, values by attribute."""
+        """Attributes that the organisation releases from its own directory: values by attribute."""
         release_attributes = {
             "eppn": self.eppn,
             "displayName": self.name,
@@ -69,7 +69,7 @@ WILDERNESS: Final = Organisation(
 ORGANISATIONS: Final = (NORTH, ARCHIPELAGO, WILDERNESS)
 
 OPERATOR: Final = "olli"
-# Each but the operator has a record of the same name in the ORCID simulator, which lets them take any other as well.
+# Each person but the operator has a record of the same name in the ORCID simulator.
 PEOPLE: Final = {
     person.account: person
     for person in (

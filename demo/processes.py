@@ -1,4 +1,4 @@
-"""The real processes of the demonstration: started with the interpreter we run in, watched, and ended with us."""
+"""Start, watch and stop the demonstration's processes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from queue import Empty, Queue
 from typing import IO, Final
 
 START_TIMEOUT: Final = 30.0
-"""Seconds until a process has to answer."""
+"""Seconds within which a process has to listen, or a command to end."""
 STOP_TIMEOUT: Final = 5.0
-"""Seconds that a process has to end when it is told to."""
+"""Seconds between SIGTERM and SIGKILL."""
 LISTENING: Final = re.compile(r"listening on \S*?((?:127\.0\.0\.1|localhost|\[::1\]):\d+)")
 PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 class ProcessFailed(RuntimeError):
-    """A process did not do what it should; `output` is what it said."""
+    """A process did not do what it should; `output` is what it wrote."""
 
     def __init__(self, name: str, what: str, output: str) -> None:
         super().__init__(f"{name} {what}")
@@ -33,21 +33,25 @@ class ProcessFailed(RuntimeError):
 
 @dataclass(slots=True)
 class Child:
-    """One process, in a process group of its own so that Ctrl-C reaches us alone."""
+    """A process in its own process group, so that Ctrl-C reaches the demonstration alone."""
 
     name: str
     process: subprocess.Popen[str]
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=500))
-    """What it said last; shown when it fails."""
+    """The last lines it wrote; shown if it fails."""
     addresses: Queue[str] = field(default_factory=Queue)
 
     @property
     def output(self) -> str:
-        """What it said last, as text."""
+        """The last lines it wrote, as text."""
         return "".join(self.lines)
 
     def address(self) -> str:
-        """Give host:port where it listens, as soon as it says so. Raises Failed."""
+        """Return host:port once the process says that it listens.
+
+        Raises:
+            ProcessFailed: If it ends or does not listen in time.
+        """
         try:
             found = self.addresses.get(timeout=START_TIMEOUT)
         except Empty:
@@ -57,7 +61,7 @@ class Child:
         return found
 
     def end(self) -> None:
-        """Ask it to end, and see to it that it does."""
+        """Stop the process: SIGTERM, then SIGKILL after `STOP_TIMEOUT`."""
         for how in (signal.SIGTERM, signal.SIGKILL):
             if self.process.poll() is None:
                 os.killpg(self.process.pid, how)
@@ -69,14 +73,22 @@ class Child:
 
 
 def start(name: str, *arguments: str, on_exit: Callable[[Child], object]) -> Child:
-    """Start `python -m webapp` with these arguments; `on_exit` is told when it ends, whoever wanted it to."""
+    """Start `python -m webapp` with arguments.
+
+    Args:
+        on_exit: Called in another thread when the process ends, for whatever reason.
+    """
     child = Child(name, _popen(arguments))
     threading.Thread(target=_listen, args=(child, on_exit), daemon=True).start()
     return child
 
 
 def run(name: str, *arguments: str) -> None:
-    """Run `python -m webapp` with these arguments to its end. Raises Failed."""
+    """Run `python -m webapp` with arguments to its end.
+
+    Raises:
+        ProcessFailed: If it fails or does not end in time.
+    """
     process = _popen(arguments)
     try:
         output, _ = process.communicate(timeout=START_TIMEOUT)
@@ -91,11 +103,11 @@ def _popen(arguments: tuple[str, ...]) -> subprocess.Popen[str]:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def with_us() -> None:
-        # Killed ourselves, we could tell nobody any more: the kernel does it for us
+        # If this process is killed, the kernel kills the child
         if libc is not None:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+    return subprocess.Popen(  # noqa: S603 - own interpreter, fixed arguments
         [sys.executable, "-m", "webapp", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,13 +1,13 @@
-"""Stands in for Apache and mod_shib, in front of the real processes; everything a person sees is at one address.
+"""Simulate Apache and mod_shib in front of the real processes; everything is served at one address.
 
-    /orcid/…                the ORCID simulator          /v1/…       the connector
-    /Shibboleth.sso/…       sessions                     /me…        the service, for whoever has a session
-    /identity-provider      signing in                   the rest    the service, for anyone
-    /service-provider       another service              /mail       what the service has sent by e-mail
-    /identity-management/   what the university's register has been told
+    /orcid/...              the ORCID simulator          /v1/...     the connector
+    /Shibboleth.sso/...     sessions                     /me...      the service; a session is required
+    /identity-provider      the sign-in page             the rest    the service, without a session
+    /service-provider       another service              /mail       messages sent by the service
+    /identity-management/   what the university's identity management received
 
-What it tells the service of a person is what mod_shib would: attributes in request headers, percent-encoded, with a
-proof that they come from here. What a client says of itself under those names goes nowhere.
+The proxy passes a person's attributes as mod_shib does: in request headers, URL-encoded, with the shared proof.
+Headers of these names that a client sends are dropped.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ SERVICE: Final = "orcid-connect"
 REGISTER: Final = "/identity-management"
 PERSON_PAGE: Final = "/me"
 SESSION_REQUIRED: Final = (PERSON_PAGE, "/operator")
-"""Where Apache asks for a session."""
+"""Paths for which Apache requires a session."""
 UNENCODED: Final = "!$'()*"
-"""What the Service Provider leaves as it is besides letters, digits and `-._`; anything else it writes as %XX."""
+"""Characters besides letters, digits and `-._` that mod_shib leaves unencoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """Where the parts are to which requests are passed on: host:port of the two processes, and the stand-ins."""
+    """Addresses (host:port) of the two processes, and the simulated parts that run in this process."""
 
     web: str
     connector: str
@@ -54,13 +54,14 @@ class Backends:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """The one WSGI application that answers at the address of the demonstration."""
+    """WSGI application that answers at the demonstration's address."""
 
     configuration: Configuration
     backends: Backends
     own_sessions: SessionStore = field(default_factory=SessionStore)
     """Sessions at the Service Provider of the service."""
     consumer_sessions: SessionStore = field(default_factory=SessionStore)
+    """Sessions at the other service provider."""
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -75,7 +76,7 @@ class Proxy:
 
     @property
     def netloc(self) -> str:
-        """The host and port by which we are called; other names are not ours."""
+        """Host and port of the demonstration; requests for other hosts are redirected."""
         return urlsplit(self.configuration.base_url).netloc
 
     def _redirect_to_base_url(self, environ: Environ) -> Response:
@@ -114,7 +115,7 @@ class Proxy:
         return page("session.html", session=session, headers=headers_for(session) if session else {})
 
     def local_path(self, target: str, otherwise: str) -> str:
-        """Give the target where it is an address of ours, and another one where it is not."""
+        """Return the target as a path if it is on this host, else the fallback."""
         path = target.removeprefix(self.configuration.base_url)
         return path if path.startswith("/") and not path.startswith(("//", "/\\")) else otherwise
 
@@ -150,7 +151,7 @@ class Proxy:
         there = IdmRequest(request.method, request.path.removeprefix(REGISTER), "", {}, request.body)
         return self.backends.register.page(there)
 
-    def _letters(self, environ: Environ) -> Response:
+    def _render_mail(self, environ: Environ) -> Response:
         if environ["PATH_INFO"] != mailbox.PATH:
             return message(404, "There is no such page", "All mail is on one page.")
         return self.backends.mailbox.render()
@@ -171,11 +172,11 @@ class Proxy:
 Handler = Callable[[Proxy, Environ], Response]
 
 HANDLERS: Final[dict[str, Handler]] = {
-    "/v1": Proxy._connector,  # noqa: SLF001 - the table of its own methods, as are the others
+    "/v1": Proxy._connector,  # noqa: SLF001 - table of the class's own methods
     "/Shibboleth.sso": Proxy._sso,  # noqa: SLF001
     identity_provider.PATH: Proxy._identity_provider,  # noqa: SLF001
     consumer.PATH: Proxy._consumer,  # noqa: SLF001
-    mailbox.PATH: Proxy._letters,  # noqa: SLF001
+    mailbox.PATH: Proxy._render_mail,  # noqa: SLF001
     REGISTER: Proxy._register,  # noqa: SLF001
 }
 SESSION_HANDLERS: Final[dict[str, Handler]] = {
@@ -186,16 +187,16 @@ SESSION_HANDLERS: Final[dict[str, Handler]] = {
 
 
 def is_below(path: str, start: str) -> bool:
-    """Tell whether the path is this place or below it."""
+    """Return whether a path equals a prefix or is below it."""
     return path == start or path.startswith(f"{start}/")
 
 
 def headers_for(session: Session) -> dict[str, str]:
-    """Give what the Service Provider says of a session: `ShibRequestSetting encoding URL`, `;` between values."""
+    """Return a session's attributes as headers: URL-encoded, with `;` between values."""
     said = {IDENTITY_PROVIDER: (session.person.organisation.entity_id,), **session.attributes}
     return {name: ";".join(encode_value(value) for value in values) for name, values in said.items()}
 
 
 def encode_value(value: str) -> str:
-    """Write a value as the Service Provider does, in ASCII."""
+    """URL-encode a value as mod_shib does with `ShibRequestSetting encoding URL`."""
     return quote(value, safe=UNENCODED).replace("~", "%7E")

@@ -1,4 +1,4 @@
-"""Sessions of the stand-ins: a random key in a cookie, and what was told at sign-in."""
+"""Sessions of the simulated service providers: a random key in a cookie, and the attributes of the sign-in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_SESSIONS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody who is signed in at one service, with the attributes as they were at that moment."""
+    """A person signed in at one service, with the attributes as they were at sign-in."""
 
     person: Person
     attributes: Attributes
@@ -25,12 +25,12 @@ class Session:
 
 @dataclass(slots=True)
 class SessionStore:
-    """The sessions of one service; the oldest ones are forgotten."""
+    """Sessions of one service, in memory; beyond `MAX_SESSIONS` the oldest is dropped."""
 
     _by_key: OrderedDict[str, Session] = field(default_factory=OrderedDict)
 
     def create(self, session: Session) -> str:
-        """Keep a session and give its key."""
+        """Store a session and return its key."""
         key = secrets.token_urlsafe(16)
         self._by_key[key] = session
         while len(self._by_key) > MAX_SESSIONS:
@@ -38,9 +38,9 @@ class SessionStore:
         return key
 
     def get(self, key: str) -> Session | None:
-        """Give the session of a key."""
+        """Return the session of a key, or None."""
         return self._by_key.get(key)
 
     def delete(self, key: str) -> None:
-        """Forget a session."""
+        """Delete a session, if it exists."""
         self._by_key.pop(key, None)

@@ -1,1 +1,1 @@
-"""Stands in for an organisation's identity management: a receiver for every kind of transfer that speaks HTTP."""
+"""Simulate an organisation's identity management: one receiver for each kind of transfer that uses HTTP."""

@@ -1,4 +1,4 @@
-"""The receivers alone: `python -m demo.idm --port 8200`."""
+"""Run the receivers alone: `python -m demo.idm --port 8200`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from demo.idm.server import Server
 
 READY = """\
 {address}/
-What arrives there, and how to make it fail, is on that page. Receivers: {receivers}
-Sign in by Basic ({user} and {password}), by bearer ({token}), or sign with {secret}
+That page shows the requests received, and sets faults. Receivers: {receivers}
+Credentials: Basic ({user}, {password}), bearer token ({token}), or signing secret {secret}
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until interrupted; say where once ready."""
+    """Serve until interrupted; print the address once ready."""
     options = parser().parse_args(arguments)
     idm = Idm(options.account or ACCOUNTS)
     server = Server(idm, options.port)
@@ -32,11 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Give what can be said on the command line."""
-    words = "An organisation's identity management on this machine, made up."
+    """Build the command line parser."""
+    words = "A simulated identity management, on this machine."
     found = argparse.ArgumentParser(prog="python -m demo.idm", description=words)
     found.add_argument("--port", type=int, default=8200)
-    found.add_argument("--account", action="append", default=[], help="somebody it knows; may be given several times")
+    found.add_argument("--account", action="append", default=[], help="account it knows; can be repeated")
     return found
 
 

@@ -1,4 +1,4 @@
-"""An identity management with all its receivers, and a page that shows what arrived."""
+"""The simulated identity management: its receivers, its faults, and a page with what it received."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ Receiver = Callable[[Request], Response]
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A request and what it was answered, for the page and for tests."""
+    """A request and the status of its response."""
 
     request: Request
     status: int
-    """0 when the connection was broken without an answer."""
+    """0 if the connection was closed without a response."""
 
 
 class Idm:
-    """People, receivers, and one fault at a time."""
+    """Identity management with a directory, receivers, and at most one fault at a time."""
 
     def __init__(
         self,
@@ -49,7 +49,12 @@ class Idm:
         *,
         nav: bool = False,
     ) -> None:
-        """Know these people. `nav`: its page is part of the demonstration, and leads to the other pages of it."""
+        """Create an identity management that knows these accounts.
+
+        Args:
+            now: Returns the time in seconds since the epoch.
+            nav: Whether its page links to the other pages of the demonstration.
+        """
         self.nav = nav
         self.accounts = tuple(accounts)
         self.directory = Directory(self.accounts)
@@ -66,35 +71,39 @@ class Idm:
         self._cleared = threading.Event()
 
     def reset(self) -> None:
-        """Be as new: everybody known, nothing stored, nothing broken."""
+        """Return to the initial accounts, without iDs, faults and received requests."""
         self.clear_fault()
         self.directory.reset(self.accounts)
         self.webhook.seen.clear()
         self.received.clear()
 
     def get_ids(self, account: str) -> set[str] | None:
-        """Give the bare iDs of a person; None where nobody has this account."""
+        """Return the bare iDs of a person; None if the account is unknown."""
         entry = self.directory.entry(account)
         return None if entry is None else {bare(each) for each in entry.values}
 
     def set_fault(self, how: str, *methods: str) -> None:
-        """Fail in this way (`FAULTS`) until mended; where methods are said, only with those."""
+        """Fail in this way until cleared; if methods are given, only for those.
+
+        Raises:
+            ValueError: If there is no such fault.
+        """
         if how not in FAULTS:
             raise ValueError(f"there is no fault {how!r}")
         self._cleared.clear()
         self._fault, self._methods = how, methods
 
     def clear_fault(self) -> None:
-        """Fail no more, and let go whoever is kept waiting."""
+        """Stop failing, and end the waits of delayed responses."""
         self._fault = ""
         self._cleared.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait as long as this, or until mended; whether it was."""
+        """Wait for this many seconds, or until the fault is cleared; return whether it was."""
         return self._cleared.wait(seconds)
 
     def handle(self, request: Request) -> tuple[Response, str]:
-        """Give the answer, and what the server is to do to the connection (`Fault.connection_fault`)."""
+        """Return the response, and the connection fault to apply (a key of `server.CONNECTION_FAULTS`)."""
         receiver = self._receiver(request.path)
         if receiver is None:
             return self.page(request), ""
@@ -112,7 +121,7 @@ class Idm:
         if not self._is_authenticated(request):
             challenge = ("WWW-Authenticate", 'Basic realm="idm", charset="UTF-8"')
             return json_response(
-                401, {"status": "who are you?", "message": "who are you?"}, challenge
+                401, {"status": "not authenticated", "message": "not authenticated"}, challenge
             ), connection_fault
         return receiver(request), connection_fault
 
@@ -122,18 +131,17 @@ class Idm:
         )
 
     def _is_authenticated(self, request: Request) -> bool:
-        """Whether somebody signed in whom we know; a webhook's signature is its own sign-in."""
         user, password = request.basic
         known = [hmac.compare_digest(request.bearer.encode(), TOKEN.encode())]
         known.append(user == USER and hmac.compare_digest(password.encode(), PASSWORD.encode()))
         return any(known) or "webhook-signature" in request.headers
 
     def page(self, request: Request) -> Response:
-        """Give the page, and what belongs to it: what it has been told, and how to make it fail."""
+        """Return the page with received requests and the choice of a fault, or what belongs to it."""
         if request.path == "/style.css":
             return style()
         if request.path != "/":
-            return json_response(404, {"message": "there is nothing here"})
+            return json_response(404, {"message": "not found"})
         if request.method == "POST":
             how = parse_qs(request.body.decode("utf-8", "replace")).get("fault", [""])[0]
             self.set_fault(how) if how in FAULTS else self.clear_fault()

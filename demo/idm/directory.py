@@ -1,4 +1,4 @@
-"""The people an identity management knows, in memory, and which ORCID iDs it holds for them."""
+"""The people an identity management knows, in memory, and the ORCID iDs it holds for them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Entry:
     id: str
     account: str
     values: list[str] = field(default_factory=list)
-    """iDs as they were sent, in whatever form."""
+    """iDs in the form in which they were received."""
     version: int = 1
 
 
 class Directory:
-    """People by account, whatever its case."""
+    """People by account; accounts are compared without case."""
 
     def __init__(self, accounts: Iterable[str] = ()) -> None:
         self._lock = threading.RLock()
@@ -29,45 +29,45 @@ class Directory:
         self.reset(accounts)
 
     def reset(self, accounts: Iterable[str]) -> None:
-        """Know these people and no others, and no iD of any."""
+        """Replace all people by these accounts, without iDs."""
         with self._lock:
             self._entries.clear()
             for account in accounts:
                 self.add(account)
 
     def add(self, account: str, *values: str) -> Entry:
-        """Get to know somebody, or somebody else of the same account anew."""
+        """Add a person, or replace the person with this account."""
         with self._lock:
             entry = Entry(f"p{len(self._entries) + 1}", account, list(values))
             self._entries[fold(account)] = entry
             return entry
 
     def remove(self, account: str) -> None:
-        """Know this person no more."""
+        """Remove a person."""
         with self._lock:
             self._entries.pop(fold(account), None)
 
     def entry(self, account: str) -> Entry | None:
-        """Give the person with this account."""
+        """Return the person with an account, or None."""
         return self._entries.get(fold(account))
 
     def by_id(self, id_: str) -> Entry | None:
-        """Give the person with this id."""
+        """Return the person with an id, or None."""
         return next((each for each in self.entries() if each.id == id_), None)
 
     def entries(self) -> list[Entry]:
-        """Give all people, in the order in which they came."""
+        """Return all people, in the order of their addition."""
         with self._lock:
             return list(self._entries.values())
 
     def find_holder(self, value: str, *, but: Entry) -> Entry | None:
-        """Give somebody else who has this iD already, in whatever form."""
+        """Return another person who has this iD, in any form, or None."""
         taken = bare(value)
         others = (each for each in self.entries() if each is not but)
         return next((each for each in others if taken in {bare(other) for other in each.values}), None)
 
     def change(self, entry: Entry, values: list[str]) -> bool:
-        """Put these iDs in place of what there is; whether that was a change."""
+        """Replace a person's iDs; return whether they changed."""
         with self._lock:
             if entry.values == values:
                 return False
@@ -76,5 +76,5 @@ class Directory:
 
 
 def bare(value: str) -> str:
-    """Give the bare iD of any form."""
+    """Return the bare iD of any form."""
     return value.strip().rstrip("/").rpartition("/")[2].upper()

@@ -1,4 +1,4 @@
-"""The receiver of the DirXML vocabulary: takes a `modify` in SOAP and answers in DSML, as in 2016."""
+"""Receiver of the DirXML vocabulary: accepts a `modify` in SOAP and answers in DSML, as receivers of 2016 did."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _MODIFY: Final = "{http://schemas.xmlsoap.org/soap/envelope/}Body/modify"
 
 
 class DirXml:
-    """Does what a `modify` says to the one attribute it knows."""
+    """Applies a `modify` to `eduPersonOrcid`."""
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
 
     def __call__(self, request: Request) -> Response:
-        """Change the values one step after the other, and say in which entry."""
+        """Apply the steps of the `modify` in order, and return the changed entry's DN."""
         modify = _modify(request.body)
         attribute = None if modify is None else modify.find("modify-attr[@attr-name='eduPersonOrcid']")
         if modify is None or attribute is None:
-            return _dsml_response("this is no modify of eduPersonOrcid", "malformed", "malformedRequest")
+            return _dsml_response("not a modify of eduPersonOrcid", "malformed", "malformedRequest")
         entry = self.directory.entry(modify.findtext("association", ""))
         if entry is None:
             return _dsml_response("no such object", "no match")

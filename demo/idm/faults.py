@@ -1,4 +1,4 @@
-"""In which ways a receiver can be told to fail; each row of FAULTS says one in words."""
+"""Ways in which a receiver can be told to fail; `FAULTS` describes each."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ RETRY_AFTER: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to fail: an answer instead of the receiver's own, or a trick with the connection."""
+    """A way to fail: a response instead of the receiver's own, or a fault of the connection."""
 
     description: str
     response: ResponseFactory | None = None
-    """The answer, nothing having been done."""
+    """Makes the response; the change is not made."""
     connection_fault: str = ""
-    """What the server does to the connection: a row of `server.CONNECTION_FAULTS`."""
+    """What the server does to the connection: a key of `server.CONNECTION_FAULTS`."""
     applied: bool = False
-    """Whether a trick is played after the change was made."""
+    """Whether the change is made before the connection fault."""
 
 
 def _status(status: int, *headers: tuple[str, str]) -> ResponseFactory:
-    # Each member is where one of the formats looks for words
-    description = f"made to answer {status}"
+    # Each format reads its message from another member
+    description = f"simulated status {status}"
     body = {"status": description, "message": description, "detail": description}
     return lambda _request: json_response(status, body, *headers)
 
@@ -48,7 +48,6 @@ def _big(_request: Request) -> Response:
 
 
 def _echo(request: Request) -> Response:
-    """Repeat what was sent, as some receivers do in their errors, secrets and all."""
     said = " ".join(f"{name}: {value}" for name, value in request.headers.items())
     return json_response(422, {"status": said, "message": said, "detail": said})
 
@@ -56,7 +55,7 @@ def _echo(request: Request) -> Response:
 def _fault(code: str) -> ResponseFactory:
     body = (
         '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault>'
-        f"<faultcode>e:{code}</faultcode><faultstring>made to fail ({code})</faultstring>"
+        f"<faultcode>e:{code}</faultcode><faultstring>simulated fault ({code})</faultstring>"
         "</e:Fault></e:Body></e:Envelope>"
     )
     return lambda _request: Response(500, body.encode(), (("Content-Type", "text/xml; charset=utf-8"),))
@@ -69,32 +68,40 @@ _BOMB: Final = (
 )
 
 FAULTS: Final[dict[str, Fault]] = {
-    "hang": Fault("never answers", connection_fault="hang"),
+    "hang": Fault("sends no response", connection_fault="hang"),
     "drip": Fault("sends its headers one byte at a time", connection_fault="drip"),
-    "slow": Fault("does it, and sends its answer one byte at a time", connection_fault="slow", applied=True),
+    "slow": Fault(
+        "applies the change, and sends its response one byte at a time", connection_fault="slow", applied=True
+    ),
     "reset": Fault("resets the connection", connection_fault="reset"),
-    "lost": Fault("does it, and resets the connection before it answers", connection_fault="reset", applied=True),
+    "lost": Fault(
+        "applies the change, and resets the connection before it responds", connection_fault="reset", applied=True
+    ),
     "cut": Fault(
-        "does it, and closes the connection in the middle of its answer", connection_fault="cut", applied=True
+        "applies the change, and closes the connection in the middle of its response",
+        connection_fault="cut",
+        applied=True,
     ),
     "cut-headers": Fault(
-        "does nothing, and closes the connection after its status line", connection_fault="cut-headers"
+        "changes nothing, and closes the connection after the status line", connection_fault="cut-headers"
     ),
     "html": Fault("answers 200 with a web page", _page(200)),
     "garbage": Fault("answers 200 with broken JSON", _body(b'{"status": \xff\xfe[', "application/json")),
     "deep": Fault("answers 200 with JSON of ten thousand levels", _body(b"[" * 10_000, "application/json")),
     "big": Fault("answers 200 with ten million bytes", _big),
-    "301": Fault("sends on to another address", _page(301, ("Location", "https://elsewhere.example/?token=secret"))),
-    "400": Fault("answers 400 and says why", _status(400)),
-    "401": Fault("does not let us in", _status(401)),
-    "403": Fault("lets us in, but not here", _status(403)),
+    "301": Fault("redirects to another address", _page(301, ("Location", "https://elsewhere.example/?token=secret"))),
+    "400": Fault("answers 400 with a message", _status(400)),
+    "401": Fault("answers 401", _status(401)),
+    "403": Fault("answers 403", _status(403)),
     "404": Fault("answers 404 with the web server's own page", _page(404)),
-    "422": Fault("refuses, and says why", _status(422)),
-    "429": Fault(f"asks to wait for {RETRY_AFTER} seconds", _status(429, ("Retry-After", str(RETRY_AFTER)))),
+    "422": Fault("answers 422 with a message", _status(422)),
+    "429": Fault(f"answers 429 with Retry-After: {RETRY_AFTER}", _status(429, ("Retry-After", str(RETRY_AFTER)))),
     "500": Fault("answers 500 with a web page", _page(500)),
-    "503": Fault("asks to wait until a date", _status(503, ("Retry-After", "Thu, 15 Jan 2026 12:05:00 GMT"))),
-    "echo": Fault("refuses, and repeats what it was sent", _echo),
-    "soap-server": Fault("SOAP: a fault of its own", _fault("Server")),
-    "soap-client": Fault("SOAP: a fault that it finds with us", _fault("Client")),
-    "bomb": Fault("SOAP: entities that unfold to gigabytes", _body(_BOMB.encode(), "text/xml")),
+    "503": Fault(
+        "answers 503 with a date in Retry-After", _status(503, ("Retry-After", "Thu, 15 Jan 2026 12:05:00 GMT"))
+    ),
+    "echo": Fault("answers 422 and repeats the request", _echo),
+    "soap-server": Fault("SOAP: a Server fault", _fault("Server")),
+    "soap-client": Fault("SOAP: a Client fault", _fault("Client")),
+    "bomb": Fault("SOAP: entities that expand to gigabytes", _body(_BOMB.encode(), "text/xml")),
 }

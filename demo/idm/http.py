@@ -1,4 +1,4 @@
-"""One request to a receiver, as plain values; its answer is that of the other simulators."""
+"""Requests to a receiver as plain values; responses are those of the ORCID simulator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON_TYPE: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked."""
+    """A request."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class Request:
 
     @property
     def basic(self) -> tuple[str, str]:
-        """User and password of a Basic header; empty without."""
+        """User and password of a Basic header; empty without one."""
         scheme, _, coded = self.headers.get("authorization", "").partition(" ")
         try:
             name, _, password = base64.b64decode(coded, validate=True).decode().partition(":")
@@ -46,21 +46,25 @@ class Request:
 
     @property
     def bearer(self) -> str:
-        """The bearer token; empty without."""
+        """The bearer token; empty without one."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
 
     def object(self) -> dict[str, Any]:
-        """Give the JSON object it holds; an empty one for other JSON. Raises ValueError."""
+        """Return the body's JSON object; empty for other JSON.
+
+        Raises:
+            ValueError: If the body is not JSON.
+        """
         found = json.loads(self.body)
         return found if isinstance(found, dict) else {}
 
 
 def json_response(status: int, value: object, *headers: tuple[str, str], kind: str = JSON_TYPE) -> Response:
-    """Give an answer in JSON."""
+    """Return a JSON response."""
     return Response(status, json.dumps(value, ensure_ascii=False).encode(), (("Content-Type", kind), *headers))
 
 
 def reason(status: int) -> str:
-    """Give the words of a status line."""
+    """Return the reason phrase of a status."""
     return responses.get(status, "Unknown")

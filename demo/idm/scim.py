@@ -1,4 +1,4 @@
-"""The receiver of SCIM 2.0: people are found by userName, and one extension holds the iD (RFC 7644)."""
+"""SCIM 2.0 receiver: people are found by userName; an extension attribute holds the iD (RFC 7644)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _FILTER: Final = re.compile(r'userName eq ("(?:[^"\\]|\\.)*")')
 
 
 class Scim:
-    """Finds and patches people."""
+    """Searches, reads and patches users."""
 
     def __init__(self, directory: Directory, base: str) -> None:
         self.directory = directory
         self.base = base
         self.duplicates: list[Entry] = []
-        """Whom else every search finds: a server that is out of order."""
+        """Entries that every search returns in addition, as a faulty server does."""
 
     def __call__(self, request: Request) -> Response:
-        """Search at the base, read and patch below it."""
+        """Search at the base path, read and patch below it."""
         id_ = request.path.removeprefix(self.base).strip("/")
         if not id_:
-            return self._search(request) if request.method == "GET" else _error(405, "only GET here")
+            return self._search(request) if request.method == "GET" else _error(405, "method not allowed")
         entry = self.directory.by_id(id_)
         if entry is None:
             return _error(404, f"there is no user {id_}")
@@ -44,21 +44,21 @@ class Scim:
     def _search(self, request: Request) -> Response:
         asked = _FILTER.fullmatch(request.query.get("filter", ""))
         if asked is None:
-            return _error(400, "only userName eq is understood", "invalidFilter")
+            return _error(400, "only userName eq is supported", "invalidFilter")
         entry = self.directory.entry(json.loads(asked[1]))
         found = [_resource(each) for each in ([entry] if entry else []) + self.duplicates]
         return json_response(200, {"schemas": [_LIST], "totalResults": len(found), "Resources": found}, kind=MEDIA)
 
     def _patch(self, entry: Entry, request: Request) -> Response:
         if request.headers.get("if-match", _version(entry)) != _version(entry):
-            return _error(412, "it has changed since")
+            return _error(412, "the entry has changed")
         try:
             body = request.object()
             value = entry.values[0] if entry.values else None
             for operation in body["Operations"] if body["schemas"] == [_PATCH] else [{}]:
                 value = _value(operation, value)
         except (ValueError, KeyError, TypeError):
-            return _error(400, "this is not understood", "invalidSyntax")
+            return _error(400, "the patch cannot be parsed", "invalidSyntax")
         if value and self.directory.find_holder(value, but=entry):
             return _error(409, "another user has this iD", "uniqueness")
         self.directory.change(entry, [value] if value else [])
@@ -66,7 +66,6 @@ class Scim:
 
 
 def _value(operation: dict[str, Any], value: str | None) -> str | None:
-    """Give the value after one operation, named by its path or in its value. Raises ValueError."""
     name, path = operation["op"].lower(), operation.get("path")
     if path is None and name in {"add", "replace"}:
         found: str | None = operation["value"][SCHEMA][ATTRIBUTE]

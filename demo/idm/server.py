@@ -1,4 +1,4 @@
-"""A small server on loopback that can also do to a connection what no well-behaved server does."""
+"""HTTP server on loopback that can also break connections, for the faults of a receiver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAUSE: Final = 0.05
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one identity management, over TLS where it has a context."""
+    """Serves one identity management; over TLS if it has a context."""
 
     daemon_threads = True
     block_on_close = False
@@ -33,25 +33,25 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where it is found."""
+        """Base URL."""
         return f"{'https' if self.context else 'http'}://127.0.0.1:{self.server_port}"
 
     def server_bind(self) -> None:
-        """Without the look-up of our own name that HTTPServer makes."""
+        """Bind without the reverse DNS look-up of HTTPServer."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection; its handshake belongs to its own thread."""
+        """Accept a connection; the TLS handshake happens in the connection's own thread."""
         plain, address = self.socket.accept()
         if self.context is None:
             return plain, address
         return self.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever asks may leave whenever it likes."""
+        """Ignore errors: clients may close connections at any time."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: what arrived is on the page."""
+        """Log nothing: requests are shown on the page."""
 
     def _handle_request(self) -> None:
         length = self.headers.get("Content-Length", "0")
@@ -79,26 +79,26 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle_request  # noqa: N815 - the standard library's names
 
     def send(self, response: Response) -> None:
-        """Send an answer as it should be."""
+        """Send a response without a fault."""
         self.wfile.write(_encode_head(response) + response.body)
 
     def hang(self, _answer: Response) -> None:
-        """Keep whoever asks waiting."""
+        """Send nothing until the fault is cleared."""
         self.server.idm.wait(_TIMEOUT)
 
     def reset(self, _answer: Response) -> None:
-        """End the connection by a reset, not by an end."""
+        """Close the connection with a TCP reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # Not the method of TLS sockets, which would say goodbye first
         socket.socket.close(self.connection)
 
     def cut(self, response: Response) -> None:
-        """End in the middle."""
+        """Close the connection in the middle of the body."""
         whole = _encode_head(response) + response.body
         self.wfile.write(whole[: len(whole) - len(response.body) // 2 - 1])
 
     def cut_headers(self, response: Response) -> None:
-        """End after the first line."""
+        """Close the connection after the status line."""
         self.wfile.write(_encode_head(response).partition(b"\n")[0] + b"\n")
 
     def slow(self, response: Response) -> None:
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._drip(response.body)
 
     def drip(self, response: Response) -> None:
-        """Send the headers one byte at a time, each of which starts the time-out of reading anew."""
+        """Send the headers one byte at a time; each byte restarts the client's read time-out."""
         self._drip(_encode_head(response)[:-2] + b"X-And-So-On: " + b"z" * 60_000)
 
     def _drip(self, octets: bytes) -> None:
@@ -137,7 +137,7 @@ def _encode_head(response: Response) -> bytes:
 
 @contextmanager
 def serve(idm: Idm, port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Serve in this process, in threads of its own."""
+    """Serve in threads of this process, and yield the server."""
     server = Server(idm, port, context)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

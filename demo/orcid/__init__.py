@@ -1,15 +1,14 @@
-"""A simulator of ORCID: what a person's browser and a client program meet at the sandbox, made up and on this machine.
+"""A simulator of ORCID: the pages, the OAuth endpoints and the record API of the sandbox, with made-up people.
 
-It stands in for the world outside, so it shares no code with the service and keeps iDs as bare text.
-The looks are its own, every page says "simulator", and its people are invented.
+It stands for an outside system, so it shares no code with the service and keeps iDs as text. It has a look of its own,
+and every page says "simulator".
 
-    world.py      what it knows: clients, people, codes, tokens, sessions, clock, options
-    people.py     who lives in it
-    faults.py     what can be made to go wrong       journal.py   what was called
-    authorize.py  the browser's half                 account.py   the person's own pages
-    tokens.py     the client's half                  oidc.py jwt.py   OpenID Connect
-    record.py affiliations.py errors.py              the record API
-    limits.py        how often one may call
-    visit.py         a browser in the same process, for tests
-    admin.py      to steer it from outside           app.py       all of it as one WSGI application
+    simulator.py     state: clients, people, codes, tokens, sessions, clock, options
+    people.py        the made-up people
+    authorize.py     authorisation endpoint          account.py         the person's pages
+    tokens.py        token and revoke endpoints      oidc.py jwt.py     OpenID Connect
+    record.py affiliations.py errors.py              record API
+    faults.py        faults that can be armed        call_log.py        received requests
+    rate_limits.py   rate limits                     client.py          in-process browser, for tests
+    admin.py         control by HTTP                 app.py             the WSGI application
 """

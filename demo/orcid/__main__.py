@@ -1,4 +1,4 @@
-"""The simulator alone: `python -m demo.orcid --port 8100 --redirect-uri http://127.0.0.1:8000/me/callback`."""
+"""Run the simulator alone: `python -m demo.orcid --port 8100 --redirect-uri http://127.0.0.1:8000/me/callback`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .app import make_simulator_app
 from .simulator import SANDBOX, Client, OrcidSimulator
 
 CLIENT_ID = "APP-MADEUP0000000001"
-SECRET = "00000000-0000-4000-8000-000000000001"  # everybody may know it
+SECRET = "00000000-0000-4000-8000-000000000001"  # public knowledge
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until interrupted; say one address once ready."""
+    """Serve until interrupted; print the base URL once ready."""
     options = parser().parse_args(arguments)
     if not ipaddress.ip_address(options.host).is_loopback:
-        sys.stderr.write(f"{options.host} is not this machine alone; the simulator serves 127.0.0.1 or ::1\n")
+        sys.stderr.write(f"{options.host} is not a loopback address: use 127.0.0.1 or ::1\n")
         return 2
     base_url = options.base_url or f"http://{options.host}:{options.port}"
     server = waitress.create_server(
@@ -35,23 +35,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Give what can be said on the command line."""
+    """Build the command line parser."""
     found = argparse.ArgumentParser(prog="python -m demo.orcid", description="A simulator of ORCID on this machine.")
     found.add_argument("--host", default="127.0.0.1", help="127.0.0.1 or ::1")
     found.add_argument("--port", type=int, default=8100)
-    found.add_argument("--base-url", help="where it is found from outside, if not at host and port")
-    found.add_argument("--registry-prefix", default=SANDBOX, help="what iDs begin with")
+    found.add_argument("--base-url", help="public URL, if it is not http://HOST:PORT")
+    found.add_argument("--registry-prefix", default=SANDBOX, help="prefix of iD URIs")
     found.add_argument("--client-id", default=CLIENT_ID)
     found.add_argument("--client-secret", default=SECRET)
-    found.add_argument("--client-name", default="A made-up service")
+    found.add_argument("--client-name", default="Example service")
     found.add_argument("--member", action="store_true", help="the client has member credentials")
-    found.add_argument("--redirect-uri", action="append", default=[], help="may be given several times")
-    found.add_argument("--no-admin", action="store_true", help="/admin does not answer")
+    found.add_argument("--redirect-uri", action="append", default=[], help="can be repeated")
+    found.add_argument("--no-admin", action="store_true", help="turn off /admin")
     return found
 
 
 def make_simulator(options: argparse.Namespace, base_url: str) -> OrcidSimulator:
-    """Give the world that the options ask for."""
+    """Build the simulator that the options describe."""
     kind = "member" if options.member else "public"
     uris = tuple(options.redirect_uri)
     client = Client(options.client_id, options.client_secret, options.client_name, uris, kind)

@@ -1,4 +1,4 @@
-"""The person's own pages: signing in and out, registering, the record, and the list of those they trust."""
+"""The person's pages: sign-in, registration, the record, and the list of trusted organisations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sign_in_page(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def sign_in(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /signin`: the person says who they are; no password in this world."""
+    """`POST /signin`: the person chooses who they are; there is no password."""
     session = simulator.session(request.session)
     user = simulator.users.get(request.form.get("orcid", ""))
     if user is None:
@@ -48,7 +48,7 @@ def register_page(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def register(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /register`: a new person with a new iD, signed in at once."""
+    """`POST /register`: create a person with a new iD, and sign them in."""
     given = request.form.get("given_names", "").strip()[:100]
     family = request.form.get("family_names", "").strip()[:100] or None
     visibility = request.form.get("visibility", "public")
@@ -58,14 +58,14 @@ def register(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def sign_out(simulator: OrcidSimulator, request: Request) -> Response:
-    """`GET /signout`: the browser forgets the person; a request in mind stays."""
+    """`GET /signout`: end the session; a saved authorisation request stays."""
     session = simulator.session(request.session)
     session.orcid = session.acting_for = None
     return pages.with_session(simulator, see_other(f"{simulator.base_url}/signin"), session)
 
 
 def user_status(simulator: OrcidSimulator, request: Request) -> Response:
-    """`GET /userStatus.json`, whose `logUserOut=true` signs out by script."""
+    """`GET /userStatus.json`; `logUserOut=true` signs out, as ORCID's own JavaScript does."""
     session = simulator.session(request.session)
     if request.query.get("logUserOut") == "true":
         session.orcid = session.acting_for = None
@@ -73,12 +73,12 @@ def user_status(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def interstitial_page(simulator: OrcidSimulator, _call: Request) -> Response:
-    """`GET /interstitial`: one of the pages that may come between consent and the way back."""
+    """`GET /interstitial`: a page between consent and redirect (domains, affiliation)."""
     return pages.page(simulator, "interstitial.html", title="One more thing")
 
 
 def interstitial(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /interstitial`: on to the client."""
+    """`POST /interstitial`: redirect to the client."""
     session = simulator.session(request.session)
     there, session.after_interstitial = session.after_interstitial, None
     return see_other(there or f"{simulator.base_url}/my-orcid")
@@ -94,7 +94,7 @@ def my_orcid(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def trusted_parties(simulator: OrcidSimulator, request: Request) -> Response:
-    """`GET /trusted-parties`: the organisations that hold a live permission."""
+    """`GET /trusted-parties`: clients that hold a valid token of the person."""
     session = simulator.session(request.session)
     if not session.orcid:
         return see_other(f"{simulator.base_url}/signin")
@@ -103,7 +103,7 @@ def trusted_parties(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def revoke(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /trusted-parties`: the person takes all permissions of one organisation back."""
+    """`POST /trusted-parties`: revoke all tokens of one client."""
     session = simulator.session(request.session)
     if session.orcid:
         simulator.revoke_grants(session.orcid, request.form.get("client_id"))
@@ -111,7 +111,7 @@ def revoke(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def public_page(simulator: OrcidSimulator, request: Request, orcid: str) -> Response:
-    """`GET /<iD>`: the person's page; programs are sent to the public API."""
+    """`GET /<iD>`: the public page; clients that ask for JSON or XML are redirected to the public API."""
     user = simulator.users.get(orcid) if FORM.fullmatch(orcid) else None
     if user is None:
         return pages.message(simulator, 404, "Page not found", "No such record.")
@@ -131,5 +131,5 @@ def public_page(simulator: OrcidSimulator, request: Request, orcid: str) -> Resp
 
 
 def front_page(simulator: OrcidSimulator, _call: Request) -> Response:
-    """`GET /`: what this is."""
+    """`GET /`: describe the simulator."""
     return pages.page(simulator, "front.html", title="ORCID simulator", clients=list(simulator.clients.values()))

@@ -1,16 +1,16 @@
-"""To steer the simulator from outside: JSON under /admin, for programs on this machine only.
+"""Control of the simulator by HTTP: JSON below `/admin`, for programs on this machine.
 
-    GET  /admin/users      POST {"orcid": …, "given": …} adds one; {"orcid": …, "state": "locked"} changes one
-    GET  /admin/clients    POST {"client_id": …, "secret": …, "name": …, "redirect_uris": […]}
+    GET  /admin/users      POST {"orcid": ..., "given": ...} adds one; {"orcid": ..., "state": "locked"} changes one
+    GET  /admin/clients    POST {"client_id": ..., "secret": ..., "name": ..., "redirect_uris": [...]}
     GET  /admin/options    POST {"interstitial": true}
-    GET  /admin/clock      POST {"minutes": 11} moves it on
+    GET  /admin/clock      POST {"minutes": 11} advances it
     GET  /admin/faults     POST {"place": "token", "fault": "html"}, with "always": true or "times": 3; DELETE disarms
-                           POST {"release": true} lets go every answer that is held
-    GET  /admin/journal    ?path=/oauth/token for one path; DELETE forgets
-    POST /admin/reset      back to the beginning
+                           POST {"release": true} sends every delayed response
+    GET  /admin/journal    requests received, ?path=/oauth/token for one path; DELETE clears
+    POST /admin/reset      return to the initial state
 
-It answers calls from the loopback address whose body, if any, is declared as JSON, so that no page in a browser
-can send one by a form. `OrcidSimulator(admin=False)` takes it away.
+Requests must come from a loopback address, and a body must be declared as JSON, which a form on a web page cannot do.
+`OrcidSimulator(admin=False)` turns it off.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Body = dict[str, Any]
 
 
 def handle(simulator: OrcidSimulator, request: Request, what: str) -> Response:
-    """`/admin/…`."""
+    """`/admin/...`."""
     if not simulator.admin or not _is_loopback(request.peer):
-        return json_response(404, {"error": "there is nothing here"})
+        return json_response(404, {"error": "not found"})
     act = ACTIONS.get((request.method, what))
     if act is None:
         return json_response(404, {"error": "no such action"})
     if request.method == "POST" and request.content_type.partition(";")[0] != "application/json":
-        return json_response(415, {"error": "the body is to be application/json"})
+        return json_response(415, {"error": "Content-Type must be application/json"})
     try:
         body = json.loads(request.body or b"{}")
         return json_response(200, act(simulator, request, body))

@@ -1,6 +1,6 @@
-"""Affiliations: the items that clients write to a record, how they are read, and what is refused when writing.
+"""Affiliations: reading the items of a record, and writing them with the errors of the record API.
 
-The list of organisations is as made up as the people: identifiers that hold the word "example" are known to it.
+Disambiguated organisation identifiers that contain "example" are known.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ READ_KEYS: Final = (
 
 
 def read_list(reader: Reader, orcid: str, section: str, kind: str) -> dict[str, Any]:
-    """Give the list of one kind: what the reader may not see is left out."""
+    """Return the list of one kind, without items that the reader may not see."""
     items = [item for item in reader.simulator.items(orcid, kind) if reader.can_see(item.visibility, item.client_id)]
     groups = [
         {
@@ -65,7 +65,11 @@ def read_list(reader: Reader, orcid: str, section: str, kind: str) -> dict[str, 
 
 
 def read_item(reader: Reader, orcid: str, kind: str, put_code: int) -> dict[str, Any]:
-    """Give one item, or the error that says why not."""
+    """Return one item.
+
+    Raises:
+        ApiError: If it does not exist or the reader may not see it.
+    """
     item = find_item(reader.simulator, orcid, kind, put_code)
     if reader.can_see(item.visibility, item.client_id):
         return render_item(reader.simulator, orcid, item)
@@ -75,7 +79,7 @@ def read_item(reader: Reader, orcid: str, kind: str, put_code: int) -> dict[str,
 
 
 def find_item(simulator: OrcidSimulator, orcid: str, kind: str, put_code: int) -> Affiliation:
-    """Give the item with this put-code."""
+    """Return the item with a put-code."""
     for item in simulator.items(orcid, kind):
         if item.put_code == put_code:
             return item
@@ -83,7 +87,7 @@ def find_item(simulator: OrcidSimulator, orcid: str, kind: str, put_code: int) -
 
 
 def render_item(simulator: OrcidSimulator, orcid: str, item: Affiliation) -> dict[str, Any]:
-    """Give one item as it is read, keys in order; its source is the client that wrote it."""
+    """Return an item as it is read, with keys in order; its source is the client that wrote it."""
     client = simulator.clients[item.client_id]
     host = simulator.registry_prefix.partition("://")[2]
     source = {"uri": f"{simulator.registry_prefix}/client/{item.client_id}", "path": item.client_id, "host": host}
@@ -112,7 +116,7 @@ def render_item(simulator: OrcidSimulator, orcid: str, item: Affiliation) -> dic
 def write_item(
     simulator: OrcidSimulator, tokens: TokenPair | None, request: Request, user: User, section: str
 ) -> Response:
-    """Add, change or remove an item; only the member host passes a pair."""
+    """Add, change or delete an item; `tokens` is None on the public host, which refuses all three."""
     kind, _, last = section.partition("/")
     act = {("POST", False): _add, ("PUT", True): _change, ("DELETE", True): _remove}.get((request.method, bool(last)))
     if tokens is None or act is None or kind not in SECTIONS:
@@ -195,6 +199,7 @@ def _body(request: Request) -> dict[str, Any]:
     return body
 
 
+# An external id that this client has on another item of the kind is refused; equal content without one is accepted
 def _reject_duplicate(  # noqa: PLR0913, PLR0917 - what makes an item the same as another
     simulator: OrcidSimulator,
     tokens: TokenPair,
@@ -203,7 +208,6 @@ def _reject_duplicate(  # noqa: PLR0913, PLR0917 - what makes an item the same a
     body: dict[str, Any],
     but: int | None,
 ) -> None:
-    """Refuse an external id that this client has on another item of the kind; same content without one is welcome."""
     wanted = _self_ids(body)
     for item in simulator.items(orcid, kind):
         if item.client_id == tokens.client_id and item.put_code != but and wanted & _self_ids(item.body):
@@ -227,7 +231,7 @@ def _external_ids(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def check(body: dict[str, Any], kind: str) -> None:
-    """Refuse an item that ORCID would refuse, with its error."""
+    """Check an item as ORCID does; raises its ApiError."""
     with _readable():
         organisation = body.get("organization") or {}
         if not organisation.get("name"):
@@ -245,7 +249,6 @@ def check(body: dict[str, Any], kind: str) -> None:
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Treat a body of another shape as JSON that cannot be read."""
     try:
         yield
     except (AttributeError, KeyError, TypeError):
@@ -280,7 +283,6 @@ def _check_dates(start: dict[str, Any] | None, end: dict[str, Any] | None) -> No
 
 
 def _day(value: dict[str, Any]) -> date:
-    """Give the day of a date that may lack its day or month."""
     parts = [(value.get(key) or {"value": "1"})["value"] for key in ("year", "month", "day")]
     try:
         return date(*map(int, parts))

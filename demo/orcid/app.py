@@ -1,7 +1,7 @@
-"""All of the simulator as one WSGI application, at the root or mounted below a path.
+"""The simulator as one WSGI application, at the root or mounted below a path.
 
-A call that is to be cut (`faults.arm("token", "cut")`) gets its headers with the full length, half of its body, and no
-more: waitress then closes the connection (and logs "too few bytes"), and the client sees an incomplete answer.
+The fault `cut` sends headers with the full `Content-Length` and half of the body: waitress closes the connection and
+logs "too few bytes", and the client receives an incomplete response.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row: methods, path, who answers, and the place where faults for it are armed."""
+    """Methods, path and handler; `place` is the name under which faults for it are armed."""
 
     methods: str
     path: str
@@ -65,7 +65,7 @@ ROUTES: Final = (
 
 
 def make_simulator_app(simulator: OrcidSimulator) -> WSGIApplication:
-    """Give the application of one world. Bottle finds the route; the rest is plain WSGI."""
+    """Return the application of a simulator."""
     router = bottle.Router()
     for route in ROUTES:
         for method in route.methods.split():
@@ -92,7 +92,6 @@ def _not_found(simulator: OrcidSimulator, status: int) -> Response:
 
 
 def _respond(simulator: OrcidSimulator, route: Route, request: Request, parts: dict[str, str]) -> Response:
-    """Give the answer of the handler, or what a fault makes of it."""
     if request.fault is None:
         return route.handler(simulator, request, **parts)
     return response_instead(request.fault) or spoil_response(request.fault, route.handler(simulator, request, **parts))

@@ -1,6 +1,6 @@
-"""The browser's half: from the authorise request to the way back.
+"""The authorisation endpoint: from the authorisation request to the redirect to the client.
 
-Most mistakes never reach the client: ORCID shows a page of its own (option `authorize_error_style`).
+Most errors are shown on a page of ORCID and never reach the client (option `authorize_error_style`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LANGUAGES: Final = ("ar", "cs", "de", "en", "es", "fr", "it", "ja", "ko", "pl", 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """An authorise request that makes sense; `text` is its query string."""
+    """A valid authorisation request; `text` is its query string."""
 
     client: Client
     redirect_uri: str
@@ -41,7 +41,11 @@ class AuthorizationRequest:
 
 
 class AuthorizationError(Exception):
-    """A request that ORCID refuses: error word, description, and where old servers sent the browser, if they did."""
+    """An invalid authorisation request.
+
+    Args:
+        redirect_uri: Where older servers redirected the browser with the error; None if they showed a page.
+    """
 
     def __init__(self, error: str, description: str, redirect_uri: str | None = None) -> None:
         self.error = error
@@ -50,7 +54,11 @@ class AuthorizationError(Exception):
 
 
 def parse_authorization(simulator: OrcidSimulator, text: str) -> AuthorizationRequest:
-    """Give the request that a query string holds, checked in ORCID's order."""
+    """Parse and check an authorisation request, in ORCID's order.
+
+    Raises:
+        AuthorizationError: If ORCID refuses the request.
+    """
     query = parse_params(text)
     client = _client(simulator, query)
     redirect_uri = _redirect_uri(client, query)
@@ -90,7 +98,7 @@ def _redirect_uri(client: Client, query: Mapping[str, str]) -> str:
 
 
 def redirect_allowed(registered: str, asked: str) -> bool:
-    """Whether a redirect URI is the registered one or below it: same server exactly, path a continuation."""
+    """Return whether a redirect URI has the registered scheme, host and port, and the registered path as prefix."""
     try:
         known, wanted = urlsplit(registered.strip()), urlsplit(asked)
     except ValueError:
@@ -104,7 +112,7 @@ def _normalize(path: str) -> str:
     return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
 
 
-# What the browser meets
+# Pages
 
 
 def show_page(simulator: OrcidSimulator, request: Request) -> Response:
@@ -124,7 +132,6 @@ def show_page(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def _next_page(simulator: OrcidSimulator, session: Session, authorization: AuthorizationRequest) -> Response:
-    """Decide what comes next: the first row that fits."""
     if simulator.options.auto_authorize:
         return redirect_with_code(simulator, authorization, simulator.options.auto_authorize)
     simulator.save_request(session, _to_save(authorization))
@@ -143,8 +150,8 @@ def _next_page(simulator: OrcidSimulator, session: Session, authorization: Autho
     return _authorise_page(simulator, session, authorization)
 
 
+# After sign-in, `prompt` and `show_login` must not ask for the sign-in page again
 def _to_save(authorization: AuthorizationRequest) -> str:
-    """Keep of a request what counts after signing in: whatever asked for a form has been served by then."""
     kept = [part for part in authorization.text.split("&") if part.partition("=")[0] not in ("prompt", "show_login")]
     return "&".join(kept)
 
@@ -174,7 +181,7 @@ def _authorise_page(
 
 
 def consent(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /oauth/authorize`: the person pressed Authorize access."""
+    """`POST /oauth/authorize`: the person pressed "Authorize access"."""
     text = request.form.get("request", "")
     session = simulator.session(request.session)
     try:
@@ -194,7 +201,7 @@ def consent(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def deny(simulator: OrcidSimulator, request: Request) -> Response:
-    """`GET /oauth/authorize/deny`: the person followed Deny access."""
+    """`GET /oauth/authorize/deny`: the person followed "Deny access"."""
     try:
         authorization = parse_authorization(simulator, request.query_string)
     except AuthorizationError as error:
@@ -206,7 +213,7 @@ def deny(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def switch(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /oauth/switch`: act for another record, as its trusted individual, or for one's own again."""
+    """`POST /oauth/switch`: act for another record as its trusted individual, or for one's own again."""
     session = simulator.session(request.session)
     wanted = request.form.get("record", "")
     if session.orcid and wanted in (session.orcid, *simulator.users[session.orcid].acts_for):
@@ -214,11 +221,11 @@ def switch(simulator: OrcidSimulator, request: Request) -> Response:
     return see_other(f"{simulator.base_url}/oauth/authorize?{request.form.get('request', '')}")
 
 
-# The way back
+# Redirects to the client
 
 
 def redirect_with_code(simulator: OrcidSimulator, authorization: AuthorizationRequest, orcid: str) -> Response:
-    """Send the browser back with a new code, or in the implicit flow with the token itself."""
+    """Redirect to the client with a new code, or with a token in the implicit flow."""
     if authorization.response_type != "code":
         return _redirect_with_token(simulator, authorization, orcid)
     fault = simulator.faults.take("callback", authorization.client.client_id)
@@ -263,7 +270,7 @@ def _with_state(authorization: AuthorizationRequest, params: Params) -> Params:
 
 
 def add_params(uri: str, params: Params) -> str:
-    """Give the URI with parameters added, its own query kept, its fragment gone."""
+    """Return a URI with parameters added; its own query stays, its fragment is dropped."""
     uri = uri.partition("#")[0]
     if not params:
         return uri
@@ -271,7 +278,7 @@ def add_params(uri: str, params: Params) -> str:
 
 
 def encode_params(params: Params) -> str:
-    """Give the parameters, spaces as %20."""
+    """Encode parameters, with spaces as %20."""
     return urlencode(params, quote_via=quote, safe="")
 
 
@@ -285,7 +292,6 @@ def _state_changed(params: Params) -> Params:
 
 
 def _alter(value: str) -> str:
-    """Another value of the same length."""
     return value[:-1] + ("A" if value[-1:] != "A" else "B")
 
 
@@ -297,8 +303,8 @@ CALLBACK_FAULTS: Final[dict[str, Callable[[Params], Params]]] = {
 }
 
 
+# A page at ORCID; or, for errors that older servers returned, a redirect with fragment or query (never a state)
 def _error_page(simulator: OrcidSimulator, error: AuthorizationError) -> Response:
-    """Show a page at ORCID; or, for what old servers sent back, the fragment or the query they used (never a state)."""
     style = simulator.options.authorize_error_style
     if error.redirect_uri and style == "fragment":
         return see_other(f"{error.redirect_uri.partition('#')[0]}#error={error.error}")

@@ -1,4 +1,4 @@
-"""What was called, newest last, with nothing in it that opens a door."""
+"""Log of the requests the simulator received, with secrets masked."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ MAX_CALLS: Final = 1000
 
 
 class CallLog:
-    """The last thousand calls; appending to a bounded deque needs no lock."""
+    """The last thousand requests, oldest first."""
 
     def __init__(self) -> None:
         self._requests: deque[dict[str, Any]] = deque(maxlen=MAX_CALLS)
 
     def add(self, request: Request, response: Response, at: datetime) -> None:
-        """Keep one call and the status it got."""
+        """Add a request with the status of its response."""
         self._requests.append(
             {
                 "at": at.isoformat(),
@@ -53,14 +53,14 @@ class CallLog:
         )
 
     def list_requests(self, path: str | None = None) -> list[dict[str, Any]]:
-        """Give the calls kept, of one path or of all."""
+        """Return the logged requests, of one path or of all."""
         return [request for request in list(self._requests) if path is None or request["path"] == path]
 
     def clear(self) -> None:
-        """Forget them."""
+        """Delete all entries."""
         self._requests.clear()
 
 
 def masked(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Give the parameters with secrets replaced; a blank secret stays visibly blank."""
+    """Return the parameters with secrets masked; an empty secret stays empty."""
     return {key: MASK if value and key in SECRETS else value for key, value in parameters.items()}

@@ -1,8 +1,8 @@
-"""A browser and a client program in the same process, for tests and measurements: no socket, no server.
+"""A browser and an OAuth client in the simulator's process, for tests and measurements, without a server.
 
-visit = Visit(world)
-address = visit.authorise(authorize_url, "0009-0000-0001-1111")     # where ORCID sends the browser
-visit.token(client, code=..., redirect_uri=...).json
+browser = SimulatorClient(simulator)
+address = browser.authorise(authorize_url, "0009-0000-0001-1111")     # where ORCID redirects to
+browser.token(client, code=..., redirect_uri=...).json
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClientResponse:
-    """What came back."""
+    """A response as the client receives it."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,17 +44,17 @@ class ClientResponse:
 
     @property
     def location(self) -> str:
-        """Where the browser is sent."""
+        """The redirect target."""
         return self.headers["Location"]
 
     @property
     def redirect_params(self) -> dict[str, str]:
-        """The parameters of the address where the browser is sent."""
+        """Query parameters of the redirect target."""
         return parse_params(urlsplit(self.location).query)
 
 
 class SimulatorClient:
-    """One browser; every call goes through `wsgiref.validate`. `peer` is the address it calls from."""
+    """A browser; every request passes `wsgiref.validate`. `peer` is its IP address."""
 
     def __init__(self, simulator: OrcidSimulator, peer: str = "127.0.0.1") -> None:
         self.simulator = simulator
@@ -63,7 +63,7 @@ class SimulatorClient:
         self._application = validator(make_simulator_app(simulator))
 
     def get(self, path: str, query: Mapping[str, str] | str = "", **headers: str) -> ClientResponse:
-        """Fetch a page; `path` may be a whole address below the base URL."""
+        """Send a GET request; `path` may be a URL below the base URL."""
         return self.request("GET", path, query, headers=headers)
 
     def post(self, path: str, form: Mapping[str, str], **headers: str) -> ClientResponse:
@@ -72,7 +72,7 @@ class SimulatorClient:
         return self.request("POST", path, body=body, headers={"Content-Type": FORM_TYPE, **headers})
 
     def send(self, method: str, path: str, value: Any = None, **headers: str) -> ClientResponse:
-        """Send JSON, or nothing."""
+        """Send JSON, or an empty body."""
         body = b"" if value is None else json.dumps(value).encode()
         return self.request(method, path, body=body, headers={"Content-Type": "application/json", **headers})
 
@@ -85,7 +85,7 @@ class SimulatorClient:
         body: bytes = b"",
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> ClientResponse:
-        """Make one call, with header names as they are written on the wire."""
+        """Send a request with header names as in HTTP."""
         path, _, asked = path.removeprefix(self.simulator.base_url).partition("?")
         if query:
             asked = query if isinstance(query, str) else urlencode(query)
@@ -131,15 +131,15 @@ class SimulatorClient:
     # What people and programs do
 
     def sign_in(self, orcid: str) -> ClientResponse:
-        """Choose who one is on the sign-in page."""
+        """Choose a person on the sign-in page."""
         return self.post("/signin", {"orcid": orcid})
 
     def press_authorize(self, query: Mapping[str, str] | str) -> ClientResponse:
-        """Press the button of the authorise page for this request."""
+        """Press "Authorize access" for an authorisation request."""
         return self.post("/oauth/authorize", {"request": query if isinstance(query, str) else urlencode(query)})
 
     def authorise(self, url: str, orcid: str) -> str:
-        """Follow a service's link, sign in, consent; give the address where the browser is sent in the end."""
+        """Follow an authorisation link, sign in and consent; return the redirect target."""
         reply = self.get(url)
         if reply.status == 200:  # noqa: PLR2004 - the sign-in page
             self.sign_in(orcid)
@@ -147,7 +147,7 @@ class SimulatorClient:
         return reply.location
 
     def token(self, client: Client, **form: str) -> ClientResponse:
-        """Exchange a code, as the client does; other fields of the form may be given or replaced."""
+        """Exchange a code; fields of the form may be added or replaced."""
         usual = {
             "client_id": client.client_id,
             "client_secret": client.secret,
@@ -162,4 +162,4 @@ def _as_variables(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _no_write(_data: bytes) -> None:
-    """Refuse nothing, write nothing: no handler uses the writer of old."""
+    pass  # no handler uses WSGI's `write`

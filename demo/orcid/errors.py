@@ -1,4 +1,4 @@
-"""The errors of the record API: five keys in JSON or XML, decided by a number that does not always match its status."""
+"""Errors of the record API: five keys in JSON or XML, chosen by an error code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MORE: Final = "https://members.orcid.org/api/resources/troubleshooting"
 
 @dataclass(frozen=True, slots=True)
 class ErrorType:
-    """One error: its status, the text for people, and where the developer's text has another status or text."""
+    """Status and user message; `developer` is set where the developer message has another status or text."""
 
     status: int
     user: str
@@ -56,7 +56,7 @@ ERRORS: Final = {
 
 
 class ApiError(Exception):
-    """The call fails with one of the known errors; `detail` is added to the developer's text."""
+    """A request fails with a known error code; `detail` is added to the developer message."""
 
     def __init__(self, code: int, detail: str = "", *, status: int | None = None, location: str | None = None) -> None:
         self.code = code

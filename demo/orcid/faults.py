@@ -1,10 +1,10 @@
-"""What can be made to go wrong, at the next call or at every call of one client.
+"""Faults that can be armed for the next request, or for every request of one client.
 
-    world.faults.arm("token", "html")                                   the next token call, whoever makes it
-    world.faults.arm("api", "5xx", status=502, times=3)                 the next three
-    world.faults.arm_always("token", "slow", client_id="APP-…", seconds=1)   until cleared
+    simulator.faults.arm("token", "html")                                     the next token request
+    simulator.faults.arm("api", "5xx", status=502, times=3)                   the next three
+    simulator.faults.arm_always("token", "slow", client_id="APP-...", seconds=1)   until cleared
 
-FAULTS is the list: each row says where a fault can happen and what happens.
+`FAULTS` lists where each fault can occur and what it does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLACES: Final = (*JSON_PLACES, "authorize", "consent", "callback")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault that is armed. `seconds` and `status` are read by those that need them."""
+    """An armed fault; `seconds` and `status` are read by the faults that use them."""
 
     name: str
     client_id: str | None = None
@@ -32,13 +32,13 @@ class Fault:
     released: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> None:
-        """Wait until the time is over or the fault is released."""
+        """Wait for `seconds`, or until the fault is released."""
         self.released.wait(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class FaultType:
-    """Where a fault can happen, what it does in words, and how long it lasts unless told."""
+    """Places where a fault can occur, its description, and its default duration in seconds."""
 
     places: tuple[str, ...]
     words: str
@@ -74,7 +74,7 @@ FAULTS: Final[dict[str, FaultType]] = {
 
 
 class Faults:
-    """The faults that are armed, by place."""
+    """The armed faults, by place."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -91,7 +91,13 @@ class Faults:
         seconds: float | None = None,
         status: int | None = None,
     ) -> Fault:
-        """Arm a fault for the next call, or the next few; the callback's faults may be asked of `authorize` too."""
+        """Arm a fault for the next request, or the next few.
+
+        The callback's faults may also be armed at `authorize`.
+
+        Raises:
+            ValueError: If there is no such fault at this place.
+        """
         return self._add(place, name, times, client_id, seconds, status)
 
     def arm_always(
@@ -103,7 +109,7 @@ class Faults:
         seconds: float | None = None,
         status: int | None = None,
     ) -> Fault:
-        """Arm a fault for every call, or every call of one client, until it is cleared."""
+        """Arm a fault for every request, or every request of one client, until cleared."""
         return self._add(place, name, float("inf"), client_id, seconds, status)
 
     def _add(  # noqa: PLR0913, PLR0917 - the private half of the two above
@@ -126,7 +132,7 @@ class Faults:
         return fault
 
     def take(self, place: str, client_id: str) -> Fault | None:
-        """Give the fault for this call, if one is armed; it is used up once more."""
+        """Return the fault for a request, if one is armed, and count it as used once."""
         if not self._armed:
             return None
         with self._lock:
@@ -139,20 +145,20 @@ class Faults:
         return None
 
     def release(self) -> None:
-        """Let go every answer that is held."""
+        """Send every delayed response now."""
         with self._lock:
             held, self._waiting = self._waiting, []
         for fault in held:
             fault.released.set()
 
     def clear(self) -> None:
-        """Disarm all, and let go what is held."""
+        """Disarm all faults and release delayed responses."""
         with self._lock:
             self._armed = []
         self.release()
 
     def armed(self) -> list[dict[str, Any]]:
-        """Give what is armed, for the admin's eyes."""
+        """Return the armed faults as JSON values."""
         return [
             {
                 "place": place,
@@ -167,18 +173,18 @@ class Faults:
 
 
 def usual_status(name: str) -> int:
-    """Give the status of a fault that nobody gave one."""
+    """Return the default status of a fault."""
     return {"html": 403, "revoke_500": 500}.get(name, 503)
 
 
 def response_instead(fault: Fault) -> Response | None:
-    """Give the answer of a fault that keeps the call from being done at all."""
+    """Return the response of a fault that replaces the handler's; None if the handler runs."""
     make = REPLACEMENTS.get(fault.name)
     return make(fault) if make else None
 
 
 def spoil_response(fault: Fault, response: Response) -> Response:
-    """Give the answer of a call that was done, as the fault leaves it."""
+    """Return the handler's response as the fault changes it."""
     spoil = MODIFICATIONS.get(fault.name)
     return spoil(fault, response) if spoil else response
 
@@ -241,7 +247,6 @@ def _scope(words: Callable[[list[str]], list[str]]) -> Callable[[Fault, Response
 
 
 def _changed(response: Response, change: Callable[[Any], Any]) -> Response:
-    """Give the same JSON answer with its value changed; anything but JSON stays as it is."""
     try:
         value = json.loads(response.body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""One call and one answer, as plain values: what the handlers get and give."""
+"""HTTP requests and responses as plain values, and their conversion from and to WSGI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COOKIE: Final = "orcid_simulator"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked. Of repeated parameters the first counts."""
+    """A request. If a parameter is repeated, the first value counts."""
 
     method: str
     path: str
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def bearer(self) -> str | None:
-        """The access token sent as a header or in the query, where there is one."""
+        """The access token in the `Authorization` header or the query; None if there is none."""
         kind, _, token = self.authorization.partition(" ")
         if kind.lower() == "bearer" and token:
             return token.strip()
@@ -48,13 +48,13 @@ class Request:
 
     @property
     def client_id(self) -> str:
-        """The client that says it is calling, believed only for faults and the journal."""
+        """The client id that the request names; not authenticated, used for faults and the call log only."""
         basic = self.basic
         return self.query.get("client_id") or (basic[0] if basic else self.form.get("client_id", ""))
 
     @property
     def basic(self) -> tuple[str, str] | None:
-        """Name and secret of a Basic header; empty ones when the header cannot be read; None without it."""
+        """User and password of a Basic header; empty if the header is malformed, None if there is none."""
         kind, _, coded = self.authorization.partition(" ")
         if kind.lower() != "basic":
             return None
@@ -67,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What is sent back; a cut one ends in the middle."""
+    """A response; `cut` sends half of its body and closes the connection."""
 
     status: int
     body: bytes = b""
@@ -75,12 +75,12 @@ class Response:
     cut: bool = False
 
     def with_headers(self, *headers: tuple[str, str]) -> Response:
-        """Give the same answer with more headers."""
+        """Return a copy with more headers."""
         return Response(self.status, self.body, (*self.headers, *headers), self.cut)
 
 
 def parse_params(params: str) -> dict[str, str]:
-    """Give the parameters of a query or form; blanks are kept, of repeated ones the first counts."""
+    """Parse a query or form body; empty values are kept, of repeated parameters the first counts."""
     found: dict[str, str] = {}
     for key, value in parse_qsl(params, keep_blank_values=True):
         found.setdefault(key, value)
@@ -88,7 +88,7 @@ def parse_params(params: str) -> dict[str, str]:
 
 
 def parse_request(environ: Mapping[str, Any]) -> Request:
-    """Give the call that a WSGI environment holds. `Host` is not looked at: links come from settings."""
+    """Parse a WSGI environment. `Host` is ignored: links are built from the configured base URL."""
     query_string = environ.get("QUERY_STRING", "")
     content_type = environ.get("CONTENT_TYPE", "")
     body = _body(environ)
@@ -123,16 +123,16 @@ def _cookie(header: str) -> str:
 
 
 def json_response(status: int, value: object, *headers: tuple[str, str]) -> Response:
-    """Give an answer in JSON, keys in the order given."""
+    """Return a JSON response with keys in the given order."""
     body = json.dumps(value, ensure_ascii=False).encode()
     return Response(status, body, (("Content-Type", JSON_TYPE), *headers))
 
 
 def html_response(status: int, text: str, *headers: tuple[str, str]) -> Response:
-    """Give an answer in HTML."""
+    """Return an HTML response."""
     return Response(status, text.encode(), (("Content-Type", HTML_TYPE), *headers))
 
 
 def see_other(location: str) -> Response:
-    """Send the browser on, with a GET; what does not belong in a header is percent-encoded."""
+    """Return a 303 redirect; characters that are not allowed in a URI are percent-encoded."""
     return Response(303, b"", (("Location", quote(location, safe=URI_CHARACTERS)), ("Cache-Control", "no-store")))

@@ -1,6 +1,6 @@
-"""Signed tokens (RS256) in plain integers, so that the demonstration needs no library for cryptography.
+"""Signed tokens (RS256) in plain integer arithmetic, so that the demonstration needs no cryptography library.
 
-The key is no secret and cannot look like one: it follows from the two sentences below, for anybody who reads them.
+The key is public knowledge: it is derived from the two labels below.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class Key:
 
 
 def derive_number(label: str, bits: int) -> int:
-    """Make an odd number of so many bits that follows from a sentence."""
+    """Derive an odd number of this many bits from a label."""
     parts = (hashlib.sha256(f"{label} {at}".encode()).digest() for at in range(bits // 256))
     return int.from_bytes(b"".join(parts), "big") | 3 << (bits - 2) | 1
 
 
 @functools.cache
 def key() -> Key:
-    """Make the simulator's key. The first prime after each number was looked up once; its distance is in the table."""
+    """Return the simulator's key. `PRIMES` holds each label's distance to the next prime, computed once."""
     p, q = (derive_number(label, BYTES * 4) + distance for label, distance in PRIMES)
     return Key(p * q, pow(EXPONENT, -1, (p - 1) * (q - 1)))
 
 
 def sign(claims: Mapping[str, Any]) -> str:
-    """Sign the claims as a JWT (RFC 7515, PKCS #1 v1.5 over SHA-256)."""
+    """Sign claims as a JWT (RFC 7515; RSASSA-PKCS1-v1_5 with SHA-256)."""
     return sign_text(json.dumps(claims, ensure_ascii=False))
 
 
@@ -59,12 +59,12 @@ def sign_text(payload: str) -> str:
 
 
 def at_hash(token: str) -> str:
-    """Give the `at_hash` of an access token (OpenID Connect Core, 3.1.3.6)."""
+    """Return the `at_hash` of an access token (OpenID Connect Core, 3.1.3.6)."""
     return _base64url(hashlib.sha256(token.encode()).digest()[:16])
 
 
 def public_keys(*, stale: bool = False) -> dict[str, Any]:
-    """Give the JWKS, without `alg`, as ORCID serves it; the stale one holds a key that never signed anything."""
+    """Return the JWKS, without `alg` as ORCID serves it; `stale`: a key that signed no token."""
     modulus = derive_number(f"{LABEL}, stale", BYTES * 8) if stale else key().modulus
     kid = STALE_KEY_ID if stale else KEY_ID
     coded = _base64url(modulus.to_bytes(BYTES, "big"))

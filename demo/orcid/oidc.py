@@ -17,7 +17,7 @@ DAY: Final = 86400
 
 
 def discovery(simulator: OrcidSimulator, _call: Request) -> Response:
-    """`/.well-known/openid-configuration`, fields in the order served."""
+    """`/.well-known/openid-configuration`, keys in ORCID's order."""
     base = simulator.base_url
     document = {
         "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
@@ -47,7 +47,7 @@ def keys(_world: OrcidSimulator, request: Request) -> Response:
 def id_token(
     simulator: OrcidSimulator, tokens: TokenPair, nonce: str | None, client: Client, fault: Fault | None
 ) -> str:
-    """Sign an id_token for a pair. `aud` and `amr` are text, not lists; `amr` is for member clients only."""
+    """Sign an id_token. `aud` and `amr` are strings, not lists; `amr` is for member clients only."""
     skew = fault.seconds if fault and fault.name == "clock_skew" else 0
     now = int(simulator.now().timestamp() + skew)
     claims: dict[str, Any] = {
@@ -74,7 +74,7 @@ def _names(simulator: OrcidSimulator, tokens: TokenPair) -> dict[str, str | None
 
 
 def userinfo(simulator: OrcidSimulator, request: Request) -> Response:
-    """`/oauth/userinfo`: `name` is the credit name only, and every name is null when it is not public."""
+    """`/oauth/userinfo`: `name` is the credit name; names that are not public are null."""
     token = request.bearer or request.form.get("access_token", "")
     tokens = simulator.data.by_access_token.get(token)
     if tokens is None or not tokens.live(simulator.now()) or not {"openid", "/authenticate"} & set(tokens.scopes):

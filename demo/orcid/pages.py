@@ -1,4 +1,4 @@
-"""The pages: templates, the cookie of a browser's session, and the headers that each page carries."""
+"""Pages: templates, session cookie and the headers of every page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEADERS: Final = (
 
 @functools.cache
 def templates() -> Environment:
-    """Give the templates, read at the first page."""
+    """Return the template environment, created at the first call."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -37,7 +37,7 @@ def templates() -> Environment:
 
 
 def page(simulator: OrcidSimulator, template: str, status: int = 200, **values: Any) -> Response:
-    """One page; every link in it begins with the base URL."""
+    """Render a page; all links start with the base URL."""
     text = (
         templates().get_template(template).render(base=simulator.base_url, prefix=simulator.registry_prefix, **values)
     )
@@ -45,19 +45,19 @@ def page(simulator: OrcidSimulator, template: str, status: int = 200, **values: 
 
 
 def message(simulator: OrcidSimulator, status: int, title: str, words: str) -> Response:
-    """Give a page that only says something."""
+    """Return a page with a title and one paragraph."""
     return page(simulator, "message.html", status, title=title, words=words)
 
 
 def sign_in(simulator: OrcidSimulator, query: Mapping[str, str], notice: str = "") -> Response:
-    """Give the sign-in page. `orcid` or `email` of the request is shown as a suggestion; nothing is believed."""
+    """Return the sign-in page; `orcid` or `email` of the request is shown as a hint."""
     hint = query.get("orcid", "").rpartition("/")[2] or query.get("email", "")
     users = list(simulator.users.values())
     return page(simulator, "sign_in.html", title="Sign in", users=users, hint=hint[:100], notice=notice)
 
 
 def register(simulator: OrcidSimulator, query: Mapping[str, str], notice: str = "") -> Response:
-    """Give the registration page, filled in from the request."""
+    """Return the registration page, filled in from the request."""
     filled = {key: query.get(key, "")[:100] for key in ("given_names", "family_names", "email")}
     return page(simulator, "register.html", title="Register", filled=filled, notice=notice)
 
@@ -69,7 +69,7 @@ def style(_world: OrcidSimulator, _call: object) -> Response:
 
 
 def with_session(simulator: OrcidSimulator, response: Response, session: Session, lang: str | None = None) -> Response:
-    """Give the answer with the cookie of the browser's session, and the language it asked for."""
+    """Add the session cookie, and the language cookie if a language was requested."""
     rest = f"Path={simulator.path}; HttpOnly; SameSite=Lax" + (
         "; Secure" if simulator.base_url.startswith("https:") else ""
     )

@@ -1,4 +1,4 @@
-"""The made-up people of the simulator, and what makes an iD valid."""
+"""The simulator's made-up people, and the check of iDs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME_FORMS: Final = ("plain", "null", "absent", "trailing space")
 
 
 def check_character(digits: str) -> str:
-    """Give the last character of an iD for its first fifteen digits (ISO 7064 MOD 11-2)."""
+    """Return the check character of the first fifteen digits (ISO 7064 MOD 11-2)."""
     total = 0
     for digit in digits:
         total = (total + int(digit)) * 2
@@ -23,7 +23,7 @@ def check_character(digits: str) -> str:
 
 
 def made_up_id(number: int) -> str:
-    """Give an iD of the 0009 block for a running number below a hundred million."""
+    """Return an iD of the 0009 block for a number below 100,000,000."""
     digits = f"0009000{number:08d}"
     whole = digits + check_character(digits)
     return "-".join(whole[at : at + 4] for at in range(0, 16, 4))
@@ -31,9 +31,10 @@ def made_up_id(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One person with a record; `primary` is set for a deprecated one, `acts_for` lists records that trust this person.
+    """A person with a record.
 
-    `name_form` is how the token answer carries the name: null, no key at all, and a trailing space have been seen.
+    `primary` is set for a deprecated record. `acts_for` lists records whose trusted individual the person is.
+    `name_form` is the form of the name in the token response: null, a missing key and a trailing space exist at ORCID.
     """
 
     orcid: str
@@ -48,30 +49,30 @@ class User:
 
     def __post_init__(self) -> None:
         if not FORM.fullmatch(self.orcid) or check_character(self.orcid.replace("-", "")[:-1]) != self.orcid[-1]:
-            raise ValueError(f"{self.orcid!r} is no valid iD of the {BLOCK} block, and only those are made up here")
+            raise ValueError(f"{self.orcid!r} is not a valid iD of the {BLOCK} block; the simulator uses no other")
         for value, allowed in (
             (self.state, STATES),
             (self.visibility, VISIBILITIES),
             (self.name_form, NAME_FORMS),
         ):
             if value not in allowed:
-                raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+                raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
         if (self.state == "deprecated") != (self.primary is not None):
-            raise ValueError("a deprecated record, and no other, names its primary iD")
+            raise ValueError("a deprecated record needs a primary iD, and no other record has one")
 
     @property
     def full_name(self) -> str:
-        """The name as its owner sees it."""
+        """The name as the person sees it."""
         return self.credit or " ".join(part for part in (self.given, self.family) if part)
 
     @property
     def public_name(self) -> str:
-        """The name as anybody sees it; empty when it is not public."""
+        """The name as anyone sees it; empty if it is not public."""
         return self.full_name if self.visibility == "public" else ""
 
     @property
     def name_fields(self) -> dict[str, str | None]:
-        """The part of a token answer that holds the name, or nothing when the key is absent."""
+        """The name part of a token response; empty if the key is missing."""
         return {
             "plain": {"name": self.public_name},
             "null": {"name": None},

@@ -1,4 +1,4 @@
-"""How often one may call: 503 over the burst, 429 over the day's quota, both behind a switch as at ORCID."""
+"""Rate limits: 503 beyond the burst, 429 beyond the daily quota; off unless the option `limits` is set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUOTA: Final = b"Too Many Requests. You have exceeded the daily quota for anonym
 
 @dataclass(slots=True)
 class Usage:
-    """What one caller has left: a bucket that fills again, and the calls of the day."""
+    """What a caller has left: a token bucket, and the requests of the day."""
 
     left: float
     at: datetime
@@ -26,7 +26,7 @@ class Usage:
 
 
 def check(simulator: OrcidSimulator, request: Request, host: str) -> Response | None:
-    """Give the answer to a caller who is too quick, or nothing."""
+    """Return the rejection of a caller beyond a limit, or None."""
     if not simulator.options.limits:
         return None
     tokens = simulator.data.by_access_token.get(request.bearer or "")
@@ -41,7 +41,7 @@ def check(simulator: OrcidSimulator, request: Request, host: str) -> Response | 
 
 
 def count_request(simulator: OrcidSimulator, caller: str, *, double: bool) -> Usage:
-    """Count one more call on the meter of a caller; member clients may go twice as fast."""
+    """Count a request of a caller; `double`: member clients have twice the rate."""
     now, options = simulator.now(), simulator.options
     with simulator.lock:
         usage = simulator.data.usage_by_caller.setdefault(caller, Usage(options.burst, now, now.date()))

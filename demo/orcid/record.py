@@ -1,4 +1,4 @@
-"""Reading a record, on the public and on the member host: who may see what, in which shape."""
+"""The record API on the public and the member host: authorisation, representation, and reading."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORBIDDEN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who asks: on which host, with which token, if any."""
+    """Who reads: on which host, with which tokens."""
 
     simulator: OrcidSimulator
     host: str
@@ -38,17 +38,17 @@ class Reader:
 
     @property
     def can_see_limited(self) -> bool:
-        """Whether items for trusted parties are shown."""
+        """Whether the reader sees items with visibility limited."""
         return self.host == "api" and self.tokens is not None and "/read-limited" in self.tokens.scopes
 
     def can_see(self, visibility: str, client_id: str | None = None) -> bool:
-        """Whether something of this visibility, written by this client, is shown."""
+        """Return whether an item of a visibility, written by a client, is shown."""
         own = self.host == "api" and self.tokens is not None and self.tokens.client_id == client_id
         return own or visibility == "public" or (visibility == "limited" and self.can_see_limited)
 
 
 def handle(simulator: OrcidSimulator, request: Request, host: str, path: str) -> Response:
-    """`/v3.0/<iD>/<section>` of either host."""
+    """`/v3.0/<iD>/<section>` on either host."""
     rejection = rate_limits.check(simulator, request, host)
     if rejection:
         return rejection
@@ -66,15 +66,15 @@ def handle(simulator: OrcidSimulator, request: Request, host: str, path: str) ->
 
 
 class OAuthError(Exception):
-    """The filter in front of the API refuses the token, in a form of its own."""
+    """The token is refused, in the format of the API's security filter."""
 
     def __init__(self, status: int, body: dict[str, str]) -> None:
         self.status = status
         self.body = body
 
 
+# ORCID's default is XML; None is answered with 406
 def _kind(simulator: OrcidSimulator, accept: str) -> str | None:
-    """Json, or xml for those who do not care, or None for what ORCID cannot serve."""
     types = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     for name in types:
         if name in JSON_TYPES:
@@ -115,7 +115,11 @@ def _read_or_write(reader: Reader, request: Request, path: str, kind: str) -> Re
 
 
 def find_usable_user(simulator: OrcidSimulator, request: Request, host: str, orcid: str, section: str) -> User:
-    """Give the person whose record this is, if it is in a state to be used; tested in ORCID's order."""
+    """Return the person of a record, checked in ORCID's order.
+
+    Raises:
+        ApiError: If the record does not exist or is deprecated, unclaimed, locked or deactivated.
+    """
     user = simulator.users.get(orcid)
     if user is None:
         raise ApiError(9016)
@@ -139,8 +143,8 @@ def _render(kind: str, value: dict[str, Any], name: str, status: int = 200) -> R
     return Response(status, text.encode(), (("Content-Type", XML),))
 
 
+# The same tree as elements, not ORCID's schema
 def _xml(value: Any) -> str:
-    """Write the same tree as elements: enough to be read, not ORCID's schema."""
     if isinstance(value, dict):
         return "".join(f"<{key}>{_xml(inner)}</{key}>" for key, inner in value.items() if inner is not None)
     if isinstance(value, list):
@@ -198,7 +202,7 @@ def _person(reader: Reader, user: User) -> dict[str, Any]:
 
 
 def name(reader: Reader, user: User) -> dict[str, Any] | None:
-    """Give the name, or nothing when the reader may not see it."""
+    """Return the name, or None if the reader may not see it."""
     if not reader.can_see(user.visibility):
         return None
     return {

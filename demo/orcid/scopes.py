@@ -1,4 +1,4 @@
-"""The scopes: who may ask for which, in which flow, and the line the person reads."""
+"""Scopes: who may request which in which flow, and the consent page's line for each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GET_ID: Final = "Get your ORCID iD"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One scope; `line` is what the authorise page says, `for_public` whether a public client may ask for it."""
+    """A scope: its line on the consent page, and who may request it."""
 
     line: str
     for_public: bool = False
@@ -30,11 +30,17 @@ COMPANIONS: Final = frozenset({"profile", "email", "address", "phone", "offline_
 
 
 class InvalidScope(Exception):
-    """A scope that this client may not ask for here."""
+    """A scope that the client may not request here."""
 
 
 def person_scopes(text: str, *, public_client: bool) -> tuple[str, ...]:
-    """Give the scopes to ask a person for. Those of other flows and OpenID's companions are dropped in silence."""
+    """Parse the scopes of an authorisation request.
+
+    Scopes of other flows and OpenID Connect's standard scopes are dropped without an error.
+
+    Raises:
+        InvalidScope: If a scope is unknown or not allowed, or none is left.
+    """
     scopes = []
     for word in dict.fromkeys(text.split()):
         scope = SCOPES.get(word)
@@ -49,7 +55,7 @@ def person_scopes(text: str, *, public_client: bool) -> tuple[str, ...]:
 
 
 def client_scopes(text: str, *, premium: bool) -> tuple[str, ...]:
-    """Give the scopes of a token without a person."""
+    """Parse the scopes of a client credentials request."""
     scopes = tuple(dict.fromkeys(text.split()))
     allowed = {"/read-public", "/webhook"} if premium else {"/read-public"}
     if not scopes or not allowed.issuperset(scopes):
@@ -58,5 +64,5 @@ def client_scopes(text: str, *, premium: bool) -> tuple[str, ...]:
 
 
 def lines(scopes: tuple[str, ...]) -> list[str]:
-    """Give what the person reads: each line once."""
+    """Return the consent page's lines, each once."""
     return list(dict.fromkeys(SCOPES[scope].line for scope in scopes))

@@ -1,4 +1,4 @@
-"""What the simulator knows: clients, people, codes, tokens, sessions, the clock and the options."""
+"""State of the simulator: clients, people, codes, tokens, browser sessions, clock and options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPTION_VALUES: Final = {"authorize_error_style": ("page", "fragment", "query"), 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program that may ask for iDs; `kind` is public or member, `state` ok, locked or deactivated."""
+    """A registered OAuth client; `kind` is public or member, `state` is ok, locked or deactivated."""
 
     client_id: str
     secret: str
@@ -46,13 +46,13 @@ class Client:
 
     @property
     def website(self) -> str:
-        """Where its own pages are, by the address that people come back to; empty where it has none."""
+        """Start page of the client, derived from its first redirect URI; empty if it has none."""
         there = urlsplit(self.redirect_uris[0] if self.redirect_uris else "")
         return f"{there.scheme}://{there.netloc}/" if there.scheme in {"http", "https"} else ""
 
     @property
     def public(self) -> bool:
-        """Whether it has public credentials only."""
+        """Whether it has public API credentials only."""
         return self.kind == "public"
 
 
@@ -60,8 +60,8 @@ class Client:
 class Options:
     """Where ORCID's behaviour is a choice, has changed, or is not known for certain.
 
-    `auto_authorize` holds an iD in whose name every authorise request is granted at once, for load tests.
-    `burst` calls may come at once and `per_second` after that, as long as `limits` is on; `per_day` for the anonymous.
+    `auto_authorize` is an iD for which every authorisation request is granted at once, for load tests. With `limits` a
+    client may send `burst` requests at once and `per_second` afterwards; `per_day` limits anonymous requests.
     """
 
     authorize_error_style: str = "page"
@@ -87,7 +87,7 @@ class Options:
 
 @dataclass(slots=True)
 class TokenPair:
-    """An access token and its refresh token; `orcid` is None when no person is behind it."""
+    """An access token and its refresh token; `orcid` is None for a client credentials token."""
 
     access: str
     refresh: str
@@ -99,13 +99,13 @@ class TokenPair:
     revoked: str | None = None
 
     def live(self, now: datetime) -> bool:
-        """Whether it opens anything."""
+        """Return whether the tokens are neither expired nor revoked."""
         return self.revoked is None and now < self.issued + timedelta(seconds=self.seconds)
 
 
 @dataclass(slots=True)
 class AuthorizationCode:
-    """An authorisation code and what was asked with it; `tokens` is set once it has been used."""
+    """An authorisation code and its request; `tokens` is set once the code has been redeemed."""
 
     value: str
     client_id: str
@@ -120,7 +120,7 @@ class AuthorizationCode:
 
 @dataclass(slots=True)
 class Affiliation:
-    """An affiliation on a record, written by a client; times are epoch milliseconds."""
+    """An affiliation of a record, written by a client; times are in milliseconds since the epoch."""
 
     put_code: int
     kind: str
@@ -133,7 +133,7 @@ class Affiliation:
 
 @dataclass(slots=True)
 class Session:
-    """One browser: who is signed in, for whom they act, and the authorise request it still has in mind."""
+    """A browser session: who is signed in, for whom they act, and the saved authorisation request."""
 
     key: str
     orcid: str | None = None
@@ -144,18 +144,18 @@ class Session:
 
     @property
     def record(self) -> str | None:
-        """The record that would be connected."""
+        """The iD that would be connected."""
         return self.acting_for or self.orcid
 
 
 def utc_now() -> datetime:
-    """Give the real time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class InitialState:
-    """What a reset goes back to."""
+    """The state to which `reset` returns."""
 
     clients: tuple[Client, ...]
     users: tuple[User, ...]
@@ -164,7 +164,7 @@ class InitialState:
 
 @dataclass(slots=True)
 class RuntimeData:
-    """What came up while running, and is gone after a reset."""
+    """Data created at run time; `reset` discards it."""
 
     codes: dict[str, AuthorizationCode] = field(default_factory=dict)
     by_access_token: dict[str, TokenPair] = field(default_factory=dict)
@@ -178,10 +178,15 @@ class RuntimeData:
 
 
 class OrcidSimulator:
-    """One made-up ORCID. Its methods may be called from several threads.
+    """A simulated ORCID registry. Methods may be called from several threads.
 
-    `base_url` is where browsers and programs find it, path included, without a slash at the end; every link is built
-    from it. `registry_prefix` is what iDs begin with. `admin` says whether /admin answers at all.
+    Args:
+        base_url: Public URL of the simulator, with its path, without a trailing slash; all links are built from it.
+        registry_prefix: Prefix of iD URIs.
+        admin: Whether `/admin` answers.
+
+    Raises:
+        ValueError: If the prefix is https://orcid.org and `production_prefix_allowed` is not set.
     """
 
     def __init__(  # noqa: PLR0913 - settings, all but one with a usual value
@@ -197,7 +202,9 @@ class OrcidSimulator:
         production_prefix_allowed: bool = False,
     ) -> None:
         if registry_prefix.rstrip("/") == PRODUCTION and not production_prefix_allowed:
-            raise ValueError("a simulator does not speak in the name of https://orcid.org unless told to")
+            raise ValueError(
+                "the simulator must not use the prefix https://orcid.org unless production_prefix_allowed is set"
+            )
         self.base_url = base_url.rstrip("/")
         self.registry_prefix = registry_prefix.rstrip("/")
         self.clock = clock
@@ -209,7 +216,7 @@ class OrcidSimulator:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the beginning: its clients, people and options, and nothing else."""
+        """Return to the initial clients, people and options, and discard everything else."""
         with self.lock:
             self.clients = {client.client_id: client for client in self._initial.clients}
             self.users = {user.orcid: user for user in self._initial.users}
@@ -222,25 +229,25 @@ class OrcidSimulator:
     # Clock and settings
 
     def now(self) -> datetime:
-        """Give the time in this world."""
+        """Return the simulator's time."""
         return self.clock() + self.offset
 
     def advance(self, **amount: float) -> None:
-        """Move the clock on: `simulator.advance(minutes=11)`."""
+        """Advance the clock: `simulator.advance(minutes=11)`."""
         self.offset += timedelta(**amount)
 
     def set_options(self, **changes: Any) -> None:
-        """Change some options."""
+        """Change options."""
         with self.lock:
             self.options = replace(self.options, **changes)
 
     @property
     def path(self) -> str:
-        """The path part of the base URL; cookies belong to it."""
+        """Path of the base URL, for cookies."""
         return urlsplit(self.base_url).path or "/"
 
     def uri(self, orcid: str) -> str:
-        """Give the iD as a URI of this registry."""
+        """Return an iD as a URI of this registry."""
         return f"{self.registry_prefix}/{orcid}"
 
     # Clients and people
@@ -256,7 +263,7 @@ class OrcidSimulator:
             self.users[user.orcid] = user
 
     def change_user(self, orcid: str, **changes: Any) -> User:
-        """Change a person: `simulator.change_user(orcid, state="locked")`. Deactivation ends all their tokens."""
+        """Change a person: `simulator.change_user(orcid, state="locked")`. Deactivation revokes their tokens."""
         with self.lock:
             user = replace(self.users[orcid], **changes)
             self.users[orcid] = user
@@ -265,7 +272,7 @@ class OrcidSimulator:
         return user
 
     def register(self, given: str, family: str | None, visibility: str) -> User:
-        """Give a new person with a new iD."""
+        """Create a person with a new iD."""
         with self.lock:
             self.data.registered += 1
             user = User(made_up_id(self.data.registered), given, family, visibility=visibility)
@@ -273,7 +280,7 @@ class OrcidSimulator:
         return user
 
     def other_user(self, orcid: str) -> User:
-        """Another person who is there and well."""
+        """Return some other person whose record is in order."""
         return next(user for user in self.users.values() if user.orcid != orcid and user.state == "ok")
 
     # Codes and tokens
@@ -288,7 +295,7 @@ class OrcidSimulator:
         nonce: str | None = None,
         challenged: bool = False,
     ) -> AuthorizationCode:
-        """Give a fresh code, as if the person had just authorised."""
+        """Issue an authorisation code, as after consent."""
         value = "".join(random.choices(CODE_LETTERS, k=6))  # noqa: S311 - short and quick, as a simulator may
         code = AuthorizationCode(value, client_id, orcid, scopes, redirect_uri, self.now(), nonce, challenged)
         with self.lock:
@@ -296,7 +303,11 @@ class OrcidSimulator:
         return code
 
     def redeem_code(self, code: AuthorizationCode) -> TokenPair | None:
-        """Take the tokens for a code, once; the second time there are none, and those of the first time end."""
+        """Issue the tokens of a code once.
+
+        Returns:
+            None if the code was redeemed before; with the option `reuse_revokes` its tokens are then revoked.
+        """
         with self.lock:
             if code.tokens is None:
                 code.tokens = self.issue_tokens(code.client_id, code.orcid, code.scopes)
@@ -312,7 +323,7 @@ class OrcidSimulator:
         scopes: tuple[str, ...],
         seconds: int = TOKEN_SECONDS,
     ) -> TokenPair:
-        """Give a fresh pair of tokens; earlier ones live on."""
+        """Issue a token pair; earlier ones stay valid."""
         tokens = TokenPair(str(uuid4()), str(uuid4()), client_id, orcid, scopes, self.now(), seconds)
         with self.lock:
             self.data.by_access_token[tokens.access] = tokens
@@ -322,17 +333,17 @@ class OrcidSimulator:
         return tokens
 
     def find_tokens(self, token: str) -> TokenPair | None:
-        """Give the pair that an access or a refresh token belongs to."""
+        """Return the pair that an access or refresh token belongs to."""
         return self.data.by_access_token.get(token) or self.data.by_refresh_token.get(token)
 
     def live_tokens(self, orcid: str) -> list[TokenPair]:
-        """Give the live pairs of a person."""
+        """Return the valid token pairs of a person."""
         now = self.now()
         with self.lock:
             return [tokens for tokens in self.data.by_person.get(orcid, ()) if tokens.live(now)]
 
     def has_grant(self, client_id: str, orcid: str, scopes: tuple[str, ...]) -> bool:
-        """Whether a live pair of this client and person covers these scopes."""
+        """Return whether a valid token pair of this client and person covers the scopes."""
         now = self.now()
         with self.lock:
             return any(
@@ -341,7 +352,7 @@ class OrcidSimulator:
             )
 
     def revoke_grants(self, orcid: str, client_id: str | None = None, *, reason: str = "USER_REVOKED") -> None:
-        """End what a person gave to one client, or to all."""
+        """Revoke a person's tokens of one client, or of all."""
         for tokens in self.live_tokens(orcid):
             if client_id in (None, tokens.client_id):
                 tokens.revoked = reason
@@ -349,12 +360,12 @@ class OrcidSimulator:
     # Items
 
     def items(self, orcid: str, kind: str) -> list[Affiliation]:
-        """Give the affiliations of one kind on a record."""
+        """Return the affiliations of one kind on a record."""
         with self.lock:
             return [item for item in self.data.items.get(orcid, ()) if item.kind == kind]
 
     def add_item(self, orcid: str, kind: str, client_id: str, body: dict[str, Any]) -> Affiliation:
-        """Write an affiliation; it is as visible as the person's name, whatever the client asked for."""
+        """Add an affiliation; its visibility is that of the person's name, whatever the client asked for."""
         with self.lock:
             self.data.last_put_code += 1
             now = self.milliseconds()
@@ -363,13 +374,13 @@ class OrcidSimulator:
         return item
 
     def milliseconds(self) -> int:
-        """Give the time in this world as the record API writes it."""
+        """Return the simulator's time in the record API's form."""
         return int(self.now().timestamp() * 1000)
 
     # Browsers
 
     def session(self, key: str) -> Session:
-        """Give the session of a browser; a new one for an unknown key."""
+        """Return the session of a cookie, or a new one if the cookie is unknown."""
         with self.lock:
             if key not in self.data.sessions:
                 key = secrets.token_urlsafe(16)
@@ -377,10 +388,10 @@ class OrcidSimulator:
             return self.data.sessions[key]
 
     def save_request(self, session: Session, request: str) -> None:
-        """Keep an authorise request in mind while the person signs in or registers."""
+        """Save an authorisation request while the person signs in or registers."""
         session.saved_request, session.saved_at = request, self.now()
 
     def saved_request(self, session: Session) -> str:
-        """Give the authorise request in mind, unless half an hour has passed."""
+        """Return the saved authorisation request; empty after half an hour."""
         at = session.saved_at
         return session.saved_request if at and self.now() - at < SAVED_REQUEST_LIFETIME else ""

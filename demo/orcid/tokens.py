@@ -1,4 +1,4 @@
-"""The client's half: the token endpoint and the revoke endpoint, as the proxies of 2026 answer."""
+"""The token and revoke endpoints, as ORCID's token proxy answers in 2026."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INVALID: Final = "One of the provided parameters is invalid, or, the provided to
 
 
 class TokenError(Exception):
-    """The call fails with this status and body; the order of the keys is ORCID's."""
+    """A request fails with a status and body; the order of keys is ORCID's."""
 
     def __init__(self, status: int, error: str, description: str, *, description_first: bool = False) -> None:
         params = [("error", error), ("error_description", description)]
@@ -28,7 +28,7 @@ class TokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ForwardedRequest:
-    """What the proxy passes on: the credentials, and of the form only what it knows."""
+    """What the proxy forwards: the client, and the form fields it knows."""
 
     client: Client
     form: dict[str, str]
@@ -46,7 +46,7 @@ def token(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def revoke(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /oauth/revoke`: ends the pair of the token, and is content with a token it does not know."""
+    """`POST /oauth/revoke`: revoke the token's pair; an unknown token is a success."""
     if not _is_form(request):
         return _unsupported(request)
     try:
@@ -88,8 +88,8 @@ def _exchange(simulator: OrcidSimulator, request: Request) -> dict[str, Any]:
     return grant.give(simulator, sent, request)
 
 
+# Any `Authorization` header hides the credentials in the body
 def _credentials(request: Request) -> tuple[str, str]:
-    """Name and secret of the client. Any `Authorization` header hides those of the body."""
     if request.authorization:
         return request.basic or ("", "")
     return _required(request.form, "client_id"), _required(request.form, "client_secret")
@@ -134,8 +134,8 @@ def _by_code(simulator: OrcidSimulator, sent: ForwardedRequest, request: Request
     return _with_other_id(simulator, body) if request.fault and request.fault.name == "other_id" else body
 
 
+# In time, for the same redirect URI, and without a PKCE challenge where the option `pkce` rejects one
 def _is_valid(simulator: OrcidSimulator, code: AuthorizationCode, redirect_uri: str | None) -> bool:
-    """Whether the code is still good: in time, for the same redirect URI, and not under a challenge nobody can meet."""
     in_time = simulator.now() - code.issued < timedelta(seconds=simulator.options.code_seconds)
     return (
         in_time
@@ -170,7 +170,7 @@ def _by_client(simulator: OrcidSimulator, sent: ForwardedRequest, _call: Request
 
 
 def token_response(simulator: OrcidSimulator, tokens: TokenPair) -> dict[str, Any]:
-    """Give the answer that hands a pair over, keys in ORCID's order."""
+    """Return the response that hands over a token pair, keys in ORCID's order."""
     user = simulator.users.get(tokens.orcid) if tokens.orcid else None
     return {
         "access_token": tokens.access,
@@ -190,7 +190,7 @@ def _with_other_id(simulator: OrcidSimulator, body: dict[str, Any]) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One grant type: what must be in the form, what the proxy passes on, and who gives."""
+    """A grant type: fields the proxy forwards, fields it requires, and its handler."""
 
     forwards: tuple[str, ...]
     needs: tuple[str, ...] = ()

@@ -278,7 +278,7 @@ def test_an_interface_is_tried_with_a_made_up_person(written, idm, store):
     assert output == (
         f"yliopisto, idm (rest), as {MAIJA}\n"
         "  ok      link        stored\n"
-        '  ok      link again  already-there: "we were told before"\n'
+        '  ok      link again  already-there: "received before"\n'
         "  ok      replace     stored\n"
         "  ok      remove      stored\n"
         "\n"

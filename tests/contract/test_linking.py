@@ -184,7 +184,7 @@ def test_a_right_state_works_once(maija, simulator):
     place = maija.get(callback_path).location
 
     assert maija.get(callback_path).location == place
-    assert len(simulator.journal.calls("/oauth/token")) == 1
+    assert len(simulator.call_log.list_requests("/oauth/token")) == 1
 
 
 def test_a_way_back_taken_twice_at_the_same_moment_ends_at_the_same_page_twice(maija, simulator):
@@ -196,7 +196,7 @@ def test_a_way_back_taken_twice_at_the_same_moment_ends_at_the_same_page_twice(m
 
     assert {end.location for end in ends} == {ends[0].location}
     assert maija.get(ends[0].location).title == "Is this you?"
-    assert len(simulator.journal.calls("/oauth/token")) == 1
+    assert len(simulator.call_log.list_requests("/oauth/token")) == 1
 
 
 def test_a_refusal_that_comes_twice_ends_at_the_same_page_twice(maija, simulator):
@@ -241,7 +241,7 @@ def test_a_state_nobody_started_is_refused_before_anything_else(maija, simulator
     page = maija.get("/me/callback" + query)
 
     assert (page.status, page.title) == (403, "We did not start this")
-    assert simulator.journal.calls("/oauth/token") == []
+    assert simulator.call_log.list_requests("/oauth/token") == []
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_an_answer_that_says_something_twice_is_refused_and_leaves_the_state_as_
     page = maija.get(f"{callback_path}&{again}")
 
     assert (page.status, page.title) == (400, "Something was sent twice")
-    assert simulator.journal.calls("/oauth/token") == []
+    assert simulator.call_log.list_requests("/oauth/token") == []
     assert maija.get(maija.get(callback_path).location).title == "Is this you?"
 
 

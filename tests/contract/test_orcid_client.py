@@ -276,7 +276,7 @@ def test_an_odd_name_costs_nobody_the_link(scripted, store, name):
     script.body = answer_with(name=name)
     maija = WebClient(make_app(make_web_app(store, client, lambda: NOW)))
 
-    place = maija.get(f"/me/callback?code=c&state={parse_qs(urlsplit(maija.start()).query)['state'][0]}").place
+    place = maija.get(f"/me/callback?code=c&state={parse_qs(urlsplit(maija.start()).query)['state'][0]}").location
 
     assert maija.get(place).title == "Is this you?"
 
@@ -287,7 +287,7 @@ def test_an_odd_answer_ends_the_attempt_and_is_no_bug(scripted, store, body):
     script.body = body
     maija = WebClient(make_app(make_web_app(store, client, lambda: NOW)))
 
-    place = maija.get(f"/me/callback?code=c&state={parse_qs(urlsplit(maija.start()).query)['state'][0]}").place
+    place = maija.get(f"/me/callback?code=c&state={parse_qs(urlsplit(maija.start()).query)['state'][0]}").location
 
     assert maija.get(place).title == "ORCID is not answering"
     (attempt,) = store.attempts.list_for_person(UNIVERSITY, maija.account)

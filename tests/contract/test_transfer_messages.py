@@ -515,14 +515,14 @@ def test_a_receiver_with_another_secret_does_not_believe_us(v1, idm):
     answer = deliver(with_settings(v1, signing_secrets=(ANOTHER_SECRET,)))
 
     assert answer.outcome is Outcome.MISCONFIGURED
-    assert answer.message == "the signature does not fit"
+    assert answer.message == "the signature does not match"
 
 
 def test_a_signature_of_another_time_is_not_believed(v1, idm):
     answer = deliver(v1, now=NOON - timedelta(minutes=6))
 
     assert answer.outcome is Outcome.MISCONFIGURED
-    assert answer.message == "the signature is of another time"
+    assert answer.message == "the time stamp is too old or in the future"
 
 
 def test_a_repetition_has_the_same_id_and_body_and_its_own_time(v1, idm):

@@ -184,7 +184,7 @@ def _all_arrived_in_order(store, there):
     arrived, done = defaultdict(list), []
     for news, answer in there.log:
         arrived[news["person"]["value"]].append(news["id"])
-        done += [news["id"]] if answer.get("message") != "we were told before" else []
+        done += [news["id"]] if answer.get("message") != "received before" else []
 
     assert len(owed) > 1
     for person, ids in owed.items():

@@ -1,4 +1,4 @@
-"""`python -m tests.gallery`: pictures of every page in every language, with contact sheets; or of what is named."""
+"""Take screenshots of every page in every language, with contact sheets: `python -m tests.gallery [NAME...]`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WITHOUT_COLOURS = ("landing", "confirm-without-a-tick", "me-with-news-of-each-ki
 
 
 def main(wanted):
-    """Take them all, and say where they are."""
+    """Take all screenshots, or the named ones, and print where they are."""
     page_states = [each for each in PAGE_STATES if each.name in wanted] or PAGE_STATES
     with browsing() as browser:
         for code in [each for each in languages() if each in wanted] or languages():

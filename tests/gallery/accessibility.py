@@ -1,4 +1,4 @@
-"""What is left of a page without colours, motion, room or a screen: measured in the browser itself."""
+"""Measure a page without colours, motion or width, and on paper, in the browser."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ ON_PAPER = """
 
 
 def colour_only_information(inspector, address):
-    """Give what a page tells by colour alone, where the person's own few colours are in force."""
+    """Return what a page shows by colour alone, in forced colours."""
     inspector.set_media_features(**CONTRAST)
     inspector.driver.get(address)
     return inspector.driver.execute_script(SHAPES)
 
 
 def invisible_focus(inspector, address, **features):
-    """Give what does not show, at 400 %, that it has the focus."""
+    """Return elements whose focus is not visible at 400 %."""
     inspector.set_viewport(**ZOOMED)
     inspector.set_media_features(**features)
     inspector.driver.get(address)
@@ -110,14 +110,14 @@ def invisible_focus(inspector, address, **features):
 
 
 def animated_elements(inspector, address):
-    """Give what moves on a page where the person has not asked for less of it."""
+    """Return animated elements, without reduced motion."""
     inspector.set_media_features(prefers_reduced_motion="no-preference")
     inspector.driver.get(address)
     return inspector.driver.execute_script(MOVING)
 
 
 def print_layout(inspector, address):
-    """Give what there is of a page on paper, as it is measured, and how many sheets it takes."""
+    """Return measurements of the printed page, and the number of sheets."""
     inspector.driver.get(address)
     inspector.set_viewport(**A4)
     inspector.cdp("Emulation.setEmulatedMedia", {"media": "print"})

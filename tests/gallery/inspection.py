@@ -1,4 +1,4 @@
-"""What can be found out about a page by a browser: by axe-core, by measuring, and as a screen reader is told of it."""
+"""Inspect a page in a browser: axe-core, measurements, and the accessibility tree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": False}
-"""A telephone; and 1280 pixels at 400 % (WCAG 1.4.10)."""
+"""A phone; also 1280 pixels at 400 % (WCAG 1.4.10)."""
 
 CONTROLS = {
     "button",
@@ -24,7 +24,7 @@ CONTROLS = {
 }
 
 FIRST_PAGE = 30_000
-"""Bytes of the landing page with everything it brings along, at the most."""
+"""Maximum size of the landing page with all its resources, in bytes."""
 
 PAINTED = """
     const [done] = arguments;
@@ -86,7 +86,7 @@ MEASURE = """
 
 @dataclass(frozen=True, slots=True)
 class PageReport:
-    """What was found out about one page."""
+    """Results of inspecting one page."""
 
     axe: dict
     """By colour scheme."""
@@ -96,24 +96,24 @@ class PageReport:
 
     @property
     def controls(self):
-        """The role and the name of everything that can be pressed or filled in."""
+        """Role and name of every control."""
         return [(role, name) for role, name in self.tree if role in CONTROLS]
 
     def names_of(self, role):
-        """Give the names of all that has this role."""
+        """Return the names of all nodes with a role."""
         return [name for each, name in self.tree if each == role]
 
 
 @cache
 def axe_core():
-    """Give the text of axe-core."""
+    """Return the source of axe-core."""
     found = importlib.util.find_spec("axe_playwright_python")
     assert found, "axe-core is not installed; make .venv/test installs it"
     return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text()
 
 
 class PageInspector:
-    """A browser that is used to look at pages."""
+    """A browser that inspects pages."""
 
     def __init__(self, browser, *, axe=True):
         self.driver = browser.driver
@@ -125,16 +125,16 @@ class PageInspector:
             self.cdp("Page.addScriptToEvaluateOnNewDocument", {"source": axe_core()})
 
     def set_viewport(self, **size):
-        """Give the window this size."""
+        """Set the size of the window."""
         self.cdp("Emulation.setDeviceMetricsOverride", {**NARROW, **size})
 
     def set_media_features(self, **features):
-        """Have the person prefer this; `prefers_color_scheme="dark"`."""
+        """Emulate media features; `prefers_color_scheme="dark"`."""
         known = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.cdp("Emulation.setEmulatedMedia", {"features": known})
 
     def inspect(self, address):
-        """Find out everything about a page."""
+        """Return everything about a page."""
         self.set_media_features(prefers_color_scheme="light")
         self.driver.get(address)
         measured = self.driver.execute_script(MEASURE)
@@ -143,7 +143,7 @@ class PageInspector:
         return PageReport({"light": light, "dark": self.run_axe()}, measured, self.accessibility_tree())
 
     def first_paint_ms(self, address, times=9):
-        """Tell after how many milliseconds something of a page is to be seen: the middle one of some times."""
+        """Return the median of some first contentful paints, in milliseconds."""
         self.set_viewport(width=1280, height=800)
         return sorted(self._paints(address) for _ in range(times))[times // 2]
 
@@ -152,16 +152,16 @@ class PageInspector:
         return self.driver.execute_async_script(PAINTED)
 
     def page_weight(self, address):
-        """Tell how many bytes a page has, with everything it brings along, unpacked."""
+        """Return the size of a page with all its resources, uncompressed, in bytes."""
         self.driver.get(address)
         return self.driver.execute_script(BROUGHT)
 
     def run_axe(self):
-        """Give what axe-core finds wrong."""
+        """Return axe-core's violations."""
         return self.driver.execute_async_script(AXE, TAGS)
 
     def accessibility_tree(self):
-        """Give the role and the name of everything that a screen reader is told of."""
+        """Return role and name of each node of the accessibility tree."""
         nodes = self.cdp("Accessibility.getFullAXTree", {})["nodes"]
         return [_role_and_name(node) for node in nodes if not node.get("ignored")]
 

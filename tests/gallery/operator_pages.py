@@ -1,4 +1,4 @@
-"""Scenes of the operator's pages."""
+"""Page states of the operator's pages."""
 
 from __future__ import annotations
 

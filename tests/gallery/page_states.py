@@ -1,4 +1,4 @@
-"""What a scene is, and the table of all of them; the files beside this one fill it."""
+"""The table of page states; the modules of pages beside this one fill it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PageState:
 
     name: str
     route: str
-    """Which route answers with the page, or with the problem."""
+    """Route that returns the page, or the problem."""
     render: Callable[[StateContext], WebResponse]
     problem: type[Exception] | None = None
 
@@ -33,11 +33,11 @@ NO_PAGES = {
     "GET /healthz": "is a word for a monitor",
     "GET /metrics": "is for a monitoring system",
 }
-"""The routes that answer with no page, and what they do."""
+"""Routes that return no page, and what they do."""
 
 
 def page_state(route, problem=None):
-    """Put a scene into the table, under the function's name."""
+    """Register a page state under the function's name."""
 
     def into_the_table(render):
         PAGE_STATES.append(PageState(render.__name__.replace("_", "-"), route, render, problem))

@@ -1,4 +1,4 @@
-"""Scenes of what everybody may read, and of a person's own way."""
+"""Page states of the public pages and of a person's own pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes of what goes wrong, reached as a person would, or by a door that raises what only a broken world raises."""
+"""Page states of problems, reached as a person would, or raised by a handler where no request leads there."""
 
 from __future__ import annotations
 

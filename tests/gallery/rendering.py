@@ -1,4 +1,4 @@
-"""The world in which a scene is played: the real application, a store, a clock, and Maija at a browser."""
+"""Render a page state: the real application, a store, a clock and a signed-in person."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from webapp.app import WebApp, make_app, template_globals
 from webapp.linking.service import LinkingService
 
 ACCOUNT = "maija.makela-virtanen@yliopisto.example"
-"""Long, as accounts may be."""
+"""A long account."""
 OLD, NEW = "0009-0000-0001-1111", "0009-0000-0003-3337"
 INTERFACES = ("idm", "register-of-persons-and-their-identifiers")
 LABELS = {"idm": {"en": "Staff register", "fi": "Henkilöstörekisteri", "sv": "Personalregister"}}
@@ -50,7 +50,7 @@ DAY = timedelta(days=1)
 
 @dataclass
 class StateContext:
-    """One scene under way; what a scene needs beside it, it makes of these."""
+    """What a page state is built from."""
 
     base: WebApp
     store: object
@@ -79,7 +79,7 @@ class StateContext:
         return with_settings(web_app, **settings) if settings else web_app
 
     def app(self, web_app=None):
-        """Give the application as a browser in this language asks it."""
+        """Return the application as a browser in this language calls it."""
         inner = make_app(web_app or self.web_app())
 
         def requests(environ, start_response):
@@ -89,35 +89,35 @@ class StateContext:
         return requests
 
     def maija(self, web_app=None, **other):
-        """Give Maija, signed in."""
+        """Return Maija's client, signed in."""
         words = {"account": ACCOUNT, "said": {"displayName": "Maija Mäkelä-Virtanen"}, **other}
         return WebClient(self.app(web_app), **words)
 
     def link(self, bare=OLD, **other):
-        """Link Maija, and give the change."""
+        """Link Maija, and return the change."""
         return make_link(self.store, ACCOUNT, orcid_id(bare), now=self.clock.now, **other)
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """A scene in one language, as the application answered it."""
+    """A page state in one language, as the application answered it."""
 
     name: str
     code: str
     reply: WebResponse
     last: tuple[str, str]
-    """The method and the path of the request that it answers."""
+    """Method and path of the request that returned the page."""
     template: str
-    """What it was made of."""
+    """Name of its template."""
 
     @property
     def address(self):
-        """Where the exhibition shows it."""
+        """Path in the gallery."""
         return f"/{self.code}/{self.name}"
 
 
 class StateRenderer:
-    """Plays scenes, each in a world of its own."""
+    """Renders page states, each with a store of its own."""
 
     def __init__(self, directory, simulator, client):
         self.directory, self.simulator, self.client = Path(directory), simulator, client
@@ -130,7 +130,7 @@ class StateRenderer:
         self.known = template_globals(web_app.service_info, web_app.context, web_app.languages).keys() | {"language"}
 
     def render(self, page_state, code):
-        """Play a scene in one language."""
+        """Render a page state in one language."""
         store = open_store(make_sqlite(self.directory, "state.db"))
         self.simulator.reset()
         context = StateContext(self.base, store, self.simulator, self.client, code)
@@ -155,12 +155,12 @@ class StateRenderer:
 
 @contextmanager
 def state_renderer():
-    """Give a theatre, with the simulated ORCID that all its scenes share."""
+    """Yield a renderer, with an ORCID simulator that all states share."""
     with tempfile.TemporaryDirectory(prefix="gallery-") as directory, run_orcid_simulator() as (simulator, client):
         yield StateRenderer(directory, simulator, client)
 
 
 def matches_route(route, method, path):
-    """Tell whether a request goes to a route, given as `GET /me/result/<attempt>`."""
+    """Return whether a request matches a route such as `GET /me/result/<attempt>`."""
     pattern = re.sub(r"<\w+>", "[^/]+", route)
     return re.fullmatch(pattern, f"{method} {path}") is not None

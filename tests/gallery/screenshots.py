@@ -1,4 +1,4 @@
-"""Pictures of pages, and the contact sheets on which many can be looked at at once."""
+"""Screenshots of pages, and contact sheets of many of them."""
 
 from __future__ import annotations
 

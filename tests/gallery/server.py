@@ -1,4 +1,4 @@
-"""The gallery on loopback, for a browser: `/<language>/<scene>` is the page as the application answered it."""
+"""Serve the gallery on loopback: `/<language>/<state>` is the page as the application answered it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from webapp.app import make_app
 
 @contextmanager
 def serve_gallery(*codes, page_states=PAGE_STATES):
-    """Give the gallery's address, and all that hangs in it: each scene in each of these languages."""
+    """Yield the gallery's address and its rendered pages: each state in each of these languages."""
     with state_renderer() as stage:
         shown = [stage.render(each, code) for code in codes for each in page_states]
         rest = make_app(stage.base)

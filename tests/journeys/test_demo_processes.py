@@ -85,7 +85,7 @@ def test_a_port_that_is_taken_is_named_with_the_way_out():
         output, _ = process.communicate(timeout=SOON)
 
     assert process.returncode == 1
-    assert output == f"Port {port} is taken; try another one: make demo PORT=9000\n"
+    assert output == f"Port {port} is in use; choose another one: make demo PORT=9000\n"
 
 
 def test_the_words_hold_a_line_that_asks_as_an_organisation_does(demo):

@@ -53,7 +53,7 @@ def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
     assert HOME in come[f"ORCID connect: {receipt}"]
     assert orcid_uri(MAIJA) in come[f"ORCID connect: {receipt}"]
     assert "Register of staff: It has been stored." in come[f"ORCID connect: {answered}"]
-    user.goes("/identity-management/").sees("What this organisation has been told", "register-that-was-told")
+    user.goes("/identity-management/").sees("ORCID iDs of this organisation's people", "register-that-was-told")
     assert orcid_uri(MAIJA) in user.text
 
 

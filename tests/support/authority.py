@@ -1,4 +1,4 @@
-"""What tests of the attribute authority begin with: a store, keys, metadata, and an authority at work."""
+"""Set up an attribute authority for tests: store, keys, metadata and the authority itself."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 
 
 def make_keys(directories, *names):
-    """Give a key and a certificate to each of these, the service and the authority."""
+    """Create a key and a certificate for the service, the authority and each further name."""
     directory = directories.mktemp("keys")
     return {name: make_key(directory, name) for name in ("authority", "service", *names)}
 
 
 @contextmanager
 def stored(directory):
-    """Give a store on SQLite: what it answers on each engine, the connector's tests hold."""
+    """Yield an SQLite store; the connector's tests cover both engines."""
     store = open_store(make_sqlite(directory))
     try:
         yield store
@@ -36,18 +36,18 @@ def stored(directory):
 
 
 def make_identity(entity_id, key, metadata, url=None):
-    """Give as whom an authority speaks; where it is asked is its entityID, unless told otherwise."""
+    """Build an authority's identity; its URL is its entityID unless given."""
     return AuthorityIdentity(entity_id, url or entity_id, Path(key["key"]), Path(key["certificate"]), metadata)
 
 
 def make_authority(store, identity, clock):
-    """Give an authority that the service may ask about the university's people."""
+    """Build an authority that the service may query about the university's people."""
     clients = [(each, frozenset({SERVICE} if each.entity_id == UNIVERSITY else ())) for each in ORGANISATIONS]
     return AttributeAuthority(store, SamlMessages(identity, clock()), clients, Registry.PRODUCTION, clock)
 
 
 def write_federation(path, *entities, ends=""):
-    """Write metadata of these entities, that is believed until a moment, or without end."""
+    """Write metadata of these entities; `ends` is its `validUntil`, empty for none."""
     text, until = "".join(entities), f' validUntil="{ends}"' if ends else ""
     path.write_text(
         f'<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"{until}>{text}</EntitiesDescriptor>', "utf-8"

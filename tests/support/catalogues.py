@@ -1,4 +1,4 @@
-"""What a catalogue of sentences lacks; by itself it says so for each of them: `make catalogues`."""
+"""Check translation catalogues; as a program, report what is missing (`make catalogues`)."""
 
 from __future__ import annotations
 

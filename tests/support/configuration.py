@@ -1,4 +1,4 @@
-"""A valid, minimal configuration for tests, the demo's tests and benchmarks: files as an operator would write them."""
+"""A valid, minimal configuration for tests and benchmarks: files as an operator writes them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ORGANISATION = {
 
 
 def service_file(directory: Path) -> dict[str, dict[str, Any]]:
-    """Give what the service's own file says, as a table of tables."""
+    """Return the content of the service's own file, as a table of tables."""
     return {
         "service": {
             "public_url": "https://orcid-connect.example",

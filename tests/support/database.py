@@ -1,4 +1,4 @@
-"""The database itself, for tests that look at it or change it behind the store's back."""
+"""Access to the database itself, for tests that inspect or change it behind the store's back."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def make_sqlite(directory, name="links.db"):
 
 
 def driver_of(store):
-    """Give the connection that this thread's use of an SQLite store goes by."""
+    """Return the driver connection of this thread's use of an SQLite store."""
     with store.engine.connection() as database:
         return database.conn
 
 
 @contextmanager
 def opened(url):
-    """Give a connection of the driver's own to the store at a URL."""
+    """Yield a driver connection to the store at a URL."""
     if url.startswith("sqlite:"):
         with closing(sqlite3.connect(url.removeprefix("sqlite://"))) as connection:
             yield connection

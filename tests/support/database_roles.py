@@ -1,4 +1,4 @@
-"""A database with roles for Identity Providers, whose owner is the service's own role and no administrator."""
+"""A database with roles for Identity Providers, owned by the service's own role, which is no administrator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ORGANISATIONS = {
 
 
 class RoleDatabase:
-    """A database whose owner is the service's own role, no administrator, and what can be done there."""
+    """A database in which roles are created, used and removed as `idp-role` prescribes."""
 
     def __init__(self, server, directory):
         self.server, self.directory = server, directory

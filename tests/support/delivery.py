@@ -1,4 +1,4 @@
-"""A worker's world in this process: receivers that behave as told, a log that is kept, and time that stands still."""
+"""A worker in this process, with receivers that behave as told, a recorded log and a fixed clock."""
 
 from __future__ import annotations
 

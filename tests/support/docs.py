@@ -1,4 +1,4 @@
-"""What the pages of `docs/` hold, for the tests that hold them to it."""
+"""Read the pages of `docs/`, for the tests that compare them with the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Valid test data with few words."""
+"""Valid test data with few arguments."""
 
 from __future__ import annotations
 

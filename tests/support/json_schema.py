@@ -1,4 +1,4 @@
-"""As much of JSON Schema (2020-12) as our pages use; a keyword that is not understood is an error, not passed over."""
+"""The part of JSON Schema (2020-12) that the docs use; an unknown keyword is an error."""
 
 from __future__ import annotations
 

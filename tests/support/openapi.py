@@ -1,4 +1,4 @@
-"""Whether an answer of the connector is one that `/v1/openapi.json` describes."""
+"""Check responses of the connector against `/v1/openapi.json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def document():
 
 
 class Undocumented(AssertionError):
-    """An answer that the document does not know."""
+    """A response that the document does not describe."""
 
 
 def must_be_documented(method, path, answer):

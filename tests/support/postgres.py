@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for the tests: Debian's, on loopback, with a directory of its own, gone afterwards."""
+"""A real PostgreSQL server for the tests: Debian's, on loopback, in a temporary directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGE = "postgresql-15"
 
 
 def binaries():
-    """Give the directory of the newest PostgreSQL server there is."""
+    """Return the directory of the newest installed PostgreSQL server."""
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if not found:
         raise RuntimeError(f"these tests need a PostgreSQL server; run: apt-get install {PACKAGE}")
@@ -27,7 +27,7 @@ def binaries():
 
 
 def children_of(process):
-    """Give the processes whose parent this is."""
+    """Return the process ids of a process's children."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -37,9 +37,9 @@ def children_of(process):
 
 
 class Server:
-    """A PostgreSQL server that can be stopped and started; `url(name)` is where a database is.
+    """A PostgreSQL server that can be stopped and started; `url(name)` is the URL of a database.
 
-    On its `reusable_databases` are the names of databases that can be used again.
+    `reusable_databases` holds names of databases that a later test can use again.
     """
 
     def __init__(self):

@@ -1,7 +1,4 @@
-"""A language that nobody speaks, for tests of layout: every letter accented, every sentence 40 % longer.
-
-What is not in it, is not in the catalogues: a sentence without brackets on such a page never went through them.
-"""
+"""A pseudo-locale for layout tests: accented letters, and sentences that are 40 % longer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The web application and the connector in this process, with a simulated ORCID, and a visitor who asks them."""
+"""The web application and the connector in this process, with a simulated ORCID and an HTTP client."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def orcid_id(bare):
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that stands still until it is advanced."""
 
     now: object = NOON
 
@@ -68,7 +68,7 @@ class Clock:
 
 @contextmanager
 def serve_app(app):
-    """Serve an app on loopback, and give its address."""
+    """Serve an application on loopback, and yield its address."""
     server = waitress.create_server(app, host="127.0.0.1", port=0, threads=4)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -89,7 +89,7 @@ def end_serving(server, thread):
 
 @contextmanager
 def run_orcid_simulator():
-    """Serve the simulator, and give it with a client of it that is registered there."""
+    """Yield a running simulator, and an ORCID client that is registered there."""
     client = Client("APP-0A1B2C3D4E5F6G7H", "a-secret-of-the-client", "ORCID connect", (CALLBACK,))
     simulator = OrcidSimulator("http://127.0.0.1:1", clients=[client])
     with serve_app(make_simulator_app(simulator)) as address:
@@ -98,7 +98,7 @@ def run_orcid_simulator():
 
 
 def make_orcid_client(address, **other):
-    """Give our client of an ORCID at this address."""
+    """Build the product's ORCID client for an address."""
     words = {
         "client_id": "APP-0A1B2C3D4E5F6G7H",
         "client_secret": "a-secret-of-the-client",
@@ -120,7 +120,7 @@ def make_web_app(
     admin_access=None,
     labels=None,
 ):
-    """Put the web application's parts together, as behind mod_wsgi; everybody's changes go to these transfers."""
+    """Build the web application's parts as behind mod_wsgi; all organisations have these transfers."""
     settings = settings_of(organisations, transfers, labels)
     house, known = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
     linking = LinkingService(store, client, {entity_id: each.transfers for entity_id, each in settings.items()})
@@ -162,7 +162,7 @@ def with_settings(front, entity_id=UNIVERSITY, **changes):
 
 @dataclass
 class WebResponse:
-    """An answer, as a person or a program sees it."""
+    """A response as a person or program receives it."""
 
     status: int
     headers: list
@@ -183,16 +183,16 @@ class WebResponse:
 
     @property
     def location(self):
-        """Where it sends the browser, as a path of ours."""
+        """The redirect target, as a path of the service."""
         return self.header("Location").removeprefix(PUBLIC_URL)
 
     def field(self, name):
-        """The value of a hidden field of its form."""
+        """The value of a hidden form field."""
         return re.search(rf'name="{name}" value="([^"]*)"', self.text)[1]
 
 
 def ask(app, path, method="GET", form=None, **environ):
-    """Send one request straight to a WSGI application, held to PEP 3333."""
+    """Send a request to a WSGI application through `wsgiref.validate`."""
     body = urlencode(form or {}).encode()
     raw, _, query = path.partition("?")
     asked = {
@@ -249,36 +249,36 @@ class WebClient:
         return self._ask(path, "POST", form, environ)
 
     def same_browser(self, account, organisation=UNIVERSITY):
-        """Give another person who is signed in in this browser now."""
+        """Return another person who is now signed in in this browser."""
         return WebClient(self.app, account, organisation, cookies=self.cookies)
 
     def other_browser(self):
-        """Give the same person in another browser."""
+        """Return the same person in another browser."""
         return WebClient(self.app, self.account, self.organisation, self.said)
 
     def token(self):
         return self.get("/me").field("token")
 
     def start(self):
-        """Press the button, and give the address at ORCID."""
+        """Start a linking, and return the address at ORCID."""
         return self.post("/me/start", {"token": self.token()}).header("Location")
 
     def callback_path(self, simulator, bare=MAIJA):
-        """Authorise at ORCID as the person with this iD, and give the address that leads back."""
+        """Authorise at ORCID as the person with an iD, and return the callback's path."""
         return authorize_at_orcid(simulator, self.start(), bare)
 
     def return_from_orcid(self, simulator, bare=MAIJA):
-        """Come back from ORCID, and give the address one is sent to."""
+        """Return from ORCID, and return the address of the redirect."""
         return self.get(self.callback_path(simulator, bare)).location
 
     def agree(self, place, **changes):
-        """Tick the box on the confirm page and send it."""
+        """Tick the checkbox of the confirm page and submit it."""
         page = self.get(place)
         form = {"token": page.field("token"), "replacing": page.field("replacing"), "agree": "yes"}
         return self.post(place, {name: value for name, value in (form | changes).items() if value is not None})
 
     def link(self, simulator, bare=MAIJA):
-        """Go the whole way, and give the result page."""
+        """Complete a linking, and return the result page."""
         return self.get(self.agree(self.return_from_orcid(simulator, bare)).location)
 
     def _ask(self, path, method, form, environ):
@@ -295,5 +295,5 @@ class WebClient:
 
 
 def authorize_at_orcid(simulator, address, bare=MAIJA):
-    """Give the path by which ORCID sends the person with this iD back after they have agreed."""
+    """Return the callback's path after the person with an iD has authorised."""
     return SimulatorClient(simulator).authorise(address, bare).removeprefix(PUBLIC_URL)

@@ -1,4 +1,4 @@
-"""An engine that fails where told: before or after any step of a transaction, by an exception or by `kill -9`."""
+"""A store engine that fails at a chosen step of a transaction, by an exception or by SIGKILL."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.support.factories import NOON, answered, make_consent, make_orcid_id
 
 
 class InjectedFailure(Exception):
-    """The failure that was ordered."""
+    """The injected failure."""
 
 
 class FailingEngine:
-    """Passes everything on to an engine, and does something else at one step of its transactions.
+    """Delegates to an engine and calls `then` at one step of its transactions.
 
-    The steps are the moments before and after the transaction opens, each statement, and the commit, from 1 on.
+    Steps are counted from 1: before and after the transaction opens, each statement, and the commit.
     """
 
     def __init__(self, engine, at=0, then=None):
@@ -68,7 +68,7 @@ class FailingSession:
 
 
 class SlowEngine(FailingEngine):
-    """Waits before each commit for as long as the next of `delays` says, in seconds."""
+    """Waits before each commit for the next of `delays`, in seconds."""
 
     def __init__(self, engine, delays):
         super().__init__(engine)
@@ -83,22 +83,22 @@ class SlowEngine(FailingEngine):
 
 
 def make_failing_store(store, at, then):
-    """Give a store on the same engine that breaks at a step."""
+    """Return a store on the same engine that calls `then` at a step."""
     return Store(FailingEngine(store.engine, at, then))
 
 
 def fail():
-    """Fail by an exception."""
+    """Raise InjectedFailure."""
     raise InjectedFailure
 
 
 def kill():
-    """Fail as by `kill -9`: nothing is tidied up."""
+    """Kill this process (SIGKILL)."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def replace_link(store, person_key, number):
-    """Put the iD of a number in place of the person's own, which is that of the number before."""
+    """Replace a person's iD, which is that of the number before, by the iD of a number."""
     attempt = answered(store, person_key, make_orcid_id(number), id=f"attempt of {person_key}")
     store.links.add(
         attempt, "", make_consent(), make_orcid_id(number - 1), NOON, link_id=f"second link of {person_key}"
@@ -106,14 +106,13 @@ def replace_link(store, person_key, number):
 
 
 def steps_to_replace(store):
-    """Count the steps of replacing a link."""
+    """Return the number of steps of replacing a link."""
     counting = make_failing_store(store, 0, None)
     replace_link(counting, "counted", 2)
     return counting.engine.steps
 
 
 def _kill_at_each_step(url, steps):
-    """Let one process after another replace the link of its own person, and die at its own step."""
     for step in range(1, steps + 1):
         child = os.fork()
         if child == 0:

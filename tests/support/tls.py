@@ -1,4 +1,4 @@
-"""Serve a WSGI application over TLS, for the parts of the world around the front that browsers visit by https."""
+"""Serve a WSGI application over TLS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format, *args):  # noqa: A002 - the name in the standard library
-        """Say nothing: what is asked here is between the browser and the world."""
+        """Log nothing."""
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
@@ -34,11 +34,11 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         return self.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address
 
     def handle_error(self, request, client_address):
-        """A browser may leave whenever it likes."""
+        """Ignore errors: browsers may close connections at any time."""
 
 
 def make_server(app: Callable, port: int, key: Mapping[str, str]) -> _Server:
-    """Make a server on loopback with a key as `federation.make_key` gives it."""
+    """Create a server on loopback with a key as `federation.make_key` returns it."""
     server = _Server(("127.0.0.1", port), _Handler)
     server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.context.load_cert_chain(key["certificate"], key["key"])
@@ -48,7 +48,7 @@ def make_server(app: Callable, port: int, key: Mapping[str, str]) -> _Server:
 
 @contextmanager
 def serve_tls(app: Callable, port: int, key: Mapping[str, str]) -> Iterator[None]:
-    """Serve in this process, in threads of its own."""
+    """Serve in threads of this process."""
     server = make_server(app, port, key)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

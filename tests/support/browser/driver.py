@@ -1,4 +1,4 @@
-"""A person's browser: headless Chromium, it and its driver from Debian, for whom every `*.test` is this machine."""
+"""Headless Chromium and its driver from Debian; every `*.test` name resolves to this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 PICTURES = Path(__file__).resolve().parents[3] / "build" / "pictures"
 PATIENCE = 20
-"""Seconds until a page that has not come is given up."""
+"""Seconds until a page that does not arrive is an error."""
 
 FLAGS = (
     "--headless=new",
@@ -39,7 +39,7 @@ WITHOUT_SCRIPT = {"profile.managed_default_content_settings.javascript": 2}
 
 
 class Browser:
-    """What a person does with a browser, in a person's words."""
+    """Actions and observations of a person in a browser; actions wait for their element."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -50,50 +50,50 @@ class Browser:
 
     @property
     def heading(self) -> str:
-        """The page's first heading; empty where there is none."""
+        """The page's first heading; empty if there is none."""
         found = self.driver.find_elements(By.TAG_NAME, "h1")
         return found[0].text if found else ""
 
     @property
     def text(self) -> str:
-        """All that can be read on the page."""
+        """The visible text of the page."""
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def go(self, address: str) -> None:
-        """Type an address."""
+        """Open an address."""
         self.driver.get(address)
 
     def press(self, words: str) -> None:
-        """Press the button, or follow the link, that says this."""
+        """Press the button, or follow the link, with this text."""
         self._act(lambda: self._button_or_link(words).click(), words)
 
     def press_button(self, words: str) -> None:
-        """Press the button that says this, where something else says the same."""
+        """Press the button with this text, where another element has the same text."""
         path = f"//button[normalize-space(.)={words!r}]"
         self._act(lambda: self.driver.find_element(By.XPATH, path).click(), words)
 
     def text_of(self, name: str) -> str:
-        """What can be read in the element with this id."""
+        """Return the text of the element with an id."""
         return self.driver.find_element(By.ID, name).text
 
     def press_id(self, name: str) -> None:
-        """Press the element with this id."""
+        """Press the element with an id."""
         self._act(lambda: self.driver.find_element(By.ID, name).click(), name)
 
     def tick(self, name: str) -> None:
-        """Tick the box with this id."""
+        """Tick the checkbox with an id."""
         self.press_id(name)
 
     def waits_for(self, heading: str) -> None:
-        """Look on until a page with this heading is there."""
+        """Wait for a page with this heading."""
         self._until(lambda: self.heading == heading, f"a page headed {heading!r}")
 
     def waits_for_address(self, start: str) -> None:
-        """Look on until the address begins like this."""
+        """Wait until the address starts like this."""
         self._until(lambda: self.address.startswith(start), f"an address that begins with {start}")
 
     def loses_cookies(self, start: str, address: str) -> None:
-        """Lose the cookies of an address whose names begin like this, as when a session has come to its end."""
+        """Delete an address's cookies whose names start like this, as at the end of a session."""
         found = self._devtools("Network.getCookies", urls=[address])["cookies"]
         gone = [each["name"] for each in found if each["name"].startswith(start)]
         assert gone, f"no cookie of {address} begins with {start}"
@@ -101,7 +101,7 @@ class Browser:
             self._devtools("Network.deleteCookies", name=name, url=address)
 
     def takes_picture(self, name: str) -> Path:
-        """Keep a picture of the page under build/pictures."""
+        """Save a screenshot below build/pictures."""
         PICTURES.mkdir(parents=True, exist_ok=True)
         to = PICTURES / f"{name}.png"
         self.driver.save_screenshot(str(to))
@@ -143,7 +143,7 @@ class Browser:
 
 @contextmanager
 def browsing(*, script: bool = True) -> Iterator[Browser]:
-    """A browser without any past; it trusts the made-up certificates of the tests. `script`: with JavaScript."""
+    """Yield a browser with a fresh profile that accepts the tests' certificates; `script`: with JavaScript."""
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
         driver = webdriver.Chrome(_options(profile, script=script), webdriver.ChromeService("/usr/bin/chromedriver"))
         try:

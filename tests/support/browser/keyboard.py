@@ -1,4 +1,4 @@
-"""Somebody who has a keyboard and nothing else, and reads the pages in one language; held to it that they can."""
+"""A person who uses the keyboard alone and reads the pages in one language."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ FOCUS = """
 
 
 class KeyboardUser(BrowserUser):
-    """Goes everywhere by Tab, Shift and Tab, Enter and the space bar."""
+    """Uses Tab, Shift, Enter and the space bar only, and checks that the focus is visible."""
 
     def __init__(self, driver, base_url, language):
         super().__init__(driver, base_url)
         self.language = language
 
     def reads(self, sentence, picture=""):
-        """Wait for the page with this heading, in one's own language."""
+        """Wait for the page with this heading in the user's language."""
         return self.sees(self.language.gettext(sentence), picture)
 
     def goes_on(self, sentence):
-        """Tab to what says this in one's own language, and press Enter."""
+        """Tab to the element with this text in the user's language, and press Enter."""
         return self.tabs_to(self.language.gettext(sentence)).hits(Keys.ENTER)
 
     def picks(self, name):
-        """Tab to what has this id, and press Enter."""
+        """Tab to the element with an id, and press Enter."""
         return self.tabs_to(name).hits(Keys.ENTER)
 
     def skips_the_head(self):
-        """Use the link that leads past what is the same on each page."""
+        """Use the skip link."""
         self.hits(Keys.TAB)
         assert self.focus()["text"] == self.language.gettext("Skip to the content")
         self._must_be_shown(self.focus())
@@ -53,7 +53,7 @@ class KeyboardUser(BrowserUser):
         return self
 
     def tabs_to(self, wanted):
-        """Press Tab until the focus is there; on the way it is always shown, and only ever goes on."""
+        """Press Tab until the focus is there; on the way it must be visible and must not go backwards."""
         before = None
         for _ in range(60):
             self.hits(Keys.TAB)
@@ -67,12 +67,12 @@ class KeyboardUser(BrowserUser):
         raise AssertionError(f"the Tab key never came to {wanted!r} on {self.address}")
 
     def is_at(self, name):
-        """Wait until the focus is on what has this id: after an error, where it is told."""
+        """Wait until the focus is on the element with an id, as after a validation error."""
         self._until(lambda: self.focus()["id"] == name, f"the focus on {name}")
         return self
 
     def focus(self):
-        """Give what there is to know of the place of the focus."""
+        """Return facts about the focused element."""
         return self.driver.execute_script(FOCUS)
 
     def _must_be_shown(self, here):
@@ -81,13 +81,13 @@ class KeyboardUser(BrowserUser):
         assert here["uncovered"], f"something covers the focus, {here['text'] or here['id']!r} at {self.address}"
 
     def saves_into(self, folder):
-        """Let what is downloaded come into this folder."""
+        """Save downloads into a folder."""
         self._devtools("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
         return self
 
 
 def wait_for_download(folder):
-    """Wait for a download to be whole, and give what is in it."""
+    """Wait for a JSON download to be complete, and return its content."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         for path in folder.glob("*.json"):

@@ -1,11 +1,4 @@
-"""How a person comes to each problem of `webapp/pages/problems.py`, in a browser, or why none can.
-
-    @walks_to("missing-attribute")
-    def an_organisation_that_sends_no_eppn(someone, around):
-        someone.signs_in("vaino")
-
-A walk goes on until the problem is to be seen, and not further.
-"""
+"""Journeys to each problem of `webapp/pages/problems.py` in a browser, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -25,15 +18,15 @@ UNREACHABLE = {
     "schema-ahead": "a service does not start on a database that is newer; `orcid-connect check` says so",
     "bug": "a way that is known to lead there is mended; tests/contract/test_web_app.py raises what nobody thought of",
 }
-"""The problems to which no person's browser can come, and why."""
+"""Problems that no journey reaches, by code, with the reason."""
 
 PROBLEM_JOURNEYS = []
-"""Word of the problem, and walk."""
+"""Code of the problem, and journey."""
 
 
 @dataclass
 class OtherProxy:
-    """A web server before the service that lets everybody in, and says this of each."""
+    """A proxy before the service that authenticates every request with chosen attributes."""
 
     past: str
     """Address of the service itself."""
@@ -42,17 +35,17 @@ class OtherProxy:
     address: str = ""
 
     def __call__(self, environ, start_response):
-        """Pass a request on (PEP 3333)."""
+        """Forward a request (PEP 3333)."""
         answer = forward(environ, self.past.removeprefix("http://"), {"X-Front-Proof": self.proof, **self.told})
         return send_response(answer, environ, start_response)
 
     def says(self, **attributes):
-        """Say this of everybody from now on, and give the address."""
+        """Use these attributes from now on, and return the address."""
         self.told = {name: quote(value, safe=";") for name, value in attributes.items()}
         return self.address
 
     def says_of_the_university(self, **attributes):
-        """As `says`, of somebody who signed in at the university."""
+        """As `says`, for a person who signed in at the university."""
         return self.says(**{"Shib-Identity-Provider": NORTH.entity_id}, **attributes)
 
 
@@ -66,7 +59,7 @@ class JourneyContext:
 
 
 def leads_to(word):
-    """Put a walk into the table."""
+    """Register a journey to the problem with this code."""
 
     def into_the_table(walk):
         PROBLEM_JOURNEYS.append((word, walk))

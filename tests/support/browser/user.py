@@ -1,4 +1,4 @@
-"""Somebody at a browser, in their own words."""
+"""A person at a browser, for journeys; each step waits for the page it leads to."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[3] / 
 
 
 def orcid_uri(orcid):
-    """The iD as everybody shows it."""
+    """Return the URI of an iD."""
     return f"https://sandbox.orcid.org/{orcid}"
 
 
 class BrowserUser(Browser):
-    """What a person does and sees; each step waits for the page it leads to, and gives the person back."""
+    """Steps of a person at a browser; each returns the user, so that steps can be chained."""
 
     def __init__(self, driver, base_url):
         super().__init__(driver)
@@ -38,19 +38,19 @@ class BrowserUser(Browser):
     # What is on the page
 
     def sees(self, heading, picture=""):
-        """Wait for the page with this heading, and take a picture of it."""
+        """Wait for the page with this heading, and save a screenshot if named."""
         self.waits_for(heading)
         if picture:
             self.takes(picture)
         return self
 
     def sees_either(self, *headings):
-        """Wait for a page with one of these headings, and give the one it has."""
+        """Wait for a page with one of these headings, and return the heading."""
         self._until(lambda: self.heading in headings, f"a page headed {' or '.join(headings)}")
         return self.heading
 
     def takes(self, picture):
-        """Keep a picture of the whole page, what is below the window too."""
+        """Save a screenshot of the whole page."""
         size = self._devtools("Page.getLayoutMetrics")["cssContentSize"]
         shot = self._devtools("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -64,12 +64,12 @@ class BrowserUser(Browser):
         return self
 
     def presses(self, words):
-        """Press the button, the link or the fold that says this."""
+        """Press the button, link or summary with this text."""
         self.press(words)
         return self
 
     def presses_button(self, words):
-        """Press the button that says this, where a fold says the same."""
+        """Press the button with this text, where a summary has the same text."""
         self._act(lambda: self._button(words).click(), words)
         return self
 
@@ -81,14 +81,14 @@ class BrowserUser(Browser):
         return self.driver.find_element(By.XPATH, f"//button[normalize-space(.)={words!r}]")
 
     def clicks(self, name):
-        """Click what has this id."""
+        """Click the element with an id."""
         self.press_id(name)
         return self
 
     # At the organisation
 
     def signs_in(self, account):
-        """Come to one's own page, by way of the organisation."""
+        """Open the own page and sign in at the organisation."""
         return self.goes("/me").sees("Sign in at your organisation").clicks(f"sign-in-{account}")
 
     def signs_out(self):
@@ -99,7 +99,7 @@ class BrowserUser(Browser):
     # At ORCID
 
     def goes_to_orcid_as(self, orcid):
-        """From one's own page to ORCID's question."""
+        """Go from the own page to ORCID's consent page."""
         self.sees("Your ORCID iD").presses("Create or connect your ORCID iD")
         return self.is_at_orcid(orcid)
 
@@ -113,7 +113,7 @@ class BrowserUser(Browser):
         return self.clicks("deny-button")
 
     def copies_the_way_back(self):
-        """Press Authorize, but keep the address by which ORCID sends people back, unopened."""
+        """Press Authorize, and return the redirect address without opening it."""
         cookies = {each["name"]: each["value"] for each in self.driver.get_cookies()}
         form = {"request": self.driver.find_element(By.NAME, "request").get_attribute("value")}
         address = f"{self.base_url}/orcid/oauth/authorize"
@@ -138,7 +138,7 @@ class BrowserUser(Browser):
         """Sign in at the other service, and give the iD that it received."""
         self.goes("/service-provider").sees("Another service").clicks("sign-in")
         self.sees("Sign in at your organisation").clicks(f"sign-in-{account}")
-        return self.sees("What this service was told").received("eduPersonOrcid")
+        return self.sees("Attributes this service received").received("eduPersonOrcid")
 
     def received(self, attribute):
         return self.driver.find_element(By.ID, f"received-{attribute}").text

@@ -1,8 +1,6 @@
-"""Runs what is handed to an Identity Provider in the engines of one.
+"""Run the files handed to an Identity Provider in the engines that an Identity Provider uses.
 
-The script runs in Rhino, templates in Velocity, beans in Spring, queries through the JDBC drivers; all are Debian's.
-The classes of the Identity Provider itself that they meet are stand-ins (`engines.js`): a scoped attribute is a pair,
-templates are read as US-ASCII, a header needs a value, and a trust engine refuses what a kept connection answers.
+Rhino runs the scripts, Velocity with Guava the templates, Spring the beans, and JDBC the queries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the files handed to an Identity Provider, for the tests of what is in them."""
+"""Write the files handed to an Identity Provider, for the tests of their content."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(path, *words):
 
 
 def hand_out(path, directory, *words):
-    """Hand out, and give each file by its path."""
+    """Run `handout idp`, and return each file's text by its path."""
     asked = ["--config", str(path), "handout", "idp", "yliopisto", *map(str, words), "--output", str(directory)]
     done = CliRunner().invoke(main, asked, catch_exceptions=False)
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""The schemas of the Shibboleth Identity Provider, which lie beside the checkout and are not part of it."""
+"""XML schemas of the Shibboleth Identity Provider, read from beside the checkout and not part of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration as a person starts it: a real process, and what can be learnt from it."""
+"""The demonstration as a process, and what can be observed of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = re.compile(r'name="shown" value="([^"]+)"')
 
 
 class Demo:
-    """A running one, and everything that the world around the service can ask it."""
+    """A running demonstration, with control of its simulated parts."""
 
     def __init__(self, process, words, directory):
         self.process = process
@@ -33,7 +33,7 @@ class Demo:
         self.directory = directory
 
     def get_released_id(self, account, organisation):
-        """What the organisation's Identity Provider gets when it asks the connector about one of its people."""
+        """Look up a person in the connector as the organisation's Identity Provider does."""
         secret = (self.directory / "secrets" / organisation).read_text().strip()
         given = (
             {"auth": (organisation, secret)}
@@ -45,19 +45,19 @@ class Demo:
         return answer.json()["eduPersonOrcid"]
 
     def arm_fault(self, place, fault, **more):
-        """Have the simulated ORCID misbehave at its next call."""
+        """Arm a fault of the ORCID simulator for its next request."""
         self.post_orcid_admin("faults", place=place, fault=fault, **more)
 
     def post_orcid_admin(self, what, **said):
-        """Change something of the simulated ORCID, as its page of steering tells."""
+        """Send a command to the ORCID simulator's `/admin`."""
         requests.post(f"{self.base_url}/orcid/admin/{what}", json=said, timeout=5).raise_for_status()
 
     def set_register_fault(self, fault=""):
-        """Have the university's register fail like this from now on, or work."""
+        """Set the fault of the university's identity management; empty clears it."""
         requests.post(f"{self.base_url}/identity-management/", {"fault": fault}, timeout=5).raise_for_status()
 
     def reset(self):
-        """Nobody is linked, the register works, and the simulated ORCID has forgotten everything."""
+        """Remove all links, clear faults and reset the ORCID simulator."""
         self.set_register_fault()
         self.post_orcid_admin("reset")
         for account, organisation in ACCOUNTS.items():
@@ -65,7 +65,6 @@ class Demo:
                 self._unlink(account)
 
     def _unlink(self, account):
-        """Remove the iD as the person would, but without a browser."""
         with requests.Session() as visit:
             page = visit.post(
                 f"{self.base_url}/identity-provider", {"person": account, "target": "/me/remove"}, timeout=5
@@ -75,12 +74,12 @@ class Demo:
 
     @contextmanager
     def database(self):
-        """The database itself, past the service: to let time pass in it, or to keep everybody else waiting."""
+        """Yield a connection to the database, past the service."""
         with closing(sqlite3.connect(self.directory / "links.db", isolation_level=None)) as connection:
             yield connection
 
     def count_linkings(self, account, organisation):
-        """How often a person has been linked so far, as the audit tells it."""
+        """Return how often a person has been linked, by the audit log."""
         store = open_store(f"sqlite://{self.directory}/links.db")
         try:
             events = store.audit.list_events(f"https://idp.{organisation}.example/idp/shibboleth", account)
@@ -90,7 +89,7 @@ class Demo:
 
 
 def start(*arguments, scratch=None):
-    """Start the demonstration, without waiting for it; what it keeps for a while goes below `scratch`."""
+    """Start the demonstration without waiting for it; temporary files go below `scratch`."""
     return subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         cwd=ROOT,
@@ -104,7 +103,7 @@ def start(*arguments, scratch=None):
 
 
 def read_startup_output(process):
-    """What it says until it is ready, or until it ends."""
+    """Read its output until it is ready or ends."""
     words = ""
     for line in process.stdout:
         words += line
@@ -115,7 +114,7 @@ def read_startup_output(process):
 
 @contextmanager
 def running_demo(directory):
-    """Give a running demonstration, and end it as a person does."""
+    """Yield a running demonstration, and stop it with Ctrl-C."""
     process = start("--port", "0", "--keep", str(directory))
     try:
         yield Demo(process, read_startup_output(process), directory)
@@ -126,7 +125,7 @@ def running_demo(directory):
 
 @contextmanager
 def running_server(configuration):
-    """Give the address of `orcid-connect serve` with a configuration, as one more process."""
+    """Yield the address of one more `orcid-connect serve` with a configuration."""
     command = [sys.executable, "-m", "webapp", "--config", str(configuration), "serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
@@ -136,12 +135,12 @@ def running_server(configuration):
 
 
 def children_of(process):
-    """The ids of the processes that a process has started."""
+    """Return the process ids of a process's children."""
     return [int(each) for each in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 def is_running(number):
-    """Whether there is such a process, and not only its remains."""
+    """Return whether a process exists and is no zombie."""
     try:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):

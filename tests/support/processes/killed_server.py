@@ -1,10 +1,10 @@
-"""A process that bears web servers: each lives until it is killed at the moment it was given.
+"""A process that forks web servers, each of which kills itself at a chosen step.
 
     python -m tests.support.processes.killed_server STORE_URL ORCID_URL
 
-Reads a number from standard input for each server wanted, and answers with its port; when the server is dead, with
-`dead`.  The n-th time it touches the store the server kills itself (SIGKILL), 0 for never.  Everything is imported
-once, here; each server is a fork.
+It reads a number for each server from standard input, and writes the server's port and process id, and `dead` at the
+server's end. At its n-th step in the store the server kills itself (SIGKILL); 0 means never. Imports happen once, in
+the parent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from webapp.app import make_app
 
 
 class KillingEngine(FailingEngine):
-    """An engine whose process dies at one step: of a transaction, or of a statement by itself."""
+    """An engine whose process kills itself at one step of a transaction or a single statement."""
 
     def __init__(self, engine, last):
         super().__init__(engine, last, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -42,7 +42,7 @@ class KillingEngine(FailingEngine):
 
 
 def serve(listener, store_url, orcid_url, last):
-    """Be a server."""
+    """Run a server."""
     store = Store(KillingEngine(open_store(store_url).engine, last))
     app = make_app(make_web_app(store, make_orcid_client(orcid_url), lambda: datetime.now(UTC)))
 
@@ -59,7 +59,7 @@ def _tell(line):
 
 
 def main(store_url, orcid_url):
-    """Bear a server for each line that is read."""
+    """Fork a server for each line of input."""
     open_store(store_url)  # imports the driver once, before the forks
     for line in sys.stdin:
         with socket.socket() as listener:

@@ -46,13 +46,14 @@ NAME = "idm"
 
 
 class StepCounter:
-    """Burns down by one at each moment that matters, and at the end of it this process dies."""
+    """Counts steps, and kills the process at the last one."""
 
     def __init__(self, last):
         self._left = last
         self._lock = threading.Lock()
 
     def step(self):
+        """Count one step."""
         with self._lock:
             self._left -= 1
             if self._left == 0:
@@ -82,7 +83,7 @@ class KillingEngine(FailingEngine):
 
 
 class KillingStore(Store):
-    """A store that matters where deliveries are handed out, and in all that is written of them."""
+    """A store with steps where deliveries are claimed and where their end is written."""
 
     def __init__(self, url, counter):
         super().__init__(KillingEngine(open_store(url).engine, counter))
@@ -90,7 +91,7 @@ class KillingStore(Store):
 
 
 class KillingDeliveries(DeliveryRepository):
-    """An outbox at which one may die after deliveries were handed out."""
+    """A delivery repository with a step after deliveries were claimed."""
 
     def __init__(self, engine, counter):
         super().__init__(engine)
@@ -104,7 +105,7 @@ class KillingDeliveries(DeliveryRepository):
 
 
 class KillingTransfer:
-    """A way to the organisation on which one may die: before the news is sent, and after it has arrived."""
+    """A transfer with a step before a change is sent and after it has arrived."""
 
     kind = "rest"
 
@@ -130,7 +131,7 @@ def make_dispatcher(store, idm_url, counter):
 
 
 def serve(listener, store_url, idm_url, orcid_url, counter, *, at_once):
-    """Be a web server."""
+    """Run a web server."""
     store = KillingStore(store_url, counter)
     deliver_now = make_dispatcher(store, idm_url, counter).deliver_now if at_once else no_delivery
     app = make_app(make_web_app(store, make_orcid_client(orcid_url), now, transfers=[NAME], deliver_now=deliver_now))
@@ -159,7 +160,7 @@ def _tell(line):
 
 
 def main(kind, *urls):
-    """Bear one for each line that is read."""
+    """Fork a process for each line of input."""
     open_store(urls[0])  # imports the driver once, before the forks
     for line in sys.stdin:
         with socket.socket() as listener:

@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[3]
 
 
 class ServerKilled(Exception):
-    """The server is dead."""
+    """The server has been killed."""
 
 
 class KilledServer:
-    """Servers, one at a time."""
+    """A parent process that forks servers, one at a time; a WSGI application that forwards to the current one."""
 
     def __init__(self, *urls):
         command = [sys.executable, "-m", *self.command(*urls)]
@@ -26,17 +26,17 @@ class KilledServer:
         self.port = self.pid = None
 
     def command(self, *urls):
-        """Give the module of the process that bears them, and what it is told."""
+        """Return the module of the parent process and its arguments."""
         return ["tests.support.processes.killed_server", *urls]
 
     def start(self, last):
-        """Start a server that dies at its n-th moment; 0 for never."""
+        """Start a server that kills itself at its n-th step; 0 for never."""
         self.process.stdin.write(f"{last}\n")
         self.process.stdin.flush()
         self.port, self.pid = map(int, self.process.stdout.readline().split())
 
     def kill(self):
-        """Kill the server if it lives, and wait until it is dead."""
+        """Kill the server if it runs, and wait for its end."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         assert self.process.stdout.readline() == "dead\n"
@@ -50,7 +50,7 @@ class KilledServer:
         self.process.stdout.close()
 
     def __call__(self, environ, start_response):
-        """Pass a visitor's request on to the server."""
+        """Forward a request to the server (PEP 3333)."""
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         path = environ["PATH_INFO"] + (f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else "")

@@ -13,20 +13,20 @@ from tests.support.database import make_sqlite
 
 
 def configuration(tmp_path, **sections):
-    """Write a configuration whose store is ready."""
+    """Write a configuration with a migrated store."""
     make_sqlite(tmp_path)
     return write_configuration(tmp_path, **sections)
 
 
 def start(path, command, *options):
-    """Start a server, without waiting for it."""
+    """Start a server without waiting for it."""
     words = [sys.executable, "-m", "webapp", "--config", str(path), command, *options]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @contextmanager
 def running(path, command, *options):
-    """Give a server that is ready, and the address it named."""
+    """Yield a server that is ready, and the address it reported."""
     process = start(path, command, *options)
     try:
         said = process.stdout.readline()
@@ -38,7 +38,7 @@ def running(path, command, *options):
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """HTTP through a socket file."""
+    """HTTP over a Unix socket."""
 
     def __init__(self, path):
         super().__init__("orcid-connect")
@@ -50,14 +50,14 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def connection(address):
-    """Connect to what a ready line named."""
+    """Return a connection to a reported address."""
     if address.startswith("unix:"):
         return UnixConnection(address.removeprefix("unix:"))
     return http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
 
 
 def ask(address, place="/v1/people/maija%40yliopisto.example", method="GET", body=None):
-    """Send one request and give the answer."""
+    """Send one request and return the response."""
     with closing(connection(address)) as wire:
         wire.request(method, place, body, {"Authorization": f"Bearer {TOKEN}"})
         answer = wire.getresponse()

@@ -1,4 +1,4 @@
-"""Two clients: one that behaves like a browser and finds every `*.test` on loopback, one that sends what it is told."""
+"""Two HTTP clients: one behaves like a browser and resolves `*.test` to loopback, one sends raw requests."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def form_of(answer: requests.Response) -> _Forms:
 
 
 class HttpBrowser(requests.Session):
-    """Somebody with a browser: keeps cookies, follows redirects, fills in forms."""
+    """A requests session that behaves like a browser: cookies, redirects, forms."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class RawAnswer:
 
 
 class RawClient:
-    """A connection to the front on which paths and headers go out exactly as given."""
+    """Sends requests with paths and headers exactly as given."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

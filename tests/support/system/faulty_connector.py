@@ -1,4 +1,4 @@
-"""The connector as Apache runs it, which gives another answer while a test has written one."""
+"""The connector as Apache runs it, with a response that a test can replace."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from webapp.wiring.connector import connector_application
 
 
 class Faults:
-    """The answer that is given instead of the connector's: status, headers and body, in a file."""
+    """The response to send instead of the connector's: status, headers and body, in a file."""
 
     def __init__(self, file):
         self._file = Path(file)
 
     def answer(self, status, headers, body):
-        """Give this answer from now on."""
+        """Send this response from now on."""
         self._file.write_text(json.dumps([status, headers, body.decode("latin-1")]))
 
     def clear(self):
-        """Let the connector answer again."""
+        """Stop replacing the response."""
         self._file.unlink(missing_ok=True)
 
     def now(self):
-        """Give the answer to give; None where it is the connector's."""
+        """Return the replacement, or None."""
         return json.loads(self._file.read_text()) if self._file.exists() else None
 
 
 def faulty(configuration, file):
-    """Make the application of a WSGI script."""
+    """Build the application of a WSGI script."""
     connector, faults = connector_application(configuration), Faults(file)
 
     def application(environ, start_response):

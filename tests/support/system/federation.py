@@ -1,4 +1,4 @@
-"""Keys and signed metadata of the federation, written once per stack."""
+"""Keys and signed metadata of the test federation, written once per stack."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ENTITY = """\
 
 
 def make_key(directory: Path, name: str, *hosts: str) -> dict[str, str]:
-    """Make an RSA key and a self-signed certificate; gives their files."""
+    """Create an RSA key and a self-signed certificate, and return their files."""
     key, certificate = directory / f"{name}.key", directory / f"{name}.pem"
     names = ",".join(f"{'IP' if each[0].isdigit() else 'DNS'}:{each}" for each in hosts or (name,))
     subprocess.run(
@@ -56,12 +56,12 @@ def make_key(directory: Path, name: str, *hosts: str) -> dict[str, str]:
 
 
 def certificate_text(certificate: Path | str) -> str:
-    """Give the inside of a PEM file as one line, as metadata carries it."""
+    """Return the base64 text of a PEM file as one line, as in metadata."""
     return "".join(line for line in Path(certificate).read_text("ascii").split("\n") if "-----" not in line)
 
 
 def write_metadata(directory: Path, keys: dict[str, dict[str, str]], port: int) -> Path:
-    """Write the federation's metadata and sign it; valid for a week."""
+    """Write and sign the federation's metadata; it is valid for a week."""
     bare, signed = directory / "bare.xml", directory / "federation.xml"
     entities = "".join(_entity(each, keys[each.host]["certificate"], port) for each in PROVIDERS)
     valid_until = (datetime.now(UTC) + timedelta(days=7)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -76,7 +76,7 @@ def write_metadata(directory: Path, keys: dict[str, dict[str, str]], port: int) 
 
 
 def write_attribute_maps(directory: Path) -> Path:
-    """Write pysaml2's map from our ids to the names on the wire."""
+    """Write pysaml2's map from our ids to SAML names."""
     directory.mkdir()
     names = {FRIENDLY_NAMES.get(each.id, each.id): each.saml2_name for each in ATTRIBUTES.values()}
     back = {name: local for local, name in names.items()}

@@ -1,4 +1,4 @@
-"""For programs that ask by HTTP: every name of the tests is this machine."""
+"""An HTTP adapter that resolves every test host name to loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory that stands for a machine: programs with their files, logs and sockets in it, started and ended here."""
+"""A directory that acts as a machine: programs with their files, logs and sockets, started and stopped here."""
 
 from __future__ import annotations
 

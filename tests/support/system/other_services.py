@@ -1,9 +1,4 @@
-"""Two services of the federation that are none of ours, with an Apache, a mod_shib and a shibd of their own.
-
-A journal asks for the iD of whoever signs in; a canteen, at the same Apache, does not. Both show what they were told.
-They are set up as their administrators would: Debian's own files, and in the attribute map the line that makes
-`eduPersonOrcid` a variable.
-"""
+"""Two other services of the federation, with an Apache, a mod_shib and a shibd of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The federation of the tests: two made-up organisations, and people who exercise what names and attributes can be."""
+"""The test federation: two made-up organisations, and people with unusual names and attributes."""
 
 from __future__ import annotations
 

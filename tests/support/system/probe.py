@@ -1,4 +1,4 @@
-"""An application that tells what reached it: its whole environ as JSON, for the tests of what a client can forge."""
+"""A WSGI application that returns its environ as JSON, for tests of what a client can forge."""
 
 from __future__ import annotations
 

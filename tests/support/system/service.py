@@ -1,4 +1,4 @@
-"""The real service behind the front: configured, migrated and started as an operator would, with a simulated ORCID."""
+"""The real service behind Apache: configured, migrated and started as an operator does, with a simulated ORCID."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""SimpleSAMLphp as Debian has it, as an organisation's Identity Provider, with our filter as its page tells.
-
-It lies in a directory of its own and runs in PHP's own web server, on loopback.
-"""
+"""SimpleSAMLphp from Debian as an organisation's Identity Provider, with our filter set up as the docs say."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The real front on loopback: Apache, mod_shib, shibd and a SAML federation, installed from the operator's own files.
-
-A stack lies whole under one fresh directory of /tmp and needs neither systemd nor DNS. Run as root, everything but
-Apache's first process runs as www-data; run by anybody else, everything runs as that account.
-"""
+"""The real Apache, mod_shib, shibd and SAML federation on loopback, installed from the operator's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person who uses the service through a real Service Provider, in their own words."""
+"""A person who uses the service in a browser through a real Service Provider."""
 
 from __future__ import annotations
 

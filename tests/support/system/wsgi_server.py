@@ -1,4 +1,4 @@
-"""Run a WSGI script behind a unix socket, as the processes behind the proxy front run: `python -m … SCRIPT SOCKET`."""
+"""Run a WSGI script behind a Unix socket, as the processes behind the proxy run: `python -m ... SCRIPT SOCKET`."""
 
 from __future__ import annotations
 

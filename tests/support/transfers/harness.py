@@ -33,43 +33,43 @@ from tests.support.transfers.slapd import Slapd
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
 NOBODY = "nobody@yliopisto.example"
-"""Whom no other side knows."""
+"""An account that no receiver knows."""
 
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
 
 
 def with_settings(transfer, **settings):
-    """Give a transfer with other settings, checked as if they had been read."""
+    """Return a transfer with changed settings, validated as if read from a file."""
     fields = type(transfer).model_fields
     known = {(fields[name].alias or name): value for name, value in transfer}
     return type(transfer)(**{**known, **settings})
 
 
 class TransferHarness(Protocol):
-    """A transfer and its other side, which knows MAIJA and AKE and has no iD of either."""
+    """A transfer and its receiver, which knows MAIJA and AKE and has no iD of either."""
 
     faults: ClassVar[Mapping[str, Outcome]]
-    """The ways in which the other side, or the way to it, can fail, and what each has to be called."""
+    """Ways in which the receiver or the connection can fail, and the outcome of each."""
     answers: ClassVar[bool]
-    """Whether the other side is there at once to say whom it knows; a file is read at night."""
+    """Whether the receiver responds at once; files are read later."""
 
     transfer: Transfer
     secrets: tuple[str, ...]
-    """What must be seen nowhere."""
+    """Values that must appear nowhere."""
 
     def get_ids(self, account: str) -> set[str] | None:
-        """Give the bare iDs that the other side holds for a person; None where it does not know the person."""
+        """Return the bare iDs that the receiver holds; None if it does not know the person."""
 
     def set_fault(self, how: str) -> None:
-        """Let it fail in this way from now on."""
+        """Fail in this way from now on."""
 
     def clear_fault(self) -> None:
-        """Let it work again."""
+        """Stop failing."""
 
 
 @dataclass
 class HarnessEnvironment:
-    """What stands are made from."""
+    """What harnesses are built from."""
 
     directory: Path
     """Empty, and this test's own."""
@@ -81,7 +81,7 @@ class HarnessEnvironment:
 
 
 def make_change(kind=ChangeKind.LINKED, orcid_id=FIRST, previous=None, account=MAIJA, name="news-1", **other):
-    """Give a piece of news; Maija's first iD unless told otherwise."""
+    """Build a change message; Maija's first iD unless given."""
     words = {"organisation": UNIVERSITY, "key": "eppn", "at": NOON}
     return ChangeMessage(
         id=name, kind=kind, account=account, orcid_id=orcid_id, previous=previous, **{**words, **other}
@@ -167,7 +167,7 @@ class RestStand(HttpHarness):
 
 
 class V1Harness(RestStand):
-    """Our own profile."""
+    """The product's own profile."""
 
     @staticmethod
     def make(address, ca_file, **other):
@@ -175,7 +175,7 @@ class V1Harness(RestStand):
 
 
 class CscHarness(RestStand):
-    """The profile of 2016, towards a receiver that takes an empty iD for a removal."""
+    """The profile of 2016, with a receiver for which an empty iD is a removal."""
 
     @staticmethod
     def make(address, ca_file, **other):
@@ -184,7 +184,7 @@ class CscHarness(RestStand):
 
 
 class SoapHarness(HttpHarness):
-    """The vocabulary of DirXML."""
+    """The DirXML vocabulary."""
 
     faults = HTTP_FAULTS | {
         "soap-server": Outcome.TEMPORARY,
@@ -199,7 +199,7 @@ class SoapHarness(HttpHarness):
 
 
 class SoapOwnHarness(SoapHarness):
-    """The same, leaving other iDs alone."""
+    """The DirXML vocabulary, leaving other iDs alone."""
 
     @staticmethod
     def make(address, ca_file, **other):
@@ -207,7 +207,7 @@ class SoapOwnHarness(SoapHarness):
 
 
 class ScimHarness(HttpHarness):
-    """SCIM, the attribute named in the path."""
+    """SCIM, with the attribute in the path."""
 
     @staticmethod
     def make(address, ca_file=None, **other):
@@ -215,7 +215,7 @@ class ScimHarness(HttpHarness):
 
 
 class ScimPathlessHarness(HttpHarness):
-    """SCIM, the attribute named in the value."""
+    """SCIM, with the attribute in the value."""
 
     @staticmethod
     def make(address, ca_file=None, **other):
@@ -227,7 +227,7 @@ class ScimPathlessHarness(HttpHarness):
 
 @dataclass
 class FileHarness:
-    """A directory of files, and an identity management that reads all of them from the beginning."""
+    """A directory of files, and an identity management that reads all of them from the start."""
 
     faults: ClassVar[Mapping[str, Outcome]] = {
         "no directory": Outcome.MISCONFIGURED,
@@ -248,7 +248,7 @@ class FileHarness:
         self.directory.mkdir()
 
     def get_ids(self, account):
-        """Do what stands in each file, in the order of names."""
+        """Apply every file in the order of names."""
         held = {MAIJA: set(), AKE: set()}
         for path in sorted(self.directory.glob("[!.]*")):
             who, iD = getattr(self, f"read_{self.format}")(path.read_text())  # noqa: N806 - an iD is written so
@@ -295,13 +295,13 @@ class FileHarness:
 
 
 class LdifHarness(FileHarness):
-    """The same with change records."""
+    """Files of LDIF change records."""
 
     format = Format.LDIF
 
 
 class JsonLinesHarness(FileHarness):
-    """The same with lines of JSON."""
+    """Files of JSON lines."""
 
     format = Format.JSONL
 
@@ -318,4 +318,4 @@ HARNESSES = {
     "file jsonl": JsonLinesHarness,
     "ldap": LdapHarness,
 }
-"""Each stand by the kind it tries, and after a space by the profile; `open(environment)` gives it for one test."""
+"""Harness by kind, with the profile after a space; `open(environment)` yields it for one test."""

@@ -1,4 +1,4 @@
-"""A place to try the LDAP transfer: a real directory, the way to it, and what can go wrong on that way."""
+"""Test environment of the LDAP transfer: a real directory, and connections that fail in chosen ways."""
 
 from __future__ import annotations
 

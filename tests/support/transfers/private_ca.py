@@ -1,4 +1,4 @@
-"""A certificate authority of our own, made with openssl, with certificates that are as they should be and others."""
+"""A certificate authority made with openssl, with valid and invalid certificates."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""A real slapd for the tests: Debian's, on loopback, with a directory of its own, gone afterwards.
-
-Its people live under `ou=people,dc=example,dc=org`, and the service's account there has the rights that
-`docs/idm-owner-ldap.md` tells an organisation to give: they are read from that page.
-"""
+"""A real slapd for the tests: Debian's, on loopback, in a temporary directory."""
 
 from __future__ import annotations
 
