@@ -22,7 +22,7 @@ from shibboleth.handout.consumer import FILES, Consumer, consumer_files
 from shibboleth.orcid_id import Registry
 from tests.support import docs
 from tests.support.configuration import write_configuration
-from tests.support.service import served
+from tests.support.service import serve_app
 from webapp.cli.main import main
 
 SAMLS = "/usr/share/simplesamlphp/lib/_autoload.php"
@@ -197,7 +197,7 @@ def requests_to_a_connector():
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "22")])
         return [b'{"eduPersonOrcid": []}']
 
-    with served(answer) as url:
+    with serve_app(answer) as url:
         yield url, paths
 
 

@@ -14,12 +14,12 @@ from tests.support.transfers.harness import (
     LINKED,
     MAIJA,
     SECOND,
-    CscStand,
-    ScimStand,
-    SoapStand,
-    V1Stand,
-    changed,
-    news,
+    CscHarness,
+    ScimHarness,
+    SoapHarness,
+    V1Harness,
+    make_change,
+    with_settings,
 )
 from tests.support.transfers.raw_http import raw_server
 
@@ -29,7 +29,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 def send(stand, *responses, timeout=10, what=LINKED, stays_open=False, **settings):
     """Deliver to a server that sends these octets; give the result and the requests."""
     with raw_server(*responses, stays_open=stays_open) as (address, requests):
-        result = changed(stand.make(address, None), **settings).deliver(what, now=NOON, timeout=timeout)
+        result = with_settings(stand.make(address, None), **settings).deliver(what, now=NOON, timeout=timeout)
     return result, requests
 
 
@@ -79,7 +79,7 @@ SUCCESSES = {
 }
 
 
-@pytest.mark.parametrize("stand", [V1Stand, CscStand])
+@pytest.mark.parametrize("stand", [V1Harness, CscHarness])
 @pytest.mark.parametrize("name", SUCCESSES)
 def test_a_success_is_a_success_whatever_its_body(stand, name):
     result, requests = send(stand, SUCCESSES[name])
@@ -91,14 +91,14 @@ def test_a_success_is_a_success_whatever_its_body(stand, name):
 def test_a_success_without_end_is_not_waited_for(monkeypatch):
     monkeypatch.setattr("resolver_connector.transfers.http.BODY_TIMEOUT", 0.3)
 
-    result, _ = send(V1Stand, OK + b"\r\nstored", stays_open=True)
+    result, _ = send(V1Harness, OK + b"\r\nstored", stays_open=True)
 
     assert result.outcome is Outcome.STORED
 
 
 @pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-", b"\x00\r\n\r\n"])
 def test_what_breaks_off_before_its_end_of_headers_is_no_success(response):
-    assert send(V1Stand, response)[0].outcome is Outcome.TEMPORARY
+    assert send(V1Harness, response)[0].outcome is Outcome.TEMPORARY
 
 
 @pytest.mark.parametrize("kind", ["text/html", "application/json", "text/plain", ""])
@@ -114,7 +114,7 @@ def test_what_breaks_off_before_its_end_of_headers_is_no_success(response):
         b"<title>Portal</title>",
     ],
 )
-@pytest.mark.parametrize("stand", [V1Stand, CscStand, SoapStand, ScimStand])
+@pytest.mark.parametrize("stand", [V1Harness, CscHarness, SoapHarness, ScimHarness])
 def test_a_web_page_by_its_content_is_no_success(stand, page, kind):
     result, _ = send(stand, framed(page, kind))
 
@@ -122,7 +122,7 @@ def test_a_web_page_by_its_content_is_no_success(stand, page, kind):
 
 
 def test_white_space_without_end_is_read_in_time():
-    result, _ = send(V1Stand, framed(b" " * 60_000 + b"<!--" * 900, "text/html"))
+    result, _ = send(V1Harness, framed(b" " * 60_000 + b"<!--" * 900, "text/html"))
 
     assert result.outcome is Outcome.STORED
 
@@ -141,7 +141,7 @@ def test_white_space_without_end_is_read_in_time():
     ],
 )
 def test_words_in_json_are_read_in_any_charset(body, kind):
-    assert send(V1Stand, framed(body, kind))[0].message == "tallessa: ä€"
+    assert send(V1Harness, framed(body, kind))[0].message == "tallessa: ä€"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_words_in_json_are_read_in_any_charset(body, kind):
     ],
 )
 def test_words_in_plain_text_are_read_in_any_charset(body, kind):
-    result, _ = send(V1Stand, framed(body, kind, "422 No"))
+    result, _ = send(V1Harness, framed(body, kind, "422 No"))
 
     assert (result.outcome, result.message) == (Outcome.REFUSED, "ei käy")
 
@@ -197,7 +197,7 @@ QUOTED = (
     ],
 )
 def test_soap_is_read_in_any_charset_and_packing(body, kind):
-    result, _ = send(SoapStand, framed(body, kind))
+    result, _ = send(SoapHarness, framed(body, kind))
 
     assert (result.outcome, result.message) == (Outcome.STORED, "käy")
 
@@ -206,11 +206,11 @@ def test_soap_without_a_length_and_packed_is_read():
     unframed = OK + b"Content-Type: text/xml\r\n\r\n" + DSML.encode()
     packed = framed(gzip.compress(DSML.encode()), "text/xml", more="Content-Encoding: gzip\r\n")
 
-    assert [send(SoapStand, each)[0].outcome for each in (unframed, packed)] == [Outcome.STORED, Outcome.STORED]
+    assert [send(SoapHarness, each)[0].outcome for each in (unframed, packed)] == [Outcome.STORED, Outcome.STORED]
 
 
 def test_soap_that_breaks_off_is_for_later():
-    result, _ = send(SoapStand, framed(DSML, "text/xml")[:-20])
+    result, _ = send(SoapHarness, framed(DSML, "text/xml")[:-20])
 
     assert result.outcome is Outcome.TEMPORARY
 
@@ -247,7 +247,7 @@ def fault_12(code):
     ],
 )
 def test_a_fault_is_read_in_any_spelling(fault, status, outcome):
-    result, _ = send(SoapStand, framed(fault, "application/soap+xml", status))
+    result, _ = send(SoapHarness, framed(fault, "application/soap+xml", status))
 
     assert (result.outcome, result.message) == (outcome, "why")
 
@@ -283,7 +283,7 @@ PATCHED = framed("", "", "204 No Content")
     ],
 )
 def test_a_user_is_read_from_any_types(found, path):
-    result, requests = send(ScimStand, found, PATCHED, policy="replace")
+    result, requests = send(ScimHarness, found, PATCHED, policy="replace")
 
     assert result.outcome is Outcome.STORED
     assert requests[1][0].split()[:2] == [b"PATCH", b"/scim/v2" + path.encode()]
@@ -291,20 +291,20 @@ def test_a_user_is_read_from_any_types(found, path):
 
 @pytest.mark.parametrize("held", [[FIRST.uri], {"value": FIRST.uri}, [{"value": FIRST.uri, "primary": True}]])
 def test_a_single_value_in_a_list_is_the_value(held):
-    result, requests = send(ScimStand, listed({SCHEMA: {"orcid": held}}))
+    result, requests = send(ScimHarness, listed({SCHEMA: {"orcid": held}}))
 
     assert (result.outcome, len(requests)) == (Outcome.ALREADY_THERE, 1)
 
 
 def test_no_count_and_no_users_is_no_list():
-    assert send(ScimStand, framed('{"Resources": []}'))[0].outcome is Outcome.MISCONFIGURED
-    assert send(ScimStand, framed('{"totalResults": "0"}'))[0].outcome is Outcome.UNKNOWN_PERSON
+    assert send(ScimHarness, framed('{"Resources": []}'))[0].outcome is Outcome.MISCONFIGURED
+    assert send(ScimHarness, framed('{"totalResults": "0"}'))[0].outcome is Outcome.UNKNOWN_PERSON
 
 
 @pytest.mark.parametrize("body", ["", "stored", "[]", '{"id": ', '{"schemas": []}'])
 @pytest.mark.parametrize("kind", ["application/scim+json", "text/html", ""])
 def test_a_patch_with_any_body_is_a_success(body, kind):
-    assert send(ScimStand, listed(), framed(body, kind))[0].outcome is Outcome.STORED
+    assert send(ScimHarness, listed(), framed(body, kind))[0].outcome is Outcome.STORED
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_a_patch_with_any_body_is_a_success(body, kind):
     ],
 )
 def test_a_version_is_a_condition_in_any_spelling(version, condition):
-    result, requests = send(ScimStand, listed({"meta": {"version": version}}), PATCHED)
+    result, requests = send(ScimHarness, listed({"meta": {"version": version}}), PATCHED)
 
     lines = dict(line.split(b": ", 1) for line in requests[1][0].split(b"\r\n")[1:])
     assert (result.outcome, lines.get(b"If-Match")) == (Outcome.STORED, condition)
@@ -331,7 +331,7 @@ def test_a_version_is_a_condition_in_any_spelling(version, condition):
 def test_a_server_that_does_not_accept_its_own_version_is_asked_without_it():
     found, failed = listed({"meta": {"version": 'W/"1"'}}), framed("", "", "412 Precondition Failed")
 
-    result, requests = send(ScimStand, found, failed, found, PATCHED)
+    result, requests = send(ScimHarness, found, failed, found, PATCHED)
 
     assert result.outcome is Outcome.STORED
     assert [b"If-Match" in head for head, _ in requests] == [False, True, False, False]
@@ -347,7 +347,7 @@ def test_a_server_that_does_not_accept_its_own_version_is_asked_without_it():
     ],
 )
 def test_a_server_that_ignores_the_filter_is_found_out_by_any_attribute(find_by, user):
-    result, requests = send(ScimStand, listed(user), PATCHED, find_by=find_by)
+    result, requests = send(ScimHarness, listed(user), PATCHED, find_by=find_by)
 
     assert (result.outcome, len(requests)) == (Outcome.MISCONFIGURED, 1)
 
@@ -355,6 +355,6 @@ def test_a_server_that_ignores_the_filter_is_found_out_by_any_attribute(find_by,
 def test_accounts_are_compared_in_their_folded_form():
     composed, decomposed = "PÄIVI@yliopisto.example", "pa\u0308ivi@yliopisto.example"
 
-    result, _ = send(ScimStand, listed({"userName": decomposed}), PATCHED, what=news(account=composed))
+    result, _ = send(ScimHarness, listed({"userName": decomposed}), PATCHED, what=make_change(account=composed))
 
     assert result.outcome is Outcome.STORED
