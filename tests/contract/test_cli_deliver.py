@@ -399,8 +399,8 @@ def test_while_a_line_is_rejected_nothing_is_imported(written, store, file):
 
     assert code == 1
     assert output.splitlines() == [
-        "line 3: the account is none of the organisation's, which end in @yliopisto.example",
-        "line 5: this is not an ORCID iD: its check character does not fit",
+        "line 3: the account is not of this organisation, whose accounts end in @yliopisto.example",
+        "line 5: not an ORCID iD: its check character does not fit",
         "line 4: the person has another ORCID iD",
         "1 new, 0 already linked, 3 rejected; source: CRIS",
     ]
@@ -411,7 +411,7 @@ def test_what_nobody_attests_is_not_taken_in(written, file):
     code, output = run(written(DEAD), "import", "yliopisto", file((MAIJA, FIRST.bare, "", "")), "--yes")
 
     assert code == 1
-    assert "nobody attests" in output
+    assert "has to attest" in output
     assert "No such file" in run(written(DEAD), "import", "yliopisto", "/none.csv")[1]
 
 

@@ -204,6 +204,14 @@ def test_what_cannot_be_handed_out_is_said(tmp_path, hand_out, change, words, sa
     assert said in hand_out(path, *words, code=1)
 
 
+def test_a_certificate_may_have_text_around_it_as_openssl_writes_it(tmp_path, hand_out):
+    make_keys(tmp_path, f"\ufeffCertificate:\r\n    Version: 3 (0x2)\r\n{CERTIFICATE}\r\n")
+
+    files = hand_out(write_configuration(tmp_path / "etc", service=VARIABLES))
+
+    assert files["sp-metadata.xml"].read_text().count(">MIIBszCCAVmgAw==<") == 2
+
+
 @pytest.mark.parametrize(
     "text", ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", CERTIFICATE * 2]
 )

@@ -1,5 +1,6 @@
 """A file of links made elsewhere is believed line by line."""
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,9 @@ from webapp.cli.import_file import ImportFile, InvalidImportFile, read_source
 MAIJA = "maija@yliopisto.example"
 FIRST = make_orcid_id(1)
 HEADER = "account,orcid,authenticated_at,source\n"
+QUOTES = "quotation marks are not closed or misplaced, or a cell is too long"
+NOT_UTF8 = "the text is not in UTF-8; for the whole file, save it as CSV in UTF-8"
+INVISIBLE = "the account is too long, or has invisible characters"
 
 
 @pytest.fixture
@@ -47,6 +51,14 @@ def test_a_line_says_who_has_which_id_and_since_when(file):
         f"Account;ORCID;source\r\n{MAIJA};{FIRST.bare};\r\n",
         f"\ufeffaccount,orcid\n\n {MAIJA} , {FIRST.bare.replace('-', '')} \n\n",
         f'"account","orcid"\n"{MAIJA}","http://orcid.org/{FIRST.bare}"\n',
+        f"account\torcid\r{MAIJA}\t{FIRST.bare}\r",
+        f"account\torcid\r\n{MAIJA}\t{FIRST.bare}\r\n".encode("utf-16"),
+        b"\xfe\xff" + f"account;orcid\n{MAIJA};{FIRST.bare}".encode("utf-16-be"),
+        f"account,orcid\n{MAIJA},{FIRST.bare}\n".encode("utf-32"),
+        f"sep=;\r\naccount;orcid\r\n{MAIJA};{FIRST.bare}\r\n",
+        f";;;\r\n\r\n;account;;ORCID;\r\n;;;;\r\n;{MAIJA};;{FIRST.bare};\r\n;;;;;;\r\n",
+        f'\ufeff"account";"orcid"\r\n"{MAIJA}";"{FIRST.bare}"\r\n',
+        f"account,orcid\n\u00a0{MAIJA}\u200b,\u00a0{FIRST.bare}\n",
         f"{HEADER}{MAIJA},{FIRST.bare}\n",
     ],
 )
@@ -67,20 +79,20 @@ def test_a_person_is_one_person_however_the_account_is_typed(file):
     ("line", "reason"),
     [
         (f",{FIRST.bare},,", "there is no account"),
-        (f"maija,{FIRST.bare},,", "the account is none of the organisation's, which end in @yliopisto.example"),
-        (f"maija@amk.example,{FIRST.bare},,", "the account is none of the organisation's"),
-        (f"a@b@yliopisto.example,{FIRST.bare},,", "the account is none of the organisation's"),
-        (f"@yliopisto.example,{FIRST.bare},,", "the account is none of the organisation's"),
-        (f"mai\u200bja@yliopisto.example,{FIRST.bare},,", "holds characters that cannot be seen"),
+        (f"maija,{FIRST.bare},,", "the account is not of this organisation, whose accounts end in @yliopisto.example"),
+        (f"maija@amk.example,{FIRST.bare},,", "the account is not of this organisation"),
+        (f"a@b@yliopisto.example,{FIRST.bare},,", "the account is not of this organisation"),
+        (f"@yliopisto.example,{FIRST.bare},,", "the account is not of this organisation"),
+        (f"mai\u200bja@yliopisto.example,{FIRST.bare},,", "has invisible characters"),
         (f"{'x' * 500}@yliopisto.example,{FIRST.bare},,", "the account is too long"),
         (f"{MAIJA},,,", "there is no ORCID iD"),
-        (f"{MAIJA},0000-0002-1825-0098,,", "this is not an ORCID iD: its check character does not fit"),
+        (f"{MAIJA},0000-0002-1825-0098,,", "not an ORCID iD: its check character does not fit"),
         (f"{MAIJA},https://sandbox.orcid.org/{FIRST.bare},,", "the ORCID iD is of the sandbox registry"),
-        (f"{MAIJA},{FIRST.bare},yesterday,", "authenticated_at is no date like 2026-01-15"),
+        (f"{MAIJA},{FIRST.bare},yesterday,", "authenticated_at is not a date like 2026-01-15"),
         (f"{MAIJA},{FIRST.bare},2026-01-16,", "authenticated_at is in the future"),
-        (f"{MAIJA},{FIRST.bare},0001-01-01T00:00:00+14:00,", "authenticated_at is no date"),
+        (f"{MAIJA},{FIRST.bare},0001-01-01T00:00:00+14:00,", "authenticated_at is not a date"),
         (f"{MAIJA},{FIRST.bare},,Elsewhere", "it names another source"),
-        (f"{MAIJA},{FIRST.bare},,,more", "it has more columns than the first line"),
+        (f"{MAIJA},{FIRST.bare},,,more", "it has a value in a column without a name"),
     ],
 )
 def test_a_line_that_cannot_be_believed_is_named_with_the_reason(file, line, reason):
@@ -101,8 +113,14 @@ def test_a_line_that_cannot_be_believed_is_named_with_the_reason(file, line, rea
         ("account,orcid,email\n", "its first line must name the columns"),
         ("account,orcid,orcid\n", "its first line must name the columns"),
         ("account\n", "its first line must name the columns"),
-        (HEADER.encode() + b"maija\xe4@yliopisto.example,x,,\n", "line 2 is not text in UTF-8"),
-        (f'{HEADER}"{MAIJA},x,,\n', "line 2 is not CSV"),
+        ("sep=|\naccount;orcid\n", "its first line must name the columns"),
+        ("\n;;\n,,\n", "its first line must name the columns"),
+        ("account,orcid,".ljust(200_000, "x"), "its first line must name the columns"),
+        (b"\xff\xfe\x00", "its first line must name the columns"),
+        ("account,orcid\n".encode("utf-16-le"), "is not text in UTF-8: save it as CSV in UTF-8"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "is a spreadsheet or an archive, not CSV: save it as CSV in UTF-8"),
+        (bytes.fromhex("d0cf11e0a1b11ae1"), "is a spreadsheet, not CSV: save it as CSV in UTF-8"),
+        (bytes(range(256)) * 4, "is not text in UTF-8: save it as CSV in UTF-8"),
     ],
 )
 def test_a_file_that_is_none_is_refused(file, text, why):
@@ -110,6 +128,42 @@ def test_a_file_that_is_none_is_refused(file, text, why):
         read(file(text))
 
     assert str(caught.value).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            b"maija\xe4@yliopisto.example,x,,",
+            [(2, NOT_UTF8)],
+        ),
+        (f'"{MAIJA}"x,y,,'.encode(), [(2, QUOTES)]),
+        (f"{'x' * 250_000},y,,".encode(), [(2, QUOTES)]),
+        (f'"two\nlines@yliopisto.example",{FIRST.bare},,'.encode(), [(2, INVISIBLE)]),
+        (b"a\0b@yliopisto.example,0000-0002-1825-0097,,", [(2, INVISIBLE)]),
+    ],
+    ids=["Latin-1", "text after a quotation mark", "no end of line", "a line break in a cell", "a NUL"],
+)
+def test_a_row_that_cannot_be_read_is_rejected_and_the_next_is_read(file, rows, expected):
+    found, rejected = read(file(HEADER.encode() + rows + f"\n{MAIJA},{FIRST.bare},,\n".encode()))
+
+    assert [each.account for each in found] == [MAIJA]
+    assert list(dict.fromkeys(rejected))[: len(expected)] == expected
+
+
+def test_a_quotation_mark_that_is_not_closed_is_said_where_it_is_opened(file):
+    found, rejected = read(file(f'{HEADER}{MAIJA},{FIRST.bare},,\n"ake@yliopisto.example,x,,\n\n'))
+
+    assert [each.account for each in found] == [MAIJA]
+    assert rejected == [(3, QUOTES)]
+
+
+def test_what_is_not_a_file_is_said(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(InvalidImportFile, match="is not a regular file; write its content to one"):
+            read_source(path, None)
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path):
@@ -128,7 +182,7 @@ def test_the_source_is_what_the_organisation_attests_or_what_the_first_line_says
 def test_what_nobody_attests_is_not_imported(file, line):
     path = file(HEADER + line).path
 
-    with pytest.raises(InvalidImportFile, match="nobody attests"):
+    with pytest.raises(InvalidImportFile, match="has to attest"):
         read_source(path, None)
 
 

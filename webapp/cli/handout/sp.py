@@ -18,7 +18,7 @@ from webapp.cli.handout.output import handle_template_errors, output_option, sp_
 from webapp.config.loader import Config
 from webapp.config.service import FrontKind
 
-_PEM = re.compile(r"\s*-+BEGIN CERTIFICATE-+\s([A-Za-z0-9+/=\s]+)-+END CERTIFICATE-+\s*", re.ASCII)
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----", re.ASCII)
 
 
 @click.command()
@@ -163,7 +163,8 @@ def _certificates(directory: Path) -> dict[str, str]:
 
 
 def _certificate(path: Path) -> str:
-    found = _PEM.fullmatch(path.read_text("ascii", "replace"))
-    if found is None:
+    # Text around it is allowed, as `openssl x509 -text` and editors write it (RFC 7468, section 5.2)
+    found = _PEM.findall(path.read_text("ascii", "replace"))
+    if len(found) != 1:
         raise CommandError(f"{path} does not hold exactly one certificate (PEM)")
-    return re.sub(r"\s", "", found[1])
+    return re.sub(r"\s", "", found[0])

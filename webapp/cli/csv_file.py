@@ -1,0 +1,155 @@
+"""Reads CSV files as spreadsheets and other programs write them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+_ENCODINGS = (
+    # UTF-32 first: its byte order mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a spreadsheet or an archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet",
+    b"%PDF": "a PDF",
+    b"\x1f\x8b": "compressed",
+}
+_SAVE_AS_CSV = "save it as CSV in UTF-8"
+_DELIMITERS = (",", ";", "\t")
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
+"""The first line with which a file tells Excel its delimiter."""
+_IGNORED = "\ufeff\u200b\u00a0 \t\r\n"
+"""Spaces and invisible characters around cells."""
+_MAX_LINE = 1_000_000
+"""Characters that are read at once, so that a file without line ends does not fill the memory."""
+_MAX_HEADER = 10_000
+"""Characters."""
+_REPLACEMENT = "\ufffd"
+
+
+class InvalidCsvFile(ValueError):
+    """The file is not a readable CSV file with the expected columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRow:
+    """One row of a CSV file."""
+
+    line: int
+    """The number of its first line in the file."""
+    cells: dict[str, str]
+    """By column name; a missing cell is empty."""
+    error: str = ""
+    """Why the row cannot be read; then there are no cells."""
+
+
+def read_csv(
+    path: Path,
+    columns: Sequence[str],
+    required: Sequence[str],
+    report_progress: Callable[[int], object] = lambda _bytes: None,
+) -> Iterator[CsvRow]:
+    """Yield the rows of a CSV file; a row that cannot be read has an error.
+
+    The encoding is UTF-8, or that of the byte order mark; the delimiter a comma, a semicolon or a tab; lines end in
+    LF, CRLF or CR. Empty rows and unnamed empty columns are skipped, and spaces around cells are removed.
+
+    Args:
+        path: The file.
+        columns: All column names that the first row may have, in lower case.
+        required: The names that it must have.
+        report_progress: Called with the number of bytes that have been read since the last call.
+
+    Raises:
+        InvalidCsvFile: If the file cannot be read, is not CSV, or has other columns.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise InvalidCsvFile("is not a regular file; write its content to one")
+        with path.open("rb") as file:
+            encoding = _encoding(file)
+            text = io.TextIOWrapper(file, encoding, errors="replace", newline="")
+            yield from _rows(text, columns, required, _Progress(file, report_progress))
+    except OSError as error:
+        raise InvalidCsvFile(f"cannot be read: {error.strerror}") from None
+
+
+class _Progress:
+    def __init__(self, file: BinaryIO, report: Callable[[int], object]) -> None:
+        self.file, self.report, self.position = file, report, 0
+
+    def update(self) -> None:
+        if (position := self.file.tell()) != self.position:
+            self.report(position - self.position)
+            self.position = position
+
+
+def _encoding(file: BinaryIO) -> str:
+    start = file.read(64)
+    file.seek(0)
+    for mark, encoding in _ENCODINGS:
+        if start.startswith(mark):
+            return encoding
+    for signature, name in _OTHER_FORMATS.items():
+        if start.startswith(signature):
+            raise InvalidCsvFile(f"is {name}, not CSV: {_SAVE_AS_CSV}")
+    if b"\0" in start[:2]:
+        raise InvalidCsvFile(f"is not text in UTF-8: {_SAVE_AS_CSV}")
+    return "utf-8-sig"
+
+
+def _rows(text: TextIO, columns: Sequence[str], required: Sequence[str], progress: _Progress) -> Iterator[CsvRow]:
+    lines = iter(lambda: text.readline(_MAX_LINE), "")
+    number, names, delimiter = _header(lines, columns, required)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = number + reader.line_num + 1
+        try:
+            cells = [cell.strip(_IGNORED) for cell in next(reader)]
+        except StopIteration:
+            return
+        except csv.Error:
+            yield CsvRow(line, {}, "quotation marks are not closed or misplaced, or a cell is too long")
+            continue
+        finally:
+            progress.update()
+        if not any(cells):
+            continue
+        named = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+        if any(_REPLACEMENT in cell for cell in cells):
+            yield CsvRow(line, {}, f"the text is not in UTF-8; for the whole file, {_SAVE_AS_CSV}")
+        elif any(cell for position, cell in enumerate(cells) if position >= len(names) or not names[position]):
+            yield CsvRow(line, {}, "it has a value in a column without a name")
+        else:
+            yield CsvRow(line, {**dict.fromkeys(filter(None, names), ""), **named})
+
+
+def _header(lines: Iterator[str], columns: Sequence[str], required: Sequence[str]) -> tuple[int, list[str], str]:
+    # Returns how many lines were read, the name of each column, and the delimiter
+    delimiters: Sequence[str] = _DELIMITERS
+    for number, line in enumerate(lines, 1):
+        if not line.strip(_IGNORED + ",;"):
+            continue
+        if separator := _SEPARATOR_LINE.fullmatch(line):
+            delimiters = (separator[1],)
+            continue
+        for delimiter in delimiters if len(line) < _MAX_HEADER else ():
+            names = [name.strip(_IGNORED).lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+            named = [name for name in names if name]
+            if set(required) <= set(named) <= set(columns) and len(set(named)) == len(named):
+                return number, names, delimiter
+        break
+    optional = ", ".join(name for name in columns if name not in required)
+    raise InvalidCsvFile(
+        f"its first line must name the columns: {', '.join(required)}; {optional} may be missing; there are no others"
+    )
