@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,12 +65,20 @@ FILES = (
 """The templates and the paths of the rendered files, relative to the root directory."""
 
 
-def sp_files(front: Front, values: Mapping[str, str], *, with_keys: bool) -> tuple[RenderedFile, ...]:
+def sp_files(
+    front: Front, values: Mapping[str, str], conditions: Collection[str] = (), *, with_keys: bool
+) -> tuple[RenderedFile, ...]:
     """Render the files of the service's own machine, with the SP's metadata once its keys exist.
+
+    Args:
+        front: How Apache runs or reaches the service.
+        values: The values of placeholders.
+        conditions: With `Front.PROXY`: `web-socket` or `web-port`, and `connector-socket` or `connector-port`.
+        with_keys: Whether the keys of the SP exist.
 
     Raises:
         TemplateError: If a value is missing, or is not allowed in a file.
 
     """
     keys = {WITH_KEYS} if with_keys and front in _PAGES else set()
-    return render_files("sp", FILES, {str(front), *keys}, values)
+    return render_files("sp", FILES, {str(front), *conditions, *keys}, values)

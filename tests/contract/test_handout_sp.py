@@ -96,19 +96,23 @@ def test_only_the_proof_is_secret_and_it_is_shown_to_no_terminal(tmp_path, hand_
 
 
 @pytest.mark.parametrize(
-    ("registry", "words", "federation"),
+    ("registry", "settings", "federation"),
     [
-        ("sandbox", [], "haka-test"),
-        ("production", [], "haka"),
-        ("sandbox", ["--federation", "haka"], "haka"),
+        ("sandbox", {}, "haka-test"),
+        ("production", {}, "haka"),
+        ("sandbox", {"federation": "haka"}, "haka"),
     ],
 )
-def test_the_federation_is_that_of_the_registry_unless_it_is_said(tmp_path, hand_out, registry, words, federation):
+def test_the_federation_is_that_of_the_registry_unless_it_is_configured(
+    tmp_path, hand_out, registry, settings, federation
+):
     organisations = {"yliopisto": {"stage": "production" if registry == "production" else "test"}}
     service = {**VARIABLES, "registry": registry}
-    path = write_configuration(tmp_path / "etc", service=service, organisations=organisations)
+    path = write_configuration(
+        tmp_path / "etc", service=service, organisations=organisations, service_provider=settings
+    )
 
-    text = hand_out(path, *words)["shibboleth2.xml"].read_text()
+    text = hand_out(path)["shibboleth2.xml"].read_text()
 
     assert f'url="{FEDERATIONS[federation].metadata}"' in text
     assert f'discoveryURL="{FEDERATIONS[federation].discovery}"' in text
@@ -116,15 +120,20 @@ def test_the_federation_is_that_of_the_registry_unless_it_is_said(tmp_path, hand
 
 
 def test_every_address_may_be_another(tmp_path, hand_out):
-    path = write_configuration(tmp_path / "etc", service=VARIABLES)
-    words = [
-        *("--entity-id", "https://x.example/sp?a=1&b=2", "--metadata", "https://md.example/v11.xml"),
-        *("--discovery", "https://ds.example/?x", "--metadata-certificate", "/etc/shibboleth/v11.pem"),
-        *("--tls-certificate", "/etc/tls/cert.pem", "--tls-key", "/etc/tls/key.pem", "--user", "connect"),
-        *("--http-port", "8080", "--support-contact", "roles@x.example"),
-    ]
+    settings = {
+        "entity_id": "https://x.example/sp?a=1&b=2",
+        "metadata_url": "https://md.example/v11.xml",
+        "discovery_url": "https://ds.example/?x",
+        "metadata_certificate": "/etc/shibboleth/v11.pem",
+        "tls_certificate": "/etc/tls/cert.pem",
+        "tls_key": "/etc/tls/key.pem",
+        "system_user": "connect",
+        "http_port": 8080,
+        "support_contact": "roles@x.example",
+    }
+    path = write_configuration(tmp_path / "etc", service=VARIABLES, service_provider=settings)
 
-    files = {name: each.read_text() for name, each in hand_out(path, *words).items()}
+    files = {name: each.read_text() for name, each in hand_out(path).items()}
 
     sp = fromstring(files["shibboleth2.xml"])
     (defaults,) = sp.iter("{urn:mace:shibboleth:3.0:native:sp:config}ApplicationDefaults")
@@ -190,18 +199,55 @@ def test_the_metadata_comes_when_the_keys_are_there(tmp_path, hand_out):
 
 
 @pytest.mark.parametrize(
-    ("change", "words", "said"),
+    ("change", "said"),
     [
-        ({"service": {**VARIABLES, "contact": "https://help.example"}}, [], "--support-contact"),
-        ({"listen": {"port": 8080}}, [], "web.sock and connector.sock of one directory"),
-        ({**SOCKETS, "connector": {"unix": "/run/other/connector.sock"}}, [], "of one directory"),
-        ({"service": VARIABLES}, ["--tls-key", "/a b"], "TLS_KEY: the value has characters"),
+        ({"service": {**VARIABLES, "contact": "https://help.example"}}, "add support_contact to [service_provider]"),
+        ({"service": VARIABLES, "service_provider": {"tls_key": "/a b"}}, "TLS_KEY: the value has characters"),
     ],
 )
-def test_what_cannot_be_handed_out_is_said(tmp_path, hand_out, change, words, said):
+def test_what_cannot_be_handed_out_is_said(tmp_path, hand_out, change, said):
     path = write_configuration(tmp_path / "etc", **change)
 
-    assert said in hand_out(path, *words, code=1)
+    assert said in hand_out(path, code=1)
+
+
+@pytest.mark.parametrize(
+    ("listeners", "backends"),
+    [
+        ({}, ["http://127.0.0.1:8081/v1/", "http://127.0.0.1:8080/"]),
+        (SOCKETS, ["unix:/run/orcid-connect/connector.sock|http://localhost/v1/", "unix:/run/orcid-connect/web.sock|"]),
+        (
+            {"listen": {"host": "::1", "port": 9000}, "connector": {"unix": "/run/other/c.sock"}},
+            ["unix:/run/other/c.sock|http://localhost/v1/", "http://[::1]:9000/"],
+        ),
+    ],
+    ids=["the defaults", "sockets", "one of each"],
+)
+def test_apache_finds_the_servers_wherever_they_listen(tmp_path, hand_out, listeners, backends):
+    path = write_configuration(tmp_path / "etc", **{"listen": {}, "connector": {}, **listeners})
+
+    lines = hand_out(path)["orcid-connect.conf"].read_text().splitlines()
+
+    passed = [line.split()[2] for line in lines if line.split()[:2] in (["ProxyPass", "/v1/"], ["ProxyPass", "/"])]
+    assert [each.startswith(backend) for each, backend in zip(passed, backends, strict=True)] == [True, True]
+
+
+def test_the_files_of_an_upgrade_are_those_that_were_installed(tmp_path, hand_out):
+    settings = {"federation": "haka", "entity_id": "https://x.example/sp", "support_contact": "roles@x.example"}
+    path = write_configuration(tmp_path / "etc", service=VARIABLES, service_provider=settings)
+    installed = {name: each.read_text() for name, each in hand_out(path).items()}
+
+    again = {name: each.read_text() for name, each in hand_out(path).items()}
+
+    assert again == installed
+    options = {name for each in main.commands["handout"].commands["sp"].params for name in each.opts}
+    assert options == {"--hostname", "--keys", "--connector-only", "--output"}
+
+
+def test_the_registration_names_the_privacy_page_that_the_service_has(tmp_path, hand_out):
+    path = write_configuration(tmp_path / "etc", service=VARIABLES)
+
+    assert "https://orcid-connect.example/privacy (in Finnish" in hand_out(path)["registration.txt"].read_text()
 
 
 def test_a_certificate_may_have_text_around_it_as_openssl_writes_it(tmp_path, hand_out):

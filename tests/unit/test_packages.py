@@ -76,6 +76,7 @@ LIBRARIES = {
         "webapp/config/notices.py",
         "webapp/config/organisation.py",
         "webapp/config/service.py",
+        "webapp/config/service_provider.py",
         "webapp/config/tables.py",
         "webapp/config/transfers.py",
     },

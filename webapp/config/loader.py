@@ -28,6 +28,7 @@ from webapp.config.operator import Metrics, Operator, unknown
 from webapp.config.organisation import OrganisationFile, OrganisationSettings
 from webapp.config.secret import Secret
 from webapp.config.service import OrcidSettings, ServiceFile, ServiceSettings, StoreSettings
+from webapp.config.service_provider import ServiceProviderSettings
 from webapp.config.tables import ConfigContext, Table, checked
 from webapp.config.transfers import labels_of, transfers_in
 
@@ -52,6 +53,7 @@ class Config:
     metrics: Metrics
     operators: tuple[Operator, ...]
     mail: MailSettings
+    service_provider: ServiceProviderSettings
     notices: Texts
     accessibility: Accessibility
     secrets: tuple[Secret, ...]
@@ -110,6 +112,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         metrics=main.metrics,
         operators=main.operator,
         mail=main.mail,
+        service_provider=main.service_provider,
         notices=_texts(main.notices),
         accessibility=main.accessibility,
         secrets=tuple(reading.secrets),

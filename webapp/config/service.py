@@ -18,6 +18,7 @@ from webapp.config.names import A_LANGUAGE, LANGUAGES
 from webapp.config.notices import Accessibility, Notices, RetentionTexts
 from webapp.config.operator import Metrics, Operator
 from webapp.config.secret import Secret
+from webapp.config.service_provider import ServiceProviderSettings
 from webapp.config.tables import REFERENCE, REFERRED, Table, holding, reading_of, section, setting
 
 _ROOTS = {registry: f"https://{registry.host}" for registry in Registry}
@@ -273,3 +274,4 @@ class ServiceFile(Table):
     notices: Notices = section()
     accessibility: Accessibility = section()
     retention: RetentionTexts = section()
+    service_provider: ServiceProviderSettings = section()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shibboleth.handout.render import placeholders, substitute, syntax_of
+from shibboleth.handout.render import apply_conditions, placeholders, substitute, syntax_of
 from tests.support.ports import free_port
 from tests.support.system import other_services as neighbours
 from tests.support.system.federation import certificate_text, make_key, write_attribute_maps, write_metadata
@@ -107,7 +107,7 @@ class Stack(Machine):
 
     def put(self, name: str, to: Path, **values: str) -> None:
         """Fill in one of the operator's files and put it where it goes."""
-        template = (SP / name).read_text("utf-8")
+        template = apply_conditions((SP / name).read_text("utf-8"), {"web-socket", "connector-socket"})
         everything = self._values() | values
         wanted = {each: everything[each] for each in placeholders(template)}
         to.write_text(substitute(template, wanted, syntax_of(name)), "utf-8")
@@ -128,7 +128,8 @@ class Stack(Machine):
             "ETC": str(self.etc),
             "VENV": str(self.venv),
             "VAR": str(self.var),
-            "RUN": str(self.run),
+            "WEB_SOCKET": str(self.run / "web.sock"),
+            "CONNECTOR_SOCKET": str(self.run / "connector.sock"),
             "SYSTEM_USER": self.account.user,
             "WEB_THREADS": "64",
             "CONNECTOR_THREADS": "8",
