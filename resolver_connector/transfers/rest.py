@@ -65,7 +65,7 @@ class RestTransfer(HttpTransfer):
         "one replaces the other. Only with `v1`.",
         ["file:secrets/idm.whsec"],
         default=(),
-        json_schema_extra={"kind": 'a list of references, each "file:/path" or "env:NAME"'},
+        json_schema_extra={"expected": 'a list of references, each "file:/path" or "env:NAME"'},
     )
     mediator: str = setting(
         "The address of this service, as `csc` tells it to the receiver.", "https://connect.example.org", default=""

@@ -181,7 +181,7 @@ def test_a_new_role_needs_a_password(place):
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("env:NO_SUCH_THING", "refers to the environment variable NO_SUCH_THING, which is not set"),
+        ("env:NO_SUCH_THING", "refers to an environment variable that is not set"),
         ("hunter2", "must be a reference"),
         ("file:secrets/weak", "fewer than 32 characters"),
     ],

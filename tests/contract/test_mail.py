@@ -37,7 +37,7 @@ from webapp.app import make_app
 from webapp.config.errors import InvalidSetting, Misconfigured
 from webapp.config.loader import load
 from webapp.config.organisation import Keep
-from webapp.config.values import mailbox
+from webapp.config.validators import mailbox
 from webapp.i18n.language import languages
 from webapp.mail import mailer as mailing
 from webapp.mail.mailer import ANSWERED, LEASE, LONGEST_REST, MOST_TRIES, RECEIPT, Mailer, Server, Writer

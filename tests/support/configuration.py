@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from webapp.config.names import LANGUAGES
+from webapp.config.texts import LANGUAGES
 from webapp.pages.operator_texts import ACCESSIBILITY, PRIVACY
 
 PROOF = "front-proof-" + "f" * 32

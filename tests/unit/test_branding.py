@@ -8,7 +8,7 @@ import pytest
 
 import webapp
 from tests.support.configuration import write_configuration
-from webapp.config.branding import LARGEST_LOGO
+from webapp.config.branding import MAX_LOGO_BYTES
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.rendering.branding import (
@@ -115,16 +115,16 @@ def test_a_logo_is_one_of_the_pictures():
 
 def configured(tmp_path, **look):
     """Read a configuration with this look."""
-    config = load(write_configuration(tmp_path, look=look), {})
-    return config.look.look(tmp_path), config.look.zone
+    config = load(write_configuration(tmp_path, branding=look), {})
+    return config.branding.branding(tmp_path), config.branding.zone
 
 
 def refused(tmp_path, **look):
     """Give what is wrong with a look."""
     with pytest.raises(Misconfigured) as caught:
-        load(write_configuration(tmp_path, look=look), {})
+        load(write_configuration(tmp_path, branding=look), {})
     (one,) = caught.value.problems
-    return one.key, one.text, one.mend
+    return one.key, one.text, one.fix
 
 
 def test_nothing_has_to_be_said(tmp_path):
@@ -144,7 +144,7 @@ def test_colours_and_a_clock_are_read(tmp_path):
 def test_a_colour_that_cannot_be_read_is_refused_and_one_that_can_is_named(tmp_path, setting, value):
     key, text, mend = refused(tmp_path, **{setting: value})
 
-    assert key == f"look.{setting}"
+    assert key == f"branding.{setting}"
     assert "WCAG 2.2 AA asks for 4.5" in text
     found = re.search(r"#[0-9a-f]{6}", mend)[0]
     assert configured(tmp_path, **{setting: found})
@@ -152,7 +152,7 @@ def test_a_colour_that_cannot_be_read_is_refused_and_one_that_can_is_named(tmp_p
 
 @pytest.mark.parametrize("value", ["red", "#123", "#12345g", "", "rgb(0,0,0)", "#123456; } body { x: y"])
 def test_what_is_no_colour_is_refused(tmp_path, value):
-    assert refused(tmp_path, head=value)[1] == "is not a colour"
+    assert refused(tmp_path, header=value)[1] == "is not a colour"
 
 
 @pytest.mark.parametrize(("name", "body"), [("logo.svg", SVG), ("logo.png", PNG)])
@@ -172,11 +172,11 @@ def test_a_logo_is_read_beside_the_configuration_and_known_by_what_is_in_it(tmp_
         (b"\xff\xfe\x00", "is neither a PNG nor an SVG picture"),
         (b"", "is neither a PNG nor an SVG picture"),
         (b"<html/>", "is XML, and not an SVG picture"),
-        (SVG.replace(b"<path", b"<script/><path"), "holds a script, or refers to another file"),
-        (SVG.replace(b"<path", b"<path onclick='x'"), "holds a script, or refers to another file"),
-        (SVG.replace(b"<path", b"<image href='https://x.example/y.png'/><path"), "holds a script, or refers to"),
+        (SVG.replace(b"<path", b"<script/><path"), "has a script in it, or refers to another file"),
+        (SVG.replace(b"<path", b"<path onclick='x'"), "has a script in it, or refers to another file"),
+        (SVG.replace(b"<path", b"<image href='https://x.example/y.png'/><path"), "has a script in it, or refers to"),
         (b'<!DOCTYPE svg [<!ENTITY a "b">]>' + SVG.partition(b"?>")[2], "is neither a PNG nor an SVG picture"),
-        (PNG + b"x" * LARGEST_LOGO, f"has {len(PNG) + LARGEST_LOGO} bytes, more than {LARGEST_LOGO}"),
+        (PNG + b"x" * MAX_LOGO_BYTES, f"has {len(PNG) + MAX_LOGO_BYTES} bytes, more than {MAX_LOGO_BYTES}"),
     ],
 )
 def test_what_is_no_picture_or_too_large_is_refused(tmp_path, body, text):
@@ -188,4 +188,4 @@ def test_what_is_no_picture_or_too_large_is_refused(tmp_path, body, text):
 
 @pytest.mark.parametrize("zone", ["Helsinki", "../etc/passwd", "EET+2", ""])
 def test_what_is_no_time_zone_is_refused(tmp_path, zone):
-    assert refused(tmp_path, time_zone=zone)[0] == "look.time_zone"
+    assert refused(tmp_path, time_zone=zone)[0] == "branding.time_zone"

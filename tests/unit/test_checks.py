@@ -1,4 +1,4 @@
-"""`orcid-connect check` says what to mend: the table is to be read aloud."""
+"""`orcid-connect check` says how to fix each mistake."""
 
 import json
 import threading
@@ -119,8 +119,8 @@ BROKEN = {
     "not TOML": (
         raw(b'[service]\nname = "ORCID connect\n'),
         SERVICE,
-        "is not TOML: Illegal character '\\n' (at line 2, column 22)",
-        'mend it there: text stands in quotes, as in name = "value", a section in brackets, as in [service]',
+        "is not TOML at line 2, column 22",
+        'fix it there: text stands in quotes, as in name = "value", a section in brackets, as in [service]',
     ),
     "not UTF-8": (
         raw('[service]\nname = "Länk"\n'.encode("latin-1")),
@@ -156,25 +156,25 @@ BROKEN = {
         store(zzz=1),
         SERVICE,
         "store.zzz: is not a setting",
-        "remove it; [store] knows: busy_timeout, keep_changes, password, url",
+        "remove it; the settings of [store] are: busy_timeout, keep_changes, password, url",
     ),
     "a section that never was": (
         section("zzz", yyy=1),
         SERVICE,
         "zzz: is not a setting",
-        f"remove it; the top of the file knows: {', '.join(sorted(ServiceFile.model_fields))}",
+        f"remove it; the settings of the top of the file are: {', '.join(sorted(ServiceFile.model_fields))}",
     ),
     "a value for a section": (
         flat,
         SERVICE,
         "orcid: is a section and not a value",
-        "write [orcid] on a line of its own, and its settings below",
+        "write [orcid] on a line of its own, and its settings below it",
     ),
     "a value of another kind": (
         orcid(connect_timeout="5 s"),
         SERVICE,
         "orcid.connect_timeout: must be a number of seconds, more than 0 and at most 60",
-        "write for example: connect_timeout = 5.0",
+        "write it without quotes, for example: connect_timeout = 5.0",
     ),
     "a number out of bounds": (
         listen(threads=0),
@@ -251,14 +251,14 @@ BROKEN = {
     "a secret that is not there": (
         no_secret_file,
         SERVICE,
-        "orcid.client_secret: refers to {directory}/secrets/orcid-client-secret, and there is no such file",
-        "create it, with the secret as its one line",
+        "orcid.client_secret: refers to a file that does not exist",
+        "create it, with the secret as its one line; a relative path starts at the directory of the service's file",
     ),
     "a variable that is not set": (
         orcid(client_secret="env:NO_SUCH_ORCID_SECRET"),
         SERVICE,
-        "orcid.client_secret: refers to the environment variable NO_SUCH_ORCID_SECRET, which is not set",
-        "set NO_SUCH_ORCID_SECRET for this process",
+        "orcid.client_secret: refers to an environment variable that is not set",
+        "set it for this process",
     ),
     "the sandbox at orcid.org": (
         orcid(base_url="https://orcid.org"),
@@ -317,13 +317,13 @@ BROKEN = {
     "an address for all the world": (
         listen(host="0.0.0.0"),
         SERVICE,
-        "listen.host: must be a loopback address: whoever gets here past Apache may claim to be anyone",
+        "listen.host: must be a loopback address: a client that bypasses Apache could claim to be anyone",
         "write 127.0.0.1 and let Apache answer the world",
     ),
     "a socket and an address": (
         listen(unix="/run/orcid-connect/web.sock", host="127.0.0.1"),
         SERVICE,
-        "listen.unix: is a second place to listen on beside host or port",
+        "listen.unix: is a second address beside host or port",
         "keep either unix, or host and port",
     ),
     "one address for two": (
@@ -334,9 +334,9 @@ BROKEN = {
     ),
     "nobody": (
         no_organisation,
-        "organisations",
-        "no organisation is connected",
-        "add {directory}/organisations/<id>.toml for each organisation; docs/settings.md shows one",
+        SERVICE,
+        "service.organisations: names a directory without files of organisations",
+        "add <id>.toml there for each organisation; docs/settings.md shows one",
     ),
     "a name that is no id": (
         organisations(**{"Yli Opisto": None}),
@@ -348,37 +348,37 @@ BROKEN = {
         organisation(scopes=[".yliopisto.example"]),
         UNIVERSITY,
         "scopes (value 1): begins with a dot",
-        "write yliopisto.example",
+        "write the domain without it",
     ),
     "a scope in capitals": (
         organisation(scopes=["yliopisto.example", "Helsinki.example"]),
         UNIVERSITY,
         "scopes (value 2): is not in lower case",
-        "write helsinki.example",
+        "write it in lower case",
     ),
     "a scope with an @": (
         organisation(scopes=["@yliopisto.example"]),
         UNIVERSITY,
         "scopes (value 1): holds an @",
-        "write only what stands after it",
+        "write only what follows it",
     ),
     "a pattern for a scope": (
         organisation(scopes=["*.yliopisto.example"]),
         UNIVERSITY,
-        "scopes (value 1): is not a domain name; patterns are not understood",
+        "scopes (value 1): is not a domain name; patterns are not supported",
         "write each scope out, as in example.org",
     ),
     "no scope": (
         organisation(scopes=[]),
         UNIVERSITY,
-        "scopes: is empty, so nobody could be let in",
+        "scopes: is empty, so no one could sign in",
         'write for example: scopes = ["example.org"]',
     ),
     "one scope without brackets": (
         organisation(scopes="yliopisto.example"),
         UNIVERSITY,
         "scopes: must be a list of one or more domain names in quotes",
-        'write for example: scopes = ["example.org"]',
+        'write it in brackets, for example: scopes = ["example.org"]',
     ),
     "a key that tells nobody apart": (
         organisation(key="epnn"),
@@ -456,8 +456,8 @@ def run(*words):
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_check_says_what_to_mend(name, tmp_path):
-    break_it, file, text, mend = BROKEN[name]
+def test_check_says_how_to_fix_it(name, tmp_path):
+    break_it, file, text, fix = BROKEN[name]
     path = break_it(tmp_path)
 
     code, output = run("--config", path, "check")
@@ -468,7 +468,7 @@ def test_check_says_what_to_mend(name, tmp_path):
         "",
         str(tmp_path / file),
         f"  {text.format(directory=tmp_path)}",
-        f"    → {mend.format(directory=tmp_path)}",
+        f"    → {fix.format(directory=tmp_path)}",
     ]
 
 

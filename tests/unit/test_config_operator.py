@@ -75,7 +75,7 @@ def test_the_metrics_have_a_token_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("service", "key", "text"),
     [
-        (operator(), "operator (value 1)", "names nobody"),
+        (operator(), "operator (value 1)", "names no one"),
         (
             operator(entity_id='"https://idp.elsewhere.example/idp"', people='["a@elsewhere.example"]'),
             "operator.entity_id (value 1)",
@@ -94,12 +94,12 @@ def test_the_metrics_have_a_token_of_their_own(tmp_path):
         (
             operator(people='["a\\u0007"]'),
             "operator.people (value 1) (value 1)",
-            "must be 1 to 512 characters that can be seen",
+            "holds an invisible character, U+0007 (a control character)",
         ),
         (
             operator(people='[""]'),
             "operator.people (value 1) (value 1)",
-            "must be 1 to 512 characters that can be seen",
+            "must be 1 to 512 characters",
         ),
         (operator(entitlements='["operator"]'), "operator.entitlements (value 1) (value 1)", "is not a URI"),
     ],

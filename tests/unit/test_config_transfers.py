@@ -11,6 +11,7 @@ from tests.support.configuration import ORGANISATION, TOKEN, write_configuration
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.config.organisation import Keep
+from webapp.config.transfers import describe_kind
 
 UNIVERSITY = ORGANISATION["entity_id"]
 REST = {"name": "idm", "kind": "rest", "url": "https://idm.yliopisto.example/orcid", "token": "file:secrets/idm"}
@@ -34,7 +35,7 @@ def problem(path):
     with pytest.raises(Misconfigured) as caught:
         read(path)
     (one,) = caught.value.problems
-    return f"{one.key}: {one.text}; {one.mend}"
+    return f"{one.key}: {one.text}; {one.fix}"
 
 
 def test_an_organisation_may_have_several_transfers(tmp_path):
@@ -85,9 +86,9 @@ def test_no_secret_of_a_transfer_shows(tmp_path):
         (
             {"zzzzzz": 1},
             (
-                "transfer.idm.zzzzzz: is not a setting; remove it; [[transfer]] knows: ca_file, certificate, "
-                "certificate_key, issuer, mediator, password, profile, removal, signing_secrets, token, url, user, "
-                "value_form"
+                "transfer.idm.zzzzzz: is not a setting; remove it; the settings of [[transfer]] are: ca_file, "
+                "certificate, certificate_key, issuer, mediator, password, profile, removal, signing_secrets, token, "
+                "url, user, value_form"
             ),
         ),
         (
@@ -96,7 +97,7 @@ def test_no_secret_of_a_transfer_shows(tmp_path):
         ),
         (
             {"url": 3},
-            'transfer.idm.url: must be text in quotes; write for example: url = "https://idm.example.org/orcid"',
+            'transfer.idm.url: must be text in quotes; write it in quotes, for example: url = "https://idm.example.org/orcid"',
         ),
         ({"profile": "v2"}, 'transfer.idm.profile: must be "v1" or "csc"; write for example: profile = "v1"'),
         ({"kind": "rset"}, "transfer.kind (value 1): must be one of: rest, ldap, soap, scim, file; did you mean rest?"),
@@ -116,7 +117,7 @@ def test_no_secret_of_a_transfer_shows(tmp_path):
             {"url": "http://idm.yliopisto.example/"},
             (
                 "transfer.idm: url is not https: people's identifiers go over the network only under TLS; "
-                'mend it; docs/settings.md says what each setting of kind = "rest" is for'
+                'fix it; docs/settings.md says what each setting of kind = "rest" is for'
             ),
         ),
         (
@@ -127,7 +128,7 @@ def test_no_secret_of_a_transfer_shows(tmp_path):
             {"signing_secrets": "file:secrets/idm"},
             (
                 'transfer.idm.signing_secrets: must be a list of references, each "file:/path" or "env:NAME"; '
-                'write for example: signing_secrets = ["file:secrets/idm.whsec"]'
+                'write it in brackets, for example: signing_secrets = ["file:secrets/idm.whsec"]'
             ),
         ),
     ],
@@ -153,12 +154,15 @@ LDAP = {
     [
         (
             {"start_tls": "false"},
-            "start_tls: must be true or false, without quotes; write for example: start_tls = true",
+            "start_tls: must be true or false, without quotes; write it without quotes, for example: start_tls = true",
         ),
         ({"start_tls": 0}, "start_tls: must be true or false, without quotes; write for example: start_tls = true"),
-        ({"base": True}, 'base: must be text in quotes; write for example: base = "ou=people,dc=example,dc=org"'),
-        ({"ca_file": 7}, 'ca_file: must be a path in quotes; write for example: ca_file = "ca.pem"'),
-        ({"bind": "SIMPLE"}, 'bind: must be "simple" or "external"; write for example: bind = "external"'),
+        (
+            {"base": True},
+            'base: must be text in quotes; write it in quotes, for example: base = "ou=people,dc=example,dc=org"',
+        ),
+        ({"ca_file": 7}, 'ca_file: must be a path in quotes; write it in quotes, for example: ca_file = "ca.pem"'),
+        ({"bind": "SIMPLE"}, 'bind: must be "simple" or "external"; did you mean bind = "simple"?'),
         ({"start_tls": True, "url": "ldap://ldap.yliopisto.example", "base": " "}, "base is empty"),
     ],
 )
@@ -191,7 +195,7 @@ def test_a_secret_of_a_transfer_stands_there_by_reference_alone(tmp_path):
 def test_no_two_transfers_of_an_organisation_have_the_same_name(tmp_path):
     told = problem(written(tmp_path, REST, {**FILE, "name": "idm"}))
 
-    assert told == "transfer: has two that are called idm; give each its own name"
+    assert told == "transfer: has two with the same name; give each its own name"
 
 
 def test_two_organisations_may_have_transfers_of_the_same_name(tmp_path):
@@ -251,14 +255,12 @@ def test_who_keeps_nothing_has_nothing_to_be_asked_for(tmp_path):
 
 @pytest.mark.parametrize("kind", TRANSFERS.values(), ids=TRANSFERS)
 def test_every_example_of_a_kind_is_one_that_can_be_written(kind, tmp_path):
-    from webapp.config.transfers import settings_of  # noqa: PLC0415 - what is tested here
-
-    for setting in settings_of(kind).walk():
+    for setting in describe_kind(kind).walk():
         table = {"name": "idm", "kind": kind.kind, setting.name: setting.example}
         with pytest.raises(Misconfigured) as caught:
             read(written(tmp_path, table, connector=None, nothing=1))
         assert f"transfer.idm.{setting.name}" not in {
-            one.key for one in caught.value.problems if "no such file" not in one.text
+            one.key for one in caught.value.problems if "does not exist" not in one.text
         }
 
 

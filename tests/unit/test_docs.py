@@ -17,14 +17,13 @@ from tests.support import catalogues as sentences
 from tests.support import docs
 from tests.support.configuration import write, write_secret
 from webapp.cli.main import main
-from webapp.config.errors import toml
+from webapp.config.base import describe_settings
+from webapp.config.errors import to_toml
 from webapp.config.loader import load
-from webapp.config.names import LANGUAGES
-from webapp.config.notices import Accessibility
 from webapp.config.organisation import OrganisationFile
 from webapp.config.service import ServiceFile
-from webapp.config.tables import settings
-from webapp.config.transfers import settings_of
+from webapp.config.texts import LANGUAGES, AccessibilitySettings
+from webapp.config.transfers import describe_kind
 from webapp.pages.data_inventory import KEEP_CHANGES, SECTIONS
 from webapp.pages.operator_texts import ACCESSIBILITY, PRIVACY
 from webapp.pages.problems import PROBLEMS
@@ -32,8 +31,8 @@ from webapp.wiring.pages import operator_texts_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = {
-    "## The file of the service": settings(ServiceFile),
-    "## The file of an organisation": settings(OrganisationFile),
+    "## The file of the service": describe_settings(ServiceFile),
+    "## The file of an organisation": describe_settings(OrganisationFile),
 }
 
 
@@ -59,15 +58,15 @@ def default_of(setting):
     """Say what holds when a setting is not written."""
     if setting.required:
         return "required"
-    if setting.shown:
-        return setting.shown
-    return "none" if setting.default is None or setting.default == () else f"`{toml(setting.default)}`"
+    if setting.default_text:
+        return setting.default_text
+    return "none" if setting.default is None or setting.default == () else f"`{to_toml(setting.default)}`"
 
 
 def setting_row(setting):
     """Give the row of a setting."""
-    kind = setting.kind.replace("|", r"\|")
-    return f"| `{setting.name}` | {kind} | {default_of(setting)} | `{setting.line}` | {setting.meaning} |"
+    kind = setting.expected.replace("|", r"\|")
+    return f"| `{setting.name}` | {kind} | {default_of(setting)} | `{setting.example_line}` | {setting.description} |"
 
 
 def in_one_language(section):
@@ -80,7 +79,7 @@ def section_tables(section, level):
     """Give the table of a section, and after it those of the sections in it."""
     section = in_one_language(section)
     if section.section:
-        yield f"{level} {section.line}", [one for one in section.settings.values() if not one.section]
+        yield f"{level} {section.example_line}", [one for one in section.settings.values() if not one.section]
         for one in section.settings.values():
             yield from section_tables(one, f"{level}#")
 
@@ -93,7 +92,7 @@ def tables():
         for heading, known in (({"### At the top": plain} if plain else {}) | sections).items():
             yield file, heading, known
     for name, kind in TRANSFERS.items():
-        yield list(FILES)[1], f'#### kind = "{name}"', list(settings_of(kind).walk())
+        yield list(FILES)[1], f'#### kind = "{name}"', list(describe_kind(kind).walk())
 
 
 @pytest.mark.parametrize(
@@ -273,7 +272,7 @@ def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(
 
     assert {name for _, names in notices.lacking(LANGUAGES) for name in names} == set(PRIVACY)
     assert (notices.statement.status, notices.statement.assessed) == ("partially", date(2026, 11, 25))
-    asked = [each.key for each in settings(Accessibility).settings.values()]
+    asked = [each.key for each in describe_settings(AccessibilitySettings).settings.values()]
     assert [each for each in (*ACCESSIBILITY, *asked) if f"`{each}`" not in under] == []
 
 

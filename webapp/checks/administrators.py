@@ -8,7 +8,7 @@ from shibboleth.attributes import fold
 from sql.store import Store
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
-from webapp.config.values import ISSUED, account_and_issued
+from webapp.config.validators import ISSUED, account_and_issued
 
 
 def check_admin_accounts(config: Config, store: Store) -> Iterator[CheckResult]:

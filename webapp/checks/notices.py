@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from shibboleth.orcid_id import Registry
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
-from webapp.config.names import LANGUAGES
+from webapp.config.texts import LANGUAGES
 from webapp.pages.operator_texts import uneven
 from webapp.wiring.pages import operator_texts_of
 

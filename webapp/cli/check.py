@@ -34,7 +34,7 @@ def check(path: Path, *, orcid: bool, as_json: bool) -> None:
             results = list(run_checks(config, store, utc_now()))
     except Misconfigured as error:
         if as_json:
-            problems = [{"file": p.file, "key": p.key, "text": p.text, "fix": p.mend} for p in error.problems]
+            problems = [{"file": p.file, "key": p.key, "text": p.text, "fix": p.fix} for p in error.problems]
             print_json({"ok": False, "configuration_errors": problems, "results": []})
         else:
             click.echo(format_problems(error.problems))

@@ -14,7 +14,7 @@ from sql.errors import InvalidUrl
 from sql.store import Store
 from webapp.cli.errors import CommandError
 from webapp.cli.output import printable
-from webapp.config.errors import Misconfigured, SettingProblem, nearest
+from webapp.config.errors import Misconfigured, SettingProblem, closest_match
 from webapp.config.loader import Config, load
 
 
@@ -68,7 +68,7 @@ def find_organisation(config: Config, name: str) -> Organisation:
     known = {one.id: one for one in config.organisations} | {one.entity_id: one for one in config.organisations}
     if name in known:
         return known[name]
-    similar = nearest(name, known)
+    similar = closest_match(name, known)
     hint = f"did you mean {similar}?" if similar else "known: " + ", ".join(one.id for one in config.organisations)
     raise CommandError(f"unknown organisation {printable(name)}; {hint}")
 

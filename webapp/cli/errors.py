@@ -57,6 +57,6 @@ def format_problems(problems: Sequence[SettingProblem]) -> str:
             lines += ["", file]
         lines += [
             f"  {problem.key}: {problem.text}" if problem.key else f"  {problem.text}",
-            f"    → {problem.mend}",
+            f"    → {problem.fix}",
         ]
     return "\n".join(lines)

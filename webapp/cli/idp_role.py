@@ -15,7 +15,7 @@ from shibboleth.organisation import Organisation
 from webapp.cli.context import find_organisation, load_config, open_store, require_kept_links
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import organisation_argument
-from webapp.config import values
+from webapp.config import validators
 from webapp.config.errors import InvalidSetting
 from webapp.config.loader import Config
 from webapp.config.secret import resolve
@@ -96,9 +96,9 @@ def _password(config: Config, reference: str | None, file: Path | None) -> Itera
     # A generated password is deleted if the role could not be changed
     if reference is not None:
         try:
-            yield values.strong(resolve(reference, config.path.parent, os.environ).reveal())
+            yield validators.strong_secret(resolve(reference, config.path.parent, os.environ).reveal())
         except InvalidSetting as error:
-            raise CommandError(f"--password {error.text}; {error.mend}") from None
+            raise CommandError(f"--password {error.text}; {error.fix}") from None
     elif file is not None:
         generated = secrets.token_hex(_PASSWORD_BYTES)
         try:

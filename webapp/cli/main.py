@@ -18,7 +18,7 @@ from webapp.cli.options import accept_dash_values
 from webapp.cli.replica import replica
 from webapp.cli.serve import authority, connector, serve
 from webapp.cli.transfer import transfer
-from webapp.config.files import DEFAULT_PATH, PATH_VARIABLE
+from webapp.config.loader import DEFAULT_PATH, PATH_VARIABLE
 from webapp.log import configure_logging
 
 

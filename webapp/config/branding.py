@@ -1,4 +1,4 @@
-"""The section `[look]`: what the operator may change of how the pages look, without touching a template."""
+"""The section `[branding]`: logo, colours and time zone of the pages."""
 
 from __future__ import annotations
 
@@ -12,83 +12,84 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 from pydantic import AfterValidator, ValidationInfo
 
+from webapp.config.base import Table, context_of, setting
 from webapp.config.errors import InvalidSetting
-from webapp.config.tables import Table, reading_of, setting
 from webapp.rendering.branding import DARK_GROUNDS, LEAST, LIGHT_GROUNDS, Branding, Logo, readable, worst
 
-LARGEST_LOGO = 20 * 1024
-"""So that the first page stays small: it is the heaviest thing on it."""
+MAX_LOGO_BYTES = 20 * 1024
+"""The logo is part of the first page, which has to stay small."""
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}", re.ASCII)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SVG = "{http://www.w3.org/2000/svg}"
-_NOT_IN_A_PICTURE = frozenset({f"{_SVG}script", f"{_SVG}foreignObject", f"{_SVG}use", f"{_SVG}image"})
-_NO_LOGO = "remove the line, or name a PNG or SVG file of at most 20 kB"
+_FORBIDDEN_ELEMENTS = frozenset({f"{_SVG}script", f"{_SVG}foreignObject", f"{_SVG}use", f"{_SVG}image"})
+_FIX_LOGO = "remove the line, or name a PNG or SVG file of at most 20 kB"
 
 
-def _colour(text: str) -> str:
+def _validate_colour(text: str) -> str:
     if not _COLOUR.fullmatch(text.lower()):
         raise InvalidSetting("is not a colour", 'write # and six hexadecimal digits, as in "#0b5c63"')
     return text.lower()
 
 
-def _read_on(grounds: tuple[str, ...], scheme: str) -> AfterValidator:
-    """Hold a colour of links and buttons to what can be read."""
+def _readable_on(grounds: tuple[str, ...], scheme: str) -> AfterValidator:
+    # Contrast of text, which links and buttons are
 
-    def held(colour: str) -> str:
+    def validate_contrast(colour: str) -> str:
         ratio, ground = worst(colour, grounds)
         if ratio < LEAST:
             raise InvalidSetting(
-                f"has a contrast of {ratio:.1f} to 1 with {ground}, the ground of the pages in the {scheme} scheme; "
+                f"has a contrast of {ratio:.1f} to 1 with {ground}, the background of the {scheme} scheme; "
                 f"WCAG 2.2 AA asks for {LEAST}",
                 f"take a colour that can be read, for example {readable(colour, grounds)}",
             )
         return colour
 
-    return AfterValidator(held)
+    return AfterValidator(validate_contrast)
 
 
-def _logo(path: str, info: ValidationInfo) -> str:
-    read_logo(reading_of(info).directory / path)
+def _validate_logo(path: str, info: ValidationInfo) -> str:
+    read_logo(context_of(info).directory / path)
     return path
 
 
 def read_logo(path: Path) -> Logo:
-    """Read a logo. raises InvalidSetting where it is none that we may show."""
+    """Read a logo.
+
+    Raises:
+        InvalidSetting: If it is not a small PNG or SVG picture, or has a script or another file in it.
+
+    """
     try:
         body = path.read_bytes()
     except OSError as error:
-        raise InvalidSetting(f"cannot be read: {error.strerror}", _NO_LOGO) from None
-    if len(body) > LARGEST_LOGO:
+        raise InvalidSetting(f"cannot be read: {error.strerror}", _FIX_LOGO) from None
+    if len(body) > MAX_LOGO_BYTES:
         raise InvalidSetting(
-            f"has {len(body)} bytes, more than {LARGEST_LOGO}", "make it smaller: it comes with every page"
+            f"has {len(body)} bytes, more than {MAX_LOGO_BYTES}", "make it smaller: it comes with every page"
         )
     if body.startswith(_PNG):
         return Logo("logo.png", body)
-    _must_be_a_drawing(body)
-    return Logo("logo.svg", body)
-
-
-def _must_be_a_drawing(body: bytes) -> None:
     try:
         root = fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError):
-        raise InvalidSetting("is neither a PNG nor an SVG picture", _NO_LOGO) from None
+        raise InvalidSetting("is neither a PNG nor an SVG picture", _FIX_LOGO) from None
     if root.tag != f"{_SVG}svg":
-        raise InvalidSetting("is XML, and not an SVG picture", _NO_LOGO)
+        raise InvalidSetting("is XML, and not an SVG picture", _FIX_LOGO)
     names = {each.tag for each in root.iter()} | {name for each in root.iter() for name in each.attrib}
-    if names & _NOT_IN_A_PICTURE or any(str(name).startswith("on") for name in names):
-        raise InvalidSetting("holds a script, or refers to another file", "save it as a plain SVG")
+    if names & _FORBIDDEN_ELEMENTS or any(str(name).startswith("on") for name in names):
+        raise InvalidSetting("has a script in it, or refers to another file", "save it as a plain SVG")
+    return Logo("logo.svg", body)
 
 
-def _clock(name: str) -> tzinfo:
-    # A machine without the tz database knows this one all the same
+def _time_zone(name: str) -> tzinfo:
+    # Works without the tz database
     return UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
 
 
-def _zone(name: str) -> str:
+def _validate_zone(name: str) -> str:
     try:
-        _clock(name)
+        _time_zone(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidSetting(
             "is not a time zone of the tz database", 'write for example: time_zone = "Europe/Helsinki"'
@@ -96,44 +97,44 @@ def _zone(name: str) -> str:
     return name
 
 
-_Colour = Annotated[str, AfterValidator(_colour)]
+_Colour = Annotated[str, AfterValidator(_validate_colour)]
 
 
 class BrandingSettings(Table):
-    """How the pages look, and by which clock they tell the time."""
+    """How the pages look, and in which time zone they show times."""
 
-    logo: Annotated[str, AfterValidator(_logo)] | None = setting(
+    logo: Annotated[str, AfterValidator(_validate_logo)] | None = setting(
         "A picture beside the service's name: PNG or SVG, at most 20 kB; shown 2 rem (about 32 pixels) high.",
         "a path in quotes",
         "logo.svg",
         default=None,
     )
-    accent: Annotated[_Colour, _read_on(LIGHT_GROUNDS, "light")] | None = setting(
+    accent: Annotated[_Colour, _readable_on(LIGHT_GROUNDS, "light")] | None = setting(
         "The colour of links and buttons in the light scheme; it must be readable there.",
         "a colour in quotes, # and six hexadecimal digits",
         "#0b5c63",
         default=None,
     )
-    accent_dark: Annotated[_Colour, _read_on(DARK_GROUNDS, "dark")] | None = setting(
+    accent_dark: Annotated[_Colour, _readable_on(DARK_GROUNDS, "dark")] | None = setting(
         "The colour of links and buttons in the dark scheme; it must be readable there.",
         "a colour in quotes, # and six hexadecimal digits",
         "#86d3d8",
         default=None,
     )
-    head: _Colour | None = setting(
-        "The ground of the head of each page in the light scheme; what stands on it is made white or black.",
+    header: _Colour | None = setting(
+        "The background of each page's header in the light scheme; the text on it is made white or black.",
         "a colour in quotes, # and six hexadecimal digits",
         "#123456",
         default=None,
     )
-    head_dark: _Colour | None = setting(
+    header_dark: _Colour | None = setting(
         "The same in the dark scheme.",
         "a colour in quotes, # and six hexadecimal digits",
         "#0a1a2a",
         default=None,
     )
-    time_zone: Annotated[str, AfterValidator(_zone)] = setting(
-        "By which clock the pages tell when something happened: a name of the tz database.",
+    time_zone: Annotated[str, AfterValidator(_validate_zone)] = setting(
+        "The time zone in which the pages show times: a name of the tz database.",
         "a time zone in quotes",
         "Europe/Helsinki",
         default="UTC",
@@ -141,11 +142,11 @@ class BrandingSettings(Table):
 
     @property
     def zone(self) -> tzinfo:
-        """The clock itself."""
-        return _clock(self.time_zone)
+        """The time zone."""
+        return _time_zone(self.time_zone)
 
-    def look(self, directory: Path) -> Branding:
-        """Give the look; `directory` is where relative paths start."""
+    def branding(self, directory: Path) -> Branding:
+        """Return the branding; relative paths start at `directory`."""
         logo = read_logo(directory / self.logo) if self.logo else None
         light, dark = self.accent or "", self.accent_dark or ""
-        return Branding(light, dark, self.head or "", self.head_dark or "", logo)
+        return Branding(light, dark, self.header or "", self.header_dark or "", logo)

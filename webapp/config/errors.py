@@ -1,37 +1,40 @@
-"""What is wrong with a configuration, in words that say where it stands and how to mend it.
+"""Errors of the configuration: what is wrong, where it is written, and how to fix it.
 
-Knows nothing of the library that validates: it is handed that library's list of errors as plain values.
+Does not import the library that validates: it takes that library's errors as plain dictionaries.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_CLOSE_ENOUGH = 0.6
+_SIMILAR = 0.6
+# What is written as a key may be a secret that lost its key
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,31}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
-    """One thing to mend. Holds no value from the file, since any of them may be a secret in the wrong place."""
+    """One thing to fix. It contains no value from the file: any value may be a secret in the wrong place."""
 
     file: str
     key: str
-    """Dotted, as in `orcid.client_id`; empty when the whole file is meant."""
+    """Dotted, as in `orcid.client_id`; empty if the whole file is meant."""
     text: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
         where = f"{self.file}: {self.key}" if self.key else self.file
-        return f"{where}: {self.text}; {self.mend}"
+        return f"{where}: {self.text}; {self.fix}"
 
 
 class Misconfigured(Exception):
-    """The configuration cannot be used; `problems` holds all that is wrong with it."""
+    """The configuration cannot be used; `problems` has everything that is wrong with it."""
 
     def __init__(self, problems: Iterable[SettingProblem]) -> None:
         self.problems = tuple(problems)
@@ -39,122 +42,135 @@ class Misconfigured(Exception):
 
 
 class InvalidSetting(ValueError):
-    """A value cannot be what it should be: what is wrong with it, and the mend."""
+    """A value is not valid; `text` says why and `fix` what to write, and neither contains the value."""
 
-    def __init__(self, text: str, mend: str) -> None:
+    def __init__(self, text: str, fix: str) -> None:
         super().__init__(text)
         self.text = text
-        self.mend = mend
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is known of one key of a file: enough to say what it should be, and to write its documentation."""
+    """Description of one key of a file, for error messages and for the reference page."""
 
     key: str
     """Dotted, from the top of its file."""
-    kind: str
-    """What it is, in words that fit after "must be"."""
+    expected: str
+    """The type, in words that follow "must be"."""
     example: Any
     """A valid value; a table for a section."""
     default: Any = None
-    """What holds when it is not written; None where there is nothing."""
-    shown: str = ""
-    """The default in words, where there is more to say."""
+    """None if there is no default."""
+    default_text: str = ""
+    """The default in words, if its value does not say enough."""
     required: bool = False
-    meaning: str = ""
+    description: str = ""
     section: bool = False
     repeated: bool = False
-    """Of a section: whether it may come several times."""
+    """Of a section: whether it may occur several times."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     """Of a section: its keys."""
 
     @property
     def name(self) -> str:
-        """The last part of the key, as it is written inside its section."""
+        """The last part of the key, as it is written in its section."""
         return self.key.rpartition(".")[2]
 
     @property
-    def line(self) -> str:
-        """A line of the file that would do."""
+    def example_line(self) -> str:
+        """A valid line of the file."""
         if self.section:
             return f"[[{self.key}]]" if self.repeated else f"[{self.key}]"
-        return f"{self.name} = {toml(self.example)}"
+        return f"{self.name} = {to_toml(self.example)}"
 
     def walk(self) -> Iterator[Setting]:
-        """Give every setting below this section that is not itself a section."""
+        """Yield every setting below this section that is not a section itself."""
         for one in self.settings.values():
             yield from one.walk() if one.section else (one,)
 
 
-def toml(value: Any) -> str:
-    """Write a value as TOML does; for text, numbers, truth values and lists of them JSON writes the same."""
+def to_toml(value: Any) -> str:
+    """Write text, a number, a truth value or a list of them as TOML; JSON writes them alike."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Give the known name that was probably meant."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=_CLOSE_ENOUGH)
-    return close[0] if close else None
+def closest_match(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a misspelled one probably means; None if no name is similar."""
+    by_folded = {each.lower(): each for each in known}
+    matches = difflib.get_close_matches(name.lower(), list(by_folded), n=1, cutoff=_SIMILAR)
+    return by_folded[matches[0]] if matches else None
 
 
-def problems_of(file: Path, errors: Sequence[Mapping[str, Any]], whole: Setting) -> list[SettingProblem]:
-    """Turn the validator's errors (`type`, `loc`, `ctx`) about one file into problems, in the order of the file."""
-    return [_problem(str(file), error, whole) for error in errors]
+def setting_problems(file: Path, errors: Sequence[Mapping[str, Any]], described: Setting) -> list[SettingProblem]:
+    """Turn the validator's errors about one file into problems.
+
+    Args:
+        file: The file.
+        errors: Each with `type`, `loc`, `input` and `ctx`, as pydantic gives them.
+        described: The settings of the file.
+
+    """
+    return [_problem(str(file), error, described) for error in errors]
 
 
-def _problem(file: str, error: Mapping[str, Any], whole: Setting) -> SettingProblem:
+def _problem(file: str, error: Mapping[str, Any], described: Setting) -> SettingProblem:
     location = error["loc"]
+    key = ".".join(part if _KEY.fullmatch(part) else "…" for part in location if isinstance(part, str))
+    key += "".join(f" (value {part + 1})" for part in location if isinstance(part, int))
     own = error.get("ctx", {}).get("error")
     if isinstance(own, InvalidSetting):
-        return SettingProblem(file, _spoken(location), own.text, own.mend)
-    text, mend = _WORDS.get(error["type"], _another_kind)(location, whole)
-    return SettingProblem(file, _spoken(location), text, mend)
+        return SettingProblem(file, key, own.text, own.fix)
+    if error["type"] == "missing":
+        return SettingProblem(file, key, "is missing", _fix_missing(location, described))
+    if error["type"] == "extra_forbidden":
+        return SettingProblem(file, key, *_unknown_key(location, described))
+    return SettingProblem(file, key, *_wrong_type(location, error, described))
 
 
-def _spoken(location: Sequence[str | int]) -> str:
-    key = ".".join(part for part in location if isinstance(part, str))
-    numbers = [part for part in location if isinstance(part, int)]
-    return key + "".join(f" (value {number + 1})" for number in numbers)
-
-
-def _find(location: Sequence[str | int], whole: Setting) -> Setting:
-    found = whole
+def _find(location: Sequence[str | int], described: Setting) -> Setting:
+    found = described
     for part in location:
         found = found.settings.get(str(part), found)
     return found
 
 
-def _home(location: Sequence[str | int], whole: Setting) -> str:
-    """Name the place a key stands in, for the middle of a sentence."""
-    section = _find(location[:-1], whole)
-    return section.line if section.key else "the top of the file"
+def _section_name(location: Sequence[str | int], described: Setting) -> str:
+    """Return the section that a key is written in, for the middle of a sentence."""
+    section = _find(location[:-1], described)
+    return section.example_line if section.key else "the top of the file"
 
 
-def _missing(location: Sequence[str | int], whole: Setting) -> tuple[str, str]:
-    setting = _find(location, whole)
-    place = f"to {_home(location, whole)}" if len(location) > 1 else "at the top of the file"
-    return "is missing", f"add {place}, for example: {setting.line}"
+def _fix_missing(location: Sequence[str | int], described: Setting) -> str:
+    place = f"to {_section_name(location, described)}" if len(location) > 1 else "at the top of the file"
+    return f"add {place}, for example: {_find(location, described).example_line}"
 
 
-def _unknown(location: Sequence[str | int], whole: Setting) -> tuple[str, str]:
-    name, section = str(location[-1]), _find(location[:-1], whole)
-    meant = nearest(name, section.settings)
-    if meant is not None:
-        kept = section.settings[meant]
-        return "is not a setting", f"did you mean {kept.line if kept.section else meant}?"
-    elsewhere = [one for one in whole.walk() if one.name == name]
-    if elsewhere:
-        belongs = _home(elsewhere[0].key.split("."), whole)
-        return f"is not a setting of {_home(location, whole)}", f"it belongs to {belongs}"
-    return "is not a setting", f"remove it; {_home(location, whole)} knows: {', '.join(sorted(section.settings))}"
+def _unknown_key(location: Sequence[str | int], described: Setting) -> tuple[str, str]:
+    name, section = str(location[-1]), _find(location[:-1], described)
+    place = _section_name(location, described)
+    for one in described.walk():
+        if one.name == name:
+            return f"is not a setting of {place}", f"it belongs to {_section_name(one.key.split('.'), described)}"
+    if meant := closest_match(name, section.settings):
+        similar = section.settings[meant]
+        return "is not a setting", f"did you mean {similar.example_line if similar.section else meant}?"
+    return "is not a setting", f"remove it; the settings of {place} are: {', '.join(sorted(section.settings))}"
 
 
-def _another_kind(location: Sequence[str | int], whole: Setting) -> tuple[str, str]:
-    setting = _find(location, whole)
+def _wrong_type(location: Sequence[str | int], error: Mapping[str, Any], described: Setting) -> tuple[str, str]:
+    setting, value = _find(location, described), error.get("input")
+    example = setting.example_line
     if setting.section:
-        return "is a section and not a value", f"write {setting.line} on a line of its own, and its settings below"
-    return f"must be {setting.kind}", f"write for example: {setting.line}"
-
-
-_WORDS = {"missing": _missing, "extra_forbidden": _unknown}
+        return "is a section and not a value", f"write {example} on a line of its own, and its settings below it"
+    fix = f"write for example: {example}"
+    if isinstance(value, str) and error["type"] == "enum":
+        meant = closest_match(value, re.findall(r'"([^"]+)"', setting.expected))
+        fix = f"did you mean {setting.name} = {to_toml(meant)}?" if meant else fix
+    elif isinstance(value, str) and isinstance(setting.example, bool | int | float):
+        fix = f"write it without quotes, for example: {example}"
+    elif isinstance(value, str) and isinstance(setting.example, list):
+        fix = f"write it in brackets, for example: {example}"
+    elif isinstance(value, bool | int | float) and isinstance(setting.example, str):
+        fix = f"write it in quotes, for example: {example}"
+    return f"must be {setting.expected}", fix

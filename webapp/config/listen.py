@@ -1,30 +1,30 @@
-"""Where our servers listen: the settings of [listen], [connector] and [authority]."""
+"""The servers: the sections [listen], [connector] and [authority]."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, ValidationInfo, model_validator
 
-from webapp.config import values
-from webapp.config.authority import AuthoritySettings
+from webapp.config import validators
+from webapp.config.base import Table, context_of, setting
 from webapp.config.errors import InvalidSetting
-from webapp.config.tables import Table, reading_of, setting
 
 
-def _one_place(unix: str, info: ValidationInfo) -> str:
+def _require_no_host(unix: str, info: ValidationInfo) -> str:
     if info.data.get("host") is not None or info.data.get("port") is not None:
-        raise InvalidSetting("is a second place to listen on beside host or port", "keep either unix, or host and port")
+        raise InvalidSetting("is a second address beside host or port", "keep either unix, or host and port")
     return unix
 
 
 class Listener(Table):
-    """A server of ours: at a loopback address or a unix socket, for whoever reaches it is believed."""
+    """A server at a loopback address or a unix socket, because it trusts its clients."""
 
     default_port: ClassVar[int]
     section: ClassVar[str]
 
-    host: Annotated[str, AfterValidator(values.host)] | None = setting(
+    host: Annotated[str, AfterValidator(validators.listen_host)] | None = setting(
         "The loopback address to listen on.",
         "a loopback address in quotes",
         "127.0.0.1",
@@ -40,7 +40,7 @@ class Listener(Table):
         ge=0,
         le=65535,
     )
-    unix: Annotated[str, AfterValidator(values.socket_path), AfterValidator(_one_place)] | None = setting(
+    unix: Annotated[str, AfterValidator(validators.socket_path), AfterValidator(_require_no_host)] | None = setting(
         "A unix socket in place of host and port; it gets mode 0660.",
         "an absolute path in quotes",
         "/run/orcid-connect/web.sock",
@@ -52,19 +52,19 @@ class Listener(Table):
 
     @property
     def place(self) -> tuple[str, int] | str:
-        """Where to listen: host and port, or the path of a socket."""
+        """Host and port, or the path of a socket."""
         port = self.default_port if self.port is None else self.port
         return self.unix or (self.host or "127.0.0.1", port)
 
     @model_validator(mode="after")
-    def _nobody_elses(self, info: ValidationInfo) -> Self:
+    def _require_unique(self, info: ValidationInfo) -> Self:
         if self.port != 0:
-            reading_of(info).claim("address", str(self.place), f"[{self.section}]")
+            context_of(info).require_unique("address", str(self.place), f"[{self.section}]")
         return self
 
 
 class WebListener(Listener):
-    """Where `orcid-connect serve` answers Apache."""
+    """Where `orcid-connect serve` listens."""
 
     default_port = 8080
     section = "listen"
@@ -81,14 +81,94 @@ class WebListener(Listener):
 
 
 class ConnectorListener(Listener):
-    """Where `orcid-connect connector` answers Apache, which passes on what Identity Providers ask."""
+    """Where `orcid-connect connector` listens."""
 
     default_port = 8081
     section = "connector"
 
 
+_PATH = "a path in quotes"
+
+
+def _require_with_entity_id(path: str | None, info: ValidationInfo) -> str | None:
+    if path is None and info.data.get("entity_id") is not None:
+        fix = "docs/attribute-authority.md says what it is"
+        raise InvalidSetting("is missing, and an attribute authority with an entity_id needs it", fix)
+    return path
+
+
+def _require_readable(path: str | None, info: ValidationInfo) -> str | None:
+    if path is None:
+        return None
+    whole = context_of(info).directory / path
+    try:
+        with whole.open("rb"):
+            return str(whole)
+    except (OSError, ValueError) as error:
+        # Not the path: the key itself may be written there
+        why = error.strerror if isinstance(error, OSError) else "not a path"
+        raise InvalidSetting(
+            f"refers to a file that cannot be read ({why})", "write the path of a file that this user may read"
+        ) from None
+
+
+_OptionalFile = Annotated[str | None, AfterValidator(_require_readable)]
+_File = Annotated[_OptionalFile, AfterValidator(_require_with_entity_id)]
+
+
+_EntityId = Annotated[str, AfterValidator(validators.entity_id)]
+
+
+class AuthoritySettings(Table):
+    """Identity of the attribute authority, and the federation's metadata."""
+
+    entity_id: _EntityId | None = setting(
+        "The authority's own entityID in the federation; without one there is no authority.",
+        "an entityID in quotes",
+        "https://orcid-connect.example.org/aa",
+        default=None,
+    )
+    key: _File = setting(
+        "The file of the private key, in PEM, with which answers are signed.",
+        _PATH,
+        "secrets/authority.key",
+        default=None,
+        shown="none; required with `entity_id`",
+        validate_default=True,
+    )
+    certificate: _File = setting(
+        "The file of that key's certificate, in PEM, as the federation's metadata carries it.",
+        _PATH,
+        "authority.pem",
+        default=None,
+        shown="none; required with `entity_id`",
+        validate_default=True,
+    )
+    metadata: _File = setting(
+        "The file of the federation's metadata, which says whose signature is whose; read again when it changes.",
+        _PATH,
+        "/var/cache/shibboleth/federation.xml",
+        default=None,
+        shown="none; required with `entity_id`",
+        validate_default=True,
+    )
+    metadata_certificate: _OptionalFile = setting(
+        "The file of the certificate with which the metadata must be signed; none where shibd has checked it already.",
+        _PATH,
+        "federation.pem",
+        default=None,
+    )
+
+    def paths(self) -> tuple[Path, Path, Path]:
+        """Return key, certificate and metadata; only of an authority that has an entityID."""
+        assert self.key is not None
+        assert self.certificate is not None
+        assert self.metadata is not None
+        return Path(self.key), Path(self.certificate), Path(self.metadata)
+
+
 class AuthorityListener(Listener, AuthoritySettings):
-    """The attribute authority, which services of the federation ask by SAML; an option, off without an entity_id."""
+    """The attribute authority, which services of the federation query by SAML; off without an entity_id."""
 
     default_port = 8082
     section = "authority"

@@ -1,13 +1,13 @@
-"""The configuration: one file for the service and one for each organisation, read whole or refused whole.
+"""Loading of the configuration: a file for the service and one for each organisation.
 
-`load` gives a `Config` in which nothing is left to check, or raises `Misconfigured` with every problem at once.
-The models, one file of `config_….py` for each story, are also the source of the reference page: each setting says what
-it is, and shows an example.
+`load` returns a `Config` that is valid as a whole, or raises `Misconfigured` with every problem. The models of the
+sections are also the source of the reference page: each setting has a description and an example.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,29 +15,34 @@ from types import MappingProxyType
 from typing import Any
 
 from resolver_connector.transfers import TRANSFERS
+from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
 from shibboleth.person import AttributeSource, HeaderSource, VariableSource
-from webapp.config import values
+from webapp.config.base import ConfigContext, Table, validate
 from webapp.config.branding import BrandingSettings
-from webapp.config.errors import Misconfigured, SettingProblem
-from webapp.config.files import content_of, directory_in, organisation_paths, registry_in
+from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
 from webapp.config.mail import MailSettings
-from webapp.config.notices import Accessibility, Texts
-from webapp.config.operator import Metrics, Operator, unknown
+from webapp.config.operator import MetricsSettings, OperatorSettings, unconnected_operators
 from webapp.config.organisation import OrganisationFile, OrganisationSettings
 from webapp.config.secret import Secret
 from webapp.config.service import OrcidSettings, ServiceFile, ServiceSettings, StoreSettings
 from webapp.config.service_provider import ServiceProviderSettings
-from webapp.config.tables import ConfigContext, Table, checked
-from webapp.config.transfers import labels_of, transfers_in
+from webapp.config.texts import AccessibilitySettings, Texts
+from webapp.config.transfers import transfer_labels, validate_transfers
+from webapp.config.validators import CALLBACK, invisible_character
+
+DEFAULT_PATH = "/etc/orcid-connect/orcid-connect.toml"
+PATH_VARIABLE = "ORCID_CONNECT_CONFIG"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_POSITION = re.compile(r"\(at line (\d+), column \d+\)")
+_QUOTES = re.compile(r"[\u00ab\u00bb\u2018-\u201f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration; whoever has one has nothing left to check."""
+    """The whole configuration, validated."""
 
     path: Path
     service: ServiceSettings
@@ -46,22 +51,23 @@ class Config:
     listen: WebListener
     connector: ConnectorListener
     authority: AuthorityListener
-    look: BrandingSettings
+    branding: BrandingSettings
     organisations: Organisations
     organisation_settings: Mapping[str, OrganisationSettings]
     """By entityID, one for each of `organisations`."""
-    metrics: Metrics
-    operators: tuple[Operator, ...]
+    metrics: MetricsSettings
+    operators: tuple[OperatorSettings, ...]
     mail: MailSettings
     service_provider: ServiceProviderSettings
-    notices: Texts
-    accessibility: Accessibility
+    texts: Texts
+    """The operator's texts of the privacy notice and the accessibility statement."""
+    accessibility: AccessibilitySettings
     secrets: tuple[Secret, ...]
     """Every secret that was resolved, in the order of the files."""
 
     @property
     def front(self) -> AttributeSource:
-        """The one place where it is read who is signed in."""
+        """Where the attributes of the signed-in person are read from."""
         proof = self.service.front_proof
         return VariableSource() if proof is None else HeaderSource(proof.reveal())
 
@@ -72,8 +78,8 @@ class Config:
 
     @property
     def redirect_uri(self) -> str:
-        """Where ORCID sends people back to: to be registered there, character by character."""
-        return self.service.public_url + values.CALLBACK
+        """The redirect URI to register at ORCID, character by character."""
+        return self.service.public_url + CALLBACK
 
 
 def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[Any]] = TRANSFERS) -> Config:
@@ -85,37 +91,61 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         kinds: The kinds of transfers by name; their fields are the settings of a transfer.
 
     Raises:
-        Misconfigured: If anything is wrong; it holds every problem of all files.
+        Misconfigured: If anything is wrong; it has every problem of all files.
+
     """
     path = Path(path)
     problems: list[SettingProblem] = []
-    content = content_of(path, problems)
-    reading = ConfigContext(path, path.parent, environ, registry_in(content), kinds)
-    main = None if content is None else checked(ServiceFile, content, reading, problems)
-    connected = _connected(path.parent / directory_in(content), reading, problems, sure=content is not None)
-    if main is not None and not problems:
-        problems.extend(unknown(main.operator, [one.file.entity_id for one in connected.values()], reading))
-    if main is None or problems:
+    content = _read_toml(path, problems)
+    service_section = (content or {}).get("service")
+    # Read before validation: the organisations' files depend on them
+    stated = service_section if isinstance(service_section, dict) else {}
+    registry = next((each for each in Registry if each.value == stated.get("registry")), None)
+    directory = stated.get("organisations")
+    directory = path.parent / (directory if isinstance(directory, str) and directory else "organisations")
+    context = ConfigContext(path, path.parent, environ, registry, kinds)
+    file = None if content is None else validate(ServiceFile, content, context, problems)
+    organisations = _read_organisations(directory, context, problems)
+    if content is not None and not _organisation_paths(directory):
+        text = "names a directory without files of organisations"
+        fix = "add <id>.toml there for each organisation; docs/settings.md shows one"
+        problems.append(SettingProblem(str(path), "service.organisations", text, fix))
+    if file is not None and not problems:
+        problems.extend(unconnected_operators(file.operator, [one.entity_id for _, one, _ in organisations], context))
+    if file is None or problems:
         raise Misconfigured(problems)
-    settings = [_settings(name, one, main) for name, one in connected.items()]
+    settings = [
+        OrganisationSettings(
+            organisation=one.organisation(name),
+            credentials=one.connector,
+            transfers=transfers,
+            transfer_labels=transfer_labels(one.transfer),
+            keep=one.keep,
+            administrators=one.administrators,
+            texts=_texts(one.notices),
+            retention_days=one.retention.ended_days or file.retention.ended_days,
+            authority_clients=frozenset(one.authority.services),
+        )
+        for name, one, transfers in organisations
+    ]
     return Config(
         path=path,
-        service=main.service,
-        orcid=main.orcid,
-        store=main.store,
-        listen=main.listen,
-        connector=main.connector,
-        authority=main.authority,
-        look=main.look,
+        service=file.service,
+        orcid=file.orcid,
+        store=file.store,
+        listen=file.listen,
+        connector=file.connector,
+        authority=file.authority,
+        branding=file.branding,
         organisations=Organisations.of(one.organisation for one in settings),
         organisation_settings=MappingProxyType({one.organisation.entity_id: one for one in settings}),
-        metrics=main.metrics,
-        operators=main.operator,
-        mail=main.mail,
-        service_provider=main.service_provider,
-        notices=_texts(main.notices),
-        accessibility=main.accessibility,
-        secrets=tuple(reading.secrets),
+        metrics=file.metrics,
+        operators=file.operator,
+        mail=file.mail,
+        service_provider=file.service_provider,
+        texts=_texts(file.notices),
+        accessibility=file.accessibility,
+        secrets=tuple(context.secrets),
     )
 
 
@@ -126,50 +156,71 @@ def _texts(notices: Table) -> Texts:
     return MappingProxyType({code: MappingProxyType(texts) for code, texts in written.items() if texts})
 
 
-def _settings(name: str, connected: _Connected, main: ServiceFile) -> OrganisationSettings:
-    file = connected.file
-    return OrganisationSettings(
-        organisation=file.organisation(name),
-        credentials=file.connector,
-        transfers=connected.transfers,
-        transfer_labels=labels_of(file.transfer),
-        keep=file.keep,
-        administrators=file.administrators,
-        texts=_texts(file.notices),
-        retention_days=file.retention.ended_days or main.retention.ended_days,
-        authority_clients=frozenset(file.authority.services),
+def _organisation_paths(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    return sorted(
+        path for path in directory.iterdir() if path.suffix.lower() == ".toml" and not path.name.startswith(".")
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Connected:
-    """An organisation as it was read."""
-
-    file: OrganisationFile
-    transfers: Mapping[str, Any]
-
-
-def _connected(
-    directory: Path, reading: ConfigContext, problems: list[SettingProblem], *, sure: bool
-) -> dict[str, _Connected]:
-    """Read the organisations by id; `sure` when the directory is the one the service's file says."""
-    found = {}
-    paths = organisation_paths(directory)
-    if sure and not paths:
-        mend = f"add {directory}/<id>.toml for each organisation; docs/settings.md shows one"
-        problems.append(SettingProblem(str(directory), "", "no organisation is connected", mend))
-    for path in paths:
-        content = content_of(path, problems)
-        one = None if content is None else _organisation(content, reading.of(path), problems)
+def _read_organisations(
+    directory: Path, context: ConfigContext, problems: list[SettingProblem]
+) -> list[tuple[str, OrganisationFile, Mapping[str, Any]]]:
+    """Return the id, the file and the transfers of each organisation whose file is valid."""
+    found = []
+    for path in _organisation_paths(directory):
+        content = _read_toml(path, problems)
+        if content is not None:
+            of_file = context.for_file(path)
+            file = validate(OrganisationFile, content, of_file, problems)
+            transfers = validate_transfers(content, of_file, problems)
+            if file is not None:
+                found.append((path.stem, file, transfers))
         if not _ID.fullmatch(path.stem) or path.suffix != ".toml":
-            mend = "rename it: a-z, 0-9 and - before .toml, as in example-org.toml"
-            problems.append(SettingProblem(str(path), "", "its name is the organisation's id, and cannot be one", mend))
-        elif one is not None:
-            found[path.stem] = one
+            fix = "rename it: a-z, 0-9 and - before .toml, as in example-org.toml"
+            problems.append(SettingProblem(str(path), "", "its name is the organisation's id, and cannot be one", fix))
     return found
 
 
-def _organisation(content: dict[str, Any], reading: ConfigContext, problems: list[SettingProblem]) -> _Connected | None:
-    file = checked(OrganisationFile, content, reading, problems)
-    transfers = transfers_in(content, reading, problems)
-    return None if file is None else _Connected(file, transfers)
+def _read_toml(path: Path, problems: list[SettingProblem]) -> dict[str, Any] | None:
+    """Return the content of a file; None if it cannot be read, with a problem for it."""
+    data = b""
+    try:
+        data = path.read_bytes()
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except FileNotFoundError:
+        wrong = InvalidSetting("there is no such file", f"write it, or say where it is: --config, or {PATH_VARIABLE}")
+    except OSError as error:
+        wrong = InvalidSetting(f"cannot be read: {error.strerror}", "make it a file that this user may read")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        text = "is UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else f"is not text in UTF-8 (line {line})"
+        wrong = InvalidSetting(text, "save it as UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        wrong = _syntax_error(data.decode("utf-8-sig"), str(error))
+    problems.append(SettingProblem(str(path), "", wrong.text, wrong.fix))
+    return None
+
+
+def _syntax_error(text: str, message: str) -> InvalidSetting:
+    """Describe a syntax error without quoting the file, which may have a secret in the wrong place."""
+    at = _POSITION.search(message)
+    line = text.split("\n")[int(at[1]) - 1] if at else ""
+    where = at[0].strip("()") if at else "at its end"
+    if hidden := invisible_character(line, allowed="\t\r"):
+        return InvalidSetting(f"is not TOML {where}: an invisible character, {hidden}", "remove it from that line")
+    if _QUOTES.search(line):
+        return InvalidSetting(
+            f"is not TOML {where}: typographic quotation marks", 'write straight ones, as in name = "value"'
+        )
+    if any(word in message for word in ("twice", "namespace", "Duplicate", "overwrite")):
+        return InvalidSetting(
+            f"is not TOML {where}: a key or a section is written twice",
+            "write each section once, with all its settings below it",
+        )
+    reason = "" if "character" in message else f": {message.partition(' (at ')[0]}"
+    return InvalidSetting(
+        f"is not TOML {where}{reason}",
+        'fix it there: text stands in quotes, as in name = "value", a section in brackets, as in [service]',
+    )

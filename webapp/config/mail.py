@@ -1,4 +1,4 @@
-"""The settings of e-mail: an option, off without a host."""
+"""Settings of e-mail, which is off without a host."""
 
 from __future__ import annotations
 
@@ -7,45 +7,48 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from webapp.config import values
+from webapp.config import validators
+from webapp.config.base import SecretReference, Table, setting
 from webapp.config.errors import InvalidSetting
-from webapp.config.secret import Secret
-from webapp.config.tables import REFERENCE, REFERRED, Table, setting
+from webapp.config.secret import REFERENCE, Secret
 
 
-class Security(StrEnum):
-    """How the way to the mail server is guarded."""
+class MailSecurity(StrEnum):
+    """TLS of the connection to the mail server."""
 
     STARTTLS = "starttls"
     TLS = "tls"
     NONE = "none"
 
 
-def _guarded(security: Security, info: ValidationInfo) -> Security:
+def _require_tls(security: MailSecurity, info: ValidationInfo) -> MailSecurity:
     host = info.data.get("host")
-    if security is Security.NONE and host is not None and not values.loopback(host):
+    if security is MailSecurity.NONE and host is not None and not validators.is_loopback(host):
         raise InvalidSetting(
             'is "none" while the mail server is another machine', 'write security = "starttls" or "tls"'
         )
     return security
 
 
-def _sender(sender: str | None, info: ValidationInfo) -> str | None:
+def _require_with_host(sender: str | None, info: ValidationInfo) -> str | None:
     if sender is None and info.data.get("host") is not None:
         raise InvalidSetting("is missing beside host", 'write for example: sender = "orcid-connect@example.org"')
     return sender
 
 
-def _with_user(password: Secret | None, info: ValidationInfo) -> Secret | None:
+def _require_user_and_password(password: Secret | None, info: ValidationInfo) -> Secret | None:
     if (password is None) != (info.data.get("user") is None):
         raise InvalidSetting("goes with user, and user with it", "write both, or neither")
     return password
 
 
-class MailSettings(Table):
-    """How e-mail that people ask for is sent; without a host nobody is offered any."""
+_Mailbox = Annotated[str, AfterValidator(validators.mailbox)]
 
-    host: Annotated[str, AfterValidator(values.line)] | None = setting(
+
+class MailSettings(Table):
+    """How e-mail is sent that people ask for; without a host the pages offer none."""
+
+    host: Annotated[str, AfterValidator(validators.host_name)] | None = setting(
         "The mail server that takes our mail.", "a host in quotes", "smtp.example.org", default=None
     )
     port: int | None = setting(
@@ -57,13 +60,13 @@ class MailSettings(Table):
         ge=1,
         le=65535,
     )
-    security: Annotated[Security, Field(strict=False), AfterValidator(_guarded)] = setting(
+    security: Annotated[MailSecurity, Field(strict=False), AfterValidator(_require_tls)] = setting(
         "How the way there is guarded; `none` only where the server is this machine.",
         '"starttls", "tls" or "none"',
         "starttls",
-        default=Security.STARTTLS,
+        default=MailSecurity.STARTTLS,
     )
-    sender: Annotated[Annotated[str, AfterValidator(values.mailbox)] | None, AfterValidator(_sender)] = setting(
+    sender: Annotated[_Mailbox | None, AfterValidator(_require_with_host)] = setting(
         "From whom the mail is.",
         "an e-mail address in quotes",
         "orcid-connect@example.org",
@@ -71,10 +74,10 @@ class MailSettings(Table):
         shown="none; required with `host`",
         validate_default=True,
     )
-    user: Annotated[str, AfterValidator(values.line)] | None = setting(
+    user: Annotated[str, AfterValidator(validators.single_line)] | None = setting(
         "As whom we sign in there, where it asks.", "a user name in quotes", "orcid-connect", default=None
     )
-    password: Annotated[Annotated[Secret, REFERRED] | None, AfterValidator(_with_user)] = setting(
+    password: Annotated[SecretReference | None, AfterValidator(_require_user_and_password)] = setting(
         "The password of that user.",
         REFERENCE,
         "file:secrets/mail-password",

@@ -1,4 +1,4 @@
-"""The settings of the operator's pages: who may see them, and which machine may read the metrics."""
+"""Access to the operator's pages and to the metrics."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from webapp.config import values
+from webapp.config import validators
+from webapp.config.base import BearerToken, ConfigContext, Table, setting
 from webapp.config.errors import InvalidSetting, SettingProblem
-from webapp.config.secret import Secret
-from webapp.config.tables import REFERENCE, REFERRED, ConfigContext, Table, holding, setting
+from webapp.config.secret import REFERENCE
 
-People = Annotated[tuple[Annotated[str, AfterValidator(values.named_person)], ...], Field(strict=False)]
-Entitlements = Annotated[tuple[Annotated[str, AfterValidator(values.entitlement)], ...], Field(strict=False)]
+People = Annotated[tuple[Annotated[str, AfterValidator(validators.named_person)], ...], Field(strict=False)]
+Entitlements = Annotated[tuple[Annotated[str, AfterValidator(validators.entitlement)], ...], Field(strict=False)]
 
 _PEOPLE = "a list of values of the key attribute in quotes, with `issued` and a date or without"
 _WHO = "Who they are, by the organisation's key attribute; with the date on which it issued the account, nobody later."
 _ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
 
 
-class Operator(Table):
+class OperatorSettings(Table):
     """People of one organisation who may see the operator's pages, of all organisations; there may be several."""
 
-    entity_id: Annotated[str, AfterValidator(values.entity_id)] = setting(
+    entity_id: Annotated[str, AfterValidator(validators.entity_id)] = setting(
         "The entityID of the Identity Provider where they sign in: one of the connected organisations.",
         "an entityID in quotes",
         "https://idp.example.org/idp/shibboleth",
@@ -42,13 +42,13 @@ class Operator(Table):
     )
 
     @model_validator(mode="after")
-    def _somebody(self) -> Self:
+    def _require_someone(self) -> Self:
         if not (self.people or self.entitlements):
-            raise InvalidSetting("names nobody", 'add people = ["maija@example.org"], or entitlements')
+            raise InvalidSetting("names no one", 'add people = ["maija@example.org"], or entitlements')
         return self
 
 
-class Administrators(Table):
+class AdministratorSettings(Table):
     """People of the organisation who may see the operator's pages of their own organisation."""
 
     people: People = setting(
@@ -65,10 +65,10 @@ class Administrators(Table):
     )
 
 
-class Metrics(Table):
+class MetricsSettings(Table):
     """Figures for a monitoring system, at `/metrics`."""
 
-    token: Annotated[Secret, holding(values.token), REFERRED] | None = setting(
+    token: BearerToken | None = setting(
         "The bearer token of whoever reads them, 32 characters or more; without one there is no such page.",
         REFERENCE,
         "file:secrets/metrics.token",
@@ -76,12 +76,12 @@ class Metrics(Table):
     )
 
 
-def unknown(
-    operators: Iterable[Operator], connected: Iterable[str], reading: ConfigContext
+def unconnected_operators(
+    operators: Iterable[OperatorSettings], connected: Iterable[str], context: ConfigContext
 ) -> Iterable[SettingProblem]:
-    """Tell which operators sign in nowhere."""
+    """Yield a problem for each operator whose Identity Provider is not connected."""
     known = set(connected)
-    mend = "write the entity_id of one of the organisations' files: whoever is not let in sees nothing"
+    fix = "write the entity_id of one of the organisations' files, or connect this organisation"
     for number, each in enumerate(operators, 1):
         if each.entity_id not in known:
-            yield SettingProblem(str(reading.file), f"operator.entity_id (value {number})", "is not connected", mend)
+            yield SettingProblem(str(context.file), f"operator.entity_id (value {number})", "is not connected", fix)

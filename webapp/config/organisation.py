@@ -1,4 +1,4 @@
-"""The file of an organisation: who it is, by what we know it, and what is kept of its people's links."""
+"""The file of an organisation, and everything that the configuration says about the organisation."""
 
 from __future__ import annotations
 
@@ -13,39 +13,35 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from shibboleth.attributes import KEYS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Stage
-from webapp.config import values
-from webapp.config.authority import Askers
+from webapp.config import validators
+from webapp.config.base import BearerToken, StrongSecret, Table, context_of, section, setting
 from webapp.config.errors import InvalidSetting
-from webapp.config.names import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES
-from webapp.config.notices import PrivacyNotices, RetentionTexts, Texts
-from webapp.config.operator import Administrators
-from webapp.config.secret import Secret
-from webapp.config.tables import REFERENCE, REFERRED, Table, holding, reading_of, section, setting
-from webapp.config.transfers import TransferTable, different
+from webapp.config.operator import AdministratorSettings
+from webapp.config.secret import REFERENCE, Secret
+from webapp.config.texts import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES, PrivacyNotices, RetentionSettings, Texts
+from webapp.config.transfers import TransferTable, require_unique_names
 from webapp.i18n.catalogues import SOURCE
 
 
 class Keep(StrEnum):
-    """What is kept of a link once it has been handed on."""
+    """What stays in the store of a link that has been delivered."""
 
     LINKS = "links"
     NOTHING = "nothing"
 
 
-def _own(what: str) -> AfterValidator:
-    """Refuse a value that another file has too."""
-
-    def claimed(value: Any, info: ValidationInfo) -> Any:
-        reading = reading_of(info)
-        reading.claim(what, value.reveal() if isinstance(value, Secret) else value, reading.file.name)
+def _unique(what: str) -> AfterValidator:
+    def require_unique(value: Any, info: ValidationInfo) -> Any:
+        context = context_of(info)
+        context.require_unique(what, value.reveal() if isinstance(value, Secret) else value, context.file.name)
         return value
 
-    return AfterValidator(claimed)
+    return AfterValidator(require_unique)
 
 
-def _of_registry(stage: Stage, info: ValidationInfo) -> Stage:
-    """Hold the rule of two keys: service and organisation must both say that an iD is a real one."""
-    registry = reading_of(info).registry
+def _require_registry(stage: Stage, info: ValidationInfo) -> Stage:
+    # The service and the organisation must both say whether iDs are real
+    registry = context_of(info).registry
     if registry is Registry.SANDBOX and stage is not Stage.TEST:
         raise InvalidSetting(
             'is "production" while the service has registry = "sandbox", whose iDs must reach no real directory',
@@ -59,13 +55,13 @@ def _of_registry(stage: Stage, info: ValidationInfo) -> Stage:
     return stage
 
 
-def _at_least_one(scopes: tuple[str, ...]) -> tuple[str, ...]:
+def _require_scope(scopes: tuple[str, ...]) -> tuple[str, ...]:
     if not scopes:
-        raise InvalidSetting("is empty, so nobody could be let in", 'write for example: scopes = ["example.org"]')
+        raise InvalidSetting("is empty, so no one could sign in", 'write for example: scopes = ["example.org"]')
     return scopes
 
 
-def _with_user(password: Secret | None, info: ValidationInfo) -> Secret | None:
+def _require_user_and_password(password: Secret | None, info: ValidationInfo) -> Secret | None:
     user = info.data.get("user")
     if password is None and user is not None:
         raise InvalidSetting("is missing beside user", 'add to [connector]: password = "file:secrets/example.password"')
@@ -74,15 +70,15 @@ def _with_user(password: Secret | None, info: ValidationInfo) -> Secret | None:
     return password
 
 
-def _to_somebody(keep: Keep, info: ValidationInfo) -> Keep:
+def _require_receiver(keep: Keep, info: ValidationInfo) -> Keep:
     if keep is Keep.NOTHING and info.data.get("transfer") == ():
         raise InvalidSetting(
-            'is "nothing" and there is no transfer, so what people link would reach nobody',
+            'is "nothing" and there is no transfer, so what people link would reach no one',
             'add a [[transfer]], or write keep = "links"',
         )
     if keep is Keep.NOTHING and info.data.get("connector"):
         raise InvalidSetting(
-            'is "nothing", so there is nothing that the connector could give to whoever asks',
+            'is "nothing", so the connector has nothing to answer with',
             'remove [connector], or write keep = "links"',
         )
     return keep
@@ -95,24 +91,23 @@ else:
 
 
 class CredentialSettings(Table):
-    """By what the connector knows the organisation: a bearer token, or a user with a password, or both."""
+    """The credentials that the connector accepts of the organisation: bearer tokens, HTTP Basic, or both."""
 
-    tokens: Annotated[
-        tuple[Annotated[Secret, holding(values.token), _own("token"), REFERRED], ...], Field(strict=False)
-    ] = setting(
+    tokens: Annotated[tuple[Annotated[BearerToken, _unique("token")], ...], Field(strict=False)] = setting(
         "Bearer tokens, 32 characters or more each; two while one replaces the other.",
         'a list of references, each "file:/path" or "env:NAME"',
         ["file:secrets/example.token"],
         default=(),
     )
-    user: Annotated[str, AfterValidator(values.user), _own("user")] | None = setting(
+    user: Annotated[str, AfterValidator(validators.user), _unique("user")] | None = setting(
         "The user of HTTP Basic, for an Identity Provider that cannot send a token.",
         "a user name in quotes",
         "example",
         default=None,
     )
     password: Annotated[
-        Annotated[Secret, holding(values.strong), _own("password"), REFERRED] | None, AfterValidator(_with_user)
+        Annotated[StrongSecret, _unique("password")] | None,
+        AfterValidator(_require_user_and_password),
     ] = setting(
         "The password of that user, 32 characters or more.",
         REFERENCE,
@@ -123,43 +118,58 @@ class CredentialSettings(Table):
     )
 
     def __bool__(self) -> bool:
-        """Whether the organisation can ask at all."""
+        """Whether there is any credential."""
         return bool(self.tokens) or self.user is not None
+
+
+class AuthorityClients(Table):
+    """The services that may query the attribute authority about the organisation's people."""
+
+    services: Annotated[tuple[Annotated[str, AfterValidator(validators.entity_id)], ...], Field(strict=False)] = (
+        setting(
+            "The entityIDs of services that may ask the attribute authority about its people; nobody else may.",
+            "a list of entityIDs in quotes",
+            ["https://sp.example.net/shibboleth"],
+            default=(),
+        )
+    )
 
 
 class OrganisationFile(Table):
     """The file of an organisation; its name without `.toml` is the organisation's id."""
 
-    entity_id: Annotated[str, AfterValidator(values.entity_id), _own("entity_id")] = setting(
+    entity_id: Annotated[str, AfterValidator(validators.entity_id), _unique("entity_id")] = setting(
         "The entityID of its Identity Provider, exactly as its metadata has it.",
         "an entityID in quotes",
         "https://idp.example.org/idp/shibboleth",
     )
     scopes: Annotated[
-        tuple[Annotated[str, AfterValidator(values.scope)], ...], Field(strict=False), AfterValidator(_at_least_one)
+        tuple[Annotated[str, AfterValidator(validators.scope)], ...],
+        Field(strict=False),
+        AfterValidator(_require_scope),
     ] = setting(
         "What may stand after the @ in its people's identifiers; nobody with another scope is let in.",
         "a list of one or more domain names in quotes",
         ["example.org"],
     )
-    stage: Annotated[Stage, Field(strict=False), AfterValidator(_of_registry)] = setting(
+    stage: Annotated[Stage, Field(strict=False), AfterValidator(_require_registry)] = setting(
         "Whether its links are for real: `test` with the sandbox, `production` with the production registry.",
         '"test" or "production"',
         "test",
     )
-    key: Annotated[str, AfterValidator(lambda text: values.one_of(text, KEYS))] = setting(
+    key: Annotated[str, AfterValidator(lambda text: validators.one_of(text, KEYS))] = setting(
         "The attribute that tells its people apart.",
         "the name of an attribute in quotes: " + ", ".join(KEYS),
         "eppn",
         default="eppn",
     )
-    help: Annotated[str, AfterValidator(values.contact)] | None = setting(
+    help: Annotated[str, AfterValidator(validators.contact)] | None = setting(
         "Whom its people ask about their account.",
         "an e-mail address or an https address in quotes",
         "idm@example.org",
         default=None,
     )
-    language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] | None = setting(
+    language: Annotated[str, AfterValidator(lambda text: validators.one_of(text, LANGUAGES))] | None = setting(
         "The language of the pages for those of its people whose browser asks for none of ours.",
         A_LANGUAGE,
         "fi",
@@ -168,13 +178,13 @@ class OrganisationFile(Table):
     )
     name: Names = section()
     connector: CredentialSettings = section()
-    administrators: Administrators = section()
-    authority: Askers = section()
+    administrators: AdministratorSettings = section()
+    authority: AuthorityClients = section()
     notices: PrivacyNotices = section()
-    retention: RetentionTexts = section()
-    transfer: Annotated[tuple[TransferTable, ...], Field(strict=False), AfterValidator(different)] = ()
-    # After those that its rule looks at
-    keep: Annotated[Keep, Field(strict=False), AfterValidator(_to_somebody)] = setting(
+    retention: RetentionSettings = section()
+    transfer: Annotated[tuple[TransferTable, ...], Field(strict=False), AfterValidator(require_unique_names)] = ()
+    # After the fields that its validator reads
+    keep: Annotated[Keep, Field(strict=False), AfterValidator(_require_receiver)] = setting(
         "What is kept: `links`, or `nothing` once a link has been handed on (or given up), for who is only sent to.",
         '"links" or "nothing"',
         "nothing",
@@ -182,10 +192,10 @@ class OrganisationFile(Table):
     )
 
     def organisation(self, name: str) -> Organisation:
-        """Give the organisation of this id."""
+        """Return the organisation with this id."""
         names = MappingProxyType(self.name.model_dump(exclude_none=True))
-        scopes, whom = frozenset(self.scopes), self.help or ""
-        return Organisation(name, self.entity_id, names, scopes, self.key, self.stage, whom, self.language or "")
+        scopes, contact = frozenset(self.scopes), self.help or ""
+        return Organisation(name, self.entity_id, names, scopes, self.key, self.stage, contact, self.language or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +210,7 @@ class OrganisationSettings:
     transfer_labels: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     """What people are told that a transfer is, by the transfer's name and by language."""
     keep: Keep = Keep.LINKS
-    administrators: Administrators = field(default_factory=Administrators)
+    administrators: AdministratorSettings = field(default_factory=AdministratorSettings)
     texts: Texts = field(default_factory=lambda: MappingProxyType({}))
     """Texts of the privacy notice that replace the service's for its people."""
     retention_days: int | None = None

@@ -1,4 +1,4 @@
-"""The file of the service: who we are, at ORCID too, how Apache tells who comes, and where links rest."""
+"""The file of the service: the service itself, ORCID, the store, and the sections of other modules."""
 
 from __future__ import annotations
 
@@ -9,44 +9,43 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from shibboleth.orcid_id import Registry
 from shibboleth.person import Encoding
-from webapp.config import values
+from webapp.config import validators
+from webapp.config.base import SecretReference, StrongSecret, Table, context_of, section, setting
 from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
 from webapp.config.mail import MailSettings
-from webapp.config.names import A_LANGUAGE, LANGUAGES
-from webapp.config.notices import Accessibility, Notices, RetentionTexts
-from webapp.config.operator import Metrics, Operator
-from webapp.config.secret import Secret
+from webapp.config.operator import MetricsSettings, OperatorSettings
+from webapp.config.secret import REFERENCE, Secret
 from webapp.config.service_provider import ServiceProviderSettings
-from webapp.config.tables import REFERENCE, REFERRED, Table, holding, reading_of, section, setting
+from webapp.config.texts import A_LANGUAGE, LANGUAGES, AccessibilitySettings, Notices, RetentionSettings
 
-_ROOTS = {registry: f"https://{registry.host}" for registry in Registry}
+_REGISTRY_URLS = {registry: f"https://{registry.host}" for registry in Registry}
 _SECONDS = "a number of seconds, more than 0 and at most 60"
 
 
 class FrontKind(StrEnum):
-    """How the Service Provider's attributes reach the app."""
+    """How the Service Provider's attributes reach the web application."""
 
     VARIABLES = "variables"
     PROXY = "proxy"
 
 
-class LogForm(StrEnum):
-    """How a line of the log is written."""
+class LogFormat(StrEnum):
+    """Format of the log."""
 
     TEXT = "text"
     JSON = "json"
 
 
-class Scope(StrEnum):
-    """What ORCID is asked for: who somebody is, and nothing more."""
+class OrcidScope(StrEnum):
+    """OAuth scope; both authenticate a person and nothing more."""
 
     AUTHENTICATE = "/authenticate"
     OPENID = "openid"
 
 
-def _proof_if_proxy(proof: Secret | None, info: ValidationInfo) -> Secret | None:
+def _require_proof_with_proxy(proof: Secret | None, info: ValidationInfo) -> Secret | None:
     front = info.data.get("front")
     if front is FrontKind.PROXY and proof is None:
         raise InvalidSetting(
@@ -61,23 +60,23 @@ def _proof_if_proxy(proof: Secret | None, info: ValidationInfo) -> Secret | None
     return proof
 
 
-def _reachable_from_orcid(url: str, info: ValidationInfo) -> str:
-    if reading_of(info).registry is Registry.PRODUCTION and not url.startswith("https:"):
-        raise InvalidSetting("is plain http, to which ORCID's production registry sends nobody back", "write https://")
+def _require_https_in_production(url: str, info: ValidationInfo) -> str:
+    if context_of(info).registry is Registry.PRODUCTION and not url.startswith("https:"):
+        raise InvalidSetting("is plain http, to which ORCID's production registry does not redirect", "write https://")
     return url
 
 
-def _root_of_registry(url: str, info: ValidationInfo) -> str:
-    url = values.base_url(url) if url else url
-    registry = reading_of(info).registry
+def _require_registry_url(url: str, info: ValidationInfo) -> str:
+    url = validators.base_url(url) if url else url
+    registry = context_of(info).registry
     if registry is None:
         return url
-    own = _ROOTS[registry]
+    own = _REGISTRY_URLS[registry]
     if registry is Registry.PRODUCTION and url not in {"", own}:
         raise InvalidSetting(
             'is not https://orcid.org, while registry = "production"', "remove it: https://orcid.org is the default"
         )
-    if registry is Registry.SANDBOX and url not in {"", own} and values.within(url, "orcid.org"):
+    if registry is Registry.SANDBOX and url not in {"", own} and validators.is_within_domain(url, "orcid.org"):
         raise InvalidSetting(
             'is an address of ORCID that is not the sandbox, while registry = "sandbox"',
             "remove it: https://sandbox.orcid.org is the default",
@@ -85,13 +84,13 @@ def _root_of_registry(url: str, info: ValidationInfo) -> str:
     return url or own
 
 
-def _client_of_root(client: str, info: ValidationInfo) -> str:
-    # A simulator may call its clients as it likes
-    simulated = info.data.get("base_url") not in _ROOTS.values()
-    return values.line(client) if simulated else values.client_id(client)
+def _validate_client_id(client: str, info: ValidationInfo) -> str:
+    # A simulator may have client ids of any form
+    simulated = info.data.get("base_url") not in _REGISTRY_URLS.values()
+    return validators.single_line(client) if simulated else validators.client_id(client)
 
 
-def _password_of_server(password: Secret | None, info: ValidationInfo) -> Secret | None:
+def _require_user(password: Secret | None, info: ValidationInfo) -> Secret | None:
     url = info.data.get("url", "")
     if password is not None and url.startswith("sqlite:"):
         raise InvalidSetting("has no use with SQLite", "remove it")
@@ -100,20 +99,25 @@ def _password_of_server(password: Secret | None, info: ValidationInfo) -> Secret
     return password
 
 
-class ServiceSettings(Table):
-    """Who we are to the people who come, and how Apache tells who they are."""
+_PublicUrl = Annotated[str, AfterValidator(validators.public_url)]
 
-    public_url: Annotated[str, AfterValidator(values.public_url), AfterValidator(_reachable_from_orcid)] = setting(
-        "The address people see. The redirect URI to register at ORCID is this and `/me/callback`.",
-        "an https address in quotes",
-        "https://orcid-connect.example.org",
+
+class ServiceSettings(Table):
+    """The service, and how Apache passes on who is signed in."""
+
+    public_url: Annotated[str, AfterValidator(validators.public_url), AfterValidator(_require_https_in_production)] = (
+        setting(
+            "The address people see. The redirect URI to register at ORCID is this and `/me/callback`.",
+            "an https address in quotes",
+            "https://orcid-connect.example.org",
+        )
     )
     registry: Annotated[Registry, Field(strict=False)] = setting(
         "Which of ORCID's registries is asked; said always, so that nobody tries out on real records by oversight.",
         '"production" or "sandbox"',
         "sandbox",
     )
-    contact: Annotated[str, AfterValidator(values.contact)] = setting(
+    contact: Annotated[str, AfterValidator(validators.contact)] = setting(
         "Whom people ask for help with the service.",
         "an e-mail address or an https address in quotes",
         "orcid-help@example.org",
@@ -124,7 +128,8 @@ class ServiceSettings(Table):
         "variables",
     )
     front_proof: Annotated[
-        Annotated[Secret, holding(values.strong), REFERRED] | None, AfterValidator(_proof_if_proxy)
+        StrongSecret | None,
+        AfterValidator(_require_proof_with_proxy),
     ] = setting(
         "What Apache sends to prove that a request came through it, 32 characters or more; only with `proxy`.",
         REFERENCE,
@@ -139,29 +144,29 @@ class ServiceSettings(Table):
         "url",
         default=Encoding.URL,
     )
-    name: Annotated[str, AfterValidator(values.line)] = setting(
+    name: Annotated[str, AfterValidator(validators.single_line)] = setting(
         "What the service calls itself on its pages.",
         "one line of text in quotes",
         "ORCID connect",
         default="ORCID connect",
     )
-    language: Annotated[str, AfterValidator(lambda text: values.one_of(text, LANGUAGES))] = setting(
+    language: Annotated[str, AfterValidator(lambda text: validators.one_of(text, LANGUAGES))] = setting(
         "The language of the pages for a browser that asks for none of ours, at an organisation that says none.",
         A_LANGUAGE,
         "en",
         default="en",
     )
-    privacy_url: Annotated[str, AfterValidator(values.web_page)] | None = setting(
+    privacy_url: Annotated[str, AfterValidator(validators.web_page)] | None = setting(
         "The page that tells what happens to personal data.",
         "an https address in quotes",
         "https://example.org/privacy",
         default=None,
     )
-    log: Annotated[LogForm, Field(strict=False)] = setting(
+    log: Annotated[LogFormat, Field(strict=False)] = setting(
         "How a line of the log is written.",
         '"text" or "json"',
         "json",
-        default=LogForm.TEXT,
+        default=LogFormat.TEXT,
     )
     organisations: str = setting(
         "The directory of the organisations' files; a relative path starts at the directory of this file.",
@@ -173,9 +178,9 @@ class ServiceSettings(Table):
 
 
 class OrcidSettings(Table):
-    """The client as which ORCID knows us."""
+    """The OAuth client at ORCID."""
 
-    base_url: Annotated[str, AfterValidator(_root_of_registry)] = setting(
+    base_url: Annotated[str, AfterValidator(_require_registry_url)] = setting(
         "The root of ORCID. Another than the registry's own goes only with `sandbox`, for a simulator.",
         "an https address in quotes",
         "https://sandbox.orcid.org",
@@ -183,21 +188,21 @@ class OrcidSettings(Table):
         shown="the registry's own: `https://orcid.org` or `https://sandbox.orcid.org`",
         validate_default=True,
     )
-    client_id: Annotated[str, AfterValidator(_client_of_root)] = setting(
+    client_id: Annotated[str, AfterValidator(_validate_client_id)] = setting(
         "The client id that ORCID gave.",
         "a client id in quotes",
         "APP-0A1B2C3D4E5F6G7H",
     )
-    client_secret: Annotated[Secret, REFERRED] = setting(
+    client_secret: SecretReference = setting(
         "The client secret that ORCID gave.",
         REFERENCE,
         "file:secrets/orcid-client-secret",
     )
-    scope: Annotated[Scope, Field(strict=False)] = setting(
+    scope: Annotated[OrcidScope, Field(strict=False)] = setting(
         "What ORCID is asked for.",
         '"/authenticate" or "openid"',
         "/authenticate",
-        default=Scope.AUTHENTICATE,
+        default=OrcidScope.AUTHENTICATE,
     )
     connect_timeout: float = setting(
         "How long to wait, in seconds, until ORCID picks up.", _SECONDS, 5.0, default=5.0, gt=0, le=60
@@ -205,7 +210,7 @@ class OrcidSettings(Table):
     read_timeout: float = setting(
         "How long to wait, in seconds, for a piece of ORCID's answer.", _SECONDS, 20.0, default=20.0, gt=0, le=60
     )
-    proxy: Annotated[str, AfterValidator(values.proxy)] | None = setting(
+    proxy: Annotated[str, AfterValidator(validators.proxy)] | None = setting(
         "The HTTP proxy through which ORCID is reached. Variables such as `HTTPS_PROXY` are not looked at.",
         "an address in quotes",
         "http://proxy.example.org:3128",
@@ -220,14 +225,14 @@ class OrcidSettings(Table):
 
 
 class StoreSettings(Table):
-    """Where links rest."""
+    """The database."""
 
-    url: Annotated[str, AfterValidator(values.store_url)] = setting(
+    url: Annotated[str, AfterValidator(validators.store_url)] = setting(
         "An SQLite file, its absolute path after `sqlite://`, or a PostgreSQL database, without its password.",
         "an address in quotes",
         "sqlite:///var/lib/orcid-connect/links.db",
     )
-    password: Annotated[Annotated[Secret, REFERRED] | None, AfterValidator(_password_of_server)] = setting(
+    password: Annotated[SecretReference | None, AfterValidator(_require_user)] = setting(
         "The password of the PostgreSQL user, where it needs one.",
         REFERENCE,
         "file:secrets/store-password",
@@ -254,8 +259,8 @@ class StoreSettings(Table):
     )
 
     def reveal(self) -> str:
-        """Give the URL with the password in it, for whoever opens the store."""
-        return self.url if self.password is None else values.with_password(self.url, self.password.reveal())
+        """Return the URL with the password in it."""
+        return self.url if self.password is None else validators.with_password(self.url, self.password.reveal())
 
 
 class ServiceFile(Table):
@@ -266,12 +271,12 @@ class ServiceFile(Table):
     store: StoreSettings = section()
     listen: WebListener = section()
     connector: ConnectorListener = section()
-    metrics: Metrics = section()
-    operator: Annotated[tuple[Operator, ...], Field(strict=False)] = ()
+    metrics: MetricsSettings = section()
+    operator: Annotated[tuple[OperatorSettings, ...], Field(strict=False)] = ()
     authority: AuthorityListener = section()
-    look: BrandingSettings = section()
+    branding: BrandingSettings = section()
     mail: MailSettings = section()
     notices: Notices = section()
-    accessibility: Accessibility = section()
-    retention: RetentionTexts = section()
+    accessibility: AccessibilitySettings = section()
+    retention: RetentionSettings = section()
     service_provider: ServiceProviderSettings = section()

@@ -12,7 +12,7 @@ from shibboleth.account_time import same_issue_time
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
-from webapp.config.values import account_and_issued
+from webapp.config.validators import account_and_issued
 from webapp.pages.problems import NotFound
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sql.records import Mail, MailKind
 from webapp.auth.cookies import OWS
 from webapp.auth.csrf import csrf_token
-from webapp.config import values
+from webapp.config import validators
 from webapp.config.errors import InvalidSetting
 from webapp.pages.context import AppContext
 from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, Problem
@@ -27,7 +27,7 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
         return Redirect("/me")
     kinds = [kind for kind in MailKind if request.form.get(kind.value) == "yes"]
     try:
-        address = values.mailbox(request.form.get("address", "").strip(OWS))
+        address = validators.mailbox(request.form.get("address", "").strip(OWS))
     except InvalidSetting:
         return _page(request, PROBLEMS[BadAddress])
     if not kinds:

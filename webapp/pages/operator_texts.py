@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 
-from webapp.config.notices import Texts
+from webapp.config.texts import Texts
 from webapp.i18n.catalogues import SOURCE
 
 _NONE: Texts = MappingProxyType({})

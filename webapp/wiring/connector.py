@@ -13,8 +13,7 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from resolver_connector.replica_cache import ReplicaCache
 from shibboleth.organisation import Organisation
 from sql.store import Store
-from webapp.config.files import DEFAULT_PATH, PATH_VARIABLE
-from webapp.config.loader import Config
+from webapp.config.loader import DEFAULT_PATH, PATH_VARIABLE, Config
 from webapp.log import with_request_id
 from webapp.wiring.common import load_config_and_store, utc_now
 

@@ -43,14 +43,14 @@ def web_application(config_path: Path | str) -> WSGIApplication:
 def make_web(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> WSGIApplication:
     """Assemble the web application."""
     service, secure = config.service, config.service.public_url.startswith("https:")
-    branding, known = config.look.look(config.path.parent), languages()
+    branding, known = config.branding.branding(config.path.parent), languages()
     service_info = ServiceInfo(
         public_url=service.public_url,
         name=service.name,
         contact=service.contact,
         language=service.language,
         sandbox=service.registry is Registry.SANDBOX,
-        zone=config.look.zone,
+        zone=config.branding.zone,
         logo=branding.logo.name if branding.logo else "",
     )
     limits = ConcurrencyLimits.of(config.listen.threads)
@@ -99,7 +99,7 @@ def operator_texts_of(config: Config) -> OperatorTexts:
     stated = config.accessibility
     assessed = date.fromisoformat(stated.assessed) if stated.assessed else None
     statement = AccessibilityStatement(stated.status.value if stated.status else "", assessed, stated.assessor.value)
-    return OperatorTexts(config.notices, statement, config.service.privacy_url or "")
+    return OperatorTexts(config.texts, statement, config.service.privacy_url or "")
 
 
 def orcid_client(config: Config) -> OrcidClient:

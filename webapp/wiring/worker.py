@@ -43,7 +43,7 @@ def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
         name=service.name,
         public_url=service.public_url,
         sender=mail.sender,
-        zone=config.look.zone,
+        zone=config.branding.zone,
     )
     password = None if mail.password is None else mail.password.reveal()
     port = mail.port or {"starttls": 587, "tls": 465, "none": 25}[mail.security]

@@ -12,7 +12,7 @@ from shibboleth.organisation import Organisation
 from webapp.cli.context import require_kept_links
 from webapp.cli.errors import CommandError
 from webapp.config.loader import Config
-from webapp.config.values import loopback
+from webapp.config.validators import is_loopback
 
 REPLICAS = "/var/lib/orcid-replica"
 """The directory for replicas on the Identity Provider's machine, as docs/operator.md sets it up."""
@@ -80,7 +80,7 @@ def _default_database(config: Config, organisation: Organisation) -> str:
     parts = urlsplit(config.store.url)
     if parts.scheme == "sqlite":
         return f"{REPLICAS}/{organisation.id}.db"
-    if not parts.hostname or loopback(parts.hostname) or "host" in parse_qs(parts.query):
+    if not parts.hostname or is_loopback(parts.hostname) or "host" in parse_qs(parts.query):
         example = f"--database db.example.org{parts.path}, or --database {REPLICAS}/{organisation.id}.db"
         raise CommandError(
             f"store.url names a database on this machine; name its address for the Identity Provider: {example}"

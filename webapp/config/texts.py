@@ -1,4 +1,4 @@
-"""The texts that are the operator's and not the program's: privacy notice, accessibility statement, how long."""
+"""Texts and names in several languages: names of organisations and transfers, privacy notice, accessibility."""
 
 from __future__ import annotations
 
@@ -9,22 +9,49 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, create_model
 
-from webapp.config import values
+from webapp.config import validators
+from webapp.config.base import Table, section, setting
 from webapp.config.errors import InvalidSetting
-from webapp.config.names import LANGUAGES
-from webapp.config.tables import Table, section, setting
+from webapp.i18n.catalogues import SOURCE, catalogues
+
+LANGUAGES = tuple(catalogues())
+_QUOTED = [f'"{code}"' for code in LANGUAGES]
+A_LANGUAGE = f"{', '.join(_QUOTED[:-1])} or {_QUOTED[-1]}"
+"""A language, in words that follow "must be"."""
 
 Texts = Mapping[str, Mapping[str, str]]
-"""Texts of the operator's, by language and name."""
+"""Texts by language and name."""
+
+_LANGUAGE_NAMES = {"en": "English", "fi": "Finnish", "sv": "Swedish"}
+_ORGANISATION = {"en": "University of Example", "fi": "Esimerkin yliopisto", "sv": "Exempels universitet"}
+_TRANSFER = {"en": "Staff register", "fi": "Henkilörekisteri", "sv": "Personalregistret"}
 
 _TEXT = "text in quotes, or in three quotes where it has several paragraphs"
-_LONGEST = 20_000
+_MAX_TEXT = 20_000
 
-Paragraphs = Annotated[str, AfterValidator(lambda text: values.paragraphs(text, _LONGEST))]
+Paragraphs = Annotated[str, AfterValidator(lambda text: validators.paragraphs(text, _MAX_TEXT))]
+
+
+def _names_table(name: str, description: str, examples: dict[str, str], *, english: bool) -> type[Table]:
+    # `english`: whether a name in English is required, because it replaces missing ones
+    line, fields = Annotated[str, AfterValidator(validators.single_line)], dict[str, Any]()
+    for code in LANGUAGES:
+        example = examples.get(code, examples[SOURCE])
+        text = f"Its name in {_LANGUAGE_NAMES.get(code, f'the language `{code}`')}"
+        if code == SOURCE and english:
+            text += ", which also replaces a missing one in another language"
+            fields[code] = (line, setting(f"{text}.", "one line of text in quotes", example))
+        else:
+            fields[code] = (line | None, setting(f"{text}.", "one line of text in quotes", example, default=None))
+    return create_model(name, __base__=Table, __doc__=description, **fields)
+
+
+ORGANISATION_NAMES = _names_table("Names", "The organisation's name in each language.", _ORGANISATION, english=True)
+TRANSFER_LABELS = _names_table("Label", "What the pages call the transfer, in each language.", _TRANSFER, english=False)
 
 
 class Conformance(StrEnum):
-    """How far the pages do what EN 301 549 asks, in the words of Implementing Decision (EU) 2018/1523."""
+    """How far the pages conform to EN 301 549, in the terms of Implementing Decision (EU) 2018/1523."""
 
     FULLY = "fully"
     PARTIALLY = "partially"
@@ -32,21 +59,21 @@ class Conformance(StrEnum):
 
 
 class Assessor(StrEnum):
-    """Who has looked."""
+    """Who made the assessment."""
 
     SELF = "self"
     OUTSIDE = "outside"
 
 
-def _day(text: str) -> str:
+def _validate_date(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        raise InvalidSetting("is not a day", 'write for example: assessed = "2026-11-25"') from None
+        raise InvalidSetting("is not a date", 'write for example: assessed = "2026-11-25"') from None
 
 
-def _text(meaning: str, example: str) -> Any:
-    return setting(meaning, _TEXT, example, default=None)
+def _text(description: str, example: str) -> Any:
+    return setting(description, _TEXT, example, default=None)
 
 
 class PrivacyTexts(Table):
@@ -94,21 +121,21 @@ class NoticeTexts(PrivacyTexts):
     )
 
 
-class Accessibility(Table):
+class AccessibilitySettings(Table):
     """What the accessibility statement says that is the same in each language."""
 
     status: Annotated[Conformance, Field(strict=False)] | None = setting(
         "How far the pages do what the law asks.", '"fully", "partially" or "not"', "fully", default=None
     )
-    assessed: Annotated[str, AfterValidator(_day)] | None = setting(
-        "When that was looked at, and the statement made.", "a day in quotes", "2026-11-25", default=None
+    assessed: Annotated[str, AfterValidator(_validate_date)] | None = setting(
+        "When that was looked at, and the statement made.", "a date in quotes", "2026-11-25", default=None
     )
     assessor: Annotated[Assessor, Field(strict=False)] = setting(
         "Who looked at it.", '"self" or "outside"', "self", default=Assessor.SELF
     )
 
 
-class RetentionTexts(Table):
+class RetentionSettings(Table):
     """How long is kept what has ended; without it, until the person has it erased."""
 
     ended_days: int | None = setting(
@@ -121,9 +148,9 @@ class RetentionTexts(Table):
     )
 
 
-def _texts_table(name: str, texts: type[Table], meaning: str) -> type[Table]:
+def _texts_table(name: str, texts: type[Table], description: str) -> type[Table]:
     fields: dict[str, Any] = {code: (texts, section()) for code in LANGUAGES}
-    return create_model(name, __base__=Table, __doc__=meaning, **fields)
+    return create_model(name, __base__=Table, __doc__=description, **fields)
 
 
 if TYPE_CHECKING:

@@ -1,0 +1,226 @@
+"""Base of the sections: how a setting is described, how a section is validated, and what its values refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic.fields import FieldInfo
+
+from shibboleth.orcid_id import Registry
+from webapp.config import validators
+from webapp.config.errors import InvalidSetting, Setting, SettingProblem, setting_problems
+from webapp.config.secret import FIX_REFERENCE, REFERENCE, Secret, resolve
+
+Model = TypeVar("Model", bound="Table")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigContext:
+    """What the values of one file are validated with: where the file is, and what other files contain."""
+
+    file: Path
+    directory: Path
+    """Where relative paths start: the directory of the service's file."""
+    environ: Mapping[str, str]
+    registry: Registry | None
+    """The registry of the service, read before everything else; None if the file does not say it."""
+    kinds: Mapping[str, type[Any]]
+    """The kinds of transfers by name: pydantic models whose fields are their settings."""
+    owners: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The file that has a unique value, by kind of value and value."""
+    secrets: list[Secret] = field(default_factory=list)
+
+    def for_file(self, file: Path) -> ConfigContext:
+        """Return the context of another file of the same configuration."""
+        return replace(self, file=file)
+
+    def resolve_secret(self, reference: Any) -> Secret:
+        """Return the secret that a reference names.
+
+        Raises:
+            InvalidSetting: If it is no reference, or there is no such secret.
+
+        """
+        if not isinstance(reference, str):
+            raise InvalidSetting(f"must be {REFERENCE}", FIX_REFERENCE)
+        secret = resolve(reference, self.directory, self.environ)
+        self.secrets.append(secret)
+        return secret
+
+    def read_secret(self, reference: Any) -> str:
+        """Return the text of the secret that a reference names.
+
+        Raises:
+            InvalidSetting: If it is no reference, or there is no such secret.
+
+        """
+        return self.resolve_secret(reference).reveal()
+
+    def locate(self, path: Any) -> Any:
+        """Return a path that is written relative to the service's file; other values are returned unchanged.
+
+        Raises:
+            InvalidSetting: If the path is empty.
+
+        """
+        if path == "":
+            raise InvalidSetting("is empty", "write a path, or remove it")
+        return self.directory / path if isinstance(path, str) else path
+
+    def require_unique(self, what: str, value: str, owner: str) -> None:
+        """Record that a value belongs to one owner.
+
+        Raises:
+            InvalidSetting: If another owner has the same value.
+
+        """
+        first = self.owners.setdefault((what, value), owner)
+        if first != owner:
+            raise InvalidSetting(f"is the same {what} as in {first}", f"give each its own {what}")
+
+
+def context_of(info: ValidationInfo) -> ConfigContext:
+    """Return the context in which a value is validated."""
+    assert isinstance(info.context, ConfigContext)
+    return info.context
+
+
+SecretReference = Annotated[Secret, BeforeValidator(lambda value, info: context_of(info).resolve_secret(value))]
+"""A secret, written as a reference."""
+
+
+def _text_matches(validate_text: Callable[[str], str]) -> AfterValidator:
+    def validate_secret(secret: Secret) -> Secret:
+        validate_text(secret.reveal())
+        return secret
+
+    return AfterValidator(validate_secret)
+
+
+StrongSecret = Annotated[SecretReference, _text_matches(validators.strong_secret)]
+BearerToken = Annotated[SecretReference, _text_matches(validators.token)]
+
+
+def setting(description: str, expected: str, example: Any, *, default: Any = ..., shown: str = "", **rules: Any) -> Any:
+    """Describe a setting.
+
+    Args:
+        description: What it is for, as a sentence.
+        expected: Its type, in words that follow "must be".
+        example: A valid value.
+        default: The default; required if there is none.
+        shown: The default in words, if its value does not say enough.
+        rules: Constraints, as pydantic's Field takes them.
+
+    """
+    extra: dict[str, Any] = {"expected": expected, "shown": shown}
+    return Field(default, description=description, examples=[example], json_schema_extra=extra, **rules)
+
+
+def section() -> Any:
+    """Describe a section; a missing one is validated as an empty one, so that each missing setting is named."""
+    return Field(default_factory=dict, validate_default=True)
+
+
+class Table(BaseModel):
+    """A section of a file: no other keys, no conversion of types, and no value in an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+def validate(
+    model: type[Model], content: Mapping[str, Any], context: ConfigContext, problems: list[SettingProblem]
+) -> Model | None:
+    """Validate the content of a file; add what is wrong to `problems`, and return None then."""
+    try:
+        return model.model_validate(content, context=context)
+    except ValidationError as error:
+        problems.extend(setting_problems(context.file, validation_errors(error), describe_settings(model)))
+        return None
+
+
+def validation_errors(error: ValidationError, *location: str, fix: str = "") -> list[dict[str, Any]]:
+    """Return the errors below a location, as `setting_problems` takes them.
+
+    Args:
+        error: What pydantic raises.
+        location: Where the validated table is in its file.
+        fix: The fix for errors of the whole table, whose texts are written for users and contain no value.
+
+    """
+    errors: list[dict[str, Any]] = [{**one, "loc": (*location, *one["loc"])} for one in error.errors(include_url=False)]
+    for one in errors:
+        if fix and one["loc"] == location and one["type"] == "value_error":
+            one["ctx"] = {"error": InvalidSetting(str(one["ctx"]["error"]), fix)}
+    return errors
+
+
+def describe_settings(model: type[BaseModel], key: str = "", *, repeated: bool = False) -> Setting:
+    """Return the description of a file, a section or a kind of transfer."""
+    fields = {info.alias or name: info for name, info in model.model_fields.items()}
+    inner = {name: _describe(info, f"{key}.{name}" if key else name) for name, info in fields.items()}
+    description = model.__doc__ or ""
+    return Setting(
+        key, "a section", example={}, description=description, section=True, repeated=repeated, settings=inner
+    )
+
+
+def _describe(info: FieldInfo, key: str) -> Setting:
+    table, repeated = _table_of(info.annotation)
+    if table is not None:
+        return describe_settings(table, key, repeated=repeated)
+    extra = info.json_schema_extra or {}
+    assert isinstance(extra, dict)
+    assert info.examples
+    return Setting(
+        key,
+        expected=str(extra.get("expected") or _expected_of(info.annotation)),
+        example=info.examples[0],
+        default=None if info.default in ("", SecretStr("")) else info.default,
+        default_text=str(extra.get("shown", "")),
+        required=info.is_required(),
+        description=info.description or "",
+    )
+
+
+def _expected_of(annotation: Any) -> str:
+    """Return what a value of a type is, in words that follow "must be"."""
+    inner = [each for each in get_args(annotation) if each is not NoneType]
+    if inner:  # Annotated, or optional
+        return _expected_of(inner[0])
+    if issubclass(annotation, StrEnum):
+        *most, last = [f'"{each}"' for each in annotation]
+        return f"{', '.join(most)} or {last}"
+    return _EXPECTED[annotation]
+
+
+_EXPECTED: Mapping[Any, str] = {
+    str: "text in quotes",
+    bool: "true or false, without quotes",
+    Path: "a path in quotes",
+    SecretStr: REFERENCE,
+}
+
+
+def _table_of(annotation: Any) -> tuple[type[Table] | None, bool]:
+    """Return the model of a section, and whether it may occur several times."""
+    repeated = bool(get_args(annotation))
+    kind = get_args(annotation)[0] if repeated else annotation
+    return (kind, repeated) if isinstance(kind, type) and issubclass(kind, Table) else (None, False)
