@@ -13,11 +13,12 @@ from datetime import datetime
 from threading import BoundedSemaphore
 from wsgiref.types import StartResponse
 
+from resolver_connector.client_address import FailureLimit, TrustedProxies
 from resolver_connector.credentials import Credentials
 from resolver_connector.deprovision import DeprovisionRequest, deprovision
 from resolver_connector.feed import MAX_SNAPSHOTS, Feed
 from resolver_connector.http import (
-    MAX_BODY_BYTES,
+    OWS,
     STATUS_LINES,
     BadRequest,
     CursorExpired,
@@ -27,7 +28,8 @@ from resolver_connector.http import (
     NotFound,
     RequestTooLarge,
     Response,
-    TooManyRequests,
+    TooManyFailures,
+    TooManySnapshots,
     Unauthorized,
     json_response,
     request_path,
@@ -59,6 +61,7 @@ class Connector:
         snapshot_slots: BoundedSemaphore | None = None,
         lookup: Lookup | None = None,
         replicas: ReplicaCache | None = None,
+        trusted_proxies: TrustedProxies | None = None,
     ) -> None:
         self.store = store
         self.credentials = credentials
@@ -66,6 +69,8 @@ class Connector:
         self.transfers = transfers or {}
         self.lookup = lookup or store.lookup()
         self.resolver = Resolver(self.lookup, registry, replicas)
+        self.trusted_proxies = trusted_proxies or TrustedProxies()
+        self.failure_limit = FailureLimit()
         self.openapi_response = openapi_response()
         self.feed = Feed(store, registry, snapshot_slots or BoundedSemaphore(MAX_SNAPSHOTS))
 
@@ -77,8 +82,11 @@ class Connector:
             status, text, extra_headers = _ERROR_RESPONSES[type(error)]
             if status >= 500:  # noqa: PLR2004 - the class of server errors
                 _log.error("connector", extra={"facts": {"error": type(error).__name__, "reason": str(error)}})
-            allow = [("Allow", error.allowed)] if isinstance(error, MethodNotAllowed) else []
-            status, headers, body = json_response({"error": text or str(error)}, status, [*extra_headers, *allow])
+            if isinstance(error, MethodNotAllowed):
+                extra_headers = [("Allow", error.allowed)]
+            if isinstance(error, TooManyFailures):
+                extra_headers = [("Retry-After", str(error.retry_after))]
+            status, headers, body = json_response({"error": text or str(error)}, status, extra_headers)
         except Exception:  # noqa: BLE001 - the response is JSON whatever happens
             _log.exception("bug")
             status, headers, body = json_response({"error": "internal error"}, 500)
@@ -99,14 +107,27 @@ class Connector:
     def authenticate(self, environ: Environ) -> Organisation:
         """Return the organisation whose credential the request carries.
 
+        Each credential that is not valid is logged with the client's address, and counted by address. A request
+        without a credential is neither: an Identity Provider sends one first and its password after the challenge.
+
         Raises:
             Unauthorized: If there is no credential, or it is not valid.
+            TooManyFailures: If it is not valid, and the address has sent too many of these.
 
         """
-        organisation = self.credentials.authenticate(environ.get("HTTP_AUTHORIZATION", ""))
-        if organisation is None:
-            raise Unauthorized
-        return organisation
+        authorization = environ.get("HTTP_AUTHORIZATION", "")
+        organisation = self.credentials.authenticate(authorization)
+        if organisation is not None:
+            return organisation
+        if authorization:
+            address = self.trusted_proxies.client_address(environ)
+            retry_after = self.failure_limit.add(address)
+            scheme = authorization.strip(OWS).partition(" ")[0].lower()
+            facts = {"address": address, "scheme": scheme if scheme in {"basic", "bearer"} else "other"}
+            _log.warning("credential-refused", extra={"facts": facts})
+            if retry_after:
+                raise TooManyFailures(retry_after)
+        raise Unauthorized
 
 
 def _get_person(connector: Connector, environ: Environ, path: str) -> Response:
@@ -174,8 +195,9 @@ _ERROR_RESPONSES: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     NotFound: (404, "no such path", []),
     MethodNotAllowed: (405, "", []),
     CursorExpired: (410, "", []),
-    RequestTooLarge: (413, f"the body is larger than {MAX_BODY_BYTES} bytes", []),
-    TooManyRequests: (503, "", [("Retry-After", "10")]),
+    RequestTooLarge: (413, "", []),
+    TooManyFailures: (429, "", []),
+    TooManySnapshots: (503, "", [("Retry-After", "10")]),
     StoreUnavailable: (503, "the database does not answer; try again", [("Retry-After", "5")]),
     SchemaBehind: (503, "the service is being updated; try again", [("Retry-After", "30")]),
     SchemaAhead: (503, "the service is being updated; try again", [("Retry-After", "30")]),

@@ -31,7 +31,7 @@ from resolver_connector.http import (
     Environ,
     Header,
     Response,
-    TooManyRequests,
+    TooManySnapshots,
     parse_query,
     read_json_object,
     single_value,
@@ -125,7 +125,7 @@ class Feed:
         Raises:
             BadRequest: If a parameter is invalid.
             CursorExpired: If the changes after the cursor are no longer kept.
-            TooManyRequests: If `MAX_SNAPSHOTS` are being sent.
+            TooManySnapshots: If `MAX_SNAPSHOTS` are being sent.
 
         """
         request = FeedRequest.parse(environ)
@@ -178,7 +178,7 @@ class Feed:
         if head:
             return 200, headers, []
         if not self.snapshot_slots.acquire(blocking=False):
-            raise TooManyRequests("too many snapshots are being sent; try again")
+            raise TooManySnapshots("too many snapshots are being sent; try again")
         records = filter(None, (self._link_record(organisation, link) for link in links))
         chunks = _encode(request, records, lambda: (next_cursor, self.store.changes.last_number(entity_id) > number))
         return 200, headers, SnapshotStream(chunks, self.snapshot_slots)

@@ -26,6 +26,7 @@ STATUS_LINES = {
     405: "405 Method Not Allowed",
     410: "410 Gone",
     413: "413 Content Too Large",
+    429: "429 Too Many Requests",
     500: "500 Internal Server Error",
     503: "503 Service Unavailable",
 }
@@ -51,7 +52,10 @@ class BadRequest(ValueError):
 
 
 class RequestTooLarge(ValueError):
-    """The request body is larger than `MAX_BODY_BYTES`."""
+    """The request body is too large."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"the body is larger than {max_bytes} bytes")
 
 
 class Unauthorized(PermissionError):
@@ -74,8 +78,16 @@ class CursorExpired(LookupError):
     """The changes after this cursor are no longer available; the message says why."""
 
 
-class TooManyRequests(RuntimeError):
+class TooManySnapshots(RuntimeError):
     """The process already sends as many snapshots as it may at the same time."""
+
+
+class TooManyFailures(PermissionError):
+    """The credential is not valid, and the client's address has sent too many of these."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("too many invalid credentials from this address; try again later")
+        self.retry_after = retry_after
 
 
 def json_response(
@@ -132,7 +144,7 @@ def read_json_object(environ: Environ) -> dict[str, Any]:
         RequestTooLarge: If the body is larger than `MAX_BODY_BYTES`.
 
     """
-    body = _read_body(environ)
+    body = read_body(environ, MAX_BODY_BYTES)
     try:
         content = json.loads(body, object_pairs_hook=_unique_members)
     except BadRequest:
@@ -151,11 +163,42 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _read_body(environ: Environ) -> bytes:
+def read_body(environ: Environ, max_bytes: int) -> bytes:
+    """Read the request body, in the same way under every server.
+
+    A body with Transfer-Encoding is read to its end, which the server signals; waitress decodes it beforehand and sets
+    Content-Length. A body with Content-Length must have that length. Without either there is no body (RFC 9112 6.3).
+
+    Raises:
+        BadRequest: If Content-Length is invalid, or the body ends early.
+        RequestTooLarge: If the body is larger than `max_bytes`.
+
+    """
     length = environ.get("CONTENT_LENGTH") or "0"
+    if environ.get("HTTP_TRANSFER_ENCODING"):
+        body = _read(environ, max_bytes + 1)
+        if len(body) > max_bytes:
+            raise RequestTooLarge(max_bytes)
+        return body
     if not (length.isascii() and length.isdecimal()):
         raise BadRequest("Content-Length is invalid")
-    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
-        raise RequestTooLarge
-    body: bytes = environ["wsgi.input"].read(int(length))
+    # Python refuses to convert thousands of digits
+    length = length.lstrip("0") or "0"
+    if len(length) > len(str(max_bytes)) or int(length) > max_bytes:
+        raise RequestTooLarge(max_bytes)
+    body = _read(environ, int(length))
+    if len(body) < int(length):
+        raise BadRequest("the body is shorter than Content-Length")
     return body
+
+
+def _read(environ: Environ, size: int) -> bytes:
+    chunks, missing = [], size
+    try:
+        while missing and (chunk := environ["wsgi.input"].read(missing)):
+            chunks.append(chunk)
+            missing -= len(chunk)
+    except OSError:
+        # mod_wsgi: the client closed the connection or was too slow
+        raise BadRequest("the body could not be read") from None
+    return b"".join(chunks)

@@ -12,7 +12,16 @@ from xml.sax.saxutils import escape
 from resolver_connector.authority.query import CLOCK_SKEW, AttributeQuery, InvalidQuery, QueryDenied
 from resolver_connector.authority.replay import ReplayCache
 from resolver_connector.authority.saml import InvalidSamlFile, MetadataExpired, SamlMessages
-from resolver_connector.http import COMMON_HEADERS, STATUS_LINES, Environ, Header, Response
+from resolver_connector.http import (
+    COMMON_HEADERS,
+    STATUS_LINES,
+    BadRequest,
+    Environ,
+    Header,
+    RequestTooLarge,
+    Response,
+    read_body,
+)
 from resolver_connector.resolver import current_orcid_ids
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisation
@@ -57,8 +66,8 @@ class AttributeAuthority:
         if method != "POST":
             return _response(405, b"", "text/plain", ("Allow", "GET, HEAD, POST"))
         try:
-            return _response(200, self._answer(_read_body(environ)))
-        except InvalidQuery as error:
+            return _response(200, self._answer(read_body(environ, MAX_QUERY_BYTES)))
+        except (InvalidQuery, BadRequest, RequestTooLarge) as error:
             return _fault("Client", str(error))
         except _TEMPORARY as error:
             _log.error("authority", extra={"facts": {"error": type(error).__name__, "reason": str(error)}})
@@ -105,15 +114,6 @@ def _may_answer(organisation: Organisation, query: AttributeQuery) -> bool:
         and query.qualifier in {None, organisation.entity_id, query.service}
         and organisation.has_scope(query.value.rpartition("@")[2])
     )
-
-
-def _read_body(environ: Environ) -> bytes:
-    length = environ.get("CONTENT_LENGTH") or "0"
-    digits = len(str(MAX_QUERY_BYTES))
-    if not (length.isascii() and length.isdecimal() and len(length) <= digits and 0 < int(length) <= MAX_QUERY_BYTES):
-        raise InvalidQuery(f"a query must have 1 to {MAX_QUERY_BYTES} bytes")
-    body: bytes = environ["wsgi.input"].read(int(length))
-    return body
 
 
 def _fault(code: str, text: str, *extra_headers: Header) -> Response:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from resolver_connector.app import Connector
+from resolver_connector.client_address import MAX_FAILURES, TrustedProxies
 from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
@@ -380,3 +381,68 @@ def test_whoever_only_answers_need_not_hold_what_delivers():
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
     assert said.stdout == "[]\n"
+
+
+# Credentials that are not valid
+
+
+def refuse(connector, number=1, address="192.0.2.1", token="wrong", **environ):
+    return [
+        get(connector, "/v1/people/maija@yliopisto.example", token, REMOTE_ADDR=address, **environ)
+        for _ in range(number)
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic", "Digest"])
+def test_each_refused_credential_has_a_line_in_the_log_without_credential_or_account(connector, caplog, scheme):
+    caplog.set_level(logging.INFO, "orcid-connect")
+
+    for _ in range(2):
+        get(
+            connector,
+            "/v1/people/maija@yliopisto.example",
+            "",
+            HTTP_AUTHORIZATION=f"{scheme} wrong",
+            REMOTE_ADDR="192.0.2.1",
+        )
+
+    name = scheme.lower() if scheme != "Digest" else "other"
+    assert [record.message for record in caplog.records] == ["credential-refused"] * 2
+    assert [record.facts for record in caplog.records] == [{"address": "192.0.2.1", "scheme": name}] * 2
+
+
+def test_a_request_without_a_credential_is_no_failure(connector, caplog):
+    caplog.set_level(logging.INFO, "orcid-connect")
+
+    answers = refuse(connector, 2 * MAX_FAILURES, token="")
+
+    assert {each.status for each in answers} == {401}
+    assert not caplog.records
+
+
+def test_an_address_that_fails_too_often_is_told_to_wait_and_valid_credentials_are_never_limited(connector):
+    answers = refuse(connector, MAX_FAILURES + 1)
+
+    assert {each.status for each in answers[:-1]} == {401}
+    assert (answers[-1].status, [*json.loads(answers[-1].body)]) == (429, ["error"])
+    assert int(answers[-1].header("Retry-After")) > 0
+    assert get(connector, "/v1/people/maija@yliopisto.example", REMOTE_ADDR="192.0.2.1").status == 200
+    assert [each.status for each in refuse(connector, address="192.0.2.2")] == [401]
+
+
+def test_a_whole_university_comes_from_one_address(connector):
+    path = "/v1/people/maija@yliopisto.example"
+
+    assert {get(connector, path, REMOTE_ADDR="192.0.2.1").status for _ in range(10 * MAX_FAILURES)} == {200}
+
+
+def test_behind_a_proxy_the_address_is_the_one_that_a_trusted_proxy_tells(store):
+    proxies = TrustedProxies.parse(["127.0.0.1"])
+    behind = Connector(store, credentials(), Registry.PRODUCTION, lambda: NOON, trusted_proxies=proxies)
+    refuse(behind, MAX_FAILURES, "127.0.0.1", HTTP_X_FORWARDED_FOR="203.0.113.5, 192.0.2.1")
+
+    assert refuse(behind, 1, "127.0.0.1", HTTP_X_FORWARDED_FOR="192.0.2.1")[0].status == 429
+    assert refuse(behind, 1, "127.0.0.1", HTTP_X_FORWARDED_FOR="192.0.2.2")[0].status == 401
+    # Who is not trusted cannot name another address
+    forged = [refuse(behind, 1, "198.51.100.1", HTTP_X_FORWARDED_FOR=f"192.0.2.{each}")[0] for each in range(100)]
+    assert forged[-1].status == 429

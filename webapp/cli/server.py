@@ -17,7 +17,7 @@ from wsgiref.types import WSGIApplication
 
 import waitress
 
-from webapp.config.listen import Listener
+from webapp.config.listen import ConnectorListener, Listener
 
 MAX_BODY = 64 * 1024
 """Largest request body, in bytes."""
@@ -59,7 +59,7 @@ def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
         options = _listen_options(listener.place)
-        server = _create_server(application, listener.threads, options)
+        server = _create_server(application, listener, options)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "not a valid address"
         raise CannotListen(listener.place, reason) from None
@@ -74,14 +74,14 @@ def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str
             Path(options["unix_socket"]).unlink(missing_ok=True)
 
 
-def _create_server(application: WSGIApplication, threads: int, options: dict[str, Any]) -> Any:
+def _create_server(application: WSGIApplication, listener: Listener, options: dict[str, Any]) -> Any:
     return waitress.create_server(
         application,
         **options,
-        threads=threads,
+        threads=listener.threads,
         ident=None,
-        # The client's address and the scheme come from Apache alone
-        clear_untrusted_proxy_headers=True,
+        # The connector itself decides whose X-Forwarded-For it trusts; the web application trusts no such header
+        clear_untrusted_proxy_headers=not isinstance(listener, ConnectorListener),
         max_request_header_size=MAX_HEADER,
         max_request_body_size=MAX_BODY,
         expose_tracebacks=False,

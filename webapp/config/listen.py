@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from webapp.config import validators
 from webapp.config.base import Table, context_of, setting
@@ -85,6 +85,16 @@ class ConnectorListener(Listener):
 
     default_port = 8081
     section = "connector"
+
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(validators.trusted_proxy)], ...], Field(strict=False)
+    ] = setting(
+        "Proxies whose `X-Forwarded-For` gives the client's address, for the log and the limit of failed credentials; "
+        "`unix` is the peer of a unix socket.",
+        "a list of addresses and networks in quotes",
+        ["127.0.0.1"],
+        default=(),
+    )
 
 
 _PATH = "a path in quotes"

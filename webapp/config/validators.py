@@ -136,6 +136,16 @@ def host_name(text: str) -> str:
     return text
 
 
+def trusted_proxy(text: str) -> str:
+    """Validate the address or network of a proxy, or `unix`."""
+    try:
+        if text != "unix":
+            ipaddress.ip_network(text)
+    except ValueError:
+        raise InvalidSetting("is not an address, a network or unix", 'write for example: "127.0.0.1"') from None
+    return text
+
+
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach the host."""
     if host in LOOPBACK:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resolver_connector.app import Connector
+from resolver_connector.client_address import TrustedProxies
 from resolver_connector.credentials import Basic, Bearer, Credentials
 from resolver_connector.replica_cache import ReplicaCache
 from shibboleth.organisation import Organisation
@@ -45,7 +46,10 @@ def make_connector(
 ) -> WSGIApplication:
     """Assemble the connector."""
     credentials, registry = Credentials(_credentials(config)), config.service.registry
-    connector = Connector(store, credentials, registry, clock, config.transfers, replicas=replicas)
+    proxies = TrustedProxies.parse(config.connector.trusted_proxies)
+    connector = Connector(
+        store, credentials, registry, clock, config.transfers, replicas=replicas, trusted_proxies=proxies
+    )
     return with_request_id(connector)
 
 

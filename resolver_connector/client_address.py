@@ -1,0 +1,101 @@
+"""Determines the address of a client, and limits failed credentials by address."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from time import monotonic
+
+from resolver_connector.http import OWS, Environ
+
+UNIX = "unix"
+"""Stands for the other end of a unix socket among trusted proxies."""
+MAX_FAILURES = 20
+"""Failed credentials that an address may send at once."""
+SECONDS_PER_FAILURE = 3.0
+"""Seconds after which an address may send one more."""
+MAX_ADDRESSES = 10_000
+"""Addresses that are remembered, about 2 MB; the one that failed longest ago is dropped first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedProxies:
+    """The proxies whose X-Forwarded-For is trusted."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    unix: bool = False
+
+    @classmethod
+    def parse(cls, values: Iterable[str]) -> TrustedProxies:
+        """Parse addresses, networks and `unix`. Raises ValueError for anything else."""
+        values = tuple(values)
+        return cls(tuple(ip_network(each) for each in values if each != UNIX), UNIX in values)
+
+    def client_address(self, environ: Environ) -> str:
+        """Return the address of the client: the peer, or the last address before trusted proxies in X-Forwarded-For.
+
+        Entries that the client itself sent stand to the left of those that trusted proxies appended, and are ignored.
+        """
+        address: str = environ.get("REMOTE_ADDR") or UNIX
+        forwarded: str = environ.get("HTTP_X_FORWARDED_FOR", "")
+        for entry in reversed(forwarded.split(",") if forwarded else []):
+            if not self._trusts(address):
+                break
+            candidate = entry.strip(OWS)
+            try:
+                ip_address(candidate)
+            except ValueError:
+                break
+            address = candidate
+        return address
+
+    def _trusts(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            # Servers name the peer of a unix socket differently
+            return self.unix
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self.networks)
+
+
+@dataclass(slots=True)
+class FailureLimit:
+    """Token bucket of failed credentials for each address. Threads may share it.
+
+    Successful requests are never counted or refused: a whole university may come from one address.
+    """
+
+    clock: Callable[[], float] = monotonic
+    _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    """Failures that have not expired, and when they were counted, by address."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __len__(self) -> int:
+        """Return the number of addresses that are remembered."""
+        return len(self._buckets)
+
+    def add(self, address: str) -> int:
+        """Count a failure; return 0, or the seconds to wait if the address has failed too often."""
+        key, now = _bucket_of(address), self.clock()
+        with self._lock:
+            failures, counted_at = self._buckets.pop(key, (0.0, now))
+            failures = max(0.0, failures - (now - counted_at) / SECONDS_PER_FAILURE)
+            exceeded = failures + 1 > MAX_FAILURES
+            self._buckets[key] = (failures if exceeded else failures + 1, now)
+            if len(self._buckets) > MAX_ADDRESSES:
+                self._buckets.popitem(last=False)
+        return int(SECONDS_PER_FAILURE) if exceeded else 0
+
+
+def _bucket_of(address: str) -> str:
+    # A client has a whole /64 network of IPv6
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
