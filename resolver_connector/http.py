@@ -99,26 +99,36 @@ def json_response(
 
 
 def request_path(environ: Environ) -> str:
-    """Return the path, percent-decoded once, as WSGI's Latin-1 text.
+    """Return the path, percent-decoded once, as WSGI's Latin-1 text. Several slashes at its start are one.
 
     REQUEST_URI is preferred: with Apache's `AllowEncodedSlashes NoDecode`, PATH_INFO holds an undecoded %2F beside
     decoded characters, so that the accounts `a/b` and `a%2Fb` cannot be told apart there.
+
+    Raises:
+        BadRequest: If the path is not percent-encoded, which Apache alone lets through.
+
     """
-    uri: str = environ.get("REQUEST_URI", "")
-    if uri.startswith("/v1/"):
-        return unquote_to_bytes(uri.partition("?")[0].encode("latin-1")).decode("latin-1")
-    return str(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+    uri: str = environ.get("REQUEST_URI", "").partition("?")[0]
+    if not uri.isascii():
+        raise BadRequest("the path is not percent-encoded")
+    decoded: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    if uri.lstrip("/").startswith("v1/"):
+        decoded = unquote_to_bytes(uri).decode("latin-1")
+    return "/" + decoded.lstrip("/")
 
 
 def parse_query(environ: Environ) -> dict[str, list[str]]:
     """Parse the query string into lists of values by parameter.
 
     Raises:
-        BadRequest: If it is not UTF-8 or has more than nine parameters.
+        BadRequest: If it is not percent-encoded UTF-8, or has more than nine parameters.
 
     """
+    query: str = environ.get("QUERY_STRING", "")
+    if not query.isascii():
+        raise BadRequest("the query string is not percent-encoded")
     try:
-        return parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="strict", max_num_fields=9)
+        return parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=9)
     except ValueError:
         raise BadRequest("the query string is invalid") from None
 
@@ -175,7 +185,9 @@ def read_body(environ: Environ, max_bytes: int) -> bytes:
 
     """
     length = environ.get("CONTENT_LENGTH") or "0"
-    if environ.get("HTTP_TRANSFER_ENCODING"):
+    if encoding := environ.get("HTTP_TRANSFER_ENCODING"):
+        if encoding.strip(OWS).lower() != "chunked":
+            raise BadRequest("the only supported Transfer-Encoding is chunked")
         body = _read(environ, max_bytes + 1)
         if len(body) > max_bytes:
             raise RequestTooLarge(max_bytes)

@@ -446,3 +446,41 @@ def test_behind_a_proxy_the_address_is_the_one_that_a_trusted_proxy_tells(store)
     # Who is not trusted cannot name another address
     forged = [refuse(behind, 1, "198.51.100.1", HTTP_X_FORWARDED_FOR=f"192.0.2.{each}")[0] for each in range(100)]
     assert forged[-1].status == 429
+
+
+# What mod_wsgi and granian hand on
+
+
+class Broken:
+    def read(self, _size):
+        raise OSError(
+            "Apache/mod_wsgi request data read error: Partial results are valid but processing is incomplete."
+        )
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"CONTENT_LENGTH": "9", "wsgi.input": io.BytesIO(b"{}")}, "the body is shorter than Content-Length"),
+        ({"CONTENT_LENGTH": "9", "wsgi.input": Broken()}, "the body could not be read"),
+        ({"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": Broken()}, "the body could not be read"),
+        ({"HTTP_TRANSFER_ENCODING": "gzip, chunked"}, "the only supported Transfer-Encoding is chunked"),
+        ({"CONTENT_LENGTH": "+2"}, "Content-Length is invalid"),
+        ({"REQUEST_URI": "/v1/changes/\xe4"}, "the path is not percent-encoded"),
+    ],
+)
+def test_a_body_that_did_not_arrive_is_no_bug(connector, environ, reason):
+    answer = get(connector, "/v1/changes/ack", method="POST", **environ)
+
+    assert (answer.status, json.loads(answer.body)) == (400, {"error": reason})
+
+
+@pytest.mark.parametrize("length", ["4097", "9" * 30, "0" * 30 + "4097"])
+def test_a_body_that_is_too_large_is_not_read(connector, length):
+    answer = get(connector, "/v1/changes/ack", method="POST", CONTENT_LENGTH=length, **{"wsgi.input": Broken()})
+
+    assert answer.status == 413
+
+
+def test_a_query_that_is_not_percent_encoded_is_refused(connector):
+    assert get(connector, "/v1/people?account=\xe4").status == 400

@@ -11,7 +11,8 @@ import pytest
 
 from shibboleth.orcid_id import Registry
 from tests.support.factories import make_orcid_id
-from tests.support.system.connector_machine import ask, connector_machine
+from tests.support.request_bodies import BODY, CHUNKED, FRAMED, UNREAD, chunks
+from tests.support.system.connector_machine import ASKING, ask, connector_machine
 
 SLOW = 1000
 
@@ -55,6 +56,25 @@ def test_a_slash_in_an_account_arrives_as_it_was_sent(port):
 )
 def test_what_is_strange_gets_what_is_documented(port, target, words, expected):
     assert ask(port, target, **words)[0] == expected
+
+
+@pytest.mark.parametrize("name", FRAMED)
+def test_a_body_is_read_or_refused_as_by_the_other_servers(port, name):
+    headers, after, expected = FRAMED[name]
+
+    status, head, body = ask(port, "/v1/changes/ack", method="POST", headers=ASKING + headers, after=after)
+
+    assert (status, json.loads(body)["error"]) == expected
+    assert "application/json" in head
+
+
+@pytest.mark.parametrize("line", UNREAD)
+def test_a_body_that_is_not_asked_for_changes_nothing(port, line):
+    method, _, target = line.partition(" ")
+
+    for headers, after in [("", ""), (f"Content-Length: {len(BODY)}\r\n", BODY), (CHUNKED, chunks(BODY))]:
+        status, _, body = ask(port, target, method=method, headers=ASKING + headers, after=after)
+        assert (status, json.loads(body).get("error") if body else None) == UNREAD[line]
 
 
 def test_a_thousand_slow_clients_keep_nobody_else_out(port):

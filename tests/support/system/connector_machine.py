@@ -20,6 +20,7 @@ from tests.support.system.machine import Machine, fresh_directory, make_director
 from tests.support.system.stack import SP
 
 HOST = "connector.test"
+ASKING = f"Authorization: Bearer {TOKEN}\r\n"
 
 
 @contextmanager
@@ -84,8 +85,8 @@ def _configured(machine, etc):
     return written
 
 
-def ask(port, target, *, method="GET", headers=f"Authorization: Bearer {TOKEN}\r\n", host=HOST, source="127.0.0.1"):
-    """Send one request through TLS, its target as it stands; gives status, headers and body."""
+def ask(port, target, *, method="GET", headers=ASKING, after="", host=HOST, source="127.0.0.1"):
+    """Send one request through TLS, its target as it stands; gives status, headers and body of the final answer."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
@@ -93,7 +94,9 @@ def ask(port, target, *, method="GET", headers=f"Authorization: Bearer {TOKEN}\r
         context.wrap_socket(plain, server_hostname=host) as wire,
     ):
         wire.sendall(
-            f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n".encode("latin-1")
+            f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n{after}".encode("latin-1")
         )
         head, _, body = b"".join(iter(lambda: wire.recv(65536), b"")).partition(b"\r\n\r\n")
+    while head.startswith(b"HTTP/1.1 100"):
+        head, _, body = body.partition(b"\r\n\r\n")
     return int(head.split()[1]), head.decode("latin-1"), body
