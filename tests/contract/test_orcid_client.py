@@ -550,7 +550,6 @@ def test_an_id_token_for_us_is_taken(openid, changes):
         ({"iat": int(NOW.timestamp()) + 121}, "iat"),
         ({"iat": ...}, "iat"),
     ],
-    ids=str,
 )
 def test_an_id_token_that_is_not_for_us_is_refused(openid, changes, claim):
     script, asking = openid
