@@ -179,12 +179,15 @@ class Dispatcher:
         next_at = None
         if result.delivered:
             return DELIVERED if deliveries.complete(*attempt, now) else LEASE_LOST
-        if result.retryable:
+        if not result.retryable:
+            deliveries.record_success(*transfer)  # it answers
+        elif result.retry_after:
             # A receiver that asks for time gets no other delivery either
-            if result.retry_after:
-                deliveries.record_failure(*transfer, now, 1, result.retry_after)
-            else:
-                deliveries.record_failure(*transfer, now, self.settings.failure_threshold, self.settings.reset_timeout)
+            deliveries.record_failure(*transfer, now, 1, result.retry_after)
+        else:
+            deliveries.record_failure(*transfer, now, self.settings.failure_threshold, self.settings.reset_timeout)
+        # The removal that frees the iD at the receiver may be among the earlier ones
+        if result.retryable or (result.outcome is Outcome.CONFLICT and deliveries.has_earlier_waiting(delivery)):
             next_at = next_attempt_at(
                 delivery.attempts,
                 delivery.queued_at,
@@ -193,8 +196,6 @@ class Dispatcher:
                 retry_after=result.retry_after,
                 random=self._random(),
             )
-        else:
-            deliveries.record_success(*transfer)  # it answers
         if next_at is None:
             return DEAD_LETTER if deliveries.dead_letter(*attempt, now) else LEASE_LOST
         return RESCHEDULED if deliveries.reschedule(*attempt, next_at, now) else LEASE_LOST

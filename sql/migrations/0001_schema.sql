@@ -133,6 +133,8 @@ create table changes (
 );
 
 create index changes_of_a_person on changes (organisation, person_key, number);
+create index changes_by_orcid on changes (orcid);
+create index changes_by_previous_orcid on changes (previous_orcid);
 
 -- The number of the last change that an organisation has acknowledged in its feed.
 create table acknowledgements (

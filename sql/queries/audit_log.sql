@@ -54,6 +54,69 @@ select
 from organisations
 where organisation = :organisation;
 
+-- name: get_event_number
+-- The number of the event with this hash.
+select number
+from events
+where organisation = :organisation
+    and hash = :hash;
+
+-- name: list_links_with_newest_event
+-- A page of current links by person_key, each with the newest event about the person's link, if there is one.
+select
+    links.id, links.person_key, links.registry, links.orcid, links.linked_at, links.source,
+    newest.number, newest.at, newest.kind, newest.facts
+from (
+    select *
+    from links
+    where organisation = :organisation
+        and person_key > :after
+        and ended_at is null
+    order by person_key
+    limit :limit
+) as links
+left join events as newest on newest.organisation = links.organisation
+    and newest.number = (
+        select max(events.number)
+        from events
+        where events.organisation = links.organisation
+            and events.person_key = links.person_key
+            and events.kind in ('linked', 'replaced', 'removed')
+    )
+order by links.person_key;
+
+-- name: list_events_without_link
+-- A page by person_key of the newest events about people's links that made a link, where there is no current link.
+select newest.person_key, newest.number, newest.facts
+from events as newest
+where newest.organisation = :organisation
+    and newest.person_key > :after
+    and newest.kind in ('linked', 'replaced')
+    and not exists (
+        select 1
+        from links
+        where links.organisation = newest.organisation
+            and links.person_key = newest.person_key
+            and links.ended_at is null
+    )
+    and not exists (
+        select 1
+        from events as later
+        where later.organisation = newest.organisation
+            and later.person_key = newest.person_key
+            and later.number > newest.number
+            and later.kind in ('linked', 'replaced', 'removed')
+    )
+order by newest.person_key
+limit :limit;
+
+-- name: list_imports
+-- The events of imports; each stands for all links of its time and source.
+select at, facts
+from events
+where organisation = :organisation
+    and kind = 'imported';
+
 -- name: erase_facts_of_person
 -- The events stay in the chain without the person and the facts.
 update events

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from shibboleth.orcid_id import Registry
 from sql import audit, rows
 from sql.engines.base import Row
 from sql.records import Event
@@ -71,6 +72,47 @@ class AuditRepository(Repository):
                 found += audit.problems(last_hash, number + 1, row)
                 number, last_hash = row["number"], row["hash"]
         return found, number, last_hash
+
+    def last_hash(self, entity_id: str) -> str:
+        """Return the hash of an organisation's last event, for another party to keep; empty where there is none."""
+        end = self.engine.fetch_one("get_chain_end", organisation=entity_id)
+        return "" if end is None else str(end["last_event_hash"])
+
+    def find_hash(self, entity_id: str, value: str) -> int | None:
+        """Return the number of the event with this hash; None means that the chain was rewritten since it was kept."""
+        row = self.engine.fetch_one("get_event_number", organisation=entity_id, hash=value)
+        return None if row is None else int(row["number"])
+
+    def compare_with_links(self, entity_id: str) -> list[str]:
+        """Compare an organisation's current links with the newest events about them, both ways.
+
+        Returns:
+            A sentence for each link that no event has made, and for each event whose link is missing.
+        """
+        found = []
+        imports: set[tuple[str, str]] = set()
+        for row in self.pages("list_links_with_newest_event", entity_id):
+            if row["source"] == "orcid":
+                facts = audit.facts_of(row["facts"])
+                made = row["kind"] in {"linked", "replaced"}
+                uri = f"https://{Registry(row['registry']).host}/{row['orcid']}"
+                if not made or (facts.get("link"), facts.get("orcid")) != (row["id"], uri):
+                    found.append(f"link {row['id']} is there, and the newest event about it is not")
+                continue
+            made_by = row["linked_at"], row["source"]
+            if made_by not in imports:
+                # Read again for an import that was written meanwhile
+                imports = {
+                    (event["at"], audit.facts_of(event["facts"]).get("source", ""))
+                    for event in self.engine.fetch_all("list_imports", organisation=entity_id)
+                }
+            if made_by not in imports or (row["kind"] not in {None, "removed"}) or (row["at"] or "") > row["linked_at"]:
+                found.append(f"link {row['id']} is there, and its import is not")
+        found += [
+            f"event {row['number']} made a link that is not there, and no event has removed it"
+            for row in self.pages("list_events_without_link", entity_id)
+        ]
+        return found
 
     def erase_facts(self, entity_id: str, person_key: str) -> int:
         """Erase the person and the facts from a person's events, and return their number; the chain stays valid."""

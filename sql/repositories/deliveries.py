@@ -3,8 +3,9 @@
 * A delivery is inserted in the transaction of its change and waits until a worker finishes it: none is lost.
 * A worker leases deliveries before it attempts them. No other worker gets them while the lease lasts; an expired lease
   is reclaimed. A delivery can therefore be sent twice; the change's id shows it.
-* Of one person's waiting deliveries to one transfer, only the oldest is leased, so that a removal never overtakes its
-  link. A dead letter blocks nothing, and is superseded when a later change of the person arrives.
+* Of waiting deliveries to one transfer whose changes share a person or an iD, only the oldest is leased: a removal
+  never overtakes its link, nor another person's link with the iD the removal of the previous one. A dead letter blocks
+  nothing, and is superseded when a later change of the person arrives.
 * A transfer that keeps failing is not tried while its circuit breaker is open, and gets one delivery at a time while
   it is half-open. Other transfers are not affected.
 
@@ -109,6 +110,20 @@ class DeliveryRepository(Repository):
                 facts["message"] = message
             transaction.insert_event(_EVENT_KINDS[state], "service", delivery.person_key, facts)
             return True
+
+    def has_earlier_waiting(self, delivery: Delivery) -> bool:
+        """Return whether an earlier change with the same person or iD waits for the transfer, as after a retry.
+
+        It explains a conflict at the receiver, which is temporary then.
+        """
+        found = self.engine.fetch_one(
+            "get_earlier_waiting_delivery",
+            organisation=delivery.organisation,
+            transfer=delivery.transfer,
+            change_number=delivery.change_number,
+            person_key=delivery.person_key,
+        )
+        return found is not None
 
     def reschedule(  # noqa: PLR0913, PLR0917 - the result of an attempt, and when the next one is due
         self, delivery: Delivery, worker: str, outcome: str, message: str, next_attempt_at: datetime, now: datetime

@@ -78,6 +78,33 @@ class LogRecorder:
         return [word for word, _ in self.lines]
 
 
+class UniqueRegister:
+    """A receiver in which an account has at most one iD, and an iD at most one account."""
+
+    kind = "test"
+
+    def __init__(self):
+        self.holds = {}
+        self.told = []
+        self.away = False
+        self.loses_answers = False
+
+    def deliver(self, message, *, now, timeout):
+        if self.away:
+            return DeliveryResult(Outcome.TEMPORARY, "away")
+        self.told.append((message.kind.value, message.account))
+        there = self.holds.get(message.account)
+        if message.orcid_id is None:
+            self.holds.pop(message.account, None)
+        elif there not in {None, message.previous, message.orcid_id}:
+            return DeliveryResult(Outcome.CONFLICT, "the account has another iD")
+        elif message.orcid_id in {orcid_id for account, orcid_id in self.holds.items() if account != message.account}:
+            return DeliveryResult(Outcome.CONFLICT, "another account has the iD")
+        else:
+            self.holds[message.account] = message.orcid_id
+        return DeliveryResult(Outcome.TEMPORARY, "lost") if self.loses_answers else DeliveryResult(Outcome.STORED)
+
+
 def make_dispatcher(store, transfers, clock, report=None, **settings):
     """Make a dispatcher; the transfers are the university's, by name."""
     quick = {"interactive_timeout": PATIENCE, "poll_interval": 0.02, "error_interval": 0.02}

@@ -10,8 +10,8 @@ _MAX_BREAKS = 3
 
 
 def check_audit_chain(store: Store, organisation: Organisation) -> CheckResult:
-    """Verify the hash chain of an organisation's audit log."""
-    breaks = store.audit.verify(organisation.entity_id)
+    """Verify the hash chain of an organisation's audit log, and compare its newest events with the links."""
+    breaks = store.audit.verify(organisation.entity_id) + store.audit.compare_with_links(organisation.entity_id)
     details = {"id": organisation.id, "intact": not breaks, "breaks": breaks}
     if not breaks:
         return CheckResult(Level.OK, "audit", f"{organisation.id}, the chain is intact", details=details)

@@ -1,0 +1,137 @@
+"""Changes that share a person or an iD reach a receiver in their order; it lets an iD belong to one account alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sql.records import DeliveryState
+from tests.support.delivery import UniqueRegister, make_dispatcher, make_worker
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.service import Clock
+
+MAIJA, VILLE = "maija@yliopisto.example", "ville@yliopisto.example"
+FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
+HOUR = timedelta(hours=1)
+TRANSFERS = ["idm"]
+
+
+@pytest.fixture
+def clock():
+    return Clock(NOON + HOUR)
+
+
+@pytest.fixture
+def register():
+    """The receiver; it has Maija's first iD."""
+    register = UniqueRegister()
+    register.holds[MAIJA] = FIRST
+    return register
+
+
+@pytest.fixture
+def dispatcher(store, register, clock):
+    make_link(store, MAIJA, FIRST)
+    return make_dispatcher(store, {"idm": register}, clock)
+
+
+LEAVES = {
+    "removed": lambda store: store.links.remove(
+        UNIVERSITY, MAIJA, "person", "asked to", NOON + HOUR, transfers=TRANSFERS
+    ),
+    "replaced": lambda store: make_link(store, MAIJA, SECOND, now=NOON + HOUR, transfers=TRANSFERS),
+    "deprovisioned": lambda store: store.retention.deprovision(UNIVERSITY, MAIJA, NOON + HOUR, transfers=TRANSFERS),
+    "erased": lambda store: store.erasures.erase(
+        UNIVERSITY, MAIJA, "person", "asked to", NOON + HOUR, transfers=TRANSFERS
+    ),
+}
+
+
+@pytest.mark.parametrize("how", LEAVES)
+@pytest.mark.parametrize("away", [False, True], ids=["at once", "after an outage"])
+def test_an_identifier_that_changes_hands_is_taken_from_one_account_before_another_gets_it(  # noqa: PLR0917 - fixtures
+    store, dispatcher, register, clock, how, away
+):
+    LEAVES[how](store)
+    if away:
+        register.away = True
+        make_worker(store, {"idm": register}, clock).run_once()
+        register.away = False
+
+    change = make_link(store, VILLE, FIRST, now=clock.now, transfers=TRANSFERS)
+    (at_once,) = dispatcher.deliver_now(change)
+    clock.now += HOUR
+    make_worker(store, {"idm": register}, clock).run_once()
+
+    assert (at_once.state, at_once.attempts) == (DeliveryState.WAITING, 0)
+    assert register.holds == {VILLE: FIRST} | ({MAIJA: SECOND} if how == "replaced" else {})
+    assert [kind for kind, _ in register.told] == ["replaced" if how == "replaced" else "removed", "linked"]
+    assert not list(store.deliveries.list_dead_letters(UNIVERSITY))
+
+
+def test_two_accounts_that_swap_their_identifiers_by_way_of_a_third_are_told_in_order(store, register, clock):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, VILLE, SECOND)
+    register.holds[VILLE] = SECOND
+    for person, orcid_id in ((MAIJA, make_orcid_id(3)), (VILLE, FIRST), (MAIJA, SECOND)):
+        make_link(store, person, orcid_id, now=NOON + HOUR, transfers=TRANSFERS)
+
+    # A worker that can send three at once is given one at a time
+    claimed = store.deliveries.claim("worker", clock.now, HOUR, 3)
+    store.deliveries.release(claimed[0], "worker")
+    make_worker(store, {"idm": register}, clock).run_once()
+
+    assert [delivery.change_number for delivery in claimed] == [3]
+    assert register.holds == {MAIJA: SECOND, VILLE: FIRST}
+
+
+def test_changes_that_share_nothing_do_not_wait_for_each_other(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm", "ldap"])
+    make_link(store, VILLE, SECOND, transfers=["idm", "ldap"])
+
+    assert len(store.deliveries.claim("worker", NOON, HOUR, 9)) == 4
+
+
+def test_an_identifier_of_another_transfer_or_organisation_is_waited_for_by_nobody(store):
+    make_link(store, MAIJA, FIRST, transfers=["idm"])
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON, transfers=["idm"])
+    make_link(store, VILLE, FIRST, transfers=["ldap"])
+    make_link(store, MAIJA, FIRST, "https://idp.amk.example/idp/shibboleth", transfers=["idm"])
+
+    claimed = store.deliveries.claim("worker", NOON, HOUR, 9)
+
+    assert sorted((delivery.transfer, delivery.change_number) for delivery in claimed) == [
+        ("idm", 1),
+        ("idm", 1),
+        ("ldap", 3),
+    ]
+
+
+def test_a_conflict_that_an_earlier_waiting_delivery_explains_is_temporary(store, dispatcher, register, clock):
+    LEAVES["removed"](store)
+    (removal,) = store.deliveries.claim("worker", clock.now, HOUR, 1)
+    store.deliveries.dead_letter(removal, "worker", "refused", "no", clock.now)
+    make_link(store, VILLE, FIRST, now=clock.now, transfers=TRANSFERS)
+    (link,) = store.deliveries.claim("worker", clock.now, HOUR, 1)
+    # The operator asks for what was given up while the link is on its way
+    assert store.deliveries.retry(UNIVERSITY, "idm", clock.now) == 1
+
+    event = dispatcher.attempt(link, "worker", 1.0)
+    clock.now += HOUR
+    make_worker(store, {"idm": register}, clock).run_once()
+
+    assert event == "rescheduled"
+    assert register.holds == {VILLE: FIRST}
+
+
+def test_a_conflict_that_nothing_explains_is_not_tried_again(store, dispatcher, register, clock):
+    register.holds[MAIJA] = FIRST
+    change = make_link(store, VILLE, SECOND, now=clock.now, transfers=TRANSFERS)
+    register.holds["somebody@yliopisto.example"] = SECOND
+    # What waits behind it explains nothing: it would wait for the outcome of what it explains
+    store.links.remove(UNIVERSITY, VILLE, "person", "asked to", clock.now, transfers=TRANSFERS)
+
+    (delivery,) = dispatcher.deliver_now(change)
+
+    assert (delivery.state, delivery.outcome) == (DeliveryState.DEAD_LETTER, "conflict")
