@@ -40,6 +40,7 @@ from resolver_connector.resolver import PEOPLE_PATH, Lookup, Resolver, requested
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.health import MAX_WAL_BACKLOG
 from sql.store import Store
 
 __all__ = ["ROUTES", "Connector"]
@@ -165,7 +166,8 @@ def _acknowledge_changes(connector: Connector, environ: Environ, _path: str) -> 
 
 def _get_health(connector: Connector, _environ: Environ, _path: str) -> Response:
     connector.lookup.check_schema()
-    return json_response({"status": "ok"})
+    growing = connector.store.check_writable() > MAX_WAL_BACKLOG
+    return json_response({"status": "wal-growing" if growing else "ok"})
 
 
 def _get_openapi(connector: Connector, _environ: Environ, _path: str) -> Response:

@@ -17,6 +17,7 @@ from sql import rows
 from sql.engines.base import Engine
 from sql.engines.sqlite import Sqlite
 from sql.errors import InvalidUrl
+from sql.health import WriteCheck
 from sql.lookup import Lookup
 from sql.migrate import must_be_current
 from sql.repositories.attempts import AttemptRepository
@@ -78,6 +79,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._write_check = WriteCheck(engine)
         self.attempts = AttemptRepository(engine)
         self.links = LinkRepository(engine)
         self.changes = ChangeRepository(engine)
@@ -98,6 +100,18 @@ class Store:
     def check_schema(self) -> None:
         """Raise StoreUnavailable, SchemaBehind, SchemaAhead or MigrationChanged unless the database can be used."""
         must_be_current(self.engine)
+
+    def check_writable(self) -> int:
+        """Commit a write that changes nothing, at most once a second in a process.
+
+        Returns:
+            The bytes of the write-ahead log that wait for a checkpoint; more than `MAX_WAL_BACKLOG` means that a
+            reader does not end, and that the log fills the disk. PostgreSQL looks after its own log.
+
+        Raises:
+            StoreUnavailable: If nothing can be written. A database that does not answer is given up after `timeout`.
+        """
+        return self._write_check.run()
 
     def lookup(self) -> Lookup:
         """Return what answers logins, on connections of its own that cannot write."""

@@ -121,6 +121,18 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def check_writable(self) -> None:
+        """Commit a write that changes nothing.
+
+        Raises:
+            StoreUnavailable: If it fails, or the disk is nearly full.
+        """
+
+    def wal_backlog(self) -> int:
+        """Return the bytes of the write-ahead log that cannot be checkpointed now; it grows while readers stay."""
+        return 0
+
+    @abstractmethod
     def tables(self) -> set[str]:
         """Return the names of the tables; none where the database has not been made yet."""
 

@@ -271,6 +271,10 @@ class Postgres(Engine):
                 connection.remove_notice_handler(warnings.append)
         return not warnings
 
+    def check_writable(self) -> None:
+        """Write new versions of the few rows of `schema_migrations`, with the content that they have."""
+        self.execute("touch_migrations")
+
     def tables(self) -> set[str]:
         """Return the names of the tables."""
         with self.connection() as connection:

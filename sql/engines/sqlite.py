@@ -24,6 +24,9 @@ DEFAULT_TIMEOUT = 5.0
 _READER_TIMEOUT = 0.1
 """Seconds a reader waits for a lock. In write-ahead mode only unusual locks keep a reader out."""
 
+MIN_FREE_BYTES = 1024 * 1024
+"""Free space on the disk below which nothing is expected to be written."""
+
 REASONS = {
     sqlite3.SQLITE_BUSY: "the database is locked by another process or thread",
     sqlite3.SQLITE_LOCKED: "the database is locked by another process or thread",
@@ -156,6 +159,29 @@ class Sqlite(Engine):
             database.vacuum()
             (busy, *_) = database.execute("pragma wal_checkpoint(truncate)").fetchone()
             return not busy
+
+    def check_writable(self) -> None:
+        """Write the first page of the file to the write-ahead log, with the content that it has."""
+        with self.connection() as database:
+            database.execute("begin immediate")
+            try:
+                # Written even if the value is the same, unlike a row
+                database.execute("pragma user_version = 0")
+                database.execute("commit")
+            except BaseException:
+                database.rollback()
+                raise
+        # The log may have room for one page when the disk has none for a link
+        disk = os.statvfs(self._path.parent)
+        if disk.f_blocks and disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES:
+            raise StoreUnavailable(REASONS[sqlite3.SQLITE_FULL])
+
+    def wal_backlog(self) -> int:
+        """Return the bytes of the write-ahead log that a reader keeps from being checkpointed."""
+        with self.connection() as database:
+            _, frames, checkpointed = database.execute("pragma wal_checkpoint(passive)").fetchone()
+            (page_size,) = database.execute("pragma page_size").fetchone()
+            return int((frames - checkpointed) * page_size)
 
     def tables(self) -> set[str]:
         """Return the names of the tables; none where there is no file yet."""

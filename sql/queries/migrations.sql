@@ -13,3 +13,8 @@ order by name;
 -- name: insert_applied_migration
 insert into schema_migrations (name, applied_at, sha256)
 values (:name, :applied_at, :sha256);
+
+-- name: touch_migrations
+-- Changes nothing; fails where nothing can be written
+update schema_migrations
+set applied_at = applied_at;

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from resolver_connector.transfers import TRANSFERS
 from shibboleth.handout.sp import FEDERATIONS
@@ -274,6 +275,22 @@ def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(
     assert (notices.statement.status, notices.statement.assessed) == ("partially", date(2026, 11, 25))
     asked = [each.key for each in describe_settings(AccessibilitySettings).settings.values()]
     assert [each for each in (*ACCESSIBILITY, *asked) if f"`{each}`" not in under] == []
+
+
+@pytest.mark.parametrize(("name", "migrated"), [("commands.md", False), ("operator.md", True)])
+def test_check_on_a_fresh_installation_looks_as_the_page_shows(tmp_path, name, migrated):
+    example(tmp_path, url=[f'url = "sqlite://{tmp_path}/links.db"'])
+    command = ["--config", str(tmp_path / "orcid-connect.toml")]
+    if migrated:
+        CliRunner().invoke(main, [*command, "migrate"], catch_exceptions=False)
+
+    printed = CliRunner().invoke(main, [*command, "check"], catch_exceptions=False).output
+
+    (shown,) = re.findall(
+        r"^```\n\$ (?:runuser [^\n]*-- )?orcid-connect check\n(.*?)^```", page(name), re.MULTILINE | re.DOTALL
+    )
+    printed = printed.replace(f"{tmp_path}/links.db", "/var/lib/orcid-connect/links.db")
+    assert printed.replace(str(tmp_path), "/etc/orcid-connect") == shown
 
 
 def test_what_stands_in_the_examples_comments_works_as_well(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.health import MAX_WAL_BACKLOG
 from sql.store import Store
 from webapp.checks.administrators import check_admin_accounts
 from webapp.checks.audit import check_audit_chain
@@ -23,12 +24,29 @@ STORE_FIXES: dict[type[Exception], str] = {
 """For each error that prevents the use of the database: what to do."""
 
 
+def _check_writable(store: Store, url: str) -> CheckResult:
+    # A database that can be read only still answers the other checks
+    try:
+        backlog = store.check_writable()
+    except StoreUnavailable as error:
+        text = f"nothing can be written: {error}"
+        fix = "check the free space and the permissions of its disk, and that no other process locks it"
+        return CheckResult(Level.ERROR, "store", text, fix, {"url": url, "writable": False})
+    details = {"url": url, "writable": True, "wal_backlog_bytes": backlog}
+    if backlog > MAX_WAL_BACKLOG:
+        text = f"the write-ahead log grows: {backlog} bytes wait for a checkpoint, because a process reads for long"
+        fix = "restart the services, and end other programs that have the database open (fuser shows them)"
+        return CheckResult(Level.WARNING, "store", text, fix, details)
+    return CheckResult(Level.OK, "store", "it can be written", details=details)
+
+
 def check_store(config: Config, store: Store, now: datetime) -> Iterator[CheckResult]:
     """Check that the database can be used, then each organisation's links, audit log and deliveries."""
     url = config.store.url
     try:
         store.check_schema()
         yield CheckResult(Level.OK, "store", f"{url}, no migration missing", details={"url": url})
+        yield _check_writable(store, url)
         for settings in config.organisation_settings.values():
             organisation = settings.organisation
             # Counted here and not taken from `statistics.release_counts`, which reads the audit log and may write

@@ -53,5 +53,9 @@ def check(path: Path, *, orcid: bool, as_json: bool) -> None:
             click.echo(f"{one.level:<8} {one.subject:<14} {one.text}")
             if one.fix:
                 click.echo(f"{'':<8} {'':<14} → {one.fix}")
-        click.echo(f"\n{pluralize(errors, 'check', 'checks')} failed." if errors else "\nAll checks passed.")
+        warnings = sum(one.level is Level.WARNING for one in results)
+        summary = f"{pluralize(errors, 'check', 'checks')} failed" if errors else "All checks passed"
+        if warnings:
+            summary += f", with {pluralize(warnings, 'warning', 'warnings')}"
+        click.echo(f"\n{summary}.")
     sys.exit(EXIT_FAILURE if errors else 0)

@@ -49,7 +49,17 @@ METRICS = {
     metric.name: metric
     for metric in (
         MetricDefinition(
-            "orcid_connect_store_up", "1 if the database can be read; otherwise 0, and there are no other metrics.", ()
+            "orcid_connect_store_up",
+            "1 if the database can be read; otherwise 0, and there are no metrics of organisations.",
+            (),
+        ),
+        MetricDefinition(
+            "orcid_connect_store_writable", "1 if the database can be written; otherwise links cannot be saved.", ()
+        ),
+        MetricDefinition(
+            "orcid_connect_store_wal_backlog_bytes",
+            "Size of SQLite's write-ahead log that waits for a checkpoint; it grows while a process reads for long.",
+            (),
         ),
         MetricDefinition("orcid_connect_links", "People with a linked ORCID iD."),
         MetricDefinition(
@@ -158,12 +168,24 @@ def _families(samples: Iterable[_Sample]) -> Iterator[Metric]:
 
 
 def _read_samples(store: Store, organisations: Organisations, now: datetime) -> list[_Sample]:
-    # A database that fails while it is read is not up, and then there is no other sample
+    # A database that fails while it is read is not up, and then there are no other samples
     try:
         store.check_schema()
-        return [("orcid_connect_store_up", (), 1), *_samples(store, organisations, now)]
+        return [
+            ("orcid_connect_store_up", (), 1),
+            *_samples(store, organisations, now),
+            *_write_samples(store),
+        ]
     except (StoreUnavailable, SchemaBehind, SchemaAhead):
-        return [("orcid_connect_store_up", (), 0)]
+        return [("orcid_connect_store_up", (), 0), ("orcid_connect_store_writable", (), 0)]
+
+
+def _write_samples(store: Store) -> list[_Sample]:
+    try:
+        backlog = store.check_writable()
+    except StoreUnavailable:
+        return [("orcid_connect_store_writable", (), 0)]
+    return [("orcid_connect_store_writable", (), 1), ("orcid_connect_store_wal_backlog_bytes", (), backlog)]
 
 
 def _samples(store: Store, organisations: Organisations, now: datetime) -> Iterator[_Sample]:

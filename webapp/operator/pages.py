@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sql.errors import StoreUnavailable
+from sql.health import MAX_WAL_BACKLOG
 from webapp.auth.cookies import OWS
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
@@ -31,8 +33,12 @@ DELIVERY_STATES = {
 
 
 def overview(context: AppContext, request: PageRequest) -> Page:
-    """Show the status and statistics of all organisations that the person may see."""
+    """Show the organisations that the person may see, and whether the database can be written."""
     permissions, days = _permissions(context, request), parse_period(request.parameter("days"))
+    try:
+        wal_growing, writable = context.store.check_writable() > MAX_WAL_BACKLOG, True
+    except StoreUnavailable:
+        wal_growing, writable = False, False
     facts = {
         "statuses": organisation_statuses(
             context.store, permissions.sorted_by_name(request.language.code), days, request.now
@@ -40,6 +46,8 @@ def overview(context: AppContext, request: PageRequest) -> Page:
         "columns": COLUMNS,
         "days": days,
         "periods": PERIODS,
+        "writable": writable,
+        "wal_growing": wal_growing,
     }
     return Page("operator/overview.html", facts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shibboleth.organisation import Organisation
+from sql.health import MAX_WAL_BACKLOG
 from webapp.pages.context import AppContext
 from webapp.pages.problems import NotFound
 from webapp.pages.request import Page, PageRequest, RawResponse
@@ -41,6 +42,11 @@ def static(context: AppContext, request: PageRequest) -> RawResponse:
 
 
 def healthz(context: AppContext, _request: PageRequest) -> RawResponse:
-    """Tell a monitor that the service can work: the store answers and is up to date."""
+    """Return `ok` if the database is up to date and can be written; otherwise the answer is 503.
+
+    While the write-ahead log grows, the text says so: the disk will be full.
+    """
     context.store.check_schema()
-    return RawResponse(b"ok\n", "text/plain; charset=utf-8")
+    backlog = context.store.check_writable()
+    growing = f"the write-ahead log grows: {backlog} bytes wait for a checkpoint\n"
+    return RawResponse(growing.encode() if backlog > MAX_WAL_BACKLOG else b"ok\n", "text/plain; charset=utf-8")
