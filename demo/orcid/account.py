@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from . import pages
 from .http import Request, Response, json_response, see_other
 from .people import FORM, VISIBILITIES
+from .simulator import INTERSTITIALS
 
 if TYPE_CHECKING:
     from .people import User
@@ -72,15 +73,22 @@ def user_status(simulator: OrcidSimulator, request: Request) -> Response:
     return json_response(200, {"loggedIn": session.orcid is not None})
 
 
-def interstitial_page(simulator: OrcidSimulator, _call: Request) -> Response:
-    """`GET /interstitial`: a page between consent and redirect (domains, affiliation)."""
-    return pages.page(simulator, "interstitial.html", title="One more thing")
+def interstitial_page(simulator: OrcidSimulator, request: Request) -> Response:
+    """`GET /interstitial`: the next page between consent and redirect."""
+    session = simulator.session(request.session)
+    if not session.interstitials:
+        return see_other(f"{simulator.base_url}/my-orcid")
+    text = INTERSTITIALS[session.interstitials[0]]
+    return pages.page(simulator, "interstitial.html", title="One more thing", text=text)
 
 
 def interstitial(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /interstitial`: redirect to the client."""
+    """`POST /interstitial`: go on to the next page, or redirect to the client."""
     session = simulator.session(request.session)
-    there, session.after_interstitial = session.after_interstitial, None
+    session.interstitials = session.interstitials[1:]
+    if session.interstitials:
+        return see_other(f"{simulator.base_url}/interstitial")
+    there, session.after_interstitials = session.after_interstitials, None
     return see_other(there or f"{simulator.base_url}/my-orcid")
 
 

@@ -2,7 +2,7 @@
 
     GET  /admin/users      POST {"orcid": ..., "given": ...} adds one; {"orcid": ..., "state": "locked"} changes one
     GET  /admin/clients    POST {"client_id": ..., "secret": ..., "name": ..., "redirect_uris": [...]}
-    GET  /admin/options    POST {"interstitial": true}
+    GET  /admin/options    POST {"interstitials": ["domains", "affiliation"]}
     GET  /admin/clock      POST {"minutes": 11} advances it
     GET  /admin/faults     POST {"place": "token", "fault": "html"}, with "always": true or "times": 3; DELETE disarms
                            POST {"release": true} sends every delayed response

@@ -234,7 +234,9 @@ def check(body: dict[str, Any], kind: str) -> None:
     """Check an item as ORCID does; raises its ApiError."""
     with _readable():
         organisation = body.get("organization") or {}
-        if not organisation.get("name"):
+        # Since 2025-11 an external id replaces organisation and address, but not for employments and educations
+        needs_organisation = kind in STRICT or not _external_ids(body)
+        if not organisation.get("name") and (organisation or needs_organisation):
             raise ApiError(9046)
         _check_address(organisation.get("address") or {}, strict=kind in STRICT)
         disambiguated = organisation.get("disambiguated-organization")

@@ -58,6 +58,7 @@ ROUTES: Final = (
     Route("GET POST", "/oauth/userinfo", oidc.userinfo, "userinfo"),
     Route("GET", "/oauth/jwks", oidc.keys, "jwks"),
     Route("GET", "/.well-known/openid-configuration", oidc.discovery, "discovery"),
+    Route("GET", "/<host:re:pub|api>/v3.0/apiStatus", record.status, "api"),
     Route("GET POST PUT DELETE", "/<host:re:pub|api>/v3.0/<path:path>", record.handle, "api"),
     Route("GET POST PUT DELETE", "/admin/<what:path>", admin.handle),
     Route("GET", "/<orcid:re:[0-9X-]+>", account.public_page),

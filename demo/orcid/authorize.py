@@ -194,8 +194,9 @@ def consent(simulator: OrcidSimulator, request: Request) -> Response:
         return _authorise_page(simulator, session, authorization, "That did not work. Please try again.")
     response = redirect_with_code(simulator, authorization, session.record)
     session.saved_request = ""
-    if simulator.options.interstitial:
-        session.after_interstitial = dict(response.headers)["Location"]
+    if simulator.options.interstitials:
+        session.interstitials = list(simulator.options.interstitials)
+        session.after_interstitials = dict(response.headers)["Location"]
         return see_other(f"{simulator.base_url}/interstitial")
     return response
 

@@ -34,6 +34,7 @@ class User:
     """A person with a record.
 
     `primary` is set for a deprecated record. `acts_for` lists records whose trusted individual the person is.
+    `email_domains` are verified domains that the person shares.
     `name_form` is the form of the name in the token response: null, a missing key and a trailing space exist at ORCID.
     """
 
@@ -46,6 +47,7 @@ class User:
     primary: str | None = None
     name_form: str = "plain"
     acts_for: tuple[str, ...] = ()
+    email_domains: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not FORM.fullmatch(self.orcid) or check_character(self.orcid.replace("-", "")[:-1]) != self.orcid[-1]:
@@ -82,7 +84,7 @@ class User:
 
 
 PEOPLE: Final = (
-    User("0009-0000-0001-1111", "Maija", "Meikäläinen"),
+    User("0009-0000-0001-1111", "Maija", "Meikäläinen", email_domains=("pohjoinen.example",)),
     User("0009-0000-0002-2224", "Åke", "Öström"),
     User("0009-0000-0003-3337", "Иван", "Тестов"),
     User("0009-0000-0004-444X", "Katri", "Esimerkki", credit="K. M. Esimerkki"),

@@ -47,6 +47,12 @@ class Reader:
         return own or visibility == "public" or (visibility == "limited" and self.can_see_limited)
 
 
+def status(simulator: OrcidSimulator, _request: Request, host: str) -> Response:  # noqa: ARG001 - the same on both
+    """`/v3.0/apiStatus`: a health check without a token."""
+    up = {"tomcatUp": True, "dbConnectionOk": simulator.options.api_ok, "readOnlyDbConnectionOk": True}
+    return json_response(200, {**up, "overallOk": simulator.options.api_ok})
+
+
 def handle(simulator: OrcidSimulator, request: Request, host: str, path: str) -> Response:
     """`/v3.0/<iD>/<section>` on either host."""
     rejection = rate_limits.check(simulator, request, host)
@@ -160,6 +166,8 @@ def read(reader: Reader, user: User, section: str) -> dict[str, Any]:
     name, _, put_code = section.partition("/")
     if name in affiliations.SECTIONS and put_code.isdecimal():
         return affiliations.read_item(reader, user.orcid, name, int(put_code))
+    if section == "summary" and reader.host == "api":
+        return _summary(reader, user)
     make = READ.get(section)
     if make is None:
         raise ApiError(9016)
@@ -186,6 +194,35 @@ def _record(reader: Reader, user: User) -> dict[str, Any]:
         "person": _person(reader, user),
         "activities-summary": _activities(reader, user),
         "path": f"/{user.orcid}",
+    }
+
+
+# ORCID's trust markers: what a client and not the person has asserted, and verified e-mail domains
+def _summary(reader: Reader, user: User) -> dict[str, Any]:
+    items = {kind: reader.simulator.items(user.orcid, kind) for kind in affiliations.SECTIONS}
+    seen = [item for item in items["employment"] if reader.can_see(item.visibility, item.client_id)]
+    return {
+        "created-date": CREATED,
+        "last-modified-date": CREATED,
+        "credit-name": {"value": user.credit} if user.credit else None,
+        "orcid-identifier": {"uri": reader.simulator.uri(user.orcid), "path": user.orcid},
+        "employments": {
+            "count": len(seen),
+            "self-asserted-count": 0,
+            "validated-count": len(seen),
+            "employment": [
+                {
+                    "put-code": item.put_code,
+                    "organization-name": (item.body.get("organization") or {}).get("name"),
+                    "role": item.body.get("role-title"),
+                    "start-date": item.body.get("start-date"),
+                    "end-date": item.body.get("end-date"),
+                    "validated": True,
+                }
+                for item in seen
+            ],
+        },
+        "email-domains": {"email-domain": [{"value": domain} for domain in user.email_domains]},
     }
 
 

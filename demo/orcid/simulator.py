@@ -24,6 +24,12 @@ CODE_LETTERS: Final = string.ascii_letters + string.digits
 TOKEN_SECONDS: Final = 631138518
 SAVED_REQUEST_LIFETIME: Final = timedelta(minutes=30)
 FIRST_REGISTERED: Final = 7_000_000
+INTERSTITIALS: Final = {
+    "domains": "Your e-mail domains may be shown on your record. Who may see them?",
+    "affiliation": "Your e-mail domain belongs to an organisation. Add an affiliation to your record?",
+    "backup-email": "Add another e-mail address, so that you keep access to your record.",
+}
+"""Pages that ORCID can show between consent and redirect, each behind a switch of its own."""
 OPTION_VALUES: Final = {"authorize_error_style": ("page", "fragment", "query"), "pkce": ("ignore", "reject")}
 
 
@@ -62,6 +68,7 @@ class Options:
 
     `auto_authorize` is an iD for which every authorisation request is granted at once, for load tests. With `limits` a
     client may send `burst` requests at once and `per_second` afterwards; `per_day` limits anonymous requests.
+    `interstitials` are the pages between consent and redirect, in order. `api_ok` is what `/v3.0/apiStatus` reports.
     """
 
     authorize_error_style: str = "page"
@@ -69,10 +76,11 @@ class Options:
     deny_description: str | None = "User denied access"
     code_seconds: float = 600
     skip_consent: bool = True
-    interstitial: bool = False
+    interstitials: tuple[str, ...] = ()
     reuse_revokes: bool = True
     refresh_revokes_old: bool = True
     xml: bool = True
+    api_ok: bool = True
     limits: bool = False
     burst: int = 40
     per_second: float = 12
@@ -83,6 +91,9 @@ class Options:
         for name, allowed in OPTION_VALUES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is one of {', '.join(allowed)}")
+        object.__setattr__(self, "interstitials", tuple(self.interstitials))  # the admin interface sends a list
+        if not set(self.interstitials) <= INTERSTITIALS.keys():
+            raise ValueError(f"interstitials are of {', '.join(INTERSTITIALS)}")
 
 
 @dataclass(slots=True)
@@ -140,7 +151,8 @@ class Session:
     acting_for: str | None = None
     saved_request: str = ""
     saved_at: datetime | None = None
-    after_interstitial: str | None = None
+    after_interstitials: str | None = None
+    interstitials: list[str] = field(default_factory=list)
 
     @property
     def record(self) -> str | None:

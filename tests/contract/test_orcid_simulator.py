@@ -349,15 +349,26 @@ def test_nobody_acts_for_someone_who_does_not_trust_them(browser):
     assert f"https://sandbox.orcid.org/{AKE}" in page.text
 
 
-def test_a_page_may_come_between_consent_and_the_way_back(browser, simulator):
-    simulator.set_options(interstitial=True)
+def test_pages_may_come_between_consent_and_the_way_back(browser, simulator):
+    simulator.set_options(interstitials=("domains", "affiliation", "backup-email"))
     browser.sign_in(MAIJA)
 
-    between = browser.press_authorize(request())
-    page = browser.get(between.location)
+    location = browser.press_authorize(request()).location
+    texts = []
+    while location == f"{simulator.base_url}/interstitial":
+        page = browser.get(location).text
+        assert 'id="continue-button"' in page
+        texts.append(page)
+        location = browser.post("/interstitial", {}).location
 
-    assert 'id="continue-button"' in page.text
-    assert browser.post("/interstitial", {}).location.startswith(f"{BACK}?code=")
+    assert location.startswith(f"{BACK}?code=")
+    assert [word in text for word, text in zip(("domains", "affiliation", "another"), texts, strict=True)] == [True] * 3
+    assert browser.get("/interstitial").location == f"{simulator.base_url}/my-orcid"
+
+
+def test_an_unknown_page_between_is_refused(simulator):
+    with pytest.raises(ValueError, match="interstitials are of domains, affiliation, backup-email"):
+        simulator.set_options(interstitials=("advertisement",))
 
 
 def test_every_request_can_be_granted_at_once_for_measurements(browser, simulator):

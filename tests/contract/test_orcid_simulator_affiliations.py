@@ -162,6 +162,17 @@ def test_other_kinds_ask_for_less(browser, bearer, path, value, code):
     assert send(browser, "POST", "membership", loose, bearer).status == 201
 
 
+@pytest.mark.parametrize("kind", ["membership", "service", "distinction", "qualification", "invited-position"])
+def test_other_kinds_need_no_organisation_beside_an_external_id(browser, bearer, kind):
+    without = changed("organization", None)
+
+    assert send(browser, "POST", kind, without, bearer).status == 201
+    assert send(browser, "POST", kind, changed("external-ids", None, without), bearer).json["error-code"] == 9046
+    assert send(browser, "POST", kind, changed("organization", {"address": {}}), bearer).json["error-code"] == 9046
+    for strict in ("employment", "education"):
+        assert send(browser, "POST", strict, without, bearer).json["error-code"] == 9046
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b""])
 def test_broken_json_is_refused(browser, bearer, body):
     path = f"/api/v3.0/{MAIJA}/employment"

@@ -333,13 +333,13 @@ def test_the_admin_adds_clients_and_never_shows_a_secret(simulator, browser):
 
 def test_the_admin_moves_the_clock_sets_options_and_resets_all(simulator, browser):
     assert browser.send("POST", "/admin/clock", {"minutes": 11}).json["offset_seconds"] == 660
-    assert browser.send("POST", "/admin/options", {"interstitial": True}).json["interstitial"] is True
+    assert browser.send("POST", "/admin/options", {"interstitials": ["domains"]}).json["interstitials"] == ["domains"]
     simulator.faults.arm("token", "html")
 
     browser.send("POST", "/admin/reset", {})
 
     assert browser.get("/admin/clock").json["now"] == NOON.isoformat()
-    assert browser.get("/admin/options").json["interstitial"] is False
+    assert browser.get("/admin/options").json["interstitials"] == []
     assert browser.get("/admin/faults").json == []
 
 
@@ -508,4 +508,4 @@ def test_it_starts_alone_and_prints_one_address():
 
 def test_it_serves_this_machine_only(capsys):
     assert main(["--host", "0.0.0.0"]) == 2
-    assert "not this machine alone" in capsys.readouterr().err
+    assert "is not a loopback address" in capsys.readouterr().err

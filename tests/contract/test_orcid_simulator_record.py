@@ -415,3 +415,35 @@ def test_over_the_days_quota_is_429_in_plain_text_until_tomorrow(simulator, brow
     assert refused.headers["Content-Type"].startswith("text/plain")
     assert refused.text.startswith("Too Many Requests. You have exceeded the daily quota")
     assert read(browser).status == 200
+
+
+# What ORCID added in 2025 and 2026
+
+
+@pytest.mark.parametrize("host", ["pub", "api"])
+@pytest.mark.parametrize("up", [True, False])
+def test_the_status_of_the_api_is_read_without_a_token(simulator, browser, host, up):
+    simulator.set_options(api_ok=up)
+
+    reply = browser.get(f"/{host}/v3.0/apiStatus")
+
+    assert (reply.status, reply.json["overallOk"]) == (200, up)
+
+
+def test_members_read_a_summary_with_trust_markers(simulator, browser):
+    simulator.add_item(MAIJA, "employment", MEMBER.client_id, {"organization": {"name": "University of Example"}})
+    token = token_for(simulator)
+
+    summary = read(browser, "api", section="summary", token=token).json
+
+    assert summary["email-domains"] == {"email-domain": [{"value": "pohjoinen.example"}]}
+    (employment,) = summary["employments"]["employment"]
+    assert (employment["organization-name"], employment["validated"]) == ("University of Example", True)
+    assert (summary["employments"]["count"], summary["employments"]["validated-count"]) == (1, 1)
+    assert read(browser, "api", orcid=AKE, section="summary", token=token_for(simulator, orcid=AKE)).json[
+        "email-domains"
+    ] == {"email-domain": []}
+
+
+def test_the_public_host_has_no_summary(browser):
+    assert read(browser, section="summary").status == 404
