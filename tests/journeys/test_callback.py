@@ -37,7 +37,7 @@ def test_after_the_back_button_the_form_leads_to_what_has_happened_already(user,
     before = demo.count_linkings("maija@pohjoinen.example", "pohjoinen")
     user.links("maija", MAIJA)
 
-    user.driver.callback_path()
+    user.driver.back()
     if user.sees_either("Is this you?", "Your ORCID iD is connected") == "Is this you?":
         user.presses(words)
 

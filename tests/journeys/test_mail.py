@@ -40,7 +40,7 @@ def letters_to(user, subjects):
 
 def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
     demo.set_register_fault("503")
-    user.links("maija", MAIJA)
+    user.links("maija", MAIJA, "Your ORCID iD is on its way to your organisation")
     assert "Nothing is lost: we keep trying for three days." in user.text
     user.presses("Have it sent to you by e-mail")
     user.driver.find_element(By.ID, "address").send_keys(HOME)
@@ -62,7 +62,7 @@ def test_what_a_letter_says_is_text():
 
     asyncio.run(mailbox.handle_DATA(None, None, SimpleNamespace(content=FORGED)))
 
-    page = mailbox.shown().body.decode()
+    page = mailbox.render().body.decode()
     assert "&lt;b&gt;Kuitti&lt;/b&gt;" in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &lt;a href" in page
     assert "<script" not in page

@@ -127,10 +127,10 @@ class BrowserUser(Browser):
     def confirms(self, words="Connect this iD"):
         return self.sees("Is this you?").ticks_the_box().presses(words)
 
-    def links(self, account, orcid):
-        """The whole way, from nowhere to the result."""
+    def links(self, account, orcid, heading="Your ORCID iD is connected"):
+        """Sign in and link an iD, up to the result page with this heading."""
         self.signs_in(account).goes_to_orcid_as(orcid).allows().confirms()
-        return self.sees("Your ORCID iD is connected")
+        return self.sees(heading)
 
     # At another service
 

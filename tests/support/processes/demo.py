@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -63,6 +64,17 @@ class Demo:
         for account, organisation in ACCOUNTS.items():
             if self.get_released_id(f"{account}@{organisation}.example", organisation):
                 self._unlink(account)
+        self._deliver_what_waits()
+
+    def _deliver_what_waits(self):
+        # A delivery that waits for its next attempt would delay those of the next journey
+        with self.database() as database:
+            database.execute("update circuit_breakers set open_until = null, consecutive_failures = 0")
+            database.execute("update deliveries set next_attempt_at = queued_at where state = 'waiting'")
+            until = time.monotonic() + 20
+            while database.execute("select count(*) from deliveries where state = 'waiting'").fetchone()[0]:
+                assert time.monotonic() < until, "deliveries of an earlier journey are still waiting"
+                time.sleep(0.1)
 
     def _unlink(self, account):
         with requests.Session() as visit:
