@@ -8,7 +8,8 @@ PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3) python3)
 
 VENV := .venv
 BIN := $(VENV)/bin
-TESTS := tests/unit tests/contract tests/properties tests/faults tests/journeys tests/system
+# Those that take longest first, so that no process is left alone with them at the end
+TESTS := tests/system tests/journeys tests/faults tests/contract tests/properties tests/unit
 FULLY_COVERED := shibboleth/*,sql/*,webapp/linking/service.py,webapp/auth/*
 # What the tests start for real; the product itself needs none of it to be tried.
 # php-cgi before simplesamlphp, which would bring a module into the machine's own Apache without it
@@ -30,7 +31,7 @@ demo: $(VENV)/demo
 	@exec $(BIN)/python -m demo --port $(PORT)
 
 test: packages lint
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report= $(TESTS)
+	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder --cov --cov-report= $(TESTS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(FULLY_COVERED)' --fail-under=100
 

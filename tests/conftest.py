@@ -45,6 +45,24 @@ def _is_loopback(address):
     return host in {"", "localhost"} or ((host[:1].isdigit() or ":" in host) and ipaddress.ip_address(host).is_loopback)
 
 
+SHARED = ("stack", "service", "gallery_language")
+"""Parameters that are costly to make, and that tests of several files or few tests of one have in common."""
+
+
+def _group(item):
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    shared = [f"{name} {parameters[name]}" for name in SHARED if name in parameters]
+    return " ".join(shared) or item.nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Let one process run the tests of a file, or those that share something costly, with `--dist loadgroup`."""
+    if config.getoption("dist", "no") == "loadgroup":
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def closed_network():
     """Nothing leaves this machine while it is tested."""

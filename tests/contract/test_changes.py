@@ -240,7 +240,7 @@ def many(count):
 
 
 def test_a_snapshot_of_many_links_needs_the_memory_of_a_page(store):
-    store.imports.add(UNIVERSITY, many(30_000), "the old system", NOON, NOON)
+    store.imports.add(UNIVERSITY, many(10_000), "the old system", NOON, NOON)
     next(iter(store.links.list_current(UNIVERSITY)))
     tracemalloc.start()
 
@@ -251,5 +251,5 @@ def test_a_snapshot_of_many_links_needs_the_memory_of_a_page(store):
     finally:
         tracemalloc.stop()
 
-    assert (number, count) == (30_000, 30_000)
+    assert (number, count) == (10_000, 10_000)
     assert most < 3_000_000

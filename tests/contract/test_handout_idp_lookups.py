@@ -147,12 +147,15 @@ def test_what_is_no_answer_of_the_connector_is_refused_by_name(tmp_path):
         head(request, 502, 4, "text/html")
         request.wfile.write(b"<a/>")
 
-    files, said = handed(tmp_path, "4"), []
-    for behave in (refuses(401, "unknown credential"), refuses(418, "tea"), page):
-        with serving(behave) as (address, _asked):
-            said += [each["error"] for each in engines.look_up(files, [address])]
+    in_turn = iter((refuses(401, "unknown credential"), refuses(418, "tea"), page))
 
-    assert said == [
+    def behave(request):
+        next(in_turn)(request)
+
+    with serving(behave) as (address, _asked):
+        came = engines.look_up(handed(tmp_path, "4"), [address] * 3)
+
+    assert [each["error"] for each in came] == [
         "orcidConnect: status 401, the connector says: unknown credential",
         "HTTP status unknown or unacceptable",
         "Content-Type unknown or unacceptable",

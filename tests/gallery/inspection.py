@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+COLOUR_RULES = ("color-contrast", "link-in-text-block")
+"""The rules of axe-core that look at colours: costly, and the same whatever the language."""
 NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": False}
 """A phone; also 1280 pixels at 400 % (WCAG 1.4.10)."""
 
@@ -36,11 +38,11 @@ BROUGHT = """
         .reduce((sum, each) => sum + each.decodedBodySize, 0);
 """
 AXE = """
-    const [tags, done] = arguments;
+    const [only, rules, done] = arguments;
     const told = each => `${each.id}: ${each.help}: ` + each.nodes.map(node => node.html.slice(0, 160)).join(" | ");
     axe.run(document, {
-        runOnly: {type: "tag", values: tags}, rules: {"target-size": {enabled: true}},
-        resultTypes: ["violations"], iframes: false, preload: false,
+        runOnly: only, rules,
+        resultTypes: ["violations"], selectors: false, iframes: false, preload: false,
     }).then(found => done(found.violations.map(told)), error => done(["axe failed: " + error]));
 """
 MEASURE = """
@@ -88,8 +90,8 @@ MEASURE = """
 class PageReport:
     """Results of inspecting one page."""
 
-    axe: dict
-    """By colour scheme."""
+    axe: list
+    """Violations that axe-core finds, without those of colours."""
     measured: dict
     tree: list
     """What a screen reader is told: role and name of each thing on the page."""
@@ -134,13 +136,22 @@ class PageInspector:
         self.cdp("Emulation.setEmulatedMedia", {"features": known})
 
     def inspect(self, address):
-        """Return everything about a page."""
-        self.set_media_features(prefers_color_scheme="light")
+        """Return everything about a page but its colours."""
         self.driver.get(address)
         measured = self.driver.execute_script(MEASURE)
-        light = self.run_axe()
-        self.set_media_features(prefers_color_scheme="dark")
-        return PageReport({"light": light, "dark": self.run_axe()}, measured, self.accessibility_tree())
+        rules = {name: {"enabled": False} for name in COLOUR_RULES} | {"target-size": {"enabled": True}}
+        found = self._run_axe({"type": "tag", "values": TAGS}, rules)
+        return PageReport(found, measured, self.accessibility_tree())
+
+    def inspect_colours(self, address):
+        """Return what axe-core finds wrong with the colours of a page in the light and the dark scheme."""
+        self.driver.get(address)
+        found = []
+        for scheme in ("light", "dark"):
+            self.set_media_features(prefers_color_scheme=scheme)
+            wrong = self._run_axe({"type": "rule", "values": COLOUR_RULES}, {})
+            found += [f"{scheme}: {each}" for each in wrong]
+        return found
 
     def first_paint_ms(self, address, times=9):
         """Return the median of some first contentful paints, in milliseconds."""
@@ -156,9 +167,8 @@ class PageInspector:
         self.driver.get(address)
         return self.driver.execute_script(BROUGHT)
 
-    def run_axe(self):
-        """Return axe-core's violations."""
-        return self.driver.execute_async_script(AXE, TAGS)
+    def _run_axe(self, only, rules):
+        return self.driver.execute_async_script(AXE, only, rules)
 
     def accessibility_tree(self):
         """Return role and name of each node of the accessibility tree."""

@@ -192,8 +192,8 @@ def test_nothing_owed_is_lost_or_out_of_order(store):
     run_state_machine_as_test(
         lambda: Owing(store),
         settings=settings(
-            max_examples=40,
-            stateful_step_count=40,
+            max_examples=25,
+            stateful_step_count=30,
             deadline=None,
             database=None,
             suppress_health_check=[HealthCheck.too_slow],

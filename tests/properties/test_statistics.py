@@ -161,7 +161,7 @@ def test_the_counts_are_what_happened_whenever_anybody_sweeps(store, monkeypatch
     run_state_machine_as_test(
         lambda: Days(store),
         settings=settings(
-            max_examples=20,
+            max_examples=15,
             stateful_step_count=25,
             deadline=None,
             database=None,

@@ -1,10 +1,13 @@
 """What the templates do to a value on its way to a page."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 
+import webapp
 from webapp.i18n.language import languages
 from webapp.rendering.templating import breaking, environment
 
@@ -80,3 +83,12 @@ def test_a_sentence_is_ours_and_what_stands_in_it_is_text():
 def test_a_value_that_is_missing_is_a_mistake(text):
     with pytest.raises((UndefinedError, KeyError)):
         written(text)
+
+
+def test_every_class_of_the_style_sheet_is_one_of_a_template():
+    package = Path(webapp.__file__).parent
+    sheet = re.sub(r'"[^"]*"|url\([^)]*\)|/\*.*?\*/', "", (package / "static/style.css").read_text(), flags=re.DOTALL)
+    texts = "".join(path.read_text() for path in (package / "templates").rglob("*.html"))
+    used = set(re.findall(r"[\w-]+", " ".join(re.findall(r'class="([^"]*)"', texts))))
+
+    assert set(re.findall(r"\.([a-z][\w-]*)", sheet)) <= used
