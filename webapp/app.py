@@ -120,11 +120,12 @@ class WebApp:
         organisation: Organisation | None = getattr(error, "organisation", None)
         request = self._with_language_of(organisation, request or self._build_request(environ))
         problem, incident = problem_of(error), secrets.token_hex(4)
+        recorded = incidents.record(self.context, incident, problem.code, request, path, organisation)
         # Only the class: the message may quote the person
-        log("problem", problem=problem.code, incident=incident, at=path, error=type(error).__name__)
+        facts = {"incident": incident, "recorded": recorded, "at": path, "error": type(error).__name__}
+        log("problem", problem=problem.code, **facts)
         if problem.code == "bug":
             log.exception(error)
-        incidents.record(self.context.store, incident, problem.code, request, path, organisation)
         if organisation is None and problem.contact == ORGANISATION_HELP and request.optional_person:
             organisation = request.optional_person.organisation
         variables = {

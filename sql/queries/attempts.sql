@@ -1,12 +1,20 @@
 -- name: insert_attempt
+-- Writes no row where the person has :max_open attempts that are neither closed nor expired.
 insert into attempts (
     id, state_hash, organisation, person_key, account, browser_hash, started_at, expires_at,
     consumed_at, registry, orcid, orcid_name, closed_at, outcome
 )
-values (
+select
     :id, :state_hash, :organisation, :person_key, :account, :browser_hash, :started_at, :expires_at,
     :consumed_at, :registry, :orcid, :orcid_name, :closed_at, :outcome
-);
+where (
+    select count(*)
+    from attempts
+    where organisation = :organisation
+        and person_key = :person_key
+        and closed_at is null
+        and expires_at > :started_at
+) < :max_open;
 
 -- name: get_attempt
 select *

@@ -17,9 +17,16 @@ KEEP_EXPIRED = timedelta(days=1)
 class AttemptRepository(Repository):
     """Started linkings."""
 
-    def add(self, attempt: Attempt, state_hash: str) -> None:
-        """Insert a started attempt; `state_hash` is the hash of its `state` parameter."""
-        self.engine.execute(
+    def add(self, attempt: Attempt, state_hash: str, max_open: int = NO_LIMIT) -> bool:
+        """Insert a started attempt; return False where the person has `max_open` open attempts.
+
+        On PostgreSQL, attempts started at the same moment may exceed the limit by as many.
+
+        Args:
+            state_hash: The hash of its `state` parameter.
+
+        """
+        added = self.engine.execute(
             "insert_attempt",
             id=attempt.id,
             state_hash=state_hash,
@@ -34,7 +41,9 @@ class AttemptRepository(Repository):
             orcid_name=attempt.orcid_name,
             closed_at=rows.format_optional_timestamp(attempt.closed_at),
             outcome=attempt.outcome,
+            max_open=max_open,
         )
+        return added == 1
 
     def get(self, attempt_id: str) -> Attempt | None:
         """Return the attempt with this id."""

@@ -14,8 +14,9 @@ from tests.support.factories import NOON, UNIVERSITY, make_organisation
 from tests.support.service import CREDENTIALS, ask, orcid_id
 from webapp.config.organisation import Keep
 from webapp.linking.service import NotAgreed
+from webapp.pages.limits import DailyLimit, Limits
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
-from webapp.pages.problems import BadAddress, NotSure
+from webapp.pages.problems import BadAddress, NotSure, TooManyMails
 
 TEXTS = OperatorTexts(
     {code: {**texts, "not_accessible": "1 < 2 & 3"} for code, texts in NOTICES.items()},
@@ -309,6 +310,13 @@ def mail(context):
 def mail_to_nowhere(context):
     context.link()
     return _mailing(context.maija(context.web_app(mail_enabled=True)), address="maija", receipt="yes")
+
+
+@page_state("POST /me/mail", TooManyMails)
+def mail_too_often(context):
+    context.link()
+    maija = context.maija(context.web_app(mail_enabled=True, limits=Limits(mails_of_person=DailyLimit(0))))
+    return _mailing(maija, address="maija@yliopisto.example", receipt="yes")
 
 
 @page_state("GET /me/mailed")

@@ -23,11 +23,13 @@ from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
 from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 from webapp.linking.service import (
+    MAX_OPEN_ATTEMPTS,
     AnotherBrowsersAttempt,
     AttemptExpired,
     NoSuchAttempt,
     NothingCameBack,
     SomeoneElsesAttempt,
+    TooManyAttempts,
 )
 from webapp.pages.problems import Bug, FormTooLarge, NotAllowed, NotFound
 from webapp.pages.request import RepeatedParameter
@@ -100,6 +102,14 @@ def attempt_expired(context):
     callback_path = maija.callback_path(context.simulator)
     context.clock.passes(hours=2)
     return maija.get(callback_path)
+
+
+@page_state("POST /me/start", TooManyAttempts)
+def too_many_attempts(context):
+    maija = context.maija()
+    for _ in range(MAX_OPEN_ATTEMPTS):
+        maija.start()
+    return maija.post("/me/start", {"token": maija.token()})
 
 
 @page_state("GET /me/callback", SomeoneElsesAttempt)

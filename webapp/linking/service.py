@@ -24,6 +24,8 @@ from webapp.linking.orcid_status import OrcidStatus
 
 LIFETIME = timedelta(minutes=60)
 """Time for an attempt, in which a user may have to register at ORCID and confirm an e-mail address."""
+MAX_OPEN_ATTEMPTS = 20
+"""Attempts of one person that are neither closed nor expired."""
 _MAX_REPEATS = 4
 """Threads of a process that may wait for the answer to an earlier call of the redirect URI."""
 _POLL_INTERVAL = 0.1
@@ -36,6 +38,10 @@ class NoSuchAttempt(LookupError):
 
 class AttemptExpired(LookupError):
     """The attempt was started longer ago than LIFETIME."""
+
+
+class TooManyAttempts(RuntimeError):
+    """The person has MAX_OPEN_ATTEMPTS open attempts."""
 
 
 class SomeoneElsesAttempt(PermissionError):
@@ -90,7 +96,12 @@ class LinkingService:
     _repeats: BoundedSemaphore = field(init=False, default_factory=lambda: BoundedSemaphore(_MAX_REPEATS))
 
     def start(self, person: Person, browser: Browser, language: str, now: datetime) -> str:
-        """Start an attempt and return ORCID's authorisation URL for it."""
+        """Start an attempt and return ORCID's authorisation URL for it.
+
+        Raises:
+            TooManyAttempts: If the person has MAX_OPEN_ATTEMPTS open attempts.
+
+        """
         state = secrets.token_urlsafe(32)
         attempt = Attempt(
             id=secrets.token_urlsafe(16),
@@ -102,7 +113,8 @@ class LinkingService:
             expires_at=now + LIFETIME,
         )
         self.cleanup.run(self.store.attempts, now)
-        self.store.attempts.add(attempt, _hash(state))
+        if not self.store.attempts.add(attempt, _hash(state), max_open=MAX_OPEN_ATTEMPTS):
+            raise TooManyAttempts
         return self.orcid.authorize_url(state, language, browser.derive("orcid", state))
 
     def handle_callback(self, person: Person, browser: Browser, params: CallbackParams, now: datetime) -> Attempt:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from shibboleth.organisation import Organisation
 from sql.records import Incident
-from sql.store import Store
+from webapp.pages.context import AppContext
 from webapp.pages.request import PageRequest
 
 NOT_RECORDED = frozenset(
@@ -21,12 +21,28 @@ NOT_RECORDED = frozenset(
 
 
 def record(  # noqa: PLR0913, PLR0917 - the columns of a row
-    store: Store, number: str, code: str, request: PageRequest, route: str, organisation: Organisation | None = None
-) -> None:
-    """Store what an incident number stands for. Database errors are ignored: the person gets the page anyway."""
+    context: AppContext,
+    number: str,
+    code: str,
+    request: PageRequest,
+    route: str,
+    organisation: Organisation | None = None,
+) -> bool:
+    """Store what an incident number stands for; return False where it is only logged.
+
+    Some codes are never stored, and no more of a person and of an organisation than `webapp.pages.limits` allows.
+    Database errors are ignored: the person gets the page anyway.
+    """
     if code in NOT_RECORDED:
-        return
-    home = organisation or (request.optional_person.organisation if request.optional_person else None)
-    # The problem is in the log in any case
+        return False
+    person, limits = request.optional_person, context.limits
+    home = organisation or (person.organisation if person else None)
+    entity_id = home.entity_id if home else None
+    if person and not limits.incidents_of_person.allow((person.organisation.entity_id, person.key), request.now):
+        return False
+    if not limits.incidents_of_organisation.allow(entity_id, request.now):
+        return False
     with suppress(Exception):
-        store.incidents.add(Incident(number, request.now, code, home.entity_id if home else None, route))
+        context.store.incidents.add(Incident(number, request.now, code, entity_id, route))
+        return True
+    return False

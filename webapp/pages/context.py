@@ -13,6 +13,7 @@ from webapp.config.organisation import OrganisationSettings
 from webapp.linking.service import LinkingService
 from webapp.operator.access import AdminAccess
 from webapp.pages.data_inventory import KEEP_CHANGES
+from webapp.pages.limits import Limits
 from webapp.pages.operator_texts import OperatorTexts
 from webapp.rendering.static import StaticFiles
 
@@ -41,6 +42,7 @@ class AppContext:
     operator_texts: OperatorTexts = field(default_factory=OperatorTexts)
     keep_changes: int = KEEP_CHANGES
     """Days for which changes are kept in the feed."""
+    limits: Limits = field(default_factory=Limits)
 
     def settings(self, organisation: Organisation) -> OrganisationSettings:
         """Return the settings of a connected organisation."""

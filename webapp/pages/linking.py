@@ -225,7 +225,7 @@ def _problem_page(  # noqa: PLR0913, PLR0917 - the parts of a page that is not m
     variables: Mapping[str, Any],
 ) -> Page:
     incident = _incident(attempt_id)
-    incidents.record(context.store, incident, problem.code, request, path)
+    incidents.record(context, incident, problem.code, request, path)
     everything: dict[str, Any] = {
         "problem": problem,
         "incident": incident,

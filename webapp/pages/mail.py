@@ -8,7 +8,7 @@ from webapp.auth.csrf import csrf_token
 from webapp.config import validators
 from webapp.config.errors import InvalidSetting
 from webapp.pages.context import AppContext
-from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, Problem
+from webapp.pages.problems import PROBLEMS, BadAddress, NotFound, Problem, TooManyMails
 from webapp.pages.request import Page, PageRequest, Redirect
 
 
@@ -33,6 +33,8 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
     if not kinds:
         return _page(request, PROBLEMS[BadAddress])
     entity_id, key = request.person.organisation.entity_id, request.person.key
+    if not context.limits.mails_of_person.allow((entity_id, key), request.now, len(kinds)):
+        raise TooManyMails
     change = context.store.changes.newest_for_person(entity_id, key)
     # Changes are let go of after a while, and a link holds on
     number = change.number if change else 0

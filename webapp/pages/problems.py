@@ -31,6 +31,7 @@ from webapp.linking.service import (
     NotAgreed,
     NothingCameBack,
     SomeoneElsesAttempt,
+    TooManyAttempts,
 )
 from webapp.pages.request import FormTooLarge, RepeatedParameter
 
@@ -65,6 +66,10 @@ class NotSure(ValueError):
 
 class BadAddress(ValueError):
     """Where an e-mail is to be sent is no address, or what is to be sent was not ticked."""
+
+
+class TooManyMails(RuntimeError):
+    """The person has asked for as many e-mails as are sent to one person in a day."""
 
 
 class Bug(Exception):
@@ -204,6 +209,20 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("This took too long"),
         gettext_noop("More than an hour has passed since you started. Nothing was connected."),
         gettext_noop("Start again from your own page."),
+    ),
+    TooManyAttempts: Problem(
+        "too-many-attempts",
+        429,
+        gettext_noop("You have started very many times"),
+        gettext_noop("You have visited ORCID many times within an hour without finishing. Nothing was started now."),
+        gettext_noop("Finish one of the visits, or wait an hour and start again from your own page."),
+    ),
+    TooManyMails: Problem(
+        "too-many-mails",
+        429,
+        gettext_noop("This is too much e-mail for one day"),
+        gettext_noop("You have asked for as much e-mail as one person is sent in a day. Nothing will be sent now."),
+        gettext_noop("Your own page shows how things stand. You can ask for e-mail again tomorrow."),
     ),
     SomeoneElsesAttempt: Problem(
         "someone-elses-attempt",

@@ -144,6 +144,27 @@ def a_long_lunch_at_orcid(user, context):
     user.allows()
 
 
+@leads_to("too-many-attempts")
+def twenty_visits_to_orcid(user, context):
+    user.signs_in("maija").goes_to_orcid_as(MAIJA)
+    columns = "organisation, person_key, account, browser_hash, started_at, expires_at"
+    with context.demo.database() as database:
+        database.execute(
+            f"insert into attempts (id, state_hash, {columns}) "
+            "with recursive count(number) as (select 1 union all select number + 1 from count where number < 19) "
+            f"select 'attempt-' || number, 'state-' || number, {columns} from attempts, count"
+        )
+    user.goes("/me").presses("Create or connect your ORCID iD")
+
+
+@leads_to("too-many-mails")
+def eleven_letters(user, _context):
+    user.links("maija", MAIJA)
+    for _ in range(6):
+        user.goes("/me/mail").clicks("address")
+        user.hits("maija@home.example").clicks("receipt").clicks("arrived").presses("Send it")
+
+
 @leads_to("someone-elses-attempt")
 def a_colleague_who_signed_in_meanwhile(user, _context):
     at_orcid = user.signs_in("maija").goes_to_orcid_as(MAIJA).address

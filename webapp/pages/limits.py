@@ -1,0 +1,42 @@
+"""Daily limits on what one person, or the people of one organisation, can cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from threading import Lock
+
+MAX_INCIDENTS_OF_PERSON = 20
+MAX_INCIDENTS_OF_ORGANISATION = 1_000
+MAX_MAILS_OF_PERSON = 10
+
+
+class DailyLimit:
+    """Counts events by key and day (UTC). The counts are of this process and end with it."""
+
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
+        self._lock = Lock()
+        self._day = date.min
+        self._counts: Counter[Hashable] = Counter()
+
+    def allow(self, key: Hashable, now: datetime, number: int = 1) -> bool:
+        """Count `number` events, unless the key would pass the maximum; return whether they were counted."""
+        with self._lock:
+            if now.date() != self._day:
+                self._day, self._counts = now.date(), Counter()
+            if self._counts[key] + number > self.maximum:
+                return False
+            self._counts[key] += number
+            return True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one process."""
+
+    incidents_of_person: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_INCIDENTS_OF_PERSON))
+    incidents_of_organisation: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_INCIDENTS_OF_ORGANISATION))
+    mails_of_person: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_MAILS_OF_PERSON))
