@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
-from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Transfer
+from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, TransferModel
 from shibboleth.orcid_id import OrcidId, Registry, check_digit
 from shibboleth.organisation import Organisation
 from sql.records import ChangeKind
@@ -17,6 +17,7 @@ TIMEOUT = 20.0
 TEST_USER = "orcid-connect-test"
 """The fictitious account, before the @ and the organisation's scope."""
 
+SUCCESSES = frozenset({Outcome.STORED, Outcome.ALREADY_THERE})
 FIXES = {
     Outcome.UNKNOWN_PERSON: "use --account with an account that the interface knows; if it knows this one, check how "
     "it finds people, and which attribute `key` names in the organisation's file",
@@ -34,22 +35,24 @@ class StepResult:
 
     name: str
     result: DeliveryResult | None
-    """None if the step was skipped because the one before it failed."""
+    """None if the step was skipped."""
+    accepted: frozenset[Outcome] = SUCCESSES
+    """The outcomes with which the step passes."""
 
     @property
     def ok(self) -> bool:
-        """Whether the receiver has the change."""
-        return self.result is not None and self.result.delivered
+        """Whether the step was done and passed."""
+        return self.result is not None and self.result.outcome in self.accepted
 
     @property
     def failed(self) -> bool:
-        """Whether it was tried without success."""
-        return self.result is not None and not self.result.delivered
+        """Whether the step was done and did not pass."""
+        return self.result is not None and not self.ok
 
     @property
     def fix(self) -> str:
-        """What to do about a failure; empty after success."""
-        return FIXES.get(self.result.outcome, "") if self.result is not None else ""
+        """What to do about a failure; empty if there is none."""
+        return FIXES[self.result.outcome] if self.result is not None and self.failed else ""
 
 
 def make_test_orcid_id(number: int) -> OrcidId:
@@ -68,39 +71,54 @@ def make_test_account(organisation: Organisation) -> str:
 
 
 def run_transfer_test(
-    transfer: Transfer, organisation: Organisation, account: str, clock: Callable[[], datetime]
+    transfer: TransferModel, organisation: Organisation, account: str, clock: Callable[[], datetime]
 ) -> Iterator[StepResult]:
     """Link, repeat, replace and remove an iD, and yield the result of each step.
 
-    If the link fails, the other steps are skipped. What has been linked is removed in any case.
+    If the link fails, the next two steps are skipped. What may have been linked is removed in any case. A transfer that
+    cannot remove an iD links none: an empty one shows whether the interface answers, which may refuse it.
     """
-    linked = ChangeMessage(
-        id=f"test-{secrets.token_hex(12)}",
-        kind=ChangeKind.LINKED,
-        organisation=organisation.entity_id,
-        key=organisation.key,
-        account=account,
-        orcid_id=FIRST,
-        previous=None,
-        at=clock(),
-    )
-    replaced = _successor(linked, ChangeKind.REPLACED, SECOND, clock())
+    token = secrets.token_hex(12)
 
-    def deliver(message: ChangeMessage) -> DeliveryResult:
-        return transfer.deliver(message, now=clock(), timeout=TIMEOUT)
+    def message(number: int, kind: ChangeKind, orcid_id: OrcidId | None, previous: OrcidId | None) -> ChangeMessage:
+        return ChangeMessage(
+            id=f"test-{token}-{number}",
+            kind=kind,
+            organisation=organisation.entity_id,
+            key=organisation.key,
+            account=account,
+            orcid_id=orcid_id,
+            previous=previous,
+            at=clock(),
+        )
 
-    first = StepResult("link", deliver(linked))
-    yield first
-    if not first.ok:
-        yield from (StepResult(name, None) for name in ("link again", "replace", "remove"))
+    def deliver(to: TransferModel, change: ChangeMessage) -> DeliveryResult:
+        return to.deliver(change, now=clock(), timeout=TIMEOUT)
+
+    if (probe := transfer.removal_probe) is not None:
+        yield from (StepResult(name, None) for name in ("link", "link again", "replace"))
+        removed = deliver(probe, message(1, ChangeKind.REMOVED, None, FIRST))
+        yield StepResult("remove", removed, SUCCESSES | {Outcome.REFUSED})
         return
-    yield StepResult("link again", deliver(linked))
-    second = StepResult("replace", deliver(replaced))
-    yield second
-    held = replaced if second.ok else linked
-    yield StepResult("remove", deliver(_successor(held, ChangeKind.REMOVED, None, clock())))
+    link = message(1, ChangeKind.LINKED, FIRST, None)
+    linked = StepResult("link", deliver(transfer, link))
+    yield linked
+    held = [FIRST] if _may_be_stored(linked) else []
+    if linked.ok:
+        yield StepResult("link again", deliver(transfer, link))
+        replaced = StepResult("replace", deliver(transfer, message(2, ChangeKind.REPLACED, SECOND, FIRST)))
+        yield replaced
+        held = ([SECOND] if _may_be_stored(replaced) else []) + ([] if replaced.ok else [FIRST])
+    else:
+        yield from (StepResult(name, None) for name in ("link again", "replace"))
+    removals = [
+        deliver(transfer, message(number, ChangeKind.REMOVED, None, orcid_id))
+        for number, orcid_id in enumerate(held, 3)
+    ]
+    failures = [each for each in removals if not each.delivered]
+    yield StepResult("remove", next(iter(failures or removals), None))
 
 
-def _successor(before: ChangeMessage, kind: ChangeKind, orcid_id: OrcidId | None, at: datetime) -> ChangeMessage:
-    name = f"test-{secrets.token_hex(12)}"
-    return replace(before, id=name, kind=kind, orcid_id=orcid_id, previous=before.orcid_id, at=at)
+def _may_be_stored(step: StepResult) -> bool:
+    """Return whether the receiver may have the iD of a step: it has, or its answer got lost."""
+    return step.result is not None and (step.result.delivered or step.result.retryable)

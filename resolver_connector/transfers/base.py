@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo
 
+from resolver_connector.transfers.accounts import is_unambiguous
 from resolver_connector.transfers.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import OrcidId
 from sql.records import ChangeKind
@@ -182,8 +183,23 @@ class TransferModel(BaseModel):
 
     _threads: BoundedThreads = PrivateAttr(default_factory=BoundedThreads)
 
+    @property
+    def removal_probe(self) -> TransferModel | None:
+        """The transfer that tests this one if this one cannot remove an iD again; None if it can."""
+        return None
+
+    @property
+    def account_template(self) -> str:
+        """How this transfer writes an account, with the placeholders `{account}`, `{user}` and `{scope}`."""
+        return "{account}"
+
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
-        """Send a change; see `Transfer.deliver`."""
+        """Send a change; see `Transfer.deliver`.
+
+        Nothing is sent for an account that a receiver may take for another one: its person would get the iD.
+        """
+        if not is_unambiguous(message.account, self.account_template):
+            return DeliveryResult(Outcome.UNKNOWN_PERSON, "a receiver may take this account for another one")
         return self.send(message, now, Deadline(timeout))
 
     @abstractmethod

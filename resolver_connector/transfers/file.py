@@ -28,6 +28,7 @@ from urllib.parse import quote
 
 from pydantic import model_validator
 
+from resolver_connector.transfers.accounts import PLACEHOLDER, account_parts
 from resolver_connector.transfers.base import (
     ChangeMessage,
     DeliveryResult,
@@ -46,8 +47,7 @@ LDIF_WIDTH: Final = 76
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENFILE, errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT}
 """Errors that end by themselves or when there is space again; any other is about the settings."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")
+_FORMULA = ("=", "+", "-", "@")
 _MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
 # RFC 2849, SAFE-STRING; and no space at the end
 _SAFE = re.compile(rb"(?![ :<])[\x01-\x09\x0b\x0c\x0e-\x7f]*(?<! )")
@@ -113,6 +113,11 @@ class FileTransfer(TransferModel):
             raise ValueError('dn and object_class have a use only with format = "ldif"')
         return self
 
+    @property
+    def account_template(self) -> str:
+        """The DN of LDIF, or the account."""
+        return self.dn or "{account}"
+
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:  # noqa: ARG002 - the interface of all kinds
         """Write a change into a file; in a thread, because a directory on another machine may not answer."""
         return self.run_attempt(partial(self._attempt, message), deadline)
@@ -128,9 +133,9 @@ class FileTransfer(TransferModel):
             )
 
     def _must_name_entries(self) -> None:
-        if not {"account", "user"} & set(_PLACEHOLDER.findall(self.dn)):
+        if not {"account", "user"} & set(PLACEHOLDER.findall(self.dn)):
             raise ValueError('dn is missing or names neither {account} nor {user}, and format = "ldif" needs it')
-        if "{" in _PLACEHOLDER.sub("", self.dn):
+        if "{" in PLACEHOLDER.sub("", self.dn):
             raise ValueError("dn has other placeholders than {account}, {user} and {scope}")
         if not self.attribute:
             raise ValueError("attribute must not be empty")
@@ -221,9 +226,8 @@ def _steps(file: FileTransfer, message: ChangeMessage) -> Iterator[list[tuple[st
 
 
 def _dn(template: str, account: str) -> str:
-    user, _, scope = account.rpartition("@")
-    parts = {"account": account, "user": user or account, "scope": scope if user else ""}
-    return _PLACEHOLDER.sub(lambda found: _escaped(parts[found[1]]), template)
+    parts = account_parts(account)
+    return PLACEHOLDER.sub(lambda found: _escaped(parts[found[1]]), template)
 
 
 def _escaped(text: str) -> str:

@@ -14,7 +14,7 @@ The connection is in `ldap_connection.py`, the filter in `ldap_filter.py`, the r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -41,8 +41,8 @@ from resolver_connector.transfers.base import (
     setting,
 )
 from resolver_connector.transfers.deadline import Deadline
-from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Result
-from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, fill, is_filter, is_unambiguous
+from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Result, Undecodable
+from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, asserted_values, fill, is_filter
 from resolver_connector.transfers.ldap_results import (
     HINTS,
     NO_SUCH_ATTRIBUTE,
@@ -50,9 +50,11 @@ from resolver_connector.transfers.ldap_results import (
     OUTCOMES,
     RACES,
     SIZE_LIMIT,
+    START_TLS_HINT,
     SUCCESS,
     UNDEFINED_TYPE,
 )
+from shibboleth.attributes import fold
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -74,7 +76,10 @@ class _Entry:
     dn: str
     classes: frozenset[str]
     """In lower case."""
-    values: tuple[bytes, ...]
+    all: Mapping[str, Sequence[bytes]]
+    """The values of all attributes that were read, by their names in lower case."""
+    values: Mapping[str, Sequence[bytes]]
+    """The values of the attribute for the iD, by attribute description: the setting, or a subtype with more options."""
 
 
 class LdapTransfer(TransferModel):
@@ -159,6 +164,11 @@ class LdapTransfer(TransferModel):
         yield "bind = external needs TLS", not simple and not encrypted
         yield "attribute is empty", not self.attribute.strip()
 
+    @property
+    def account_template(self) -> str:
+        """The filter."""
+        return self.filter
+
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:  # noqa: ARG002 - the interface of all kinds
         """Change the person's entry.
 
@@ -173,10 +183,18 @@ class LdapTransfer(TransferModel):
         return result
 
     def _attempt_at(self, url: SplitResult, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
-        with closing(Directory(url, self._tls(), self._credentials(), deadline)) as directory:
+        try:
+            return self._attempt_with(Directory(url, self._tls(), self._credentials(), deadline), url, message)
+        except Undecodable:
+            # ldap3's other decoder knows fewer result codes, and more controls
+            options = {**self._credentials(), "fast_decoder": True}
+            return self._attempt_with(Directory(url, self._tls(), options, deadline), url, message)
+
+    def _attempt_with(self, connected: Directory, url: SplitResult, message: ChangeMessage) -> DeliveryResult:
+        with closing(connected) as directory:
             directory.open()
             if url.scheme == "ldap" and self.start_tls:
-                self._require_success(directory.start_tls())
+                self._require_success(directory.start_tls(), START_TLS_HINT)
             self._require_success(directory.bind())
             for _ in range(2):  # a second time if another client changed the entry in between
                 entry = self._find(directory, message.account)
@@ -199,11 +217,9 @@ class LdapTransfer(TransferModel):
             DeliveryFailed: If there is none, or more than one.
 
         """
-        if not is_unambiguous(account):
-            raise DeliveryFailed(
-                DeliveryResult(Outcome.UNKNOWN_PERSON, "the directory may take this account for another one")
-            )
-        result, found = directory.search(self.base, fill(self.filter, account), ["objectClass", self.attribute])
+        asserted = asserted_values(self.filter, account)
+        attributes = list({each.lower(): each for each in ("objectClass", *asserted, self.attribute)}.values())
+        result, found = directory.search(self.base, fill(self.filter, account), attributes)
         if len(found) > 1 or result.code == SIZE_LIMIT:
             raise DeliveryFailed(
                 DeliveryResult(Outcome.CONFLICT, "more than one entry of the directory matches this account")
@@ -211,36 +227,43 @@ class LdapTransfer(TransferModel):
         if result.code == NO_SUCH_OBJECT:
             message = "the directory has no such base, or does not show it to the service's account"
             raise DeliveryFailed(DeliveryResult(Outcome.MISCONFIGURED, message))
-        if result.code != SUCCESS:
-            raise DeliveryFailed(self._delivery_result(result))
+        self._require_success(result)
         if not found:
             raise DeliveryFailed(
                 DeliveryResult(Outcome.UNKNOWN_PERSON, "no entry of the directory matches this account")
             )
-        return _entry(found[0], self.attribute)
+        entry = _entry(found[0], self.attribute)
+        held = [
+            (fold(asserted[name]), fold(value.decode(errors="replace")))
+            for name in asserted
+            for value in entry.all.get(name, ())
+        ]
+        if held and not any(ours == theirs for ours, theirs in held):
+            # Active Directory, for example, compares without accents
+            raise DeliveryFailed(DeliveryResult(Outcome.UNKNOWN_PERSON, "the directory returned another account"))
+        return entry
 
     def _changes(self, entry: _Entry, message: ChangeMessage) -> Changes:
         """Return the changes of the entry; empty if it is up to date already."""
         wanted = self.value_form.write(message.orcid_id).encode() if message.orcid_id else None
         ours = {each for each in (message.orcid_id, message.previous) if each}
-        others = [each for each in entry.values if _read(each, ours) not in ours]
+        others = [each for values in entry.values.values() for each in values if _read(each, ours) not in ours]
         if wanted and self.policy is Policy.SINGLE and any(_read(each, ours) for each in others):
             raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "the entry in the directory holds another ORCID iD"))
         kept = [] if wanted and self.policy is Policy.REPLACE else others
-        gone = [each for each in entry.values if each != wanted and each not in kept]
-        fresh = [wanted] if wanted and wanted not in entry.values else []
-        return self._modification(entry, gone, fresh)
-
-    def _modification(self, entry: _Entry, gone: list[bytes], fresh: list[bytes]) -> Changes:
-        # To delete an empty list would mean all values. Deletions come first, because the new value may be equal to an
-        # old one by the directory's rule
-        values = [(ldap3.MODIFY_DELETE, gone)] if gone else []
-        values += [(ldap3.MODIFY_ADD, fresh)] if fresh else []
-        if not values:
-            return {}
-        lacking = fresh and self.object_class and self.object_class.lower() not in entry.classes
-        classes = {"objectClass": [(ldap3.MODIFY_ADD, [self.object_class.encode()])]} if lacking else {}
-        return {**classes, self.attribute: values}
+        changes: Changes = {}
+        for description, values in {self.attribute: (), **entry.values}.items():
+            right = wanted if description == self.attribute else None
+            # To delete an empty list would mean all values. Deletions come first, because the new value may be equal
+            # to an old one by the directory's rule
+            if gone := [each for each in values if each != right and each not in kept]:
+                changes[description] = [(ldap3.MODIFY_DELETE, gone)]
+            if right and right not in values:
+                changes.setdefault(description, []).append((ldap3.MODIFY_ADD, [right]))
+        adds = any(action == ldap3.MODIFY_ADD for actions in changes.values() for action, _ in actions)
+        if adds and self.object_class and self.object_class.lower() not in entry.classes:
+            return {"objectClass": [(ldap3.MODIFY_ADD, [self.object_class.encode()])], **changes}
+        return changes
 
     def _tls(self) -> dict[str, Any]:
         """Return the arguments of ldap3's Tls."""
@@ -259,18 +282,30 @@ class LdapTransfer(TransferModel):
         password = self.password.get_secret_value()
         return {"authentication": ldap3.SIMPLE, "user": self.bind_dn, "password": password}
 
-    def _require_success(self, result: Result) -> None:
-        if result.code != SUCCESS:
-            raise DeliveryFailed(self._delivery_result(result))
+    def _require_success(self, result: Result, hint: str = "") -> None:
+        """Check the result of an operation that is not about the entry.
 
-    def _delivery_result(self, result: Result, entry: _Entry | None = None) -> DeliveryResult:
+        Raises:
+            DeliveryFailed: If it is not a success.
+
+        """
+        if result.code == SUCCESS:
+            return
+        failed = self._delivery_result(result, hint=hint)
+        if failed.outcome is not Outcome.TEMPORARY:
+            failed = replace(failed, outcome=Outcome.MISCONFIGURED)
+        raise DeliveryFailed(failed)
+
+    def _delivery_result(self, result: Result, entry: _Entry | None = None, hint: str = "") -> DeliveryResult:
         """Return the outcome of a result, with the directory's words and a hint, and without DNs."""
         outcome = OUTCOMES.get(result.code, Outcome.REFUSED)
         if outcome is Outcome.STORED:
             return DeliveryResult(outcome)
         words = _without(result.words, entry.dn if entry else "", "the entry")
         words = _without(words, self.bind_dn, "the service's account")
-        hint = HINTS.get(result.code, "").format(attribute=self.attribute, object_class=self.object_class or "a class")
+        hint = (hint or HINTS.get(result.code, "")).format(
+            attribute=self.attribute, object_class=self.object_class or "a class"
+        )
         return DeliveryResult(outcome, plain_text(f"{words}. {hint}" if hint else words))
 
 
@@ -285,9 +320,16 @@ def _is_server(url: SplitResult) -> bool:
 
 
 def _entry(found: dict[str, Any], attribute: str) -> _Entry:
-    values = {name.lower(): held for name, held in found["raw_attributes"].items()}
-    classes = (each.decode(errors="replace").lower() for each in values.get("objectclass", ()))
-    return _Entry(found["dn"], frozenset(classes), tuple(values.get(attribute.lower(), ())))
+    held = {name.lower(): values or [] for name, values in found["raw_attributes"].items()}
+    classes = (each.decode(errors="replace").lower() for each in held.get("objectclass", ()))
+    base, *options = attribute.lower().split(";")
+    values = {}
+    for name, each in found["raw_attributes"].items():
+        # A directory returns subtypes with options too, in any order (RFC 4512 section 2.5)
+        its_base, *its_options = name.lower().split(";")
+        if its_base == base and set(its_options) >= set(options):
+            values[attribute if set(its_options) == set(options) else name] = each or []
+    return _Entry(found["dn"], frozenset(classes), held, values)
 
 
 def _read(value: bytes, ours: set[OrcidId]) -> OrcidId | None:

@@ -57,6 +57,10 @@ _ERROR_OUTCOMES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
 """Outcomes of exceptions: the first row that fits one of the host's addresses applies."""
 
 
+class Undecodable(DeliveryFailed):
+    """ldap3 could not decode a response, or the server does not speak LDAP."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """The result of an operation."""
@@ -71,7 +75,7 @@ class Directory:
     Each operation raises `DeliveryFailed` if there is no result, or if the deadline has passed.
     """
 
-    def __init__(self, url: SplitResult, tls: dict[str, Any], credentials: dict[str, Any], deadline: Deadline) -> None:
+    def __init__(self, url: SplitResult, tls: dict[str, Any], options: dict[str, Any], deadline: Deadline) -> None:
         self._host = url.hostname or ""
         self._deadline = deadline
         try:
@@ -84,10 +88,10 @@ class Directory:
                 connect_timeout=deadline.left,
             )
         except LDAPException as error:
-            raise DeliveryFailed(self._error_result(error)) from error
+            raise self._failure(error) from error
         self._connection = ldap3.Connection(
             server,
-            **credentials,
+            **{"fast_decoder": False, **options},
             receive_timeout=max(round(deadline.left), 1),  # ldap3 takes whole seconds
             auto_referrals=False,
             auto_range=False,
@@ -147,22 +151,24 @@ class Directory:
             self._deadline.check()
             act()
         except Exception as error:
-            raise DeliveryFailed(self._error_result(error)) from error
+            raise self._failure(error) from error
 
     def _result(self) -> Result:
         result = self._connection.result
-        said = (result["description"], result["message"])
-        return Result(result["result"], ": ".join(each for each in said if each))
+        code = result["result"]
+        words = (result["description"] or f"result code {code}", result["message"])
+        return Result(code, ": ".join(each for each in words if each))
 
-    def _error_result(self, error: Exception) -> DeliveryResult:
+    def _failure(self, error: Exception) -> DeliveryFailed:
         # An exception of ldap3 has two types, its own and that of its cause; for several addresses it holds a list
         addresses = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], list) else []
         causes = [each for each, _ in addresses] or [error]
         fitting = ((each, row) for row in _ERROR_OUTCOMES for each in causes if isinstance(each, row[0]))
-        cause, (_, outcome, text) = next(fitting)
+        cause, (types, outcome, text) = next(fitting)
         # Without OpenSSL's error code and source position
         words = re.sub(r"^.*\[[\w: ]+\] | \(_ssl\.c:\d+\)$", "", str(cause))
-        return DeliveryResult(outcome, plain_text(text.format(host=self._host, words=words)))
+        result = DeliveryResult(outcome, plain_text(text.format(host=self._host, words=words)))
+        return Undecodable(result) if types is Exception else DeliveryFailed(result)
 
     def _abort(self) -> None:
         """Interrupt what the connection waits for; called from another thread."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import string
-from unicodedata import normalize
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from resolver_connector.transfers.base import plain_text
+from resolver_connector.transfers.accounts import PLACEHOLDER, account_parts
 
 PLACEHOLDERS = {"account", "user", "scope"}
-PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")
 ANY_PLACEHOLDER = re.compile(r"\{(.*?)\}")
+_EQUALITY = re.compile(r"\(\s*([A-Za-z0-9.;-]+)\s*=([^()*\\]*)\)")
 PLAIN_IN_FILTERS = string.ascii_letters + string.digits
 
 
@@ -28,19 +27,20 @@ def is_filter(text: str) -> bool:
     return True
 
 
-def is_unambiguous(account: str) -> bool:
-    """Tell whether an account can be asked for by a directory's rules, which look away from much (RFC 4518, 2).
-
-    `𝓂aija` is `maija` there, and blanks at the ends are nothing; for us these are other people.
-    """
-    return plain_text(account) == account and normalize("NFKC", account) == normalize("NFC", account)
-
-
 def fill(template: str, account: str) -> str:
     """Return the filter for an account, which is escaped."""
-    user, at, scope = account.rpartition("@")
-    said = {"account": account, "user": user if at else account, "scope": scope if at else ""}
-    return PLACEHOLDER.sub(lambda found: _escaped(said[found[1]]), template)
+    parts = account_parts(account)
+    return PLACEHOLDER.sub(lambda found: _escaped(parts[found[1]]), template)
+
+
+def asserted_values(template: str, account: str) -> dict[str, str]:
+    """Return which values a filter asserts for an account, by attribute; only equality with an account or its parts."""
+    parts = account_parts(account)
+    return {
+        attribute.lower(): PLACEHOLDER.sub(lambda found: parts[found[1]], value)
+        for attribute, value in _EQUALITY.findall(template)
+        if PLACEHOLDER.search(value)
+    }
 
 
 def _escaped(text: str) -> str:

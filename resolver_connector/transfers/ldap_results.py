@@ -36,6 +36,10 @@ _RIGHTS = (
     "The service's account needs the right to write {attribute}, and to add {object_class} to the objectClass of "
     "entries without it."
 )
+START_TLS_HINT = (
+    "The directory refused StartTLS, which start_tls = true asks for: use ldaps://, or start_tls = false if it is on "
+    "this machine."
+)
 HINTS = {
     7: "The directory does not accept this bind method.",
     8: _TLS_ASKED,

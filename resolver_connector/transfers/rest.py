@@ -100,6 +100,12 @@ class RestTransfer(HttpTransfer):
             raise ValueError('mediator, issuer, value_form and removal have a use only with profile = "csc"')
         return self
 
+    @property
+    def removal_probe(self) -> RestTransfer | None:
+        """The transfer that sends an empty iD, where this one sends nothing for a removal."""
+        refuses = self.profile is Profile.CSC and self.removal is Removal.REFUSE
+        return self.model_copy(update={"removal": Removal.EMPTY}) if refuses else None
+
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         """Post the change."""
         if self.profile is Profile.CSC and message.orcid_id is None and self.removal is Removal.REFUSE:

@@ -10,7 +10,6 @@ Responses are parsed without document types and entities.
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, Self
@@ -29,9 +28,6 @@ from shibboleth.orcid_id import OrcidId
 ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 DSML: Final = "urn:oasis:names:tc:DSML:2:0:core"
 SUCCESS: Final = "success"
-
-_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0 section 2.2."""
 
 _TYPES = {
     "couldNotConnect": Outcome.TEMPORARY,
@@ -98,8 +94,6 @@ class SoapTransfer(HttpTransfer):
 
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         """Post the change."""
-        if _NOT_IN_XML.search(message.account):
-            return DeliveryResult(Outcome.REFUSED, "the account holds a character that XML cannot carry")
         headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{self.soap_action}"'}
         response = self.request("POST", write(self, message), headers, deadline)
         document = _parse(response)

@@ -19,6 +19,7 @@ from tests.support.transfers.ldap import (
     MODIFY_ANSWER,
     SEARCH_END,
     answering,
+    controls,
     drips,
     elsewhere,
     entry,
@@ -367,6 +368,11 @@ STRANGE = [
     "",
     " ",
     " maija@yliopisto.example ",
+    "maija @yliopisto.example",
+    "mai\u00adja@yliopisto.example",
+    "mai\ufe0fja@yliopisto.example",
+    "mai\u034fja@yliopisto.example",
+    "maija\ufffc@yliopisto.example",
     "maija\u200b@yliopisto.example",
     "𝓂aija@yliopisto.example",
 ]
@@ -392,6 +398,44 @@ def test_an_account_is_found_whatever_letters_it_has(directory, branch, transfer
 
     assert answer.outcome is Outcome.STORED
     assert directory.values(dn) == {OURS.uri}
+
+
+OPTIONS = ["eduPersonOrcid;lang-fi", "eduPersonOrcid;lang-fi;lang-sv"]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_id_under_an_attribute_option_is_seen(directory, branch, transfer, name):
+    dn = directory.add_person(branch)
+    directory.write(dn, {name: [(ldap3.MODIFY_REPLACE, [FOREIGN.uri])]})
+
+    single = deliver(transfer(policy=Policy.SINGLE))
+    own = deliver(transfer(policy=Policy.OWN))
+    held = directory.values(dn) | directory.values(dn, name)
+    replacing = deliver(transfer(policy=Policy.REPLACE))
+
+    assert [each.outcome for each in (single, own, replacing)] == [Outcome.CONFLICT, Outcome.STORED, Outcome.STORED]
+    assert held >= {OURS.uri, FOREIGN.uri}
+    assert (directory.values(dn), directory.values(dn, name)) == ({OURS.uri}, set())
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_removal_takes_the_id_away_under_an_attribute_option_too(directory, branch, transfer, name):
+    dn = directory.add_person(branch, values=[OURS.bare])
+    directory.write(dn, {name: [(ldap3.MODIFY_REPLACE, [OURS.uri])]})
+
+    answer = deliver(transfer(), removed())
+
+    assert answer.outcome is Outcome.STORED
+    assert directory.values(dn) | directory.values(dn, name) == set()
+
+
+def test_the_attribute_of_the_setting_may_have_options(directory, branch, transfer):
+    dn = directory.add_person(branch, values=[FOREIGN.uri])
+
+    answers = [deliver(transfer(attribute="EduPersonOrcid;LANG-fi")) for _ in range(2)]
+
+    assert [each.outcome for each in answers] == [Outcome.STORED, Outcome.ALREADY_THERE]
+    assert directory.values(dn, "eduPersonOrcid;lang-fi") == {OURS.uri}
 
 
 # What the directory refuses
@@ -650,7 +694,6 @@ NONSENSE = {
     never_stops: Outcome.TEMPORARY,
     speaks_http: Outcome.MISCONFIGURED,
     says([b"\x00\x00"]): Outcome.MISCONFIGURED,
-    says([result(EXTENDED_ANSWER, 200)]): Outcome.MISCONFIGURED,
 }
 
 
@@ -670,11 +713,12 @@ IN = [result(BIND_ANSWER, 0)]
 FOUND = [entry("uid=maija,ou=people,dc=example", objectClass=["top", "eduPerson"]), result(SEARCH_END, 0)]
 
 
-def talk(*answers, **other):
+def talk(*answers, account=MAIJA, **other):
     """Deliver to a directory that gives these answers to the requests."""
     words = {"base": PEOPLE, "bind_dn": SERVICE, "password": "words", "start_tls": False}
     with answering(says(*answers)) as port:
-        return deliver(LdapTransfer(**{**words, "url": f"ldap://127.0.0.1:{port}", **other}))
+        transfer = LdapTransfer(**{**words, "url": f"ldap://127.0.0.1:{port}", **other})
+        return deliver(transfer, linked(account=account))
 
 
 CODES = [
@@ -693,6 +737,66 @@ def test_a_result_means_what_the_page_says(code, outcome):
 
     assert answer.outcome is outcome
     assert ("words of theirs" in answer.message) == (outcome is not Outcome.STORED)
+
+
+@pytest.mark.parametrize("code", [100, 123, 200, 4096, 16654, 2**31 - 1])
+def test_a_code_that_nobody_knows_keeps_the_words_of_the_directory(code):
+    at_bind = talk([result(BIND_ANSWER, code, "words of theirs")])
+    at_search = talk(IN, [result(SEARCH_END, code, "words of theirs")])
+    at_modify = talk(IN, FOUND, [result(MODIFY_ANSWER, code, "words of theirs")])
+
+    assert [each.outcome for each in (at_bind, at_search)] == [Outcome.MISCONFIGURED] * 2
+    assert at_modify.outcome is Outcome.REFUSED
+    assert all("words of theirs" in each.message for each in (at_bind, at_search, at_modify))
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        ("1.2.3.4.5", b"abc"),
+        ("1.2.3.4.5", None),
+        ("1.2.3.4.5", b""),
+        ("2.16.840.1.113730.3.4.5", b"86400"),
+        ("1.3.6.1.4.1.42.2.27.8.5.1", b"\x30\x03\x81\x01\x02"),
+        ("1.3.6.1.4.1.42.2.27.8.5.1", None),
+        ("1.3.6.1.4.1.42.2.27.8.5.1", b"garbage"),
+    ],
+)
+def test_a_control_that_nobody_asked_for_changes_nothing(control):
+    more = controls(control, ("1.2.3.4.6", b"another"))
+    words = [result(BIND_ANSWER, 0) + more], [*FOUND[:-1], FOUND[-1] + more]
+
+    stored = talk(*words, [result(MODIFY_ANSWER, 0) + more])
+    refused = talk(*words, [result(MODIFY_ANSWER, 19, "words of theirs") + more])
+
+    assert stored.outcome is Outcome.STORED
+    assert (refused.outcome, refused.message) == (Outcome.CONFLICT, "constraintViolation: words of theirs")
+
+
+@pytest.mark.parametrize("code", [19, 32, 48, 49, 68])
+def test_a_refused_bind_is_about_the_settings(code):
+    assert talk([result(BIND_ANSWER, code, "locked")]).outcome is Outcome.MISCONFIGURED
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [(2, "misconfigured"), (12, "misconfigured"), (52, "temporary"), (200, "misconfigured")]
+)
+def test_start_tls_that_is_refused_is_said_with_the_setting(code, outcome):
+    with answering(says([result(EXTENDED_ANSWER, code, "words of theirs")])) as port:
+        answer = deliver(LdapTransfer(url=f"ldap://127.0.0.1:{port}", base=PEOPLE, bind_dn=SERVICE, password="words"))
+
+    assert answer.outcome == outcome
+    assert "words of theirs. The directory refused StartTLS, which start_tls = true asks for" in answer.message
+
+
+def test_an_entry_of_another_account_is_not_written():
+    theirs = [entry("uid=paivi,ou=people,dc=example", uid=["paivi"], mail=[]), result(SEARCH_END, 0)]
+    settings = {"filter": "(|(uid={user})(mail={account}))"}
+
+    other = talk(IN, theirs, [result(MODIFY_ANSWER, 0)], account="päivi@yliopisto.example", **settings)
+    same = talk(IN, theirs, [result(MODIFY_ANSWER, 0)], account="Paivi@yliopisto.example", **settings)
+
+    assert (other.outcome, same.outcome) == (Outcome.UNKNOWN_PERSON, Outcome.STORED)
 
 
 def test_a_code_comes_to_what_the_page_says():

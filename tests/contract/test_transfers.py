@@ -8,9 +8,12 @@ import pytest
 
 from demo.idm.app import Idm
 from demo.idm.server import serve
+from resolver_connector.delivery.transfer_test import run_transfer_test
 from resolver_connector.transfers import TRANSFERS
 from resolver_connector.transfers.base import MAX_MESSAGE_LENGTH, Outcome
-from tests.support.factories import NOON
+from resolver_connector.transfers.rest import Removal
+from sql.records import ChangeKind
+from tests.support.factories import NOON, make_organisation
 from tests.support.transfers.harness import (
     AKE,
     FIRST,
@@ -23,6 +26,7 @@ from tests.support.transfers.harness import (
     SECOND,
     HarnessEnvironment,
     make_change,
+    with_settings,
 )
 from tests.support.transfers.private_ca import PrivateCa
 from tests.support.transfers.slapd import Slapd
@@ -167,6 +171,42 @@ def test_each_person_has_their_own(harness):
     assert harness.get_ids(AKE) == {SECOND.bare}
 
 
+AMBIGUOUS = [
+    "ｍaija@yliopisto.example",
+    "𝓂aija@yliopisto.example",
+    "maija@yliopisto.example ",
+    "\u00a0maija@yliopisto.example",
+    "mai\u00adja@yliopisto.example",
+    "mai\u200dja@yliopisto.example",
+    "mai\ufe0fja@yliopisto.example",
+    "mai\u034fja@yliopisto.example",
+    "mai\u3164ja@yliopisto.example",
+    "maija\n@yliopisto.example",
+    "ma\u0133a@yliopisto.example",
+    "",
+]
+"""Accounts that directories take for Maija's, or for nobody's."""
+
+
+@every_kind()
+def test_nothing_is_sent_for_an_account_that_may_be_taken_for_another(harness):
+    answers = {deliver(harness, make_change(account=account)).outcome for account in AMBIGUOUS}
+
+    assert answers == {Outcome.UNKNOWN_PERSON}
+    assert not harness.get_ids(MAIJA)
+
+
+@every_kind(["file ldif", "ldap"])
+def test_the_part_of_an_account_that_names_an_entry_is_not_ambiguous_either(harness):
+    template = {"ldap": {"filter": "(uid={user})"}, "file": {}}[harness.transfer.kind]
+    transfer = with_settings(harness.transfer, **template)
+
+    answer = transfer.deliver(make_change(account="maija @yliopisto.example"), now=NOON, timeout=PLENTY)
+
+    assert answer.outcome is Outcome.UNKNOWN_PERSON
+    assert not harness.get_ids(MAIJA)
+
+
 # --- What the other side may say ----------------------------------------------------------------------------------
 
 
@@ -208,6 +248,67 @@ def test_every_failure_has_its_name_shows_no_secret_and_passes(harness, how, cap
     assert again.delivered
     assert harness.get_ids(MAIJA) == {FIRST.bare}
     assert MAIJA not in caplog.text
+
+
+# --- Testing a transfer -------------------------------------------------------------------------------------------
+
+
+def run_test(transfer):
+    return [*run_transfer_test(transfer, make_organisation(), MAIJA, lambda: NOON)]
+
+
+@every_kind()
+def test_testing_a_transfer_succeeds_and_leaves_nothing(harness):
+    steps = run_test(harness.transfer)
+
+    assert [(step.name, step.ok) for step in steps] == [
+        (name, True) for name in ("link", "link again", "replace", "remove")
+    ]
+    assert not harness.get_ids(MAIJA)
+
+
+@every_kind(["rest csc"])
+@pytest.mark.parametrize("fault", ["", "400", "422"])
+def test_testing_an_interface_of_2016_without_removals_succeeds_and_leaves_nothing(harness, fault):
+    if fault:
+        harness.set_fault(fault)
+
+    steps = run_test(with_settings(harness.transfer, removal=Removal.REFUSE))
+
+    assert [(step.name, step.ok, step.failed) for step in steps] == [
+        *((name, False, False) for name in ("link", "link again", "replace")),
+        ("remove", True, False),
+    ]
+    harness.clear_fault()
+    assert not harness.get_ids(MAIJA)
+
+
+@every_kind(["rest csc"])
+@pytest.mark.parametrize("fault", ["401", "404", "500", "html", "reset"])
+def test_testing_an_interface_of_2016_without_removals_finds_what_is_wrong(harness, fault):
+    harness.set_fault(fault)
+
+    *_, step = run_test(with_settings(harness.transfer, removal=Removal.REFUSE))
+
+    assert step.failed
+    assert step.fix
+
+
+@every_kind(["rest v1", "soap own", "scim path"])
+def test_what_a_test_may_have_stored_is_removed_though_the_answer_got_lost(harness, monkeypatch):
+    deliver_change = type(harness.transfer).deliver
+
+    def losing(transfer, message, *, now, timeout):
+        result = deliver_change(transfer, message, now=now, timeout=timeout)
+        return replace(result, outcome=Outcome.TEMPORARY) if message.kind is lost else result
+
+    monkeypatch.setattr(type(harness.transfer), "deliver", losing)
+
+    for lost in (ChangeKind.LINKED, ChangeKind.REPLACED):
+        steps = run_test(harness.transfer)
+
+        assert [step.name for step in steps if step.failed] == ["link" if lost is ChangeKind.LINKED else "replace"]
+        assert not harness.get_ids(MAIJA)
 
 
 SOME_RETRY = [pair for pair in FAULTS if pair[1] in {"429", "503"}]

@@ -158,7 +158,7 @@ class HttpHarness:
         harness.clear_fault()
 
 
-class RestStand(HttpHarness):
+class RestHarness(HttpHarness):
     """A kind whose success is the status code alone."""
 
     faults: ClassVar[Mapping[str, Outcome]] = {
@@ -166,7 +166,7 @@ class RestStand(HttpHarness):
     }
 
 
-class V1Harness(RestStand):
+class V1Harness(RestHarness):
     """The product's own profile."""
 
     @staticmethod
@@ -174,7 +174,7 @@ class V1Harness(RestStand):
         return RestTransfer(url=f"{address}/v1", ca_file=ca_file, **{"signing_secrets": (SECRET,), **other})
 
 
-class CscHarness(RestStand):
+class CscHarness(RestHarness):
     """The profile of 2016, with a receiver for which an empty iD is a removal."""
 
     @staticmethod

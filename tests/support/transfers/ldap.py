@@ -118,7 +118,10 @@ def says(*answers):
 
     def behaviour(connection, ended):
         for operations in answers:
-            number = _number(connection.recv(65536))
+            request = connection.recv(65536)
+            if not request:
+                return
+            number = _number(request)
             for each in operations:
                 connection.sendall(tlv(0x30, number, each))
         silence(connection, ended)
@@ -156,7 +159,16 @@ def tlv(tag, *parts):
 
 def result(tag, code, words="", *more):
     """Write a result (RFC 4511, 4.1.9)."""
-    return tlv(tag, tlv(0x0A, bytes([code])), tlv(0x04), tlv(0x04, words.encode()), *more)
+    octets = code.to_bytes(code.bit_length() // 8 + 1, "big")
+    return tlv(tag, tlv(0x0A, octets), tlv(0x04), tlv(0x04, words.encode()), *more)
+
+
+def controls(*written):
+    """Write controls (RFC 4511 section 4.1.11), each an OID and a value or None, to be put behind an operation."""
+    each = (
+        tlv(0x30, tlv(0x04, oid.encode()), *([] if value is None else [tlv(0x04, value)])) for oid, value in written
+    )
+    return tlv(0xA0, *each)
 
 
 def entry(dn, **attributes):
