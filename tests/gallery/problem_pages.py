@@ -32,7 +32,7 @@ from webapp.linking.service import (
     TooManyAttempts,
 )
 from webapp.pages.problems import Bug, FormTooLarge, NotAllowed, NotFound
-from webapp.pages.request import RepeatedParameter
+from webapp.pages.request import IncompleteForm, RepeatedParameter
 
 # Who cannot be let in
 
@@ -202,6 +202,11 @@ def bug(context):
 @page_state("POST /me/start", FormTooLarge)
 def too_large(context):
     return context.maija().post("/me/start", {"token": "x" * 20_000})
+
+
+@page_state("POST /me/start", IncompleteForm)
+def incomplete_form(context):
+    return context.maija().post("/me/start", {"token": "x"}, CONTENT_LENGTH="9999")
 
 
 @page_state("GET /nowhere", NotFound)

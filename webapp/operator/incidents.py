@@ -12,7 +12,15 @@ from webapp.pages.request import PageRequest
 NOT_RECORDED = frozenset(
     {
         # Anyone can cause any number of these without signing in
-        *("not-signed-in", "proxy-not-authenticated", "not-found", "not-allowed", "too-large", "repeated-parameter"),
+        *(
+            "not-signed-in",
+            "proxy-not-authenticated",
+            "not-found",
+            "not-allowed",
+            "too-large",
+            "incomplete-form",
+            "repeated-parameter",
+        ),
         # These cannot be stored
         *("store-unavailable", "schema-behind", "schema-ahead"),
     }

@@ -33,7 +33,7 @@ from webapp.linking.service import (
     SomeoneElsesAttempt,
     TooManyAttempts,
 )
-from webapp.pages.request import FormTooLarge, RepeatedParameter
+from webapp.pages.request import FormTooLarge, IncompleteForm, RepeatedParameter
 
 FLAWS = {
     AttributeDefect.NOT_UTF8: gettext_noop("it is not UTF-8"),
@@ -350,6 +350,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
         413,
         gettext_noop("This is too much"),
         gettext_noop("The request was larger than any of our forms."),
+        gettext_noop("Go back to your own page and try once more."),
+    ),
+    IncompleteForm: Problem(
+        "incomplete-form",
+        400,
+        gettext_noop("The form did not arrive whole"),
+        gettext_noop("Part of what you sent was lost on the way. Nothing was changed."),
         gettext_noop("Go back to your own page and try once more."),
     ),
     NotFound: Problem(

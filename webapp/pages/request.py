@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,11 +11,11 @@ from urllib.parse import parse_qs
 from shibboleth.person import Person
 from sql.records import PersonStatus
 from webapp.auth.browser import Browser
+from webapp.auth.cookies import OWS
 from webapp.i18n.language import ChosenBy, Language, LanguageChoice
 
 _MAX_FORM_BYTES = 16 * 1024
 _MAX_FIELDS = 50
-_LENGTH = re.compile("[0-9]{1,9}")
 
 
 class RepeatedParameter(ValueError):
@@ -25,6 +24,10 @@ class RepeatedParameter(ValueError):
 
 class FormTooLarge(ValueError):
     """The request is larger than any form of this service."""
+
+
+class IncompleteForm(ValueError):
+    """The body did not arrive whole, or is not framed as HTTP/1.1 requires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +130,38 @@ def read_form(environ: Mapping[str, Any]) -> dict[str, str]:
 
     Raises:
         FormTooLarge: If it has more than 16 KiB or 50 fields.
+        IncompleteForm: If the body did not arrive whole.
         RepeatedParameter: If a field came more than once; no form of this service has such a field.
 
     """
     if environ.get("REQUEST_METHOD") != "POST":
         return {}
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if not _LENGTH.fullmatch(length) or int(length) > _MAX_FORM_BYTES:
-        raise FormTooLarge
-    fields = parse_fields(environ["wsgi.input"].read(int(length)).decode("utf-8", "replace"))
+    fields = parse_fields(_read_body(environ).decode("utf-8", "replace"))
     if any(len(values) > 1 for values in fields.values()):
         raise RepeatedParameter
     return {name: values[0] for name, values in fields.items()}
+
+
+def _read_body(environ: Mapping[str, Any]) -> bytes:
+    # The same under every server: mod_wsgi and granian hand on chunks with Transfer-Encoding, waitress with a length.
+    # Without either there is no body (RFC 9112, section 6.3)
+    length, encoding = environ.get("CONTENT_LENGTH") or "0", environ.get("HTTP_TRANSFER_ENCODING", "")
+    if encoding.strip(OWS).lower() not in {"", "chunked"} or not (length.isascii() and length.isdecimal()):
+        raise IncompleteForm
+    # Python refuses to convert thousands of digits
+    length = length.lstrip("0")
+    if not encoding and (len(length) > len(str(_MAX_FORM_BYTES)) or int(length or 0) > _MAX_FORM_BYTES):
+        raise FormTooLarge
+    size = _MAX_FORM_BYTES + 1 if encoding else int(length or 0)
+    body = bytearray()
+    try:
+        while len(body) < size and (chunk := environ["wsgi.input"].read(size - len(body))):
+            body += chunk
+    except OSError:
+        # mod_wsgi: the client closed the connection, or was too slow
+        raise IncompleteForm from None
+    if len(body) > _MAX_FORM_BYTES:
+        raise FormTooLarge
+    if not encoding and len(body) < size:
+        raise IncompleteForm
+    return bytes(body)

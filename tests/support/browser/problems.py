@@ -14,6 +14,7 @@ from tests.support.processes.demo import Demo
 
 UNREACHABLE = {
     "orcid-busy": "it takes more people at once than one browser; tests/contract/test_concurrency.py has so many",
+    "incomplete-form": "no browser sends a form in part; tests/contract/test_form_bodies.py does",
     "schema-behind": "a service does not start on a database that is behind; `orcid-connect check` says so",
     "schema-ahead": "a service does not start on a database that is newer; `orcid-connect check` says so",
     "bug": "a way that is known to lead there is mended; tests/contract/test_web_app.py raises what nobody thought of",
