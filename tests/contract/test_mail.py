@@ -104,6 +104,53 @@ def waiting(store):
 
 # Sending
 
+NAMES = {
+    "plain": "ORCID connect",
+    "letters": "Tutkijatunnistepalvelu Åbo–Örö",
+    "another script": "研究者識別子サービス",
+    "very long": "Palvelu " * 60,
+    "one long word": "Å" * 400,
+    "one long plain word": "x" * 1200,
+    "beyond the first plane": "😀" * 90,
+    "like an address": '"Help" <help@example.org>, x',
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_mail_is_seven_bits_in_short_lines(store, writer, server, inbox, name, code):  # noqa: PLR0917 - fixtures
+    """RFC 5321 section 4.5.3.1.6 allows lines of 998 octets; RFC 5322 section 2.1.1 asks for 78."""
+    make_link(store, MAIJA, FIRST)
+    asks(store, language=code)
+
+    Mailer(store, replace(writer, name=name), server.send).batch(NOON)
+
+    ((_, recipients, content),) = inbox.got
+    assert recipients == [HOME]
+    assert content.isascii()
+    assert max(len(line) for line in content.split(b"\r\n")) <= 78
+    (message,) = inbox.messages
+    assert message["Subject"].startswith(name.strip()[:20])
+    assert message["Content-Transfer-Encoding"] in {"7bit", "quoted-printable", "base64"}
+    assert name in message.get_content()
+    assert FIRST.uri in message.get_content()
+
+
+def test_a_long_address_and_long_words_of_an_interface_fit(store, writer, server, inbox):
+    address = f"{'m' * 64}@{'x' * 60}.{'y' * 60}.{'z' * 60}.fi"
+    change = make_link(store, MAIJA, FIRST, transfers=("idm",))
+    (delivery,) = store.deliveries.claim("worker", NOON, LEASE, 1)
+    store.deliveries.dead_letter(delivery, "worker", "refused", "virhe ä " * 100 + "x" * 990, NOON)
+    store.mail.add(Mail(UNIVERSITY, MAIJA, MailKind.ARRIVED, change.number, address, "fi", NOON))
+
+    Mailer(store, writer, server.send).batch(NOON)
+
+    ((_, recipients, content),) = inbox.got
+    assert recipients == [address]
+    assert content.isascii()
+    assert max(len(line) for line in content.split(b"\r\n")) <= 998
+    assert "x" * 100 in inbox.messages[0].get_content()
+
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_a_receipt_comes_in_the_persons_language_and_the_address_is_forgotten(store, mailer, inbox, code):

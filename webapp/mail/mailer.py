@@ -98,7 +98,9 @@ class Writer:
         asked = language.gettext(
             "You asked for this e-mail on %(when)s. We have forgotten your address now.", when=when
         )
-        message.set_content("\n".join([*lines, "", "-- ", self.name, self.public_url, asked]) + "\n", cte="8bit")
+        message.set_content(
+            "\n".join([*lines, "", "-- ", self.name, self.public_url, asked]) + "\n", cte="quoted-printable"
+        )
         return message
 
     def receipt(self, mail: Mail, language: Language) -> tuple[str, Said] | None:
