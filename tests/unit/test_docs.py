@@ -3,6 +3,7 @@
 import configparser
 import re
 import shlex
+from base64 import b64encode
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,7 +17,7 @@ from shibboleth.handout.sp import FEDERATIONS
 from shibboleth.handout.sp import FILES as SP_FILES
 from tests.support import catalogues as sentences
 from tests.support import docs
-from tests.support.configuration import write, write_secret
+from tests.support.configuration import write, write_configuration, write_secret
 from webapp.cli.main import main
 from webapp.config.base import describe_settings
 from webapp.config.errors import to_toml
@@ -28,6 +29,7 @@ from webapp.config.transfers import describe_kind
 from webapp.pages.data_inventory import KEEP_CHANGES, SECTIONS
 from webapp.pages.operator_texts import ACCESSIBILITY, PRIVACY
 from webapp.pages.problems import PROBLEMS
+from webapp.routes import ROUTES
 from webapp.wiring.pages import operator_texts_of
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -391,3 +393,46 @@ def test_every_command_line_on_the_pages_is_one(words, whole):
     assert {word for word in rest if word.startswith("-")} <= options_of(command)
     if whole and not isinstance(command, click.Group):
         command.make_context(command.name, [*words[words.index(command.name) + 1 :]])
+
+
+TRANSFER_BLOCKS = [
+    pytest.param(block, id=f"{path.name}-{number}")
+    for path in sorted(DOCS.glob("idm-owner*.md"))
+    for number, block in enumerate(docs.blocks(path.read_text("utf-8"), "toml"))
+    if "[[transfer]]" in block
+]
+
+
+@pytest.mark.parametrize("block", TRANSFER_BLOCKS)
+def test_a_transfer_of_a_page_can_be_pasted_into_an_organisations_file(tmp_path, block):
+    path = write_configuration(tmp_path)
+    organisation = tmp_path / "organisations" / "yliopisto.toml"
+    secrets = re.findall(r'"file:secrets/([^"]+)"', block)
+    assert secrets == re.findall(r'"file:([^"]+)"', block.replace("file:secrets/", "file:"))
+    for name in secrets:
+        secret = "whsec_" + b64encode(b"s" * 32).decode() if name.endswith(".whsec") else "p" * 32
+        write_secret(tmp_path / "secrets" / name, secret)
+    write(organisation, organisation.read_text("utf-8") + "\n" + block)
+
+    (settings,) = load(path, {}).organisation_settings.values()
+
+    assert settings.transfers
+
+
+def test_connecting_an_organisation_ends_with_its_own_token():
+    begins = page("operator.md").index("## Connect an organisation")
+    made, asked = docs.blocks(page("operator.md")[begins:])[:2]
+
+    (token,) = re.findall(r"secrets/(\S+[.]token)$", made, re.MULTILINE)
+    assert f"secrets/{token})" in asked
+
+
+def test_the_registration_asks_for_the_privacy_page_of_the_service(tmp_path):
+    path = write_configuration(tmp_path)
+
+    handed = CliRunner().invoke(main, ["--config", str(path), "handout", "sp", "--output", str(tmp_path / "out")])
+
+    assert handed.exit_code == 0, handed.output
+    (url,) = re.findall(r"^Privacy notice +(\S+)", (tmp_path / "out" / "registration.txt").read_text(), re.MULTILINE)
+    assert url == load(path, {}).service.public_url + "/privacy"
+    assert "/privacy" in {route.path for route in ROUTES}
