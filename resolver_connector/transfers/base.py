@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from resolver_connector.transfers.accounts import is_unambiguous
 from resolver_connector.transfers.deadline import BoundedThreads, Deadline, Saturated
+from shibboleth.characters import displayed
 from shibboleth.orcid_id import OrcidId
 from sql.records import ChangeKind
 
@@ -229,5 +230,5 @@ class TransferModel(BaseModel):
 def plain_text(text: str) -> str:
     """Return a receiver's words as one line of visible characters, cut to MAX_MESSAGE_LENGTH."""
     visible = "".join(" " if unicodedata.category(each).startswith(("C", "Z")) else each for each in text)
-    words = " ".join(visible.split())
+    words = displayed(" ".join(visible.split()))
     return words if len(words) <= MAX_MESSAGE_LENGTH else words[: MAX_MESSAGE_LENGTH - 1] + "…"

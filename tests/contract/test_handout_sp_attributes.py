@@ -127,7 +127,8 @@ def test_the_proxy_carries_what_we_read_each_from_its_own_variable_and_only_wher
     carried = named("apache-proxy.conf", "RequestHeader", "set")
 
     wanted = [[name, f'"%{{{name}}}e"', f"env={name}"] for name in (*ATTRIBUTES, *SESSION)]
-    assert sorted(carried) == sorted([*wanted, [PROOF_HEADER, '"${FRONT_PROOF}"']])
+    client = ["X-Forwarded-For", '"expr=%{REMOTE_ADDR}"']
+    assert sorted(carried) == sorted([*wanted, [PROOF_HEADER, '"${FRONT_PROOF}"'], client])
 
 
 def test_variables_need_no_header_at_all():

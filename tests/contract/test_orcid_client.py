@@ -160,6 +160,14 @@ def test_a_name_is_never_needed(scripted, name):
     assert client.exchange("c", SECRET, NOW).name in {"Maija", ""}
 
 
+@pytest.mark.parametrize(("name", "shown"), [("\u3164\u200b", ""), ("\u202eMaija\nM\u202c", "Maija M"), ("\xa0", "")])
+def test_a_name_is_shown_by_the_rule_for_all_names(scripted, name, shown):
+    script, client = scripted
+    script.says(name=name)
+
+    assert client.exchange("c", SECRET, NOW).name == shown
+
+
 def test_a_very_long_name_is_cut(scripted):
     script, client = scripted
     script.says(name="x" * 5000)

@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 import requests
 from joserfc.jwk import KeySet
 
+from shibboleth.characters import displayed
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from webapp.concurrency import place
 from webapp.linking.id_token import InvalidIdToken, UnknownKey, check_id_token, import_keys
@@ -211,7 +212,7 @@ class OrcidClient:
             raise OrcidMisconfigured("the iD is of the other registry")
         if self._openid:
             self._check_id_token(answer.get("id_token"), orcid_id, secret, now)
-        return Authenticated(orcid_id, name.strip()[:_LONGEST_NAME])
+        return Authenticated(orcid_id, displayed(name)[:_LONGEST_NAME])
 
     def _check_id_token(self, id_token: object, orcid_id: OrcidId, secret: str, now: datetime) -> None:
         nonce = _derive("nonce", secret)
