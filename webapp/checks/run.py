@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sql.store import Store
@@ -14,9 +14,18 @@ from webapp.checks.store import check_store
 from webapp.config.loader import Config
 
 
-def run_checks(config: Config, store: Store, now: datetime) -> Iterator[CheckResult]:
-    """Run the checks that need no server but the database. Nothing is changed."""
+def run_checks(
+    config: Config, store: Store, now: datetime, kept_hashes: Mapping[str, Sequence[str]]
+) -> Iterator[CheckResult]:
+    """Run the checks that need no server but the database. Nothing is changed.
+
+    Args:
+        config: The configuration.
+        store: The store, in any state.
+        now: The time of the checks.
+        kept_hashes: Hashes of audit events that another party has kept, by the id of the organisation.
+    """
     yield from check_configuration(config)
     yield from check_notices(config)
     yield from check_metadata(config, now)
-    yield from check_store(config, store, now)
+    yield from check_store(config, store, now, kept_hashes)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sql.errors import MigrationChanged, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
 from sql.store import Store
 from webapp.checks.administrators import check_admin_accounts
-from webapp.checks.audit import check_audit_chain
+from webapp.checks.audit import check_audit_log
 from webapp.checks.deliveries import check_deliveries
 from webapp.checks.release import check_release
 from webapp.checks.result import CheckResult, Level
@@ -40,7 +40,9 @@ def _check_writable(store: Store, url: str) -> CheckResult:
     return CheckResult(Level.OK, "store", "it can be written", details=details)
 
 
-def check_store(config: Config, store: Store, now: datetime) -> Iterator[CheckResult]:
+def check_store(
+    config: Config, store: Store, now: datetime, kept_hashes: Mapping[str, Sequence[str]]
+) -> Iterator[CheckResult]:
     """Check that the database can be used, then each organisation's links, audit log and deliveries."""
     url = config.store.url
     try:
@@ -55,7 +57,7 @@ def check_store(config: Config, store: Store, now: datetime) -> Iterator[CheckRe
             text = f"{organisation.id}, {organisation.entity_id}, {links} link{'' if links == 1 else 's'}"
             details = {"id": organisation.id, "entity_id": organisation.entity_id, "links": links}
             yield CheckResult(Level.OK, "organisation", text, details=details)
-            yield check_audit_chain(store, organisation)
+            yield from check_audit_log(store, organisation, kept_hashes.get(organisation.id, ()))
             if settings.keeps_links:
                 yield check_release(store, organisation, counts, now)
             yield from check_deliveries(settings, store, now)

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from webapp.checks.result import Level
-from webapp.cli.context import load_config, open_store, utc_now
+from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import EXIT_CONFIGURATION, EXIT_FAILURE, format_problems
 from webapp.cli.options import json_option
 from webapp.cli.output import pluralize, print_json
 from webapp.config.errors import Misconfigured
+from webapp.config.loader import Config
+
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @click.command()
 @click.option("--orcid", is_flag=True, help="Also check that ORCID can be reached.")
+@click.option(
+    "--last-hash",
+    "kept_hashes",
+    metavar="ORGANISATION=HASH",
+    multiple=True,
+    help="Also check that the audit log still has the event with this hash, which you have kept; may be repeated.",
+)
 @json_option
 @click.pass_obj
-def check(path: Path, *, orcid: bool, as_json: bool) -> None:
+def check(path: Path, *, orcid: bool, kept_hashes: tuple[str, ...], as_json: bool) -> None:
     """Check the configuration, the database and the audit log, and say how to fix what is wrong.
 
     Exit code 2 if the configuration is invalid, 1 if another check failed. Nothing is changed.
@@ -30,8 +42,9 @@ def check(path: Path, *, orcid: bool, as_json: bool) -> None:
 
     try:
         config = load_config(path)
+        hashes = _parse_hashes(config, kept_hashes)
         with open_store(config, check_schema=False) as store:
-            results = list(run_checks(config, store, utc_now()))
+            results = list(run_checks(config, store, utc_now(), hashes))
     except Misconfigured as error:
         if as_json:
             problems = [{"file": p.file, "key": p.key, "text": p.text, "fix": p.fix} for p in error.problems]
@@ -59,3 +72,13 @@ def check(path: Path, *, orcid: bool, as_json: bool) -> None:
             summary += f", with {pluralize(warnings, 'warning', 'warnings')}"
         click.echo(f"\n{summary}.")
     sys.exit(EXIT_FAILURE if errors else 0)
+
+
+def _parse_hashes(config: Config, options: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for option in options:
+        name, _, kept = option.strip().rpartition("=")
+        if not name or not _HASH.fullmatch(kept.lower()):
+            raise click.BadParameter("must be ORGANISATION=HASH, with the 64 hexadecimal digits that check prints.")
+        found.setdefault(find_organisation(config, name).id, []).append(kept.lower())
+    return found
