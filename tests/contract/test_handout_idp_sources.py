@@ -86,8 +86,7 @@ ALIKE = [chr(code) for code in range(0x20, 0x530)]
 """Letters of Europe; and those that are written as another one, or as several."""
 UNLIKE = [chr(code) for block in ((0x1E00, 0x2130), (0xFB00, 0xFB18), (0x13A0, 0x13B0)) for code in range(*block)]
 TWO_IN_ONE = set(
-    "\u00b5\u0149\u01f0\u0340\u0341\u0343\u0344\u0345\u0374\u037e\u0387\u0390\u03b0"
-    "\u03d0\u03d1\u03d5\u03d6\u03f0\u03f1\u03f5"
+    "\u00b5\u0149\u0340\u0341\u0343\u0344\u0345\u0374\u037e\u0387\u03d0\u03d1\u03d5\u03d6\u03f0\u03f1\u03f5"
 )
 """What SQL takes for no account: letters that stand for another one or for several, and accents that do."""
 
