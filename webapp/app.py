@@ -1,4 +1,4 @@
-"""The web application: Bottle with the table of routes, and what every request and response has in common."""
+"""The web application: Bottle, the table of routes, and error pages."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ServiceInfo:
 
 @dataclass(frozen=True, slots=True)
 class WebApp:
-    """What surrounds the handlers: authentication, language, CSRF protection, templates, headers, error pages."""
+    """Everything around the handlers: authentication, CSRF, language, rendering."""
 
     service_info: ServiceInfo
     authenticator: Authenticator

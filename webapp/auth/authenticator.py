@@ -1,4 +1,4 @@
-"""Tells which person and which browser sent a request, before anything else happens."""
+"""Authentication of the person and the browser of a request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LANGUAGE_LASTS = 365 * 24 * 3600
 
 
 class Access(StrEnum):
-    """For whom a route is; a route that does not say cannot exist."""
+    """Who may use a route."""
 
     ANYONE = "anyone"
     PERSON = "person"
@@ -25,7 +25,7 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Turns requests into persons, and refuses those that are nobody's."""
+    """Identifies the person and the browser of a request."""
 
     front: AttributeSource
     organisations: Organisations
@@ -35,54 +35,59 @@ class Authenticator:
 
     @property
     def cookie_name(self) -> str:
-        """The browser's cookie. `__Host-` keeps neighbouring hosts from setting it (RFC 6265bis section 4.1.3.2)."""
+        """Name of the browser cookie; `__Host-` as in RFC 6265bis, 4.1.3.2."""
         return f"__Host-{_COOKIE}" if self.secure else _COOKIE
 
     @property
     def language_cookie_name(self) -> str:
-        """The cookie of a language that the person has chosen."""
+        """Name of the cookie with the language that the user chose."""
         return f"{self.cookie_name}-language"
 
     def person(self, environ: Mapping[str, Any]) -> Person:
-        """Who is signed in; raises what `person_from` raises."""
+        """Return the authenticated person. Raises as `person_from`."""
         return person_from(environ, self.front, self.organisations, self.encoding)
 
     def browser(self, cookies: Cookies) -> Browser:
-        """Which browser asks; a new secret where it has none, or one that we did not make."""
+        """Return the browser, with a new secret if it has no valid cookie."""
         shown = single_value(cookies, self.cookie_name)
         return Browser(shown) if SECRET.fullmatch(shown) else Browser.unknown()
 
     def check_single_browser_cookie(self, cookies: Cookies) -> None:
-        """Raise RepeatedCookie where the browser's cookie came more than once."""
+        """Check that the browser cookie did not come twice.
+
+        Raises:
+            RepeatedCookie: If it came more than once.
+
+        """
         if len(cookies.get(self.cookie_name, ())) > 1:
             raise RepeatedCookie
 
     def cookie(self, browser: Browser) -> str:
-        """Give the Set-Cookie value that makes the browser known.
+        """Return the Set-Cookie value of the browser cookie.
 
-        `Lax`, not `Strict`: the way back from ORCID is a navigation from another site.
+        `Lax`, not `Strict`: the redirect from ORCID is a navigation from another site.
         """
         return f"{self.cookie_name}={browser.secret}; {self._rules}"
 
     def language(self, cookies: Cookies) -> str:
-        """Give the language that the person chose earlier; empty where there is no such choice, or more than one."""
+        """Return the language in the cookie; empty unless it came exactly once."""
         return single_value(cookies, self.language_cookie_name)
 
     def language_cookie(self, code: str) -> str:
-        """Give the Set-Cookie value that keeps a choice of language for a year."""
+        """Return the Set-Cookie value that stores a language for a year."""
         return f"{self.language_cookie_name}={code}; Max-Age={_LANGUAGE_LASTS}; {self._rules}"
 
     @property
     def attempt_cookie_name(self) -> str:
-        """The cookie of an attempt that waits for the person to confirm it."""
+        """Name of the cookie with the id of an open attempt."""
         return f"{self.cookie_name}-attempt"
 
     def attempt(self, cookies: Cookies) -> str:
-        """Give the id of the attempt that this browser may have to go on with; empty where there is not exactly one."""
+        """Return the id in the attempt cookie; empty unless it came exactly once."""
         return single_value(cookies, self.attempt_cookie_name)
 
     def attempt_cookie(self, attempt_id: str, seconds: int) -> str:
-        """Give the Set-Cookie value by which the browser finds its way back to an attempt, for a while."""
+        """Return the Set-Cookie value that stores the id of an open attempt."""
         return f"{self.attempt_cookie_name}={attempt_id}; Max-Age={seconds}; {self._rules}"
 
     @property

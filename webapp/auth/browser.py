@@ -1,4 +1,4 @@
-"""The browser of a request, known by a random secret in a cookie."""
+"""The browser of a request, identified by a random secret in a cookie."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """The browser a request comes from, known by a random secret in a cookie of ours."""
+    """A browser, identified by the random secret in its cookie."""
 
     secret: str = field(repr=False)
     new: bool = False
 
     @classmethod
     def unknown(cls) -> Self:
-        """Make the secret of a browser that has none yet: 256 random bits."""
+        """Make a browser with a new secret of 256 random bits."""
         return cls(secrets.token_urlsafe(32), new=True)
 
     @property
     def hash(self) -> str:
-        """What the store may keep of it."""
+        """The hash under which the store knows the browser."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
     def derive(self, purpose: str, *about: str) -> str:
-        """Give a value that only this browser's secret makes, for one purpose: a form token, a nonce, a verifier."""
+        """Derive a value from the secret for one purpose, such as a CSRF token."""
         message = "\0".join((purpose, *about)).encode()
         # With a key this is a MAC (RFC 7693 section 2.9), in a tenth of the time that OpenSSL needs to begin an HMAC
         digest = hashlib.blake2b(message, key=self.secret.encode(), digest_size=32).digest()

@@ -1,4 +1,4 @@
-"""Reading the Cookie header (RFC 6265)."""
+"""Parsing of the Cookie header (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Cookies = Mapping[str, Sequence[str]]
 
 
 class RepeatedCookie(ValueError):
-    """The cookie that identifies the browser came more than once, so another host may have set one of them."""
+    """The browser cookie came twice; another host may have set one of them."""
 
 
 def parse_cookies(environ: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Give all values of each cookie that a request carries (RFC 6265 section 4.2.1)."""
+    """Return all values of each cookie of a request (RFC 6265, section 4.2.1)."""
     found: dict[str, list[str]] = {}
-    # Not http.cookies: one cookie that it does not like, and it finds none. A name keeps every character that a browser
-    # keeps: with U+00A0 before it, it is not held to `__Host-`, so any neighbouring host can set it
+    # Not http.cookies, which returns nothing if one cookie is malformed. Only ASCII white space is removed from a name:
+    # browsers do not apply the `__Host-` rules to a name that begins with U+00A0, so any other host could set it
     for part in environ.get("HTTP_COOKIE", "").split(";"):
         name, _, value = part.strip(OWS).partition("=")
         found.setdefault(name, []).append(value)
@@ -26,6 +26,6 @@ def parse_cookies(environ: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def single_value(cookies: Cookies, name: str) -> str:
-    """Return the value of a cookie that came once; empty otherwise."""
+    """Return the value of a cookie that came exactly once; empty otherwise."""
     values = cookies.get(name, ())
     return values[0] if len(values) == 1 else ""

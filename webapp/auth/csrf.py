@@ -1,4 +1,4 @@
-"""CSRF protection: a token in every form, and the origin that the browser names."""
+"""CSRF protection: a token in every form, and a check of the origin."""
 
 from __future__ import annotations
 
@@ -11,26 +11,35 @@ from webapp.auth.browser import Browser
 
 
 class CsrfError(PermissionError):
-    """A form came without its own token: it is old, or another site sent it."""
+    """The form's token is absent or wrong, or another site sent the form."""
 
 
 def csrf_token(browser: Browser, person: Person) -> str:
-    """Give the token that each form of ours carries: it is of this browser and this person."""
+    """Return the token of every form of this person in this browser."""
     return browser.derive("form", person.organisation.entity_id, person.key)
 
 
 def check_csrf_token(token: str, browser: Browser, person: Person) -> None:
-    """Raise CsrfError unless the form is one that we gave to this person in this browser."""
+    """Check the token of a form.
+
+    Raises:
+        CsrfError: If it is not the token of this person in this browser.
+
+    """
     if not hmac.compare_digest(token.encode(), csrf_token(browser, person).encode()):
         raise CsrfError
 
 
 def check_origin(origin: str, environ: Mapping[str, Any]) -> None:
-    """Raise CsrfError where the browser says that another origin than this one made the request.
+    """Check that the request was not made by another origin.
 
-    Browsers send `Origin: null` with our own forms because of `Referrer-Policy: no-referrer` (Fetch, "append a request
-    Origin header"), so `null` says nothing. `Sec-Fetch-Site: none` is the user's own doing. A client that sends neither
-    header is judged by the form's token alone.
+    Because of `Referrer-Policy: no-referrer`, browsers send `Origin: null` with this service's own forms as well
+    (Fetch, "append a request Origin header"), so `null` is accepted. `Sec-Fetch-Site: none` is a navigation by the
+    user. Of a client that sends neither header only the token is checked.
+
+    Raises:
+        CsrfError: If `Origin` or `Sec-Fetch-Site` names another origin.
+
     """
     if environ.get("HTTP_ORIGIN", "null") not in {"null", origin}:
         raise CsrfError

@@ -1,4 +1,4 @@
-"""Which languages there are: one for each catalogue. Knows nothing of what is in them, so that anybody may ask."""
+"""The available languages: one for each catalogue in `locale/`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SOURCE = "en"
 
 
 def catalogues() -> dict[str, Traversable]:
-    """Give the file of each language's catalogue, the language of the sources first."""
+    """Return the catalogue file of each language, that of the sources first."""
     folders = sorted((files("webapp") / "locale").iterdir(), key=lambda each: (each.name != SOURCE, each.name))
     found = {folder.name: folder / "messages.po" for folder in folders if folder.is_dir()}
     return {code: catalogue for code, catalogue in found.items() if catalogue.is_file()}

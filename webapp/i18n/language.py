@@ -1,4 +1,4 @@
-"""Languages: every sentence for a reader comes from a gettext catalogue in `locale/`.
+"""Languages: translations from the gettext catalogues in `locale/`.
 
 One more language is one more catalogue (`locale/<language>/messages.po`) and no code.  English is the language of
 the sentences themselves.
@@ -41,43 +41,43 @@ _WRITTEN_AS = {SOURCE: "en_GB"}
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language: its sentences, and how it writes dates."""
+    """A language: its catalogue, and its format of dates and numbers."""
 
     code: str
     translations: NullTranslations
 
     def gettext(self, sentence: str, **facts: Any) -> str:
-        """Give a sentence in this language, with the facts in their places."""
+        """Translate a sentence and fill in its placeholders."""
         said: str = self.translations.gettext(sentence)
         return said % facts if facts else said
 
     def ngettext(self, one: str, many: str, number: int, **facts: Any) -> str:
-        """Give the form of a sentence that goes with a number, which may stand in it as `%(number)d`."""
+        """Translate a sentence in the plural form of `number`."""
         said: str = self.translations.ngettext(one, many, number)
         return said % {"number": number, **facts}
 
     def list(self, items: Sequence[str]) -> str:
-        """Write several things one after the other: "a, b and c"."""
+        """Format a list: "a, b and c"."""
         return format_list(items, locale=_written(self.code))
 
     def name(self) -> str:
-        """Give the language's name in itself."""
+        """Return the language's name in that language."""
         return (Locale.parse(self.code).get_display_name(self.code) or self.code).capitalize()
 
     def language_name(self, code: str) -> str:
-        """Give what a language is called in this one."""
+        """Return the name of another language in this one."""
         return str(Locale.parse(self.code).languages.get(code, code))
 
     def format_date(self, day: date, form: str = "medium") -> str:
-        """Write a day for a reader; `long` writes its month in full, as in a sentence, and `medium` as in a table."""
+        """Format a date: `long` for sentences, `medium` for tables."""
         return _whole(format_date(day, form, _written(self.code)))
 
     def number(self, number: int) -> str:
-        """Write a whole number for a reader."""
+        """Format a whole number."""
         return format_decimal(number, locale=_written(self.code))
 
     def format_datetime(self, when: datetime, zone: tzinfo) -> str:
-        """Write a day and a time of it for a reader, to the minute."""
+        """Format a date and time, to the minute."""
         there = when.astimezone(zone)
         time = f"{format_time(there, 'short', locale=_written(self.code))} {there.tzname()}"
         return self.gettext("%(day)s, %(time)s", day=self.format_date(there.date(), "long"), time=_whole(time))
@@ -93,7 +93,7 @@ def _written(code: str) -> str:
 
 
 def gettext_noop(sentence: str) -> str:
-    """Mark a sentence for the catalogues where it stands in a table; it is translated when it is said."""
+    """Mark a sentence of a table for the catalogues, without translating it."""
     return sentence
 
 
@@ -104,7 +104,7 @@ def languages() -> Mapping[str, Language]:
 
 
 class ChosenBy(StrEnum):
-    """Who chose the language of a page, the one that counts most first."""
+    """What determined the language of a page, by precedence."""
 
     ADDRESS = "address"
     """The person, just now: `?lang=fi`."""
@@ -117,7 +117,7 @@ class ChosenBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LanguageChoice:
-    """The language of a page, and who chose it."""
+    """The language of a page, and what determined it."""
 
     language: Language
     by: ChosenBy = ChosenBy.NOBODY
@@ -131,14 +131,14 @@ class LanguageNegotiator:
         self._default = LanguageChoice(known[default])
 
     def choose(self, asked: str, kept: str, header: str) -> LanguageChoice:
-        """Choose by the address, the cookie and Accept-Language; what is none of ours does not count."""
+        """Choose by query parameter, cookie and Accept-Language."""
         for code, by in ((asked, ChosenBy.ADDRESS), (kept, ChosenBy.COOKIE)):
             if code in self._known:
                 return LanguageChoice(self._known[code], by)
         return self._of_header(header)
 
     def for_organisation(self, choice: LanguageChoice, code: str) -> LanguageChoice:
-        """Choose what the person's organisation speaks, where nobody has chosen."""
+        """Choose the organisation's language, unless the user or browser chose."""
         return LanguageChoice(self._known[code]) if choice.by is ChosenBy.NOBODY and code in self._known else choice
 
     def _of_header(self, header: str) -> LanguageChoice:
@@ -148,7 +148,7 @@ class LanguageNegotiator:
 
 
 def accepted(header: str) -> list[str]:
-    """Read Accept-Language (RFC 9110 section 12.5.4): the most wanted language first, without what is malformed."""
+    """Parse Accept-Language by preference (RFC 9110, section 12.5.4)."""
     ranges = []
     for position, part in enumerate(header[:500].split(",")):
         found = _RANGE.fullmatch(part)

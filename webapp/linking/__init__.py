@@ -1,1 +1,1 @@
-"""Linking an ORCID iD: the service, ORCID's OAuth client, ORCID's recent status."""
+"""Linking of ORCID iDs: the service and the client of ORCID."""

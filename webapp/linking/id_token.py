@@ -19,11 +19,11 @@ _LEEWAY = 120
 
 
 class InvalidIdToken(ValueError):
-    """The id_token fails a check; the text names the check and quotes nothing of the token."""
+    """The id_token fails a check, which the text names without quoting it."""
 
 
 class UnknownKey(LookupError):
-    """The id_token names a key that is not in the key set, as after a change of keys."""
+    """The id_token names a key that is not in the key set."""
 
 
 def import_keys(document: Mapping[str, Any]) -> KeySet:

@@ -1,7 +1,7 @@
-"""ORCID's OAuth, the two calls of it that we need: send a person there, and learn who came back.
+"""Client of ORCID's OAuth 2.0 server: authorisation and code exchange.
 
-The facts are ORCID's server of 2026: errors mostly stay on ORCID's own pages, a code works once, `name` may be
-empty, null or absent, and an outage may answer HTML.  The token is used to learn the iD and dropped.
+ORCID's server of 2026 shows most errors on its own pages, accepts a code once, may leave `name` empty, null or absent,
+and may answer HTML during an outage. Only the iD and the name of the token response are used; the tokens are dropped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LANGUAGES = frozenset(["ar", "cs", "de", "en", "es", "fr", "it", "ja", "ko", "p
 
 
 class OrcidUnavailable(ConnectionError):
-    """ORCID does not answer, or answers what it only answers when it is out of order."""
+    """ORCID did not answer, or did not answer properly."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -44,11 +44,11 @@ class OrcidUnavailable(ConnectionError):
 
 
 class OrcidBusy(ConnectionError):
-    """So many people wait for ORCID's answer already that no more threads may. Nothing was sent; it can be repeated."""
+    """`max_waiting` threads wait for ORCID already; nothing was sent."""
 
 
 class OrcidRefused(ValueError):
-    """ORCID does not take this code: it is old, was used, or is not ours. The person may start again."""
+    """ORCID refused the code, or its answer is not for this user and this client."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -56,7 +56,7 @@ class OrcidRefused(ValueError):
 
 
 class OrcidMisconfigured(ValueError):
-    """ORCID does not know us: the operator's to mend, never the researcher's fault."""
+    """ORCID does not know this client: client id, secret or scope is wrong."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -65,16 +65,16 @@ class OrcidMisconfigured(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """Who signed in at ORCID and said yes."""
+    """The user who signed in at ORCID and gave permission."""
 
     orcid_id: OrcidId
     name: str
-    """As the record shows it in public; empty where it shows none."""
+    """The record's public name; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrcidClient:
-    """Our registration at ORCID."""
+    """The client of one registration at ORCID."""
 
     base_url: str
     registry: Registry
@@ -94,13 +94,15 @@ class OrcidClient:
     """ORCID's keys, fetched with the first id_token; at most one key set."""
 
     def __post_init__(self) -> None:
-        """Bound the number of threads that wait."""
+        """Make the semaphore that bounds the waiting threads."""
         object.__setattr__(self, "_places", BoundedSemaphore(self.max_waiting))
 
     def authorize_url(self, state: str, language: str, secret: str) -> str:
-        """Give the address that asks a person to sign in and to consent.
+        """Return the authorisation URL (RFC 6749, section 4.1.1).
 
-        `secret` is known to the person's browser and to us alone; nonce and code verifier are made from it.
+        Args:
+            secret: A secret of this attempt and browser, from which the nonce and the code verifier are derived.
+
         """
         asked = {
             "client_id": self.client_id,
@@ -111,7 +113,7 @@ class OrcidClient:
             "lang": language if language in _LANGUAGES else "en",
         }
         if self._openid:
-            # ORCID honours `prompt` only with openid: whoever is signed in on a shared machine is asked again
+            # ORCID honours `prompt` only with openid: a user who is signed in on a shared machine is asked again
             asked |= {"prompt": "login", "nonce": _derive("nonce", secret)}
         if self.pkce:
             challenge = hashlib.sha256(_derive("verifier", secret).encode()).digest()
@@ -120,14 +122,19 @@ class OrcidClient:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Occupy one of the threads that may wait for ORCID. Raises OrcidBusy."""
+        """Take one of the `max_waiting` places for the length of the block.
+
+        Raises:
+            OrcidBusy: If all are taken.
+
+        """
         with place(self._places) as taken:
             if not taken:
                 raise OrcidBusy
             yield
 
     def exchange(self, code: str, secret: str, now: datetime) -> Authenticated:
-        """Exchange a code for the user's iD (RFC 6749, section 4.1.3); it is sent once, whatever comes back.
+        """Exchange a code, once, for the user's iD (RFC 6749, section 4.1.3).
 
         Raises:
             OrcidUnavailable: If ORCID does not answer properly.
@@ -150,9 +157,11 @@ class OrcidClient:
         return self._authenticated(answer, secret, now)
 
     def must_answer(self) -> None:
-        """Ask for the discovery document, which needs no credential. Raises OrcidUnavailable unless it is ORCID's own.
+        """Fetch and check the discovery document (OpenID Connect Discovery 1.0, 4).
 
-        OpenID Connect Discovery 1.0 section 4.
+        Raises:
+            OrcidUnavailable: If it cannot be fetched, or names another issuer.
+
         """
         status, answer = self._send("GET", "/.well-known/openid-configuration")
         if status != _OK:
@@ -162,7 +171,7 @@ class OrcidClient:
 
     @property
     def asks_to_sign_in(self) -> bool:
-        """Whether ORCID asks for a sign-in even of those who are signed in there."""
+        """Whether ORCID asks a user to sign in who is signed in there already."""
         return self._openid
 
     @property

@@ -1,6 +1,6 @@
-"""Whether ORCID answered lately, as this process saw it: remembered in passing, for nobody is asked in a request.
+"""Whether ORCID answered the latest code exchange of this process.
 
-A web server of several processes has several such memories; each learns from its own visitors.
+Each process of a web server has its own status; no request to ORCID is made for it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ _REMEMBERED = timedelta(minutes=5)
 
 
 class OrcidStatus:
-    """What became of the latest question to ORCID. One assignment each, so that threads need no lock."""
+    """The result of the latest code exchange; needs no lock."""
 
     def __init__(self) -> None:
         self._failed: datetime | None = None
 
     def failed(self, now: datetime) -> None:
-        """Remember that ORCID did not answer."""
+        """Record that ORCID did not answer."""
         self._failed = now
 
     def answered(self) -> None:
-        """Remember that it did."""
+        """Record that ORCID answered."""
         self._failed = None
 
     def away(self, now: datetime) -> bool:
-        """Tell whether the latest question, a few minutes ago, was in vain."""
+        """Return whether the latest exchange failed within the last minutes."""
         failed = self._failed
         return failed is not None and now - failed < _REMEMBERED

@@ -1,4 +1,4 @@
-"""Linking as a use case: start an attempt, take ORCID's answer, confirm, cancel, remove."""
+"""The use cases of linking: start, callback, confirm, cancel, remove."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ AUDITED = frozenset({"declined", "held-by-someone-else", "orcid-refused", "orcid
 
 @dataclass(frozen=True, slots=True)
 class CallbackParams:
-    """The parameters of the redirect URI (RFC 6749, section 4.1.2); each is empty where it is absent."""
+    """The parameters of the redirect URI (RFC 6749, 4.1.2), or empty strings."""
 
     state: str = ""
     code: str = ""
@@ -118,7 +118,7 @@ class LinkingService:
         return self.orcid.authorize_url(state, language, browser.derive("orcid", state))
 
     def handle_callback(self, person: Person, browser: Browser, params: CallbackParams, now: datetime) -> Attempt:
-        """Take ORCID's answer to an attempt and keep the iD until the person confirms; nothing is linked yet.
+        """Take ORCID's answer, and keep the iD until the person confirms it.
 
         The state is checked and used up before `error` or `code` are looked at. An answer that cannot be used closes
         the attempt; its `outcome` says why. A repeated call exchanges nothing: it returns what the first call has made
@@ -232,7 +232,7 @@ class LinkingService:
         return attempt
 
     def cancel(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> None:
-        """Close an attempt without a link, as the person asked. Raises as `open_attempt`."""
+        """Close an attempt without a link. Raises as `open_attempt`."""
         self._close(self.open_attempt(person, browser, attempt_id, now), "cancelled", now)
 
     def attempt(self, person: Person, browser: Browser, attempt_id: str) -> Attempt:
@@ -251,7 +251,7 @@ class LinkingService:
         return self.store.links.get(person.organisation.entity_id, person.key)
 
     def current_status(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
-        """Return the person's link and its deliveries; a link of the account's earlier holder is ended first.
+        """Return the person's link, after ending one of an earlier account holder.
 
         Args:
             deliveries: Whether to read the deliveries as well.

@@ -1,4 +1,4 @@
-"""Strict JSON (RFC 8259, I-JSON RFC 7493): what parsers would read differently is refused."""
+"""Strict JSON: refuses what parsers read differently (RFC 7493)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class StrictDecoder(json.JSONDecoder):
-    """Refuses duplicate members, NaN, and numbers that are infinite as a float, with ValueError."""
+    """Raises ValueError for duplicate members, NaN and infinite numbers."""
 
     def __init__(self) -> None:
         super().__init__(object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)

@@ -1,7 +1,7 @@
-"""E-mail that people asked for: written in their language, and sent by the worker beside its deliveries.
+"""Writing and sending of the e-mail that people asked for.
 
-A mail server that is slow, away or wrong holds up nothing else: a thread of its own sends, and tries again for about
-a day. Then the address is forgotten, as it is once the mail is sent.
+A thread of its own sends, so that a slow mail server delays no delivery. A mail is retried for about a day; its address
+is deleted when it was sent or given up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Said = list[str]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The mail server that takes our mail."""
+    """The SMTP server that relays the mail."""
 
     host: str
     port: int
@@ -52,7 +52,12 @@ class Server:
     password: str | None = field(default=None, repr=False)
 
     def send(self, message: EmailMessage) -> None:
-        """Hand it a message. Raises OSError and SMTPException."""
+        """Send a message.
+
+        Raises:
+            OSError, SMTPException: If the server cannot be reached or refuses the message.
+
+        """
         with self._reached() as smtp:
             if self.security == "starttls":
                 smtp.starttls(context=ssl.create_default_context())
@@ -68,7 +73,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes mails: what they say of the service, and in which languages."""
+    """Writes mails in the recipient's language."""
 
     store: Store
     organisation_settings: Mapping[str, OrganisationSettings]
@@ -80,7 +85,7 @@ class Writer:
     zone: tzinfo
 
     def write(self, mail: Mail, now: datetime) -> EmailMessage | None:
-        """Write a mail; none where what it is about is gone."""
+        """Write a mail; return None if what it is about no longer exists."""
         language = self.languages.get(mail.language) or next(iter(self.languages.values()))
         said = _KINDS[mail.kind](self, mail, language)
         if said is None or mail.address is None:
@@ -104,7 +109,7 @@ class Writer:
         return message
 
     def receipt(self, mail: Mail, language: Language) -> tuple[str, Said] | None:
-        """Say what the person agreed to."""
+        """Return subject and lines of the receipt."""
         link = self.store.links.get(mail.organisation, mail.person_key)
         # One that came after the wish is not what was asked about, and may be that of who has the account now
         if link is None or link.linked_at > mail.requested_at:
@@ -131,7 +136,7 @@ class Writer:
         ]
 
     def answers(self, mail: Mail, language: Language) -> tuple[str, Said] | None:
-        """Say what the organisation's interfaces answered."""
+        """Return subject and lines about the results of the deliveries."""
         owed = self.store.deliveries.list_for_change(mail.organisation, mail.change_number)
         own = [each for each in owed if each.person_key == mail.person_key]
         if not own:
@@ -155,10 +160,15 @@ _KINDS: Mapping[MailKind, Callable[[Writer, Mail, Language], tuple[str, Said] | 
 
 
 class Mailer:
-    """Sends what is due, in a thread of its own, one batch at a time."""
+    """Sends due mail in a thread of its own, one batch at a time."""
 
     def __init__(self, store: Store, writer: Writer, send: Callable[[EmailMessage], object]) -> None:
-        """Take what hands a message to a mail server, and raises OSError or SMTPException."""
+        """Make a mailer.
+
+        Args:
+            send: Sends a message; raises OSError or SMTPException.
+
+        """
         self._store = store
         self._writer = writer
         self._send = send
@@ -166,7 +176,7 @@ class Mailer:
         self._thread: threading.Thread | None = None
 
     def turn(self, now: datetime) -> None:
-        """Begin to send what is due, unless that is under way or was done just now. Never waits, never raises."""
+        """Start a batch, unless one runs or was started less than EVERY ago."""
         busy = self._thread is not None and self._thread.is_alive()
         if busy or (self._looked_at is not None and abs(now - self._looked_at) < EVERY):
             return
@@ -175,14 +185,14 @@ class Mailer:
         self._thread.start()
 
     def batch(self, now: datetime) -> None:
-        """Send what is due, until there is nothing, or the mail server fails."""
+        """Send due mail until none is left or the mail server fails."""
         try:
             while found := self._store.mail.claim(now, LEASE, 1):
                 if not self._sent(found[0], now):
                     return
         except StoreUnavailable as error:
             log("store-unavailable", reason=str(error))
-        except Exception as error:  # noqa: BLE001 - a thread that dies in silence tells nobody
+        except Exception as error:  # noqa: BLE001 - an exception in a thread is not logged otherwise
             log.exception(error)
 
     def _sent(self, mail: Mail, now: datetime) -> bool:
@@ -216,6 +226,6 @@ class Mailer:
 
 
 def _for_good(error: Exception) -> bool:
-    """Tell whether the mail server will not take mail for this address later, either (RFC 5321 section 4.2.1)."""
+    """Return whether the address is refused permanently (RFC 5321, section 4.2.1)."""
     codes = [code for code, _ in error.recipients.values()] if isinstance(error, smtplib.SMTPRecipientsRefused) else []
     return bool(codes) and min(codes) >= _PERMANENT

@@ -49,7 +49,7 @@ class AppContext:
         return self.organisation_settings[organisation.entity_id]
 
     def label(self, organisation: Organisation, transfer: str, language: str) -> str:
-        """Return the operator's name for a transfer, in this language or in English; empty without one."""
+        """Return the operator's name for a transfer; empty without one."""
         return self.settings(organisation).transfer_label(transfer, language)
 
     def mail_available(self, person: Person) -> bool:

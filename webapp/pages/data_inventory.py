@@ -1,7 +1,7 @@
-"""The one table of what is stored about a person: what it is, from whom, what for, and for how long.
+"""The table of what is stored about a person, with source and purpose.
 
 My data, its file and the privacy notice are all made from it, and a test holds it against the database's own schema:
-nothing can be stored of which nobody is told.
+every stored column is explained to the person.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from webapp.i18n.language import gettext_noop
 
 
 class DataSource(StrEnum):
-    """From whom a value came."""
+    """The source of a value."""
 
     ORGANISATION = "organisation"
     ORCID = "orcid"
@@ -48,7 +48,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value that is stored."""
+    """A stored value."""
 
     name: str
     """In the file."""
@@ -62,7 +62,7 @@ class Field:
     values: Labels | None = None
 
     def of(self, record: Any) -> Any:
-        """Take it out of a record; none where there is nothing."""
+        """Return its value in a record; None if it is empty."""
         found = record
         for name in self.path.split("."):
             found = None if found is None else getattr(found, name)
@@ -71,7 +71,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Things of one kind that are stored."""
+    """Stored records of one kind."""
 
     name: str
     """In the file."""
@@ -87,24 +87,27 @@ class Section:
 
     @property
     def on_page(self) -> tuple[Field, ...]:
-        """Give the fields that say something to a reader; the others are in the file."""
+        """The fields on the page."""
         return tuple(each for each in self.fields if each.name not in FOR_MACHINES)
 
     @property
     def in_file(self) -> tuple[Field, ...]:
-        """Give the others."""
+        """The fields that are only in the file."""
         return tuple(each for each in self.fields if each.name in FOR_MACHINES)
 
     @property
     def sources(self) -> Mapping[DataSource, tuple[Field, ...]]:
-        """Give the fields by where they come from."""
+        """The fields by their source."""
         known = dict.fromkeys(each.source for each in self.fields)
         return {source: tuple(each for each in self.fields if each.source is source) for source in known}
 
     def kept(self, gettext: Say, *, forgetful: bool, days: int | None, changes: int = KEEP_CHANGES) -> str:
-        """Say for how long it is kept.
+        """Return the sentence that says how long the records are kept.
 
-        `days` is after how many of them what has ended is forgotten, and `changes` for how many of them changes stay.
+        Args:
+            days: Days after which the data of a person without a link is deleted; None without such a limit.
+            changes: Days for which changes are kept.
+
         """
         if forgetful and self.forgetful_span:
             return gettext(self.forgetful_span)

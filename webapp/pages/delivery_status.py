@@ -1,4 +1,4 @@
-"""What became of a person's newest change: at each transfer of the organisation, and in its feed."""
+"""What became of a person's newest change, at transfers and in the feed."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class DeliveryStatus:
 
 
 class LinkState(StrEnum):
-    """What a page may claim about a person's link, after what became of its deliveries."""
+    """What a page may claim about a person's link."""
 
     CONNECTED = "connected"
     """Every transfer has taken the iD, and the organisation has fetched it if it fetches changes."""
@@ -103,7 +103,7 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkStateText:
-    """What the pages say in a state of a link; the title of `CONNECTED` is that of the attempt's outcome."""
+    """What pages say in a state; `CONNECTED` has the title of the outcome."""
 
     title: str
     text: str

@@ -1,4 +1,4 @@
-"""Daily limits on what one person, or the people of one organisation, can cause."""
+"""Daily limits for one person and for one organisation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_MAILS_OF_PERSON = 10
 
 
 class DailyLimit:
-    """Counts events by key and day (UTC). The counts are of this process and end with it."""
+    """Counts events of this process by key and day (UTC)."""
 
     def __init__(self, maximum: int) -> None:
         self.maximum = maximum
@@ -23,7 +23,7 @@ class DailyLimit:
         self._counts: Counter[Hashable] = Counter()
 
     def allow(self, key: Hashable, now: datetime, number: int = 1) -> bool:
-        """Count `number` events, unless the key would pass the maximum; return whether they were counted."""
+        """Count `number` events and return True, unless they pass the maximum."""
         with self._lock:
             if now.date() != self._day:
                 self._day, self._counts = now.date(), Counter()

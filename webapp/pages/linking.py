@@ -1,4 +1,4 @@
-"""Pages of a person's link: own page, linking, confirmation, result, receipt, removal."""
+"""Pages of a person's link, from the start of linking to its removal."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def start(context: AppContext, request: PageRequest) -> Redirect:
 
 
 def callback(context: AppContext, request: PageRequest) -> Redirect:
-    """Handle the return from ORCID, and redirect to an address without code and state."""
+    """Handle the redirect URI, and redirect to an address without the code."""
     params = CallbackParams(*(request.parameter(name) for name in ("state", "code", "error")))
     attempt = context.linking.handle_callback(request.person, request.browser, params, request.now)
     _log(request, "orcid-callback", attempt.id, outcome=attempt.outcome or "to-confirm")
@@ -92,7 +92,7 @@ def confirm(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Link the iD, or cancel the attempt; sending the form again has no further effect."""
+    """Link the iD, or cancel the attempt; a repeated form has no effect."""
     attempt_id, form = request.path_params["attempt"], request.form
     who = request.person, request.browser, attempt_id
     try:
@@ -119,7 +119,7 @@ def submit_confirmation(context: AppContext, request: PageRequest) -> Page | Red
 
 
 def another_account(_context: AppContext, request: PageRequest) -> Page:
-    """Explain how to use another ORCID account than the one that is signed in there."""
+    """Explain how to use another ORCID account."""
     return Page("another_account.html", {"token": csrf_token(request.browser, request.person)})
 
 
@@ -154,7 +154,7 @@ def _result_page(context: AppContext, request: PageRequest, outcome: str) -> Pag
 
 
 def receipt(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Show the receipt of the current link: what the person agreed to, when, and how to withdraw it."""
+    """Show the receipt of the current link."""
     person, link = request.person, request.person_status.link
     if link is None:
         return Redirect("/me")
@@ -181,7 +181,7 @@ def remove(context: AppContext, request: PageRequest) -> Redirect:
 
 
 def removed(_context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Say that the link is removed; redirect to the own page where there is one."""
+    """Show that the link is removed; redirect to the own page if there is one."""
     if request.person_status.link is not None:
         return Redirect("/me")
     variables = {

@@ -1,4 +1,4 @@
-"""Where a person says that they want e-mail, what about, and where to: nothing is sent to whoever did not ask."""
+"""The form with which a person asks for e-mail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from webapp.pages.request import Page, PageRequest, Redirect
 
 
 def mail(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Ask where to, and what about."""
+    """Show the form."""
     _must_be_offered(context, request)
     if request.person_status.link is None:
         return Redirect("/me")
@@ -21,7 +21,12 @@ def mail(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Keep what is to be sent; the worker sends it."""
+    """Queue the e-mails for the worker.
+
+    Raises:
+        TooManyMails: If the person has reached the daily limit.
+
+    """
     _must_be_offered(context, request)
     if request.person_status.link is None:
         return Redirect("/me")
@@ -44,7 +49,7 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def mailed(context: AppContext, request: PageRequest) -> Page:
-    """Say that it will be sent."""
+    """Confirm that the e-mails will be sent."""
     _must_be_offered(context, request)
     return Page("mailed.html")
 

@@ -1,4 +1,4 @@
-"""My data: everything that is stored about a person, on one page and in one file."""
+"""Everything that is stored about a person, as a page and as a JSON file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Reader = Callable[[Store, str, str, int], Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class FeedPosition:
-    """How far the person's organisation has fetched its changes."""
+    """Up to which change the organisation has acknowledged."""
 
     number: int
     at: datetime
@@ -39,7 +39,7 @@ class FeedPosition:
 
 @dataclass(frozen=True, slots=True)
 class DataSection:
-    """What is stored of one kind."""
+    """The records of one section."""
 
     section: Section
     records: Sequence[Any]
@@ -47,7 +47,7 @@ class DataSection:
 
 
 def my_data(context: AppContext, request: PageRequest) -> Page:
-    """Show everything that is stored about the person, the newest things of each kind."""
+    """Show what is stored about the person, the newest records of each section."""
     variables = {
         "data_sections": data_sections(context.store, request.person, MAX_SHOWN),
         "retention": _retention(context, request),
@@ -62,7 +62,7 @@ def my_data(context: AppContext, request: PageRequest) -> Page:
 
 
 def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
-    """Give all of it in a file, for the person to keep or to take along."""
+    """Return everything that is stored about the person as a JSON file."""
     person = request.person
     gettext, retention = request.language.gettext, _retention(context, request)
     content: dict[str, Any] = {
@@ -79,7 +79,7 @@ def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
 
 
 def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
-    """Read everything that is stored about a person: one question for each kind, however much there is."""
+    """Read what is stored about a person, with one query for each section."""
     whose = person.organisation.entity_id, person.key
     since = _theirs_since(store, person)
     before = (
@@ -110,7 +110,7 @@ def _theirs_since(store: Store, person: Person) -> datetime | None:
 
 
 def _fetched(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:
-    # A number of the organisation's alone, of no meaning to somebody of whom it never had to learn anything
+    # A number of the organisation; it says something only about persons with a change
     if store.changes.newest_for_person(entity_id, person_key) is None:
         return ()
     come = store.changes.acknowledged(entity_id)

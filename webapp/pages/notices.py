@@ -1,4 +1,4 @@
-"""Privacy notice and accessibility statement: the operator's texts, and beside them what the program itself knows.
+"""Privacy notice and accessibility statement.
 
 What is stored, what for and for how long is taken from the table that my data is made of, so that the notice cannot
 say otherwise than the code does.
@@ -38,7 +38,12 @@ def privacy(context: AppContext, request: PageRequest) -> Page:
 
 
 def privacy_of(context: AppContext, request: PageRequest) -> Page:
-    """Show the privacy notice for the people of an organisation that says some of it otherwise. Raises NotFound."""
+    """Show the privacy notice of an organisation with texts of its own.
+
+    Raises:
+        NotFound: If there is no such organisation.
+
+    """
     try:
         organisation = context.organisations.by_id(request.path_params["organisation"])
     except UnknownOrganisation:

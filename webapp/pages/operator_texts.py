@@ -1,4 +1,4 @@
-"""The texts that are the operator's: in each language, for the service, and for organisations that say otherwise."""
+"""The operator's texts for the service and for single organisations."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class OperatorTexts:
     """A page of the operator's own that tells more."""
 
     def get(self, name: str, language: str, own: Texts = _NONE) -> OperatorText | None:
-        """Return a text in this language, else in another; an organisation's own texts replace the service's."""
+        """Return a text in this language, else in another; None without one."""
         for texts in (own, self.texts):
             for code in dict.fromkeys((language, SOURCE, *texts)):
                 if name in texts.get(code, {}):
@@ -61,7 +61,7 @@ class OperatorTexts:
         return None
 
     def lacking(self, languages: Mapping[str, object] | tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-        """Tell what the service's texts lack: the language, and the names."""
+        """Yield each language whose texts are incomplete, and the missing names."""
         asked = (*PRIVACY, *(each for each in ACCESSIBILITY if self._needs(each)))
         for code in languages:
             if missing := [name for name in asked if name not in self.texts.get(code, {})]:
@@ -72,7 +72,7 @@ class OperatorTexts:
 
 
 def uneven(texts: Texts, languages: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    """Tell in which languages texts are missing that are there in another: the language, and the names."""
+    """Yield languages that lack texts which another has, and the texts' names."""
     written = [name for name in PRIVACY if any(name in texts[code] for code in texts)]
     for code in languages:
         if missing := [name for name in written if name not in texts.get(code, {})]:

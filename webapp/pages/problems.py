@@ -1,6 +1,6 @@
-"""The one table from what is wrong to status, page and log word.
+"""`PROBLEMS`: the table from exceptions to status, log code and error page.
 
-A page says what happened, what to do, and whom to ask, with an incident number that also stands in the log.
+A page says what happened, what to do and whom to ask, with an incident number that is also in the log.
 `tests/unit/test_docs.py` keeps each word explained to the operator.
 """
 
@@ -49,11 +49,11 @@ SERVICE_HELP = "service"
 
 
 class NotFound(LookupError):
-    """There is no such page."""
+    """No route has this path."""
 
 
 class NotAllowed(LookupError):
-    """The page is there, but not for this method; `allowed` are those that it is for."""
+    """The path has no route for this method; `allowed` goes into Allow."""
 
     def __init__(self, allowed: str) -> None:
         super().__init__(allowed)
@@ -61,24 +61,24 @@ class NotAllowed(LookupError):
 
 
 class NotSure(ValueError):
-    """The box beside what cannot be undone came unticked."""
+    """The box that confirms an erasure is not ticked."""
 
 
 class BadAddress(ValueError):
-    """Where an e-mail is to be sent is no address, or what is to be sent was not ticked."""
+    """The e-mail address is invalid, or no box is ticked."""
 
 
 class TooManyMails(RuntimeError):
-    """The person has asked for as many e-mails as are sent to one person in a day."""
+    """The person has reached the daily limit of e-mails."""
 
 
 class Bug(Exception):
-    """Something happened that nobody thought of."""
+    """Any exception that is not in `PROBLEMS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a person is told when something is wrong; `%(name)s` in a sentence is a fact of the error."""
+    """An error page; `problem_values` fills the placeholders of its sentences."""
 
     code: str
     """In the log and in `docs/problems.md`."""
@@ -388,7 +388,7 @@ PROBLEMS_BY_CODE = {problem.code: problem for problem in PROBLEMS.values()}
 
 
 def problem_of(error: Exception) -> Problem:
-    """Give the row of an error; anything that has none is a bug."""
+    """Return the problem of an exception by its class; `Bug` if there is none."""
     for kind in type(error).__mro__:
         if kind in PROBLEMS:
             return PROBLEMS[kind]
@@ -396,7 +396,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def problem_values(error: Exception, language: Language) -> dict[str, str]:
-    """Give the facts of an error that its sentences may name: plain text, to be escaped like any other."""
+    """Return the values for the placeholders of a problem, not escaped."""
     facts = {"name": str(error.name)[:200]} if hasattr(error, "name") else {}
     if facts.get("name") in ATTRIBUTES:
         facts["formal"] = ATTRIBUTES[facts["name"]].saml2_name

@@ -1,4 +1,4 @@
-"""The pages that anybody may read: what this is, help, and what a sign-out leaves."""
+"""Public pages: landing, help, signed out, static files, health check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from webapp.pages.request import Page, PageRequest, RawResponse
 
 
 def landing(context: AppContext, request: PageRequest) -> Page:
-    """Say what this is, and for whom."""
+    """Show the landing page."""
     code = request.language.code
 
     def in_order(one: Organisation) -> str:
@@ -24,17 +24,22 @@ def landing(context: AppContext, request: PageRequest) -> Page:
 
 
 def help_page(context: AppContext, request: PageRequest) -> Page:
-    """Answer what people ask."""
+    """Show the help page."""
     return Page("help.html", {"orcid_away": context.linking.orcid_status.away(request.now)})
 
 
 def signed_out(_context: AppContext, _request: PageRequest) -> Page:
-    """Say which sessions have ended, and which have not."""
+    """Show the page after a sign-out."""
     return Page("signed_out.html")
 
 
 def static(context: AppContext, request: PageRequest) -> RawResponse:
-    """Give a style sheet or a picture."""
+    """Return a static file.
+
+    Raises:
+        NotFound: If there is none with this name.
+
+    """
     try:
         return context.static.give(request.path_params["name"])
     except KeyError:
@@ -42,7 +47,7 @@ def static(context: AppContext, request: PageRequest) -> RawResponse:
 
 
 def healthz(context: AppContext, _request: PageRequest) -> RawResponse:
-    """Return `ok` if the database is up to date and can be written; otherwise the answer is 503.
+    """Return `ok` if the database is up to date and can be written, else 503.
 
     While the write-ahead log grows, the text says so: the disk will be full.
     """

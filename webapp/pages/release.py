@@ -1,7 +1,7 @@
-"""The loop closes: whether the person's own organisation gives the linked iD to a service, which here is us.
+"""Whether the person's Identity Provider releases the linked iD.
 
-What the Identity Provider said at the sign-in is compared with the link, told to the person, and kept with the link
-where it tells more than was known. It says nothing of what is linked, and changes nothing of it.
+The iD that the Identity Provider released at the sign-in is compared with the link, shown to the person, and recorded
+with the link if it is new. It never changes what is linked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ answer for so long, so what a sign-in brings after that is what the organisation
 
 
 class ReleaseCase(StrEnum):
-    """What there is to tell a person of the release."""
+    """What was seen of the release."""
 
     SEEN = "seen"
     UNSEEN = "unseen"
@@ -41,7 +41,7 @@ class ReleaseCase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseNotice:
-    """What a page tells of the release."""
+    """What a page shows about the release."""
 
     case: ReleaseCase
     others: tuple[OrcidId, ...] = ()
@@ -53,9 +53,9 @@ class ReleaseNotice:
 
 
 def record_release(store: Store, person: Person, link: Link | None, now: datetime) -> Link | None:
-    """Keep what this sign-in shows of the release where it tells more than was known, and give the link with it.
+    """Record what this sign-in shows of the release, and return the link.
 
-    A page never fails over it: where the store is busy, the next visit will do.
+    A database error is ignored; the next visit records it.
     """
     if link is None:
         if person.released:
@@ -72,7 +72,7 @@ def record_release(store: Store, person: Person, link: Link | None, now: datetim
 
 
 def state_of(link: Link, released: frozenset[OrcidId], now: datetime) -> ReleaseState | None:
-    """Tell what a sign-in shows of a link's release; none where it is too early to say."""
+    """Return what a sign-in shows of the release; None if it is too early."""
     if link.orcid_id in released:
         return ReleaseState.SEEN
     if not _overdue(link, now):
@@ -83,7 +83,12 @@ def state_of(link: Link, released: frozenset[OrcidId], now: datetime) -> Release
 def release_notice(
     link: Link | None, released: frozenset[OrcidId], now: datetime, *, removed: bool
 ) -> ReleaseNotice | None:
-    """Give what to tell a person; `removed`: their link was, and nothing has been linked since."""
+    """Return what to show about the release.
+
+    Args:
+        removed: Whether the person's newest change is a removal.
+
+    """
     if link is None:
         return (
             ReleaseNotice(ReleaseCase.ENDING if removed else ReleaseCase.OWN, _sorted(released)) if released else None

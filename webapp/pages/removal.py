@@ -1,4 +1,4 @@
-"""What a person can undo: the connection, and all that is stored of them; and what happens where when they do."""
+"""Pages for removing a link and for erasing everything about a person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON = "erased by the person"
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """Who beside us learns that a connection is gone, and by what way."""
+    """Who learns of a removal beside this service, and how."""
 
     transfers: tuple[str, ...]
     """The interfaces of the organisation that are told."""
@@ -26,7 +26,7 @@ class Notified:
 
 
 def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Say what will happen where when the connection is removed, and ask."""
+    """Show what a removal does, and ask for confirmation."""
     link = request.person_status.link
     if link is None:
         return Redirect("/me")
@@ -40,12 +40,12 @@ def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def erasure(context: AppContext, request: PageRequest) -> Page:
-    """Say what will happen where when everything is erased, and ask."""
+    """Show what an erasure does, and ask for confirmation."""
     return _erasure_page(context, request)
 
 
 def erase(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Erase everything about the person, as far as it is not owed to the organisation any more."""
+    """Erase everything about the person, after pending deliveries of a removal."""
     if request.form.get("sure") != "yes":
         return _erasure_page(context, request, PROBLEMS[NotSure])
     whose = request.person.organisation.entity_id, request.person.key
@@ -61,7 +61,7 @@ def erase(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def erased(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Say that everything is erased, or what still has to happen first."""
+    """Show that everything is erased, or what is still to be delivered first."""
     person = request.person
     if request.person_status.link is not None:
         return Redirect("/me")

@@ -1,4 +1,4 @@
-"""What a handler receives (`PageRequest`) and returns (`Page`, `Redirect`, `RawResponse`)."""
+"""What handlers receive and return."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PageRequest:
 
     @property
     def language_query(self) -> str:
-        """The query string that carries a language just chosen in the links of the page, where no cookie does yet."""
+        """The query string that carries a chosen language before the sign-in."""
         return f"?lang={self.language.code}" if self.language_choice.by is ChosenBy.ADDRESS else ""
 
     @property

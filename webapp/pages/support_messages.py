@@ -1,6 +1,6 @@
-"""Texts that are ready to send: where only somebody else can help, the page says what to tell them.
+"""Messages that a user can send to a help desk.
 
-Nothing is sent or stored by us; the person copies the text, or has their own mail program open with it.
+This service neither sends nor stores them: the user copies the text or opens it in a mail program.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TRIED = gettext_noop("I tried to connect my ORCID iD to my account at the servi
 
 @dataclass(frozen=True, slots=True)
 class SupportMessage:
-    """A text for somebody who can help; every sentence is one of the catalogues and may name facts."""
+    """A message to a help desk, as sentences of the catalogues with placeholders."""
 
     to: str
     title: str
@@ -39,7 +39,7 @@ class SupportMessage:
 
 @dataclass(frozen=True, slots=True)
 class RenderedMessage:
-    """A letter in a reader's language, with the facts in it."""
+    """A message in the user's language, with the values filled in."""
 
     title: str
     subject: str
@@ -49,7 +49,7 @@ class RenderedMessage:
 
     @property
     def mailto(self) -> str:
-        """Give the address that opens the person's own mail program (RFC 6068)."""
+        """The `mailto:` URL of the message (RFC 6068)."""
         body = self.body.replace("\n", "\r\n")
         return (
             f"mailto:{quote(self.address, safe='@')}?subject={quote(self.subject, safe='')}&body={quote(body, safe='')}"
@@ -161,7 +161,12 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
 def support_messages(
     word: str, language: Language, facts: Mapping[str, str], addresses: Mapping[str, str]
 ) -> list[RenderedMessage]:
-    """Give the letters that go with a problem; `addresses` says where the help of each kind is."""
+    """Return the messages for a problem.
+
+    Args:
+        addresses: The e-mail address of each kind of help; empty where it is not known.
+
+    """
     return list(_written(SUPPORT_MESSAGES.get(word, ()), language, facts, addresses))
 
 

@@ -1,4 +1,4 @@
-"""How the pages look where the operator has a say: colours that can be read, and a logo; part of the one style sheet.
+"""The operator's branding: colours with sufficient contrast, and a logo.
 
 Contrast is that of WCAG 2.2 (relative luminance). `static/style.css` holds the grounds that colours are held against;
 a test holds this file to it.
@@ -23,7 +23,7 @@ _STEPS = 40
 
 @dataclass(frozen=True, slots=True)
 class Logo:
-    """A picture beside the name of the service."""
+    """An image beside the name of the service."""
 
     name: str
     body: bytes
@@ -31,7 +31,7 @@ class Logo:
 
 @dataclass(frozen=True, slots=True)
 class Branding:
-    """What the operator has said; empty where the pages look as they come."""
+    """The operator's colours and logo; empty values stand for the defaults."""
 
     accent: str = ""
     accent_dark: str = ""
@@ -41,7 +41,7 @@ class Branding:
 
     @property
     def style(self) -> str:
-        """Give the lines that join the style sheet: each colour in the scheme that it was held against alone."""
+        """The CSS that is appended to the style sheet, for each colour scheme."""
         light, dark = "".join(_lines(self.accent, self.head)), "".join(_lines(self.accent_dark, self.head_dark))
         schemes = (("light", light), ("dark", dark))
         return "".join(_in_scheme(scheme, lines) for scheme, lines in schemes if lines)
@@ -52,25 +52,25 @@ PLAIN = Branding()
 
 
 def contrast(one: str, other: str) -> float:
-    """Give the contrast of two colours, from 1 to 21 (WCAG 2.2, definition of contrast ratio)."""
+    """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2)."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def worst(colour: str, grounds: tuple[str, ...]) -> tuple[float, str]:
-    """Give the ground on which a colour can be read worst, and how badly."""
+    """Return the lowest contrast of a colour, and the background that has it."""
     return min((contrast(colour, ground), ground) for ground in grounds)
 
 
 def readable(colour: str, grounds: tuple[str, ...]) -> str:
-    """Give the nearest colour of the same hue that can be read on all of these grounds."""
+    """Return the nearest colour with sufficient contrast on all backgrounds."""
     towards = _BLACK if contrast(_BLACK, grounds[0]) > contrast(_WHITE, grounds[0]) else _WHITE
     steps = (_mixed(colour, towards, step / _STEPS) for step in range(_STEPS + 1))
     return next(each for each in steps if worst(each, grounds)[0] >= LEAST)
 
 
 def ink_on(colour: str) -> str:
-    """Give the colour of text on a ground: white or nearly black, whichever can be read better."""
+    """Return the text colour for a background: white or nearly black."""
     return max((_WHITE, _BLACK), key=lambda ink: contrast(ink, colour))
 
 

@@ -1,4 +1,4 @@
-"""The style sheet and the pictures: read once at start, so that no address can reach any other file."""
+"""Static files, read once at start, so that no URL can reach another file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from webapp.rendering.branding import PLAIN, Branding
 
 @dataclass(frozen=True, slots=True)
 class StaticFiles:
-    """The files that pages refer to, under names that change with their content."""
+    """Static files under names that contain a hash of their content."""
 
     bodies: Mapping[str, bytes]
     names: Mapping[str, str]
@@ -22,7 +22,7 @@ class StaticFiles:
 
     @classmethod
     def read(cls, look: Branding = PLAIN) -> StaticFiles:
-        """Read all of them; what the operator said of colours joins the style sheet, and a logo the pictures."""
+        """Read all files; the branding is added to the style sheet and the images."""
         found = {each.name: each.read_bytes() for each in (files("webapp") / "static").iterdir() if each.is_file()}
         found["style.css"] += look.style.encode()
         if look.logo:
@@ -31,11 +31,16 @@ class StaticFiles:
         return cls({names[name]: body for name, body in found.items()}, names)
 
     def address(self, name: str) -> str:
-        """Give the address by which a page refers to a file."""
+        """Return the URL path of a file."""
         return "/static/" + self.names[name]
 
     def give(self, public: str) -> RawResponse:
-        """Give a file under its public name. Raises KeyError."""
+        """Return the response with a file.
+
+        Raises:
+            KeyError: If no file has this public name.
+
+        """
         kind = mimetypes.types_map.get("." + public.rpartition(".")[2], "application/octet-stream")
         return RawResponse(self.bodies[public], kind, immutable=True)
 

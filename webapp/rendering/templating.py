@@ -35,7 +35,12 @@ _COMPILED = _CompiledTemplates()
 
 
 def environment(language: Language, always: Mapping[str, Any]) -> jinja2.Environment:
-    """Make the environment of a language. Outside text is escaped; `always` are values that every template has."""
+    """Make the Jinja2 environment of a language; values are escaped.
+
+    Args:
+        always: Variables of every template.
+
+    """
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("webapp"),
         extensions=["jinja2.ext.i18n"],
@@ -54,11 +59,11 @@ def environment(language: Language, always: Mapping[str, Any]) -> jinja2.Environ
 
 
 def templates(language: Language, always: Mapping[str, Any]) -> Templates:
-    """Give what renders the templates in a language; each is compiled at its first use in the process."""
+    """Return a function that renders templates in a language."""
     known = environment(language, always)
     return lambda name, facts: known.get_template(name).render(facts)
 
 
 def breaking(text: str) -> Markup:
-    """Let a long address go on in the next line after any of its slashes, rather than within a word."""
+    """Add a line break opportunity after each slash of a URL."""
     return Markup("<wbr>").join(_AFTER_A_SLASH.split(text) if "://" in text else [text])
