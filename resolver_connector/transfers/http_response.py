@@ -112,8 +112,11 @@ class Response:
     def root_part(self) -> Response:
         """Return the root of a multipart body (RFC 2387) as a response of its own; any other response as it is."""
         label = self.headers.get("Content-Type", "").encode("latin-1", "replace")
-        message = message_from_bytes(b"Content-Type: " + label + b"\r\n\r\n" + self.body)
-        parts = [part for part in message.walk() if not part.is_multipart()]
+        try:
+            message = message_from_bytes(b"Content-Type: " + label + b"\r\n\r\n" + self.body)
+            parts = [part for part in message.walk() if not part.is_multipart()]
+        except RecursionError:  # parts in parts in parts
+            return self
         if not message.is_multipart() or not parts:
             return self
         start = message.get_param("start")

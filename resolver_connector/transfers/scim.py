@@ -164,10 +164,10 @@ class ScimTransfer(HttpTransfer):
             raise DeliveryFailed(error)
         listed = response.json_object() or {}
         users = _as_list(_member(listed, "Resources"))
-        total = _text(_member(listed, "totalResults")) or (str(len(users)) if users else "")
-        if not total.isdecimal() or (int(total) and not users):
+        total = _text(_member(listed, "totalResults")).strip() or (str(len(users)) if users else "")
+        if not total.isdecimal() or (total.strip("0") and not users):
             raise DeliveryFailed(unexpected_body(response, "a SCIM list"))
-        if max(int(total), len(users)) > 1:
+        if total.lstrip("0") not in {"", "1"} or len(users) > 1:
             raise DeliveryFailed(DeliveryResult(Outcome.CONFLICT, "more than one user there has this account"))
         if not users:
             raise DeliveryFailed(DeliveryResult(Outcome.UNKNOWN_PERSON, "no user there has this account"))
@@ -176,7 +176,7 @@ class ScimTransfer(HttpTransfer):
     def _read(self, user: Any, message: ChangeMessage, response: Response) -> _User:
         id_ = _text(_single(_member(user, "id")))
         value = _single(_member(_single(_member(user, self.schema_urn)), self.attribute))
-        if not id_.strip(".") or not isinstance(value, str | None):
+        if not id_.strip(".") or not id_.isprintable() or not isinstance(value, str | None):
             raise DeliveryFailed(unexpected_body(response, "a user with an id and a text for the iD"))
         accounts = [text for each in _at_path(user, self.find_by) if (text := _text(each))]
         if accounts and fold(message.account) not in map(fold, accounts):

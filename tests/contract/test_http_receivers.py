@@ -209,6 +209,14 @@ def test_soap_without_a_length_and_packed_is_read():
     assert [send(SoapHarness, each)[0].outcome for each in (unframed, packed)] == [Outcome.STORED, Outcome.STORED]
 
 
+def test_parts_in_parts_are_no_bug():
+    parts = b"".join(b"--%x\r\nContent-Type:multipart/a;boundary=%x\r\n\r\n" % (at, at + 1) for at in range(600))
+
+    result, _ = send(SoapHarness, framed(parts, "multipart/related; boundary=0"))
+
+    assert result.outcome is Outcome.MISCONFIGURED
+
+
 def test_soap_that_breaks_off_is_for_later():
     result, _ = send(SoapHarness, framed(DSML, "text/xml")[:-20])
 
@@ -294,6 +302,22 @@ def test_a_single_value_in_a_list_is_the_value(held):
     result, requests = send(ScimHarness, listed({SCHEMA: {"orcid": held}}))
 
     assert (result.outcome, len(requests)) == (Outcome.ALREADY_THERE, 1)
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        (listed({"id": "\ud800"}), Outcome.MISCONFIGURED),
+        (listed({"id": True}), Outcome.MISCONFIGURED),
+        (listed(totalResults="9" * 5000), Outcome.CONFLICT),
+        (listed(totalResults=1e300), Outcome.CONFLICT),
+        (listed(totalResults="1x"), Outcome.MISCONFIGURED),
+        (listed(totalResults="007"), Outcome.CONFLICT),
+        (listed(totalResults=" 01 "), Outcome.STORED),
+    ],
+)
+def test_odd_numbers_and_ids_are_no_bug(found, outcome):
+    assert send(ScimHarness, found, PATCHED)[0].outcome is outcome
 
 
 def test_no_count_and_no_users_is_no_list():
