@@ -21,6 +21,7 @@ from functools import partial
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
+import httpcore  # httpx would import it during the first request, which takes a third of a second
 import httpx
 from pydantic import SecretStr, model_validator
 
@@ -126,7 +127,7 @@ class HttpTransfer(TransferModel):
 
         """
         # It logs what is sent at level debug
-        logging.getLogger("httpcore").setLevel(logging.CRITICAL + 1)
+        logging.getLogger(httpcore.__name__).setLevel(logging.CRITICAL + 1)
         request = httpx.Request(
             method,
             url or self.url,

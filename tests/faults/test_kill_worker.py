@@ -40,8 +40,8 @@ class Recording(Idm):
         super().__init__(accounts)
         self.log = []
 
-    def answer(self, request):
-        answer, trick = super().answer(request)
+    def handle(self, request):
+        answer, trick = super().handle(request)
         self.log.append((json.loads(request.body)["data"], json.loads(answer.body)))
         return answer, trick
 

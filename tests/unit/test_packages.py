@@ -47,6 +47,7 @@ LIBRARIES = {
         "webapp/cli/transfer.py",
     },
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config/branding.py"},
+    "httpcore": {"resolver_connector/transfers/http.py"},
     "httpx": {"resolver_connector/transfers/http.py"},
     "jinja2": {"webapp/rendering/templating.py"},
     "joserfc": {"webapp/linking/id_token.py", "webapp/linking/orcid_client.py"},
