@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp")
@@ -244,3 +246,50 @@ def test_no_private_attribute_of_a_library_is_used():
         found[name_of(path)] = (of_self - own_anywhere) | (others - names)
 
     assert {name: private_names for name, private_names in found.items() if private_names} == {}
+
+
+VULNERABLE = {
+    "babel": "2.9.0",
+    "bottle": "0.12.19",
+    "certifi": "2024.6.2",
+    "click": "8.3.2",
+    "cryptography": "49.0.0",
+    "granian": "2.7.3",
+    "h11": "0.15.0",
+    "idna": "3.14",
+    "jinja2": "3.1.5",
+    "joserfc": "1.7.5",
+    "pydantic": "2.3.0",
+    "pysaml2": "6.4.1",
+    "python-json-logger": "3.2.1",
+    "requests": "2.32.5",
+    "urllib3": "2.6.3",
+    "waitress": "3.0.0",
+}
+"""The last release of each library that has a published vulnerability."""
+
+
+def requirements():
+    """What `setup.cfg` requires, with its extras."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    for line in "\n".join(lists).split("\n"):
+        if line.strip():
+            yield Requirement(line)
+
+
+def test_no_release_with_a_known_vulnerability_satisfies_what_is_required():
+    required = {canonicalize_name(each.name): each.specifier for each in requirements()}
+
+    assert [name for name, release in VULNERABLE.items() if required[name].contains(release)] == []
+
+
+def test_the_reason_of_each_floor_is_written_down():
+    page = (ROOT / "docs/decisions/0008-dependencies.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\S+) \| ([\d.]+) \| .*CVE-", page, re.MULTILINE)
+
+    required = {canonicalize_name(each.name): each.specifier for each in requirements()}
+
+    assert len(rows) > 10
+    assert [name for name, floor in rows if f">={floor}" not in str(required[canonicalize_name(name)])] == []
