@@ -1,6 +1,6 @@
-"""Shares of a server's threads: how many people may wait at once for ORCID and for organisations' receivers.
+"""Limits on the threads of a process that wait at the same time for ORCID and for organisations' receivers.
 
-Whoever waits for a slow neighbour occupies a thread. A share is bounded, so that threads are left for everybody else.
+A request that waits for a slow server occupies a thread; the limits leave threads for all other requests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sql.records import Change
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimits:
-    """How many threads of a process may wait at once for each neighbour; a quarter is left to everybody else."""
+    """How many threads of a process may wait at the same time; a quarter is left for other requests."""
 
     orcid: int
     """For ORCID."""
@@ -26,38 +26,37 @@ class ConcurrencyLimits:
 
     @classmethod
     def of(cls, threads: int) -> ConcurrencyLimits:
-        """Divide the threads of a process."""
+        """Return the limits for a process with this number of threads."""
         return cls(*(max(1, threads // part) for part in (2, 4, 8)))
 
 
 @contextmanager
-def place(semaphore: BoundedSemaphore) -> Iterator[bool]:
-    """Occupy one place of a share, without waiting; false where none is free."""
-    taken = semaphore.acquire(blocking=False)
+def try_acquire(semaphore: BoundedSemaphore) -> Iterator[bool]:
+    """Acquire a semaphore for the block without waiting; yield whether it was acquired."""
+    acquired = semaphore.acquire(blocking=False)
     try:
-        yield taken
+        yield acquired
     finally:
-        if taken:
+        if acquired:
             semaphore.release()
 
 
 def with_limits(
-    deliver_now: Callable[[Change], object], organisations: Iterable[str], shares: ConcurrencyLimits
+    deliver_now: Callable[[Change], object], entity_ids: Iterable[str], limits: ConcurrencyLimits
 ) -> Callable[[Change], object]:
-    """Return `deliver_now` with a bounded number of callers.
-
-    A change for which there is no place stays in the outbox, for the worker.
+    """Return `deliver_now` with a limited number of concurrent calls; beyond it, the worker delivers the change.
 
     Args:
-        deliver_now: Delivers a change, and may take seconds.
-        organisations: The entityIDs of all organisations.
-        shares: The bounds.
+        deliver_now: Delivers a change, which may take seconds.
+        entity_ids: The entityIDs of all organisations.
+        limits: The limits.
+
     """
-    everybody = BoundedSemaphore(shares.transfers)
-    own = {entity_id: BoundedSemaphore(shares.organisation) for entity_id in organisations}
+    total = BoundedSemaphore(limits.transfers)
+    per_organisation = {entity_id: BoundedSemaphore(limits.organisation) for entity_id in entity_ids}
 
     def deliver(change: Change) -> object:
-        with place(own[change.organisation]) as one, place(everybody) as other:
-            return deliver_now(change) if one and other else None
+        with try_acquire(per_organisation[change.organisation]) as own, try_acquire(total) as shared:
+            return deliver_now(change) if own and shared else None
 
     return deliver

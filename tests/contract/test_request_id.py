@@ -37,7 +37,7 @@ def test_a_problem_is_logged_with_its_incident_and_the_requests_id(configuration
     pages = [ask(app, "/nowhere", HTTP_X_FRONT_PROOF=PROOF, **CHOSEN) for _ in range(2)]
 
     told = lines(capsys)
-    assert [each["word"] for each in told] == ["problem", "problem"]
+    assert [each["event"] for each in told] == ["problem", "problem"]
     for page, each in zip(pages, told, strict=True):
         assert page.status == 404
         assert each["facts"]["incident"] in page.text
@@ -78,6 +78,6 @@ def test_a_delivery_tried_at_once_is_told_with_the_request_it_belongs_to(tmp_pat
     with_request_id(application)({}, None)
 
     told = lines(capsys)
-    assert [each["word"] for each in told] == ["delivered", "linked"]
+    assert [each["event"] for each in told] == ["delivered", "linked"]
     assert told[0]["request_id"] == told[1]["request_id"]
     store.close()

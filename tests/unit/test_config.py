@@ -34,8 +34,8 @@ def test_a_minimal_configuration_is_enough(tmp_path):
     assert config.service.language == "en"
     assert config.orcid.base_url == "https://sandbox.orcid.org"
     assert (config.orcid.connect_timeout, config.orcid.read_timeout, config.orcid.pkce) == (5, 20, False)
-    assert config.listen.place == ("127.0.0.1", 8080)
-    assert config.connector.place == ("127.0.0.1", 8081)
+    assert config.listen.address == ("127.0.0.1", 8080)
+    assert config.connector.address == ("127.0.0.1", 8081)
 
 
 def test_an_organisation_is_called_by_its_files_name(tmp_path):
@@ -409,7 +409,7 @@ def test_no_organisation_is_a_problem(tmp_path):
 def test_a_server_listens_where_only_this_machine_reaches_it(tmp_path, host):
     config = load(write_configuration(tmp_path, listen={"host": host, "port": 0, "threads": 2}), {})
 
-    assert config.listen.place == (host, 0)
+    assert config.listen.address == (host, 0)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "link.example", ""])
@@ -420,7 +420,7 @@ def test_a_server_that_others_could_reach_is_refused(tmp_path, host):
 def test_a_server_may_listen_on_a_socket(tmp_path):
     config = load(write_configuration(tmp_path, listen={"unix": "/run/orcid-connect/web.sock"}), {})
 
-    assert config.listen.place == "/run/orcid-connect/web.sock"
+    assert config.listen.address == "/run/orcid-connect/web.sock"
 
 
 @pytest.mark.parametrize("socket", ["web.sock", "/" + "x" * 107, "/a\0b"])

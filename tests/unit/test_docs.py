@@ -258,7 +258,7 @@ def test_the_example_configuration_works(tmp_path):
 
     assert [each.id for each in config.organisations] == ["example-org"]
     assert config.service.public_url in page("operator.md")
-    assert {config.listen.place, config.connector.place} == {
+    assert {config.listen.address, config.connector.address} == {
         f"{RUN}/web.sock",
         f"{RUN}/connector.sock",
     }

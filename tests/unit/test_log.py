@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webapp.log import LONGEST_FACT, configure_logging, line, log, request_id, with_request_id
+from webapp.log import MAX_FACT_LENGTH, configure_logging, format_line, log, request_id, with_request_id
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +62,11 @@ def trouble(message):
     ],
 )
 def test_a_value_stays_one_value_whatever_it_holds(value, written):
-    assert line("word", {"fact": value}) == f"word fact={written}"
+    assert format_line("word", {"fact": value}) == f"word fact={written}"
 
 
 def test_a_value_is_cut_where_it_grows_too_long():
-    assert len(line("word", {"fact": "x" * 10_000})) < LONGEST_FACT + 30
+    assert len(format_line("word", {"fact": "x" * 10_000})) < MAX_FACT_LENGTH + 30
 
 
 def test_a_machine_reads_one_object_a_line(capsys):
@@ -83,7 +83,7 @@ def test_a_machine_reads_one_object_a_line(capsys):
     assert before <= datetime.fromisoformat(time) <= datetime.now(UTC)
     assert said == {
         "level": "info",
-        "word": "linked",
+        "event": "linked",
         "facts": {"organisation": "x\ny", "number": 7, "done": True},
     }
 
@@ -124,7 +124,7 @@ def test_a_librarys_warning_is_one_line_too(capsys):
     logging.getLogger("waitress.queue").warning("Task queue depth is %d", 3)
     logging.getLogger("waitress.queue").info("nobody asked")
 
-    assert capsys.readouterr().err == 'waitress.queue says="Task queue depth is 3"\n'
+    assert capsys.readouterr().err == 'waitress.queue message="Task queue depth is 3"\n'
 
 
 def test_a_librarys_traceback_is_told_as_a_bug_is(capsys):
@@ -155,7 +155,9 @@ def test_a_library_that_repeats_itself_may_be_heard_once(capsys):
     for number in (1, 1, 2):
         logging.getLogger("psycopg.pool").warning("attempt %d failed", number)
 
-    assert capsys.readouterr().err == ('psycopg.pool says="attempt 1 failed"\npsycopg.pool says="attempt 2 failed"\n')
+    assert capsys.readouterr().err == (
+        'psycopg.pool message="attempt 1 failed"\npsycopg.pool message="attempt 2 failed"\n'
+    )
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch):
@@ -175,8 +177,8 @@ def test_json_tells_a_librarys_line_and_its_traceback_by_the_same_rules(capsys):
         logging.getLogger("waitress").exception("Exception while serving %s", "/me")
 
     first, second = capsys.readouterr().err.splitlines()
-    assert json.loads(first)["word"] == "waitress.queue"
-    assert json.loads(first)["facts"] == {"says": "Task queue depth is 3\n"}
+    assert json.loads(first)["event"] == "waitress.queue"
+    assert json.loads(first)["facts"] == {"message": "Task queue depth is 3\n"}
     assert json.loads(second)["facts"]["error"] == "KeyError"
     assert "maija" not in second
 

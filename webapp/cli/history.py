@@ -14,7 +14,7 @@ from webapp.cli.context import find_organisation, load_config, open_store
 from webapp.cli.errors import EXIT_FAILURE, handle_errors
 from webapp.cli.options import json_option, organisation_argument
 from webapp.cli.output import format_table, format_time, print_json, printable
-from webapp.log import quoted
+from webapp.log import quote_value
 
 
 @click.command()
@@ -62,7 +62,7 @@ def history(path: Path, name: str, account: str | None, *, limit: int, as_json: 
                 event.kind,
                 event.actor,
                 printable(event.person_key or "-"),
-                " ".join(f"{key}={quoted(value)}" for key, value in event.facts.items()),
+                " ".join(f"{key}={quote_value(value)}" for key, value in event.facts.items()),
             )
             for event in events
         ]

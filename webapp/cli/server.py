@@ -58,11 +58,11 @@ def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str
     # waitress warns of each request that waits for a thread
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
-        options = _listen_options(listener.place)
+        options = _listen_options(listener.address)
         server = _create_server(application, listener, options)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "not a valid address"
-        raise CannotListen(listener.place, reason) from None
+        raise CannotListen(listener.address, reason) from None
     try:
         with suppress(KeyboardInterrupt, SystemExit):
             signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))

@@ -51,7 +51,7 @@ class Listener(Table):
     )
 
     @property
-    def place(self) -> tuple[str, int] | str:
+    def address(self) -> tuple[str, int] | str:
         """Host and port, or the path of a socket."""
         port = self.default_port if self.port is None else self.port
         return self.unix or (self.host or "127.0.0.1", port)
@@ -59,7 +59,7 @@ class Listener(Table):
     @model_validator(mode="after")
     def _require_unique(self, info: ValidationInfo) -> Self:
         if self.port != 0:
-            context_of(info).require_unique("address", str(self.place), f"[{self.section}]")
+            context_of(info).require_unique("address", str(self.address), f"[{self.section}]")
         return self
 
 

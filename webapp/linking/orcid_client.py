@@ -22,7 +22,7 @@ from joserfc.jwk import KeySet
 
 from shibboleth.characters import displayed
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
-from webapp.concurrency import place
+from webapp.concurrency import try_acquire
 from webapp.linking.id_token import InvalidIdToken, UnknownKey, check_id_token, import_keys
 from webapp.linking.strict_json import parse_object
 
@@ -128,7 +128,7 @@ class OrcidClient:
             OrcidBusy: If all are taken.
 
         """
-        with place(self._places) as taken:
+        with try_acquire(self._places) as taken:
             if not taken:
                 raise OrcidBusy
             yield
