@@ -327,7 +327,7 @@ def test_many_breaks_are_told_in_short(path, store):
 
     _, output = run(path, "history", "yliopisto")
 
-    assert re.search(r"event 1 was changed.*; event 2 was changed.*; event 3 was changed.*; and 2 more", output)
+    assert re.search(r"event 1 was changed.*; event 2 was changed.*; event 3 was changed.*; and [0-9]+ more", output)
 
 
 def test_a_history_without_events_says_so(tmp_path, store):
