@@ -436,3 +436,13 @@ def test_the_registration_asks_for_the_privacy_page_of_the_service(tmp_path):
     (url,) = re.findall(r"^Privacy notice +(\S+)", (tmp_path / "out" / "registration.txt").read_text(), re.MULTILINE)
     assert url == load(path, {}).service.public_url + "/privacy"
     assert "/privacy" in {route.path for route in ROUTES}
+
+
+@pytest.mark.parametrize("name", ["commands.md", "operator.md"])
+def test_loops_over_accounts_take_each_account_as_it_is(name):
+    loops = re.findall(r"while ([^\n]*)read ([^\n]*); do\n(.*?)done", page(name), re.DOTALL)
+
+    assert loops
+    for assignment, options, body in loops:
+        assert (assignment, options) == ("IFS= ", "-r account")
+        assert body.rstrip().endswith(' --yes -- example-org "$account" < /dev/null')
