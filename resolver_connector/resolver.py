@@ -80,7 +80,8 @@ class Resolver:
 
     def __init__(self, lookup: Lookup, registry: Registry, replicas: ReplicaCache | None = None) -> None:
         self._lookup = lookup
-        self._registry = registry
+        self._registry = registry.value
+        self._uri_prefix = f"https://{registry.host}/"
         self._replicas = replicas
 
     def released(self, entity_id: str, account: str) -> Response:
@@ -108,10 +109,10 @@ class Resolver:
         headers: list[Header] = []
         try:
             row = self._lookup.of(entity_id, person_key)
-            bare = row["orcid"] if row is not None and row["registry"] == self._registry.value else None
+            bare = row["orcid"] if row is not None and row["registry"] == self._registry else None
         except StoreUnavailable:
             if self._replicas is None:
                 raise
             bare, age = self._replicas.orcid_of(entity_id, person_key)
             headers = [("Age", str(age)), ("Warning", '110 orcid-connect "Response is Stale"')]
-        return ([] if bare is None else [f"https://{self._registry.host}/{bare}"]), headers
+        return ([] if bare is None else [self._uri_prefix + bare]), headers

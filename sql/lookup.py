@@ -1,76 +1,83 @@
-"""What a login asks: the iD of one person, by one indexed select on connections that cannot write.
+"""Look-ups of logins: the iD of one person, by one indexed select on connections that cannot write.
 
-While the database is away most questions fail at once, since a login waits behind each of them.
+While the database is unavailable most look-ups fail at once, because a login waits for each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import Lock
 from time import monotonic
+from typing import ParamSpec, TypeVar
 
 from sql.engines.base import Engine, Row
 from sql.errors import StoreUnavailable
-from sql.migrate import must_be_known
+from sql.migrate import check_applied
 
-PAUSE = 1.0
-"""Seconds for which a database that was away is not asked again."""
+RESET_TIMEOUT = 1.0
+"""Seconds for which a database that was unavailable is not tried again."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """Lets calls through while they succeed (closed); after a failure, one in each pause (half-open)."""
+    """Passes calls on while they succeed (closed); after a failure, one in each `reset_timeout` (half-open)."""
 
-    def __init__(self, pause: float = PAUSE, clock: Callable[[], float] = monotonic) -> None:
-        self._pause = pause
+    def __init__(self, reset_timeout: float = RESET_TIMEOUT, clock: Callable[[], float] = monotonic) -> None:
+        self._reset_timeout = reset_timeout
         self._clock = clock
         self._lock = Lock()
-        self._next_try = 0.0
+        self._next_attempt = 0.0
         self._reason: str | None = None
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Raise the StoreUnavailable of the last call while the breaker is open; otherwise learn from this call."""
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function and return its result.
+
+        Raises:
+            StoreUnavailable: If the function raises it, or raised it before and the breaker is open.
+        """
         if self._reason is not None:
-            self._take_the_try()
+            with self._lock:
+                now = self._clock()
+                if self._reason is not None and now < self._next_attempt:
+                    raise StoreUnavailable(self._reason)
+                self._next_attempt = now + self._reset_timeout
         try:
-            yield
+            result = function(*args, **kwargs)
         except StoreUnavailable as error:
             with self._lock:
-                self._next_try, self._reason = self._clock() + self._pause, error.reason
+                self._next_attempt, self._reason = self._clock() + self._reset_timeout, error.reason
             raise
         self._reason = None
-
-    def _take_the_try(self) -> None:
-        with self._lock:
-            now = self._clock()
-            if self._reason is not None and now < self._next_try:
-                raise StoreUnavailable(self._reason)
-            self._next_try = now + self._pause
+        return result
 
 
 class Lookup:
-    """Reads what is released of each person. Every method raises StoreUnavailable, and soon."""
+    """Reads current iDs. Every method raises StoreUnavailable, and soon, if the database cannot be used."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._breaker = CircuitBreaker()
 
     def of(self, entity_id: str, person_key: str) -> Row | None:
-        """Return `registry` and `orcid` of the iD that a person has now."""
-        with self._breaker.call():
-            return self._engine.fetch_one("get_current_orcid_id", organisation=entity_id, person_key=person_key)
+        """Return `registry` and `orcid` of a person's current iD."""
+        values = {"organisation": entity_id, "person_key": person_key}
+        return self._breaker.call(self._engine.fetch_one, "get_current_orcid_id", **values)
 
     def ping(self) -> None:
-        """Raise StoreUnavailable when the database does not answer."""
-        with self._breaker.call():
-            self._engine.fetch_one("ping")
+        """Raise StoreUnavailable if the database does not answer."""
+        self._breaker.call(self._engine.fetch_one, "ping")
 
     def check_schema(self) -> None:
-        """Raise StoreUnavailable, SchemaBehind, SchemaAhead or MigrationChanged unless all is as it should be."""
-        with self._breaker.call():
-            applied = self._engine.fetch_all("list_applied_migrations")
-        must_be_known(applied)
+        """Check that the database has exactly the migrations of this program.
+
+        Raises:
+            SchemaBehind: If a migration is missing.
+            SchemaAhead: If the database has an unknown one.
+            MigrationChanged: If an applied one is not what it was.
+        """
+        check_applied(self._breaker.call(self._engine.fetch_all, "list_applied_migrations"))
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""

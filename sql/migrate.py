@@ -1,4 +1,4 @@
-"""Bring a database up to the program: numbered files, each applied once, whole, and never changed afterwards."""
+"""Schema migrations: numbered SQL files, each applied once in a transaction, and never changed after a release."""
 
 from __future__ import annotations
 
@@ -17,44 +17,50 @@ _TABLE = "schema_migrations"
 
 
 @cache
-def files(directory: Path) -> dict[str, str]:
-    """Give the text of each migration by its name, in the order of their numbers."""
+def migrations(directory: Path) -> dict[str, str]:
+    """Return the text of each migration by its name, in order."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.sql"))}
 
 
 def pending(engine: Engine, directory: Path = MIGRATIONS) -> list[str]:
-    """Tell which migrations the database lacks.
+    """Return the names of the migrations that the database lacks.
 
-    Raises SchemaAhead when a newer program has been here, and MigrationChanged when a file is not what was applied.
+    Raises:
+        SchemaAhead: If the database has migrations that the directory lacks.
+        MigrationChanged: If a migration differs from what was applied.
     """
-    known = files(directory)
+    known = migrations(directory)
     return _missing(known, engine.fetch_all("list_applied_migrations")) if _TABLE in engine.tables() else list(known)
 
 
-def must_be_current(engine: Engine) -> None:
-    """Raise SchemaBehind, SchemaAhead or MigrationChanged unless the database is this program's."""
-    _must_be_none(pending(engine))
+def check_current(engine: Engine) -> None:
+    """Check that the database has exactly the migrations of this program.
+
+    Raises:
+        SchemaBehind: If a migration is missing.
+        SchemaAhead: If the database has an unknown one.
+        MigrationChanged: If an applied one is not what it was.
+    """
+    if missing := pending(engine):
+        raise SchemaBehind(tuple(missing))
 
 
-def must_be_known(applied: list[Row]) -> None:
-    """Do the same for what `applied_migrations` found; a database without that table is no database of ours."""
-    _must_be_none(_missing(files(MIGRATIONS), applied))
-
-
-def _must_be_none(missing: list[str]) -> None:
-    if missing:
+def check_applied(applied: list[Row]) -> None:
+    """Check the rows of `list_applied_migrations` as `check_current` does."""
+    if missing := _missing(migrations(MIGRATIONS), applied):
         raise SchemaBehind(tuple(missing))
 
 
 def migrate(engine: Engine, now: datetime, directory: Path = MIGRATIONS) -> list[str]:
-    """Apply what the database lacks and give the names of what was applied here.
+    """Apply the migrations that the database lacks, and return the names of those applied by this call.
 
-    Of two that start at once, each file is applied by one. A file that fails leaves no trace, and those before it stay.
+    Of concurrent calls, one applies each migration. Each is a transaction: one that fails leaves nothing behind, and
+    those before it stay.
     """
     engine.create()
     with engine.transaction(exclusive=True, long=True) as session:
         session.execute("create_migrations_table")
-    known = files(directory)
+    known = migrations(directory)
     return [name for name in pending(engine, directory) if _apply(engine, known, name, now)]
 
 
@@ -69,8 +75,8 @@ def _apply(engine: Engine, known: Mapping[str, str], name: str, now: datetime) -
     return True
 
 
-def _missing(known: Mapping[str, str], found: list[Row]) -> list[str]:
-    applied = {row["name"]: row["sha256"] for row in found}
+def _missing(known: Mapping[str, str], rows: list[Row]) -> list[str]:
+    applied = {row["name"]: row["sha256"] for row in rows}
     unknown = sorted(applied.keys() - known.keys())
     if unknown:
         raise SchemaAhead(tuple(unknown))

@@ -89,10 +89,16 @@ def attempt_from_row(row: Row) -> Attempt:
     )
 
 
+@lru_cache(maxsize=64)
+def consent_digest(consent: Consent) -> str:
+    """Return the digest that identifies the text of a consent."""
+    return digest(f"{consent.version}\n{consent.language}\n{consent.text}")
+
+
 def consent_text_values(consent: Consent) -> dict[str, str]:
     """Return the values of a row of `consent_texts`."""
     return {
-        "digest": digest(f"{consent.version}\n{consent.language}\n{consent.text}"),
+        "digest": consent_digest(consent),
         "version": consent.version,
         "language": consent.language,
         "text": consent.text,
@@ -109,7 +115,7 @@ def link_values(link: Link) -> dict[str, str | None]:
         "account_issued_at": link.account_issued_at,
         **orcid_id_values(link.orcid_id),
         "linked_at": format_timestamp(link.linked_at),
-        "consent_digest": consent_text_values(link.consent)["digest"],
+        "consent_digest": consent_digest(link.consent),
         "consent_at": format_timestamp(link.consent.at),
         "source": link.source,
         "authenticated_at": format_optional_timestamp(link.authenticated_at),

@@ -19,7 +19,7 @@ from sql.engines.sqlite import Sqlite
 from sql.errors import InvalidUrl
 from sql.health import WriteCheck
 from sql.lookup import Lookup
-from sql.migrate import must_be_current
+from sql.migrate import check_current
 from sql.repositories.attempts import AttemptRepository
 from sql.repositories.audit_log import AuditRepository
 from sql.repositories.changes import ChangeRepository
@@ -99,7 +99,7 @@ class Store:
 
     def check_schema(self) -> None:
         """Raise StoreUnavailable, SchemaBehind, SchemaAhead or MigrationChanged unless the database can be used."""
-        must_be_current(self.engine)
+        check_current(self.engine)
 
     def check_writable(self) -> int:
         """Commit a write that changes nothing, at most once a second in a process.

@@ -35,7 +35,7 @@ class Session(ABC):
     """Runs named statements."""
 
     @abstractmethod
-    def _run(self, query: str, values: Values) -> Any:
+    def _run(self, query: str, values: dict[str, Value]) -> Any:
         """Run a statement and return the driver's cursor."""
 
     def fetch_one(self, query: str, **values: Value) -> Row | None:
@@ -67,6 +67,10 @@ class Transaction(Session):
     @abstractmethod
     def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
         """Run a statement once for each row of values and return the rows that each finds."""
+
+    @abstractmethod
+    def pipeline(self) -> AbstractContextManager[object]:
+        """Send statements without waiting for each one's result; `execute` returns no count inside."""
 
     @abstractmethod
     def script(self, text: str) -> None:

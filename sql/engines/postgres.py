@@ -6,7 +6,7 @@ import re
 import select
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from time import monotonic
 from typing import Any
@@ -126,7 +126,7 @@ class PostgresSession(Transaction):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def _run(self, query: str, values: Values) -> psycopg.Cursor[DictRow]:
+    def _run(self, query: str, values: dict[str, Value]) -> psycopg.Cursor[DictRow]:
         return self._connection.execute(_queries()[query], values)
 
     def execute_many(self, query: str, rows: Sequence[Values]) -> int:
@@ -138,8 +138,12 @@ class PostgresSession(Transaction):
     def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
         """Run a statement once for each row of values and return the rows that each finds."""
         with self._connection.pipeline():
-            cursors = [self._run(query, values) for values in rows]
+            cursors = [self._run(query, dict(values)) for values in rows]
         return [list(cursor.fetchall()) for cursor in cursors]
+
+    def pipeline(self) -> AbstractContextManager[object]:
+        """Send statements without waiting for each result; `execute` returns no count inside."""
+        return self._connection.pipeline()
 
     def script(self, text: str) -> None:
         """Run several statements without values."""

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -61,8 +61,8 @@ class SqliteSession(Transaction):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def _run(self, query: str, values: Values) -> sqlite3.Cursor:
-        return self._database.execute(queries()[query], dict(values))
+    def _run(self, query: str, values: dict[str, Value]) -> sqlite3.Cursor:
+        return self._database.execute(queries()[query], values)
 
     def execute_many(self, query: str, rows: Sequence[Values]) -> int:
         """Run a statement once for each row and return how many rows were changed."""
@@ -71,6 +71,10 @@ class SqliteSession(Transaction):
     def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
         """Run a statement once for each row of values and return the rows that each finds."""
         return [self.fetch_all(query, **values) for values in rows]
+
+    def pipeline(self) -> AbstractContextManager[object]:
+        """Do nothing: there is no server to wait for."""
+        return nullcontext()
 
     def script(self, text: str) -> None:
         """Run several statements without values."""
@@ -96,9 +100,19 @@ class Sqlite(Engine):
     def connection(self) -> Iterator[Database]:
         """Give this thread's connection, which is closed when the thread ends or the engine is closed."""
         with _store_errors():
-            if not hasattr(self._local, "database"):
-                self._local.database = self._open()
-            yield self._local.database
+            yield self._database()
+
+    @contextmanager
+    def session(self) -> Iterator[SqliteSession]:
+        """Run statements, each as a transaction of its own."""
+        with _store_errors():
+            yield SqliteSession(self._database())
+
+    def _database(self) -> Database:
+        if not hasattr(self._local, "database"):
+            self._local.database = self._open()
+        database: Database = self._local.database
+        return database
 
     def _open(self) -> Database:
         # mode=rw: only `create` makes a file
@@ -120,12 +134,6 @@ class Sqlite(Engine):
             database.execute("pragma foreign_keys = on")
             database.execute("pragma secure_delete = on")
         return database
-
-    @contextmanager
-    def session(self) -> Iterator[SqliteSession]:
-        """Run statements, each as a transaction of its own."""
-        with self.connection() as database:
-            yield SqliteSession(database)
 
     @contextmanager
     def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:

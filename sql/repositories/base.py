@@ -96,10 +96,11 @@ class OrganisationTransaction:
 
     def remove_link(self, link: Link, actor: str, reason: str, transfers: Sequence[str]) -> Change:
         """End a link and write its `removed` change, deliveries and audit event."""
-        self.end_link(link, actor)
-        change = self.insert_change(ChangeKind.REMOVED, link, None, link.orcid_id, transfers)
         facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id, "reason": reason}
-        self.insert_event("removed", actor, link.person_key, facts)
+        with self.session.pipeline():
+            self.end_link(link, actor)
+            change = self.insert_change(ChangeKind.REMOVED, link, None, link.orcid_id, transfers)
+            self.insert_event("removed", actor, link.person_key, facts)
         return change
 
 

@@ -97,18 +97,15 @@ class DeliveryRepository(Repository):
             facts = {"transfer": delivery.transfer, "change": str(delivery.change_number), "outcome": outcome}
             if delivery.change is not None and delivery.change.orcid_id is not None:
                 facts["orcid"] = delivery.change.orcid_id.uri
-            if state is DeliveryState.DONE:
-                transfer = {"organisation": delivery.organisation, "transfer": delivery.transfer}
-                session.execute(
-                    "supersede_dead_letters",
-                    **transfer,
-                    change_number=delivery.change_number,
-                    person_key=delivery.person_key,
-                )
-                session.execute("record_transfer_success", **transfer)
-            else:
+            if state is DeliveryState.DEAD_LETTER:
                 facts["message"] = message
-            transaction.insert_event(_EVENT_KINDS[state], "service", delivery.person_key, facts)
+            with session.pipeline():
+                if state is DeliveryState.DONE:
+                    transfer = {"organisation": delivery.organisation, "transfer": delivery.transfer}
+                    person = {"change_number": delivery.change_number, "person_key": delivery.person_key}
+                    session.execute("supersede_dead_letters", **transfer, **person)
+                    session.execute("record_transfer_success", **transfer)
+                transaction.insert_event(_EVENT_KINDS[state], "service", delivery.person_key, facts)
             return True
 
     def has_earlier_waiting(self, delivery: Delivery) -> bool:

@@ -185,14 +185,15 @@ def _insert_link(
 ) -> Change:
     kind = ChangeKind.LINKED if current is None else ChangeKind.REPLACED
     previous = None if current is None else current.orcid_id
-    if current is not None:
-        transaction.end_link(current, "person")
-    transaction.session.execute("insert_consent_text", **rows.consent_text_values(new.consent))
-    transaction.session.execute("insert_link", **rows.link_values(new))
-    _close_attempt(transaction, attempt, kind.value)
-    change = transaction.insert_change(kind, new, new.orcid_id, previous, transfers)
-    replaced = {} if previous is None else {"previous": previous.uri}
-    transaction.insert_event(kind.value, "person", new.person_key, {**_facts(new, new.consent), **replaced})
+    facts = _facts(new, new.consent) | ({} if previous is None else {"previous": previous.uri})
+    with transaction.session.pipeline():
+        if current is not None:
+            transaction.end_link(current, "person")
+        transaction.session.execute("insert_consent_text", **rows.consent_text_values(new.consent))
+        transaction.session.execute("insert_link", **rows.link_values(new))
+        _close_attempt(transaction, attempt, kind.value)
+        change = transaction.insert_change(kind, new, new.orcid_id, previous, transfers)
+        transaction.insert_event(kind.value, "person", new.person_key, facts)
     return change
 
 
