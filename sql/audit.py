@@ -1,12 +1,11 @@
-"""The audit's chain: each event is covered by a hash that covers the hash of the event before it.
+"""The hash chain of the audit log: each event's hash covers the hash of the event before it.
 
-    digest = SHA-256 of the facts' text (whom it was about, what happened, and 16 random bytes)
+    digest = SHA-256 of the facts' text (the person, the facts, and 16 random bytes)
     hash   = SHA-256 of [previous hash, organisation, number, time, kind, actor, digest]
 
-The facts can be erased when a person asks: digest and hash stay, the chain still holds, and the random bytes keep
-anybody from finding out by guessing what the facts were. What this cannot show is a chain that someone with the
-rights of the service has written anew from one event to the very end; whoever fears that keeps the last hash
-somewhere else.
+The facts can be erased: digest and hash stay, so that the chain is still valid, and the random bytes prevent guessing
+the facts from the digest. A chain that was rewritten from one event to the end, with the rights of the service, is
+detected only by comparing a hash that another party has kept.
 """
 
 from __future__ import annotations
@@ -21,35 +20,35 @@ SALT_BYTES = 16
 
 
 def facts_text(person_key: str | None, facts: Mapping[str, str]) -> str:
-    """Write down what an event is about, in the one form that its digest is taken of."""
+    """Return the text of an event's facts, of which the digest is computed."""
     salt = secrets.token_hex(SALT_BYTES)
     return _canonical({"facts": dict(facts), "person_key": person_key, "salt": salt})
 
 
 def facts_of(text: str | None) -> Mapping[str, str]:
-    """Read back what an event is about; nothing when it has been erased."""
+    """Return the facts of a text; empty when they were erased."""
     return dict(json.loads(text)["facts"]) if text is not None else {}
 
 
 def person_of(text: str) -> str | None:
-    """Read back whom an event is about."""
+    """Return the person of a facts' text."""
     person_key: str | None = json.loads(text)["person_key"]
     return person_key
 
 
 def digest(text: str) -> str:
-    """Give the SHA-256 of a text, in hexadecimal."""
+    """Return the SHA-256 of a text in hexadecimal."""
     return sha256(text.encode()).hexdigest()
 
 
 def chained(previous: str, event: Mapping[str, Any]) -> str:
-    """Give the hash of an event's row that follows the event with the hash `previous` (empty before the first)."""
+    """Return the hash of an event's row; `previous` is the hash of the event before it, empty before the first."""
     covered = [event[column] for column in ("organisation", "number", "at", "kind", "actor", "digest")]
     return digest(_canonical([previous, *covered]))
 
 
 def problems(previous: str, expected: int, row: Any) -> list[str]:
-    """Tell what is wrong with an event's row, which should be number `expected` and follow `previous`."""
+    """Verify an event's row, which should have the number `expected` and follow the hash `previous`."""
     number = row["number"]
     found = [_missing(expected, number - 1)] if expected < number else []
     covered = {name: row[name] for name in ("organisation", "number", "at", "kind", "actor", "digest")}

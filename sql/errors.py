@@ -1,4 +1,4 @@
-"""What can be wrong with the store, or with what was asked of it. No driver's error leaves this package."""
+"""Exceptions of the store. No exception of a database driver leaves this package."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from sql.records import Attempt, Link
 
 
 class InvalidUrl(ValueError):
-    """The text does not say where a store is."""
+    """The text is not the URL of a store."""
 
 
 class StoreUnavailable(Exception):
-    """The store cannot do its work now: locked, full, away, damaged. Nothing was written by halves."""
+    """The store cannot be used now: it is locked, full, unreachable or damaged. Nothing was written partly."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        """A short phrase, without addresses, passwords or anybody's data."""
+        """A short phrase without addresses, passwords or personal data."""
 
 
 class SchemaBehind(Exception):
@@ -36,15 +36,15 @@ class SchemaAhead(Exception):
 
 
 class MigrationChanged(Exception):
-    """A migration is not the file it was when it was applied."""
+    """A migration file was changed after it was applied."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} was changed after it was applied to this database; bring the released file back")
+        super().__init__(f"{name} was changed after it was applied to this database; restore the released file")
         self.name = name
 
 
 class UnstorableText(ValueError):
-    """A text that no database can hold: with a NUL character in it, or half a surrogate pair."""
+    """A text that no database can store: it contains a NUL character or half a surrogate pair."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} holds a character that cannot be stored")
@@ -52,14 +52,14 @@ class UnstorableText(ValueError):
 
 
 class ConstraintViolation(Exception):
-    """A constraint of the schema refused a row: the same thing twice, or a value that cannot be."""
+    """A constraint of the schema rejected a row, such as a duplicate."""
 
     def __init__(self) -> None:
-        super().__init__("the database refused a row that contradicts what it holds")
+        super().__init__("a constraint of the database rejected a row")
 
 
 class OrcidIdInUse(Exception):
-    """Another person of the same organisation has this iD."""
+    """Another person of the same organisation has a current link with this iD."""
 
     def __init__(self, orcid_id: OrcidId) -> None:
         super().__init__("another person of the organisation has this ORCID iD")
@@ -67,7 +67,7 @@ class OrcidIdInUse(Exception):
 
 
 class LinkChanged(Exception):
-    """The person's link is no longer what they were shown."""
+    """The person's current link is not the one that they were shown."""
 
     def __init__(self, current: Link | None) -> None:
         super().__init__("the link is no longer what the person was shown")
@@ -75,7 +75,7 @@ class LinkChanged(Exception):
 
 
 class AttemptClosed(Exception):
-    """The attempt has ended; how is in `attempt.outcome` (no attempt when it is so old that it is gone)."""
+    """The attempt is closed, with the outcome in `attempt.outcome`, or deleted (`attempt` is None)."""
 
     def __init__(self, attempt: Attempt | None) -> None:
         super().__init__("the attempt has ended")
@@ -83,7 +83,7 @@ class AttemptClosed(Exception):
 
 
 class AttemptNotAuthenticated(Exception):
-    """ORCID has not answered this attempt, so there is no iD to link."""
+    """The attempt has no answer of ORCID, so there is no iD to link."""
 
     def __init__(self, attempt: Attempt) -> None:
         super().__init__("ORCID has not answered this attempt")

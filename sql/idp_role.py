@@ -1,7 +1,7 @@
-"""A role on PostgreSQL for one organisation's Identity Provider, which sees that organisation's rows and no others.
+"""A PostgreSQL role for one organisation's Identity Provider, which can read that organisation's iDs only.
 
-Row-level security holds it to them: a policy names the role, the organisation and the registry. The service itself
-owns the tables, and whoever owns a table is not held by its policies.
+Row-level security enforces it: a policy names the role, the organisation and the registry. The service's own role owns
+the tables, and policies do not apply to a table's owner.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from sql.engines.postgres import Postgres
 from sql.store import Store
 
 SCRIPTS = Path(__file__).parent / "roles"
-MOST_CONNECTIONS = 20
-"""For each role: an Identity Provider's pool, on two machines."""
-OLDEST = 15
-"""Before it, a view could not ask with the rights of whoever reads it."""
+MAX_CONNECTIONS = 20
+"""Of each role: enough for the pools of an Identity Provider on two machines."""
+MINIMUM_VERSION = 15
+"""The first version with `security_invoker` views, which read with the rights of the caller."""
 _LONGEST_NAME = 63
 
 _FACTS = """
@@ -32,8 +32,8 @@ select current_setting('server_version_num')::int / 10000 as version,
     current_database() as database,
     pg_namespace.nspname as schema,
     pg_get_userbyid(pg_class.relowner) as owner,
-    pg_has_role(current_user, pg_class.relowner, 'usage') as ours,
-    exists (select 1 from pg_roles where rolname = %(name)s) as made
+    pg_has_role(current_user, pg_class.relowner, 'usage') as owns_tables,
+    exists (select 1 from pg_roles where rolname = %(name)s) as role_exists
 from pg_class
 join pg_namespace on pg_namespace.oid = pg_class.relnamespace
 where pg_class.oid = 'links'::regclass
@@ -41,16 +41,16 @@ where pg_class.oid = 'links'::regclass
 
 
 class RoleNotChanged(Exception):
-    """The role could not be made, changed or dropped, and nothing was; the text says why."""
+    """The role could not be created, changed or dropped, and nothing was changed; the message says why."""
 
 
 class RolePermissionDenied(RoleNotChanged):
-    """The service's own role may not do this, and the database's administrator may."""
+    """The service's own role lacks a permission that the database's administrator has."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdpRole:
-    """Who may read what."""
+    """A role, and the organisation and registry whose iDs it can read."""
 
     name: str
     organisation: str
@@ -59,17 +59,21 @@ class IdpRole:
 
     @classmethod
     def of(cls, organisation_id: str, entity_id: str, registry: Registry) -> IdpRole:
-        """Give the role of an organisation. Raises RoleNotChanged."""
+        """Return the role of an organisation.
+
+        Raises:
+            RoleNotChanged: If its name would be too long for PostgreSQL.
+        """
         name = f"idp_{organisation_id}"
         if len(name) > _LONGEST_NAME:
-            # PostgreSQL would cut it, and two organisations could end up with one role
+            # PostgreSQL would truncate it, and two organisations could get the same role
             raise RoleNotChanged(f"the role would be called {name}, and a role's name has at most 63 characters")
         return cls(name, entity_id, registry)
 
 
 @dataclass(frozen=True, slots=True)
 class IdpRoleManager:
-    """Makes and drops a role, or says how: in SQL that the database's administrator runs."""
+    """Creates and drops a role, or returns the SQL for the database's administrator."""
 
     role: IdpRole
     _connection: psycopg.Connection[Any]
@@ -77,13 +81,14 @@ class IdpRoleManager:
 
     @property
     def exists(self) -> bool:
-        """Whether the role is there already."""
-        return bool(self._facts["made"])
+        """Whether the role exists."""
+        return bool(self._facts["role_exists"])
 
     def create_sql(self, password: str | None) -> str:
-        """Give the SQL that makes the role, or sets all right that belongs to it; without a password it keeps its own.
+        """Return SQL that creates the role, or restores its rights if it exists.
 
-        The password is not in it: what the server keeps of it is, which tells nobody what it was.
+        Args:
+            password: The new password; None keeps the present one. The SQL contains its SCRAM verifier only.
         """
         verifier = None if password is None else self._verifier(password)
         template = "" if verifier is None else "alter role {role} password {verifier};"
@@ -91,11 +96,16 @@ class IdpRoleManager:
         return self._filled("make.sql", password=setting)
 
     def drop_sql(self) -> str:
-        """Give the SQL that takes everything from the role, and then the role away."""
+        """Return SQL that revokes the role's rights and drops it."""
         return self._filled("drop.sql")
 
     def run(self, script: str) -> None:
-        """Run such SQL. Raises RolePermissionDenied and RoleNotChanged."""
+        """Run SQL of `create_sql` or `drop_sql`.
+
+        Raises:
+            RolePermissionDenied: If the service's role lacks a permission.
+            RoleNotChanged: If it failed for another reason.
+        """
         try:
             self._connection.execute(script.encode(), prepare=False)
         except psycopg.errors.InsufficientPrivilege:
@@ -123,7 +133,7 @@ class IdpRoleManager:
             "name": sql.Literal(self.role.name),
             "organisation": sql.Literal(self.role.organisation),
             "registry": sql.Literal(self.role.registry.value),
-            "connections": sql.Literal(MOST_CONNECTIONS),
+            "connections": sql.Literal(MAX_CONNECTIONS),
             "database": sql.Identifier(self._facts["database"]),
             "owner": sql.Identifier(self._facts["owner"]),
             "schema": sql.Identifier(schema),
@@ -140,14 +150,20 @@ def _script(name: str) -> str:
 
 @contextmanager
 def manage_role(store: Store, role: IdpRole) -> Iterator[IdpRoleManager]:
-    """Give who makes and drops this role. Raises RoleNotChanged where the database is not one for roles."""
+    """Give the manager of a role.
+
+    Raises:
+        RoleNotChanged: If the database is not PostgreSQL, is too old, or has tables of another owner.
+    """
     if not isinstance(store.engine, Postgres):
-        raise RoleNotChanged("a file has no roles")
+        raise RoleNotChanged("an SQLite file has no roles")
     with store.engine.maintenance() as connection:
         facts = dict(connection.execute(_FACTS, {"name": role.name}).fetchall()[0])
-        if facts["version"] < OLDEST:
-            raise RoleNotChanged(f"this needs PostgreSQL {OLDEST} or newer, and the server is {facts['version']}")
-        if not facts["ours"]:
-            # It would be held to the policies, and find nothing any more
+        if facts["version"] < MINIMUM_VERSION:
+            raise RoleNotChanged(
+                f"this needs PostgreSQL {MINIMUM_VERSION} or newer, and the server is {facts['version']}"
+            )
+        if not facts["owns_tables"]:
+            # The policies would apply to it, so that it would find no rows
             raise RoleNotChanged("the service's own database role does not own the table links")
         yield IdpRoleManager(role, connection, facts)

@@ -1,8 +1,8 @@
-"""A replica: what one organisation's logins release, as a file that is read where the database cannot be.
+"""Replicas: SQLite files with one organisation's released iDs, for use where the database cannot be reached.
 
-It is an SQLite file, whole in itself, with the relation of the database's own view, so that an Identity Provider asks
-both in the same words: `select "eduPersonOrcid" from idp_release where account = …`. It is written beside the one
-there is and takes its place in one step: whoever reads sees the old one or the new one, and nothing in between.
+A replica has a table with the name and columns of the database's view, so that an Identity Provider uses the same
+query for both: `select "eduPersonOrcid" from idp_release where account = …`. A new replica is written beside the
+present one and replaces it atomically.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ APPLICATION_ID = 0x6F726963
 """`oric`: tells a replica from every other SQLite file (https://www.sqlite.org/pragma.html#pragma_application_id)."""
 _MODE = 0o640
 
-# A draft that was not finished is thrown away, and `_draft_of` waits for the disk
+# Durability is not needed here: an unfinished draft is deleted, and `_draft_of` syncs a finished one
 _MAKE = f"""
 pragma journal_mode = memory;
 pragma synchronous = off;
@@ -70,7 +70,7 @@ _SAID = {
 
 
 class ReplicaNotWritten(Exception):
-    """The replica could not be written; what was there before is untouched. `reason` names nobody."""
+    """The replica could not be written; the file that was there is unchanged. `reason` has no personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -86,14 +86,21 @@ class NotAReplica(Exception):
 
 
 def write_replica(store: Store, organisation: str, registry: Registry, path: Path, now: datetime) -> int:
-    """Write what an organisation, named by its entityID, releases of one registry; tell how many rows it is.
+    """Write a replica of the iDs that an organisation releases, and return the number of its rows.
 
-    All is as of one moment, and on the disk when this ends. Memory does not grow with the number of rows. The file is
-    for its owner and its group (0640). Raises ReplicaNotWritten, also where something stands at the path that is not
-    a replica of this organisation, and StoreUnavailable.
+    The rows are from one snapshot of the database, and on the disk when this returns. Memory does not grow with their
+    number. The file mode is 0640.
+
+    Args:
+        organisation: entityID.
+        path: Replaced if it is an older replica of the same organisation.
+
+    Raises:
+        ReplicaNotWritten: If the file cannot be written, or another file is there.
+        StoreUnavailable: If the database cannot be read.
     """
-    with _in_plain_words():
-        _must_be_replaceable(path, organisation)
+    with _translate_errors():
+        _check_replaceable(path, organisation)
         with _draft_of(path) as draft, closing(Database(sqlite3.connect(draft, isolation_level=None))) as file:
             file.executescript(_MAKE)
             table = file.table("idp_release")
@@ -108,7 +115,7 @@ def write_replica(store: Store, organisation: str, registry: Registry, path: Pat
 
 
 @contextmanager
-def _in_plain_words() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
@@ -122,8 +129,8 @@ def _reason(error: sqlite3.Error) -> str:
     return _REASONS.get(code, f"SQLite answered with its code {code}")
 
 
-def _must_be_replaceable(path: Path, organisation: str) -> None:
-    """Refuse to write over anything but an older replica of the same organisation."""
+def _check_replaceable(path: Path, organisation: str) -> None:
+    # Anything but an older replica of the same organisation is not overwritten
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
             raise ReplicaNotWritten("what is there already is not a file")
@@ -138,9 +145,9 @@ def _must_be_replaceable(path: Path, organisation: str) -> None:
 
 @contextmanager
 def _draft_of(path: Path) -> Iterator[Path]:
-    """Give a file beside the path to write to; it takes the path's place once all went well."""
+    # The path of a new file beside `path`, which replaces it if the block succeeds
     draft = path.with_name(f".{path.name}.new")
-    with _held(draft) as file:
+    with _open_draft(draft) as file:
         try:
             yield draft
             os.fchmod(file, _MODE)
@@ -149,33 +156,32 @@ def _draft_of(path: Path) -> Iterator[Path]:
         except BaseException:
             draft.unlink()
             raise
-        _have_on_disk(path.parent)
+        _sync_directory(path.parent)
 
 
 @contextmanager
-def _held(draft: Path) -> Iterator[int]:
-    """Hold the draft, empty, for us alone; one that a killed process left behind is taken over."""
+def _open_draft(draft: Path) -> Iterator[int]:
+    # The descriptor of the draft, locked and empty; a draft that a killed process left behind is reused
     file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        if not _ours(file, draft):
-            raise ReplicaNotWritten("somebody else is writing it at this moment")
+        if not _lock_draft(file, draft):
+            raise ReplicaNotWritten("another process is writing it")
         os.ftruncate(file, 0)
         yield file
     finally:
         os.close(file)
 
 
-def _ours(file: int, draft: Path) -> bool:
+def _lock_draft(file: int, draft: Path) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held it before us may have put it into its place meanwhile
+        # The process that held the lock before may have moved the file into place
         return os.path.samestat(os.fstat(file), draft.stat())
     except (BlockingIOError, FileNotFoundError):
         return False
 
 
-def _have_on_disk(directory: Path) -> None:
-    """Have the directory on the disk, with the new file in it."""
+def _sync_directory(directory: Path) -> None:
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)
@@ -184,15 +190,16 @@ def _have_on_disk(directory: Path) -> None:
 
 
 class Replica:
-    """A replica as it was when it was opened, whatever takes its place later. Threads may share it.
+    """An open replica; it stays readable when the file is replaced. Thread-safe.
 
-    Raises NotAReplica.
+    Raises:
+        NotAReplica: If the file is not a replica or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        # immutable: nobody ever writes to this file, so nothing has to be locked, nor looked for beside it
+        # immutable: the file is never written to, so SQLite needs neither locks nor journal files
         where = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         try:
             self._file = sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
@@ -207,7 +214,7 @@ class Replica:
             raise NotAReplica("it is another database") from None
 
     def _read_about(self) -> None:
-        """Read the one row about it; TypeError and ValueError are for what a replica never says."""
+        # Raises TypeError and ValueError for what a replica does not contain
         (mark,) = self._file.execute("pragma application_id").fetchone()
         if mark != APPLICATION_ID:
             raise ValueError(mark)
@@ -216,18 +223,22 @@ class Replica:
         self.registry = Registry(registry)
 
     def orcid_of(self, account: str) -> list[OrcidId]:
-        """Give the iD of an account, which is folded; nothing where there is none. Raises StoreUnavailable."""
+        """Return the iD of a folded account, or an empty list.
+
+        Raises:
+            StoreUnavailable: If the file is damaged.
+        """
         if unstorable({"account": account}):
             return []
         try:
-            with self._turn:
+            with self._lock:
                 found = self._file.execute(_ORCID_OF, (account,)).fetchall()
             return [OrcidId.parse(uri) for (uri,) in found]
         except (sqlite3.Error, InvalidOrcidId):
             raise StoreUnavailable("the replica is damaged") from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -1,9 +1,9 @@
-"""The store: what the service keeps, and the promises it makes about it.
+"""The store: all persistent data of the service, with one repository for each subject.
 
-* A person has at most one current link, and an iD belongs to at most one person of an organisation.
-* A link, its change, what is owed to transfers, its event and the end of its attempt come together or not at all.
-* Changes of an organisation are numbered 1, 2, 3 … in the order in which they can be seen, so whoever has read up to
-  a number has missed nothing before it.
+* A person has at most one current link, and an iD at most one current link in an organisation.
+* A link, its change, deliveries and audit event, and the end of its attempt are written in one transaction.
+* Changes of an organisation are numbered 1, 2, 3 … in the order of commits, so that a reader who has read up to a
+  number has missed none before it.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ from sql.repositories.statistics import StatisticsRepository
 
 
 def open_store(url: str, *, timeout: float | None = None) -> Store:
-    """Give the store at a URL; nothing is opened before it is used.
+    """Return the store at a URL; no connection is opened before it is used.
 
     Args:
         url: `sqlite:///var/lib/orcid-connect/links.db` is the file `/var/lib/orcid-connect/links.db`; a fourth slash
             means the same, and a path is always absolute and percent-encoded where it must be.
             `postgresql://user@host:port/database` is read by PostgreSQL's own library.
-        timeout: Seconds to wait for another writer (SQLite) or for all of one use of the server (PostgreSQL), before
-            StoreUnavailable is raised; without it the engine's own `DEFAULT_TIMEOUT`.
+        timeout: Seconds to wait for another writer (SQLite), or for one use of the server from the wait for a
+            connection to the last statement (PostgreSQL); the engine's `DEFAULT_TIMEOUT` if None.
 
-    Raises InvalidUrl.
+    Raises:
+        InvalidUrl: If it is not such a URL, or PostgreSQL's driver is not installed.
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _ENGINES:
@@ -62,7 +63,7 @@ def _sqlite(url: str, timeout: float | None) -> Engine:
 
 def _postgres(url: str, timeout: float | None) -> Engine:
     try:
-        from sql.engines.postgres import Postgres  # noqa: PLC0415 - whoever keeps an SQLite file need not have the driver
+        from sql.engines.postgres import Postgres  # noqa: PLC0415 - the driver is optional
     except ImportError:
         raise InvalidUrl("PostgreSQL needs its driver; run: pip install 'orcid-connect[postgres]'") from None
     return Postgres(url, timeout)
@@ -98,7 +99,13 @@ class Store:
         self.engine.close()
 
     def check_schema(self) -> None:
-        """Raise StoreUnavailable, SchemaBehind, SchemaAhead or MigrationChanged unless the database can be used."""
+        """Check that the database can be used and has exactly the migrations of this program.
+
+        Raises:
+            SchemaBehind: If a migration is missing.
+            SchemaAhead: If the database has an unknown one.
+            MigrationChanged: If an applied one is not what it was.
+        """
         check_current(self.engine)
 
     def check_writable(self) -> int:
@@ -114,14 +121,14 @@ class Store:
         return self._write_check.run()
 
     def lookup(self) -> Lookup:
-        """Return what answers logins, on connections of its own that cannot write."""
+        """Return the look-ups of logins, on their own connections, which cannot write."""
         return Lookup(self.engine.reader())
 
     def vacuum(self, now: datetime) -> bool:
-        """Remove from the database's files what deleted rows have left there; false when another user prevented it.
+        """Rewrite the database, so that its files no longer hold what was deleted; return False if that was prevented.
 
-        The whole database is written anew, which holds up other writers, and on PostgreSQL readers too, for about a
-        second for each hundred thousand links: for the small hours. Expired attempts go first.
+        This blocks writers, and on PostgreSQL readers too, for about a second for each hundred thousand links, so it
+        should run at night. Expired attempts are deleted first.
         """
         self.attempts.delete_expired(now)
         clean = self.engine.vacuum()

@@ -22,25 +22,25 @@ from sql.engines.watchdog import Watchdog
 from sql.errors import ConstraintViolation, InvalidUrl, StoreUnavailable
 
 DEFAULT_TIMEOUT = 1.25
-"""Seconds for one use of the database, where the caller does not say: the wait for a connection and all statements."""
+"""Seconds for one use of the database, from the wait for a connection to the last statement."""
 _READER_TIMEOUT = 0.75
 _GRACE = 0.25
-"""Seconds between the server's own time-out, which names its reason, and the watchdog's, for a silent server."""
+"""Seconds from the server's own time-out, which gives a reason, to the watchdog's, for a silent server."""
 LONG = 600.0
 """Seconds for maintenance, an import, or a snapshot."""
 _CONNECT_TIMEOUT = 2
 """Seconds for each host of the URL, the least that libpq takes. The pool connects in the background."""
-MOST_CONNECTIONS = 16
+MAX_CONNECTIONS = 16
 _ROWS_AT_ONCE = 1000
 
 REASONS = {
     "08": "the connection to the database server was lost",
     "25006": "the database cannot be written to",
-    "40": "the database server undid this transaction; it can be tried again",
-    "42501": "the database server denies us a right on a table",
+    "40": "the database server rolled back this transaction; it can be tried again",
+    "42501": "the service's database role lacks a privilege",
     "42": "the database does not know a statement of this program; run: orcid-connect check",
     "53100": "the disk of the database server is full",
-    "53": "the database server has too much to do",
+    "53": "the database server is out of resources",
     "55P03": "the database is locked by another process",
     "57014": "the database server took too long",
     "57P": "the database server is starting or stopping",
@@ -50,7 +50,7 @@ REASONS = {
 """What SQLSTATE codes mean for the operator, by the longest prefix that fits
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 _LOST = "the connection to the database server was lost, or it did not answer in time"
-_NO_CONNECTION = "no connection to the database server: it cannot be reached, refuses us, or all are in use"
+_NO_CONNECTION = "no connection to the database server: it is unreachable, refuses, or all connections are in use"
 
 _PERSONAL = ("attempts", "links", "changes", "deliveries", "events", "erasures", "mails")
 """The tables that name people."""
@@ -81,7 +81,7 @@ _CONNECT: Mapping[str, Any] = {
     "application_name": "orcid-connect",
     "client_encoding": "utf8",
     "connect_timeout": _CONNECT_TIMEOUT,
-    # The pool's idle connections to a server that vanished are noticed in seconds, not in a quarter of an hour
+    # Detects idle connections to a server that vanished within seconds, instead of a quarter of an hour
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
@@ -177,15 +177,15 @@ class Postgres(Engine):
                     kwargs={**_CONNECT},
                     configure=self._configure,
                     min_size=1,
-                    max_size=MOST_CONNECTIONS,
-                    # Then the pool gives up, and tries again at the next use: at most a second after the server is back
+                    max_size=MAX_CONNECTIONS,
+                    # Then the pool stops trying until the next use: at most a second after the server is back
                     reconnect_timeout=1.0,
                     open=True,
                 )
             return self._pool
 
     def _configure(self, connection: Connection) -> None:
-        # A transaction waits for the organisation's row and then reads what is there after the wait
+        # A transaction that has waited for a row lock must read what was committed meanwhile
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         milliseconds = int(self._timeout * 1000)
         settings = (
@@ -208,7 +208,7 @@ class Postgres(Engine):
                 with self._watchdog.watch(connection, seconds):
                     yield connection
             except psycopg.errors.FeatureNotSupported:
-                # A table has other columns than when statements were prepared, on each connection
+                # Columns were added since statements were prepared: those of every connection are invalid
                 pool.drain()
                 raise
             finally:
@@ -303,12 +303,12 @@ def _check_url(url: str) -> None:
     try:
         conninfo_to_dict(url)
     except psycopg.Error:
-        # Not in psycopg's words, which may quote the password
+        # psycopg's message may quote the password
         raise InvalidUrl("the URL of a PostgreSQL database is not one: postgresql://user@host:port/database") from None
 
 
 def _working(pool: ConnectionPool[Connection], deadline: float) -> Connection:
-    """Return a connection that the server has not closed; asks the server nothing, which may be silent."""
+    # Without a query to the server, which may be silent
     while True:
         connection = pool.getconn(timeout=deadline - monotonic())
         if not _has_input(connection):

@@ -20,7 +20,7 @@ from sql.engines.base import Engine, Row, Transaction, Value, Values, queries, u
 from sql.errors import ConstraintViolation, StoreUnavailable
 
 DEFAULT_TIMEOUT = 5.0
-"""Seconds to wait for another writer, where the caller does not say."""
+"""Seconds to wait for another writer."""
 _READER_TIMEOUT = 0.1
 """Seconds a reader waits for a lock. In write-ahead mode only unusual locks keep a reader out."""
 

@@ -1,4 +1,4 @@
--- The Identity Provider of one organisation may do nothing here any more, whatever becomes of its role.
+-- Revokes all rights of the Identity Provider's role first, so that it has none even if it cannot be dropped.
 begin;
 set local lock_timeout = '2s';
 select pg_advisory_xact_lock(1869768548);

@@ -1,9 +1,9 @@
--- What the Identity Provider of one organisation may do here: sign in, and read its own rows of idp_release.
--- Whoever runs this twice has done it once. What changes for others: no longer may everybody make temporary tables and
--- large objects in this database, make tables in this schema, and take advisory locks.
+-- Creates the role of an organisation's Identity Provider, which can log in and read its own rows of idp_release.
+-- Running it again changes nothing. It also revokes from public: temporary tables, large objects and advisory locks in
+-- this database, and tables in this schema.
 begin;
 set local lock_timeout = '2s';
--- Not while the schema is brought up to date, and not twice at once
+-- Not during a migration, and not twice at the same time
 select pg_advisory_xact_lock(1869768548);
 
 do $$
@@ -38,19 +38,19 @@ $$;
 
 alter role {role} login connection limit {connections};
 {password}
--- Good manners, and no walls: a client may set these anew
+-- Defaults only: the client can change them
 alter role {role} set statement_timeout = '5s';
 alter role {role} set idle_in_transaction_session_timeout = '10s';
 alter role {role} set default_transaction_read_only = on;
 alter role {role} set search_path = {schema};
 
--- The walls. With security_invoker the view asks with the rights of whoever reads it, so that the policy holds there too
+-- The actual restrictions. With security_invoker the view reads with the caller's rights, so that the policy applies
 revoke create on schema {schema} from public;
 revoke temporary on database {database} from public;
 do $$
 begin
-    -- Only an administrator can forbid these. By advisory locks the service's processes take turns: whoever held one
-    -- would stop them
+    -- Only a superuser can revoke these. The service's processes exclude each other by an advisory lock: a client that
+    -- held it would block them
     if (select rolsuper from pg_roles where rolname = current_user) then
         revoke execute on function
             lo_creat(int), lo_create(oid), lo_from_bytea(oid, bytea),

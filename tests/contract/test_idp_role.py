@@ -260,7 +260,7 @@ def test_a_service_that_does_not_own_its_tables_makes_no_role(place, tmp_path):
 
 
 def test_an_older_server_is_said(place, monkeypatch):
-    monkeypatch.setattr(idp_role, "OLDEST", 99)
+    monkeypatch.setattr(idp_role, "MINIMUM_VERSION", 99)
 
     code, output = place.run("yliopisto", "--drop")
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from sql.idp_role import MOST_CONNECTIONS
+from sql.idp_role import MAX_CONNECTIONS
 from tests.support.database_roles import LIISA, MAIJA, MATTI, TRIAL, RoleDatabase, link
 from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_orcid_id
 
@@ -56,7 +56,7 @@ def test_the_role_comes_with_limits_for_a_client_that_means_well(tried):
 
 def test_a_role_has_so_many_connections_and_no_more(tried):
     with ExitStack() as held:
-        for _ in range(MOST_CONNECTIONS):
+        for _ in range(MAX_CONNECTIONS):
             held.enter_context(tried.sign_in("idp_empty"))
 
         with pytest.raises(psycopg.OperationalError, match="too many connections for role"):

@@ -370,7 +370,7 @@ def test_of_two_that_write_at_once_one_is_told(people, path):
     with draft.open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
 
-        with pytest.raises(ReplicaNotWritten, match=r"^somebody else is writing it at this moment$"):
+        with pytest.raises(ReplicaNotWritten, match=r"^another process is writing it$"):
             write_replica(people, UNIVERSITY, TRUE, path, NOON + timedelta(hours=1))
 
         assert draft.exists(), "the other's draft is left to the other"
@@ -392,7 +392,7 @@ def test_a_draft_that_became_the_replica_meanwhile_is_not_written_to(people, pat
 
     monkeypatch.setattr(fcntl, "flock", late)
     draft.write_bytes(path.read_bytes())
-    with pytest.raises(ReplicaNotWritten, match=r"^somebody else is writing it at this moment$"):
+    with pytest.raises(ReplicaNotWritten, match=r"^another process is writing it$"):
         write_replica(people, UNIVERSITY, TRUE, path, NOON + timedelta(hours=1))
 
     with Replica(path) as there:

@@ -14,7 +14,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.replica_cache import ReplicaCache
 from shibboleth.orcid_id import Registry
-from sql.engines.postgres import MOST_CONNECTIONS
+from sql.engines.postgres import MAX_CONNECTIONS
 from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
@@ -160,7 +160,7 @@ def test_a_server_that_falls_silent_within_a_transaction_leaves_nothing_of_it(se
 @contextmanager
 def all_connections_in_use(store):
     with ExitStack() as stack:
-        for _ in range(MOST_CONNECTIONS):
+        for _ in range(MAX_CONNECTIONS):
             stack.enter_context(store.engine.connection(long=True))
         yield
 

@@ -214,7 +214,8 @@ def test_nobody_listening_is_said_without_the_password():
         store.check_schema()
 
     assert (
-        str(raised.value) == "no connection to the database server: it cannot be reached, refuses us, or all are in use"
+        str(raised.value)
+        == "no connection to the database server: it is unreachable, refuses, or all connections are in use"
     )
     store.close()
 
@@ -222,7 +223,7 @@ def test_nobody_listening_is_said_without_the_password():
 def test_a_wrong_password_is_said_without_it(postgres):
     store = impatient(postgres.url().replace(postgres.password, "hunter2"))
 
-    with pytest.raises(StoreUnavailable, match="refuses us"):
+    with pytest.raises(StoreUnavailable, match="refuses, or"):
         store.check_schema()
 
     store.close()
