@@ -94,7 +94,7 @@ def test_a_new_file_is_applied_to_what_is_there(empty, directory):
     applied = migrate(empty.engine, NOON, directory)
 
     assert missing == applied == ["9004_more.sql"]
-    assert "has_more" in empty.engine.tables()
+    assert "more" in empty.engine.tables()
     assert empty.links.count(UNIVERSITY) == 1
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty, direc
         migrate(empty.engine, NOON, directory)
 
     assert pending(empty.engine, directory) == ["9005_wrong.sql"]
-    assert "has_more" in empty.engine.tables()
+    assert "more" in empty.engine.tables()
     assert "other" not in empty.engine.tables()
 
 
