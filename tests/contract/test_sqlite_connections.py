@@ -111,7 +111,7 @@ def test_threads_that_write_at_once_all_get_their_turn(store):
 def test_what_a_transaction_has_not_committed_other_threads_do_not_see(store):
     with store.engine.transaction() as session, ThreadPoolExecutor(1) as pool:
         session.fetch_all("lock_organisation", organisation=UNIVERSITY)
-        assert pool.submit(store.engine.fetch_all, "organisations").result() == []
+        assert pool.submit(store.engine.fetch_all, "list_organisations").result() == []
         assert len(session.fetch_all("list_organisations")) == 1
 
 
