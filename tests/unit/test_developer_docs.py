@@ -12,7 +12,7 @@ VERBS = frozenset(
     re.findall(
         r"\w+",
         """
-        Accept Add Claim Simulate Allow Answer Ask Bind Build Call Change Check Close Combine Commit Compare Configure Correct Count
+        Accept Add Claim Simulate Allow Leave Suggest Answer Ask Bind Build Call Change Check Close Combine Commit Compare Configure Correct Count
         Create Decide Delete Deliver Describe Detect Disable Document Drop Enable Encrypt End Enforce Erase Explain
         Export Find Format Generate Give Group Handle Hide Ignore Import Include Isolate Keep Lead Let Limit Link List
         Load Log Lose Make Mark Measure Merge Move Name Notify Offer Open Order Patch Pool Prevent Print Protect
