@@ -82,7 +82,7 @@ def main():
     """Say what each catalogue lacks."""
     for path in catalogues():
         found = list(lacks(path))
-        told = [f"{path.parent.name}: {f'{len(found)} to mend' if found else 'complete'}", *found]
+        told = [f"{path.parent.name}: {f'{len(found)} to fix' if found else 'complete'}", *found]
         print("\n  ".join(told))  # noqa: T201 - for who typed the command
 
 
