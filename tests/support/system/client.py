@@ -19,8 +19,6 @@ from tests.support.system.people import SAIMAA, IdentityProvider
 from tests.support.system.stack import HOST, Stack
 
 TIMEOUT = 60
-KEPT = 2.0
-"""Seconds of silence after which a connection counts as kept; Apache itself closes it after five."""
 
 
 class _Forms(HTMLParser):
@@ -163,18 +161,18 @@ class RawClient:
             return RawAnswer(answer.status, answer.read().decode("utf-8", "replace"))
 
     def is_kept(self, path: str, version: str, headers: list[tuple[str, str]]) -> bool:
-        """Whether the front leaves the connection open after its answer to a GET; False when it closes at once."""
-        named = [("Host", f"{HOST}:{self._stack.https_port}"), *headers]
-        text = "".join(f"{name}: {value}\r\n" for name, value in named)
+        """Return whether the front answers another request on the connection after its answer to a GET."""
+        host = ("Host", f"{HOST}:{self._stack.https_port}")
         with self._connected("127.0.0.1", HOST) as connection:
-            connection.sock.sendall(f"GET {path} HTTP/{version}\r\n{text}\r\n".encode("latin-1"))
-            connection.sock.settimeout(KEPT)
+            _send(connection.sock, path, version, [host, *headers])
+            answer = http.client.HTTPResponse(connection.sock, method="GET")
+            answer.begin()
+            answer.read()
             try:
-                while connection.sock.recv(65536):
-                    pass
-            except TimeoutError:
-                return True
-            return False
+                _send(connection.sock, path, "1.1", [host, ("Connection", "close")])
+                return connection.sock.recv(1) != b""
+            except OSError:
+                return False
 
     def _connected(self, source: str, greeting: str) -> closing[http.client.HTTPConnection]:
         port = self._stack.https_port
@@ -182,3 +180,8 @@ class RawClient:
         connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT)
         connection.sock = self._trust.wrap_socket(plain, server_hostname=greeting)
         return closing(connection)
+
+
+def _send(sock: socket.socket, path: str, version: str, headers: list[tuple[str, str]]) -> None:
+    text = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    sock.sendall(f"GET {path} HTTP/{version}\r\n{text}\r\n".encode("latin-1"))
