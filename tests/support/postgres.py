@@ -16,6 +16,12 @@ import psycopg
 from tests.support.ports import free_port
 
 PACKAGE = "postgresql-15"
+WHEN_ORPHANED = """
+read -r _
+first=$(head -n 1 "$0/data/postmaster.pid") && kill -QUIT "$first" && kill -CONT "$first" && sleep 2
+rm -rf "$0"
+"""
+"""Shell commands that wait for the end of the tests, and then end a server that was left behind."""
 
 
 def binaries():
@@ -50,6 +56,14 @@ class Server:
         self.port = free_port()
         self._count = 0
         self.reusable_databases = []
+        # A run of tests may be killed: its end closes the pipe, whatever ended it
+        self._guard = subprocess.Popen(
+            ["sh", "-c", WHEN_ORPHANED, self.directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
             self._make()
             self.start()
@@ -133,6 +147,7 @@ class Server:
         if (self.data / "postmaster.pid").exists():
             self.stop()
         shutil.rmtree(self.directory)
+        self._guard.communicate()
 
     def url(self, database="postgres"):
         """Where a database of this server is."""
