@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from resolver_connector.delivery.dispatcher import Dispatcher
 from shibboleth.organisation import Organisations
 from sql.errors import OrcidIdInUse
-from tests.support.delivery import Kept, UniqueRegister
+from tests.support.delivery import LogRecorder, UniqueRegister
 from tests.support.factories import NOON, answered, make_consent, make_orcid_id, make_organisation
 from tests.support.service import Clock
 
@@ -33,7 +33,7 @@ class Histories(RuleBasedStateMachine):
         organisation = make_organisation(self.organisation, id="order", names={"en": "x"}, scopes=frozenset({"x"}))
         transfers = {self.organisation: {"idm": self.register}}
         self.dispatcher = Dispatcher(
-            store, Organisations.of([organisation]), transfers, Kept(), self.clock, random=lambda: 0.5
+            store, Organisations.of([organisation]), transfers, LogRecorder(), self.clock, random=lambda: 0.5
         )
         self.leased = []
 
