@@ -49,7 +49,7 @@ class MailSettings(Table):
     """How e-mail is sent that people ask for; without a host the pages offer none."""
 
     host: Annotated[str, AfterValidator(validators.host_name)] | None = setting(
-        "The mail server that takes our mail.", "a host in quotes", "smtp.example.org", default=None
+        "The mail server.", "a host in quotes", "smtp.example.org", default=None
     )
     port: int | None = setting(
         "Its port.",
@@ -61,13 +61,13 @@ class MailSettings(Table):
         le=65535,
     )
     security: Annotated[MailSecurity, Field(strict=False), AfterValidator(_require_tls)] = setting(
-        "How the way there is guarded; `none` only where the server is this machine.",
+        "TLS of the connection; `none` only if the server is this machine.",
         '"starttls", "tls" or "none"',
         "starttls",
         default=MailSecurity.STARTTLS,
     )
     sender: Annotated[_Mailbox | None, AfterValidator(_require_with_host)] = setting(
-        "From whom the mail is.",
+        "The sender's address.",
         "an e-mail address in quotes",
         "orcid-connect@example.org",
         default=None,
@@ -75,7 +75,10 @@ class MailSettings(Table):
         validate_default=True,
     )
     user: Annotated[str, AfterValidator(validators.single_line)] | None = setting(
-        "As whom we sign in there, where it asks.", "a user name in quotes", "orcid-connect", default=None
+        "The user to authenticate as, if the server requires it.",
+        "a user name in quotes",
+        "orcid-connect",
+        default=None,
     )
     password: Annotated[SecretReference | None, AfterValidator(_require_user_and_password)] = setting(
         "The password of that user.",

@@ -16,7 +16,7 @@ People = Annotated[tuple[Annotated[str, AfterValidator(validators.named_person)]
 Entitlements = Annotated[tuple[Annotated[str, AfterValidator(validators.entitlement)], ...], Field(strict=False)]
 
 _PEOPLE = "a list of values of the key attribute in quotes, with `issued` and a date or without"
-_WHO = "Who they are, by the organisation's key attribute; with the date on which it issued the account, nobody later."
+_WHO = "Their accounts, by the key attribute; with the date of issue, a later holder of the account is not meant."
 _ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
 
 
@@ -35,7 +35,7 @@ class OperatorSettings(Table):
         default=(),
     )
     entitlements: Entitlements = setting(
-        "Or everybody of whom that Identity Provider says one of these (eduPersonEntitlement).",
+        "Everyone for whom that Identity Provider releases one of these (eduPersonEntitlement).",
         "a list of URIs in quotes",
         [_ENTITLEMENT],
         default=(),
@@ -58,7 +58,7 @@ class AdministratorSettings(Table):
         default=(),
     )
     entitlements: Entitlements = setting(
-        "Or everybody of whom the organisation's Identity Provider says one of these (eduPersonEntitlement).",
+        "Everyone for whom the organisation's Identity Provider releases one of these (eduPersonEntitlement).",
         "a list of URIs in quotes",
         ["urn:mace:example.org:orcid-connect:administrator"],
         default=(),
@@ -69,7 +69,7 @@ class MetricsSettings(Table):
     """Figures for a monitoring system, at `/metrics`."""
 
     token: BearerToken | None = setting(
-        "The bearer token of whoever reads them, 32 characters or more; without one there is no such page.",
+        "The bearer token of the client that reads them, 32 characters or more; without one there is no such page.",
         REFERENCE,
         "file:secrets/metrics.token",
         default=None,

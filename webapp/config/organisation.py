@@ -127,7 +127,7 @@ class AuthorityClients(Table):
 
     services: Annotated[tuple[Annotated[str, AfterValidator(validators.entity_id)], ...], Field(strict=False)] = (
         setting(
-            "The entityIDs of services that may ask the attribute authority about its people; nobody else may.",
+            "The entityIDs of the services that may query the attribute authority about its people; no others may.",
             "a list of entityIDs in quotes",
             ["https://sp.example.net/shibboleth"],
             default=(),
@@ -148,7 +148,7 @@ class OrganisationFile(Table):
         Field(strict=False),
         AfterValidator(_require_scope),
     ] = setting(
-        "What may stand after the @ in its people's identifiers; nobody with another scope is let in.",
+        "What may follow the @ in its people's identifiers; people with another scope are refused.",
         "a list of one or more domain names in quotes",
         ["example.org"],
     )
@@ -164,7 +164,7 @@ class OrganisationFile(Table):
         default="eppn",
     )
     help: Annotated[str, AfterValidator(validators.contact)] | None = setting(
-        "Whom its people ask about their account.",
+        "The contact for its people's questions about their account.",
         "an e-mail address or an https address in quotes",
         "idm@example.org",
         default=None,

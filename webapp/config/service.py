@@ -113,12 +113,12 @@ class ServiceSettings(Table):
         )
     )
     registry: Annotated[Registry, Field(strict=False)] = setting(
-        "Which of ORCID's registries is asked; said always, so that nobody tries out on real records by oversight.",
+        "Which of ORCID's registries is used; always required, so that nothing is tried on real records by mistake.",
         '"production" or "sandbox"',
         "sandbox",
     )
     contact: Annotated[str, AfterValidator(validators.contact)] = setting(
-        "Whom people ask for help with the service.",
+        "The contact for questions about the service.",
         "an e-mail address or an https address in quotes",
         "orcid-help@example.org",
     )
@@ -145,13 +145,13 @@ class ServiceSettings(Table):
         default=Encoding.URL,
     )
     name: Annotated[str, AfterValidator(validators.single_line)] = setting(
-        "What the service calls itself on its pages.",
+        "The name of the service on its pages.",
         "one line of text in quotes",
         "ORCID connect",
         default="ORCID connect",
     )
     language: Annotated[str, AfterValidator(lambda text: validators.one_of(text, LANGUAGES))] = setting(
-        "The language of the pages for a browser that asks for none of ours, at an organisation that says none.",
+        "The language of the pages if neither the browser nor the organisation chooses one.",
         A_LANGUAGE,
         "en",
         default="en",
@@ -199,16 +199,16 @@ class OrcidSettings(Table):
         "file:secrets/orcid-client-secret",
     )
     scope: Annotated[OrcidScope, Field(strict=False)] = setting(
-        "What ORCID is asked for.",
+        "The OAuth scope.",
         '"/authenticate" or "openid"',
         "/authenticate",
         default=OrcidScope.AUTHENTICATE,
     )
     connect_timeout: float = setting(
-        "How long to wait, in seconds, until ORCID picks up.", _SECONDS, 5.0, default=5.0, gt=0, le=60
+        "Seconds to wait for a connection to ORCID.", _SECONDS, 5.0, default=5.0, gt=0, le=60
     )
     read_timeout: float = setting(
-        "How long to wait, in seconds, for a piece of ORCID's answer.", _SECONDS, 20.0, default=20.0, gt=0, le=60
+        "Seconds to wait for each part of ORCID's response.", _SECONDS, 20.0, default=20.0, gt=0, le=60
     )
     proxy: Annotated[str, AfterValidator(validators.proxy)] | None = setting(
         "The HTTP proxy through which ORCID is reached. Variables such as `HTTPS_PROXY` are not looked at.",

@@ -87,7 +87,7 @@ class PrivacyTexts(Table):
         "The data protection officer, and how to reach them.", "Erkki Esimerkki, dpo@example.org"
     )
     legal_basis: Paragraphs | None = _text(
-        "On what ground of the law it happens, and for what.",
+        "The legal basis and the purposes.",
         "Your consent (GDPR, Article 6(1)(a)), which you may withdraw here at any time.",
     )
     recipients: Paragraphs | None = _text(
@@ -139,7 +139,7 @@ class RetentionSettings(Table):
     """How long is kept what has ended; without it, until the person has it erased."""
 
     ended_days: int | None = setting(
-        "After how many days everything goes of somebody who has no link any more.",
+        "Days after which all data of a person without a link is deleted.",
         "a whole number from 30 to 3650",
         365,
         default=None,
