@@ -8,8 +8,8 @@ import pytest
 from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app
 from webapp.app import make_app
+from webapp.limits import MAX_INCIDENTS_OF_PERSON, MAX_MAILS_OF_PERSON, DailyLimit, Limits
 from webapp.linking.service import MAX_OPEN_ATTEMPTS
-from webapp.pages.limits import MAX_INCIDENTS_OF_PERSON, MAX_MAILS_OF_PERSON, DailyLimit, Limits
 
 PEKKA = "pekka@yliopisto.example"
 TOO_MANY_ATTEMPTS = (429, "You have started very many times")

@@ -13,8 +13,8 @@ from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, make_organisation
 from tests.support.service import CREDENTIALS, ask, orcid_id
 from webapp.config.organisation import Keep
+from webapp.limits import DailyLimit, Limits
 from webapp.linking.service import NotAgreed
-from webapp.pages.limits import DailyLimit, Limits
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
 from webapp.pages.problems import BadAddress, NotSure, TooManyMails
 

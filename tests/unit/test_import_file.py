@@ -8,7 +8,7 @@ import pytest
 from shibboleth.orcid_id import Registry
 from sql.repositories.imports import AttestedLink
 from tests.support.factories import NOON, make_orcid_id, make_organisation
-from webapp.cli.import_file import ImportFile, InvalidImportFile, read_source
+from webapp.cli.imports.file import ImportFile, InvalidImportFile, read_source
 
 MAIJA = "maija@yliopisto.example"
 FIRST = make_orcid_id(1)

@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -34,7 +35,7 @@ LIBRARIES = {
         "webapp/cli/handout/sp.py",
         "webapp/cli/history.py",
         "webapp/cli/idp_role.py",
-        "webapp/cli/import_links.py",
+        "webapp/cli/imports/links.py",
         "webapp/cli/link/__init__.py",
         "webapp/cli/link/erase.py",
         "webapp/cli/link/list.py",
@@ -136,7 +137,13 @@ def test_the_connector_does_not_load_the_pages(start):
     assert not NOT_IN_THE_CONNECTOR & set(loaded)
 
 
-def test_the_playground_does_not_know_the_tests():
+def test_no_folder_of_the_product_has_more_than_fifteen_modules():
+    modules = Counter(name_of(path.parent) for path in sources(*PACKAGES))
+
+    assert {folder: number for folder, number in modules.items() if number > 15} == {}
+
+
+def test_the_demonstration_does_not_import_the_tests():
     assert not [name_of(path) for path in sources("demo") if "tests" in set(imported(path))]
 
 

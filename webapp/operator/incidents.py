@@ -38,7 +38,7 @@ def record(  # noqa: PLR0913, PLR0917 - the columns of a row
 ) -> bool:
     """Store what an incident number stands for; return False where it is only logged.
 
-    Some codes are never stored, and no more of a person and of an organisation than `webapp.pages.limits` allows.
+    Some codes are never stored, and no more of a person and of an organisation than `webapp.limits` allows.
     Database errors are ignored: the person gets the page anyway.
     """
     if code in NOT_RECORDED:

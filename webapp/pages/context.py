@@ -10,10 +10,10 @@ from shibboleth.person import Person
 from sql.records import Change
 from sql.store import Store
 from webapp.config.organisation import OrganisationSettings
+from webapp.limits import Limits
 from webapp.linking.service import LinkingService
 from webapp.operator.access import AdminAccess
 from webapp.pages.data_inventory import KEEP_CHANGES
-from webapp.pages.limits import Limits
 from webapp.pages.operator_texts import OperatorTexts
 from webapp.rendering.static import StaticFiles
 

@@ -12,7 +12,7 @@ from sql.repositories.imports import ImportResult
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import CommandError, handle_errors
-from webapp.cli.import_file import ImportFile, InvalidImportFile, read_source
+from webapp.cli.imports.file import ImportFile, InvalidImportFile, read_source
 from webapp.cli.options import organisation_argument
 from webapp.cli.output import printable
 from webapp.config.loader import Config

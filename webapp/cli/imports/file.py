@@ -17,7 +17,7 @@ from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from shibboleth.organisation import Organisation
 from shibboleth.person import MAX_ACCOUNT_LENGTH
 from sql.repositories.imports import AttestedLink
-from webapp.cli.csv_file import InvalidCsvFile, read_csv
+from webapp.cli.imports.csv_file import InvalidCsvFile, read_csv
 
 REQUIRED = ("account", "orcid")
 COLUMNS = (*REQUIRED, "authenticated_at", "source")

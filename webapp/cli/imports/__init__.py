@@ -1,0 +1,1 @@
+"""`orcid-connect import`: reading a file of links, and storing it."""
