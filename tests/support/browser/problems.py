@@ -148,7 +148,7 @@ def a_long_lunch_at_orcid(user, context):
 @leads_to("too-many-attempts")
 def twenty_visits_to_orcid(user, context):
     user.signs_in("maija").goes_to_orcid_as(MAIJA)
-    columns = "organisation, person_key, account, browser_hash, started_at, expires_at"
+    columns = "organisation, person_key, account, browser_hash, started_at, expires_at, orcid_name"
     with context.demo.database() as database:
         database.execute(
             f"insert into attempts (id, state_hash, {columns}) "
