@@ -93,9 +93,11 @@ class FailureLimit:
 
 
 def _bucket_of(address: str) -> str:
-    # A client has a whole /64 network of IPv6
+    # A client has a whole /64 network of IPv6; a socket of both families names a client of IPv4 ::ffff:192.0.2.1
     try:
         parsed = ip_address(address)
     except ValueError:
         return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
     return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address

@@ -63,6 +63,16 @@ def test_addresses_of_one_network_of_ipv6_are_one(clock):
     assert limit.add("2001:db8:0:1::1") == 0
 
 
+def test_an_address_of_ipv4_is_one_however_the_socket_writes_it(clock):
+    limit = FailureLimit(clock)
+    for _ in range(MAX_FAILURES):
+        limit.add("::ffff:198.51.100.7")
+
+    assert limit.add("198.51.100.7") > 0
+    assert limit.add("::ffff:c633:6407") > 0
+    assert limit.add("::ffff:198.51.100.8") == 0
+
+
 def test_memory_is_bounded(clock, monkeypatch):
     monkeypatch.setattr(client_address, "MAX_ADDRESSES", 3)
     limit = FailureLimit(clock)
