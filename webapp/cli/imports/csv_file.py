@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -31,7 +32,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 _IGNORED = "\ufeff\u200b\u00a0 \t\r\n"
 """Spaces and invisible characters around cells."""
 _MAX_LINE = 1_000_000
-"""Characters that are read at once, so that a file without line ends does not fill the memory."""
+"""Characters; a longer line is not read, so that a file without line ends does not fill the memory."""
 _MAX_HEADER = 10_000
 """Characters."""
 _REPLACEMENT = "\ufffd"
@@ -39,6 +40,10 @@ _REPLACEMENT = "\ufffd"
 
 class InvalidCsvFile(ValueError):
     """The file is not a readable CSV file with the expected columns."""
+
+
+class _LineTooLong(csv.Error):
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,28 @@ class _Progress:
             self.position = position
 
 
+class _Lines:
+    # Goes on after a line that is too long, which a generator could not
+
+    def __init__(self, text: TextIO) -> None:
+        self.text = text
+        self.row: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = rest = self.text.readline(_MAX_LINE)
+        while len(rest) == _MAX_LINE and not rest.endswith(("\n", "\r")):
+            rest = self.text.readline(_MAX_LINE)
+        if len(line) == _MAX_LINE:
+            raise _LineTooLong
+        if not line:
+            raise StopIteration
+        self.row.append(line)
+        return line
+
+
 def _encoding(file: BinaryIO) -> str:
     start = file.read(64)
     file.seek(0)
@@ -109,17 +136,22 @@ def _encoding(file: BinaryIO) -> str:
 
 
 def _rows(text: TextIO, columns: Sequence[str], required: Sequence[str], progress: _Progress) -> Iterator[CsvRow]:
-    lines = iter(lambda: text.readline(_MAX_LINE), "")
+    lines = _Lines(text)
     number, names, delimiter = _header(lines, columns, required)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = number + reader.line_num + 1
+        lines.row.clear()
         try:
             cells = [cell.strip(_IGNORED) for cell in next(reader)]
         except StopIteration:
             return
+        except _LineTooLong:
+            number += 1  # the reader has not counted it
+            yield CsvRow(line, {}, f"it has a line of more than {_MAX_LINE:,} characters")
+            continue
         except csv.Error:
-            yield CsvRow(line, {}, "quotation marks are not closed or misplaced, or a cell is too long")
+            yield CsvRow(line, {}, _quotation_error("".join(lines.row), delimiter, line, number + reader.line_num))
             continue
         finally:
             progress.update()
@@ -134,21 +166,35 @@ def _rows(text: TextIO, columns: Sequence[str], required: Sequence[str], progres
             yield CsvRow(line, {**dict.fromkeys(filter(None, names), ""), **named})
 
 
+def _quotation_error(row: str, delimiter: str, first: int, last: int) -> str:
+    # The reader does not say which of the row's cells is wrong
+    comma = re.escape(delimiter)
+    cell = re.compile(rf'{comma}(?:(")[^"]*(?:""[^"]*)*("(?={comma}|[\r\n]*\Z))?|(?!")[^{comma}]*)')
+    row = delimiter + row
+    opened_at = next((found.start() for found in cell.finditer(row) if found[1] and not found[2]), None)
+    if opened_at is None:
+        return "a cell is too long"
+    opened = first + len(re.findall(r"\r\n|\r|\n", row[:opened_at]))
+    unread = f"; lines {opened} to {last} are not read" if last > opened else ""
+    return f"the quotation mark opened in line {opened} is not closed, or text follows the one that closes it{unread}"
+
+
 def _header(lines: Iterator[str], columns: Sequence[str], required: Sequence[str]) -> tuple[int, list[str], str]:
     # Returns how many lines were read, the name of each column, and the delimiter
     delimiters: Sequence[str] = _DELIMITERS
-    for number, line in enumerate(lines, 1):
-        if not line.strip(_IGNORED + ",;"):
-            continue
-        if separator := _SEPARATOR_LINE.fullmatch(line):
-            delimiters = (separator[1],)
-            continue
-        for delimiter in delimiters if len(line) < _MAX_HEADER else ():
-            names = [name.strip(_IGNORED).lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
-            named = [name for name in names if name]
-            if set(required) <= set(named) <= set(columns) and len(set(named)) == len(named):
-                return number, names, delimiter
-        break
+    with suppress(_LineTooLong):
+        for number, line in enumerate(lines, 1):
+            if not line.strip(_IGNORED + ",;"):
+                continue
+            if separator := _SEPARATOR_LINE.fullmatch(line):
+                delimiters = (separator[1],)
+                continue
+            for delimiter in delimiters if len(line) < _MAX_HEADER else ():
+                names = [name.strip(_IGNORED).lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+                named = [name for name in names if name]
+                if set(required) <= set(named) <= set(columns) and len(set(named)) == len(named):
+                    return number, names, delimiter
+            break
     optional = ", ".join(name for name in columns if name not in required)
     raise InvalidCsvFile(
         f"its first line must name the columns: {', '.join(required)}; {optional} may be missing; there are no others"
