@@ -273,14 +273,12 @@ def test_a_password_in_the_address_of_the_store_is_refused_and_not_repeated(tmp_
 
 
 def test_a_password_of_the_store_goes_into_its_address_escaped(tmp_path):
-    path = write_configuration(
-        tmp_path,
-        store={"url": "postgresql://orcid@db.example:5433/orcid?sslmode=verify-full", "password": "env:PASSWORD"},
-    )
+    url = "postgresql://orcid@db.example:5433/orcid?sslmode=verify-full"
+    path = write_configuration(tmp_path, store={"url": url, "password": "env:PASSWORD"})
 
     store = load(path, {"PASSWORD": "p@ss/w:rd"}).store
 
-    assert store.reveal() == "postgresql://orcid:p%40ss%2Fw%3Ard@db.example:5433/orcid?sslmode=verify-full"
+    assert store.reveal() == f"{url}&password=p%40ss%2Fw%3Ard"
     assert "p@ss" not in repr(store)
 
 

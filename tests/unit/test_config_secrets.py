@@ -1,11 +1,15 @@
 """No message about a configuration quotes what is written in it, and each says how to correct the mistake made."""
 
 import logging
+from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
+from psycopg.conninfo import conninfo_to_dict
 
 from resolver_connector.transfers import TRANSFERS
+from sql.engines.postgres import Postgres
+from sql.errors import StoreUnavailable
 from tests.support.configuration import write_configuration
 from webapp.cli.main import main
 from webapp.config.base import describe_settings
@@ -108,6 +112,12 @@ PASSWORDS = [
     "postgresql://orcid@localhost/orcid?oauth_client_secret={}",
     "postgresql://orcid@localhost/orcid?pwd={}",
     "postgresql://orcid@localhost/orcid#password={}",
+    "postgresql://orcid:{}/2@localhost/orcid",
+    "postgresql://orcid:{}?2@localhost/orcid",
+    "postgresql://orcid/{}@localhost/orcid",
+    "postgresql://orcid@{}@localhost/orcid",
+    "postgresql://localhost:{}/orcid",
+    "postgresql://first:5432,localhost:{}/orcid",
     "postgres://orcid:{}@localhost/orcid",
     "sqlite:///var/lib/links.db?key={}",
 ]
@@ -128,12 +138,59 @@ def test_a_password_in_the_address_of_the_store_is_refused_and_not_shown(tmp_pat
 
 @pytest.mark.parametrize(
     "options",
-    ["", "?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem", "?host=/run/postgresql", "?passfile=/etc/pgpass"],
+    [
+        "",
+        "?host=/run/pg@node1",
+        "?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem",
+        "?host=/run/postgresql",
+        "?passfile=/etc/pgpass",
+    ],
 )
 def test_the_options_of_postgresql_are_allowed(tmp_path, options):
     url = f"postgresql://orcid@localhost/orcid{options}"
 
     assert load(write_configuration(tmp_path, store={"url": url}), {}).store.url == url
+
+
+@pytest.mark.parametrize("hosts", ["", "db:", "db:5432", "[::1]", "[::1]:5432", "a:5432,b:5433", "a,b"])
+def test_the_hosts_of_postgresql_are_allowed(tmp_path, hosts):
+    url = f"postgresql://orcid@{hosts}/orcid"
+
+    assert load(write_configuration(tmp_path, store={"url": url}), {}).store.url == url
+
+
+SECRET_OF_STORE = "hunter2@/?:#&"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://orcid@localhost/orcid?host=/run/pg@node1",
+        "postgresql://orcid@/orcid?host=/run/pg@node1&port=1",
+        "postgresql://localhost:1/orcid?user=orcid",
+        "postgresql://orc%40id@127.0.0.1:1/orcid",
+    ],
+)
+def test_the_password_of_the_store_is_the_password_alone_and_never_logged(tmp_path, url, caplog):
+    caplog.set_level(logging.DEBUG)
+    path = write_configuration(tmp_path, store={"url": url, "password": "env:PASSWORD"})
+    store = load(path, {"PASSWORD": SECRET_OF_STORE}).store
+
+    assert conninfo_to_dict(store.reveal()) == {**conninfo_to_dict(url), "password": SECRET_OF_STORE}
+
+    postgres = Postgres(store.reveal(), 0.3)
+    with closing(postgres), pytest.raises(StoreUnavailable) as caught:
+        postgres.fetch_one("get_current_orcid_id", organisation="", person_key="")
+
+    assert "psycopg.pool" in {each.name for each in caplog.records}
+    assert "hunter2" not in caplog.text + str(caught.value)
+
+
+def test_a_password_of_the_store_needs_a_user(tmp_path):
+    url = "postgresql://localhost/orcid?host=/run/pg@node1"
+
+    with pytest.raises(Misconfigured, match="has no user to go with"):
+        load(write_configuration(tmp_path, store={"url": url, "password": "env:PASSWORD"}), {"PASSWORD": "x"})
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def _require_user(password: Secret | None, info: ValidationInfo) -> Secret | Non
     url = info.data.get("url", "")
     if password is not None and url.startswith("sqlite:"):
         raise InvalidSetting("has no use with SQLite", "remove it")
-    if password is not None and url and "@" not in url:
+    if password is not None and url and not validators.has_user(url):
         raise InvalidSetting("has no user to go with", 'name the user: url = "postgresql://orcid@localhost/orcid"')
     return password
 

@@ -31,6 +31,8 @@ _HOST_NAME = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.?)+", re.ASCI
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+", re.ASCII | re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _CLIENT_ID = re.compile(r"APP-[0-9A-Z]{16}|(\d{4}-){3}\d{3}[\dX]", re.ASCII)
+_HOST_AND_PORT = r"(?:\[[^\[\]@]*\]|[^\[\]:,@]*)(?::[0-9]*)?"
+_HOSTS = re.compile(f"{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*")
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _MAX_ENTITY_ID = 1024
 _MAX_SOCKET_PATH = 107
@@ -327,6 +329,11 @@ def store_url(text: str) -> str:
         raise InvalidSetting("is not an address", f"write for example: {_POSTGRESQL}") from None
     if parts.password is not None or ":" in unquote(parts.username or ""):
         raise InvalidSetting("holds the password", _FIX_URL)
+    if "@" in parts.path or parts.netloc.count("@") > 1 or not _HOSTS.fullmatch(parts.netloc.rpartition("@")[2]):
+        # What libpq would take for a host or a port may be a part of a password, and its error would quote it
+        raise InvalidSetting(
+            "has an @ or a port that is not one", f"write @ as %40 in a name; write for example: {_POSTGRESQL}"
+        )
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         _check_postgresql_option(name)
     if parts.fragment:
@@ -346,11 +353,15 @@ def _check_postgresql_option(name: str) -> None:
         raise InvalidSetting("has an option that PostgreSQL does not have", fix)
 
 
+def has_user(url: str) -> bool:
+    """Return whether a PostgreSQL URL names a user, before the host or as an option."""
+    parts = urlsplit(url)
+    return bool(parts.username) or "user" in dict(parse_qsl(parts.query))
+
+
 def with_password(url: str, password: str) -> str:
-    """Return a PostgreSQL URL with a password in it."""
-    scheme, _, rest = url.partition("://")
-    name, _, place = rest.rpartition("@")
-    return f"{scheme}://{name}:{quote(password, safe='')}@{place}"
+    """Return a PostgreSQL URL with a password in it, as an option: there it cannot become a part of another value."""
+    return f"{url}{'&' if urlsplit(url).query else '?'}password={quote(password, safe='')}"
 
 
 def _split(text: str) -> SplitResult:
