@@ -1,26 +1,38 @@
 """Compares the times at which an account was issued (funetEduPersonEPPNTimeStamp), however a directory writes them.
 
 Two texts name the same time if the intervals of their precision overlap: a date is a whole day, `12:00` a whole
-minute. A text without a zone may be local time anywhere. A text that cannot be parsed proves nothing.
+minute. A text without a zone, or with the name of one, may be local time anywhere. A text that cannot be parsed, that
+can be read in two ways, or that names a time at which no account was issued, proves nothing.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import MAXYEAR, UTC, datetime, timedelta, timezone
 
-_YEARS = range(1900, 2200)
+_FIRST_YEAR = 1990
+"""No account was issued before."""
 # GeneralizedTime (RFC 4517 section 3.3.13) and ISO 8601, basic and extended, with a date alone or a time too
 _CALENDAR = re.compile(
     r"(?P<year>\d{4})-?(?P<month>\d{2})-?(?P<day>\d{2})"
     r"(?:[Tt ]?(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2}))?)?(?:[.,](?P<fraction>\d+))?)?"
-    r" ?(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?)?",
+    r" ?(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?)?(?P<zone_name> ?[A-Z]{3,5})?",
     re.ASCII,
 )
 # UTCTime (RFC 4517 section 3.3.34): the century is left out
 _UTC_TIME = re.compile(r"\d{10}(?:\d{2})?(?:[Zz]|[+-]\d{4})", re.ASCII)
+# Finnish and German: 15.1.2024, 15.1.2024 klo 10.30, 15.01.2024, 10:30:00 Uhr
+_DOTTED = re.compile(
+    r"(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\. ?(?P<year>\d{4})"
+    r"(?:,? (?:klo )?(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2}))?(?: Uhr| ?[A-Z]{3,5})?)?",
+    re.ASCII,
+)
+_YEAR = re.compile(r"\d{4}", re.ASCII)
 _DIGITS = re.compile(r"\d{9,18}", re.ASCII)
+# yyyyMMddHHmmssSSS
+_CALENDAR_DIGITS = re.compile(r"(\d{14})(\d{1,3})", re.ASCII)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOWS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
@@ -58,18 +70,36 @@ def different_issue_times(one: str, other: str) -> bool:
     return first is not None and second is not None and not first.overlaps(second)
 
 
+def is_readable(text: str) -> bool:
+    """Return whether a text can be compared with another: it has a known form, and one meaning."""
+    return _parse(text) is not None
+
+
 def _parse(text: str) -> _Interval | None:
-    text = text.strip()
+    years = range(_FIRST_YEAR, datetime.now(UTC).year + 2)
+    readings = {each for each in _readings(text.strip()) if each is not None and each.start.year in years}
+    return readings.pop() if len(readings) == 1 else None
+
+
+def _readings(text: str) -> Iterator[_Interval | None]:
+    yield _parse_calendar(text)
     if _UTC_TIME.fullmatch(text):
-        return _parse_calendar(text) or _parse_calendar(("20" if text[:2] < "70" else "19") + text)
-    if interval := _parse_calendar(text):
-        return interval
-    return _parse_epoch(text) if _DIGITS.fullmatch(text) else None
+        yield _parse_calendar(("20" if text[:2] < "70" else "19") + text)
+    if found := _CALENDAR_DIGITS.fullmatch(text):
+        yield _parse_calendar(f"{found[1]}.{found[2]}")
+    if found := _DOTTED.fullmatch(text):
+        time = "".join(f"{found[unit]:0>2}" for unit in ("hour", "minute", "second") if found[unit])
+        yield _parse_calendar(f"{found['year']}{found['month']:0>2}{found['day']:0>2}{time}")
+    if _YEAR.fullmatch(text) and int(text) in range(_FIRST_YEAR, MAXYEAR):
+        start = datetime(int(text), 1, 1)  # noqa: DTZ001 - of an unknown zone
+        yield _Interval(start, start.replace(year=start.year + 1) - start)
+    if _DIGITS.fullmatch(text):
+        yield _parse_epoch(text)
 
 
 def _parse_calendar(text: str) -> _Interval | None:
     found = _CALENDAR.fullmatch(text)
-    if found is None or int(found["year"]) not in _YEARS:
+    if found is None:
         return None
     length = timedelta(days=1)
     for unit in ("hour", "minute", "second"):
@@ -110,7 +140,7 @@ def _parse_epoch(digits: str) -> _Interval | None:
             return _Interval(_UNIX_EPOCH + timedelta(milliseconds=number), timedelta(milliseconds=1))
         case 15 | 16:
             return _Interval(_UNIX_EPOCH + timedelta(microseconds=number), timedelta(microseconds=1))
-        case 17 | 18:
+        case 18:
             return _Interval(_WINDOWS_EPOCH + timedelta(microseconds=number // 10), timedelta(microseconds=1))
         case _:
             return None

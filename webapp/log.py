@@ -45,6 +45,10 @@ class Log:
         """
         _logger.info(event, extra={"facts": facts})
 
+    def warning(self, event: str, /, **facts: object) -> None:
+        """Log an event that somebody should act on."""
+        _logger.warning(event, extra={"facts": facts})
+
     def exception(self, error: BaseException) -> None:
         """Log an unexpected exception: its class and where it was raised."""
         _logger.error("bug", extra={"facts": _describe(error)})

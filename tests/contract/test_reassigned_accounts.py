@@ -143,6 +143,39 @@ def test_what_a_receiver_says_of_the_earlier_holders_removal_is_not_shown(app, s
     assert "It is on its way." in heir.get("/me/removed").text
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("15/01/2024", "16/01/2026", [False, True]),
+        ("20240115", "16/01/2026", [True]),
+        ("15/01/2024", "20260116", [False, True]),
+        ("15/01/2024", "15/01/2024", [False]),
+        ("20240115", "15.1.2024", []),
+        ("20240115", None, []),
+    ],
+)
+def test_a_date_that_cannot_be_read_ends_no_link_and_is_warned_of(app, simulator, store, caplog, case):
+    first, second, warned = case
+    caplog.set_level("WARNING", "orcid-connect")
+    earlier = WebClient(app, ACCOUNT, said={STAMP: first})
+    earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
+    WebClient(app, ACCOUNT, said={STAMP: second} if second else {}).get("/me")
+
+    assert store.links.get(UNIVERSITY, ACCOUNT).orcid_id.bare == MAIJA
+    assert {each.getMessage() for each in caplog.records} <= {"account-issue-time-unreadable"}
+    assert {each.facts["organisation"] for each in caplog.records} <= {"yliopisto"}
+    assert list(dict.fromkeys(each.facts["linked"] for each in caplog.records)) == warned
+    assert "maija" not in repr([each.__dict__ for each in caplog.records])
+
+
+def test_a_date_with_dots_ends_the_link_of_an_earlier_holder(app, simulator, store):
+    earlier = WebClient(app, ACCOUNT, said={STAMP: "15.1.2024"})
+    earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
+    WebClient(app, ACCOUNT, said={STAMP: "16.1.2026 klo 10.00"}).get("/me")
+
+    assert store.links.get(UNIVERSITY, ACCOUNT) is None
+
+
 def test_a_look_by_head_shows_nothing_and_ends_nothing(app, simulator, store):
     earlier = earlier_holder(app, simulator)
     heir = WebClient(app, ACCOUNT, said={STAMP: "20260101"}, cookies=dict(earlier.cookies))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from threading import BoundedSemaphore
 from time import monotonic, sleep
 
-from shibboleth.account_time import different_issue_times
+from shibboleth.account_time import different_issue_times, is_readable
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.errors import AttemptClosed, AttemptNotAuthenticated, OrcidIdInUse
@@ -21,6 +21,7 @@ from webapp.auth.browser import Browser
 from webapp.linking.attempt_cleanup import AttemptCleanup
 from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
 from webapp.linking.orcid_status import OrcidStatus
+from webapp.log import log
 
 LIFETIME = timedelta(minutes=60)
 """Time for an attempt, in which a user may have to register at ORCID and confirm an e-mail address."""
@@ -259,6 +260,9 @@ class LinkingService:
         """
         status = self._read_status(person, deliveries=deliveries)
         link = status.link
+        earlier, now_issued = "" if link is None else link.account_issued_at, person.account_issued_at
+        if now_issued not in {"", earlier} and not all(map(is_readable, filter(None, (earlier, now_issued)))):
+            log.warning("account-issue-time-unreadable", organisation=person.organisation.id, linked=link is not None)
         if link is None or not different_issue_times(link.account_issued_at, person.account_issued_at):
             return status
         # The account was reassigned: its link is another person's, and must not be released as this person's
