@@ -15,7 +15,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Credentials
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
-from sql.health import MAX_WAL_BACKLOG, WriteCheck
+from sql.health import MAX_DELAY, MAX_WAL_BACKLOG, WriteCheck
 from sql.store import open_store
 from tests.support.configuration import store_section, write_configuration
 from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
@@ -196,3 +196,44 @@ def test_a_silent_database_keeps_one_thread_waiting():
     engine.gate.wait(5)
     waiting.join(5)
     assert not waiting.is_alive()
+
+
+@pytest.mark.parametrize("answered_before", [True, False])
+def test_a_database_that_hangs_is_unavailable_for_all_threads(answered_before):
+    engine, now = SlowEngine(), [0.0]
+    write_check = WriteCheck(engine, 1.0, lambda: now[0])
+    if answered_before:
+        write_check.run()
+    now[0], engine.gate, before = 1.0, Barrier(2), engine.writes
+    waiting = Thread(target=write_check.run, daemon=True)
+    waiting.start()
+    while engine.writes == before:
+        pass
+
+    now[0] = 1.0 + MAX_DELAY - 0.1
+    if answered_before:
+        assert write_check.run() == 7
+    now[0] += 0.2
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="the database does not answer"):
+            write_check.run()
+
+    engine.gate.wait(5)
+    waiting.join(5)
+    assert write_check.run() == 7
+
+
+def test_after_an_idle_hour_a_thread_waits_for_the_write_of_another():
+    engine, now = SlowEngine(), [0.0]
+    write_check = WriteCheck(engine, 1.0, lambda: now[0])
+    write_check.run()
+    now[0], engine.gate = 3600.0, Barrier(2)
+    results = []
+    threads = [Thread(target=lambda: results.append(write_check.run()), daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    engine.gate.wait(5)
+    for thread in threads:
+        thread.join(5)
+
+    assert (results, engine.writes) == ([7, 7], 2)
