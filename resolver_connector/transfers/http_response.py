@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,13 +43,15 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_CHARSETS = re.compile(r"utf-?(?:8|16(?:-?[bl]e)?)|latin-?1|(?:us-)?ascii|(?:windows-|cp)125\d|iso[-_]8859-\d{1,2}")
+"""The charsets that a label may choose; Python has slow codecs, and some that are no charset, under other names."""
 _WEB_PAGE = re.compile(
     r"(?:\s++|<\?.*?\?>|<!--.*?-->)*+<(?:!doctype\s+html|html|head|body|title|meta|script|style)[\s>/]",
     re.IGNORECASE | re.DOTALL,
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Response:
     """A receiver's response, with at most MAX_RESPONSE_BYTES of its body."""
 
@@ -79,11 +82,14 @@ class Response:
         header["Content-Type"] = self.headers.get("Content-Type", "")
         return header
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The body as text: by its byte order mark, its charset, or as UTF-8; with replacements if none fits."""
         mark = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if self.body.startswith(mark)), None)
-        for encoding in filter(None, (mark, self.charset, "utf-8")):
+        charset = self.charset
+        if mark is None and charset and not _CHARSETS.fullmatch(charset):
+            return self.body.decode("utf-8", "replace")
+        for encoding in filter(None, (mark, charset, "utf-8")):
             with suppress(LookupError, ValueError):
                 return self.body.decode(encoding)
         return self.body.decode("cp1252", "replace")

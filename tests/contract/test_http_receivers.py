@@ -161,6 +161,15 @@ def test_words_in_plain_text_are_read_in_any_charset(body, kind):
     assert (result.outcome, result.message) == (Outcome.REFUSED, "ei käy")
 
 
+@pytest.mark.parametrize("charset", ["utf-7", "punycode", "unicode_escape", "cp037", "hz"])
+def test_a_charset_that_no_receiver_needs_is_read_as_utf_8(charset):
+    body = "ei käy ~{VPND~} +AGE- \\x41".encode()
+
+    result, _ = send(V1Harness, framed(body + b" \xff", f"text/plain; charset={charset}", "422 No"))
+
+    assert result.message == body.decode() + " \N{REPLACEMENT CHARACTER}"
+
+
 # --- SOAP ---------------------------------------------------------------------------------------------------------
 
 DSML = (
