@@ -18,12 +18,14 @@ from typing import Annotated, Any, ClassVar, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo
 
 from resolver_connector.transfers.accounts import is_unambiguous
-from resolver_connector.transfers.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.characters import displayed
+from shibboleth.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import OrcidId
 from sql.records import ChangeKind
 
 MAX_MESSAGE_LENGTH = 500
+THREADS_OF_A_TRANSFER = 32
+"""More than a worker and a web server use for one transfer at the same time."""
 
 
 class Outcome(StrEnum):
@@ -182,7 +184,7 @@ class TransferModel(BaseModel):
 
     kind: ClassVar[str]
 
-    _threads: BoundedThreads = PrivateAttr(default_factory=BoundedThreads)
+    _threads: BoundedThreads = PrivateAttr(default_factory=lambda: BoundedThreads(THREADS_OF_A_TRANSFER))
 
     @property
     def removal_probe(self) -> TransferModel | None:

@@ -39,8 +39,8 @@ from resolver_connector.transfers.base import (
     ValueForm,
     setting,
 )
-from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.record import record
+from shibboleth.deadline import Deadline
 
 COLUMNS: Final = ("id", "action", "organisation", "attribute", "account", "orcid", "previous", "registry", "time")
 LDIF_WIDTH: Final = 76

@@ -37,8 +37,8 @@ from resolver_connector.transfers.base import (
     plain_text,
     setting,
 )
-from resolver_connector.transfers.deadline import Deadline, Saturated
 from resolver_connector.transfers.http_response import Response
+from shibboleth.deadline import Deadline, Saturated
 
 MAX_RESPONSE_BYTES = 64 * 1024
 BODY_TIMEOUT = 5.0

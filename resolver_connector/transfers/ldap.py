@@ -40,7 +40,6 @@ from resolver_connector.transfers.base import (
     plain_text,
     setting,
 )
-from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Result, Undecodable
 from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, asserted_values, fill, is_filter
 from resolver_connector.transfers.ldap_results import (
@@ -55,6 +54,7 @@ from resolver_connector.transfers.ldap_results import (
     UNDEFINED_TYPE,
 )
 from shibboleth.attributes import fold
+from shibboleth.deadline import Deadline
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}

@@ -21,7 +21,7 @@ from ldap3.core.exceptions import (
 )
 
 from resolver_connector.transfers.base import DeliveryFailed, DeliveryResult, Outcome, plain_text
-from resolver_connector.transfers.deadline import Deadline
+from shibboleth.deadline import Deadline
 
 PORTS = {"ldap": 389, "ldaps": 636}
 

@@ -23,11 +23,11 @@ from typing import Any, Final, Self
 from pydantic import model_validator
 
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Secret, ValueForm, setting
-from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.http import HttpTransfer
 from resolver_connector.transfers.http_response import Response, failure, unexpected_body
 from resolver_connector.transfers.record import record, timestamp
 from shibboleth.attributes import ATTRIBUTES
+from shibboleth.deadline import Deadline
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how such secrets begin
 _SHORTEST, _LONGEST = 24, 64

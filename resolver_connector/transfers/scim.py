@@ -31,10 +31,10 @@ from resolver_connector.transfers.base import (
     ValueForm,
     setting,
 )
-from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.http import HttpTransfer
 from resolver_connector.transfers.http_response import Response, failure, unexpected_body
 from shibboleth.attributes import fold
+from shibboleth.deadline import Deadline
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 
 PATCH: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"

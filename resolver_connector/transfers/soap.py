@@ -20,9 +20,9 @@ from defusedxml.ElementTree import fromstring
 from pydantic import model_validator
 
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Policy, ValueForm, setting
-from resolver_connector.transfers.deadline import Deadline
 from resolver_connector.transfers.http import HttpTransfer
 from resolver_connector.transfers.http_response import Response, failure, unexpected_body
+from shibboleth.deadline import Deadline
 from shibboleth.orcid_id import OrcidId
 
 ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"

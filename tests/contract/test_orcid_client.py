@@ -68,6 +68,7 @@ class Scripted:
         self.asked = {}
         self.drips = 0
         self.keys = b""
+        self.delay = 0
 
     def __call__(self, environ, start_response):
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -78,6 +79,7 @@ class Scripted:
             "accept": environ.get("HTTP_ACCEPT"),
             "cookie": environ.get("HTTP_COOKIE"),
         }
+        time.sleep(self.delay)
         if self.asked["path"] == "/oauth/jwks":
             start_response("200 OK", [("Content-Type", "application/json")])
             return [self.keys]
@@ -347,7 +349,7 @@ def test_an_answer_that_drips_is_not_waited_for(scripted):
     script, client = scripted
     script.drips = 40
 
-    with pytest.raises(OrcidUnavailable, match="too long"):
+    with pytest.raises(OrcidUnavailable, match="no answer in time"):
         replace(client, connect_timeout=0.1, read_timeout=0.2).exchange("c", SECRET, NOW)
 
 
@@ -409,7 +411,8 @@ UNFINISHED = {
     "silence": (list, False, "no answer in time"),
     "a head and silence": (lambda: [HEAD], False, "no answer in time"),
     "half a body and silence": (lambda: [HEAD + b"{"], False, "no answer in time"),
-    "a body that drips": (lambda: dripping(HEAD, b" "), False, "the answer takes too long to come"),
+    "a body that drips": (lambda: dripping(HEAD, b" "), False, "no answer in time"),
+    "a head that drips": (lambda: dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"), False, "no answer in time"),
     "no answer": (list, True, "cannot be reached (no connection)"),
     "half a head": (lambda: [b"HTTP/1.1 200 OK\r\nContent-"], True, "status 200 without JSON"),
     "half a body": (lambda: [HEAD + b"{"], True, "the answer breaks off"),
@@ -429,6 +432,29 @@ def test_an_answer_that_does_not_come_whole_and_in_time_is_none_and_is_not_asked
     assert raised.value.reason == reason
     assert len(said) == 1
     assert took < 3
+
+
+def test_requests_that_orcid_holds_after_the_deadline_are_limited():
+    with answering(UNFINISHED["a head that drips"][0]) as (said, address):
+        client = make_orcid_client(address, connect_timeout=0.2, read_timeout=0.2, max_waiting=1)
+        with pytest.raises(OrcidUnavailable, match="no answer in time"):
+            client.exchange("c", SECRET, NOW)
+        with pytest.raises(OrcidUnavailable, match="1 earlier calls still wait for its answer"):
+            client.exchange("c", SECRET, NOW)
+
+    assert len(said) == 1
+
+
+def test_the_keys_are_fetched_by_the_deadline_of_the_exchange(openid):
+    script, asking = openid
+    script.says(scope="openid", id_token=jwt.sign(claims_of(asking)))
+    script.delay = 0.7
+    begun = time.monotonic()
+
+    with pytest.raises(OrcidUnavailable, match="no answer in time"):
+        replace(asking, connect_timeout=0.1, read_timeout=0.9).exchange("c", SECRET, NOW)
+
+    assert time.monotonic() - begun < 1.3
 
 
 @pytest.mark.parametrize("how", ["sound", "wrong-name", "expired", "stranger"])

@@ -22,8 +22,7 @@ from demo.idm.server import serve
 from resolver_connector.delivery.dispatcher import Dispatcher
 from resolver_connector.delivery.settings import WorkerSettings
 from resolver_connector.delivery.worker import Worker
-from resolver_connector.transfers.base import Outcome
-from resolver_connector.transfers.deadline import THREADS_OF_A_TRANSFER
+from resolver_connector.transfers.base import THREADS_OF_A_TRANSFER, Outcome
 from resolver_connector.transfers.ldap import LdapTransfer
 from resolver_connector.transfers.rest import RestTransfer
 from resolver_connector.transfers.scim import ScimTransfer

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from threading import BoundedSemaphore
-from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import requests
 from joserfc.jwk import KeySet
 
 from shibboleth.characters import displayed
+from shibboleth.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from webapp.concurrency import try_acquire
 from webapp.linking.id_token import InvalidIdToken, UnknownKey, check_id_token, import_keys
 from webapp.linking.strict_json import parse_object
+
+Result = TypeVar("Result")
 
 _OK = 200
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -90,12 +93,19 @@ class OrcidClient:
     max_waiting: int = 32
     """How many threads may wait for ORCID at once."""
     _places: BoundedSemaphore = field(init=False, repr=False, compare=False)
+    _threads: BoundedThreads = field(init=False, repr=False, compare=False)
     _keys: list[KeySet] = field(init=False, repr=False, compare=False, default_factory=list)
     """ORCID's keys, fetched with the first id_token; at most one key set."""
 
     def __post_init__(self) -> None:
-        """Make the semaphore that bounds the waiting threads."""
+        """Make the limits of the waiting threads, and of those that ORCID holds after the deadline."""
         object.__setattr__(self, "_places", BoundedSemaphore(self.max_waiting))
+        object.__setattr__(self, "_threads", BoundedThreads(self.max_waiting))
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which each method has returned, whatever ORCID does."""
+        return self.connect_timeout + self.read_timeout
 
     def authorize_url(self, state: str, language: str, secret: str) -> str:
         """Return the authorisation URL (RFC 6749, section 4.1.1).
@@ -136,34 +146,26 @@ class OrcidClient:
     def exchange(self, code: str, secret: str, now: datetime) -> Authenticated:
         """Exchange a code, once, for the user's iD (RFC 6749, section 4.1.3).
 
+        Returns within `timeout`, the keys for the id_token included.
+
         Raises:
             OrcidUnavailable: If ORCID does not answer properly.
             OrcidRefused: If ORCID refuses the code, or its answer is not for this user and this client.
             OrcidMisconfigured: If ORCID does not know this client.
 
         """
-        form = {
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "grant_type": "authorization_code",
-            "redirect_uri": self.redirect_uri,
-            "code": code,
-        }
-        if self.pkce:
-            form["code_verifier"] = _derive("verifier", secret)
-        status, answer = self._send("POST", "/oauth/token", form)
-        if status != _OK:
-            raise _refusal(status, answer)
-        return self._authenticated(answer, secret, now)
+        return self._by_deadline(partial(self._exchange, code, secret, now))
 
     def must_answer(self) -> None:
         """Fetch and check the discovery document (OpenID Connect Discovery 1.0, 4).
+
+        Returns within `timeout`.
 
         Raises:
             OrcidUnavailable: If it cannot be fetched, or names another issuer.
 
         """
-        status, answer = self._send("GET", "/.well-known/openid-configuration")
+        status, answer = self._by_deadline(partial(self._send, "GET", "/.well-known/openid-configuration"))
         if status != _OK:
             raise OrcidUnavailable(f"status {status}")
         if answer.get("issuer") != self.base_url:
@@ -178,8 +180,34 @@ class OrcidClient:
     def _openid(self) -> bool:
         return "openid" in self.scope.split()
 
-    def _send(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-        deadline = monotonic() + self.connect_timeout + self.read_timeout
+    def _by_deadline(self, call: Callable[[Deadline], Result]) -> Result:
+        deadline = Deadline(self.timeout)
+        try:
+            return self._threads.run(partial(call, deadline), deadline)
+        except TimeoutError:
+            raise OrcidUnavailable("no answer in time") from None
+        except Saturated as error:
+            raise OrcidUnavailable(f"{error.running} earlier calls still wait for its answer") from None
+
+    def _exchange(self, code: str, secret: str, now: datetime, deadline: Deadline) -> Authenticated:
+        form = {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "grant_type": "authorization_code",
+            "redirect_uri": self.redirect_uri,
+            "code": code,
+        }
+        if self.pkce:
+            form["code_verifier"] = _derive("verifier", secret)
+        status, answer = self._send("POST", "/oauth/token", deadline, form)
+        if status != _OK:
+            raise _refusal(status, answer)
+        return self._authenticated(answer, secret, now, deadline)
+
+    def _send(
+        self, method: str, path: str, deadline: Deadline, form: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        deadline.check()
         try:
             # A session for each request: no connection, and no cookie, goes from one person to another
             with requests.Session() as session:
@@ -192,7 +220,7 @@ class OrcidClient:
                     self.base_url + path,
                     data=form,
                     headers=_HEADERS,
-                    timeout=(self.connect_timeout, self.read_timeout),
+                    timeout=(min(self.connect_timeout, deadline.left), min(self.read_timeout, deadline.left)),
                     allow_redirects=False,
                     stream=True,
                     hooks={"response": _ignore_redirect},
@@ -205,7 +233,7 @@ class OrcidClient:
         except ValueError:
             raise OrcidUnavailable(f"status {status} without JSON") from None
 
-    def _authenticated(self, answer: dict[str, Any], secret: str, now: datetime) -> Authenticated:
+    def _authenticated(self, answer: dict[str, Any], secret: str, now: datetime, deadline: Deadline) -> Authenticated:
         token_type, scope, bare, name = (_text(answer, member) for member in ("token_type", "scope", "orcid", "name"))
         if token_type.lower() != "bearer":
             raise OrcidUnavailable("the answer is no bearer token")
@@ -220,16 +248,18 @@ class OrcidClient:
         if orcid_id.registry is not self.registry:
             raise OrcidMisconfigured("the iD is of the other registry")
         if self._openid:
-            self._check_id_token(answer.get("id_token"), orcid_id, secret, now)
+            self._check_id_token(answer.get("id_token"), orcid_id, secret, now, deadline)
         return Authenticated(orcid_id, displayed(name)[:_LONGEST_NAME])
 
-    def _check_id_token(self, id_token: object, orcid_id: OrcidId, secret: str, now: datetime) -> None:
+    def _check_id_token(
+        self, id_token: object, orcid_id: OrcidId, secret: str, now: datetime, deadline: Deadline
+    ) -> None:
         nonce = _derive("nonce", secret)
         for keys in (*self._keys, None):
             try:
                 check_id_token(
                     id_token,
-                    keys or self._fetch_keys(),
+                    keys or self._fetch_keys(deadline),
                     issuer=self.base_url,
                     client_id=self.client_id,
                     subject=orcid_id.bare,
@@ -244,8 +274,8 @@ class OrcidClient:
             return
         raise OrcidUnavailable("its keys lack the key of the id_token")
 
-    def _fetch_keys(self) -> KeySet:
-        status, document = self._send("GET", "/oauth/jwks")
+    def _fetch_keys(self, deadline: Deadline) -> KeySet:
+        status, document = self._send("GET", "/oauth/jwks", deadline)
         if status != _OK:
             raise OrcidUnavailable(f"status {status} for its keys")
         try:
@@ -261,7 +291,7 @@ def _ignore_redirect(response: requests.Response, **_options: object) -> None:
     response.headers.pop("Location", None)
 
 
-def _body(response: requests.Response, deadline: float) -> bytes:
+def _body(response: requests.Response, deadline: Deadline) -> bytes:
     body = bytearray()
     try:
         # One octet at a time: a larger piece would be waited for until it is whole, however slowly it comes
@@ -269,8 +299,7 @@ def _body(response: requests.Response, deadline: float) -> bytes:
             body += octet
             if len(body) > _MAX_BODY:
                 raise OrcidUnavailable("the answer is too long")
-            if monotonic() > deadline:
-                raise OrcidUnavailable("the answer takes too long to come")
+            deadline.check()
     except requests.ConnectionError:
         raise OrcidUnavailable("no answer in time") from None
     return bytes(body)

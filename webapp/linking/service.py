@@ -31,6 +31,8 @@ _MAX_REPEATS = 4
 """Threads of a process that may wait for the answer to an earlier call of the redirect URI."""
 _POLL_INTERVAL = 0.1
 """Seconds."""
+_SAVE_TIME = 2.0
+"""Seconds by which a repeated call waits longer than for ORCID's answer, which is then saved."""
 
 
 class NoSuchAttempt(LookupError):
@@ -145,7 +147,7 @@ class LinkingService:
         attempt = _check(self.store.attempts.get_by_state(state_hash), person, browser, now)
         if self._repeats.acquire(blocking=False):
             try:
-                deadline = monotonic() + self.orcid.connect_timeout + self.orcid.read_timeout
+                deadline = monotonic() + self.orcid.timeout + _SAVE_TIME
                 while attempt.closed_at is None and attempt.orcid_id is None and monotonic() < deadline:
                     sleep(_POLL_INTERVAL)
                     attempt = self.store.attempts.get(attempt.id) or attempt

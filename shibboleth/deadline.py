@@ -1,8 +1,8 @@
-"""Deadlines of attempts: the caller returns at the deadline, whatever the receiver does.
+"""Deadlines of calls to other servers: the caller returns at the deadline, whatever the server does.
 
 Socket time-outs restart with each packet, and neither a host name look-up nor a write to a disk has one. Therefore
-each attempt runs in a thread of its own, and the caller stops waiting at the deadline. The thread ends by its own
-time-outs. Until then it counts against the limit of its transfer; other transfers are not affected.
+each call runs in a thread of its own, and the caller stops waiting at the deadline. The thread ends by its own
+time-outs. Until then it counts against the limit of the calls to this server; calls to others are not affected.
 """
 
 from __future__ import annotations
@@ -17,12 +17,9 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-THREADS_OF_A_TRANSFER = 32
-"""More than a worker and a web server use for one transfer at the same time."""
-
 
 class Saturated(Exception):
-    """Every thread of a transfer is still waiting for its receiver."""
+    """Every thread for calls to a server is still waiting for it."""
 
     def __init__(self, running: int) -> None:
         super().__init__(running)
@@ -70,7 +67,7 @@ class Deadline:
 class BoundedThreads:
     """Threads for calls that may not return, at most `most` at the same time; equal limits compare equal."""
 
-    most: int = THREADS_OF_A_TRANSFER
+    most: int
     _free: threading.Semaphore = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
