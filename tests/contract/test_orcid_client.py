@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from joserfc.jwk import RSAKey
+from joserfc.jwt import encode
 
 from demo.orcid import jwt
 from shibboleth.orcid_id import Registry
@@ -69,6 +71,7 @@ class Scripted:
         self.drips = 0
         self.keys = b""
         self.delay = 0
+        self.fetched = 0
 
     def __call__(self, environ, start_response):
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -81,6 +84,7 @@ class Scripted:
         }
         time.sleep(self.delay)
         if self.asked["path"] == "/oauth/jwks":
+            self.fetched += 1
             start_response("200 OK", [("Content-Type", "application/json")])
             return [self.keys]
         start_response(self.status, [("Content-Type", self.kind), *self.more])
@@ -652,6 +656,24 @@ def test_new_keys_of_orcids_are_fetched_once_they_are_needed(openid):
     script.keys = b"away"
 
     assert asking.exchange("c", SECRET, NOW).orcid_id == orcid_id(MAIJA)
+
+
+@pytest.mark.parametrize("kid", [jwt.KEY_ID, None])
+def test_a_wrong_signature_has_the_keys_fetched_again_once(openid, kid):
+    script, asking = openid
+    old = RSAKey.generate_key(2048)
+    for key in (old, RSAKey.generate_key(2048)):
+        script.keys = json.dumps({"keys": [key.as_dict(private=False, kid=jwt.KEY_ID)]}).encode()
+        header = {"alg": "RS256"} | ({"kid": kid} if kid else {})
+        script.says(scope="openid", id_token=encode(header, claims_of(asking), key))
+
+        assert asking.exchange("c", SECRET, NOW).orcid_id == orcid_id(MAIJA)
+
+    script.says(scope="openid", id_token=encode(header, claims_of(asking), old))
+    fetched = script.fetched
+    with pytest.raises(OrcidRefused, match="^id_token: BadSignatureError$"):
+        asking.exchange("c", SECRET, NOW)
+    assert script.fetched == fetched + 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from joserfc import jwt
-from joserfc.errors import ClaimError, InvalidKeyIdError, JoseError
+from joserfc.errors import BadSignatureError, ClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
 from webapp.linking.strict_json import StrictDecoder
@@ -20,6 +20,10 @@ _LEEWAY = 120
 
 class InvalidIdToken(ValueError):
     """The id_token fails a check, which the text names without quoting it."""
+
+
+class WrongSignature(InvalidIdToken):
+    """The signature was not made with the key that the id_token names, or with the only one of the key set."""
 
 
 class UnknownKey(LookupError):
@@ -49,6 +53,7 @@ def check_id_token(  # noqa: PLR0913 - the values of the checks
 
     Raises:
         InvalidIdToken: If a check fails.
+        WrongSignature: If the signature is wrong, perhaps because the key set is out of date.
         UnknownKey: If the key set lacks the key of the signature.
 
     """
@@ -70,6 +75,8 @@ def check_id_token(  # noqa: PLR0913 - the values of the checks
         expected.validate(claims)
     except InvalidKeyIdError:
         raise UnknownKey from None
+    except BadSignatureError as error:
+        raise WrongSignature(type(error).__name__) from None
     except ClaimError as error:
         raise InvalidIdToken(error.claim) from None
     except (JoseError, ValueError, RecursionError) as error:

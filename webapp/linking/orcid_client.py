@@ -24,7 +24,7 @@ from shibboleth.characters import displayed
 from shibboleth.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from webapp.concurrency import try_acquire
-from webapp.linking.id_token import InvalidIdToken, UnknownKey, check_id_token, import_keys
+from webapp.linking.id_token import InvalidIdToken, UnknownKey, WrongSignature, check_id_token, import_keys
 from webapp.linking.strict_json import parse_object
 
 Result = TypeVar("Result")
@@ -270,6 +270,9 @@ class OrcidClient:
                 # Keys that were fetched earlier may be out of date; those of this moment are not
                 continue
             except InvalidIdToken as error:
+                if keys is not None and isinstance(error, WrongSignature):
+                    # Without a key id, the only key is tried, which may be out of date as well
+                    continue
                 raise OrcidRefused(f"id_token: {error}") from None
             return
         raise OrcidUnavailable("its keys lack the key of the id_token")
