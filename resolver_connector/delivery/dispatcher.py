@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 
@@ -23,7 +24,7 @@ from resolver_connector.http import Report
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Transfer
 from shibboleth.organisation import Organisations
 from sql.errors import StoreUnavailable
-from sql.records import Change, Delivery
+from sql.records import Change, ChangeKind, Delivery
 from sql.repositories.deliveries import Capacity
 from sql.store import Store
 
@@ -166,7 +167,22 @@ class Dispatcher:
             previous=change.previous,
             at=change.at,
         )
+        # The receiver may have an iD that this change does not name, because what took it away has not arrived
+        removals = {
+            each.previous: replace(
+                message, id=each.id, kind=ChangeKind.REMOVED, orcid_id=None, previous=each.previous, at=each.at
+            )
+            for each in self._store.deliveries.list_missed(delivery)
+            if each.previous not in {change.orcid_id, change.previous}
+        }
         try:
+            # One that cannot remove an iD puts the new one in its place
+            if removals and transfer.removal_probe is None:
+                timeout /= len(removals) + 1
+                for removal in removals.values():
+                    result = transfer.deliver(removal, now=self._clock(), timeout=timeout)
+                    if not result.delivered:
+                        return result
             return transfer.deliver(message, now=self._clock(), timeout=timeout)
         except Exception as error:  # noqa: BLE001 - a bug in one transfer is retried like a failure of its receiver
             self._report.exception(error)

@@ -121,6 +121,10 @@ class Transfer(Protocol):
 
     kind: ClassVar[str]
 
+    @property
+    def removal_probe(self) -> Transfer | None:
+        """The transfer that tests this one if this one cannot remove an iD again; None if it can."""
+
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
         """Send a change; sending it twice has the same effect as once.
 
@@ -188,7 +192,7 @@ class TransferModel(BaseModel):
 
     @property
     def removal_probe(self) -> TransferModel | None:
-        """The transfer that tests this one if this one cannot remove an iD again; None if it can."""
+        """See `Transfer.removal_probe`."""
         return None
 
     @property

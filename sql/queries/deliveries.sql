@@ -204,6 +204,31 @@ where own.organisation = :organisation
     and earlier.finished_at is null
 limit 1;
 
+-- name: list_missed_changes
+-- Earlier changes of a person that took an iD away and have not arrived, since the last delivery that has.
+select changes.*
+from deliveries as missed
+join changes on changes.organisation = missed.organisation
+    and changes.number = missed.change_number
+where missed.organisation = :organisation
+    and missed.person_key = :person_key
+    and missed.transfer || '' = :transfer
+    and missed.change_number + 0 < :change_number
+    and (missed.state = 'dead-letter' or missed.outcome = 'superseded')
+    and changes.previous_orcid is not null
+    and not exists (
+        select 1
+        from deliveries as arrived
+        where arrived.organisation = missed.organisation
+            and arrived.person_key = missed.person_key
+            and arrived.transfer || '' = missed.transfer
+            and arrived.state = 'done'
+            and arrived.change_number + 0 > missed.change_number
+            and arrived.change_number + 0 < :change_number
+            and arrived.outcome <> 'superseded'
+    )
+order by missed.change_number + 0;
+
 -- name: list_deliveries_of_change
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,

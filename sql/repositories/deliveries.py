@@ -5,7 +5,8 @@
   is reclaimed. A delivery can therefore be sent twice; the change's id shows it.
 * Of waiting deliveries to one transfer whose changes share a person or an iD, only the oldest is leased: a removal
   never overtakes its link, nor another person's link with the iD the removal of the previous one. A dead letter blocks
-  nothing, and is superseded when a later change of the person arrives.
+  nothing, and is superseded when a later change of the person arrives. The iDs that it would have taken away are
+  removed with that change (`list_missed`).
 * A transfer that keeps failing is not tried while its circuit breaker is open, and gets one delivery at a time while
   it is half-open. Other transfers are not affected.
 
@@ -20,7 +21,7 @@ from types import MappingProxyType
 
 from sql import rows
 from sql.engines.base import Row, Transaction, Values
-from sql.records import ChangeKind, Delivery, DeliveryCount, DeliveryState, TransferBreaker
+from sql.records import Change, ChangeKind, Delivery, DeliveryCount, DeliveryState, TransferBreaker
 from sql.repositories.base import PAGE_SIZE, OrganisationTransaction, Repository
 
 Capacity = Callable[[str, str], int]
@@ -121,6 +122,20 @@ class DeliveryRepository(Repository):
             person_key=delivery.person_key,
         )
         return found is not None
+
+    def list_missed(self, delivery: Delivery) -> list[Change]:
+        """Return the person's earlier changes whose previous iD the receiver may still have, oldest first.
+
+        They are dead letters or superseded; a change that arrived after them has settled them.
+        """
+        found = self.engine.fetch_all(
+            "list_missed_changes",
+            organisation=delivery.organisation,
+            transfer=delivery.transfer,
+            change_number=delivery.change_number,
+            person_key=delivery.person_key,
+        )
+        return [rows.change_from_row(row) for row in found]
 
     def reschedule(  # noqa: PLR0913, PLR0917 - the result of an attempt, and when the next one is due
         self, delivery: Delivery, worker: str, outcome: str, message: str, next_attempt_at: datetime, now: datetime

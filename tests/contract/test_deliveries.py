@@ -710,6 +710,8 @@ def test_all_that_is_still_owed_can_be_looked_at(store, monkeypatch):
         ("expedite_deliveries", {}, "deliveries_due"),
         ("count_deliveries", {}, "COVERING INDEX deliveries_by_state"),
         ("supersede_dead_letters", {"change_number": 1, "person_key": ""}, "deliveries_of_a_person"),
+        ("list_missed_changes", {"change_number": 1, "person_key": ""}, "missed USING INDEX deliveries_of_a_person"),
+        ("list_missed_changes", {"change_number": 1, "person_key": ""}, "arrived USING INDEX deliveries_of_a_person"),
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -135,3 +135,84 @@ def test_a_conflict_that_nothing_explains_is_not_tried_again(store, dispatcher, 
     (delivery,) = dispatcher.deliver_now(change)
 
     assert (delivery.state, delivery.outcome) == (DeliveryState.DEAD_LETTER, "conflict")
+
+
+# What is left out is made up for
+
+
+def lose(store, now):
+    """Let the oldest delivery that waits become a dead letter."""
+    (delivery,) = store.deliveries.claim("worker", now, HOUR, 1)
+    assert store.deliveries.dead_letter(delivery, "worker", "refused", "no", now)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2], ids=lambda lost: f"{lost} lost")
+@pytest.mark.parametrize("how", [*LEAVES, "linked again"])
+def test_an_identifier_whose_replacement_never_arrived_is_taken_away_by_what_comes_later(
+    store, register, clock, how, lost
+):
+    make_link(store, MAIJA, FIRST)
+    register.holds[MAIJA] = FIRST
+    for number in (3, 4):
+        make_link(store, MAIJA, make_orcid_id(number), now=NOON + HOUR, transfers=TRANSFERS)
+    for _ in range(lost):
+        lose(store, clock.now)
+
+    if how == "linked again":
+        LEAVES["removed"](store)
+        lose(store, clock.now) if lost == 2 else None
+        make_link(store, MAIJA, SECOND, now=NOON + HOUR, transfers=TRANSFERS)
+    else:
+        LEAVES[how](store)
+    make_worker(store, {"idm": register}, clock).run_once()
+
+    assert register.holds == ({MAIJA: SECOND} if how in {"replaced", "linked again"} else {})
+    assert not list(store.deliveries.list_dead_letters(UNIVERSITY))
+
+
+def test_what_a_later_change_made_up_for_is_not_taken_away_again(store, register, clock):
+    make_link(store, MAIJA, FIRST)
+    register.holds[MAIJA] = FIRST
+    LEAVES["replaced"](store)
+    lose(store, clock.now)
+    LEAVES["removed"](store)
+    worker = make_worker(store, {"idm": register}, clock)
+    worker.run_once()
+    # The organisation has entered the iD itself since
+    register.holds[MAIJA] = FIRST
+
+    make_link(store, MAIJA, SECOND, now=NOON + HOUR, transfers=TRANSFERS)
+    worker.run_once()
+
+    assert register.holds == {MAIJA: FIRST}
+
+
+def test_a_later_change_waits_until_the_receiver_has_taken_away_what_it_missed(store, register, clock):
+    make_link(store, MAIJA, FIRST)
+    register.holds[MAIJA] = FIRST
+    LEAVES["replaced"](store)
+    lose(store, clock.now)
+    LEAVES["removed"](store)
+    register.loses_answers = True
+    worker = make_worker(store, {"idm": register}, clock)
+    worker.run_once()
+    told = list(register.told)
+
+    register.loses_answers = False
+    clock.now += HOUR
+    worker.run_once()
+
+    assert (told, register.told[1:]) == ([("removed", MAIJA)], [("removed", MAIJA)] * 2)
+    assert register.holds == {}
+
+
+def test_a_receiver_that_cannot_remove_is_told_of_the_new_identifier_alone(store, register, clock):
+    make_link(store, MAIJA, FIRST)
+    LEAVES["replaced"](store)
+    lose(store, clock.now)
+    register.removal_probe = register
+    make_link(store, MAIJA, make_orcid_id(3), now=NOON + HOUR, transfers=TRANSFERS)
+
+    make_worker(store, {"idm": register}, clock).run_once()
+
+    assert register.told == [("replaced", MAIJA)]

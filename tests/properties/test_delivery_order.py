@@ -75,6 +75,11 @@ class Histories(RuleBasedStateMachine):
         if delivery.lease_expires_at > self.clock.now:
             self.dispatcher.attempt(delivery, "worker", 1.0)
 
+    @rule()
+    def refuse(self):
+        for delivery in self.store.deliveries.claim("worker", self.clock.now, LEASE, 1):
+            self.store.deliveries.dead_letter(delivery, "worker", "refused", "no", self.clock.now)
+
     @rule(away=st.booleans(), loses_answers=st.booleans())
     def disturb(self, away, loses_answers):
         self.register.away, self.register.loses_answers = away, loses_answers

@@ -24,6 +24,7 @@ class Idm:
     """A transfer that leads to a list; it answers as it is told to, and may keep whoever comes waiting."""
 
     kind = "list"
+    removal_probe = None
 
     answer: DeliveryResult = STORED
     got: list = field(default_factory=list)
@@ -79,9 +80,13 @@ class LogRecorder:
 
 
 class UniqueRegister:
-    """A receiver in which an account has at most one iD, and an iD at most one account."""
+    """A receiver in which an account has at most one iD, and an iD at most one account.
+
+    It removes no iD but the one that a message names.
+    """
 
     kind = "test"
+    removal_probe = None
 
     def __init__(self):
         self.holds = {}
@@ -95,7 +100,8 @@ class UniqueRegister:
         self.told.append((message.kind.value, message.account))
         there = self.holds.get(message.account)
         if message.orcid_id is None:
-            self.holds.pop(message.account, None)
+            if there == message.previous:
+                self.holds.pop(message.account, None)
         elif there not in {None, message.previous, message.orcid_id}:
             return DeliveryResult(Outcome.CONFLICT, "the account has another iD")
         elif message.orcid_id in {orcid_id for account, orcid_id in self.holds.items() if account != message.account}:
