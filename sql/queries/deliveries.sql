@@ -15,7 +15,7 @@ values (
 
 -- name: list_due_transfers
 -- The transfers with a due delivery whose circuit breaker is closed or half-open, longest due first. A half-open one
--- with a leased delivery is left out.
+-- with a leased delivery is left out. A delivery that waits for an earlier one counts as due, but cannot be claimed.
 select
     circuit_breakers.organisation,
     circuit_breakers.transfer,

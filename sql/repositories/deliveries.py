@@ -288,21 +288,24 @@ class DeliveryRepository(Repository):
 def _claim_due(session: Transaction, holder: dict[str, str], limit: int, capacity: Capacity | None) -> list[Row]:
     found = session.fetch_all("list_due_transfers", now=holder["now"])
     limits = [limit if capacity is None else capacity(row["organisation"], row["transfer"]) for row in found]
-    transfers = [(row, most) for row, most in zip(found, limits, strict=True) if most > 0][:limit]
-    if not transfers:
-        return []
-    share, rest = divmod(limit, len(transfers))
-    claims = [
-        {
-            **holder,
-            "organisation": row["organisation"],
-            "transfer": row["transfer"],
-            "limit": 1 if row["half_open"] else min(most, share + (index < rest)),
-        }
-        for index, (row, most) in enumerate(transfers)
-    ]
-    claimed = session.fetch_batch("claim_deliveries", claims)
-    return [row for each in claimed for row in sorted(each, key=lambda row: row["change_number"])]
+    transfers = [(row, most) for row, most in zip(found, limits, strict=True) if most > 0]
+    claimed: list[Row] = []
+    # What is due may have to wait for an earlier delivery, so that the next transfers have a turn
+    while transfers and (left := limit - len(claimed)) > 0:
+        group, transfers = transfers[:left], transfers[left:]
+        share, rest = divmod(left, len(group))
+        claims = [
+            {
+                **holder,
+                "organisation": row["organisation"],
+                "transfer": row["transfer"],
+                "limit": 1 if row["half_open"] else min(most, share + (index < rest)),
+            }
+            for index, (row, most) in enumerate(group)
+        ]
+        for each in session.fetch_batch("claim_deliveries", claims):
+            claimed += sorted(each, key=lambda row: row["change_number"])
+    return claimed
 
 
 def _lease(delivery: Delivery, worker: str) -> dict[str, str | int | None]:

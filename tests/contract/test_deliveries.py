@@ -658,6 +658,19 @@ def test_a_worker_is_given_no_more_for_a_transfer_than_it_has_room_for(store):
     ]
 
 
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_delivery_that_waits_for_an_earlier_one_hides_no_other_transfers(store, limit):
+    link(store, transfers=("a", "b"))
+    for delivery in claim(store):
+        store.deliveries.reschedule(delivery, "worker", "temporary", "", NOON + timedelta(days=1), NOON)
+    unlink(store, transfers=("a", "b"))
+    link(store, VILLE, SECOND, transfers=("c",), now=NOON + MINUTE)
+
+    claimed = claim(store, now=NOON + MINUTE, limit=limit)
+
+    assert [(delivery.transfer, delivery.person_key) for delivery in claimed] == [("c", VILLE)]
+
+
 def test_what_waits_for_later_can_be_made_due(store):
     link(store, transfers=("idm", "ldap"))
     for delivery in claim(store):
