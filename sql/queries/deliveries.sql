@@ -396,13 +396,16 @@ where organisation = :organisation
     and leased_by is null;
 
 -- name: record_transfer_failure
--- Counts a failure; opens the circuit breaker from the :failure_threshold-th in a row on.
+-- Counts a failure; opens the circuit breaker from the :failure_threshold-th in a row on. It stays open no shorter than
+-- an earlier failure asked for.
 insert into circuit_breakers (organisation, transfer, consecutive_failures, open_until)
 values (:organisation, :transfer, 1, case when :failure_threshold <= 1 then :open_until end)
 on conflict (organisation, transfer) do update
 set consecutive_failures = circuit_breakers.consecutive_failures + 1,
     open_until = case
-        when circuit_breakers.consecutive_failures + 1 >= :failure_threshold then :open_until
+        when circuit_breakers.consecutive_failures + 1 >= :failure_threshold
+            and (circuit_breakers.open_until is null or circuit_breakers.open_until < :open_until)
+            then :open_until
         else circuit_breakers.open_until
     end;
 

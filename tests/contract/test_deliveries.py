@@ -631,6 +631,15 @@ def test_a_probe_that_fails_opens_the_breaker_again(store):
     assert len(claim(store, now=later + REST)) == 1
 
 
+@pytest.mark.parametrize("first", ["long", "short"])
+def test_a_breaker_stays_open_as_long_as_the_longest_wait_that_was_asked_for(store, first):
+    waits = [timedelta(hours=1), REST]
+    for wait in waits if first == "long" else reversed(waits):
+        store.deliveries.record_failure(UNIVERSITY, "idm", NOON, 1, wait)
+
+    assert [breaker.open_until for breaker in store.deliveries.breakers(UNIVERSITY)] == [NOON + timedelta(hours=1)]
+
+
 def test_a_probe_whose_worker_died_is_followed_by_another(store):
     link(store)
     link(store, VILLE, SECOND)
