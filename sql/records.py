@@ -291,7 +291,7 @@ class MailKind(StrEnum):
 
     RECEIPT = "receipt"
     """What the person agreed to."""
-    ARRIVED = "arrived"
+    DELIVERY_REPORT = "delivery-report"
     """The outcome of a change's deliveries."""
 
 

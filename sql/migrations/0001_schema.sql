@@ -272,7 +272,7 @@ create unique index one_erasure_for_a_person
 create table mails (
     organisation text not null,
     person_key text not null,
-    kind text not null check (kind in ('receipt', 'arrived')),
+    kind text not null check (kind in ('receipt', 'delivery-report')),
     -- the change that it is about; 0 where none is kept
     change_number bigint not null check (change_number >= 0),
     -- null after it was sent or given up

@@ -136,7 +136,7 @@ def test_a_person_is_sent_a_limited_number_of_mails_a_day(web_app, store, clock)
     make_link(store)
     make_link(store, PEKKA, make_orcid_id(2))
     for _ in range(MAX_MAILS_OF_PERSON // 2):
-        assert ask_for_mail(maija, receipt="yes", arrived="yes").location == "/me/mailed"
+        assert ask_for_mail(maija, receipt="yes", **{"delivery-report": "yes"}).location == "/me/mailed"
 
     page = ask_for_mail(maija, receipt="yes")
 
@@ -152,7 +152,7 @@ def test_having_everything_erased_does_not_bring_the_mails_of_the_day_back(web_a
     maija = client_of(web_app, mail_enabled=True)
     for _ in range(MAX_MAILS_OF_PERSON // 2):
         make_link(store)
-        ask_for_mail(maija, receipt="yes", arrived="yes")
+        ask_for_mail(maija, receipt="yes", **{"delivery-report": "yes"})
         maija.post("/me/erase", {"token": maija.token(), "sure": "yes"})
     make_link(store)
 

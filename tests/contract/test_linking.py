@@ -24,7 +24,7 @@ from tests.support.service import (
 )
 from webapp.app import make_app
 from webapp.auth.browser import Browser
-from webapp.linking.service import LinkingService, NothingCameBack
+from webapp.linking.service import EmptyCallback, LinkingService
 
 
 @pytest.fixture
@@ -512,7 +512,7 @@ def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
     attempt = make_attempt(browser_hash=Browser("x").hash)
     store.attempts.add(attempt, "hash")
 
-    with pytest.raises(NothingCameBack):
+    with pytest.raises(EmptyCallback):
         LinkingService(store, orcid[1]).confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
 
 

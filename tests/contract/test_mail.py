@@ -40,7 +40,7 @@ from webapp.config.organisation import Keep
 from webapp.config.validators import mailbox
 from webapp.i18n.language import languages
 from webapp.mail import mailer as mailing
-from webapp.mail.mailer import ANSWERED, LEASE, LONGEST_REST, MOST_TRIES, RECEIPT, Mailer, Server, Writer
+from webapp.mail.mailer import ANSWERED, LEASE, MAX_ATTEMPTS, MAX_RETRY_DELAY, RECEIPT, MailComposer, Mailer, Server
 from webapp.wiring import worker as wiring
 
 MAIJA = "maija@yliopisto.example"
@@ -84,14 +84,14 @@ def server(inbox):
 
 
 @pytest.fixture
-def writer(store):
+def composer(store):
     settings = settings_of(ORGANISATIONS)
-    return Writer(store, settings, LANGUAGES, "ORCID connect", PUBLIC_URL, "noreply@connect.example", UTC)
+    return MailComposer(store, settings, LANGUAGES, "ORCID connect", PUBLIC_URL, "noreply@connect.example", UTC)
 
 
 @pytest.fixture
-def mailer(store, writer, server):
-    return Mailer(store, writer, server.send)
+def mailer(store, composer, server):
+    return Mailer(store, composer, server.send)
 
 
 def asks(store, kind=MailKind.RECEIPT, language="en", number=1):
@@ -118,12 +118,12 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_mail_is_seven_bits_in_short_lines(store, writer, server, inbox, name, code):  # noqa: PLR0917 - fixtures
+def test_a_mail_is_seven_bits_in_short_lines(store, composer, server, inbox, name, code):  # noqa: PLR0917 - fixtures
     """RFC 5321 section 4.5.3.1.6 allows lines of 998 octets; RFC 5322 section 2.1.1 asks for 78."""
     make_link(store, MAIJA, FIRST)
     asks(store, language=code)
 
-    Mailer(store, replace(writer, name=name), server.send).batch(NOON)
+    Mailer(store, replace(composer, name=name), server.send).batch(NOON)
 
     ((_, recipients, content),) = inbox.got
     assert recipients == [HOME]
@@ -136,14 +136,14 @@ def test_a_mail_is_seven_bits_in_short_lines(store, writer, server, inbox, name,
     assert FIRST.uri in message.get_content()
 
 
-def test_a_long_address_and_long_words_of_an_interface_fit(store, writer, server, inbox):
+def test_a_long_address_and_long_words_of_an_interface_fit(store, composer, server, inbox):
     address = f"{'m' * 64}@{'x' * 60}.{'y' * 60}.{'z' * 60}.fi"
     change = make_link(store, MAIJA, FIRST, transfers=("idm",))
     (delivery,) = store.deliveries.claim("worker", NOON, LEASE, 1)
     store.deliveries.dead_letter(delivery, "worker", "refused", "virhe ä " * 100 + "x" * 990, NOON)
-    store.mail.add(Mail(UNIVERSITY, MAIJA, MailKind.ARRIVED, change.number, address, "fi", NOON))
+    store.mail.add(Mail(UNIVERSITY, MAIJA, MailKind.DELIVERY_REPORT, change.number, address, "fi", NOON))
 
-    Mailer(store, writer, server.send).batch(NOON)
+    Mailer(store, composer, server.send).batch(NOON)
 
     ((_, recipients, content),) = inbox.got
     assert recipients == [address]
@@ -172,10 +172,10 @@ def test_a_receipt_comes_in_the_persons_language_and_the_address_is_forgotten(st
     assert waiting(store) == [("receipt", None, 1)]
 
 
-@pytest.mark.parametrize("answer", [None, AWAY], ids=["arrived", "waits"])
+@pytest.mark.parametrize("answer", [None, AWAY], ids=["delivery-report", "waits"])
 def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, inbox, answer):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
-    asks(store, MailKind.ARRIVED, "fi")
+    asks(store, MailKind.DELIVERY_REPORT, "fi")
     mailer.batch(NOON)
     assert inbox.got == []
 
@@ -185,21 +185,21 @@ def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, i
     assert [each["Subject"] for each in inbox.messages] == (
         [] if answer else [f"ORCID connect: {LANGUAGES['fi'].gettext(ANSWERED)}"]
     )
-    assert not answer or waiting(store) == [("arrived", HOME, 0)]
+    assert not answer or waiting(store) == [("delivery-report", HOME, 0)]
 
 
 @pytest.mark.parametrize(
     "told", [("fi", "Henkilöstörekisteri"), ("sv", "Register of staff")], ids=["its own", "in English"]
 )
-def test_an_interface_is_called_what_the_operator_calls_it(store, writer, server, inbox, told):
+def test_an_interface_is_called_what_the_operator_calls_it(store, composer, server, inbox, told):
     code, name = told
     labels = {"idm": {"en": "Register of staff", "fi": "Henkilöstörekisteri"}}
     settings = settings_of(ORGANISATIONS, labels=labels)
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     make_worker(store, {"idm": Idm()}, Clock(NOON)).run_once()
-    asks(store, MailKind.ARRIVED, code)
+    asks(store, MailKind.DELIVERY_REPORT, code)
 
-    Mailer(store, replace(writer, organisation_settings=settings), server.send).batch(NOON + timedelta(minutes=1))
+    Mailer(store, replace(composer, organisation_settings=settings), server.send).batch(NOON + timedelta(minutes=1))
 
     (message,) = inbox.messages
     assert f"{name}: {LANGUAGES[code].gettext('It has been stored.')}" in message.get_content()
@@ -209,7 +209,7 @@ def test_what_was_given_up_is_told_with_what_the_interface_said_on_one_line(stor
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     (delivery,) = store.deliveries.claim("worker", NOON, LEASE, 1)
     store.deliveries.dead_letter(delivery, "worker", "refused", "no\r\nSubject: won", NOON)
-    asks(store, MailKind.ARRIVED)
+    asks(store, MailKind.DELIVERY_REPORT)
 
     mailer.batch(NOON)
 
@@ -221,7 +221,7 @@ def test_what_was_given_up_is_told_with_what_the_interface_said_on_one_line(stor
 
 def test_what_it_was_about_is_gone_and_nothing_is_sent(store, mailer, inbox):
     asks(store)
-    asks(store, MailKind.ARRIVED)
+    asks(store, MailKind.DELIVERY_REPORT)
 
     mailer.batch(NOON)
 
@@ -253,33 +253,33 @@ def test_each_is_sent_once_however_often_it_is_asked_for(store, mailer, inbox):
 # A server that fails
 
 
-def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, writer):
+def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, composer):
     make_link(store, MAIJA, FIRST)
     asks(store)
-    mailer, now = Mailer(store, writer, Server("127.0.0.1", free_port(), "none").send), NOON
+    mailer, now = Mailer(store, composer, Server("127.0.0.1", free_port(), "none").send), NOON
 
-    for tried in range(1, MOST_TRIES + 1):
+    for tried in range(1, MAX_ATTEMPTS + 1):
         assert waiting(store) == [("receipt", HOME, tried - 1)]
         mailer.batch(now)
         mailer.batch(now)
         now += timedelta(hours=2)
 
-    assert waiting(store) == [("receipt", None, MOST_TRIES)]
+    assert waiting(store) == [("receipt", None, MAX_ATTEMPTS)]
 
 
 def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in_the_end(
-    store, writer, server, inbox, caplog
+    store, composer, server, inbox, caplog
 ):
     make_link(store, MAIJA, FIRST)
     asks(store)
-    gone = Mailer(store, replace(writer, organisation_settings={}), server.send)
+    gone = Mailer(store, replace(composer, organisation_settings={}), server.send)
     now = NOON
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_ATTEMPTS):
         gone.batch(now)
-        now += LONGEST_REST
+        now += MAX_RETRY_DELAY
 
     assert inbox.got == []
-    assert waiting(store) == [("receipt", None, MOST_TRIES)]
+    assert waiting(store) == [("receipt", None, MAX_ATTEMPTS)]
     assert {record.levelname for record in caplog.records} >= {"ERROR"}
 
 
@@ -306,15 +306,15 @@ def test_a_server_that_says_later_is_asked_later(store, mailer, inbox):
     assert waiting(store) == [("receipt", None, 2)]
 
 
-def test_a_server_that_hangs_holds_up_no_delivery(store, writer, monkeypatch):
-    monkeypatch.setattr(mailing, "PATIENCE", 0.5)
+def test_a_server_that_hangs_holds_up_no_delivery(store, composer, monkeypatch):
+    monkeypatch.setattr(mailing, "SMTP_TIMEOUT", 0.5)
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     asks(store)
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        mailer, idm = Mailer(store, writer, Server("127.0.0.1", mute.getsockname()[1], "none").send), Idm()
+        mailer, idm = Mailer(store, composer, Server("127.0.0.1", mute.getsockname()[1], "none").send), Idm()
         began = time.monotonic()
-        mailer.turn(NOON)
-        mailer.turn(NOON + timedelta(hours=1))
+        mailer.start_batch_if_due(NOON)
+        mailer.start_batch_if_due(NOON + timedelta(hours=1))
         took = time.monotonic() - began
 
         make_worker(store, {"idm": idm}, Clock(NOON)).run_once()
@@ -444,10 +444,10 @@ def send(web_client, **form):
 def test_a_person_asks_for_both(store, maija):
     make_link(store, MAIJA, FIRST)
 
-    place = send(maija, address=f" {HOME} ", receipt="yes", arrived="yes").location
+    place = send(maija, address=f" {HOME} ", receipt="yes", **{"delivery-report": "yes"}).location
 
     assert maija.get(place).title == "You will get an e-mail"
-    assert waiting(store) == [("arrived", HOME, 0), ("receipt", HOME, 0)]
+    assert waiting(store) == [("delivery-report", HOME, 0), ("receipt", HOME, 0)]
 
 
 @pytest.mark.parametrize(

@@ -323,7 +323,9 @@ def mail_too_often(context):
 def mailed(context):
     context.link()
     maija = context.maija(context.web_app(mail_enabled=True))
-    return maija.get(_mailing(maija, address="maija@home.example", receipt="yes", arrived="yes").location)
+    return maija.get(
+        _mailing(maija, address="maija@home.example", receipt="yes", **{"delivery-report": "yes"}).location
+    )
 
 
 @page_state("GET /me/remove")

@@ -26,8 +26,8 @@ from webapp.linking.service import (
     MAX_OPEN_ATTEMPTS,
     AnotherBrowsersAttempt,
     AttemptExpired,
+    EmptyCallback,
     NoSuchAttempt,
-    NothingCameBack,
     SomeoneElsesAttempt,
     TooManyAttempts,
 )
@@ -124,7 +124,7 @@ def another_browsers_attempt(context):
     return maija.other_browser().get(maija.callback_path(context.simulator))
 
 
-@page_state("GET /me/callback", NothingCameBack)
+@page_state("GET /me/callback", EmptyCallback)
 def nothing_came_back(context):
     return context.maija().get("/me/callback")
 
@@ -142,7 +142,7 @@ def orcid_busy(context):
     callback_path = maija.callback_path(context.simulator)
     with ExitStack() as others:
         for _ in range(context.client.max_waiting):
-            others.enter_context(context.client.place())
+            others.enter_context(context.client.acquire_slot())
         return maija.get(callback_path)
 
 

@@ -44,7 +44,9 @@ def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
     assert "Nothing is lost: we keep trying for three days." in user.text
     user.presses("Have it sent to you by e-mail")
     user.driver.find_element(By.ID, "address").send_keys(HOME)
-    user.clicks("receipt").clicks("arrived").takes("mail-asked-for").presses("Send it").sees("You will get an e-mail")
+    user.clicks("receipt").clicks("delivery-report").takes("mail-asked-for").presses("Send it").sees(
+        "You will get an e-mail"
+    )
 
     demo.set_register_fault("")
 

@@ -12,7 +12,7 @@ def check_orcid(config: Config) -> CheckResult:
     """Send a request to ORCID, and check that ORCID answers it."""
     url = config.orcid.base_url
     try:
-        orcid_client(config).must_answer()
+        orcid_client(config).check_discovery()
     except OrcidUnavailable as error:
         fix = "check that this machine can reach it (firewall, DNS), and https://status.orcid.org"
         text = f"{url} does not answer as expected: {error.reason}"

@@ -92,14 +92,14 @@ class OrcidClient:
     """URL of the HTTP proxy through which ORCID is reached."""
     max_waiting: int = 32
     """How many threads may wait for ORCID at once."""
-    _places: BoundedSemaphore = field(init=False, repr=False, compare=False)
+    _slots: BoundedSemaphore = field(init=False, repr=False, compare=False)
     _threads: BoundedThreads = field(init=False, repr=False, compare=False)
     _keys: list[KeySet] = field(init=False, repr=False, compare=False, default_factory=list)
     """ORCID's keys, fetched with the first id_token; at most one key set."""
 
     def __post_init__(self) -> None:
         """Make the limits of the waiting threads, and of those that ORCID holds after the deadline."""
-        object.__setattr__(self, "_places", BoundedSemaphore(self.max_waiting))
+        object.__setattr__(self, "_slots", BoundedSemaphore(self.max_waiting))
         object.__setattr__(self, "_threads", BoundedThreads(self.max_waiting))
 
     @property
@@ -131,14 +131,14 @@ class OrcidClient:
         return f"{self.base_url}/oauth/authorize?{urlencode(asked)}"
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take one of the `max_waiting` places for the length of the block.
+    def acquire_slot(self) -> Iterator[None]:
+        """Hold one of the `max_waiting` slots for the length of the block.
 
         Raises:
             OrcidBusy: If all are taken.
 
         """
-        with try_acquire(self._places) as taken:
+        with try_acquire(self._slots) as taken:
             if not taken:
                 raise OrcidBusy
             yield
@@ -156,7 +156,7 @@ class OrcidClient:
         """
         return self._by_deadline(partial(self._exchange, code, secret, now))
 
-    def must_answer(self) -> None:
+    def check_discovery(self) -> None:
         """Fetch and check the discovery document (OpenID Connect Discovery 1.0, 4).
 
         Returns within `timeout`.

@@ -24,7 +24,7 @@ class OrcidStatus:
         """Record that ORCID answered."""
         self._failed = None
 
-    def away(self, now: datetime) -> bool:
+    def recently_failed(self, now: datetime) -> bool:
         """Return whether the latest exchange failed within the last minutes."""
         failed = self._failed
         return failed is not None and now - failed < _REMEMBERED

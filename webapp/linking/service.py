@@ -55,8 +55,8 @@ class AnotherBrowsersAttempt(PermissionError):
     """The attempt was started in another browser."""
 
 
-class NothingCameBack(LookupError):
-    """ORCID sent neither a code nor an error."""
+class EmptyCallback(LookupError):
+    """The callback has neither a code nor an error, or has not been requested yet."""
 
 
 class NotAgreed(ValueError):
@@ -128,7 +128,7 @@ class LinkingService:
         of the attempt, and waits for it where the two come at the same moment.
 
         Raises:
-            NothingCameBack: If all parameters are empty.
+            EmptyCallback: If all parameters are empty.
             NoSuchAttempt: If the state is unknown.
             SomeoneElsesAttempt: If another person started the attempt.
             AnotherBrowsersAttempt: If another browser started the attempt.
@@ -138,13 +138,13 @@ class LinkingService:
         """
         if params == CallbackParams():
             # ORCID writes some errors behind a `#`, which no server receives
-            raise NothingCameBack
+            raise EmptyCallback
         state_hash, organisation = _hash(params.state), person.organisation.entity_id
-        with self.orcid.place() if params.code else nullcontext():
+        with self.orcid.acquire_slot() if params.code else nullcontext():
             attempt = self.store.attempts.consume_state(state_hash, organisation, person.key, browser.hash, now)
             if attempt is not None:
                 return self._exchange(attempt, params, browser.derive("orcid", params.state), now)
-        attempt = _check(self.store.attempts.get_by_state(state_hash), person, browser, now)
+        attempt = _require_own_attempt(self.store.attempts.get_by_state(state_hash), person, browser, now)
         if self._repeats.acquire(blocking=False):
             try:
                 deadline = monotonic() + self.orcid.timeout + _SAVE_TIME
@@ -161,7 +161,7 @@ class LinkingService:
         if params.error:
             return self._close(attempt, "orcid-refused", now, reason="error")
         if not params.code:
-            return self._close(attempt, "nothing-came-back", now)
+            return self._close(attempt, "empty-callback", now)
         try:
             answer = self.orcid.exchange(params.code, secret, now)
         except tuple(OUTCOMES) as error:
@@ -204,11 +204,11 @@ class LinkingService:
             LinkChanged: If the current link is not to `replacing`.
             OrcidIdInUse: If the iD is linked to another account of the organisation; the attempt is closed.
             AttemptClosed: If the attempt is over.
-            NothingCameBack: If ORCID has not answered.
+            EmptyCallback: If ORCID has not answered.
             LookupError, PermissionError: As `handle_callback`.
 
         """
-        attempt = _check(self.store.attempts.get(attempt_id), person, browser, now)
+        attempt = _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, now)
         link_id, transfers = secrets.token_urlsafe(16), tuple(self.transfers.get(attempt.organisation, ()))
         try:
             return self.store.links.add(attempt, person.account_issued_at, consent, replacing, now, link_id, transfers)
@@ -216,22 +216,22 @@ class LinkingService:
             self._close(attempt, "held-by-someone-else", now)
             raise
         except AttemptNotAuthenticated:
-            raise NothingCameBack from None
+            raise EmptyCallback from None
 
     def open_attempt(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Attempt:
         """Return an attempt that the person may still confirm.
 
         Raises:
             AttemptClosed: If the attempt is over.
-            NothingCameBack: If ORCID has not answered.
+            EmptyCallback: If ORCID has not answered.
             LookupError, PermissionError: As `handle_callback`.
 
         """
-        attempt = _check(self.store.attempts.get(attempt_id), person, browser, now)
+        attempt = _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, now)
         if attempt.closed_at is not None:
             raise AttemptClosed(attempt)
         if attempt.orcid_id is None:
-            raise NothingCameBack
+            raise EmptyCallback
         return attempt
 
     def cancel(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> None:
@@ -247,14 +247,16 @@ class LinkingService:
             AnotherBrowsersAttempt: If another browser started it.
 
         """
-        return _check(self.store.attempts.get(attempt_id), person, browser, None)
+        return _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, None)
 
     def current_link(self, person: Person) -> Link | None:
         """Return the person's current link."""
         return self.store.links.get(person.organisation.entity_id, person.key)
 
-    def current_status(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
-        """Return the person's link, after ending one of an earlier account holder.
+    def end_reassigned_link(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
+        """End the link of the account's earlier holder, if any; return the person's status.
+
+        The account was reassigned if its time of issue is not that of the link.
 
         Args:
             deliveries: Whether to read the deliveries as well.
@@ -271,6 +273,8 @@ class LinkingService:
         whose, transfers = (link.organisation, link.person_key), tuple(self.transfers.get(link.organisation, ()))
         for attempt in self.store.attempts.list_for_person(*whose):
             self.store.attempts.close(attempt.id, "cancelled", now)
+        # `get_last_reassignment` (sql/queries/links.sql) finds this event by its kind and the actor `service`: no other
+        # removal may have this actor
         self.store.links.remove(*whose, "service", "account reassigned", now, link.orcid_id, transfers)
         return self._read_status(person, deliveries=deliveries)
 
@@ -279,8 +283,8 @@ class LinkingService:
         with_deliveries = deliveries and bool(self.transfers.get(whose[0]))
         status = self.store.links.person_status(*whose, deliveries=with_deliveries)
         if status.link is None and status.newest_change is ChangeKind.REMOVED:
-            passed_on, newest = self.store.links.reassigned_at(*whose), self.store.changes.newest_for_person(*whose)
-            if passed_on is not None and newest is not None and newest.at <= passed_on:
+            reassigned_at, newest = self.store.links.reassigned_at(*whose), self.store.changes.newest_for_person(*whose)
+            if reassigned_at is not None and newest is not None and newest.at <= reassigned_at:
                 # The removal of the account's earlier holder
                 return PersonStatus(None)
         return status
@@ -311,7 +315,7 @@ def make_consent(text: str, language: str, now: datetime) -> Consent:
     return Consent(hashlib.sha256(text.encode()).hexdigest()[:16], language, text, now)
 
 
-def _check(attempt: Attempt | None, person: Person, browser: Browser, now: datetime | None) -> Attempt:
+def _require_own_attempt(attempt: Attempt | None, person: Person, browser: Browser, now: datetime | None) -> Attempt:
     # Whose attempt it is comes before whether it has expired; without `now` that does not matter
     if attempt is None:
         raise NoSuchAttempt

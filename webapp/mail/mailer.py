@@ -1,4 +1,4 @@
-"""Writing and sending of the e-mail that people asked for.
+"""Composing and sending of the e-mail that people asked for.
 
 A thread of its own sends, so that a slow mail server delays no delivery. A mail is retried for about a day; its address
 is deleted when it was sent or given up.
@@ -25,20 +25,20 @@ from webapp.log import log
 from webapp.pages.delivery_status import ON_ITS_WAY, TEXTS
 
 THREAD = "mail"
-"""What the thread is called that sends."""
-EVERY = timedelta(seconds=15)
+"""Name of the sending thread."""
+POLL_INTERVAL = timedelta(seconds=15)
 LEASE = timedelta(minutes=5)
 """Longer than the sending of one mail takes."""
-MOST_TRIES = 18
-LONGEST_REST = timedelta(hours=2)
-PATIENCE = 10.0
+MAX_ATTEMPTS = 18
+MAX_RETRY_DELAY = timedelta(hours=2)
+SMTP_TIMEOUT = 10.0
 """Seconds for each step of the conversation with the mail server."""
 _PERMANENT = 500
 
 RECEIPT = gettext_noop("Receipt of what you agreed to")
 ANSWERED = gettext_noop("What your organisation answered")
 
-Said = list[str]
+Lines = list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,13 @@ class Server:
 
     def _reached(self) -> smtplib.SMTP:
         if self.security == "tls":
-            return smtplib.SMTP_SSL(self.host, self.port, timeout=PATIENCE, context=ssl.create_default_context())
-        return smtplib.SMTP(self.host, self.port, timeout=PATIENCE)
+            return smtplib.SMTP_SSL(self.host, self.port, timeout=SMTP_TIMEOUT, context=ssl.create_default_context())
+        return smtplib.SMTP(self.host, self.port, timeout=SMTP_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
-    """Writes mails in the recipient's language."""
+class MailComposer:
+    """Composes messages in the recipient's language."""
 
     store: Store
     organisation_settings: Mapping[str, OrganisationSettings]
@@ -84,8 +84,13 @@ class Writer:
     sender: str
     zone: tzinfo
 
-    def write(self, mail: Mail, now: datetime) -> EmailMessage | None:
-        """Write a mail; return None if what it is about no longer exists."""
+    def compose(self, mail: Mail, now: datetime) -> EmailMessage | None:
+        """Compose the message.
+
+        Returns:
+            None if the link or delivery it reports no longer exists, or the address was deleted.
+
+        """
         language = self.languages.get(mail.language) or next(iter(self.languages.values()))
         said = _KINDS[mail.kind](self, mail, language)
         if said is None or mail.address is None:
@@ -108,7 +113,7 @@ class Writer:
         )
         return message
 
-    def receipt(self, mail: Mail, language: Language) -> tuple[str, Said] | None:
+    def receipt(self, mail: Mail, language: Language) -> tuple[str, Lines] | None:
         """Return subject and lines of the receipt."""
         link = self.store.links.get(mail.organisation, mail.person_key)
         # One that came after the wish is not what was asked about, and may be that of who has the account now
@@ -135,7 +140,7 @@ class Writer:
             f"{self.public_url}/privacy",
         ]
 
-    def answers(self, mail: Mail, language: Language) -> tuple[str, Said] | None:
+    def answers(self, mail: Mail, language: Language) -> tuple[str, Lines] | None:
         """Return subject and lines about the results of the deliveries."""
         owed = self.store.deliveries.list_for_change(mail.organisation, mail.change_number)
         own = [each for each in owed if each.person_key == mail.person_key]
@@ -144,7 +149,7 @@ class Writer:
         lines = [line for each in own for line in (*self._answer(each, language), "")]
         return ANSWERED, [*lines, language.gettext("How it stands you see on your own page:"), f"{self.public_url}/me"]
 
-    def _answer(self, delivery: Delivery, language: Language) -> Said:
+    def _answer(self, delivery: Delivery, language: Language) -> Lines:
         words = TEXTS.get((delivery.state, delivery.outcome or ""), ON_ITS_WAY)
         said = "".join(each if each.isprintable() else " " for each in delivery.message)
         told = [f"  {language.gettext('It says:')} {said}"] if said else []
@@ -154,15 +159,15 @@ class Writer:
         return [f"{name}: {language.gettext(words)}", *told]
 
 
-_KINDS: Mapping[MailKind, Callable[[Writer, Mail, Language], tuple[str, Said] | None]] = MappingProxyType(
-    {MailKind.RECEIPT: Writer.receipt, MailKind.ARRIVED: Writer.answers}
+_KINDS: Mapping[MailKind, Callable[[MailComposer, Mail, Language], tuple[str, Lines] | None]] = MappingProxyType(
+    {MailKind.RECEIPT: MailComposer.receipt, MailKind.DELIVERY_REPORT: MailComposer.answers}
 )
 
 
 class Mailer:
     """Sends due mail in a thread of its own, one batch at a time."""
 
-    def __init__(self, store: Store, writer: Writer, send: Callable[[EmailMessage], object]) -> None:
+    def __init__(self, store: Store, composer: MailComposer, send: Callable[[EmailMessage], object]) -> None:
         """Make a mailer.
 
         Args:
@@ -170,15 +175,15 @@ class Mailer:
 
         """
         self._store = store
-        self._writer = writer
+        self._composer = composer
         self._send = send
         self._looked_at: datetime | None = None
         self._thread: threading.Thread | None = None
 
-    def turn(self, now: datetime) -> None:
-        """Start a batch, unless one runs or was started less than EVERY ago."""
+    def start_batch_if_due(self, now: datetime) -> None:
+        """Start a batch, unless one runs or was started less than POLL_INTERVAL ago."""
         busy = self._thread is not None and self._thread.is_alive()
-        if busy or (self._looked_at is not None and abs(now - self._looked_at) < EVERY):
+        if busy or (self._looked_at is not None and abs(now - self._looked_at) < POLL_INTERVAL):
             return
         self._looked_at = now
         self._thread = threading.Thread(target=self.batch, args=(now,), name=THREAD)
@@ -196,18 +201,18 @@ class Mailer:
             log.exception(error)
 
     def _sent(self, mail: Mail, now: datetime) -> bool:
-        """Send a mail; false when the server is better left alone for now."""
+        """Send a mail; return False if the server failed, so that the batch ends."""
         try:
-            message = self._writer.write(mail, now)
+            message = self._composer.compose(mail, now)
             if message is not None:
                 self._send(message)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one that cannot be written is given up in the end, like any other
-            if not _for_good(error):
+            if not _is_permanent(error):
                 if not isinstance(error, OSError | smtplib.SMTPException):
                     log.exception(error)
-                self._later(mail, error, now)
+                self._reschedule_or_give_up(mail, error, now)
                 return False
             log("mail-refused", kind=mail.kind.value)
         else:
@@ -215,17 +220,17 @@ class Mailer:
         self._store.mail.complete(mail, now)
         return True
 
-    def _later(self, mail: Mail, error: Exception, now: datetime) -> None:
-        given_up = mail.attempts >= MOST_TRIES
+    def _reschedule_or_give_up(self, mail: Mail, error: Exception, now: datetime) -> None:
+        given_up = mail.attempts >= MAX_ATTEMPTS
         word = "mail-given-up" if given_up else "mail-failed"
         log(word, kind=mail.kind.value, error=type(error).__name__, attempts=mail.attempts)
         if given_up:
             self._store.mail.complete(mail, now)
         else:
-            self._store.mail.reschedule(mail, now + min(timedelta(minutes=2**mail.attempts), LONGEST_REST))
+            self._store.mail.reschedule(mail, now + min(timedelta(minutes=2**mail.attempts), MAX_RETRY_DELAY))
 
 
-def _for_good(error: Exception) -> bool:
+def _is_permanent(error: Exception) -> bool:
     """Return whether the address is refused permanently (RFC 5321, section 4.2.1)."""
     codes = [code for code, _ in error.recipients.values()] if isinstance(error, smtplib.SMTPRecipientsRefused) else []
     return bool(codes) and min(codes) >= _PERMANENT

@@ -163,7 +163,7 @@ OUTCOMES: Labels = MappingProxyType(
         "orcid-refused": gettext_noop("ORCID did not accept the answer"),
         "orcid-unavailable": gettext_noop("ORCID did not answer"),
         "orcid-misconfigured": gettext_noop("this service could not talk to ORCID"),
-        "nothing-came-back": gettext_noop("ORCID sent no answer"),
+        "empty-callback": gettext_noop("ORCID sent no answer"),
     }
 )
 """How an attempt ended."""
@@ -224,7 +224,7 @@ FACT_VALUES: Labels = MappingProxyType(
 MAIL_KINDS: Labels = MappingProxyType(
     {
         "receipt": gettext_noop("what you agreed to"),
-        "arrived": gettext_noop("whether your organisation's interfaces took it"),
+        "delivery-report": gettext_noop("whether your organisation's interfaces took it"),
     }
 )
 RELEASES: Labels = MappingProxyType(

@@ -43,7 +43,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
         "token": csrf_token(request.browser, person),
         "delivery_status": status,
         "release": release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
-        "orcid_away": context.linking.orcid_status.away(request.now),
+        "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
         "resume_path": _resume_path(context, request),
     }
     return Page("me.html", variables)

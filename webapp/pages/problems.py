@@ -27,9 +27,9 @@ from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefu
 from webapp.linking.service import (
     AnotherBrowsersAttempt,
     AttemptExpired,
+    EmptyCallback,
     NoSuchAttempt,
     NotAgreed,
-    NothingCameBack,
     SomeoneElsesAttempt,
     TooManyAttempts,
 )
@@ -239,8 +239,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("What is started in one browser has to be finished there. Nothing was connected."),
         gettext_noop("Go on in the other browser, or start again from your own page."),
     ),
-    NothingCameBack: Problem(
-        "nothing-came-back",
+    EmptyCallback: Problem(
+        "empty-callback",
         400,
         gettext_noop("ORCID did not finish"),
         gettext_noop("You came back from ORCID without an answer. Nothing was connected."),

@@ -18,14 +18,14 @@ def landing(context: AppContext, request: PageRequest) -> Page:
 
     variables = {
         "organisations": sorted(context.organisations, key=in_order),
-        "orcid_away": context.linking.orcid_status.away(request.now),
+        "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
     }
     return Page("landing.html", variables)
 
 
 def help_page(context: AppContext, request: PageRequest) -> Page:
     """Show the help page."""
-    return Page("help.html", {"orcid_away": context.linking.orcid_status.away(request.now)})
+    return Page("help.html", {"orcid_unavailable": context.linking.orcid_status.recently_failed(request.now)})
 
 
 def signed_out(_context: AppContext, _request: PageRequest) -> Page:

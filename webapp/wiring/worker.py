@@ -12,7 +12,7 @@ from sql.store import Store
 from webapp.config.loader import Config
 from webapp.i18n.language import languages
 from webapp.log import log
-from webapp.mail.mailer import Mailer, Server, Writer
+from webapp.mail.mailer import MailComposer, Mailer, Server
 from webapp.wiring.common import utc_now
 from webapp.wiring.dispatcher import make_dispatcher
 
@@ -36,7 +36,7 @@ def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
     mail, service = config.mail, config.service
     if mail.host is None or mail.sender is None:
         return lambda _now: None
-    writer = Writer(
+    composer = MailComposer(
         store=store,
         organisation_settings=config.organisation_settings,
         languages=languages(),
@@ -47,4 +47,4 @@ def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
     )
     password = None if mail.password is None else mail.password.reveal()
     port = mail.port or {"starttls": 587, "tls": 465, "none": 25}[mail.security]
-    return Mailer(store, writer, Server(mail.host, port, mail.security, mail.user, password).send).turn
+    return Mailer(store, composer, Server(mail.host, port, mail.security, mail.user, password).send).start_batch_if_due

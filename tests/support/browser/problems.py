@@ -163,7 +163,7 @@ def eleven_letters(user, _context):
     user.links("maija", MAIJA)
     for _ in range(6):
         user.goes("/me/mail").clicks("address")
-        user.hits("maija@home.example").clicks("receipt").clicks("arrived").presses("Send it")
+        user.hits("maija@home.example").clicks("receipt").clicks("delivery-report").presses("Send it")
 
 
 @leads_to("someone-elses-attempt")
@@ -180,7 +180,7 @@ def a_way_back_that_is_opened_in_another_browser(user, _context):
     user.signs_in("maija").sees("Your ORCID iD").driver.get(way_back)
 
 
-@leads_to("nothing-came-back")
+@leads_to("empty-callback")
 def an_orcid_that_sends_back_empty_handed(user, context):
     context.demo.arm_fault("callback", "empty_answer")
     user.signs_in("maija").goes_to_orcid_as(MAIJA).allows()
