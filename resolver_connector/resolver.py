@@ -24,7 +24,7 @@ PEOPLE_PATH = "/v1/people/"
 class Lookup(Protocol):
     """Reads current iDs (`sql.lookup.Lookup`). Each method raises StoreUnavailable within a second."""
 
-    def of(self, entity_id: str, person_key: str) -> Row | None:
+    def get_current_orcid_id(self, entity_id: str, person_key: str) -> Row | None:
         """Return `registry` and `orcid` of a person's current iD."""
 
     def ping(self) -> None:
@@ -108,7 +108,7 @@ class Resolver:
         person_key = fold(account)
         headers: list[Header] = []
         try:
-            row = self._lookup.of(entity_id, person_key)
+            row = self._lookup.get_current_orcid_id(entity_id, person_key)
             bare = row["orcid"] if row is not None and row["registry"] == self._registry else None
         except StoreUnavailable:
             if self._replicas is None:

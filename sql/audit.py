@@ -41,18 +41,18 @@ def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def chained(previous: str, event: Mapping[str, Any]) -> str:
+def event_hash(previous: str, event: Mapping[str, Any]) -> str:
     """Return the hash of an event's row; `previous` is the hash of the event before it, empty before the first."""
     covered = [event[column] for column in ("organisation", "number", "at", "kind", "actor", "digest")]
     return digest(_canonical([previous, *covered]))
 
 
-def problems(previous: str, expected: int, row: Any) -> list[str]:
+def verify_event(previous: str, expected: int, row: Any) -> list[str]:
     """Verify an event's row, which should have the number `expected` and follow the hash `previous`."""
     number = row["number"]
     found = [_missing(expected, number - 1)] if expected < number else []
     covered = {name: row[name] for name in ("organisation", "number", "at", "kind", "actor", "digest")}
-    if not found and chained(previous, covered) != row["hash"]:
+    if not found and event_hash(previous, covered) != row["hash"]:
         found.append(f"event {number} was changed, or the event before it was")
     if not _facts_hold(row):
         found.append(f"the facts of event {number} were changed")

@@ -1,4 +1,4 @@
-"""Values that the store reads and writes. Times are aware and in UTC."""
+"""Records that the repositories take and return. Datetimes are timezone-aware, in UTC."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ class Maintenance:
         """
         self._store.statistics.update_counts()
         self._store.attempts.delete_expired(now - KEEP_EXPIRED)
-        if forgotten := sum(self._forget_delivered(entity_id, now - GRACE_PERIOD) for entity_id in self._keep_nothing):
-            self._report("forgotten", changes=forgotten)
+        if deleted := sum(self._delete_delivered(entity_id, now - GRACE_PERIOD) for entity_id in self._keep_nothing):
+            self._report("delivered-changes-deleted", changes=deleted)
         if erased := self._store.erasures.finish_due(now) + self._erase_inactive(now):
             self._report("erased", persons=erased)
         if (
@@ -63,14 +63,14 @@ class Maintenance:
             self._vacuumed_on = now.date()
             self._report("vacuumed")
 
-    def _forget_delivered(self, entity_id: str, before: datetime) -> int:
-        forgotten = 0
+    def _delete_delivered(self, entity_id: str, before: datetime) -> int:
+        deleted = 0
         while numbers := self._store.retention.list_expired_changes(entity_id, before):
             count = sum(self._store.retention.delete_change(entity_id, number) for number in numbers)
             if not count:
                 break
-            forgotten += count
-        return forgotten
+            deleted += count
+        return deleted
 
     def _erase_inactive(self, now: datetime) -> int:
         if now.hour not in NIGHT_HOURS or self._erased_on == now.date():

@@ -99,7 +99,7 @@ class Worker:
         if not free:
             return 0
         worker_id = make_worker_id()
-        claimed = self._dispatcher.claim(worker_id, free, self._room)
+        claimed = self._dispatcher.claim(worker_id, free, self._remaining_capacity)
         for delivery in claimed:
             with self._lock:
                 self._running[delivery.organisation, delivery.transfer] += 1
@@ -110,7 +110,7 @@ class Worker:
                 raise
         return len(claimed)
 
-    def _room(self, organisation: str, transfer: str) -> int:
+    def _remaining_capacity(self, organisation: str, transfer: str) -> int:
         with self._lock:
             return self._settings.max_workers_per_transfer - self._running[organisation, transfer]
 

@@ -59,7 +59,7 @@ class ValueForm(StrEnum):
 class Policy(StrEnum):
     """What happens to an iD that the receiver holds and that is neither the new nor the previous one."""
 
-    OWN = "own"
+    KEEP_OTHERS = "own"
     """It is kept beside the new one."""
     SINGLE = "single"
     """It is kept and nothing is written: a conflict, which people resolve."""

@@ -132,7 +132,7 @@ class Response:
         return replace(self, headers=headers, body=content if isinstance(content, bytes) else b"")
 
 
-def failure(response: Response, message: str, now: datetime) -> DeliveryResult:
+def failure_result(response: Response, message: str, now: datetime) -> DeliveryResult:
     """Return the result for a status code that is not a success, with the receiver's message if there is one."""
     status = response.status
     outcome = STATUS_OUTCOMES.get(status) or _STATUS_CLASS_OUTCOMES.get(status // 100, Outcome.MISCONFIGURED)

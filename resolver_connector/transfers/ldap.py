@@ -132,7 +132,7 @@ class LdapTransfer(TransferModel):
         "What becomes of another iD that the entry already holds: `own` leaves it, `single` leaves it and reports "
         "a conflict, `replace` removes it.",
         "single",
-        default=Policy.OWN,
+        default=Policy.KEEP_OTHERS,
     )
 
     @model_validator(mode="after")

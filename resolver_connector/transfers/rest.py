@@ -24,7 +24,7 @@ from pydantic import model_validator
 
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Secret, ValueForm, setting
 from resolver_connector.transfers.http import HttpTransfer
-from resolver_connector.transfers.http_response import Response, failure, unexpected_body
+from resolver_connector.transfers.http_response import Response, failure_result, unexpected_body
 from resolver_connector.transfers.record import record, timestamp
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.deadline import Deadline
@@ -114,7 +114,7 @@ class RestTransfer(HttpTransfer):
         body, headers = write(self, message, now)
         response = self.request("POST", body, {"Content-Type": "application/json", **headers}, deadline)
         if not response.ok:
-            return failure(response, response.message(*members), now)
+            return failure_result(response, response.message(*members), now)
         return unexpected_body(response, "JSON") if response.is_web_page else read(response)
 
 

@@ -32,7 +32,7 @@ from resolver_connector.transfers.base import (
     setting,
 )
 from resolver_connector.transfers.http import HttpTransfer
-from resolver_connector.transfers.http_response import Response, failure, unexpected_body
+from resolver_connector.transfers.http_response import Response, failure_result, unexpected_body
 from shibboleth.attributes import fold
 from shibboleth.deadline import Deadline
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
@@ -118,19 +118,19 @@ class ScimTransfer(HttpTransfer):
             raise ValueError("find_by is not the name of an attribute, as userName")
         if not _URN.fullmatch(self.schema_urn) or not _NAME.fullmatch(self.attribute):
             raise ValueError("schema is not a URN, or attribute not the name of one of its attributes")
-        if self.policy is Policy.OWN:
+        if self.policy is Policy.KEEP_OTHERS:
             raise ValueError('policy = "own" is not possible with scim, where there is room for one iD')
         return self
 
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         """Read the user and patch it; both a second time if the version is another one by then."""
         user = self._find(message, now, deadline)
-        if not self._differs(user, message):
+        if not self._needs_update(user, message):
             return DeliveryResult(Outcome.ALREADY_THERE)
         response = self._patch(user, message, deadline)
         if response.status == _PRECONDITION_FAILED:
             again = self._find(message, now, deadline)
-            if not self._differs(again, message):
+            if not self._needs_update(again, message):
                 return DeliveryResult(Outcome.ALREADY_THERE)
             if again.version == user.version:
                 # No client has changed it: the server does not accept its own version as a condition
@@ -186,7 +186,7 @@ class ScimTransfer(HttpTransfer):
             )
         return _User(id_, value, _entity_tag(_text(_member(_single(_member(user, "meta")), "version"))))
 
-    def _differs(self, found: _User, message: ChangeMessage) -> bool:
+    def _needs_update(self, found: _User, message: ChangeMessage) -> bool:
         """Return whether the user has to be changed.
 
         Raises:
@@ -227,7 +227,7 @@ class ScimTransfer(HttpTransfer):
 
 
 def _error(response: Response, now: datetime) -> DeliveryResult:
-    result = failure(response, response.message("detail", "message"), now)
+    result = failure_result(response, response.message("detail", "message"), now)
     outcome = _TYPES.get(str(_member(response.json_object(), "scimType")))
     return DeliveryResult(outcome, result.message) if outcome and result.outcome is Outcome.REFUSED else result
 

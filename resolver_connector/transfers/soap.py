@@ -21,7 +21,7 @@ from pydantic import model_validator
 
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Policy, ValueForm, setting
 from resolver_connector.transfers.http import HttpTransfer
-from resolver_connector.transfers.http_response import Response, failure, unexpected_body
+from resolver_connector.transfers.http_response import Response, failure_result, unexpected_body
 from shibboleth.deadline import Deadline
 from shibboleth.orcid_id import OrcidId
 
@@ -101,7 +101,7 @@ class SoapTransfer(HttpTransfer):
         if fault is not None and (response.ok or response.status in _FAULT_STATUSES):
             return _read_fault(fault)
         if not response.ok:
-            return failure(response, response.message(), now)
+            return failure_result(response, response.message(), now)
         error = None if document is None else document.find(f".//{{{DSML}}}batchResponse/{{{DSML}}}errorResponse")
         return unexpected_body(response, "a DSML response") if error is None else self._read_error_response(error)
 

@@ -58,7 +58,7 @@ returning
             and links.registry = attempts.registry
             and links.orcid = attempts.orcid
             and links.ended_at is null
-    ) as holder;
+    ) as linked_person_key;
 
 -- name: consume_attempt
 -- Uses up the state: a row for the first request that comes in time, from the person and the browser that started the

@@ -340,7 +340,7 @@ where organisation = :organisation
     and lease_expires_at = :lease_expires_at
     and attempts = :attempts;
 
--- name: release_delivery
+-- name: release_lease
 -- Ends the lease without an attempt. Changes a row if the worker still held it.
 update deliveries
 set lease_expires_at = null,

@@ -101,7 +101,8 @@ where organisation = :organisation
     and ended_at is null;
 
 -- name: get_last_reassignment
--- When the service last ended a link of this account because the account had been given to another person.
+-- When the service last ended a link of this account because the account had been given to another person, which is
+-- the only reason for which the service itself ends a link (LinkingService.end_reassigned_link).
 select at
 from events
 where organisation = :organisation

@@ -1,4 +1,4 @@
-"""Started linkings, which are deleted some time after they expire."""
+"""Attempts of persons to link an iD."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEEP_EXPIRED = timedelta(days=1)
 
 
 class AttemptRepository(Repository):
-    """Started linkings."""
+    """Attempts of persons to link an iD, open or closed, until they are deleted a day after they expire."""
 
     def add(self, attempt: Attempt, state_hash: str, max_open: int = NO_LIMIT) -> bool:
         """Insert a started attempt; return False where the person has `max_open` open attempts.

@@ -69,7 +69,7 @@ class AuditRepository(Repository):
             for row in page:
                 if row["number"] > last:
                     return found, number, last_hash
-                found += audit.problems(last_hash, number + 1, row)
+                found += audit.verify_event(last_hash, number + 1, row)
                 number, last_hash = row["number"], row["hash"]
         return found, number, last_hash
 

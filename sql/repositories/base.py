@@ -80,7 +80,7 @@ class OrganisationTransaction:
             "actor": actor,
             "digest": audit.digest(text),
         }
-        self.last_event_hash = audit.chained(self.last_event_hash, covered)
+        self.last_event_hash = audit.event_hash(self.last_event_hash, covered)
         self.session.execute("insert_event", **covered, hash=self.last_event_hash, person_key=person_key, facts=text)
         self.session.execute(
             "update_organisation",

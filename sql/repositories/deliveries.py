@@ -50,18 +50,18 @@ class DeliveryRepository(Repository):
             only: Lease the deliveries of this change (organisation, number) instead, without a limit.
             capacity: Limits the deliveries to each transfer, so that a slow one does not occupy all threads.
         """
-        holder = {
+        lease_values = {
             "worker": worker,
             "now": rows.format_timestamp(now),
             "lease_expires_at": rows.format_timestamp(now + lease),
         }
         with self.engine.transaction(exclusive=True) as session:
             if only is None:
-                claimed = _claim_due(session, holder, limit, capacity)
+                claimed = _claim_due(session, lease_values, limit, capacity)
             else:
                 organisation, number = only
                 claimed = session.fetch_all(
-                    "claim_deliveries_of_change", **holder, organisation=organisation, change_number=number
+                    "claim_deliveries_of_change", **lease_values, organisation=organisation, change_number=number
                 )
             keys = [{name: row[name] for name in ("organisation", "change_number", "transfer")} for row in claimed]
             found = session.fetch_batch("get_delivery", keys)
@@ -151,9 +151,9 @@ class DeliveryRepository(Repository):
         )
         return changed == 1
 
-    def release(self, delivery: Delivery, worker: str) -> bool:
+    def release_lease(self, delivery: Delivery, worker: str) -> bool:
         """End a lease without an attempt; return False when it has ended already."""
-        return self.engine.execute("release_delivery", **_lease(delivery, worker)) == 1
+        return self.engine.execute("release_lease", **_lease(delivery, worker)) == 1
 
     def record_failure(
         self, entity_id: str, transfer: str, now: datetime, failure_threshold: int, reset_timeout: timedelta
@@ -200,7 +200,7 @@ class DeliveryRepository(Repository):
             queued = sum(session.execute("retry_dead_letters", **values, transfer=name) for name in names)
             if queued:
                 facts = {"transfer": transfer or "all", "deliveries": str(queued), **by}
-                transaction.insert_event("retried", actor, None, facts)
+                transaction.insert_event("dead-letters-retried", actor, None, facts)
             return queued
 
     def make_due(self, entity_id: str, transfer: str | None, now: datetime) -> int:
@@ -285,8 +285,8 @@ class DeliveryRepository(Repository):
         return [rows.breaker_from_row(row) for row in found]
 
 
-def _claim_due(session: Transaction, holder: dict[str, str], limit: int, capacity: Capacity | None) -> list[Row]:
-    found = session.fetch_all("list_due_transfers", now=holder["now"])
+def _claim_due(session: Transaction, lease_values: dict[str, str], limit: int, capacity: Capacity | None) -> list[Row]:
+    found = session.fetch_all("list_due_transfers", now=lease_values["now"])
     limits = [limit if capacity is None else capacity(row["organisation"], row["transfer"]) for row in found]
     transfers = [(row, most) for row, most in zip(found, limits, strict=True) if most > 0]
     claimed: list[Row] = []
@@ -296,7 +296,7 @@ def _claim_due(session: Transaction, holder: dict[str, str], limit: int, capacit
         share, rest = divmod(left, len(group))
         claims = [
             {
-                **holder,
+                **lease_values,
                 "organisation": row["organisation"],
                 "transfer": row["transfer"],
                 "limit": 1 if row["half_open"] else min(most, share + (index < rest)),

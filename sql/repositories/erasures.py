@@ -75,7 +75,7 @@ class ErasureRepository(Repository):
             session.execute("delete_mail_of_person", **person)
             removal = None
             if link is None:
-                transaction.insert_event("erasing", actor, person_key, {"reason": reason})
+                transaction.insert_event("erasure-requested", actor, person_key, {"reason": reason})
             else:
                 removal = transaction.remove_link(rows.link_from_row(link), actor, reason, transfers)
             session.execute("supersede_waiting_deliveries", **person, now=rows.format_timestamp(now))

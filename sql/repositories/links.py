@@ -131,7 +131,7 @@ class LinkRepository(Repository):
                 transaction.insert_event("unchanged", "person", stored.person_key, facts)
                 return None
             _check_current(current, replacing)
-            if row["holder"] not in {None, new.person_key}:
+            if row["linked_person_key"] not in {None, new.person_key}:
                 raise OrcidIdInUse(new.orcid_id)
             return _insert_link(transaction, stored, current, new, transfers)
 

@@ -154,7 +154,7 @@ def test_what_was_given_up_is_taken_up_again(written, store, idm):
 
     assert taken_up == (0, "1 given-up delivery and 0 waiting are due now\n")
     assert run(path, "deliver", "--once") == (0, "delivered 1\n")
-    assert [event.kind for event in store.audit.list_events(UNIVERSITY)][-2:] == ["retried", "delivered"]
+    assert [event.kind for event in store.audit.list_events(UNIVERSITY)][-2:] == ["dead-letters-retried", "delivered"]
 
 
 def test_what_waits_for_later_can_be_tried_now(written, store, idm):

@@ -342,10 +342,10 @@ class Away:
     def __init__(self, error):
         self.error = error
 
-    def of(self, *_asked):
+    def get_current_orcid_id(self, *_asked):
         raise self.error
 
-    check_schema = of
+    check_schema = get_current_orcid_id
 
     def lookup(self):
         return self

@@ -180,7 +180,7 @@ def test_whoever_lost_a_lease_can_say_nothing_more(store, second):
         store.deliveries.complete(lost, "one", "stored", "", later),
         store.deliveries.dead_letter(lost, "one", "refused", "", later),
         store.deliveries.reschedule(lost, "one", "temporary", "", later, later),
-        store.deliveries.release(lost, "one"),
+        store.deliveries.release_lease(lost, "one"),
     ]
 
     assert said == [False] * 4
@@ -201,7 +201,7 @@ def test_what_was_given_back_is_as_if_it_had_never_been_taken(store):
     (before,) = store.deliveries.list_for_change(UNIVERSITY, change.number)
     (delivery,) = claim(store)
 
-    released = store.deliveries.release(delivery, "worker")
+    released = store.deliveries.release_lease(delivery, "worker")
 
     assert released
     assert store.deliveries.list_for_change(UNIVERSITY, change.number) == [before]
@@ -434,7 +434,7 @@ def test_what_was_given_up_can_be_taken_up_again(store, transfer, taken_up):
     assert moved == len(taken_up)
     assert sorted(delivery.transfer for delivery in again) == taken_up
     assert {(each.attempts, each.created_at, each.queued_at) for each in again} <= {(1, NOON, NOON + MINUTE)}
-    assert kinds(store).count("retried") == bool(taken_up)
+    assert kinds(store).count("dead-letters-retried") == bool(taken_up)
 
 
 def test_what_is_taken_up_again_keeps_its_order(store):

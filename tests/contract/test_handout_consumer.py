@@ -44,7 +44,16 @@ def handed(consumer, registry=Registry.PRODUCTION):
 @pytest.mark.parametrize("consumer", Consumer)
 def test_the_command_hands_out_what_its_readme_names(tmp_path, consumer):
     path = write_configuration(tmp_path / "etc")
-    words = ["--config", str(path), "handout", "consumer", "--for", str(consumer), "--output", str(tmp_path / "out")]
+    words = [
+        "--config",
+        str(path),
+        "handout",
+        "consumer",
+        "--software",
+        str(consumer),
+        "--output",
+        str(tmp_path / "out"),
+    ]
 
     done = CliRunner().invoke(main, words, catch_exceptions=False)
 

@@ -272,10 +272,10 @@ def test_what_the_connector_answers_becomes_the_attribute(handout_files, connect
 class Away:
     """A store whose database is away."""
 
-    def of(self, *_asked):
+    def get_current_orcid_id(self, *_asked):
         raise StoreUnavailable("away")
 
-    check_schema = of
+    check_schema = get_current_orcid_id
 
     def lookup(self):
         return self

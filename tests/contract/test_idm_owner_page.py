@@ -418,7 +418,7 @@ def test_the_modify_on_the_page_is_what_is_sent():
     inner = written[written.index("<modify ") : written.index("</modify>") + len("</modify>")]
     assert canonicalize(inner, strip_text=True) == canonicalize(shown, strip_text=True)
     own = write_soap(
-        with_settings(soap, policy=Policy.OWN), replace(ON_THE_PAGE, previous=ON_THE_PAGE.orcid_id)
+        with_settings(soap, policy=Policy.KEEP_OTHERS), replace(ON_THE_PAGE, previous=ON_THE_PAGE.orcid_id)
     ).decode()
     assert "<remove-value>" in own
     assert "remove-all-values" not in own

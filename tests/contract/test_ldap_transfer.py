@@ -409,7 +409,7 @@ def test_an_id_under_an_attribute_option_is_seen(directory, branch, transfer, na
     directory.write(dn, {name: [(ldap3.MODIFY_REPLACE, [FOREIGN.uri])]})
 
     single = deliver(transfer(policy=Policy.SINGLE))
-    own = deliver(transfer(policy=Policy.OWN))
+    own = deliver(transfer(policy=Policy.KEEP_OTHERS))
     held = directory.values(dn) | directory.values(dn, name)
     replacing = deliver(transfer(policy=Policy.REPLACE))
 

@@ -153,7 +153,7 @@ def test_having_everything_erased_does_not_bring_the_mails_of_the_day_back(web_a
     for _ in range(MAX_MAILS_OF_PERSON // 2):
         make_link(store)
         ask_for_mail(maija, receipt="yes", **{"delivery-report": "yes"})
-        maija.post("/me/erase", {"token": maija.token(), "sure": "yes"})
+        maija.post("/me/erase", {"token": maija.token(), "confirmed": "yes"})
     make_link(store)
 
     assert ask_for_mail(maija, receipt="yes").status == 429

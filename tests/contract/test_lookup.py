@@ -28,7 +28,7 @@ def lookup(store):
 def test_the_id_of_a_person_is_read(store, lookup):
     make_link(store, orcid_id=make_orcid_id(7))
 
-    row = lookup.of(UNIVERSITY, MAIJA)
+    row = lookup.get_current_orcid_id(UNIVERSITY, MAIJA)
 
     assert (row["registry"], row["orcid"]) == ("production", make_orcid_id(7).bare)
 
@@ -37,15 +37,15 @@ def test_the_id_of_a_person_is_read(store, lookup):
 def test_nobody_is_found_for_another_account(store, lookup, account):
     make_link(store)
 
-    assert lookup.of(UNIVERSITY, account) is None
+    assert lookup.get_current_orcid_id(UNIVERSITY, account) is None
 
 
 def test_what_was_written_is_seen_at_once(store, lookup):
-    assert lookup.of(UNIVERSITY, MAIJA) is None
+    assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA) is None
     make_link(store)
-    assert lookup.of(UNIVERSITY, MAIJA) is not None
+    assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA) is not None
     store.links.remove(UNIVERSITY, MAIJA, "person", "removed", NOON)
-    assert lookup.of(UNIVERSITY, MAIJA) is None
+    assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA) is None
 
 
 def test_a_reader_cannot_write(store):
@@ -66,17 +66,17 @@ def test_threads_look_up_at_once(store, lookup):
     make_link(store, orcid_id=make_orcid_id(7))
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: lookup.of(UNIVERSITY, MAIJA)["orcid"], range(40)))
+        found = list(pool.map(lambda _: lookup.get_current_orcid_id(UNIVERSITY, MAIJA)["orcid"], range(40)))
 
     assert set(found) == {make_orcid_id(7).bare}
 
 
 def test_whoever_closed_it_may_go_on(store, lookup):
     make_link(store)
-    lookup.of(UNIVERSITY, MAIJA)
+    lookup.get_current_orcid_id(UNIVERSITY, MAIJA)
     lookup.close()
 
-    assert lookup.of(UNIVERSITY, MAIJA) is not None
+    assert lookup.get_current_orcid_id(UNIVERSITY, MAIJA) is not None
 
 
 def test_a_database_that_is_ready_is_told_from_one_that_is_behind(store, lookup):
@@ -164,7 +164,7 @@ def test_a_question_that_takes_too_long_is_given_up(migrated_postgres):
         keeper.execute("lock table links in access exclusive mode")
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable, match="took too long|locked"):
-            lookup.of(UNIVERSITY, MAIJA)
+            lookup.get_current_orcid_id(UNIVERSITY, MAIJA)
         assert time.monotonic() - begun < 2
     lookup.close()
 

@@ -43,7 +43,7 @@ def test_a_link_is_forgotten_when_nothing_is_owed_of_it_any_more(store, housekee
     assert store.deliveries.list_for_person(UNIVERSITY, MAIJA) == []
     assert "maija" not in str(list(store.audit.list_events(UNIVERSITY)))
     assert store.audit.verify(UNIVERSITY) == []
-    assert log.lines == [("forgotten", {"changes": 1})]
+    assert log.lines == [("delivered-changes-deleted", {"changes": 1})]
 
 
 def test_a_person_can_look_at_the_result_for_a_while(store, housekeeping, log):

@@ -366,7 +366,7 @@ def test_what_was_given_up_is_tried_again_and_the_audit_knows_who_asked(store, o
     assert "Taken up again: 1." in operator.get(place).text
     assert list(store.deliveries.list_dead_letters(UNIVERSITY)) == []
     *_, event = store.audit.list_events(UNIVERSITY)
-    assert (event.kind, event.actor, event.person_key) == ("retried", "operator", None)
+    assert (event.kind, event.actor, event.person_key) == ("dead-letters-retried", "operator", None)
     assert event.facts == {
         "transfer": "idm",
         "deliveries": "1",
@@ -374,8 +374,8 @@ def test_what_was_given_up_is_tried_again_and_the_audit_knows_who_asked(store, o
         "by_organisation": UNIVERSITY,
     }
     assert store.audit.verify(UNIVERSITY) == []
-    told = [(record.msg, record.facts) for record in caplog.records if record.msg == "retried"]
-    assert told == [("retried", {"organisation": "yliopisto", "transfer": "idm", "deliveries": 1})]
+    told = [(record.msg, record.facts) for record in caplog.records if record.msg == "dead-letters-retried"]
+    assert told == [("dead-letters-retried", {"organisation": "yliopisto", "transfer": "idm", "deliveries": 1})]
 
 
 def test_an_administrator_is_the_organisation_in_the_audit(store, admin):
@@ -384,7 +384,7 @@ def test_an_administrator_is_the_organisation_in_the_audit(store, admin):
     retried(admin, admin.token())
 
     *_, event = store.audit.list_events(UNIVERSITY)
-    assert (event.kind, event.actor) == ("retried", "organisation")
+    assert (event.kind, event.actor) == ("dead-letters-retried", "organisation")
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -522,7 +522,7 @@ def test_a_person_is_found_by_account_or_id_and_the_audit_knows_who_asked_and_wh
     assert f"https://sandbox.orcid.org/{IDS_OF[0]}" in page
     assert "waiting" in page
     *_, event = store.audit.list_events(UNIVERSITY, MAIJA)
-    assert (event.kind, event.actor, event.at) == ("looked-up", "operator", NOON)
+    assert (event.kind, event.actor, event.at) == ("person-searched", "operator", NOON)
     assert event.facts == {
         "by": "operator@yliopisto.example",
         "by_organisation": UNIVERSITY,
@@ -549,8 +549,8 @@ def test_whoever_is_not_found_is_audited_all_the_same(store, admin):
     assert "none connected" in by_id.text
     events = list(store.audit.list_events(UNIVERSITY))
     assert [(event.kind, event.actor, event.person_key) for event in events] == [
-        ("looked-up", "organisation", "nobody@yliopisto.example"),
-        ("looked-up", "organisation", None),
+        ("person-searched", "organisation", "nobody@yliopisto.example"),
+        ("person-searched", "organisation", None),
     ]
     # An iD that nobody has here is nobody's business to keep
     assert IDS_OF[1] not in str([event.facts for event in events])
@@ -594,5 +594,5 @@ def test_nothing_of_the_search_stands_in_the_log(store, operator, caplog):
 
     looked(operator)
 
-    told = [(record.msg, record.facts) for record in caplog.records if record.msg == "looked-up"]
-    assert told == [("looked-up", {"organisation": "yliopisto"})]
+    told = [(record.msg, record.facts) for record in caplog.records if record.msg == "person-searched"]
+    assert told == [("person-searched", {"organisation": "yliopisto"})]

@@ -20,7 +20,7 @@ FORM = {
     "agree": "yes",
     "replacing": SHOWN,
     "shown": SHOWN,
-    "sure": "yes",
+    "confirmed": "yes",
     "receipt": "yes",
     "address": "maija@home.example",
     "transfer": "idm",

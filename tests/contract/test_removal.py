@@ -129,7 +129,7 @@ def test_without_a_tick_nothing_is_erased(store, maija, idm, clock):
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
 
 
-@pytest.mark.parametrize("form", [{}, {"token": "x" * 43, "sure": "yes"}])
+@pytest.mark.parametrize("form", [{}, {"token": "x" * 43, "confirmed": "yes"}])
 def test_without_a_form_of_ours_nothing_is_erased(store, maija, idm, clock, form):
     linked(store, idm, clock)
 
@@ -141,7 +141,7 @@ def test_what_arrives_at_once_is_erased_at_once(store, quiet, idm, clock):
     linked(store, idm, clock)
     maija = WebClient(make_app(quiet))
 
-    page = maija.get(erase(maija, sure="yes").location)
+    page = maija.get(erase(maija, confirmed="yes").location)
 
     assert idm.kinds() == ["linked", "removed"]
     assert page.title == "Nothing is stored about you"
@@ -155,7 +155,7 @@ def test_what_does_not_arrive_at_once_is_told(store, maija, idm, clock):
     linked(store, idm, clock)
     idm.answer = AWAY
 
-    page = maija.get(erase(maija, sure="yes").location)
+    page = maija.get(erase(maija, confirmed="yes").location)
 
     assert page.title == "Everything is being erased"
     assert "It does not answer just now." in page.text
@@ -166,7 +166,7 @@ def test_what_does_not_arrive_at_once_is_told(store, maija, idm, clock):
 def test_an_organisation_that_fetches_is_waited_for(store, maija, idm, clock):
     linked(store, idm, clock)
 
-    erase(maija, sure="yes")
+    erase(maija, confirmed="yes")
     waiting = maija.get("/me/erased").title
     store.changes.acknowledge(UNIVERSITY, 2, NOON)
     store.erasures.finish_due(NOON)
@@ -179,19 +179,19 @@ def test_erasing_twice_is_the_same_as_once(store, maija, idm, clock):
     linked(store, idm, clock)
     token = maija.get("/me/erase").field("token")
 
-    places = [maija.post("/me/erase", {"token": token, "sure": "yes"}).location for _ in range(2)]
+    places = [maija.post("/me/erase", {"token": token, "confirmed": "yes"}).location for _ in range(2)]
 
     assert places == ["/me/erased", "/me/erased"]
     assert idm.kinds() == ["linked", "removed"]
 
 
 def test_somebody_of_whom_nothing_is_stored_can_ask_all_the_same(maija):
-    assert maija.get(erase(maija, sure="yes").location).title == "Nothing is stored about you"
+    assert maija.get(erase(maija, confirmed="yes").location).title == "Nothing is stored about you"
 
 
 def test_after_erasing_one_can_link_again(store, maija, idm, clock):
     linked(store, idm, clock)
-    erase(maija, sure="yes")
+    erase(maija, confirmed="yes")
     make_link(store, MAIJA, FIRST)
 
     assert maija.get("/me/erased").location == "/me"

@@ -580,9 +580,9 @@ REMOVE = "<remove-value><value>%s</value></remove-value>"
         (LINKED, Policy.REPLACE, ALL + ADD % FIRST.uri),
         (REPLACED, Policy.REPLACE, ALL + ADD % SECOND.uri),
         (REMOVED, Policy.REPLACE, ALL),
-        (LINKED, Policy.OWN, ADD % FIRST.uri),
-        (REPLACED, Policy.OWN, REMOVE % FIRST.uri + ADD % SECOND.uri),
-        (REMOVED, Policy.OWN, REMOVE % SECOND.uri),
+        (LINKED, Policy.KEEP_OTHERS, ADD % FIRST.uri),
+        (REPLACED, Policy.KEEP_OTHERS, REMOVE % FIRST.uri + ADD % SECOND.uri),
+        (REMOVED, Policy.KEEP_OTHERS, REMOVE % SECOND.uri),
     ],
 )
 def test_the_vocabulary_of_dirxml_is_as_in_2016(soap, idm, what, policy, inner):
@@ -973,7 +973,7 @@ def test_no_person_is_told_to_the_log(scim, idm, caplog):
         ({"find_by": 'userName eq "x" or'}, "find_by is not"),
         ({"schema": "orcid"}, "schema is not a URN"),
         ({"attribute": "or cid"}, "schema is not a URN"),
-        ({"policy": Policy.OWN}, "not possible with scim"),
+        ({"policy": Policy.KEEP_OTHERS}, "not possible with scim"),
     ],
 )
 def test_settings_of_scim_that_cannot_work_are_refused(settings, sentence):
@@ -1041,10 +1041,10 @@ def ldif(spool, **settings):
         ),
         (
             REPLACED,
-            {"policy": Policy.OWN},
+            {"policy": Policy.KEEP_OTHERS},
             "delete: {0}\n{0}: {1}\n-\nadd: {0}\n{0}: {2}\n-\n".format("eduPersonOrcid", FIRST.uri, SECOND.uri),
         ),
-        (REMOVED, {"policy": Policy.OWN}, f"delete: eduPersonOrcid\neduPersonOrcid: {SECOND.uri}\n-\n"),
+        (REMOVED, {"policy": Policy.KEEP_OTHERS}, f"delete: eduPersonOrcid\neduPersonOrcid: {SECOND.uri}\n-\n"),
     ],
 )
 def test_ldif_is_a_change_record_to_be_applied(spool, what, settings, steps):

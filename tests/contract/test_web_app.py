@@ -20,7 +20,7 @@ from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.browser import Browser
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import LanguageChoice, languages
-from webapp.pages.problems import FLAWS, PROBLEMS, PROBLEMS_BY_CODE, Bug, problem_of, problem_values
+from webapp.pages.problems import ATTRIBUTE_DEFECT_TEXTS, PROBLEMS, PROBLEMS_BY_CODE, Bug, problem_of, problem_values
 from webapp.pages.request import PageRequest
 from webapp.rendering.branding import Branding, Logo
 from webapp.rendering.static import StaticFiles
@@ -262,7 +262,7 @@ def test_the_service_may_have_a_picture(front, store):
     text = ask(app, "/").text
 
     assert f'<img src="{hall.static.address("logo.png")}" alt="" height="32">' in text
-    assert '<nav class="tongues"' not in text
+    assert '<nav class="languages"' not in text
 
 
 def test_head_is_answered_without_a_body(maija):
@@ -582,7 +582,7 @@ def test_an_error_nobody_thought_of_is_a_bug():
 
 @pytest.mark.parametrize("flaw", AttributeDefect)
 def test_every_flaw_of_an_attribute_is_told_in_the_readers_language(flaw):
-    assert FLAWS[flaw] == flaw
+    assert ATTRIBUTE_DEFECT_TEXTS[flaw] == flaw
     assert problem_values(BrokenAttribute("eppn", flaw), languages()["en"])["reason"] == flaw
 
 

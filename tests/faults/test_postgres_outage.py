@@ -112,13 +112,13 @@ def test_lookups_end_in_time_and_most_of_them_at_once(server, store, connected):
         lookup.ping()
 
     with server.silent():
-        must_end_in_time(lambda: lookup.of(UNIVERSITY, MAIJA))
+        must_end_in_time(lambda: lookup.get_current_orcid_id(UNIVERSITY, MAIJA))
         begun = time.monotonic()
         for _ in range(100):
-            must_end_in_time(lambda: lookup.of(UNIVERSITY, MAIJA))
+            must_end_in_time(lambda: lookup.get_current_orcid_id(UNIVERSITY, MAIJA))
         assert time.monotonic() - begun < LIMIT
 
-    assert must_recover(lambda: lookup.of(UNIVERSITY, MAIJA))["orcid"] == FIRST.bare
+    assert must_recover(lambda: lookup.get_current_orcid_id(UNIVERSITY, MAIJA))["orcid"] == FIRST.bare
     lookup.close()
 
 

@@ -16,7 +16,7 @@ from webapp.config.organisation import Keep
 from webapp.limits import DailyLimit, Limits
 from webapp.linking.service import NotAgreed
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
-from webapp.pages.problems import BadAddress, NotSure, TooManyMails
+from webapp.pages.problems import BadAddress, ErasureNotConfirmed, TooManyMails
 
 TEXTS = OperatorTexts(
     {code: {**texts, "not_accessible": "1 < 2 & 3"} for code, texts in NOTICES.items()},
@@ -356,7 +356,7 @@ def erase(context):
     return context.maija(context.web_app(transfers=INTERFACES, settings={"credentials": CREDENTIALS})).get("/me/erase")
 
 
-@page_state("POST /me/erase", NotSure)
+@page_state("POST /me/erase", ErasureNotConfirmed)
 def erase_without_a_tick(context):
     context.link()
     return _erasing(context.maija())
@@ -365,14 +365,14 @@ def erase_without_a_tick(context):
 @page_state("GET /me/erased")
 def erased(context):
     maija = context.maija()
-    return maija.get(_erasing(maija, sure="yes").location)
+    return maija.get(_erasing(maija, confirmed="yes").location)
 
 
 @page_state("GET /me/erased")
 def erased_once_everybody_knows(context):
     context.link(transfers=INTERFACES)
     maija = context.maija(context.web_app(transfers=INTERFACES, settings={"credentials": CREDENTIALS}))
-    return maija.get(_erasing(maija, sure="yes").location)
+    return maija.get(_erasing(maija, confirmed="yes").location)
 
 
 # What scenes have in common

@@ -87,7 +87,7 @@ def test_what_is_stored_is_saved_and_erased(typist, demo, tmp_path):
     typist.reads("Erase everything about you").skips_the_head().goes_on("Erase everything").is_at("problem")
     assert get_released_id(demo) == [orcid_uri(MAIJA)]
 
-    typist.goes_on("Tick the box if you are sure, and press the button again.").is_at("sure")
+    typist.goes_on("Tick the box if you are sure, and press the button again.").is_at("confirmed")
     typist.hits(Keys.SPACE).goes_on("Erase everything")
     typist.sees_either(*map(typist.language.gettext, ("Everything is being erased", "Nothing is stored about you")))
     assert get_released_id(demo) == []

@@ -14,7 +14,7 @@ from tests.support.service import serve_app
 from webapp.operator.incidents import NOT_RECORDED
 from webapp.pages.problems import PROBLEMS_BY_CODE
 
-FORMS = {"not-agreed", "not-sure", "bad-address"}
+FORMS = {"not-agreed", "erasure-not-confirmed", "bad-address"}
 """What is told on the page of the form itself, which comes back to be filled in."""
 
 

@@ -126,7 +126,7 @@ class Owing(RuleBasedStateMachine):
             "postpone": lambda: self.store.deliveries.reschedule(
                 delivery, worker, "temporary", "", self.now + timedelta(seconds=30), self.now
             ),
-            "release": lambda: self.store.deliveries.release(delivery, worker),
+            "release": lambda: self.store.deliveries.release_lease(delivery, worker),
             "die": lambda: held,
         }[how]()
         assert said is held

@@ -12,16 +12,16 @@ from webapp.config.branding import MAX_LOGO_BYTES
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.rendering.branding import (
-    DARK_GROUNDS,
-    LEAST,
-    LIGHT_GROUNDS,
+    DARK_BACKGROUNDS,
+    LIGHT_BACKGROUNDS,
+    MIN_CONTRAST,
     PLAIN,
     Branding,
     Logo,
     contrast,
-    ink_on,
+    lowest_contrast,
     readable,
-    worst,
+    text_colour_for,
 )
 from webapp.rendering.static import StaticFiles
 
@@ -48,33 +48,33 @@ def test_contrast_is_that_of_wcag():
 def test_the_grounds_are_those_of_the_style_sheet():
     light, dark = schemes()
 
-    assert (light["ground"], light["paper"]) == LIGHT_GROUNDS
-    assert (dark["ground"], dark["paper"]) == DARK_GROUNDS
+    assert (light["ground"], light["paper"]) == LIGHT_BACKGROUNDS
+    assert (dark["ground"], dark["paper"]) == DARK_BACKGROUNDS
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_every_colour_of_text_in_the_style_sheet_can_be_read(scheme):
     colours = schemes()[scheme]
-    grounds = (colours["ground"], colours["paper"])
+    backgrounds = (colours["ground"], colours["paper"])
 
     for name in ("ink", "quiet", "link", "danger"):
-        assert worst(colours[name], grounds)[0] >= LEAST, name
+        assert lowest_contrast(colours[name], backgrounds)[0] >= MIN_CONTRAST, name
     for ground in ("note", "alert"):
-        assert min(contrast(colours[ink], colours[ground]) for ink in ("ink", "link")) >= LEAST, ground
-    assert contrast(colours["on-act"], colours["act"]) >= LEAST
+        assert min(contrast(colours[ink], colours[ground]) for ink in ("ink", "link")) >= MIN_CONTRAST, ground
+    assert contrast(colours["on-act"], colours["act"]) >= MIN_CONTRAST
     for name in ("edge", "focus", "act", "note-line", "alert-line"):
-        assert worst(colours[name], grounds)[0] >= 3, name
+        assert lowest_contrast(colours[name], backgrounds)[0] >= 3, name
 
 
 @pytest.mark.parametrize("colour", ["#66ccff", "#ffff00", "#ffffff", "#000000", "#003366", "#7f7f7f"])
-@pytest.mark.parametrize("grounds", [LIGHT_GROUNDS, DARK_GROUNDS])
-def test_a_readable_colour_near_it_is_found_for_every_colour(colour, grounds):
-    assert worst(readable(colour, grounds), grounds)[0] >= LEAST
+@pytest.mark.parametrize("backgrounds", [LIGHT_BACKGROUNDS, DARK_BACKGROUNDS])
+def test_a_readable_colour_near_it_is_found_for_every_colour(colour, backgrounds):
+    assert lowest_contrast(readable(colour, backgrounds), backgrounds)[0] >= MIN_CONTRAST
 
 
 @pytest.mark.parametrize("colour", ["#000000", "#777777", "#ffffff", "#ff0000", "#00ff00", "#0000ff"])
 def test_on_every_colour_there_is_an_ink_that_can_be_read(colour):
-    assert contrast(ink_on(colour), colour) >= 4.2
+    assert contrast(text_colour_for(colour), colour) >= 4.2
 
 
 # The style sheet
@@ -105,7 +105,7 @@ def test_colours_join_the_sheet_each_in_its_scheme_and_change_its_name():
 def test_a_logo_is_one_of_the_pictures():
     static = StaticFiles.read(Branding(logo=Logo("logo.png", PNG)))
 
-    given = static.give(static.address("logo.png").removeprefix("/static/"))
+    given = static.response(static.address("logo.png").removeprefix("/static/"))
 
     assert (given.body, given.content_type) == (PNG, "image/png")
 

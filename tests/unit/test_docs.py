@@ -191,8 +191,8 @@ def test_every_thing_that_is_stored_of_a_person_is_on_the_page_about_privacy():
     for each in SECTIONS[1:]:
         under = part(stored, f"### {each.title}")
         assert each.purpose in under
-        assert each.span.replace("%(changes)s", str(KEEP_CHANGES)) in under
-        assert each.forgetful_span in under
+        assert each.retention.replace("%(changes)s", str(KEEP_CHANGES)) in under
+        assert each.retention_if_not_kept in under
 
 
 @pytest.mark.parametrize("path", docs.pages(), ids=lambda path: path.relative_to(docs.ROOT).as_posix())
@@ -273,7 +273,7 @@ def test_the_operators_page_shows_an_accessibility_statement_that_lacks_nothing(
 
     notices = operator_texts_of(load(file, {}))
 
-    assert {name for _, names in notices.lacking(LANGUAGES) for name in names} == set(PRIVACY)
+    assert {name for _, names in notices.missing_texts(LANGUAGES) for name in names} == set(PRIVACY)
     assert (notices.statement.status, notices.statement.assessed) == ("partially", date(2026, 11, 25))
     asked = [each.key for each in describe_settings(AccessibilitySettings).settings.values()]
     assert [each for each in (*ACCESSIBILITY, *asked) if f"`{each}`" not in under] == []

@@ -13,13 +13,15 @@ _MAX_LISTED = 3
 _FIX = 'compare with a backup; see "If the audit does not hold" in docs/operator.md'
 
 
-def check_audit_log(store: Store, organisation: Organisation, kept_hashes: Sequence[str] = ()) -> Iterator[CheckResult]:
+def check_audit_log(
+    store: Store, organisation: Organisation, known_hashes: Sequence[str] = ()
+) -> Iterator[CheckResult]:
     """Check the chain, the links, and the hashes that another party has kept.
 
     Args:
         store: The store.
         organisation: Whose audit log is checked.
-        kept_hashes: Hashes that were the last of the chain once; each must still be in it.
+        known_hashes: Hashes that were the last of the chain once; each must still be in it.
     """
     yield check_audit_chain(store, organisation)
     differences = store.audit.compare_with_links(organisation.entity_id)
@@ -29,7 +31,7 @@ def check_audit_log(store: Store, organisation: Organisation, kept_hashes: Seque
         yield CheckResult(Level.ERROR, "audit", text, _FIX, details)
     else:
         yield CheckResult(Level.OK, "audit", f"{organisation.id}, links and events agree", details=details)
-    for kept in kept_hashes:
+    for kept in known_hashes:
         number = store.audit.find_hash(organisation.entity_id, kept)
         details = {"id": organisation.id, "kept_hash": kept, "event": number}
         if number is None:

@@ -15,7 +15,7 @@ from webapp.config.loader import Config
 
 
 def run_checks(
-    config: Config, store: Store, now: datetime, kept_hashes: Mapping[str, Sequence[str]]
+    config: Config, store: Store, now: datetime, known_hashes: Mapping[str, Sequence[str]]
 ) -> Iterator[CheckResult]:
     """Run the checks that need no server but the database. Nothing is changed.
 
@@ -23,9 +23,9 @@ def run_checks(
         config: The configuration.
         store: The store, in any state.
         now: The time of the checks.
-        kept_hashes: Hashes of audit events that another party has kept, by the id of the organisation.
+        known_hashes: Hashes of audit events that another party has kept, by the id of the organisation.
     """
     yield from check_configuration(config)
     yield from check_notices(config)
     yield from check_metadata(config, now)
-    yield from check_store(config, store, now, kept_hashes)
+    yield from check_store(config, store, now, known_hashes)

@@ -41,7 +41,7 @@ def _check_writable(store: Store, url: str) -> CheckResult:
 
 
 def check_store(
-    config: Config, store: Store, now: datetime, kept_hashes: Mapping[str, Sequence[str]]
+    config: Config, store: Store, now: datetime, known_hashes: Mapping[str, Sequence[str]]
 ) -> Iterator[CheckResult]:
     """Check that the database can be used, then each organisation's links, audit log and deliveries."""
     url = config.store.url
@@ -57,7 +57,7 @@ def check_store(
             text = f"{organisation.id}, {organisation.entity_id}, {links} link{'' if links == 1 else 's'}"
             details = {"id": organisation.id, "entity_id": organisation.entity_id, "links": links}
             yield CheckResult(Level.OK, "organisation", text, details=details)
-            yield from check_audit_log(store, organisation, kept_hashes.get(organisation.id, ()))
+            yield from check_audit_log(store, organisation, known_hashes.get(organisation.id, ()))
             if settings.keeps_links:
                 yield check_release(store, organisation, counts, now)
             yield from check_deliveries(settings, store, now)

@@ -24,14 +24,14 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 @click.option("--orcid", is_flag=True, help="Also check that ORCID can be reached.")
 @click.option(
     "--last-hash",
-    "kept_hashes",
+    "known_hashes",
     metavar="ORGANISATION=HASH",
     multiple=True,
     help="Also check that the audit log still has the event with this hash, which you have kept; may be repeated.",
 )
 @json_option
 @click.pass_obj
-def check(path: Path, *, orcid: bool, kept_hashes: tuple[str, ...], as_json: bool) -> None:
+def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bool) -> None:
     """Check the configuration, the database and the audit log, and say how to fix what is wrong.
 
     Exit code 2 if the configuration is invalid, 1 if another check failed. Nothing is changed.
@@ -42,7 +42,7 @@ def check(path: Path, *, orcid: bool, kept_hashes: tuple[str, ...], as_json: boo
 
     try:
         config = load_config(path)
-        hashes = _parse_hashes(config, kept_hashes)
+        hashes = _parse_hashes(config, known_hashes)
         with open_store(config, check_schema=False) as store:
             results = list(run_checks(config, store, utc_now(), hashes))
     except Misconfigured as error:

@@ -14,7 +14,15 @@ from pydantic import AfterValidator, ValidationInfo
 
 from webapp.config.base import Table, context_of, setting
 from webapp.config.errors import InvalidSetting
-from webapp.rendering.branding import DARK_GROUNDS, LEAST, LIGHT_GROUNDS, Branding, Logo, readable, worst
+from webapp.rendering.branding import (
+    DARK_BACKGROUNDS,
+    LIGHT_BACKGROUNDS,
+    MIN_CONTRAST,
+    Branding,
+    Logo,
+    lowest_contrast,
+    readable,
+)
 
 MAX_LOGO_BYTES = 20 * 1024
 """The logo is part of the first page, which has to stay small."""
@@ -32,16 +40,16 @@ def _validate_colour(text: str) -> str:
     return text.lower()
 
 
-def _readable_on(grounds: tuple[str, ...], scheme: str) -> AfterValidator:
+def _readable_on(backgrounds: tuple[str, ...], scheme: str) -> AfterValidator:
     # Contrast of text, which links and buttons are
 
     def validate_contrast(colour: str) -> str:
-        ratio, ground = worst(colour, grounds)
-        if ratio < LEAST:
+        ratio, background = lowest_contrast(colour, backgrounds)
+        if ratio < MIN_CONTRAST:
             raise InvalidSetting(
-                f"has a contrast of {ratio:.1f} to 1 with {ground}, the background of the {scheme} scheme; "
-                f"WCAG 2.2 AA asks for {LEAST}",
-                f"take a colour that can be read, for example {readable(colour, grounds)}",
+                f"has a contrast of {ratio:.1f} to 1 with {background}, the background of the {scheme} scheme; "
+                f"WCAG 2.2 AA asks for {MIN_CONTRAST}",
+                f"take a colour that can be read, for example {readable(colour, backgrounds)}",
             )
         return colour
 
@@ -109,13 +117,13 @@ class BrandingSettings(Table):
         "logo.svg",
         default=None,
     )
-    accent: Annotated[_Colour, _readable_on(LIGHT_GROUNDS, "light")] | None = setting(
+    accent: Annotated[_Colour, _readable_on(LIGHT_BACKGROUNDS, "light")] | None = setting(
         "The colour of links and buttons in the light scheme; it must be readable there.",
         "a colour in quotes, # and six hexadecimal digits",
         "#0b5c63",
         default=None,
     )
-    accent_dark: Annotated[_Colour, _readable_on(DARK_GROUNDS, "dark")] | None = setting(
+    accent_dark: Annotated[_Colour, _readable_on(DARK_BACKGROUNDS, "dark")] | None = setting(
         "The colour of links and buttons in the dark scheme; it must be readable there.",
         "a colour in quotes, # and six hexadecimal digits",
         "#86d3d8",

@@ -273,8 +273,8 @@ class LinkingService:
         whose, transfers = (link.organisation, link.person_key), tuple(self.transfers.get(link.organisation, ()))
         for attempt in self.store.attempts.list_for_person(*whose):
             self.store.attempts.close(attempt.id, "cancelled", now)
-        # `get_last_reassignment` (sql/queries/links.sql) finds this event by its kind and the actor `service`: no other
-        # removal may have this actor
+        # `get_last_reassignment` (sql/queries/links.sql) finds this removal by its actor: the service ends no link for
+        # another reason
         self.store.links.remove(*whose, "service", "account reassigned", now, link.orcid_id, transfers)
         return self._read_status(person, deliveries=deliveries)
 

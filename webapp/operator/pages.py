@@ -80,7 +80,7 @@ def retry(context: AppContext, request: PageRequest) -> Redirect:
     transfer = request.form.get("transfer", "")
     facts = requester(request.person)
     count = context.store.deliveries.retry(one.entity_id, transfer, request.now, permissions.actor, facts)
-    log("retried", organisation=one.id, transfer=transfer, deliveries=count)
+    log("dead-letters-retried", organisation=one.id, transfer=transfer, deliveries=count)
     return Redirect(f"/operator/organisations/{one.id}?retried={count}")
 
 
@@ -122,7 +122,7 @@ def submit_search(context: AppContext, request: PageRequest) -> Page:
         return _search_page(request, permissions, error=error.message, status=422)
     registry = context.linking.orcid.registry
     result = find_person(context.store, query, request.person, permissions, registry, request.now)
-    log("looked-up", organisation=query.organisation.id)
+    log("person-searched", organisation=query.organisation.id)
     return _search_page(request, permissions, result=result)
 
 

@@ -20,7 +20,7 @@ from webapp.auth.cookies import OWS
 from webapp.i18n.language import gettext_noop
 from webapp.operator.access import Permissions
 
-EVENT_KIND = "looked-up"
+EVENT_KIND = "person-searched"
 """The kind of the audit event."""
 MAX_DELIVERIES = 20
 """At most this many deliveries are shown, the newest ones."""

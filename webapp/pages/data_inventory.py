@@ -40,8 +40,8 @@ SOURCES: Mapping[DataSource, str] = MappingProxyType(
 
 KEEP_CHANGES = 730
 """For how many days changes are kept where nobody says otherwise."""
-Say = Callable[..., str]
-"""Says a sentence in a language, with facts in their places."""
+Gettext = Callable[..., str]
+"""Translates a message and fills in its values."""
 Labels = Mapping[str, str]
 """Sentences for codes of the program."""
 
@@ -61,7 +61,7 @@ class Field:
     """Where it stands in a record of the store."""
     values: Labels | None = None
 
-    def of(self, record: Any) -> Any:
+    def value_in(self, record: Any) -> Any:
         """Return its value in a record; None if it is empty."""
         found = record
         for name in self.path.split("."):
@@ -77,12 +77,12 @@ class Section:
     """In the file."""
     title: str
     purpose: str
-    span: str
+    retention: str
     """How long they are kept where links are kept."""
     fields: tuple[Field, ...]
-    forgetful_span: str = ""
+    retention_if_not_kept: str = ""
     """How long they are kept where nothing is to be kept; the same where it is empty."""
-    ends: bool = False
+    erased_when_inactive: bool = False
     """Whether they go some days after a person's last connection has ended, where the operator says so."""
 
     @property
@@ -101,7 +101,7 @@ class Section:
         known = dict.fromkeys(each.source for each in self.fields)
         return {source: tuple(each for each in self.fields if each.source is source) for source in known}
 
-    def kept(self, gettext: Say, *, forgetful: bool, days: int | None, changes: int = KEEP_CHANGES) -> str:
+    def kept(self, gettext: Gettext, *, forgetful: bool, days: int | None, changes: int = KEEP_CHANGES) -> str:
         """Return the sentence that says how long the records are kept.
 
         Args:
@@ -109,13 +109,15 @@ class Section:
             changes: Days for which changes are kept.
 
         """
-        if forgetful and self.forgetful_span:
-            return gettext(self.forgetful_span)
-        span = gettext(self.span, **({"changes": changes} if "%(changes)s" in self.span else {}))
-        return f"{span} {gettext(GOES, days=days)}" if days and self.ends else span
+        if forgetful and self.retention_if_not_kept:
+            return gettext(self.retention_if_not_kept)
+        kept = gettext(self.retention, **({"changes": changes} if "%(changes)s" in self.retention else {}))
+        return f"{kept} {gettext(INACTIVE_RETENTION_TEXT, days=days)}" if days and self.erased_when_inactive else kept
 
 
-GOES = gettext_noop("Once nothing is connected any more, it goes by itself %(days)s days after the last that happened.")
+INACTIVE_RETENTION_TEXT = gettext_noop(
+    "Once nothing is connected any more, it goes by itself %(days)s days after the last that happened."
+)
 
 FOR_MACHINES = frozenset({"id", "person_key", "digest", "hash"})
 """Fields that the page leaves to the file."""
@@ -187,8 +189,8 @@ EVENTS: Labels = MappingProxyType(
         "dead-letter": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
         "deprovisioned": gettext_noop("your organisation said that you have left"),
         "release-seen": gettext_noop("your organisation was seen to release the iD"),
-        "erasing": gettext_noop("everything about you is to be erased"),
-        "looked-up": gettext_noop("somebody who looks after this service looked at your connection"),
+        "erasure-requested": gettext_noop("everything about you is to be erased"),
+        "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
     }
 )
 """What happened, by the audit's word for it."""
@@ -340,7 +342,7 @@ LINKS = Section(
         ("id", gettext_noop("Number of the record"), US, "id", "id"),
     ),
     _NOTHING_KEPT,
-    ends=True,
+    erased_when_inactive=True,
 )
 
 ATTEMPTS = Section(
@@ -380,7 +382,7 @@ CHANGES = Section(
         ("id", gettext_noop("Number of the record"), US, "id", "id"),
     ),
     _NOTHING_KEPT,
-    ends=True,
+    erased_when_inactive=True,
 )
 
 DELIVERIES = Section(
@@ -404,7 +406,7 @@ DELIVERIES = Section(
         ("change", gettext_noop("Number of the change"), US, "change_number", "change_number"),
     ),
     _NOTHING_KEPT,
-    ends=True,
+    erased_when_inactive=True,
 )
 
 FEED = Section(
@@ -437,7 +439,7 @@ EVENTS_SECTION = Section(
         ("digest", gettext_noop("Fingerprint of the line"), US, "digest", "digest"),
         ("hash", gettext_noop("Fingerprint of all lines up to it"), US, "hash", "hash"),
     ),
-    ends=True,
+    erased_when_inactive=True,
 )
 
 ERASURE = Section(
@@ -472,7 +474,7 @@ MAILS = Section(
         ("finished_at", gettext_noop("Finished"), US, "finished_at", "finished_at"),
         ("change", gettext_noop("Number of the change"), US, "change_number", "change_number"),
     ),
-    ends=True,
+    erased_when_inactive=True,
 )
 
 SECTIONS = (PERSON, LINKS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, MAILS, ERASURE)

@@ -18,7 +18,7 @@ from sql.repositories.base import NO_LIMIT
 from sql.rows import format_timestamp
 from sql.store import Store
 from webapp.pages.context import AppContext
-from webapp.pages.data_inventory import FACT_VALUES, FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Say, Section
+from webapp.pages.data_inventory import FACT_VALUES, FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Gettext, Section
 from webapp.pages.request import Page, PageRequest, RawResponse
 
 FORMAT = "orcid-connect my data, version 1"
@@ -81,7 +81,7 @@ def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
 def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
     """Read what is stored about a person, with one query for each section."""
     whose = person.organisation.entity_id, person.key
-    since = _theirs_since(store, person)
+    since = _current_holder_since(store, person)
     before = (
         [] if since is None else [each.number for each in store.changes.list_for_person(*whose) if each.at <= since]
     )
@@ -97,7 +97,7 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
     return found
 
 
-def _theirs_since(store: Store, person: Person) -> datetime | None:
+def _current_holder_since(store: Store, person: Person) -> datetime | None:
     """Tell after which moment what is stored is the person's own, where somebody else had the account before."""
     whose = person.organisation.entity_id, person.key
     others = [
@@ -164,13 +164,15 @@ def _retention(context: AppContext, request: PageRequest) -> Mapping[str, str]:
 
 
 def _file_value(data_section: DataSection) -> Any:
-    records = [{each.name: each.of(record) for each in data_section.section.fields} for record in data_section.records]
+    records = [
+        {each.name: each.value_in(record) for each in data_section.section.fields} for record in data_section.records
+    ]
     if data_section.section.name in ALONE:
         return records[0] if records else None
     return records
 
 
-def _explained(section: Section, gettext: Say, kept: str) -> dict[str, Any]:
+def _explained(section: Section, gettext: Gettext, kept: str) -> dict[str, Any]:
     return {
         "what": gettext(section.title),
         "purpose": gettext(section.purpose),

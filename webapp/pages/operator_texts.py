@@ -60,7 +60,7 @@ class OperatorTexts:
                     return OperatorText(tuple(texts[code][name].split("\n\n")), code)
         return None
 
-    def lacking(self, languages: Mapping[str, object] | tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+    def missing_texts(self, languages: Mapping[str, object] | tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
         """Yield each language whose texts are incomplete, and the missing names."""
         asked = (*PRIVACY, *(each for each in ACCESSIBILITY if self._needs(each)))
         for code in languages:
@@ -71,7 +71,7 @@ class OperatorTexts:
         return name != "not_accessible" or self.statement.status != "fully"
 
 
-def uneven(texts: Texts, languages: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+def incomplete_translations(texts: Texts, languages: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
     """Yield languages that lack texts which another has, and the texts' names."""
     written = [name for name in PRIVACY if any(name in texts[code] for code in texts)]
     for code in languages:

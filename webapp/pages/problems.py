@@ -1,7 +1,7 @@
 """`PROBLEMS`: the table from exceptions to status, log code and error page.
 
 A page says what happened, what to do and whom to ask, with an incident number that is also in the log.
-`tests/unit/test_docs.py` keeps each word explained to the operator.
+`test_docs.py` fails if a code has no row in docs/problems.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from webapp.linking.service import (
 )
 from webapp.pages.request import FormTooLarge, IncompleteForm, RepeatedParameter
 
-FLAWS = {
+ATTRIBUTE_DEFECT_TEXTS = {
     AttributeDefect.NOT_UTF8: gettext_noop("it is not UTF-8"),
     AttributeDefect.NOT_URL_ENCODED: gettext_noop("it is not URL-encoded"),
     AttributeDefect.TOO_LONG: gettext_noop("it is longer than 512 characters"),
@@ -60,7 +60,7 @@ class NotAllowed(LookupError):
         self.allowed = allowed
 
 
-class NotSure(ValueError):
+class ErasureNotConfirmed(ValueError):
     """The box that confirms an erasure is not ticked."""
 
 
@@ -253,8 +253,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
         gettext_noop("We may connect your ORCID iD only if you agree to what is written beside the box."),
         gettext_noop("Read it, tick the box if you agree, and confirm again."),
     ),
-    NotSure: Problem(
-        "not-sure",
+    ErasureNotConfirmed: Problem(
+        "erasure-not-confirmed",
         422,
         gettext_noop("The box was not ticked"),
         gettext_noop("Nothing was erased, for you did not say that you want it."),
@@ -401,7 +401,7 @@ def problem_values(error: Exception, language: Language) -> dict[str, str]:
     if facts.get("name") in ATTRIBUTES:
         facts["formal"] = ATTRIBUTES[facts["name"]].saml2_name
     if isinstance(error, BrokenAttribute):
-        facts["reason"] = language.gettext(FLAWS[error.reason])
+        facts["reason"] = language.gettext(ATTRIBUTE_DEFECT_TEXTS[error.reason])
     organisation = getattr(error, "organisation", None)
     if organisation is not None:
         facts["organisation"] = organisation.name(language.code)

@@ -41,7 +41,7 @@ def static(context: AppContext, request: PageRequest) -> RawResponse:
 
     """
     try:
-        return context.static.give(request.path_params["name"])
+        return context.static.response(request.path_params["name"])
     except KeyError:
         raise NotFound from None
 

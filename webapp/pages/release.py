@@ -33,9 +33,9 @@ class ReleaseCase(StrEnum):
     """It should have come and did not."""
     OTHER = "other"
     """Another iD came in its place."""
-    ENDING = "ending"
+    RELEASED_AFTER_REMOVAL = "released-after-removal"
     """The connection was removed, and an iD came all the same."""
-    OWN = "own"
+    RELEASED_WITHOUT_LINK = "released-without-link"
     """Nothing is connected here, and the organisation knows an iD by itself."""
 
 
@@ -91,7 +91,11 @@ def release_notice(
     """
     if link is None:
         return (
-            ReleaseNotice(ReleaseCase.ENDING if removed else ReleaseCase.OWN, _sorted(released)) if released else None
+            ReleaseNotice(
+                ReleaseCase.RELEASED_AFTER_REMOVAL if removed else ReleaseCase.RELEASED_WITHOUT_LINK, _sorted(released)
+            )
+            if released
+            else None
         )
     others = _sorted(released - {link.orcid_id})
     seen_at = link.release.at if link.release and link.release.state is ReleaseState.SEEN else None

@@ -9,7 +9,7 @@ from webapp.auth.csrf import csrf_token
 from webapp.log import log
 from webapp.pages.context import AppContext
 from webapp.pages.delivery_status import delivery_status
-from webapp.pages.problems import PROBLEMS, NotSure, Problem
+from webapp.pages.problems import PROBLEMS, ErasureNotConfirmed, Problem
 from webapp.pages.request import Page, PageRequest, Redirect
 
 REASON = "erased by the person"
@@ -46,14 +46,14 @@ def erasure(context: AppContext, request: PageRequest) -> Page:
 
 def erase(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Erase everything about the person, after pending deliveries of a removal."""
-    if request.form.get("sure") != "yes":
-        return _erasure_page(context, request, PROBLEMS[NotSure])
+    if request.form.get("confirmed") != "yes":
+        return _erasure_page(context, request, PROBLEMS[ErasureNotConfirmed])
     whose = request.person.organisation.entity_id, request.person.key
     settings = context.settings(request.person.organisation)
     erased = context.store.erasures.erase(
         *whose, "person", REASON, request.now, transfers=tuple(settings.transfers), uses_feed=settings.uses_connector
     )
-    log("erasing", organisation=request.person.organisation.id, done=erased.finished)
+    log("erasure-requested", organisation=request.person.organisation.id, done=erased.finished)
     if erased.removal is not None and not erased.finished:
         context.deliver_now(erased.removal)
         context.store.erasures.finish(*whose, request.now)

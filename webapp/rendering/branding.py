@@ -1,7 +1,7 @@
 """The operator's branding: colours with sufficient contrast, and a logo.
 
-Contrast is that of WCAG 2.2 (relative luminance). `static/style.css` holds the grounds that colours are held against;
-a test holds this file to it.
+Contrast is that of WCAG 2.2 (relative luminance). The backgrounds are those of `static/style.css`; a test compares the
+two files.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LEAST = 4.5
+MIN_CONTRAST = 4.5
 """What WCAG 2.2 level AA asks of text (success criterion 1.4.3)."""
 
-LIGHT_GROUNDS = ("#fbfaf7", "#ffffff")
-DARK_GROUNDS = ("#14191a", "#1b2223")
-"""What text stands on, in each scheme: the page, and the paper of tables and boxes."""
+LIGHT_BACKGROUNDS = ("#fbfaf7", "#ffffff")
+DARK_BACKGROUNDS = ("#14191a", "#1b2223")
+"""Backgrounds of text in each colour scheme: the page, and tables and boxes."""
 
 _WHITE, _BLACK = "#ffffff", "#0e1b1c"
-_BENDING = 0.03928
+_SRGB_LINEAR_LIMIT = 0.03928
+"""Up to this value a component of sRGB is linear (WCAG 2.2, relative luminance)."""
 _STEPS = 40
 
 
@@ -57,19 +58,19 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def worst(colour: str, grounds: tuple[str, ...]) -> tuple[float, str]:
+def lowest_contrast(colour: str, backgrounds: tuple[str, ...]) -> tuple[float, str]:
     """Return the lowest contrast of a colour, and the background that has it."""
-    return min((contrast(colour, ground), ground) for ground in grounds)
+    return min((contrast(colour, background), background) for background in backgrounds)
 
 
-def readable(colour: str, grounds: tuple[str, ...]) -> str:
+def readable(colour: str, backgrounds: tuple[str, ...]) -> str:
     """Return the nearest colour with sufficient contrast on all backgrounds."""
-    towards = _BLACK if contrast(_BLACK, grounds[0]) > contrast(_WHITE, grounds[0]) else _WHITE
+    towards = _BLACK if contrast(_BLACK, backgrounds[0]) > contrast(_WHITE, backgrounds[0]) else _WHITE
     steps = (_mixed(colour, towards, step / _STEPS) for step in range(_STEPS + 1))
-    return next(each for each in steps if worst(each, grounds)[0] >= LEAST)
+    return next(each for each in steps if lowest_contrast(each, backgrounds)[0] >= MIN_CONTRAST)
 
 
-def ink_on(colour: str) -> str:
+def text_colour_for(colour: str) -> str:
     """Return the text colour for a background: white or nearly black."""
     return max((_WHITE, _BLACK), key=lambda ink: contrast(ink, colour))
 
@@ -81,9 +82,9 @@ def _in_scheme(scheme: str, lines: str) -> str:
 
 def _lines(accent: str, head: str) -> Iterator[str]:
     if accent:
-        yield f"--link: {accent}; --act: {accent}; --on-act: {ink_on(accent)}; "
+        yield f"--link: {accent}; --act: {accent}; --on-act: {text_colour_for(accent)}; "
     if head:
-        yield f"--head: {head}; --head-ink: {ink_on(head)}; "
+        yield f"--head: {head}; --head-ink: {text_colour_for(head)}; "
 
 
 def _luminance(colour: str) -> float:
@@ -92,7 +93,7 @@ def _luminance(colour: str) -> float:
 
 
 def _linear(part: float) -> float:
-    return part / 12.92 if part <= _BENDING else ((part + 0.055) / 1.055) ** 2.4
+    return part / 12.92 if part <= _SRGB_LINEAR_LIMIT else ((part + 0.055) / 1.055) ** 2.4
 
 
 def _parts(colour: str) -> tuple[int, ...]:

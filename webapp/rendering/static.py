@@ -21,12 +21,12 @@ class StaticFiles:
     """The public name of each file."""
 
     @classmethod
-    def read(cls, look: Branding = PLAIN) -> StaticFiles:
-        """Read all files; the branding is added to the style sheet and the images."""
+    def read(cls, branding: Branding = PLAIN) -> StaticFiles:
+        """Read `webapp/static`; append the branding's CSS to `style.css`, and add its logo."""
         found = {each.name: each.read_bytes() for each in (files("webapp") / "static").iterdir() if each.is_file()}
-        found["style.css"] += look.style.encode()
-        if look.logo:
-            found[look.logo.name] = look.logo.body
+        found["style.css"] += branding.style.encode()
+        if branding.logo:
+            found[branding.logo.name] = branding.logo.body
         names = {name: _public(name, body) for name, body in found.items()}
         return cls({names[name]: body for name, body in found.items()}, names)
 
@@ -34,7 +34,7 @@ class StaticFiles:
         """Return the URL path of a file."""
         return "/static/" + self.names[name]
 
-    def give(self, public: str) -> RawResponse:
+    def response(self, public: str) -> RawResponse:
         """Return the response with a file.
 
         Raises:

@@ -235,7 +235,7 @@ def a_confirmation_without_a_tick(user, _context):
     user.signs_in("maija").goes_to_orcid_as(MAIJA).allows().sees("Is this you?").presses("Connect this iD")
 
 
-@leads_to("not-sure")
+@leads_to("erasure-not-confirmed")
 def an_erasure_without_a_tick(user, _context):
     user.links("maija", MAIJA).goes("/me/erase").sees("Erase everything about you").presses("Erase everything")
 

@@ -203,7 +203,7 @@ class SoapOwnHarness(SoapHarness):
 
     @staticmethod
     def make(address, ca_file, **other):
-        return SoapHarness.make(address, ca_file, policy=Policy.OWN, **other)
+        return SoapHarness.make(address, ca_file, policy=Policy.KEEP_OTHERS, **other)
 
 
 class ScimHarness(HttpHarness):

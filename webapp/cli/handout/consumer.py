@@ -14,9 +14,8 @@ from webapp.cli.handout.output import handle_template_errors, output_option, wri
 
 @click.command()
 @click.option(
-    "--for",
-    "kind",
-    metavar="KIND",
+    "--software",
+    metavar="NAME",
     required=True,
     type=click.Choice([each.value for each in Consumer]),
     help="The service's software: shibboleth, simplesamlphp, satosa or oidc.",
@@ -25,6 +24,6 @@ from webapp.cli.handout.output import handle_template_errors, output_option, wri
 @click.pass_obj
 @handle_errors
 @handle_template_errors
-def consumer(path: Path, /, kind: str, output: Path | None) -> None:
+def consumer(path: Path, /, software: str, output: Path | None) -> None:
     """Generate the files with which another service reads released ORCID iDs, with a README.txt."""
-    write_files(consumer_files(Consumer(kind), load_config(path).service.registry), output)
+    write_files(consumer_files(Consumer(software), load_config(path).service.registry), output)
