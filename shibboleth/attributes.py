@@ -1,7 +1,7 @@
-"""The table of the attributes that are read at sign-in, and the comparison of accounts.
+"""The attributes that are read at sign-in, and the comparison of accounts.
 
-The Service Provider's attribute map and policy, and the Apache configurations, have the same attributes; see
-`tests/contract/test_handout_sp_attributes.py` holds them together.
+The Service Provider's attribute map and policy, and the Apache configurations, must have the same attributes;
+`tests/contract/test_handout_sp_attributes.py` compares them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ IDENTITY_PROVIDER = "Shib-Identity-Provider"
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute as defined by its schema and exported by the Service Provider."""
+    """An attribute: its schema name, and its id in the SP's attribute-map.xml."""
 
     id: str
     """The id in attribute-map.xml, which is the name of the variable or header."""

@@ -244,7 +244,7 @@ class TransferBacklog:
 
 @dataclass(frozen=True, slots=True)
 class FeedProgress:
-    """How far an organisation has read its feed."""
+    """How far an organisation has acknowledged its feed."""
 
     organisation: str
     """entityID."""

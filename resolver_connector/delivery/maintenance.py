@@ -87,7 +87,9 @@ class Maintenance:
 
 
 def delete_old_changes(store: Store, keep: timedelta, report: Report, now: datetime) -> None:
-    """Delete changes that are older than `keep` and delivered everywhere; the feed no longer has them.
+    """Delete each organisation's changes older than `keep`.
+
+    It stops at the first change with a waiting or dead-letter delivery. The feed no longer has the deleted ones.
 
     Raises:
         StoreUnavailable: If the store does not answer.

@@ -177,7 +177,11 @@ NO_SECRET = SecretStr("")
 
 
 def setting(meaning: str, example: Any, *, default: Any = ..., **rules: Any) -> Any:
-    """Describe a setting, for the settings page and for error messages."""
+    """Describe a setting of a kind of transfer, a field of a `TransferModel`.
+
+    The settings page and error messages show the description. Settings of the other sections are described by
+    `webapp.config.base.setting`, which this package cannot import.
+    """
     return Field(default, description=meaning, examples=[example], **rules)
 
 

@@ -168,7 +168,7 @@ def _redirect_target(response: Response) -> str:
 
 
 def _retry_after(response: Response, now: datetime) -> timedelta | None:
-    """Return how long the receiver asks to wait: seconds or a date (RFC 9110 section 10.2.3)."""
+    # Seconds or a date (RFC 9110 section 10.2.3), at most MAX_RETRY_AFTER; None if absent or invalid
     value = response.headers.get("Retry-After", "").strip(" \t")
     if value.isascii() and value.isdecimal():
         return min(timedelta(seconds=int(value[:9])), MAX_RETRY_AFTER)

@@ -214,7 +214,10 @@ class Sqlite(Engine):
             raise StoreUnavailable("the database file cannot be made or opened") from None
 
     def reader(self) -> Sqlite:
-        """Return an engine for the same file that cannot write and does not wait for locks."""
+        """Return a read-only engine for the file, with time-out `_READER_TIMEOUT`.
+
+        It fails after 0.1 s instead of waiting for a lock, because a login waits for it.
+        """
         return Sqlite(self._path, _READER_TIMEOUT, read_only=True)
 
     def close(self) -> None:

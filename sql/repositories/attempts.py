@@ -15,7 +15,10 @@ KEEP_EXPIRED = timedelta(days=1)
 
 
 class AttemptRepository(Repository):
-    """Attempts of persons to link an iD, open or closed, until they are deleted a day after they expire."""
+    """Attempts of persons to link an iD, open or closed.
+
+    They are deleted a day after they expire (`KEEP_EXPIRED`), or when the person is erased.
+    """
 
     def add(self, attempt: Attempt, state_hash: str, max_open: int = NO_LIMIT) -> bool:
         """Insert a started attempt; return False where the person has `max_open` open attempts.

@@ -75,9 +75,9 @@ class ChangeRepository(Repository):
         return None if row is None else (row["number"], rows.parse_timestamp(row["at"]))
 
     def delete_before(self, before: datetime) -> int:
-        """Delete the changes made before a time, up to the first undelivered one, and return their number.
+        """Delete the changes made before a time, and return their number.
 
-        A reader of the feed that has not read them needs a new snapshot.
+        In each organisation it stops at the first change with a waiting or dead-letter delivery. A reader of the feed that has not read them needs a new snapshot.
         """
         deleted, time = 0, rows.format_timestamp(before)
         for organisation in self.engine.fetch_all("list_organisations"):

@@ -117,7 +117,9 @@ BearerToken = Annotated[SecretReference, _text_matches(validators.token)]
 
 
 def setting(description: str, expected: str, example: Any, *, default: Any = ..., shown: str = "", **rules: Any) -> Any:
-    """Describe a setting.
+    """Describe a setting of a section of the configuration, a `Table`.
+
+    Settings of a kind of transfer are described by `resolver_connector.transfers.base.setting`.
 
     Args:
         description: What it is for, as a sentence.

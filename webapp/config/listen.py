@@ -52,7 +52,7 @@ class Listener(Table):
 
     @property
     def address(self) -> tuple[str, int] | str:
-        """Host and port, or the path of a socket."""
+        """(host, port), or the path of the unix socket, as the server binds it."""
         port = self.default_port if self.port is None else self.port
         return self.unix or (self.host or "127.0.0.1", port)
 

@@ -225,7 +225,7 @@ class OrcidSettings(Table):
 
 
 class StoreSettings(Table):
-    """The database."""
+    """Section [store]: the database, and how long changes are kept."""
 
     url: Annotated[str, AfterValidator(validators.store_url)] = setting(
         "An SQLite file, its absolute path after `sqlite://`, or a PostgreSQL database, without its password.",

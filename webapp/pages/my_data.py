@@ -98,7 +98,7 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
 
 
 def _current_holder_since(store: Store, person: Person) -> datetime | None:
-    """Tell after which moment what is stored is the person's own, where somebody else had the account before."""
+    # After this time the stored data is that of the account's current holder; None if there was no other
     whose = person.organisation.entity_id, person.key
     others = [
         each

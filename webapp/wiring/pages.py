@@ -95,7 +95,7 @@ def admin_access_of(config: Config) -> AdminAccess:
 
 
 def operator_texts_of(config: Config) -> OperatorTexts:
-    """Return the operator's texts."""
+    """Return the privacy and accessibility texts of the configuration."""
     stated = config.accessibility
     assessed = date.fromisoformat(stated.assessed) if stated.assessed else None
     statement = AccessibilityStatement(stated.status.value if stated.status else "", assessed, stated.assessor.value)
