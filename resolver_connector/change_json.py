@@ -21,7 +21,10 @@ def change_record(  # noqa: PLR0913 - the members of a record
     registry: Registry | None,
     at: datetime,
 ) -> dict[str, Any]:
-    """Return the members of a change; `orcid` and `previous` are written as they are given, or null."""
+    """Return the members of a change.
+
+    `orcid` and `previous` are written as they are given, or null.
+    """
     return {
         "id": id_,
         "action": kind.value,

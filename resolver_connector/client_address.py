@@ -80,7 +80,12 @@ class FailureLimit:
         return len(self._buckets)
 
     def add(self, address: str) -> int:
-        """Count a failure; return 0, or the seconds to wait if the address has failed too often."""
+        """Count a failure.
+
+        Returns:
+            0, or the seconds to wait if the address has failed too often.
+
+        """
         key, now = _bucket_of(address), self.clock()
         with self._lock:
             failures, counted_at = self._buckets.pop(key, (0.0, now))

@@ -46,7 +46,10 @@ class Basic:
 
 
 class Credentials:
-    """The credentials of all organisations. They are long and random, so a fast digest is enough."""
+    """The credentials of all organisations.
+
+    They are long and random, so a fast digest is enough.
+    """
 
     def __init__(self, pairs: Iterable[tuple[Bearer | Basic, Organisation]]) -> None:
         self._key = secrets.token_bytes(32)
@@ -55,7 +58,12 @@ class Credentials:
         }
 
     def authenticate(self, authorization: str) -> Organisation | None:
-        """Return the organisation of an Authorization header's credential; None if it is not valid."""
+        """Return the organisation of an Authorization header's credential.
+
+        Returns:
+            None if it is not valid.
+
+        """
         found = _CREDENTIALS.fullmatch(authorization)
         if found is None:
             return None

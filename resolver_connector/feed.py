@@ -230,7 +230,10 @@ class Feed:
 
 
 class SnapshotStream:
-    """A response body that is encoded while it is sent; it frees its slot when it ends, fails or is closed."""
+    """A response body that is encoded while it is sent.
+
+    It frees its slot when it ends, fails or is closed.
+    """
 
     def __init__(self, chunks: Iterator[bytes], slots: BoundedSemaphore) -> None:
         self._chunks = chunks

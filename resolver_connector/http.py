@@ -75,7 +75,10 @@ class MethodNotAllowed(LookupError):
 
 
 class CursorExpired(LookupError):
-    """The changes after this cursor are no longer available; the message says why."""
+    """The changes after this cursor are no longer available.
+
+    The message says why.
+    """
 
 
 class TooManySnapshots(RuntimeError):
@@ -99,7 +102,9 @@ def json_response(
 
 
 def request_path(environ: Environ) -> str:
-    """Return the path, percent-decoded once, as WSGI's Latin-1 text. Several slashes at its start are one.
+    """Return the path, percent-decoded once, as WSGI's Latin-1 text.
+
+    Several slashes at its start are one.
 
     REQUEST_URI is preferred: with Apache's `AllowEncodedSlashes NoDecode`, PATH_INFO holds an undecoded %2F beside
     decoded characters, so that the accounts `a/b` and `a%2Fb` cannot be told apart there.

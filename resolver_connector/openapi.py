@@ -1,4 +1,7 @@
-"""Serves the OpenAPI 3.1 description of the connector; the tests compare every response with it."""
+"""Serves the OpenAPI 3.1 description of the connector.
+
+The tests compare every response with it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Answers look-ups from local replicas while the database is unavailable; optional.
+"""Answers look-ups from local replicas while the database is unavailable.
+
+The replicas are optional.
 
 Each organisation has one replica file, rewritten periodically and replaced atomically. A replica is read only while
 the database does not answer and only up to a maximum age; the response states its age. An iD that was removed after
@@ -30,7 +32,9 @@ _log = logging.getLogger("orcid-connect")
 
 
 class ReplicaCache:
-    """The replicas of all organisations, in one directory. Several processes may share the directory.
+    """The replicas of all organisations, in one directory.
+
+    Several processes may share the directory.
 
     Args of the constructor: `max_age` is in seconds.
     """

@@ -22,7 +22,10 @@ PEOPLE_PATH = "/v1/people/"
 
 
 class Lookup(Protocol):
-    """Reads current iDs (`sql.lookup.Lookup`). Each method raises StoreUnavailable within a second."""
+    """Reads current iDs (`sql.lookup.Lookup`).
+
+    Each method raises StoreUnavailable within a second.
+    """
 
     def get_current_orcid_id(self, entity_id: str, person_key: str) -> Row | None:
         """Return `registry` and `orcid` of a person's current iD."""
@@ -59,13 +62,16 @@ def requested_account(environ: Environ, path: str) -> str:
 
 
 def current_orcid_ids(store: Store, organisation: Organisation, account: str, registry: Registry) -> list[OrcidId]:
-    """Return the iDs to release for an account, without the circuit breaker; empty for an unknown account.
+    """Return the iDs to release for an account, without the circuit breaker.
 
     Args:
         store: The store.
         organisation: The organisation of the account.
         account: A value of the organisation's key attribute, in any letter case.
         registry: The only registry whose iDs are returned.
+
+    Returns:
+        Empty for an unknown account.
 
     Raises:
         StoreUnavailable: If the database does not answer.
@@ -85,7 +91,9 @@ class Resolver:
         self._replicas = replicas
 
     def released(self, entity_id: str, account: str) -> Response:
-        """Return the iDs to release as one object with a list; the list is empty for an unknown account.
+        """Return the iDs to release as one object with a list.
+
+        The list is empty for an unknown account.
 
         Args:
             entity_id: The organisation's entityID.

@@ -54,7 +54,10 @@ class _Interval:
 
 
 def same_issue_time(one: str, other: str) -> bool:
-    """Return whether two texts name the same time; a text that cannot be parsed names the same as itself alone."""
+    """Return whether two texts name the same time.
+
+    A text that cannot be parsed names the same as itself alone.
+    """
     first, second = _parse(one), _parse(other)
     if first is None or second is None:
         return one == other

@@ -19,7 +19,9 @@ _JOINERS = "\u200c\u200d"
 
 
 def is_visible(text: str) -> bool:
-    """Return whether an account consists of visible characters; the only white space it may contain is U+0020.
+    """Return whether an account consists of visible characters.
+
+    The only white space it may contain is U+0020.
 
     Invisible characters, fillers, variation selectors, joiners and unassigned characters would make accounts that look
     the same on every page and in every log.

@@ -65,7 +65,10 @@ class Deadline:
 
 @dataclass(slots=True)
 class BoundedThreads:
-    """Threads for calls that may not return, at most `most` at the same time; equal limits compare equal."""
+    """Threads for calls that may not return, at most `most` at the same time.
+
+    Equal limits compare equal.
+    """
 
     most: int
     _free: threading.Semaphore = field(init=False, repr=False, compare=False)

@@ -68,7 +68,10 @@ def _read(file: BinaryIO, entity_ids: Collection[str]) -> Metadata:
 
 
 def first_expired(times: Iterable[str | None], now: datetime) -> str | None:
-    """Return the first time that has passed; a time that cannot be parsed has passed, and None never passes."""
+    """Return the first time that has passed.
+
+    A time that cannot be parsed has passed, and None never passes.
+    """
     return next((each for each in times if each and not _is_future(each, now)), None)
 
 

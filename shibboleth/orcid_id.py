@@ -15,7 +15,10 @@ _URI = re.compile(r"(?:https?://)?(?P<host>[a-z.]+)/(?P<rest>[^/]+)/?", re.ASCII
 
 
 class Registry(StrEnum):
-    """Which of ORCID's two registries issued an iD; their numbers look alike and only the host tells them apart."""
+    """Which of ORCID's two registries issued an iD.
+
+    Their numbers look alike and only the host tells them apart.
+    """
 
     PRODUCTION = "production"
     SANDBOX = "sandbox"

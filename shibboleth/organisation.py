@@ -1,4 +1,7 @@
-"""An organisation is one Identity Provider's entityID; the register of them says who is connected."""
+"""An organisation is one Identity Provider's entityID.
+
+The register of them says who is connected.
+"""
 
 from __future__ import annotations
 
@@ -47,19 +50,28 @@ class Organisation:
         return self.names.get(language) or self.names["en"]
 
     def has_scope(self, scope: str) -> bool:
-        """Tell whether an identifier with this scope may be one of its people's; only ASCII letters have two cases."""
+        """Return whether the scope of an identifier is one of the organisation's.
+
+        Letter case is ignored for ASCII letters only.
+        """
         return (scope.lower() if scope.isascii() else scope) in self.scopes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Organisations:
-    """The register of connected organisations; two are the same only where they are one."""
+    """The register of connected organisations.
+
+    Two registers are equal only if they are the same object.
+    """
 
     _by_entity_id: Mapping[str, Organisation] = field(default_factory=dict)
 
     @classmethod
     def of(cls, organisations: Iterable[Organisation]) -> Organisations:
-        """Make a register; that no two share an entityID or id is the configuration's promise."""
+        """Make a register.
+
+        The configuration guarantees that no two share an entityID or id.
+        """
         return cls({one.entity_id: one for one in organisations})
 
     def by_entity_id(self, entity_id: str) -> Organisation:

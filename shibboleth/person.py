@@ -148,7 +148,10 @@ class HeaderSource:
             raise ProxyNotAuthenticated
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
-        """Return the header, never the variable; `(null)` is how Apache writes an absent variable."""
+        """Return the header, never the variable.
+
+        `(null)` is how Apache writes an absent variable.
+        """
         value = environ.get("HTTP_" + name.upper().replace("-", "_"), "")
         return value if isinstance(value, str) and value != "(null)" else ""
 
@@ -161,7 +164,9 @@ class ShibbolethSession:
     encoding: Encoding
 
     def values(self, name: str) -> list[str]:
-        """Return the decoded values of an attribute without white space around them; empty values are left out.
+        """Return the decoded values of an attribute without white space around them.
+
+        Empty values are left out.
 
         Raises:
             BrokenAttribute: If a value is not in the configured encoding.
@@ -175,7 +180,10 @@ class ShibbolethSession:
         return [value for value in (part.strip(XML_WHITE_SPACE) for part in parts) if value]
 
     def optional_values(self, name: str) -> list[str]:
-        """Return the decoded values of an attribute that sign-in does not need; none if it is broken."""
+        """Return the decoded values of an attribute that sign-in does not need.
+
+        There are none if it is broken.
+        """
         try:
             return self.values(name)
         except BrokenAttribute:

@@ -42,7 +42,10 @@ def digest(text: str) -> str:
 
 
 def event_hash(previous: str, event: Mapping[str, Any]) -> str:
-    """Return the hash of an event's row; `previous` is the hash of the event before it, empty before the first."""
+    """Return the hash of an event's row.
+
+    `previous` is the hash of the event before it, empty before the first.
+    """
     covered = [event[column] for column in ("organisation", "number", "at", "kind", "actor", "digest")]
     return digest(_canonical([previous, *covered]))
 

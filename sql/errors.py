@@ -1,4 +1,7 @@
-"""Exceptions of the store. No exception of a database driver leaves this package."""
+"""Exceptions of the store.
+
+No exception of a database driver leaves this package.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ class InvalidUrl(ValueError):
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be used now: it is locked, full, unreachable or damaged. Nothing was written partly."""
+    """The store cannot be used now: it is locked, full, unreachable or damaged.
+
+    Nothing was written partly.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

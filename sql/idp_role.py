@@ -41,7 +41,10 @@ where pg_class.oid = 'links'::regclass
 
 
 class RoleNotChanged(Exception):
-    """The role could not be created, changed or dropped, and nothing was changed; the message says why."""
+    """The role could not be created, changed or dropped, and nothing was changed.
+
+    The message says why.
+    """
 
 
 class RolePermissionDenied(RoleNotChanged):

@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """Passes calls on while they succeed (closed); after a failure, one in each `reset_timeout` (half-open)."""
+    """Passes calls on while they succeed (closed).
+
+    After a failure it passes on one call in each `reset_timeout` (half-open).
+    """
 
     def __init__(self, reset_timeout: float = RESET_TIMEOUT, clock: Callable[[], float] = monotonic) -> None:
         self._reset_timeout = reset_timeout
@@ -54,7 +57,10 @@ class CircuitBreaker:
 
 
 class Lookup:
-    """Reads current iDs. Every method raises StoreUnavailable, and soon, if the database cannot be used."""
+    """Reads current iDs.
+
+    Every method raises StoreUnavailable, and soon, if the database cannot be used.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

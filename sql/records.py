@@ -1,4 +1,7 @@
-"""Records that the repositories take and return. Datetimes are timezone-aware, in UTC."""
+"""Records that the repositories take and return.
+
+Datetimes are timezone-aware, in UTC.
+"""
 
 from __future__ import annotations
 
@@ -260,7 +263,10 @@ class FeedProgress:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What the incident number on a problem page refers to; contains no personal data."""
+    """What the incident number on a problem page refers to.
+
+    It contains no personal data.
+    """
 
     number: str
     at: datetime
@@ -316,7 +322,10 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An audit event. Its hash covers the hash of the previous event, so that no event can be changed unnoticed."""
+    """An audit event.
+
+    Its hash covers the hash of the previous event, so that no event can be changed unnoticed.
+    """
 
     organisation: str
     """entityID."""

@@ -70,7 +70,10 @@ _SAID = {
 
 
 class ReplicaNotWritten(Exception):
-    """The replica could not be written; the file that was there is unchanged. `reason` has no personal data."""
+    """The replica could not be written; the file that was there is unchanged.
+
+    `reason` has no personal data.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

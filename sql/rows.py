@@ -166,7 +166,10 @@ def change_values(change: Change) -> dict[str, str | int | None]:
 
 
 def change_from_row(row: Row, number: str = "number") -> Change:
-    """Return the change of a row of `changes`; `number` names the column of its number."""
+    """Return the change of a row of `changes`.
+
+    `number` is the name of the column with its number.
+    """
     return Change(
         organisation=row["organisation"],
         number=row[number],

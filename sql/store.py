@@ -125,10 +125,13 @@ class Store:
         return Lookup(self.engine.reader())
 
     def vacuum(self, now: datetime) -> bool:
-        """Rewrite the database, so that its files no longer hold what was deleted; return False if that was prevented.
+        """Rewrite the database, so that its files no longer hold what was deleted.
 
         This blocks writers, and on PostgreSQL readers too, for about a second for each hundred thousand links, so it
         should run at night. Expired attempts are deleted first.
+
+        Returns:
+            False if that was prevented.
         """
         self.attempts.delete_expired(now)
         clean = self.engine.vacuum()

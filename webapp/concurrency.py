@@ -15,7 +15,10 @@ from sql.records import Change
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimits:
-    """How many threads of a process may wait at the same time; a quarter is left for other requests."""
+    """How many threads of a process may wait at the same time.
+
+    A quarter is left for other requests.
+    """
 
     orcid: int
     """For ORCID."""
@@ -32,7 +35,10 @@ class ConcurrencyLimits:
 
 @contextmanager
 def try_acquire(semaphore: BoundedSemaphore) -> Iterator[bool]:
-    """Acquire a semaphore for the block without waiting; yield whether it was acquired."""
+    """Acquire a semaphore for the block without waiting.
+
+    Yield whether it was acquired.
+    """
     acquired = semaphore.acquire(blocking=False)
     try:
         yield acquired
@@ -44,7 +50,9 @@ def try_acquire(semaphore: BoundedSemaphore) -> Iterator[bool]:
 def with_limits(
     deliver_now: Callable[[Change], object], entity_ids: Iterable[str], limits: ConcurrencyLimits
 ) -> Callable[[Change], object]:
-    """Return `deliver_now` with a limited number of concurrent calls; beyond it, the worker delivers the change.
+    """Return `deliver_now` with a limited number of concurrent calls.
+
+    Beyond it, the worker delivers the change.
 
     Args:
         deliver_now: Delivers a change, which may take seconds.

@@ -1,4 +1,7 @@
-"""WSGI application of the attribute authority; separate from the connector because SAML is slow and large."""
+"""WSGI application of the attribute authority.
+
+It is separate from the connector because SAML is slow and large.
+"""
 
 from __future__ import annotations
 

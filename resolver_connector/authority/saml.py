@@ -48,7 +48,10 @@ logging.getLogger("saml2").setLevel(logging.CRITICAL)
 
 
 class InvalidSamlFile(ValueError):
-    """The key, the certificate or the federation's metadata cannot be used; the message says why."""
+    """The key, the certificate or the federation's metadata cannot be used.
+
+    The message says why.
+    """
 
 
 class MetadataExpired(InvalidSamlFile):
@@ -72,7 +75,10 @@ class AuthorityIdentity:
 
 
 class SamlMessages:
-    """Parses queries and builds responses for one identity. Reloads the metadata when its file changes."""
+    """Parses queries and builds responses for one identity.
+
+    Reloads the metadata when its file changes.
+    """
 
     def __init__(self, identity: AuthorityIdentity, now: datetime) -> None:
         """Load keys and metadata.
@@ -123,7 +129,10 @@ class SamlMessages:
         return _envelope(response)
 
     def denied_response(self, error: QueryDenied) -> bytes:
-        """Build a response that denies a query; not signed, because the requester is not authenticated."""
+        """Build a response that denies a query.
+
+        It is not signed, because the requester is not authenticated.
+        """
         status = status_message_factory(str(error), samlp.STATUS_REQUEST_DENIED, samlp.STATUS_REQUESTER)
         return _envelope(self._status_response(error.query_id, status))
 

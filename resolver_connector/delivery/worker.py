@@ -34,7 +34,10 @@ class Job:
 
 
 class Worker:
-    """Delivers what is due, until it is stopped (`run`) or once (`run_once`). Several may run on one store."""
+    """Delivers what is due, until it is stopped (`run`) or once (`run_once`).
+
+    Several may run on one store.
+    """
 
     def __init__(
         self, dispatcher: Dispatcher, jobs: Iterable[Job], report: Report, clock: Callable[[], datetime]
@@ -88,7 +91,10 @@ class Worker:
         return self._events
 
     def stop(self) -> None:
-        """End `run` and `run_once`. It takes no lock, so a signal handler may call it."""
+        """End `run` and `run_once`.
+
+        It takes no lock, so a signal handler may call it.
+        """
         self._stopped = True
         self._wakeups.put(None)
 
@@ -130,7 +136,10 @@ class Worker:
             self._wakeups.get(timeout=seconds)
 
     def _run_jobs(self) -> None:
-        """Run each job that is due; an exception in one does not affect the others or the deliveries."""
+        """Run each job that is due.
+
+        An exception in one does not affect the others or the deliveries.
+        """
         for job in self._jobs:
             now, finished_at = self._clock(), self._finished_at.get(job.name)
             early = finished_at is not None and abs(now - finished_at) < job.interval

@@ -1,4 +1,7 @@
-"""Transfers to organisations' identity management: all kinds by name; `base.py` is their interface."""
+"""Transfers to organisations' identity management: all kinds by name.
+
+`base.py` is their interface.
+"""
 
 from __future__ import annotations
 

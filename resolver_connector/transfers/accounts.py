@@ -18,7 +18,10 @@ _IGNORED = re.compile(
 
 
 def account_parts(account: str) -> dict[str, str]:
-    """Return the account, and its parts before and after the last `@`; without one, all of it is the user."""
+    """Return the account, and its parts before and after the last `@`.
+
+    Without one, all of it is the user.
+    """
     user, at, scope = account.rpartition("@")
     return {"account": account, "user": user if at else account, "scope": scope}
 

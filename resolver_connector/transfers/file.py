@@ -119,7 +119,10 @@ class FileTransfer(TransferModel):
         return self.dn or "{account}"
 
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:  # noqa: ARG002 - the interface of all kinds
-        """Write a change into a file; in a thread, because a directory on another machine may not answer."""
+        """Write a change into a file.
+
+        It runs in a thread, because a directory on another machine may not answer.
+        """
         return self.run_attempt(partial(self._attempt, message), deadline)
 
     def _attempt(self, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
@@ -188,7 +191,10 @@ def _name(message: ChangeMessage, form: Format) -> str:
 
 
 def write_csv(file: FileTransfer, message: ChangeMessage) -> bytes:
-    """Return a header and one row (RFC 4180), all quoted; spreadsheets take no cell for a formula."""
+    """Return a header and one row (RFC 4180), all quoted.
+
+    Spreadsheets take no cell for a formula.
+    """
     found = record(message, file.value_form)
     person = found.pop("person")
     row = {**found, "attribute": person["attribute"], "account": person["value"]}

@@ -102,13 +102,18 @@ class HttpTransfer(TransferModel):
         return self
 
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        """Send a change; the message of the result has no secrets and no control characters."""
+        """Send a change.
+
+        The message of the result has no secrets and no control characters.
+        """
         result = self.run_attempt(partial(self.exchange, message, now), deadline)
         return replace(result, message=plain_text(self._without_secrets(result.message)))
 
     @abstractmethod
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        """Send a change in this kind's format; the message of the result may hold any characters.
+        """Send a change in this kind's format.
+
+        The message of the result may hold any characters.
 
         Raises:
             DeliveryFailed: If there is no success.

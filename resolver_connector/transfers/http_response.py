@@ -84,7 +84,10 @@ class Response:
 
     @cached_property
     def text(self) -> str:
-        """The body as text: by its byte order mark, its charset, or as UTF-8; with replacements if none fits."""
+        """The body as text: by its byte order mark, its charset, or as UTF-8.
+
+        It has replacement characters if none fits.
+        """
         mark = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if self.body.startswith(mark)), None)
         charset = self.charset
         if mark is None and charset and not _CHARSETS.fullmatch(charset):
@@ -100,7 +103,12 @@ class Response:
         return _WEB_PAGE.match(self.text) is not None
 
     def json_object(self) -> dict[str, Any] | None:
-        """Return the JSON object in the body, whatever its label; None if it is something else."""
+        """Return the JSON object in the body, whatever its label.
+
+        Returns:
+            None if it is something else.
+
+        """
         # JSON is UTF-8, -16 or -32 (RFC 8259 section 8.1), and some servers send it in the charset of the label
         for content in (self.body, self.text):
             with suppress(ValueError, RecursionError):
@@ -116,7 +124,10 @@ class Response:
         return self.text if self.media_type == "text/plain" else ""
 
     def root_part(self) -> Response:
-        """Return the root of a multipart body (RFC 2387) as a response of its own; any other response as it is."""
+        """Return the root of a multipart body (RFC 2387) as a response of its own.
+
+        Any other response is returned as it is.
+        """
         label = self.headers.get("Content-Type", "").encode("latin-1", "replace")
         try:
             message = message_from_bytes(b"Content-Type: " + label + b"\r\n\r\n" + self.body)

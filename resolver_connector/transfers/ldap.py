@@ -333,7 +333,10 @@ def _entry(found: dict[str, Any], attribute: str) -> _Entry:
 
 
 def _read(value: bytes, ours: set[OrcidId]) -> OrcidId | None:
-    """Return the iD of a value in any form; a bare one is of the registry of the change's iDs."""
+    """Return the iD of a value in any form.
+
+    A bare one is of the registry of the change's iDs.
+    """
     registry = next((each.registry for each in ours), None)
     try:
         return OrcidId.parse(value.decode(), bare_means=registry)

@@ -1,4 +1,7 @@
-"""A connection to one server of a directory, with ldap3; its errors become `DeliveryFailed`."""
+"""A connection to one server of a directory, with ldap3.
+
+Its errors become `DeliveryFailed`.
+"""
 
 from __future__ import annotations
 
@@ -101,11 +104,17 @@ class Directory:
         deadline.when_passed(self._abort)
 
     def open(self) -> None:
-        """Connect; with `ldaps://`, negotiate TLS and check that the certificate is valid for the host."""
+        """Connect.
+
+        With `ldaps://`, TLS is negotiated, with a check that the certificate is valid for the host.
+        """
         self._do(lambda: self._connection.open(read_server_info=False))
 
     def start_tls(self) -> Result:
-        """Ask for TLS; if the server agrees, negotiate it and check that the certificate is valid for the host."""
+        """Ask for TLS.
+
+        If the server agrees, negotiate it and check that the certificate is valid for the host.
+        """
         connection = self._connection
 
         def start() -> None:

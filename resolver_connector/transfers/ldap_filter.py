@@ -17,7 +17,10 @@ PLAIN_IN_FILTERS = string.ascii_letters + string.digits
 
 
 def is_filter(text: str) -> bool:
-    """Return whether a template makes a valid filter; ldap3 parses it, in a search of an empty mock directory."""
+    """Return whether a template makes a valid filter.
+
+    It is parsed by ldap3, in a search of an empty mock directory.
+    """
     directory = ldap3.Connection(ldap3.Server("empty", get_info=ldap3.NONE), client_strategy=ldap3.MOCK_SYNC)
     try:
         directory.open()
@@ -34,7 +37,10 @@ def fill(template: str, account: str) -> str:
 
 
 def asserted_values(template: str, account: str) -> dict[str, str]:
-    """Return which values a filter asserts for an account, by attribute; only equality with an account or its parts."""
+    """Return which values a filter asserts for an account, by attribute.
+
+    Only equality with an account or its parts counts.
+    """
     parts = account_parts(account)
     return {
         attribute.lower(): PLACEHOLDER.sub(lambda found: parts[found[1]], value)

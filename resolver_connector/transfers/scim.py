@@ -1,4 +1,6 @@
-"""The kind `scim`: SCIM 2.0 (RFC 7643, RFC 7644). A filter finds the user, and one PATCH sets the attribute.
+"""The kind `scim`: SCIM 2.0 (RFC 7643, RFC 7644).
+
+A filter finds the user, and one PATCH sets the attribute.
 
 There is no registered attribute for an ORCID iD, so schema and attribute are settings. The user is read first: the
 same iD in the same form needs no PATCH, and another iD is a conflict or is replaced, by `policy`. If the server gives
@@ -68,7 +70,10 @@ class Form(StrEnum):
 
 
 class Operation(StrEnum):
-    """How an iD is set; some servers accept only one of the two for an attribute without a value."""
+    """How an iD is set.
+
+    Some servers accept only one of the two for an attribute without a value.
+    """
 
     ADD = "add"
     REPLACE = "replace"
@@ -123,7 +128,10 @@ class ScimTransfer(HttpTransfer):
         return self
 
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        """Read the user and patch it; both a second time if the version is another one by then."""
+        """Read the user and patch it.
+
+        Both are done a second time if the version has changed in between.
+        """
         user = self._find(message, now, deadline)
         if not self._needs_update(user, message):
             return DeliveryResult(Outcome.ALREADY_THERE)
@@ -247,7 +255,10 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _single(value: Any) -> Any:
-    """Return a single value; some servers write it as a list of one, or as a complex value (RFC 7643 section 2.4)."""
+    """Return a single value.
+
+    Some servers write it as a list of one, or as a complex value (RFC 7643 section 2.4).
+    """
     values = _as_list(value)
     if len(values) > 1:
         return values
@@ -273,7 +284,10 @@ def _at_path(user: Any, path: str) -> list[Any]:
 
 
 def _entity_tag(version: str) -> str:
-    """Return a version as an entity tag (RFC 9110 section 8.8.3); some servers leave the quotes out."""
+    """Return a version as an entity tag (RFC 9110 section 8.8.3).
+
+    Some servers leave the quotes out.
+    """
     found = _VERSION.fullmatch(version.strip())
     return f'{"W/" if found["weak"] else ""}"{found["tag"]}"' if found else ""
 

@@ -44,7 +44,10 @@ class Session(ABC):
         return found[0] if found else None
 
     def fetch_all(self, query: str, **values: Value) -> list[Row]:
-        """Run a statement and return its rows; none where a value is one that cannot have been stored."""
+        """Run a statement and return its rows.
+
+        There are none where a value cannot have been stored.
+        """
         if unstorable(values):
             return []
         found: list[Row] = self._run(query, values).fetchall()
@@ -70,7 +73,10 @@ class Transaction(Session):
 
     @abstractmethod
     def pipeline(self) -> AbstractContextManager[object]:
-        """Send statements without waiting for each one's result; `execute` returns no count inside."""
+        """Send statements without waiting for each one's result.
+
+        `execute` returns no count inside.
+        """
 
     @abstractmethod
     def script(self, text: str) -> None:
@@ -133,12 +139,18 @@ class Engine(ABC):
         """
 
     def wal_backlog(self) -> int:
-        """Return the bytes of the write-ahead log that cannot be checkpointed now; it grows while readers stay."""
+        """Return the bytes of the write-ahead log that cannot be checkpointed now.
+
+        It grows while readers stay.
+        """
         return 0
 
     @abstractmethod
     def tables(self) -> set[str]:
-        """Return the names of the tables; none where the database has not been made yet."""
+        """Return the names of the tables.
+
+        There are none where the database has not been made yet.
+        """
 
     @abstractmethod
     def create(self) -> None:
@@ -150,12 +162,18 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close all connections, one in use when its use ends. The next use opens new ones."""
+        """Close all connections, one in use when its use ends.
+
+        The next use opens new ones.
+        """
 
 
 @cache
 def queries() -> Mapping[str, str]:
-    """Return the text of each named statement. Values are written `:name`, as SQLite reads them."""
+    """Return the text of each named statement.
+
+    Values are written `:name`, as SQLite reads them.
+    """
     found: dict[str, str] = {}
     for path in sorted(QUERIES.glob("*.sql")):
         _, *parts = _NAME.split(path.read_text(encoding="utf-8"))

@@ -105,7 +105,10 @@ def _store_errors() -> Iterator[None]:
 
 
 def reason(sqlstate: str | None) -> str:
-    """Return what a SQLSTATE means for the operator; None stands for a connection that broke."""
+    """Return what a SQLSTATE means for the operator.
+
+    None stands for a connection that broke.
+    """
     if sqlstate is None:
         return _LOST
     for length in (5, 3, 2):
@@ -142,7 +145,10 @@ class PostgresSession(Transaction):
         return [list(cursor.fetchall()) for cursor in cursors]
 
     def pipeline(self) -> AbstractContextManager[object]:
-        """Send statements without waiting for each result; `execute` returns no count inside."""
+        """Send statements without waiting for each result.
+
+        `execute` returns no count inside.
+        """
         return self._connection.pipeline()
 
     def script(self, text: str) -> None:
@@ -246,7 +252,10 @@ class Postgres(Engine):
 
     @contextmanager
     def transaction(self, *, exclusive: bool = False, long: bool = False) -> Iterator[PostgresSession]:
-        """Run statements as one transaction; how durable a commit is, the server's settings say."""
+        """Run statements as one transaction.
+
+        How durable a commit is, the server's settings say.
+        """
         with self.connection(long=long) as connection, connection.transaction():
             if long:
                 connection.execute(_UNLIMITED)
@@ -255,7 +264,9 @@ class Postgres(Engine):
             yield PostgresSession(connection)
 
     def vacuum(self) -> bool:
-        """Rewrite the tables that name people, one after the other; each is locked meanwhile.
+        """Rewrite the tables that name people, one after the other.
+
+        Each is locked meanwhile.
 
         A plain `vacuum` frees the space of dead rows and leaves their bytes there, and the planner's statistics hold
         samples of values; `analyze` leaves those of an empty table as they are. The server only warns of what the role

@@ -221,7 +221,10 @@ class Sqlite(Engine):
         return Sqlite(self._path, _READER_TIMEOUT, read_only=True)
 
     def close(self) -> None:
-        """Close the connections of all threads; one that is in use is closed when its use ends."""
+        """Close the connections of all threads.
+
+        One that is in use is closed when its use ends.
+        """
         self._local = threading.local()
 
 

@@ -21,13 +21,15 @@ class AttemptRepository(Repository):
     """
 
     def add(self, attempt: Attempt, state_hash: str, max_open: int = NO_LIMIT) -> bool:
-        """Insert a started attempt; return False where the person has `max_open` open attempts.
+        """Insert a started attempt.
 
         On PostgreSQL, attempts started at the same moment may exceed the limit by as many.
 
         Args:
             state_hash: The hash of its `state` parameter.
 
+        Returns:
+            False where the person has `max_open` open attempts.
         """
         added = self.engine.execute(
             "insert_attempt",
@@ -96,7 +98,11 @@ class AttemptRepository(Repository):
         return self.engine.execute(query, id=attempt_id, **answer) == 1
 
     def close(self, attempt_id: str, outcome: str, now: datetime) -> bool:
-        """Close an attempt and delete ORCID's answer; return False, changing nothing, when it was closed before."""
+        """Close an attempt and delete ORCID's answer.
+
+        Returns:
+            False, changing nothing, when it was closed before.
+        """
         return self.engine.execute("close_attempt", id=attempt_id, outcome=outcome, now=rows.format_timestamp(now)) == 1
 
     def delete_expired(self, before: datetime) -> None:

@@ -74,12 +74,20 @@ class AuditRepository(Repository):
         return found, number, last_hash
 
     def last_hash(self, entity_id: str) -> str:
-        """Return the hash of an organisation's last event, for another party to keep; empty where there is none."""
+        """Return the hash of an organisation's last event, for another party to keep.
+
+        Returns:
+            Empty where there is none.
+        """
         end = self.engine.fetch_one("get_chain_end", organisation=entity_id)
         return "" if end is None else str(end["last_event_hash"])
 
     def find_hash(self, entity_id: str, value: str) -> int | None:
-        """Return the number of the event with this hash; None means that the chain was rewritten since it was kept."""
+        """Return the number of the event with this hash.
+
+        Returns:
+            None if the chain was rewritten since the hash was kept.
+        """
         row = self.engine.fetch_one("get_event_number", organisation=entity_id, hash=value)
         return None if row is None else int(row["number"])
 

@@ -69,7 +69,10 @@ class OrganisationTransaction:
         return change
 
     def insert_event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> None:
-        """Append an audit event and write the organisation's last numbers; must follow the transaction's changes."""
+        """Append an audit event and write the organisation's last numbers.
+
+        It must follow the transaction's changes.
+        """
         self.last_event_number += 1
         text = audit.facts_text(person_key, facts)
         covered: dict[str, str | int | None] = {
@@ -114,7 +117,10 @@ class Repository:
     def organisation_transaction(
         self, entity_id: str, now: datetime, *, exclusive: bool = False, long: bool = False
     ) -> Iterator[OrganisationTransaction]:
-        """Begin a transaction that locks the organisation's row; `exclusive` and `long` as in `Engine.transaction`."""
+        """Begin a transaction that locks the organisation's row.
+
+        `exclusive` and `long` as in `Engine.transaction`.
+        """
         with self.engine.transaction(exclusive=exclusive, long=long) as session:
             (row,) = session.fetch_all("lock_organisation", organisation=entity_id)
             yield OrganisationTransaction(

@@ -37,7 +37,9 @@ class ChangeRepository(Repository):
         return number, map(rows.link_summary_from_row, self.pages("list_link_summaries", entity_id))
 
     def oldest_number(self, entity_id: str) -> int:
-        """Return the number from which on no change is missing; the next number when none is kept.
+        """Return the number from which on no change is missing.
+
+        It is the next number when none is kept.
 
         A reader that has read up to a number has missed changes if the number after it is smaller. A change of an
         erased person does not count as missing if the organisation had acknowledged it.
@@ -61,9 +63,12 @@ class ChangeRepository(Repository):
         return [rows.change_from_row(row) for row in found]
 
     def acknowledge(self, entity_id: str, number: int, now: datetime) -> bool:
-        """Store that an organisation has read all changes up to a number; return False when there is no such change.
+        """Store that an organisation has read all changes up to a number.
 
         A number smaller than the stored one changes nothing and is accepted.
+
+        Returns:
+            False when there is no such change.
         """
         self.engine.execute("acknowledge", organisation=entity_id, number=number, now=rows.format_timestamp(now))
         stored = self.acknowledged(entity_id)
@@ -77,7 +82,8 @@ class ChangeRepository(Repository):
     def delete_before(self, before: datetime) -> int:
         """Delete the changes made before a time, and return their number.
 
-        In each organisation it stops at the first change with a waiting or dead-letter delivery. A reader of the feed that has not read them needs a new snapshot.
+        In each organisation it stops at the first change with a waiting or dead-letter delivery. A reader of the feed
+        that has not read them needs a new snapshot.
         """
         deleted, time = 0, rows.format_timestamp(before)
         for organisation in self.engine.fetch_all("list_organisations"):

@@ -76,7 +76,11 @@ class DeliveryRepository(Repository):
         return self._finish(delivery, worker, DeliveryState.DONE, outcome, message, now)
 
     def dead_letter(self, delivery: Delivery, worker: str, outcome: str, message: str, now: datetime) -> bool:
-        """Finish a delivery that is not tried again; return False when the worker's lease has ended."""
+        """Finish a delivery that is not tried again.
+
+        Returns:
+            False when the worker's lease has ended.
+        """
         return self._finish(delivery, worker, DeliveryState.DEAD_LETTER, outcome, message, now)
 
     def _finish(  # noqa: PLR0913, PLR0917 - the columns of a finished delivery
@@ -140,7 +144,11 @@ class DeliveryRepository(Repository):
     def reschedule(  # noqa: PLR0913, PLR0917 - the result of an attempt, and when the next one is due
         self, delivery: Delivery, worker: str, outcome: str, message: str, next_attempt_at: datetime, now: datetime
     ) -> bool:
-        """Set when a delivery is due next; return False when the worker's lease has ended."""
+        """Set when a delivery is due next.
+
+        Returns:
+            False when the worker's lease has ended.
+        """
         changed = self.engine.execute(
             "reschedule_delivery",
             **_lease(delivery, worker),
@@ -158,7 +166,9 @@ class DeliveryRepository(Repository):
     def record_failure(
         self, entity_id: str, transfer: str, now: datetime, failure_threshold: int, reset_timeout: timedelta
     ) -> None:
-        """Count a failure of a transfer; from the `failure_threshold`-th in a row on, open its circuit breaker.
+        """Count a failure of a transfer.
+
+        From the `failure_threshold`-th in a row on, its circuit breaker is opened.
 
         Args:
             reset_timeout: How long the breaker stays open before it is half-open.
@@ -271,7 +281,10 @@ class DeliveryRepository(Repository):
                 after = page[-1]["change_number"]
 
     def counts(self, entity_id: str) -> list[DeliveryCount]:
-        """Count an organisation's deliveries by transfer and state; what would be 0 is left out."""
+        """Count an organisation's deliveries by transfer and state.
+
+        What would be 0 is left out.
+        """
         return [
             DeliveryCount(
                 row["transfer"], DeliveryState(row["state"]), row["count"], rows.parse_timestamp(row["oldest"])

@@ -102,7 +102,11 @@ class ErasureRepository(Repository):
         return finished
 
     def finish(self, entity_id: str, person_key: str, now: datetime) -> bool:
-        """Finish a person's erasure if it is due; return False when it is not, or is finished already."""
+        """Finish a person's erasure if it is due.
+
+        Returns:
+            False when it is not, or is finished already.
+        """
         with self.organisation_transaction(entity_id, now) as transaction:
             return _finish(transaction, person_key, now)
 

@@ -1,4 +1,7 @@
-"""Import of links that were made elsewhere and that an organisation attests; all or nothing."""
+"""Import of links that were made elsewhere and that an organisation attests.
+
+All links of a file are imported, or none.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,10 @@ class LinkRepository(Repository):
         return [rows.link_from_row(row) for row in found]
 
     def reassigned_at(self, entity_id: str, person_key: str) -> datetime | None:
-        """Return when the account was last found reassigned; older data belongs to its previous holder."""
+        """Return when the account was last found reassigned.
+
+        Older data belongs to its previous holder.
+        """
         row = self.engine.fetch_one("get_last_reassignment", organisation=entity_id, person_key=person_key)
         return None if row is None else rows.parse_timestamp(row["at"])
 
@@ -84,7 +87,9 @@ class LinkRepository(Repository):
         link_id: str,
         transfers: Sequence[str] = (),
     ) -> Change | None:
-        """Link the iD that ORCID returned for an attempt to the attempt's person; all or nothing.
+        """Link the iD that ORCID returned for an attempt to the attempt's person.
+
+        It is one transaction.
 
         Args:
             account_issued_at: When the organisation issued the account; empty where it does not say.

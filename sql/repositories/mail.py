@@ -1,4 +1,7 @@
-"""E-mail that people asked for. The address is deleted as soon as the mail is sent."""
+"""E-mail that people asked for.
+
+The address is deleted as soon as the mail is sent.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,11 @@ class MailRepository(Repository):
     """E-mail that people asked for."""
 
     def add(self, mail: Mail) -> bool:
-        """Queue a mail, replacing the address of one that waits; return False when it was sent already."""
+        """Queue a mail, replacing the address of one that waits.
+
+        Returns:
+            False when it was sent already.
+        """
         added = self.engine.execute(
             "insert_mail",
             **_key(mail),
@@ -25,7 +32,10 @@ class MailRepository(Repository):
         return added == 1
 
     def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Mail]:
-        """Return some mails that are due; no other worker gets them until `now + lease`."""
+        """Return some mails that are due.
+
+        No other worker gets them until `now + lease`.
+        """
         with self.engine.transaction(exclusive=True) as session:
             found = session.fetch_all(
                 "claim_mail",

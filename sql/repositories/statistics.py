@@ -69,7 +69,10 @@ class StatisticsRepository(Repository):
             return int(last - first)
 
     def by_day(self, entity_id: str, since: date) -> Mapping[date, Counter[CountKey]]:
-        """Return an organisation's counts for each day (UTC) since a day; days without any are left out."""
+        """Return an organisation's counts for each day (UTC) since a day.
+
+        Days without any are left out.
+        """
         found: dict[date, Counter[CountKey]] = {}
         for (_, day, source, name), count in self._counts(entity_id, since.isoformat(), _LAST_DAY).items():
             if day >= since.isoformat():

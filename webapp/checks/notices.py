@@ -13,7 +13,10 @@ from webapp.wiring.pages import operator_texts_of
 
 
 def check_notices(config: Config) -> Iterator[CheckResult]:
-    """Check the privacy notice and the accessibility statement; an error only with the production registry."""
+    """Check the privacy notice and the accessibility statement.
+
+    It is an error only with the production registry.
+    """
     level = Level.ERROR if config.service.registry is Registry.PRODUCTION else Level.WARNING
     known = operator_texts_of(config)
     found = [_missing(level, code, names) for code, names in known.missing_texts(LANGUAGES)]

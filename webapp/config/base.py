@@ -72,7 +72,9 @@ class ConfigContext:
         return self.resolve_secret(reference).reveal()
 
     def locate(self, path: Any) -> Any:
-        """Return a path that is written relative to the service's file; other values are returned unchanged.
+        """Return a path that is written relative to the service's file.
+
+        Other values are returned unchanged.
 
         Raises:
             InvalidSetting: If the path is empty.
@@ -135,7 +137,10 @@ def setting(description: str, expected: str, example: Any, *, default: Any = ...
 
 
 def section() -> Any:
-    """Describe a section; a missing one is validated as an empty one, so that each missing setting is named."""
+    """Describe a section.
+
+    A missing one is validated as an empty one, so that each missing setting is named.
+    """
     return Field(default_factory=dict, validate_default=True)
 
 
@@ -150,7 +155,10 @@ class Table(BaseModel):
 def validate(
     model: type[Model], content: Mapping[str, Any], context: ConfigContext, problems: list[SettingProblem]
 ) -> Model | None:
-    """Validate the content of a file; add what is wrong to `problems`, and return None then."""
+    """Validate the content of a file.
+
+    What is wrong is added to `problems`, and None is returned.
+    """
     try:
         return model.model_validate(content, context=context)
     except ValidationError as error:

@@ -91,12 +91,20 @@ class Setting:
 
 
 def to_toml(value: Any) -> str:
-    """Write text, a number, a truth value or a list of them as TOML; JSON writes them alike."""
+    """Write text, a number, a truth value or a list of them as TOML.
+
+    JSON writes them alike.
+    """
     return json.dumps(value, ensure_ascii=False)
 
 
 def closest_match(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that a misspelled one probably means; None if no name is similar."""
+    """Return the known name that a misspelled one probably means.
+
+    Returns:
+        None if no name is similar.
+
+    """
     by_folded = {each.lower(): each for each in known}
     matches = difflib.get_close_matches(name.lower(), list(by_folded), n=1, cutoff=_SIMILAR)
     return by_folded[matches[0]] if matches else None

@@ -170,7 +170,10 @@ class AuthoritySettings(Table):
     )
 
     def paths(self) -> tuple[Path, Path, Path]:
-        """Return key, certificate and metadata; only of an authority that has an entityID."""
+        """Return key, certificate and metadata.
+
+        Only an authority that has an entityID has them.
+        """
         assert self.key is not None
         assert self.certificate is not None
         assert self.metadata is not None

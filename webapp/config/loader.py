@@ -184,7 +184,12 @@ def _read_organisations(
 
 
 def _read_toml(path: Path, problems: list[SettingProblem]) -> dict[str, Any] | None:
-    """Return the content of a file; None if it cannot be read, with a problem for it."""
+    """Return the content of a file.
+
+    Returns:
+        None if it cannot be read, with a problem for it.
+
+    """
     data = b""
     try:
         data = path.read_bytes()

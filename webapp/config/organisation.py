@@ -229,6 +229,11 @@ class OrganisationSettings:
         return self.keeps_links and bool(self.credentials)
 
     def transfer_label(self, transfer: str, language: str) -> str:
-        """Return the label of a transfer in a language, else in English; empty where it has none."""
+        """Return the label of a transfer in a language, else in English.
+
+        Returns:
+            Empty where it has none.
+
+        """
         label = self.transfer_labels.get(transfer, {})
         return label.get(language) or label.get(SOURCE, "")

@@ -73,7 +73,10 @@ def resolve(reference: str, directory: Path, environ: Mapping[str, str]) -> Secr
 
 
 def _fix_reference(reference: str) -> str:
-    """Return how to correct a misspelled reference; without a sign of one, what to do with the secret."""
+    """Return how to correct a misspelled reference.
+
+    If it does not look like one, return what to do with the secret.
+    """
     kind, colon, _ = reference.partition(":")
     meant = closest_match(kind.strip(), ("file", "env")) if colon else None
     fix = FIX_REFERENCE

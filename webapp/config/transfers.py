@@ -83,7 +83,9 @@ def transfer_labels(transfers: tuple[TransferTable, ...]) -> Mapping[str, Mappin
 def validate_transfers(
     content: Mapping[str, Any], context: ConfigContext, problems: list[SettingProblem]
 ) -> Mapping[str, Any]:
-    """Validate the settings of an organisation's transfers; add what is wrong to `problems`.
+    """Validate the settings of an organisation's transfers.
+
+    What is wrong is added to `problems`.
 
     Their names, kinds and labels are validated with the file itself.
 

@@ -59,11 +59,14 @@ _POSTGRESQL_OPTIONS = frozenset(
 
 
 def invisible_character(text: str, allowed: str = "") -> str:
-    """Return the first invisible character as `U+FEFF` and its name; empty if there is none.
+    """Return the first invisible character as `U+FEFF` and its name.
 
     Args:
         text: The text; U+0020 is the only white space that counts as visible.
         allowed: Other characters that may occur.
+
+    Returns:
+        Empty if there is none.
 
     """
     for character in text:
@@ -164,7 +167,10 @@ def is_within_domain(url: str, domain: str) -> bool:
 
 
 def listen_host(text: str) -> str:
-    """Validate a host to listen on. Only loopback: the servers trust what Apache sends, so no one else may connect."""
+    """Validate a host to listen on.
+
+    Only loopback is valid: the servers trust what Apache sends, so no one else may connect.
+    """
     if not is_loopback(text):
         raise InvalidSetting(
             "must be a loopback address: a client that bypasses Apache could claim to be anyone",
@@ -195,7 +201,10 @@ def client_id(text: str) -> str:
 
 
 def entity_id(text: str) -> str:
-    """Validate an entityID. It is compared character by character, so it is not changed."""
+    """Validate an entityID.
+
+    It is compared character by character, so it is not changed.
+    """
     if not _URI.fullmatch(text) or len(text) > _MAX_ENTITY_ID:
         raise InvalidSetting(
             f"is not an entityID (a URI of at most {_MAX_ENTITY_ID} characters, without spaces)",
@@ -218,7 +227,10 @@ def person_key(text: str) -> str:
 
 
 def account_and_issued(text: str) -> tuple[str, str]:
-    """Return an account and the date on which it was issued; the date is empty if none is written."""
+    """Return an account and the date on which it was issued.
+
+    The date is empty if none is written.
+    """
     account, _, issued = f"{text} ".partition(ISSUED)
     return account.strip(), issued.strip()
 
@@ -280,7 +292,10 @@ def single_line(text: str) -> str:
 
 
 def paragraphs(text: str, longest: int) -> str:
-    """Validate a text for people: paragraphs, separated by an empty line; it is shown as it is, never as markup."""
+    """Validate a text for people: paragraphs, separated by an empty line.
+
+    It is shown as it is, never as markup.
+    """
     text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+(?=\n)", "", text.replace("\r\n", "\n")).strip())
     if not text or len(text) > longest or any(unicodedata.category(each) == "Cc" for each in text.replace("\n", "")):
         raise InvalidSetting(f"must be a text of 1 to {longest} characters", "write it as people shall read it")

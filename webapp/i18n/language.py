@@ -99,7 +99,10 @@ def gettext_noop(sentence: str) -> str:
 
 @cache
 def languages() -> Mapping[str, Language]:
-    """Return each language by its code; the catalogues are read once in a process."""
+    """Return each language by its code.
+
+    The catalogues are read once in a process.
+    """
     return MappingProxyType({code: Language(code, _read(catalogue, code)) for code, catalogue in catalogues().items()})
 
 

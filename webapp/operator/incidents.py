@@ -36,10 +36,14 @@ def record(  # noqa: PLR0913, PLR0917 - the columns of a row
     route: str,
     organisation: Organisation | None = None,
 ) -> bool:
-    """Store what an incident number stands for; return False where it is only logged.
+    """Store what an incident number stands for.
 
     Some codes are never stored, and no more of a person and of an organisation than `webapp.limits` allows.
     Database errors are ignored: the person gets the page anyway.
+
+    Returns:
+        False where it is only logged.
+
     """
     if code in NOT_RECORDED:
         return False

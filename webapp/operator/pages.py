@@ -1,4 +1,7 @@
-"""Handlers of the operator's pages. Each first determines what the person may see."""
+"""Handlers of the operator's pages.
+
+Each first determines what the person may see.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,10 @@ def search(context: AppContext, request: PageRequest) -> Page:
 
 
 def submit_search(context: AppContext, request: PageRequest) -> Page:
-    """Show a person's link. The search is recorded in the audit log with its reason."""
+    """Show a person's link.
+
+    The search is recorded in the audit log with its reason.
+    """
     permissions = _permissions(context, request)
     try:
         query = parse_search(request.form, permissions)

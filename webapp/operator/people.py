@@ -1,4 +1,6 @@
-"""Search for a person's link. Each search is written to the audit log, with its reason, before it is answered.
+"""Search for a person's link.
+
+Each search is written to the audit log, with its reason, before it is answered.
 
 The person sees it on the page of their own data.
 """

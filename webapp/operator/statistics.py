@@ -159,7 +159,10 @@ def periods(store: Store, entity_id: str, days: int, now: datetime) -> list[Peri
 
 
 def charts(of: Sequence[Period]) -> list[Chart]:
-    """Return a chart for each statistic; its highest bar has the height of the chart."""
+    """Return a chart for each statistic.
+
+    Its highest bar has the height of the chart.
+    """
     return [Chart(column, tuple(_bars(column, of))) for column in COLUMNS]
 
 

@@ -22,7 +22,10 @@ class StaticFiles:
 
     @classmethod
     def read(cls, branding: Branding = PLAIN) -> StaticFiles:
-        """Read `webapp/static`; append the branding's CSS to `style.css`, and add its logo."""
+        """Read `webapp/static`.
+
+        Append the branding's CSS to `style.css`, and add its logo.
+        """
         found = {each.name: each.read_bytes() for each in (files("webapp") / "static").iterdir() if each.is_file()}
         found["style.css"] += branding.style.encode()
         if branding.logo:
