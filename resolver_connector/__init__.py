@@ -1,1 +1,4 @@
-"""Delivery of stored iDs to organisations: connector, feed, transfers, attribute authority."""
+"""Delivery of stored iDs to organisations.
+
+It has the connector, the feed, the transfers and the attribute authority.
+"""

@@ -1,4 +1,6 @@
-"""The connector: the WSGI application for organisations' Identity Providers and identity management systems.
+"""The connector, a WSGI application.
+
+Its clients are organisations' Identity Providers and identity management systems.
 
 Every response is JSON, errors and bugs included; there are no redirects and no HTML. Look-ups by an Identity Provider
 have a Content-Length and are never compressed. Bottle is not used here, because its own error responses are HTML and

@@ -1,4 +1,7 @@
-"""A change as a JSON object: the same members whether it is sent by a transfer or fetched from the feed."""
+"""A change as a JSON object.
+
+It has the same members whether it is sent by a transfer or fetched from the feed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Determines the address of a client, and limits failed credentials by address."""
+"""Client addresses, and the limit of failed credentials by address."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class TrustedProxies:
         return cls(tuple(ip_network(each) for each in values if each != UNIX), UNIX in values)
 
     def client_address(self, environ: Environ) -> str:
-        """Return the address of the client: the peer, or the last address before trusted proxies in X-Forwarded-For.
+        """Return the address of the client.
+
+        It is the peer, or the last address before trusted proxies in X-Forwarded-For.
 
         Entries that the client itself sent stand to the left of those that trusted proxies appended, and are ignored.
         """

@@ -1,4 +1,6 @@
-"""Authenticates clients of the connector: the credential alone determines the organisation.
+"""Authentication of the connector's clients.
+
+The credential alone determines the organisation.
 
 Each credential is kept as a digest under a random key of this process (keyed BLAKE2b) and looked up by that digest. A
 client can neither compute nor choose a digest, so the duration of a look-up reveals nothing (docs/decisions/0024).

@@ -1,4 +1,6 @@
-"""Cursors of the feed: the position after a change, encoded for one organisation.
+"""Cursors of the feed.
+
+A cursor is the position after a change, encoded for one organisation.
 
 An encoded cursor has 24 bytes in 32 characters of base64url: a version, the number of a change, a digest of that
 change's id, and a checksum bound to the organisation. The checksum detects a cursor that was damaged or belongs to
@@ -61,7 +63,10 @@ class Cursor:
         return base64.urlsafe_b64encode(content + _checksum(content, entity_id)).decode()
 
     def matches(self, change: Change) -> bool:
-        """Return whether the change that has this number now is the one for which the cursor was made."""
+        """Return whether a change is the one for which the cursor was made.
+
+        After a restored backup another change may have the cursor's number.
+        """
         return self.digest in {_NO_DIGEST, _hash(change.id, _DIGEST)}
 
 

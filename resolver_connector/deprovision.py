@@ -1,4 +1,4 @@
-"""Deletes what is stored about a person who has left: `DELETE /v1/people/{account}`."""
+"""Deletion of a person who has left: `DELETE /v1/people/{account}`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class DeprovisionRequest:
 def deprovision(
     store: Store, organisation: Organisation, request: DeprovisionRequest, now: datetime, transfers: Sequence[str]
 ) -> dict[str, int]:
-    """End the person's link and delete their attempts and deliveries; return how many of each.
+    """End the person's link and delete their attempts and deliveries.
+
+    Return how many of each.
 
     With `request.dry_run` nothing is changed.
     """

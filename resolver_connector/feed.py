@@ -1,4 +1,6 @@
-"""The feed of changes, for organisations that fetch them instead of (or in addition to) having them delivered.
+"""The feed of changes.
+
+Organisations fetch it instead of, or in addition to, having changes delivered.
 
 * Without `cursor`: a snapshot of all current links, streamed while it is read from the database.
 * With `cursor`: the changes after it, oldest first. Every complete response ends with `next_cursor`.

@@ -86,7 +86,7 @@ class TooManySnapshots(RuntimeError):
 
 
 class TooManyFailures(PermissionError):
-    """The credential is not valid, and the client's address has sent too many of these."""
+    """The client's address has sent too many invalid credentials."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("too many invalid credentials from this address; try again later")

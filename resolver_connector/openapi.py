@@ -14,7 +14,10 @@ DOCUMENT = Path(__file__).with_name("openapi.json")
 
 
 def openapi_response() -> Response:
-    """Build the response with the minified document, which a client may cache for an hour."""
+    """Build the response with the minified document.
+
+    A client may cache it for an hour.
+    """
     body = json.dumps(json.loads(DOCUMENT.read_bytes()), separators=(",", ":")).encode()
     headers = [
         ("Content-Type", JSON),

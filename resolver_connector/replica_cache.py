@@ -60,7 +60,9 @@ class ReplicaCache:
         self._logged_at = -LOG_INTERVAL
 
     def orcid_of(self, entity_id: str, person_key: str) -> tuple[str | None, int]:
-        """Return a person's bare iD, None if there is none, and the age of the replica in seconds.
+        """Return a person's bare iD and the age of the replica in seconds.
+
+        The iD is None if there is none.
 
         Raises:
             StoreUnavailable: If there is no replica of this organisation, or it is older than `max_age`.
@@ -102,7 +104,10 @@ class ReplicaCache:
                 return
 
     def refresh(self) -> None:
-        """Write the replicas that are due, and delete those of organisations that are no longer configured."""
+        """Write the replicas that are due.
+
+        Those of organisations that are no longer configured are deleted.
+        """
         self._directory.mkdir(mode=0o700, exist_ok=True)
         known = {self._path(each) for each in self._organisations.values()}
         for path in {*self._directory.glob("*.db")} - known:

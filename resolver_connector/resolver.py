@@ -1,4 +1,4 @@
-"""Answers an Identity Provider's look-up at each sign-in: the iD of one person.
+"""Look-up of one person's iD, by an Identity Provider at each sign-in.
 
 Only iDs of the service's own registry are released, because a sandbox iD is written like a production iD.
 """
@@ -34,7 +34,10 @@ class Lookup(Protocol):
         """Raise StoreUnavailable if the database does not answer."""
 
     def check_schema(self) -> None:
-        """Raise StoreUnavailable, SchemaBehind or SchemaAhead unless the database can be used."""
+        """Check that the database can be used.
+
+        If not, raise StoreUnavailable, SchemaBehind or SchemaAhead.
+        """
 
 
 def requested_account(environ: Environ, path: str) -> str:
@@ -107,7 +110,10 @@ class Resolver:
         return json_response({"eduPersonOrcid": uris}, extra_headers=headers)
 
     def records(self, entity_id: str, account: str) -> Response:
-        """Return the same as a list of objects with one value each, for clients that cannot map a list of values."""
+        """Return the same as a list of objects with one value each.
+
+        Some clients cannot map a list of values.
+        """
         uris, headers = self._look_up(entity_id, account)
         return json_response([{"eduPersonOrcid": uri} for uri in uris], extra_headers=headers)
 

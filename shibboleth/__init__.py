@@ -1,1 +1,4 @@
-"""Identities: people and organisations as the federation describes them, and the files handed out."""
+"""People and organisations as the federation describes them.
+
+The files that are handed out to operators of SAML software are made here too.
+"""

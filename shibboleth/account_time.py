@@ -1,4 +1,6 @@
-"""Compares the times at which an account was issued (funetEduPersonEPPNTimeStamp), however a directory writes them.
+"""Comparison of the times at which an account was issued.
+
+The attribute is funetEduPersonEPPNTimeStamp; directories write it in several forms.
 
 Two texts name the same time if the intervals of their precision overlap: a date is a whole day, `12:00` a whole
 minute. A text without a zone, or with the name of one, may be local time anywhere. A text that cannot be parsed, that
@@ -65,7 +67,9 @@ def same_issue_time(one: str, other: str) -> bool:
 
 
 def different_issue_times(one: str, other: str) -> bool:
-    """Return whether two texts name different times, which proves that an account was issued again.
+    """Return whether two texts name different times.
+
+    If so, the account was issued again.
 
     An absent text, or one that cannot be parsed, proves nothing.
     """

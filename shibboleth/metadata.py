@@ -1,4 +1,6 @@
-"""Reads the validity of SAML metadata: `validUntil` of the file, of entities and of their roles.
+"""Validity of SAML metadata.
+
+It is read from `validUntil` of the file, of entities and of their roles.
 
 SAML metadata (saml-metadata-2.0-os) sections 2.3.1, 2.3.2 and 2.4.1. `cacheDuration`, how often
 the file is fetched, is not read.

@@ -1,4 +1,7 @@
-"""The ORCID iD as a value: once there is an `OrcidId`, there is nothing left to check."""
+"""The ORCID iD as a value.
+
+An `OrcidId` is always valid.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ class OrcidId:
     registry: Registry
 
     def __post_init__(self) -> None:
-        """Refuse what `parse` would not have made, so that the type itself is the proof."""
+        """Refuse what `parse` would not have made."""
         if not _WHOLE.fullmatch(self.bare):
             raise InvalidOrcidId(self.bare, "it is not sixteen characters in four groups")
         digits = self.bare.replace("-", "")
@@ -70,7 +73,9 @@ class OrcidId:
 
     @classmethod
     def parse(cls, text: str, *, bare_means: Registry | None = None) -> Self:
-        """Read any published form: https or http URI, with or without `www.` or a last slash, or the bare iD.
+        """Parse any published form of an iD.
+
+        That is an https or http URI, with or without `www.` or a last slash, or the bare iD.
 
         A bare iD does not say which registry issued it: `bare_means` does, and without it a bare iD is refused.
         Raises InvalidOrcidId.

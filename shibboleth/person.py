@@ -1,4 +1,7 @@
-"""Reads the signed-in person from the attributes that the Service Provider exports, and validates them."""
+"""The signed-in person.
+
+It is read from the attributes that the Service Provider exports, which are validated.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +127,10 @@ class AttributeSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VariableSource:
-    """Attributes in WSGI variables, which no client can set (mod_wsgi; `front = "variables"`)."""
+    """Attributes in WSGI variables (mod_wsgi; `front = "variables"`).
+
+    No client can set them.
+    """
 
     def require_proof(self, environ: Mapping[str, Any]) -> None:
         """Accept every request: no client can set these variables."""
@@ -137,7 +143,10 @@ class VariableSource:
 
 @dataclass(frozen=True, slots=True)
 class HeaderSource:
-    """Attributes in request headers, trusted only with the proxy's proof (`front = "proxy"`)."""
+    """Attributes in request headers (`front = "proxy"`).
+
+    They are trusted only with the proxy's proof.
+    """
 
     proof: str = field(repr=False)
 

@@ -1,4 +1,6 @@
-"""The hash chain of the audit log: each event's hash covers the hash of the event before it.
+"""The hash chain of the audit log.
+
+Each event's hash covers the hash of the event before it.
 
     digest = SHA-256 of the facts' text (the person, the facts, and 16 random bytes)
     hash   = SHA-256 of [previous hash, organisation, number, time, kind, actor, digest]
@@ -51,7 +53,10 @@ def event_hash(previous: str, event: Mapping[str, Any]) -> str:
 
 
 def verify_event(previous: str, expected: int, row: Any) -> list[str]:
-    """Verify an event's row, which should have the number `expected` and follow the hash `previous`."""
+    """Verify an event's row, and return what is wrong with it.
+
+    It should have the number `expected` and follow the hash `previous`.
+    """
     number = row["number"]
     found = [_missing(expected, number - 1)] if expected < number else []
     covered = {name: row[name] for name in ("organisation", "number", "at", "kind", "actor", "digest")}

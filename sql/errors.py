@@ -50,7 +50,10 @@ class MigrationChanged(Exception):
 
 
 class UnstorableText(ValueError):
-    """A text that no database can store: it contains a NUL character or half a surrogate pair."""
+    """A text that no database can store.
+
+    It contains a NUL character or half a surrogate pair.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} holds a character that cannot be stored")
@@ -81,7 +84,10 @@ class LinkChanged(Exception):
 
 
 class AttemptClosed(Exception):
-    """The attempt is closed, with the outcome in `attempt.outcome`, or deleted (`attempt` is None)."""
+    """The attempt is closed or deleted.
+
+    `attempt.outcome` has its outcome; `attempt` is None if it is deleted.
+    """
 
     def __init__(self, attempt: Attempt | None) -> None:
         super().__init__("the attempt has ended")

@@ -1,4 +1,6 @@
-"""A PostgreSQL role for one organisation's Identity Provider, which can read that organisation's iDs only.
+"""A PostgreSQL role for one organisation's Identity Provider.
+
+It can read that organisation's iDs only.
 
 Row-level security enforces it: a policy names the role, the organisation and the registry. The service's own role owns
 the tables, and policies do not apply to a table's owner.

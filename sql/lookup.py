@@ -1,4 +1,6 @@
-"""Look-ups of logins: the iD of one person, by one indexed select on connections that cannot write.
+"""Look-ups of logins.
+
+Each reads the iD of one person, by one indexed select on connections that cannot write.
 
 While the database is unavailable most look-ups fail at once, because a login waits for each of them.
 """

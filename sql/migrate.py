@@ -1,4 +1,7 @@
-"""Schema migrations: numbered SQL files, each applied once in a transaction, and never changed after a release."""
+"""Schema migrations.
+
+They are numbered SQL files, each applied once in a transaction, and never changed after a release.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,9 @@ def check_applied(applied: list[Row]) -> None:
 
 
 def migrate(engine: Engine, now: datetime, directory: Path = MIGRATIONS) -> list[str]:
-    """Apply the migrations that the database lacks, and return the names of those applied by this call.
+    """Apply the migrations that the database lacks.
+
+    Return the names of those applied by this call.
 
     Of concurrent calls, one applies each migration. Each is a transaction: one that fails leaves nothing behind, and
     those before it stay.

@@ -49,7 +49,7 @@ class Consent:
 
 
 class ReleaseState(StrEnum):
-    """What sign-ins showed of a link's release by the organisation's Identity Provider.
+    """Whether the Identity Provider released a link, as seen at sign-ins.
 
     A link's state only moves forward, from `MISSING` over `OTHER` to `SEEN`; the alphabetical order is the same.
     """
@@ -72,7 +72,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseCounts:
-    """Number of persons of an organisation who have a link, in all and by the state of its release."""
+    """Number of links of an organisation, and by release state."""
 
     linked: int
     seen: int
@@ -197,7 +197,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class PersonStatus:
-    """A person's link and the progress of its newest change, read together for the person's own page."""
+    """A person's link and the progress of its newest change.
+
+    They are read together, for the person's own page.
+    """
 
     link: Link | None
     """The current one."""
@@ -280,7 +283,10 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """A person's request to be erased, while their removal is still owed to the organisation."""
+    """A person's pending request to be erased.
+
+    Their removal is still owed to the organisation.
+    """
 
     organisation: str
     """entityID."""

@@ -1,4 +1,6 @@
-"""Replicas: SQLite files with one organisation's released iDs, for use where the database cannot be reached.
+"""Replicas: SQLite files with one organisation's released iDs.
+
+They are used where the database cannot be reached.
 
 A replica has a table with the name and columns of the database's view, so that an Identity Provider uses the same
 query for both: `select "eduPersonOrcid" from idp_release where account = …`. A new replica is written beside the
@@ -89,7 +91,9 @@ class NotAReplica(Exception):
 
 
 def write_replica(store: Store, organisation: str, registry: Registry, path: Path, now: datetime) -> int:
-    """Write a replica of the iDs that an organisation releases, and return the number of its rows.
+    """Write a replica of the iDs that an organisation releases.
+
+    Return the number of its rows.
 
     The rows are from one snapshot of the database, and on the disk when this returns. Memory does not grow with their
     number. The file mode is 0640.

@@ -51,7 +51,10 @@ def parse_optional_timestamp(text: str | None) -> datetime | None:
 
 
 def storable(text: str) -> str:
-    """Return text from outside without what no database can hold: NUL characters and halves of surrogate pairs."""
+    """Return text without what no database can hold.
+
+    That is NUL characters and halves of surrogate pairs.
+    """
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
@@ -196,7 +199,10 @@ def delivery_values(change: Change, transfer: str) -> dict[str, str | int]:
 
 
 def delivery_from_row(row: Row) -> Delivery:
-    """Return the delivery of a row of `deliveries` joined with its change, if that is kept."""
+    """Return the delivery of a row of `deliveries`, joined with its change.
+
+    The change may be deleted.
+    """
     return Delivery(
         organisation=row["organisation"],
         change_number=row["change_number"],

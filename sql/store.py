@@ -1,4 +1,6 @@
-"""The store: all persistent data of the service, with one repository for each subject.
+"""The store: all persistent data of the service.
+
+It has one repository for each subject.
 
 * A person has at most one current link, and an iD at most one current link in an organisation.
 * A link, its change, deliveries and audit event, and the end of its attempt are written in one transaction.
@@ -121,7 +123,7 @@ class Store:
         return self._write_check.run()
 
     def lookup(self) -> Lookup:
-        """Return the look-ups of logins, on their own connections, which cannot write."""
+        """Return the look-ups of logins, on read-only connections of their own."""
         return Lookup(self.engine.reader())
 
     def vacuum(self, now: datetime) -> bool:

@@ -57,7 +57,10 @@ class AttributeAuthority:
     replay_cache: ReplayCache = field(default_factory=ReplayCache)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request (PEP 3333): an AttributeQuery by POST, the authority's metadata by GET."""
+        """Answer one request (PEP 3333).
+
+        POST is an AttributeQuery; GET returns the authority's metadata.
+        """
         status, headers, body = self._dispatch(environ)
         start_response(STATUS_LINES[status], headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body

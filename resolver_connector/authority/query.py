@@ -54,7 +54,10 @@ class InvalidQuery(ValueError):
 
 
 class QueryDenied(PermissionError):
-    """The query is not from a known service, is not current or is for another recipient; the message says why."""
+    """The query is not valid for this authority.
+
+    It is not from a known service, is not current or is for another recipient; the message says why.
+    """
 
     def __init__(self, reason: str, query_id: str) -> None:
         super().__init__(reason)
@@ -79,7 +82,9 @@ class AttributeQuery:
 
 
 def parse_envelope(body: bytes) -> Any:
-    """Parse the SOAP envelope and return pysaml2's AttributeQuery, its signature not verified.
+    """Parse the SOAP envelope and return pysaml2's AttributeQuery.
+
+    Its signature is not verified.
 
     Raises:
         InvalidQuery: If the body is not one AttributeQuery in a SOAP envelope, or lacks ID, Issuer or Subject.

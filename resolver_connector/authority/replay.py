@@ -1,4 +1,4 @@
-"""Remembers the queries that were answered, so that a recorded query gets no second answer.
+"""Remembers answered queries, so that a replayed query is refused.
 
 Each process has its own memory, which is lost when the process ends.
 """

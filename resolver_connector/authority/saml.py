@@ -112,7 +112,10 @@ class SamlMessages:
         return to_attribute_query(query, now)
 
     def response(self, query: AttributeQuery, orcid_ids: Sequence[OrcidId]) -> bytes:
-        """Build a signed response with an assertion of these iDs, or without assertion where there are none."""
+        """Build a signed response with an assertion of these iDs.
+
+        Without iDs it has no assertion.
+        """
         if not orcid_ids:
             success = self._status_response(query.id, success_status_factory())
             return _envelope(self._server.sign(success, sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256))

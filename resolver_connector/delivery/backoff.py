@@ -1,4 +1,4 @@
-"""When a failed delivery is attempted again, and when it becomes a dead letter."""
+"""Back-off: when a failed delivery is attempted again, or given up."""
 
 from __future__ import annotations
 

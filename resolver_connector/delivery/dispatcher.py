@@ -35,7 +35,10 @@ FAILED = "failed"
 
 
 class Dispatcher:
-    """Attempts deliveries, for web requests (`deliver_now`) and for the worker (`claim`, `attempt`)."""
+    """Attempts deliveries.
+
+    Web requests use `deliver_now`, the worker `claim` and `attempt`.
+    """
 
     def __init__(  # noqa: PLR0913 - its dependencies
         self,
@@ -69,7 +72,9 @@ class Dispatcher:
         self.settings = settings or WorkerSettings()
 
     def deliver_now(self, change: Change) -> list[Delivery]:
-        """Attempt all deliveries of a change in parallel, and return how they stand after `interactive_timeout`.
+        """Attempt all deliveries of a change in parallel.
+
+        Return their state after `interactive_timeout`.
 
         Attempts that take longer end in their own threads. An error of the store or a bug is logged, and the list is
         empty then: the link is stored, and the worker delivers it.
@@ -218,5 +223,8 @@ class Dispatcher:
 
 
 def make_worker_id() -> str:
-    """Return an id that no other claim has, on any machine: host, process, thread and random digits."""
+    """Return an id that no other claim has, on any machine.
+
+    It is made of host, process, thread and random digits.
+    """
     return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident():x}:{secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""Jobs of the worker that count statistics and delete what is no longer to be kept."""
+"""Jobs of the worker: statistics, and deletion of expired data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class RetentionPolicy:
 
 
 class Maintenance:
-    """Counts statistics, and deletes expired attempts, delivered links that are not kept, and erased people."""
+    """Counts statistics and deletes expired data.
+
+    That is expired attempts, delivered links that are not kept, and people whose erasure is due.
+    """
 
     def __init__(self, store: Store, policies: Iterable[RetentionPolicy], report: Report) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Settings of deliveries: time-outs, numbers of threads, and the circuit breaker."""
+"""Settings of deliveries: time-outs, threads, circuit breaker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The worker process: claims deliveries that are due, attempts them in threads, and runs periodic jobs."""
+"""The worker process.
+
+It claims deliveries that are due, attempts them in threads, and runs periodic jobs.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,9 @@ class Worker:
         self._stopped = False
 
     def run(self) -> None:
-        """Deliver and run jobs until `stop` is called, then wait for the running attempts.
+        """Deliver and run jobs until `stop` is called.
+
+        Then wait for the running attempts.
 
         An error of the store or a bug is logged, and the worker goes on after `error_interval`.
         """
@@ -72,7 +77,9 @@ class Worker:
                 self._wait(interval)
 
     def run_once(self) -> Counter[str]:
-        """Deliver what is due, run each job once, and return how often each event was logged.
+        """Deliver what is due and run each job once.
+
+        Return how often each event was logged.
 
         Raises:
             StoreUnavailable: If the store does not answer.

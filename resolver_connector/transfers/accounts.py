@@ -27,7 +27,9 @@ def account_parts(account: str) -> dict[str, str]:
 
 
 def is_unambiguous(account: str, template: str) -> bool:
-    """Return whether no receiver can take an account, or a part of it in a template, for another one.
+    """Return whether receivers cannot take an account for another one.
+
+    The same holds for a part of it in a template.
 
     Directories and databases ignore some characters and regard others as equal (RFC 4518): mathematical or wide
     letters, soft hyphens and spaces around a name make no difference there, and another person here. True means that

@@ -1,4 +1,6 @@
-"""The interface of transfers, which send changes to an organisation's identity management (IdM).
+"""The interface of transfers.
+
+A transfer sends changes to an organisation's identity management (IdM).
 
 Each kind has a module in this package and a line in `TRANSFERS` (`__init__.py`). A kind is a `TransferModel`: a
 pydantic model whose fields are its settings, under `[[transfer]]` in the organisation's file.
@@ -57,7 +59,10 @@ class ValueForm(StrEnum):
 
 
 class Policy(StrEnum):
-    """What happens to an iD that the receiver holds and that is neither the new nor the previous one."""
+    """What happens to other iDs that the receiver has.
+
+    Other means neither the new nor the previous one.
+    """
 
     KEEP_OTHERS = "own"
     """It is kept beside the new one."""
@@ -186,7 +191,10 @@ def setting(meaning: str, example: Any, *, default: Any = ..., **rules: Any) -> 
 
 
 class TransferModel(BaseModel):
-    """Base class of all kinds of transfers: reads the settings, and runs each attempt with a deadline."""
+    """Base class of all kinds of transfers.
+
+    It reads the settings, and runs each attempt with a deadline.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -218,7 +226,9 @@ class TransferModel(BaseModel):
         """Send a change in this kind's protocol, and return by the deadline."""
 
     def run_attempt(self, attempt: Callable[[Deadline], DeliveryResult], deadline: Deadline) -> DeliveryResult:
-        """Run an attempt in a thread, and return its result or, at the deadline, `temporary`.
+        """Run an attempt in a thread and return its result.
+
+        At the deadline the result is `temporary`.
 
         The attempt may raise DeliveryFailed. It must not send anything after the deadline.
         """
@@ -238,7 +248,10 @@ class TransferModel(BaseModel):
 
 
 def plain_text(text: str) -> str:
-    """Return a receiver's words as one line of visible characters, cut to MAX_MESSAGE_LENGTH."""
+    """Return a receiver's message as one line of visible characters.
+
+    It is cut to MAX_MESSAGE_LENGTH.
+    """
     visible = "".join(" " if unicodedata.category(each).startswith(("C", "Z")) else each for each in text)
     words = displayed(" ".join(visible.split()))
     return words if len(words) <= MAX_MESSAGE_LENGTH else words[: MAX_MESSAGE_LENGTH - 1] + "…"

@@ -1,4 +1,6 @@
-"""The kind `file`: one file for each change, in a directory that the identity management reads, for example at night.
+"""The kind `file`: one file for each change, in a directory.
+
+The identity management reads the directory, for example at night.
 
 A reader processes every file whose name does not begin with a dot, in the order of the names, and then removes it.
 

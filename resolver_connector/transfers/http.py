@@ -1,4 +1,6 @@
-"""Base of the kinds of transfers that speak HTTP: credentials, TLS, time-outs, and errors of the connection.
+"""Base of the kinds of transfers that use HTTP.
+
+It has credentials, TLS, time-outs and errors of the connection.
 
 No redirect is followed, because credentials would go along. Nothing is read from the environment, because a proxy or
 a `.netrc` there would change the receiver. No request is repeated here, because the worker repeats deliveries.
@@ -123,7 +125,9 @@ class HttpTransfer(TransferModel):
     def request(
         self, method: str, body: bytes | None, headers: Mapping[str, str], deadline: Deadline, url: str = ""
     ) -> Response:
-        """Send a request to `url`, or to the setting, and return the response whatever its status code.
+        """Send a request and return the response, whatever its status code.
+
+        It is sent to `url`, or to the URL of the setting.
 
         Interim responses are skipped. A body that breaks off is no error here: the status code is known by then.
 

@@ -1,4 +1,7 @@
-"""Responses of receivers, read liberally: labels are hints, and the content decides (RFC 9110)."""
+"""Responses of receivers, read liberally.
+
+Labels are hints, and the content decides (RFC 9110).
+"""
 
 from __future__ import annotations
 
@@ -117,7 +120,10 @@ class Response:
         return None
 
     def message(self, *members: str) -> str:
-        """Return what the receiver says: the first of these members of its JSON object, or its plain text."""
+        """Return the receiver's message.
+
+        It is the first of these members of its JSON object, or its plain text.
+        """
         value = self.json_object()
         if value is not None:
             return next((value[name] for name in members if isinstance(value.get(name), str)), "")
@@ -144,7 +150,10 @@ class Response:
 
 
 def failure_result(response: Response, message: str, now: datetime) -> DeliveryResult:
-    """Return the result for a status code that is not a success, with the receiver's message if there is one."""
+    """Return the result for a status code that is not a success.
+
+    It has the receiver's message if there is one.
+    """
     status = response.status
     outcome = STATUS_OUTCOMES.get(status) or _STATUS_CLASS_OUTCOMES.get(status // 100, Outcome.MISCONFIGURED)
     message = message or f"status {status}"
@@ -159,7 +168,10 @@ def failure_result(response: Response, message: str, now: datetime) -> DeliveryR
 
 
 def unexpected_body(response: Response, expected: str) -> DeliveryResult:
-    """Return the result for a success without the body that the protocol defines, or with a web page."""
+    """Return the result for a success with an unexpected body.
+
+    It is not the body that the protocol defines, or it is a web page.
+    """
     if response.is_web_page:
         return DeliveryResult(Outcome.MISCONFIGURED, f"status {response.status} with a web page instead of {expected}")
     return response.truncated or DeliveryResult(

@@ -1,4 +1,6 @@
-"""The kind `ldap`: finds the person's entry in a directory, and adds or removes the iD with one modify.
+"""The kind `ldap`: a directory.
+
+It finds the person's entry, and adds or removes the iD with one modify.
 
 Two values of the attribute can be one iD (`http://…`, `https://…`, bare), which `caseIgnoreMatch` does not compare as
 equal. So the values are read and compared as iDs, and the old form is deleted in the modify that adds the new. A value

@@ -172,7 +172,9 @@ def _read_v1(response: Response) -> DeliveryResult:
 
 
 def write_csc(rest: RestTransfer, message: ChangeMessage, _now: datetime) -> tuple[bytes, Mapping[str, str]]:
-    """Return the body: first the iD, then the account, with eight members each, in this order.
+    """Return the body: the iD, then the account.
+
+    Both have eight members, in this order.
 
     `mediationInstant` is when the person confirmed, not the time of the attempt, so repeated attempts send equal bytes.
     """

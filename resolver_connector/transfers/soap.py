@@ -1,4 +1,6 @@
-"""The kind `soap`: `modify` of the DirXML vocabulary (NetIQ, formerly Novell, Identity Manager), as in 2016.
+"""The kind `soap`: `modify` of the DirXML vocabulary.
+
+That is of NetIQ (formerly Novell) Identity Manager, as in 2016.
 
 SOAP 1.1, document/literal; the body is one element without a namespace. The response is a DSML 2.0 batch response. The
 change is stored if and only if its `detail` is `success`; its `message` is for people. DSML has no code for an unknown

@@ -1,1 +1,1 @@
-"""Files handed out: for Identity Providers, the Service Provider and consuming services."""
+"""Files for Identity Providers, the Service Provider and services."""

@@ -1,4 +1,4 @@
-"""The files for services that read the iD which a person's organisation releases."""
+"""The files for services that read released iDs."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ FILES = (
 
 
 def consumer_files(consumer: Consumer, registry: Registry) -> tuple[RenderedFile, ...]:
-    """Render the files for one kind of service, which accepts iDs of one registry."""
+    """Render the files for one kind of service.
+
+    It accepts iDs of one registry.
+    """
     values = {"ORCID_HOST": registry.host, "ORCID_HOST_PATTERN": registry.host.replace(".", "[.]")}
     return render_files("consumer", FILES, {str(consumer)}, values)

@@ -1,4 +1,6 @@
-"""The files for an organisation's Identity Provider, complete and with their final paths.
+"""The files for an organisation's Identity Provider.
+
+They are complete and have their final paths.
 
 Differences between versions of the Identity Provider, sources of iDs and forms of accounts are conditions in the
 templates of `idp/`.

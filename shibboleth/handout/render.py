@@ -1,4 +1,4 @@
-"""Renders the files that are handed out: to the operator, to Identity Providers and to other services.
+"""Rendering of the files that are handed out.
 
 A template is a complete file with placeholders `@NAME@`. Each template of `sp/` explains its placeholders at the top;
 `idp.py` explains those of `idp/`. A table of `TemplateFile` lists the templates of a handout.

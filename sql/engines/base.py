@@ -112,7 +112,9 @@ class Engine(ABC):
 
     @abstractmethod
     def transaction(self, *, exclusive: bool = False, long: bool = False) -> AbstractContextManager[Transaction]:
-        """Run statements as one transaction: committed at the end of the block, rolled back by an exception.
+        """Run statements as one transaction.
+
+        It is committed at the end of the block, and rolled back by an exception.
 
         Args:
             exclusive: Only one exclusive transaction runs at a time, in all processes.
@@ -121,7 +123,10 @@ class Engine(ABC):
 
     @abstractmethod
     def stream(self, query: str, **values: Value) -> AbstractContextManager[Iterator[Row]]:
-        """Give the rows of a query one by one, all from one snapshot, with few of them in memory."""
+        """Yield the rows of a query, all from one snapshot.
+
+        Few of them are in memory at a time.
+        """
 
     @abstractmethod
     def vacuum(self) -> bool:
@@ -158,7 +163,10 @@ class Engine(ABC):
 
     @abstractmethod
     def reader(self) -> Engine:
-        """Return an engine for the same database with connections of its own, which cannot write and fail fast."""
+        """Return a read-only engine for the same database.
+
+        It has connections of its own, which fail fast.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -182,7 +190,10 @@ def queries() -> Mapping[str, str]:
 
 
 def unstorable(values: Values) -> str | None:
-    """Return the name of the first value that no database can hold: text with NUL or half a surrogate pair."""
+    """Return the name of the first value that no database can hold.
+
+    That is text with NUL or half a surrogate pair.
+    """
     for name, value in values.items():
         if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
             return name

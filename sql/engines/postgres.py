@@ -1,4 +1,7 @@
-"""PostgreSQL, through psycopg and its connection pool: for a service of several nodes."""
+"""PostgreSQL, through psycopg and its connection pool.
+
+It is for a service of several nodes.
+"""
 
 from __future__ import annotations
 
@@ -299,7 +302,7 @@ class Postgres(Engine):
         """Do nothing: the server's administrator makes the database."""
 
     def reader(self) -> Postgres:
-        """Return an engine for the same database that cannot write and gives up sooner."""
+        """Return a read-only engine with shorter time-outs."""
         return Postgres(self._url, _READER_TIMEOUT, read_only=True)
 
     def close(self) -> None:

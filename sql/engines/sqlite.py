@@ -1,4 +1,6 @@
-"""SQLite, through sqlite-utils: one file in write-ahead mode, one connection for each thread.
+"""SQLite, through sqlite-utils.
+
+It is one file in write-ahead mode, with one connection for each thread.
 
 Readers do not wait for a writer. Writers wait for each other by SQLite's own busy time-out, in all processes alike.
 """
@@ -185,7 +187,10 @@ class Sqlite(Engine):
             raise StoreUnavailable(REASONS[sqlite3.SQLITE_FULL])
 
     def wal_backlog(self) -> int:
-        """Return the bytes of the write-ahead log that a reader keeps from being checkpointed."""
+        """Return the bytes of the write-ahead log that readers keep in use.
+
+        They cannot be checkpointed now.
+        """
         with self.connection() as database:
             _, frames, checkpointed = database.execute("pragma wal_checkpoint(passive)").fetchone()
             (page_size,) = database.execute("pragma page_size").fetchone()

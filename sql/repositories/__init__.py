@@ -1,1 +1,1 @@
-"""Persistence by subject: one repository each, as an attribute of `sql.store.Store`."""
+"""Repositories, one for each subject, attributes of `sql.store.Store`."""

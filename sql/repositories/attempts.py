@@ -70,7 +70,9 @@ class AttemptRepository(Repository):
     def consume_state(
         self, state_hash: str, entity_id: str, person_key: str, browser_hash: str, now: datetime
     ) -> Attempt | None:
-        """Use up a state that belongs to this person and browser and has not expired, and return its attempt.
+        """Use up a state and return its attempt.
+
+        The state must belong to this person and browser, and must not have expired.
 
         Of several concurrent calls one succeeds. A caller that gets None can ask `get_by_state` for the reason.
         """
@@ -106,7 +108,10 @@ class AttemptRepository(Repository):
         return self.engine.execute("close_attempt", id=attempt_id, outcome=outcome, now=rows.format_timestamp(now)) == 1
 
     def delete_expired(self, before: datetime) -> None:
-        """Delete the attempts that expired before a time, and add them to the statistics."""
+        """Delete the attempts that expired before a time.
+
+        They are added to the statistics.
+        """
         while not self.delete_some_expired(before):
             pass
 

@@ -46,7 +46,10 @@ class AuditRepository(Repository):
             limit, bound = limit - len(page), page[-1]["number"]
 
     def verify(self, entity_id: str) -> list[str]:
-        """Verify an organisation's chain of events; return a sentence for each place where it is broken."""
+        """Verify an organisation's chain of events.
+
+        Return a sentence for each place where it is broken.
+        """
         end = self.engine.fetch_one("get_chain_end", organisation=entity_id)
         if end is None:
             events = self.engine.fetch_all("list_events_after", organisation=entity_id, after=0, limit=1)
@@ -92,7 +95,7 @@ class AuditRepository(Repository):
         return None if row is None else int(row["number"])
 
     def compare_with_links(self, entity_id: str) -> list[str]:
-        """Compare an organisation's current links with the newest events about them, both ways.
+        """Compare an organisation's current links with their newest events.
 
         Returns:
             A sentence for each link that no event has made, and for each event whose link is missing.
@@ -123,7 +126,10 @@ class AuditRepository(Repository):
         return found
 
     def erase_facts(self, entity_id: str, person_key: str) -> int:
-        """Erase the person and the facts from a person's events, and return their number; the chain stays valid."""
+        """Erase the person and the facts from a person's events.
+
+        Return their number. The chain stays valid.
+        """
         with self.engine.transaction() as session:
             return session.execute("erase_facts_of_person", organisation=entity_id, person_key=person_key)
 

@@ -1,4 +1,4 @@
-"""The base class of repositories, and the transaction that holds an organisation's row lock."""
+"""Base class of repositories, and the transaction of an organisation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class Rollback(Exception):
 
 @dataclass(slots=True)
 class OrganisationTransaction:
-    """A transaction that holds an organisation's row lock: no other transaction writes about the organisation."""
+    """A transaction that holds an organisation's row lock.
+
+    No other transaction writes about the organisation meanwhile.
+    """
 
     session: Transaction
     organisation: str
@@ -60,7 +63,10 @@ class OrganisationTransaction:
         previous: OrcidId | None,
         transfers: Sequence[str] = (),
     ) -> Change:
-        """Insert a change with the next number, and a delivery of it to each transfer."""
+        """Insert a change with the next number.
+
+        A delivery of it to each transfer is inserted too.
+        """
         change = self.new_change(kind, link, orcid_id, previous)
         self.session.execute("insert_change", **rows.change_values(change))
         for transfer in transfers:

@@ -27,7 +27,9 @@ class ChangeRepository(Repository):
         return 0 if row is None else int(row["last_change_number"])
 
     def snapshot(self, entity_id: str) -> tuple[int, Iterator[LinkSummary]]:
-        """Return the number of an organisation's last change, and all its current links, a page at a time.
+        """Return an organisation's last change number and current links.
+
+        The links are read a page at a time.
 
         The number is that of the time of the call. A link that is added or removed while the links are read may be
         missing or included: a reader that stores the links by person, and then applies the changes after the number by

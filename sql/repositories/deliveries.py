@@ -42,7 +42,9 @@ class DeliveryRepository(Repository):
         only: tuple[str, int] | None = None,
         capacity: Capacity | None = None,
     ) -> list[Delivery]:
-        """Lease deliveries that are due until `now + lease`, by when each attempt must have ended.
+        """Lease deliveries that are due, until `now + lease`.
+
+        Each attempt must have ended by then.
 
         Args:
             worker: A name of the calling thread, unique over all machines.
@@ -68,7 +70,9 @@ class DeliveryRepository(Repository):
         return [rows.delivery_from_row(row) for (row,) in found]
 
     def complete(self, delivery: Delivery, worker: str, outcome: str, message: str, now: datetime) -> bool:
-        """Finish a delivery that arrived, close its transfer's breaker and supersede the person's dead letters.
+        """Finish a delivery that arrived.
+
+        Its transfer's breaker is closed, and the person's dead letters are superseded.
 
         Returns:
             False, having written nothing, when the worker's lease has ended.
@@ -114,7 +118,9 @@ class DeliveryRepository(Repository):
             return True
 
     def has_earlier_waiting(self, delivery: Delivery) -> bool:
-        """Return whether an earlier change with the same person or iD waits for the transfer, as after a retry.
+        """Return whether an earlier change waits for the transfer.
+
+        It has the same person or iD, as after a retry.
 
         It explains a conflict at the receiver, which is temporary then.
         """
@@ -182,7 +188,10 @@ class DeliveryRepository(Repository):
         )
 
     def record_success(self, entity_id: str, transfer: str) -> None:
-        """Close a transfer's circuit breaker, because its receiver answered, whatever it answered."""
+        """Close a transfer's circuit breaker.
+
+        Its receiver answered, whatever it answered.
+        """
         self.engine.execute("record_transfer_success", organisation=entity_id, transfer=transfer)
 
     def retry(
@@ -214,13 +223,16 @@ class DeliveryRepository(Repository):
             return queued
 
     def make_due(self, entity_id: str, transfer: str | None, now: datetime) -> int:
-        """Make deliveries due now that wait for a later time, and return their number; None means all transfers."""
+        """Make deliveries due now that wait for a later time.
+
+        Return their number. If `transfer` is None, all transfers are meant.
+        """
         names = [each.transfer for each in self.breakers(entity_id) if transfer in {None, each.transfer}]
         values = {"organisation": entity_id, "now": rows.format_timestamp(now)}
         return sum(self.engine.execute("expedite_deliveries", **values, transfer=name) for name in names)
 
     def count_missing(self, entity_id: str, transfer: str) -> int:
-        """Count the current links of an organisation of which a transfer was never owed a delivery."""
+        """Count the current links that were never queued for a transfer."""
         values: Values = {"organisation": entity_id, "transfer": transfer, "limit": PAGE_SIZE}
         missing, after = 0, ""
         while page := self.engine.fetch_all("list_links_for_backfill", **values, after=after):
@@ -229,7 +241,9 @@ class DeliveryRepository(Repository):
         return missing
 
     def backfill(self, entity_id: str, transfer: str, now: datetime) -> Iterator[list[str]]:
-        """Insert deliveries of the current links that a transfer was never owed, and give their person keys.
+        """Queue the current links that were never queued for a transfer.
+
+        Yield their person keys, a page at a time.
 
         Works through a page of links at a time, each in its own transaction, as the iterator is read. The delivery is
         of the change that made the link, so that it stays before later changes. Where that change is deleted, a new
@@ -266,11 +280,17 @@ class DeliveryRepository(Repository):
         return [rows.delivery_from_row(row) for row in found]
 
     def list_dead_letters(self, entity_id: str) -> Iterator[Delivery]:
-        """Give an organisation's dead letters by transfer and number, a page at a time."""
+        """Yield an organisation's dead letters by transfer and number.
+
+        They are read a page at a time.
+        """
         return self._list_in_state(entity_id, DeliveryState.DEAD_LETTER)
 
     def list_waiting(self, entity_id: str) -> Iterator[Delivery]:
-        """Give an organisation's waiting deliveries by transfer and number, a page at a time."""
+        """Yield an organisation's waiting deliveries by transfer and number.
+
+        They are read a page at a time.
+        """
         return self._list_in_state(entity_id, DeliveryState.WAITING)
 
     def _list_in_state(self, entity_id: str, state: DeliveryState) -> Iterator[Delivery]:
@@ -293,7 +313,10 @@ class DeliveryRepository(Repository):
         ]
 
     def breakers(self, entity_id: str) -> list[TransferBreaker]:
-        """Return the circuit breakers of an organisation's transfers that were ever owed a delivery."""
+        """Return the circuit breakers of an organisation's transfers.
+
+        A transfer has one from its first delivery on.
+        """
         found = self.engine.fetch_all("list_circuit_breakers", organisation=entity_id)
         return [rows.breaker_from_row(row) for row in found]
 

@@ -1,4 +1,6 @@
-"""Erasure of people: their link ends, and when the removal has reached the organisation, their data is deleted.
+"""Erasure of people.
+
+Their link ends, and when the removal has reached the organisation, their data is deleted.
 
 * The removal is delivered and fed like any other. Deliveries that were waiting before it are superseded.
 * Until it has arrived, the account, the number of the removal, and what its delivery needs are kept.
@@ -56,7 +58,9 @@ class ErasureRepository(Repository):
         uses_feed: bool = False,
         since: datetime | None = None,
     ) -> ErasureResult:
-        """End a person's link and erase their data, now or when the removal has reached the organisation.
+        """End a person's link and erase their data.
+
+        The data is erased now, or when the removal has reached the organisation.
 
         Doing it again changes nothing.
 
@@ -92,7 +96,10 @@ class ErasureRepository(Repository):
             return ErasureResult(found=True, removal=removal, finished=_finish(transaction, person_key, now))
 
     def finish_due(self, now: datetime) -> int:
-        """Finish the erasures whose removal has reached the organisation, and return their number."""
+        """Finish the erasures that are due.
+
+        Return their number. The removal must have reached the organisation, or `MAX_WAIT` has passed.
+        """
         finished, batch = 0, PAGE_SIZE
         while batch == PAGE_SIZE:
             give_up_before = rows.format_timestamp(now - MAX_WAIT)
@@ -111,7 +118,10 @@ class ErasureRepository(Repository):
             return _finish(transaction, person_key, now)
 
     def erase_inactive(self, entity_id: str, before: datetime, now: datetime, *, uses_feed: bool) -> int:
-        """Erase people of an organisation who have no link and no audit event since a time; return their number."""
+        """Erase an organisation's people without a link or recent event.
+
+        Return their number. Recent is what happened since `before`.
+        """
         erased, batch = 0, PAGE_SIZE
         while batch == PAGE_SIZE:
             people = self.engine.fetch_all(
@@ -127,7 +137,7 @@ class ErasureRepository(Repository):
         return erased
 
     def finished_since_vacuum(self) -> bool:
-        """Return whether an erasure was finished since the database's files were rewritten."""
+        """Return whether an erasure was finished since the last vacuum."""
         (row,) = self.engine.fetch_all("count_finished_erasures")
         return bool(row["count"])
 

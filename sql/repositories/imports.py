@@ -22,7 +22,7 @@ from sql.repositories.base import ID_BYTES, PAGE_SIZE, OrganisationTransaction, 
 
 @dataclass(frozen=True, slots=True)
 class AttestedLink:
-    """One person's iD, which the organisation attests that the person has authenticated."""
+    """One person's iD; the organisation attests the authentication."""
 
     line: int
     """The line of the file that is imported, for messages."""
@@ -71,7 +71,9 @@ class ImportRepository(Repository):
         reject: RejectionHandler = lambda _row, _reason: None,
         dry_run: bool = False,
     ) -> ImportResult:
-        """Link persons to iDs that they authenticated at `source`, another system of their organisation.
+        """Link persons to iDs that they authenticated at `source`.
+
+        That is another system of their organisation.
 
         When any link is rejected, nothing is written; `reject` is called for each. An import never replaces an iD.
         Each link has its change and deliveries; the audit log has one event for all. Memory does not grow with the

@@ -16,7 +16,9 @@ class IncidentRepository(Repository):
     """Incident numbers shown on problem pages."""
 
     def add(self, incident: Incident) -> None:
-        """Insert an incident, and delete those older than KEEP_INCIDENTS or beyond MAX_INCIDENTS.
+        """Insert an incident.
+
+        Those older than KEEP_INCIDENTS or beyond MAX_INCIDENTS are deleted.
 
         A number that exists already is left as it is.
         """

@@ -36,7 +36,10 @@ class LinkRepository(Repository):
         return None if row is None else rows.link_from_row(row)
 
     def person_status(self, entity_id: str, person_key: str, *, deliveries: bool = True) -> PersonStatus:
-        """Return a person's current link and the progress of their newest change, without deliveries if not wanted."""
+        """Return a person's current link and their newest change's progress.
+
+        Deliveries are read only if wanted.
+        """
         person = {"organisation": entity_id, "person_key": person_key}
         (row,) = self.engine.fetch_all("get_person_status", **person)
         newest, fetched = row["newest_number"], row["fetched_number"]

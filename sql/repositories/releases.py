@@ -1,4 +1,4 @@
-"""Whether organisations' Identity Providers were seen to release the linked iDs."""
+"""Whether Identity Providers were seen to release the linked iDs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from sql.repositories.base import Repository
 
 
 class ReleaseRepository(Repository):
-    """Whether organisations' Identity Providers were seen to release the linked iDs."""
+    """Whether Identity Providers were seen to release the linked iDs."""
 
     def record(self, link: Link, state: ReleaseState, now: datetime) -> bool:
-        """Store what a sign-in showed of a link's release, with an audit event for the first `SEEN`.
+        """Store what a sign-in showed of a link's release.
+
+        The first `SEEN` becomes an audit event.
 
         Returns:
             False, having written nothing, when the link has ended or its stored state is not before `state`.

@@ -1,4 +1,6 @@
-"""Deletion of old changes, and of people who have left or of whom nothing is kept.
+"""Deletion of old changes, and of people who have left.
+
+The data of people of whom nothing is kept is deleted here too.
 
 Deleted rows leave traces in the database's files; `Store.vacuum` removes them.
 """
@@ -33,7 +35,7 @@ class RetentionRepository(Repository):
     """Deletion of old changes and of people."""
 
     def list_expired_changes(self, entity_id: str, before: datetime, limit: int = 500) -> list[int]:
-        """Return the numbers of the oldest changes that were made and delivered before a time."""
+        """Return the numbers of the oldest changes delivered before a time."""
         time = rows.format_timestamp(before)
         found = self.engine.fetch_all("list_expired_changes", organisation=entity_id, before=time, limit=limit)
         return [row["number"] for row in found]
@@ -67,7 +69,9 @@ class RetentionRepository(Repository):
     def deprovision(
         self, entity_id: str, person_key: str, now: datetime, *, transfers: Sequence[str] = (), dry_run: bool = False
     ) -> DeprovisionResult:
-        """End the link of a person who has left the organisation, and delete their attempts and mail.
+        """End the link of a person who has left the organisation.
+
+        Their attempts and mail are deleted.
 
         The audit log keeps its events. Doing it again changes nothing.
 

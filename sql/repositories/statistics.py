@@ -1,4 +1,6 @@
-"""Counts of attempts and events by organisation and day, and present backlogs; without personal data.
+"""Counts of attempts and events by organisation and day, and backlogs.
+
+They contain no personal data.
 
 * Attempts are added to the counts in the transaction that deletes them, and are counted as rows until then.
 * Events are never deleted. They are added later, in batches (`update_counts`), and counted as rows until then.

@@ -1,4 +1,7 @@
-"""Checks the accounts of operators and administrators, which could be reassigned to other people."""
+"""Checks of the accounts of operators and administrators.
+
+They could be reassigned to other people.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from webapp.config.validators import ISSUED, account_and_issued
 
 
 def check_admin_accounts(config: Config, store: Store) -> Iterator[CheckResult]:
-    """Suggest the date of issue for each account that is named without one, if a link has it."""
+    """Suggest the date of issue for each account named without one.
+
+    It is known if a link of the account has it.
+    """
     for place, entity_id, people in _admin_accounts(config):
         for account, issued_at in map(account_and_issued, people):
             link = None if issued_at else store.links.get(entity_id, fold(account))

@@ -1,4 +1,7 @@
-"""Checks of an organisation's audit log: its hash chain, and whether it agrees with the current links."""
+"""Checks of an organisation's audit log.
+
+They verify its hash chain, and compare it with the current links.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the configuration: addresses, credentials, secret files, files of transfers."""
+"""Checks of addresses, credentials, secret files, files of transfers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of an organisation's transfers: backlog, given-up deliveries, circuit breaker."""
+"""Checks of transfers: backlog, given-up deliveries, circuit breaker."""
 
 from __future__ import annotations
 

@@ -43,7 +43,10 @@ def _check_writable(store: Store, url: str) -> CheckResult:
 def check_store(
     config: Config, store: Store, now: datetime, known_hashes: Mapping[str, Sequence[str]]
 ) -> Iterator[CheckResult]:
-    """Check that the database can be used, then each organisation's links, audit log and deliveries."""
+    """Check the database, then each organisation's data in it.
+
+    That is its links, audit log and deliveries.
+    """
     url = config.store.url
     try:
         store.check_schema()

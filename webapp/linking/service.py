@@ -56,7 +56,7 @@ class AnotherBrowsersAttempt(PermissionError):
 
 
 class EmptyCallback(LookupError):
-    """The callback has neither a code nor an error, or has not been requested yet."""
+    """The callback had neither code nor error, or was not requested yet."""
 
 
 class NotAgreed(ValueError):
@@ -254,7 +254,9 @@ class LinkingService:
         return self.store.links.get(person.organisation.entity_id, person.key)
 
     def end_reassigned_link(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
-        """End the link of the account's earlier holder, if any; return the person's status.
+        """End the link of the account's earlier holder, if any.
+
+        Return the person's status.
 
         The account was reassigned if its time of issue is not that of the link.
 

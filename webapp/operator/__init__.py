@@ -1,1 +1,4 @@
-"""The operator's pages: status and statistics of the organisations, incidents, search for a person, metrics."""
+"""The operator's pages.
+
+They show status and statistics of the organisations, incidents, metrics, and a search for a person.
+"""

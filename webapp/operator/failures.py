@@ -38,7 +38,10 @@ class Failure:
 
 
 def list_failures(store: Store, entity_id: str) -> list[Failure]:
-    """Return the given-up deliveries grouped by transfer and answer, the most frequent answer first."""
+    """Return the given-up deliveries grouped by transfer and answer.
+
+    The most frequent answer is first.
+    """
     found: dict[tuple[str, str, str], list[datetime]] = {}
     for delivery in islice(store.deliveries.list_dead_letters(entity_id), MAX_DELIVERIES):
         answer = (delivery.transfer, delivery.outcome or "", anonymized_message(delivery))

@@ -1,4 +1,6 @@
-"""Metrics for Prometheus, read from the database at each request, so that all processes give the same values.
+"""Metrics for Prometheus.
+
+They are read from the database at each request, so that all processes return the same values.
 
 No metric contains personal data.
 """

@@ -36,7 +36,10 @@ DELIVERY_STATES = {
 
 
 def overview(context: AppContext, request: PageRequest) -> Page:
-    """Show the organisations that the person may see, and whether the database can be written."""
+    """Show the organisations that the person may see.
+
+    The page also says whether the database can be written.
+    """
     permissions, days = _permissions(context, request), parse_period(request.parameter("days"))
     try:
         wal_growing, writable = context.store.check_writable() > MAX_WAL_BACKLOG, True

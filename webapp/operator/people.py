@@ -82,7 +82,10 @@ def parse_search(form: Mapping[str, str], permissions: Permissions) -> PersonSea
 def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is looked up
     store: Store, query: PersonSearch, requested_by: Person, permissions: Permissions, registry: Registry, now: datetime
 ) -> SearchResult:
-    """Return a person's link and deliveries, after the search was written to the audit log."""
+    """Return a person's link and deliveries.
+
+    The search is written to the audit log before.
+    """
     entity_id = query.organisation.entity_id
     try:
         link = store.links.get_by_orcid_id(entity_id, OrcidId.parse(query.text, bare_means=registry))

@@ -1,4 +1,7 @@
-"""The statistics on the operator's pages: counts of a period, the current status, and charts."""
+"""The statistics on the operator's pages.
+
+They are counts of a period, the current status, and charts.
+"""
 
 from __future__ import annotations
 
@@ -126,14 +129,17 @@ class OrganisationStatus:
 
 
 def parse_period(text: str) -> int:
-    """Return the selected period in days, or the default if the text names none of PERIODS."""
+    """Return the selected period in days.
+
+    It is the default if the text is none of PERIODS.
+    """
     return next((days for days in PERIODS if str(days) == text), DEFAULT_PERIOD)
 
 
 def organisation_statuses(
     store: Store, organisations: Sequence[Organisation], days: int, now: datetime
 ) -> list[OrganisationStatus]:
-    """Return the status of each organisation, with its statistics of the last `days` days."""
+    """Return each organisation's status and counts of `days` days."""
     backlogs, feeds = (
         store.statistics.backlogs(),
         {each.organisation: each for each in store.statistics.feed_progress()},
@@ -151,7 +157,10 @@ def organisation_statuses(
 
 
 def periods(store: Store, entity_id: str, days: int, now: datetime) -> list[Period]:
-    """Return the counts of each day of the last `days` days, or of each week if there are many, up to today."""
+    """Return the counts of each of the last `days` days, up to today.
+
+    If there are many days, return the counts of each week.
+    """
     by_day = store.statistics.by_day(entity_id, _first_day(days, now))
     length = 1 if days <= _MAX_BARS else _WEEK
     today, many = now.date(), -(-days // length)

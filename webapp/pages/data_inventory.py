@@ -126,7 +126,10 @@ LANGUAGES = frozenset({"consent_language", "language"})
 
 
 def _fields(table: str, *given: tuple[Any, ...]) -> tuple[Field, ...]:
-    """Make fields of a table: name, words, source, columns (of this table, where no other is named), path, values."""
+    """Make fields of a table.
+
+    Each is name, label, source, columns (of this table if no other is named), path and values.
+    """
     return tuple(
         Field(name, label, source, tuple(_column(table, each) for each in columns.split()), *path)
         for name, label, source, columns, *path in given

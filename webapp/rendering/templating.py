@@ -1,4 +1,4 @@
-"""Templates: Jinja2 with its i18n extension, one environment for each language."""
+"""Jinja2 with its i18n extension, one environment for each language."""
 
 from __future__ import annotations
 

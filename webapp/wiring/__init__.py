@@ -1,1 +1,4 @@
-"""Assembly of each process from the configuration: one module per process, so that each imports only what it runs."""
+"""Assembly of each process from the configuration.
+
+There is one module per process, so that each imports only what it runs.
+"""

@@ -37,7 +37,10 @@ def connector_application(config_path: Path | str) -> WSGIApplication:
 
 
 def connector() -> WSGIApplication:
-    """Make the connector from the file that ORCID_CONNECT_CONFIG names, for a WSGI server that calls a factory."""
+    """Make the connector, for a WSGI server that calls a factory.
+
+    ORCID_CONNECT_CONFIG names the configuration file.
+    """
     return connector_application(os.environ.get(PATH_VARIABLE, DEFAULT_PATH))
 
 

@@ -1,4 +1,7 @@
-"""Assembly of the web application: the pages where people link their iDs, and the operator's pages."""
+"""Assembly of the web application.
+
+It has the pages where people link their iDs, and the operator's pages.
+"""
 
 from __future__ import annotations
 
