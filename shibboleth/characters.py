@@ -1,4 +1,7 @@
-"""The rules for characters in text from outside: what an account may contain, and what is displayed of a name."""
+"""The rules for characters in text from outside.
+
+They say what an account may contain, and what is displayed of a name.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ def is_visible(text: str) -> bool:
 
 
 def displayed(text: str) -> str:
-    """Return what is displayed of a name: one line, without characters that change the text around it.
+    """Return what is displayed of a name.
+
+    It is one line, without characters that change the text around it.
 
     Joiners and variation selectors remain, since some scripts need them. A name without a visible character is empty.
     """

@@ -1,4 +1,6 @@
-"""Deadlines of calls to other servers: the caller returns at the deadline, whatever the server does.
+"""Deadlines of calls to other servers.
+
+The caller returns at the deadline, whatever the server does.
 
 Socket time-outs restart with each packet, and neither a host name look-up nor a write to a disk has one. Therefore
 each call runs in a thread of its own, and the caller stops waiting at the deadline. The thread ends by its own
@@ -35,7 +37,10 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until the deadline, at least a millisecond, so that it is a valid time-out."""
+        """Seconds until the deadline.
+
+        It is at least a millisecond, and so a valid time-out.
+        """
         return max(self._at - monotonic(), 0.001)
 
     @property

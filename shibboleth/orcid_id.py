@@ -88,7 +88,10 @@ class OrcidId:
 
     @property
     def uri(self) -> str:
-        """The canonical form, as eduPersonOrcid carries it: `https://orcid.org/0000-0002-1825-0097`."""
+        """The canonical form, `https://orcid.org/0000-0002-1825-0097`.
+
+        It is the value of eduPersonOrcid.
+        """
         return f"https://{self.registry.host}/{self.bare}"
 
     def __str__(self) -> str:

@@ -40,7 +40,7 @@ class Encoding(StrEnum):
 
 
 class ProxyNotAuthenticated(PermissionError):
-    """The request did not come through the proxy, so its attributes are not trusted."""
+    """The request did not come through the trusted proxy."""
 
 
 class NotSignedIn(PermissionError):
@@ -119,7 +119,10 @@ class AttributeSource(Protocol):
     """Reads the attributes that the Service Provider exports from a request."""
 
     def require_proof(self, environ: Mapping[str, Any]) -> None:
-        """Raise ProxyNotAuthenticated unless the request came through the service's own Apache."""
+        """Check that the request came through the service's own Apache.
+
+        If not, raise ProxyNotAuthenticated.
+        """
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
         """Return the encoded values of an attribute; empty where it is absent."""
@@ -167,7 +170,10 @@ class HeaderSource:
 
 @dataclass(frozen=True, slots=True)
 class ShibbolethSession:
-    """The attributes of a Shibboleth session, encoded as the Service Provider exports them."""
+    """The attributes of a Shibboleth session.
+
+    They are encoded as the Service Provider exports them.
+    """
 
     attributes: Mapping[str, str] = field(repr=False)
     encoding: Encoding

@@ -50,7 +50,7 @@ class RoleNotChanged(Exception):
 
 
 class RolePermissionDenied(RoleNotChanged):
-    """The service's own role lacks a permission that the database's administrator has."""
+    """The service's own database role lacks a permission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class IdpRole:
 
 @dataclass(frozen=True, slots=True)
 class IdpRoleManager:
-    """Creates and drops a role, or returns the SQL for the database's administrator."""
+    """Creates and drops a role, or returns the SQL for an administrator."""
 
     role: IdpRole
     _connection: psycopg.Connection[Any]

@@ -1,4 +1,6 @@
-"""Limits on the threads of a process that wait at the same time for ORCID and for organisations' receivers.
+"""Limits on the waiting threads of a process.
+
+They wait for ORCID and for organisations' receivers.
 
 A request that waits for a slow server occupies a thread; the limits leave threads for all other requests.
 """

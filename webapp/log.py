@@ -1,4 +1,6 @@
-"""Logging to standard error: one line for each event, with the id of the request that it belongs to.
+"""Logging to standard error, one line for each event.
+
+A line has the id of the request that it belongs to.
 
 No token, code, state or account may be logged. Of an exception, the class and the place are logged and not the message,
 because a message may quote personal data.
@@ -58,7 +60,9 @@ log = Log()
 
 
 def configure_logging(log_format: str, *, once: bool = False) -> None:
-    """Write the log to standard error: this product's from level `info`, libraries' from `warning`.
+    """Write the log to standard error.
+
+    The level is `info` for this product, and `warning` for libraries.
 
     A later call replaces an earlier one.
 
@@ -81,7 +85,9 @@ def configure_logging(log_format: str, *, once: bool = False) -> None:
 
 
 def with_request_id(application: WSGIApplication) -> WSGIApplication:
-    """Return the application with a random id for each request, which is in all its log lines.
+    """Return the application with a random id for each request.
+
+    The id is in all log lines of the request.
 
     An id that a client sends is ignored. The id stays set until the thread's next request, because a streamed response
     is produced after the call.
@@ -100,7 +106,10 @@ def format_line(event: str, facts: dict[str, Any]) -> str:
 
 
 def quote_value(value: object) -> str:
-    """Return a value as one word; as a JSON string if it has spaces, quotation marks, `=` or control characters."""
+    """Return a value as one word.
+
+    It is a JSON string if it has spaces, quotation marks, `=` or control characters.
+    """
     text = _short(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
@@ -115,7 +124,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonLineFormatter(JsonFormatter):
-    """Formats records as JSON objects with time, level, event, facts and the request's id."""
+    """Formats records as JSON objects.
+
+    They have time, level, event, facts and the request's id.
+    """
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """Add the members of the object, in place of those of the base class."""

@@ -120,5 +120,8 @@ def run_transfer_test(
 
 
 def _may_be_stored(step: StepResult) -> bool:
-    """Return whether the receiver may have the iD of a step: it has, or its answer got lost."""
+    """Return whether the receiver may have the iD of a step.
+
+    It has, or its answer got lost.
+    """
     return step.result is not None and (step.result.delivered or step.result.retryable)

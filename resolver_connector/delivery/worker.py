@@ -106,7 +106,10 @@ class Worker:
         self._wakeups.put(None)
 
     def _start_attempts(self, pool: ThreadPoolExecutor) -> int:
-        """Claim deliveries for the free threads, start their attempts, and return how many."""
+        """Start attempts of due deliveries in the free threads.
+
+        Return how many were claimed.
+        """
         with self._lock:
             free = self._settings.max_workers - self._running.total()
         if not free:

@@ -89,7 +89,10 @@ class DeliveryResult:
 
     @property
     def retryable(self) -> bool:
-        """Whether another attempt can succeed: the receiver, or the connection or settings, were at fault."""
+        """Whether another attempt can succeed.
+
+        The receiver, the connection or the settings were at fault.
+        """
         return self.outcome in {Outcome.TEMPORARY, Outcome.MISCONFIGURED}
 
 
@@ -158,7 +161,9 @@ class References(Protocol):
         """
 
     def locate(self, path: Any) -> Any:
-        """Return the absolute path of a file that is given relative to the configuration.
+        """Return a file's absolute path.
+
+        A relative path is relative to the configuration.
 
         Raises:
             ValueError: If it is not a path.
@@ -209,7 +214,10 @@ class TransferModel(BaseModel):
 
     @property
     def account_template(self) -> str:
-        """How this transfer writes an account, with the placeholders `{account}`, `{user}` and `{scope}`."""
+        """How this transfer writes an account.
+
+        The placeholders are `{account}`, `{user}` and `{scope}`.
+        """
         return "{account}"
 
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:

@@ -222,7 +222,10 @@ class HttpTransfer(TransferModel):
 
 
 def _content(body: bytes, deadline: Deadline) -> Iterator[bytes]:
-    """Yield the body of a request, unless the deadline has passed: connecting may have taken that long."""
+    """Yield the body of a request, unless the deadline has passed.
+
+    Connecting may have taken that long.
+    """
     deadline.check()
     yield body
 

@@ -102,7 +102,10 @@ class Response:
 
     @property
     def is_web_page(self) -> bool:
-        """Whether the content is a web page: of a portal, a proxy or a web server, not of an interface."""
+        """Whether the content is a web page.
+
+        A portal, a proxy or a web server sends one, but no interface.
+        """
         return _WEB_PAGE.match(self.text) is not None
 
     def json_object(self) -> dict[str, Any] | None:

@@ -299,7 +299,10 @@ class LdapTransfer(TransferModel):
         raise DeliveryFailed(failed)
 
     def _delivery_result(self, result: Result, entry: _Entry | None = None, hint: str = "") -> DeliveryResult:
-        """Return the outcome of a result, with the directory's words and a hint, and without DNs."""
+        """Return the delivery's result for an LDAP result.
+
+        It has the directory's message and a hint, without DNs.
+        """
         outcome = OUTCOMES.get(result.code, Outcome.REFUSED)
         if outcome is Outcome.STORED:
             return DeliveryResult(outcome)

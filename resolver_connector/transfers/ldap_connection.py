@@ -136,7 +136,7 @@ class Directory:
         return self._result()
 
     def search(self, base: str, wanted: str, attributes: list[str]) -> tuple[Result, list[dict[str, Any]]]:
-        """Return at most two entries below the base that match the filter, without referrals."""
+        """Return at most two entries that match the filter, no referrals."""
         never = ldap3.DEREF_NEVER
         search = self._connection.search
         self._do(lambda: search(base, wanted, dereference_aliases=never, attributes=attributes, size_limit=2))

@@ -1,4 +1,7 @@
-"""A change message as a record: the same members in JSON and in a row of a table."""
+"""A change message as a record.
+
+It has the same members in JSON and in a row of a table.
+"""
 
 from __future__ import annotations
 

@@ -102,7 +102,10 @@ class RestTransfer(HttpTransfer):
 
     @property
     def removal_probe(self) -> RestTransfer | None:
-        """The transfer that sends an empty iD, where this one sends nothing for a removal."""
+        """The transfer that sends an empty iD for a removal.
+
+        There is one where this transfer sends nothing for a removal.
+        """
         refuses = self.profile is Profile.CSC and self.removal is Removal.REFUSE
         return self.model_copy(update={"removal": Removal.EMPTY}) if refuses else None
 
@@ -122,7 +125,10 @@ class RestTransfer(HttpTransfer):
 
 
 def write_v1(rest: RestTransfer, message: ChangeMessage, now: datetime) -> tuple[bytes, Mapping[str, str]]:
-    """Return body and headers (Standard Webhooks 1.0.0, payload structure and signature scheme)."""
+    """Return body and headers.
+
+    Payload structure and signature scheme are those of Standard Webhooks 1.0.0.
+    """
     body = _json({"type": f"orcid.{message.kind}", "timestamp": timestamp(message.at), "data": record(message)})
     headers = {
         "Accept": "application/json",

@@ -142,7 +142,10 @@ def _add(parent: Element, name: str, form: ValueForm, orcid_id: OrcidId) -> None
 
 
 def _parse(response: Response) -> Element | None:
-    """Return the XML document of a response, which may be a part of it (SOAP with attachments, MTOM)."""
+    """Return the XML document of a response.
+
+    It may be a part of the response (SOAP with attachments, MTOM).
+    """
     root = response.root_part()
     # By its own declaration, or else by the charset of its label
     for content in (root.body, root.text):
@@ -153,7 +156,10 @@ def _parse(response: Response) -> Element | None:
 
 
 def _read_fault(fault: Element) -> DeliveryResult:
-    """Return the result of a fault of SOAP 1.1 or 1.2, in any namespace: some servers mix them."""
+    """Return the result of a fault of SOAP 1.1 or 1.2.
+
+    The namespace is ignored, because some servers mix them.
+    """
     code, reason = _descendant(fault, "faultcode", "value"), _descendant(fault, "faultstring", "text")
     name = _content(code).rpartition(":")[2].partition(".")[0]
     return DeliveryResult(_FAULTS.get(name.lower(), Outcome.MISCONFIGURED), _content(reason) or f"SOAP fault {name}")

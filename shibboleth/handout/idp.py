@@ -145,7 +145,9 @@ def parse_account(text: str, scopes: frozenset[str]) -> Account:
 
 
 def ldap_filter(text: str) -> str:
-    """Translate a filter with `{account}`, `{user}` and `{scope}` into a Velocity template of the Identity Provider.
+    """Translate an LDAP filter into a Velocity template.
+
+    The filter may have the placeholders `{account}`, `{user}` and `{scope}`; the Identity Provider reads the template.
 
     Such templates are read as US-ASCII: other characters are escaped (RFC 4515, section 3).
 

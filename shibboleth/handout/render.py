@@ -24,7 +24,10 @@ _FORBIDDEN_UNQUOTED = re.compile(r"[\x00-\x20\x7f\"'\\`<>$%{}#|;]")
 
 
 class TemplateError(ValueError):
-    """A placeholder has no value, a value has no placeholder, or a value is not allowed in this kind of file."""
+    """A template and its values do not fit.
+
+    A placeholder has no value, a value has no placeholder, or a value is not allowed in this kind of file.
+    """
 
     def __init__(self, names: tuple[str, ...], reason: str) -> None:
         super().__init__(f"{', '.join(names)}: {reason}")
@@ -111,7 +114,9 @@ def render_files(
 
 
 def substitute(template: str, values: Mapping[str, str], syntax: Syntax | None = None) -> str:
-    """Replace the placeholders of a template by values, which are single lines of plain text.
+    """Replace the placeholders of a template by values.
+
+    Values are single lines of plain text.
 
     Args:
         template: The template.
@@ -144,7 +149,7 @@ def syntax_of(name: str) -> Syntax:
 
 
 def apply_conditions(template: str, conditions: Collection[str]) -> str:
-    """Remove the lines of a template whose conditions do not hold, and the markers."""
+    """Remove lines whose conditions do not hold, and the markers."""
     return "".join(
         line
         for line, alternatives in _lines(template)

@@ -1,4 +1,4 @@
-"""The files for the service's own Service Provider, Apache and WSGI applications.
+"""The files for the service's own SP, Apache and WSGI applications.
 
 `registration.txt` has the answers to the registration form of the federation.
 """
@@ -68,7 +68,9 @@ FILES = (
 def sp_files(
     front: Front, values: Mapping[str, str], conditions: Collection[str] = (), *, with_keys: bool
 ) -> tuple[RenderedFile, ...]:
-    """Render the files of the service's own machine, with the SP's metadata once its keys exist.
+    """Render the files of the service's own machine.
+
+    The SP's metadata is among them once its keys exist.
 
     Args:
         front: How Apache runs or reaches the service.

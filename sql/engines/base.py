@@ -69,7 +69,7 @@ class Transaction(Session):
 
     @abstractmethod
     def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
-        """Run a statement once for each row of values and return the rows that each finds."""
+        """Run a statement for each row of values; return the rows of each."""
 
     @abstractmethod
     def pipeline(self) -> AbstractContextManager[object]:
@@ -130,7 +130,7 @@ class Engine(ABC):
 
     @abstractmethod
     def vacuum(self) -> bool:
-        """Rewrite the database, so that its files no longer hold what deleted rows left there.
+        """Rewrite the database's files without the content of deleted rows.
 
         Returns False when other users of the database prevented it; try again later.
         """

@@ -142,7 +142,7 @@ class PostgresSession(Transaction):
             return cursor.rowcount
 
     def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
-        """Run a statement once for each row of values and return the rows that each finds."""
+        """Run a statement for each row of values; return the rows of each."""
         with self._connection.pipeline():
             cursors = [self._run(query, dict(values)) for values in rows]
         return [list(cursor.fetchall()) for cursor in cursors]
@@ -225,7 +225,10 @@ class Postgres(Engine):
 
     @contextmanager
     def maintenance(self) -> Iterator[Connection]:
-        """Give a connection for statements that are none of the service's queries and may take minutes."""
+        """Yield a connection for maintenance statements.
+
+        They are none of the service's queries and may take minutes.
+        """
         with self.connection(long=True) as connection:
             milliseconds = int(self._timeout * 1000)
             connection.execute(f"set statement_timeout = 0; set lock_timeout = {milliseconds}".encode(), prepare=False)
@@ -290,7 +293,10 @@ class Postgres(Engine):
         return not warnings
 
     def check_writable(self) -> None:
-        """Write new versions of the few rows of `schema_migrations`, with the content that they have."""
+        """Check that rows can be written.
+
+        The few rows of `schema_migrations` are written with the content that they have.
+        """
         self.execute("touch_migrations")
 
     def tables(self) -> set[str]:
@@ -332,7 +338,10 @@ def _working(pool: ConnectionPool[Connection], deadline: float) -> Connection:
 
 
 def _has_input(connection: Connection) -> bool:
-    """Return whether unread data is pending on an idle connection: the server has closed it, or says that it will."""
+    """Return whether unread data is pending on an idle connection.
+
+    If so, the server has closed it, or says that it will.
+    """
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
@@ -344,7 +353,10 @@ def _rows(cursor: Iterable[DictRow]) -> Iterator[Row]:
 
 
 def _forget_statistics(connection: Connection) -> None:
-    """Delete the planner's statistics of empty tables: giving a column the type that it has does that."""
+    """Delete the planner's statistics of empty tables.
+
+    Giving a column the type that it has does that.
+    """
     for table in _PERSONAL:
         name = sql.Identifier(table)
         if connection.execute(sql.SQL("select 1 from {} limit 1").format(name)).fetchone() is None:

@@ -71,7 +71,7 @@ class SqliteSession(Transaction):
         return self._database.conn.executemany(queries()[query], rows).rowcount
 
     def fetch_batch(self, query: str, rows: Sequence[Values]) -> list[list[Row]]:
-        """Run a statement once for each row of values and return the rows that each finds."""
+        """Run a statement for each row of values; return the rows of each."""
         return [self.fetch_all(query, **values) for values in rows]
 
     def pipeline(self) -> AbstractContextManager[object]:
@@ -100,7 +100,10 @@ class Sqlite(Engine):
 
     @contextmanager
     def connection(self) -> Iterator[Database]:
-        """Give this thread's connection, which is closed when the thread ends or the engine is closed."""
+        """Return this thread's connection.
+
+        It is closed when the thread ends or the engine is closed.
+        """
         with _store_errors():
             yield self._database()
 
@@ -148,7 +151,7 @@ class Sqlite(Engine):
 
     @contextmanager
     def transaction(self, *, exclusive: bool = False, long: bool = False) -> Iterator[SqliteSession]:  # noqa: ARG002 - SQLite has one writer at a time, for as long as it takes
-        """Run statements as one transaction, as the only writer from its beginning on."""
+        """Run statements as one transaction, as the only writer."""
         with self.connection() as database:
             # A deferred transaction fails at once beside another writer, whatever the busy time-out
             database.execute("begin immediate")
@@ -171,7 +174,10 @@ class Sqlite(Engine):
             return not busy
 
     def check_writable(self) -> None:
-        """Write the first page of the file to the write-ahead log, with the content that it has."""
+        """Check that the file can be written.
+
+        Its first page is written to the write-ahead log, with the content that it has.
+        """
         with self.connection() as database:
             database.execute("begin immediate")
             try:

@@ -21,7 +21,10 @@ Connection = psycopg.Connection[Any]
 
 
 class Watchdog:
-    """One daemon thread that watches all connections in use, and ends when there are none."""
+    """One daemon thread that watches all connections in use.
+
+    It ends when there are none.
+    """
 
     def __init__(self) -> None:
         self._watches: dict[socket.socket, float] = {}

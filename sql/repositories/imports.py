@@ -114,7 +114,10 @@ class ImportRepository(Repository):
 def _insert_links(
     transaction: OrganisationTransaction, batch: list[AttestedLink], source: str, consent: Consent
 ) -> tuple[list[Link], list[tuple[AttestedLink, RejectionReason]]]:
-    """Insert the links of a batch that nothing prevents, and return them and the rejected ones."""
+    """Insert the links of a batch that nothing prevents.
+
+    Return them and the rejected ones.
+    """
     rejections, candidates = [], []
     for row in batch:
         if unstorable({"person_key": row.person_key, "account": row.account}):

@@ -107,14 +107,17 @@ class StatisticsRepository(Repository):
         )
 
     def release_counts(self, entity_id: str, totals: Counter[CountKey]) -> ReleaseCounts:
-        """Return the same as `ReleaseRepository.counts`, from `totals` instead of counting all links."""
+        """Return the same as `ReleaseRepository.counts`.
+
+        It uses `totals` instead of counting all links.
+        """
         linked = totals[_LINKED] - totals["event", "removed"] - totals[_FORGOTTEN]
         found = self.engine.fetch_all("count_releases_by_state", organisation=entity_id)
         states = {row["release_state"]: int(row["count"]) for row in found}
         return ReleaseCounts(linked, *(states.get(state, 0) for state in ("seen", "other", "missing")))
 
     def backlogs(self) -> list[TransferBacklog]:
-        """Return the backlog of each transfer of all organisations that was ever owed a delivery."""
+        """Return the backlog of each transfer that ever had a delivery."""
         return [
             TransferBacklog(
                 rows.breaker_from_row(row),
@@ -126,7 +129,7 @@ class StatisticsRepository(Repository):
         ]
 
     def feed_progress(self) -> list[FeedProgress]:
-        """Return the progress of each organisation that ever acknowledged changes of its feed."""
+        """Return the progress of each organisation that acknowledged changes."""
         return [
             FeedProgress(
                 organisation=row["organisation"],

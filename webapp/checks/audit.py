@@ -46,7 +46,7 @@ def check_audit_log(
 
 
 def check_audit_chain(store: Store, organisation: Organisation) -> CheckResult:
-    """Verify the hash chain of an organisation's audit log, and report its last hash."""
+    """Verify the hash chain of an audit log, and report its last hash."""
     last_hash = store.audit.last_hash(organisation.entity_id)
     breaks = store.audit.verify(organisation.entity_id)
     details = {"id": organisation.id, "intact": not breaks, "breaks": breaks, "last_hash": last_hash}

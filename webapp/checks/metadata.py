@@ -17,7 +17,10 @@ _REFRESH = "check that shibd, or the program that writes this file, refreshes it
 
 
 def check_metadata(config: Config, now: datetime) -> Iterator[CheckResult]:
-    """Check the validity of the metadata and its entry for each service that may query the authority."""
+    """Check the validity of the metadata.
+
+    Check also its entry for each service that may query the authority.
+    """
     if config.authority.metadata is None:
         return
     path = Path(config.authority.metadata)

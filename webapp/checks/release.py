@@ -18,7 +18,7 @@ _MIN_AGE = timedelta(days=14)
 
 
 def check_release(store: Store, organisation: Organisation, counts: ReleaseCounts, now: datetime) -> CheckResult:
-    """Report how many linked iDs the organisation's Identity Provider was seen to release."""
+    """Report how many linked iDs were seen to be released."""
     details = {"id": organisation.id, **asdict(counts)}
     text = f"{organisation.id}, linked {counts.linked}, release seen {counts.seen}"
     returned = counts.other + counts.missing

@@ -231,6 +231,6 @@ class Mailer:
 
 
 def _is_permanent(error: Exception) -> bool:
-    """Return whether the address is refused permanently (RFC 5321, section 4.2.1)."""
+    """Return whether the address is refused permanently (RFC 5321, 4.2.1)."""
     codes = [code for code, _ in error.recipients.values()] if isinstance(error, smtplib.SMTPRecipientsRefused) else []
     return bool(codes) and min(codes) >= _PERMANENT

@@ -1,4 +1,4 @@
-"""Given-up deliveries, grouped by the receiver's answer, without personal data.
+"""Given-up deliveries, grouped by answer, without personal data.
 
 A receiver's message may quote the person: iDs, addresses and the account are removed from it. `orcid-connect history`
 and the search for a person, which is audited, show whom a delivery was about.

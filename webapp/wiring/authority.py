@@ -1,4 +1,7 @@
-"""Assembly of the attribute authority, which needs the libraries of `orcid-connect[authority]`."""
+"""Assembly of the attribute authority.
+
+It needs the libraries of `orcid-connect[authority]`.
+"""
 
 from __future__ import annotations
 

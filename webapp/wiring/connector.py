@@ -57,7 +57,9 @@ def make_connector(
 
 
 def make_replicas(config: Config, store: Store, directory: Path, max_age: float) -> ReplicaCache:
-    """Assemble the replicas from which the connector answers while the database is unavailable.
+    """Assemble the replicas.
+
+    The connector answers from them while the database is unavailable.
 
     Args:
         config: The configuration.
