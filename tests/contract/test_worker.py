@@ -572,7 +572,6 @@ def test_a_link_a_replacement_and_a_removal_arrive_over_http(store, clock, idm):
         ("503", ("temporary", NOON + 5 * MINUTE)),
         ("html", ("misconfigured", NOON + BACKOFF[2])),
         ("301", ("misconfigured", NOON + BACKOFF[2])),
-        ("big", ("misconfigured", NOON + BACKOFF[2])),
     ],
 )
 def test_a_receiver_that_is_out_of_order_is_tried_again_and_the_news_arrives(store, clock, idm, how, expected):
