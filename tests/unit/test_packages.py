@@ -258,7 +258,6 @@ def test_no_private_attribute_of_a_library_is_used():
 VULNERABLE = {
     "babel": "2.9.0",
     "bottle": "0.12.19",
-    "certifi": "2024.6.2",
     "click": "8.3.2",
     "cryptography": "49.0.0",
     "granian": "2.7.3",
