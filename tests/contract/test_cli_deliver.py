@@ -308,7 +308,7 @@ def test_what_fails_is_said_with_what_to_mend(written, idm):
     first, failed, mend, *_, last = output.splitlines()
     assert code == 1
     assert first == "yliopisto, idm (rest), as orcid-connect-test@yliopisto.example"
-    assert failed == '  failed  link        unknown-person: "we do not know orcid-connect-test@yliopisto.example"'
+    assert failed == '  failed  link        unknown-person: "unknown account orcid-connect-test@yliopisto.example"'
     assert "→ use --account" in mend
     assert output.count("not tried") == 3
     assert last == "1 step failed."

@@ -87,7 +87,7 @@ def test_the_removal_is_delivered_and_then_the_rest_goes(store):
     assert [each.state for each in store.deliveries.list_for_change(UNIVERSITY, 2)] == [DeliveryState.DONE]
 
 
-def test_what_waited_is_spared_and_only_the_removal_is_sent(store):
+def test_what_waited_is_spared_and_only_removals_are_sent(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     make_link(store, MAIJA, SECOND, transfers=["idm"])
     deliver(store, AWAY, now=NOON)
@@ -95,7 +95,7 @@ def test_what_waited_is_spared_and_only_the_removal_is_sent(store):
     erase(store)
     idm = deliver(store)
 
-    assert idm.kinds() == ["removed"]
+    assert [(news.kind, news.previous) for news in idm.got] == [("removed", FIRST), ("removed", SECOND)]
 
 
 def test_what_somebody_has_in_hand_comes_before_the_removal(store):

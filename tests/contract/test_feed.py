@@ -243,14 +243,14 @@ def test_a_snapshot_is_sent_in_pieces_and_each_page_of_it_is_read_when_it_is_wan
 
     pieces = read(connector, HTTP_ACCEPT=NDJSON)
     first = next(iter(pieces))
-    after_first = asked.count("some_current_links")
+    after_first = asked.count("list_link_summaries")
     rest = list(pieces)
     pieces.close()
 
     assert first.count(b"\n") == 2
     assert after_first == 1
     assert len(rest) == 4
-    assert asked.count("some_current_links") == 5
+    assert asked.count("list_link_summaries") == 5
 
 
 def test_so_many_snapshots_are_sent_at_once_and_whoever_leaves_makes_room(connector, store):

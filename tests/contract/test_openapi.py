@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from itertools import count
 
 import pytest
 import schemathesis
@@ -11,6 +12,7 @@ from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from resolver_connector.app import ROUTES, Connector
+from resolver_connector.client_address import FailureLimit
 from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.feed import DEFAULT_LIMIT, MAX_LIMIT
 from resolver_connector.resolver import MAX_ACCOUNT_LENGTH
@@ -44,7 +46,10 @@ def connector(tmp_path_factory):
     for number in range(3):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
     credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
-    yield Connector(store, credentials, Registry.PRODUCTION, lambda: NOON)
+    connector = Connector(store, credentials, Registry.PRODUCTION, lambda: NOON)
+    # Minutes pass between wrong credentials, so that none is one too many
+    connector.failure_limit = FailureLimit(count(step=60).__next__)
+    yield connector
     store.close()
 
 

@@ -268,7 +268,7 @@ def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store
 
     WebClient(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
 
-    assert asked == ["standing"]
+    assert asked == ["get_person_status"]
 
 
 def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(front, store):

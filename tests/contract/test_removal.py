@@ -302,8 +302,8 @@ def test_the_command_says_what_has_to_happen_first(tmp_path):
     machine = run(path, MAIJA, "--reason", "wrote to us", "--yes", "--json")
     store.close()
 
-    assert "as soon as the organisation has learnt of the removal" in told.output
-    assert json.loads(machine.output) == {"anything": True, "removed": False, "done": False}
+    assert "as soon as the organisation has received the removal" in told.output
+    assert json.loads(machine.output) == {"found": True, "removed": False, "done": False}
 
 
 def test_of_nobody_nothing_is_erased(written):
