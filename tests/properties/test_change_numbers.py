@@ -90,7 +90,7 @@ def test_several_nodes_number_as_one(migrated_postgres, nodes):
 def test_a_slow_writer_of_one_organisation_keeps_nobody_else_waiting(migrated_postgres):
     store = open_store(migrated_postgres)
 
-    with store.links._holding("https://slow.example", NOON):
+    with store.links.organisation_transaction("https://slow.example", NOON):
         change = make_link(store, organisation="https://quick.example")
 
     assert change.number == 1

@@ -75,7 +75,7 @@ class Reading(RuleBasedStateMachine):
 
     def fetched(self, limit):
         """Fetch a page, and tell whether there is more; or find that one has to start over."""
-        status, body = self.ask(since=self.token, limit=limit)
+        status, body = self.ask(cursor=self.token, limit=limit)
         if status == "410":
             self.token = None
             return True
