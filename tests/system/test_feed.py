@@ -36,7 +36,7 @@ def test_a_job_fetches_and_says_that_it_has(asks):
     same = asks("GET", f"/v1/changes?cursor={token}", **{"If-None-Match": page.headers["ETag"]})
     acknowledged = asks("POST", "/v1/changes/ack", body=f'{{"cursor": "{token}"}}')
 
-    assert (snapshot.status_code, page.json()) == (200, {"changes": [], "cursor": token, "has_more": False})
+    assert (snapshot.status_code, page.json()) == (200, {"changes": [], "next_cursor": token, "has_more": False})
     assert (same.status_code, same.content) == (304, b"")
     assert (acknowledged.status_code, acknowledged.content) == (204, b"")
 
