@@ -53,7 +53,7 @@ def counted(service):
     def count():
         with HttpBrowser(service.stack) as monitoring:
             said = monitoring.visit("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
-        figures = ("linked", "release_seen")
+        figures = ("links", "links_release_seen")
         return tuple(int(float(re.search(FIGURE.format(figure), said, re.MULTILINE)[1])) for figure in figures)
 
     return count
