@@ -522,7 +522,7 @@ def test_with_openid_whoever_is_signed_in_at_orcid_is_asked_again(simulator, cli
     query = parse_qs(urlsplit(asking.authorize_url("s", "en", SECRET)).query)
 
     assert query["prompt"] == ["login"]
-    assert asking.exchange(code_for(simulator, asking), SECRET, NOW).orcid_id == orcid_id(MAIJA)
+    assert asking.exchange(code_for(simulator, asking), SECRET, datetime.now(UTC)).orcid_id == orcid_id(MAIJA)
 
 
 def test_a_nonce_is_of_one_browser(simulator, client):
@@ -530,7 +530,7 @@ def test_a_nonce_is_of_one_browser(simulator, client):
     code = code_for(simulator, asking)
 
     with pytest.raises(OrcidRefused, match="nonce"):
-        asking.exchange(code, "the secret of another browser", NOW)
+        asking.exchange(code, "the secret of another browser", datetime.now(UTC))
 
 
 def claims_of(client, **changes):
