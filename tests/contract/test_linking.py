@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from threading import Event
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -24,7 +25,8 @@ from tests.support.service import (
 )
 from webapp.app import make_app
 from webapp.auth.browser import Browser
-from webapp.linking.service import EmptyCallback, LinkingService
+from webapp.linking.orcid_client import OrcidClient, OrcidUnavailable
+from webapp.linking.service import CallbackParams, EmptyCallback, LinkingService
 
 
 @pytest.fixture
@@ -722,3 +724,40 @@ def test_a_result_stays_true_after_a_removal(maija, simulator):
     page = maija.get(result)
     assert page.title == "The connection is removed"
     assert "has been removed since" in page.text
+
+
+def test_a_bug_in_the_exchange_ends_the_attempt(store, orcid, monkeypatch):
+    linking = LinkingService(store, orcid[1])
+    monkeypatch.setattr(OrcidClient, "exchange", lambda *_: 1 / 0)
+    (state,) = parse_qs(urlsplit(linking.start(make_person(), Browser("x"), "en", NOON)).query)["state"]
+
+    with pytest.raises(ZeroDivisionError):
+        linking.handle_callback(make_person(), Browser("x"), CallbackParams(state, "c", ""), NOON)
+
+    (attempt,) = store.attempts.list_for_person(UNIVERSITY, make_person().key)
+    assert attempt.outcome == "orcid-unavailable"
+
+
+def test_more_than_four_repeated_callbacks_do_not_wait_for_the_first(store, orcid, monkeypatch):
+    linking, begun, over = LinkingService(store, orcid[1]), Event(), Event()
+
+    def exchange(*_):
+        begun.set()
+        over.wait(20)
+        raise OrcidUnavailable("no answer in time")
+
+    monkeypatch.setattr(OrcidClient, "exchange", exchange)
+    (state,) = parse_qs(urlsplit(linking.start(make_person(), Browser("x"), "en", NOON)).query)["state"]
+
+    def call():
+        return linking.handle_callback(make_person(), Browser("x"), CallbackParams(state, "c", ""), NOON)
+
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(call)
+        assert begun.wait(10)
+        repeated = [pool.submit(call) for _ in range(5)]
+        at_once = wait(repeated, timeout=10, return_when=FIRST_COMPLETED).done
+        over.set()
+
+    assert [each.result().outcome for each in at_once] == [None]
+    assert {each.result().outcome for each in [first, *repeated] if each not in at_once} == {"orcid-unavailable"}
