@@ -73,9 +73,7 @@ class AttributeAuthority:
             return _response(405, b"", "text/plain", ("Allow", "GET, HEAD, POST"))
         try:
             return _response(200, self._answer(read_body(environ, MAX_QUERY_BYTES)))
-        except RequestTooLarge:
-            return _fault("Client", f"a query must have 1 to {MAX_QUERY_BYTES} bytes")
-        except (InvalidQuery, BadRequest) as error:
+        except (InvalidQuery, BadRequest, RequestTooLarge) as error:
             return _fault("Client", str(error))
         except _TEMPORARY as error:
             _log.error("authority", extra={"facts": {"error": type(error).__name__, "reason": str(error)}})

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import sqlite3
 from contextlib import closing
 from threading import Barrier, Thread
@@ -18,6 +19,7 @@ from sql.errors import StoreUnavailable
 from sql.health import MAX_DELAY, MAX_WAL_BACKLOG, WriteCheck
 from sql.store import open_store
 from tests.support.configuration import store_section, write_configuration
+from tests.support.database import make_sqlite
 from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import Clock, WebClient, ask, make_orcid_client, make_web_app
 from webapp.app import make_app
@@ -237,3 +239,21 @@ def test_after_an_idle_hour_a_thread_waits_for_the_write_of_another():
         thread.join(5)
 
     assert (results, engine.writes) == ([7, 7], 2)
+
+
+def test_a_failed_write_leaves_no_transaction_open(tmp_path):
+    store = open_store(make_sqlite(tmp_path))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store.engine.check_writable()
+
+    # As on a full disk: no file may grow
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limit[1]))
+    try:
+        with pytest.raises(StoreUnavailable):
+            store.engine.check_writable()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    store.engine.check_writable()
+    assert make_link(store).number == 1
+    store.close()
