@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from time import monotonic
 
 from resolver_connector.http import OWS, Environ
@@ -55,13 +55,10 @@ class TrustedProxies:
         return address
 
     def _trusts(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
+        parsed = _parse(address)
+        if parsed is None:
             # Servers name the peer of a unix socket differently
             return self.unix
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-            parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self.networks)
 
 
@@ -99,12 +96,18 @@ class FailureLimit:
         return int(SECONDS_PER_FAILURE) if exceeded else 0
 
 
-def _bucket_of(address: str) -> str:
-    # A client has a whole /64 network of IPv6; a socket of both families names a client of IPv4 ::ffff:192.0.2.1
+def _parse(address: str) -> IPv4Address | IPv6Address | None:
     try:
         parsed = ip_address(address)
     except ValueError:
+        return None
+    # A socket of both families names a client of IPv4 ::ffff:192.0.2.1
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed
+
+
+def _bucket_of(address: str) -> str:
+    parsed = _parse(address)
+    if parsed is None:
         return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
+    # A client has a whole /64 network of IPv6
+    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
