@@ -1,8 +1,8 @@
 """Makes attempts at deliveries, and stores their results.
 
 Between a claim and its result a delivery is leased. If this process dies meanwhile, the lease expires and another
-claim follows, so a receiver may get a change twice; the id of the change is the idempotency key. The order of a
-person's deliveries is kept by the store, which lets only the oldest be claimed.
+claim follows, so a receiver may get a change twice; the id of the change is the idempotency key. Of deliveries to one
+transfer that share a person or an iD, the store lets only the oldest be claimed.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ def account_parts(account: str) -> dict[str, str]:
 
 
 def is_unambiguous(account: str, template: str) -> bool:
-    """Return whether receivers cannot take an account for another one.
+    """Return whether receivers can identify the account without confusion.
 
-    The same holds for a part of it in a template.
+    The parts of the account that the template contains are checked in the same way.
 
     Directories and databases ignore some characters and regard others as equal (RFC 4518): mathematical or wide
     letters, soft hyphens and spaces around a name make no difference there, and another person here. True means that

@@ -118,11 +118,9 @@ class DeliveryRepository(Repository):
             return True
 
     def has_earlier_waiting(self, delivery: Delivery) -> bool:
-        """Return whether an earlier change waits for the transfer.
+        """Return whether an earlier change with the same person or iD waits for the transfer.
 
-        It has the same person or iD, as after a retry.
-
-        It explains a conflict at the receiver, which is temporary then.
+        A retry can cause this. A conflict at the receiver is temporary then.
         """
         found = self.engine.fetch_one(
             "get_earlier_waiting_delivery",
