@@ -90,7 +90,7 @@ class Days(RuleBasedStateMachine):
             else (self.store.deliveries.dead_letter, "dead-letter")
         )
         oldest = next(self.store.deliveries.list_waiting(self.organisation), None)
-        only = (self.organisation, oldest.number if oldest else 0)
+        only = (self.organisation, oldest.change_number if oldest else 0)
         for delivery in self.store.deliveries.claim("worker", self.now, LEASE, 1, only):
             if end(delivery, "worker", "stored" if well else "refused", "", self.now):
                 self._counts(("event", word))

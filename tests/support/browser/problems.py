@@ -153,7 +153,8 @@ def twenty_visits_to_orcid(user, context):
         database.execute(
             f"insert into attempts (id, state_hash, {columns}) "
             "with recursive count(number) as (select 1 union all select number + 1 from count where number < 19) "
-            f"select 'attempt-' || number, 'state-' || number, {columns} from attempts, count"
+            f"select 'attempt-' || number, 'state-' || number, {columns} "
+            "from (select * from attempts order by started_at desc limit 1), count"
         )
     user.goes("/me").presses("Create or connect your ORCID iD")
 
