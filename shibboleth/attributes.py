@@ -51,6 +51,8 @@ ATTRIBUTES = {
             may_be_key=True,
             ignore_case=True,
         ),
+        # eduPerson 202208, section 2.2.9: earlier eppns of the same person
+        Attribute("eduPersonPrincipalNamePrior", "urn:oid:1.3.6.1.4.1.5923.1.1.1.12", scoped=True, ignore_case=True),
         # funetEduPerson: when the account was issued; another date means that the eppn was reassigned
         Attribute("funetEduPersonEPPNTimeStamp", "urn:oid:1.3.6.1.4.1.16161.1.1.24"),
         Attribute("schacHomeOrganization", "urn:oid:1.3.6.1.4.1.25178.1.2.9"),

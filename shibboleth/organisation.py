@@ -44,6 +44,10 @@ class Organisation:
     """Whom its people may ask: an e-mail address or an https address; empty when the service's own help is all."""
     language: str = ""
     """What its people are spoken to in when they ask for no language of ours; empty for the service's own."""
+    stable_id: str = ""
+    """The attribute with its people's stable ids (one of `account_holder.STABLE_IDS`); empty where there is none."""
+    needs_stable_id: bool = False
+    """Whether an iD is released only to a request that names a stable id."""
 
     def name(self, language: str) -> str:
         """Give its name in this language, or in English where there is none."""

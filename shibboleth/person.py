@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from shibboleth.account_holder import parse_stable_id
 from shibboleth.account_time import same_issue_time
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER, KEYS, fold
 from shibboleth.characters import XML_WHITE_SPACE, displayed, is_visible
@@ -104,6 +105,10 @@ class Person:
     """The display name, for display only; empty where none was released."""
     account_issued_at: str = ""
     """When the account was issued (funetEduPersonEPPNTimeStamp), as released; compared by `account_time`."""
+    stable_id: str = ""
+    """The stable id (`account_holder.parse_stable_id`); empty where none was released."""
+    prior_keys: frozenset[str] = frozenset()
+    """The folded eppns that the person had before (eduPersonPrincipalNamePrior), where the key attribute is eppn."""
     released: frozenset[OrcidId] = field(default_factory=frozenset)
     """The ORCID iDs that the Identity Provider releases for this person."""
     entitlements: frozenset[str] = field(default_factory=frozenset)
@@ -225,6 +230,7 @@ _ATTRIBUTES_READ = (
     IDENTITY_PROVIDER,
     *KEYS,
     "displayName",
+    "eduPersonPrincipalNamePrior",
     "funetEduPersonEPPNTimeStamp",
     "eduPersonOrcid",
     "eduPersonEntitlement",
@@ -264,6 +270,8 @@ def person_from(
         account=_account(session, organisation),
         name=next(filter(None, names), "")[:_MAX_NAME_LENGTH],
         account_issued_at=_account_issued_at(session),
+        stable_id=parse_stable_id(organisation, session.optional_values(organisation.stable_id or organisation.key)),
+        prior_keys=frozenset(_prior_keys(session, organisation)),
         released=frozenset(_released(session)),
         entitlements=frozenset(session.optional_values("eduPersonEntitlement")),
     )
@@ -295,6 +303,14 @@ def _account_issued_at(session: ShibbolethSession) -> str:
     if any(not same_issue_time(values[0], other) for other in values[1:]):
         return ""  # none of several times is chosen
     return values[0][:_MAX_NAME_LENGTH] if values else ""
+
+
+def _prior_keys(session: ShibbolethSession, organisation: Organisation) -> Iterator[str]:
+    if organisation.key == "eppn":
+        for value in session.optional_values("eduPersonPrincipalNamePrior"):
+            user, _, scope = value.rpartition("@")
+            if user and "@" not in user and organisation.has_scope(scope) and len(value) <= MAX_ACCOUNT_LENGTH:
+                yield fold(value)
 
 
 def _released(session: ShibbolethSession) -> Iterator[OrcidId]:

@@ -60,6 +60,28 @@ def test_an_organisation_may_tell_its_people_apart_by_another_attribute(tmp_path
     assert (organisation.key, organisation.help) == ("subject-id", "idm@yliopisto.example")
 
 
+def test_an_organisation_may_have_stable_ids_and_need_them(tmp_path):
+    settings = {"stable_id": "eduPersonUniqueId", "stable_id_missing": "withhold"}
+
+    (organisation,) = load(write_configuration(tmp_path, organisations={"yliopisto": settings}), {}).organisations
+
+    assert (organisation.stable_id, organisation.needs_stable_id) == ("eduPersonUniqueId", True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"stable_id": "eppn"}, "stable_id"),
+        ({"stable_id": "pairwise-id"}, "stable_id"),
+        ({"stable_id": "subject-id", "key": "subject-id"}, "stable_id"),
+        ({"stable_id_missing": "withhold"}, "stable_id_missing"),
+        ({"stable_id": "subject-id", "stable_id_missing": "maybe"}, "stable_id_missing"),
+    ],
+)
+def test_a_stable_id_that_proves_nothing_is_refused(tmp_path, settings, key):
+    assert problem(write_configuration(tmp_path, organisations={"yliopisto": settings})).key == key
+
+
 def test_a_credential_belongs_to_the_organisation_of_its_file(tmp_path):
     basic = {"user": "amk", "password": "file:secrets/amk"}
     amk = {"entity_id": "https://idp.amk.example/idp", "connector": basic}

@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
+from shibboleth.account_holder import different_holders
 from shibboleth.orcid_id import OrcidId
 from shibboleth.organisation import Organisations, UnknownOrganisation
 from shibboleth.person import (
@@ -18,7 +19,7 @@ from shibboleth.person import (
     VariableSource,
     person_from,
 )
-from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation, make_person
 
 INVISIBLE = (
     *"\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u202e\u2060\u2064\u2066\u2800\u3164\ufe00\ufe0f\ufeff\uffa0",
@@ -336,3 +337,77 @@ def test_an_entitlement_that_cannot_be_read_keeps_nobody_out():
     said = url_encoded(MAIJA) | {"eduPersonEntitlement": "%FF"}
 
     assert person_from(said, VariableSource(), ORGANISATIONS).entitlements == frozenset()
+
+
+WITH_STABLE_IDS = {
+    name: Organisations.of([make_organisation(stable_id=name)]) for name in ("subject-id", "eduPersonUniqueId")
+}
+LONG = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("subject-id", "aB3=-x@yliopisto.example", "ab3=-x@yliopisto.example"),
+        ("subject-id", "ab3@Yliopisto.Example|AB3@yliopisto.example", "ab3@yliopisto.example"),
+        ("subject-id", f"{'a' * 127}@yliopisto.example", f"{'a' * 127}@yliopisto.example"),
+        ("subject-id", f"{'a' * 128}@yliopisto.example", ""),
+        ("subject-id", "ab3@yliopisto.example|ab4@yliopisto.example", ""),
+        ("subject-id", "ab3@yliopisto.example|b@d@yliopisto.example", ""),
+        ("subject-id", "ab3@amk.example", ""),
+        ("subject-id", "ab3@yliopisto.example|ab3@amk.example", ""),
+        ("subject-id", "-ab@yliopisto.example", ""),
+        ("subject-id", "a.b@yliopisto.example", ""),
+        ("subject-id", "ä@yliopisto.example", ""),
+        ("subject-id", "\u212aelvin@yliopisto.example", ""),
+        ("subject-id", "@yliopisto.example", ""),
+        ("subject-id", "ab3", ""),
+        ("subject-id", " ", ""),
+        ("subject-id", "", ""),
+        ("eduPersonUniqueId", f"{LONG}@YLIOPISTO.example", f"{LONG}@yliopisto.example"),
+        ("eduPersonUniqueId", f"{LONG}a@yliopisto.example", ""),
+        ("eduPersonUniqueId", "ab3=@yliopisto.example", ""),
+        ("eduPersonUniqueId", "ab3@sub.yliopisto.example", ""),
+    ],
+)
+def test_a_stable_id_has_the_form_of_its_attribute_and_a_scope_of_the_organisation(name, value, expected):
+    person = person_from(url_encoded(MAIJA | {name: value}), VariableSource(), WITH_STABLE_IDS[name])
+
+    assert person.stable_id == (f"{name}:{expected}" if expected else "")
+
+
+def test_only_the_attribute_that_the_organisation_names_is_a_stable_id():
+    said = url_encoded(MAIJA | {"subject-id": "ab3@yliopisto.example"})
+
+    assert person_from(said, VariableSource(), WITH_STABLE_IDS["eduPersonUniqueId"]).stable_id == ""
+    assert person_from(said, VariableSource(), ORGANISATIONS).stable_id == ""
+    assert person_from(said | {"subject-id": "%FF"}, VariableSource(), WITH_STABLE_IDS["subject-id"]).stable_id == ""
+
+
+def test_earlier_eppns_count_where_the_scope_is_right_and_eppn_is_the_key(signed_in):
+    prior = "Maija.V@yliopisto.example|maija@amk.example|x|@yliopisto.example|a@b@yliopisto.example"
+
+    assert signed_in(MAIJA | {"eduPersonPrincipalNamePrior": prior}).prior_keys == {"maija.v@yliopisto.example"}
+    at_polytechnic = {"Shib-Identity-Provider": POLYTECHNIC, "subject-id": "ab3@amk.example"}
+    prior = "maija@amk.example"
+    assert signed_in(at_polytechnic | {"eduPersonPrincipalNamePrior": prior}).prior_keys == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differ"),
+    [
+        (("subject-id:a@x", ""), ("subject-id:a@x", ""), False),
+        (("subject-id:a@x", ""), ("subject-id:b@x", ""), True),
+        (("subject-id:a@x", ""), ("eduPersonUniqueId:a@x", ""), False),
+        (("subject-id:a@x", ""), ("", ""), False),
+        (("", ""), ("subject-id:a@x", ""), False),
+        (("subject-id:a@x", "20040826"), ("subject-id:a@x", "20260101"), True),
+        (("subject-id:a@x", "20040826"), ("subject-id:b@x", "20040826"), True),
+        (("subject-id:a@x", "20040826"), ("", "20260101"), True),
+        (("subject-id:a@x", "20040826"), ("subject-id:a@x", "soon"), False),
+    ],
+)
+def test_holders_differ_by_stable_id_or_by_time_of_issue(one, other, differ):
+    persons = [make_person(stable_id=each[0], account_issued_at=each[1]) for each in (one, other)]
+
+    assert different_holders(*persons) is differ

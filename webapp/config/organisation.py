@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
+from shibboleth.account_holder import STABLE_IDS
 from shibboleth.attributes import KEYS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Stage
@@ -28,6 +29,13 @@ class Keep(StrEnum):
 
     LINKS = "links"
     NOTHING = "nothing"
+
+
+class MissingStableId(StrEnum):
+    """What the connector answers to a look-up without a stable id."""
+
+    RELEASE = "release"
+    WITHHOLD = "withhold"
 
 
 def _unique(what: str) -> AfterValidator:
@@ -59,6 +67,20 @@ def _require_scope(scopes: tuple[str, ...]) -> tuple[str, ...]:
     if not scopes:
         raise InvalidSetting("is empty, so no one could sign in", 'write for example: scopes = ["example.org"]')
     return scopes
+
+
+def _require_other_attribute(name: str | None, info: ValidationInfo) -> str | None:
+    if name is not None and name == info.data.get("key"):
+        raise InvalidSetting("is the key as well, which then identifies people alone", "remove stable_id")
+    return name
+
+
+def _require_stable_id(missing: MissingStableId, info: ValidationInfo) -> MissingStableId:
+    if missing is MissingStableId.WITHHOLD and info.data.get("stable_id") is None:
+        raise InvalidSetting(
+            'is "withhold" and there is no stable_id, so no iD would be released', 'add stable_id = "subject-id"'
+        )
+    return missing
 
 
 def _require_user_and_password(password: Secret | None, info: ValidationInfo) -> Secret | None:
@@ -163,6 +185,21 @@ class OrganisationFile(Table):
         "eppn",
         default="eppn",
     )
+    stable_id: Annotated[
+        Annotated[str, AfterValidator(lambda text: validators.one_of(text, STABLE_IDS))] | None,
+        AfterValidator(_require_other_attribute),
+    ] = setting(
+        "The attribute that tells the holders of an account apart, and finds a renamed account.",
+        "the name of an attribute in quotes: " + ", ".join(STABLE_IDS),
+        "subject-id",
+        default=None,
+    )
+    stable_id_missing: Annotated[MissingStableId, Field(strict=False), AfterValidator(_require_stable_id)] = setting(
+        "What a look-up without a stable id gets: `release` the iD, or `withhold` it.",
+        '"release" or "withhold"',
+        "withhold",
+        default=MissingStableId.RELEASE,
+    )
     help: Annotated[str, AfterValidator(validators.contact)] | None = setting(
         "The contact for its people's questions about their account.",
         "an e-mail address or an https address in quotes",
@@ -194,8 +231,18 @@ class OrganisationFile(Table):
     def organisation(self, name: str) -> Organisation:
         """Return the organisation with this id."""
         names = MappingProxyType(self.name.model_dump(exclude_none=True))
-        scopes, contact = frozenset(self.scopes), self.help or ""
-        return Organisation(name, self.entity_id, names, scopes, self.key, self.stage, contact, self.language or "")
+        return Organisation(
+            name,
+            self.entity_id,
+            names,
+            frozenset(self.scopes),
+            self.key,
+            self.stage,
+            self.help or "",
+            self.language or "",
+            self.stable_id or "",
+            self.stable_id_missing is MissingStableId.WITHHOLD,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

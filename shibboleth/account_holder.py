@@ -1,0 +1,66 @@
+"""What tells the holders of one account apart: the stable id, and the time at which the account was issued.
+
+A stable id is `subject-id` or `eduPersonUniqueId`, which an organisation never gives to another person. It is kept
+with the name of its attribute, as in `subject-id:abc123@yliopisto.example`, because ids of two attributes prove nothing
+about each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Protocol
+
+from shibboleth.account_time import different_issue_times
+from shibboleth.organisation import Organisation
+
+_FORMS = {
+    # SAML V2.0 Subject Identifier Attributes Profile 1.0, section 3.3.1
+    "subject-id": re.compile(r"[A-Za-z0-9][A-Za-z0-9=-]{0,126}@[A-Za-z0-9][A-Za-z0-9.-]{0,126}", re.ASCII),
+    # eduPerson 202208, section 2.2.10
+    "eduPersonUniqueId": re.compile(r"[A-Za-z0-9]{1,64}@[A-Za-z0-9.-]{1,256}", re.ASCII),
+}
+STABLE_IDS = tuple(_FORMS)
+"""The attributes that an organisation may choose for its stable ids."""
+
+
+class AccountHolder(Protocol):
+    """What was released about the holder of an account: by a sign-in, or when a link or an attempt was made."""
+
+    @property
+    def stable_id(self) -> str:
+        """The stable id with the name of its attribute; empty where none is known."""
+
+    @property
+    def account_issued_at(self) -> str:
+        """When the account was issued, as released; empty where it is not known."""
+
+
+def parse_stable_id(organisation: Organisation, values: Collection[str]) -> str:
+    """Return the stable id of an organisation's person.
+
+    Both attributes compare without case, so the result is in lower case.
+
+    Returns:
+        Empty where the organisation has none, where there is no value or several different ones, or where a value is
+        not of the attribute's form or has a scope that is not the organisation's.
+    """
+    form = _FORMS.get(organisation.stable_id)
+    if form is None or not all(map(form.fullmatch, values)) or len({value.lower() for value in values}) != 1:
+        return ""
+    value = next(iter(values)).lower()
+    return f"{organisation.stable_id}:{value}" if organisation.has_scope(value.rpartition("@")[2]) else ""
+
+
+def different_stable_ids(one: str, other: str) -> bool:
+    """Return whether two stable ids are of the same attribute and differ."""
+    return bool(one and other) and one.partition(":")[0] == other.partition(":")[0] and one != other
+
+
+def different_holders(one: AccountHolder, other: AccountHolder) -> bool:
+    """Return whether one account had different holders: its stable id or its time of issue is another.
+
+    What is absent or unreadable proves nothing.
+    """
+    issued = different_issue_times(one.account_issued_at, other.account_issued_at)
+    return issued or different_stable_ids(one.stable_id, other.stable_id)
