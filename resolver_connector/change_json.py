@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shibboleth.orcid_id import Registry
-from sql.records import ChangeKind
+from sql.records import ChangeKind, ChangeReason
 
 
 def change_record(  # noqa: PLR0913 - the members of a record
@@ -23,6 +23,7 @@ def change_record(  # noqa: PLR0913 - the members of a record
     previous: str | None,
     registry: Registry | None,
     at: datetime,
+    reason: ChangeReason | None,
 ) -> dict[str, Any]:
     """Return the members of a change.
 
@@ -37,6 +38,7 @@ def change_record(  # noqa: PLR0913 - the members of a record
         "previous": previous,
         "registry": registry.value if registry else None,
         "time": timestamp(at),
+        "reason": reason.value if reason else None,
     }
 
 

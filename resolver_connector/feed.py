@@ -208,6 +208,7 @@ class Feed:
             previous=old,
             registry=self.registry,
             at=change.at,
+            reason=change.reason,
         )
 
     def _link_record(self, organisation: Organisation, link: LinkSummary) -> Record | None:
@@ -225,6 +226,7 @@ class Feed:
             previous=None,
             registry=self.registry,
             at=link.linked_at,
+            reason=None,
         )
 
     def _uri(self, orcid_id: OrcidId | None) -> str | None:

@@ -129,6 +129,21 @@ class ChangeKind(StrEnum):
     REMOVED = "removed"
 
 
+class ChangeReason(StrEnum):
+    """Why a change was made that the person did not make themselves."""
+
+    DEPRECATED = "deprecated"
+    """ORCID merged the iD into another one."""
+    SUSPENDED = "suspended"
+    """ORCID deactivated or locked the iD; the person keeps the link, which is not released."""
+    RESUMED = "resumed"
+    """The iD of a suspended link is in use again."""
+    MERGED = "merged"
+    """The organisation became part of another one."""
+    MOVED = "moved"
+    """The person's account has another identifier now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A change of one person's link, to be told to the organisation."""
@@ -146,6 +161,8 @@ class Change:
     at: datetime
     id: str
     """Random and permanent; identifies the change to the organisation even if a restored backup reuses its number."""
+    reason: ChangeReason | None = None
+    """None where the kind says all, as when the person made the change."""
 
 
 class DeliveryState(StrEnum):

@@ -12,6 +12,7 @@ from sql.records import (
     Attempt,
     Change,
     ChangeKind,
+    ChangeReason,
     Consent,
     Delivery,
     DeliveryState,
@@ -165,6 +166,7 @@ def change_values(change: Change) -> dict[str, str | int | None]:
         "previous_registry": previous["registry"],
         "previous_orcid": previous["orcid"],
         "at": format_timestamp(change.at),
+        "reason": None if change.reason is None else change.reason.value,
     }
 
 
@@ -183,6 +185,7 @@ def change_from_row(row: Row, number: str = "number") -> Change:
         previous=_optional_orcid_id(row["previous_registry"], row["previous_orcid"]),
         at=parse_timestamp(row["at"]),
         id=row["id"],
+        reason=None if row["reason"] is None else ChangeReason(row["reason"]),
     )
 
 

@@ -171,11 +171,18 @@ class Dispatcher:
             orcid_id=change.orcid_id,
             previous=change.previous,
             at=change.at,
+            reason=change.reason,
         )
         # The receiver may have an iD that this change does not name, because what took it away has not arrived
         removals = {
             each.previous: replace(
-                message, id=each.id, kind=ChangeKind.REMOVED, orcid_id=None, previous=each.previous, at=each.at
+                message,
+                id=each.id,
+                kind=ChangeKind.REMOVED,
+                orcid_id=None,
+                previous=each.previous,
+                at=each.at,
+                reason=each.reason,
             )
             for each in self._store.deliveries.list_missed(delivery)
             if each.previous not in {change.orcid_id, change.previous}

@@ -23,7 +23,7 @@ from resolver_connector.transfers.accounts import is_unambiguous
 from shibboleth.characters import displayed
 from shibboleth.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import OrcidId
-from sql.records import ChangeKind
+from sql.records import ChangeKind, ChangeReason
 
 MAX_MESSAGE_LENGTH = 500
 THREADS_OF_A_TRANSFER = 32
@@ -122,6 +122,8 @@ class ChangeMessage:
     previous: OrcidId | None
     at: datetime
     """When the change was made."""
+    reason: ChangeReason | None = None
+    """Why, where the kind does not say all."""
 
 
 class Transfer(Protocol):

@@ -44,7 +44,18 @@ from resolver_connector.transfers.base import (
 from resolver_connector.transfers.record import record
 from shibboleth.deadline import Deadline
 
-COLUMNS: Final = ("id", "action", "organisation", "attribute", "account", "orcid", "previous", "registry", "time")
+COLUMNS: Final = (
+    "id",
+    "action",
+    "organisation",
+    "attribute",
+    "account",
+    "orcid",
+    "previous",
+    "registry",
+    "time",
+    "reason",
+)
 LDIF_WIDTH: Final = 76
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENFILE, errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT}

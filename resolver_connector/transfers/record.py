@@ -26,4 +26,5 @@ def record(message: ChangeMessage, form: ValueForm = ValueForm.HTTPS) -> dict[st
         previous=form.write(message.previous) if message.previous else None,
         registry=known.registry if known else None,
         at=message.at,
+        reason=message.reason,
     )

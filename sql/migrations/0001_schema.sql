@@ -125,6 +125,8 @@ create table changes (
     previous_registry text check (previous_registry in ('production', 'sandbox')),
     previous_orcid text,
     at text not null,
+    -- why it was made, where the kind does not say all
+    reason text check (reason in ('deprecated', 'suspended', 'resumed', 'merged', 'moved')),
     primary key (organisation, number),
     check ((registry is null) = (orcid is null)),
     check ((previous_registry is null) = (previous_orcid is null)),

@@ -1,10 +1,10 @@
 -- name: insert_change
 insert into changes (
-    organisation, number, id, kind, person_key, account, registry, orcid, previous_registry, previous_orcid, at
+    organisation, number, id, kind, person_key, account, registry, orcid, previous_registry, previous_orcid, at, reason
 )
 values (
     :organisation, :number, :id, :kind, :person_key, :account,
-    :registry, :orcid, :previous_registry, :previous_orcid, :at
+    :registry, :orcid, :previous_registry, :previous_orcid, :at, :reason
 );
 
 -- name: get_change

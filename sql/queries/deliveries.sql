@@ -170,7 +170,7 @@ returning organisation, change_number, transfer;
 -- One delivery with its change.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at
+    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -232,7 +232,7 @@ order by missed.change_number + 0;
 -- name: list_deliveries_of_change
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at
+    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -244,7 +244,7 @@ order by deliveries.transfer;
 -- Those of a person's newest change that is kept.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at
+    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
 from changes
 join deliveries on deliveries.organisation = changes.organisation
     and deliveries.change_number = changes.number
@@ -261,7 +261,7 @@ order by deliveries.transfer;
 -- Newest first.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at
+    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -274,7 +274,7 @@ limit :limit;
 -- A page of one transfer's deliveries in one state, oldest first.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at
+    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number

@@ -11,7 +11,7 @@ from datetime import datetime
 from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
 from sql.engines.base import Engine, Row, Transaction
-from sql.records import Change, ChangeKind, Link, LinkSummary
+from sql.records import Change, ChangeKind, ChangeReason, Link, LinkSummary
 
 ID_BYTES = 16
 PAGE_SIZE = 500
@@ -39,7 +39,13 @@ class OrganisationTransaction:
     last_event_hash: str
 
     def new_change(
-        self, kind: ChangeKind, link: Link | LinkSummary, orcid_id: OrcidId | None, previous: OrcidId | None
+        self,
+        kind: ChangeKind,
+        link: Link | LinkSummary,
+        orcid_id: OrcidId | None,
+        previous: OrcidId | None,
+        *,
+        reason: ChangeReason | None = None,
     ) -> Change:
         """Return a change with the next number, without inserting it."""
         self.last_change_number += 1
@@ -53,21 +59,24 @@ class OrganisationTransaction:
             previous=previous,
             at=self.now,
             id=secrets.token_hex(ID_BYTES),
+            reason=reason,
         )
 
-    def insert_change(
+    def insert_change(  # noqa: PLR0913 - a change and its deliveries
         self,
         kind: ChangeKind,
         link: Link | LinkSummary,
         orcid_id: OrcidId | None,
         previous: OrcidId | None,
         transfers: Sequence[str] = (),
+        *,
+        reason: ChangeReason | None = None,
     ) -> Change:
         """Insert a change with the next number.
 
         A delivery of it to each transfer is inserted too.
         """
-        change = self.new_change(kind, link, orcid_id, previous)
+        change = self.new_change(kind, link, orcid_id, previous, reason=reason)
         self.session.execute("insert_change", **rows.change_values(change))
         for transfer in transfers:
             self.session.execute("insert_circuit_breaker", organisation=self.organisation, transfer=transfer)

@@ -87,6 +87,7 @@ def test_a_change_says_whose_it_is_and_what_holds_now(connector, store):
         "previous": None,
         "registry": "production",
         "time": "2026-01-15T12:00:00Z",
+        "reason": None,
     }
 
 

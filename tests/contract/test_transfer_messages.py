@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import stat
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -25,7 +26,7 @@ from resolver_connector.transfers.rest import Profile, Removal, RestTransfer
 from resolver_connector.transfers.scim import Form, Operation, ScimTransfer
 from resolver_connector.transfers.soap import SoapTransfer
 from shibboleth.orcid_id import Registry
-from sql.records import ChangeKind
+from sql.records import ChangeKind, ChangeReason
 from tests.support.factories import NOON, make_orcid_id
 from tests.support.transfers.harness import (
     AKE,
@@ -455,6 +456,10 @@ def test_answers_of_receivers_of_2016_are_understood(csc, idm, status, body, exp
         (LINKED, {"id": "news-1", "action": "linked", "orcid": FIRST.uri, "previous": None}),
         (REPLACED, {"id": "news-2", "action": "replaced", "orcid": SECOND.uri, "previous": FIRST.uri}),
         (REMOVED, {"id": "news-3", "action": "removed", "orcid": None, "previous": SECOND.uri}),
+        (
+            replace(REMOVED, reason=ChangeReason.SUSPENDED),
+            {"id": "news-3", "action": "removed", "orcid": None, "previous": SECOND.uri, "reason": "suspended"},
+        ),
     ],
 )
 def test_our_own_json_says_all_that_an_organisation_needs(v1, idm, what, expected):
@@ -465,6 +470,7 @@ def test_our_own_json_says_all_that_an_organisation_needs(v1, idm, what, expecte
         "type": f"orcid.{expected['action']}",
         "timestamp": "2026-01-15T12:00:00Z",
         "data": {
+            "reason": None,
             **expected,
             "organisation": "https://idp.yliopisto.example/idp/shibboleth",
             "person": {"attribute": "eppn", "value": MAIJA},
@@ -996,13 +1002,13 @@ def written(spool):
 
 
 def test_csv_has_a_header_and_everything_in_quotes(spool):
-    deliver(FileTransfer(directory=spool), REPLACED)
+    deliver(FileTransfer(directory=spool), replace(REPLACED, reason=ChangeReason.DEPRECATED))
 
     assert written(spool) == (
-        '"id","action","organisation","attribute","account","orcid","previous","registry","time"\r\n'
+        '"id","action","organisation","attribute","account","orcid","previous","registry","time","reason"\r\n'
         '"news-2","replaced","https://idp.yliopisto.example/idp/shibboleth","eppn","maija@yliopisto.example",'
         '"https://orcid.org/0000-0000-0000-0028","https://orcid.org/0000-0000-0000-001X","production",'
-        '"2026-01-15T12:00:00Z"\r\n'
+        '"2026-01-15T12:00:00Z","deprecated"\r\n'
     )
 
 

@@ -155,6 +155,16 @@ KINDS: Labels = MappingProxyType(
         "removed": gettext_noop("removed"),
     }
 )
+REASONS: Labels = MappingProxyType(
+    {
+        "deprecated": gettext_noop("ORCID has merged the iD into another one"),
+        "suspended": gettext_noop("ORCID has deactivated or locked the iD"),
+        "resumed": gettext_noop("the iD is in use at ORCID again"),
+        "merged": gettext_noop("your organisation became part of another one"),
+        "moved": gettext_noop("your account has a new name"),
+    }
+)
+"""Why a change was made that the person did not make."""
 STATES: Labels = MappingProxyType(
     {"waiting": gettext_noop("waiting"), "done": gettext_noop("done"), "dead-letter": gettext_noop("given up")}
 )
@@ -218,6 +228,7 @@ FACTS: Labels = MappingProxyType(
 FACT_VALUES: Labels = MappingProxyType(
     {
         **ANSWERS,
+        **REASONS,
         "removed by the person": gettext_noop("you removed it"),
         "erased by the person": gettext_noop("you had everything erased"),
         "account reassigned": gettext_noop("the account was given to somebody else"),
@@ -381,6 +392,7 @@ CHANGES = Section(
         ("account", gettext_noop("Account"), HOME, "account", "account"),
         ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
         ("previous", gettext_noop("ORCID iD before"), ORCID, "previous_registry previous_orcid", "previous"),
+        ("reason", gettext_noop("Reason"), US, "reason", "reason", REASONS),
         ("number", gettext_noop("Number of the change"), US, "number", "number"),
         ("id", gettext_noop("Number of the record"), US, "id", "id"),
     ),
