@@ -105,7 +105,7 @@ def _service(directory: Path, base_url: str, local: LocalServices) -> dict[str, 
             "connect_timeout": READ_TIMEOUT,
             "read_timeout": READ_TIMEOUT,
         },
-        "operator": [{"entity_id": operator.organisation.entity_id, "people": [operator.eppn]}],
+        "operator": [{"organisation": operator.organisation.id, "people": [operator.eppn]}],
         "store": {"url": f"sqlite://{quote(str(directory))}/links.db"},
         "mail": {"host": "127.0.0.1", "port": local.mail, "security": "none", "sender": CONTACT},
         "notices": NOTICES,
@@ -119,7 +119,7 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
     reference = f"file:secrets/{organisation.id}"
     shown = {"user": credential.user, "password": reference} if credential.user else {"tokens": [reference]}
     return {
-        "entity_id": organisation.entity_id,
+        "entity_ids": [organisation.entity_id],
         "scopes": [organisation.scope],
         "stage": "test",
         "help": f"idm@{organisation.scope}",

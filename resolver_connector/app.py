@@ -135,19 +135,19 @@ class Connector:
 
 def _get_person(connector: Connector, environ: Environ, path: str) -> Response:
     organisation = connector.authenticate(environ)
-    return connector.resolver.released(organisation.entity_id, requested_account(environ, path))
+    return connector.resolver.released(organisation.id, requested_account(environ, path))
 
 
 def _get_records(connector: Connector, environ: Environ, path: str) -> Response:
     organisation = connector.authenticate(environ)
-    return connector.resolver.records(organisation.entity_id, requested_account(environ, path))
+    return connector.resolver.records(organisation.id, requested_account(environ, path))
 
 
 def _deprovision_person(connector: Connector, environ: Environ, path: str) -> Response:
     organisation = connector.authenticate(environ)
     request = DeprovisionRequest.parse(environ, path)
     connector.lookup.ping()
-    transfers = tuple(connector.transfers.get(organisation.entity_id, ()))
+    transfers = tuple(connector.transfers.get(organisation.id, ()))
     counts = deprovision(connector.store, organisation, request, connector.clock(), transfers)
     if not request.dry_run:
         _log.info("deprovisioned", extra={"facts": {"organisation": organisation.id, "links": counts["links"]}})

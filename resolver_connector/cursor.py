@@ -37,7 +37,7 @@ class Cursor:
         return cls(change.number, _hash(change.id, _DIGEST))
 
     @classmethod
-    def decode(cls, text: object, entity_id: str) -> Cursor:
+    def decode(cls, text: object, organisation_id: str) -> Cursor:
         """Decode a cursor of this organisation.
 
         Raises:
@@ -52,15 +52,15 @@ class Cursor:
             content, checksum = octets[:-_CHECKSUM], octets[-_CHECKSUM:]
             # The decoder ignores characters outside its alphabet, so several texts would be the same cursor
             canonical = len(octets) == _LENGTH and base64.urlsafe_b64encode(octets).decode() == text
-            if canonical and content.startswith(_VERSION) and checksum == _checksum(content, entity_id):
+            if canonical and content.startswith(_VERSION) and checksum == _checksum(content, organisation_id):
                 number, digest = content[len(_VERSION) : -_DIGEST], content[-_DIGEST:]
                 return cls(int.from_bytes(number, "big"), digest)
         raise BadRequest("this is not a cursor of your organisation; send `next_cursor` unchanged, or start over")
 
-    def encode(self, entity_id: str) -> str:
+    def encode(self, organisation_id: str) -> str:
         """Encode it for this organisation."""
         content = _VERSION + self.number.to_bytes(_NUMBER, "big") + self.digest
-        return base64.urlsafe_b64encode(content + _checksum(content, entity_id)).decode()
+        return base64.urlsafe_b64encode(content + _checksum(content, organisation_id)).decode()
 
     def matches(self, change: Change) -> bool:
         """Return whether a change is the one for which the cursor was made.
@@ -70,8 +70,8 @@ class Cursor:
         return self.digest in {_NO_DIGEST, _hash(change.id, _DIGEST)}
 
 
-def _checksum(content: bytes, entity_id: str) -> bytes:
-    return hashlib.sha256(content + entity_id.encode()).digest()[:_CHECKSUM]
+def _checksum(content: bytes, organisation_id: str) -> bytes:
+    return hashlib.sha256(content + organisation_id.encode()).digest()[:_CHECKSUM]
 
 
 def _hash(text: str, length: int) -> bytes:

@@ -49,6 +49,6 @@ def deprovision(
     With `request.dry_run` nothing is changed.
     """
     counts = store.retention.deprovision(
-        organisation.entity_id, fold(request.account), now, transfers=transfers, dry_run=request.dry_run
+        organisation.id, fold(request.account), now, transfers=transfers, dry_run=request.dry_run
     )
     return asdict(counts)

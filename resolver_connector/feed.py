@@ -132,7 +132,7 @@ class Feed:
         """
         request = FeedRequest.parse(environ)
         if request.cursor is not None:
-            return self._page(organisation, request, Cursor.decode(request.cursor, organisation.entity_id))
+            return self._page(organisation, request, Cursor.decode(request.cursor, organisation.id))
         return self._snapshot(organisation, request, head=environ["REQUEST_METHOD"] == "HEAD")
 
     def acknowledge(self, organisation: Organisation, environ: Environ, now: datetime) -> Response:
@@ -144,23 +144,23 @@ class Feed:
             CursorExpired: If the cursor is of a database that was replaced by a backup.
 
         """
-        entity_id = organisation.entity_id
-        cursor = Cursor.decode(read_json_object(environ).get("cursor"), entity_id)
-        self._change_at(entity_id, cursor, self.store.changes.list_after(entity_id, cursor.number - 1, 1))
-        self.store.changes.acknowledge(entity_id, cursor.number, now)
+        organisation_id = organisation.id
+        cursor = Cursor.decode(read_json_object(environ).get("cursor"), organisation_id)
+        self._change_at(organisation_id, cursor, self.store.changes.list_after(organisation_id, cursor.number - 1, 1))
+        self.store.changes.acknowledge(organisation_id, cursor.number, now)
         return 204, COMMON_HEADERS, []
 
     def _page(self, organisation: Organisation, request: FeedRequest, cursor: Cursor) -> Response:
-        entity_id = organisation.entity_id
+        organisation_id = organisation.id
         # One more before the first, to verify the cursor, and one more after the last, to know whether there are more
-        found = self.store.changes.list_after(entity_id, cursor.number - 1, request.limit + 2)
-        change_at_cursor = self._change_at(entity_id, cursor, found)
+        found = self.store.changes.list_after(organisation_id, cursor.number - 1, request.limit + 2)
+        change_at_cursor = self._change_at(organisation_id, cursor, found)
         # Checked after the changes were read, so that a change deleted in between is not skipped silently
-        if change_at_cursor is None and self.store.changes.oldest_number(entity_id) > cursor.number + 1:
+        if change_at_cursor is None and self.store.changes.oldest_number(organisation_id) > cursor.number + 1:
             raise CursorExpired("the changes after this cursor are no longer kept; start over without a cursor")
         after = found if change_at_cursor is None else found[1:]
         changes, has_more = after[: request.limit], len(after) > request.limit
-        next_cursor = (Cursor.after(changes[-1]) if changes else cursor).encode(entity_id)
+        next_cursor = (Cursor.after(changes[-1]) if changes else cursor).encode(organisation_id)
         entity_tag = next_cursor + "+" * has_more
         if entity_tag in request.entity_tags:
             return 304, _caching_headers(entity_tag), []
@@ -170,10 +170,10 @@ class Feed:
         return 200, headers, [body]
 
     def _snapshot(self, organisation: Organisation, request: FeedRequest, *, head: bool) -> Response:
-        entity_id = organisation.entity_id
-        number, links = self.store.changes.snapshot(entity_id)
-        (last,) = self.store.changes.list_after(entity_id, number - 1, 1) or (None,)
-        next_cursor = (Cursor.after(last) if last and last.number == number else Cursor(number)).encode(entity_id)
+        organisation_id = organisation.id
+        number, links = self.store.changes.snapshot(organisation_id)
+        (last,) = self.store.changes.list_after(organisation_id, number - 1, 1) or (None,)
+        next_cursor = (Cursor.after(last) if last and last.number == number else Cursor(number)).encode(organisation_id)
         if next_cursor in request.entity_tags:
             return 304, _caching_headers(next_cursor), []
         headers = [*_caching_headers(next_cursor), *_content_headers(request)]
@@ -182,13 +182,17 @@ class Feed:
         if not self.snapshot_slots.acquire(blocking=False):
             raise TooManySnapshots("too many snapshots are being sent; try again")
         records = filter(None, (self._link_record(organisation, link) for link in links))
-        chunks = _encode(request, records, lambda: (next_cursor, self.store.changes.last_number(entity_id) > number))
+        chunks = _encode(
+            request, records, lambda: (next_cursor, self.store.changes.last_number(organisation_id) > number)
+        )
         return 200, headers, SnapshotStream(chunks, self.snapshot_slots)
 
-    def _change_at(self, entity_id: str, cursor: Cursor, found: list[Change]) -> Change | None:
+    def _change_at(self, organisation_id: str, cursor: Cursor, found: list[Change]) -> Change | None:
         # Returns the change of a cursor, None where it is no longer kept
         change = found[0] if found and found[0].number == cursor.number else None
-        replaced = not cursor.matches(change) if change else cursor.number > self.store.changes.last_number(entity_id)
+        replaced = (
+            not cursor.matches(change) if change else cursor.number > self.store.changes.last_number(organisation_id)
+        )
         if replaced:
             raise CursorExpired("a backup was restored after this cursor was made; start over without a cursor")
         return change
@@ -219,7 +223,7 @@ class Feed:
         return change_record(
             id_=link.id,
             kind=ChangeKind.LINKED,
-            organisation=organisation.entity_id,
+            organisation=organisation.id,
             key=organisation.key,
             account=link.account,
             orcid=uri,

@@ -50,7 +50,7 @@ class ReplicaCache:
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
-        self._organisations = {one.entity_id: one for one in organisations}
+        self._organisations = {one.id: one for one in organisations}
         self._registry = registry
         self._directory = directory
         self._max_age = max_age
@@ -59,7 +59,7 @@ class ReplicaCache:
         self._lock = Lock()
         self._logged_at = -LOG_INTERVAL
 
-    def orcid_of(self, entity_id: str, person_key: str) -> tuple[str | None, int]:
+    def orcid_of(self, organisation_id: str, person_key: str) -> tuple[str | None, int]:
         """Return a person's bare iD and the age of the replica in seconds.
 
         The iD is None if there is none.
@@ -68,7 +68,7 @@ class ReplicaCache:
             StoreUnavailable: If there is no replica of this organisation, or it is older than `max_age`.
 
         """
-        organisation = self._organisations.get(entity_id)
+        organisation = self._organisations.get(organisation_id)
         try:
             replica = self._replica(organisation) if organisation else None
         except (OSError, NotAReplica):
@@ -126,7 +126,7 @@ class ReplicaCache:
 
     def _write(self, organisation: Organisation) -> None:
         try:
-            write_replica(self._store, organisation.entity_id, self._registry, self._path(organisation), self._clock())
+            write_replica(self._store, organisation.id, self._registry, self._path(organisation), self._clock())
         except (ReplicaNotWritten, StoreUnavailable) as error:
             _log.error("replica", extra={"facts": {"organisation": organisation.id, "reason": str(error)}})
 
@@ -136,13 +136,13 @@ class ReplicaCache:
         status = path.stat()
         version = status.st_ino, status.st_mtime_ns
         with self._lock:
-            known = self._open.get(organisation.entity_id)
+            known = self._open.get(organisation.id)
             if known is None or known[0] != version:
                 replica = Replica(path)
-                if (replica.organisation, replica.registry) != (organisation.entity_id, self._registry):
+                if (replica.organisation, replica.registry) != (organisation.id, self._registry):
                     raise NotAReplica("it is of another organisation or registry")
                 # The replica it replaces is closed when the last reader has released it
-                known = self._open[organisation.entity_id] = version, replica
+                known = self._open[organisation.id] = version, replica
             return known[1]
 
     def _age(self, replica: Replica) -> float:

@@ -27,7 +27,7 @@ class Lookup(Protocol):
     Each method raises StoreUnavailable within a second.
     """
 
-    def get_current_orcid_id(self, entity_id: str, person_key: str) -> Row | None:
+    def get_current_orcid_id(self, organisation_id: str, person_key: str) -> Row | None:
         """Return `registry` and `orcid` of a person's current iD."""
 
     def ping(self) -> None:
@@ -80,7 +80,7 @@ def current_orcid_ids(store: Store, organisation: Organisation, account: str, re
         StoreUnavailable: If the database does not answer.
 
     """
-    orcid_ids = store.links.orcid_ids(organisation.entity_id, fold(account))
+    orcid_ids = store.links.orcid_ids(organisation.id, fold(account))
     return [orcid_id for orcid_id in orcid_ids if orcid_id.registry is registry]
 
 
@@ -93,40 +93,40 @@ class Resolver:
         self._uri_prefix = f"https://{registry.host}/"
         self._replicas = replicas
 
-    def released(self, entity_id: str, account: str) -> Response:
+    def released(self, organisation_id: str, account: str) -> Response:
         """Return the iDs to release as one object with a list.
 
         The list is empty for an unknown account.
 
         Args:
-            entity_id: The organisation's entityID.
+            organisation_id: The organisation's id.
             account: A value of the organisation's key attribute, in any letter case.
 
         Raises:
             StoreUnavailable: If neither the database nor a replica can answer.
 
         """
-        uris, headers = self._look_up(entity_id, account)
+        uris, headers = self._look_up(organisation_id, account)
         return json_response({"eduPersonOrcid": uris}, extra_headers=headers)
 
-    def records(self, entity_id: str, account: str) -> Response:
+    def records(self, organisation_id: str, account: str) -> Response:
         """Return the same as a list of objects with one value each.
 
         Some clients cannot map a list of values.
         """
-        uris, headers = self._look_up(entity_id, account)
+        uris, headers = self._look_up(organisation_id, account)
         return json_response([{"eduPersonOrcid": uri} for uri in uris], extra_headers=headers)
 
-    def _look_up(self, entity_id: str, account: str) -> tuple[list[str], list[Header]]:
+    def _look_up(self, organisation_id: str, account: str) -> tuple[list[str], list[Header]]:
         # Returns the URIs, and the headers Age and Warning if they come from a replica
         person_key = fold(account)
         headers: list[Header] = []
         try:
-            row = self._lookup.get_current_orcid_id(entity_id, person_key)
+            row = self._lookup.get_current_orcid_id(organisation_id, person_key)
             bare = row["orcid"] if row is not None and row["registry"] == self._registry else None
         except StoreUnavailable:
             if self._replicas is None:
                 raise
-            bare, age = self._replicas.orcid_of(entity_id, person_key)
+            bare, age = self._replicas.orcid_of(organisation_id, person_key)
             headers = [("Age", str(age)), ("Warning", '110 orcid-connect "Response is Stale"')]
         return ([] if bare is None else [self._uri_prefix + bare]), headers

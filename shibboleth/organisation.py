@@ -1,6 +1,7 @@
-"""An organisation is one Identity Provider's entityID.
+"""Organisations, and the register of those that are connected.
 
-The register of them says who is connected.
+An organisation is known by its own id, which never changes. It has one or more Identity Providers, whose entityIDs may
+change; a sign-in through any of them is a sign-in of the organisation's people.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Organisation:
     """A home organisation as the operator connected it."""
 
     id: str
-    """Its short name for the command line and for files: the name of its configuration file."""
-    entity_id: str
-    """The entityID of its Identity Provider, compared exactly."""
+    """The name of its configuration file. Everything that is stored about it is found by this id."""
+    entity_ids: tuple[str, ...]
+    """The entityIDs of its Identity Providers, one or more, compared exactly."""
     names: Mapping[str, str]
     """Its name by language code; one of them is `en`."""
     scopes: frozenset[str]
@@ -44,6 +45,8 @@ class Organisation:
     """Whom its people may ask: an e-mail address or an https address; empty when the service's own help is all."""
     language: str = ""
     """What its people are spoken to in when they ask for no language of ours; empty for the service's own."""
+    former_entity_ids: tuple[str, ...] = ()
+    """EntityIDs that its Identity Providers had; no one signs in through them."""
     stable_id: str = ""
     """The attribute with its people's stable ids (one of `account_holder.STABLE_IDS`); empty where there is none."""
     needs_stable_id: bool = False
@@ -68,6 +71,7 @@ class Organisations:
     Two registers are equal only if they are the same object.
     """
 
+    _by_id: Mapping[str, Organisation] = field(default_factory=dict)
     _by_entity_id: Mapping[str, Organisation] = field(default_factory=dict)
 
     @classmethod
@@ -76,24 +80,25 @@ class Organisations:
 
         The configuration guarantees that no two share an entityID or id.
         """
-        return cls({one.entity_id: one for one in organisations})
+        by_id = {one.id: one for one in organisations}
+        return cls(by_id, {entity_id: one for one in by_id.values() for entity_id in one.entity_ids})
 
     def by_entity_id(self, entity_id: str) -> Organisation:
-        """Give the organisation of exactly this entityID. Raises UnknownOrganisation."""
+        """Give the organisation that has exactly this entityID now. Raises UnknownOrganisation."""
         try:
             return self._by_entity_id[entity_id]
         except KeyError:
             raise UnknownOrganisation(entity_id) from None
 
     def by_id(self, name: str) -> Organisation:
-        """Give the organisation of this short name. Raises UnknownOrganisation."""
-        for one in self:
-            if one.id == name:
-                return one
-        raise UnknownOrganisation(name)
+        """Give the organisation of this id. Raises UnknownOrganisation."""
+        try:
+            return self._by_id[name]
+        except KeyError:
+            raise UnknownOrganisation(name) from None
 
     def __iter__(self) -> Iterator[Organisation]:
-        return iter(self._by_entity_id.values())
+        return iter(self._by_id.values())
 
     def __len__(self) -> int:
-        return len(self._by_entity_id)
+        return len(self._by_id)

@@ -59,11 +59,11 @@ class IdpRole:
 
     name: str
     organisation: str
-    """entityID."""
+    """Its id."""
     registry: Registry
 
     @classmethod
-    def of(cls, organisation_id: str, entity_id: str, registry: Registry) -> IdpRole:
+    def of(cls, organisation_id: str, registry: Registry) -> IdpRole:
         """Return the role of an organisation.
 
         Raises:
@@ -73,7 +73,7 @@ class IdpRole:
         if len(name) > _LONGEST_NAME:
             # PostgreSQL would truncate it, and two organisations could get the same role
             raise RoleNotChanged(f"the role would be called {name}, and a role's name has at most 63 characters")
-        return cls(name, entity_id, registry)
+        return cls(name, organisation_id, registry)
 
 
 @dataclass(frozen=True, slots=True)

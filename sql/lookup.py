@@ -68,9 +68,9 @@ class Lookup:
         self._engine = engine
         self._breaker = CircuitBreaker()
 
-    def get_current_orcid_id(self, entity_id: str, person_key: str) -> Row | None:
+    def get_current_orcid_id(self, organisation_id: str, person_key: str) -> Row | None:
         """Return `registry` and `orcid` of a person's current iD."""
-        values = {"organisation": entity_id, "person_key": person_key}
+        values = {"organisation": organisation_id, "person_key": person_key}
         return self._breaker.call(self._engine.fetch_one, "get_current_orcid_id", **values)
 
     def ping(self) -> None:

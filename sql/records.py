@@ -21,7 +21,7 @@ class Attempt:
     id: str
     """Random and public: part of the confirm page's address, and no credential."""
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     person_key: str
     account: str
     browser_hash: str
@@ -86,7 +86,7 @@ class Link:
 
     id: str
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     person_key: str
     account: str
     account_issued_at: str
@@ -149,7 +149,7 @@ class Change:
     """A change of one person's link, to be told to the organisation."""
 
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     number: int
     """1, 2, 3 … for each organisation, without gaps, in the order of commits."""
     kind: ChangeKind
@@ -180,7 +180,7 @@ class Delivery:
     """One change owed to one transfer."""
 
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     change_number: int
     transfer: str
     """The name of one of the organisation's transfers."""
@@ -245,7 +245,7 @@ class TransferBreaker:
     """The circuit breaker of one transfer."""
 
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     transfer: str
     consecutive_failures: int
     open_until: datetime | None
@@ -270,7 +270,7 @@ class FeedProgress:
     """How far an organisation has acknowledged its feed."""
 
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     number: int
     """The number of the last change that it acknowledged."""
     at: datetime
@@ -293,7 +293,7 @@ class Incident:
     code: str
     """The problem's code in the log."""
     organisation: str | None
-    """entityID; None where it is not known."""
+    """The organisation's id; None where it is not known."""
     route: str
     """The path of the route, as in the table of routes."""
 
@@ -306,7 +306,7 @@ class Erasure:
     """
 
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     person_key: str
     change_number: int
     """The person's last change at the time; later changes are not erased."""
@@ -329,7 +329,7 @@ class Mail:
     """An e-mail that a person asked for."""
 
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     person_key: str
     kind: MailKind
     change_number: int
@@ -351,7 +351,7 @@ class Event:
     """
 
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     number: int
     at: datetime
     kind: str

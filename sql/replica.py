@@ -90,7 +90,7 @@ class NotAReplica(Exception):
         self.reason = reason
 
 
-def write_replica(store: Store, organisation: str, registry: Registry, path: Path, now: datetime) -> int:
+def write_replica(store: Store, organisation_id: str, registry: Registry, path: Path, now: datetime) -> int:
     """Write a replica of the iDs that an organisation releases.
 
     Return the number of its rows.
@@ -99,7 +99,7 @@ def write_replica(store: Store, organisation: str, registry: Registry, path: Pat
     number. The file mode is 0640.
 
     Args:
-        organisation: entityID.
+        organisation_id: The organisation's id.
         path: Replaced if it is an older replica of the same organisation.
 
     Raises:
@@ -107,16 +107,16 @@ def write_replica(store: Store, organisation: str, registry: Registry, path: Pat
         StoreUnavailable: If the database cannot be read.
     """
     with _translate_errors():
-        _check_replaceable(path, organisation)
+        _check_replaceable(path, organisation_id)
         with _draft_of(path) as draft, closing(Database(sqlite3.connect(draft, isolation_level=None))) as file:
             file.executescript(_MAKE)
             table = file.table("idp_release")
             with store.engine.stream(
-                "list_released_orcid_ids", organisation=organisation, registry=registry.value
+                "list_released_orcid_ids", organisation=organisation_id, registry=registry.value
             ) as found:
                 table.insert_all({name: row[name] for name in ("account", "eduPersonOrcid")} for row in found)
             count = table.count
-            file.execute(_SIGN, (format_timestamp(now), organisation, registry.value, count))
+            file.execute(_SIGN, (format_timestamp(now), organisation_id, registry.value, count))
             file.commit()
     return count
 
@@ -136,7 +136,7 @@ def _reason(error: sqlite3.Error) -> str:
     return _REASONS.get(code, f"SQLite answered with its code {code}")
 
 
-def _check_replaceable(path: Path, organisation: str) -> None:
+def _check_replaceable(path: Path, organisation_id: str) -> None:
     # Anything but an older replica of the same organisation is not overwritten
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
@@ -146,7 +146,7 @@ def _check_replaceable(path: Path, organisation: str) -> None:
                 owner = there.organisation
         except NotAReplica as error:
             raise ReplicaNotWritten(f"what is there already is not a replica: {error}") from None
-        if owner != organisation:
+        if owner != organisation_id:
             raise ReplicaNotWritten(f"what is there already is the replica of {owner}")
 
 

@@ -388,7 +388,7 @@ def link(connection: http.client.HTTPConnection, number: int) -> None:
     front = {
         "Host": "orcid-connect.example",
         "X-Front-Proof": PROOF,
-        "Shib-Identity-Provider": quote(ORGANISATION["entity_id"], safe=""),
+        "Shib-Identity-Provider": quote(ORGANISATION["entity_ids"], safe=""),
         "eppn": quote(account(number), safe=""),
         "displayName": quote("Maija Mäkelä", safe=""),
     }

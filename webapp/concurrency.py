@@ -50,7 +50,7 @@ def try_acquire(semaphore: BoundedSemaphore) -> Iterator[bool]:
 
 
 def with_limits(
-    deliver_now: Callable[[Change], object], entity_ids: Iterable[str], limits: ConcurrencyLimits
+    deliver_now: Callable[[Change], object], organisation_ids: Iterable[str], limits: ConcurrencyLimits
 ) -> Callable[[Change], object]:
     """Return `deliver_now` with a limited number of concurrent calls.
 
@@ -58,12 +58,12 @@ def with_limits(
 
     Args:
         deliver_now: Delivers a change, which may take seconds.
-        entity_ids: The entityIDs of all organisations.
+        organisation_ids: The ids of all organisations.
         limits: The limits.
 
     """
     total = BoundedSemaphore(limits.transfers)
-    per_organisation = {entity_id: BoundedSemaphore(limits.organisation) for entity_id in entity_ids}
+    per_organisation = {organisation_id: BoundedSemaphore(limits.organisation) for organisation_id in organisation_ids}
 
     def deliver(change: Change) -> object:
         with try_acquire(per_organisation[change.organisation]) as own, try_acquire(total) as shared:

@@ -117,7 +117,7 @@ class AttributeAuthority:
 def _may_answer(organisation: Organisation, query: AttributeQuery) -> bool:
     return (
         query.attribute in {None, organisation.key}
-        and query.qualifier in {None, organisation.entity_id, query.service}
+        and query.qualifier in {None, *organisation.entity_ids, query.service}
         and organisation.has_scope(query.value.rpartition("@")[2])
     )
 

@@ -56,7 +56,7 @@ class Dispatcher:
         Args:
             store: Has the outbox.
             organisations: Those that are connected.
-            transfers: By the organisation's entityID, and the transfer's name.
+            transfers: By the organisation's id, and the transfer's name.
             report: Writes the log.
             clock: Returns the time.
             settings: Time-outs and thresholds; the defaults where it is None.
@@ -113,7 +113,7 @@ class Dispatcher:
         Args:
             worker_id: Who leases them.
             limit: How many at most.
-            capacity: Returns how many more attempts a transfer may have, by entityID and name.
+            capacity: Returns how many more attempts a transfer may have, by the organisation's id and its name.
 
         Raises:
             StoreUnavailable: If the store does not answer.
@@ -145,11 +145,7 @@ class Dispatcher:
             return FAILED
         self._report(
             event,
-            # The entityID of an organisation that is no longer connected
-            organisation=next(
-                (one.id for one in self._organisations if one.entity_id == delivery.organisation),
-                delivery.organisation,
-            ),
+            organisation=delivery.organisation,
             transfer=delivery.transfer,
             outcome=result.outcome.value,
             attempts=delivery.attempts,
@@ -162,11 +158,13 @@ class Dispatcher:
             return DeliveryResult(Outcome.MISCONFIGURED, "the configuration no longer has a transfer of this name")
         if change is None:
             return DeliveryResult(Outcome.REFUSED, "the change has been deleted")
+        organisation = self._organisations.by_id(change.organisation)
         message = ChangeMessage(
             id=change.id,
             kind=change.kind,
             organisation=change.organisation,
-            key=self._organisations.by_entity_id(change.organisation).key,
+            entity_id=organisation.entity_ids[0],
+            key=organisation.key,
             account=change.account,
             orcid_id=change.orcid_id,
             previous=change.previous,

@@ -21,7 +21,7 @@ NIGHT_HOURS = range(1, 4)
 class RetentionPolicy:
     """How long the data of one organisation's people is kept."""
 
-    entity_id: str
+    organisation_id: str
     keeps_links: bool = True
     """False where links are deleted once they have been delivered."""
     days: int | None = None
@@ -39,7 +39,7 @@ class Maintenance:
     def __init__(self, store: Store, policies: Iterable[RetentionPolicy], report: Report) -> None:
         self._store = store
         self._policies = tuple(policies)
-        self._keep_nothing = tuple(each.entity_id for each in self._policies if not each.keeps_links)
+        self._keep_nothing = tuple(each.organisation_id for each in self._policies if not each.keeps_links)
         self._report = report
         self._erased_on: date | None = None
         self._vacuumed_on: date | None = None
@@ -53,7 +53,9 @@ class Maintenance:
         """
         self._store.statistics.update_counts()
         self._store.attempts.delete_expired(now - KEEP_EXPIRED)
-        if deleted := sum(self._delete_delivered(entity_id, now - GRACE_PERIOD) for entity_id in self._keep_nothing):
+        if deleted := sum(
+            self._delete_delivered(organisation_id, now - GRACE_PERIOD) for organisation_id in self._keep_nothing
+        ):
             self._report("delivered-changes-deleted", changes=deleted)
         if erased := self._store.erasures.finish_due(now) + self._erase_inactive(now):
             self._report("erased", persons=erased)
@@ -66,10 +68,10 @@ class Maintenance:
             self._vacuumed_on = now.date()
             self._report("vacuumed")
 
-    def _delete_delivered(self, entity_id: str, before: datetime) -> int:
+    def _delete_delivered(self, organisation_id: str, before: datetime) -> int:
         deleted = 0
-        while numbers := self._store.retention.list_expired_changes(entity_id, before):
-            count = sum(self._store.retention.delete_change(entity_id, number) for number in numbers)
+        while numbers := self._store.retention.list_expired_changes(organisation_id, before):
+            count = sum(self._store.retention.delete_change(organisation_id, number) for number in numbers)
             if not count:
                 break
             deleted += count
@@ -80,7 +82,7 @@ class Maintenance:
             return 0
         erased = sum(
             self._store.erasures.erase_inactive(
-                each.entity_id, now - timedelta(days=each.days), now, uses_feed=each.uses_feed
+                each.organisation_id, now - timedelta(days=each.days), now, uses_feed=each.uses_feed
             )
             for each in self._policies
             if each.days is not None

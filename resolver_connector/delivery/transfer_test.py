@@ -84,7 +84,8 @@ def run_transfer_test(
         return ChangeMessage(
             id=f"test-{token}-{number}",
             kind=kind,
-            organisation=organisation.entity_id,
+            organisation=organisation.id,
+            entity_id=organisation.entity_ids[0],
             key=organisation.key,
             account=account,
             orcid_id=orcid_id,

@@ -112,7 +112,7 @@ class ChangeMessage:
     """The idempotency key: the same at each attempt."""
     kind: ChangeKind
     organisation: str
-    """entityID."""
+    """The organisation's id."""
     key: str
     """The attribute that identifies the organisation's people, for example `eppn`."""
     account: str
@@ -122,6 +122,8 @@ class ChangeMessage:
     previous: OrcidId | None
     at: datetime
     """When the change was made."""
+    entity_id: str
+    """The organisation's first entityID, by which receivers of the 2016 format know it."""
     reason: ChangeReason | None = None
     """Why, where the kind does not say all."""
 

@@ -189,7 +189,7 @@ def write_csc(rest: RestTransfer, message: ChangeMessage, _now: datetime) -> tup
         "issuer": rest.issuer or (f"https://{known.registry.host}" if known else ""),
         "value": rest.value_form.write(message.orcid_id) if message.orcid_id else "",
     }
-    account = {"issuer": message.organisation, "value": message.account}
+    account = {"issuer": message.entity_id, "value": message.account}
     pair = [("eduPersonOrcid", orcid), (message.key, account)]
     return _json({"identifier": [_identifier(rest, message, name, **each) for name, each in pair]}), {}
 

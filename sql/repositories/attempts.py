@@ -60,15 +60,15 @@ class AttemptRepository(Repository):
         row = self.engine.fetch_one("get_attempt_by_state", state_hash=state_hash)
         return None if row is None else rows.attempt_from_row(row)
 
-    def list_for_person(self, entity_id: str, person_key: str, limit: int = NO_LIMIT) -> list[Attempt]:
+    def list_for_person(self, organisation_id: str, person_key: str, limit: int = NO_LIMIT) -> list[Attempt]:
         """Return a person's attempts that are not deleted yet, newest first."""
         found = self.engine.fetch_all(
-            "list_attempts_of_person", organisation=entity_id, person_key=person_key, limit=limit
+            "list_attempts_of_person", organisation=organisation_id, person_key=person_key, limit=limit
         )
         return [rows.attempt_from_row(row) for row in found]
 
     def consume_state(
-        self, state_hash: str, entity_id: str, person_key: str, browser_hash: str, now: datetime
+        self, state_hash: str, organisation_id: str, person_key: str, browser_hash: str, now: datetime
     ) -> Attempt | None:
         """Use up a state and return its attempt.
 
@@ -79,7 +79,7 @@ class AttemptRepository(Repository):
         row = self.engine.fetch_one(
             "consume_attempt",
             state_hash=state_hash,
-            organisation=entity_id,
+            organisation=organisation_id,
             person_key=person_key,
             browser_hash=browser_hash,
             now=rows.format_timestamp(now),

@@ -17,7 +17,7 @@ class AuditRepository(Repository):
 
     def add(  # noqa: PLR0913, PLR0917 - the columns of an event
         self,
-        entity_id: str,
+        organisation_id: str,
         kind: str,
         actor: str,
         person_key: str | None,
@@ -25,14 +25,14 @@ class AuditRepository(Repository):
         now: datetime,
     ) -> None:
         """Append an event about something that changed no link."""
-        with self.organisation_transaction(entity_id, now) as transaction:
+        with self.organisation_transaction(organisation_id, now) as transaction:
             transaction.insert_event(kind, actor, person_key, facts)
 
     def list_events(
-        self, entity_id: str, person_key: str | None = None, *, newest_first: bool = False, limit: int = NO_LIMIT
+        self, organisation_id: str, person_key: str | None = None, *, newest_first: bool = False, limit: int = NO_LIMIT
     ) -> Iterator[Event]:
         """Give the events of an organisation, or of one person, a page at a time."""
-        values: dict[str, str | int] = {"organisation": entity_id}
+        values: dict[str, str | int] = {"organisation": organisation_id}
         if person_key is not None:
             values["person_key"] = person_key
         prefix = "list_events" if person_key is None else "list_person_events"
@@ -45,17 +45,17 @@ class AuditRepository(Repository):
                 return
             limit, bound = limit - len(page), page[-1]["number"]
 
-    def verify(self, entity_id: str) -> list[str]:
+    def verify(self, organisation_id: str) -> list[str]:
         """Verify an organisation's chain of events.
 
         Return a sentence for each place where it is broken.
         """
-        end = self.engine.fetch_one("get_chain_end", organisation=entity_id)
+        end = self.engine.fetch_one("get_chain_end", organisation=organisation_id)
         if end is None:
-            events = self.engine.fetch_all("list_events_after", organisation=entity_id, after=0, limit=1)
+            events = self.engine.fetch_all("list_events_after", organisation=organisation_id, after=0, limit=1)
             return ["there are events, but the row with their number is missing"] if events else []
         last = end["last_event_number"]
-        found, number, last_hash = self._verify_until(entity_id, last)
+        found, number, last_hash = self._verify_until(organisation_id, last)
         if number < last:
             found.append(f"the last events are missing: {last} were written, and the last one found is {number}")
         elif last_hash != end["last_event_hash"]:
@@ -64,11 +64,13 @@ class AuditRepository(Repository):
             found.append(f"there are events after number {last}, which this program did not write")
         return found
 
-    def _verify_until(self, entity_id: str, last: int) -> tuple[list[str], int, str]:
+    def _verify_until(self, organisation_id: str, last: int) -> tuple[list[str], int, str]:
         # Not further than `last`: events may be written meanwhile
         found: list[str] = []
         number, last_hash = 0, ""
-        while page := self.engine.fetch_all("list_events_after", organisation=entity_id, after=number, limit=PAGE_SIZE):
+        while page := self.engine.fetch_all(
+            "list_events_after", organisation=organisation_id, after=number, limit=PAGE_SIZE
+        ):
             for row in page:
                 if row["number"] > last:
                     return found, number, last_hash
@@ -76,25 +78,25 @@ class AuditRepository(Repository):
                 number, last_hash = row["number"], row["hash"]
         return found, number, last_hash
 
-    def last_hash(self, entity_id: str) -> str:
+    def last_hash(self, organisation_id: str) -> str:
         """Return the hash of an organisation's last event, for another party to keep.
 
         Returns:
             Empty where there is none.
         """
-        end = self.engine.fetch_one("get_chain_end", organisation=entity_id)
+        end = self.engine.fetch_one("get_chain_end", organisation=organisation_id)
         return "" if end is None else str(end["last_event_hash"])
 
-    def find_hash(self, entity_id: str, value: str) -> int | None:
+    def find_hash(self, organisation_id: str, value: str) -> int | None:
         """Return the number of the event with this hash.
 
         Returns:
             None if the chain was rewritten since the hash was kept.
         """
-        row = self.engine.fetch_one("get_event_number", organisation=entity_id, hash=value)
+        row = self.engine.fetch_one("get_event_number", organisation=organisation_id, hash=value)
         return None if row is None else int(row["number"])
 
-    def compare_with_links(self, entity_id: str) -> list[str]:
+    def compare_with_links(self, organisation_id: str) -> list[str]:
         """Compare an organisation's current links with their newest events.
 
         Returns:
@@ -102,7 +104,7 @@ class AuditRepository(Repository):
         """
         found = []
         imports: set[tuple[str, str]] = set()
-        for row in self.pages("list_links_with_newest_event", entity_id):
+        for row in self.pages("list_links_with_newest_event", organisation_id):
             if row["source"] == "orcid":
                 facts = audit.facts_of(row["facts"])
                 made = row["kind"] in {"linked", "replaced"}
@@ -115,23 +117,23 @@ class AuditRepository(Repository):
                 # Read again for an import that was written meanwhile
                 imports = {
                     (event["at"], audit.facts_of(event["facts"]).get("source", ""))
-                    for event in self.engine.fetch_all("list_imports", organisation=entity_id)
+                    for event in self.engine.fetch_all("list_imports", organisation=organisation_id)
                 }
             if made_by not in imports or (row["kind"] not in {None, "removed"}) or (row["at"] or "") > row["linked_at"]:
                 found.append(f"link {row['id']} is there, and its import is not")
         found += [
             f"event {row['number']} made a link that is not there, and no event has removed it"
-            for row in self.pages("list_events_without_link", entity_id)
+            for row in self.pages("list_events_without_link", organisation_id)
         ]
         return found
 
-    def erase_facts(self, entity_id: str, person_key: str) -> int:
+    def erase_facts(self, organisation_id: str, person_key: str) -> int:
         """Erase the person and the facts from a person's events.
 
         Return their number. The chain stays valid.
         """
         with self.engine.transaction() as session:
-            return session.execute("erase_facts_of_person", organisation=entity_id, person_key=person_key)
+            return session.execute("erase_facts_of_person", organisation=organisation_id, person_key=person_key)
 
 
 def _event_from_row(row: Row) -> Event:

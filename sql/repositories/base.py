@@ -130,21 +130,26 @@ class Repository:
 
     @contextmanager
     def organisation_transaction(
-        self, entity_id: str, now: datetime, *, exclusive: bool = False, long: bool = False
+        self, organisation_id: str, now: datetime, *, exclusive: bool = False, long: bool = False
     ) -> Iterator[OrganisationTransaction]:
         """Begin a transaction that locks the organisation's row.
 
         `exclusive` and `long` as in `Engine.transaction`.
         """
         with self.engine.transaction(exclusive=exclusive, long=long) as session:
-            (row,) = session.fetch_all("lock_organisation", organisation=entity_id)
+            (row,) = session.fetch_all("lock_organisation", organisation=organisation_id)
             yield OrganisationTransaction(
-                session, entity_id, now, row["last_change_number"], row["last_event_number"], row["last_event_hash"]
+                session,
+                organisation_id,
+                now,
+                row["last_change_number"],
+                row["last_event_number"],
+                row["last_event_hash"],
             )
 
-    def pages(self, query: str, entity_id: str) -> Iterator[Row]:
+    def pages(self, query: str, organisation_id: str) -> Iterator[Row]:
         """Give the rows of a query that is paged by person_key, a page at a time."""
         after = ""
-        while page := self.engine.fetch_all(query, organisation=entity_id, after=after, limit=PAGE_SIZE):
+        while page := self.engine.fetch_all(query, organisation=organisation_id, after=after, limit=PAGE_SIZE):
             yield from page
             after = page[-1]["person_key"]

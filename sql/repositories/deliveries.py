@@ -168,7 +168,7 @@ class DeliveryRepository(Repository):
         return self.engine.execute("release_lease", **_lease(delivery, worker)) == 1
 
     def record_failure(
-        self, entity_id: str, transfer: str, now: datetime, failure_threshold: int, reset_timeout: timedelta
+        self, organisation_id: str, transfer: str, now: datetime, failure_threshold: int, reset_timeout: timedelta
     ) -> None:
         """Count a failure of a transfer.
 
@@ -179,22 +179,22 @@ class DeliveryRepository(Repository):
         """
         self.engine.execute(
             "record_transfer_failure",
-            organisation=entity_id,
+            organisation=organisation_id,
             transfer=transfer,
             failure_threshold=failure_threshold,
             open_until=rows.format_timestamp(now + reset_timeout),
         )
 
-    def record_success(self, entity_id: str, transfer: str) -> None:
+    def record_success(self, organisation_id: str, transfer: str) -> None:
         """Close a transfer's circuit breaker.
 
         Its receiver answered, whatever it answered.
         """
-        self.engine.execute("record_transfer_success", organisation=entity_id, transfer=transfer)
+        self.engine.execute("record_transfer_success", organisation=organisation_id, transfer=transfer)
 
     def retry(
         self,
-        entity_id: str,
+        organisation_id: str,
         transfer: str | None,
         now: datetime,
         actor: str = "operator",
@@ -209,36 +209,36 @@ class DeliveryRepository(Repository):
             transfer: One of the organisation's transfers; None means all.
             by: Facts for the audit event about who asked for it.
         """
-        with self.organisation_transaction(entity_id, now, exclusive=True) as transaction:
+        with self.organisation_transaction(organisation_id, now, exclusive=True) as transaction:
             session = transaction.session
-            breakers = session.fetch_all("list_circuit_breakers", organisation=entity_id)
+            breakers = session.fetch_all("list_circuit_breakers", organisation=organisation_id)
             names = [row["transfer"] for row in breakers if transfer in {None, row["transfer"]}]
-            values = {"organisation": entity_id, "now": rows.format_timestamp(now)}
+            values = {"organisation": organisation_id, "now": rows.format_timestamp(now)}
             queued = sum(session.execute("retry_dead_letters", **values, transfer=name) for name in names)
             if queued:
                 facts = {"transfer": transfer or "all", "deliveries": str(queued), **by}
                 transaction.insert_event("dead-letters-retried", actor, None, facts)
             return queued
 
-    def make_due(self, entity_id: str, transfer: str | None, now: datetime) -> int:
+    def make_due(self, organisation_id: str, transfer: str | None, now: datetime) -> int:
         """Make deliveries due now that wait for a later time.
 
         Return their number. If `transfer` is None, all transfers are meant.
         """
-        names = [each.transfer for each in self.breakers(entity_id) if transfer in {None, each.transfer}]
-        values = {"organisation": entity_id, "now": rows.format_timestamp(now)}
+        names = [each.transfer for each in self.breakers(organisation_id) if transfer in {None, each.transfer}]
+        values = {"organisation": organisation_id, "now": rows.format_timestamp(now)}
         return sum(self.engine.execute("expedite_deliveries", **values, transfer=name) for name in names)
 
-    def count_missing(self, entity_id: str, transfer: str) -> int:
+    def count_missing(self, organisation_id: str, transfer: str) -> int:
         """Count the current links that were never queued for a transfer."""
-        values: Values = {"organisation": entity_id, "transfer": transfer, "limit": PAGE_SIZE}
+        values: Values = {"organisation": organisation_id, "transfer": transfer, "limit": PAGE_SIZE}
         missing, after = 0, ""
         while page := self.engine.fetch_all("list_links_for_backfill", **values, after=after):
             missing += sum(not row["owed"] for row in page)
             after = page[-1]["person_key"]
         return missing
 
-    def backfill(self, entity_id: str, transfer: str, now: datetime) -> Iterator[list[str]]:
+    def backfill(self, organisation_id: str, transfer: str, now: datetime) -> Iterator[list[str]]:
         """Queue the current links that were never queued for a transfer.
 
         Yield their person keys, a page at a time.
@@ -247,15 +247,15 @@ class DeliveryRepository(Repository):
         of the change that made the link, so that it stays before later changes. Where that change is deleted, a new
         one is inserted, which the feed contains too.
         """
-        values: Values = {"organisation": entity_id, "transfer": transfer, "limit": PAGE_SIZE}
+        values: Values = {"organisation": organisation_id, "transfer": transfer, "limit": PAGE_SIZE}
         after = ""
         while True:
-            with self.organisation_transaction(entity_id, now) as transaction:
+            with self.organisation_transaction(organisation_id, now) as transaction:
                 session = transaction.session
                 page = session.fetch_all("list_links_for_backfill", **values, after=after)
                 missing = [row for row in page if not row["owed"]]
                 if missing:
-                    session.execute("insert_circuit_breaker", organisation=entity_id, transfer=transfer)
+                    session.execute("insert_circuit_breaker", organisation=organisation_id, transfer=transfer)
                     deliveries = [_backfill_values(transaction, row, transfer) for row in missing]
                     session.execute_many("insert_delivery", deliveries)
                     facts = {"transfer": transfer, "deliveries": str(len(missing))}
@@ -265,40 +265,40 @@ class DeliveryRepository(Repository):
             yield [row["person_key"] for row in missing]
             after = page[-1]["person_key"]
 
-    def list_for_person(self, entity_id: str, person_key: str, limit: int = PAGE_SIZE) -> list[Delivery]:
+    def list_for_person(self, organisation_id: str, person_key: str, limit: int = PAGE_SIZE) -> list[Delivery]:
         """Return the deliveries of a person's changes, newest first."""
         found = self.engine.fetch_all(
-            "list_deliveries_of_person", organisation=entity_id, person_key=person_key, limit=limit
+            "list_deliveries_of_person", organisation=organisation_id, person_key=person_key, limit=limit
         )
         return [rows.delivery_from_row(row) for row in found]
 
-    def list_for_change(self, entity_id: str, number: int) -> list[Delivery]:
+    def list_for_change(self, organisation_id: str, number: int) -> list[Delivery]:
         """Return the deliveries of one change, by the names of the transfers."""
-        found = self.engine.fetch_all("list_deliveries_of_change", organisation=entity_id, change_number=number)
+        found = self.engine.fetch_all("list_deliveries_of_change", organisation=organisation_id, change_number=number)
         return [rows.delivery_from_row(row) for row in found]
 
-    def list_dead_letters(self, entity_id: str) -> Iterator[Delivery]:
+    def list_dead_letters(self, organisation_id: str) -> Iterator[Delivery]:
         """Yield an organisation's dead letters by transfer and number.
 
         They are read a page at a time.
         """
-        return self._list_in_state(entity_id, DeliveryState.DEAD_LETTER)
+        return self._list_in_state(organisation_id, DeliveryState.DEAD_LETTER)
 
-    def list_waiting(self, entity_id: str) -> Iterator[Delivery]:
+    def list_waiting(self, organisation_id: str) -> Iterator[Delivery]:
         """Yield an organisation's waiting deliveries by transfer and number.
 
         They are read a page at a time.
         """
-        return self._list_in_state(entity_id, DeliveryState.WAITING)
+        return self._list_in_state(organisation_id, DeliveryState.WAITING)
 
-    def _list_in_state(self, entity_id: str, state: DeliveryState) -> Iterator[Delivery]:
-        for breaker in self.breakers(entity_id):
-            values, after = {"organisation": entity_id, "transfer": breaker.transfer, "state": state.value}, 0
+    def _list_in_state(self, organisation_id: str, state: DeliveryState) -> Iterator[Delivery]:
+        for breaker in self.breakers(organisation_id):
+            values, after = {"organisation": organisation_id, "transfer": breaker.transfer, "state": state.value}, 0
             while page := self.engine.fetch_all("list_deliveries_in_state", **values, after=after, limit=PAGE_SIZE):
                 yield from map(rows.delivery_from_row, page)
                 after = page[-1]["change_number"]
 
-    def counts(self, entity_id: str) -> list[DeliveryCount]:
+    def counts(self, organisation_id: str) -> list[DeliveryCount]:
         """Count an organisation's deliveries by transfer and state.
 
         What would be 0 is left out.
@@ -307,15 +307,15 @@ class DeliveryRepository(Repository):
             DeliveryCount(
                 row["transfer"], DeliveryState(row["state"]), row["count"], rows.parse_timestamp(row["oldest"])
             )
-            for row in self.engine.fetch_all("count_deliveries", organisation=entity_id)
+            for row in self.engine.fetch_all("count_deliveries", organisation=organisation_id)
         ]
 
-    def breakers(self, entity_id: str) -> list[TransferBreaker]:
+    def breakers(self, organisation_id: str) -> list[TransferBreaker]:
         """Return the circuit breakers of an organisation's transfers.
 
         A transfer has one from its first delivery on.
         """
-        found = self.engine.fetch_all("list_circuit_breakers", organisation=entity_id)
+        found = self.engine.fetch_all("list_circuit_breakers", organisation=organisation_id)
         return [rows.breaker_from_row(row) for row in found]
 
 

@@ -48,7 +48,7 @@ class ErasureRepository(Repository):
 
     def erase(  # noqa: PLR0913 - all that an audit event says
         self,
-        entity_id: str,
+        organisation_id: str,
         person_key: str,
         actor: str,
         reason: str,
@@ -69,8 +69,8 @@ class ErasureRepository(Repository):
             uses_feed: Whether the organisation may read the removal from its feed.
             since: When `MAX_WAIT` begins; `now` if None.
         """
-        person = {"organisation": entity_id, "person_key": person_key}
-        with self.organisation_transaction(entity_id, now) as transaction:
+        person = {"organisation": organisation_id, "person_key": person_key}
+        with self.organisation_transaction(organisation_id, now) as transaction:
             session = transaction.session
             if session.fetch_one("has_personal_data", **person) is None:
                 return ErasureResult(found=False, removal=None, finished=True)
@@ -108,16 +108,16 @@ class ErasureRepository(Repository):
             finished += batch
         return finished
 
-    def finish(self, entity_id: str, person_key: str, now: datetime) -> bool:
+    def finish(self, organisation_id: str, person_key: str, now: datetime) -> bool:
         """Finish a person's erasure if it is due.
 
         Returns:
             False when it is not, or is finished already.
         """
-        with self.organisation_transaction(entity_id, now) as transaction:
+        with self.organisation_transaction(organisation_id, now) as transaction:
             return _finish(transaction, person_key, now)
 
-    def erase_inactive(self, entity_id: str, before: datetime, now: datetime, *, uses_feed: bool) -> int:
+    def erase_inactive(self, organisation_id: str, before: datetime, now: datetime, *, uses_feed: bool) -> int:
         """Erase an organisation's people without a link or recent event.
 
         Return their number. Recent is what happened since `before`.
@@ -125,13 +125,16 @@ class ErasureRepository(Repository):
         erased, batch = 0, PAGE_SIZE
         while batch == PAGE_SIZE:
             people = self.engine.fetch_all(
-                "list_inactive_people", organisation=entity_id, before=rows.format_timestamp(before), limit=PAGE_SIZE
+                "list_inactive_people",
+                organisation=organisation_id,
+                before=rows.format_timestamp(before),
+                limit=PAGE_SIZE,
             )
             batch = len(people)
             for row in people:
                 reason = RETENTION_ENDED
                 result = self.erase(
-                    entity_id, row["person_key"], "service", reason, now, uses_feed=uses_feed, since=before
+                    organisation_id, row["person_key"], "service", reason, now, uses_feed=uses_feed, since=before
                 )
                 erased += result.finished
         return erased
@@ -141,9 +144,9 @@ class ErasureRepository(Repository):
         (row,) = self.engine.fetch_all("count_finished_erasures")
         return bool(row["count"])
 
-    def get(self, entity_id: str, person_key: str) -> Erasure | None:
+    def get(self, organisation_id: str, person_key: str) -> Erasure | None:
         """Return a person's unfinished erasure."""
-        row = self.engine.fetch_one("get_erasure", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("get_erasure", organisation=organisation_id, person_key=person_key)
         if row is None:
             return None
         return Erasure(

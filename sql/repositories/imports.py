@@ -61,7 +61,7 @@ class ImportRepository(Repository):
 
     def add(  # noqa: PLR0913 - all that an import needs
         self,
-        entity_id: str,
+        organisation_id: str,
         attested: Iterable[AttestedLink],
         source: str,
         attested_at: datetime,
@@ -82,11 +82,11 @@ class ImportRepository(Repository):
         text = f"The organisation attests that the person authenticated the ORCID iD at {source}."
         consent = Consent("import", "en", text, attested_at)
         linked = unchanged = rejected = 0
-        with suppress(Rollback), self.organisation_transaction(entity_id, now, long=True) as transaction:
+        with suppress(Rollback), self.organisation_transaction(organisation_id, now, long=True) as transaction:
             session = transaction.session
             session.execute("insert_consent_text", **rows.consent_text_values(consent))
             for transfer in transfers:
-                session.execute("insert_circuit_breaker", organisation=entity_id, transfer=transfer)
+                session.execute("insert_circuit_breaker", organisation=organisation_id, transfer=transfer)
             links = iter(attested)
             while batch := list(islice(links, PAGE_SIZE)):
                 new, rejections = _insert_links(transaction, batch, source, consent)

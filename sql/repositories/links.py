@@ -20,27 +20,29 @@ from sql.repositories.base import NO_LIMIT, OrganisationTransaction, Repository
 class LinkRepository(Repository):
     """Current and former links."""
 
-    def orcid_ids(self, entity_id: str, person_key: str) -> list[OrcidId]:
+    def orcid_ids(self, organisation_id: str, person_key: str) -> list[OrcidId]:
         """Return the iD of a person's current link, or an empty list."""
-        row = self.engine.fetch_one("get_current_orcid_id", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("get_current_orcid_id", organisation=organisation_id, person_key=person_key)
         return [] if row is None else [rows.orcid_id_from_row(row)]
 
-    def get(self, entity_id: str, person_key: str) -> Link | None:
+    def get(self, organisation_id: str, person_key: str) -> Link | None:
         """Return a person's current link."""
-        row = self.engine.fetch_one("get_link", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("get_link", organisation=organisation_id, person_key=person_key)
         return None if row is None else rows.link_from_row(row)
 
-    def get_by_orcid_id(self, entity_id: str, orcid_id: OrcidId) -> Link | None:
+    def get_by_orcid_id(self, organisation_id: str, orcid_id: OrcidId) -> Link | None:
         """Return the organisation's current link with this iD."""
-        row = self.engine.fetch_one("get_link_by_orcid_id", organisation=entity_id, **rows.orcid_id_values(orcid_id))
+        row = self.engine.fetch_one(
+            "get_link_by_orcid_id", organisation=organisation_id, **rows.orcid_id_values(orcid_id)
+        )
         return None if row is None else rows.link_from_row(row)
 
-    def person_status(self, entity_id: str, person_key: str, *, deliveries: bool = True) -> PersonStatus:
+    def person_status(self, organisation_id: str, person_key: str, *, deliveries: bool = True) -> PersonStatus:
         """Return a person's current link and their newest change's progress.
 
         Deliveries are read only if wanted.
         """
-        person = {"organisation": entity_id, "person_key": person_key}
+        person = {"organisation": organisation_id, "person_key": person_key}
         (row,) = self.engine.fetch_all("get_person_status", **person)
         newest, fetched = row["newest_number"], row["fetched_number"]
         is_fetched = newest is not None and fetched is not None and fetched >= newest
@@ -52,32 +54,32 @@ class LinkRepository(Repository):
             deliveries=tuple(map(rows.delivery_from_row, found)),
         )
 
-    def list_for_person(self, entity_id: str, person_key: str, limit: int = NO_LIMIT) -> list[Link]:
+    def list_for_person(self, organisation_id: str, person_key: str, limit: int = NO_LIMIT) -> list[Link]:
         """Return a person's current and former links, newest first."""
         found = self.engine.fetch_all(
-            "list_links_of_person", organisation=entity_id, person_key=person_key, limit=limit
+            "list_links_of_person", organisation=organisation_id, person_key=person_key, limit=limit
         )
         return [rows.link_from_row(row) for row in found]
 
-    def reassigned_at(self, entity_id: str, person_key: str) -> datetime | None:
+    def reassigned_at(self, organisation_id: str, person_key: str) -> datetime | None:
         """Return when the account was last found reassigned.
 
         Older data belongs to its previous holder.
         """
-        row = self.engine.fetch_one("get_last_reassignment", organisation=entity_id, person_key=person_key)
+        row = self.engine.fetch_one("get_last_reassignment", organisation=organisation_id, person_key=person_key)
         return None if row is None else rows.parse_timestamp(row["at"])
 
-    def list_current(self, entity_id: str) -> Iterator[Link]:
+    def list_current(self, organisation_id: str) -> Iterator[Link]:
         """Give an organisation's current links by person_key, a page at a time.
 
         Each person occurs at most once. A link that is added or removed meanwhile may be missing: a caller that needs
         a consistent state reads `ChangeRepository.last_number` first and applies the changes after it.
         """
-        return map(rows.link_from_row, self.pages("list_links", entity_id))
+        return map(rows.link_from_row, self.pages("list_links", organisation_id))
 
-    def count(self, entity_id: str) -> int:
+    def count(self, organisation_id: str) -> int:
         """Return the number of an organisation's current links."""
-        (row,) = self.engine.fetch_all("count_links", organisation=entity_id)
+        (row,) = self.engine.fetch_all("count_links", organisation=organisation_id)
         return int(row["count"])
 
     def add(  # noqa: PLR0913, PLR0917 - all that a confirmation contains
@@ -145,7 +147,7 @@ class LinkRepository(Repository):
 
     def remove(  # noqa: PLR0913, PLR0917 - all that an audit event says
         self,
-        entity_id: str,
+        organisation_id: str,
         person_key: str,
         actor: str,
         reason: str,
@@ -162,8 +164,8 @@ class LinkRepository(Repository):
         Raises:
             LinkChanged: If the current link has another iD than `expected`.
         """
-        with self.organisation_transaction(entity_id, now) as transaction:
-            row = transaction.session.fetch_one("get_link", organisation=entity_id, person_key=person_key)
+        with self.organisation_transaction(organisation_id, now) as transaction:
+            row = transaction.session.fetch_one("get_link", organisation=organisation_id, person_key=person_key)
             if row is None:
                 return None
             current = rows.link_from_row(row)

@@ -53,9 +53,11 @@ class MailRepository(Repository):
         """Set when the mail is due next."""
         self.engine.execute("reschedule_mail", **_key(mail), next_attempt_at=rows.format_timestamp(next_attempt_at))
 
-    def list_for_person(self, entity_id: str, person_key: str, limit: int) -> list[Mail]:
+    def list_for_person(self, organisation_id: str, person_key: str, limit: int) -> list[Mail]:
         """Return the mails that a person asked for, newest first."""
-        found = self.engine.fetch_all("list_mail_of_person", organisation=entity_id, person_key=person_key, limit=limit)
+        found = self.engine.fetch_all(
+            "list_mail_of_person", organisation=organisation_id, person_key=person_key, limit=limit
+        )
         return [_mail_from_row(row) for row in found]
 
 

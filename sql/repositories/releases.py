@@ -30,13 +30,13 @@ class ReleaseRepository(Repository):
                 transaction.insert_event("release-seen", "organisation", link.person_key, facts)
             return recorded
 
-    def counts(self, entity_id: str) -> ReleaseCounts:
+    def counts(self, organisation_id: str) -> ReleaseCounts:
         """Count an organisation's current links by the state of their release."""
-        (row,) = self.engine.fetch_all("count_releases", organisation=entity_id)
+        (row,) = self.engine.fetch_all("count_releases", organisation=organisation_id)
         return ReleaseCounts(row["linked"], row["seen"], row["other"], row["missing"])
 
-    def count_linked_before(self, entity_id: str, before: datetime, limit: int) -> int:
+    def count_linked_before(self, organisation_id: str, before: datetime, limit: int) -> int:
         """Count an organisation's current links made before a time, up to `limit`."""
         time = rows.format_timestamp(before)
-        (row,) = self.engine.fetch_all("count_linked_before", organisation=entity_id, before=time, limit=limit)
+        (row,) = self.engine.fetch_all("count_linked_before", organisation=organisation_id, before=time, limit=limit)
         return int(row["count"])

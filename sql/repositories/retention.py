@@ -34,13 +34,13 @@ class DeprovisionResult:
 class RetentionRepository(Repository):
     """Deletion of old changes and of people."""
 
-    def list_expired_changes(self, entity_id: str, before: datetime, limit: int = 500) -> list[int]:
+    def list_expired_changes(self, organisation_id: str, before: datetime, limit: int = 500) -> list[int]:
         """Return the numbers of the oldest changes delivered before a time."""
         time = rows.format_timestamp(before)
-        found = self.engine.fetch_all("list_expired_changes", organisation=entity_id, before=time, limit=limit)
+        found = self.engine.fetch_all("list_expired_changes", organisation=organisation_id, before=time, limit=limit)
         return [row["number"] for row in found]
 
-    def delete_change(self, entity_id: str, number: int) -> bool:
+    def delete_change(self, organisation_id: str, number: int) -> bool:
         """Delete a change and, if it is the person's last one, the person.
 
         Deletes the person's links, closed attempts and facts in the audit log. What stays names nobody: that there was
@@ -49,25 +49,31 @@ class RetentionRepository(Repository):
         Returns:
             False when the change is deleted already, or a delivery of it is waiting.
         """
-        change_number: Values = {"organisation": entity_id, "number": number}
+        change_number: Values = {"organisation": organisation_id, "number": number}
         with self.engine.transaction() as session:
-            session.fetch_one("lock_organisation", organisation=entity_id)
+            session.fetch_one("lock_organisation", organisation=organisation_id)
             change = session.fetch_one("get_change", **change_number)
             if change is None or session.fetch_one("get_waiting_delivery_of_change", **change_number):
                 return False
-            person = {"organisation": entity_id, "person_key": change["person_key"]}
+            person = {"organisation": organisation_id, "person_key": change["person_key"]}
             session.execute("delete_change", **change_number)
             session.execute("anonymise_deliveries_of_change", **change_number)
             if session.fetch_one("get_newest_change_of_person", **person) is None:
                 current = session.fetch_all("get_link_id", **person)
-                count_forgotten(session, entity_id, change["at"][:10], len(current))
+                count_forgotten(session, organisation_id, change["at"][:10], len(current))
                 session.execute("delete_links_of_person", **person)
                 session.execute("erase_facts_of_person", **person)
                 count_attempts(session, session.fetch_all("delete_closed_attempts_of_person", **person))
             return True
 
     def deprovision(
-        self, entity_id: str, person_key: str, now: datetime, *, transfers: Sequence[str] = (), dry_run: bool = False
+        self,
+        organisation_id: str,
+        person_key: str,
+        now: datetime,
+        *,
+        transfers: Sequence[str] = (),
+        dry_run: bool = False,
     ) -> DeprovisionResult:
         """End the link of a person who has left the organisation.
 
@@ -79,8 +85,8 @@ class RetentionRepository(Repository):
             transfers: The names of the organisation's transfers, to which the removal is delivered.
             dry_run: Roll everything back.
         """
-        person = {"organisation": entity_id, "person_key": person_key}
-        with suppress(Rollback), self.organisation_transaction(entity_id, now) as transaction:
+        person = {"organisation": organisation_id, "person_key": person_key}
+        with suppress(Rollback), self.organisation_transaction(organisation_id, now) as transaction:
             session = transaction.session
             link = session.fetch_one("get_link", **person)
             session.execute("delete_mail_of_person", **person)

@@ -47,72 +47,72 @@ class StatisticsRepository(Repository):
         """Add all events to the stored counts, in batches, and return their number."""
         return sum(self._add_events(row["organisation"]) for row in self.engine.fetch_all("list_organisations"))
 
-    def _add_events(self, entity_id: str, leave: int = 0) -> int:
+    def _add_events(self, organisation_id: str, leave: int = 0) -> int:
         # Until at most `leave` are left; a batch without events is the last, as after events were deleted by hand
         added = 0
-        while self._count_uncounted(entity_id) > leave and (batch := self._add_batch(entity_id)):
+        while self._count_uncounted(organisation_id) > leave and (batch := self._add_batch(organisation_id)):
             added += batch
         return added
 
-    def _count_uncounted(self, entity_id: str) -> int:
-        row = self.engine.fetch_one("count_uncounted_events", organisation=entity_id)
+    def _count_uncounted(self, organisation_id: str) -> int:
+        row = self.engine.fetch_one("count_uncounted_events", organisation=organisation_id)
         return 0 if row is None else int(row["count"])
 
-    def _add_batch(self, entity_id: str) -> int:
+    def _add_batch(self, organisation_id: str) -> int:
         with self.engine.transaction(exclusive=True) as session:
-            (counted,) = session.fetch_all("lock_counted_events", organisation=entity_id)
+            (counted,) = session.fetch_all("lock_counted_events", organisation=organisation_id)
             first = counted["number"]
-            batch = {"organisation": entity_id, "after": first, "until": first + EVENT_BATCH}
+            batch = {"organisation": organisation_id, "after": first, "until": first + EVENT_BATCH}
             events = session.fetch_all("count_events_between", **batch)
             imports = session.fetch_all("list_imports_between", **batch)
             last = max((row["last"] for row in events), default=first)
-            _add(session, _event_counts(entity_id, events, imports))
-            session.execute("update_counted_events", organisation=entity_id, number=last)
+            _add(session, _event_counts(organisation_id, events, imports))
+            session.execute("update_counted_events", organisation=organisation_id, number=last)
             return int(last - first)
 
-    def by_day(self, entity_id: str, since: date) -> Mapping[date, Counter[CountKey]]:
+    def by_day(self, organisation_id: str, since: date) -> Mapping[date, Counter[CountKey]]:
         """Return an organisation's counts for each day (UTC) since a day.
 
         Days without any are left out.
         """
         found: dict[date, Counter[CountKey]] = {}
-        for (_, day, source, name), count in self._counts(entity_id, since.isoformat(), _LAST_DAY).items():
+        for (_, day, source, name), count in self._counts(organisation_id, since.isoformat(), _LAST_DAY).items():
             if day >= since.isoformat():
                 found.setdefault(date.fromisoformat(day), Counter())[_key(source, name)] += count
         return found
 
-    def totals(self, entity_id: str) -> Counter[CountKey]:
+    def totals(self, organisation_id: str) -> Counter[CountKey]:
         """Return an organisation's counts of all days together."""
         found: Counter[CountKey] = Counter()
-        for (_, _day, source, name), count in self._counts(entity_id, _ALL_DAYS, _ALL_DAYS).items():
+        for (_, _day, source, name), count in self._counts(organisation_id, _ALL_DAYS, _ALL_DAYS).items():
             found[_key(source, name)] += count
         return found
 
-    def _counts(self, entity_id: str, since: str, until: str) -> _Counts:
-        self._add_events(entity_id, leave=EVENT_BATCH)
-        stored = self.engine.fetch_all("list_counts", organisation=entity_id, since=since, until=until)
+    def _counts(self, organisation_id: str, since: str, until: str) -> _Counts:
+        self._add_events(organisation_id, leave=EVENT_BATCH)
+        stored = self.engine.fetch_all("list_counts", organisation=organisation_id, since=since, until=until)
         counts: _Counts = Counter()
         counted = 0
         for row in stored:
             if row["source"] == "counted-events":
                 counted = row["count"]
             else:
-                counts[entity_id, row["day"], row["source"], row["name"]] += row["count"]
+                counts[organisation_id, row["day"], row["source"], row["name"]] += row["count"]
         # Events are never deleted: those after `counted` are all there, even if another process counts them meanwhile
-        rest: Values = {"organisation": entity_id, "after": counted, "until": NO_LIMIT}
+        rest: Values = {"organisation": organisation_id, "after": counted, "until": NO_LIMIT}
         return counts + _event_counts(
-            entity_id,
+            organisation_id,
             self.engine.fetch_all("count_events_between", **rest),
             self.engine.fetch_all("list_imports_between", **rest),
         )
 
-    def release_counts(self, entity_id: str, totals: Counter[CountKey]) -> ReleaseCounts:
+    def release_counts(self, organisation_id: str, totals: Counter[CountKey]) -> ReleaseCounts:
         """Return the same as `ReleaseRepository.counts`.
 
         It uses `totals` instead of counting all links.
         """
         linked = totals[_LINKED] - totals["event", "removed"] - totals[_FORGOTTEN]
-        found = self.engine.fetch_all("count_releases_by_state", organisation=entity_id)
+        found = self.engine.fetch_all("count_releases_by_state", organisation=organisation_id)
         states = {row["release_state"]: int(row["count"]) for row in found}
         return ReleaseCounts(linked, *(states.get(state, 0) for state in ("seen", "other", "missing")))
 
@@ -152,17 +152,17 @@ def count_attempts(session: Transaction, deleted: Iterable[Row]) -> None:
     _add(session, counts)
 
 
-def count_forgotten(session: Transaction, entity_id: str, day: str, links: int) -> None:
+def count_forgotten(session: Transaction, organisation_id: str, day: str, links: int) -> None:
     """Add current links to the counts, in the transaction that deletes them."""
-    _add(session, Counter({(entity_id, day, *_FORGOTTEN): links} if links else {}))
+    _add(session, Counter({(organisation_id, day, *_FORGOTTEN): links} if links else {}))
 
 
-def _event_counts(entity_id: str, events: Iterable[Row], imports: Iterable[Row]) -> _Counts:
+def _event_counts(organisation_id: str, events: Iterable[Row], imports: Iterable[Row]) -> _Counts:
     counts: _Counts = Counter()
     for row in events:
-        counts[entity_id, row["day"], "event", row["kind"]] += row["count"]
+        counts[organisation_id, row["day"], "event", row["kind"]] += row["count"]
     for row in imports:
-        counts[entity_id, row["day"], "event", "linked"] += int(facts_of(row["facts"]).get("linked", 0))
+        counts[organisation_id, row["day"], "event", "linked"] += int(facts_of(row["facts"]).get("linked", 0))
     return counts
 
 

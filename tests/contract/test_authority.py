@@ -27,7 +27,14 @@ from shibboleth.attributes import ATTRIBUTES
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
 from tests.support.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import (
+    NOON,
+    POLYTECHNIC,
+    POLYTECHNIC_IDP,
+    UNIVERSITY_IDP,
+    make_link,
+    make_orcid_id,
+)
 from tests.support.service import Clock, ask, serve_app
 
 # pysaml2 leaves temporary files to be closed when they are forgotten
@@ -314,8 +321,8 @@ def test_only_what_is_asked_for_is_given(simulator, store):
         ({"form": None}, True),
         ({"form": "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"}, True),
         ({"form": ATTRIBUTES["subject-id"].saml2_name}, False),
-        ({"qualifier": UNIVERSITY}, True),
-        ({"qualifier": POLYTECHNIC}, False),
+        ({"qualifier": UNIVERSITY_IDP}, True),
+        ({"qualifier": POLYTECHNIC_IDP}, False),
         ({"value": "MAIJA@YLIOPISTO.EXAMPLE"}, True),
     ],
 )

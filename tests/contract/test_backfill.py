@@ -7,13 +7,13 @@ from click.testing import CliRunner
 
 from demo.idm.app import SECRET, Idm
 from demo.idm.server import serve
-from tests.support.configuration import ORGANISATION, store_section, write_configuration
+from tests.support.configuration import store_section, write_configuration
 from tests.support.factories import make_link, make_orcid_id
 from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
-UNIVERSITY = ORGANISATION["entity_id"]
+UNIVERSITY = "yliopisto"
 FIRST, SECOND, THIRD = (make_orcid_id(number) for number in (1, 2, 3))
 COMMAND = ("transfer", "backfill", "yliopisto", "idm")
 WARNED = "→ send them: orcid-connect transfer backfill yliopisto idm"
@@ -201,7 +201,7 @@ def test_check_says_what_a_transfer_was_never_sent_and_which_command_sends_it(st
 
 
 def test_another_organisations_links_are_not_sent(store, path):
-    make_link(store, MAIJA, FIRST, "https://idp.amk.example/idp/shibboleth")
+    make_link(store, MAIJA, FIRST, "amk")
 
     assert run(path, *COMMAND)[1].startswith("0 links")
 

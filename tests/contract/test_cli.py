@@ -31,7 +31,7 @@ def test_a_database_is_made_looked_at_and_looked_after(tmp_path, empty_url):
     assert run(path, "link", "show", "yliopisto", MAIJA)[0] == 0
     assert run(path, "link", "remove", "yliopisto", MAIJA, "--reason", "left", "--yes")[0] == 0
     assert run(path, "link", "show", "yliopisto", MAIJA)[0] == 1
-    code, output = run(path, "history", ORGANISATION["entity_id"], "--json")
+    code, output = run(path, "history", ORGANISATION["entity_ids"], "--json")
     assert code == 0
     assert [event["kind"] for event in json.loads(output)["events"]] == ["linked", "removed"]
 

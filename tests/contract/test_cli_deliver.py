@@ -15,14 +15,14 @@ from demo.idm.app import SECRET, Idm
 from demo.idm.server import serve
 from resolver_connector.delivery.transfer_test import SECOND
 from sql.records import DeliveryState
-from tests.support.configuration import ORGANISATION, store_section, write_configuration
+from tests.support.configuration import store_section, write_configuration
 from tests.support.delivery import eventually
 from tests.support.factories import NOON, make_link, make_orcid_id
 from webapp.cli.main import main
 
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
-UNIVERSITY = ORGANISATION["entity_id"]
+UNIVERSITY = "yliopisto"
 FIRST = make_orcid_id(1)
 DEAD = "http://127.0.0.1:1/v1"
 

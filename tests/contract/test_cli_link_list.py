@@ -94,7 +94,7 @@ def test_a_machine_gets_one_json_text_with_a_link_on_each_line(store, path):
 def test_accounts_alone_stand_on_lines_of_their_own(store, path):
     people(store)
 
-    assert run(path, ORGANISATION["entity_id"], "--accounts") == (0, f"{MAIJA}\nMatti@yliopisto.example\n{OSKAR}\n")
+    assert run(path, ORGANISATION["entity_ids"], "--accounts") == (0, f"{MAIJA}\nMatti@yliopisto.example\n{OSKAR}\n")
 
 
 def test_without_links_the_list_is_empty_in_every_form(store, path):

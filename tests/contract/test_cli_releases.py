@@ -9,12 +9,12 @@ from freezegun import freeze_time
 
 from sql.records import ReleaseState
 from sql.store import open_store
-from tests.support.configuration import ORGANISATION, write_configuration
+from tests.support.configuration import write_configuration
 from tests.support.database import make_sqlite
 from tests.support.factories import NOON, make_link, make_orcid_id
 from webapp.cli.main import main
 
-UNIVERSITY = ORGANISATION["entity_id"]
+UNIVERSITY = "yliopisto"
 MISSING, OTHER, SEEN = ReleaseState
 DOES_NOT_WORK = 'the release does not seem to work; see "Release seen" in docs/operator.md'
 

@@ -17,16 +17,17 @@ from demo.idm.app import SECRET
 from shibboleth.orcid_id import Registry
 from shibboleth.person import PROOF_HEADER
 from sql.errors import StoreUnavailable
-from tests.support.configuration import ORGANISATION, PROOF, store_section, write_configuration
-from tests.support.factories import make_orcid_id
+from tests.support.configuration import PROOF, store_section, write_configuration
+from tests.support.factories import UNIVERSITY_IDP, make_orcid_id
 from tests.support.processes.servers import configuration, running
 from tests.support.service import PUBLIC_URL, WebClient
 from webapp.config.loader import load
 from webapp.wiring.pages import make_web
 
 PATIENCE = 20
-UNIVERSITY = ORGANISATION["entity_id"]
-ISLANDS = "https://idp.saaristo.example/idp/shibboleth"
+UNIVERSITY = "yliopisto"
+ISLANDS = "saaristo"
+ISLANDS_IDP = "https://idp.saaristo.example/idp/shibboleth"
 VARIABLES = {"front": "variables", "front_proof": None, "public_url": PUBLIC_URL}
 
 
@@ -123,7 +124,7 @@ def app(tmp_path, store, store_url):
             organisations={
                 "yliopisto": {"transfer": transfers[0]},
                 "saaristo": {
-                    "entity_id": ISLANDS,
+                    "entity_ids": ISLANDS_IDP,
                     "scopes": ["saaristo.example"],
                     "connector": {"tokens": ["file:secrets/saaristo.token"]},
                     "transfer": transfers[1],
@@ -232,7 +233,7 @@ class ProxyVisitor:
 
     def __init__(self, address, account):
         self.address = address.removeprefix("http://")
-        self.headers = {PROOF_HEADER: PROOF, "Shib-Identity-Provider": quote(UNIVERSITY, safe=""), "eppn": account}
+        self.headers = {PROOF_HEADER: PROOF, "Shib-Identity-Provider": quote(UNIVERSITY_IDP, safe=""), "eppn": account}
 
     def ask(self, method, path, form=None):
         """Send a request on a connection of its own, and give status, address and page."""

@@ -25,7 +25,7 @@ NOBODY = b'{"eduPersonOrcid": []}'
 
 
 def credentials():
-    university, polytechnic = ORGANISATIONS.by_entity_id(UNIVERSITY), ORGANISATIONS.by_entity_id(POLYTECHNIC)
+    university, polytechnic = ORGANISATIONS.by_id(UNIVERSITY), ORGANISATIONS.by_id(POLYTECHNIC)
     return Credentials(
         [
             (Bearer(TOKEN), university),

@@ -97,7 +97,7 @@ def test_an_identifier_of_another_transfer_or_organisation_is_waited_for_by_nobo
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON, transfers=["idm"])
     make_link(store, VILLE, FIRST, transfers=["ldap"])
-    make_link(store, MAIJA, FIRST, "https://idp.amk.example/idp/shibboleth", transfers=["idm"])
+    make_link(store, MAIJA, FIRST, "amk", transfers=["idm"])
 
     claimed = store.deliveries.claim("worker", NOON, HOUR, 9)
 

@@ -24,8 +24,8 @@ TRANSFERS = {UNIVERSITY: ("idm", "ldap")}
 @pytest.fixture
 def connector(store):
     pairs = [
-        (Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY)),
-        (Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC)),
+        (Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY)),
+        (Bearer(OTHER), ORGANISATIONS.by_id(POLYTECHNIC)),
     ]
     return Connector(store, Credentials(pairs), Registry.PRODUCTION, lambda: LATER, TRANSFERS)
 

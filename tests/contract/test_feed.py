@@ -28,8 +28,8 @@ NDJSON = "application/x-ndjson"
 def make_connector(store, registry=Registry.PRODUCTION):
     """Give a connector that the university and the polytechnic know."""
     pairs = [
-        (Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY)),
-        (Bearer(OTHER), ORGANISATIONS.by_entity_id(POLYTECHNIC)),
+        (Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY)),
+        (Bearer(OTHER), ORGANISATIONS.by_id(POLYTECHNIC)),
     ]
     return Connector(store, Credentials(pairs), registry, lambda: LATER)
 
@@ -287,7 +287,7 @@ class BreaksOff:
     def list_after(self, *_asked):
         return []
 
-    def snapshot(self, _entity_id):
+    def snapshot(self, _organisation_id):
         return 0, self._links()
 
     def _links(self):

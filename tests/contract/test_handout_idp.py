@@ -282,7 +282,7 @@ class Away:
 
 
 def make_connector(store):
-    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
+    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY))])
     return Connector(store, credentials, Registry.SANDBOX, lambda: NOON)
 
 
@@ -762,7 +762,7 @@ def test_the_organisation_stands_at_the_top_of_the_page(handout_files):
 
     assert page.startswith(f"ORCID iDs for {ORGANISATION['name']['en']}\n")
     assert "These are iDs of ORCID's sandbox" in page
-    assert ORGANISATION["entity_id"] in page
+    assert ORGANISATION["entity_ids"] in page
     assert f"principal={quote('maija')}" in page
 
 

@@ -57,7 +57,8 @@ FIRST = LINKED.orcid_id
 SECONDS = 10
 ON_THE_PAGE = replace(
     LINKED,
-    organisation="https://idp.example.org/idp/shibboleth",
+    organisation="example-org",
+    entity_id="https://idp.example.org/idp/shibboleth",
     account="maija@example.org",
     orcid_id=OrcidId("0000-0002-1825-0097", Registry.PRODUCTION),
 )
@@ -83,7 +84,7 @@ def shell(heading, directory, **environ):
 
 
 def connector(store):
-    pairs = [(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))]
+    pairs = [(Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY))]
     return Connector(store, Credentials(pairs), Registry.PRODUCTION, lambda: LATER, {UNIVERSITY: ("idm",)})
 
 

@@ -304,7 +304,7 @@ def test_a_file_has_no_roles(tmp_path):
 
     assert result.exit_code == 1
     assert "SQLite has no roles; write a replica: orcid-connect replica yliopisto FILE" in result.output
-    role = idp_role.IdpRole.of("yliopisto", ORGANISATION["entity_id"], TRIAL)
+    role = idp_role.IdpRole.of("yliopisto", ORGANISATION["entity_ids"], TRIAL)
     with pytest.raises(idp_role.RoleNotChanged), idp_role.manage_role(open_store(f"sqlite://{tmp_path}/x.db"), role):
         pass
 

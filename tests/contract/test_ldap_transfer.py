@@ -12,7 +12,7 @@ from resolver_connector.transfers.ldap import Bind, LdapTransfer
 from resolver_connector.transfers.ldap_results import OUTCOMES
 from shibboleth.orcid_id import Registry
 from sql.records import ChangeKind
-from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, UNIVERSITY_IDP, make_orcid_id
 from tests.support.transfers.ldap import (
     BIND_ANSWER,
     EXTENDED_ANSWER,
@@ -59,15 +59,19 @@ def transfer(directory, branch):
 
 
 def linked(orcid_id=OURS, account=MAIJA):
-    return ChangeMessage("event-1", ChangeKind.LINKED, UNIVERSITY, "eppn", account, orcid_id, None, NOON)
+    return ChangeMessage(
+        "event-1", ChangeKind.LINKED, UNIVERSITY, "eppn", account, orcid_id, None, NOON, UNIVERSITY_IDP
+    )
 
 
 def replaced(orcid_id=OURS, previous=OLD):
-    return ChangeMessage("event-2", ChangeKind.REPLACED, UNIVERSITY, "eppn", MAIJA, orcid_id, previous, NOON)
+    return ChangeMessage(
+        "event-2", ChangeKind.REPLACED, UNIVERSITY, "eppn", MAIJA, orcid_id, previous, NOON, UNIVERSITY_IDP
+    )
 
 
 def removed(previous=OURS):
-    return ChangeMessage("event-3", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, previous, NOON)
+    return ChangeMessage("event-3", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, previous, NOON, UNIVERSITY_IDP)
 
 
 def deliver(transfer, message=None, timeout=10):

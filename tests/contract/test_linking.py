@@ -10,7 +10,16 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from demo.orcid.people import PEOPLE
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_consent, make_link, make_person
+from tests.support.factories import (
+    NOON,
+    POLYTECHNIC,
+    POLYTECHNIC_IDP,
+    UNIVERSITY,
+    make_attempt,
+    make_consent,
+    make_link,
+    make_person,
+)
 from tests.support.service import (
     AKE,
     MAIJA,
@@ -228,7 +237,7 @@ def test_a_right_state_is_good_for_nearly_an_hour(maija, simulator, clock):
 def test_the_same_account_at_another_organisation_is_another_person(maija, simulator):
     callback_path = maija.callback_path(simulator)
 
-    page = maija.same_browser("maija@amk.example", POLYTECHNIC).get(callback_path)
+    page = maija.same_browser("maija@amk.example", POLYTECHNIC_IDP).get(callback_path)
 
     assert page.title == "This was started by somebody else"
 
@@ -535,8 +544,8 @@ def test_a_confirmation_ends_with_its_hour(maija, simulator, clock, store):
 def test_an_id_that_becomes_free_while_orcid_answers_is_kept_to_be_confirmed(maija, simulator, store, monkeypatch):
     make_link(store, "ville@yliopisto.example", orcid_id(MAIJA))
 
-    def too_late(entity_id, _orcid_id):
-        store.links.remove(entity_id, "ville@yliopisto.example", "person", "asked to", NOON)
+    def too_late(organisation_id, _orcid_id):
+        store.links.remove(organisation_id, "ville@yliopisto.example", "person", "asked to", NOON)
 
     monkeypatch.setattr(store.links, "get_by_orcid_id", too_late)
     place = maija.return_from_orcid(simulator)
@@ -610,7 +619,7 @@ def test_two_who_race_for_one_id_do_not_both_get_it(maija, simulator, store):
 def test_one_id_may_be_linked_at_two_organisations(maija, simulator, store):
     maija.link(simulator)
 
-    page = WebClient(maija.app, "maija@amk.example", POLYTECHNIC).link(simulator)
+    page = WebClient(maija.app, "maija@amk.example", POLYTECHNIC_IDP).link(simulator)
 
     assert page.title == "Your ORCID iD is connected"
     assert held(store, "maija@amk.example", POLYTECHNIC) == [MAIJA]

@@ -8,7 +8,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sql.records import ReleaseState
 from sql.store import open_store
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.support.factories import (
+    NOON,
+    POLYTECHNIC_IDP,
+    UNIVERSITY,
+    UNIVERSITY_IDP,
+    answered,
+    make_link,
+    make_orcid_id,
+)
 from tests.support.service import Clock, ask, make_orcid_client, make_web_app
 from webapp.app import make_app
 from webapp.operator.access import AdminAccess
@@ -151,7 +159,7 @@ def test_counters_never_fall_when_attempts_are_swept_and_people_forgotten(store,
 
 
 def test_what_is_no_longer_connected_is_not_told(store, app):
-    gone = "https://idp.gone.example/idp/shibboleth"
+    gone = "gone"
     store.changes.acknowledge(gone, make_link(store, MAIJA, organisation=gone, transfers=["idm"]).number, NOON)
 
     assert "gone" not in scrape(app)[1].text
@@ -166,7 +174,7 @@ def test_no_figure_tells_of_a_person(store, app):
     assert {label for family in families.values() for each in family.samples for label in each.labels} <= {
         *("organisation", "transfer", "outcome", "kind", "reason")
     }
-    for personal in ("maija", "ville", make_orcid_id().bare, UNIVERSITY, POLYTECHNIC):
+    for personal in ("maija", "ville", make_orcid_id().bare, UNIVERSITY_IDP, POLYTECHNIC_IDP):
         assert personal not in reply.text
 
 

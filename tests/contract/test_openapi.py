@@ -45,7 +45,7 @@ def connector(tmp_path_factory):
     migrate(store.engine, NOON)
     for number in range(3):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
-    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_entity_id(UNIVERSITY))])
+    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY))])
     connector = Connector(store, credentials, Registry.PRODUCTION, lambda: NOON)
     # Minutes pass between wrong credentials, so that none is one too many
     connector.failure_limit = FailureLimit(count(step=60).__next__)

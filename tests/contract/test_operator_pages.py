@@ -12,7 +12,17 @@ import pytest
 from shibboleth.organisation import Organisations
 from sql.records import Incident, ReleaseState
 from sql.repositories.imports import AttestedLink
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
+from tests.support.factories import (
+    NOON,
+    POLYTECHNIC,
+    POLYTECHNIC_IDP,
+    UNIVERSITY,
+    UNIVERSITY_IDP,
+    answered,
+    make_link,
+    make_orcid_id,
+    make_organisation,
+)
 from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
@@ -57,9 +67,9 @@ def admin(app):
     return WebClient(app, "admin@yliopisto.example")
 
 
-def web_client(app, account, organisation=UNIVERSITY, entitlement="", issued=""):
+def web_client(app, account, entity_id=UNIVERSITY_IDP, entitlement="", issued=""):
     said = {"eduPersonEntitlement": entitlement, "funetEduPersonEPPNTimeStamp": issued}
-    return WebClient(app, account, organisation, said)
+    return WebClient(app, account, entity_id, said)
 
 
 # Who may see what
@@ -68,19 +78,22 @@ ALL, OWN, OTHERS, NOTHING = ({"yliopisto", "amk"}, {"yliopisto"}, {"amk"}, set()
 PEOPLE = {
     "an operator by key": (("operator@yliopisto.example",), ALL),
     "an operator, spelt otherwise": (("OPERATOR@yliopisto.example",), ALL),
-    "an operator by entitlement": (("anybody@yliopisto.example", UNIVERSITY, ENTITLEMENT), ALL),
-    "one who has that entitlement elsewhere": (("anybody@amk.example", POLYTECHNIC, ENTITLEMENT), OTHERS),
-    "an operator whose account was issued some day": (("operator@yliopisto.example", UNIVERSITY, "", "20200101"), ALL),
-    "an operator by key and date": (("dated@yliopisto.example", UNIVERSITY, "", "20240826"), ALL),
-    "an operator by key and date in another form": (("dated@yliopisto.example", UNIVERSITY, "", "2024-08-26"), ALL),
-    "an operator of whom no date can be read": (("dated@yliopisto.example", UNIVERSITY, "", "soon"), NOTHING),
-    "a later holder of an operator's account": (("dated@yliopisto.example", UNIVERSITY, "", "20260101"), NOTHING),
+    "an operator by entitlement": (("anybody@yliopisto.example", UNIVERSITY_IDP, ENTITLEMENT), ALL),
+    "one who has that entitlement elsewhere": (("anybody@amk.example", POLYTECHNIC_IDP, ENTITLEMENT), OTHERS),
+    "an operator whose account was issued some day": (
+        ("operator@yliopisto.example", UNIVERSITY_IDP, "", "20200101"),
+        ALL,
+    ),
+    "an operator by key and date": (("dated@yliopisto.example", UNIVERSITY_IDP, "", "20240826"), ALL),
+    "an operator by key and date in another form": (("dated@yliopisto.example", UNIVERSITY_IDP, "", "2024-08-26"), ALL),
+    "an operator of whom no date can be read": (("dated@yliopisto.example", UNIVERSITY_IDP, "", "soon"), NOTHING),
+    "a later holder of an operator's account": (("dated@yliopisto.example", UNIVERSITY_IDP, "", "20260101"), NOTHING),
     "one of whose account no date is told": (("dated@yliopisto.example",), NOTHING),
     "an administrator": (("admin@yliopisto.example",), OWN),
-    "another's administrator": (("admin@amk.example", POLYTECHNIC), OTHERS),
+    "another's administrator": (("admin@amk.example", POLYTECHNIC_IDP), OTHERS),
     "a person": ((MAIJA,), NOTHING),
-    "a person with another entitlement": ((MAIJA, UNIVERSITY, ENTITLEMENT + "s"), NOTHING),
-    "another organisation's person of the operator's name": (("operator@amk.example", POLYTECHNIC), NOTHING),
+    "a person with another entitlement": ((MAIJA, UNIVERSITY_IDP, ENTITLEMENT + "s"), NOTHING),
+    "another organisation's person of the operator's name": (("operator@amk.example", POLYTECHNIC_IDP), NOTHING),
 }
 OURS = [route for route in ROUTES if route.path.startswith("/operator")]
 
@@ -463,7 +476,7 @@ def test_the_number_of_an_attempt_is_found_long_after_the_attempt(app, operator,
 
 def test_an_administrator_finds_the_incidents_of_their_own_organisation_alone(app, operator, admin):
     own = incident_of(web_client(app, "maija@elsewhere.example").get("/me").text)
-    others = incident_of(web_client(app, "anna@elsewhere.example", POLYTECHNIC).get("/me").text)
+    others = incident_of(web_client(app, "anna@elsewhere.example", POLYTECHNIC_IDP).get("/me").text)
     nobodys = incident_of(web_client(app, "x@y.example", "https://idp.unknown.example/idp").get("/me").text)
 
     def finds(who):

@@ -12,7 +12,12 @@ from shibboleth.attributes import ATTRIBUTES
 from shibboleth.organisation import Organisations, Stage
 from sql.store import open_store
 from tests.support.database import make_sqlite
-from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.factories import (
+    POLYTECHNIC_IDP,
+    UNIVERSITY,
+    UNIVERSITY_IDP,
+    make_organisation,
+)
 from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_web_app, run_orcid_simulator
 from webapp.app import make_app
 from webapp.i18n.language import languages
@@ -259,14 +264,14 @@ def test_a_text_is_in_the_readers_language(app):
 
 
 def test_an_organisation_without_help_has_a_text_to_copy_and_no_address(app):
-    page = WebClient(app, account="", organisation=POLYTECHNIC).get("/me")
+    page = WebClient(app, account="", entity_id=POLYTECHNIC_IDP).get("/me")
 
     assert [to for to, _, _ in mails(page)] == [""]
     assert to_copy(page)
 
 
 def test_an_organisation_that_is_not_connected_is_told_of_and_one_may_ask_to_be_told(app):
-    page = WebClient(app, organisation="https://idp.elsewhere.example").get("/me")
+    page = WebClient(app, entity_id="https://idp.elsewhere.example").get("/me")
 
     (home, us) = mails(page)
     assert (home[0], us[0]) == ("", "help@connect.example")
@@ -275,7 +280,7 @@ def test_an_organisation_that_is_not_connected_is_told_of_and_one_may_ask_to_be_
 
 
 def test_what_an_attribute_holds_stays_text_in_a_text_to_send(app):
-    page = WebClient(app, organisation='https://x.example/"><script>&body=y').get("/me")
+    page = WebClient(app, entity_id='https://x.example/"><script>&body=y').get("/me")
 
     assert "<script>" not in page.text
     queries = [parse_qs(urlsplit(each).query) for each in links(page) if each.startswith("mailto:?")]
@@ -351,7 +356,7 @@ def test_the_start_page_leads_to_the_discovery_service_or_straight_to_an_organis
 
     assert "/me" in links(page)
     straight = [parse_qs(urlsplit(each).query) for each in links(page) if "/Login?" in each]
-    assert [each["entityID"][0] for each in straight] == [POLYTECHNIC, UNIVERSITY]
+    assert [each["entityID"][0] for each in straight] == [POLYTECHNIC_IDP, UNIVERSITY_IDP]
     assert {each["target"][0] for each in straight} == {"https://connect.example/me"}
 
 

@@ -272,7 +272,7 @@ def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store
 
 
 def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(front, store):
-    nobody = replace(front.context.organisations.by_entity_id(UNIVERSITY), help="")
+    nobody = replace(front.context.organisations.by_id(UNIVERSITY), help="")
     known = type(front.context.organisations).of([nobody])
     front = replace(front, authenticator=replace(front.authenticator, organisations=known))
     make_link(store)

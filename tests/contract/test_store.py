@@ -71,10 +71,14 @@ def meddle(store, statement):
 
 def take(store, attempt, now, **other):
     """Take an attempt by the state with the hash `hash`, as who began it, or otherwise."""
-    who = {"person_key": attempt.person_key, "browser_hash": attempt.browser_hash, "entity_id": attempt.organisation}
+    who = {
+        "person_key": attempt.person_key,
+        "browser_hash": attempt.browser_hash,
+        "organisation_id": attempt.organisation,
+    }
     said = {"state_hash": "hash", **who, **other}
     return store.attempts.consume_state(
-        said["state_hash"], said["entity_id"], said["person_key"], said["browser_hash"], now
+        said["state_hash"], said["organisation_id"], said["person_key"], said["browser_hash"], now
     )
 
 
@@ -124,7 +128,8 @@ def test_of_eight_that_take_an_attempt_at_once_one_does(store):
 
 
 @pytest.mark.parametrize(
-    "other", [{"entity_id": POLYTECHNIC}, {"person_key": VILLE}, {"browser_hash": "another"}, {"state_hash": "another"}]
+    "other",
+    [{"organisation_id": POLYTECHNIC}, {"person_key": VILLE}, {"browser_hash": "another"}, {"state_hash": "another"}],
 )
 def test_an_attempt_is_for_its_own_person_and_browser_and_stays_so_when_another_comes(store, other):
     attempt = make_attempt()

@@ -472,7 +472,7 @@ def test_our_own_json_says_all_that_an_organisation_needs(v1, idm, what, expecte
         "data": {
             "reason": None,
             **expected,
-            "organisation": "https://idp.yliopisto.example/idp/shibboleth",
+            "organisation": "yliopisto",
             "person": {"attribute": "eppn", "value": MAIJA},
             "registry": "production",
             "time": "2026-01-15T12:00:00Z",
@@ -1006,7 +1006,7 @@ def test_csv_has_a_header_and_everything_in_quotes(spool):
 
     assert written(spool) == (
         '"id","action","organisation","attribute","account","orcid","previous","registry","time","reason"\r\n'
-        '"news-2","replaced","https://idp.yliopisto.example/idp/shibboleth","eppn","maija@yliopisto.example",'
+        '"news-2","replaced","yliopisto","eppn","maija@yliopisto.example",'
         '"https://orcid.org/0000-0000-0000-0028","https://orcid.org/0000-0000-0000-001X","production",'
         '"2026-01-15T12:00:00Z","deprecated"\r\n'
     )

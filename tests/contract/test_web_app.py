@@ -13,7 +13,7 @@ from shibboleth.person import AttributeDefect, BrokenAttribute, Encoding, Header
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.store import open_store
 from tests.support.database import make_sqlite
-from tests.support.factories import NOON, UNIVERSITY, make_organisation, make_person
+from tests.support.factories import NOON, UNIVERSITY, UNIVERSITY_IDP, make_organisation, make_person
 from tests.support.service import ORGANISATIONS, Clock, WebClient, ask, make_orcid_client, make_web_app
 from webapp.app import make_app, security_headers, template_globals
 from webapp.auth.authenticator import Access, Authenticator
@@ -381,7 +381,7 @@ def test_orcid_and_the_identity_provider_may_send_a_person_here(maija):
 OURS = "__Host-orcid-connect"
 EVIL = "e" * 43
 SPACES = ("\xa0", "\x85", "\x1c", "\x1d", "\x1e", "\x1f", "\x0b", "\x0c", "\r", "\n")
-SAID = {"Shib-Identity-Provider": quote(UNIVERSITY, safe=""), "eppn": "maija%40yliopisto.example"}
+SAID = {"Shib-Identity-Provider": quote(UNIVERSITY_IDP, safe=""), "eppn": "maija%40yliopisto.example"}
 
 
 def forged(app, cookies, **environ):
@@ -461,7 +461,7 @@ def test_logged_in_without_an_account_names_what_is_missing_and_whom_to_ask(app)
 
 
 def test_an_organisation_that_is_not_connected_has_its_page(app):
-    answer = WebClient(app, organisation="https://idp.elsewhere.example").get("/me")
+    answer = WebClient(app, entity_id="https://idp.elsewhere.example").get("/me")
 
     assert (answer.status, answer.title) == (403, "Your organisation is not connected yet")
     assert "https://idp.elsewhere.example" in answer.text
@@ -479,7 +479,7 @@ def test_an_account_that_cannot_be_trusted_has_its_page(app, account, title):
 
 
 def test_several_accounts_have_their_page(app):
-    answer = ask(app, "/me", **{"Shib-Identity-Provider": UNIVERSITY, "eppn": "a%40yliopisto.example;b%40x"})
+    answer = ask(app, "/me", **{"Shib-Identity-Provider": UNIVERSITY_IDP, "eppn": "a%40yliopisto.example;b%40x"})
 
     assert answer.title == "Your organisation named more than one account"
 
@@ -488,7 +488,7 @@ def test_attributes_without_the_fronts_proof_have_their_page(store):
     front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
     proxied = make_app(replace(front, authenticator=Authenticator(HeaderSource("p" * 40), ORGANISATIONS, Encoding.URL)))
 
-    answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY)
+    answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY_IDP)
 
     assert (answer.status, answer.title) == (403, "This request did not come through the front door")
 

@@ -126,7 +126,7 @@ def test_a_login_gets_the_stale_answer_in_time(server, store, tmp_path):
     clock = Clock()
     replicas = ReplicaCache(store, ORGANISATIONS, Registry.PRODUCTION, directory=tmp_path, max_age=3600, clock=clock)
     replicas.refresh()
-    credentials = Credentials([(Bearer("t" * 40), ORGANISATIONS.by_entity_id(UNIVERSITY))])
+    credentials = Credentials([(Bearer("t" * 40), ORGANISATIONS.by_id(UNIVERSITY))])
     connector = Connector(store, credentials, Registry.PRODUCTION, clock, replicas=replicas)
     path, header = f"/v1/people/{MAIJA}", {"HTTP_AUTHORIZATION": "Bearer " + "t" * 40}
     fresh = ask(connector, path, **header)

@@ -39,7 +39,7 @@ def landing_with_many(context):
     """Twenty organisations, one without a name in this language, and ORCID away."""
     context.organisations = Organisations.of(
         make_organisation(
-            f"https://idp.school{number}.example/idp/shibboleth",
+            f"school{number}",
             stage=Stage.TEST,
             names={"en": f"University of Applied Sciences number {number} of the Archipelago"},
         )

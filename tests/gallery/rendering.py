@@ -41,8 +41,8 @@ NAMES = {
 }
 ORGANISATIONS = Organisations.of(
     [
-        make_organisation(entity_id, stage=Stage.TEST, names=names, help=f"help@{entity_id.split('.')[1]}.example")
-        for entity_id, names in NAMES.items()
+        make_organisation(name, stage=Stage.TEST, names=names, help=f"help@{name}.example")
+        for name, names in NAMES.items()
     ]
 )
 DAY = timedelta(days=1)

@@ -55,7 +55,7 @@ def finish(writers, over):
 @settings(max_examples=8, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pauses=st.lists(delays, min_size=2, max_size=6))
 def test_a_reader_who_reads_on_misses_no_change(store, pauses):
-    organisation, over = f"https://idp-{next(ORGANISATIONS)}.example", Event()
+    organisation, over = f"org-{next(ORGANISATIONS)}", Event()
 
     with ThreadPoolExecutor(len(pauses) + 2) as pool:
         readers = [pool.submit(read, store, organisation, over) for _ in range(2)]
@@ -74,7 +74,7 @@ def test_a_reader_who_reads_on_misses_no_change(store, pauses):
 @pytest.mark.parametrize("nodes", [3])
 def test_several_nodes_number_as_one(migrated_postgres, nodes):
     stores = [open_store(migrated_postgres, timeout=5.0) for _ in range(nodes)]
-    organisation, over = "https://idp.example", Event()
+    organisation, over = "org", Event()
 
     with ThreadPoolExecutor(nodes + 1) as pool:
         reader = pool.submit(read, stores[0], organisation, over)

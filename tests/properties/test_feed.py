@@ -29,7 +29,7 @@ class Reading(RuleBasedStateMachine):
     def __init__(self, store, lookup):
         super().__init__()
         self.store, self.now = store, NOON
-        self.organisation = make_organisation(f"https://idp.feed-{next(ORGANISATIONS)}.example")
+        self.organisation = make_organisation(f"feed-{next(ORGANISATIONS)}")
         credentials = Credentials([(Bearer(TOKEN), self.organisation)])
         self.connector = Connector(store, credentials, Registry.PRODUCTION, lambda: self.now, lookup=lookup)
         self.token, self.copy, self.pieces, self.begun = None, {}, None, b""
@@ -38,17 +38,17 @@ class Reading(RuleBasedStateMachine):
     def link(self, person, orcid_id):
         self.now += timedelta(minutes=1)
         try:
-            make_link(self.store, person, orcid_id, self.organisation.entity_id, self.now)
+            make_link(self.store, person, orcid_id, self.organisation.id, self.now)
         except OrcidIdInUse:
             return
 
     @rule(person=people)
     def remove(self, person):
-        self.store.links.remove(self.organisation.entity_id, person, "person", "asked to", self.now)
+        self.store.links.remove(self.organisation.id, person, "person", "asked to", self.now)
 
     @rule(person=people)
     def leave(self, person):
-        self.store.retention.deprovision(self.organisation.entity_id, person, self.now)
+        self.store.retention.deprovision(self.organisation.id, person, self.now)
 
     @rule(minutes=st.integers(0, 9))
     def forget(self, minutes):
@@ -104,7 +104,7 @@ class Reading(RuleBasedStateMachine):
             self.end_a_snapshot()
             more = self.fetched(limit=3)
 
-        held = {link.account: link.orcid_id.uri for link in self.store.links.list_current(self.organisation.entity_id)}
+        held = {link.account: link.orcid_id.uri for link in self.store.links.list_current(self.organisation.id)}
         assert {person: orcid for person, orcid in self.copy.items() if orcid} == held
 
 

@@ -25,7 +25,7 @@ class History(RuleBasedStateMachine):
     def __init__(self, store):
         super().__init__()
         self.store = store
-        self.organisation = f"https://idp-{next(ORGANISATIONS)}.example"
+        self.organisation = f"org-{next(ORGANISATIONS)}"
         self.links = {}
         self.releases = {}
         self.news = []

@@ -33,7 +33,7 @@ class Days(RuleBasedStateMachine):
     def __init__(self, store):
         super().__init__()
         self.store = store
-        self.organisation = f"https://idp-{next(ORGANISATIONS)}.example"
+        self.organisation = f"org-{next(ORGANISATIONS)}"
         self.now = NOON
         self.happened = Counter()
         self.open = []

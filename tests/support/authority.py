@@ -42,7 +42,7 @@ def make_identity(entity_id, key, metadata, url=None):
 
 def make_authority(store, identity, clock):
     """Build an authority that the service may query about the university's people."""
-    clients = [(each, frozenset({SERVICE} if each.entity_id == UNIVERSITY else ())) for each in ORGANISATIONS]
+    clients = [(each, frozenset({SERVICE} if each.id == UNIVERSITY else ())) for each in ORGANISATIONS]
     return AttributeAuthority(store, SamlMessages(identity, clock()), clients, Registry.PRODUCTION, clock)
 
 

@@ -18,7 +18,7 @@ CLIENT_SECRET = "5f63d1c5-3f00-4fa5-b096-fd985ffd0df7"
 NOTICES = tuple(name for name in (*PRIVACY, *ACCESSIBILITY) if name != "not_accessible")
 
 ORGANISATION = {
-    "entity_id": "https://idp.yliopisto.example/idp/shibboleth",
+    "entity_ids": "https://idp.yliopisto.example/idp/shibboleth",
     "scopes": ["yliopisto.example"],
     "stage": "test",
     "name": {"en": "University of Example", "fi": "Esimerkin yliopisto", "sv": "Exempels universitet"},

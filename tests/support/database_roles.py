@@ -11,7 +11,7 @@ from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
 from tests.support.configuration import store_section, write_configuration, write_secret
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, POLYTECHNIC_IDP, UNIVERSITY, make_link, make_orcid_id
 from webapp.cli.main import main
 
 MAIJA, MATTI = "maija@yliopisto.example", "matti@yliopisto.example"
@@ -20,8 +20,8 @@ TRIAL = Registry.SANDBOX
 SECRET = "idp-password-" + "p" * 32
 ORGANISATIONS = {
     "yliopisto": None,
-    "amk-1": {"entity_id": POLYTECHNIC, "scopes": ["amk.example"], "connector": None},
-    "empty": {"entity_id": "https://idp.empty.example/", "scopes": ["empty.example"], "connector": None},
+    "amk-1": {"entity_ids": POLYTECHNIC_IDP, "scopes": ["amk.example"], "connector": None},
+    "empty": {"entity_ids": "https://idp.empty.example/", "scopes": ["empty.example"], "connector": None},
 }
 
 

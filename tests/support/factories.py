@@ -11,8 +11,10 @@ from shibboleth.person import Person
 from sql.records import Attempt, Consent
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
-UNIVERSITY = "https://idp.yliopisto.example/idp/shibboleth"
-POLYTECHNIC = "https://idp.amk.example/idp/shibboleth"
+UNIVERSITY = "yliopisto"
+UNIVERSITY_IDP = "https://idp.yliopisto.example/idp/shibboleth"
+POLYTECHNIC = "amk"
+POLYTECHNIC_IDP = "https://idp.amk.example/idp/shibboleth"
 
 _numbers = count(1)
 
@@ -24,16 +26,15 @@ def make_orcid_id(number=1, registry=Registry.PRODUCTION):
     return OrcidId("-".join(digits[start : start + 4] for start in (0, 4, 8, 12)), registry)
 
 
-def make_organisation(entity_id=UNIVERSITY, **other):
+def make_organisation(organisation_id=UNIVERSITY, **other):
     """Give a connected organisation; the university unless told otherwise."""
-    name = entity_id.split("/")[2].split(".")[-2]
     words = {
-        "id": name,
-        "names": {"en": name.title(), "fi": name.title(), "sv": name.title()},
-        "scopes": frozenset({f"{name}.example"}),
+        "entity_ids": (f"https://idp.{organisation_id}.example/idp/shibboleth",),
+        "names": {code: organisation_id.title() for code in ("en", "fi", "sv")},
+        "scopes": frozenset({f"{organisation_id}.example"}),
         "stage": Stage.PRODUCTION,
     }
-    return Organisation(entity_id=entity_id, **{**words, **other})
+    return Organisation(organisation_id, **{**words, **other})
 
 
 def make_person(account="maija@yliopisto.example", name="Maija Mäkelä", organisation=None, **other):

@@ -22,7 +22,7 @@ from resolver_connector.app import Connector
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import Encoding, VariableSource
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, UNIVERSITY_IDP, make_organisation
 from tests.support.openapi import must_be_documented
 from webapp.app import ServiceInfo, WebApp, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
@@ -123,7 +123,7 @@ def make_web_app(
     """Build the web application's parts as behind mod_wsgi; all organisations have these transfers."""
     settings = settings_of(organisations, transfers, labels)
     house, known = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
-    linking = LinkingService(store, client, {entity_id: each.transfers for entity_id, each in settings.items()})
+    linking = LinkingService(store, client, {name: each.transfers for name, each in settings.items()})
     hall = AppContext(
         linking,
         store,
@@ -148,14 +148,14 @@ def make_web_app(
 def settings_of(organisations, transfers=(), labels=None):
     """Give the settings of organisations that send their changes to transfers of these names, with these labels."""
     words = {"transfers": dict.fromkeys(transfers), "transfer_labels": labels or {}}
-    return {each.entity_id: OrganisationSettings(organisation=each, **words) for each in organisations}
+    return {each.id: OrganisationSettings(organisation=each, **words) for each in organisations}
 
 
-def with_settings(front, entity_id=UNIVERSITY, **changes):
+def with_settings(front, organisation_id=UNIVERSITY, **changes):
     """Give the web application's parts where the configuration says this of an organisation."""
     old = front.context.organisation_settings
-    settings = {**old, entity_id: replace(old[entity_id], **changes)}
-    transfers = {entity_id: each.transfers for entity_id, each in settings.items()}
+    settings = {**old, organisation_id: replace(old[organisation_id], **changes)}
+    transfers = {name: each.transfers for name, each in settings.items()}
     linking = replace(front.context.linking, transfers=transfers)
     return replace(front, context=replace(front.context, organisation_settings=settings, linking=linking))
 
@@ -238,7 +238,7 @@ class WebClient:
 
     app: object
     account: str = "maija@yliopisto.example"
-    organisation: str = UNIVERSITY
+    entity_id: str = UNIVERSITY_IDP
     said: dict = field(default_factory=dict)
     cookies: dict = field(default_factory=dict)
 
@@ -248,13 +248,13 @@ class WebClient:
     def post(self, path, form, **environ):
         return self._ask(path, "POST", form, environ)
 
-    def same_browser(self, account, organisation=UNIVERSITY):
+    def same_browser(self, account, entity_id=UNIVERSITY_IDP):
         """Return another person who is now signed in in this browser."""
-        return WebClient(self.app, account, organisation, cookies=self.cookies)
+        return WebClient(self.app, account, entity_id, cookies=self.cookies)
 
     def other_browser(self):
         """Return the same person in another browser."""
-        return WebClient(self.app, self.account, self.organisation, self.said)
+        return WebClient(self.app, self.account, self.entity_id, self.said)
 
     def token(self):
         return self.get("/me").field("token")
@@ -282,7 +282,7 @@ class WebClient:
         return self.get(self.agree(self.return_from_orcid(simulator, bare)).location)
 
     def _ask(self, path, method, form, environ):
-        session = {"Shib-Identity-Provider": self.organisation, "eppn": self.account, **self.said}
+        session = {"Shib-Identity-Provider": self.entity_id, "eppn": self.account, **self.said}
         signed_in = {name: quote(value, safe="") for name, value in session.items() if value}
         if self.cookies:
             signed_in["HTTP_COOKIE"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())

@@ -10,7 +10,11 @@ import pytest
 from shibboleth.attributes import ATTRIBUTES
 from tests.support.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
 from tests.support.docs import DOCS
-from tests.support.factories import UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import (
+    UNIVERSITY_IDP,
+    make_link,
+    make_orcid_id,
+)
 from tests.support.ports import free_port
 from tests.support.system.federation import certificate_text, make_key
 from tests.support.tls import serve_tls
@@ -85,7 +89,11 @@ def asked(store, keys, tmp_path):
     port = free_port()
     with serve_tls(app, port, keys["web"]):
         metadata = tmp_path / "federation.xml"
-        words = {"service": SERVICE, "idp": UNIVERSITY, "certificate": certificate_text(keys["service"]["certificate"])}
+        words = {
+            "service": SERVICE,
+            "idp": UNIVERSITY_IDP,
+            "certificate": certificate_text(keys["service"]["certificate"]),
+        }
         write_federation(metadata, ENTITIES.format(**words))
         identity = make_identity(AUTHORITY, keys["authority"], metadata, f"https://127.0.0.1:{port}/aa")
         held["app"] = make_authority(store, identity, lambda: datetime.now(UTC))
@@ -109,7 +117,7 @@ def _service_provider(directory, metadata, key):
 def _resolved(directory):
     now = datetime.now(UTC)
     times = {"now": f"{now:%Y-%m-%dT%H:%M:%SZ}", "later": f"{now + timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}"}
-    names = {"idp": UNIVERSITY, "eppn": ATTRIBUTES["eppn"].saml2_name, "uri": URI, "account": ACCOUNT}
+    names = {"idp": UNIVERSITY_IDP, "eppn": ATTRIBUTES["eppn"].saml2_name, "uri": URI, "account": ACCOUNT}
     environment = {
         "PATH": "/usr/bin:/bin",
         "SHIBSP_CONFIG": str(directory / "shibboleth2.xml"),

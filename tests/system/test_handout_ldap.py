@@ -12,7 +12,7 @@ from defusedxml.ElementTree import fromstring
 
 from resolver_connector.transfers.base import ChangeKind, ChangeMessage, Outcome
 from tests.support.configuration import write_configuration
-from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, UNIVERSITY_IDP, make_orcid_id
 from tests.support.idp import engines
 from tests.support.transfers.ldap import settings
 from tests.support.transfers.slapd import READER, Slapd
@@ -95,11 +95,15 @@ def test_what_the_transfer_writes_the_connector_finds(tmp_path, directory, versi
     ).rendered
 
     linked = transfer.deliver(
-        ChangeMessage("1", ChangeKind.LINKED, UNIVERSITY, "eppn", MAIJA, OURS, None, NOON), now=NOON, timeout=20
+        ChangeMessage("1", ChangeKind.LINKED, UNIVERSITY, "eppn", MAIJA, OURS, None, NOON, UNIVERSITY_IDP),
+        now=NOON,
+        timeout=20,
     )
     found = [search(directory, connector, query) for query in queries]
     removed = transfer.deliver(
-        ChangeMessage("2", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, OURS, NOON), now=NOON, timeout=20
+        ChangeMessage("2", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, OURS, NOON, UNIVERSITY_IDP),
+        now=NOON,
+        timeout=20,
     )
     after = search(directory, connector, queries[0])
 

@@ -14,7 +14,7 @@ from tests.support.system.client import HttpBrowser, cookies, form_of, seen
 from tests.support.system.people import PROVIDERS, SAIMAA, TUNTURI
 
 ORGANISATIONS = Organisations.of(
-    Organisation(each.host, each.entity_id, {"en": each.name}, frozenset({each.scope})) for each in PROVIDERS
+    Organisation(each.host, (each.entity_id,), {"en": each.name}, frozenset({each.scope})) for each in PROVIDERS
 )
 
 
@@ -52,7 +52,7 @@ def test_a_person_arrives_unharmed(stack, http_browser, account, key, name):
     person = person_seen(stack, http_browser.sign_in(account))
 
     assert (person.account, person.name, person.account_issued_at) == (key, name, "20040826")
-    assert person.organisation.entity_id == SAIMAA.entity_id
+    assert person.organisation.entity_ids == (SAIMAA.entity_id,)
 
 
 def test_an_orcid_id_that_the_organisation_already_releases_arrives(stack, http_browser):

@@ -17,8 +17,8 @@ from tests.support.factories import NOON, make_link, make_orcid_id
 from webapp.cli.main import main
 from webapp.config.service import ServiceFile
 
-HOME = ORGANISATION["entity_id"]
-OLD = {"entity_id": "https://idp.old.example/idp", "connector": None}
+HOME = "yliopisto"
+OLD = {"entity_ids": "https://idp.old.example/idp", "connector": None}
 
 
 def service(**settings):
@@ -387,9 +387,9 @@ BROKEN = {
         "did you mean eppn?",
     ),
     "no entityID": (
-        organisation(entity_id="idp yliopisto"),
+        organisation(entity_ids="idp yliopisto"),
         UNIVERSITY,
-        "entity_id: is not an entityID (a URI of at most 1024 characters, without spaces)",
+        "entity_ids (value 1): is not an entityID (a URI of at most 1024 characters, without spaces)",
         "copy it from the Identity Provider's metadata: EntityDescriptor entityID=",
     ),
     "production with the sandbox": (
@@ -405,16 +405,16 @@ BROKEN = {
         'add to [name], for example: en = "University of Example"',
     ),
     "nothing at the top": (
-        organisation(entity_id=None),
+        organisation(entity_ids=None),
         UNIVERSITY,
-        "entity_id: is missing",
-        'add at the top of the file, for example: entity_id = "https://idp.example.org/idp/shibboleth"',
+        "entity_ids: is missing",
+        'add at the top of the file, for example: entity_ids = ["https://idp.example.org/idp/shibboleth"]',
     ),
     "an entityID twice": (
         organisations(aaa=OLD, yliopisto=OLD),
         UNIVERSITY,
-        "entity_id: is the same entity_id as in aaa.toml",
-        "give each its own entity_id",
+        "entity_ids (value 1): is the same entityID as in aaa.toml",
+        "give each its own entityID",
     ),
     "a token twice": (
         organisations(aaa={**OLD, "connector": ORGANISATION["connector"]}, yliopisto=None),
@@ -797,7 +797,7 @@ def test_without_an_authority_there_is_nothing_to_say_of_metadata(tmp_path):
 )
 def test_a_date_is_advised_where_the_organisation_has_told_it(tmp_path, named, advised):
     path = write_configuration(tmp_path, organisations={"yliopisto": {"administrators": {"people": [named]}}})
-    write(path, path.read_text("utf-8") + f'\n[[operator]]\nentity_id = "{HOME}"\npeople = ["{named}"]\n')
+    write(path, path.read_text("utf-8") + f'\n[[operator]]\norganisation = "{HOME}"\npeople = ["{named}"]\n')
     store = open_store(make_sqlite(tmp_path))
     make_link(store, "maija@yliopisto.example", make_orcid_id(1), HOME, issued="20240826")
     make_link(store, "ville@yliopisto.example", make_orcid_id(2), HOME)

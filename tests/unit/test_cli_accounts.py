@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from shibboleth.attributes import fold
 from sql.store import open_store
-from tests.support.configuration import ORGANISATION, write_configuration
+from tests.support.configuration import write_configuration
 from tests.support.database import make_sqlite
 from tests.support.factories import make_link, make_orcid_id
 from webapp.cli.main import main
@@ -123,7 +123,7 @@ def test_a_link_is_shown_and_removed_whatever_its_account(path, store, account):
     assert (shown[0], history[0], removed[0]) == (0, 0, 0)
     assert make_orcid_id(1).uri in shown[1]
     assert " linked " in history[1]
-    assert store.links.get(ORGANISATION["entity_id"], fold(account)) is None
+    assert store.links.get("yliopisto", fold(account)) is None
     assert run(path, "link", "erase", "yliopisto", account, "--reason", "asked", "--yes")[0] == 0
 
 
@@ -146,4 +146,4 @@ def test_a_shell_removes_all_that_it_is_told(path, store):
     done = subprocess.run(["/bin/sh", "-ec", script], env=environ, capture_output=True, text=True, check=True)
 
     assert done.stdout.count("removed ") == len(accounts)
-    assert list(store.links.list_current(ORGANISATION["entity_id"])) == []
+    assert list(store.links.list_current("yliopisto")) == []

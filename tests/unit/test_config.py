@@ -43,7 +43,7 @@ def test_an_organisation_is_called_by_its_files_name(tmp_path):
 
     (organisation,) = config.organisations
     assert organisation.id == "yliopisto"
-    assert organisation.entity_id == "https://idp.yliopisto.example/idp/shibboleth"
+    assert organisation.entity_ids == ("https://idp.yliopisto.example/idp/shibboleth",)
     assert organisation.name("fi") == "Esimerkin yliopisto"
     assert organisation.name("de") == "University of Example"
     assert organisation.scopes == {"yliopisto.example"}
@@ -84,15 +84,15 @@ def test_a_stable_id_that_proves_nothing_is_refused(tmp_path, settings, key):
 
 def test_a_credential_belongs_to_the_organisation_of_its_file(tmp_path):
     basic = {"user": "amk", "password": "file:secrets/amk"}
-    amk = {"entity_id": "https://idp.amk.example/idp", "connector": basic}
+    amk = {"entity_ids": "https://idp.amk.example/idp", "connector": basic}
     path = write_configuration(tmp_path, organisations={"yliopisto": None, "amk": amk}, secrets={"amk": "a" * 32})
 
     settings = load(path, {}).organisation_settings
-    credentials = {entity_id: one.credentials for entity_id, one in settings.items()}
+    credentials = {name: one.credentials for name, one in settings.items()}
 
-    assert [token.reveal() for token in credentials["https://idp.yliopisto.example/idp/shibboleth"].tokens] == [TOKEN]
-    assert credentials["https://idp.amk.example/idp"].user == "amk"
-    assert credentials["https://idp.amk.example/idp"].password.reveal() == "a" * 32
+    assert [token.reveal() for token in credentials["yliopisto"].tokens] == [TOKEN]
+    assert credentials["amk"].user == "amk"
+    assert credentials["amk"].password.reveal() == "a" * 32
 
 
 def test_two_tokens_hold_while_one_replaces_the_other(tmp_path):
@@ -355,7 +355,7 @@ def test_a_token_that_could_be_guessed_or_not_be_sent_is_refused(tmp_path, token
 def two(tmp_path, **other):
     """Write two organisations; `other` is laid over the second."""
     connector = {"tokens": ["file:secrets/amk.token"], "user": "amk", "password": "file:secrets/amk.password"}
-    amk = {"entity_id": "https://idp.amk.example/idp", "scopes": ["amk.example"], "connector": connector}
+    amk = {"entity_ids": "https://idp.amk.example/idp", "scopes": ["amk.example"], "connector": connector}
     yliopisto = {
         "connector": {
             "tokens": ["file:secrets/yliopisto.token"],
@@ -377,7 +377,7 @@ def test_two_organisations_live_side_by_side(tmp_path):
 @pytest.mark.parametrize(
     ("key", "other"),
     [
-        ("entity_id", {"entity_id": "https://idp.amk.example/idp"}),
+        ("entity_ids (value 1)", {"entity_ids": "https://idp.amk.example/idp"}),
         ("connector.tokens (value 1)", {"connector": {"tokens": ["file:secrets/amk.token"]}}),
         ("connector.user", {"connector": {"user": "amk", "password": "file:secrets/uni.password"}}),
         ("connector.password", {"connector": {"user": "uni", "password": "file:secrets/amk.password"}}),
@@ -497,7 +497,7 @@ def test_everything_wrong_is_said_at_once_and_in_order(tmp_path):
         ("amk.toml", "scopes (value 1)"),
         ("amk.toml", "scopes (value 2)"),
         ("amk.toml", "name.en"),
-        ("yliopisto.toml", "entity_id"),
+        ("yliopisto.toml", "entity_ids (value 1)"),
         ("yliopisto.toml", "stage"),
         ("yliopisto.toml", "connector.tokens (value 1)"),
     ]

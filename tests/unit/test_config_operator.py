@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.support.configuration import ORGANISATION, write, write_configuration, write_secret
+from tests.support.configuration import write, write_configuration, write_secret
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.operator.access import AdminAccess, AdminGrant
 from webapp.wiring.pages import admin_access_of
 
-HOME = ORGANISATION["entity_id"]
+HOME = "yliopisto"
 TOKEN = "m" * 32
 ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
 
@@ -25,7 +25,7 @@ def configured(directory, service="", organisation=""):
 
 def operator(**said):
     """Give the lines of an operator."""
-    lines = {"entity_id": f'"{HOME}"', **said}
+    lines = {"organisation": f'"{HOME}"', **said}
     return "\n[[operator]]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items())
 
 
@@ -77,8 +77,8 @@ def test_the_metrics_have_a_token_of_their_own(tmp_path):
     [
         (operator(), "operator (value 1)", "names no one"),
         (
-            operator(entity_id='"https://idp.elsewhere.example/idp"', people='["a@elsewhere.example"]'),
-            "operator.entity_id (value 1)",
+            operator(organisation='"elsewhere"', people='["a@elsewhere.example"]'),
+            "operator.organisation (value 1)",
             "is not connected",
         ),
         (

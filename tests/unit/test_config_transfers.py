@@ -7,13 +7,13 @@ import pytest
 from resolver_connector.transfers import TRANSFERS
 from resolver_connector.transfers.file import FileTransfer, Format
 from resolver_connector.transfers.rest import Profile, RestTransfer
-from tests.support.configuration import ORGANISATION, TOKEN, write_configuration
+from tests.support.configuration import TOKEN, write_configuration
 from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.config.organisation import Keep
 from webapp.config.transfers import describe_kind
 
-UNIVERSITY = ORGANISATION["entity_id"]
+UNIVERSITY = "yliopisto"
 REST = {"name": "idm", "kind": "rest", "url": "https://idm.yliopisto.example/orcid", "token": "file:secrets/idm"}
 FILE = {"name": "nightly", "kind": "file", "directory": "/var/spool/orcid-connect"}
 SECRET = "s" * 40
@@ -199,7 +199,7 @@ def test_no_two_transfers_of_an_organisation_have_the_same_name(tmp_path):
 
 
 def test_two_organisations_may_have_transfers_of_the_same_name(tmp_path):
-    amk = {"entity_id": "https://idp.amk.example/idp", "connector": None, "transfer": [FILE]}
+    amk = {"entity_ids": "https://idp.amk.example/idp", "connector": None, "transfer": [FILE]}
     path = write_configuration(tmp_path, organisations={"yliopisto": {"transfer": [FILE]}, "amk": amk})
 
     assert [list(each) for each in read(path).transfers.values()] == [["nightly"], ["nightly"]]

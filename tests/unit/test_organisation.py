@@ -1,16 +1,27 @@
 import pytest
 
 from shibboleth.organisation import Organisations, UnknownOrganisation
-from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation
+from tests.support.factories import POLYTECHNIC, UNIVERSITY_IDP, make_organisation
 
 BOTH = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC)])
 
 
 def test_an_organisation_is_found_by_exactly_its_entity_id():
-    assert BOTH.by_entity_id(UNIVERSITY).entity_id == UNIVERSITY
+    assert BOTH.by_entity_id(UNIVERSITY_IDP).entity_ids == (UNIVERSITY_IDP,)
 
 
-@pytest.mark.parametrize("near", [UNIVERSITY + "/", UNIVERSITY.upper(), UNIVERSITY[:-1], "", f" {UNIVERSITY}"])
+def test_an_organisation_is_found_by_each_of_its_current_entity_ids_and_by_no_former_one():
+    second, former = "https://login.yliopisto.example/idp", "https://old.yliopisto.example/idp"
+    register = Organisations.of([make_organisation(entity_ids=(UNIVERSITY_IDP, second), former_entity_ids=(former,))])
+
+    assert register.by_entity_id(UNIVERSITY_IDP) is register.by_entity_id(second) is register.by_id("yliopisto")
+    with pytest.raises(UnknownOrganisation):
+        register.by_entity_id(former)
+
+
+@pytest.mark.parametrize(
+    "near", [UNIVERSITY_IDP + "/", UNIVERSITY_IDP.upper(), UNIVERSITY_IDP[:-1], "", f" {UNIVERSITY_IDP}"]
+)
 def test_an_entity_id_that_is_nearly_right_is_unknown(near):
     with pytest.raises(UnknownOrganisation) as unknown:
         BOTH.by_entity_id(near)
@@ -19,7 +30,7 @@ def test_an_entity_id_that_is_nearly_right_is_unknown(near):
 
 
 def test_the_command_line_finds_it_by_its_short_name():
-    assert BOTH.by_id("amk").entity_id == POLYTECHNIC
+    assert BOTH.by_id("amk").scopes == {"amk.example"}
     with pytest.raises(UnknownOrganisation):
         BOTH.by_id("lukio")
 

@@ -19,7 +19,14 @@ from shibboleth.person import (
     VariableSource,
     person_from,
 )
-from tests.support.factories import POLYTECHNIC, UNIVERSITY, make_organisation, make_person
+from tests.support.factories import (
+    POLYTECHNIC,
+    POLYTECHNIC_IDP,
+    UNIVERSITY,
+    UNIVERSITY_IDP,
+    make_organisation,
+    make_person,
+)
 
 INVISIBLE = (
     *"\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u202e\u2060\u2064\u2066\u2800\u3164\ufe00\ufe0f\ufeff\uffa0",
@@ -32,7 +39,7 @@ INVISIBLE = (
 
 PROOF = "a-proof-that-only-the-proxy-knows-0123456789"
 ORGANISATIONS = Organisations.of([make_organisation(), make_organisation(POLYTECHNIC, key="subject-id")])
-MAIJA = {"Shib-Identity-Provider": UNIVERSITY, "eppn": "maija@yliopisto.example", "displayName": "Maija Mäkelä"}
+MAIJA = {"Shib-Identity-Provider": UNIVERSITY_IDP, "eppn": "maija@yliopisto.example", "displayName": "Maija Mäkelä"}
 
 
 def url_encoded(values):
@@ -73,7 +80,7 @@ def signed_in(request):
 def test_a_person_is_an_account_at_an_organisation(signed_in):
     maija = signed_in(MAIJA)
 
-    assert (maija.organisation.entity_id, maija.account, maija.name) == (
+    assert (maija.organisation.id, maija.account, maija.name) == (
         UNIVERSITY,
         "maija@yliopisto.example",
         "Maija Mäkelä",
@@ -153,7 +160,9 @@ def test_a_plus_in_an_account_is_a_plus(signed_in):
 
 
 def test_each_organisation_has_its_own_key(signed_in):
-    pekka = signed_in({"Shib-Identity-Provider": POLYTECHNIC, "subject-id": "x1@amk.example", "eppn": "p@amk.example"})
+    pekka = signed_in(
+        {"Shib-Identity-Provider": POLYTECHNIC_IDP, "subject-id": "x1@amk.example", "eppn": "p@amk.example"}
+    )
 
     assert pekka.account == "x1@amk.example"
 
@@ -163,12 +172,12 @@ def test_logged_in_without_an_account_names_what_is_missing(signed_in, value):
     with pytest.raises(MissingAttribute) as missing:
         signed_in(MAIJA | {"eppn": value})
 
-    assert (missing.value.name, missing.value.organisation.entity_id) == ("eppn", UNIVERSITY)
+    assert (missing.value.name, missing.value.organisation.id) == ("eppn", UNIVERSITY)
 
 
 def test_absent_is_as_empty(signed_in):
     with pytest.raises(MissingAttribute):
-        signed_in({"Shib-Identity-Provider": UNIVERSITY})
+        signed_in({"Shib-Identity-Provider": UNIVERSITY_IDP})
 
 
 def test_the_first_of_several_values_is_not_guessed(signed_in):
@@ -193,14 +202,14 @@ def test_several_equal_values_of_every_other_attribute_are_one(signed_in):
     twice = signed_in(
         MAIJA
         | {
-            "Shib-Identity-Provider": f"{UNIVERSITY}|{UNIVERSITY}",
+            "Shib-Identity-Provider": f"{UNIVERSITY_IDP}|{UNIVERSITY_IDP}",
             "displayName": "Maija|Maija",
             "eduPersonOrcid": orcid,
             "funetEduPersonEPPNTimeStamp": "20040826|2004-08-26",
         }
     )
 
-    assert (twice.organisation.entity_id, twice.name, twice.account_issued_at) == (UNIVERSITY, "Maija", "20040826")
+    assert (twice.organisation.id, twice.name, twice.account_issued_at) == (UNIVERSITY, "Maija", "20040826")
     assert [each.bare for each in twice.released] == ["0000-0002-1694-233X"]
 
 
@@ -236,9 +245,9 @@ def test_an_account_that_is_not_url_encoded_is_broken(raw):
 
 
 def test_the_entity_id_is_read_as_the_service_provider_writes_it():
-    said = url_encoded(MAIJA) | {"Shib-Identity-Provider": UNIVERSITY}
+    said = url_encoded(MAIJA) | {"Shib-Identity-Provider": UNIVERSITY_IDP}
 
-    assert person_from(said, VariableSource(), ORGANISATIONS, Encoding.URL).organisation.entity_id == UNIVERSITY
+    assert person_from(said, VariableSource(), ORGANISATIONS, Encoding.URL).organisation.id == UNIVERSITY
 
 
 @pytest.mark.parametrize("eppn", ["maija@amk.example", "maija@yliopisto.example.evil", "@yliopisto.example"])

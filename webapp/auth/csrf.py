@@ -16,7 +16,7 @@ class CsrfError(PermissionError):
 
 def csrf_token(browser: Browser, person: Person) -> str:
     """Return the token of every form of this person in this browser."""
-    return browser.derive("form", person.organisation.entity_id, person.key)
+    return browser.derive("form", person.organisation.id, person.key)
 
 
 def check_csrf_token(token: str, browser: Browser, person: Person) -> None:

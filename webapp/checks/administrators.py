@@ -19,19 +19,19 @@ def check_admin_accounts(config: Config, store: Store) -> Iterator[CheckResult]:
 
     It is known if a link of the account has it.
     """
-    for place, entity_id, people in _admin_accounts(config):
+    for place, organisation_id, people in _admin_accounts(config):
         for account, issued_at in map(account_and_issued, people):
-            link = None if issued_at else store.links.get(entity_id, fold(account))
+            link = None if issued_at else store.links.get(organisation_id, fold(account))
             if link is not None and link.account_issued_at:
                 text = f"{place} names {account} without its date of issue, so a later holder of it has the same rights"
                 fix = f'write "{account}{ISSUED}{link.account_issued_at}", if that is the date on their page /me/data'
-                details = {"entity_id": entity_id, "account": account, "issued": link.account_issued_at}
+                details = {"organisation": organisation_id, "account": account, "issued": link.account_issued_at}
                 yield CheckResult(Level.INFO, "operator", text, fix, details)
 
 
 def _admin_accounts(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for one in config.operators:
-        yield "[[operator]]", one.entity_id, one.people
+        yield "[[operator]]", one.organisation, one.people
     for settings in config.organisation_settings.values():
         organisation = settings.organisation
-        yield f"{organisation.id}, [administrators]", organisation.entity_id, settings.administrators.people
+        yield f"{organisation.id}, [administrators]", organisation.id, settings.administrators.people

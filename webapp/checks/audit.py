@@ -27,7 +27,7 @@ def check_audit_log(
         known_hashes: Hashes that were the last of the chain once; each must still be in it.
     """
     yield check_audit_chain(store, organisation)
-    differences = store.audit.compare_with_links(organisation.entity_id)
+    differences = store.audit.compare_with_links(organisation.id)
     details: dict[str, Any] = {"id": organisation.id, "differences": differences}
     if differences:
         text = f"{organisation.id}, links and events differ: {_listed(differences)}"
@@ -35,7 +35,7 @@ def check_audit_log(
     else:
         yield CheckResult(Level.OK, "audit", f"{organisation.id}, links and events agree", details=details)
     for kept in known_hashes:
-        number = store.audit.find_hash(organisation.entity_id, kept)
+        number = store.audit.find_hash(organisation.id, kept)
         details = {"id": organisation.id, "kept_hash": kept, "event": number}
         if number is None:
             text = f"{organisation.id}, no event has the hash {kept}: the chain was rewritten or cut since it was kept"
@@ -47,8 +47,8 @@ def check_audit_log(
 
 def check_audit_chain(store: Store, organisation: Organisation) -> CheckResult:
     """Verify the hash chain of an audit log, and report its last hash."""
-    last_hash = store.audit.last_hash(organisation.entity_id)
-    breaks = store.audit.verify(organisation.entity_id)
+    last_hash = store.audit.last_hash(organisation.id)
+    breaks = store.audit.verify(organisation.id)
     details = {"id": organisation.id, "intact": not breaks, "breaks": breaks, "last_hash": last_hash}
     if breaks:
         return CheckResult(Level.ERROR, "audit", f"{organisation.id}: {_listed(breaks)}", _FIX, details)

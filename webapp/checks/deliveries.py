@@ -16,8 +16,8 @@ from webapp.config.organisation import OrganisationSettings
 def check_deliveries(settings: OrganisationSettings, store: Store, now: datetime) -> Iterator[CheckResult]:
     """Report the backlog of each transfer, and what prevents its deliveries."""
     organisation = settings.organisation
-    counts = {(each.transfer, each.state): each for each in store.deliveries.counts(organisation.entity_id)}
-    breakers = {each.transfer: each for each in store.deliveries.breakers(organisation.entity_id)}
+    counts = {(each.transfer, each.state): each for each in store.deliveries.counts(organisation.id)}
+    breakers = {each.transfer: each for each in store.deliveries.breakers(organisation.id)}
     configured = settings.transfers
     for name in dict.fromkeys([*configured, *breakers]):
         waiting, given_up = (counts.get((name, state)) for state in (DeliveryState.WAITING, DeliveryState.DEAD_LETTER))
@@ -35,7 +35,7 @@ def check_deliveries(settings: OrganisationSettings, store: Store, now: datetime
             fix = f'add [[transfer]] with name = "{name}" again; otherwise they are given up after three days'
             yield CheckResult(Level.WARNING, "transfer", text, fix, details)
             continue
-        if missing := store.deliveries.count_missing(organisation.entity_id, name):
+        if missing := store.deliveries.count_missing(organisation.id, name):
             text = (
                 f"{organisation.id}, {missing} current link{' was' if missing == 1 else 's were'} never sent to {name}"
             )

@@ -27,7 +27,7 @@ def check_release(store: Store, organisation: Organisation, counts: ReleaseCount
     never_seen = not counts.seen and counts.linked >= _MIN_FAILURES
     if never_seen and (
         returned >= _MIN_FAILURES
-        or store.releases.count_linked_before(organisation.entity_id, now - _MIN_AGE, _MIN_LINKS) == _MIN_LINKS
+        or store.releases.count_linked_before(organisation.id, now - _MIN_AGE, _MIN_LINKS) == _MIN_LINKS
     ):
         fix = 'the release does not seem to work; see "Release seen" in docs/operator.md'
         return CheckResult(Level.WARNING, "release", text, fix, details)

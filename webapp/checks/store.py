@@ -55,10 +55,10 @@ def check_store(
         for settings in config.organisation_settings.values():
             organisation = settings.organisation
             # Counted here and not taken from `statistics.release_counts`, which reads the audit log and may write
-            counts = store.releases.counts(organisation.entity_id)
+            counts = store.releases.counts(organisation.id)
             links = counts.linked
-            text = f"{organisation.id}, {organisation.entity_id}, {links} link{'' if links == 1 else 's'}"
-            details = {"id": organisation.id, "entity_id": organisation.entity_id, "links": links}
+            text = f"{organisation.id}, {', '.join(organisation.entity_ids)}, {links} link{'' if links == 1 else 's'}"
+            details = {"id": organisation.id, "entity_ids": [*organisation.entity_ids], "links": links}
             yield CheckResult(Level.OK, "organisation", text, details=details)
             yield from check_audit_log(store, organisation, known_hashes.get(organisation.id, ()))
             if settings.keeps_links:

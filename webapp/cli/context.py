@@ -60,12 +60,12 @@ def utc_now() -> datetime:
 
 
 def find_organisation(config: Config, name: str) -> Organisation:
-    """Return the organisation with this id or entityID.
+    """Return the organisation with this id or one of its entityIDs.
 
     Raises:
         CommandError: If there is none; the message names a similar one, or all.
     """
-    known = {one.id: one for one in config.organisations} | {one.entity_id: one for one in config.organisations}
+    known = {name: one for one in config.organisations for name in (one.id, *one.entity_ids)}
     if name in known:
         return known[name]
     similar = closest_match(name, known)
@@ -79,5 +79,5 @@ def require_kept_links(config: Config, organisation: Organisation) -> None:
     Raises:
         CommandError: If the organisation has `keep = "nothing"`.
     """
-    if not config.organisation_settings[organisation.entity_id].keeps_links:
+    if not config.organisation_settings[organisation.id].keeps_links:
         raise CommandError(f'{organisation.id} has keep = "nothing": no ORCID iDs are stored that it could release')

@@ -63,7 +63,7 @@ def _run(config: Config, store: Store, *, once: bool) -> None:
 def _list_waiting(config: Config, store: Store) -> None:
     counts: Counter[str] = Counter()
     for organisation in config.organisations:
-        for one in store.deliveries.list_waiting(organisation.entity_id):
+        for one in store.deliveries.list_waiting(organisation.id):
             counts[f"{organisation.id} {one.transfer}"] += 1
             account = printable(one.change.account) if one.change else "-"
             attempts = pluralize(one.attempts, "attempt", "attempts")
@@ -76,12 +76,12 @@ def _list_waiting(config: Config, store: Store) -> None:
 
 def _retry(config: Config, store: Store, name: str, transfer: str | None) -> None:
     organisation = find_organisation(config, name)
-    known = [each.transfer for each in store.deliveries.breakers(organisation.entity_id)]
+    known = [each.transfer for each in store.deliveries.breakers(organisation.id)]
     if transfer is not None and transfer not in known:
         raise CommandError(f"{organisation.id} has never had a delivery for a transfer {printable(transfer)}")
-    retried = store.deliveries.retry(organisation.entity_id, transfer, utc_now())
-    waiting = store.deliveries.make_due(organisation.entity_id, transfer, utc_now())
+    retried = store.deliveries.retry(organisation.id, transfer, utc_now())
+    waiting = store.deliveries.make_due(organisation.id, transfer, utc_now())
     for each in known:
         if transfer in {None, each}:
-            store.deliveries.record_success(organisation.entity_id, each)
+            store.deliveries.record_success(organisation.id, each)
     click.echo(f"{pluralize(retried, 'given-up delivery', 'given-up deliveries')} and {waiting} waiting are due now")

@@ -37,7 +37,7 @@ def history(path: Path, name: str, account: str | None, *, limit: int, as_json: 
     organisation = find_organisation(config, name)
     person_key = None if account is None else fold(account)
     with open_store(config) as store:
-        newest = store.audit.list_events(organisation.entity_id, person_key, newest_first=True, limit=limit)
+        newest = store.audit.list_events(organisation.id, person_key, newest_first=True, limit=limit)
         events = list(newest)[::-1]
         chain = check_audit_chain(store, organisation)
     if as_json:

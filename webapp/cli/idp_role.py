@@ -82,7 +82,7 @@ def _manage_role(config: Config, organisation: Organisation) -> Iterator[IdpRole
         from sql.idp_role import IdpRole, RoleNotChanged, RolePermissionDenied, manage_role  # noqa: PLC0415 - needs PostgreSQL's driver
 
         try:
-            role = IdpRole.of(organisation.id, organisation.entity_id, config.service.registry)
+            role = IdpRole.of(organisation.id, config.service.registry)
             with manage_role(store, role) as manager:
                 yield manager
         except RolePermissionDenied as error:

@@ -38,7 +38,7 @@ from webapp.log import configure_logging
 def main(context: click.Context, path: Path) -> None:
     """Link ORCID iDs to accounts at home organisations.
 
-    ORGANISATION is the id of an organisation (the name of its file without .toml) or its entityID.
+    ORGANISATION is the id of an organisation (the name of its file without .toml) or one of its entityIDs.
     ACCOUNT is the value of the organisation's key attribute, for example maija@example.org. It may begin with a dash;
     if it may also be the name of an option, write all options first, then --, then ORGANISATION and ACCOUNT.
     """

@@ -31,7 +31,7 @@ def replica(path: Path, name: str, file: Path, *, as_json: bool) -> None:
     started, made_at = monotonic(), utc_now()
     try:
         with open_store(config) as store:
-            rows = write_replica(store, organisation.entity_id, config.service.registry, file, made_at)
+            rows = write_replica(store, organisation.id, config.service.registry, file, made_at)
     except ReplicaNotWritten as error:
         raise CommandError(f"{file}: {error}; nothing was written") from None
     seconds = monotonic() - started

@@ -60,15 +60,15 @@ def backfill(path: Path, name: str, transfer_name: str, *, dry_run: bool) -> Non
     ((transfer_name, _),) = _select_transfers(config, organisation, transfer_name)
     with open_store(config) as store:
         if dry_run:
-            count = store.deliveries.count_missing(organisation.entity_id, transfer_name)
+            count = store.deliveries.count_missing(organisation.id, transfer_name)
             click.echo(f"{pluralize(count, 'link', 'links')} of {organisation.id} would be sent to {transfer_name}")
             return
-        count = sum(map(len, store.deliveries.backfill(organisation.entity_id, transfer_name, utc_now())))
+        count = sum(map(len, store.deliveries.backfill(organisation.id, transfer_name, utc_now())))
     click.echo(f"{pluralize(count, 'link', 'links')} of {organisation.id} queued for {transfer_name}")
 
 
 def _select_transfers(config: Config, organisation: Organisation, name: str | None) -> list[tuple[str, Any]]:
-    known = config.organisation_settings[organisation.entity_id].transfers
+    known = config.organisation_settings[organisation.id].transfers
     if not known:
         raise CommandError(f"{organisation.id} has no transfer; see [[transfer]] in docs/settings.md")
     if name is not None and name not in known:

@@ -54,7 +54,7 @@ class Config:
     branding: BrandingSettings
     organisations: Organisations
     organisation_settings: Mapping[str, OrganisationSettings]
-    """By entityID, one for each of `organisations`."""
+    """By the organisation's id, one for each of `organisations`."""
     metrics: MetricsSettings
     operators: tuple[OperatorSettings, ...]
     mail: MailSettings
@@ -73,8 +73,8 @@ class Config:
 
     @property
     def transfers(self) -> Mapping[str, Mapping[str, Any]]:
-        """The transfers of each organisation, by entityID and name."""
-        return {entity_id: one.transfers for entity_id, one in self.organisation_settings.items()}
+        """The transfers of each organisation, by the organisation's id and by name."""
+        return {organisation_id: one.transfers for organisation_id, one in self.organisation_settings.items()}
 
     @property
     def redirect_uri(self) -> str:
@@ -111,7 +111,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         fix = "add <id>.toml there for each organisation; docs/settings.md shows one"
         problems.append(SettingProblem(str(path), "service.organisations", text, fix))
     if file is not None and not problems:
-        problems.extend(unconnected_operators(file.operator, [one.entity_id for _, one, _ in organisations], context))
+        problems.extend(unconnected_operators(file.operator, [name for name, _, _ in organisations], context))
     if file is None or problems:
         raise Misconfigured(problems)
     settings = [
@@ -138,7 +138,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         authority=file.authority,
         branding=file.branding,
         organisations=Organisations.of(one.organisation for one in settings),
-        organisation_settings=MappingProxyType({one.organisation.entity_id: one for one in settings}),
+        organisation_settings=MappingProxyType({one.organisation.id: one for one in settings}),
         metrics=file.metrics,
         operators=file.operator,
         mail=file.mail,

@@ -23,10 +23,10 @@ _ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
 class OperatorSettings(Table):
     """People of one organisation who may see the operator's pages, of all organisations; there may be several."""
 
-    entity_id: Annotated[str, AfterValidator(validators.entity_id)] = setting(
-        "The entityID of the Identity Provider where they sign in: one of the connected organisations.",
-        "an entityID in quotes",
-        "https://idp.example.org/idp/shibboleth",
+    organisation: str = setting(
+        "The id of their organisation: the name of its file without `.toml`.",
+        "the id of an organisation in quotes",
+        "example-org",
     )
     people: People = setting(
         _WHO,
@@ -35,7 +35,7 @@ class OperatorSettings(Table):
         default=(),
     )
     entitlements: Entitlements = setting(
-        "Everyone for whom that Identity Provider releases one of these (eduPersonEntitlement).",
+        "Everyone for whom that organisation's Identity Provider releases one of these (eduPersonEntitlement).",
         "a list of URIs in quotes",
         [_ENTITLEMENT],
         default=(),
@@ -79,9 +79,9 @@ class MetricsSettings(Table):
 def unconnected_operators(
     operators: Iterable[OperatorSettings], connected: Iterable[str], context: ConfigContext
 ) -> Iterable[SettingProblem]:
-    """Yield a problem for each operator whose Identity Provider is not connected."""
+    """Yield a problem for each operator whose organisation is not connected."""
     known = set(connected)
-    fix = "write the entity_id of one of the organisations' files, or connect this organisation"
+    fix = "write the name of one of the organisations' files without .toml, or connect this organisation"
     for number, each in enumerate(operators, 1):
-        if each.entity_id not in known:
-            yield SettingProblem(str(context.file), f"operator.entity_id (value {number})", "is not connected", fix)
+        if each.organisation not in known:
+            yield SettingProblem(str(context.file), f"operator.organisation (value {number})", "is not connected", fix)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from shibboleth.account_holder import STABLE_IDS
 from shibboleth.attributes import KEYS
@@ -61,6 +61,29 @@ def _require_registry(stage: Stage, info: ValidationInfo) -> Stage:
             'write stage = "production", or connect the organisation to a service with registry = "sandbox"',
         )
     return stage
+
+
+def _list_of_one(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _require_entity_id(entity_ids: tuple[str, ...]) -> tuple[str, ...]:
+    if not entity_ids:
+        example = 'write for example: entity_ids = ["https://idp.example.org/idp/shibboleth"]'
+        raise InvalidSetting("is empty, so no one could sign in", example)
+    return _require_different(entity_ids)
+
+
+def _require_different(entity_ids: tuple[str, ...]) -> tuple[str, ...]:
+    if len({*entity_ids}) != len(entity_ids):
+        raise InvalidSetting("has the same entityID twice", "write each once")
+    return entity_ids
+
+
+def _require_other_entity_ids(former: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if not {*former}.isdisjoint(info.data.get("entity_ids", ())):
+        raise InvalidSetting("has an entityID that is in entity_ids too", "remove it from one of the two")
+    return _require_different(former)
 
 
 def _require_scope(scopes: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,10 +183,27 @@ class AuthorityClients(Table):
 class OrganisationFile(Table):
     """The file of an organisation; its name without `.toml` is the organisation's id."""
 
-    entity_id: Annotated[str, AfterValidator(validators.entity_id), _unique("entity_id")] = setting(
-        "The entityID of its Identity Provider, exactly as its metadata has it.",
-        "an entityID in quotes",
-        "https://idp.example.org/idp/shibboleth",
+    entity_ids: Annotated[
+        tuple[Annotated[str, AfterValidator(validators.entity_id), _unique("entityID")], ...],
+        Field(strict=False),
+        BeforeValidator(_list_of_one),
+        AfterValidator(_require_entity_id),
+    ] = setting(
+        "The entityIDs of its Identity Providers, exactly as their metadata has them. The first one is also its name "
+        'for receivers with `profile = "csc"`.',
+        "an entityID in quotes, or a list of them",
+        ["https://idp.example.org/idp/shibboleth"],
+    )
+    former_entity_ids: Annotated[
+        tuple[Annotated[str, AfterValidator(validators.entity_id), _unique("entityID")], ...],
+        Field(strict=False),
+        BeforeValidator(_list_of_one),
+        AfterValidator(_require_other_entity_ids),
+    ] = setting(
+        "EntityIDs that its Identity Providers had. No one signs in through them, and `check` does not miss them.",
+        "an entityID in quotes, or a list of them",
+        ["https://idp.old.example.org/idp/shibboleth"],
+        default=(),
     )
     scopes: Annotated[
         tuple[Annotated[str, AfterValidator(validators.scope)], ...],
@@ -233,13 +273,14 @@ class OrganisationFile(Table):
         names = MappingProxyType(self.name.model_dump(exclude_none=True))
         return Organisation(
             name,
-            self.entity_id,
+            self.entity_ids,
             names,
             frozenset(self.scopes),
             self.key,
             self.stage,
             self.help or "",
             self.language or "",
+            self.former_entity_ids,
             self.stable_id or "",
             self.stable_id_missing is MissingStableId.WITHHOLD,
         )

@@ -93,7 +93,7 @@ class LinkingService:
     store: Store
     orcid: OrcidClient
     transfers: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """The names of the transfers to which changes are sent, by the organisation's entityID."""
+    """The names of the transfers to which changes are sent, by the organisation's id."""
     cleanup: AttemptCleanup = field(default_factory=AttemptCleanup)
     orcid_status: OrcidStatus = field(default_factory=OrcidStatus)
     _repeats: BoundedSemaphore = field(init=False, default_factory=lambda: BoundedSemaphore(_MAX_REPEATS))
@@ -108,7 +108,7 @@ class LinkingService:
         state = secrets.token_urlsafe(32)
         attempt = Attempt(
             id=secrets.token_urlsafe(16),
-            organisation=person.organisation.entity_id,
+            organisation=person.organisation.id,
             person_key=person.key,
             account=person.account,
             browser_hash=browser.hash,
@@ -139,7 +139,7 @@ class LinkingService:
         if params == CallbackParams():
             # ORCID writes some errors behind a `#`, which no server receives
             raise EmptyCallback
-        state_hash, organisation = _hash(params.state), person.organisation.entity_id
+        state_hash, organisation = _hash(params.state), person.organisation.id
         with self.orcid.acquire_slot() if params.code else nullcontext():
             attempt = self.store.attempts.consume_state(state_hash, organisation, person.key, browser.hash, now)
             if attempt is not None:
@@ -251,7 +251,7 @@ class LinkingService:
 
     def current_link(self, person: Person) -> Link | None:
         """Return the person's current link."""
-        return self.store.links.get(person.organisation.entity_id, person.key)
+        return self.store.links.get(person.organisation.id, person.key)
 
     def end_reassigned_link(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
         """End the link of the account's earlier holder, if any.
@@ -281,7 +281,7 @@ class LinkingService:
         return self._read_status(person, deliveries=deliveries)
 
     def _read_status(self, person: Person, *, deliveries: bool) -> PersonStatus:
-        whose = person.organisation.entity_id, person.key
+        whose = person.organisation.id, person.key
         with_deliveries = deliveries and bool(self.transfers.get(whose[0]))
         status = self.store.links.person_status(*whose, deliveries=with_deliveries)
         if status.link is None and status.newest_change is ChangeKind.REMOVED:
@@ -301,9 +301,9 @@ class LinkingService:
             LinkChanged: If the link is to another iD than `shown`.
 
         """
-        entity_id, reason = person.organisation.entity_id, "removed by the person"
-        transfers = tuple(self.transfers.get(entity_id, ()))
-        return self.store.links.remove(entity_id, person.key, "person", reason, now, shown, transfers)
+        organisation_id, reason = person.organisation.id, "removed by the person"
+        transfers = tuple(self.transfers.get(organisation_id, ()))
+        return self.store.links.remove(organisation_id, person.key, "person", reason, now, shown, transfers)
 
     def _close(self, attempt: Attempt, outcome: str, now: datetime, reason: str = "") -> Attempt:
         if self.store.attempts.close(attempt.id, outcome, now) and outcome in AUDITED:
@@ -321,7 +321,7 @@ def _require_own_attempt(attempt: Attempt | None, person: Person, browser: Brows
     # Whose attempt it is comes before whether it has expired; without `now` that does not matter
     if attempt is None:
         raise NoSuchAttempt
-    if (attempt.organisation, attempt.person_key) != (person.organisation.entity_id, person.key):
+    if (attempt.organisation, attempt.person_key) != (person.organisation.id, person.key):
         raise SomeoneElsesAttempt
     if attempt.browser_hash != browser.hash:
         raise AnotherBrowsersAttempt

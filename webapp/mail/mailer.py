@@ -77,7 +77,7 @@ class MailComposer:
 
     store: Store
     organisation_settings: Mapping[str, OrganisationSettings]
-    """By entityID."""
+    """By the organisation's id."""
     languages: Mapping[str, Language]
     name: str
     public_url: str

@@ -1,7 +1,7 @@
 """Authorization for the operator's pages.
 
-Every grant names an Identity Provider: keys are unique within an organisation only, and any Identity Provider can
-assert any entitlement.
+Every grant names an organisation: keys are unique within an organisation only, and any Identity Provider can assert any
+entitlement.
 """
 
 from __future__ import annotations
@@ -27,20 +27,22 @@ class NotPermitted(NotFound):
 class AdminGrant:
     """People of one organisation who have access, by key or by entitlement."""
 
-    entity_id: str
+    organisation_id: str
     people: frozenset[tuple[str, str]] = frozenset()
     """Folded keys, each with the date of issue of the account, or an empty text if any date is accepted."""
     entitlements: frozenset[str] = frozenset()
 
     @classmethod
-    def parse(cls, entity_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()) -> AdminGrant:
+    def parse(
+        cls, organisation_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()
+    ) -> AdminGrant:
         """Parse keys as written in the configuration, with or without a date of issue."""
         accounts = (account_and_issued(each) for each in people)
-        return cls(entity_id, frozenset((fold(key), issued) for key, issued in accounts), frozenset(entitlements))
+        return cls(organisation_id, frozenset((fold(key), issued) for key, issued in accounts), frozenset(entitlements))
 
     def matches(self, person: Person) -> bool:
         """Return whether the person is one of them."""
-        at_home = person.organisation.entity_id == self.entity_id
+        at_home = person.organisation.id == self.organisation_id
         by_key = any(
             key == person.key and (not issued or same_issue_time(issued, person.account_issued_at))
             for key, issued in self.people

@@ -37,13 +37,13 @@ class Failure:
     last: datetime
 
 
-def list_failures(store: Store, entity_id: str) -> list[Failure]:
+def list_failures(store: Store, organisation_id: str) -> list[Failure]:
     """Return the given-up deliveries grouped by transfer and answer.
 
     The most frequent answer is first.
     """
     found: dict[tuple[str, str, str], list[datetime]] = {}
-    for delivery in islice(store.deliveries.list_dead_letters(entity_id), MAX_DELIVERIES):
+    for delivery in islice(store.deliveries.list_dead_letters(organisation_id), MAX_DELIVERIES):
         answer = (delivery.transfer, delivery.outcome or "", anonymized_message(delivery))
         found.setdefault(answer, []).append(delivery.created_at)
     grouped = [Failure(*answer, len(times), min(times), max(times)) for answer, times in found.items()]

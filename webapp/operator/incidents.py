@@ -49,12 +49,12 @@ def record(  # noqa: PLR0913, PLR0917 - the columns of a row
         return False
     person, limits = request.optional_person, context.limits
     home = organisation or (person.organisation if person else None)
-    entity_id = home.entity_id if home else None
-    if person and not limits.incidents_of_person.allow((person.organisation.entity_id, person.key), request.now):
+    organisation_id = home.id if home else None
+    if person and not limits.incidents_of_person.allow((person.organisation.id, person.key), request.now):
         return False
-    if not limits.incidents_of_organisation.allow(entity_id, request.now):
+    if not limits.incidents_of_organisation.allow(organisation_id, request.now):
         return False
     with suppress(Exception):
-        context.store.incidents.add(Incident(number, request.now, code, entity_id, route))
+        context.store.incidents.add(Incident(number, request.now, code, organisation_id, route))
         return True
     return False

@@ -191,28 +191,28 @@ def _write_samples(store: Store) -> list[_Sample]:
 
 
 def _samples(store: Store, organisations: Organisations, now: datetime) -> Iterator[_Sample]:
-    ids = {one.entity_id: one.id for one in organisations}
+    known = {one.id for one in organisations}
     for one in organisations:
         yield from _organisation_samples(store, one)
     for backlog in store.statistics.backlogs():
-        if backlog.breaker.organisation in ids:
-            labels = (ids[backlog.breaker.organisation], backlog.breaker.transfer)
+        if backlog.breaker.organisation in known:
+            labels = (backlog.breaker.organisation, backlog.breaker.transfer)
             yield "orcid_connect_deliveries_waiting", labels, backlog.waiting
             age = _age(backlog.oldest_waiting_at, now)
             yield "orcid_connect_deliveries_oldest_waiting_age_seconds", labels, age
             yield "orcid_connect_dead_letters", labels, backlog.dead_letters
             yield "orcid_connect_circuit_breaker_open", labels, backlog.breaker.open_until is not None
     for feed in store.statistics.feed_progress():
-        if feed.organisation in ids:
-            label = (ids[feed.organisation],)
+        if feed.organisation in known:
+            label = (feed.organisation,)
             yield "orcid_connect_feed_unacknowledged_changes", label, feed.unfetched
             yield "orcid_connect_feed_oldest_unacknowledged_age_seconds", label, _age(feed.oldest_unfetched_at, now)
             yield "orcid_connect_feed_last_acknowledged_timestamp_seconds", label, feed.at.timestamp()
 
 
 def _organisation_samples(store: Store, organisation: Organisation) -> Iterator[_Sample]:
-    totals, label = store.statistics.totals(organisation.entity_id), organisation.id
-    links = store.statistics.release_counts(organisation.entity_id, totals)
+    totals, label = store.statistics.totals(organisation.id), organisation.id
+    links = store.statistics.release_counts(organisation.id, totals)
     yield "orcid_connect_links", (label,), links.linked
     yield "orcid_connect_links_release_seen", (label,), links.seen
     yield "orcid_connect_links_release_missed", (label, "other"), links.other

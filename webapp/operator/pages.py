@@ -63,13 +63,13 @@ def organisation(context: AppContext, request: PageRequest) -> Page:
     one = _permissions(context, request).organisation(request.path_params["name"])
     days = parse_period(request.parameter("days"))
     (status,) = organisation_statuses(context.store, [one], days, request.now)
-    over_time = periods(context.store, one.entity_id, days, request.now)
+    over_time = periods(context.store, one.id, days, request.now)
     facts = {
         "status": status,
         "columns": COLUMNS,
         "period_counts": over_time,
         "charts": charts(over_time),
-        "failures": list_failures(context.store, one.entity_id),
+        "failures": list_failures(context.store, one.id),
         "days": days,
         "periods": PERIODS,
         "now": request.now,
@@ -85,7 +85,7 @@ def retry(context: AppContext, request: PageRequest) -> Redirect:
     one = permissions.organisation(request.path_params["name"])
     transfer = request.form.get("transfer", "")
     facts = requester(request.person)
-    count = context.store.deliveries.retry(one.entity_id, transfer, request.now, permissions.actor, facts)
+    count = context.store.deliveries.retry(one.id, transfer, request.now, permissions.actor, facts)
     log("dead-letters-retried", organisation=one.id, transfer=transfer, deliveries=count)
     return Redirect(f"/operator/organisations/{one.id}?retried={count}")
 
@@ -101,9 +101,7 @@ def incident(context: AppContext, request: PageRequest) -> Page:
     permissions = _permissions(context, request)
     number = request.parameter("number").strip(OWS).lower()
     found = context.store.incidents.get(number) if _INCIDENT_NUMBER.fullmatch(number) else None
-    organisation = next(
-        (one for one in permissions.organisations if found and one.entity_id == found.organisation), None
-    )
+    organisation = next((one for one in permissions.organisations if found and one.id == found.organisation), None)
     visible = found if permissions.operator or organisation else None
     facts: dict[str, Any] = {
         "number": number[:40],

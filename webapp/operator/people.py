@@ -86,20 +86,20 @@ def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is 
 
     The search is written to the audit log before.
     """
-    entity_id = query.organisation.entity_id
+    organisation_id = query.organisation.id
     try:
-        link = store.links.get_by_orcid_id(entity_id, OrcidId.parse(query.text, bare_means=registry))
+        link = store.links.get_by_orcid_id(organisation_id, OrcidId.parse(query.text, bare_means=registry))
         # An iD without a link belongs to no known person, and is not written to the audit log
         person_key = link.person_key if link else None
     except InvalidOrcidId:
         person_key = fold(query.text)
-        link = store.links.get(entity_id, person_key)
+        link = store.links.get(organisation_id, person_key)
     facts = {**requester(requested_by), "reason": query.reason}
-    store.audit.add(entity_id, EVENT_KIND, permissions.actor, person_key, facts, now)
-    deliveries = store.deliveries.list_for_person(entity_id, person_key, MAX_DELIVERIES) if person_key else ()
+    store.audit.add(organisation_id, EVENT_KIND, permissions.actor, person_key, facts, now)
+    deliveries = store.deliveries.list_for_person(organisation_id, person_key, MAX_DELIVERIES) if person_key else ()
     return SearchResult(query, link, tuple(deliveries))
 
 
 def requester(person: Person) -> dict[str, str]:
     """Return the facts of an audit event that name the person who acted."""
-    return {"by": person.account, "by_organisation": person.organisation.entity_id}
+    return {"by": person.account, "by_organisation": person.organisation.id}

@@ -147,21 +147,21 @@ def organisation_statuses(
     return [
         OrganisationStatus(
             organisation=one,
-            links=store.statistics.release_counts(one.entity_id, store.statistics.totals(one.entity_id)),
-            backlogs=tuple(each for each in backlogs if each.breaker.organisation == one.entity_id),
-            feed=feeds.get(one.entity_id),
-            numbers=_sums(store.statistics.by_day(one.entity_id, _first_day(days, now))),
+            links=store.statistics.release_counts(one.id, store.statistics.totals(one.id)),
+            backlogs=tuple(each for each in backlogs if each.breaker.organisation == one.id),
+            feed=feeds.get(one.id),
+            numbers=_sums(store.statistics.by_day(one.id, _first_day(days, now))),
         )
         for one in organisations
     ]
 
 
-def periods(store: Store, entity_id: str, days: int, now: datetime) -> list[Period]:
+def periods(store: Store, organisation_id: str, days: int, now: datetime) -> list[Period]:
     """Return the counts of each of the last `days` days, up to today.
 
     If there are many days, return the counts of each week.
     """
-    by_day = store.statistics.by_day(entity_id, _first_day(days, now))
+    by_day = store.statistics.by_day(organisation_id, _first_day(days, now))
     length = 1 if days <= _MAX_BARS else _WEEK
     today, many = now.date(), -(-days // length)
     return [_period(by_day, today - timedelta(days=length * back), length) for back in reversed(range(many))]

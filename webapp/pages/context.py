@@ -33,7 +33,7 @@ class AppContext:
     store: Store
     organisations: Organisations
     organisation_settings: Mapping[str, OrganisationSettings]
-    """By entityID."""
+    """By the organisation's id."""
     static: StaticFiles
     orcid_url: str
     deliver_now: DeliverNow = no_delivery
@@ -46,7 +46,7 @@ class AppContext:
 
     def settings(self, organisation: Organisation) -> OrganisationSettings:
         """Return the settings of a connected organisation."""
-        return self.organisation_settings[organisation.entity_id]
+        return self.organisation_settings[organisation.id]
 
     def label(self, organisation: Organisation, transfer: str, language: str) -> str:
         """Return the operator's name for a transfer; empty without one."""

@@ -301,7 +301,7 @@ PERSON = Section(
     ),
     _fields(
         "",
-        ("organisation", gettext_noop("Your organisation"), HOME, _EACH_ORGANISATION, "organisation.entity_id"),
+        ("organisation", gettext_noop("Your organisation"), HOME, _EACH_ORGANISATION, "organisation.id"),
         ("account", gettext_noop("Your account"), HOME, "", "account"),
         ("person_key", gettext_noop("The form of your account by which it is found"), HOME, _EACH_KEY, "key"),
         ("name", gettext_noop("Your name"), HOME, "", "name"),

@@ -37,14 +37,14 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
         return _page(request, PROBLEMS[BadAddress])
     if not kinds:
         return _page(request, PROBLEMS[BadAddress])
-    entity_id, key = request.person.organisation.entity_id, request.person.key
-    if not context.limits.mails_of_person.allow((entity_id, key), request.now, len(kinds)):
+    organisation_id, key = request.person.organisation.id, request.person.key
+    if not context.limits.mails_of_person.allow((organisation_id, key), request.now, len(kinds)):
         raise TooManyMails
-    change = context.store.changes.newest_for_person(entity_id, key)
+    change = context.store.changes.newest_for_person(organisation_id, key)
     # Changes are let go of after a while, and a link holds on
     number = change.number if change else 0
     for kind in kinds:
-        context.store.mail.add(Mail(entity_id, key, kind, number, address, request.language.code, request.now))
+        context.store.mail.add(Mail(organisation_id, key, kind, number, address, request.language.code, request.now))
     return Redirect("/me/mailed")
 
 

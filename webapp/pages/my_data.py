@@ -80,7 +80,7 @@ def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
 
 def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
     """Read what is stored about a person, with one query for each section."""
-    whose = person.organisation.entity_id, person.key
+    whose = person.organisation.id, person.key
     since = _current_holder_since(store, person)
     before = (
         [] if since is None else [each.number for each in store.changes.list_for_person(*whose) if each.at <= since]
@@ -99,7 +99,7 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
 
 def _current_holder_since(store: Store, person: Person) -> datetime | None:
     # After this time the stored data is that of the account's current holder; None if there was no other
-    whose = person.organisation.entity_id, person.key
+    whose = person.organisation.id, person.key
     others = [
         each
         for each in store.links.list_for_person(*whose)
@@ -109,16 +109,16 @@ def _current_holder_since(store: Store, person: Person) -> datetime | None:
     return max((each for each in ends if each is not None), default=None)
 
 
-def _fetched(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:
+def _fetched(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:
     # A number of the organisation; it says something only about persons with a change
-    if store.changes.newest_for_person(entity_id, person_key) is None:
+    if store.changes.newest_for_person(organisation_id, person_key) is None:
         return ()
-    come = store.changes.acknowledged(entity_id)
+    come = store.changes.acknowledged(organisation_id)
     return () if come is None else (FeedPosition(*come),)
 
 
-def _erasure(store: Store, entity_id: str, person_key: str, _limit: int) -> Sequence[Erasure]:
-    asked = store.erasures.get(entity_id, person_key)
+def _erasure(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[Erasure]:
+    asked = store.erasures.get(organisation_id, person_key)
     return () if asked is None else (asked,)
 
 
@@ -129,8 +129,8 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "changes": lambda store, *whose: store.changes.list_for_person(*whose),
         "deliveries": lambda store, *whose: store.deliveries.list_for_person(*whose),
         "feed": _fetched,
-        "events": lambda store, entity_id, key, most: list(
-            store.audit.list_events(entity_id, key, newest_first=True, limit=most)
+        "events": lambda store, organisation_id, key, most: list(
+            store.audit.list_events(organisation_id, key, newest_first=True, limit=most)
         ),
         "mails": lambda store, *whose: store.mail.list_for_person(*whose),
         "erasure": _erasure,

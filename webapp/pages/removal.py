@@ -48,7 +48,7 @@ def erase(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Erase everything about the person, after pending deliveries of a removal."""
     if request.form.get("confirmed") != "yes":
         return _erasure_page(context, request, PROBLEMS[ErasureNotConfirmed])
-    whose = request.person.organisation.entity_id, request.person.key
+    whose = request.person.organisation.id, request.person.key
     settings = context.settings(request.person.organisation)
     erased = context.store.erasures.erase(
         *whose, "person", REASON, request.now, transfers=tuple(settings.transfers), uses_feed=settings.uses_connector
@@ -66,7 +66,7 @@ def erased(context: AppContext, request: PageRequest) -> Page | Redirect:
     if request.person_status.link is not None:
         return Redirect("/me")
     variables = {
-        "asked": context.store.erasures.get(person.organisation.entity_id, person.key),
+        "asked": context.store.erasures.get(person.organisation.id, person.key),
         "delivery_status": delivery_status(request.person_status),
         "notified": _elsewhere(context, request),
     }

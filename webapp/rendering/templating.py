@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import jinja2
 from jinja2.bccache import Bucket
@@ -54,6 +55,7 @@ def environment(language: Language, always: Mapping[str, Any]) -> jinja2.Environ
     # The extension adds this method to the environment (its documentation, "newstyle gettext")
     made.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
     made.filters["breaking"] = breaking
+    made.filters["host"] = lambda url: urlsplit(url).hostname or url
     made.globals.update(always, language=language)
     return made
 

@@ -88,10 +88,10 @@ def admin_access_of(config: Config) -> AdminAccess:
     """Return the people and machines that may use the operator's pages."""
     token = config.metrics.token
     return AdminAccess(
-        operators=tuple(AdminGrant.parse(one.entity_id, one.people, one.entitlements) for one in config.operators),
+        operators=tuple(AdminGrant.parse(one.organisation, one.people, one.entitlements) for one in config.operators),
         administrators=tuple(
-            AdminGrant.parse(entity_id, one.administrators.people, one.administrators.entitlements)
-            for entity_id, one in config.organisation_settings.items()
+            AdminGrant.parse(organisation_id, one.administrators.people, one.administrators.entitlements)
+            for organisation_id, one in config.organisation_settings.items()
         ),
         metrics_token=token.reveal() if token else "",
     )

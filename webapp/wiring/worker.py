@@ -20,8 +20,8 @@ from webapp.wiring.dispatcher import make_dispatcher
 def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Worker:
     """Assemble the worker and its jobs."""
     policies = [
-        RetentionPolicy(entity_id, each.keeps_links, each.retention_days, each.uses_connector)
-        for entity_id, each in config.organisation_settings.items()
+        RetentionPolicy(organisation_id, each.keeps_links, each.retention_days, each.uses_connector)
+        for organisation_id, each in config.organisation_settings.items()
     ]
     keep_changes = timedelta(days=config.store.keep_changes)
     jobs = (

@@ -94,7 +94,7 @@ class Demo:
         """Return how often a person has been linked, by the audit log."""
         store = open_store(f"sqlite://{self.directory}/links.db")
         try:
-            events = store.audit.list_events(f"https://idp.{organisation}.example/idp/shibboleth", account)
+            events = store.audit.list_events(organisation, account)
             return [each.kind for each in events].count("linked")
         finally:
             store.close()

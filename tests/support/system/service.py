@@ -101,7 +101,7 @@ def _configured(stack: Stack, simulator: OrcidSimulator) -> Path:
 
 def _organisation(provider: IdentityProvider) -> dict[str, object]:
     return {
-        "entity_id": provider.entity_id,
+        "entity_ids": provider.entity_id,
         "scopes": [provider.scope],
         "name": {"en": provider.name, "fi": provider.name},
         "connector": {"tokens": [f"file:secrets/{name_of(provider)}.token"]},

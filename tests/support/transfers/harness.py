@@ -25,7 +25,7 @@ from resolver_connector.transfers.rest import Profile, Removal, RestTransfer
 from resolver_connector.transfers.scim import Form, Operation, ScimTransfer
 from resolver_connector.transfers.soap import SoapTransfer
 from sql.records import ChangeKind
-from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, UNIVERSITY_IDP, make_orcid_id
 from tests.support.transfers.ldap import LdapHarness
 from tests.support.transfers.private_ca import PrivateCa
 from tests.support.transfers.slapd import Slapd
@@ -82,7 +82,7 @@ class HarnessEnvironment:
 
 def make_change(kind=ChangeKind.LINKED, orcid_id=FIRST, previous=None, account=MAIJA, name="news-1", **other):
     """Build a change message; Maija's first iD unless given."""
-    words = {"organisation": UNIVERSITY, "key": "eppn", "at": NOON}
+    words = {"organisation": UNIVERSITY, "key": "eppn", "at": NOON, "entity_id": UNIVERSITY_IDP}
     return ChangeMessage(
         id=name, kind=kind, account=account, orcid_id=orcid_id, previous=previous, **{**words, **other}
     )

@@ -67,6 +67,12 @@ from webapp.config.loader import Config
     metavar="PLACE",
     help="With sql: HOST[:PORT]/NAME of PostgreSQL, or the path of a replica, as its machine sees them.",
 )
+@click.option(
+    "--entity-id",
+    "entity_id",
+    metavar="ENTITYID",
+    help="Which of the organisation's Identity Providers it is for, if it has several.",
+)
 @output_option
 @click.pass_obj
 @handle_errors
@@ -85,16 +91,30 @@ def idp(path: Path, /, name: str, output: Path | None, **options: str | None) ->
         options["database"],
     )
     config = load_config(path)
-    write_files(_idp_files(config, find_organisation(config, name), source_options), output)
+    organisation = find_organisation(config, name)
+    entity_id = _entity_id(organisation, options["entity_id"])
+    write_files(_idp_files(config, organisation, entity_id, source_options), output)
 
 
-def _idp_files(config: Config, organisation: Organisation, options: SourceOptions) -> tuple[RenderedFile, ...]:
+def _entity_id(organisation: Organisation, wanted: str | None) -> str:
+    known = organisation.entity_ids
+    if wanted is None and len(known) > 1:
+        fix = f"choose one with --entity-id: {', '.join(known)}"
+        raise CommandError(f"{organisation.id} has several Identity Providers; {fix}")
+    if wanted is not None and wanted not in known:
+        raise CommandError(f"--entity-id is not one of {organisation.id}; known: {', '.join(known)}")
+    return wanted or known[0]
+
+
+def _idp_files(
+    config: Config, organisation: Organisation, entity_id: str, options: SourceOptions
+) -> tuple[RenderedFile, ...]:
     conditions, values = SOURCES[options.source](config, organisation, options)
     account = parse_account(options.person or _default_person(organisation), organisation.scopes)
     idp_options = IdpOptions(
         options.version, options.source, account, options.release, conditions | {config.service.registry.value}
     )
-    return idp_files(idp_options, {**_values(config, organisation, account), **values})
+    return idp_files(idp_options, {**_values(config, organisation, account), "ENTITY_ID": entity_id, **values})
 
 
 def _default_person(organisation: Organisation) -> str:
@@ -111,7 +131,6 @@ def _values(config: Config, organisation: Organisation, account: Account) -> dic
     host = config.service.registry.host
     return {
         "NAME": organisation.name("en"),
-        "ENTITY_ID": organisation.entity_id,
         "SERVICE": config.service.name,
         "URL": config.service.public_url,
         "SP_ENTITY_ID": sp_entity_id(config),

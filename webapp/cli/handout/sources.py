@@ -38,7 +38,7 @@ SourceResult = tuple[frozenset[str], Mapping[str, str]]
 
 
 def _http_source(config: Config, organisation: Organisation, options: SourceOptions) -> SourceResult:
-    credentials = config.organisation_settings[organisation.entity_id].credentials
+    credentials = config.organisation_settings[organisation.id].credentials
     require_kept_links(config, organisation)
     if not credentials:
         fix = "add [connector] to its file, with tokens, or with user and password"
@@ -110,7 +110,7 @@ def _quote_libpq(value: str) -> str:
 
 
 def _ldap_source(config: Config, organisation: Organisation, options: SourceOptions) -> SourceResult:
-    settings = config.organisation_settings[organisation.entity_id]
+    settings = config.organisation_settings[organisation.id]
     transfers = [each for each in settings.transfers.values() if each.kind == SourceKind.LDAP]
     if not transfers:
         fix = "see [[transfer]] in docs/settings.md"

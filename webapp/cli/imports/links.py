@@ -69,12 +69,12 @@ def _import(config: Config, store: Store, file: ImportFile, *, dry_run: bool) ->
     size = file.size()
     with click.progressbar(length=size, label=label, file=sys.stderr, update_min_steps=size // 1000 + 1) as bar:
         imported = store.imports.add(
-            file.organisation.entity_id,
+            file.organisation.id,
             file.read_links(reject, bar.update),
             file.source,
             file.now,
             file.now,
-            transfers=tuple(config.organisation_settings[file.organisation.entity_id].transfers),
+            transfers=tuple(config.organisation_settings[file.organisation.id].transfers),
             reject=lambda row, reason: reject(row.line, reason),
             dry_run=dry_run,
         )

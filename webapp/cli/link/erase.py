@@ -40,9 +40,9 @@ def erase(  # noqa: PLR0913 - one parameter for each option
     organisation = find_organisation(config, name)
     if not yes:
         click.confirm(f"Erase all data of {printable(account)} at {organisation.id}? It cannot be undone", abort=True)
-    settings = config.organisation_settings[organisation.entity_id]
+    settings = config.organisation_settings[organisation.id]
     with open_store(config) as store:
-        person = organisation.entity_id, fold(account)
+        person = organisation.id, fold(account)
         erased = store.erasures.erase(
             *person,
             "operator",

@@ -33,7 +33,7 @@ def list_links(path: Path, name: str, *, accounts: bool, as_json: bool) -> None:
     config = load_config(path)
     organisation = find_organisation(config, name)
     with open_store(config) as store:
-        links = store.links.list_current(organisation.entity_id)
+        links = store.links.list_current(organisation.id)
         if as_json:
             # One JSON text with a link on each line, so that neither side has to hold all of it
             sys.stdout.write('{"links": [')
@@ -55,7 +55,6 @@ def link_json(organisation: Organisation, link: Link) -> dict[str, Any]:
     """Return the JSON object for a link."""
     return {
         "organisation": organisation.id,
-        "entity_id": organisation.entity_id,
         "account": link.account,
         "orcid": link.orcid_id.uri,
         "linked_at": link.linked_at.isoformat(),

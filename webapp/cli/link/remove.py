@@ -44,7 +44,7 @@ def remove(  # noqa: PLR0913 - one parameter for each option
     organisation = find_organisation(config, name)
     removed = False
     with open_store(config) as store:
-        link = store.links.get(organisation.entity_id, fold(account))
+        link = store.links.get(organisation.id, fold(account))
         if link is not None and not yes:
             click.echo(format_link(organisation, link) + "\n")
             click.confirm("Remove this link?", abort=True)

@@ -34,7 +34,7 @@ def show(path: Path, name: str, account: str, *, as_json: bool) -> None:
     config = load_config(path)
     organisation = find_organisation(config, name)
     with open_store(config) as store:
-        link = store.links.get(organisation.entity_id, fold(account))
+        link = store.links.get(organisation.id, fold(account))
     if as_json:
         print_json({"link": None if link is None else link_json(organisation, link)})
         sys.exit(EXIT_FAILURE if link is None else 0)
