@@ -117,14 +117,14 @@ def _service(directory: Path, base_url: str, local: LocalServices) -> dict[str, 
 
 def _organisation(organisation: Organisation, credential: Credential, local: LocalServices) -> dict[str, Any]:
     reference = f"file:secrets/{organisation.id}"
-    shown = {"user": credential.user, "password": reference} if credential.user else {"tokens": [reference]}
+    secret = {"user": credential.user, "password": reference} if credential.user else {"token": reference}
     return {
         "entity_ids": [organisation.entity_id],
         "scopes": [organisation.scope],
         "stage": "test",
         "help": f"idm@{organisation.scope}",
         "name": organisation.names,
-        "connector": shown,
+        "credential": [{"name": "idp", "rights": ["read"], **secret}],
         "transfer": [_register(local)] if organisation is NORTH else [],
     }
 

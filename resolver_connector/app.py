@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
 from wsgiref.types import StartResponse
 
 from resolver_connector.client_address import FailureLimit, TrustedProxies
-from resolver_connector.credentials import Credentials
+from resolver_connector.credentials import Client, Credentials, Right
 from resolver_connector.deprovision import DeprovisionRequest, deprovision
 from resolver_connector.feed import MAX_SNAPSHOTS, Feed
 from resolver_connector.http import (
@@ -27,6 +28,7 @@ from resolver_connector.http import (
     Environ,
     Header,
     MethodNotAllowed,
+    MissingRight,
     NotFound,
     RequestTooLarge,
     Response,
@@ -45,7 +47,7 @@ from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
 from sql.store import Store
 
-__all__ = ["ROUTES", "Connector"]
+__all__ = ["PUBLIC_ROUTES", "ROUTES", "Connector", "Route"]
 
 _log = logging.getLogger("orcid-connect")
 
@@ -89,7 +91,10 @@ class Connector:
                 extra_headers = [("Allow", error.allowed)]
             if isinstance(error, TooManyFailures):
                 extra_headers = [("Retry-After", str(error.retry_after))]
-            status, headers, body = json_response({"error": text or str(error)}, status, extra_headers)
+            content = {"error": text or str(error)}
+            if isinstance(error, MissingRight):
+                content["right"] = error.right
+            status, headers, body = json_response(content, status, extra_headers)
         except Exception:  # noqa: BLE001 - the response is JSON whatever happens
             _log.exception("bug")
             status, headers, body = json_response({"error": "internal error"}, 500)
@@ -99,16 +104,26 @@ class Connector:
 
     def _dispatch(self, environ: Environ) -> Response:
         path = request_path(environ)
+        method = environ["REQUEST_METHOD"]
+        if public := PUBLIC_ROUTES.get(path):
+            if method not in {"GET", "HEAD"}:
+                raise MethodNotAllowed(("GET", "HEAD"))
+            return public(self)
         methods = ROUTES.get("/v1/people" if path.startswith(PEOPLE_PATH) else path)
         if methods is None:
             raise NotFound
-        handler = methods.get(environ["REQUEST_METHOD"])
-        if handler is None:
+        route = methods.get(method)
+        if route is None:
             raise MethodNotAllowed(methods)
-        return handler(self, environ, path)
+        client = self.authenticate(environ)
+        if route.right not in client.rights:
+            facts = {"organisation": client.organisation.id, "credential": client.credential, "right": route.right}
+            _log.warning("right-missing", extra={"facts": facts})
+            raise MissingRight(route.right)
+        return route.handler(self, client.organisation, environ, path)
 
-    def authenticate(self, environ: Environ) -> Organisation:
-        """Return the organisation whose credential the request carries.
+    def authenticate(self, environ: Environ) -> Client:
+        """Return the client whose credential the request carries.
 
         Each credential that is not valid is logged with the client's address, and counted by address. A request
         without a credential is neither: an Identity Provider sends one first and its password after the challenge.
@@ -119,9 +134,9 @@ class Connector:
 
         """
         authorization = environ.get("HTTP_AUTHORIZATION", "")
-        organisation = self.credentials.authenticate(authorization)
-        if organisation is not None:
-            return organisation
+        client = self.credentials.authenticate(authorization)
+        if client is not None:
+            return client
         if authorization:
             address = self.trusted_proxies.client_address(environ)
             retry_after = self.failure_limit.add(address)
@@ -133,18 +148,15 @@ class Connector:
         raise Unauthorized
 
 
-def _get_person(connector: Connector, environ: Environ, path: str) -> Response:
-    organisation = connector.authenticate(environ)
+def _get_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
     return connector.resolver.released(organisation.id, requested_account(environ, path))
 
 
-def _get_records(connector: Connector, environ: Environ, path: str) -> Response:
-    organisation = connector.authenticate(environ)
+def _get_records(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
     return connector.resolver.records(organisation.id, requested_account(environ, path))
 
 
-def _deprovision_person(connector: Connector, environ: Environ, path: str) -> Response:
-    organisation = connector.authenticate(environ)
+def _deprovision_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
     request = DeprovisionRequest.parse(environ, path)
     connector.lookup.ping()
     transfers = tuple(connector.transfers.get(organisation.id, ()))
@@ -154,39 +166,51 @@ def _deprovision_person(connector: Connector, environ: Environ, path: str) -> Re
     return json_response({"dry_run": request.dry_run, **counts})
 
 
-def _get_changes(connector: Connector, environ: Environ, _path: str) -> Response:
-    organisation = connector.authenticate(environ)
+def _get_changes(connector: Connector, organisation: Organisation, environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
     return connector.feed.changes(organisation, environ)
 
 
-def _acknowledge_changes(connector: Connector, environ: Environ, _path: str) -> Response:
-    organisation = connector.authenticate(environ)
+def _acknowledge_changes(connector: Connector, organisation: Organisation, environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
     return connector.feed.acknowledge(organisation, environ, connector.clock())
 
 
-def _get_health(connector: Connector, _environ: Environ, _path: str) -> Response:
+def _get_health(connector: Connector) -> Response:
     connector.lookup.check_schema()
     growing = connector.store.check_writable() > MAX_WAL_BACKLOG
     return json_response({"status": "wal-growing" if growing else "ok"})
 
 
-def _get_openapi(connector: Connector, _environ: Environ, _path: str) -> Response:
+def _get_openapi(connector: Connector) -> Response:
     return connector.openapi_response
 
 
-_Handler = Callable[[Connector, Environ, str], Response]
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a method does at a path, and the right that it requires."""
 
-ROUTES: Mapping[str, Mapping[str, _Handler]] = {
-    "/v1/people": {"GET": _get_person, "HEAD": _get_person, "DELETE": _deprovision_person},
-    "/v1/records": {"GET": _get_records, "HEAD": _get_records},
-    "/v1/changes": {"GET": _get_changes, "HEAD": _get_changes},
-    "/v1/changes/ack": {"POST": _acknowledge_changes},
-    "/v1/health": {"GET": _get_health, "HEAD": _get_health},
-    "/v1/openapi.json": {"GET": _get_openapi, "HEAD": _get_openapi},
+    right: Right
+    handler: Callable[[Connector, Organisation, Environ, str], Response]
+
+
+ROUTES: Mapping[str, Mapping[str, Route]] = {
+    "/v1/people": {
+        "GET": Route(Right.READ, _get_person),
+        "HEAD": Route(Right.READ, _get_person),
+        "DELETE": Route(Right.DEPROVISION, _deprovision_person),
+    },
+    "/v1/records": {"GET": Route(Right.READ, _get_records), "HEAD": Route(Right.READ, _get_records)},
+    "/v1/changes": {"GET": Route(Right.FEED, _get_changes), "HEAD": Route(Right.FEED, _get_changes)},
+    "/v1/changes/ack": {"POST": Route(Right.FEED, _acknowledge_changes)},
 }
-"""Handlers by path and method; `/v1/people/{account}` has those of `/v1/people`, where the account is a parameter."""
+"""Routes by path and method; `/v1/people/{account}` has those of `/v1/people`, where the account is a parameter."""
+
+PUBLIC_ROUTES: Mapping[str, Callable[[Connector], Response]] = {
+    "/v1/health": _get_health,
+    "/v1/openapi.json": _get_openapi,
+}
+"""Handlers of GET and HEAD without a credential, by path."""
 
 _ERROR_RESPONSES: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     BadRequest: (400, "", []),
@@ -196,6 +220,7 @@ _ERROR_RESPONSES: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
         # Basic first: an Identity Provider of version 4 sends its password only after this challenge
         [("WWW-Authenticate", 'Basic realm="orcid-connect", charset="UTF-8"'), ("WWW-Authenticate", "Bearer")],
     ),
+    MissingRight: (403, "", []),
     NotFound: (404, "no such path", []),
     MethodNotAllowed: (405, "", []),
     CursorExpired: (410, "", []),

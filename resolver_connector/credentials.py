@@ -1,6 +1,6 @@
 """Authentication of the connector's clients.
 
-The credential alone determines the organisation.
+The credential alone determines the organisation and the client's rights.
 
 Each credential is kept as a digest under a random key of this process (keyed BLAKE2b) and looked up by that digest. A
 client can neither compute nor choose a digest, so the duration of a look-up reveals nothing (docs/decisions/0024).
@@ -13,13 +13,43 @@ import binascii
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from shibboleth.organisation import Organisation
 
 _CREDENTIALS = re.compile(r"[ \t]*(?P<scheme>bearer|basic) +(?P<value>[^ \t]+)[ \t]*", re.ASCII | re.IGNORECASE)
 """RFC 9110 section 11.6.2, for the two supported schemes."""
+
+
+class Right(StrEnum):
+    """What a credential may do."""
+
+    READ = "read"
+    """Look up the iD of an account."""
+    FEED = "feed"
+    """Fetch the changes, with snapshots of all links, and acknowledge them."""
+    DEPROVISION = "deprovision"
+    """Remove the links of people who have left."""
+    MOVE = "move"
+    """Move a link to the account's new key."""
+    ATTEST = "attest"
+    """Write iDs that the organisation has authenticated itself."""
+    TOKENS = "tokens"
+    """Fetch access tokens for ORCID that people granted."""
+    REVERSE = "reverse"
+    """Look up accounts by iD, and list all links."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A system of an organisation that has authenticated itself to the connector."""
+
+    organisation: Organisation
+    credential: str
+    """The name of its credential."""
+    rights: frozenset[Right]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +83,17 @@ class Credentials:
     They are long and random, so a fast digest is enough.
     """
 
-    def __init__(self, pairs: Iterable[tuple[Bearer | Basic, Organisation]]) -> None:
+    def __init__(self, pairs: Iterable[tuple[Bearer | Basic, Client]]) -> None:
         self._key = secrets.token_bytes(32)
-        self._known = {
-            self._digest(type(credential), credential.secret): organisation for credential, organisation in pairs
-        }
+        self._known = {self._digest(type(credential), credential.secret): client for credential, client in pairs}
 
-    def authenticate(self, authorization: str) -> Organisation | None:
-        """Return the organisation of an Authorization header's credential.
+    @property
+    def clients(self) -> Collection[Client]:
+        """The clients that have a credential."""
+        return self._known.values()
+
+    def authenticate(self, authorization: str) -> Client | None:
+        """Return the client that an Authorization header's credential belongs to.
 
         Returns:
             None if it is not valid.

@@ -22,6 +22,7 @@ STATUS_LINES = {
     304: "304 Not Modified",
     400: "400 Bad Request",
     401: "401 Unauthorized",
+    403: "403 Forbidden",
     404: "404 Not Found",
     405: "405 Method Not Allowed",
     410: "410 Gone",
@@ -60,6 +61,14 @@ class RequestTooLarge(ValueError):
 
 class Unauthorized(PermissionError):
     """The request has no credential, or one that is not valid."""
+
+
+class MissingRight(PermissionError):
+    """The credential is valid, and lacks a right that the request requires."""
+
+    def __init__(self, right: str) -> None:
+        super().__init__(f"the credential lacks the right {right}")
+        self.right = right
 
 
 class NotFound(LookupError):

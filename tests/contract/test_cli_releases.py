@@ -105,7 +105,7 @@ def test_one_release_seen_says_that_it_works(path, store):
 def test_where_nothing_is_kept_nothing_is_counted(path, store, tmp_path):
     transfer = {"name": "idm", "kind": "file", "directory": str(tmp_path / "out")}
     (tmp_path / "out").mkdir()
-    forgetful = {"keep": "nothing", "connector": None, "transfer": [transfer]}
+    forgetful = {"keep": "nothing", "credential": None, "transfer": [transfer]}
     write_configuration(tmp_path, organisations={"yliopisto": forgetful})
 
     assert checked(path) is None

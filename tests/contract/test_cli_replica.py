@@ -66,7 +66,7 @@ def test_what_keeps_it_from_writing_is_said(path, tmp_path):
 def test_an_organisation_of_which_nothing_is_kept_has_no_replica(store, store_url, tmp_path):
     keeping = {
         "keep": "nothing",
-        "connector": None,
+        "credential": None,
         "transfer": [{"name": "idm", "kind": "file", "directory": str(tmp_path)}],
     }
     path = write_configuration(tmp_path, store=store_section(tmp_path, store_url), organisations={"yliopisto": keeping})

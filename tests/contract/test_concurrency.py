@@ -126,7 +126,7 @@ def app(tmp_path, store, store_url):
                 "saaristo": {
                     "entity_ids": ISLANDS_IDP,
                     "scopes": ["saaristo.example"],
-                    "connector": {"tokens": ["file:secrets/saaristo.token"]},
+                    "credential": [{"name": "idp", "rights": ["read"], "token": "file:secrets/saaristo.token"}],
                     "transfer": transfers[1],
                 },
             },

@@ -15,7 +15,7 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, ask
 
 TOKEN = "t" * 40
@@ -25,7 +25,8 @@ NOBODY = b'{"eduPersonOrcid": []}'
 
 
 def credentials():
-    university, polytechnic = ORGANISATIONS.by_id(UNIVERSITY), ORGANISATIONS.by_id(POLYTECHNIC)
+    university = make_client(ORGANISATIONS.by_id(UNIVERSITY))
+    polytechnic = make_client(ORGANISATIONS.by_id(POLYTECHNIC))
     return Credentials(
         [
             (Bearer(TOKEN), university),

@@ -10,7 +10,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, ask
 
 TOKEN, OTHER = "t" * 40, "o" * 40
@@ -24,8 +24,8 @@ TRANSFERS = {UNIVERSITY: ("idm", "ldap")}
 @pytest.fixture
 def connector(store):
     pairs = [
-        (Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY)),
-        (Bearer(OTHER), ORGANISATIONS.by_id(POLYTECHNIC)),
+        (Bearer(TOKEN), make_client(ORGANISATIONS.by_id(UNIVERSITY))),
+        (Bearer(OTHER), make_client(ORGANISATIONS.by_id(POLYTECHNIC))),
     ]
     return Connector(store, Credentials(pairs), Registry.PRODUCTION, lambda: LATER, TRANSFERS)
 

@@ -15,7 +15,7 @@ from resolver_connector.cursor import Cursor
 from resolver_connector.feed import MAX_SNAPSHOTS
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, ask
 
 TOKEN, OTHER = "t" * 40, "o" * 40
@@ -28,8 +28,8 @@ NDJSON = "application/x-ndjson"
 def make_connector(store, registry=Registry.PRODUCTION):
     """Give a connector that the university and the polytechnic know."""
     pairs = [
-        (Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY)),
-        (Bearer(OTHER), ORGANISATIONS.by_id(POLYTECHNIC)),
+        (Bearer(TOKEN), make_client(ORGANISATIONS.by_id(UNIVERSITY))),
+        (Bearer(OTHER), make_client(ORGANISATIONS.by_id(POLYTECHNIC))),
     ]
     return Connector(store, Credentials(pairs), registry, lambda: LATER)
 

@@ -34,7 +34,7 @@ from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
 from tests.support import docs
 from tests.support.configuration import ORGANISATION, write, write_configuration, write_secret
-from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.idp import engines, schemas
 from tests.support.idp.handout import (
     LDAP,
@@ -111,10 +111,14 @@ def test_only_a_well_formed_id_of_our_registry_is_released(handout_files, versio
     assert ('xsi:type="AttributeInMetadata" onlyIfRequired="false"' in text) is (release is Release.ASKING)
 
 
+IDP = {"name": "idp", "rights": ["read"]}
+BASIC = {"user": "idp", "password": "file:secrets/front-proof"}
+
+
 @pytest.mark.parametrize(
     ("credential", "line"),
     [
-        ({"tokens": ["file:secrets/yliopisto.token"]}, "PUT-THE-TOKEN-HERE"),
+        ({"token": "file:secrets/yliopisto.token"}, "PUT-THE-TOKEN-HERE"),
         (
             {"user": "yliopisto", "password": "file:secrets/yliopisto.password"},
             "PUT-USER-AND-PASSWORD-IN-BASE64-HERE",
@@ -126,7 +130,7 @@ def test_the_credential_has_its_place_and_stands_nowhere(tmp_path, handout_files
     secret = "s3cret" * 8
     path = write_configuration(
         tmp_path / "other",
-        organisations={"yliopisto": {"connector": credential}},
+        organisations={"yliopisto": {"credential": [{**IDP, **credential}]}},
         secrets={"yliopisto.token": secret, "yliopisto.password": secret},
     )
 
@@ -282,7 +286,7 @@ class Away:
 
 
 def make_connector(store):
-    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY))])
+    credentials = Credentials([(Bearer(TOKEN), make_client(ORGANISATIONS.by_id(UNIVERSITY)))])
     return Connector(store, credentials, Registry.SANDBOX, lambda: NOON)
 
 
@@ -414,7 +418,7 @@ def _usual(version, source):
         "SCOPES": SCOPE, "FIRST_SCOPE": SCOPE, "FIRST_SCOPE_AT": f"@{SCOPE}", "TRY_PRINCIPAL": "maija",
         "ORCID_HOST": "orcid.org", "ORCID_HOST_PATTERN": "orcid[.]org", "JDBC_URL": "jdbc:x", "ROLE": "idp_x",
         "PSQL": "host=x", "DATABASE": "/x.db", "START_TLS": "true", "FILTER": "(uid=$account)", "LDAP_SERVER": "ldap://x",
-        **dict.fromkeys(OF_LDAP, "x"),
+        "CREDENTIAL": "idp", **dict.fromkeys(OF_LDAP, "x"),
     }  # fmt: skip
     also = {"http": {"bearer", "secret"}, "sqlite": {"sqlite", "open"}, "postgresql": {"postgresql", "secret"}}
     words = frozenset({"ca", *also.get(source, {"open", "renamed"})})
@@ -470,7 +474,14 @@ def test_a_quotation_mark_cannot_end_the_expression_that_names_a_certificate(ver
         ({}, ["--person", "attribute:a b/uid"], "the id of a DataConnector"),
         ({"scopes": ["a.example", "b.example"]}, [], "--person: principal@a.example, principal@b.example, principal"),
         ({"scopes": ["a.example", "b.example"]}, ["--person", "attribute:uid"], "attribute:uid@SCOPE"),
-        ({"connector": {}}, [], "add [connector] to its file"),
+        ({"credential": []}, [], 'add a [[credential]] with rights = ["read"]'),
+        ({}, ["--credential", "idm"], "the credential idm has the rights feed deprovision; an Identity Provider needs"),
+        ({}, ["--credential", "ipd"], "yliopisto has no credential ipd; its are: idp, idm"),
+        (
+            {"credential": [{**IDP, **BASIC, "rights": ["read", "feed"]}]},
+            [],
+            "yliopisto has no credential with the right read alone",
+        ),
         ({}, ["--ca", "/etc/pki/o'brien.pem"], "without quotes and backslashes"),
     ],
 )
@@ -742,7 +753,7 @@ def test_the_administrators_path_can_be_walked_and_leads_back(tmp_path, idp_home
 def test_a_user_and_password_are_sent_just_as_they_were_typed(tmp_path, handout_files):
     path = write_configuration(
         tmp_path / "etc",
-        organisations={"yliopisto": {"connector": {"user": "idp", "password": "file:secrets/yliopisto.password"}}},
+        organisations={"yliopisto": {"credential": [{**IDP, **BASIC}]}},
         secrets={"yliopisto.password": "p" * 40},
     )
     (line,) = [each for each in steps(handout_files(path=path)["README.txt"])["2"].splitlines() if "Basic" in each]

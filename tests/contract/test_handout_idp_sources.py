@@ -246,7 +246,7 @@ def test_where_the_database_is_comes_from_the_configuration_or_is_said(tmp_path,
         ({}, {}, ["--database", "/a?b.db"], "--database is HOST[:PORT]/NAME"),
         ({}, {}, ["--database", "db.example.org/orcid", "--ca", "ca.pem"], "--ca is an absolute path"),
         ({}, {}, ["--database", "db.example.org/orcid", "--ca", "/a'b.pem"], "--ca is an absolute path"),
-        ({"connector": None, "keep": "nothing", "transfer": [LDAP]}, {}, [], 'keep = "nothing"'),
+        ({"credential": None, "keep": "nothing", "transfer": [LDAP]}, {}, [], 'keep = "nothing"'),
     ],
 )
 def test_a_database_that_cannot_be_asked_is_said(tmp_path, change, store, words, said):

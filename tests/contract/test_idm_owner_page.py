@@ -33,7 +33,7 @@ from shibboleth.orcid_id import OrcidId, Registry
 from sql.records import ChangeKind
 from tests.support import docs
 from tests.support.configuration import write, write_configuration, write_secret
-from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.json_schema import is_valid, problems
 from tests.support.ports import free_port
 from tests.support.service import ORGANISATIONS, serve_app
@@ -84,7 +84,7 @@ def shell(heading, directory, **environ):
 
 
 def connector(store):
-    pairs = [(Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY))]
+    pairs = [(Bearer(TOKEN), make_client(ORGANISATIONS.by_id(UNIVERSITY)))]
     return Connector(store, Credentials(pairs), Registry.PRODUCTION, lambda: LATER, {UNIVERSITY: ("idm",)})
 
 
@@ -258,7 +258,7 @@ def test_every_status_of_the_feed_is_explained(store, address):
     make_link(store)
     told = {int(each) for each in re.findall(r"^\| (\d{3}) \|", docs.under(PAGE, "Fetch"), re.MULTILINE)}
 
-    assert told == {200, 304, 400, 401, 410, 503}
+    assert told == {200, 304, 400, 401, 403, 410, 503}
 
 
 # --- Being sent to ------------------------------------------------------------------------------------------------

@@ -283,7 +283,7 @@ def test_a_name_that_postgresql_would_cut_is_refused(tmp_path, place):
 def test_an_organisation_of_which_nothing_is_kept_has_no_role(tmp_path, place):
     manage_role = {
         "keep": "nothing",
-        "connector": None,
+        "credential": None,
         "transfer": [{"name": "idm", "kind": "file", "directory": str(tmp_path)}],
     }
     config = write_configuration(

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from resolver_connector.app import ROUTES, Connector
+from resolver_connector.app import PUBLIC_ROUTES, ROUTES, Connector
 from resolver_connector.client_address import FailureLimit
 from resolver_connector.credentials import Bearer, Credentials
 from resolver_connector.feed import DEFAULT_LIMIT, MAX_LIMIT
@@ -20,7 +20,7 @@ from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
 from tests.support import docs
-from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.openapi import Undocumented, document, methods_at, must_be_documented
 from tests.support.service import ORGANISATIONS, WebResponse, ask
 
@@ -45,7 +45,7 @@ def connector(tmp_path_factory):
     migrate(store.engine, NOON)
     for number in range(3):
         make_link(store, f"person-{number}@yliopisto.example", make_orcid_id(number))
-    credentials = Credentials([(Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY))])
+    credentials = Credentials([(Bearer(TOKEN), make_client(ORGANISATIONS.by_id(UNIVERSITY)))])
     connector = Connector(store, credentials, Registry.PRODUCTION, lambda: NOON)
     # Minutes pass between wrong credentials, so that none is one too many
     connector.failure_limit = FailureLimit(count(step=60).__next__)
@@ -97,7 +97,8 @@ def test_it_names_each_place_and_method_that_there_is():
     described = {path: [name.upper() for name in operations] for path, operations in document()["paths"].items()}
 
     assert described.pop("/v1/people/{account}") == described["/v1/people"]
-    assert described == {path: [*methods] for path, methods in ROUTES.items()}
+    public = {path: ["GET", "HEAD"] for path in PUBLIC_ROUTES}
+    assert described == {path: [*methods] for path, methods in ROUTES.items()} | public
 
 
 def test_its_limits_are_those_of_the_program():
@@ -140,9 +141,7 @@ def test_an_answer_that_is_not_described_is_noticed(answer):
 
 def test_every_answer_of_the_other_tests_is_held_to_it(connector, caplog):
     caplog.set_level(logging.INFO, "orcid-connect")
-    lying = {**ROUTES["/v1/health"], "GET": lambda *_: (200, [("Content-Type", "text/html")], [b"<p>"])}
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ROUTES, "/v1/health", lying)
+        patch.setitem(PUBLIC_ROUTES, "/v1/health", lambda _: (200, [("Content-Type", "text/html")], [b"<p>"]))
         with pytest.raises(Undocumented):
             ask(connector, "/v1/health")

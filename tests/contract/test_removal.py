@@ -13,7 +13,6 @@ from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from tests.support.service import CREDENTIALS, Clock, WebClient, make_orcid_client, make_web_app, with_settings
 from webapp.app import make_app
 from webapp.cli.main import main
-from webapp.config.organisation import CredentialSettings
 from webapp.i18n.language import languages
 
 MAIJA = "maija@yliopisto.example"
@@ -44,7 +43,7 @@ def front(store, clock, idm):
 @pytest.fixture
 def quiet(front):
     """The same, to an organisation that is told of everything and asks nothing."""
-    return with_settings(front, credentials=CredentialSettings())
+    return with_settings(front, credentials=())
 
 
 @pytest.fixture
@@ -262,7 +261,7 @@ def test_each_page_is_there_in_each_language(  # noqa: PLR0917 - a world, and wh
 @pytest.fixture
 def written(tmp_path):
     """A configuration with an organisation that asks nothing, and its store."""
-    path = write_configuration(tmp_path, organisations={"yliopisto": {"connector": None}})
+    path = write_configuration(tmp_path, organisations={"yliopisto": {"credential": None}})
     store = open_store(make_sqlite(tmp_path))
     yield path, store
     store.close()

@@ -9,7 +9,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
 from tests.support.database import TABLES, opened
-from tests.support.factories import UNIVERSITY, make_link, make_organisation
+from tests.support.factories import UNIVERSITY, make_client, make_link
 from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_web_app, orcid_id, run_orcid_simulator
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
@@ -132,7 +132,7 @@ def test_a_method_that_no_page_has_is_told_which_ones_there_are(maija, contents,
 
 def test_nothing_that_is_looked_at_in_the_connector_changes_anything(store, contents):
     make_link(store, ACCOUNT, orcid_id(MAIJA), transfers=["idm"])
-    credentials = Credentials([(Bearer(TOKEN), make_organisation())])
+    credentials = Credentials([(Bearer(TOKEN), make_client())])
     app = Connector(store, credentials, Registry.SANDBOX, Clock(), {UNIVERSITY: ("idm",)})
     before = contents()
 

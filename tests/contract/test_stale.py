@@ -19,7 +19,7 @@ from sql.replica import Replica
 from sql.store import open_store
 from tests.support.configuration import write_configuration
 from tests.support.delivery import eventually
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.postgres import Server
 from tests.support.processes.servers import ask as ask_at
 from tests.support.processes.servers import configuration, running
@@ -71,8 +71,8 @@ def lookup(store):
 @pytest.fixture
 def connector(store, lookup, replicas, clock):
     pairs = [
-        (Bearer(TOKEN), ORGANISATIONS.by_id(UNIVERSITY)),
-        (Bearer(OTHER), ORGANISATIONS.by_id(POLYTECHNIC)),
+        (Bearer(TOKEN), make_client(ORGANISATIONS.by_id(UNIVERSITY))),
+        (Bearer(OTHER), make_client(ORGANISATIONS.by_id(POLYTECHNIC))),
     ]
     return Connector(store, Credentials(pairs), Registry.PRODUCTION, clock, lookup=lookup, replicas=replicas)
 
@@ -263,7 +263,7 @@ def test_a_replica_of_the_future_answers_nobody_and_is_written_anew(connector, s
 
 def test_an_organisation_of_which_nothing_is_kept_is_told_that_the_database_is_away(store, lookup, replicas, clock):
     replicas._organisations.pop(POLYTECHNIC)
-    credentials = Credentials([(Bearer(OTHER), ORGANISATIONS.by_id(POLYTECHNIC))])
+    credentials = Credentials([(Bearer(OTHER), make_client(ORGANISATIONS.by_id(POLYTECHNIC)))])
     connector = Connector(store, credentials, Registry.PRODUCTION, clock, lookup=lookup, replicas=replicas)
     lookup.away = True
 

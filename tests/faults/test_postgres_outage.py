@@ -18,7 +18,16 @@ from sql.engines.postgres import MAX_CONNECTIONS
 from sql.errors import StoreUnavailable
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.factories import NOON, UNIVERSITY, answered, make_attempt, make_consent, make_link, make_orcid_id
+from tests.support.factories import (
+    NOON,
+    UNIVERSITY,
+    answered,
+    make_attempt,
+    make_client,
+    make_consent,
+    make_link,
+    make_orcid_id,
+)
 from tests.support.ports import free_port
 from tests.support.postgres import Server
 from tests.support.service import ORGANISATIONS, Clock, ask
@@ -126,7 +135,7 @@ def test_a_login_gets_the_stale_answer_in_time(server, store, tmp_path):
     clock = Clock()
     replicas = ReplicaCache(store, ORGANISATIONS, Registry.PRODUCTION, directory=tmp_path, max_age=3600, clock=clock)
     replicas.refresh()
-    credentials = Credentials([(Bearer("t" * 40), ORGANISATIONS.by_id(UNIVERSITY))])
+    credentials = Credentials([(Bearer("t" * 40), make_client(ORGANISATIONS.by_id(UNIVERSITY)))])
     connector = Connector(store, credentials, Registry.PRODUCTION, clock, replicas=replicas)
     path, header = f"/v1/people/{MAIJA}", {"HTTP_AUTHORIZATION": "Bearer " + "t" * 40}
     fresh = ask(connector, path, **header)

@@ -15,7 +15,7 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
 from shibboleth.orcid_id import Registry
 from sql.errors import OrcidIdInUse
-from tests.support.factories import NOON, make_link, make_orcid_id, make_organisation
+from tests.support.factories import NOON, make_client, make_link, make_orcid_id, make_organisation
 
 ORGANISATIONS = count(1)
 TOKEN = "t" * 40
@@ -30,7 +30,7 @@ class Reading(RuleBasedStateMachine):
         super().__init__()
         self.store, self.now = store, NOON
         self.organisation = make_organisation(f"feed-{next(ORGANISATIONS)}")
-        credentials = Credentials([(Bearer(TOKEN), self.organisation)])
+        credentials = Credentials([(Bearer(TOKEN), make_client(self.organisation))])
         self.connector = Connector(store, credentials, Registry.PRODUCTION, lambda: self.now, lookup=lookup)
         self.token, self.copy, self.pieces, self.begun = None, {}, None, b""
 

@@ -13,6 +13,7 @@ from webapp.pages.operator_texts import ACCESSIBILITY, PRIVACY
 
 PROOF = "front-proof-" + "f" * 32
 TOKEN = "token-of-yliopisto-" + "t" * 32
+IDM_TOKEN = "token-of-yliopisto-idm-" + "t" * 32
 CLIENT_SECRET = "5f63d1c5-3f00-4fa5-b096-fd985ffd0df7"
 
 NOTICES = tuple(name for name in (*PRIVACY, *ACCESSIBILITY) if name != "not_accessible")
@@ -22,7 +23,10 @@ ORGANISATION = {
     "scopes": ["yliopisto.example"],
     "stage": "test",
     "name": {"en": "University of Example", "fi": "Esimerkin yliopisto", "sv": "Exempels universitet"},
-    "connector": {"tokens": ["file:secrets/yliopisto.token"]},
+    "credential": [
+        {"name": "idp", "rights": ["read"], "token": "file:secrets/yliopisto.token"},
+        {"name": "idm", "rights": ["feed", "deprovision"], "token": "file:secrets/yliopisto-idm.token"},
+    ],
 }
 
 
@@ -109,7 +113,12 @@ def _many(value: Any) -> bool:
 
 
 def _secrets() -> dict[str, str]:
-    return {"front-proof": PROOF, "yliopisto.token": TOKEN, "orcid-client-secret": CLIENT_SECRET}
+    return {
+        "front-proof": PROOF,
+        "yliopisto.token": TOKEN,
+        "yliopisto-idm.token": IDM_TOKEN,
+        "orcid-client-secret": CLIENT_SECRET,
+    }
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,12 @@ def driver_of(store):
         return database.conn
 
 
+def contents(url):
+    """Give every row of every table of the store at a URL."""
+    with opened(url) as connection:
+        return {table: sorted(connection.execute(f"select * from {table}"), key=repr) for table in TABLES}
+
+
 @contextmanager
 def opened(url):
     """Yield a driver connection to the store at a URL."""

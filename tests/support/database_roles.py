@@ -20,8 +20,8 @@ TRIAL = Registry.SANDBOX
 SECRET = "idp-password-" + "p" * 32
 ORGANISATIONS = {
     "yliopisto": None,
-    "amk-1": {"entity_ids": POLYTECHNIC_IDP, "scopes": ["amk.example"], "connector": None},
-    "empty": {"entity_ids": "https://idp.empty.example/", "scopes": ["empty.example"], "connector": None},
+    "amk-1": {"entity_ids": POLYTECHNIC_IDP, "scopes": ["amk.example"], "credential": None},
+    "empty": {"entity_ids": "https://idp.empty.example/", "scopes": ["empty.example"], "credential": None},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from resolver_connector.credentials import Client, Right
 from shibboleth.orcid_id import OrcidId, Registry, check_digit
 from shibboleth.organisation import Organisation, Stage
 from shibboleth.person import Person
@@ -35,6 +36,11 @@ def make_organisation(organisation_id=UNIVERSITY, **other):
         "stage": Stage.PRODUCTION,
     }
     return Organisation(organisation_id, **{**words, **other})
+
+
+def make_client(organisation=None, *rights, credential="all-rights"):
+    """Give a client of the connector; one of the university with all rights unless told otherwise."""
+    return Client(organisation or make_organisation(), credential, frozenset(rights or Right))
 
 
 def make_person(account="maija@yliopisto.example", name="Maija Mäkelä", organisation=None, **other):

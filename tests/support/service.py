@@ -19,6 +19,7 @@ from demo.orcid.client import SimulatorClient
 from demo.orcid.people import PEOPLE
 from demo.orcid.simulator import Client, OrcidSimulator
 from resolver_connector.app import Connector
+from resolver_connector.credentials import Right
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import Encoding, VariableSource
@@ -26,7 +27,8 @@ from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, UNIVERSITY_ID
 from tests.support.openapi import must_be_documented
 from webapp.app import ServiceInfo, WebApp, security_headers, template_globals
 from webapp.auth.authenticator import Authenticator
-from webapp.config.organisation import CredentialSettings, OrganisationSettings
+from webapp.config.access import CredentialSettings
+from webapp.config.organisation import OrganisationSettings
 from webapp.i18n.language import languages
 from webapp.linking.orcid_client import OrcidClient
 from webapp.linking.service import LinkingService
@@ -43,7 +45,7 @@ ORGANISATIONS = Organisations.of(
         make_organisation(POLYTECHNIC, stage=Stage.TEST),
     ]
 )
-CREDENTIALS = CredentialSettings.model_construct(user="idp")
+CREDENTIALS = (CredentialSettings.model_construct(name="all", rights=(Right.READ, Right.FEED), user="all"),)
 """With these an organisation can ask the connector."""
 MAIJA = PEOPLE[0].orcid
 AKE = PEOPLE[1].orcid

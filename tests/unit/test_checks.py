@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from freezegun import freeze_time
 
+from resolver_connector.credentials import Right
 from sql.repositories.links import LinkRepository
 from sql.repositories.releases import ReleaseRepository
 from sql.store import open_store
@@ -18,7 +19,9 @@ from webapp.cli.main import main
 from webapp.config.service import ServiceFile
 
 HOME = "yliopisto"
-OLD = {"entity_ids": "https://idp.old.example/idp", "connector": None}
+BASIC = {"user": "yliopisto", "password": "file:secrets/front-proof"}
+CREDENTIAL = {"name": "idp", "rights": ["read"]}
+OLD = {"entity_ids": "https://idp.old.example/idp", "credential": None}
 
 
 def service(**settings):
@@ -417,33 +420,83 @@ BROKEN = {
         "give each its own entityID",
     ),
     "a token twice": (
-        organisations(aaa={**OLD, "connector": ORGANISATION["connector"]}, yliopisto=None),
+        organisations(aaa={**OLD, "credential": ORGANISATION["credential"][:1]}, yliopisto=None),
         UNIVERSITY,
-        "connector.tokens (value 1): is the same token as in aaa.toml",
+        "credential.token (value 1): is the same token as in aaa.toml, credential idp",
         "give each its own token",
     ),
     "a token no header carries": (
         lambda directory: write_configuration(directory, secrets={"yliopisto.token": f'"{TOKEN}"'}),
         UNIVERSITY,
-        "connector.tokens (value 1): refers to a token with characters that a bearer token cannot have",
+        "credential.token (value 1): refers to a token with characters that a bearer token cannot have",
         "make a new one: openssl rand -hex 32",
     ),
     "a user without a password": (
-        organisation(connector={"user": "yliopisto"}),
+        organisation(credential=[{**CREDENTIAL, "user": "yliopisto"}]),
         UNIVERSITY,
-        "connector.password: is missing beside user",
-        'add to [connector]: password = "file:secrets/example.password"',
+        "credential.password (value 1): is missing beside user",
+        'add to it: password = "file:secrets/example.password"',
     ),
     "a password without a user": (
-        organisation(connector={"password": "file:secrets/front-proof"}),
+        organisation(credential=[{**CREDENTIAL, "password": "file:secrets/front-proof"}]),
         UNIVERSITY,
-        "connector.password: has no user to go with",
-        'add to [connector]: user = "example"',
+        "credential.password (value 1): has no user to go with",
+        'add to it: user = "example"',
+    ),
+    "a token and a password": (
+        organisation(
+            credential=[{**CREDENTIAL, "token": "file:secrets/yliopisto.token", **BASIC}],
+        ),
+        UNIVERSITY,
+        "credential.password (value 1): stands beside a token",
+        "write a [[credential]] for each",
+    ),
+    "neither a token nor a password": (
+        organisation(credential=[CREDENTIAL]),
+        UNIVERSITY,
+        "credential.password (value 1): is missing, and there is no token",
+        'add to it: token = "file:secrets/example.token"',
+    ),
+    "no right": (
+        organisation(credential=[{**CREDENTIAL, **BASIC, "rights": []}]),
+        UNIVERSITY,
+        "credential.rights (value 1): is empty, so the credential could do nothing",
+        'write for example: rights = ["read"]',
+    ),
+    "a right that is none": (
+        organisation(credential=[{**CREDENTIAL, **BASIC, "rights": ["read", "fed"]}]),
+        UNIVERSITY,
+        "credential.rights (value 1) (value 2): must be one of: read, feed, deprovision, move, attest, tokens, reverse",
+        "did you mean feed?",
+    ),
+    "a right that is no text": (
+        organisation(credential=[{**CREDENTIAL, **BASIC, "rights": [1]}]),
+        UNIVERSITY,
+        f"credential.rights (value 1) (value 1): must be a list of rights in quotes: {', '.join(Right)}",
+        'write for example: rights = ["read"]',
+    ),
+    "a credential with a strange name": (
+        organisation(credential=[{**CREDENTIAL, **BASIC, "name": "The IdP"}]),
+        UNIVERSITY,
+        "credential.name (value 1): must be 1 to 63 of a-z, 0-9 and -",
+        'write for example: name = "idp"',
+    ),
+    "two credentials of one name": (
+        organisation(credential=[{**CREDENTIAL, **BASIC}, *ORGANISATION["credential"][:1]]),
+        UNIVERSITY,
+        "credential: has two with the same name",
+        "give each its own name",
+    ),
+    "two credentials with one token": (
+        organisation(credential=[*ORGANISATION["credential"][:1], {**ORGANISATION["credential"][0], "name": "other"}]),
+        UNIVERSITY,
+        "credential.token (value 2): is the same token as in yliopisto.toml, credential idp",
+        "give each its own token",
     ),
     "a user with a colon": (
-        organisation(connector={"user": "yli:opisto", "password": "file:secrets/front-proof"}),
+        organisation(credential=[{**CREDENTIAL, "user": "yli:opisto", "password": "file:secrets/front-proof"}]),
         UNIVERSITY,
-        "connector.user: must be 1 to 100 ASCII characters, no space and no colon",
+        "credential.user (value 1): must be 1 to 100 ASCII characters, no space and no colon",
         'write for example: user = "example"',
     ),
 }
@@ -565,7 +618,7 @@ def test_a_secret_that_others_may_read_is_a_warning(ready):
 
 
 def test_an_organisation_that_cannot_ask_is_a_warning(ready):
-    write_configuration(ready.parent, organisations={"yliopisto": {"connector": None}})
+    write_configuration(ready.parent, organisations={"yliopisto": {"credential": None}})
 
     code, output = run("--config", ready, "check")
 

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from resolver_connector.credentials import Right
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Stage
 from shibboleth.person import Encoding, HeaderSource, VariableSource
@@ -83,34 +84,38 @@ def test_a_stable_id_that_proves_nothing_is_refused(tmp_path, settings, key):
 
 
 def test_a_credential_belongs_to_the_organisation_of_its_file(tmp_path):
-    basic = {"user": "amk", "password": "file:secrets/amk"}
-    amk = {"entity_ids": "https://idp.amk.example/idp", "connector": basic}
+    basic = {"name": "idp", "rights": ["read"], "user": "amk", "password": "file:secrets/amk"}
+    amk = {"entity_ids": "https://idp.amk.example/idp", "credential": [basic]}
     path = write_configuration(tmp_path, organisations={"yliopisto": None, "amk": amk}, secrets={"amk": "a" * 32})
 
     settings = load(path, {}).organisation_settings
     credentials = {name: one.credentials for name, one in settings.items()}
 
-    assert [token.reveal() for token in credentials["yliopisto"].tokens] == [TOKEN]
-    assert credentials["amk"].user == "amk"
-    assert credentials["amk"].password.reveal() == "a" * 32
+    (idp, idm), (other,) = credentials["yliopisto"], credentials["amk"]
+    assert (idp.name, idp.rights, idp.token.reveal()) == ("idp", (Right.READ,), TOKEN)
+    assert (idm.name, idm.rights) == ("idm", (Right.FEED, Right.DEPROVISION))
+    assert (other.user, other.password.reveal()) == ("amk", "a" * 32)
 
 
 def test_two_tokens_hold_while_one_replaces_the_other(tmp_path):
-    both = {"tokens": ["file:secrets/yliopisto.token", "env:NEXT"]}
-    path = write_configuration(tmp_path, organisations={"yliopisto": {"connector": both}})
+    both = [
+        {"name": name, "rights": ["read"], "token": token}
+        for name, token in (("idp", "file:secrets/yliopisto.token"), ("idp-2027", "env:NEXT"))
+    ]
+    path = write_configuration(tmp_path, organisations={"yliopisto": {"credential": both}})
 
     (settings,) = load(path, {"NEXT": "n" * 32}).organisation_settings.values()
 
-    assert [token.reveal() for token in settings.credentials.tokens] == [TOKEN, "n" * 32]
+    assert [each.token.reveal() for each in settings.credentials] == [TOKEN, "n" * 32]
 
 
 def test_an_organisation_without_a_credential_is_none_that_can_ask(tmp_path):
-    path = write_configuration(tmp_path, organisations={"yliopisto": {"connector": None}})
+    path = write_configuration(tmp_path, organisations={"yliopisto": {"credential": None}})
 
     (settings,) = load(path, {}).organisation_settings.values()
 
     assert not settings.credentials
-    assert not settings.uses_connector
+    assert (settings.looks_up, settings.uses_feed) == (False, False)
 
 
 def test_a_proxy_is_believed_for_its_proof(tmp_path):
@@ -345,24 +350,30 @@ def test_a_variable_that_is_not_set_is_said_with_the_one_that_was_probably_meant
 def test_a_token_that_could_be_guessed_or_not_be_sent_is_refused(tmp_path, token):
     found = problem(write_configuration(tmp_path, secrets={"yliopisto.token": token}))
 
-    assert found.key == "connector.tokens (value 1)"
+    assert found.key == "credential.token (value 1)"
     assert "openssl" in found.fix
 
 
 # Organisations among each other
 
 
+IDP = {"name": "idp", "rights": ["read"]}
+IDM = {"name": "idm", "rights": ["feed"]}
+
+
+def basic(user, file):
+    """Give a user and the reference to a password."""
+    return {"user": user, "password": f"file:secrets/{file}.password"}
+
+
 def two(tmp_path, **other):
     """Write two organisations; `other` is laid over the second."""
-    connector = {"tokens": ["file:secrets/amk.token"], "user": "amk", "password": "file:secrets/amk.password"}
-    amk = {"entity_ids": "https://idp.amk.example/idp", "scopes": ["amk.example"], "connector": connector}
-    yliopisto = {
-        "connector": {
-            "tokens": ["file:secrets/yliopisto.token"],
-            "user": "uni",
-            "password": "file:secrets/uni.password",
-        }
+    amk = {
+        "entity_ids": "https://idp.amk.example/idp",
+        "scopes": ["amk.example"],
+        "credential": [{**IDP, "token": "file:secrets/amk.token"}, {**IDM, **basic("amk", "amk")}],
     }
+    yliopisto = {"credential": [{**IDP, "token": "file:secrets/yliopisto.token"}, {**IDM, **basic("uni", "uni")}]}
     return write_configuration(
         tmp_path,
         organisations={"amk": amk, "yliopisto": {**yliopisto, **other}},
@@ -378,9 +389,9 @@ def test_two_organisations_live_side_by_side(tmp_path):
     ("key", "other"),
     [
         ("entity_ids (value 1)", {"entity_ids": "https://idp.amk.example/idp"}),
-        ("connector.tokens (value 1)", {"connector": {"tokens": ["file:secrets/amk.token"]}}),
-        ("connector.user", {"connector": {"user": "amk", "password": "file:secrets/uni.password"}}),
-        ("connector.password", {"connector": {"user": "uni", "password": "file:secrets/amk.password"}}),
+        ("credential.token (value 1)", {"credential": [{**IDP, "token": "file:secrets/amk.token"}]}),
+        ("credential.user (value 1)", {"credential": [{**IDP, **basic("amk", "uni")}]}),
+        ("credential.password (value 1)", {"credential": [{**IDP, **basic("uni", "amk")}]}),
     ],
 )
 def test_no_two_organisations_share_what_tells_them_apart(tmp_path, key, other):
@@ -499,7 +510,8 @@ def test_everything_wrong_is_said_at_once_and_in_order(tmp_path):
         ("amk.toml", "name.en"),
         ("yliopisto.toml", "entity_ids (value 1)"),
         ("yliopisto.toml", "stage"),
-        ("yliopisto.toml", "connector.tokens (value 1)"),
+        ("yliopisto.toml", "credential.token (value 1)"),
+        ("yliopisto.toml", "credential.token (value 2)"),
     ]
 
 

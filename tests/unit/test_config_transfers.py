@@ -199,7 +199,7 @@ def test_no_two_transfers_of_an_organisation_have_the_same_name(tmp_path):
 
 
 def test_two_organisations_may_have_transfers_of_the_same_name(tmp_path):
-    amk = {"entity_ids": "https://idp.amk.example/idp", "connector": None, "transfer": [FILE]}
+    amk = {"entity_ids": "https://idp.amk.example/idp", "credential": None, "transfer": [FILE]}
     path = write_configuration(tmp_path, organisations={"yliopisto": {"transfer": [FILE]}, "amk": amk})
 
     assert [list(each) for each in read(path).transfers.values()] == [["nightly"], ["nightly"]]
@@ -236,13 +236,13 @@ def test_all_problems_of_all_transfers_are_told_at_once(tmp_path):
 
 
 def test_nothing_is_kept_of_who_is_only_sent_to(tmp_path):
-    config = read(written(tmp_path, FILE, keep="nothing", connector=None))
+    config = read(written(tmp_path, FILE, keep="nothing", credential=None))
 
     assert config.organisation_settings[UNIVERSITY].keep is Keep.NOTHING
 
 
 def test_who_keeps_nothing_must_be_sent_to(tmp_path):
-    told = problem(write_configuration(tmp_path, organisations={"yliopisto": {"keep": "nothing", "connector": None}}))
+    told = problem(write_configuration(tmp_path, organisations={"yliopisto": {"keep": "nothing", "credential": None}}))
 
     assert told.startswith('keep: is "nothing" and there is no transfer')
 
@@ -250,7 +250,7 @@ def test_who_keeps_nothing_must_be_sent_to(tmp_path):
 def test_who_keeps_nothing_has_nothing_to_be_asked_for(tmp_path):
     told = problem(written(tmp_path, FILE, keep="nothing"))
 
-    assert told.endswith('remove [connector], or write keep = "links"')
+    assert told.endswith('remove each [[credential]], or write keep = "links"')
 
 
 @pytest.mark.parametrize("kind", TRANSFERS.values(), ids=TRANSFERS)
@@ -258,7 +258,7 @@ def test_every_example_of_a_kind_is_one_that_can_be_written(kind, tmp_path):
     for setting in describe_kind(kind).walk():
         table = {"name": "idm", "kind": kind.kind, setting.name: setting.example}
         with pytest.raises(Misconfigured) as caught:
-            read(written(tmp_path, table, connector=None, nothing=1))
+            read(written(tmp_path, table, credential=None, nothing=1))
         assert f"transfer.idm.{setting.name}" not in {
             one.key for one in caught.value.problems if "does not exist" not in one.text
         }

@@ -16,8 +16,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp")
-KNOWS_CONNECTOR = ("webapp/wiring/", "webapp/config/loader.py", "webapp/cli/transfer.py")
-"""What of `webapp/` may import the connector: assembly, the kinds of transfers, and the test of a transfer."""
+KNOWS_CONNECTOR = ("webapp/wiring/", "webapp/config/", "webapp/cli/transfer.py", "webapp/cli/handout/sources.py")
+"""What of `webapp/` may import the connector: assembly, kinds of transfers, rights, and the test of a transfer."""
 NOT_IN_THE_CONNECTOR = {"bottle", "jinja2", "babel", "webapp.app", "webapp.pages", "webapp.operator", "webapp.mail"}
 """What costs the connector's process memory and start time, and is of no use there."""
 
@@ -71,7 +71,7 @@ LIBRARIES = {
         "resolver_connector/transfers/scim.py",
         "resolver_connector/transfers/soap.py",
         "resolver_connector/transfers/base.py",
-        "webapp/config/operator.py",
+        "webapp/config/access.py",
         "webapp/config/listen.py",
         "webapp/config/branding.py",
         "webapp/config/texts.py",

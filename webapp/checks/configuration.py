@@ -39,7 +39,7 @@ def _credentials(config: Config) -> Iterator[CheckResult]:
         organisation = settings.organisation
         if settings.keeps_links and not settings.credentials and not settings.transfers:
             text = f"{organisation.id} has no credential and no transfer, so it cannot get its people's iDs"
-            fix = f'add to organisations/{organisation.id}.toml: [connector] and tokens = ["file:secrets/…"]'
+            fix = f"add a [[credential]] to organisations/{organisation.id}.toml; docs/settings.md shows one"
             yield CheckResult(Level.WARNING, "credential", text, fix, {"organisation": organisation.id})
 
 

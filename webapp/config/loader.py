@@ -18,12 +18,12 @@ from resolver_connector.transfers import TRANSFERS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
 from shibboleth.person import AttributeSource, HeaderSource, VariableSource
+from webapp.config.access import MetricsSettings, OperatorSettings, unconnected_operators
 from webapp.config.base import ConfigContext, Table, validate
 from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting, Misconfigured, SettingProblem
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
 from webapp.config.mail import MailSettings
-from webapp.config.operator import MetricsSettings, OperatorSettings, unconnected_operators
 from webapp.config.organisation import OrganisationFile, OrganisationSettings
 from webapp.config.secret import Secret
 from webapp.config.service import OrcidSettings, ServiceFile, ServiceSettings, StoreSettings
@@ -117,7 +117,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
     settings = [
         OrganisationSettings(
             organisation=one.organisation(name),
-            credentials=one.connector,
+            credentials=one.credential,
             transfers=transfers,
             transfer_labels=transfer_labels(one.transfer),
             keep=one.keep,

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
+from resolver_connector.credentials import Right
 from shibboleth.account_holder import STABLE_IDS
 from shibboleth.attributes import KEYS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Stage
 from webapp.config import validators
-from webapp.config.base import BearerToken, StrongSecret, Table, context_of, section, setting
+from webapp.config.access import AdministratorSettings, CredentialSettings, require_unique_credential_names
+from webapp.config.base import Table, context_of, section, setting
 from webapp.config.errors import InvalidSetting
-from webapp.config.operator import AdministratorSettings
-from webapp.config.secret import REFERENCE, Secret
 from webapp.config.texts import A_LANGUAGE, LANGUAGES, ORGANISATION_NAMES, PrivacyNotices, RetentionSettings, Texts
 from webapp.config.transfers import TransferTable, require_unique_names
 from webapp.i18n.catalogues import SOURCE
@@ -41,7 +41,7 @@ class MissingStableId(StrEnum):
 def _unique(what: str) -> AfterValidator:
     def require_unique(value: Any, info: ValidationInfo) -> Any:
         context = context_of(info)
-        context.require_unique(what, value.reveal() if isinstance(value, Secret) else value, context.file.name)
+        context.require_unique(what, value, context.file.name)
         return value
 
     return AfterValidator(require_unique)
@@ -106,25 +106,16 @@ def _require_stable_id(missing: MissingStableId, info: ValidationInfo) -> Missin
     return missing
 
 
-def _require_user_and_password(password: Secret | None, info: ValidationInfo) -> Secret | None:
-    user = info.data.get("user")
-    if password is None and user is not None:
-        raise InvalidSetting("is missing beside user", 'add to [connector]: password = "file:secrets/example.password"')
-    if password is not None and "user" in info.data and user is None:
-        raise InvalidSetting("has no user to go with", 'add to [connector]: user = "example"')
-    return password
-
-
 def _require_receiver(keep: Keep, info: ValidationInfo) -> Keep:
     if keep is Keep.NOTHING and info.data.get("transfer") == ():
         raise InvalidSetting(
             'is "nothing" and there is no transfer, so what people link would reach no one',
             'add a [[transfer]], or write keep = "links"',
         )
-    if keep is Keep.NOTHING and info.data.get("connector"):
+    if keep is Keep.NOTHING and info.data.get("credential"):
         raise InvalidSetting(
             'is "nothing", so the connector has nothing to answer with',
-            'remove [connector], or write keep = "links"',
+            'remove each [[credential]], or write keep = "links"',
         )
     return keep
 
@@ -133,38 +124,6 @@ if TYPE_CHECKING:
     Names = Table
 else:
     Names = ORGANISATION_NAMES
-
-
-class CredentialSettings(Table):
-    """The credentials that the connector accepts of the organisation: bearer tokens, HTTP Basic, or both."""
-
-    tokens: Annotated[tuple[Annotated[BearerToken, _unique("token")], ...], Field(strict=False)] = setting(
-        "Bearer tokens, 32 characters or more each; two while one replaces the other.",
-        'a list of references, each "file:/path" or "env:NAME"',
-        ["file:secrets/example.token"],
-        default=(),
-    )
-    user: Annotated[str, AfterValidator(validators.user), _unique("user")] | None = setting(
-        "The user of HTTP Basic, for an Identity Provider that cannot send a token.",
-        "a user name in quotes",
-        "example",
-        default=None,
-    )
-    password: Annotated[
-        Annotated[StrongSecret, _unique("password")] | None,
-        AfterValidator(_require_user_and_password),
-    ] = setting(
-        "The password of that user, 32 characters or more.",
-        REFERENCE,
-        "file:secrets/example.password",
-        default=None,
-        shown="none; required with `user`",
-        validate_default=True,
-    )
-
-    def __bool__(self) -> bool:
-        """Whether there is any credential."""
-        return bool(self.tokens) or self.user is not None
 
 
 class AuthorityClients(Table):
@@ -254,11 +213,13 @@ class OrganisationFile(Table):
         shown="the service's",
     )
     name: Names = section()
-    connector: CredentialSettings = section()
     administrators: AdministratorSettings = section()
     authority: AuthorityClients = section()
     notices: PrivacyNotices = section()
     retention: RetentionSettings = section()
+    credential: Annotated[
+        tuple[CredentialSettings, ...], Field(strict=False), AfterValidator(require_unique_credential_names)
+    ] = ()
     transfer: Annotated[tuple[TransferTable, ...], Field(strict=False), AfterValidator(require_unique_names)] = ()
     # After the fields that its validator reads
     keep: Annotated[Keep, Field(strict=False), AfterValidator(_require_receiver)] = setting(
@@ -291,8 +252,8 @@ class OrganisationSettings:
     """Everything that the configuration says about one organisation."""
 
     organisation: Organisation
-    credentials: CredentialSettings = field(default_factory=CredentialSettings.model_construct)
-    """The credentials with which it authenticates to the connector."""
+    credentials: tuple[CredentialSettings, ...] = ()
+    """The credentials with which its systems authenticate to the connector."""
     transfers: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """By name; each is a model of its kind (`TRANSFERS`)."""
     transfer_labels: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
@@ -311,10 +272,19 @@ class OrganisationSettings:
         """Whether links stay in the store once they have been delivered."""
         return self.keep is Keep.LINKS
 
+    def may(self, right: Right) -> bool:
+        """Return whether any credential of the organisation has a right."""
+        return any(right in each.rights for each in self.credentials)
+
     @property
-    def uses_connector(self) -> bool:
-        """Whether the organisation can ask the connector for iDs, and fetch its changes there."""
-        return self.keeps_links and bool(self.credentials)
+    def looks_up(self) -> bool:
+        """Whether the organisation's Identity Provider can look iDs up in the connector."""
+        return self.keeps_links and self.may(Right.READ)
+
+    @property
+    def uses_feed(self) -> bool:
+        """Whether the organisation can fetch its changes from the connector."""
+        return self.keeps_links and self.may(Right.FEED)
 
     def transfer_label(self, transfer: str, language: str) -> str:
         """Return the label of a transfer in a language, else in English.

@@ -10,12 +10,12 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from shibboleth.orcid_id import Registry
 from shibboleth.person import Encoding
 from webapp.config import validators
+from webapp.config.access import MetricsSettings, OperatorSettings
 from webapp.config.base import SecretReference, StrongSecret, Table, context_of, section, setting
 from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
 from webapp.config.mail import MailSettings
-from webapp.config.operator import MetricsSettings, OperatorSettings
 from webapp.config.secret import REFERENCE, Secret
 from webapp.config.service_provider import ServiceProviderSettings
 from webapp.config.texts import A_LANGUAGE, LANGUAGES, AccessibilitySettings, Notices, RetentionSettings

@@ -52,7 +52,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
 def _link_state(context: AppContext, request: PageRequest, status: DeliveryStatus) -> dict[str, Any]:
     settings, organisation_id = context.settings(request.person.organisation), request.person.organisation.id
     linked = request.person_status.link is not None
-    fetches = settings.uses_connector and linked and context.store.changes.acknowledged(organisation_id) is not None
+    fetches = settings.uses_feed and linked and context.store.changes.acknowledged(organisation_id) is not None
     state = link_state(status, linked=linked, keeps_links=settings.keeps_links, fetches=fetches)
     return {
         "keeps_nothing": not settings.keeps_links,

@@ -21,8 +21,10 @@ class Notified:
 
     transfers: tuple[str, ...]
     """The interfaces of the organisation that are told."""
-    uses_connector: bool
-    """Whether the organisation's Identity Provider looks iDs up, and its identity management fetches changes."""
+    looks_up: bool
+    """Whether the organisation's Identity Provider can look iDs up."""
+    uses_feed: bool
+    """Whether the organisation can fetch its changes."""
 
 
 def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
@@ -51,7 +53,7 @@ def erase(context: AppContext, request: PageRequest) -> Page | Redirect:
     whose = request.person.organisation.id, request.person.key
     settings = context.settings(request.person.organisation)
     erased = context.store.erasures.erase(
-        *whose, "person", REASON, request.now, transfers=tuple(settings.transfers), uses_feed=settings.uses_connector
+        *whose, "person", REASON, request.now, transfers=tuple(settings.transfers), uses_feed=settings.uses_feed
     )
     log("erasure-requested", organisation=request.person.organisation.id, done=erased.finished)
     if erased.removal is not None and not erased.finished:
@@ -89,4 +91,4 @@ def _token(request: PageRequest) -> str:
 
 def _elsewhere(context: AppContext, request: PageRequest) -> Notified:
     settings = context.settings(request.person.organisation)
-    return Notified(tuple(settings.transfers), settings.uses_connector)
+    return Notified(tuple(settings.transfers), settings.looks_up, settings.uses_feed)

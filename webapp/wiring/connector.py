@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from resolver_connector.app import Connector
 from resolver_connector.client_address import TrustedProxies
-from resolver_connector.credentials import Basic, Bearer, Credentials
+from resolver_connector.credentials import Basic, Bearer, Client, Credentials
 from resolver_connector.replica_cache import ReplicaCache
-from shibboleth.organisation import Organisation
 from sql.store import Store
 from webapp.config.loader import DEFAULT_PATH, PATH_VARIABLE, Config
 from webapp.log import with_request_id
@@ -72,10 +71,11 @@ def make_replicas(config: Config, store: Store, directory: Path, max_age: float)
     return ReplicaCache(store, organisations, registry, directory=directory, max_age=max_age, clock=utc_now)
 
 
-def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Organisation]]:
+def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Client]]:
     for settings in config.organisation_settings.values():
-        credentials = settings.credentials
-        for token in credentials.tokens:
-            yield Bearer(token.reveal()), settings.organisation
-        if credentials.user is not None and credentials.password is not None:
-            yield Basic(credentials.user, credentials.password.reveal()), settings.organisation
+        for each in settings.credentials:
+            client = Client(settings.organisation, each.name, frozenset(each.rights))
+            if each.token is not None:
+                yield Bearer(each.token.reveal()), client
+            elif each.user is not None and each.password is not None:
+                yield Basic(each.user, each.password.reveal()), client

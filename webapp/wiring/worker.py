@@ -20,7 +20,7 @@ from webapp.wiring.dispatcher import make_dispatcher
 def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Worker:
     """Assemble the worker and its jobs."""
     policies = [
-        RetentionPolicy(organisation_id, each.keeps_links, each.retention_days, each.uses_connector)
+        RetentionPolicy(organisation_id, each.keeps_links, each.retention_days, each.uses_feed)
         for organisation_id, each in config.organisation_settings.items()
     ]
     keep_changes = timedelta(days=config.store.keep_changes)

@@ -104,7 +104,10 @@ def _organisation(provider: IdentityProvider) -> dict[str, object]:
         "entity_ids": provider.entity_id,
         "scopes": [provider.scope],
         "name": {"en": provider.name, "fi": provider.name},
-        "connector": {"tokens": [f"file:secrets/{name_of(provider)}.token"]},
+        "credential": [
+            {"name": "idp", "rights": ["read"], "token": f"file:secrets/{name_of(provider)}.token"},
+            {"name": "idm", "rights": ["feed", "deprovision"], "token": f"file:secrets/{name_of(provider)}-idm.token"},
+        ],
     }
 
 

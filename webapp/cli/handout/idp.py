@@ -73,6 +73,11 @@ from webapp.config.loader import Config
     metavar="ENTITYID",
     help="Which of the organisation's Identity Providers it is for, if it has several.",
 )
+@click.option(
+    "--credential",
+    metavar="NAME",
+    help="With http: the name of its credential, which has the right read alone; default: the first such one.",
+)
 @output_option
 @click.pass_obj
 @handle_errors
@@ -89,6 +94,7 @@ def idp(path: Path, /, name: str, output: Path | None, **options: str | None) ->
         options["person"],
         options["authority"],
         options["database"],
+        options["credential"],
     )
     config = load_config(path)
     organisation = find_organisation(config, name)

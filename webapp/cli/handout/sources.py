@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from resolver_connector.credentials import Right
 from shibboleth.handout.idp import WITH_SECRET, Release, SourceKind, Version, ldap_filter
 from shibboleth.organisation import Organisation
 from webapp.cli.context import require_kept_links
 from webapp.cli.errors import CommandError
+from webapp.cli.output import printable
+from webapp.config.access import CredentialSettings
 from webapp.config.loader import Config
 from webapp.config.validators import is_loopback
 
@@ -31,6 +34,8 @@ class SourceOptions:
     person: str | None
     ca_file: str | None
     database: str | None
+    credential: str | None
+    """The name of a credential of the organisation; None takes its first read-only one."""
 
 
 SourceResult = tuple[frozenset[str], Mapping[str, str]]
@@ -38,13 +43,29 @@ SourceResult = tuple[frozenset[str], Mapping[str, str]]
 
 
 def _http_source(config: Config, organisation: Organisation, options: SourceOptions) -> SourceResult:
-    credentials = config.organisation_settings[organisation.id].credentials
     require_kept_links(config, organisation)
-    if not credentials:
-        fix = "add [connector] to its file, with tokens, or with user and password"
+    known = config.organisation_settings[organisation.id].credentials
+    credential = _idp_credential(organisation, known, options.credential)
+    return _with_ca(options, {credential.scheme, WITH_SECRET}, {"CREDENTIAL": credential.name})
+
+
+def _idp_credential(
+    organisation: Organisation, known: Sequence[CredentialSettings], name: str | None
+) -> CredentialSettings:
+    # The files lie on the Identity Provider's machine: whoever reads them must not be able to do more than look up
+    fix = f'add a [[credential]] with rights = ["read"] to organisations/{organisation.id}.toml'
+    if not known:
         raise CommandError(f"{organisation.id} has no credential for the connector; {fix}")
-    kind = "bearer" if credentials.tokens else "basic"
-    return _with_ca(options, {kind, WITH_SECRET}, {})
+    by_name = {each.name: each for each in known}
+    if name is not None and name not in by_name:
+        raise CommandError(f"{organisation.id} has no credential {printable(name)}; its are: {', '.join(by_name)}")
+    for each in known if name is None else [by_name[name]]:
+        if set(each.rights) == {Right.READ}:
+            return each
+    if name is None:
+        raise CommandError(f"{organisation.id} has no credential with the right read alone; {fix}")
+    rights = " ".join(by_name[name].rights)
+    raise CommandError(f"the credential {name} has the rights {rights}; an Identity Provider needs read alone; {fix}")
 
 
 def _with_ca(options: SourceOptions, conditions: set[str], values: dict[str, str]) -> SourceResult:

@@ -49,7 +49,7 @@ def erase(  # noqa: PLR0913 - one parameter for each option
             reason,
             utc_now(),
             transfers=tuple(settings.transfers),
-            uses_feed=settings.uses_connector,
+            uses_feed=settings.uses_feed,
         )
     if as_json:
         print_json({"found": erased.found, "removed": erased.removal is not None, "done": erased.finished})

@@ -1,0 +1,191 @@
+"""Access to the operator's pages, the metrics and the connector."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+
+from resolver_connector.credentials import Right
+from webapp.config import validators
+from webapp.config.base import BearerToken, ConfigContext, StrongSecret, Table, context_of, setting
+from webapp.config.errors import InvalidSetting, SettingProblem
+from webapp.config.secret import REFERENCE, Secret
+
+People = Annotated[tuple[Annotated[str, AfterValidator(validators.named_person)], ...], Field(strict=False)]
+Entitlements = Annotated[tuple[Annotated[str, AfterValidator(validators.entitlement)], ...], Field(strict=False)]
+
+_PEOPLE = "a list of values of the key attribute in quotes, with `issued` and a date or without"
+_WHO = "Their accounts, by the key attribute; with the date of issue, a later holder of the account is not meant."
+_ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+
+
+class OperatorSettings(Table):
+    """People of one organisation who may see the operator's pages, of all organisations; there may be several."""
+
+    organisation: str = setting(
+        "The id of their organisation: the name of its file without `.toml`.",
+        "the id of an organisation in quotes",
+        "example-org",
+    )
+    people: People = setting(
+        _WHO,
+        _PEOPLE,
+        ["maija@example.org issued 20240826", "ville@example.org"],
+        default=(),
+    )
+    entitlements: Entitlements = setting(
+        "Everyone for whom that organisation's Identity Provider releases one of these (eduPersonEntitlement).",
+        "a list of URIs in quotes",
+        [_ENTITLEMENT],
+        default=(),
+    )
+
+    @model_validator(mode="after")
+    def _require_someone(self) -> Self:
+        if not (self.people or self.entitlements):
+            raise InvalidSetting("names no one", 'add people = ["maija@example.org"], or entitlements')
+        return self
+
+
+class AdministratorSettings(Table):
+    """People of the organisation who may see the operator's pages of their own organisation."""
+
+    people: People = setting(
+        _WHO,
+        _PEOPLE,
+        ["maija@example.org issued 20240826", "ville@example.org"],
+        default=(),
+    )
+    entitlements: Entitlements = setting(
+        "Everyone for whom the organisation's Identity Provider releases one of these (eduPersonEntitlement).",
+        "a list of URIs in quotes",
+        ["urn:mace:example.org:orcid-connect:administrator"],
+        default=(),
+    )
+
+
+class MetricsSettings(Table):
+    """Figures for a monitoring system, at `/metrics`."""
+
+    token: BearerToken | None = setting(
+        "The bearer token of the client that reads them, 32 characters or more; without one there is no such page.",
+        REFERENCE,
+        "file:secrets/metrics.token",
+        default=None,
+    )
+
+
+def unconnected_operators(
+    operators: Iterable[OperatorSettings], connected: Iterable[str], context: ConfigContext
+) -> Iterable[SettingProblem]:
+    """Yield a problem for each operator whose organisation is not connected."""
+    known = set(connected)
+    fix = "write the name of one of the organisations' files without .toml, or connect this organisation"
+    for number, each in enumerate(operators, 1):
+        if each.organisation not in known:
+            yield SettingProblem(str(context.file), f"operator.organisation (value {number})", "is not connected", fix)
+
+
+def _validate_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise InvalidSetting("must be 1 to 63 of a-z, 0-9 and -", 'write for example: name = "idp"')
+    return text
+
+
+def _parse_right(name: Any) -> Any:
+    return Right(validators.one_of(name, tuple(Right))) if isinstance(name, str) else name
+
+
+def _require_right(rights: tuple[Right, ...]) -> tuple[Right, ...]:
+    if not rights:
+        raise InvalidSetting("is empty, so the credential could do nothing", 'write for example: rights = ["read"]')
+    return rights
+
+
+def _unique_user(user: str, info: ValidationInfo) -> str:
+    context = context_of(info)
+    context.require_unique("user", user, context.file.name)
+    return user
+
+
+def _unique_secret(what: str) -> AfterValidator:
+    # Two credentials with one secret could not be told apart, in one organisation either
+    def require_unique(secret: Any, info: ValidationInfo) -> Any:
+        context = context_of(info)
+        owner = f"{context.file.name}, credential {info.data.get('name', 'without a name')}"
+        context.require_unique(what, secret.reveal(), owner)
+        return secret
+
+    return AfterValidator(require_unique)
+
+
+def _require_one_kind(password: Secret | None, info: ValidationInfo) -> Secret | None:
+    known = info.data
+    if "user" not in known or "token" not in known:
+        return password  # one of them is invalid
+    if password is None and known["user"] is not None:
+        raise InvalidSetting("is missing beside user", 'add to it: password = "file:secrets/example.password"')
+    if password is not None and known["user"] is None:
+        raise InvalidSetting("has no user to go with", 'add to it: user = "example"')
+    if known["token"] is not None and password is not None:
+        raise InvalidSetting("stands beside a token", "write a [[credential]] for each")
+    if known["token"] is None and password is None:
+        raise InvalidSetting("is missing, and there is no token", 'add to it: token = "file:secrets/example.token"')
+    return password
+
+
+class CredentialSettings(Table):
+    """A credential that the connector accepts of the organisation: a bearer token, or a user with a password."""
+
+    name: Annotated[str, AfterValidator(_validate_name)] = setting(
+        "What it is called in logs and by `check`; no other credential of the organisation has this name.",
+        "a name in quotes, of a-z, 0-9 and -",
+        "idp",
+    )
+    rights: Annotated[
+        tuple[Annotated[Right, BeforeValidator(_parse_right)], ...], Field(strict=False), AfterValidator(_require_right)
+    ] = setting(
+        "What it may do: [the rights](connector.md#rights). That of an Identity Provider has `read` alone.",
+        "a list of rights in quotes: " + ", ".join(Right),
+        ["read"],
+    )
+    token: Annotated[BearerToken, _unique_secret("token")] | None = setting(
+        "A bearer token, 32 characters or more.", REFERENCE, "file:secrets/example.token", default=None
+    )
+    user: Annotated[str, AfterValidator(validators.user), AfterValidator(_unique_user)] | None = setting(
+        "The user of HTTP Basic, for an Identity Provider that cannot send a token.",
+        "a user name in quotes",
+        "example",
+        default=None,
+    )
+    password: Annotated[
+        Annotated[StrongSecret, _unique_secret("password")] | None, AfterValidator(_require_one_kind)
+    ] = setting(
+        "The password of that user, 32 characters or more.",
+        REFERENCE,
+        "file:secrets/example.password",
+        default=None,
+        shown="none; required with `user`",
+        validate_default=True,
+    )
+
+    @property
+    def scheme(self) -> str:
+        """How it is sent: `bearer` or `basic`."""
+        return "basic" if self.token is None else "bearer"
+
+
+def require_unique_credential_names(credentials: tuple[CredentialSettings, ...]) -> tuple[CredentialSettings, ...]:
+    """Return the credentials of an organisation.
+
+    Raises:
+        InvalidSetting: If two have the same name.
+
+    """
+    if len({each.name for each in credentials}) < len(credentials):
+        raise InvalidSetting("has two with the same name", "give each its own name")
+    return credentials
