@@ -118,7 +118,7 @@ def test_axe_finds_nothing(seen):
     assert {name: each.axe for name, each in seen.items() if each.axe} == {}
 
 
-@pytest.mark.parametrize("gallery_language", ["fi"], indirect=True)
+@pytest.mark.parametrize("gallery_language", [code for code in LANGUAGES if code == "fi"], indirect=True)
 def test_axe_finds_no_colour_that_cannot_be_read_in_the_light_and_the_dark_scheme(gallery, inspector):
     """In one language: the style sheet is the same in all."""
     address, shown = gallery
