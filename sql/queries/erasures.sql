@@ -1,12 +1,16 @@
 -- name: insert_erasure
--- A person's request to be erased; replaces an earlier one that is not finished.
+-- A person's request to be erased; replaces an earlier one that is not finished. If there was no change since the
+-- earlier one, its time is kept, so that repeated requests do not postpone the erasure.
 insert into erasures (id, organisation, person_key, change_number, event_number, uses_feed, requested_at)
 values (:id, :organisation, :person_key, :change_number, :event_number, :uses_feed, :now)
 on conflict (organisation, person_key) where person_key is not null do update
 set change_number = excluded.change_number,
     event_number = excluded.event_number,
     uses_feed = excluded.uses_feed,
-    requested_at = excluded.requested_at;
+    requested_at = case
+        when erasures.change_number = excluded.change_number then erasures.requested_at
+        else excluded.requested_at
+    end;
 
 -- name: get_erasure
 -- A person's unfinished erasure.
@@ -16,8 +20,8 @@ where organisation = :organisation
     and person_key = :person_key;
 
 -- name: get_due_erasure
--- A person's erasure, if the removal has reached the organisation: no delivery is waiting, and until :give_up_before
--- has passed the request, none is a dead letter and the feed's reader has acknowledged the removal.
+-- A person's erasure, if the removal has reached the organisation (no delivery is waiting or a dead letter, and the
+-- feed's reader has acknowledged the removal), or if it was requested at :give_up_before or earlier.
 select erasures.*, coalesce(acknowledgements.number, 0) as acknowledged
 from erasures
 left join acknowledgements on acknowledgements.organisation = erasures.organisation
@@ -29,10 +33,8 @@ where erasures.organisation = :organisation
         where deliveries.organisation = erasures.organisation
             and deliveries.person_key = erasures.person_key
             and deliveries.change_number <= erasures.change_number
-            and (
-                deliveries.state = 'waiting'
-                or (deliveries.state = 'dead-letter' and erasures.requested_at > :give_up_before)
-            )
+            and deliveries.state in ('waiting', 'dead-letter')
+            and erasures.requested_at > :give_up_before
     )
     and (
         erasures.uses_feed = 0
@@ -53,10 +55,8 @@ where erasures.person_key is not null
         where deliveries.organisation = erasures.organisation
             and deliveries.person_key = erasures.person_key
             and deliveries.change_number <= erasures.change_number
-            and (
-                deliveries.state = 'waiting'
-                or (deliveries.state = 'dead-letter' and erasures.requested_at > :give_up_before)
-            )
+            and deliveries.state in ('waiting', 'dead-letter')
+            and erasures.requested_at > :give_up_before
     )
     and (
         erasures.uses_feed = 0
@@ -82,7 +82,7 @@ where exists (
     or exists (select 1 from events where organisation = :organisation and person_key = :person_key);
 
 -- name: list_inactive_people
--- People without a current link whose last audit event is older than a time.
+-- People without a current link, an attempt or a waiting delivery whose last audit event is older than a time.
 select person_key
 from events
 where organisation = :organisation
@@ -96,6 +96,19 @@ where organisation = :organisation
     )
     and not exists (
         select 1
+        from attempts
+        where attempts.organisation = events.organisation
+            and attempts.person_key = events.person_key
+    )
+    and not exists (
+        select 1
+        from deliveries
+        where deliveries.organisation = events.organisation
+            and deliveries.person_key = events.person_key
+            and deliveries.state = 'waiting'
+    )
+    and not exists (
+        select 1
         from erasures
         where erasures.organisation = events.organisation
             and erasures.person_key = events.person_key
@@ -104,6 +117,21 @@ group by person_key
 having max(at) < :before
 order by person_key
 limit :limit;
+
+-- name: has_activity
+-- A row if list_inactive_people would not return the person.
+select 1 as found
+where exists (
+        select 1 from links where organisation = :organisation and person_key = :person_key and ended_at is null
+    )
+    or exists (select 1 from attempts where organisation = :organisation and person_key = :person_key)
+    or exists (
+        select 1 from deliveries where organisation = :organisation and person_key = :person_key and state = 'waiting'
+    )
+    or exists (select 1 from erasures where organisation = :organisation and person_key = :person_key)
+    or exists (
+        select 1 from events where organisation = :organisation and person_key = :person_key and at >= :before
+    );
 
 -- name: supersede_waiting_deliveries
 -- Finishes a person's deliveries that are not leased and that a waiting removal makes unnecessary.
@@ -125,6 +153,20 @@ where organisation = :organisation
             and later.state = 'waiting'
             and later.kind = 'removed'
     );
+
+-- name: give_up_deliveries_of_person
+-- Makes the waiting deliveries of a person's changes dead letters, leased ones too: their changes are deleted next.
+update deliveries
+set state = 'dead-letter',
+    outcome = coalesce(outcome, 'temporary'),
+    finished_at = :now,
+    lease_expires_at = null,
+    leased_by = null
+where organisation = :organisation
+    and person_key = :person_key
+    and change_number <= :number
+    and state = 'waiting'
+returning change_number, transfer, outcome;
 
 -- name: delete_changes_of_person
 delete from changes

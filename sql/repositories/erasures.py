@@ -4,8 +4,8 @@ Their link ends, and when the removal has reached the organisation, their data i
 
 * The removal is delivered and fed like any other. Deliveries that were waiting before it are superseded.
 * Until it has arrived, the account, the number of the removal, and what its delivery needs are kept.
-* A transfer that refused the removal, and a reader of the feed that does not come, are waited for until `MAX_WAIT` has
-  passed. A reader that comes later needs a new snapshot.
+* After `MAX_WAIT` the data is deleted even if a transfer has not received the removal or the feed has not been read.
+  Deliveries that still wait become dead letters. A reader of the feed that comes later needs a new snapshot.
 * What is written about the person after the request, because they started anew, is kept.
 
 What stays names nobody: that there were changes, where and when they arrived, and the chain of the audit log.
@@ -26,7 +26,7 @@ from sql.repositories.base import ID_BYTES, NO_LIMIT, PAGE_SIZE, OrganisationTra
 from sql.repositories.statistics import count_attempts
 
 MAX_WAIT = timedelta(days=30)
-"""How long an erasure waits for a transfer that refused the removal, and for a reader of the feed."""
+"""How long an erasure waits for the transfers and for a reader of the feed."""
 RETENTION_ENDED = "kept for long enough"
 """The reason in the audit log of an erasure that nobody asked for."""
 
@@ -69,31 +69,8 @@ class ErasureRepository(Repository):
             uses_feed: Whether the organisation may read the removal from its feed.
             since: When `MAX_WAIT` begins; `now` if None.
         """
-        person = {"organisation": organisation_id, "person_key": person_key}
         with self.organisation_transaction(organisation_id, now) as transaction:
-            session = transaction.session
-            if session.fetch_one("has_personal_data", **person) is None:
-                return ErasureResult(found=False, removal=None, finished=True)
-            link = session.fetch_one("get_link", **person)
-            count_attempts(session, session.fetch_all("delete_attempts_of_person", **person))
-            session.execute("delete_mail_of_person", **person)
-            removal = None
-            if link is None:
-                transaction.insert_event("erasure-requested", actor, person_key, {"reason": reason})
-            else:
-                removal = transaction.remove_link(rows.link_from_row(link), actor, reason, transfers)
-            session.execute("supersede_waiting_deliveries", **person, now=rows.format_timestamp(now))
-            (newest,) = session.fetch_all("get_newest_change_number_of_person", **person)
-            session.execute(
-                "insert_erasure",
-                **person,
-                id=secrets.token_hex(ID_BYTES),
-                change_number=newest["number"] or 0,
-                event_number=transaction.last_event_number,
-                uses_feed=int(uses_feed),
-                now=rows.format_timestamp(since or now),
-            )
-            return ErasureResult(found=True, removal=removal, finished=_finish(transaction, person_key, now))
+            return _erase(transaction, person_key, actor, reason, transfers, uses_feed=uses_feed, since=since or now)
 
     def finish_due(self, now: datetime) -> int:
         """Finish the erasures that are due.
@@ -118,9 +95,13 @@ class ErasureRepository(Repository):
             return _finish(transaction, person_key, now)
 
     def erase_inactive(self, organisation_id: str, before: datetime, now: datetime, *, uses_feed: bool) -> int:
-        """Erase an organisation's people without a link or recent event.
+        """Erase an organisation's inactive people, and return their number.
 
-        Return their number. Recent is what happened since `before`.
+        They have no link, attempt, waiting delivery or recent event. Each is checked again in the transaction that erases them: they may have come back since they were listed.
+
+        Args:
+            before: An event is recent from this time on.
+            uses_feed: As in `erase`.
         """
         erased, batch = 0, PAGE_SIZE
         while batch == PAGE_SIZE:
@@ -132,10 +113,19 @@ class ErasureRepository(Repository):
             )
             batch = len(people)
             for row in people:
-                reason = RETENTION_ENDED
-                result = self.erase(
-                    organisation_id, row["person_key"], "service", reason, now, uses_feed=uses_feed, since=before
-                )
+                person = {"organisation": organisation_id, "person_key": row["person_key"]}
+                with self.organisation_transaction(organisation_id, now) as transaction:
+                    if transaction.session.fetch_one("has_activity", **person, before=rows.format_timestamp(before)):
+                        continue
+                    result = _erase(
+                        transaction,
+                        row["person_key"],
+                        "service",
+                        RETENTION_ENDED,
+                        (),
+                        uses_feed=uses_feed,
+                        since=before,
+                    )
                 erased += result.finished
         return erased
 
@@ -158,6 +148,42 @@ class ErasureRepository(Repository):
         )
 
 
+def _erase(  # noqa: PLR0913 - as `ErasureRepository.erase`
+    transaction: OrganisationTransaction,
+    person_key: str,
+    actor: str,
+    reason: str,
+    transfers: Sequence[str],
+    *,
+    uses_feed: bool,
+    since: datetime,
+) -> ErasureResult:
+    session, now = transaction.session, transaction.now
+    person = {"organisation": transaction.organisation, "person_key": person_key}
+    if session.fetch_one("has_personal_data", **person) is None:
+        return ErasureResult(found=False, removal=None, finished=True)
+    link = session.fetch_one("get_link", **person)
+    count_attempts(session, session.fetch_all("delete_attempts_of_person", **person))
+    session.execute("delete_mail_of_person", **person)
+    removal = None
+    if link is None:
+        transaction.insert_event("erasure-requested", actor, person_key, {"reason": reason})
+    else:
+        removal = transaction.remove_link(rows.link_from_row(link), actor, reason, transfers)
+    session.execute("supersede_waiting_deliveries", **person, now=rows.format_timestamp(now))
+    (newest,) = session.fetch_all("get_newest_change_number_of_person", **person)
+    session.execute(
+        "insert_erasure",
+        **person,
+        id=secrets.token_hex(ID_BYTES),
+        change_number=newest["number"] or 0,
+        event_number=transaction.last_event_number,
+        uses_feed=int(uses_feed),
+        now=rows.format_timestamp(since),
+    )
+    return ErasureResult(found=True, removal=removal, finished=_finish(transaction, person_key, now))
+
+
 def _finish(transaction: OrganisationTransaction, person_key: str, now: datetime) -> bool:
     session = transaction.session
     person = {"organisation": transaction.organisation, "person_key": person_key}
@@ -165,6 +191,12 @@ def _finish(transaction: OrganisationTransaction, person_key: str, now: datetime
     if erasure is None:
         return False
     number = erasure["change_number"]
+    given_up = session.fetch_all(
+        "give_up_deliveries_of_person", **person, number=number, now=rows.format_timestamp(now)
+    )
+    for row in given_up:
+        facts = {"transfer": row["transfer"], "change": str(row["change_number"]), "outcome": row["outcome"]}
+        transaction.insert_event("dead-letter", "service", None, facts)
     session.execute("delete_changes_of_person", **person, number=number)
     session.execute("anonymise_deliveries_of_person", **person, number=number)
     session.execute("delete_ended_links_of_person", **person, until=erasure["requested_at"])

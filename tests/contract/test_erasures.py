@@ -1,4 +1,4 @@
-"""Whoever wishes to be erased is: once their organisation has learnt of it nothing names them, on each engine."""
+"""Erasure of people: what is deleted, when, and what has to arrive before; on each engine."""
 
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ from sql.repositories.erasures import MAX_WAIT, ErasureResult
 from tests.support.delivery import AWAY, Idm, LogRecorder, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_attempt, make_link, make_orcid_id
 from tests.support.service import Clock
+from tests.support.store_faults import make_store_with_hook
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -113,14 +114,51 @@ def test_what_somebody_has_in_hand_comes_before_the_removal(store):
     assert held(store) == set()
 
 
-def test_a_removal_that_waits_is_waited_for(store):
+def test_erasure_is_finished_after_30_days_although_the_removal_is_still_waiting(store):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     deliver(store, now=NOON)
     erase(store)
     deliver(store, AWAY)
 
-    assert store.erasures.finish_due(NOON + MAX_WAIT + 2 * HOUR) == 0
-    assert "changes" in held(store)
+    assert store.erasures.finish_due(NOON + MAX_WAIT) == 0
+    erase(store, now=NOON + MAX_WAIT)  # asking again does not postpone it
+    assert store.erasures.finish_due(NOON + HOUR + MAX_WAIT) == 1
+    assert held(store) == set()
+    (delivery,) = store.deliveries.list_for_change(UNIVERSITY, 2)
+    assert (delivery.state, delivery.outcome, delivery.message) == (DeliveryState.DEAD_LETTER, "temporary", "")
+    *_, lost, last = store.audit.list_events(UNIVERSITY)
+    assert (lost.kind, dict(lost.facts)) == ("dead-letter", {"transfer": "idm", "change": "2", "outcome": "temporary"})
+    assert last.kind == "erased"
+    assert store.audit.verify(UNIVERSITY) == []
+    assert deliver(store, now=NOON + HOUR + MAX_WAIT).got == []
+
+
+def test_the_result_of_an_attempt_that_outlasts_the_30_days_is_not_stored(store):
+    make_link(store, MAIJA, FIRST)
+    erase(store)
+    (claimed,) = store.deliveries.claim("worker", NOON + MAX_WAIT, 9 * HOUR, 1)
+
+    assert store.erasures.finish_due(NOON + HOUR + MAX_WAIT) == 1
+    assert not store.deliveries.complete(claimed, "worker", "stored", MAIJA, NOON + 2 * HOUR + MAX_WAIT)
+    assert held(store) == set()
+
+
+@pytest.mark.parametrize("come_back", [make_link, answered], ids=["linked", "started an attempt"])
+def test_a_person_who_comes_back_while_inactive_people_are_erased_keeps_the_data(store, come_back):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, VILLE, SECOND)
+    for person in (MAIJA, VILLE):
+        store.links.remove(UNIVERSITY, person, "person", "", NOON)
+    store.attempts.delete_expired(NOON + 2 * HOUR)
+    late = NOON + timedelta(days=99)
+    meanwhile = make_store_with_hook(
+        store, "list_inactive_people", lambda: come_back(store, MAIJA, THIRD, now=late - HOUR)
+    )
+
+    assert meanwhile.erasures.erase_inactive(UNIVERSITY, late - HOUR, late, uses_feed=False) == 1
+    assert held(store, VILLE) == set()
+    assert {"links", "attempts", "changes", "events"} <= held(store)
+    assert store.attempts.list_for_person(UNIVERSITY, MAIJA)[0].started_at == late - HOUR
 
 
 def test_a_removal_that_was_refused_can_be_sent_again_for_a_month_and_then_the_rest_goes(store):

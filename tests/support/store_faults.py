@@ -87,6 +87,27 @@ def make_failing_store(store, at, then):
     return Store(FailingEngine(store.engine, at, then))
 
 
+class _HookedEngine(FailingEngine):
+    """Calls `then` once, after the rows of one query were read."""
+
+    def __init__(self, engine, query, then):
+        super().__init__(engine)
+        self._query = query
+        self._then = then
+
+    def fetch_all(self, query, **values):
+        rows = self._engine.fetch_all(query, **values)
+        if query == self._query and self._then:
+            then, self._then = self._then, None
+            then()
+        return rows
+
+
+def make_store_with_hook(store, query, then):
+    """Return a store on the same engine that calls `then` once, after a query outside transactions."""
+    return Store(_HookedEngine(store.engine, query, then))
+
+
 def fail():
     """Raise InjectedFailure."""
     raise InjectedFailure
