@@ -170,6 +170,7 @@ class Dispatcher:
             previous=change.previous,
             at=change.at,
             reason=change.reason,
+            number=change.number,
         )
         # The receiver may have an iD that this change does not name, because what took it away has not arrived
         removals = {
@@ -181,6 +182,7 @@ class Dispatcher:
                 previous=each.previous,
                 at=each.at,
                 reason=each.reason,
+                number=each.number,
             )
             for each in self._store.deliveries.list_missed(delivery)
             if each.previous not in {change.orcid_id, change.previous}

@@ -91,6 +91,7 @@ def run_transfer_test(
             orcid_id=orcid_id,
             previous=previous,
             at=clock(),
+            number=number,
         )
 
     def deliver(to: TransferModel, change: ChangeMessage) -> DeliveryResult:

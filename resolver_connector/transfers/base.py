@@ -124,6 +124,8 @@ class ChangeMessage:
     """When the change was made."""
     entity_id: str
     """The organisation's first entityID, by which receivers of the 2016 format know it."""
+    number: int
+    """The change's number: an organisation's changes are numbered in their order, which clocks may not show."""
     reason: ChangeReason | None = None
     """Why, where the kind does not say all."""
 

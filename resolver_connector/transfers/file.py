@@ -5,8 +5,9 @@ The identity management reads the directory, for example at night.
 A reader processes every file whose name does not begin with a dot, in the order of the names, and then removes it.
 
 A file is written under another name and renamed, so a reader never sees a part of one, and no lock is needed, even
-with several machines. Its name is the time and the id of the change, so repeated attempts write the same file. If a
-change is repeated after its file was removed, it comes again with the same id, before later changes of the person.
+with several machines. Its name is the number and the id of the change, so repeated attempts write the same file, and
+files sort in the order of the changes even if the clock was set back. If a change is repeated after its file was
+removed, it comes again with the same id, before later changes of the person.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,8 @@ COLUMNS: Final = (
     "reason",
 )
 LDIF_WIDTH: Final = 76
+NUMBER_WIDTH: Final = 12
+"""Digits of the change's number in a file name."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ENFILE, errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT}
 """Errors that end by themselves or when there is space again; any other is about the settings."""
@@ -140,8 +143,9 @@ class FileTransfer(TransferModel):
 
     def _attempt(self, message: ChangeMessage, deadline: Deadline) -> DeliveryResult:
         content = _FORMATS[self.format](self, message)
+        name = f"{message.number:0{NUMBER_WIDTH}d}-{quote(message.id, safe='')}.{self.format}"
         try:
-            return DeliveryResult(self._put(_name(message, self.format), content, deadline))
+            return DeliveryResult(self._put(name, content, deadline))
         except OSError as error:
             outcome = Outcome.TEMPORARY if error.errno in _FULL else Outcome.MISCONFIGURED
             return DeliveryResult(
@@ -192,12 +196,6 @@ class FileTransfer(TransferModel):
             os.fsync(directory)
         finally:
             os.close(directory)
-
-
-def _name(message: ChangeMessage, form: Format) -> str:
-    """Return the file name: sorted by time, and unique by the id."""
-    at = message.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return f"{at}-{quote(message.id, safe='')}.{form}"
 
 
 # --- Formats ------------------------------------------------------------------------------------------------------

@@ -97,7 +97,8 @@ class ErasureRepository(Repository):
     def erase_inactive(self, organisation_id: str, before: datetime, now: datetime, *, uses_feed: bool) -> int:
         """Erase an organisation's inactive people, and return their number.
 
-        They have no link, attempt, waiting delivery or recent event. Each is checked again in the transaction that erases them: they may have come back since they were listed.
+        They have no link, attempt, waiting delivery or recent event. Each is checked again in the transaction that
+        erases them: they may have come back since they were listed.
 
         Args:
             before: An event is recent from this time on.

@@ -60,18 +60,20 @@ def transfer(directory, branch):
 
 def linked(orcid_id=OURS, account=MAIJA):
     return ChangeMessage(
-        "event-1", ChangeKind.LINKED, UNIVERSITY, "eppn", account, orcid_id, None, NOON, UNIVERSITY_IDP
+        "event-1", ChangeKind.LINKED, UNIVERSITY, "eppn", account, orcid_id, None, NOON, UNIVERSITY_IDP, 1
     )
 
 
 def replaced(orcid_id=OURS, previous=OLD):
     return ChangeMessage(
-        "event-2", ChangeKind.REPLACED, UNIVERSITY, "eppn", MAIJA, orcid_id, previous, NOON, UNIVERSITY_IDP
+        "event-2", ChangeKind.REPLACED, UNIVERSITY, "eppn", MAIJA, orcid_id, previous, NOON, UNIVERSITY_IDP, 2
     )
 
 
 def removed(previous=OURS):
-    return ChangeMessage("event-3", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, previous, NOON, UNIVERSITY_IDP)
+    return ChangeMessage(
+        "event-3", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, previous, NOON, UNIVERSITY_IDP, 3
+    )
 
 
 def deliver(transfer, message=None, timeout=10):

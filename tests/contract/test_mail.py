@@ -90,8 +90,13 @@ def composer(store):
 
 
 @pytest.fixture
-def mailer(store, composer, server):
-    return Mailer(store, composer, server.send)
+def clock():
+    return Clock(NOON)
+
+
+@pytest.fixture
+def mailer(store, composer, server, clock):
+    return Mailer(store, composer, server.send, clock)
 
 
 def asks(store, kind=MailKind.RECEIPT, language="en", number=1):
@@ -118,12 +123,12 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_mail_is_seven_bits_in_short_lines(store, composer, server, inbox, name, code):  # noqa: PLR0917 - fixtures
+def test_a_mail_is_seven_bits_in_short_lines(store, composer, server, inbox, name, code, clock):  # noqa: PLR0917 - fixtures
     """RFC 5321 section 4.5.3.1.6 allows lines of 998 octets; RFC 5322 section 2.1.1 asks for 78."""
     make_link(store, MAIJA, FIRST)
     asks(store, language=code)
 
-    Mailer(store, replace(composer, name=name), server.send).batch(NOON)
+    Mailer(store, replace(composer, name=name), server.send, clock).batch()
 
     ((_, recipients, content),) = inbox.got
     assert recipients == [HOME]
@@ -136,14 +141,14 @@ def test_a_mail_is_seven_bits_in_short_lines(store, composer, server, inbox, nam
     assert FIRST.uri in message.get_content()
 
 
-def test_a_long_address_and_long_words_of_an_interface_fit(store, composer, server, inbox):
+def test_a_long_address_and_long_words_of_an_interface_fit(store, composer, server, inbox, clock):
     address = f"{'m' * 64}@{'x' * 60}.{'y' * 60}.{'z' * 60}.fi"
     change = make_link(store, MAIJA, FIRST, transfers=("idm",))
     (delivery,) = store.deliveries.claim("worker", NOON, LEASE, 1)
     store.deliveries.dead_letter(delivery, "worker", "refused", "virhe ä " * 100 + "x" * 990, NOON)
     store.mail.add(Mail(UNIVERSITY, MAIJA, MailKind.DELIVERY_REPORT, change.number, address, "fi", NOON))
 
-    Mailer(store, composer, server.send).batch(NOON)
+    Mailer(store, composer, server.send, clock).batch()
 
     ((_, recipients, content),) = inbox.got
     assert recipients == [address]
@@ -153,12 +158,13 @@ def test_a_long_address_and_long_words_of_an_interface_fit(store, composer, serv
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_receipt_comes_in_the_persons_language_and_the_address_is_forgotten(store, mailer, inbox, code):
+def test_a_receipt_comes_in_the_persons_language_and_the_address_is_forgotten(store, mailer, inbox, code, clock):
     make_link(store, MAIJA, FIRST)
     asks(store, language=code)
 
-    mailer.batch(NOON)
-    mailer.batch(NOON + LEASE)
+    mailer.batch()
+    clock.now = NOON + LEASE
+    mailer.batch()
 
     (message,) = inbox.messages
     text = message.get_content()
@@ -173,14 +179,15 @@ def test_a_receipt_comes_in_the_persons_language_and_the_address_is_forgotten(st
 
 
 @pytest.mark.parametrize("answer", [None, AWAY], ids=["delivery-report", "waits"])
-def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, inbox, answer):
+def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, inbox, answer, clock):
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     asks(store, MailKind.DELIVERY_REPORT, "fi")
-    mailer.batch(NOON)
+    mailer.batch()
     assert inbox.got == []
 
     make_worker(store, {"idm": Idm(answer) if answer else Idm()}, Clock(NOON)).run_once()
-    mailer.batch(NOON + timedelta(minutes=1))
+    clock.now = NOON + timedelta(minutes=1)
+    mailer.batch()
 
     assert [each["Subject"] for each in inbox.messages] == (
         [] if answer else [f"ORCID connect: {LANGUAGES['fi'].gettext(ANSWERED)}"]
@@ -191,7 +198,7 @@ def test_news_of_an_arrival_is_sent_when_nothing_waits_any_more(store, mailer, i
 @pytest.mark.parametrize(
     "told", [("fi", "Henkilöstörekisteri"), ("sv", "Register of staff")], ids=["its own", "in English"]
 )
-def test_an_interface_is_called_what_the_operator_calls_it(store, composer, server, inbox, told):
+def test_an_interface_is_called_what_the_operator_calls_it(store, composer, server, inbox, told, clock):  # noqa: PLR0917 - fixtures
     code, name = told
     labels = {"idm": {"en": "Register of staff", "fi": "Henkilöstörekisteri"}}
     settings = settings_of(ORGANISATIONS, labels=labels)
@@ -199,7 +206,8 @@ def test_an_interface_is_called_what_the_operator_calls_it(store, composer, serv
     make_worker(store, {"idm": Idm()}, Clock(NOON)).run_once()
     asks(store, MailKind.DELIVERY_REPORT, code)
 
-    Mailer(store, replace(composer, organisation_settings=settings), server.send).batch(NOON + timedelta(minutes=1))
+    clock.now = NOON + timedelta(minutes=1)
+    Mailer(store, replace(composer, organisation_settings=settings), server.send, clock).batch()
 
     (message,) = inbox.messages
     assert f"{name}: {LANGUAGES[code].gettext('It has been stored.')}" in message.get_content()
@@ -211,7 +219,7 @@ def test_what_was_given_up_is_told_with_what_the_interface_said_on_one_line(stor
     store.deliveries.dead_letter(delivery, "worker", "refused", "no\r\nSubject: won", NOON)
     asks(store, MailKind.DELIVERY_REPORT)
 
-    mailer.batch(NOON)
+    mailer.batch()
 
     (message,) = inbox.messages
     assert "It refused to take this." in message.get_content()
@@ -223,59 +231,87 @@ def test_what_it_was_about_is_gone_and_nothing_is_sent(store, mailer, inbox):
     asks(store)
     asks(store, MailKind.DELIVERY_REPORT)
 
-    mailer.batch(NOON)
+    mailer.batch()
 
     assert inbox.got == []
     assert {address for _, address, _ in waiting(store)} == {None}
 
 
-def test_a_link_that_came_after_the_wish_is_told_to_nobody(store, mailer, inbox):
+def test_a_link_that_came_after_the_wish_is_told_to_nobody(store, mailer, inbox, clock):
     asks(store)
     make_link(store, MAIJA, FIRST, now=NOON + timedelta(minutes=1))
 
-    mailer.batch(NOON + timedelta(minutes=2))
+    clock.now = NOON + timedelta(minutes=2)
+    mailer.batch()
 
     assert inbox.got == []
     assert waiting(store) == [("receipt", None, 1)]
 
 
-def test_each_is_sent_once_however_often_it_is_asked_for(store, mailer, inbox):
+def test_each_is_sent_once_however_often_it_is_asked_for(store, mailer, inbox, clock):
     make_link(store, MAIJA, FIRST)
     asks(store)
     asks(store)
-    mailer.batch(NOON)
+    mailer.batch()
     asks(store)
-    mailer.batch(NOON + LEASE)
+    clock.now = NOON + LEASE
+    mailer.batch()
 
     assert len(inbox.got) == 1
+
+
+def test_mail_of_a_long_batch_is_claimed_at_its_own_time(store, composer, clock, inbox):
+    """Of two workers with five minutes a mail, the second sends none that the first one is sending."""
+    people = [f"person{number}@yliopisto.example" for number in range(3)]
+    for number, person in enumerate(people):
+        make_link(store, person, make_orcid_id(number + 1))
+        store.mail.add(Mail(UNIVERSITY, person, MailKind.RECEIPT, 1, f"{number}@example.org", "en", NOON))
+    sent = []
+
+    def send(message):
+        sent.append(message["To"])
+        if len(sent) < len(people):
+            clock.passes(minutes=4)
+            return
+        Mailer(store, composer, lambda message: sent.append(message["To"]), clock).batch()
+
+    Mailer(store, composer, send, clock).batch()
+
+    assert sorted(sent) == ["0@example.org", "1@example.org", "2@example.org"]
+    assert [store.mail.list_for_person(UNIVERSITY, each, 9)[0].finished_at for each in people] == [
+        NOON + timedelta(minutes=minutes) for minutes in (4, 8, 8)
+    ]
 
 
 # A server that fails
 
 
-def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, composer):
+def test_a_server_that_is_away_is_tried_again_and_given_up_in_the_end(store, composer, clock):
     make_link(store, MAIJA, FIRST)
     asks(store)
-    mailer, now = Mailer(store, composer, Server("127.0.0.1", free_port(), "none").send), NOON
+    mailer, now = Mailer(store, composer, Server("127.0.0.1", free_port(), "none").send, clock), NOON
 
     for tried in range(1, MAX_ATTEMPTS + 1):
         assert waiting(store) == [("receipt", HOME, tried - 1)]
-        mailer.batch(now)
-        mailer.batch(now)
+        clock.now = now
+        mailer.batch()
+        clock.now = now
+        mailer.batch()
         now += timedelta(hours=2)
 
     assert waiting(store) == [("receipt", None, MAX_ATTEMPTS)]
 
 
-def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in_the_end(
-    store, composer, server, inbox, caplog
+def test_what_cannot_be_written_holds_up_nothing_and_its_address_is_forgotten_in_the_end(  # noqa: PLR0917 - fixtures
+    store, composer, server, inbox, caplog, clock
 ):
     make_link(store, MAIJA, FIRST)
     asks(store)
-    gone = Mailer(store, replace(composer, organisation_settings={}), server.send)
+    gone = Mailer(store, replace(composer, organisation_settings={}), server.send, clock)
     now = NOON
     for _ in range(MAX_ATTEMPTS):
-        gone.batch(now)
+        clock.now = now
+        gone.batch()
         now += MAX_RETRY_DELAY
 
     assert inbox.got == []
@@ -288,30 +324,31 @@ def test_a_server_that_knows_nobody_of_that_name_is_not_asked_again(store, maile
     asks(store)
     inbox.answer = "550 no such mailbox"
 
-    mailer.batch(NOON)
+    mailer.batch()
 
     assert waiting(store) == [("receipt", None, 1)]
 
 
-def test_a_server_that_says_later_is_asked_later(store, mailer, inbox):
+def test_a_server_that_says_later_is_asked_later(store, mailer, inbox, clock):
     make_link(store, MAIJA, FIRST)
     asks(store)
     inbox.answer = "450 greylisted, try again"
-    mailer.batch(NOON)
+    mailer.batch()
     inbox.answer = "250 OK"
 
-    mailer.batch(NOON + timedelta(minutes=5))
+    clock.now = NOON + timedelta(minutes=5)
+    mailer.batch()
 
     assert len(inbox.got) == 1
     assert waiting(store) == [("receipt", None, 2)]
 
 
-def test_a_server_that_hangs_holds_up_no_delivery(store, composer, monkeypatch):
+def test_a_server_that_hangs_holds_up_no_delivery(store, composer, monkeypatch, clock):
     monkeypatch.setattr(mailing, "SMTP_TIMEOUT", 0.5)
     make_link(store, MAIJA, FIRST, transfers=["idm"])
     asks(store)
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        mailer, idm = Mailer(store, composer, Server("127.0.0.1", mute.getsockname()[1], "none").send), Idm()
+        mailer, idm = Mailer(store, composer, Server("127.0.0.1", mute.getsockname()[1], "none").send, clock), Idm()
         began = time.monotonic()
         mailer.start_batch_if_due(NOON)
         mailer.start_batch_if_due(NOON + timedelta(hours=1))
@@ -494,12 +531,13 @@ def test_who_removes_the_connection_meanwhile_leaves_no_address_here(store, maij
     assert waiting(store) == []
 
 
-def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store, maija, mailer, inbox):
+def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store, maija, mailer, inbox, clock):
     make_link(store, MAIJA, FIRST)
     store.changes.delete_before(NOON + timedelta(days=400))
 
     send(maija, address=HOME, receipt="yes")
-    mailer.batch(NOON + timedelta(days=400))
+    clock.now = NOON + timedelta(days=400)
+    mailer.batch()
 
     (message,) = inbox.messages
     assert FIRST.uri in message.get_content()
@@ -527,7 +565,7 @@ def test_whoever_is_erased_is_sent_nothing(store, mailer, inbox):
     asks(store)
 
     store.erasures.erase(UNIVERSITY, MAIJA, "person", "erased", NOON)
-    mailer.batch(NOON)
+    mailer.batch()
 
     assert inbox.got == []
     assert waiting(store) == []

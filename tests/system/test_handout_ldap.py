@@ -95,13 +95,13 @@ def test_what_the_transfer_writes_the_connector_finds(tmp_path, directory, versi
     ).rendered
 
     linked = transfer.deliver(
-        ChangeMessage("1", ChangeKind.LINKED, UNIVERSITY, "eppn", MAIJA, OURS, None, NOON, UNIVERSITY_IDP),
+        ChangeMessage("1", ChangeKind.LINKED, UNIVERSITY, "eppn", MAIJA, OURS, None, NOON, UNIVERSITY_IDP, 1),
         now=NOON,
         timeout=20,
     )
     found = [search(directory, connector, query) for query in queries]
     removed = transfer.deliver(
-        ChangeMessage("2", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, OURS, NOON, UNIVERSITY_IDP),
+        ChangeMessage("2", ChangeKind.REMOVED, UNIVERSITY, "eppn", MAIJA, None, OURS, NOON, UNIVERSITY_IDP, 2),
         now=NOON,
         timeout=20,
     )

@@ -167,14 +167,24 @@ _KINDS: Mapping[MailKind, Callable[[MailComposer, Mail, Language], tuple[str, Li
 class Mailer:
     """Sends due mail in a thread of its own, one batch at a time."""
 
-    def __init__(self, store: Store, composer: MailComposer, send: Callable[[EmailMessage], object]) -> None:
-        """Make a mailer.
+    def __init__(
+        self,
+        store: Store,
+        composer: MailComposer,
+        send: Callable[[EmailMessage], object],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Initialise the mailer.
 
         Args:
+            store: Has the mail.
+            composer: Composes it.
             send: Sends a message; raises OSError or SMTPException.
+            clock: Returns the time. It is read for each mail: a batch can last longer than a lease.
 
         """
         self._store = store
+        self._clock = clock
         self._composer = composer
         self._send = send
         self._looked_at: datetime | None = None
@@ -186,24 +196,24 @@ class Mailer:
         if busy or (self._looked_at is not None and abs(now - self._looked_at) < POLL_INTERVAL):
             return
         self._looked_at = now
-        self._thread = threading.Thread(target=self.batch, args=(now,), name=THREAD)
+        self._thread = threading.Thread(target=self.batch, name=THREAD)
         self._thread.start()
 
-    def batch(self, now: datetime) -> None:
+    def batch(self) -> None:
         """Send due mail until none is left or the mail server fails."""
         try:
-            while found := self._store.mail.claim(now, LEASE, 1):
-                if not self._sent(found[0], now):
+            while found := self._store.mail.claim(self._clock(), LEASE, 1):
+                if not self._sent(found[0]):
                     return
         except StoreUnavailable as error:
             log("store-unavailable", reason=str(error))
         except Exception as error:  # noqa: BLE001 - an exception in a thread is not logged otherwise
             log.exception(error)
 
-    def _sent(self, mail: Mail, now: datetime) -> bool:
+    def _sent(self, mail: Mail) -> bool:
         """Send a mail; return False if the server failed, so that the batch ends."""
         try:
-            message = self._composer.compose(mail, now)
+            message = self._composer.compose(mail, self._clock())
             if message is not None:
                 self._send(message)
         except StoreUnavailable:
@@ -212,15 +222,16 @@ class Mailer:
             if not _is_permanent(error):
                 if not isinstance(error, OSError | smtplib.SMTPException):
                     log.exception(error)
-                self._reschedule_or_give_up(mail, error, now)
+                self._reschedule_or_give_up(mail, error)
                 return False
             log("mail-refused", kind=mail.kind.value)
         else:
             log("mail-sent" if message is not None else "mail-dropped", kind=mail.kind.value)
-        self._store.mail.complete(mail, now)
+        self._store.mail.complete(mail, self._clock())
         return True
 
-    def _reschedule_or_give_up(self, mail: Mail, error: Exception, now: datetime) -> None:
+    def _reschedule_or_give_up(self, mail: Mail, error: Exception) -> None:
+        now = self._clock()
         given_up = mail.attempts >= MAX_ATTEMPTS
         word = "mail-given-up" if given_up else "mail-failed"
         log(word, kind=mail.kind.value, error=type(error).__name__, attempts=mail.attempts)

@@ -25,14 +25,14 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
     ]
     keep_changes = timedelta(days=config.store.keep_changes)
     jobs = (
-        Job("mail", _mailer(config, store)),
+        Job("mail", _mailer(config, store, clock)),
         Job("maintenance", Maintenance(store, policies, log).run, INTERVAL),
         Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),
     )
     return Worker(make_dispatcher(config, store, clock), jobs, log, clock)
 
 
-def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
+def _mailer(config: Config, store: Store, clock: Callable[[], datetime]) -> Callable[[datetime], None]:
     mail, service = config.mail, config.service
     if mail.host is None or mail.sender is None:
         return lambda _now: None
@@ -47,4 +47,5 @@ def _mailer(config: Config, store: Store) -> Callable[[datetime], None]:
     )
     password = None if mail.password is None else mail.password.reveal()
     port = mail.port or {"starttls": 587, "tls": 465, "none": 25}[mail.security]
-    return Mailer(store, composer, Server(mail.host, port, mail.security, mail.user, password).send).start_batch_if_due
+    server = Server(mail.host, port, mail.security, mail.user, password)
+    return Mailer(store, composer, server.send, clock).start_batch_if_due
