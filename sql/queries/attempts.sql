@@ -111,29 +111,16 @@ set closed_at = :now,
 where id = :id
     and closed_at is null;
 
--- name: delete_expired_attempts
--- Returns what the statistics count of each.
-delete from attempts
-where id in (
-    select id
-    from attempts
-    where expires_at < :before
-    order by expires_at
-    limit :limit
-)
-returning organisation, started_at, closed_at, outcome;
+-- name: list_expired_attempts
+-- Those that expired first.
+select id
+from attempts
+where expires_at < :before
+order by expires_at
+limit :limit;
 
--- name: delete_attempts_of_person
--- Returns what the statistics count of each.
+-- name: delete_attempt
+-- Returns what the statistics count.
 delete from attempts
-where organisation = :organisation
-    and person_key = :person_key
-returning organisation, started_at, closed_at, outcome;
-
--- name: delete_closed_attempts_of_person
--- Returns what the statistics count of each.
-delete from attempts
-where organisation = :organisation
-    and person_key = :person_key
-    and closed_at is not null
+where id = :id
 returning organisation, started_at, closed_at, outcome;

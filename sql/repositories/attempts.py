@@ -8,7 +8,7 @@ from shibboleth.orcid_id import OrcidId
 from sql import rows
 from sql.records import Attempt
 from sql.repositories.base import NO_LIMIT, Repository
-from sql.repositories.statistics import DELETE_BATCH, count_attempts
+from sql.repositories.statistics import DELETE_BATCH, delete_attempts
 
 KEEP_EXPIRED = timedelta(days=1)
 """How long an attempt is kept after it expired."""
@@ -118,8 +118,8 @@ class AttemptRepository(Repository):
     def delete_some_expired(self, before: datetime) -> bool:
         """Delete one batch of them, and return whether none is left."""
         with self.engine.transaction(exclusive=True) as session:
-            deleted = session.fetch_all(
-                "delete_expired_attempts", before=rows.format_timestamp(before), limit=DELETE_BATCH
+            expired = session.fetch_all(
+                "list_expired_attempts", before=rows.format_timestamp(before), limit=DELETE_BATCH
             )
-            count_attempts(session, deleted)
-            return len(deleted) < DELETE_BATCH
+            delete_attempts(session, expired)
+            return len(expired) < DELETE_BATCH

@@ -23,7 +23,7 @@ from sql.audit import facts_of
 from sql.engines.base import Row, Transaction
 from sql.records import Change, Erasure
 from sql.repositories.base import ID_BYTES, NO_LIMIT, PAGE_SIZE, OrganisationTransaction, Repository
-from sql.repositories.statistics import count_attempts
+from sql.repositories.statistics import delete_attempts
 
 MAX_WAIT = timedelta(days=30)
 """How long an erasure waits for the transfers and for a reader of the feed."""
@@ -164,7 +164,7 @@ def _erase(  # noqa: PLR0913 - as `ErasureRepository.erase`
     if session.fetch_one("has_personal_data", **person) is None:
         return ErasureResult(found=False, removal=None, finished=True)
     link = session.fetch_one("get_link", **person)
-    count_attempts(session, session.fetch_all("delete_attempts_of_person", **person))
+    delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
     session.execute("delete_mail_of_person", **person)
     removal = None
     if link is None:

@@ -14,8 +14,8 @@ from datetime import datetime
 
 from sql import rows
 from sql.engines.base import Values
-from sql.repositories.base import Repository, Rollback
-from sql.repositories.statistics import count_attempts, count_forgotten
+from sql.repositories.base import NO_LIMIT, Repository, Rollback
+from sql.repositories.statistics import count_forgotten, delete_attempts
 
 LEFT_ORGANISATION = "left the organisation"
 """The reason in the audit log of a removal that the organisation asked for."""
@@ -63,7 +63,8 @@ class RetentionRepository(Repository):
                 count_forgotten(session, organisation_id, change["at"][:10], len(current))
                 session.execute("delete_links_of_person", **person)
                 session.execute("erase_facts_of_person", **person)
-                count_attempts(session, session.fetch_all("delete_closed_attempts_of_person", **person))
+                attempts = session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT)
+                delete_attempts(session, [row for row in attempts if row["closed_at"] is not None])
             return True
 
     def deprovision(
@@ -90,10 +91,9 @@ class RetentionRepository(Repository):
             session = transaction.session
             link = session.fetch_one("get_link", **person)
             session.execute("delete_mail_of_person", **person)
-            attempts = session.fetch_all("delete_attempts_of_person", **person)
-            count_attempts(session, attempts)
+            attempts = delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
             links = 0 if link is None else 1
-            result = DeprovisionResult(links, len(attempts), links * len(transfers))
+            result = DeprovisionResult(links, attempts, links * len(transfers))
             if link is not None:
                 transaction.remove_link(rows.link_from_row(link), "organisation", LEFT_ORGANISATION, transfers)
             elif attempts:

@@ -142,14 +142,20 @@ class StatisticsRepository(Repository):
         ]
 
 
-def count_attempts(session: Transaction, deleted: Iterable[Row]) -> None:
-    """Add attempts to the counts, in the transaction that deletes them."""
+def delete_attempts(session: Transaction, attempts: Iterable[Row]) -> int:
+    """Delete attempts by their rows' ids, add them to the counts, and return their number.
+
+    Rows are locked in the order of the ids, so that concurrent transactions cannot deadlock.
+    """
+    ids = sorted(row["id"] for row in attempts)
+    deleted = [row for found in session.fetch_batch("delete_attempt", [{"id": each} for each in ids]) for row in found]
     counts: _Counts = Counter()
     for row in deleted:
         counts[row["organisation"], row["started_at"][:10], *STARTED] += 1
         if row["closed_at"] is not None:
             counts[row["organisation"], row["closed_at"][:10], "attempt", row["outcome"]] += 1
     _add(session, counts)
+    return len(deleted)
 
 
 def count_forgotten(session: Transaction, organisation_id: str, day: str, links: int) -> None:

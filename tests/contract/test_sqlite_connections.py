@@ -58,7 +58,7 @@ def transaction(engine):
 
 WRITES = {
     "execute": lambda engine: engine.execute("delete_links_of_person", **NOBODY),
-    "a statement that returns rows": lambda engine: engine.fetch_all("delete_attempts_of_person", **NOBODY),
+    "a statement that returns rows": lambda engine: engine.fetch_all("delete_attempt", id="none"),
     "transaction": transaction,
 }
 

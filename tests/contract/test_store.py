@@ -1083,7 +1083,7 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
             "ended_links_of_a_person",
         ),
         ("get_attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
-        ("delete_expired_attempts", {"before": "t", "limit": 1}, "attempts_by_expiry"),
+        ("list_expired_attempts", {"before": "t", "limit": 1}, "attempts_by_expiry"),
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
