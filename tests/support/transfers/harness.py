@@ -82,11 +82,7 @@ class HarnessEnvironment:
 
 def make_change(kind=ChangeKind.LINKED, orcid_id=FIRST, previous=None, account=MAIJA, name="news-1", **other):
     """Build a change message; Maija's first iD unless given."""
-<<<<<<< HEAD
-    words = {"organisation": UNIVERSITY, "key": "eppn", "at": NOON, "entity_id": UNIVERSITY_IDP}
-=======
-    words = {"organisation": UNIVERSITY, "key": "eppn", "at": NOON, "number": 1}
->>>>>>> 948c578 (Finish erasures after 30 days, and check inactive people again)
+    words = {"organisation": UNIVERSITY, "key": "eppn", "at": NOON, "entity_id": UNIVERSITY_IDP, "number": 1}
     return ChangeMessage(
         id=name, kind=kind, account=account, orcid_id=orcid_id, previous=previous, **{**words, **other}
     )
