@@ -58,8 +58,10 @@ class Demo:
         requests.post(f"{self.base_url}/identity-management/", {"fault": fault}, timeout=5).raise_for_status()
 
     def reset(self):
-        """Remove all links, clear faults and reset the ORCID simulator."""
+        """Remove all links and attempts, clear faults and reset the ORCID simulator."""
         self.set_register_fault()
+        with self.database() as database:
+            database.execute("delete from attempts")
         self.post_orcid_admin("reset")
         for account, organisation in ACCOUNTS.items():
             if self.get_released_id(f"{account}@{organisation}.example", organisation):
