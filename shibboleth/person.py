@@ -119,6 +119,11 @@ class Person:
         """The folded account, by which spellings of one account are equal."""
         return fold(self.account)
 
+    @property
+    def prior_accounts(self) -> str:
+        """The earlier eppns in one text, for display only."""
+        return ", ".join(sorted(self.prior_keys))
+
 
 class AttributeSource(Protocol):
     """Reads the attributes that the Service Provider exports from a request."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -33,6 +33,9 @@ class Attempt:
     orcid_id: OrcidId | None = None
     """The iD that ORCID answered; deleted when the attempt is closed."""
     orcid_name: str = ""
+    account_issued_at: str = ""
+    """As the account's holder had it when the attempt was started; so is the stable id."""
+    stable_id: str = ""
     closed_at: datetime | None = None
     outcome: str | None = None
     """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or the log code of a problem."""
@@ -90,7 +93,7 @@ class Link:
     person_key: str
     account: str
     account_issued_at: str
-    """When the organisation issued the account, where it says so; a different value means a different person."""
+    """When the organisation issued the account, as first released; a different time means a different person."""
     orcid_id: OrcidId
     linked_at: datetime
     consent: Consent
@@ -103,6 +106,10 @@ class Link:
     """When the person did, if that was not when the link was made."""
     release: Release | None = None
     """None before any sign-in showed something."""
+    stable_id: str = ""
+    """The holder's stable id, as first released; a different one means a different person."""
+    last_seen_on: date | None = None
+    """The day (UTC) of the last sign-in with this account; None before any."""
 
     @property
     def current(self) -> bool:
@@ -227,6 +234,8 @@ class PersonStatus:
     """When the organisation acknowledged that change, or a later one, of its feed."""
     deliveries: tuple[Delivery, ...] = ()
     """That change's delivery to each transfer."""
+    has_other_attempts: bool = False
+    """Whether there are attempts with another stable id or time of issue, which may be an earlier holder's."""
 
 
 @dataclass(frozen=True, slots=True)

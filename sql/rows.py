@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 from shibboleth.orcid_id import OrcidId, Registry
@@ -82,6 +82,8 @@ def attempt_from_row(row: Row) -> Attempt:
         organisation=row["organisation"],
         person_key=row["person_key"],
         account=row["account"],
+        account_issued_at=row["account_issued_at"],
+        stable_id=row["stable_id"],
         browser_hash=row["browser_hash"],
         started_at=parse_timestamp(row["started_at"]),
         expires_at=parse_timestamp(row["expires_at"]),
@@ -117,6 +119,8 @@ def link_values(link: Link) -> dict[str, str | None]:
         "person_key": link.person_key,
         "account": link.account,
         "account_issued_at": link.account_issued_at,
+        "stable_id": link.stable_id,
+        "last_seen_on": None if link.last_seen_on is None else link.last_seen_on.isoformat(),
         **orcid_id_values(link.orcid_id),
         "linked_at": format_timestamp(link.linked_at),
         "consent_digest": consent_digest(link.consent),
@@ -135,6 +139,8 @@ def link_from_row(row: Row) -> Link:
         person_key=row["person_key"],
         account=row["account"],
         account_issued_at=row["account_issued_at"],
+        stable_id=row["stable_id"],
+        last_seen_on=None if row["last_seen_on"] is None else date.fromisoformat(row["last_seen_on"]),
         orcid_id=orcid_id_from_row(row),
         linked_at=parse_timestamp(row["linked_at"]),
         consent=Consent(row["version"], row["language"], row["text"], parse_timestamp(row["consent_at"])),

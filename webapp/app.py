@@ -107,7 +107,7 @@ class WebApp:
                 if is_form:
                     check_origin("{0.scheme}://{0.netloc}".format(urlsplit(self.service_info.public_url)), environ)
                     check_csrf_token(request.form.get("token", ""), request.browser, request.person)
-                status = self.context.linking.end_reassigned_link(request.person, request.now, deliveries=not is_form)
+                status = self.context.linking.record_sign_in(request.person, request.now, deliveries=not is_form)
                 request = replace(request, person_status=status)
             return self._build_response(environ, route.handler(self.context, request), request)
         except Exception as error:  # noqa: BLE001 - each error gets its own page here, an unexpected one too

@@ -9,6 +9,9 @@ create table attempts (
     organisation text not null,
     person_key text not null,
     account text not null,
+    -- of the account's holder when the attempt was started, as in links
+    account_issued_at text not null,
+    stable_id text not null,
     -- hash of the secret in the browser's cookie
     browser_hash text not null,
     started_at text not null,
@@ -55,8 +58,13 @@ create table links (
     organisation text not null,
     person_key text not null,
     account text not null,
-    -- as the organisation's Identity Provider released it; empty where it does not
+    -- as the organisation's Identity Provider released it first; empty where it does not
     account_issued_at text not null,
+    -- the holder's stable id, as `subject-id:abc123@example.org`, in lower case after the attribute; empty where none is
+    -- known
+    stable_id text not null default '',
+    -- the day, as 2026-01-15, of the last sign-in with this account
+    last_seen_on text,
     registry text not null check (registry in ('production', 'sandbox')),
     orcid text not null,
     linked_at text not null,
@@ -85,6 +93,12 @@ create unique index one_current_link_for_a_person
 create unique index one_person_for_an_orcid_id
     on links (orcid, registry, organisation)
     where ended_at is null;
+
+-- Finds the link of a renamed account.
+create index links_by_stable_id
+    on links (organisation, stable_id)
+    where ended_at is null
+    and stable_id <> '';
 
 -- Former links only, so that the look-up of a sign-in, which reads current links, never uses this index.
 create index ended_links_of_a_person

@@ -1,12 +1,12 @@
 -- name: insert_attempt
 -- Writes no row where the person has :max_open attempts that are neither closed nor expired.
 insert into attempts (
-    id, state_hash, organisation, person_key, account, browser_hash, started_at, expires_at,
+    id, state_hash, organisation, person_key, account, account_issued_at, stable_id, browser_hash, started_at, expires_at,
     consumed_at, registry, orcid, orcid_name, closed_at, outcome
 )
 select
-    :id, :state_hash, :organisation, :person_key, :account, :browser_hash, :started_at, :expires_at,
-    :consumed_at, :registry, :orcid, :orcid_name, :closed_at, :outcome
+    :id, :state_hash, :organisation, :person_key, :account, :account_issued_at, :stable_id, :browser_hash, :started_at,
+    :expires_at, :consumed_at, :registry, :orcid, :orcid_name, :closed_at, :outcome
 where (
     select count(*)
     from attempts

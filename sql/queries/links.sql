@@ -26,14 +26,25 @@ where organisation = :organisation
     and ended_at is null;
 
 -- name: get_person_status
--- A person's current link, their newest change that is kept, and the organisation's acknowledgement of its feed.
+-- A person's current link, their newest change that is kept, the organisation's acknowledgement of its feed, and whether
+-- there are attempts that may be an earlier holder's.
 -- Always one row; its columns are null for what does not exist.
 select
     links.*, consent_texts.version, consent_texts.language, consent_texts.text,
     newest.number as newest_number,
     newest.kind as newest_kind,
     acknowledgements.number as fetched_number,
-    acknowledgements.at as fetched_at
+    acknowledgements.at as fetched_at,
+    exists (
+        select 1
+        from attempts
+        where attempts.organisation = :organisation
+            and attempts.person_key = :person_key
+            and (
+                attempts.stable_id not in ('', :stable_id)
+                or attempts.account_issued_at not in ('', :account_issued_at)
+            )
+    ) as has_other_attempts
 from (
     select
         1 as one,
@@ -101,14 +112,12 @@ where organisation = :organisation
     and ended_at is null;
 
 -- name: get_last_reassignment
--- When the service last ended a link of this account because the account had been given to another person, which is
--- the only reason for which the service itself ends a link (LinkingService.end_reassigned_link).
+-- When this account was last found to be another person's than before.
 select at
 from events
 where organisation = :organisation
     and person_key = :person_key
-    and kind = 'removed'
-    and actor = 'service'
+    and kind = 'reassigned'
 order by number desc
 limit 1;
 
@@ -120,13 +129,24 @@ on conflict (digest) do nothing;
 
 -- name: insert_link
 insert into links (
-    id, organisation, person_key, account, account_issued_at, registry, orcid, linked_at, consent_digest, consent_at,
-    source, authenticated_at
+    id, organisation, person_key, account, account_issued_at, stable_id, last_seen_on, registry, orcid, linked_at,
+    consent_digest, consent_at, source, authenticated_at
 )
 values (
-    :id, :organisation, :person_key, :account, :account_issued_at, :registry, :orcid, :linked_at, :consent_digest,
-    :consent_at, :source, :authenticated_at
+    :id, :organisation, :person_key, :account, :account_issued_at, :stable_id, :last_seen_on, :registry, :orcid,
+    :linked_at, :consent_digest, :consent_at, :source, :authenticated_at
 );
+
+-- name: record_sign_in
+-- Changes a row if the link is current and nothing else was recorded meanwhile.
+update links
+set last_seen_on = :day,
+    account_issued_at = :account_issued_at,
+    stable_id = :stable_id
+where id = :id
+    and ended_at is null
+    and account_issued_at = :known_issued_at
+    and stable_id = :known_stable_id;
 
 -- name: end_link
 -- Changes a row if the link was current.

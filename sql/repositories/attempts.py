@@ -38,6 +38,8 @@ class AttemptRepository(Repository):
             organisation=attempt.organisation,
             person_key=attempt.person_key,
             account=attempt.account,
+            account_issued_at=rows.storable(attempt.account_issued_at),
+            stable_id=attempt.stable_id,
             browser_hash=attempt.browser_hash,
             started_at=rows.format_timestamp(attempt.started_at),
             expires_at=rows.format_timestamp(attempt.expires_at),

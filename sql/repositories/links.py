@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from shibboleth.account_time import different_issue_times
+from shibboleth.account_holder import AccountHolder, different_holders, different_stable_ids
+from shibboleth.account_time import is_readable
 from shibboleth.orcid_id import OrcidId
 from sql import rows
 from sql.errors import AttemptClosed, AttemptNotAuthenticated, LinkChanged, OrcidIdInUse
 from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 from sql.repositories.base import NO_LIMIT, OrganisationTransaction, Repository
+from sql.repositories.statistics import delete_attempts
 
 
 class LinkRepository(Repository):
@@ -37,13 +39,21 @@ class LinkRepository(Repository):
         )
         return None if row is None else rows.link_from_row(row)
 
-    def person_status(self, organisation_id: str, person_key: str, *, deliveries: bool = True) -> PersonStatus:
+    def person_status(
+        self, organisation_id: str, person_key: str, holder: AccountHolder | None = None, *, deliveries: bool = True
+    ) -> PersonStatus:
         """Return a person's current link and their newest change's progress.
 
-        Deliveries are read only if wanted.
+        Args:
+            holder: Whose attempts are not another holder's.
+            deliveries: Whether to read the deliveries.
         """
         person = {"organisation": organisation_id, "person_key": person_key}
-        (row,) = self.engine.fetch_all("get_person_status", **person)
+        known = {
+            "stable_id": "" if holder is None else holder.stable_id,
+            "account_issued_at": "" if holder is None else rows.storable(holder.account_issued_at),
+        }
+        (row,) = self.engine.fetch_all("get_person_status", **person, **known)
         newest, fetched = row["newest_number"], row["fetched_number"]
         is_fetched = newest is not None and fetched is not None and fetched >= newest
         found = self.engine.fetch_all("list_deliveries_of_newest_change", **person) if deliveries else []
@@ -52,6 +62,7 @@ class LinkRepository(Repository):
             newest_change=None if newest is None else ChangeKind(row["newest_kind"]),
             fetched_at=rows.parse_timestamp(row["fetched_at"]) if is_fetched else None,
             deliveries=tuple(map(rows.delivery_from_row, found)),
+            has_other_attempts=bool(row["has_other_attempts"]),
         )
 
     def list_for_person(self, organisation_id: str, person_key: str, limit: int = NO_LIMIT) -> list[Link]:
@@ -62,10 +73,7 @@ class LinkRepository(Repository):
         return [rows.link_from_row(row) for row in found]
 
     def reassigned_at(self, organisation_id: str, person_key: str) -> datetime | None:
-        """Return when the account was last found reassigned.
-
-        Older data belongs to its previous holder.
-        """
+        """Return when the account was last found to have another holder, to whom older data belongs."""
         row = self.engine.fetch_one("get_last_reassignment", organisation=organisation_id, person_key=person_key)
         return None if row is None else rows.parse_timestamp(row["at"])
 
@@ -91,6 +99,8 @@ class LinkRepository(Repository):
         now: datetime,
         link_id: str,
         transfers: Sequence[str] = (),
+        *,
+        stable_id: str = "",
     ) -> Change | None:
         """Link the iD that ORCID returned for an attempt to the attempt's person.
 
@@ -98,6 +108,7 @@ class LinkRepository(Repository):
 
         Args:
             account_issued_at: When the organisation issued the account; empty where it does not say.
+            stable_id: The person's stable id; empty where none is known.
             replacing: The iD that the person was shown as their current one.
             transfers: The names of the organisation's transfers, to which the change is delivered.
 
@@ -130,12 +141,15 @@ class LinkRepository(Repository):
                 stored.orcid_id,
                 now,
                 consent,
+                stable_id=stable_id,
+                last_seen_on=now.date(),
             )
             current = None
             if row["current_link_id"] is not None:
                 person = {"organisation": stored.organisation, "person_key": stored.person_key}
                 current = rows.link_from_row(session.fetch_all("get_link", **person)[0])
-            if current is not None and _is_same(current, new):
+            # A reassigned account is another person, even with the same iD
+            if current is not None and current.orcid_id == new.orcid_id and not different_holders(current, new):
                 _close_attempt(transaction, stored, "unchanged")
                 facts = _facts(current, consent)
                 transaction.insert_event("unchanged", "person", stored.person_key, facts)
@@ -144,6 +158,54 @@ class LinkRepository(Repository):
             if row["linked_person_key"] not in {None, new.person_key}:
                 raise OrcidIdInUse(new.orcid_id)
             return _insert_link(transaction, stored, current, new, transfers)
+
+    def record_sign_in(self, link: Link, holder: AccountHolder, now: datetime) -> None:
+        """Record that the holder of a link's account has signed in: the day, and what is first known of them.
+
+        It writes once a day, and where something becomes known. A stable id of another attribute is replaced.
+        """
+        issued, stable_id = link.account_issued_at, link.stable_id
+        if not issued and is_readable(holder.account_issued_at):
+            issued = rows.storable(holder.account_issued_at)
+        if holder.stable_id and not different_stable_ids(holder.stable_id, stable_id):
+            stable_id = holder.stable_id
+        if (issued, stable_id, now.date()) != (link.account_issued_at, link.stable_id, link.last_seen_on):
+            self.engine.execute(
+                "record_sign_in",
+                id=link.id,
+                day=now.date().isoformat(),
+                account_issued_at=issued,
+                stable_id=stable_id,
+                known_issued_at=link.account_issued_at,
+                known_stable_id=link.stable_id,
+            )
+
+    def end_earlier_holder(
+        self, organisation_id: str, person_key: str, holder: AccountHolder, now: datetime, transfers: Sequence[str] = ()
+    ) -> Change | None:
+        """End what an earlier holder of an account has there, in one transaction.
+
+        The link ends, attempts and mail are deleted, and the audit log says that the account was reassigned. Nothing is
+        done where neither link nor attempt is another holder's.
+
+        Returns:
+            The removal of the link, if there was one.
+        """
+        person = {"organisation": organisation_id, "person_key": person_key}
+        with self.organisation_transaction(organisation_id, now) as transaction:
+            session = transaction.session
+            found = session.fetch_one("get_link", **person)
+            link = None if found is None else rows.link_from_row(found)
+            attempts = session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT)
+            reassigned = link is not None and different_holders(link, holder)
+            if not reassigned and not any(different_holders(rows.attempt_from_row(row), holder) for row in attempts):
+                return None
+            delete_attempts(session, attempts)
+            transaction.insert_event("reassigned", "service", person_key, {})
+            if link is None or not reassigned:
+                return None
+            session.execute("delete_mail_of_person", **person)
+            return transaction.remove_link(link, "service", "account reassigned", transfers)
 
     def remove(  # noqa: PLR0913, PLR0917 - all that an audit event says
         self,
@@ -172,12 +234,6 @@ class LinkRepository(Repository):
             if expected is not None:
                 _check_current(current, expected)
             return transaction.remove_link(current, actor, reason, transfers)
-
-
-def _is_same(current: Link, new: Link) -> bool:
-    # A reassigned account is another person, even with the same iD
-    reissued = different_issue_times(current.account_issued_at, new.account_issued_at)
-    return current.orcid_id == new.orcid_id and not reissued
 
 
 def _check_current(current: Link | None, shown: OrcidId | None) -> None:

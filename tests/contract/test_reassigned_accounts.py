@@ -1,11 +1,14 @@
 """An account that was given to another person: nothing of the earlier holder is seen, wherever one comes first."""
 
+import json
 import re
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.factories import UNIVERSITY
+from shibboleth.organisation import Organisations, Stage
+from tests.support.factories import UNIVERSITY, make_organisation, make_person
 from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, run_orcid_simulator
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
@@ -215,3 +218,120 @@ def test_the_same_time_in_another_form_or_one_that_cannot_be_read_ends_no_link(a
     assert SHOWN in again.get("/me").text
     assert SHOWN in again.get("/me/data").text
     assert store.links.get(UNIVERSITY, ACCOUNT).orcid_id.bare == MAIJA
+
+
+SUBJECT = "subject-id"
+OLD, NEW = "ab1@yliopisto.example", "cd2@yliopisto.example"
+
+
+@pytest.fixture
+def stable_app(store, simulator, running_simulator, clock):
+    organisations = Organisations.of([make_organisation(stage=Stage.TEST, stable_id=SUBJECT)])
+    return make_app(make_web_app(store, running_simulator[1], clock, organisations, transfers=("idm",)))
+
+
+def decline(client):
+    state = parse_qs(urlsplit(client.start()).query)["state"][0]
+    client.get(f"/me/callback?error=access_denied&state={state}")
+
+
+def stable_id_of_the_link(store):
+    return store.links.get(UNIVERSITY, ACCOUNT).stable_id
+
+
+def test_another_stable_id_ends_the_link_before_anything_is_shown(stable_app, simulator, store, clock):
+    earlier = WebClient(stable_app, ACCOUNT, said={SUBJECT: OLD})
+    earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
+    assert stable_id_of_the_link(store) == f"subject-id:{OLD}"
+    clock.passes(minutes=1)
+    heir = WebClient(stable_app, ACCOUNT, said={SUBJECT: NEW})
+
+    for path in ("/me", "/me/data", "/me/receipt", "/me/removed", "/me/data.json"):
+        assert not sees(heir.get(path)), path
+
+    events = [each.kind for each in store.audit.list_events(UNIVERSITY)]
+    assert events == ["linked", "reassigned", "removed"]
+    owed = store.deliveries.list_for_person(UNIVERSITY, ACCOUNT)
+    assert [each.kind for each in owed if each.waiting] == ["removed", "linked"]
+    clock.passes(minutes=1)
+    heir.agree(heir.return_from_orcid(simulator, AKE))
+    assert stable_id_of_the_link(store) == f"subject-id:{NEW}"
+    assert MAIJA not in heir.get("/me/data").text
+
+
+@pytest.mark.parametrize(
+    "later",
+    [OLD.upper(), f"{OLD};{OLD}", "", " ", f"{OLD};{NEW}", "cd2@amk.example", "c.d@yliopisto.example", "cd2", "%FF"],
+)
+def test_the_same_stable_id_or_one_that_proves_nothing_ends_no_link(stable_app, simulator, store, later):
+    earlier = WebClient(stable_app, ACCOUNT, said={SUBJECT: OLD})
+    earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
+
+    again = WebClient(stable_app, ACCOUNT, said={SUBJECT: later}, cookies=dict(earlier.cookies))
+
+    assert SHOWN in again.get("/me").text
+    assert stable_id_of_the_link(store) == f"subject-id:{OLD}"
+
+
+def test_the_first_stable_id_is_recorded_with_a_link_that_was_made_before(app, stable_app, simulator, store, clock):
+    earlier = WebClient(app, ACCOUNT, said={SUBJECT: OLD})
+    earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
+    assert stable_id_of_the_link(store) == ""
+    clock.passes(days=3)
+
+    WebClient(stable_app, ACCOUNT, said={SUBJECT: OLD, STAMP: "20240115"}).get("/me")
+
+    link = store.links.get(UNIVERSITY, ACCOUNT)
+    assert (link.stable_id, link.account_issued_at) == (f"subject-id:{OLD}", "20240115")
+    assert link.last_seen_on == clock.now.date()
+    WebClient(stable_app, ACCOUNT, said={STAMP: "20240116"}).get("/me")
+    assert store.links.get(UNIVERSITY, ACCOUNT) is None
+
+
+def test_an_id_of_another_attribute_replaces_the_one_recorded_and_ends_nothing(
+    store, stable_app, simulator, running_simulator, clock
+):
+    earlier = WebClient(stable_app, ACCOUNT, said={SUBJECT: OLD})
+    earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
+    organisations = Organisations.of([make_organisation(stage=Stage.TEST, stable_id="eduPersonUniqueId")])
+    other_app = make_app(make_web_app(store, running_simulator[1], clock, organisations))
+
+    WebClient(other_app, ACCOUNT, said={SUBJECT: NEW, "eduPersonUniqueId": NEW}).get("/me")
+
+    assert stable_id_of_the_link(store) == f"eduPersonUniqueId:{NEW}"
+
+
+@pytest.mark.parametrize("said", [({STAMP: "20040826"}, {STAMP: "20260101"}), ({SUBJECT: OLD}, {SUBJECT: NEW})])
+def test_attempts_of_an_earlier_holder_who_never_linked_are_not_shown(stable_app, simulator, store, clock, said):
+    earlier = WebClient(stable_app, ACCOUNT, said=said[0])
+    confirm = earlier.return_from_orcid(simulator, MAIJA)
+    decline(earlier)
+    clock.passes(minutes=5)
+    heir = WebClient(stable_app, ACCOUNT, said=said[1], cookies=dict(earlier.cookies))
+
+    assert not sees(heir.get(confirm))
+    sections = json.loads(heir.get("/me/data.json").text)
+    assert (sections["attempts"], sections["events"]) == ([], [])
+    assert [each.kind for each in store.audit.list_events(UNIVERSITY)] == ["declined", "reassigned"]
+
+
+def test_events_of_an_earlier_holder_are_hidden_long_after_the_attempts_are_deleted(stable_app, store, clock):
+    earlier = WebClient(stable_app, ACCOUNT, said={SUBJECT: OLD})
+    decline(earlier)
+    clock.passes(days=400)
+    store.attempts.delete_expired(clock.now)
+
+    heir = WebClient(stable_app, ACCOUNT, said={SUBJECT: NEW})
+
+    assert json.loads(heir.get("/me/data.json").text)["events"] == []
+    assert "declined" in earlier.get("/me/data.json").text
+
+
+def test_another_process_that_was_first_has_ended_what_there_was(stable_app, simulator, store, clock):
+    earlier = WebClient(stable_app, ACCOUNT, said={SUBJECT: OLD})
+    earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
+    heir = make_person(ACCOUNT, stable_id=f"subject-id:{NEW}")
+
+    assert store.links.end_earlier_holder(UNIVERSITY, ACCOUNT, heir, clock.now).kind == "removed"
+    assert store.links.end_earlier_holder(UNIVERSITY, ACCOUNT, heir, clock.now) is None
+    assert [each.kind for each in store.audit.list_events(UNIVERSITY)] == ["linked", "reassigned", "removed"]

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from threading import BoundedSemaphore
 from time import monotonic, sleep
 
-from shibboleth.account_time import different_issue_times, is_readable
+from shibboleth.account_holder import AccountHolder, different_holders
+from shibboleth.account_time import is_readable
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.errors import AttemptClosed, AttemptNotAuthenticated, OrcidIdInUse
@@ -114,6 +115,8 @@ class LinkingService:
             browser_hash=browser.hash,
             started_at=now,
             expires_at=now + LIFETIME,
+            account_issued_at=person.account_issued_at,
+            stable_id=person.stable_id,
         )
         self.cleanup.run(self.store.attempts, now)
         if not self.store.attempts.add(attempt, _hash(state), max_open=MAX_OPEN_ATTEMPTS):
@@ -211,7 +214,16 @@ class LinkingService:
         attempt = _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, now)
         link_id, transfers = secrets.token_urlsafe(16), tuple(self.transfers.get(attempt.organisation, ()))
         try:
-            return self.store.links.add(attempt, person.account_issued_at, consent, replacing, now, link_id, transfers)
+            return self.store.links.add(
+                attempt,
+                person.account_issued_at,
+                consent,
+                replacing,
+                now,
+                link_id,
+                transfers,
+                stable_id=person.stable_id,
+            )
         except OrcidIdInUse:
             self._close(attempt, "held-by-someone-else", now)
             raise
@@ -253,42 +265,40 @@ class LinkingService:
         """Return the person's current link."""
         return self.store.links.get(person.organisation.id, person.key)
 
-    def end_reassigned_link(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
-        """End the link of the account's earlier holder, if any.
+    def record_sign_in(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
+        """End what an earlier holder of the account has there, record the sign-in, and return the person's status.
 
-        Return the person's status.
-
-        The account was reassigned if its time of issue is not that of the link.
+        Until it returns, what is stored under the account may be another person's.
 
         Args:
             deliveries: Whether to read the deliveries as well.
 
         """
-        status = self._read_status(person, deliveries=deliveries)
+        status, whose = self._read_status(person, deliveries=deliveries), (person.organisation.id, person.key)
         link = status.link
         earlier, now_issued = "" if link is None else link.account_issued_at, person.account_issued_at
         if now_issued not in {"", earlier} and not all(map(is_readable, filter(None, (earlier, now_issued)))):
             log.warning("account-issue-time-unreadable", organisation=person.organisation.id, linked=link is not None)
-        if link is None or not different_issue_times(link.account_issued_at, person.account_issued_at):
-            return status
-        # The account was reassigned: its link is another person's, and must not be released as this person's
-        whose, transfers = (link.organisation, link.person_key), tuple(self.transfers.get(link.organisation, ()))
-        for attempt in self.store.attempts.list_for_person(*whose):
-            self.store.attempts.close(attempt.id, "cancelled", now)
-        # `get_last_reassignment` (sql/queries/links.sql) finds this removal by its actor: the service ends no link for
-        # another reason
-        self.store.links.remove(*whose, "service", "account reassigned", now, link.orcid_id, transfers)
-        return self._read_status(person, deliveries=deliveries)
+        stored: list[AccountHolder] = [] if link is None else [link]
+        if status.has_other_attempts:
+            stored += self.store.attempts.list_for_person(*whose)
+        if any(different_holders(each, person) for each in stored):
+            transfers = tuple(self.transfers.get(person.organisation.id, ()))
+            self.store.links.end_earlier_holder(*whose, person, now, transfers)
+            return self._read_status(person, deliveries=deliveries)
+        if link is not None:
+            self.store.links.record_sign_in(link, person, now)
+        return status
 
     def _read_status(self, person: Person, *, deliveries: bool) -> PersonStatus:
         whose = person.organisation.id, person.key
         with_deliveries = deliveries and bool(self.transfers.get(whose[0]))
-        status = self.store.links.person_status(*whose, deliveries=with_deliveries)
+        status = self.store.links.person_status(*whose, person, deliveries=with_deliveries)
         if status.link is None and status.newest_change is ChangeKind.REMOVED:
             reassigned_at, newest = self.store.links.reassigned_at(*whose), self.store.changes.newest_for_person(*whose)
             if reassigned_at is not None and newest is not None and newest.at <= reassigned_at:
                 # The removal of the account's earlier holder
-                return PersonStatus(None)
+                return PersonStatus(None, has_other_attempts=status.has_other_attempts)
         return status
 
     def remove(self, person: Person, shown: OrcidId, now: datetime) -> Change | None:
@@ -307,7 +317,9 @@ class LinkingService:
 
     def _close(self, attempt: Attempt, outcome: str, now: datetime, reason: str = "") -> Attempt:
         if self.store.attempts.close(attempt.id, outcome, now) and outcome in AUDITED:
-            facts = {"attempt": attempt.id} | ({"reason": reason} if reason else {})
+            holder = {"account_issued_at": attempt.account_issued_at, "stable_id": attempt.stable_id}
+            facts = {"attempt": attempt.id, "reason": reason, **holder}
+            facts = {name: value for name, value in facts.items() if value}
             self.store.audit.add(attempt.organisation, outcome, "person", attempt.person_key, facts, now)
         return self.store.attempts.get(attempt.id) or attempt
 

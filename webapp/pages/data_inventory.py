@@ -202,6 +202,7 @@ EVENTS: Labels = MappingProxyType(
         "dead-letter": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
         "deprovisioned": gettext_noop("your organisation said that you have left"),
         "release-seen": gettext_noop("your organisation was seen to release the iD"),
+        "reassigned": gettext_noop("the account was given to somebody else"),
         "erasure-requested": gettext_noop("everything about you is to be erased"),
         "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
     }
@@ -220,6 +221,8 @@ FACTS: Labels = MappingProxyType(
         "outcome": gettext_noop("What came of it"),
         "message": gettext_noop("What the interface said"),
         "attempt": gettext_noop("Number of the visit"),
+        "account_issued_at": gettext_noop("When your account was issued"),
+        "stable_id": gettext_noop("Your identifier that never changes"),
         "by": gettext_noop("Who asked"),
         "by_organisation": gettext_noop("Where they signed in"),
     }
@@ -306,6 +309,8 @@ PERSON = Section(
         ("person_key", gettext_noop("The form of your account by which it is found"), HOME, _EACH_KEY, "key"),
         ("name", gettext_noop("Your name"), HOME, "", "name"),
         ("account_issued", gettext_noop("When your account was issued"), HOME, "", "account_issued_at"),
+        ("stable_id", gettext_noop("Your identifier that never changes"), HOME, "", "stable_id"),
+        ("prior_accounts", gettext_noop("Your earlier accounts"), HOME, "", "prior_accounts"),
         ("released", gettext_noop("ORCID iDs that your organisation releases"), HOME, "", "released"),
     ),
 )
@@ -329,6 +334,8 @@ LINKS = Section(
             "account_issued_at",
             "account_issued_at",
         ),
+        ("stable_id", gettext_noop("Your identifier that never changes"), HOME, "stable_id", "stable_id"),
+        ("last_seen_on", gettext_noop("Day of your last visit"), US, "last_seen_on", "last_seen_on"),
         ("linked_at", gettext_noop("Connected"), US, "linked_at", "linked_at"),
         ("source", gettext_noop("Where the iD was shown to be yours"), US, "source", "source", AUTHENTICATED),
         (
@@ -370,6 +377,14 @@ ATTEMPTS = Section(
         "attempts",
         ("started_at", gettext_noop("Begun"), US, "started_at", "started_at"),
         ("account", gettext_noop("Account"), HOME, "account", "account"),
+        (
+            "account_issued",
+            gettext_noop("When your account was issued"),
+            HOME,
+            "account_issued_at",
+            "account_issued_at",
+        ),
+        ("stable_id", gettext_noop("Your identifier that never changes"), HOME, "stable_id", "stable_id"),
         ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
         ("orcid_name", gettext_noop("Name at ORCID"), ORCID, "orcid_name", "orcid_name"),
         ("answered_at", gettext_noop("Back from ORCID"), US, "consumed_at", "consumed_at"),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from itertools import takewhile
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
-from shibboleth.account_time import different_issue_times
+from shibboleth.account_holder import different_holders
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
-from sql.records import Erasure
+from sql.records import Erasure, Event
 from sql.repositories.base import NO_LIMIT
 from sql.rows import format_timestamp
 from sql.store import Store
@@ -93,20 +94,28 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
         if section.name == "events":
             # What came of a delivery is written when it ends: of the earlier holder's changes that may be afterwards
             own = [each for each in own if int(each.facts.get("change", earlier + 1)) > earlier]
+            # Newest first: what is older than an event of another holder's is not the person's either
+            own = [*takewhile(lambda each: not different_holders(_holder(each), person), own)]
         found.append(DataSection(section, own[:most], len(own) > most))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    account_issued_at: str
+    stable_id: str
 
 
 def _current_holder_since(store: Store, person: Person) -> datetime | None:
     # After this time the stored data is that of the account's current holder; None if there was no other
     whose = person.organisation.id, person.key
-    others = [
-        each
-        for each in store.links.list_for_person(*whose)
-        if different_issue_times(each.account_issued_at, person.account_issued_at)
-    ]
-    ends = [store.links.reassigned_at(*whose), *(each.ended_at for each in others)]
+    ends = [store.links.reassigned_at(*whose)]
+    ends += [each.ended_at for each in store.links.list_for_person(*whose) if different_holders(each, person)]
     return max((each for each in ends if each is not None), default=None)
+
+
+def _holder(event: Event) -> _Holder:
+    return _Holder(event.facts.get("account_issued_at", ""), event.facts.get("stable_id", ""))
 
 
 def _fetched(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:
@@ -188,6 +197,7 @@ def _plain(value: Any) -> Any:
 
 _FORMS: Mapping[type, Callable[[Any], Any]] = MappingProxyType(
     {
+        date: date.isoformat,
         datetime: format_timestamp,
         OrcidId: lambda orcid_id: orcid_id.uri,
         frozenset: lambda values: sorted(_plain(each) for each in values),
