@@ -425,6 +425,66 @@ from circuit_breakers
 where organisation = :organisation
 order by transfer;
 
+-- name: list_removals_for_backfill
+-- A page by person_key of the people who had a delivery of the transfer, each with the newest link that has ended, with
+-- the number of the person's newest change that is kept, and with `owed`: 0 if a link was delivered or waits, the person
+-- has no link now, and no removal was queued for the transfer.
+select
+    sent.person_key, ended.id, ended.account, ended.registry, ended.orcid, ended.linked_at,
+    newest.number, newest.kind,
+    case when sent.kind <> 'removed'
+        and ended.id is not null
+        and (newest.kind is null or newest.kind = 'removed')
+        and not exists (
+            select 1
+            from links as current_link
+            where current_link.organisation = :organisation
+                and current_link.person_key = sent.person_key
+                and current_link.ended_at is null
+        )
+        and exists (
+            select 1
+            from deliveries as arrived
+            where arrived.organisation = :organisation
+                and arrived.person_key = sent.person_key
+                and arrived.transfer || '' = :transfer
+                and arrived.state in ('waiting', 'done')
+                and coalesce(arrived.outcome, '') <> 'superseded'
+                and arrived.kind <> 'removed'
+        )
+        then 0 else 1
+    end as owed
+from (
+    select person_key, max(change_number) as change_number
+    from deliveries
+    where organisation = :organisation
+        and transfer = :transfer
+        and person_key > :after
+    group by person_key
+    order by person_key
+    limit :limit
+) as latest
+join deliveries as sent on sent.organisation = :organisation
+    and sent.change_number = latest.change_number
+    and sent.transfer = :transfer
+left join links as ended on ended.id = (
+    select former.id
+    from links as former
+    where former.organisation = :organisation
+        and former.person_key = latest.person_key
+        and former.ended_at is not null
+    order by former.linked_at desc
+    limit 1
+)
+left join changes as newest on newest.organisation = :organisation
+    and newest.number = (
+        select max(changes.number)
+        from changes
+        where changes.organisation = :organisation
+            and changes.person_key = latest.person_key
+    )
+order by sent.person_key;
+
 -- name: list_links_for_backfill
 -- A page of current links by person_key, each with the person's newest change that is kept, and with `owed`: whether the
 -- transfer has had a delivery of this link, that is, one that was created since the link was made and that no removal

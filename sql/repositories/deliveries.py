@@ -27,6 +27,7 @@ from sql.repositories.base import PAGE_SIZE, OrganisationTransaction, Repository
 Capacity = Callable[[str, str], int]
 """Returns how many more deliveries to a transfer (organisation, name) a worker can take."""
 
+_REMOVALS, _LINKS = _BACKFILL_QUERIES = ("list_removals_for_backfill", "list_links_for_backfill")
 _EVENT_KINDS = {DeliveryState.DONE: "delivered", DeliveryState.DEAD_LETTER: "dead-letter"}
 
 
@@ -230,40 +231,43 @@ class DeliveryRepository(Repository):
         return sum(self.engine.execute("expedite_deliveries", **values, transfer=name) for name in names)
 
     def count_missing(self, organisation_id: str, transfer: str) -> int:
-        """Count the current links that were never queued for a transfer."""
+        """Count the current links, and the removals of delivered links, that were never queued for a transfer."""
         values: Values = {"organisation": organisation_id, "transfer": transfer, "limit": PAGE_SIZE}
-        missing, after = 0, ""
-        while page := self.engine.fetch_all("list_links_for_backfill", **values, after=after):
-            missing += sum(not row["owed"] for row in page)
-            after = page[-1]["person_key"]
+        missing = 0
+        for query in _BACKFILL_QUERIES:
+            after = ""
+            while page := self.engine.fetch_all(query, **values, after=after):
+                missing += sum(not row["owed"] for row in page)
+                after = page[-1]["person_key"]
         return missing
 
     def backfill(self, organisation_id: str, transfer: str, now: datetime) -> Iterator[list[str]]:
-        """Queue the current links that were never queued for a transfer.
+        """Queue the current links, and the removals of delivered links, that were never queued for a transfer.
 
-        Yield their person keys, a page at a time.
+        Works through a page of people at a time, each in its own transaction, as the iterator is read. Removals come
+        first, as they free iDs. The delivery is of the change that made or ended the link, so that it stays before
+        later changes. Where that change is deleted, a new one is inserted, which the feed contains too.
 
-        Works through a page of links at a time, each in its own transaction, as the iterator is read. The delivery is
-        of the change that made the link, so that it stays before later changes. Where that change is deleted, a new
-        one is inserted, which the feed contains too.
+        Yields:
+            The person keys of a page.
         """
         values: Values = {"organisation": organisation_id, "transfer": transfer, "limit": PAGE_SIZE}
-        after = ""
-        while True:
-            with self.organisation_transaction(organisation_id, now) as transaction:
-                session = transaction.session
-                page = session.fetch_all("list_links_for_backfill", **values, after=after)
-                missing = [row for row in page if not row["owed"]]
+        for query in _BACKFILL_QUERIES:
+            after: str | None = ""
+            while after is not None:
+                with self.organisation_transaction(organisation_id, now) as transaction:
+                    session = transaction.session
+                    page = session.fetch_all(query, **values, after=after)
+                    missing = [row for row in page if not row["owed"]]
+                    if missing:
+                        session.execute("insert_circuit_breaker", organisation=organisation_id, transfer=transfer)
+                        deliveries = [_backfill_values(transaction, row, transfer, query) for row in missing]
+                        session.execute_many("insert_delivery", deliveries)
+                        facts = {"transfer": transfer, "deliveries": str(len(missing))}
+                        transaction.insert_event("backfilled", "operator", None, facts)
                 if missing:
-                    session.execute("insert_circuit_breaker", organisation=organisation_id, transfer=transfer)
-                    deliveries = [_backfill_values(transaction, row, transfer) for row in missing]
-                    session.execute_many("insert_delivery", deliveries)
-                    facts = {"transfer": transfer, "deliveries": str(len(missing))}
-                    transaction.insert_event("backfilled", "operator", None, facts)
-            if not page:
-                return
-            yield [row["person_key"] for row in missing]
-            after = page[-1]["person_key"]
+                    yield [row["person_key"] for row in missing]
+                after = page[-1]["person_key"] if page else None
 
     def list_for_person(self, organisation_id: str, person_key: str, limit: int = PAGE_SIZE) -> list[Delivery]:
         """Return the deliveries of a person's changes, newest first."""
@@ -354,9 +358,13 @@ def _lease(delivery: Delivery, worker: str) -> dict[str, str | int | None]:
     }
 
 
-def _backfill_values(transaction: OrganisationTransaction, row: Row, transfer: str) -> dict[str, str | int]:
+def _backfill_values(transaction: OrganisationTransaction, row: Row, transfer: str, query: str) -> dict[str, str | int]:
     number, kind = row["number"], row["kind"]
-    if (row["newest_registry"], row["newest_orcid"]) != (row["registry"], row["orcid"]):
+    if query == _REMOVALS and number is None:
+        link = rows.link_summary_from_row(row)
+        change = transaction.insert_change(ChangeKind.REMOVED, link, None, link.orcid_id)
+        number, kind = change.number, change.kind.value
+    elif query == _LINKS and (row["newest_registry"], row["newest_orcid"]) != (row["registry"], row["orcid"]):
         link = rows.link_summary_from_row(row)
         change = transaction.insert_change(ChangeKind.LINKED, link, link.orcid_id, None)
         number, kind = change.number, change.kind.value

@@ -62,7 +62,7 @@ def test_what_was_linked_before_the_transfer_reaches_it(store, path, idm):
     link(store, MAIJA, FIRST)
     link(store, AKE, SECOND)
 
-    assert run(path, *COMMAND) == (0, "2 links of yliopisto queued for idm\n")
+    assert run(path, *COMMAND) == (0, "2 links or removals of yliopisto queued for idm\n")
     assert run(path, "deliver", "--once") == (0, "delivered 2\n")
     assert (idm.get_ids(MAIJA), idm.get_ids(AKE)) == ({FIRST.bare}, {SECOND.bare})
 
@@ -70,7 +70,7 @@ def test_what_was_linked_before_the_transfer_reaches_it(store, path, idm):
 def test_a_dry_run_writes_nothing(store, path):
     link(store, MAIJA, FIRST)
 
-    assert run(path, *COMMAND, "--dry-run") == (0, "1 link of yliopisto would be sent to idm\n")
+    assert run(path, *COMMAND, "--dry-run") == (0, "1 link or removal of yliopisto would be sent to idm\n")
     assert owed(store) == []
     assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked"]
 
@@ -80,7 +80,7 @@ def test_nothing_is_sent_twice(store, path):
     run(path, *COMMAND)
     run(path, "deliver", "--once")
 
-    assert run(path, *COMMAND) == (0, "0 links of yliopisto queued for idm\n")
+    assert run(path, *COMMAND) == (0, "0 links or removals of yliopisto queued for idm\n")
     assert run(path, "deliver", "--once") == (0, "nothing is due\n")
 
 
@@ -124,6 +124,33 @@ def test_a_transfer_that_returns_is_sent_what_changed_meanwhile(store, path):
 
     assert run(path, *COMMAND)[1].startswith("1 link ")
     assert owed(store) == [(MAIJA, replaced.number, "idm")]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["change kept", "change deleted"])
+def test_a_transfer_that_returns_is_sent_what_was_removed_meanwhile(store, path, idm, kept):
+    link(store, MAIJA, FIRST, transfers=["idm"])
+    link(store, AKE, SECOND, transfers=["idm"])
+    run(path, "deliver", "--once")
+    remove(store, MAIJA)
+    remove(store, AKE)
+    make_link(store, AKE, FIRST, now=datetime.now(UTC))  # the iD that Maija has at the receiver
+    if not kept:
+        store.changes.delete_before(datetime.now(UTC))
+
+    assert run(path, *COMMAND) == (0, "2 links or removals of yliopisto queued for idm\n")
+    assert run(path, *COMMAND)[1].startswith("0 links")
+    assert run(path, "deliver", "--once") == (0, "delivered 2\n")
+    assert idm.get_ids(MAIJA) == set()
+    assert FIRST.bare in idm.get_ids(AKE)
+
+
+def test_a_removal_of_what_a_transfer_never_had_is_not_sent(store, path):
+    link(store, MAIJA, FIRST)
+    remove(store, MAIJA)
+    link(store, AKE, SECOND, transfers=["idm"])
+    remove(store, AKE, transfers=["idm"])
+
+    assert run(path, *COMMAND)[1].startswith("0 links")
 
 
 def test_a_link_whose_change_is_no_longer_kept_is_sent(store, path, idm):
@@ -194,7 +221,7 @@ def test_check_says_what_a_transfer_was_never_sent_and_which_command_sends_it(st
     code, output = run(path, "check")
 
     assert code == 0
-    assert "yliopisto, 2 current links were never sent to idm" in output
+    assert "yliopisto, 2 links or removals were never sent to idm" in output
     assert WARNED in output
     run(path, *COMMAND)
     assert WARNED not in run(path, "check")[1]

@@ -37,7 +37,8 @@ def check_deliveries(settings: OrganisationSettings, store: Store, now: datetime
             continue
         if missing := store.deliveries.count_missing(organisation.id, name):
             text = (
-                f"{organisation.id}, {missing} current link{' was' if missing == 1 else 's were'} never sent to {name}"
+                f"{organisation.id}, {missing} {'link or removal was' if missing == 1 else 'links or removals were'}"
+                f" never sent to {name}"
             )
             fix = f"send them: orcid-connect transfer backfill {organisation.id} {name}"
             yield CheckResult(Level.WARNING, "transfer", text, fix, {**details, "never_sent": missing})

@@ -47,13 +47,14 @@ def test_transfer(path: Path, name: str, *, transfer_name: str | None, account: 
 @transfer.command()
 @organisation_argument
 @click.argument("transfer_name", metavar="TRANSFER")
-@click.option("--dry-run", is_flag=True, help="Write nothing; show how many links would be sent.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; show how many would be sent.")
 @click.pass_obj
 @handle_errors
 def backfill(path: Path, name: str, transfer_name: str, *, dry_run: bool) -> None:
-    """Queue the current links that a transfer has never been sent, for example after it was added.
+    """Queue the links and removals that a transfer has never been sent, for example after it was added.
 
-    Restart the services first, so that they queue new links for it too. It sends no link twice.
+    Restart the services first, so that they queue new changes for it too. Removals are those of links that it was sent
+    before. It sends nothing twice.
     """
     config = load_config(path)
     organisation = find_organisation(config, name)
@@ -61,10 +62,12 @@ def backfill(path: Path, name: str, transfer_name: str, *, dry_run: bool) -> Non
     with open_store(config) as store:
         if dry_run:
             count = store.deliveries.count_missing(organisation.id, transfer_name)
-            click.echo(f"{pluralize(count, 'link', 'links')} of {organisation.id} would be sent to {transfer_name}")
-            return
-        count = sum(map(len, store.deliveries.backfill(organisation.id, transfer_name, utc_now())))
-    click.echo(f"{pluralize(count, 'link', 'links')} of {organisation.id} queued for {transfer_name}")
+            done = "would be sent to"
+        else:
+            count = sum(map(len, store.deliveries.backfill(organisation.id, transfer_name, utc_now())))
+            done = "queued for"
+    changes = pluralize(count, "link or removal", "links or removals")
+    click.echo(f"{changes} of {organisation.id} {done} {transfer_name}")
 
 
 def _select_transfers(config: Config, organisation: Organisation, name: str | None) -> list[tuple[str, Any]]:
