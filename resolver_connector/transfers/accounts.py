@@ -6,15 +6,10 @@ import re
 from unicodedata import category, normalize
 
 from shibboleth.attributes import fold
+from shibboleth.characters import INVISIBLE
 
 PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")
 """What a template of a filter or DN may contain: a member of `account_parts`."""
-
-# Default_Ignorable_Code_Point of Unicode, and the object replacement character (RFC 4518 section 2.2)
-_IGNORED = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
 
 
 def account_parts(account: str) -> dict[str, str]:
@@ -41,5 +36,5 @@ def is_unambiguous(account: str, template: str) -> bool:
 
 
 def _directory_form(text: str) -> str:
-    visible = "".join(each for each in _IGNORED.sub("", text) if not category(each).startswith("C"))
+    visible = "".join(each for each in INVISIBLE.sub("", text) if not category(each).startswith("C"))
     return " ".join(normalize("NFKC", normalize("NFKC", visible).casefold()).split())

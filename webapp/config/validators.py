@@ -7,6 +7,7 @@ import re
 import unicodedata
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from shibboleth.account_time import is_readable
 from shibboleth.characters import displayed, is_visible
 from shibboleth.person import MAX_ACCOUNT_LENGTH
 from webapp.config.errors import InvalidSetting, closest_match
@@ -240,7 +241,7 @@ def named_person(text: str) -> str:
     account, issued = account_and_issued(text)
     if ISSUED not in f"{text} ":
         return person_key(account)
-    if not issued or " " in issued:
+    if not issued or (" " in issued and not is_readable(issued)):
         raise InvalidSetting(
             "has no date after issued",
             'write it as funetEduPersonEPPNTimeStamp has it, as in "maija@example.org issued 20240826"',
