@@ -33,7 +33,7 @@ import waitress
 from psycopg.rows import dict_row
 
 from shibboleth.orcid_id import Registry
-from tests.support.configuration import ORGANISATION, PROOF, TOKEN, store_section, write_configuration
+from tests.support.configuration import ALL_RIGHTS, ORGANISATION, PROOF, TOKEN, store_section, write_configuration
 from tests.support.factories import make_orcid_id
 from tests.support.ports import free_port
 from tests.support.postgres import Server
@@ -252,7 +252,7 @@ class Ground:
         ports = {"serve": free_port(), "connector": free_port()}
         configuration = write_configuration(
             directory,
-            organisations={"yliopisto": {"transfer": [idm]} if owed else None},
+            organisations={"yliopisto": {"transfer": [idm] if owed else [], **ALL_RIGHTS}},
             secrets={"idm": TOKEN},
             orcid={"base_url": self.neighbours},
             store=store_section(directory, url),

@@ -29,6 +29,9 @@ ORGANISATION = {
     ],
 }
 
+ALL_RIGHTS = {"credential": [{**ORGANISATION["credential"][0], "rights": ["read", "feed", "deprovision"]}]}
+"""An organisation whose one token, `TOKEN`, opens each address."""
+
 
 def service_file(directory: Path) -> dict[str, dict[str, Any]]:
     """Return the content of the service's own file, as a table of tables."""

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.system.client import HttpBrowser
-from tests.support.system.people import SAIMAA, TUNTURI, token_of
+from tests.support.system.people import SAIMAA, TUNTURI, idm_token_of
 
 AWAY = "somebody/who%2Fleft@saimaa.example"
 """An account with all that could go wrong on the way."""
@@ -18,7 +18,7 @@ def asks(service):
     """Ask the connector as an organisation's job does; gives the answer, its body as it came."""
 
     def ask(method, path, organisation=SAIMAA, body=None, **headers):
-        authorization = {"Authorization": f"Bearer {token_of(organisation)}"}
+        authorization = {"Authorization": f"Bearer {idm_token_of(organisation)}"}
         address = service.stack.base_url + path
         with HttpBrowser(service.stack) as job:
             return job.request(

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 
-from tests.support.configuration import TOKEN, write_configuration
+from tests.support.configuration import ALL_RIGHTS, TOKEN, write_configuration
 from tests.support.database import make_sqlite
 
 
 def configuration(tmp_path, **sections):
     """Write a configuration with a migrated store."""
     make_sqlite(tmp_path)
-    return write_configuration(tmp_path, **sections)
+    return write_configuration(tmp_path, **{"organisations": {"yliopisto": ALL_RIGHTS}, **sections})
 
 
 def start(path, command, *options):

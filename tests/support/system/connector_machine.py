@@ -12,7 +12,7 @@ from shibboleth.handout.render import placeholders, substitute
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
 from sql.store import open_store
-from tests.support.configuration import TOKEN, write_configuration
+from tests.support.configuration import ALL_RIGHTS, TOKEN, write_configuration
 from tests.support.factories import NOON, make_link, make_orcid_id
 from tests.support.ports import free_port
 from tests.support.system.federation import make_key
@@ -79,7 +79,12 @@ def _configured(machine, etc):
     store.close()
     for each in machine.var.iterdir():
         machine.account.owns(each)
-    written = write_configuration(etc, store={"url": url}, service={"front": "variables", "front_proof": None})
+    written = write_configuration(
+        etc,
+        organisations={"yliopisto": ALL_RIGHTS},
+        store={"url": url},
+        service={"front": "variables", "front_proof": None},
+    )
     for each in (etc / "secrets").iterdir():
         machine.account.owns(each)
     return written

@@ -71,3 +71,8 @@ def name_of(provider: IdentityProvider) -> str:
 def token_of(provider: IdentityProvider) -> str:
     """With what an organisation's Identity Provider asks the connector."""
     return f"token-of-{name_of(provider)}-" + "t" * 32
+
+
+def idm_token_of(provider: IdentityProvider) -> str:
+    """With what an organisation's identity management fetches changes, and says who has left."""
+    return f"token-of-the-idm-of-{name_of(provider)}-" + "t" * 32

@@ -14,7 +14,7 @@ from demo.orcid.app import make_simulator_app
 from demo.orcid.simulator import Client, OrcidSimulator
 from tests.support.configuration import write_configuration
 from tests.support.ports import free_port
-from tests.support.system.people import PROVIDERS, IdentityProvider, name_of, token_of
+from tests.support.system.people import PROVIDERS, IdentityProvider, idm_token_of, name_of, token_of
 from tests.support.system.stack import Stack, running
 from tests.support.tls import serve_tls
 
@@ -81,6 +81,7 @@ def _configured(stack: Stack, simulator: OrcidSimulator) -> Path:
             "front-proof": stack.proof,
             "metrics.token": METRICS_TOKEN,
             **{f"{name_of(each)}.token": token_of(each) for each in PROVIDERS},
+            **{f"{name_of(each)}-idm.token": idm_token_of(each) for each in PROVIDERS},
         },
         service={
             "public_url": stack.base_url,
