@@ -17,6 +17,7 @@ from threading import BoundedSemaphore
 from wsgiref.types import StartResponse
 
 from resolver_connector.client_address import FailureLimit, TrustedProxies
+from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Client, Credentials, Right
 from resolver_connector.deprovision import DeprovisionRequest, deprovision
 from resolver_connector.feed import MAX_SNAPSHOTS, Feed
@@ -67,6 +68,7 @@ class Connector:
         lookup: Lookup | None = None,
         replicas: ReplicaCache | None = None,
         trusted_proxies: TrustedProxies | None = None,
+        credential_uses: CredentialUses | None = None,
     ) -> None:
         self.store = store
         self.credentials = credentials
@@ -75,6 +77,7 @@ class Connector:
         self.lookup = lookup or store.lookup()
         self.resolver = Resolver(self.lookup, registry, replicas)
         self.trusted_proxies = trusted_proxies or TrustedProxies()
+        self.credential_uses = credential_uses
         self.failure_limit = FailureLimit()
         self.openapi_response = openapi_response()
         self.feed = Feed(store, registry, snapshot_slots or BoundedSemaphore(MAX_SNAPSHOTS))
@@ -120,6 +123,8 @@ class Connector:
             facts = {"organisation": client.organisation.id, "credential": client.credential, "right": route.right}
             _log.warning("right-missing", extra={"facts": facts})
             raise MissingRight(route.right)
+        if self.credential_uses is not None:
+            self.credential_uses.add(client, route.right)
         return route.handler(self, client.organisation, environ, path)
 
     def authenticate(self, environ: Environ) -> Client:

@@ -239,6 +239,20 @@ class PersonStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialRight:
+    """A right of a credential of an organisation, and when it was used."""
+
+    organisation: str
+    """Id."""
+    credential: str
+    """The credential's name."""
+    right: str
+    since: date | None = field(default=None, compare=False)
+    """The day since which a connector has known that the credential has the right."""
+    last_used_on: date | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryCount:
     """Number of deliveries to one transfer in one state."""
 

@@ -250,6 +250,18 @@ create table counted_events (
     number bigint not null check (number >= 0)
 );
 
+-- When the rights of organisations' credentials were used. The connector writes a row at most once a day.
+create table credential_rights (
+    organisation text not null,
+    -- the name of the credential in the configuration
+    credential text not null,
+    access_right text not null,
+    -- the day, as 2026-01-15, on which a connector first had the right in its configuration
+    since text not null,
+    last_used_on text,
+    primary key (organisation, credential, access_right)
+);
+
 -- What the incident numbers on problem pages refer to.
 create table incidents (
     number text not null primary key,

@@ -127,3 +127,30 @@ select
 from acknowledgements
 join organisations on organisations.organisation = acknowledgements.organisation
 order by acknowledgements.organisation;
+
+-- name: insert_credential_right
+-- Does nothing where it is there already.
+insert into credential_rights (organisation, credential, access_right, since)
+values (:organisation, :credential, :access_right, :today)
+on conflict (organisation, credential, access_right) do nothing;
+
+-- name: delete_credential_right
+delete from credential_rights
+where organisation = :organisation
+    and credential = :credential
+    and access_right = :access_right;
+
+-- name: record_credential_use
+-- Changes a row at most once a day.
+update credential_rights
+set last_used_on = :today
+where organisation = :organisation
+    and credential = :credential
+    and access_right = :access_right
+    and coalesce(last_used_on, '') < :today;
+
+-- name: list_credential_rights
+select *
+from credential_rights
+where organisation = :organisation
+order by credential, access_right;

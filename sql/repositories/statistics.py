@@ -11,14 +11,14 @@ So every answer is exact, and costs as much as there are rows that the counts do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from typing import Literal
 
 from sql import rows
 from sql.audit import facts_of
 from sql.engines.base import Row, Transaction, Values
-from sql.records import FeedProgress, ReleaseCounts, TransferBacklog
+from sql.records import CredentialRight, FeedProgress, ReleaseCounts, TransferBacklog
 from sql.repositories.base import NO_LIMIT, Repository
 
 EVENT_BATCH = 10_000
@@ -141,6 +141,29 @@ class StatisticsRepository(Repository):
             for row in self.engine.fetch_all("list_feed_progress")
         ]
 
+    def register_credential_rights(self, configured: Collection[CredentialRight], today: date) -> None:
+        """Store the rights that credentials have in the configuration.
+
+        A right that is stored already keeps its days; one that is not configured any more is deleted.
+        """
+        wanted = sorted({*configured}, key=lambda each: (each.organisation, each.credential, each.right))
+        with self.engine.transaction() as session:
+            for organisation in dict.fromkeys(each.organisation for each in wanted):
+                for row in session.fetch_all("list_credential_rights", organisation=organisation):
+                    if (stored := _credential_right_from_row(row)) not in wanted:
+                        session.execute("delete_credential_right", **_credential_right_key(stored))
+            for each in wanted:
+                session.execute("insert_credential_right", **_credential_right_key(each), today=today.isoformat())
+
+    def record_credential_use(self, right: CredentialRight, today: date) -> None:
+        """Store that a right was used today."""
+        self.engine.execute("record_credential_use", **_credential_right_key(right), today=today.isoformat())
+
+    def credential_rights(self, organisation_id: str) -> list[CredentialRight]:
+        """Return the rights of an organisation's credentials that a connector has registered."""
+        found = self.engine.fetch_all("list_credential_rights", organisation=organisation_id)
+        return [_credential_right_from_row(row) for row in found]
+
 
 def delete_attempts(session: Transaction, attempts: Iterable[Row]) -> int:
     """Delete attempts by their rows' ids, add them to the counts, and return their number.
@@ -156,6 +179,16 @@ def delete_attempts(session: Transaction, attempts: Iterable[Row]) -> int:
             counts[row["organisation"], row["closed_at"][:10], "attempt", row["outcome"]] += 1
     _add(session, counts)
     return len(deleted)
+
+
+def _credential_right_from_row(row: Row) -> CredentialRight:
+    since, last_used_on = date.fromisoformat(row["since"]), row["last_used_on"]
+    last = None if last_used_on is None else date.fromisoformat(last_used_on)
+    return CredentialRight(row["organisation"], row["credential"], row["access_right"], since, last)
+
+
+def _credential_right_key(right: CredentialRight) -> dict[str, str]:
+    return {"organisation": right.organisation, "credential": right.credential, "access_right": right.right}
 
 
 def count_forgotten(session: Transaction, organisation_id: str, day: str, links: int) -> None:

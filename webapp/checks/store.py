@@ -10,6 +10,7 @@ from sql.health import MAX_WAL_BACKLOG
 from sql.store import Store
 from webapp.checks.administrators import check_admin_accounts
 from webapp.checks.audit import check_audit_log
+from webapp.checks.credentials import check_credentials
 from webapp.checks.deliveries import check_deliveries
 from webapp.checks.release import check_release
 from webapp.checks.result import CheckResult, Level
@@ -63,6 +64,7 @@ def check_store(
             yield from check_audit_log(store, organisation, known_hashes.get(organisation.id, ()))
             if settings.keeps_links:
                 yield check_release(store, organisation, counts, now)
+            yield from check_credentials(settings, store, now)
             yield from check_deliveries(settings, store, now)
         yield from check_admin_accounts(config, store)
     except SchemaBehind as error:

@@ -276,6 +276,7 @@ ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
         "circuit_breakers": "how an organisation's interfaces work",
         "daily_counts": "how often something happened on a day",
         "counted_events": "how far the audit has been counted",
+        "credential_rights": "when the rights of an organisation's credentials were used",
         "incidents": "what went wrong, by the number on the page; not for whom",
         "schema_migrations": "what was done to the database",
     }

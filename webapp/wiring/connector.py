@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from resolver_connector.app import Connector
 from resolver_connector.client_address import TrustedProxies
+from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Basic, Bearer, Client, Credentials
 from resolver_connector.replica_cache import ReplicaCache
 from sql.store import Store
@@ -50,7 +51,14 @@ def make_connector(
     credentials, registry = Credentials(_credentials(config)), config.service.registry
     proxies = TrustedProxies.parse(config.connector.trusted_proxies)
     connector = Connector(
-        store, credentials, registry, clock, config.transfers, replicas=replicas, trusted_proxies=proxies
+        store,
+        credentials,
+        registry,
+        clock,
+        config.transfers,
+        replicas=replicas,
+        trusted_proxies=proxies,
+        credential_uses=CredentialUses(store, credentials.clients, clock),
     )
     return with_request_id(connector)
 
