@@ -340,20 +340,6 @@ where organisation = :organisation
     and lease_expires_at = :lease_expires_at
     and attempts = :attempts;
 
--- name: release_lease
--- Ends the lease without an attempt. Changes a row if the worker still held it.
-update deliveries
-set lease_expires_at = null,
-    leased_by = null,
-    attempts = attempts - 1
-where organisation = :organisation
-    and change_number = :change_number
-    and transfer = :transfer
-    and state = 'waiting'
-    and leased_by = :worker
-    and lease_expires_at = :lease_expires_at
-    and attempts = :attempts;
-
 -- name: retry_dead_letters
 -- Queues the dead letters of one transfer again, except those whose change is deleted, and those whose person has a
 -- later delivery that is leased now: they would arrive after it.

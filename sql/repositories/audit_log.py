@@ -127,14 +127,6 @@ class AuditRepository(Repository):
         ]
         return found
 
-    def erase_facts(self, organisation_id: str, person_key: str) -> int:
-        """Erase the person and the facts from a person's events.
-
-        Return their number. The chain stays valid.
-        """
-        with self.engine.transaction() as session:
-            return session.execute("erase_facts_of_person", organisation=organisation_id, person_key=person_key)
-
 
 def _event_from_row(row: Row) -> Event:
     return Event(

@@ -164,10 +164,6 @@ class DeliveryRepository(Repository):
         )
         return changed == 1
 
-    def release_lease(self, delivery: Delivery, worker: str) -> bool:
-        """End a lease without an attempt; return False when it has ended already."""
-        return self.engine.execute("release_lease", **_lease(delivery, worker)) == 1
-
     def record_failure(
         self, organisation_id: str, transfer: str, now: datetime, failure_threshold: int, reset_timeout: timedelta
     ) -> None:

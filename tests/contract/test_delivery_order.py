@@ -79,7 +79,7 @@ def test_two_accounts_that_swap_their_identifiers_by_way_of_a_third_are_told_in_
 
     # A worker that can send three at once is given one at a time
     claimed = store.deliveries.claim("worker", clock.now, HOUR, 3)
-    store.deliveries.release_lease(claimed[0], "worker")
+    store.deliveries.reschedule(claimed[0], "worker", "temporary", "", clock.now, clock.now)
     make_worker(store, {"idm": register}, clock).run_once()
 
     assert [delivery.change_number for delivery in claimed] == [3]

@@ -679,8 +679,6 @@ def test_what_cannot_be_stored_is_refused_by_name(store, impossible):
     assert raised.value.name == "person_key"
     with pytest.raises(UnstorableText):
         store.audit.add(UNIVERSITY, "declined", "person", impossible, {}, NOON)
-    with pytest.raises(UnstorableText):
-        store.audit.erase_facts(UNIVERSITY, impossible)
 
 
 def test_the_words_agreed_to_are_kept_even_when_their_version_is_not_new(store):
@@ -818,30 +816,6 @@ def test_what_was_done_to_the_audit_is_found(store, meddling, problems):
     meddle(store, meddling)
 
     assert store.audit.verify(UNIVERSITY) == problems
-
-
-def test_a_person_can_be_forgotten_and_the_chain_holds(store):
-    write_history(store)
-
-    erased = store.audit.erase_facts(UNIVERSITY, MAIJA)
-
-    assert erased == 2
-    assert list(store.audit.list_events(UNIVERSITY, MAIJA)) == []
-    assert [(event.person_key, dict(event.facts)) for event in store.audit.list_events(UNIVERSITY, limit=1)] == [
-        (None, {})
-    ]
-    assert len(list(store.audit.list_events(UNIVERSITY))) == 5
-    assert store.audit.verify(UNIVERSITY) == []
-
-
-def test_an_audit_goes_on_after_somebody_was_forgotten(store):
-    write_history(store)
-    store.audit.erase_facts(UNIVERSITY, VILLE)
-
-    make_link(store, VILLE, SECOND)
-
-    assert store.audit.verify(UNIVERSITY) == []
-    assert len(list(store.audit.list_events(UNIVERSITY, VILLE))) == 1
 
 
 # How things stand

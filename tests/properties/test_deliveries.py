@@ -116,7 +116,7 @@ class Owing(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.in_hand)
-    @rule(which=st.integers(0, 9), how=st.sampled_from(["finish", "finish", "give_up", "postpone", "release", "die"]))
+    @rule(which=st.integers(0, 9), how=st.sampled_from(["finish", "finish", "give_up", "postpone", "die"]))
     def end(self, which, how):
         worker, delivery = self.in_hand.pop(which % len(self.in_hand))
         held = self._is_held(delivery)
@@ -126,7 +126,6 @@ class Owing(RuleBasedStateMachine):
             "postpone": lambda: self.store.deliveries.reschedule(
                 delivery, worker, "temporary", "", self.now + timedelta(seconds=30), self.now
             ),
-            "release": lambda: self.store.deliveries.release_lease(delivery, worker),
             "die": lambda: held,
         }[how]()
         assert said is held

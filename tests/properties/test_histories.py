@@ -98,10 +98,6 @@ class History(RuleBasedStateMachine):
     def decline(self, person):
         self.store.audit.add(self.organisation, "declined", "person", person, {}, NOON)
 
-    @rule(person=people)
-    def forget(self, person):
-        self.store.audit.erase_facts(self.organisation, person)
-
     @invariant()
     def the_links_are_the_models(self):
         found = {link.person_key: link.orcid_id for link in self.store.links.list_current(self.organisation)}

@@ -105,10 +105,6 @@ class Days(RuleBasedStateMachine):
         elif gone.attempts:
             self._counts(("event", "deprovisioned"))
 
-    @rule(person=people)
-    def forget(self, person):
-        self.store.audit.erase_facts(self.organisation, person)
-
     @rule()
     def forget_what_is_settled(self):
         for number in self.store.retention.list_expired_changes(self.organisation, self.now):

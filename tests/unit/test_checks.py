@@ -20,6 +20,7 @@ from webapp.config.service import ServiceFile
 
 HOME = "yliopisto"
 BASIC = {"user": "yliopisto", "password": "file:secrets/front-proof"}
+TRANSFER = {"name": "idm", "kind": "file", "directory": "spool"}
 CREDENTIAL = {"name": "idp", "rights": ["read"]}
 OLD = {"entity_ids": "https://idp.old.example/idp", "credential": None}
 
@@ -617,13 +618,27 @@ def test_a_secret_that_others_may_read_is_a_warning(ready):
     assert f"→ run: chmod o= {secret}" in output
 
 
-def test_an_organisation_that_cannot_ask_is_a_warning(ready):
-    write_configuration(ready.parent, organisations={"yliopisto": {"credential": None}})
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ({"credential": None}, True),
+        ({"credential": None, "transfer": [TRANSFER]}, False),
+        ({"credential": None, "transfer": [TRANSFER], "keep": "nothing"}, False),
+        ({"transfer": [TRANSFER]}, False),
+        ({}, False),
+    ],
+    ids=["neither", "push only", "push only and nothing kept", "both", "connector only"],
+)
+def test_an_organisation_that_gets_no_ids_is_a_warning_and_one_with_push_only_is_not(ready, settings, warned):
+    ready.parent.joinpath("spool").mkdir()
+    write_configuration(ready.parent, organisations={"yliopisto": settings})
 
-    code, output = run("--config", ready, "check")
+    code, output = run("--config", ready, "check", "--json")
 
+    warnings = {one["subject"]: one["text"] for one in json.loads(output)["results"] if one["level"] == "warning"}
+    missing = {"credential": "yliopisto has no credential and no transfer, so it cannot get its people's iDs"}
     assert code == 0
-    assert "yliopisto has no credential and no transfer" in output
+    assert {subject: text for subject, text in warnings.items() if subject != "transfer"} == (missing if warned else {})
 
 
 def test_an_audit_that_was_changed_is_wrong(ready):
