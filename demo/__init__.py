@@ -1,1 +1,4 @@
-"""PLAY. The world around the service, for a demonstration and for tests; no room imports it."""
+"""Simulated surroundings of the service, for demonstration and tests.
+
+No product package imports it.
+"""

@@ -1,4 +1,7 @@
-"""Run the demonstration on loopback: `python -m demo --port 8000`. It contacts no other machine."""
+"""Run the demonstration on loopback: `python -m demo --port 8000`.
+
+It contacts no other machine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Write the demonstration's configuration: the files an operator would write, for this machine alone."""
+"""Write the demonstration's configuration.
+
+The files an operator would write, for this machine alone.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ READ_TIMEOUT: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Credential of an organisation for the connector: a bearer token, or a user name with a password."""
+    """Credential of an organisation for the connector.
+
+    A bearer token, or a user name with a password.
+    """
 
     secret: str = field(repr=False)
     user: str = ""
@@ -42,7 +48,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class LocalServices:
-    """Where the service finds its mail server and its transfer's receiver on this machine."""
+    """Addresses of the demonstration's mail server and receiver."""
 
     mail: int
     """Port of the mail server."""
@@ -52,7 +58,10 @@ class LocalServices:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What was written, and the secrets that the simulated parts share with the service."""
+    """The files that were written, and the secrets in them.
+
+    The simulated parts share the secrets with the service.
+    """
 
     path: Path
     base_url: str

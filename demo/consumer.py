@@ -1,4 +1,7 @@
-"""Simulate another service provider of the federation: it shows the attributes it receives at sign-in."""
+"""Simulate another service provider of the federation.
+
+It shows the attributes it receives at sign-in.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ SHOWN: Final = ("eppn", "displayName", "schacHomeOrganization", "eduPersonOrcid"
 
 
 def render(session: Session | None) -> Response:
-    """Return the page with the attributes of a session, or with a sign-in link if there is none."""
+    """Return the page with the attributes of a session.
+
+    Without a session it has a sign-in link.
+    """
     if session is None:
         return page("service_provider.html", sign_in=sign_in_url(SERVICE))
     received = [(name, session.attributes.get(name, ())) for name in SHOWN]

@@ -1,4 +1,6 @@
-"""Simulate the Identity Providers of all organisations; people choose who they are, without a password.
+"""Simulate the Identity Providers of all organisations.
+
+People choose who they are, without a password.
 
 At each sign-in the person's ORCID iD is looked up in the connector as a real attribute resolver does: over HTTP with
 the organisation's credential, and the sign-in continues if the look-up fails.
@@ -32,12 +34,18 @@ class IdentityProvider:
     configuration: Configuration
 
     def release_attributes(self, person: Person) -> Attributes:
-        """Return what a service receives at sign-in: directory attributes and `eduPersonOrcid`."""
+        """Return what a service receives at sign-in.
+
+        Directory attributes and `eduPersonOrcid`.
+        """
         orcid = self.look_up_orcid(person)
         return {**person.attributes, **({"eduPersonOrcid": orcid} if orcid else {})}
 
     def look_up_orcid(self, person: Person) -> tuple[str, ...]:
-        """Look up a person's iD in the connector; empty if there is none or the look-up fails."""
+        """Look up a person's iD in the connector.
+
+        Empty if there is none or the look-up fails.
+        """
         credential = self.configuration.credentials.get(person.organisation.id)
         if credential is None or not person.eppn:
             return ()

@@ -1,4 +1,7 @@
-"""The demonstration's mail server: it accepts every message, forwards none, and shows them on a page."""
+"""The demonstration's mail server.
+
+It accepts every message, forwards none, and shows them on a page.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ class MailMessage:
 
 @dataclass
 class Mailbox:
-    """Received messages, newest first. No slots: aiosmtpd inspects the handler's attributes."""
+    """Received messages, newest first.
+
+    No slots: aiosmtpd inspects the handler's attributes.
+    """
 
     messages: deque[MailMessage] = field(default_factory=lambda: deque(maxlen=MAX_SESSIONS))
 
@@ -53,7 +59,10 @@ class Mailbox:
 
 
 def parse_message(content: bytes) -> MailMessage:
-    """Parse a message as received over SMTP; the plain text part of a multipart message."""
+    """Parse a message as received over SMTP.
+
+    The plain text part of a multipart message.
+    """
     message = email.message_from_bytes(content, policy=email.policy.default)
     said = {name: str(message.get(name, "")) for name in ("From", "To", "Subject", "Date", "Content-Language")}
     body = message.get_body(("plain",))

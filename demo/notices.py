@@ -1,4 +1,4 @@
-"""Texts of the demonstration's privacy notice and accessibility statement, as an operator would write them."""
+"""The demonstration's privacy notice and accessibility statement."""
 
 from __future__ import annotations
 

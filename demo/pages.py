@@ -64,7 +64,10 @@ def cookie(environ: Environ, name: str) -> str:
 
 
 def set_cookie(name: str, value: str) -> tuple[str, str]:
-    """Return a `Set-Cookie` header for a session cookie; an empty value deletes the cookie."""
+    """Return a `Set-Cookie` header for a session cookie.
+
+    An empty value deletes the cookie.
+    """
     ending = "" if value else "; Max-Age=0"
     return ("Set-Cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{ending}")
 

@@ -9,7 +9,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """A home organisation of the federation; the service knows the connected ones."""
+    """A home organisation of the federation.
+
+    The service knows the connected ones.
+    """
 
     id: str
     names: Mapping[str, str]
@@ -40,7 +43,10 @@ class Person:
 
     @property
     def attributes(self) -> dict[str, tuple[str, ...]]:
-        """Attributes that the organisation releases from its own directory: values by attribute."""
+        """Attributes that the organisation releases from its own directory.
+
+        Values by attribute.
+        """
         release_attributes = {
             "eppn": self.eppn,
             "displayName": self.name,

@@ -33,7 +33,10 @@ class ProcessFailed(RuntimeError):
 
 @dataclass(slots=True)
 class Child:
-    """A process in its own process group, so that Ctrl-C reaches the demonstration alone."""
+    """A process in a process group of its own.
+
+    Ctrl-C reaches the demonstration alone.
+    """
 
     name: str
     process: subprocess.Popen[str]

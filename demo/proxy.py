@@ -1,4 +1,6 @@
-"""Simulate Apache and mod_shib in front of the real processes; everything is served at one address.
+"""Simulate Apache and mod_shib in front of the real processes.
+
+Everything is served at one address.
 
     /orcid/...              the ORCID simulator          /v1/...     the connector
     /Shibboleth.sso/...     sessions                     /me...      the service; a session is required
@@ -43,7 +45,10 @@ UNENCODED: Final = "!$'()*"
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """Addresses (host:port) of the two processes, and the simulated parts that run in this process."""
+    """Addresses of the two processes, and the parts in this process.
+
+    An address is `host:port`.
+    """
 
     web: str
     connector: str
@@ -76,7 +81,10 @@ class Proxy:
 
     @property
     def netloc(self) -> str:
-        """Host and port of the demonstration; requests for other hosts are redirected."""
+        """Host and port of the demonstration.
+
+        Requests for other hosts are redirected.
+        """
         return urlsplit(self.configuration.base_url).netloc
 
     def _redirect_to_base_url(self, environ: Environ) -> Response:
@@ -192,7 +200,10 @@ def is_below(path: str, start: str) -> bool:
 
 
 def headers_for(session: Session) -> dict[str, str]:
-    """Return a session's attributes as headers: URL-encoded, with `;` between values."""
+    """Return a session's attributes as headers.
+
+    URL-encoded, with `;` between values.
+    """
     said = {IDENTITY_PROVIDER: (session.person.organisation.entity_id,), **session.attributes}
     return {name: ";".join(encode_value(value) for value in values) for name, values in said.items()}
 

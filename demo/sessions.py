@@ -1,4 +1,7 @@
-"""Sessions of the simulated service providers: a random key in a cookie, and the attributes of the sign-in."""
+"""Sessions of the simulated service providers.
+
+A random key in a cookie, and the attributes of the sign-in.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ MAX_SESSIONS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person signed in at one service, with the attributes as they were at sign-in."""
+    """A person signed in at one service.
+
+    The attributes are those of the sign-in.
+    """
 
     person: Person
     attributes: Attributes
@@ -25,7 +31,10 @@ class Session:
 
 @dataclass(slots=True)
 class SessionStore:
-    """Sessions of one service, in memory; beyond `MAX_SESSIONS` the oldest is dropped."""
+    """Sessions of one service, in memory.
+
+    Beyond `MAX_SESSIONS` the oldest is dropped.
+    """
 
     _by_key: OrderedDict[str, Session] = field(default_factory=OrderedDict)
 

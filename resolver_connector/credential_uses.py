@@ -1,4 +1,7 @@
-"""Records on which day each right of each credential was last used, for `orcid-connect check`."""
+"""Records the day of the last use of each right of a credential.
+
+`orcid-connect check` reads it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ _log = logging.getLogger("orcid-connect")
 
 
 class CredentialUses:
-    """Records uses in a thread of its own, so that no request waits for it or fails because of it.
+    """Records uses in a thread of its own.
+
+    No request waits for it or fails because of it.
 
     A use that was recorded already costs a request one look-up in a dictionary.
     """
@@ -50,7 +55,7 @@ class CredentialUses:
         self._registered = False
 
     def add(self, client: Client, right: Right) -> None:
-        """Record that a client uses a right, unless that was recorded in the last day."""
+        """Record the use of a right unless it was recorded in the last day."""
         use = CredentialRight(client.organisation.id, client.credential, right)
         now = self._timer()
         if now < self._due.get(use, 0.0):

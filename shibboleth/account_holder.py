@@ -1,4 +1,6 @@
-"""What tells the holders of one account apart: the stable id, and the time at which the account was issued.
+"""What tells the holders of one account apart.
+
+The stable id, and the time at which the account was issued.
 
 A stable id is `subject-id` or `eduPersonUniqueId`, which an organisation never gives to another person. It is kept
 with the name of its attribute, as in `subject-id:abc123@yliopisto.example`, because ids of two attributes prove nothing
@@ -25,7 +27,10 @@ STABLE_IDS = tuple(_FORMS)
 
 
 class AccountHolder(Protocol):
-    """What was released about the holder of an account: by a sign-in, or when a link or an attempt was made."""
+    """What was released about the holder of an account.
+
+    By a sign-in, or when a link or an attempt was made.
+    """
 
     @property
     def stable_id(self) -> str:
@@ -58,7 +63,9 @@ def different_stable_ids(one: str, other: str) -> bool:
 
 
 def different_holders(one: AccountHolder, other: AccountHolder) -> bool:
-    """Return whether one account had different holders: its stable id or its time of issue is another.
+    """Return whether one account had different holders.
+
+    Its stable id or its time of issue is another.
 
     What is absent or unreadable proves nothing.
     """

@@ -78,7 +78,10 @@ def different_issue_times(one: str, other: str) -> bool:
 
 
 def is_readable(text: str) -> bool:
-    """Return whether a text can be compared with another: it has a known form, and one meaning."""
+    """Return whether a text can be compared with another.
+
+    It has a known form, and one meaning.
+    """
     return _parse(text) is not None
 
 

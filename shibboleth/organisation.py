@@ -84,7 +84,10 @@ class Organisations:
         return cls(by_id, {entity_id: one for one in by_id.values() for entity_id in one.entity_ids})
 
     def by_entity_id(self, entity_id: str) -> Organisation:
-        """Give the organisation that has exactly this entityID now. Raises UnknownOrganisation."""
+        """Give the organisation that has exactly this entityID now.
+
+        Raises UnknownOrganisation.
+        """
         try:
             return self._by_entity_id[entity_id]
         except KeyError:

@@ -34,7 +34,7 @@ class WriteCheck:
         self._writing_since: float | None = None
 
     def run(self) -> int:
-        """Return the size of the write-ahead log that waits for a checkpoint, in bytes.
+        """Return the bytes of the write-ahead log that await a checkpoint.
 
         While another thread writes, the last result is returned until it is MAX_DELAY seconds out of date. After that,
         and for the first result, the call waits until the write has taken MAX_DELAY seconds: a database that does not

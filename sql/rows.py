@@ -153,7 +153,10 @@ def link_from_row(row: Row) -> Link:
 
 
 def link_summary_from_row(row: Row) -> LinkSummary:
-    """Return the summary of a row of `list_link_summaries` or of a page for a backfill."""
+    """Return the summary of a link's row.
+
+    The row is one of `list_link_summaries`, or of a page for a backfill.
+    """
     linked_at = parse_timestamp(row["linked_at"])
     return LinkSummary(row["id"], row["person_key"], row["account"], orcid_id_from_row(row), linked_at)
 

@@ -101,7 +101,7 @@ class Store:
         self.engine.close()
 
     def check_schema(self) -> None:
-        """Check that the database can be used and has exactly the migrations of this program.
+        """Check that the database has exactly this program's migrations.
 
         Raises:
             SchemaBehind: If a migration is missing.

@@ -1,1 +1,4 @@
-"""Simulate an organisation's identity management: one receiver for each kind of transfer that uses HTTP."""
+"""Simulate an organisation's identity management.
+
+One receiver for each kind of transfer that uses HTTP.
+"""

@@ -1,4 +1,7 @@
-"""The simulated identity management: its receivers, its faults, and a page with what it received."""
+"""The simulated identity management.
+
+Its receivers, its faults, and a page with what it received.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class ReceivedRequest:
 
 
 class Idm:
-    """Identity management with a directory, receivers, and at most one fault at a time."""
+    """Identity management: a directory, receivers and at most one fault."""
 
     def __init__(
         self,
@@ -99,11 +102,17 @@ class Idm:
         self._cleared.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for this many seconds, or until the fault is cleared; return whether it was."""
+        """Wait for this many seconds, or until the fault is cleared.
+
+        Return whether it was.
+        """
         return self._cleared.wait(seconds)
 
     def handle(self, request: Request) -> tuple[Response, str]:
-        """Return the response, and the connection fault to apply (a key of `server.CONNECTION_FAULTS`)."""
+        """Return the response and the connection fault to apply.
+
+        The fault is a key of `server.CONNECTION_FAULTS`, or None.
+        """
         receiver = self._receiver(request.path)
         if receiver is None:
             return self.page(request), ""
@@ -137,7 +146,7 @@ class Idm:
         return any(known) or "webhook-signature" in request.headers
 
     def page(self, request: Request) -> Response:
-        """Return the page with received requests and the choice of a fault, or what belongs to it."""
+        """Return the page that shows received requests and sets faults."""
         if request.path == "/style.css":
             return style()
         if request.path != "/":

@@ -1,4 +1,7 @@
-"""The people an identity management knows, in memory, and the ORCID iDs it holds for them."""
+"""The people an identity management knows, and their ORCID iDs.
+
+They are held in memory.
+"""
 
 from __future__ import annotations
 

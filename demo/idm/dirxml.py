@@ -1,4 +1,7 @@
-"""Receiver of the DirXML vocabulary: accepts a `modify` in SOAP and answers in DSML, as receivers of 2016 did."""
+"""Receiver of the DirXML vocabulary.
+
+Accepts a `modify` in SOAP and answers in DSML, as receivers of 2016 did.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ class DirXml:
         self.directory = directory
 
     def __call__(self, request: Request) -> Response:
-        """Apply the steps of the `modify` in order, and return the changed entry's DN."""
+        """Apply the steps of the `modify` in order.
+
+        Returns the DN of the changed entry.
+        """
         modify = _modify(request.body)
         attribute = None if modify is None else modify.find("modify-attr[@attr-name='eduPersonOrcid']")
         if modify is None or attribute is None:

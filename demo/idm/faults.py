@@ -16,7 +16,7 @@ RETRY_AFTER: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way to fail: a response instead of the receiver's own, or a fault of the connection."""
+    """A response instead of the receiver's own, or a connection fault."""
 
     description: str
     response: ResponseFactory | None = None

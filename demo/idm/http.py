@@ -1,4 +1,7 @@
-"""Requests to a receiver as plain values; responses are those of the ORCID simulator."""
+"""Requests to a receiver as plain values.
+
+Responses are those of the ORCID simulator.
+"""
 
 from __future__ import annotations
 

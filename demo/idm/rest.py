@@ -17,7 +17,10 @@ TOLERANCE: Final = 300
 
 
 class Csc:
-    """Accepts a pair of identifiers, as receivers of 2016 did; an empty iD removes the iD."""
+    """Accepts a pair of identifiers, as receivers of 2016 did.
+
+    An empty iD removes the iD.
+    """
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
@@ -39,7 +42,10 @@ class Csc:
 
 
 class Webhook:
-    """Accepts the product's own JSON with a valid signature (Standard Webhooks 1.0.0)."""
+    """Accepts the product's own JSON with a valid signature.
+
+    The signature is that of Standard Webhooks 1.0.0.
+    """
 
     def __init__(self, directory: Directory, secrets: Iterable[str], now: Callable[[], float]) -> None:
         self.directory = directory

@@ -1,4 +1,7 @@
-"""SCIM 2.0 receiver: people are found by userName; an extension attribute holds the iD (RFC 7644)."""
+"""SCIM 2.0 receiver: people are found by userName.
+
+An extension attribute holds the iD (RFC 7644).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP server on loopback that can also break connections, for the faults of a receiver."""
+"""HTTP server on loopback that can also break connections."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection; the TLS handshake happens in the connection's own thread."""
+        """Accept a connection.
+
+        The TLS handshake happens in the connection's own thread.
+        """
         plain, address = self.socket.accept()
         if self.context is None:
             return plain, address
@@ -107,7 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._drip(response.body)
 
     def drip(self, response: Response) -> None:
-        """Send the headers one byte at a time; each byte restarts the client's read time-out."""
+        """Send the headers one byte at a time.
+
+        Each byte restarts the client's read time-out.
+        """
         self._drip(_encode_head(response)[:-2] + b"X-And-So-On: " + b"z" * 60_000)
 
     def _drip(self, octets: bytes) -> None:

@@ -1,4 +1,6 @@
-"""A simulator of ORCID: the pages, the OAuth endpoints and the record API of the sandbox, with made-up people.
+"""A simulator of ORCID.
+
+The pages, the OAuth endpoints and the record API of the sandbox, with made-up people.
 
 It stands for an outside system, so it shares no code with the service and keeps iDs as text. It has a look of its own,
 and every page says "simulator".

@@ -1,4 +1,7 @@
-"""Run the simulator alone: `python -m demo.orcid --port 8100 --redirect-uri http://127.0.0.1:8000/me/callback`."""
+"""Run the simulator alone.
+
+`python -m demo.orcid --port 8100 --redirect-uri http://127.0.0.1:8000/me/callback`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The person's pages: sign-in, registration, the record, and the list of trusted organisations."""
+"""The person's pages.
+
+Sign-in, registration, the record, and the list of trusted organisations.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,10 @@ def sign_out(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def user_status(simulator: OrcidSimulator, request: Request) -> Response:
-    """`GET /userStatus.json`; `logUserOut=true` signs out, as ORCID's own JavaScript does."""
+    """`GET /userStatus.json`.
+
+    `logUserOut=true` signs out, as ORCID's own JavaScript does.
+    """
     session = simulator.session(request.session)
     if request.query.get("logUserOut") == "true":
         session.orcid = session.acting_for = None
@@ -119,7 +125,10 @@ def revoke(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def public_page(simulator: OrcidSimulator, request: Request, orcid: str) -> Response:
-    """`GET /<iD>`: the public page; clients that ask for JSON or XML are redirected to the public API."""
+    """`GET /<iD>`: the public page.
+
+    Clients that ask for JSON or XML are redirected to the public API.
+    """
     user = simulator.users.get(orcid) if FORM.fullmatch(orcid) else None
     if user is None:
         return pages.message(simulator, 404, "Page not found", "No such record.")

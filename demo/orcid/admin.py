@@ -1,4 +1,6 @@
-"""Control of the simulator by HTTP: JSON below `/admin`, for programs on this machine.
+"""Control of the simulator by HTTP.
+
+JSON below `/admin`, for programs on this machine.
 
     GET  /admin/users      POST {"orcid": ..., "given": ...} adds one; {"orcid": ..., "state": "locked"} changes one
     GET  /admin/clients    POST {"client_id": ..., "secret": ..., "name": ..., "redirect_uris": [...]}

@@ -1,4 +1,6 @@
-"""Affiliations: reading the items of a record, and writing them with the errors of the record API.
+"""Reading and writing of a record's affiliations.
+
+Errors are those of the record API.
 
 Disambiguated organisation identifiers that contain "example" are known.
 """
@@ -87,7 +89,10 @@ def find_item(simulator: OrcidSimulator, orcid: str, kind: str, put_code: int) -
 
 
 def render_item(simulator: OrcidSimulator, orcid: str, item: Affiliation) -> dict[str, Any]:
-    """Return an item as it is read, with keys in order; its source is the client that wrote it."""
+    """Return an item as it is read, with keys in order.
+
+    Its source is the client that wrote it.
+    """
     client = simulator.clients[item.client_id]
     host = simulator.registry_prefix.partition("://")[2]
     source = {"uri": f"{simulator.registry_prefix}/client/{item.client_id}", "path": item.client_id, "host": host}
@@ -116,7 +121,10 @@ def render_item(simulator: OrcidSimulator, orcid: str, item: Affiliation) -> dic
 def write_item(
     simulator: OrcidSimulator, tokens: TokenPair | None, request: Request, user: User, section: str
 ) -> Response:
-    """Add, change or delete an item; `tokens` is None on the public host, which refuses all three."""
+    """Add, change or delete an item.
+
+    `tokens` is None on the public host, which refuses all three.
+    """
     kind, _, last = section.partition("/")
     act = {("POST", False): _add, ("PUT", True): _change, ("DELETE", True): _remove}.get((request.method, bool(last)))
     if tokens is None or act is None or kind not in SECTIONS:

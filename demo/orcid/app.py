@@ -27,7 +27,10 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Methods, path and handler; `place` is the name under which faults for it are armed."""
+    """Methods, path and handler.
+
+    `place` is the name under which faults for it are armed.
+    """
 
     methods: str
     path: str

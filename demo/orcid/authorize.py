@@ -1,4 +1,6 @@
-"""The authorisation endpoint: from the authorisation request to the redirect to the client.
+"""The authorisation endpoint.
+
+From the authorisation request to the redirect to the client.
 
 Most errors are shown on a page of ORCID and never reach the client (option `authorize_error_style`).
 """
@@ -98,7 +100,10 @@ def _redirect_uri(client: Client, query: Mapping[str, str]) -> str:
 
 
 def redirect_allowed(registered: str, asked: str) -> bool:
-    """Return whether a redirect URI has the registered scheme, host and port, and the registered path as prefix."""
+    """Return whether a redirect URI fits the registered one.
+
+    Scheme, host and port must be the registered ones, and the registered path a prefix of the path.
+    """
     try:
         known, wanted = urlsplit(registered.strip()), urlsplit(asked)
     except ValueError:
@@ -214,7 +219,10 @@ def deny(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def switch(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /oauth/switch`: act for another record as its trusted individual, or for one's own again."""
+    """`POST /oauth/switch`.
+
+    Act for another record as its trusted individual, or for one's own again.
+    """
     session = simulator.session(request.session)
     wanted = request.form.get("record", "")
     if session.orcid and wanted in (session.orcid, *simulator.users[session.orcid].acts_for):
@@ -226,7 +234,10 @@ def switch(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def redirect_with_code(simulator: OrcidSimulator, authorization: AuthorizationRequest, orcid: str) -> Response:
-    """Redirect to the client with a new code, or with a token in the implicit flow."""
+    """Redirect to the client with a new code.
+
+    In the implicit flow the redirect has a token instead.
+    """
     if authorization.response_type != "code":
         return _redirect_with_token(simulator, authorization, orcid)
     fault = simulator.faults.take("callback", authorization.client.client_id)
@@ -271,7 +282,10 @@ def _with_state(authorization: AuthorizationRequest, params: Params) -> Params:
 
 
 def add_params(uri: str, params: Params) -> str:
-    """Return a URI with parameters added; its own query stays, its fragment is dropped."""
+    """Return a URI with parameters added.
+
+    Its own query stays, its fragment is dropped.
+    """
     uri = uri.partition("#")[0]
     if not params:
         return uri

@@ -1,4 +1,6 @@
-"""A browser and an OAuth client in the simulator's process, for tests and measurements, without a server.
+"""A browser and an OAuth client in the simulator's process.
+
+For tests and measurements, without a server.
 
 browser = SimulatorClient(simulator)
 address = browser.authorise(authorize_url, "0009-0000-0001-1111")     # where ORCID redirects to
@@ -54,7 +56,10 @@ class ClientResponse:
 
 
 class SimulatorClient:
-    """A browser; every request passes `wsgiref.validate`. `peer` is its IP address."""
+    """A browser; every request passes `wsgiref.validate`.
+
+    `peer` is its IP address.
+    """
 
     def __init__(self, simulator: OrcidSimulator, peer: str = "127.0.0.1") -> None:
         self.simulator = simulator
@@ -139,7 +144,10 @@ class SimulatorClient:
         return self.post("/oauth/authorize", {"request": query if isinstance(query, str) else urlencode(query)})
 
     def authorise(self, url: str, orcid: str) -> str:
-        """Follow an authorisation link, sign in and consent; return the redirect target."""
+        """Follow an authorisation link, sign in and consent.
+
+        Return the redirect target.
+        """
         reply = self.get(url)
         if reply.status == 200:  # noqa: PLR2004 - the sign-in page
             self.sign_in(orcid)

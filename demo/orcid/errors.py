@@ -1,4 +1,7 @@
-"""Errors of the record API: five keys in JSON or XML, chosen by an error code."""
+"""Errors of the record API.
+
+Five keys in JSON or XML, chosen by an error code.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ MORE: Final = "https://members.orcid.org/api/resources/troubleshooting"
 
 @dataclass(frozen=True, slots=True)
 class ErrorType:
-    """Status and user message; `developer` is set where the developer message has another status or text."""
+    """Status and user message.
+
+    `developer` is set where the developer message has another status or text.
+    """
 
     status: int
     user: str
@@ -56,7 +62,10 @@ ERRORS: Final = {
 
 
 class ApiError(Exception):
-    """A request fails with a known error code; `detail` is added to the developer message."""
+    """A request fails with a known error code.
+
+    `detail` is added to the developer message.
+    """
 
     def __init__(self, code: int, detail: str = "", *, status: int | None = None, location: str | None = None) -> None:
         self.code = code

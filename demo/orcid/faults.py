@@ -1,4 +1,4 @@
-"""Faults that can be armed for the next request, or for every request of one client.
+"""Faults that can be armed for one request or for a client.
 
     simulator.faults.arm("token", "html")                                     the next token request
     simulator.faults.arm("api", "5xx", status=502, times=3)                   the next three
@@ -23,7 +23,10 @@ PLACES: Final = (*JSON_PLACES, "authorize", "consent", "callback")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An armed fault; `seconds` and `status` are read by the faults that use them."""
+    """An armed fault.
+
+    `seconds` and `status` are read by the faults that use them.
+    """
 
     name: str
     client_id: str | None = None
@@ -38,7 +41,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultType:
-    """Places where a fault can occur, its description, and its default duration in seconds."""
+    """Where a fault can occur, its description and default duration.
+
+    The duration is in seconds.
+    """
 
     places: tuple[str, ...]
     words: str
@@ -109,7 +115,10 @@ class Faults:
         seconds: float | None = None,
         status: int | None = None,
     ) -> Fault:
-        """Arm a fault for every request, or every request of one client, until cleared."""
+        """Arm a fault for every request until it is cleared.
+
+        With a client id, only for requests of this client.
+        """
         return self._add(place, name, float("inf"), client_id, seconds, status)
 
     def _add(  # noqa: PLR0913, PLR0917 - the private half of the two above
@@ -178,7 +187,10 @@ def usual_status(name: str) -> int:
 
 
 def response_instead(fault: Fault) -> Response | None:
-    """Return the response of a fault that replaces the handler's; None if the handler runs."""
+    """Return the response of a fault that replaces the handler's.
+
+    None if the handler runs.
+    """
     make = REPLACEMENTS.get(fault.name)
     return make(fault) if make else None
 

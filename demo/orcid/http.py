@@ -1,4 +1,4 @@
-"""HTTP requests and responses as plain values, and their conversion from and to WSGI."""
+"""HTTP requests and responses as plain values, and WSGI."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class Request:
 
     @property
     def bearer(self) -> str | None:
-        """The access token in the `Authorization` header or the query; None if there is none."""
+        """The access token in the `Authorization` header or the query.
+
+        None if there is none.
+        """
         kind, _, token = self.authorization.partition(" ")
         if kind.lower() == "bearer" and token:
             return token.strip()
@@ -48,13 +51,19 @@ class Request:
 
     @property
     def client_id(self) -> str:
-        """The client id that the request names; not authenticated, used for faults and the call log only."""
+        """The client id that the request names.
+
+        Not authenticated, used for faults and the call log only.
+        """
         basic = self.basic
         return self.query.get("client_id") or (basic[0] if basic else self.form.get("client_id", ""))
 
     @property
     def basic(self) -> tuple[str, str] | None:
-        """User and password of a Basic header; empty if the header is malformed, None if there is none."""
+        """User and password of a Basic header.
+
+        Empty if the header is malformed, None if there is none.
+        """
         kind, _, coded = self.authorization.partition(" ")
         if kind.lower() != "basic":
             return None
@@ -80,7 +89,10 @@ class Response:
 
 
 def parse_params(params: str) -> dict[str, str]:
-    """Parse a query or form body; empty values are kept, of repeated parameters the first counts."""
+    """Parse a query or form body.
+
+    Empty values are kept, of repeated parameters the first counts.
+    """
     found: dict[str, str] = {}
     for key, value in parse_qsl(params, keep_blank_values=True):
         found.setdefault(key, value)
@@ -88,7 +100,10 @@ def parse_params(params: str) -> dict[str, str]:
 
 
 def parse_request(environ: Mapping[str, Any]) -> Request:
-    """Parse a WSGI environment. `Host` is ignored: links are built from the configured base URL."""
+    """Parse a WSGI environment.
+
+    `Host` is ignored: links are built from the configured base URL.
+    """
     query_string = environ.get("QUERY_STRING", "")
     content_type = environ.get("CONTENT_TYPE", "")
     body = _body(environ)
@@ -134,5 +149,8 @@ def html_response(status: int, text: str, *headers: tuple[str, str]) -> Response
 
 
 def see_other(location: str) -> Response:
-    """Return a 303 redirect; characters that are not allowed in a URI are percent-encoded."""
+    """Return a 303 redirect.
+
+    Characters that are not allowed in a URI are percent-encoded.
+    """
     return Response(303, b"", (("Location", quote(location, safe=URI_CHARACTERS)), ("Cache-Control", "no-store")))

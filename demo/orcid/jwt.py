@@ -1,4 +1,6 @@
-"""Signed tokens (RS256) in plain integer arithmetic, so that the demonstration needs no cryptography library.
+"""Signed tokens (RS256) in plain integer arithmetic.
+
+So the demonstration needs no cryptography library.
 
 The key is public knowledge: it is derived from the two labels below.
 """
@@ -38,7 +40,10 @@ def derive_number(label: str, bits: int) -> int:
 
 @functools.cache
 def key() -> Key:
-    """Return the simulator's key. `PRIMES` holds each label's distance to the next prime, computed once."""
+    """Return the simulator's key.
+
+    `PRIMES` holds each label's distance to the next prime, computed once.
+    """
     p, q = (derive_number(label, BYTES * 4) + distance for label, distance in PRIMES)
     return Key(p * q, pow(EXPONENT, -1, (p - 1) * (q - 1)))
 
@@ -64,7 +69,10 @@ def at_hash(token: str) -> str:
 
 
 def public_keys(*, stale: bool = False) -> dict[str, Any]:
-    """Return the JWKS, without `alg` as ORCID serves it; `stale`: a key that signed no token."""
+    """Return the JWKS, without `alg` as ORCID serves it.
+
+    `stale`: a key that signed no token.
+    """
     modulus = derive_number(f"{LABEL}, stale", BYTES * 8) if stale else key().modulus
     kid = STALE_KEY_ID if stale else KEY_ID
     coded = _base64url(modulus.to_bytes(BYTES, "big"))

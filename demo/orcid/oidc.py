@@ -47,7 +47,10 @@ def keys(_world: OrcidSimulator, request: Request) -> Response:
 def id_token(
     simulator: OrcidSimulator, tokens: TokenPair, nonce: str | None, client: Client, fault: Fault | None
 ) -> str:
-    """Sign an id_token. `aud` and `amr` are strings, not lists; `amr` is for member clients only."""
+    """Sign an id_token. `aud` and `amr` are strings, not lists.
+
+    `amr` is for member clients only.
+    """
     skew = fault.seconds if fault and fault.name == "clock_skew" else 0
     now = int(simulator.now().timestamp() + skew)
     claims: dict[str, Any] = {
@@ -74,7 +77,10 @@ def _names(simulator: OrcidSimulator, tokens: TokenPair) -> dict[str, str | None
 
 
 def userinfo(simulator: OrcidSimulator, request: Request) -> Response:
-    """`/oauth/userinfo`: `name` is the credit name; names that are not public are null."""
+    """`/oauth/userinfo`: `name` is the credit name.
+
+    Names that are not public are null.
+    """
     token = request.bearer or request.form.get("access_token", "")
     tokens = simulator.data.by_access_token.get(token)
     if tokens is None or not tokens.live(simulator.now()) or not {"openid", "/authenticate"} & set(tokens.scopes):

@@ -50,7 +50,10 @@ def message(simulator: OrcidSimulator, status: int, title: str, words: str) -> R
 
 
 def sign_in(simulator: OrcidSimulator, query: Mapping[str, str], notice: str = "") -> Response:
-    """Return the sign-in page; `orcid` or `email` of the request is shown as a hint."""
+    """Return the sign-in page.
+
+    `orcid` or `email` of the request is shown as a hint.
+    """
     hint = query.get("orcid", "").rpartition("/")[2] or query.get("email", "")
     users = list(simulator.users.values())
     return page(simulator, "sign_in.html", title="Sign in", users=users, hint=hint[:100], notice=notice)
@@ -69,7 +72,7 @@ def style(_world: OrcidSimulator, _call: object) -> Response:
 
 
 def with_session(simulator: OrcidSimulator, response: Response, session: Session, lang: str | None = None) -> Response:
-    """Add the session cookie, and the language cookie if a language was requested."""
+    """Add the session cookie, and a requested language's cookie."""
     rest = f"Path={simulator.path}; HttpOnly; SameSite=Lax" + (
         "; Secure" if simulator.base_url.startswith("https:") else ""
     )

@@ -1,4 +1,7 @@
-"""Rate limits: 503 beyond the burst, 429 beyond the daily quota; off unless the option `limits` is set."""
+"""Rate limits: 503 beyond the burst, 429 beyond the daily quota.
+
+Off unless the option `limits` is set.
+"""
 
 from __future__ import annotations
 

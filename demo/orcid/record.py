@@ -1,4 +1,7 @@
-"""The record API on the public and the member host: authorisation, representation, and reading."""
+"""The record API on the public and the member host.
+
+Authorisation, representation, and reading.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Scopes: who may request which in which flow, and the consent page's line for each."""
+"""Scopes, the flows that may request them, and their texts.
+
+The texts are those of the consent page.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""State of the simulator: clients, people, codes, tokens, browser sessions, clock and options."""
+"""State of the simulator.
+
+Clients, people, codes, tokens, browser sessions, clock and options.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ OPTION_VALUES: Final = {"authorize_error_style": ("page", "fragment", "query"), 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered OAuth client; `kind` is public or member, `state` is ok, locked or deactivated."""
+    """A registered OAuth client.
+
+    `kind` is public or member, `state` is ok, locked or deactivated.
+    """
 
     client_id: str
     secret: str
@@ -52,7 +58,10 @@ class Client:
 
     @property
     def website(self) -> str:
-        """Start page of the client, derived from its first redirect URI; empty if it has none."""
+        """Start page of the client, derived from its first redirect URI.
+
+        Empty if it has none.
+        """
         there = urlsplit(self.redirect_uris[0] if self.redirect_uris else "")
         return f"{there.scheme}://{there.netloc}/" if there.scheme in {"http", "https"} else ""
 
@@ -64,7 +73,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where ORCID's behaviour is a choice, has changed, or is not known for certain.
+    """Behaviour of ORCID that is a choice, has changed, or is unknown.
 
     `auto_authorize` is an iD for which every authorisation request is granted at once, for load tests. With `limits` a
     client may send `burst` requests at once and `per_second` afterwards; `per_day` limits anonymous requests.
@@ -98,7 +107,10 @@ class Options:
 
 @dataclass(slots=True)
 class TokenPair:
-    """An access token and its refresh token; `orcid` is None for a client credentials token."""
+    """An access token and its refresh token.
+
+    `orcid` is None for a client credentials token.
+    """
 
     access: str
     refresh: str
@@ -116,7 +128,10 @@ class TokenPair:
 
 @dataclass(slots=True)
 class AuthorizationCode:
-    """An authorisation code and its request; `tokens` is set once the code has been redeemed."""
+    """An authorisation code and its request.
+
+    `tokens` is set once the code has been redeemed.
+    """
 
     value: str
     client_id: str
@@ -131,7 +146,10 @@ class AuthorizationCode:
 
 @dataclass(slots=True)
 class Affiliation:
-    """An affiliation of a record, written by a client; times are in milliseconds since the epoch."""
+    """An affiliation of a record, written by a client.
+
+    Times are in milliseconds since the epoch.
+    """
 
     put_code: int
     kind: str
@@ -144,7 +162,10 @@ class Affiliation:
 
 @dataclass(slots=True)
 class Session:
-    """A browser session: who is signed in, for whom they act, and the saved authorisation request."""
+    """A browser session.
+
+    It holds who is signed in, for whom they act, and the saved authorisation request.
+    """
 
     key: str
     orcid: str | None = None
@@ -228,7 +249,10 @@ class OrcidSimulator:
         self.reset()
 
     def reset(self) -> None:
-        """Return to the initial clients, people and options, and discard everything else."""
+        """Return to the initial clients, people and options.
+
+        Everything else is discarded.
+        """
         with self.lock:
             self.clients = {client.client_id: client for client in self._initial.clients}
             self.users = {user.orcid: user for user in self._initial.users}
@@ -275,7 +299,10 @@ class OrcidSimulator:
             self.users[user.orcid] = user
 
     def change_user(self, orcid: str, **changes: Any) -> User:
-        """Change a person: `simulator.change_user(orcid, state="locked")`. Deactivation revokes their tokens."""
+        """Change a person: `simulator.change_user(orcid, state="locked")`.
+
+        Deactivation revokes their tokens.
+        """
         with self.lock:
             user = replace(self.users[orcid], **changes)
             self.users[orcid] = user
@@ -355,7 +382,10 @@ class OrcidSimulator:
             return [tokens for tokens in self.data.by_person.get(orcid, ()) if tokens.live(now)]
 
     def has_grant(self, client_id: str, orcid: str, scopes: tuple[str, ...]) -> bool:
-        """Return whether a valid token pair of this client and person covers the scopes."""
+        """Return whether a client has a valid token for these scopes.
+
+        The token pair must be of this person.
+        """
         now = self.now()
         with self.lock:
             return any(
@@ -377,7 +407,10 @@ class OrcidSimulator:
             return [item for item in self.data.items.get(orcid, ()) if item.kind == kind]
 
     def add_item(self, orcid: str, kind: str, client_id: str, body: dict[str, Any]) -> Affiliation:
-        """Add an affiliation; its visibility is that of the person's name, whatever the client asked for."""
+        """Add an affiliation.
+
+        Its visibility is that of the person's name, whatever the client asked for.
+        """
         with self.lock:
             self.data.last_put_code += 1
             now = self.milliseconds()

@@ -46,7 +46,10 @@ def token(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def revoke(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /oauth/revoke`: revoke the token's pair; an unknown token is a success."""
+    """`POST /oauth/revoke`: revoke the token's pair.
+
+    An unknown token is a success.
+    """
     if not _is_form(request):
         return _unsupported(request)
     try:
@@ -190,7 +193,10 @@ def _with_other_id(simulator: OrcidSimulator, body: dict[str, Any]) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant type: fields the proxy forwards, fields it requires, and its handler."""
+    """A grant type: its handler and form fields.
+
+    Some fields are forwarded by the proxy, some are required.
+    """
 
     forwards: tuple[str, ...]
     needs: tuple[str, ...] = ()

@@ -1,4 +1,6 @@
-"""Verifies queries to the attribute authority and builds its responses, with pysaml2.
+"""SAML messages of the attribute authority, with pysaml2.
+
+It verifies queries and builds responses.
 
 Assertion Query/Request Profile: saml-profiles-2.0-os section 6; SOAP binding: saml-bindings-2.0-os section 3.2.
 """

@@ -137,7 +137,10 @@ class Transfer(Protocol):
 
     @property
     def removal_probe(self) -> Transfer | None:
-        """The transfer that tests this one if this one cannot remove an iD again; None if it can."""
+        """The transfer that tests this one if this one cannot remove an iD again.
+
+        None if it can.
+        """
 
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
         """Send a change; sending it twice has the same effect as once.

@@ -116,13 +116,14 @@ class IdpOptions:
 
 
 def parse_account(text: str, scopes: frozenset[str]) -> Account:
-    """Parse `principal`, `principal@SCOPE`, `attribute:ID` or `attribute:CONNECTOR/ID`.
+    """Parse the option that names an account's attribute.
+
+    Forms: `principal`, `principal@SCOPE`, `attribute:ID`, `attribute:CONNECTOR/ID`.
 
     An attribute can have `@SCOPE` too, and must have it where the organisation has several scopes.
 
     Raises:
         TemplateError: If the text has none of these forms, or the scope is not one of `scopes`.
-
     """
     kind, at, scope = text.partition("@")
     if at and scope not in scopes:

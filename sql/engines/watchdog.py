@@ -35,7 +35,10 @@ class Watchdog:
 
     @contextmanager
     def watch(self, connection: Connection, seconds: float) -> Iterator[None]:
-        """Shut down the connection's socket if the block has not ended after `seconds`."""
+        """Shut down a connection's socket unless the block ends in time.
+
+        The time is `seconds`.
+        """
         deadline = monotonic() + seconds
         # A duplicate: the number of the connection's own file may belong to another socket once psycopg has closed it
         with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:

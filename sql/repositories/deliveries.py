@@ -119,7 +119,9 @@ class DeliveryRepository(Repository):
             return True
 
     def has_earlier_waiting(self, delivery: Delivery) -> bool:
-        """Return whether an earlier change with the same person or iD waits for the transfer.
+        """Return whether a delivery of an earlier, related change waits.
+
+        Related changes have the same person or iD.
 
         A retry can cause this. A conflict at the receiver is temporary then.
         """
@@ -133,7 +135,9 @@ class DeliveryRepository(Repository):
         return found is not None
 
     def list_missed(self, delivery: Delivery) -> list[Change]:
-        """Return the person's earlier changes whose previous iD the receiver may still have, oldest first.
+        """Return changes whose previous iD the receiver may still have.
+
+        They are earlier changes of the person, oldest first.
 
         They are dead letters or superseded; a change that arrived after them has settled them.
         """
@@ -227,7 +231,7 @@ class DeliveryRepository(Repository):
         return sum(self.engine.execute("expedite_deliveries", **values, transfer=name) for name in names)
 
     def count_missing(self, organisation_id: str, transfer: str) -> int:
-        """Count the current links, and the removals of delivered links, that were never queued for a transfer."""
+        """Count what `backfill` would queue for a transfer."""
         values: Values = {"organisation": organisation_id, "transfer": transfer, "limit": PAGE_SIZE}
         missing = 0
         for query in _BACKFILL_QUERIES:
@@ -238,7 +242,9 @@ class DeliveryRepository(Repository):
         return missing
 
     def backfill(self, organisation_id: str, transfer: str, now: datetime) -> Iterator[list[str]]:
-        """Queue the current links, and the removals of delivered links, that were never queued for a transfer.
+        """Queue links and removals that were never queued for a transfer.
+
+        Removals are those of links that the transfer has received.
 
         Works through a page of people at a time, each in its own transaction, as the iterator is read. Removals come
         first, as they free iDs. The delivery is of the change that made or ended the link, so that it stays before

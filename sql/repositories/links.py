@@ -73,7 +73,10 @@ class LinkRepository(Repository):
         return [rows.link_from_row(row) for row in found]
 
     def reassigned_at(self, organisation_id: str, person_key: str) -> datetime | None:
-        """Return when the account was last found to have another holder, to whom older data belongs."""
+        """Return when the account was last found to have another holder.
+
+        Older data belongs to the earlier holder.
+        """
         row = self.engine.fetch_one("get_last_reassignment", organisation=organisation_id, person_key=person_key)
         return None if row is None else rows.parse_timestamp(row["at"])
 
@@ -160,7 +163,9 @@ class LinkRepository(Repository):
             return _insert_link(transaction, stored, current, new, transfers)
 
     def record_sign_in(self, link: Link, holder: AccountHolder, now: datetime) -> None:
-        """Record that the holder of a link's account has signed in: the day, and what is first known of them.
+        """Record that the holder of a link's account has signed in.
+
+        The day, and what is first known of them.
 
         It writes once a day, and where something becomes known. A stable id of another attribute is replaced.
         """

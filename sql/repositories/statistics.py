@@ -160,13 +160,16 @@ class StatisticsRepository(Repository):
         self.engine.execute("record_credential_use", **_credential_right_key(right), today=today.isoformat())
 
     def credential_rights(self, organisation_id: str) -> list[CredentialRight]:
-        """Return the rights of an organisation's credentials that a connector has registered."""
+        """Return the registered rights of an organisation's credentials.
+
+        A connector registers them.
+        """
         found = self.engine.fetch_all("list_credential_rights", organisation=organisation_id)
         return [_credential_right_from_row(row) for row in found]
 
 
 def delete_attempts(session: Transaction, attempts: Iterable[Row]) -> int:
-    """Delete attempts by their rows' ids, add them to the counts, and return their number.
+    """Delete attempts, count them, and return their number.
 
     Rows are locked in the order of the ids, so that concurrent transactions cannot deadlock.
     """

@@ -126,7 +126,7 @@ def test_what_is_forgotten_of_a_person_stays_counted(store, way):
     assert store.statistics.release_counts(UNIVERSITY, found).linked == store.links.count(UNIVERSITY) == 0
     assert (found[STARTED], found[attempt("declined")], found[attempt("linked")]) == (2, 1, 1)
     assert found[event("linked")] == 1
-    assert found[event("removed")] == (way == "by the organisation")
+    assert found[event("removed")] == (way != "by housekeeping")
 
 
 def test_a_dry_run_counts_nothing(store):

@@ -1,4 +1,7 @@
-"""Set up an attribute authority for tests: store, keys, metadata and the authority itself."""
+"""Set up an attribute authority for tests.
+
+Store, keys, metadata and the authority itself.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
 
 
 def make_keys(directories, *names):
-    """Create a key and a certificate for the service, the authority and each further name."""
+    """Create a key and a certificate for each name.
+
+    The names are the service, the authority and `names`.
+    """
     directory = directories.mktemp("keys")
     return {name: make_key(directory, name) for name in ("authority", "service", *names)}
 
@@ -41,13 +47,19 @@ def make_identity(entity_id, key, metadata, url=None):
 
 
 def make_authority(store, identity, clock):
-    """Build an authority that the service may query about the university's people."""
+    """Build an authority that knows the university's people.
+
+    The service may query it.
+    """
     clients = [(each, frozenset({SERVICE} if each.id == UNIVERSITY else ())) for each in ORGANISATIONS]
     return AttributeAuthority(store, SamlMessages(identity, clock()), clients, Registry.PRODUCTION, clock)
 
 
 def write_federation(path, *entities, ends=""):
-    """Write metadata of these entities; `ends` is its `validUntil`, empty for none."""
+    """Write metadata of these entities.
+
+    `ends` is its `validUntil`, empty for none.
+    """
     text, until = "".join(entities), f' validUntil="{ends}"' if ends else ""
     path.write_text(
         f'<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"{until}>{text}</EntitiesDescriptor>', "utf-8"

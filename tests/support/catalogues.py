@@ -1,4 +1,7 @@
-"""Check translation catalogues; as a program, report what is missing (`make catalogues`)."""
+"""Check translation catalogues.
+
+As a program, report what is missing (`make catalogues`).
+"""
 
 from __future__ import annotations
 

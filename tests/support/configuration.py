@@ -1,4 +1,7 @@
-"""A valid, minimal configuration for tests and benchmarks: files as an operator writes them."""
+"""A valid, minimal configuration for tests and benchmarks.
+
+Files as an operator writes them.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def write_configuration(
     secrets: Mapping[str, str] | None = None,
     **overrides: Mapping[str, Any],
 ) -> Path:
-    """Write a valid configuration into the directory and give the path of its file.
+    """Write a valid configuration and return the path of its file.
 
     Overrides are sections: `service={"registry": "production"}` changes one setting, None as a value takes it away.
     `organisations` are files by id, each laid over `ORGANISATION` (None: as it is); one is written when none is named.
@@ -74,7 +77,10 @@ def write_configuration(
 
 
 def store_section(directory: Path, url: str) -> dict[str, str]:
-    """Give the section for a store at this URL; a password in it goes into a file, where it belongs."""
+    """Give the section for a store at this URL.
+
+    A password in it goes into a file, where it belongs.
+    """
     parts = urlsplit(url)
     if not parts.password:
         return {"url": url}

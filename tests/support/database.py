@@ -1,4 +1,7 @@
-"""Access to the database itself, for tests that inspect or change it behind the store's back."""
+"""Direct access to the database, without the store.
+
+For tests that inspect or change it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def _migrated_sqlite():
 
 
 def make_sqlite(directory, name="links.db"):
-    """Write a migrated and empty SQLite database into a directory, and return its URL."""
+    """Make a migrated and empty SQLite database and return its URL."""
     path = Path(directory, name)
     path.touch(0o600)
     path.write_bytes(_migrated_sqlite())

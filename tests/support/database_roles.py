@@ -1,4 +1,7 @@
-"""A database with roles for Identity Providers, owned by the service's own role, which is no administrator."""
+"""A database with roles for Identity Providers.
+
+It is owned by the service's role, which is no administrator.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ ORGANISATIONS = {
 
 
 class RoleDatabase:
-    """A database in which roles are created, used and removed as `idp-role` prescribes."""
+    """A database for tests of the roles that `idp-role` manages."""
 
     def __init__(self, server, directory):
         self.server, self.directory = server, directory

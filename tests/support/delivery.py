@@ -1,4 +1,7 @@
-"""A worker in this process, with receivers that behave as told, a recorded log and a fixed clock."""
+"""A worker in this process, with simulated receivers.
+
+It has a recorded log and a fixed clock.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ ORGANISATIONS = Organisations.of([make_organisation(), make_organisation(POLYTEC
 
 @dataclass
 class Idm:
-    """A transfer that leads to a list; it answers as it is told to, and may keep whoever comes waiting."""
+    """A transfer that leads to a list.
+
+    It answers as it is told to, and may keep whoever comes waiting.
+    """
 
     kind = "list"
     removal_probe = None
@@ -80,7 +86,9 @@ class LogRecorder:
 
 
 class UniqueRegister:
-    """A receiver in which an account has at most one iD, and an iD at most one account.
+    """A receiver in which accounts and iDs are paired uniquely.
+
+    An account has at most one iD, and an iD at most one account.
 
     It removes no iD but the one that a message names.
     """

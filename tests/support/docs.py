@@ -1,4 +1,7 @@
-"""Read the pages of `docs/`, for the tests that compare them with the program."""
+"""Reading of the pages in `docs/`.
+
+Tests compare them with the program.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ def prose(text):
 
 
 def blocks(text, kind=None):
-    """Give the blocks of code in a text, all or those of a kind (what stands after the three backticks)."""
+    """Return the code blocks of a text, all or those of one language.
+
+    The language stands after the three backticks.
+    """
     return [content for of, content in _FENCE.findall(text) if kind in {None, of.strip()}]
 
 
@@ -39,7 +45,10 @@ def under(text, heading):
 
 
 def anchors(text):
-    """Give the names by which a page's headings can be linked to, as they are made of them on the web."""
+    """Return the anchors of a page's headings.
+
+    They are made as GitHub makes them.
+    """
     headings = re.findall(r"^#+ (.*)$", _hidden(text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

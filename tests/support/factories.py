@@ -39,7 +39,10 @@ def make_organisation(organisation_id=UNIVERSITY, **other):
 
 
 def make_client(organisation=None, *rights, credential="all-rights"):
-    """Give a client of the connector; one of the university with all rights unless told otherwise."""
+    """Give a client of the connector.
+
+    One of the university with all rights unless told otherwise.
+    """
     return Client(organisation or make_organisation(), credential, frozenset(rights or Right))
 
 

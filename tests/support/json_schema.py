@@ -1,4 +1,7 @@
-"""The part of JSON Schema (2020-12) that the docs use; an unknown keyword is an error."""
+"""The part of JSON Schema (2020-12) that the docs use.
+
+An unknown keyword is an error.
+"""
 
 from __future__ import annotations
 

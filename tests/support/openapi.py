@@ -25,7 +25,10 @@ class Undocumented(AssertionError):
 
 
 def must_be_documented(method, path, answer):
-    """Raise Undocumented unless the document has this answer to a request like this."""
+    """Check that the document has this response to this request.
+
+    Raises Undocumented.
+    """
     methods = methods_at(path)
     if methods is None:
         return _must_be_an_error(answer, 404)

@@ -1,4 +1,7 @@
-"""Free loopback ports below the range from which the system takes ports for outgoing connections."""
+"""Free loopback ports for servers of tests.
+
+They are below the range from which the system takes ports for outgoing connections.
+"""
 
 from __future__ import annotations
 

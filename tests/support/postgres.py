@@ -1,4 +1,7 @@
-"""A real PostgreSQL server for the tests: Debian's, on loopback, in a temporary directory."""
+"""A real PostgreSQL server for the tests.
+
+Debian's, on loopback, in a temporary directory.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ def children_of(process):
 
 
 class Server:
-    """A PostgreSQL server that can be stopped and started; `url(name)` is the URL of a database.
+    """A PostgreSQL server that can be stopped and started.
+
+    `url(name)` is the URL of a database.
 
     `reusable_databases` holds names of databases that a later test can use again.
     """
@@ -133,7 +138,10 @@ class Server:
 
     @contextmanager
     def silent(self):
-        """Keep all of the server's processes stopped: it takes connections and says nothing."""
+        """Keep all of the server's processes stopped.
+
+        It takes connections and says nothing.
+        """
         # Twice, for a child that came while the first round was on its way
         self.signal(signal.SIGSTOP)
         self.signal(signal.SIGSTOP)
@@ -154,7 +162,7 @@ class Server:
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def socket_url(self, database):
-        """Where a database of this server is, by its unix socket, as the operator's page has it on one machine."""
+        """Return the URL of a database by the server's Unix socket."""
         return f"postgresql://postgres:{self.password}@/{database}?host={self.directory}&port={self.port}"
 
     def connect(self, database="postgres"):

@@ -1,4 +1,7 @@
-"""A pseudo-locale for layout tests: accented letters, and sentences that are 40 % longer."""
+"""A pseudo-locale for layout tests.
+
+Accented letters, and sentences that are 40 % longer.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ class _Pseudo(NullTranslations):
 
 
 def pseudo() -> Language:
-    """Give the language; by its code it is English, so that dates are written, and stands in for it in a test."""
+    """Return the pseudo-language.
+
+    Its code is that of English, so that dates can be formatted.
+    """
     return Language("en", _Pseudo())
 
 

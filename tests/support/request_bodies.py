@@ -1,4 +1,7 @@
-"""Request bodies in every framing, and what each server's connector answers: the same."""
+"""Request bodies in every framing, and what each server's connector answers.
+
+The same.
+"""
 
 BODY = '{"cursor": "x"}'
 LARGE = '{"cursor": "' + "x" * 5000 + '"}'

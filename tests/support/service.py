@@ -1,4 +1,7 @@
-"""The web application and the connector in this process, with a simulated ORCID and an HTTP client."""
+"""The web application and the connector in this process.
+
+ORCID is simulated; an HTTP client is here too.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,10 @@ def serve_app(app):
 
 
 def end_serving(server, thread):
-    """End a server of waitress that runs in a thread, from within: nothing is closed that it looks at just then."""
+    """End a server of waitress that runs in a thread, from within.
+
+    Nothing is closed that it looks at just then.
+    """
     # Woken by somebody else it may have done so, and closed what wakes it, before it is woken for this
     with suppress(OSError):
         server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
@@ -122,7 +128,10 @@ def make_web_app(
     admin_access=None,
     labels=None,
 ):
-    """Build the web application's parts as behind mod_wsgi; all organisations have these transfers."""
+    """Build the web application's parts as behind mod_wsgi.
+
+    All organisations have these transfers.
+    """
     settings = settings_of(organisations, transfers, labels)
     house, known = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
     linking = LinkingService(store, client, {name: each.transfers for name, each in settings.items()})
@@ -148,13 +157,13 @@ def make_web_app(
 
 
 def settings_of(organisations, transfers=(), labels=None):
-    """Give the settings of organisations that send their changes to transfers of these names, with these labels."""
+    """Return settings of organisations with these transfers and labels."""
     words = {"transfers": dict.fromkeys(transfers), "transfer_labels": labels or {}}
     return {each.id: OrganisationSettings(organisation=each, **words) for each in organisations}
 
 
 def with_settings(front, organisation_id=UNIVERSITY, **changes):
-    """Give the web application's parts where the configuration says this of an organisation."""
+    """Return a web application with other settings of an organisation."""
     old = front.context.organisation_settings
     settings = {**old, organisation_id: replace(old[organisation_id], **changes)}
     transfers = {name: each.transfers for name, each in settings.items()}
@@ -266,7 +275,7 @@ class WebClient:
         return self.post("/me/start", {"token": self.token()}).header("Location")
 
     def callback_path(self, simulator, bare=MAIJA):
-        """Authorise at ORCID as the person with an iD, and return the callback's path."""
+        """Authorise at ORCID as a person and return the callback's path."""
         return authorize_at_orcid(simulator, self.start(), bare)
 
     def return_from_orcid(self, simulator, bare=MAIJA):

@@ -1,4 +1,7 @@
-"""A store engine that fails at a chosen step of a transaction, by an exception or by SIGKILL."""
+"""A store engine that fails at a chosen step of a transaction.
+
+It raises an exception or kills the process.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +107,10 @@ class _HookedEngine(FailingEngine):
 
 
 def make_store_with_hook(store, query, then):
-    """Return a store on the same engine that calls `then` once, after a query outside transactions."""
+    """Return a store that calls `then` once, after a query.
+
+    The query runs outside transactions, on the same engine.
+    """
     return Store(_HookedEngine(store.engine, query, then))
 
 
@@ -119,7 +125,7 @@ def kill():
 
 
 def replace_link(store, person_key, number):
-    """Replace a person's iD, which is that of the number before, by the iD of a number."""
+    """Replace a person's iD by that of the next number."""
     attempt = answered(store, person_key, make_orcid_id(number), id=f"attempt of {person_key}")
     store.links.add(
         attempt, "", make_consent(), make_orcid_id(number - 1), NOON, link_id=f"second link of {person_key}"

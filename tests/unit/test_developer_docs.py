@@ -1,5 +1,6 @@
 """The changelog, the decisions and the pages for developers follow their rules, and name what exists."""
 
+import ast
 import re
 
 import pytest
@@ -29,6 +30,8 @@ DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 CURRENT = [path for path in DECISIONS if "**Status.** Superseded by" not in path.read_text("utf-8")]
 """Superseded ones name what has been removed."""
 MAX_DECISION_LINES = 60
+MAX_SUMMARY_LENGTH = 75
+PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp", "demo", "tests/support")
 PATH = re.compile(
     r"(?<![\w./-])((?:webapp|sql|resolver_connector|shibboleth|demo|tests|docs)/[\w./-]*[\w/]|Makefile|setup\.cfg)(?![\w*<])"
 )
@@ -70,3 +73,17 @@ def test_every_path_that_is_named_exists(path):
     named = {each for code in codes for each in PATH.findall(code) if "CODE" not in each}
 
     assert [each for each in named if not (ROOT / each).exists()] == []
+
+
+def test_first_lines_of_docstrings_have_at_most_75_characters():
+    files = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    first_lines = [
+        (str(path.relative_to(ROOT)), (ast.get_docstring(node) or "").partition("\n")[0])
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, documented)
+    ]
+
+    assert len(first_lines) > 1000
+    assert [each for each in first_lines if len(each[1]) > MAX_SUMMARY_LENGTH] == []

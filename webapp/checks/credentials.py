@@ -13,7 +13,10 @@ UNUSED_AFTER = timedelta(days=90)
 
 
 def check_credentials(settings: OrganisationSettings, store: Store, now: datetime) -> Iterator[CheckResult]:
-    """Name the credentials with rights that they have had for 90 days and have not used in 90 days."""
+    """Name credentials with rights that were not used for 90 days.
+
+    They must have had the rights for as long.
+    """
     organisation, limit = settings.organisation, now.date() - UNUSED_AFTER
     known = {(each.credential, each.right): each for each in store.statistics.credential_rights(organisation.id)}
     for credential in settings.credentials:

@@ -1,4 +1,7 @@
-"""Checks of the database: availability, schema, and each organisation's data in it."""
+"""Checks of the database.
+
+Availability, schema, and each organisation's data in it.
+"""
 
 from __future__ import annotations
 

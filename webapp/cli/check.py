@@ -32,7 +32,9 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 @json_option
 @click.pass_obj
 def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bool) -> None:
-    """Check the configuration, the database and the audit log, and say how to fix what is wrong.
+    """Check the configuration, the database and the audit log.
+
+    Show how to fix what is wrong.
 
     Exit code 2 if the configuration is invalid, 1 if another check failed. Nothing is changed.
     """

@@ -1,4 +1,4 @@
-"""What commands work on: the configuration, the store, an organisation, the time."""
+"""Opens what commands work on: configuration, store, organisation."""
 
 from __future__ import annotations
 

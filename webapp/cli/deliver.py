@@ -1,4 +1,4 @@
-"""`orcid-connect deliver`: the delivery worker; list and retry what it has to deliver."""
+"""`orcid-connect deliver`: run the worker; list or retry deliveries."""
 
 from __future__ import annotations
 

@@ -22,7 +22,10 @@ P = ParamSpec("P")
 
 
 class CommandError(click.ClickException):
-    """A command failed; the message is shown on standard error and the exit code is 1."""
+    """A command failed with exit code 1.
+
+    The message is shown on standard error.
+    """
 
     exit_code = EXIT_FAILURE
 
@@ -32,7 +35,10 @@ class CommandError(click.ClickException):
 
 
 def handle_errors(function: Callable[P, None]) -> Callable[P, None]:
-    """Turn configuration and database errors of a command into messages and exit codes."""
+    """Turn a command's errors into messages and exit codes.
+
+    They are those of the configuration and the database.
+    """
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:

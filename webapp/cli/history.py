@@ -32,7 +32,10 @@ from webapp.log import quote_value
 @click.pass_obj
 @handle_errors
 def history(path: Path, name: str, account: str | None, *, limit: int, as_json: bool) -> None:
-    """Show the audit log of an organisation or a person, and verify its chain. Exit code 1 if it is broken."""
+    """Show and verify the audit log of an organisation or a person.
+
+    Exit code 1 if its chain is broken.
+    """
     config = load_config(path)
     organisation = find_organisation(config, name)
     person_key = None if account is None else fold(account)

@@ -1,4 +1,4 @@
-"""`orcid-connect idp-role`: manage the PostgreSQL role with which an Identity Provider reads its iDs."""
+"""`orcid-connect idp-role`: manage an IdP's PostgreSQL role."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ _ADMINISTRATOR_FIX = (
 def idp_role(  # noqa: PLR0913 - one parameter for each option
     path: Path, name: str, *, reference: str | None, file: Path | None, drop: bool, as_sql: bool
 ) -> None:
-    """Create, update or drop the PostgreSQL role with which an Identity Provider reads its ORCID iDs.
+    """Create, update or drop the PostgreSQL role of an IdP.
+
+    The IdP reads its ORCID iDs with this role.
 
     The role is named idp_ and the organisation's id. It can be run again: without --password and --generate an
     existing role keeps its password.

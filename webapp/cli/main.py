@@ -1,4 +1,7 @@
-"""The command `orcid-connect`. Exit codes: 0 success, 1 failure, 2 usage or configuration error."""
+"""The command `orcid-connect`.
+
+Exit codes: 0 success, 1 failure, 2 usage or configuration error.
+"""
 
 from __future__ import annotations
 

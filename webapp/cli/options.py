@@ -38,7 +38,9 @@ def require_yes(*, yes: bool, as_json: bool) -> None:
 
 
 def accept_dash_values(command: click.Command) -> None:
-    """Let arguments begin with `-`, as accounts and file names may, in all commands of a tree.
+    """Let arguments begin with `-`, in all commands of a tree.
+
+    Accounts and file names may.
 
     Text that is no option of the command is taken as an argument, without `--` before it too. These commands have no
     `-h`, which Click would find in `-hanna@example.org`. A command whose only argument is an organisation rejects

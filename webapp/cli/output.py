@@ -32,7 +32,9 @@ def pluralize(count: int, singular: str, plural: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace control and other unprintable characters, and cut the text at 200 characters.
+    """Replace unprintable characters, and cut the text.
+
+    It has at most 200 characters then.
 
     Text from outside could otherwise send control sequences to the terminal.
     """

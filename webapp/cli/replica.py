@@ -1,4 +1,4 @@
-"""`orcid-connect replica`: write an organisation's iDs to a file that its Identity Provider reads by SQL."""
+"""`orcid-connect replica`: write an organisation's iDs to a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from webapp.cli.output import pluralize, print_json
 @click.pass_obj
 @handle_errors
 def replica(path: Path, name: str, file: Path, *, as_json: bool) -> None:
-    """Write the ORCID iDs of an organisation to a file for an Identity Provider that reads it by SQL.
+    """Write an organisation's ORCID iDs to a file.
+
+    For an IdP that reads it by SQL.
 
     An existing replica is replaced atomically; any other file is left unchanged. Exit code 1 if nothing was written.
     """

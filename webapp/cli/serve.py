@@ -84,7 +84,10 @@ def connector(path: Path, *, seconds: int | None, directory: Path) -> None:
 @click.pass_obj
 @handle_errors
 def authority(path: Path) -> None:
-    """Serve the optional attribute authority, which services of the federation query by SAML."""
+    """Serve the optional attribute authority.
+
+    Services of the federation query it by SAML.
+    """
     config = load_config(path)
     with open_store(config) as store:
         try:

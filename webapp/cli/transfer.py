@@ -1,4 +1,4 @@
-"""`orcid-connect transfer`: test a transfer, and backfill one that was added later."""
+"""`orcid-connect transfer`: test and backfill a transfer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from webapp.config.loader import Config
 
 @click.group()
 def transfer() -> None:
-    """Test a transfer to an organisation's identity management system, or send it earlier links."""
+    """Test a transfer to an identity management system, or backfill it."""
 
 
 @transfer.command(name="test")
@@ -30,7 +30,9 @@ def transfer() -> None:
 @click.pass_obj
 @handle_errors
 def test_transfer(path: Path, name: str, *, transfer_name: str | None, account: str | None, yes: bool) -> None:
-    """Send a test person's link, replacement and removal to the receiver, and show each answer.
+    """Send a link, replacement and removal of a test person.
+
+    Show the receiver's response to each.
 
     Exit code 1 if a step failed. The database is not changed.
     """
@@ -51,7 +53,9 @@ def test_transfer(path: Path, name: str, *, transfer_name: str | None, account: 
 @click.pass_obj
 @handle_errors
 def backfill(path: Path, name: str, transfer_name: str, *, dry_run: bool) -> None:
-    """Queue the links and removals that a transfer has never been sent, for example after it was added.
+    """Queue links and removals that a transfer has never been sent.
+
+    Use it for example after the transfer was added.
 
     Restart the services first, so that they queue new changes for it too. Removals are those of links that it was sent
     before. It sends nothing twice.

@@ -24,7 +24,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 
 class OperatorSettings(Table):
-    """People of one organisation who may see the operator's pages, of all organisations; there may be several."""
+    """People of one organisation who may see all organisations' pages.
+
+    There may be several such tables.
+    """
 
     organisation: str = setting(
         "The id of their organisation: the name of its file without `.toml`.",
@@ -52,7 +55,7 @@ class OperatorSettings(Table):
 
 
 class AdministratorSettings(Table):
-    """People of the organisation who may see the operator's pages of their own organisation."""
+    """People who may see the operator's pages of their organisation."""
 
     people: People = setting(
         _WHO,
@@ -139,7 +142,10 @@ def _require_one_kind(password: Secret | None, info: ValidationInfo) -> Secret |
 
 
 class CredentialSettings(Table):
-    """A credential that the connector accepts of the organisation: a bearer token, or a user with a password."""
+    """A credential that the connector accepts of the organisation.
+
+    A bearer token, or a user with a password.
+    """
 
     name: Annotated[str, AfterValidator(_validate_name)] = setting(
         "What it is called in logs and by `check`; no other credential of the organisation has this name.",

@@ -1,4 +1,7 @@
-"""Base of the sections: how a setting is described, how a section is validated, and what its values refer to."""
+"""Base of the sections.
+
+How a setting is described, how a section is validated, and what its values refer to.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ Model = TypeVar("Model", bound="Table")
 
 @dataclass(frozen=True, slots=True)
 class ConfigContext:
-    """What the values of one file are validated with: where the file is, and what other files contain."""
+    """What the values of one file are validated with.
+
+    Where the file is, and what other files contain.
+    """
 
     file: Path
     directory: Path
@@ -145,7 +151,10 @@ def section() -> Any:
 
 
 class Table(BaseModel):
-    """A section of a file: no other keys, no conversion of types, and no value in an error."""
+    """A section of a file.
+
+    No other keys, no conversion of types, and no value in an error.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True

@@ -1,4 +1,6 @@
-"""Errors of the configuration: what is wrong, where it is written, and how to fix it.
+"""Errors of the configuration.
+
+What is wrong, where it is written, and how to fix it.
 
 Does not import the library that validates: it takes that library's errors as plain dictionaries.
 """
@@ -20,7 +22,10 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,31}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
-    """One thing to fix. It contains no value from the file: any value may be a secret in the wrong place."""
+    """One thing to fix. It contains no value from the file.
+
+    Any value may be a secret in the wrong place.
+    """
 
     file: str
     key: str
@@ -34,7 +39,10 @@ class SettingProblem:
 
 
 class Misconfigured(Exception):
-    """The configuration cannot be used; `problems` has everything that is wrong with it."""
+    """The configuration cannot be used.
+
+    `problems` has everything that is wrong with it.
+    """
 
     def __init__(self, problems: Iterable[SettingProblem]) -> None:
         self.problems = tuple(problems)
@@ -42,7 +50,10 @@ class Misconfigured(Exception):
 
 
 class InvalidSetting(ValueError):
-    """A value is not valid; `text` says why and `fix` what to write, and neither contains the value."""
+    """A value is not valid.
+
+    `text` says why and `fix` what to write, and neither contains the value.
+    """
 
     def __init__(self, text: str, fix: str) -> None:
         super().__init__(text)
@@ -52,7 +63,7 @@ class InvalidSetting(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Description of one key of a file, for error messages and for the reference page."""
+    """Description of a key, for error messages and the docs."""
 
     key: str
     """Dotted, from the top of its file."""

@@ -19,7 +19,10 @@ def _require_no_host(unix: str, info: ValidationInfo) -> str:
 
 
 class Listener(Table):
-    """A server at a loopback address or a unix socket, because it trusts its clients."""
+    """A server at a loopback address or a Unix socket.
+
+    It trusts its clients.
+    """
 
     default_port: ClassVar[int]
     section: ClassVar[str]
@@ -181,7 +184,10 @@ class AuthoritySettings(Table):
 
 
 class AuthorityListener(Listener, AuthoritySettings):
-    """The attribute authority, which services of the federation query by SAML; off without an entity_id."""
+    """The attribute authority, which services of the federation query by SAML.
+
+    Off without an entity_id.
+    """
 
     default_port = 8082
     section = "authority"

@@ -1,4 +1,6 @@
-"""Loading of the configuration: a file for the service and one for each organisation.
+"""Loading of the configuration.
+
+A file for the service and one for each organisation.
 
 `load` returns a `Config` that is valid as a whole, or raises `Misconfigured` with every problem. The models of the
 sections are also the source of the reference page: each setting has a description and an example.
@@ -167,7 +169,7 @@ def _organisation_paths(directory: Path) -> list[Path]:
 def _read_organisations(
     directory: Path, context: ConfigContext, problems: list[SettingProblem]
 ) -> list[tuple[str, OrganisationFile, Mapping[str, Any]]]:
-    """Return the id, the file and the transfers of each organisation whose file is valid."""
+    """Return id, file and transfers of each valid organisation."""
     found = []
     for path in _organisation_paths(directory):
         content = _read_toml(path, problems)
@@ -209,7 +211,10 @@ def _read_toml(path: Path, problems: list[SettingProblem]) -> dict[str, Any] | N
 
 
 def _syntax_error(text: str, message: str) -> InvalidSetting:
-    """Describe a syntax error without quoting the file, which may have a secret in the wrong place."""
+    """Describe a syntax error without quoting the file.
+
+    It may have a secret in the wrong place.
+    """
     at = _POSITION.search(message)
     line = text.split("\n")[int(at[1]) - 1] if at else ""
     where = at[0].strip("()") if at else "at its end"

@@ -46,7 +46,10 @@ _Mailbox = Annotated[str, AfterValidator(validators.mailbox)]
 
 
 class MailSettings(Table):
-    """How e-mail is sent that people ask for; without a host the pages offer none."""
+    """How e-mail is sent that people ask for.
+
+    Without a host the pages offer none.
+    """
 
     host: Annotated[str, AfterValidator(validators.host_name)] | None = setting(
         "The mail server.", "a host in quotes", "smtp.example.org", default=None

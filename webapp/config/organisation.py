@@ -1,4 +1,4 @@
-"""The file of an organisation, and everything that the configuration says about the organisation."""
+"""The file of an organisation, and the settings it leads to."""
 
 from __future__ import annotations
 
@@ -127,7 +127,10 @@ else:
 
 
 class AuthorityClients(Table):
-    """The services that may query the attribute authority about the organisation's people."""
+    """Services that may query the authority about the people.
+
+    These are the organisation's people.
+    """
 
     services: Annotated[tuple[Annotated[str, AfterValidator(validators.entity_id)], ...], Field(strict=False)] = (
         setting(
@@ -140,7 +143,10 @@ class AuthorityClients(Table):
 
 
 class OrganisationFile(Table):
-    """The file of an organisation; its name without `.toml` is the organisation's id."""
+    """The file of an organisation.
+
+    Its name without `.toml` is the organisation's id.
+    """
 
     entity_ids: Annotated[
         tuple[Annotated[str, AfterValidator(validators.entity_id), _unique("entityID")], ...],
@@ -278,7 +284,7 @@ class OrganisationSettings:
 
     @property
     def looks_up(self) -> bool:
-        """Whether the organisation's Identity Provider can look iDs up in the connector."""
+        """Whether the organisation's IdP can query the connector."""
         return self.keeps_links and self.may(Right.READ)
 
     @property

@@ -1,4 +1,6 @@
-"""Secrets: the configuration refers to them, and a resolved secret never appears in text.
+"""Secrets, to which the configuration refers.
+
+A resolved secret never appears in text.
 
 No error message contains what is written in place of a reference, because that may be the secret itself.
 """
@@ -21,7 +23,9 @@ _WHITE_SPACE = " \t\r\n"
 
 
 class Secret:
-    """A secret that does not appear in repr, str, format, logs, tracebacks or dumps of the model that has it.
+    """A secret that does not appear in any text.
+
+    Not in repr, str, format, logs, tracebacks or dumps of the model that has it.
 
     A plain class, because a dump of a model contains the fields of dataclasses.
     """

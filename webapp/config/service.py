@@ -1,4 +1,7 @@
-"""The file of the service: the service itself, ORCID, the store, and the sections of other modules."""
+"""The file of the service.
+
+The service itself, ORCID, the store, and the sections of other modules.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The section `[service_provider]`, from which the files of the Service Provider and of Apache are generated."""
+"""The section `[service_provider]`.
+
+The files of the Service Provider and of Apache are generated from it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ def _validate_path(text: str) -> str:
 
 
 class ServiceProviderSettings(Table):
-    """What `orcid-connect handout sp` writes to the files; kept here, so that an upgrade generates the same files."""
+    """What `orcid-connect handout sp` writes to the files.
+
+    Kept here, so that an upgrade generates the same files.
+    """
 
     federation: Annotated[str, AfterValidator(_validate_federation)] | None = setting(
         "The federation whose metadata and discovery service are used.",

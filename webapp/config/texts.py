@@ -1,4 +1,7 @@
-"""Texts and names in several languages: names of organisations and transfers, privacy notice, accessibility."""
+"""Texts and names in several languages.
+
+Names of organisations and transfers, privacy notice, accessibility.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ TRANSFER_LABELS = _names_table("Label", "What the pages call the transfer, in ea
 
 
 class Conformance(StrEnum):
-    """How far the pages conform to EN 301 549, in the terms of Implementing Decision (EU) 2018/1523."""
+    """How far the pages conform to EN 301 549.
+
+    The terms are those of Implementing Decision (EU) 2018/1523.
+    """
 
     FULLY = "fully"
     PARTIALLY = "partially"
@@ -77,7 +83,7 @@ def _text(description: str, example: str) -> Any:
 
 
 class PrivacyTexts(Table):
-    """What the privacy notice says in one language, beside what the program itself knows."""
+    """The operator's texts of the privacy notice in one language."""
 
     controller: Paragraphs | None = _text(
         "Who decides what happens with personal data: name, address, and whom to write to.",
@@ -104,7 +110,10 @@ class PrivacyTexts(Table):
 
 
 class NoticeTexts(PrivacyTexts):
-    """What privacy notice and accessibility statement say in one language, beside what the program itself knows."""
+    """The operator's texts of both notices in one language.
+
+    They are the privacy notice and the accessibility statement.
+    """
 
     not_accessible: Paragraphs | None = _text(
         "What of the pages is not accessible, why, and what to do instead; not needed where they are fully so.",
@@ -136,7 +145,10 @@ class AccessibilitySettings(Table):
 
 
 class RetentionSettings(Table):
-    """How long is kept what has ended; without it, until the person has it erased."""
+    """How long is kept what has ended.
+
+    Without it, until the person has it erased.
+    """
 
     ended_days: int | None = setting(
         "Days after which all data of a person without a link is deleted.",

@@ -1,4 +1,6 @@
-"""The `[[transfer]]` tables of an organisation's file, each of a kind with settings of its own.
+"""The `[[transfer]]` tables of an organisation's file.
+
+Each is of a kind with settings of its own.
 
 The kinds are pydantic models (`ConfigContext.kinds`). They are validated with the `ConfigContext` as context, which
 resolves the secrets and paths that their settings refer to.
@@ -47,7 +49,10 @@ else:
 
 
 class TransferTable(Table):
-    """A way by which changes reach the organisation's own identity management; there may be several."""
+    """A way by which changes reach the organisation's own identity management.
+
+    There may be several.
+    """
 
     # Its other settings are those of its kind, which is not known before it is read
     model_config = ConfigDict(extra="allow")

@@ -1,4 +1,7 @@
-"""Validators of single values: each returns the value in its normal form, or raises InvalidSetting."""
+"""Validators of single values.
+
+Each returns the value in its normal form, or raises InvalidSetting.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,10 @@ def invisible_character(text: str, allowed: str = "") -> str:
 
 
 def base_url(text: str) -> str:
-    """Validate a URL that others start with: https (http on loopback only), no query, no final slash."""
+    """Validate a URL that others start with.
+
+    Https (http on loopback only), no query, no final slash.
+    """
     parts = _split(text)
     _require_https(parts)
     if "?" in text or "#" in text:
@@ -126,7 +132,10 @@ def contact(text: str) -> str:
 
 
 def mailbox(text: str) -> str:
-    """Validate an e-mail address: ASCII, one @, nothing that could start another header or recipient (RFC 5321)."""
+    """Validate an e-mail address.
+
+    ASCII, one @, nothing that could start another header or recipient (RFC 5321).
+    """
     if len(text) > _MAX_MAILBOX or not _MAILBOX.fullmatch(text):
         raise InvalidSetting("is not an e-mail address", "write for example help@example.org")
     return text
@@ -192,7 +201,10 @@ def socket_path(text: str) -> str:
 
 
 def client_id(text: str) -> str:
-    """Validate a client id of ORCID: `APP-` and sixteen characters, or sixteen digits as very old clients have."""
+    """Validate a client id of ORCID.
+
+    `APP-` and sixteen characters, or sixteen digits as very old clients have.
+    """
     if not _CLIENT_ID.fullmatch(text):
         raise InvalidSetting(
             "is not a client id of ORCID",
@@ -250,14 +262,20 @@ def named_person(text: str) -> str:
 
 
 def entitlement(text: str) -> str:
-    """Validate a value of eduPersonEntitlement: a URI, compared as it is (eduPerson 202208, section 2.2.4)."""
+    """Validate a value of eduPersonEntitlement.
+
+    A URI, compared as it is (eduPerson 202208, section 2.2.4).
+    """
     if not _URI.fullmatch(text) or len(text) > MAX_ACCOUNT_LENGTH:
         raise InvalidSetting("is not a URI", 'write for example: "urn:mace:example.org:orcid-connect:operator"')
     return text
 
 
 def scope(text: str) -> str:
-    """Validate a scope: the part after the @ in the identifiers of an organisation's people."""
+    """Validate a scope.
+
+    It is the part after the @ in the identifiers of an organisation's people.
+    """
     if text.startswith("."):
         raise InvalidSetting("begins with a dot", "write the domain without it")
     if "@" in text:
@@ -282,7 +300,10 @@ def one_of(text: str, known: tuple[str, ...]) -> str:
 
 
 def single_line(text: str) -> str:
-    """Validate a name that people see: one line, and nothing in it that is not displayed."""
+    """Validate a name that people see.
+
+    One line, and nothing in it that is not displayed.
+    """
     text = text.strip()
     if not text or len(text) > _MAX_LINE or len(text.splitlines()) > 1:
         raise InvalidSetting(f"must be one line of 1 to {_MAX_LINE} characters", "write the name as people know it")
@@ -304,7 +325,10 @@ def paragraphs(text: str, longest: int) -> str:
 
 
 def user(text: str) -> str:
-    """Validate a user name for HTTP Basic: ASCII without spaces and colons (RFC 7617 section 2)."""
+    """Validate a user name for HTTP Basic.
+
+    ASCII without spaces and colons (RFC 7617 section 2).
+    """
     if not re.fullmatch(r"[!-9;-~]{1,100}", text):
         raise InvalidSetting(
             "must be 1 to 100 ASCII characters, no space and no colon", 'write for example: user = "example"'
@@ -313,7 +337,10 @@ def user(text: str) -> str:
 
 
 def strong_secret(secret: str) -> str:
-    """Validate a secret between machines: long enough not to be guessed, and possible in a header."""
+    """Validate a secret between machines.
+
+    Long enough not to be guessed, and possible in a header.
+    """
     if len(secret) < _MIN_SECRET:
         raise InvalidSetting(f"refers to a secret of fewer than {_MIN_SECRET} characters", _FIX_WEAK)
     if not re.fullmatch(r"[!-~]+", secret):
@@ -329,7 +356,10 @@ def token(secret: str) -> str:
 
 
 def store_url(text: str) -> str:
-    """Validate the URL of the store: an SQLite file, or a PostgreSQL database without a password or other secret."""
+    """Validate the URL of the store.
+
+    An SQLite file, or a PostgreSQL database without a password or other secret.
+    """
     if text.startswith("sqlite:"):
         parts = urlsplit(text)
         if not text.startswith("sqlite:///") or parts.query or parts.fragment or parts.path.endswith("/"):
@@ -370,13 +400,19 @@ def _check_postgresql_option(name: str) -> None:
 
 
 def has_user(url: str) -> bool:
-    """Return whether a PostgreSQL URL names a user, before the host or as an option."""
+    """Return whether a PostgreSQL URL names a user.
+
+    It may stand before the host or be an option.
+    """
     parts = urlsplit(url)
     return bool(parts.username) or "user" in dict(parse_qsl(parts.query))
 
 
 def with_password(url: str, password: str) -> str:
-    """Return a PostgreSQL URL with a password in it, as an option: there it cannot become a part of another value."""
+    """Return a PostgreSQL URL with a password in it, as an option.
+
+    There it cannot become a part of another value.
+    """
     return f"{url}{'&' if urlsplit(url).query else '?'}password={quote(password, safe='')}"
 
 

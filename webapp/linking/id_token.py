@@ -23,7 +23,10 @@ class InvalidIdToken(ValueError):
 
 
 class WrongSignature(InvalidIdToken):
-    """The signature was not made with the key that the id_token names, or with the only one of the key set."""
+    """The signature was not made with the id_token's key.
+
+    That is the one it names, or the only one of the key set.
+    """
 
 
 class UnknownKey(LookupError):

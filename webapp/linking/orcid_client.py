@@ -98,7 +98,10 @@ class OrcidClient:
     """ORCID's keys, fetched with the first id_token; at most one key set."""
 
     def __post_init__(self) -> None:
-        """Make the limits of the waiting threads, and of those that ORCID holds after the deadline."""
+        """Make the limits of threads.
+
+        One is for waiting threads, one for those that ORCID holds after the deadline.
+        """
         object.__setattr__(self, "_slots", BoundedSemaphore(self.max_waiting))
         object.__setattr__(self, "_threads", BoundedThreads(self.max_waiting))
 

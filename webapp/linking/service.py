@@ -266,13 +266,14 @@ class LinkingService:
         return self.store.links.get(person.organisation.id, person.key)
 
     def record_sign_in(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
-        """End what an earlier holder of the account has there, record the sign-in, and return the person's status.
+        """Record a sign-in and return the person's status.
+
+        The link of an earlier holder of the account ends first.
 
         Until it returns, what is stored under the account may be another person's.
 
         Args:
             deliveries: Whether to read the deliveries as well.
-
         """
         status, whose = self._read_status(person, deliveries=deliveries), (person.organisation.id, person.key)
         link = status.link

@@ -36,7 +36,10 @@ class AdminGrant:
     def parse(
         cls, organisation_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()
     ) -> AdminGrant:
-        """Parse keys as written in the configuration, with or without a date of issue."""
+        """Parse keys as the configuration has them.
+
+        A date of issue may follow a key.
+        """
         accounts = (account_and_issued(each) for each in people)
         return cls(organisation_id, frozenset((fold(key), issued) for key, issued in accounts), frozenset(entitlements))
 

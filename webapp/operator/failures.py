@@ -51,7 +51,10 @@ def list_failures(store: Store, organisation_id: str) -> list[Failure]:
 
 
 def anonymized_message(delivery: Delivery) -> str:
-    """Return the receiver's message without iDs, addresses and the person's account."""
+    """Return the receiver's message without personal data.
+
+    Removed are iDs, addresses and the person's account.
+    """
     text = _ADDRESS.sub(_REMOVED, _ORCID.sub(_REMOVED, delivery.message))
     for name in sorted(_names(delivery), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", _REMOVED, text, flags=re.IGNORECASE)

@@ -1,4 +1,7 @@
-"""Headless Chromium and its driver from Debian; every `*.test` name resolves to this machine."""
+"""Headless Chromium and its driver from Debian.
+
+Every `*.test` name resolves to this machine.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ WITHOUT_SCRIPT = {"profile.managed_default_content_settings.javascript": 2}
 
 
 class Browser:
-    """Actions and observations of a person in a browser; actions wait for their element."""
+    """Actions and observations of a person in a browser.
+
+    Actions wait for their element.
+    """
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -93,7 +99,10 @@ class Browser:
         self._until(lambda: self.address.startswith(start), f"an address that begins with {start}")
 
     def loses_cookies(self, start: str, address: str) -> None:
-        """Delete an address's cookies whose names start like this, as at the end of a session."""
+        """Delete an address's cookies by the start of their names.
+
+        This is what the end of a session does.
+        """
         found = self._devtools("Network.getCookies", urls=[address])["cookies"]
         gone = [each["name"] for each in found if each["name"].startswith(start)]
         assert gone, f"no cookie of {address} begins with {start}"
@@ -143,7 +152,10 @@ class Browser:
 
 @contextmanager
 def browsing(*, script: bool = True) -> Iterator[Browser]:
-    """Yield a browser with a fresh profile that accepts the tests' certificates; `script`: with JavaScript."""
+    """Yield a browser with a fresh profile that accepts the tests' certificates.
+
+    `script`: with JavaScript.
+    """
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
         driver = webdriver.Chrome(_options(profile, script=script), webdriver.ChromeService("/usr/bin/chromedriver"))
         try:

@@ -25,7 +25,10 @@ FOCUS = """
 
 
 class KeyboardUser(BrowserUser):
-    """Uses Tab, Shift, Enter and the space bar only, and checks that the focus is visible."""
+    """A user who has Tab, Shift, Enter and the space bar only.
+
+    Checks that the focus is visible.
+    """
 
     def __init__(self, driver, base_url, language):
         super().__init__(driver, base_url)
@@ -53,7 +56,10 @@ class KeyboardUser(BrowserUser):
         return self
 
     def tabs_to(self, wanted):
-        """Press Tab until the focus is there; on the way it must be visible and must not go backwards."""
+        """Press Tab until the focus is there.
+
+        On the way it must be visible and must not go backwards.
+        """
         before = None
         for _ in range(60):
             self.hits(Keys.TAB)
@@ -67,7 +73,10 @@ class KeyboardUser(BrowserUser):
         raise AssertionError(f"the Tab key never came to {wanted!r} on {self.address}")
 
     def is_at(self, name):
-        """Wait until the focus is on the element with an id, as after a validation error."""
+        """Wait until the element with an id has the focus.
+
+        A validation error moves the focus, for example.
+        """
         self._until(lambda: self.focus()["id"] == name, f"the focus on {name}")
         return self
 

@@ -1,4 +1,7 @@
-"""Journeys to each problem of `webapp/pages/problems.py` in a browser, or the reason why there is none."""
+"""Browser journeys to each problem of `webapp/pages/problems.py`.
+
+Problems without a journey have the reason.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ PROBLEM_JOURNEYS = []
 
 @dataclass
 class OtherProxy:
-    """A proxy before the service that authenticates every request with chosen attributes."""
+    """A proxy that authenticates every request with chosen attributes."""
 
     past: str
     """Address of the service itself."""
@@ -52,7 +55,10 @@ class OtherProxy:
 
 @dataclass(frozen=True, slots=True)
 class JourneyContext:
-    """What is around the person: the demonstration, and its service once more, reached past its web server."""
+    """What is around the person.
+
+    The demonstration, and its service once more, reached past its web server.
+    """
 
     demo: Demo
     front: OtherProxy

@@ -1,4 +1,7 @@
-"""A person at a browser, for journeys; each step waits for the page it leads to."""
+"""A person at a browser, for journeys.
+
+Each step waits for the page it leads to.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def orcid_uri(orcid):
 
 
 class BrowserUser(Browser):
-    """Steps of a person at a browser; each returns the user, so that steps can be chained."""
+    """Steps of a person at a browser.
+
+    Each returns the user, so that steps can be chained.
+    """
 
     def __init__(self, driver, base_url):
         super().__init__(driver)

@@ -1,4 +1,4 @@
-"""Run the files handed to an Identity Provider in the engines that an Identity Provider uses.
+"""Run files of a handout in the engines that an IdP uses.
 
 Rhino runs the scripts, Velocity with Guava the templates, Spring the beans, and JDBC the queries.
 """
@@ -90,7 +90,7 @@ def run(*, between=(), locale="en", **asked):
 
 @cache
 def _classes():
-    """Compile the class that a scoped attribute is of, and give the directory where it is."""
+    """Compile the class of scoped attributes and return its directory."""
     directory = tempfile.mkdtemp(prefix="orcid-connect-idp-stand-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     command = ["javac", *(f"-J{option}" for option in SHORT_RUN), "-d", directory, PAIR]
@@ -104,7 +104,10 @@ def _response(body, version):
 
 
 def _java(command, between):
-    """Run to the end, and give the last line, or what was wrong; where it pauses, do what comes next in between."""
+    """Run to the end, and give the last line, or what was wrong.
+
+    Where it pauses, do what comes next in between.
+    """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:
         last = ""
@@ -122,7 +125,10 @@ def _java(command, between):
 
 
 def look_up(files, urls, *, version="4", authority="", properties=None):
-    """Ask each address with the files of a handout, one after the other by one client."""
+    """Request each address with the files of a handout.
+
+    One client sends the requests, one after the other.
+    """
     resolver = files["conf/orcid-connect/attribute-resolver.xml"]
     (connector,) = fromstring(resolver).iter(f"{RESOLVER}DataConnector")
     accepts = {
@@ -153,7 +159,10 @@ def settings(text):
 
 
 def with_settings(text):
-    """Give a text as Spring would, where no property is set: each setting has the value that stands in the file."""
+    """Give a text as Spring would, where no property is set.
+
+    Each setting has the value that stands in the file.
+    """
     return _SETTING.sub(r"\2", text)
 
 
@@ -164,6 +173,9 @@ def script_of(resolver):
 
 
 def template_of(resolver, name="URLTemplate"):
-    """Give the template of the one connector in a resolver's file, trimmed, as the Identity Provider takes it."""
+    """Return the template of the only connector in a resolver's file.
+
+    It is trimmed, as the Identity Provider does.
+    """
     (found,) = fromstring(resolver).iter(f"{RESOLVER}{name}")
     return with_settings(found.text.strip())

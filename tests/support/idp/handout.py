@@ -1,4 +1,4 @@
-"""Write the files handed to an Identity Provider, for the tests of their content."""
+"""Write the files of an Identity Provider's handout for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""XML schemas of the Shibboleth Identity Provider, read from beside the checkout and not part of it."""
+"""XML schemas of the Shibboleth Identity Provider.
+
+They are read from beside the checkout and are not part of it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ RELEASES = {"3.4": "3.4.8", "4": "4.3.1", "5": "4.3.1"}
 
 
 def complaints(version, name, text):
-    """Give what the schemas of a version have against a file; skips where there are no schemas."""
+    """Give what the schemas of a version have against a file.
+
+    Skips where there are no schemas.
+    """
     if not BESIDE.is_dir():
         pytest.skip(f"the schemas of the Identity Provider are not in {BESIDE}")
     return [f"{each.path}: {each.reason}" for each in _schema(RELEASES[version], FILES[name]).iter_errors(text)]

@@ -34,7 +34,7 @@ class Demo:
         self.directory = directory
 
     def get_released_id(self, account, organisation):
-        """Look up a person in the connector as the organisation's Identity Provider does."""
+        """Look up a person in the connector as an IdP does."""
         secret = (self.directory / "secrets" / organisation).read_text().strip()
         given = (
             {"auth": (organisation, secret)}
@@ -103,7 +103,10 @@ class Demo:
 
 
 def start(*arguments, scratch=None):
-    """Start the demonstration without waiting for it; temporary files go below `scratch`."""
+    """Start the demonstration without waiting for it.
+
+    Temporary files go below `scratch`.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         cwd=ROOT,

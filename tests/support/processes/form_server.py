@@ -1,4 +1,7 @@
-"""An application that reads a form as the pages do, and says what it read; for servers that ask for a factory."""
+"""An application that reads a form as the pages do, and says what it read.
+
+For servers that ask for a factory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A process that forks web servers, each of which kills itself at a chosen step.
+"""A process that forks servers which kill themselves.
+
+Each does so at a chosen step.
 
     python -m tests.support.processes.killed_server STORE_URL ORCID_URL
 
@@ -24,7 +26,10 @@ from webapp.app import make_app
 
 
 class KillingEngine(FailingEngine):
-    """An engine whose process kills itself at one step of a transaction or a single statement."""
+    """An engine whose process kills itself at a chosen step.
+
+    Steps are those of transactions, and single statements.
+    """
 
     def __init__(self, engine, last):
         super().__init__(engine, last, lambda: os.kill(os.getpid(), signal.SIGKILL))

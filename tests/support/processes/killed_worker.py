@@ -1,4 +1,6 @@
-"""A process that bears web servers or workers: each lives until it has come to the moment it was given.
+"""A process that bears web servers or workers.
+
+Each lives until it has come to the moment it was given.
 
     python -m tests.support.processes.killed_worker web|worker STORE_URL IDM_URL ORCID_URL
 
@@ -61,7 +63,10 @@ class StepCounter:
 
 
 class KillingEngine(FailingEngine):
-    """An engine each of whose steps matters: those of transactions, and statements by themselves."""
+    """An engine each of whose steps matters.
+
+    Those of transactions, and statements by themselves.
+    """
 
     def __init__(self, engine, counter):
         super().__init__(engine)
@@ -83,7 +88,7 @@ class KillingEngine(FailingEngine):
 
 
 class KillingStore(Store):
-    """A store with steps where deliveries are claimed and where their end is written."""
+    """A store with steps at claims and at results of deliveries."""
 
     def __init__(self, url, counter):
         super().__init__(KillingEngine(open_store(url).engine, counter))

@@ -1,4 +1,4 @@
-"""Start server processes that kill themselves at a chosen step, and forward requests to them."""
+"""Start servers that kill themselves, and forward requests to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class ServerKilled(Exception):
 
 
 class KilledServer:
-    """A parent process that forks servers, one at a time; a WSGI application that forwards to the current one."""
+    """A parent process that forks servers, one at a time.
+
+    A WSGI application that forwards to the current one.
+    """
 
     def __init__(self, *urls):
         command = [sys.executable, "-m", *self.command(*urls)]

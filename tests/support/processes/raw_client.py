@@ -19,7 +19,10 @@ def connected(port):
 
 
 def received(wire):
-    """Everything until the other side ends; or resets, where it did not want to hear all that was sent."""
+    """Everything until the other side ends.
+
+    Or resets, where it did not want to hear all that was sent.
+    """
     pieces = []
     with suppress(ConnectionResetError):
         while piece := wire.recv(65536):
@@ -28,7 +31,10 @@ def received(wire):
 
 
 def sent(port, target, method="GET", headers=ASKING, after=""):
-    """Send one request, its target as it stands, and give status, headers and body."""
+    """Send one request with its target unchanged.
+
+    Returns status, headers and body.
+    """
     request = f"{method} {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n{after}"
     with connected(port) as wire:
         wire.sendall(request.encode("latin-1"))

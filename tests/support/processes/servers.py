@@ -1,4 +1,4 @@
-"""Run `orcid-connect serve` and `orcid-connect connector` as processes, and send them requests."""
+"""Run `orcid-connect serve` and `connector` as processes."""
 
 from __future__ import annotations
 

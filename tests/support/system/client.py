@@ -1,4 +1,7 @@
-"""Two HTTP clients: one behaves like a browser and resolves `*.test` to loopback, one sends raw requests."""
+"""An HTTP client like a browser, and one for raw requests.
+
+The first resolves `*.test` to loopback.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ TIMEOUT = 60
 
 
 class _Forms(HTMLParser):
-    """The first form of a page: where it goes and what its hidden fields hold; and every link."""
+    """The first form of a page: where it goes and what its hidden fields hold.
+
+    And every link.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +94,7 @@ class HttpBrowser(requests.Session):
         asking: requests.Response | None = None,
         **override: list[str],
     ) -> requests.Response:
-        """Come as far as the page that carries the Identity Provider's answer to the Service Provider.
+        """Sign in as far as the page with the IdP's SAML response.
 
         `asking` is a page of the discovery service that one has come to already; else `path` is visited.
         """
@@ -146,7 +152,9 @@ class RawClient:
         source: str = "127.0.0.1",
         greeting: str = HOST,
     ) -> RawAnswer:
-        """Send one request from a loopback address; headers may repeat and be called anything.
+        """Send one request from a loopback address.
+
+        Headers may repeat and be called anything.
 
         Host is sent unless it is among them. `greeting` is the name in the TLS handshake.
         """
@@ -161,7 +169,7 @@ class RawClient:
             return RawAnswer(answer.status, answer.read().decode("utf-8", "replace"))
 
     def is_kept(self, path: str, version: str, headers: list[tuple[str, str]]) -> bool:
-        """Return whether the front answers another request on the connection after its answer to a GET."""
+        """Return whether the connection is usable after a GET."""
         host = ("Host", f"{HOST}:{self._stack.https_port}")
         with self._connected("127.0.0.1", HOST) as connection:
             _send(connection.sock, path, version, [host, *headers])

@@ -1,4 +1,7 @@
-"""An Apache that serves the connector alone, installed from the operator's files."""
+"""An Apache that serves only the connector.
+
+It is installed from the operator's files.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ ASKING = f"Authorization: Bearer {TOKEN}\r\n"
 
 @contextmanager
 def connector_machine(venv, install_apps=lambda _machine: None):
-    """Give the port of an Apache with nothing but the connector in it, and its machine.
+    """Run such an Apache and return its port and its machine.
 
     `install_apps` changes the machine before Apache starts.
     """
@@ -91,7 +94,10 @@ def _configured(machine, etc):
 
 
 def ask(port, target, *, method="GET", headers=ASKING, after="", host=HOST, source="127.0.0.1"):
-    """Send one request through TLS, its target as it stands; gives status, headers and body of the final answer."""
+    """Send one request through TLS, its target as it stands.
+
+    Gives status, headers and body of the final answer.
+    """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (

@@ -9,7 +9,10 @@ from webapp.wiring.connector import connector_application
 
 
 class Faults:
-    """The response to send instead of the connector's: status, headers and body, in a file."""
+    """The response to send instead of the connector's.
+
+    Status, headers and body, in a file.
+    """
 
     def __init__(self, file):
         self._file = Path(file)

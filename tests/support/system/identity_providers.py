@@ -1,4 +1,6 @@
-"""A federation in one small process: SAML Identity Providers (pysaml2), their signed metadata, and where people choose.
+"""A federation in one small process.
+
+SAML Identity Providers (pysaml2), their signed metadata, and where people choose.
 
 Started as `python -m tests.support.system.identity_providers SETTINGS.json`; it listens on loopback and has one
 virtual host per name:
@@ -45,7 +47,10 @@ each login, as an Identity Provider's attribute resolver does; what it raises le
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sign-in as the Service Provider asked for it; without a request it is unsolicited."""
+    """A sign-in as the Service Provider asked for it.
+
+    Without a request it is unsolicited.
+    """
 
     service: str
     """The entityID of who asked."""
@@ -55,7 +60,10 @@ class Asked:
 
 
 def settings_of(provider: IdentityProvider, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """pysaml2's settings for one provider: requests must be signed, and released is what the metadata requests."""
+    """pysaml2's settings for one provider.
+
+    Requests must be signed, and released is what the metadata requests.
+    """
     sso = f"https://{provider.host}:{settings['port']}/sso"
     key = settings["keys"][provider.host]
     return {
@@ -102,7 +110,10 @@ class Provider:
         return Asked(self._sp, "", self._acs, "")
 
     def attributes(self, person: str, override: str) -> Attributes:
-        """What is said of the person: the directory, then each further source, then what the test wants said."""
+        """What is said of the person.
+
+        The directory, then each further source, then what the test wants said.
+        """
         said = dict(self.provider.people[person])
         for source in self._sources:
             try:
@@ -113,7 +124,10 @@ class Provider:
         return {FRIENDLY_NAMES.get(name, name): values for name, values in said.items() if values}
 
     def answer(self, asked: Asked, said: Attributes) -> str:
-        """Give the form that carries the signed and encrypted assertion to the Service Provider."""
+        """Return the form with the SAML response for the SP.
+
+        Its assertion is signed and encrypted.
+        """
         response = self._server.create_authn_response(
             said,
             asked.in_response_to or None,
@@ -158,7 +172,10 @@ def choose_form(back: str, parameter: str) -> str:
 
 
 def application(settings: Mapping[str, Any], sources: Iterable[AttributeSource] = ()) -> bottle.Bottle:
-    """The whole federation as one WSGI application; `sources` add attributes at each login."""
+    """The whole federation as one WSGI application.
+
+    `sources` add attributes at each login.
+    """
     sources = tuple(sources)
     providers = {each.host: Provider(each, settings, sources) for each in PROVIDERS}
     app = bottle.Bottle()
@@ -194,14 +211,20 @@ def application(settings: Mapping[str, Any], sources: Iterable[AttributeSource] 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """Our own connector, asked for the iD at each login with the organisation's credential."""
+    """Our own connector, queried for the iD at each login.
+
+    It is queried with the organisation's credential.
+    """
 
     url: str
     trusted: str
     """The file of the certificates that are believed."""
 
     def __call__(self, provider: IdentityProvider, said: Attributes) -> Attributes:
-        """Give the iD of whoever has one account and one iD. Raises what goes wrong, and waits for nothing long."""
+        """Give the iD of whoever has one account and one iD.
+
+        Raises what goes wrong, and waits for nothing long.
+        """
         if len(said.get("eppn", ())) != 1:
             return {}
         with requests.Session() as session:

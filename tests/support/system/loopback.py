@@ -8,7 +8,10 @@ from requests.adapters import HTTPAdapter
 
 
 class OnLoopback(HTTPAdapter):
-    """Connect to 127.0.0.1 whatever the name, and greet, check and remember the server by its name."""
+    """Connects to 127.0.0.1 under any host name.
+
+    The server is verified by that name.
+    """
 
     def build_connection_pool_key_attributes(self, request, verify, cert=None):
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)

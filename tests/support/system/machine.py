@@ -1,4 +1,7 @@
-"""A directory that acts as a machine: programs with their files, logs and sockets, started and stopped here."""
+"""A directory that acts as a machine.
+
+Programs with their files, logs and sockets, started and stopped here.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ DEBIANS_MODULES = [
 
 
 class DidNotStart(RuntimeError):
-    """A program ended, or was silent too long, before it was ready; holds the end of its log."""
+    """A program ended, or was silent too long, before it was ready.
+
+    Holds the end of its log.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,10 @@ class Account:
         return cls(pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name)
 
     def becoming(self) -> list[str]:
-        """The words before a command that make it run as this account and end with us."""
+        """Return the command prefix that runs a program as this account.
+
+        The program ends when this process ends.
+        """
         ends_with_us = ["setpriv", "--pdeathsig", "TERM"]
         if os.geteuid() != 0:
             return ends_with_us
@@ -75,7 +84,10 @@ class Account:
 
 @dataclass(slots=True, kw_only=True)
 class Machine:
-    """One directory with the programs that run in it: shibd and Apache, and ours beside them."""
+    """One directory with the programs that run in it.
+
+    Shibd and Apache, and ours beside them.
+    """
 
     directory: Path
     venv: Path
@@ -126,7 +138,10 @@ class Machine:
         }
 
     def install_apache(self, *modules: str) -> Path:
-        """Put Debian's configuration of Apache in place, without sites; gives its directory."""
+        """Put Debian's configuration of Apache in place, without sites.
+
+        Gives its directory.
+        """
         to = self.directory / "apache2"
         shutil.copytree("/etc/apache2", to, symlinks=True, ignore=shutil.ignore_patterns("*-enabled"))
         for name in ("mods-enabled", "conf-enabled", "sites-enabled"):
@@ -136,7 +151,10 @@ class Machine:
         return to
 
     def install_shibboleth(self) -> Path:
-        """Put those of Debian's files of the SP in place that nobody changes; gives their directory."""
+        """Put those of Debian's files of the SP in place that nobody changes.
+
+        Gives their directory.
+        """
         to = self.directory / "shibboleth"
         for name in ("protocols.xml", "security-policy.xml", "shibd.logger", "native.logger", "console.logger"):
             shutil.copy(Path("/etc/shibboleth") / name, to)
@@ -157,7 +175,10 @@ class Machine:
             self.account.owns(make_directory(self.directory / name))
 
     def check_files(self) -> None:
-        """Have both programs read their files and say whether they understand them. Raises DidNotStart."""
+        """Have both programs read their files and say whether they understand them.
+
+        Raises DidNotStart.
+        """
         self.do("shibd", "-t", "-c", self.environment["SHIBSP_CONFIG"])
         self.do("apache2", "-d", self.environment["APACHE_CONFDIR"], "-t")
 
@@ -183,7 +204,10 @@ class Machine:
         self.start(name, str(self.python), *words)
 
     def start(self, name: str, *command: str, as_us: bool = False) -> None:
-        """Start a program as the account (or, for Apache, as ourselves) in a process group of its own."""
+        """Start a program in a process group of its own.
+
+        It runs as the account; Apache runs as this user.
+        """
         becoming = ["setpriv", "--pdeathsig", "TERM"] if as_us else self.account.becoming()
         with (self.logs / f"{name}.out").open("wb") as out:
             process = subprocess.Popen(

@@ -1,4 +1,7 @@
-"""Two other services of the federation, with an Apache, a mod_shib and a shibd of their own."""
+"""Two other services of the federation.
+
+They have an Apache, a mod_shib and a shibd of their own.
+"""
 
 from __future__ import annotations
 
@@ -174,7 +177,10 @@ class OtherServices(Machine):
 
 @contextmanager
 def running_beside(stack: Stack, tries: int = 2) -> Iterator[OtherServices]:
-    """The two services at work in a stack's federation. Starting is tried twice, as a stack is."""
+    """The two services at work in a stack's federation.
+
+    Starting is tried twice, as a stack is.
+    """
     neighbours = OtherServices(directory=fresh_directory(), venv=stack.venv, stack=stack)
     try:
         _start(neighbours, tries)

@@ -1,4 +1,7 @@
-"""The test federation: two made-up organisations, and people with unusual names and attributes."""
+"""The test federation.
+
+Two made-up organisations, and people with unusual names and attributes.
+"""
 
 from __future__ import annotations
 
@@ -74,5 +77,8 @@ def token_of(provider: IdentityProvider) -> str:
 
 
 def idm_token_of(provider: IdentityProvider) -> str:
-    """With what an organisation's identity management fetches changes, and says who has left."""
+    """Return the token of an organisation's identity management.
+
+    With it, it fetches changes and deprovisions people.
+    """
     return f"token-of-the-idm-of-{name_of(provider)}-" + "t" * 32

@@ -1,4 +1,7 @@
-"""A WSGI application that returns its environ as JSON, for tests of what a client can forge."""
+"""A WSGI application that returns its environ as JSON.
+
+For tests of what a client can forge.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 
 
 def application(environ, start_response):
-    """Answer any request with what a WSGI application gets to see, and with the body that came."""
+    """Return the environ and the body of any request."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     seen = {name: value for name, value in environ.items() if isinstance(value, str)}
     answer = json.dumps({"environ": seen, "body": body.decode("latin-1")}).encode()

@@ -1,4 +1,6 @@
-"""SATOSA, a proxy of SAML, as PyPI has it, with our micro service as its page tells.
+"""SATOSA, a SAML proxy from PyPI, with our micro service.
+
+It is set up as its page in the docs says.
 
 Started as `python -m tests.support.system.satosa_proxy SETTINGS.json`: SATOSA's own settings, and the port.
 """
@@ -79,7 +81,7 @@ def _behind(base, saml, upstream):
 
 
 def settings_of(directory, port, upstream, downstream, service):
-    """SATOSA's settings: one Identity Provider behind it, services before it, and our micro service between."""
+    """Return SATOSA's settings with our micro service."""
     base, key = f"http://127.0.0.1:{port}", make_key(directory, "satosa")
     saml = {"key_file": key["key"], "cert_file": key["certificate"], "xmlsec_binary": "/usr/bin/xmlsec1"}
     return {
@@ -107,7 +109,9 @@ def settings_of(directory, port, upstream, downstream, service):
 
 @contextmanager
 def satosa(upstream, downstream, service, port, trusted):
-    """Give a proxy's certificate and log while it works; `upstream` and `downstream` are files of metadata.
+    """Give a proxy's certificate and log while it works.
+
+    `upstream` and `downstream` are files of metadata.
 
     It trusts the certificates of one file, `trusted`.
     """

@@ -1,4 +1,7 @@
-"""The real service behind Apache: configured, migrated and started as an operator does, with a simulated ORCID."""
+"""The real service behind Apache.
+
+Configured, migrated and started as an operator does, with a simulated ORCID.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,10 @@ def start(stack: Stack, configuration: Path, name: str) -> None:
 
 
 def command(stack: Stack, configuration: Path, *words: str) -> str:
-    """Type a command of the service on the machine, as its system account; gives what it prints."""
+    """Type a command of the service on the machine, as its system account.
+
+    Gives what it prints.
+    """
     program = [str(stack.python), "-m", "webapp", "--config", str(configuration), *words]
     done = subprocess.run(
         [*stack.account.becoming(), *program],

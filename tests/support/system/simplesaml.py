@@ -1,4 +1,7 @@
-"""SimpleSAMLphp from Debian as an organisation's Identity Provider, with our filter set up as the docs say."""
+"""SimpleSAMLphp from Debian as an organisation's IdP.
+
+Our filter is set up as the docs say.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +132,7 @@ class SimpleSaml:
 
 @contextmanager
 def simplesaml(person, services, trusted):
-    """Give an Identity Provider at work, which trusts the certificates of one file."""
+    """Run an IdP that trusts the certificates of one file."""
     one = SimpleSaml(person, services, trusted)
     try:
         one.start()

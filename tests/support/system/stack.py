@@ -1,4 +1,7 @@
-"""The real Apache, mod_shib, shibd and SAML federation on loopback, installed from the operator's files."""
+"""Real Apache, mod_shib, shibd and SAML federation on loopback.
+
+They are installed from the operator's files.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,7 @@ class Stack(Machine):
         to.write_text(substitute(template, wanted, syntax_of(name)), "utf-8")
 
     def put_script(self, name: str, application: str) -> None:
-        """Put another script in the place of connect.wsgi or connector.wsgi, for example the probe's."""
+        """Replace connect.wsgi or connector.wsgi by another script."""
         (self.etc / name).write_text(f"from {application} import application\n\n__all__ = ['application']\n", "utf-8")
 
     def _values(self) -> dict[str, str]:
@@ -224,7 +227,9 @@ class Stack(Machine):
 
 @contextmanager
 def running(front: str, venv: Path, install_apps: Callable[[Stack], None], host: str = HOST) -> Iterator[Stack]:
-    """A stack at work, under a public name. `install_apps` puts the applications into it before Apache starts.
+    """A stack at work, under a public name.
+
+    `install_apps` puts the applications into it before Apache starts.
 
     Starting is tried twice, since a port may be taken and shibd has been seen to abort; no test is.
     """
@@ -254,7 +259,7 @@ def _started(front: str, venv: Path, install_apps: Callable[[Stack], None], host
 
 
 def install_probe(stack: Stack) -> None:
-    """Furnish a stack with the application that tells what reaches it, for pages and connector alike."""
+    """Install the probe in a stack instead of both applications."""
     for script, socket in (("connect.wsgi", "web.sock"), ("connector.wsgi", "connector.sock")):
         stack.put_script(script, "tests.support.system.probe")
         if stack.front == "proxy":
@@ -263,7 +268,9 @@ def install_probe(stack: Stack) -> None:
 
 @contextmanager
 def installed_python() -> Iterator[Path]:
-    """A virtual environment of Debian's Python, as mod_wsgi runs it, with all that ours holds; stacks may share it.
+    """Return a virtual environment of Debian's Python, as for mod_wsgi.
+
+    It has this project's packages; stacks may share it.
 
     The checkout and our own environment may lie in a directory that is closed to others, so it is a copy (of links,
     where the file system allows).
@@ -307,7 +314,7 @@ def _make_world_keys(venv: Path) -> None:
 
 
 def _trust(packages: Path, certificate: Path) -> None:
-    """Add a certificate to the authorities that Python programs of this environment know."""
+    """Add a certificate to those that the environment's Python trusts."""
     known = packages / "certifi" / "cacert.pem"
     text = known.read_text("utf-8") + certificate.read_text("ascii")
     known.unlink()  # it may be one file with that of our own environment

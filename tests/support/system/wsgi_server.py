@@ -1,4 +1,7 @@
-"""Run a WSGI script behind a Unix socket, as the processes behind the proxy run: `python -m ... SCRIPT SOCKET`."""
+"""Run a WSGI script behind a Unix socket.
+
+Usage: `python -m tests.support.system.wsgi_server SCRIPT SOCKET`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Test harness of each kind of transfer: the transfer, its receiver, and the ways in which the receiver can fail.
+"""Test harness of each kind of transfer.
+
+The transfer, its receiver, and the ways in which the receiver can fail.
 
 `tests/contract/test_transfers.py` runs over `HARNESSES`: a new kind adds one here, or one for each of its profiles.
 """
@@ -46,7 +48,10 @@ def with_settings(transfer, **settings):
 
 
 class TransferHarness(Protocol):
-    """A transfer and its receiver, which knows MAIJA and AKE and has no iD of either."""
+    """A transfer and its receiver.
+
+    The receiver knows MAIJA and AKE and has no iD of either.
+    """
 
     faults: ClassVar[Mapping[str, Outcome]]
     """Ways in which the receiver or the connection can fail, and the outcome of each."""
@@ -58,7 +63,10 @@ class TransferHarness(Protocol):
     """Values that must appear nowhere."""
 
     def get_ids(self, account: str) -> set[str] | None:
-        """Return the bare iDs that the receiver holds; None if it does not know the person."""
+        """Return the bare iDs that the receiver holds.
+
+        None if it does not know the person.
+        """
 
     def set_fault(self, how: str) -> None:
         """Fail in this way from now on."""
@@ -227,7 +235,7 @@ class ScimPathlessHarness(HttpHarness):
 
 @dataclass
 class FileHarness:
-    """A directory of files, and an identity management that reads all of them from the start."""
+    """A directory of files and a reader that reads all of them."""
 
     faults: ClassVar[Mapping[str, Outcome]] = {
         "no directory": Outcome.MISCONFIGURED,

@@ -1,4 +1,7 @@
-"""Test environment of the LDAP transfer: a real directory, and connections that fail in chosen ways."""
+"""Test environment of the LDAP transfer.
+
+A real directory, and connections that fail in chosen ways.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ BIND_ANSWER, SEARCH_ENTRY, SEARCH_END, SEARCH_ELSEWHERE, MODIFY, MODIFY_ANSWER, 
 
 
 def settings(directory, **other):
-    """Give a transfer to a directory: StartTLS, the service's account, and the rights of the page."""
+    """Give a transfer to a directory.
+
+    StartTLS, the service's account, and the rights of the page.
+    """
     words = {
         "url": directory.url,
         "base": PEOPLE,
@@ -39,7 +45,10 @@ def settings(directory, **other):
 
 @contextmanager
 def answering(behaviour):
-    """Listen on loopback, and let `behaviour(connection, ended)` have each connection in turn; gives the port."""
+    """Listen on loopback and return the port.
+
+    `behaviour(connection, ended)` gets each connection in turn.
+    """
     ended = threading.Event()
 
     def serve():
@@ -114,7 +123,10 @@ def shows(context):
 
 
 def says(*answers):
-    """Answer the first request with the first of these lists of operations, and so on; keeps to what LDAP is."""
+    """Answer each request with the next list of operations.
+
+    Message ids are those of the requests.
+    """
 
     def behaviour(connection, ended):
         for operations in answers:
@@ -130,7 +142,7 @@ def says(*answers):
 
 
 def passes_on(port, before_modify=None):
-    """Pass everything on to a port, but do something, once, before a modify goes through."""
+    """Forward to a port, and do something once before a modify."""
     waiting = [before_modify] if before_modify else []
 
     def behaviour(connection, ended):
@@ -164,7 +176,10 @@ def result(tag, code, words="", *more):
 
 
 def controls(*written):
-    """Write controls (RFC 4511 section 4.1.11), each an OID and a value or None, to be put behind an operation."""
+    """Encode controls (RFC 4511 section 4.1.11).
+
+    Each is an OID and a value or None.
+    """
     each = (
         tlv(0x30, tlv(0x04, oid.encode()), *([] if value is None else [tlv(0x04, value)])) for oid, value in written
     )
@@ -208,7 +223,7 @@ CERTIFICATES = ("expired", "wrong-name", "stranger")
 
 @dataclass
 class LdapHarness:
-    """A transfer to a real slapd over LDAPS, past something that can stand in its place."""
+    """A transfer to a real slapd over LDAPS, through a faulty proxy."""
 
     faults: ClassVar[Mapping[str, Outcome]] = {
         **dict.fromkeys(CERTIFICATES, Outcome.MISCONFIGURED),

@@ -1,4 +1,7 @@
-"""A certificate authority made with openssl, with valid and invalid certificates."""
+"""A certificate authority made with openssl.
+
+It issues valid and invalid certificates.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ class PrivateCa:
         return self._issue("client", "DNS:connect.example")
 
     def context(self, how="sound", *, asks_clients=False):
-        """Give the TLS of a server whose certificate is `sound`, `expired`, of the `wrong-name`, or of a `stranger`."""
+        """Return a server's TLS context with a chosen certificate.
+
+        It is `sound`, `expired`, of the `wrong-name`, or of a `stranger`.
+        """
         if how not in self._made:
             names = "DNS:elsewhere.example" if how == "wrong-name" else "IP:127.0.0.1,DNS:localhost"
             if how == "stranger":

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def raw_server(*responses, stays_open=False):
-    """Answer the requests with these octets in turn, one connection each; give the address and the requests.
+    """Answer the requests with these octets in turn, one connection each.
+
+    Give the address and the requests.
 
     Args:
         responses: The octets; the last ones are sent to all further requests.
         stays_open: Whether to leave each connection open after its response.
-
     """
     ended, requests = threading.Event(), []
 

@@ -1,4 +1,7 @@
-"""A real slapd for the tests: Debian's, on loopback, in a temporary directory."""
+"""A real slapd for the tests.
+
+Debian's, on loopback, in a temporary directory.
+"""
 
 from __future__ import annotations
 
@@ -121,14 +124,14 @@ eduPersonPrincipalName: maija@yliopisto.example
 
 
 def rights():
-    """Give the rules of access that the page for owners of a directory shows, as slapd.conf has them."""
+    """Return the access rules that the page for directory owners shows."""
     block = RIGHTS.read_text().split("\n## OpenLDAP\n")[1].split("```ldif\n")[1].split("```")[0]
     unfolded = re.sub(r"\n +", " ", block)
     return re.sub(r"(?m)^olcAccess: \{\d+\}", "access ", "\n".join(re.findall(r"(?m)^olcAccess: .*$", unfolded)))
 
 
 class Slapd:
-    """A slapd that can be stopped and started, and looked into by its administrator.
+    """A slapd that can be stopped, started and inspected.
 
     `url` and `tls_url` are where it is, `ca` the authority that vouches for it, as the server of 127.0.0.1 and of no
     other name.  The authority's client is the service's account.
@@ -247,7 +250,10 @@ class Slapd:
         return dn
 
     def add_person(self, base, account="maija@yliopisto.example", values=(), classes=("eduPerson",)):
-        """Add a person's entry and give its DN; without the class `eduPerson` it has no eppn."""
+        """Add a person's entry and give its DN.
+
+        Without the class `eduPerson` it has no eppn.
+        """
         user = account.partition("@")[0]
         dn = f"uid={user},{base}"
         facts = {"cn": user, "sn": user, **({"mail": account} if account.isascii() else {})}

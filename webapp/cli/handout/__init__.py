@@ -1,4 +1,4 @@
-"""`orcid-connect handout`: generate configuration files for IdPs, for the SP and for other services.
+"""`orcid-connect handout`: generate files for IdPs, SP, services.
 
 The values come from the configuration and the options; the templates are in `shibboleth/handout/`.
 """
@@ -14,7 +14,7 @@ from webapp.cli.handout.sp import sp
 
 @click.group()
 def handout() -> None:
-    """Generate configuration files for Identity Providers, our own Service Provider and other services."""
+    """Generate configuration files for IdPs, the SP and other services."""
 
 
 for _command in (idp, sp, consumer):

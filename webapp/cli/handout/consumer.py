@@ -25,5 +25,8 @@ from webapp.cli.handout.output import handle_template_errors, output_option, wri
 @handle_errors
 @handle_template_errors
 def consumer(path: Path, /, software: str, output: Path | None) -> None:
-    """Generate the files with which another service reads released ORCID iDs, with a README.txt."""
+    """Generate the files with which a service reads released ORCID iDs.
+
+    A README.txt explains them.
+    """
     write_files(consumer_files(Consumer(software), load_config(path).service.registry), output)

@@ -83,7 +83,9 @@ from webapp.config.loader import Config
 @handle_errors
 @handle_template_errors
 def idp(path: Path, /, name: str, output: Path | None, **options: str | None) -> None:
-    """Generate the files with which an Identity Provider releases ORCID iDs, with a README.txt.
+    """Generate the files with which an IdP releases ORCID iDs.
+
+    A README.txt explains them.
 
     They contain no secret, and say where to put it.
     """

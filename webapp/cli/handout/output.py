@@ -1,4 +1,4 @@
-"""How the commands of `orcid-connect handout` print files or write them to a directory."""
+"""Output of generated files, to standard output or a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sources from which an Identity Provider reads iDs, and what each adds to its files."""
+"""The sources of iDs of an IdP, and their parts of its files."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _sql_source(config: Config, organisation: Organisation, options: SourceOptio
 
 
 def _default_database(config: Config, organisation: Organisation) -> str:
-    """Return the location of the database as the Identity Provider's machine sees it, if `store.url` tells."""
+    """Return where the IdP's machine finds the database, if known."""
     parts = urlsplit(config.store.url)
     if parts.scheme == "sqlite":
         return f"{REPLICAS}/{organisation.id}.db"

@@ -35,7 +35,9 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CER
 @handle_errors
 @handle_template_errors
 def sp(path: Path, /, output: Path | None, keys: Path, *, connector_only: bool, hostname: str | None) -> None:
-    """Generate the files of our own Service Provider and Apache, and the text of its registration.
+    """Generate the files of our own SP and Apache.
+
+    The text of the SP's registration is one of them.
 
     The values are those of the configuration, see [service_provider]. The paths below DIR are those on the machine.
     With front = "proxy" the files include the front_proof.

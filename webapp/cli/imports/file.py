@@ -1,4 +1,6 @@
-"""Reads a CSV file of links that an organisation attests: `account,orcid,authenticated_at,source`.
+"""Reads a CSV file of links that an organisation attests.
+
+Its columns are `account,orcid,authenticated_at,source`.
 
 Each row is validated by itself. Whether a person or an iD has another link already is checked by the repository
 (`sql/repositories/imports.py`).

@@ -1,4 +1,4 @@
-"""`orcid-connect import`: import links that an organisation attests, from a CSV file."""
+"""`orcid-connect import`: import links from a CSV file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from webapp.config.loader import Config
 @click.pass_obj
 @handle_errors
 def import_links(path: Path, name: str, file: Path, *, attested_by: str | None, yes: bool) -> None:
-    """Import links that an organisation attests, from a CSV file. Without --yes, only check the file.
+    """Import links that an organisation attests, from a CSV file.
+
+    Without --yes, only check the file.
 
     Exit code 1 if a line is rejected; then nothing is imported.
     """

@@ -1,4 +1,4 @@
-"""`orcid-connect link erase`: erase all data of a person who asks the operator for it."""
+"""`orcid-connect link erase`: erase all data of a person."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ from webapp.cli.output import print_json, printable
 def erase(  # noqa: PLR0913 - one parameter for each option
     path: Path, name: str, account: str, *, reason: str, yes: bool, as_json: bool
 ) -> None:
-    """Remove a person's link and erase all their data. Exit code 1 if there is none.
+    """Remove a person's link and erase all their data.
+
+    Exit code 1 if there is none.
 
     If the organisation has to be told of the removal first, the worker erases the rest as soon as that is done.
     """

@@ -44,7 +44,10 @@ def show(path: Path, name: str, account: str, *, as_json: bool) -> None:
 
 
 def no_link(organisation: Organisation, account: str) -> CommandError:
-    """Return the error for an account without a link; it names the scopes if the account has another."""
+    """Return the error for an account without a link.
+
+    It names the scopes if the account has another.
+    """
     text = f"{printable(account)} has no link at {organisation.id}"
     if not organisation.has_scope(account.rpartition("@")[2]):
         text += f"; its accounts end in {', '.join('@' + scope for scope in sorted(organisation.scopes))}"
