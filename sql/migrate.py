@@ -1,6 +1,6 @@
 """Schema migrations.
 
-They are numbered SQL files, each applied once in a transaction, and never changed after a release.
+They are numbered SQL files, each applied once in a transaction. A published one never changes.
 """
 
 from __future__ import annotations

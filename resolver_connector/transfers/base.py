@@ -195,7 +195,7 @@ FilePath = Annotated[Path, BeforeValidator(_locate)]
 NO_SECRET = SecretStr("")
 
 
-def setting(meaning: str, example: Any, *, default: Any = ..., **rules: Any) -> Any:
+def transfer_setting(meaning: str, example: Any, *, default: Any = ..., **rules: Any) -> Any:
     """Describe a setting of a kind of transfer, a field of a `TransferModel`.
 
     The settings page and error messages show the description. Settings of the other sections are described by

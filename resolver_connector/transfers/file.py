@@ -40,7 +40,7 @@ from resolver_connector.transfers.base import (
     Policy,
     TransferModel,
     ValueForm,
-    setting,
+    transfer_setting,
 )
 from resolver_connector.transfers.record import record
 from shibboleth.deadline import Deadline
@@ -84,31 +84,31 @@ class FileTransfer(TransferModel):
 
     kind = "file"
 
-    directory: FilePath = setting(
+    directory: FilePath = transfer_setting(
         "The directory, which must be there; it should be on this machine.", "/var/spool/orcid-connect"
     )
-    format: Format = setting(
+    format: Format = transfer_setting(
         "How a change is written: `csv` with a header, `ldif` to be applied, or `jsonl`.", "csv", default=Format.CSV
     )
-    mode: str = setting("Who may read and write a file, as chmod takes it in octal.", "0640", default="0640")
-    value_form: ValueForm = setting(
+    mode: str = transfer_setting("Who may read and write a file, as chmod takes it in octal.", "0640", default="0640")
+    value_form: ValueForm = transfer_setting(
         "How the iD is written: `https`, `http` or `bare`.", "https", default=ValueForm.HTTPS
     )
-    dn: str = setting(
+    dn: str = transfer_setting(
         "Only for `ldif`: the entry of a person. `{account}` is the account, `{user}` what stands before its last "
         "`@`, `{scope}` what stands behind; they are escaped.",
         "uid={user},ou=people,dc=example,dc=org",
         default="",
     )
-    attribute: str = setting(
+    attribute: str = transfer_setting(
         "Only for `ldif`: the attribute that holds the iD.", "eduPersonOrcid", default="eduPersonOrcid"
     )
-    object_class: str = setting(
+    object_class: str = transfer_setting(
         "Only for `ldif`: a class to add first, for entries that lack it. A directory refuses what it already has.",
         "eduPerson",
         default="",
     )
-    policy: Policy = setting(
+    policy: Policy = transfer_setting(
         "Only for `ldif`: what becomes of another iD of the entry: `replace` replaces all values, `own` touches "
         "only ours. `single` is not possible: a file cannot ask what is there.",
         "replace",

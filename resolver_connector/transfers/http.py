@@ -37,7 +37,7 @@ from resolver_connector.transfers.base import (
     Secret,
     TransferModel,
     plain_text,
-    setting,
+    transfer_setting,
 )
 from resolver_connector.transfers.http_response import Response
 from shibboleth.deadline import Deadline, Saturated
@@ -68,19 +68,19 @@ class HttpTransfer(TransferModel):
     authenticators: ClassVar[tuple[str, ...]] = ("user and password", "token", "certificate")
     """The settings of which at least one is needed."""
 
-    url: str = setting("The address of the interface.", "https://idm.example.org/orcid")
-    user: str = setting("The user of HTTP Basic, sent at once.", "orcid-connect", default="")
-    password: Secret = setting("The password of that user.", "file:secrets/idm.password", default=NO_SECRET)
-    token: Secret = setting("A bearer token.", "file:secrets/idm.token", default=NO_SECRET)
-    ca_file: FilePath | None = setting(
+    url: str = transfer_setting("The address of the interface.", "https://idm.example.org/orcid")
+    user: str = transfer_setting("The user of HTTP Basic, sent at once.", "orcid-connect", default="")
+    password: Secret = transfer_setting("The password of that user.", "file:secrets/idm.password", default=NO_SECRET)
+    token: Secret = transfer_setting("A bearer token.", "file:secrets/idm.token", default=NO_SECRET)
+    ca_file: FilePath | None = transfer_setting(
         "The certificates (PEM) of whoever issued the receiver's, where it is none of the public ones.",
         "ca.pem",
         default=None,
     )
-    certificate: FilePath | None = setting(
+    certificate: FilePath | None = transfer_setting(
         "Our certificate (PEM) with its chain, for mutual TLS.", "client.pem", default=None
     )
-    certificate_key: FilePath | None = setting(
+    certificate_key: FilePath | None = transfer_setting(
         "The key of that certificate (PEM, without a password).", "client.key", default=None
     )
 

@@ -40,7 +40,7 @@ from resolver_connector.transfers.base import (
     TransferModel,
     ValueForm,
     plain_text,
-    setting,
+    transfer_setting,
 )
 from resolver_connector.transfers.ldap_connection import PORTS, Changes, Directory, Result, Undecodable
 from resolver_connector.transfers.ldap_filter import ANY_PLACEHOLDER, PLACEHOLDERS, asserted_values, fill, is_filter
@@ -89,48 +89,54 @@ class LdapTransfer(TransferModel):
 
     kind = "ldap"
 
-    url: str = setting(
+    url: str = transfer_setting(
         "The directory's server; several, with a space between, are tried in turn while one is out of order. "
         "`ldap://` without TLS goes to this machine only.",
         "ldaps://ldap1.example.org ldaps://ldap2.example.org",
     )
-    base: str = setting("Under which entry the people are.", "ou=people,dc=example,dc=org")
-    filter: str = setting(
+    base: str = transfer_setting("Under which entry the people are.", "ou=people,dc=example,dc=org")
+    filter: str = transfer_setting(
         "How a person's entry is found. `{account}` is the account, `{user}` what stands before its last `@`, "
         "`{scope}` what stands behind; they are escaped.",
         "(&(objectClass=person)(uid={user}))",
         default="(eduPersonPrincipalName={account})",
     )
-    start_tls: StrictBool = setting(
+    start_tls: StrictBool = transfer_setting(
         "Whether `ldap://` is encrypted by StartTLS before anything is said.", example=True, default=True
     )
-    ca_file: FilePath | None = setting(
+    ca_file: FilePath | None = transfer_setting(
         "Which authorities (PEM) may vouch for the server; without it those of the system.", "ca.pem", default=None
     )
-    bind: Bind = setting(
+    bind: Bind = transfer_setting(
         "How to sign in: `simple` by DN and password, `external` by client certificate.",
         "external",
         default=Bind.SIMPLE,
     )
-    bind_dn: str = setting("The service's account there.", "cn=orcid-connect,ou=services,dc=example,dc=org", default="")
-    password: Secret = setting("Its password.", "file:/etc/orcid-connect/ldap.password", default=NO_SECRET)
-    certificate: FilePath | None = setting("The client certificate (PEM), with its chain.", "client.pem", default=None)
-    certificate_key: FilePath | None = setting(
+    bind_dn: str = transfer_setting(
+        "The service's account there.", "cn=orcid-connect,ou=services,dc=example,dc=org", default=""
+    )
+    password: Secret = transfer_setting("Its password.", "file:/etc/orcid-connect/ldap.password", default=NO_SECRET)
+    certificate: FilePath | None = transfer_setting(
+        "The client certificate (PEM), with its chain.", "client.pem", default=None
+    )
+    certificate_key: FilePath | None = transfer_setting(
         "The key of the client certificate (PEM, without a password).", "client.key", default=None
     )
-    attribute: str = setting("The attribute that holds the iD.", "extensionAttribute7", default="eduPersonOrcid")
-    object_class: str = setting(
+    attribute: str = transfer_setting(
+        "The attribute that holds the iD.", "extensionAttribute7", default="eduPersonOrcid"
+    )
+    object_class: str = transfer_setting(
         "The auxiliary class that allows the attribute, added to an entry that lacks it. Empty where nothing has "
         "to be added, as in Active Directory.",
         "",
         default="eduPerson",
     )
-    value_form: ValueForm = setting(
+    value_form: ValueForm = transfer_setting(
         "How the iD is written: `https` or `http` for the address, `bare` for the number.",
         "https",
         default=ValueForm.HTTPS,
     )
-    policy: Policy = setting(
+    policy: Policy = transfer_setting(
         "What becomes of another iD that the entry already holds: `own` leaves it, `single` leaves it and reports "
         "a conflict, `replace` removes it.",
         "single",

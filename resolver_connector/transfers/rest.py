@@ -22,7 +22,14 @@ from typing import Any, Final, Self
 
 from pydantic import model_validator
 
-from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Secret, ValueForm, setting
+from resolver_connector.transfers.base import (
+    ChangeMessage,
+    DeliveryResult,
+    Outcome,
+    Secret,
+    ValueForm,
+    transfer_setting,
+)
 from resolver_connector.transfers.http import HttpTransfer
 from resolver_connector.transfers.http_response import Response, failure_result, unexpected_body
 from resolver_connector.transfers.record import record, timestamp
@@ -57,30 +64,30 @@ class RestTransfer(HttpTransfer):
     kind = "rest"
     authenticators = ("signing_secrets", *HttpTransfer.authenticators)
 
-    profile: Profile = setting(
+    profile: Profile = transfer_setting(
         "What is sent: `v1`, our own signed JSON, or `csc`, as the service of 2016 did.", "v1", default=Profile.V1
     )
-    signing_secrets: tuple[Secret, ...] = setting(
+    signing_secrets: tuple[Secret, ...] = transfer_setting(
         "The secrets that sign what is sent (Standard Webhooks, `whsec_` and base64 of 24 to 64 bytes); two while "
         "one replaces the other. Only with `v1`.",
         ["file:secrets/idm.whsec"],
         default=(),
         json_schema_extra={"expected": 'a list of references, each "file:/path" or "env:NAME"'},
     )
-    mediator: str = setting(
+    mediator: str = transfer_setting(
         "The address of this service, as `csc` tells it to the receiver.", "https://connect.example.org", default=""
     )
-    issuer: str = setting(
+    issuer: str = transfer_setting(
         "Who issued the iD, as `csc` tells it; the root of the registry unless it is said here.",
         "https://orcid.org",
         default="",
     )
-    value_form: ValueForm = setting(
+    value_form: ValueForm = transfer_setting(
         "How `csc` writes an iD: `https`, `http` or `bare`. In `v1` it is always `https`.",
         "https",
         default=ValueForm.HTTPS,
     )
-    removal: Removal = setting(
+    removal: Removal = transfer_setting(
         "What `csc` does with a removal, which its format has no word for: `refuse`, so that somebody is told, "
         "or `empty`, the same body with an empty iD.",
         "refuse",

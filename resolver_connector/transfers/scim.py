@@ -31,7 +31,7 @@ from resolver_connector.transfers.base import (
     Outcome,
     Policy,
     ValueForm,
-    setting,
+    transfer_setting,
 )
 from resolver_connector.transfers.http import HttpTransfer
 from resolver_connector.transfers.http_response import Response, failure_result, unexpected_body
@@ -93,22 +93,24 @@ class ScimTransfer(HttpTransfer):
 
     kind = "scim"
 
-    find_by: str = setting(
+    find_by: str = transfer_setting(
         "The attribute in which the server has the person's account.", "userName", default="userName"
     )
     # BaseModel has an attribute called schema
-    schema_urn: str = setting(
+    schema_urn: str = transfer_setting(
         "The URN of the extension that holds the iD.", "urn:example:scim:person:1.0", default=SCHEMA, alias="schema"
     )
-    attribute: str = setting("The extension's attribute for the iD, of one value.", "eduPersonOrcid", default="orcid")
-    value_form: ValueForm = setting(
+    attribute: str = transfer_setting(
+        "The extension's attribute for the iD, of one value.", "eduPersonOrcid", default="orcid"
+    )
+    value_form: ValueForm = transfer_setting(
         "How the iD is written: `https`, `http` or `bare`.", "https", default=ValueForm.HTTPS
     )
-    form: Form = setting(
+    form: Form = transfer_setting(
         "How an operation names the attribute: in its `path`, or `pathless`, in its value.", "path", default=Form.PATH
     )
-    operation: Operation = setting("How an iD is set: `add` or `replace`.", "replace", default=Operation.ADD)
-    policy: Policy = setting(
+    operation: Operation = transfer_setting("How an iD is set: `add` or `replace`.", "replace", default=Operation.ADD)
+    policy: Policy = transfer_setting(
         "What becomes of another iD that is there: `single` leaves it and reports a conflict, `replace` replaces "
         "it. `own` is not possible: there is room for one.",
         "single",

@@ -21,7 +21,14 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from pydantic import model_validator
 
-from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Policy, ValueForm, setting
+from resolver_connector.transfers.base import (
+    ChangeMessage,
+    DeliveryResult,
+    Outcome,
+    Policy,
+    ValueForm,
+    transfer_setting,
+)
 from resolver_connector.transfers.http import HttpTransfer
 from resolver_connector.transfers.http_response import Response, failure_result, unexpected_body
 from shibboleth.deadline import Deadline
@@ -57,28 +64,28 @@ class SoapTransfer(HttpTransfer):
 
     kind = "soap"
 
-    soap_action: str = setting(
+    soap_action: str = transfer_setting(
         "The SOAPAction, without quotes.", "http://www.novell.com/provisioning/service/receive", default=""
     )
-    class_name: str = setting("What a person is there: `class-name`.", "User", default="User")
-    attribute: str = setting(
+    class_name: str = transfer_setting("What a person is there: `class-name`.", "User", default="User")
+    attribute: str = transfer_setting(
         "The attribute that holds the iD: `attr-name`.", "eduPersonOrcid", default="eduPersonOrcid"
     )
-    value_form: ValueForm = setting(
+    value_form: ValueForm = transfer_setting(
         "How the iD is written: `https`, `http` or `bare`. The interface's own schema of 2016 took only `bare`.",
         "bare",
         default=ValueForm.HTTPS,
     )
-    policy: Policy = setting(
+    policy: Policy = transfer_setting(
         "What becomes of another iD that is there: `replace` removes all values, as in 2016, `own` touches only "
         "ours. `single` is not possible: the interface cannot be asked what is there.",
         "replace",
         default=Policy.REPLACE,
     )
-    unknown_person: str = setting(
+    unknown_person: str = transfer_setting(
         "Words of the answer's message or detail that mean: nobody has this account.", "no such object", default=""
     )
-    conflict: str = setting(
+    conflict: str = transfer_setting(
         "Words of the answer's message or detail that mean: somebody else has it.", "not unique", default=""
     )
 

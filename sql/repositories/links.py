@@ -13,6 +13,7 @@ from shibboleth.account_holder import AccountHolder, different_holders, differen
 from shibboleth.account_time import is_readable
 from shibboleth.orcid_id import OrcidId
 from sql import rows
+from sql.engines.base import Row
 from sql.errors import AttemptClosed, AttemptNotAuthenticated, LinkChanged, OrcidIdInUse
 from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 from sql.repositories.base import NO_LIMIT, OrganisationTransaction, Repository
@@ -125,23 +126,14 @@ class LinkRepository(Repository):
             OrcidIdInUse: If another person of the organisation has the iD.
         """
         with self.organisation_transaction(attempt.organisation, now) as transaction:
-            session = transaction.session
-            row = session.fetch_one("lock_attempt", id=attempt.id)
-            # An attempt of another organisation is not covered by this lock
-            if row is None or row["organisation"] != attempt.organisation:
-                raise AttemptClosed(None)
-            stored = rows.attempt_from_row(row)
-            if stored.closed_at is not None:
-                raise AttemptClosed(stored)
-            if stored.orcid_id is None:
-                raise AttemptNotAuthenticated(stored)
+            row, stored, orcid_id = _lock_answered_attempt(transaction, attempt)
             new = Link(
                 link_id,
                 stored.organisation,
                 stored.person_key,
                 stored.account,
                 account_issued_at,
-                stored.orcid_id,
+                orcid_id,
                 now,
                 consent,
                 stable_id=stable_id,
@@ -150,7 +142,7 @@ class LinkRepository(Repository):
             current = None
             if row["current_link_id"] is not None:
                 person = {"organisation": stored.organisation, "person_key": stored.person_key}
-                current = rows.link_from_row(session.fetch_all("get_link", **person)[0])
+                current = rows.link_from_row(transaction.session.fetch_all("get_link", **person)[0])
             # A reassigned account is another person, even with the same iD
             if current is not None and current.orcid_id == new.orcid_id and not different_holders(current, new):
                 _close_attempt(transaction, stored, "unchanged")
@@ -244,6 +236,19 @@ class LinkRepository(Repository):
 def _check_current(current: Link | None, shown: OrcidId | None) -> None:
     if (None if current is None else current.orcid_id) != shown:
         raise LinkChanged(current)
+
+
+def _lock_answered_attempt(transaction: OrganisationTransaction, attempt: Attempt) -> tuple[Row, Attempt, OrcidId]:
+    row = transaction.session.fetch_one("lock_attempt", id=attempt.id)
+    # An attempt of another organisation is not covered by the transaction's lock
+    if row is None or row["organisation"] != attempt.organisation:
+        raise AttemptClosed(None)
+    stored = rows.attempt_from_row(row)
+    if stored.closed_at is not None:
+        raise AttemptClosed(stored)
+    if stored.orcid_id is None:
+        raise AttemptNotAuthenticated(stored)
+    return row, stored, stored.orcid_id
 
 
 def _close_attempt(transaction: OrganisationTransaction, attempt: Attempt, outcome: str) -> None:

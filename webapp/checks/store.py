@@ -22,8 +22,8 @@ from webapp.config.loader import Config
 STORE_FIXES: dict[type[Exception], str] = {
     StoreUnavailable: "check that the database runs, and that this user may read and write it",
     SchemaBehind: "run: orcid-connect migrate",
-    SchemaAhead: "install the newer release, or restore the backup that was made before it",
-    MigrationChanged: "install the release again as it was published",
+    SchemaAhead: "install the newer version, or restore the backup that was made before it",
+    MigrationChanged: "install the version again as it was published",
 }
 """For each error that prevents the use of the database: what to do."""
 

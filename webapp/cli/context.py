@@ -33,12 +33,12 @@ def open_store(config: Config, *, check_schema: bool = True) -> Iterator[Store]:
 
     Args:
         config: Names the database.
-        check_schema: Whether the database must have the schema of this release.
+        check_schema: Whether the database must have the schema of this version.
 
     Raises:
         Misconfigured: If the URL of the database is invalid.
         SchemaBehind: If migrations are missing.
-        SchemaAhead: If a newer release has migrated the database.
+        SchemaAhead: If a newer version has migrated the database.
         StoreUnavailable: If the database cannot be reached.
     """
     try:

@@ -18,7 +18,7 @@ from webapp.cli.output import print_json
 @click.pass_obj
 @handle_errors
 def migrate(path: Path, *, as_json: bool) -> None:
-    """Apply the database migrations of this release that are missing."""
+    """Apply the database migrations of this version that are missing."""
     with open_store(load_config(path), check_schema=False) as store:
         applied = sql.migrate.migrate(store.engine, utc_now())
     if as_json:
