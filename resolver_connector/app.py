@@ -41,7 +41,7 @@ from resolver_connector.http import (
 )
 from resolver_connector.openapi import openapi_response
 from resolver_connector.replica_cache import ReplicaCache
-from resolver_connector.resolver import PEOPLE_PATH, Lookup, Resolver, requested_account
+from resolver_connector.resolver import PEOPLE_PATH, Lookup, RequestedPerson, Resolver
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
@@ -154,11 +154,11 @@ class Connector:
 
 
 def _get_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
-    return connector.resolver.released(organisation.id, requested_account(environ, path))
+    return connector.resolver.released(RequestedPerson.parse(organisation, environ, path))
 
 
 def _get_records(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
-    return connector.resolver.records(organisation.id, requested_account(environ, path))
+    return connector.resolver.records(RequestedPerson.parse(organisation, environ, path))
 
 
 def _deprovision_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
 
+from shibboleth.account_holder import AccountHolder
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation
 from sql.errors import StoreUnavailable
@@ -59,10 +60,10 @@ class ReplicaCache:
         self._lock = Lock()
         self._logged_at = -LOG_INTERVAL
 
-    def orcid_of(self, organisation_id: str, person_key: str) -> tuple[str | None, int]:
+    def orcid_of(self, organisation_id: str, person_key: str, holder: AccountHolder) -> tuple[str | None, int]:
         """Return a person's bare iD and the age of the replica in seconds.
 
-        The iD is None if there is none.
+        The iD is None if there is none, or another holder of the account linked it.
 
         Raises:
             StoreUnavailable: If there is no replica of this organisation, or it is older than `max_age`.
@@ -78,7 +79,7 @@ class ReplicaCache:
         age = self._age(replica)
         if age > self._max_age:
             raise StoreUnavailable("the database does not answer, and the replica is too old")
-        orcid_ids = replica.orcid_of(person_key)
+        orcid_ids = replica.orcid_of(person_key, holder)
         now = monotonic()
         if now - self._logged_at >= LOG_INTERVAL:
             self._logged_at = now

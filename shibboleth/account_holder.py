@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Protocol
 
 from shibboleth.account_time import different_issue_times
@@ -41,6 +42,18 @@ class AccountHolder(Protocol):
         """When the account was issued, as released; empty where it is not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class KnownHolder:
+    """What is known of a holder, where it belongs to no sign-in, link or attempt."""
+
+    account_issued_at: str = ""
+    stable_id: str = ""
+
+
+UNKNOWN_HOLDER = KnownHolder()
+"""A holder of whom nothing is known, who differs from no one."""
+
+
 def parse_stable_id(organisation: Organisation, values: Collection[str]) -> str:
     """Return the stable id of an organisation's person.
 
@@ -69,5 +82,8 @@ def different_holders(one: AccountHolder, other: AccountHolder) -> bool:
 
     What is absent or unreadable proves nothing.
     """
-    issued = different_issue_times(one.account_issued_at, other.account_issued_at)
-    return issued or different_stable_ids(one.stable_id, other.stable_id)
+    if different_stable_ids(one.stable_id, other.stable_id):
+        return True
+    # Every login passes here, mostly without times
+    issued = one.account_issued_at, other.account_issued_at
+    return all(issued) and different_issue_times(*issued)

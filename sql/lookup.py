@@ -69,7 +69,7 @@ class Lookup:
         self._breaker = CircuitBreaker()
 
     def get_current_orcid_id(self, organisation_id: str, person_key: str) -> Row | None:
-        """Return `registry` and `orcid` of a person's current iD."""
+        """Return a person's current iD, and what is known of the account's holder."""
         values = {"organisation": organisation_id, "person_key": person_key}
         return self._breaker.call(self._engine.fetch_one, "get_current_orcid_id", **values)
 

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
+from shibboleth.account_holder import UNKNOWN_HOLDER, AccountHolder, KnownHolder, different_holders
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from sql.engines.base import unstorable
 from sql.engines.sqlite import REASONS
@@ -43,7 +44,9 @@ pragma application_id = {APPLICATION_ID};
 begin;
 create table idp_release (
     account text not null primary key,
-    "eduPersonOrcid" text not null
+    "eduPersonOrcid" text not null,
+    account_issued_at text not null,
+    stable_id text not null
 ) without rowid;
 create table about (
     made_at text not null,
@@ -54,7 +57,8 @@ create table about (
 """
 _SIGN = 'insert into about (made_at, organisation, registry, "rows") values (?, ?, ?, ?)'
 _ABOUT = 'select made_at, organisation, registry, "rows" from about'
-_ORCID_OF = 'select "eduPersonOrcid" from idp_release where account = ?'
+_COLUMNS = ("account", "eduPersonOrcid", "account_issued_at", "stable_id")
+_ORCID_OF = 'select "eduPersonOrcid", account_issued_at, stable_id from idp_release where account = ?'
 
 _REASONS = {
     **REASONS,
@@ -114,7 +118,7 @@ def write_replica(store: Store, organisation_id: str, registry: Registry, path: 
             with store.engine.stream(
                 "list_released_orcid_ids", organisation=organisation_id, registry=registry.value
             ) as found:
-                table.insert_all({name: row[name] for name in ("account", "eduPersonOrcid")} for row in found)
+                table.insert_all({name: row[name] for name in _COLUMNS} for row in found)
             count = table.count
             file.execute(_SIGN, (format_timestamp(now), organisation_id, registry.value, count))
             file.commit()
@@ -229,8 +233,10 @@ class Replica:
         self.made_at = parse_timestamp(made_at)
         self.registry = Registry(registry)
 
-    def orcid_of(self, account: str) -> list[OrcidId]:
+    def orcid_of(self, account: str, holder: AccountHolder = UNKNOWN_HOLDER) -> list[OrcidId]:
         """Return the iD of a folded account, or an empty list.
+
+        It is empty as well where another holder linked the iD.
 
         Raises:
             StoreUnavailable: If the file is damaged.
@@ -240,7 +246,7 @@ class Replica:
         try:
             with self._lock:
                 found = self._file.execute(_ORCID_OF, (account,)).fetchall()
-            return [OrcidId.parse(uri) for (uri,) in found]
+            return [OrcidId.parse(uri) for uri, *known in found if not different_holders(KnownHolder(*known), holder)]
         except (sqlite3.Error, InvalidOrcidId):
             raise StoreUnavailable("the replica is damaged") from None
 

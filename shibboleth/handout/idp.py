@@ -90,7 +90,7 @@ def idp_templates(source: SourceKind) -> tuple[TemplateFile, ...]:
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _CONNECTOR = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _VELOCITY_ERROR = "$, # and non-ASCII characters are not possible in a Velocity template of the Identity Provider"
-_VELOCITY_PLACEHOLDERS = ("URL", "SCOPE")
+_VELOCITY_PLACEHOLDERS = ("URL", "SCOPE", "STABLE_SCOPE")
 _VELOCITY_FIELDS = {
     "{account}": "$account",
     "{user}": "$account.replaceAll('@[^@]*$', '')",
@@ -108,11 +108,25 @@ class IdpOptions:
     release: Release
     extra_conditions: frozenset[str] = frozenset()
     """Further conditions of the templates: the kind of credential, the kind of database."""
+    stable_id: Account | None = None
+    """The attribute with the stable id that a look-up names; None where it names none."""
 
     @property
     def conditions(self) -> frozenset[str]:
         """All conditions that hold."""
-        return self.extra_conditions | {self.version, self.source, self.account.form, self.release}
+        stable = {"account-only"} if self.stable_id is None else {"stable"}
+        if self.stable_id is not None and not self.same_connector:
+            stable.add(f"stable-{self.stable_id.form}")
+        return self.extra_conditions | {self.version, self.source, self.account.form, self.release} | stable
+
+    @property
+    def same_connector(self) -> bool:
+        """Whether one DataConnector exports the account and the stable id."""
+        return (
+            self.stable_id is not None
+            and bool(self.account.connector)
+            and (self.account.connector == self.stable_id.connector)
+        )
 
 
 def parse_account(text: str, scopes: frozenset[str]) -> Account:
@@ -145,6 +159,20 @@ def parse_account(text: str, scopes: frozenset[str]) -> Account:
     )
 
 
+def parse_stable_id_attribute(text: str, scopes: frozenset[str]) -> Account:
+    """Parse `attribute:ID` or `attribute:CONNECTOR/ID`.
+
+    It ends in `@SCOPE` where the organisation has several scopes.
+
+    Raises:
+        TemplateError: If the text has neither form, or the scope is not one of `scopes`.
+
+    """
+    if not text.startswith("attribute:"):
+        raise TemplateError(("stable-id",), "use attribute:ID or attribute:CONNECTOR/ID")
+    return parse_account(text, scopes)
+
+
 def ldap_filter(text: str) -> str:
     """Translate an LDAP filter into a Velocity template.
 
@@ -173,12 +201,17 @@ def idp_files(options: IdpOptions, values: Mapping[str, str]) -> tuple[RenderedF
         TemplateError: If a value is missing, or is not allowed in a file.
 
     """
-    account = options.account
+    account, stable_id = options.account, options.stable_id or Account(AccountForm.PRINCIPAL)
+    names = [account.attribute, *([stable_id.attribute] if options.same_connector else [])]
     derived = {
         "VERSION": str(options.version),
         "SCOPE": account.scope,
         "ATTRIBUTE": account.attribute,
         "CONNECTOR": account.connector,
+        "ATTRIBUTE_NAMES": " ".join(dict.fromkeys(names)),
+        "STABLE_ATTRIBUTE": stable_id.attribute,
+        "STABLE_CONNECTOR": stable_id.connector,
+        "STABLE_SCOPE": stable_id.scope,
     }
     known = {**values, **{name: value for name, value in derived.items() if value}}
     wrong = [name for name in _VELOCITY_PLACEHOLDERS if re.search(r"[$#]|[^\x00-\x7f]", known.get(name, ""))]

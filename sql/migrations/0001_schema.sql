@@ -121,7 +121,9 @@ select
     case registry
         when 'production' then 'https://orcid.org/'
         else 'https://sandbox.orcid.org/'
-    end || orcid as "eduPersonOrcid"
+    end || orcid as "eduPersonOrcid",
+    account_issued_at,
+    stable_id
 from links
 where ended_at is null;
 

@@ -1,6 +1,7 @@
 -- name: get_current_orcid_id
--- The iD that a person's logins release. Every login runs this, so it reads nothing else.
-select registry, orcid
+-- The iD that a person's logins release, and what tells the account's holder from another one. Every login runs this, so
+-- it reads nothing else.
+select registry, orcid, account_issued_at, stable_id
 from links
 where organisation = :organisation
     and person_key = :person_key

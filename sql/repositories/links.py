@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from shibboleth.account_holder import AccountHolder, different_holders, different_stable_ids
+from shibboleth.account_holder import UNKNOWN_HOLDER, AccountHolder, different_holders, different_stable_ids
 from shibboleth.account_time import is_readable
 from shibboleth.orcid_id import OrcidId
 from sql import rows
@@ -41,7 +41,7 @@ class LinkRepository(Repository):
         return None if row is None else rows.link_from_row(row)
 
     def person_status(
-        self, organisation_id: str, person_key: str, holder: AccountHolder | None = None, *, deliveries: bool = True
+        self, organisation_id: str, person_key: str, holder: AccountHolder = UNKNOWN_HOLDER, *, deliveries: bool = True
     ) -> PersonStatus:
         """Return a person's current link and their newest change's progress.
 
@@ -51,8 +51,8 @@ class LinkRepository(Repository):
         """
         person = {"organisation": organisation_id, "person_key": person_key}
         known = {
-            "stable_id": "" if holder is None else holder.stable_id,
-            "account_issued_at": "" if holder is None else rows.storable(holder.account_issued_at),
+            "stable_id": holder.stable_id,
+            "account_issued_at": rows.storable(holder.account_issued_at),
         }
         (row,) = self.engine.fetch_all("get_person_status", **person, **known)
         newest, fetched = row["newest_number"], row["fetched_number"]

@@ -8,7 +8,7 @@ begin
     if exists (select 1 from pg_roles where rolname = {name}) then
         alter role {role} nologin password null;
         revoke all on {view}, {links} from {role};
-        revoke select (organisation, registry, person_key, orcid, ended_at) on {links} from {role};
+        revoke select (organisation, registry, person_key, orcid, ended_at, account_issued_at, stable_id) on {links} from {role};
         revoke all on schema {schema} from {role};
     end if;
 end

@@ -75,6 +75,6 @@ create policy {role} on {links}
     using (organisation = {organisation} and registry = {registry} and ended_at is null);
 alter view {view} set (security_invoker = true, security_barrier = true);
 grant usage on schema {schema} to {role};
-grant select (organisation, registry, person_key, orcid, ended_at) on {links} to {role};
+grant select (organisation, registry, person_key, orcid, ended_at, account_issued_at, stable_id) on {links} to {role};
 grant select on {view} to {role};
 commit;

@@ -15,7 +15,15 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_client, make_link, make_orcid_id
+from tests.support.factories import (
+    NOON,
+    POLYTECHNIC,
+    UNIVERSITY,
+    make_client,
+    make_link,
+    make_orcid_id,
+    make_organisation,
+)
 from tests.support.service import ORGANISATIONS, ask
 
 TOKEN = "t" * 40
@@ -131,6 +139,49 @@ def test_the_path_as_it_was_sent_counts_where_the_server_tells_it(connector, sto
     answer = get(connector, "/", PATH_INFO=decoded, REQUEST_URI=f"/v1/people/{sent}")
 
     assert answer.body != NOBODY
+
+
+SCOPE = "yliopisto.example"
+HOLDERS = [
+    # link: stable id, issued; request; released, and where a stable id is needed
+    ((f"subject-id:a@{SCOPE}", ""), f"stable_id=a%40{SCOPE}", True, True),
+    ((f"subject-id:a@{SCOPE}", ""), f"stable_id=A@{SCOPE.upper()}&issued=", True, True),
+    ((f"subject-id:a@{SCOPE}", ""), f"stable_id=+a@{SCOPE}", True, True),
+    ((f"subject-id:a@{SCOPE}", ""), f"stable_id=b@{SCOPE}", False, False),
+    ((f"subject-id:a@{SCOPE}", ""), "", True, False),
+    ((f"subject-id:a@{SCOPE}", ""), "stable_id=", True, False),
+    ((f"subject-id:a@{SCOPE}", ""), "stable_id=%20", True, False),
+    ((f"subject-id:a@{SCOPE}", ""), "stable_id=b@amk.example", True, False),
+    ((f"subject-id:a@{SCOPE}", ""), f"stable_id=b.c@{SCOPE}", True, False),
+    ((f"eduPersonUniqueId:a@{SCOPE}", ""), f"stable_id=b@{SCOPE}", True, True),
+    (("", ""), f"stable_id=b@{SCOPE}", True, True),
+    (("", "20240115"), f"stable_id=b@{SCOPE}&issued=2024-01-15", True, True),
+    (("", "20240115"), f"stable_id=b@{SCOPE}&issued=16.1.2024", False, False),
+    (("", "20240115"), f"stable_id=b@{SCOPE}&issued=soon", True, True),
+    ((f"subject-id:a@{SCOPE}", "20240115"), f"stable_id=a@{SCOPE}&issued=20250115", False, False),
+    (("", ""), f"stable_id=b@{SCOPE}&issued=20250115", True, True),
+]
+
+
+@pytest.mark.parametrize(
+    "place", ["/v1/people/maija@yliopisto.example?", "/v1/people?account=maija@yliopisto.example&"]
+)
+def test_an_id_is_released_to_the_holder_who_linked_it(store, place):
+    for number, ((stable_id, issued), query, *released) in enumerate(HOLDERS):
+        store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "", NOON)
+        make_link(store, orcid_id=make_orcid_id(number), issued=issued, stable_id=stable_id)
+        for needs, expected in zip((False, True), released, strict=True):
+            organisation = make_organisation(stable_id="subject-id", needs_stable_id=needs)
+            clients = Credentials([(Bearer(TOKEN), make_client(organisation))])
+            answer = get(Connector(store, clients, Registry.PRODUCTION, lambda: NOON), place + query)
+            assert answer.status == 200, query
+            uris = [make_orcid_id(number).uri] if expected else []
+            assert json.loads(answer.body) == {"eduPersonOrcid": uris}, (number, needs)
+
+
+@pytest.mark.parametrize("query", ["stable_id=a&stable_id=a", "stable_id=$stable", "issued=1&issued=2", "issued=$x"])
+def test_a_holder_that_cannot_be_meant_is_refused(connector, store, query):
+    assert get(connector, f"/v1/people/maija@yliopisto.example?{query}").status == 400
 
 
 @pytest.mark.parametrize("query", ["account=ma%2Bija%40yliopisto.example", "account=Ma%2bija@yliopisto.example&x="])

@@ -235,6 +235,52 @@ def test_a_person_without_the_attribute_is_no_failure(handout_files, connector, 
     assert all("the account is missing" in each["warnings"][0] for each in ran.mapped)
 
 
+STABLE = "ab1"
+STABLE_VALUES = {
+    (STABLE, SCOPE): f"{STABLE}@{SCOPE}",
+    f"{STABLE}@{SCOPE}": f"{STABLE}@{SCOPE}",
+    STABLE: f"{STABLE}@{SCOPE}",
+    ("o'b", SCOPE): f"o'b@{SCOPE}",
+}
+
+
+def with_stable_id(handout_files, directory, version, source, form):
+    path = write_configuration(directory, organisations={"yliopisto": {"stable_id": "subject-id"}})
+    return handout_files(
+        version, source, "attribute:myLDAP/uid", "asking", "--stable-id", f"attribute:{form}", path=path
+    )
+
+
+@pytest.mark.parametrize("source", ["http", "sqlite", "postgresql"])
+def test_the_stable_id_is_named_beside_the_account_and_is_a_pair_since_version_4(handout_files, tmp_path, source):
+    kind, element, _ = WRITTEN[source]
+    ways = [(version, form) for version in Version for form in ("samlSubjectID", "myLDAP/samlSubjectID", "own/sid")]
+    known = [[value] for value in STABLE_VALUES] + [[], ["a", "b"]]
+    written = [*STABLE_VALUES.values(), "", ""]
+    templates = []
+    for number, (version, form) in enumerate(ways):
+        files = with_stable_id(handout_files, tmp_path / str(number), version, source, form)
+        assert schemas.complaints(version, "attribute-resolver.xml", files[RESOLVER_FILE]) == []
+        template = engines.template_of(files[RESOLVER_FILE], element)
+        templates += [(template, {"uid": ["maija"], form.rpartition("/")[2]: each}) for each in known]
+
+    filled = engines.run(templates=templates, kind=kind).rendered
+
+    if source == "http":
+        expected = [{"account": [f"maija@{SCOPE}"], "stable_id": [value]} for value in written]
+        assert [asked(url) for url in filled] == expected * len(ways)
+    else:
+        expected = [f"stable_id = 'subject-id:{value.replace(chr(39), chr(39) * 2)}'" for value in written]
+        assert [re.search("stable_id = '(?:[^']|'')*'", each)[0] for each in filled] == expected * len(ways)
+
+
+def test_one_connector_with_both_attributes_is_named_once(handout_files, tmp_path):
+    resolver = with_stable_id(handout_files, tmp_path, "5", "http", "myLDAP/samlSubjectID")[RESOLVER_FILE]
+
+    found = [dict(each.items()) for each in fromstring(resolver).iter(f"{RESOLVER}InputDataConnector")]
+    assert found == [{"ref": "myLDAP", "attributeNames": "uid samlSubjectID"}]
+
+
 @pytest.fixture
 def connector(store):
     return make_connector(store)
@@ -483,6 +529,10 @@ def test_a_quotation_mark_cannot_end_the_expression_that_names_a_certificate(ver
             "yliopisto has no credential with the right read alone",
         ),
         ({}, ["--ca", "/etc/pki/o'brien.pem"], "without quotes and backslashes"),
+        ({}, ["--stable-id", "attribute:samlSubjectID"], 'add stable_id = "subject-id"'),
+        ({"stable_id": "subject-id"}, ["--stable-id", "principal"], "use attribute:ID or attribute:CONNECTOR/ID"),
+        ({"stable_id": "subject-id"}, ["--stable-id", "attribute:subject-id"], "letters, digits and _"),
+        ({"stable_id": "subject-id", "stable_id_missing": "withhold"}, [], "add --stable-id attribute:ID"),
     ],
 )
 def test_what_cannot_be_handed_out_is_said(tmp_path, change, words, said):

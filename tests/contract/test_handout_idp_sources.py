@@ -134,6 +134,35 @@ def test_a_replica_is_read_and_so_is_the_one_that_replaces_it(tmp_path, store, s
     assert after == [NOBODY]
 
 
+@pytest.mark.parametrize(
+    ("missing", "expected"), [("release", [1, 1, 0, 1, 1, 0, 1]), ("withhold", [1, 1, 0, 0, 0, 0, 1])]
+)
+def test_a_replica_is_asked_for_the_id_of_the_present_holder(tmp_path, store, store_url, missing, expected):
+    organisation = {"stable_id": "subject-id", "stable_id_missing": missing}
+    path = write_configuration(
+        tmp_path / "etc", organisations={"yliopisto": organisation}, store=store_section(tmp_path / "etc", store_url)
+    )
+    file = tmp_path / "replica.db"
+    words = ("--version", "4", "--source", "sql", "--database", file, "--stable-id", "attribute:sid")
+    files = hand_out(path, tmp_path / "out", *words)
+    make_link(store, MAIJA, make_orcid_id(1, Registry.SANDBOX), stable_id=f"subject-id:iii@{SCOPE}")
+    make_link(store, f"other@{SCOPE}", make_orcid_id(2, Registry.SANDBOX), stable_id=f"eduPersonUniqueId:a@{SCOPE}")
+    write_replica(path, file)
+    template = engines.template_of(files[RESOLVER_FILE], "QueryTemplate")
+    people = [
+        *[(MAIJA, each) for each in ([("III", SCOPE)], [f"iii@{SCOPE}"], [("iij", SCOPE)], [], ["iii", "iij"])],
+        (MAIJA, ["x' or '1'='1"]),
+        (f"other@{SCOPE}", [("iii", SCOPE)]),
+    ]
+
+    texts = engines.run(
+        templates=[(template, {"principal": account, "sid": ids}) for account, ids in people], kind="sql", locale="tr"
+    ).rendered
+    found = engines.run(beans=files[BEANS], properties={}, queries=texts).queried
+
+    assert [len(each["rows"]) for each in found] == expected
+
+
 def test_a_replica_that_is_not_there_is_an_error_and_is_not_made(tmp_path):
     file = tmp_path / "nowhere.db"
     path = write_configuration(tmp_path / "etc")

@@ -103,7 +103,7 @@ def test_it_names_each_place_and_method_that_there_is():
 
 def test_its_limits_are_those_of_the_program():
     parameters = {each["name"]: each["schema"] for each in methods_at("/v1/changes")["GET"]["parameters"]}
-    (account,) = methods_at("/v1/people")["GET"]["parameters"]
+    account = methods_at("/v1/people")["GET"]["parameters"][0]
 
     assert (parameters["limit"]["maximum"], parameters["limit"]["default"]) == (MAX_LIMIT, DEFAULT_LIMIT)
     assert account["schema"]["maxLength"] == MAX_ACCOUNT_LENGTH

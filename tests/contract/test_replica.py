@@ -87,7 +87,7 @@ def test_the_views_columns_are_called_as_the_attribute_is(people, store_url):
         with psycopg.connect(store_url) as connection:
             names = [column.name for column in connection.execute("select * from idp_release").description]
 
-    assert names == ["organisation", "registry", "account", "eduPersonOrcid"]
+    assert names == ["organisation", "registry", "account", "eduPersonOrcid", "account_issued_at", "stable_id"]
 
 
 def test_the_view_never_tells_nothing(people, store_url):
@@ -149,7 +149,7 @@ def test_the_columns_of_a_replica_are_called_as_the_attribute_is(people, path):
     with closing(sqlite3.connect(path)) as file:
         names = [column[0] for column in file.execute("select * from idp_release").description]
 
-    assert names == ["account", "eduPersonOrcid"]
+    assert names == ["account", "eduPersonOrcid", "account_issued_at", "stable_id"]
 
 
 def test_a_replica_is_one_file_that_needs_no_other(people, path):

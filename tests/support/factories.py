@@ -84,9 +84,11 @@ def make_link(  # noqa: PLR0917 - one for each word
     now=NOON,
     transfers=(),
     issued="",
+    stable_id="",
 ):
     """Link a person to an iD, in place of whatever they had, and give the change."""
     current = store.links.get(organisation, person_key)
     replacing = current.orcid_id if current else None
     attempt = answered(store, person_key, orcid_id, organisation, now)
-    return store.links.add(attempt, issued, make_consent(at=now), replacing, now, f"link-{next(_numbers)}", transfers)
+    consent, link_id = make_consent(at=now), f"link-{next(_numbers)}"
+    return store.links.add(attempt, issued, consent, replacing, now, link_id, transfers, stable_id=stable_id)

@@ -11,7 +11,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
-from shibboleth.account_holder import different_holders
+from shibboleth.account_holder import KnownHolder, different_holders
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.records import Erasure, Event
@@ -100,12 +100,6 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    account_issued_at: str
-    stable_id: str
-
-
 def _current_holder_since(store: Store, person: Person) -> datetime | None:
     # After this time the stored data is that of the account's current holder; None if there was no other
     whose = person.organisation.id, person.key
@@ -114,8 +108,8 @@ def _current_holder_since(store: Store, person: Person) -> datetime | None:
     return max((each for each in ends if each is not None), default=None)
 
 
-def _holder(event: Event) -> _Holder:
-    return _Holder(event.facts.get("account_issued_at", ""), event.facts.get("stable_id", ""))
+def _holder(event: Event) -> KnownHolder:
+    return KnownHolder(event.facts.get("account_issued_at", ""), event.facts.get("stable_id", ""))
 
 
 def _fetched(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:

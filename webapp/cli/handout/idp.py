@@ -15,6 +15,7 @@ from shibboleth.handout.idp import (
     Version,
     idp_files,
     parse_account,
+    parse_stable_id_attribute,
 )
 from shibboleth.handout.render import RenderedFile
 from shibboleth.organisation import Organisation
@@ -46,6 +47,12 @@ from webapp.config.loader import Config
     "--person",
     metavar="FORM",
     help="How it derives a person's account: principal, principal@SCOPE, attribute:ID or attribute:CONNECTOR/ID.",
+)
+@click.option(
+    "--stable-id",
+    "stable_id",
+    metavar="FORM",
+    help="With http and sql: the stable id that a look-up names, as attribute:ID or attribute:CONNECTOR/ID.",
 )
 @click.option(
     "--release-to",
@@ -97,6 +104,7 @@ def idp(path: Path, /, name: str, output: Path | None, **options: str | None) ->
         options["authority"],
         options["database"],
         options["credential"],
+        options["stable_id"],
     )
     config = load_config(path)
     organisation = find_organisation(config, name)
@@ -119,10 +127,29 @@ def _idp_files(
 ) -> tuple[RenderedFile, ...]:
     conditions, values = SOURCES[options.source](config, organisation, options)
     account = parse_account(options.person or _default_person(organisation), organisation.scopes)
+    without = "withhold-without" if organisation.needs_stable_id else "release-without"
     idp_options = IdpOptions(
-        options.version, options.source, account, options.release, conditions | {config.service.registry.value}
+        options.version,
+        options.source,
+        account,
+        options.release,
+        conditions | {config.service.registry.value, without},
+        _stable_id(organisation, options),
     )
     return idp_files(idp_options, {**_values(config, organisation, account), "ENTITY_ID": entity_id, **values})
+
+
+def _stable_id(organisation: Organisation, options: SourceOptions) -> Account | None:
+    by_look_up = options.source is not SourceKind.LDAP
+    if options.stable_id is None:
+        if organisation.needs_stable_id and by_look_up:
+            raise CommandError(f'{organisation.id} has stable_id_missing = "withhold"; add --stable-id attribute:ID')
+        return None
+    if not by_look_up:
+        raise CommandError("--stable-id is for http and sql; a directory has no other holder's iD after the removal")
+    if not organisation.stable_id:
+        raise CommandError(f'{organisation.id} has no stable id; add stable_id = "subject-id" to its file')
+    return parse_stable_id_attribute(options.stable_id, organisation.scopes)
 
 
 def _default_person(organisation: Organisation) -> str:
@@ -143,6 +170,7 @@ def _values(config: Config, organisation: Organisation, account: Account) -> dic
         "URL": config.service.public_url,
         "SP_ENTITY_ID": sp_entity_id(config),
         "KEY": organisation.key,
+        "STABLE_ID": organisation.stable_id or organisation.key,
         "SCOPES": ", ".join(sorted(organisation.scopes)),
         "FIRST_SCOPE": scope,
         "FIRST_SCOPE_AT": f"@{scope}",

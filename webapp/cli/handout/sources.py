@@ -36,6 +36,7 @@ class SourceOptions:
     database: str | None
     credential: str | None
     """The name of a credential of the organisation; None takes its first read-only one."""
+    stable_id: str | None
 
 
 SourceResult = tuple[frozenset[str], Mapping[str, str]]
