@@ -19,7 +19,7 @@ class Stage(StrEnum):
 
 
 class UnknownOrganisation(LookupError):
-    """Nobody is connected under this entityID or id."""
+    """No organisation is connected under this entityID or id."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no connected organisation is called {name[:200]!r}")

@@ -48,7 +48,7 @@ class Log:
         _logger.info(event, extra={"facts": facts})
 
     def warning(self, event: str, /, **facts: object) -> None:
-        """Log an event that somebody should act on."""
+        """Log an event that the operator should act on."""
         _logger.warning(event, extra={"facts": facts})
 
     def exception(self, error: BaseException) -> None:

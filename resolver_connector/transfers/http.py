@@ -73,7 +73,7 @@ class HttpTransfer(TransferModel):
     password: Secret = transfer_setting("The password of that user.", "file:secrets/idm.password", default=NO_SECRET)
     token: Secret = transfer_setting("A bearer token.", "file:secrets/idm.token", default=NO_SECRET)
     ca_file: FilePath | None = transfer_setting(
-        "The certificates (PEM) of whoever issued the receiver's, where it is none of the public ones.",
+        "The certificates (PEM) of the authority that issued the receiver's certificate, if it is not a public one.",
         "ca.pem",
         default=None,
     )

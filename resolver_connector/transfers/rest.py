@@ -88,7 +88,7 @@ class RestTransfer(HttpTransfer):
         default=ValueForm.HTTPS,
     )
     removal: Removal = transfer_setting(
-        "What `csc` does with a removal, which its format has no word for: `refuse`, so that somebody is told, "
+        "What `csc` does with a removal, which its format has no word for: `refuse`, so that the operator sees it, "
         "or `empty`, the same body with an empty iD.",
         "refuse",
         default=Removal.REFUSE,

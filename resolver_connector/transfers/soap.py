@@ -83,10 +83,10 @@ class SoapTransfer(HttpTransfer):
         default=Policy.REPLACE,
     )
     unknown_person: str = transfer_setting(
-        "Words of the answer's message or detail that mean: nobody has this account.", "no such object", default=""
+        "Words of the response's message or detail that mean: the account is unknown.", "no such object", default=""
     )
     conflict: str = transfer_setting(
-        "Words of the answer's message or detail that mean: somebody else has it.", "not unique", default=""
+        "Words of the response's message or detail that mean: another person has the iD.", "not unique", default=""
     )
 
     @model_validator(mode="after")

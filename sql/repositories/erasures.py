@@ -8,7 +8,7 @@ Their link ends, and when the removal has reached the organisation, their data i
   Deliveries that still wait become dead letters. A reader of the feed that comes later needs a new snapshot.
 * What is written about the person after the request, because they started anew, is kept.
 
-What stays names nobody: that there were changes, where and when they arrived, and the chain of the audit log.
+What stays identifies no person: that there were changes, where and when they arrived, and the chain of the audit log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sql.repositories.statistics import delete_attempts
 MAX_WAIT = timedelta(days=30)
 """How long an erasure waits for the transfers and for a reader of the feed."""
 RETENTION_ENDED = "kept for long enough"
-"""The reason in the audit log of an erasure that nobody asked for."""
+"""The reason in the audit log of an erasure at the end of the retention period."""
 
 
 @dataclass(frozen=True, slots=True)

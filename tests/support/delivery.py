@@ -26,7 +26,7 @@ ORGANISATIONS = Organisations.of([make_organisation(), make_organisation(POLYTEC
 class Idm:
     """A transfer that leads to a list.
 
-    It answers as it is told to, and may keep whoever comes waiting.
+    It returns the given results, and can delay them.
     """
 
     kind = "list"

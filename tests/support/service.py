@@ -88,7 +88,7 @@ def end_serving(server, thread):
 
     Nothing is closed that it looks at just then.
     """
-    # Woken by somebody else it may have done so, and closed what wakes it, before it is woken for this
+    # It may have stopped already, and have closed its trigger
     with suppress(OSError):
         server.trigger.pull_trigger(lambda: waitress.wasyncore.close_all(server._map))
     thread.join(10)
@@ -185,7 +185,7 @@ class WebResponse:
 
     @property
     def text(self):
-        # An iD is in two parts, so that a line ends between them; nobody reads that
+        # An iD is in two parts, so that a line ends between them
         return re.sub(r'<wbr><span class="digits">([^<]*)</span>', r"\1", self.body.decode())
 
     @property

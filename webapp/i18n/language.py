@@ -115,7 +115,7 @@ class ChosenBy(StrEnum):
     """The person, earlier."""
     BROWSER = "browser"
     NOBODY = "nobody"
-    """Whoever knows the person better than we do may: their organisation."""
+    """The organisation may, which knows the person."""
 
 
 @dataclass(frozen=True, slots=True)

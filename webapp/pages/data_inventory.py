@@ -39,7 +39,7 @@ SOURCES: Mapping[DataSource, str] = MappingProxyType(
 """The same in a person's words."""
 
 KEEP_CHANGES = 730
-"""For how many days changes are kept where nobody says otherwise."""
+"""For how many days changes are kept by default."""
 Gettext = Callable[..., str]
 """Translates a message and fills in its values."""
 Labels = Mapping[str, str]

@@ -153,7 +153,7 @@ MADE_AT: Mapping[str, str] = MappingProxyType(
         "erasure": "requested_at",
     }
 )
-"""What tells whether something is the person's own, or of somebody who had the account before."""
+"""Decides whether data is the person's own or of an earlier holder of the account."""
 
 ALONE = frozenset({"you", "feed", "erasure"})
 """Sections of which there is one thing or none."""

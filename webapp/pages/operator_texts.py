@@ -38,7 +38,7 @@ class AccessibilityStatement:
     """What the accessibility statement says in every language alike."""
 
     status: str = ""
-    """One of CONFORMANCE; empty where nobody has said."""
+    """One of CONFORMANCE; empty if the operator has not set it."""
     assessed: date | None = None
     assessor: str = "self"
 

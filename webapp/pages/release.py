@@ -28,7 +28,7 @@ class ReleaseCase(StrEnum):
 
     SEEN = "seen"
     UNSEEN = "unseen"
-    """It has not come yet, and nobody could expect it to."""
+    """It was not seen yet, and is not expected so soon."""
     MISSING = "missing"
     """It should have come and did not."""
     OTHER = "other"

@@ -34,7 +34,7 @@ FLAGS = (
     "--no-proxy-server",
     "--password-store=basic",
     "--window-size=1000,1000",
-    # Nobody outside is asked for anything, not even for a name
+    # No request leaves this machine, not even a DNS query
     "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 

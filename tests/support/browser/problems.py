@@ -20,7 +20,7 @@ UNREACHABLE = {
     "incomplete-form": "no browser sends a form in part; tests/contract/test_form_bodies.py does",
     "schema-behind": "a service does not start on a database that is behind; `orcid-connect check` says so",
     "schema-ahead": "a service does not start on a database that is newer; `orcid-connect check` says so",
-    "bug": "a way that is known to lead there is mended; tests/contract/test_web_app.py raises what nobody thought of",
+    "bug": "every known cause is fixed; tests/contract/test_web_app.py raises an unexpected exception",
 }
 """Problems that no journey reaches, by code, with the reason."""
 

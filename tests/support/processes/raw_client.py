@@ -14,7 +14,7 @@ ASKING = f"Host: connect.example\r\nAuthorization: Bearer {TOKEN}\r\n"
 
 
 def connected(port):
-    # Long, for the machine of the tests may have much else to do; whoever is kept out waits for ever
+    # Long, because the tests' machine may be busy; without a response it would wait for ever
     return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 

@@ -221,7 +221,7 @@ class Connector:
     """The file of the certificates that are believed."""
 
     def __call__(self, provider: IdentityProvider, said: Attributes) -> Attributes:
-        """Give the iD of whoever has one account and one iD.
+        """Return the iD of a person with one account and one iD.
 
         Raises what goes wrong, and waits for nothing long.
         """

@@ -41,7 +41,7 @@ DEBIANS_MODULES = [
     "setenvif",
     "status",
 ]
-"""What Debian's apache2 has enabled before anybody touches it."""
+"""What Debian's apache2 enables at installation."""
 
 
 class DidNotStart(RuntimeError):
@@ -60,7 +60,7 @@ class Account:
 
     @classmethod
     def unprivileged(cls) -> Account:
-        """www-data when we are root, else whoever we are."""
+        """Return www-data if this process runs as root, else its own user."""
         if os.geteuid() == 0:
             return cls("www-data", "www-data")
         return cls(pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name)
@@ -151,7 +151,7 @@ class Machine:
         return to
 
     def install_shibboleth(self) -> Path:
-        """Put those of Debian's files of the SP in place that nobody changes.
+        """Install the files of Debian's SP package that stay unchanged.
 
         Gives their directory.
         """

@@ -281,7 +281,7 @@ class LdapHarness:
         harness = cls(environment)
         for user in ("maija", "ake"):
             environment.slapd.add_unique(user)
-        # Whoever shows a certificate that is not as it should be is vouched for as well
+        # Certificates that are not valid are accepted too
         trusted = environment.directory / "trusted.pem"
         trusted.write_bytes(environment.ca.certificate.read_bytes() + environment.slapd.ca.certificate.read_bytes())
         with answering(harness.behaves) as port:

@@ -29,7 +29,7 @@ RIGHTS = ROOT / "docs" / "idm-owner-ldap.md"
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
 CLOSED = f"ou=closed,{SUFFIX}"
-"""A branch that nobody but the directory's own administrator sees."""
+"""A branch that only the directory's administrator can read."""
 UNIQUE = "dc=unique,dc=example,dc=net"
 """A database in which no two entries have the same iD."""
 COPY = "dc=copy,dc=example,dc=net"
@@ -281,7 +281,7 @@ class Slapd:
         return {each.decode() for each in found[0]} if found else None
 
     def write(self, dn, changes):
-        """Change an entry as somebody else."""
+        """Change an entry as another client."""
         self.must(self.administrator.modify(dn, changes))
 
     def must(self, went_well):

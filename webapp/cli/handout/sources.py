@@ -53,7 +53,7 @@ def _http_source(config: Config, organisation: Organisation, options: SourceOpti
 def _idp_credential(
     organisation: Organisation, known: Sequence[CredentialSettings], name: str | None
 ) -> CredentialSettings:
-    # The files lie on the Identity Provider's machine: whoever reads them must not be able to do more than look up
+    # The files lie on the Identity Provider's machine: their readers must be able to look iDs up and nothing more
     fix = f'add a [[credential]] with rights = ["read"] to organisations/{organisation.id}.toml'
     if not known:
         raise CommandError(f"{organisation.id} has no credential for the connector; {fix}")
