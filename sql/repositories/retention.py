@@ -43,8 +43,8 @@ class RetentionRepository(Repository):
     def delete_change(self, organisation_id: str, number: int) -> bool:
         """Delete a change and, if it is the person's last one, the person.
 
-        Deletes the person's links, closed attempts and facts in the audit log. What stays identifies no person: that there was
-        a change, which transfers received it, and when.
+        Deletes the person's links, closed attempts and facts in the audit log. What stays identifies no person: that
+        there was a change, which transfers received it, and when.
 
         Returns:
             False when the change is deleted already, or a delivery of it is waiting.
