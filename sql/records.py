@@ -367,6 +367,18 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadEvents:
+    """What a person has confirmed to have read of what others did to their link."""
+
+    number: int
+    """The number of the last audit event."""
+    link_id: str | None
+    """The id of a link that others made; None where none was read of."""
+    at: datetime
+    """When they confirmed it last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """An audit event.
 

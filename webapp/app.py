@@ -22,6 +22,7 @@ from webapp.linking.service import LIFETIME
 from webapp.log import log
 from webapp.operator import incidents
 from webapp.pages.context import AppContext
+from webapp.pages.data_inventory import ACTORS, FACT_VALUES
 from webapp.pages.problems import (
     ORGANISATION_HELP,
     SERVICE_HELP,
@@ -227,6 +228,8 @@ def template_globals(service_info: ServiceInfo, context: AppContext, known: Mapp
         "label": context.label,
         "orcid_url": context.orcid_url,
         "sign_out": f"/Shibboleth.sso/Logout?return={quote(service_info.public_url + '/signed-out', safe='')}",
+        "actors": ACTORS,
+        "fact_values": FACT_VALUES,
         "support_messages": partial(_support_messages, service_info),
     }
 

@@ -233,6 +233,17 @@ create table events (
 
 create index events_of_a_person on events (organisation, person_key, number);
 
+-- Up to which event a person has confirmed to have read what others did to their link.
+create table read_events (
+    organisation text not null,
+    person_key text not null,
+    event_number bigint not null check (event_number >= 0),
+    -- the link that others made, if the person has confirmed to have read that; an import has no event for each person
+    link_id text,
+    at text not null,
+    primary key (organisation, person_key)
+);
+
 -- Counts of attempts and events by organisation, day and name, without personal data; they outlive what was counted.
 -- The day is UTC, as 2026-01-15; the row with an empty day holds the sum of all days.
 create table daily_counts (

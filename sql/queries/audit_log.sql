@@ -40,6 +40,40 @@ where organisation = :organisation
 order by number desc
 limit :limit;
 
+-- name: list_events_of_others
+-- The newest events about a person that others made, newest first.
+select *
+from events
+where organisation = :organisation
+    and person_key = :person_key
+    and number > :after
+    and actor <> 'person'
+order by number desc
+limit :limit;
+
+-- name: get_read_events
+select *
+from read_events
+where organisation = :organisation
+    and person_key = :person_key;
+
+-- name: mark_events_read
+-- A smaller number than the stored one changes nothing.
+insert into read_events (organisation, person_key, event_number, link_id, at)
+values (:organisation, :person_key, :number, :link_id, :now)
+on conflict (organisation, person_key) do update
+set event_number = case
+        when excluded.event_number > read_events.event_number then excluded.event_number
+        else read_events.event_number
+    end,
+    link_id = coalesce(excluded.link_id, read_events.link_id),
+    at = excluded.at;
+
+-- name: delete_read_events
+delete from read_events
+where organisation = :organisation
+    and person_key = :person_key;
+
 -- name: get_chain_end
 -- The number and hash of the last event that was written, and the highest number found.
 -- One statement, so that all three are consistent.

@@ -79,7 +79,8 @@ where exists (
     or exists (select 1 from changes where organisation = :organisation and person_key = :person_key)
     or exists (select 1 from attempts where organisation = :organisation and person_key = :person_key)
     or exists (select 1 from deliveries where organisation = :organisation and person_key = :person_key)
-    or exists (select 1 from events where organisation = :organisation and person_key = :person_key);
+    or exists (select 1 from events where organisation = :organisation and person_key = :person_key)
+    or exists (select 1 from read_events where organisation = :organisation and person_key = :person_key);
 
 -- name: list_inactive_people
 -- People without a current link, an attempt or a waiting delivery whose last audit event is older than a time.

@@ -8,7 +8,7 @@ from datetime import datetime
 from shibboleth.orcid_id import Registry
 from sql import audit, rows
 from sql.engines.base import Row
-from sql.records import Event
+from sql.records import Event, ReadEvents
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
 
 
@@ -44,6 +44,38 @@ class AuditRepository(Repository):
             if len(page) < PAGE_SIZE:
                 return
             limit, bound = limit - len(page), page[-1]["number"]
+
+    def list_events_of_others(self, organisation_id: str, person_key: str, after: int) -> list[Event]:
+        """Return the events about a person that others made after a number.
+
+        The newest first, at most PAGE_SIZE.
+        """
+        found = self.engine.fetch_all(
+            "list_events_of_others", organisation=organisation_id, person_key=person_key, after=after, limit=PAGE_SIZE
+        )
+        return [_event_from_row(row) for row in found]
+
+    def read_events(self, organisation_id: str, person_key: str) -> ReadEvents | None:
+        """Return what a person has confirmed to have read."""
+        row = self.engine.fetch_one("get_read_events", organisation=organisation_id, person_key=person_key)
+        return None if row is None else ReadEvents(row["event_number"], row["link_id"], rows.parse_timestamp(row["at"]))
+
+    def mark_read(self, organisation_id: str, person_key: str, number: int, link_id: str | None, now: datetime) -> None:
+        """Store up to which event a person has read.
+
+        A number smaller than the stored one changes nothing, and neither does None for the link.
+
+        Args:
+            link_id: A link that others made and of which the person has read.
+        """
+        self.engine.execute(
+            "mark_events_read",
+            organisation=organisation_id,
+            person_key=person_key,
+            number=number,
+            link_id=link_id,
+            now=rows.format_timestamp(now),
+        )
 
     def verify(self, organisation_id: str) -> list[str]:
         """Verify an organisation's chain of events.

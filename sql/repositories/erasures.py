@@ -198,6 +198,7 @@ def _finish(transaction: OrganisationTransaction, person_key: str, now: datetime
     for row in given_up:
         facts = {"transfer": row["transfer"], "change": str(row["change_number"]), "outcome": row["outcome"]}
         transaction.insert_event("dead-letter", "service", None, facts)
+    session.execute("delete_read_events", **person)
     session.execute("delete_changes_of_person", **person, number=number)
     session.execute("anonymise_deliveries_of_person", **person, number=number)
     session.execute("delete_ended_links_of_person", **person, until=erasure["requested_at"])

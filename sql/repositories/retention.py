@@ -63,6 +63,7 @@ class RetentionRepository(Repository):
                 count_forgotten(session, organisation_id, change["at"][:10], len(current))
                 session.execute("delete_links_of_person", **person)
                 session.execute("erase_facts_of_person", **person)
+                session.execute("delete_read_events", **person)
                 attempts = session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT)
                 delete_attempts(session, [row for row in attempts if row["closed_at"] is not None])
             return True

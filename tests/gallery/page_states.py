@@ -23,6 +23,8 @@ class PageState:
 PAGE_STATES: list[PageState] = []
 
 NO_PAGES = {
+    "POST /me/read": "leads to one's own page",
+    "GET /me/read": "leads to one's own page",
     "POST /me/start": "leads to ORCID",
     "GET /me/start": "leads to one's own page",
     "POST /me/remove": "leads to the page of the removal",

@@ -8,6 +8,7 @@ from demo.notices import NOTICES
 from shibboleth.organisation import Organisations, Stage
 from sql.errors import LinkChanged
 from sql.records import ReleaseState
+from sql.repositories.imports import AttestedLink
 from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
 from tests.support.factories import NOON, UNIVERSITY, make_organisation
@@ -109,6 +110,25 @@ def me_where_nothing_is_kept(context):
 def me_with_an_id(context):
     context.link()
     return context.maija().get("/me")
+
+
+@page_state("GET /me")
+def me_after_others_did_something(context):
+    """Removed by the organisation and by the operator; then connected from another system."""
+    for actor, reason in (("organisation", "left the organisation"), ("operator", "the 'wrong' <account>")):
+        context.link()
+        context.store.links.remove(UNIVERSITY, ACCOUNT, actor, reason, NOON)
+    attested = AttestedLink(1, ACCOUNT, ACCOUNT, orcid_id(OLD))
+    context.store.imports.add(UNIVERSITY, [attested], "the library's register", NOON, NOON)
+    return context.maija().get("/me")
+
+
+@page_state("GET /me/remove")
+def remove_after_others_did_something(context):
+    context.link()
+    context.store.links.remove(UNIVERSITY, ACCOUNT, "operator", "the wrong account", NOON)
+    context.link()
+    return context.maija().get("/me/remove")
 
 
 @page_state("GET /me")

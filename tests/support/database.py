@@ -20,7 +20,7 @@ from tests.support.factories import NOON
 TABLES = (
     *("attempts", "links", "consent_texts", "changes", "organisations", "events"),
     *("daily_counts", "counted_events", "credential_rights", "incidents"),
-    *("deliveries", "circuit_breakers", "acknowledgements", "erasures", "mails"),
+    *("deliveries", "circuit_breakers", "acknowledgements", "erasures", "mails", "read_events"),
 )
 """Every table, in an order in which rows can be deleted."""
 

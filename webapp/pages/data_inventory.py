@@ -283,7 +283,7 @@ ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
 )
 """Tables without a person in them, and what they hold."""
 
-TABLES = ("attempts", "links", "changes", "deliveries", "events", "erasures", "mails")
+TABLES = ("attempts", "links", "changes", "deliveries", "events", "read_events", "erasures", "mails")
 """Tables of which each row is about one person."""
 
 _EACH_ORGANISATION = " ".join(f"{table}.organisation" for table in TABLES)
@@ -473,6 +473,20 @@ EVENTS_SECTION = Section(
     erased_when_inactive=True,
 )
 
+READ_EVENTS = Section(
+    "read_events",
+    gettext_noop("What you have confirmed to have read"),
+    gettext_noop("To tell you of each thing that others did to your connection, until you have read it."),
+    _WITH_LINKS,
+    _fields(
+        "read_events",
+        ("number", gettext_noop("Up to number of the line"), YOU, "event_number", "number"),
+        ("link", gettext_noop("Number of the connection"), YOU, "link_id", "link_id"),
+        ("at", gettext_noop("When"), US, "at", "at"),
+    ),
+    erased_when_inactive=True,
+)
+
 ERASURE = Section(
     "erasure",
     gettext_noop("Your wish to have everything erased"),
@@ -508,5 +522,5 @@ MAILS = Section(
     erased_when_inactive=True,
 )
 
-SECTIONS = (PERSON, LINKS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, MAILS, ERASURE)
+SECTIONS = (PERSON, LINKS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, READ_EVENTS, MAILS, ERASURE)
 """All there is, in the order in which it is shown."""

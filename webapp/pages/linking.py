@@ -12,6 +12,7 @@ from sql.records import Attempt, ChangeKind
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
 from webapp.linking.service import CallbackParams, NoSuchAttempt, NotAgreed, make_consent
+from webapp.linking.unread_events import mark_read, unread_events
 from webapp.log import log
 from webapp.operator import incidents
 from webapp.pages.context import AppContext
@@ -39,6 +40,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
     status = delivery_status(person_status)
     variables = {
         "link": link,
+        "unread": unread_events(context.store, person, link),
         **_link_state(context, request, status),
         "token": csrf_token(request.browser, person),
         "delivery_status": status,
@@ -47,6 +49,13 @@ def me(context: AppContext, request: PageRequest) -> Page:
         "resume_path": _resume_path(context, request),
     }
     return Page("me.html", variables)
+
+
+def read(context: AppContext, request: PageRequest) -> Redirect:
+    """Store that the person has read what the page told them of others."""
+    shown = request.form.get("number", ""), request.form.get("link", "")
+    mark_read(context.store, request.person, request.person_status.link, shown, request.now)
+    return Redirect("/me")
 
 
 def _link_state(context: AppContext, request: PageRequest, status: DeliveryStatus) -> dict[str, Any]:
@@ -207,6 +216,7 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
         return Redirect(f"/me/result/{attempt_id}")
     variables = {
         "attempt": attempt,
+        "unread": unread_events(context.store, person, request.person_status.link),
         "current": context.linking.current_link(person) if problem else request.person_status.link,
         "consent": _consent_text(context, request),
         "token": csrf_token(request.browser, person),

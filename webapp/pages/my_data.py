@@ -11,13 +11,13 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
-from shibboleth.account_holder import KnownHolder, different_holders
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
-from sql.records import Erasure, Event
+from sql.records import Erasure, ReadEvents
 from sql.repositories.base import NO_LIMIT
 from sql.rows import format_timestamp
 from sql.store import Store
+from webapp.linking.holders import current_holder_since, is_of_other_holder
 from webapp.pages.context import AppContext
 from webapp.pages.data_inventory import FACT_VALUES, FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Gettext, Section
 from webapp.pages.request import Page, PageRequest, RawResponse
@@ -82,7 +82,7 @@ def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
 def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
     """Read what is stored about a person, with one query for each section."""
     whose = person.organisation.id, person.key
-    since = _current_holder_since(store, person)
+    since = current_holder_since(store, person)
     before = (
         [] if since is None else [each.number for each in store.changes.list_for_person(*whose) if each.at <= since]
     )
@@ -95,21 +95,9 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
             # What came of a delivery is written when it ends: of the earlier holder's changes that may be afterwards
             own = [each for each in own if int(each.facts.get("change", earlier + 1)) > earlier]
             # Newest first: what is older than an event of another holder's is not the person's either
-            own = [*takewhile(lambda each: not different_holders(_holder(each), person), own)]
+            own = [*takewhile(lambda each: not is_of_other_holder(each, person), own)]
         found.append(DataSection(section, own[:most], len(own) > most))
     return found
-
-
-def _current_holder_since(store: Store, person: Person) -> datetime | None:
-    # After this time the stored data is that of the account's current holder; None if there was no other
-    whose = person.organisation.id, person.key
-    ends = [store.links.reassigned_at(*whose)]
-    ends += [each.ended_at for each in store.links.list_for_person(*whose) if different_holders(each, person)]
-    return max((each for each in ends if each is not None), default=None)
-
-
-def _holder(event: Event) -> KnownHolder:
-    return KnownHolder(event.facts.get("account_issued_at", ""), event.facts.get("stable_id", ""))
 
 
 def _fetched(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:
@@ -118,6 +106,11 @@ def _fetched(store: Store, organisation_id: str, person_key: str, _limit: int) -
         return ()
     come = store.changes.acknowledged(organisation_id)
     return () if come is None else (FeedPosition(*come),)
+
+
+def _read(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[ReadEvents]:
+    read = store.audit.read_events(organisation_id, person_key)
+    return () if read is None else (read,)
 
 
 def _erasure(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[Erasure]:
@@ -135,6 +128,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "events": lambda store, organisation_id, key, most: list(
             store.audit.list_events(organisation_id, key, newest_first=True, limit=most)
         ),
+        "read_events": _read,
         "mails": lambda store, *whose: store.mail.list_for_person(*whose),
         "erasure": _erasure,
     }
@@ -149,13 +143,14 @@ MADE_AT: Mapping[str, str] = MappingProxyType(
         "deliveries": "created_at",
         "feed": "at",
         "events": "at",
+        "read_events": "at",
         "mails": "requested_at",
         "erasure": "requested_at",
     }
 )
 """Decides whether data is the person's own or of an earlier holder of the account."""
 
-ALONE = frozenset({"you", "feed", "erasure"})
+ALONE = frozenset({"you", "feed", "read_events", "erasure"})
 """Sections of which there is one thing or none."""
 
 

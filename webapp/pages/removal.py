@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webapp.auth.csrf import csrf_token
+from webapp.linking.unread_events import unread_events
 from webapp.log import log
 from webapp.pages.context import AppContext
 from webapp.pages.delivery_status import delivery_status
@@ -34,6 +35,7 @@ def removal(context: AppContext, request: PageRequest) -> Page | Redirect:
         return Redirect("/me")
     variables = {
         "link": link,
+        "unread": unread_events(context.store, request.person, link),
         "token": _token(request),
         "keeps_links": context.settings(request.person.organisation).keeps_links,
         "notified": _elsewhere(context, request),
@@ -78,6 +80,7 @@ def erased(context: AppContext, request: PageRequest) -> Page | Redirect:
 def _erasure_page(context: AppContext, request: PageRequest, problem: Problem | None = None) -> Page:
     variables: dict[str, Any] = {
         "link": request.person_status.link,
+        "unread": unread_events(context.store, request.person, request.person_status.link),
         "token": _token(request),
         "notified": _elsewhere(context, request),
         "problem": problem,

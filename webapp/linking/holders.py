@@ -1,0 +1,29 @@
+"""Tells stored data of an earlier holder of an account from the person's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shibboleth.account_holder import KnownHolder, different_holders
+from shibboleth.person import Person
+from sql.records import Event
+from sql.store import Store
+
+
+def current_holder_since(store: Store, person: Person) -> datetime | None:
+    """Return since when stored data is that of the account's current holder.
+
+    Returns:
+        None if no other holder is known.
+
+    """
+    whose = person.organisation.id, person.key
+    ends = [store.links.reassigned_at(*whose)]
+    ends += [each.ended_at for each in store.links.list_for_person(*whose) if different_holders(each, person)]
+    return max((each for each in ends if each is not None), default=None)
+
+
+def is_of_other_holder(event: Event, person: Person) -> bool:
+    """Return whether an event says that another person held the account."""
+    holder = KnownHolder(event.facts.get("account_issued_at", ""), event.facts.get("stable_id", ""))
+    return different_holders(holder, person)

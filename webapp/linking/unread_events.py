@@ -1,0 +1,129 @@
+"""What others did to a person's link, until the person has read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from shibboleth.person import Person
+from sql.records import Event, Link
+from sql.store import Store
+from webapp.i18n.language import gettext_noop
+from webapp.linking.holders import current_holder_since, is_of_other_holder
+
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
+    {
+        "linked": gettext_noop("An ORCID iD was connected to your account."),
+        "attested": gettext_noop("An ORCID iD was connected to your account that you had shown to be yours elsewhere."),
+        "replaced": gettext_noop("The ORCID iD that is connected to your account was replaced by another one."),
+        "removed": gettext_noop("The connection of your ORCID iD was removed."),
+        "deprovisioned": gettext_noop("What you had begun here was deleted."),
+        "erasure-requested": gettext_noop("Everything about you here is going to be erased."),
+    }
+)
+"""What others did to a link, by the event's kind; of other kinds the person is not told here."""
+
+REASON_TEXTS: Mapping[str, str] = MappingProxyType(
+    {
+        "deprecated": gettext_noop(
+            "ORCID has merged your ORCID iD into another one, which is connected to your account now."
+        ),
+        "suspended": gettext_noop(
+            "Your ORCID iD is not released for the time being, because ORCID has deactivated or locked it."
+        ),
+        "resumed": gettext_noop("Your ORCID iD is released again, because it is in use at ORCID again."),
+        "merged": gettext_noop(
+            "Your organisation became part of another one, and the connection of your ORCID iD went there with it."
+        ),
+        "moved": gettext_noop("The connection of your ORCID iD was moved, because your account has a new name."),
+    }
+)
+"""What others did, by the event's reason, where that says more than its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadEvent:
+    """One thing that somebody else did to a person's link."""
+
+    text: str
+    actor: str
+    """`operator`, `organisation` or `service`."""
+    at: datetime
+    reason: str = ""
+    """A word of the program, or what the operator wrote; empty where the text says it."""
+    source: str = ""
+    """The system in which the person had shown that an iD is theirs; empty where that was not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadEvents:
+    """What a person has not confirmed to have read, oldest first."""
+
+    events: tuple[UnreadEvent, ...] = ()
+    last_number: int = 0
+    """The number of the last of these events in the audit log; 0 where none has one."""
+    attested_link: str = ""
+    """The id of the link, where others made it and the person has not confirmed to have read that."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.events)
+
+
+def unread_events(store: Store, person: Person, link: Link | None) -> UnreadEvents:
+    """Return what others did to a person's link and the person has not read.
+
+    What concerns an earlier holder of the account is left out.
+
+    Args:
+        store: The store.
+        person: The person who is signed in.
+        link: Their current link.
+
+    """
+    read = store.audit.read_events(person.organisation.id, person.key)
+    events = store.audit.list_events_of_others(person.organisation.id, person.key, 0 if read is None else read.number)
+    told = [each for each in events if each.kind in EVENT_TEXTS or each.facts.get("reason") in REASON_TEXTS]
+    if told and (since := current_holder_since(store, person)) is not None:
+        told = [each for each in told if each.at > since]
+    found = [_unread_event(each) for each in told if not is_of_other_holder(each, person)]
+    last_number, attested_link = max((each.number for each in told), default=0), ""
+    if link is not None and link.source != "orcid" and (read is None or read.link_id != link.id):
+        attested_link = link.id
+        if all(each.kind != "attested" for each in told):
+            # An import has one event for all of its people
+            found.append(UnreadEvent(EVENT_TEXTS["attested"], "operator", link.linked_at, source=link.source))
+    return UnreadEvents(tuple(sorted(found, key=lambda each: each.at)), last_number, attested_link)
+
+
+def mark_read(store: Store, person: Person, link: Link | None, shown: tuple[str, str], now: datetime) -> None:
+    """Store that a person has read the events that a page showed them.
+
+    Later events stay unread, and values that no page can have shown are ignored.
+
+    Args:
+        store: The store.
+        person: The person who is signed in.
+        link: Their current link.
+        shown: `last_number` and `attested_link` of the page, as its form sends them.
+        now: The time.
+
+    """
+    number, link_id = shown
+    unread = unread_events(store, person, link)
+    read = int(number) if _NUMBER.fullmatch(number) else 0
+    same_link = link_id if link_id and link_id == unread.attested_link else None
+    if unread and (read or same_link):
+        store.audit.mark_read(person.organisation.id, person.key, min(read, unread.last_number), same_link, now)
+
+
+def _unread_event(event: Event) -> UnreadEvent:
+    reason, source = event.facts.get("reason", ""), event.facts.get("source", "")
+    if reason in REASON_TEXTS:
+        return UnreadEvent(REASON_TEXTS[reason], event.actor, event.at, source=source)
+    return UnreadEvent(EVENT_TEXTS[event.kind], event.actor, event.at, reason, source)
