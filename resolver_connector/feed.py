@@ -220,7 +220,7 @@ class Feed:
         uri = self._uri(link.orcid_id)
         if not uri:
             return None
-        return change_record(
+        record = change_record(
             id_=link.id,
             kind=ChangeKind.LINKED,
             organisation=organisation.id,
@@ -232,6 +232,7 @@ class Feed:
             at=link.linked_at,
             reason=None,
         )
+        return {**record, "status": link.record_state.value if link.record_state else None}
 
     def _uri(self, orcid_id: OrcidId | None) -> str | None:
         return orcid_id.uri if orcid_id and orcid_id.registry is self.registry else None

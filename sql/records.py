@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -83,6 +83,56 @@ class ReleaseCounts:
     missing: int
 
 
+class RecordState(StrEnum):
+    """The state of an iD's record at ORCID."""
+
+    OK = "ok"
+    DEPRECATED = "deprecated"
+    """ORCID merged the record into another one."""
+    DEACTIVATED = "deactivated"
+    """The person closed the record; it can be opened again."""
+    LOCKED = "locked"
+    """ORCID locked the record."""
+    NOT_FOUND = "not-found"
+
+
+CONFIRMED_AFTER = timedelta(hours=1)
+"""A state counts as confirmed when look-ups at least this far apart have shown it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStatus:
+    """What look-ups at ORCID's public API have shown of an iD's record."""
+
+    state: RecordState
+    since: datetime
+    """When a look-up showed this state first."""
+    checked_at: datetime
+    """When one showed it last."""
+    primary: OrcidId | None = None
+    """The iD in use into which ORCID merged a deprecated one; None where none is known."""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a second look-up, an hour or more later, has shown the same."""
+        return self.checked_at - self.since >= CONFIRMED_AFTER
+
+    @property
+    def inactive(self) -> bool:
+        """Whether ORCID deactivated or locked the record."""
+        return self.state in {RecordState.DEACTIVATED, RecordState.LOCKED}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusBatch:
+    """The state of the round of look-ups when a batch began."""
+
+    failures: int
+    """Number of batches since the last one that ORCID answered completely."""
+    requests: int
+    """Number of requests to ORCID on this UTC day."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """An ORCID iD linked to an account, now or formerly."""
@@ -110,6 +160,10 @@ class Link:
     """The holder's stable id, as first released; a different one means a different person."""
     last_seen_on: date | None = None
     """The day (UTC) of the last sign-in with this account; None before any."""
+    record: RecordStatus | None = None
+    """The state of the iD's record at ORCID; None before the first look-up."""
+    suspended_at: datetime | None = None
+    """Since when the iD is not released, because ORCID deactivated or locked its record."""
 
     @property
     def current(self) -> bool:
@@ -126,6 +180,8 @@ class LinkSummary:
     account: str
     orcid_id: OrcidId
     linked_at: datetime
+    record_state: RecordState | None = None
+    """None before the first look-up at ORCID."""
 
 
 class ChangeKind(StrEnum):

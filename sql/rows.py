@@ -18,6 +18,8 @@ from sql.records import (
     DeliveryState,
     Link,
     LinkSummary,
+    RecordState,
+    RecordStatus,
     Release,
     ReleaseState,
     TransferBreaker,
@@ -149,7 +151,17 @@ def link_from_row(row: Row) -> Link:
         source=row["source"],
         authenticated_at=parse_optional_timestamp(row["authenticated_at"]),
         release=None if state is None else Release(ReleaseState(state), parse_timestamp(row["release_at"])),
+        record=_record_status_from_row(row),
+        suspended_at=parse_optional_timestamp(row["suspended_at"]),
     )
+
+
+def _record_status_from_row(row: Row) -> RecordStatus | None:
+    if row["record_state"] is None:
+        return None
+    since, checked_at = parse_timestamp(row["record_since"]), parse_timestamp(row["record_checked_at"])
+    primary = _optional_orcid_id(row["registry"], row["record_primary"])
+    return RecordStatus(RecordState(row["record_state"]), since, checked_at, primary)
 
 
 def link_summary_from_row(row: Row) -> LinkSummary:
@@ -158,7 +170,8 @@ def link_summary_from_row(row: Row) -> LinkSummary:
     The row is one of `list_link_summaries`, or of a page for a backfill.
     """
     linked_at = parse_timestamp(row["linked_at"])
-    return LinkSummary(row["id"], row["person_key"], row["account"], orcid_id_from_row(row), linked_at)
+    state = None if row["record_state"] is None else RecordState(row["record_state"])
+    return LinkSummary(row["id"], row["person_key"], row["account"], orcid_id_from_row(row), linked_at, state)
 
 
 def change_values(change: Change) -> dict[str, str | int | None]:

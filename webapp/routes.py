@@ -82,4 +82,6 @@ ROUTES = (
     Route("GET", "/operator/incidents", Access.PERSON, operator.incident),
     Route("GET", "/operator/people", Access.PERSON, operator.search),
     Route("POST", "/operator/people", Access.PERSON, operator.submit_search),
+    Route("POST", "/operator/people/record", Access.PERSON, operator.check_record),
+    Route("GET", "/operator/people/record", Access.PERSON, operator.search),
 )

@@ -11,18 +11,15 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from email import message_from_bytes
 from email.message import Message
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 from resolver_connector.transfers.base import DeliveryResult, Outcome
-
-MAX_RETRY_AFTER = timedelta(days=1)
-"""A longer `Retry-After` is taken for an error of the receiver."""
+from shibboleth.retry_after import parse_retry_after
 
 STATUS_OUTCOMES = {
     401: Outcome.MISCONFIGURED,
@@ -167,7 +164,8 @@ def failure_result(response: Response, message: str, now: datetime) -> DeliveryR
         return DeliveryResult(
             Outcome.MISCONFIGURED, f"a web page with status {status}; there is no interface at this address"
         )
-    return DeliveryResult(outcome, message, _retry_after(response, now) if outcome is Outcome.TEMPORARY else None)
+    retry_after = parse_retry_after(response.headers.get("Retry-After", ""), now)
+    return DeliveryResult(outcome, message, retry_after if outcome is Outcome.TEMPORARY else None)
 
 
 def unexpected_body(response: Response, expected: str) -> DeliveryResult:
@@ -191,15 +189,3 @@ def _redirect_target(response: Response) -> str:
     if parts.netloc:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return parts.path or "no address"
-
-
-def _retry_after(response: Response, now: datetime) -> timedelta | None:
-    # Seconds or a date (RFC 9110 section 10.2.3), at most MAX_RETRY_AFTER; None if absent or invalid
-    value = response.headers.get("Retry-After", "").strip(" \t")
-    if value.isascii() and value.isdecimal():
-        return min(timedelta(seconds=int(value[:9])), MAX_RETRY_AFTER)
-    try:
-        until = parsedate_to_datetime(value)
-        return min(max(until - now, timedelta()), MAX_RETRY_AFTER)
-    except (ValueError, TypeError, OverflowError):
-        return None

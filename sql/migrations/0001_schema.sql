@@ -80,8 +80,21 @@ create table links (
     -- that is later in the alphabet
     release_state text check (release_state in ('missing', 'other', 'seen')),
     release_at text,
+    -- the state of the iD's record at ORCID, since when a look-up has shown it, and when one showed it last; all three
+    -- are null before the first
+    record_state text check (record_state in ('ok', 'deprecated', 'deactivated', 'locked', 'not-found')),
+    record_since text,
+    record_checked_at text,
+    -- the iD into which ORCID merged a deprecated one; null where none that is in use is known
+    record_primary text,
+    -- when the worker looks it up next
+    next_check_at text not null,
+    -- since when the iD is not released, because ORCID deactivated or locked its record
+    suspended_at text,
     check ((ended_at is null) = (ended_by is null)),
-    check ((release_at is null) = (release_state is null))
+    check ((release_at is null) = (release_state is null)),
+    check ((record_state is null) = (record_since is null) and (record_state is null) = (record_checked_at is null)),
+    check (record_primary is null or record_state = 'deprecated')
 );
 
 create unique index one_current_link_for_a_person
@@ -111,6 +124,27 @@ create index links_by_release
     where ended_at is null
     and release_state is not null;
 
+-- The look-ups of iDs that are due.
+create index links_by_next_check on links (registry, next_check_at) where ended_at is null;
+
+-- Links whose iD's record is not in its normal state, which are few.
+create index links_by_record_state
+    on links (organisation, record_state)
+    where ended_at is null
+    and record_state <> 'ok';
+
+-- The round of look-ups at ORCID, one row for each registry.
+create table status_rounds (
+    registry text not null primary key check (registry in ('production', 'sandbox')),
+    -- no worker begins a batch before this time; while one is at work, it is when its lease expires
+    next_batch_at text not null,
+    -- batches since the last one that ORCID answered completely
+    failures bigint not null check (failures >= 0),
+    -- the UTC day, as 2026-01-15, of the last request, and the number of requests on it
+    day text not null,
+    requests bigint not null check (requests >= 0)
+);
+
 -- What Identity Providers may read by SQL: the current iD of each person. `account` is the person_key. The name of the
 -- attribute is quoted because PostgreSQL would fold it to lower case, which an Identity Provider does not know.
 create view idp_release as
@@ -125,7 +159,8 @@ select
     account_issued_at,
     stable_id
 from links
-where ended_at is null;
+where ended_at is null
+    and suspended_at is null;
 
 -- Changes of links, numbered 1, 2, 3 … for each organisation without gaps.
 create table changes (

@@ -416,7 +416,7 @@ order by transfer;
 -- the number of the person's newest change that is kept, and with `owed`: 0 if a link was delivered or waits, the person
 -- has no link now, and no removal was queued for the transfer.
 select
-    sent.person_key, ended.id, ended.account, ended.registry, ended.orcid, ended.linked_at,
+    sent.person_key, ended.id, ended.account, ended.registry, ended.orcid, ended.linked_at, ended.record_state,
     newest.number, newest.kind,
     case when sent.kind <> 'removed'
         and ended.id is not null
@@ -472,12 +472,12 @@ left join changes as newest on newest.organisation = :organisation
 order by sent.person_key;
 
 -- name: list_links_for_backfill
--- A page of current links by person_key, each with the person's newest change that is kept, and with `owed`: whether the
+-- A page of released links by person_key, each with the person's newest change that is kept, and with `owed`: whether the
 -- transfer has had a delivery of this link, that is, one that was created since the link was made and that no removal
 -- followed. The links are limited before anything is joined, which bounds the work of one statement.
 -- A person has few deliveries: `|| ''` keeps both engines from reading all of the transfer's for each link.
 select
-    links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at,
+    links.id, links.person_key, links.account, links.registry, links.orcid, links.linked_at, links.record_state,
     newest.number, newest.kind, newest.registry as newest_registry, newest.orcid as newest_orcid,
     case when exists (
         select 1
@@ -503,6 +503,7 @@ from (
     where organisation = :organisation
         and person_key > :after
         and ended_at is null
+        and suspended_at is null
     order by person_key
     limit :limit
 ) as links

@@ -95,12 +95,13 @@ order by person_key
 limit :limit;
 
 -- name: list_link_summaries
--- A page of an organisation's current links, by person_key: the columns of a feed snapshot.
-select id, person_key, account, registry, orcid, linked_at
+-- A page of an organisation's current links that are not suspended, by person_key: the columns of a feed snapshot.
+select id, person_key, account, registry, orcid, linked_at, record_state
 from links
 where organisation = :organisation
     and person_key > :after
     and ended_at is null
+    and suspended_at is null
 order by person_key
 limit :limit;
 
@@ -130,11 +131,11 @@ on conflict (digest) do nothing;
 -- name: insert_link
 insert into links (
     id, organisation, person_key, account, account_issued_at, stable_id, last_seen_on, registry, orcid, linked_at,
-    consent_digest, consent_at, source, authenticated_at
+    consent_digest, consent_at, source, authenticated_at, next_check_at
 )
 values (
     :id, :organisation, :person_key, :account, :account_issued_at, :stable_id, :last_seen_on, :registry, :orcid,
-    :linked_at, :consent_digest, :consent_at, :source, :authenticated_at
+    :linked_at, :consent_digest, :consent_at, :source, :authenticated_at, :linked_at
 );
 
 -- name: record_sign_in

@@ -5,7 +5,8 @@ select registry, orcid, account_issued_at, stable_id
 from links
 where organisation = :organisation
     and person_key = :person_key
-    and ended_at is null;
+    and ended_at is null
+    and suspended_at is null;
 
 -- name: ping
 -- Whether the database answers at all.

@@ -72,9 +72,11 @@ alter table {links} enable row level security;
 drop policy if exists {role} on {links};
 create policy {role} on {links}
     for select to {role}
-    using (organisation = {organisation} and registry = {registry} and ended_at is null);
+    using (organisation = {organisation} and registry = {registry} and ended_at is null and suspended_at is null);
 alter view {view} set (security_invoker = true, security_barrier = true);
 grant usage on schema {schema} to {role};
-grant select (organisation, registry, person_key, orcid, ended_at, account_issued_at, stable_id) on {links} to {role};
+grant select (
+    organisation, registry, person_key, orcid, ended_at, suspended_at, account_issued_at, stable_id
+) on {links} to {role};
 grant select on {view} to {role};
 commit;

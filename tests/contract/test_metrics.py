@@ -173,7 +173,7 @@ def test_no_figure_tells_of_a_person(store, app):
     families, reply = scrape(app)
 
     assert {label for family in families.values() for each in family.samples for label in each.labels} <= {
-        *("organisation", "transfer", "outcome", "kind", "reason")
+        *("organisation", "transfer", "outcome", "kind", "reason", "state")
     }
     for personal in ("maija", "ville", make_orcid_id().bare, UNIVERSITY_IDP, POLYTECHNIC_IDP):
         assert personal not in reply.text

@@ -21,6 +21,7 @@ TABLES = (
     *("attempts", "links", "consent_texts", "changes", "organisations", "events"),
     *("daily_counts", "counted_events", "credential_rights", "incidents"),
     *("deliveries", "circuit_breakers", "acknowledgements", "erasures", "mails", "read_events"),
+    "status_rounds",
 )
 """Every table, in an order in which rows can be deleted."""
 

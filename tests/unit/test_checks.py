@@ -2,6 +2,7 @@
 
 import json
 import threading
+import typing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -666,10 +667,10 @@ def orcid_root(ready):
     """A stand-in for ORCID's root, and a configuration that points to it; `answer` is what it says."""
 
     class Root(BaseHTTPRequestHandler):
-        answer = (200, b"{}")
+        answers: typing.ClassVar = {}
 
         def do_GET(self):
-            status, body = self.answer if self.path == "/.well-known/openid-configuration" else (404, b"")
+            status, body = self.answers.get(self.path, (404, b""))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -681,6 +682,8 @@ def orcid_root(ready):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Root)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     Root.url = f"http://127.0.0.1:{server.server_port}"
+    Root.answers["/.well-known/openid-configuration"] = (200, json.dumps({"issuer": Root.url}).encode())
+    Root.answers["/pub/v3.0/apiStatus"] = (200, b'{"overallOk": true}')
     write_configuration(ready.parent, orcid={"base_url": Root.url, "read_timeout": 0.2})
     yield Root
     server.shutdown()
@@ -688,18 +691,26 @@ def orcid_root(ready):
 
 
 def test_check_does_not_ask_orcid_unless_told(ready, orcid_root):
-    orcid_root.answer = (500, b"")
+    orcid_root.answers.clear()
 
     assert "ORCID" not in levels(run("--config", ready, "check", "--json")[1])
 
 
 def test_an_orcid_that_answers_is_well(ready, orcid_root):
-    orcid_root.answer = (200, json.dumps({"issuer": orcid_root.url}).encode())
-
     code, output = run("--config", ready, "check", "--orcid")
 
     assert code == 0
     assert f"{orcid_root.url} answers" in output
+    assert f"{orcid_root.url}/pub/v3.0 answers" in output
+
+
+def test_a_public_api_that_does_not_work_is_a_warning(ready, orcid_root):
+    orcid_root.answers["/pub/v3.0/apiStatus"] = (200, b'{"overallOk": false}')
+
+    code, output = run("--config", ready, "check", "--orcid")
+
+    assert code == 0
+    assert "ORCID says that its API does not work" in output
 
 
 @pytest.mark.parametrize(
@@ -712,7 +723,7 @@ def test_an_orcid_that_answers_is_well(ready, orcid_root):
     ],
 )
 def test_an_orcid_that_answers_otherwise_is_wrong(ready, orcid_root, answer, words):
-    orcid_root.answer = answer
+    orcid_root.answers["/.well-known/openid-configuration"] = answer
 
     code, output = run("--config", ready, "check", "--orcid")
 

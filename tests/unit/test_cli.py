@@ -142,6 +142,7 @@ def test_a_link_is_shown(path):
         f"ORCID iD      {MAIJAS_ID.uri}",
         "linked        2026-01-15 12:00:00 UTC",
         "consent       version 1, en, 2026-01-15 12:00:00 UTC",
+        "record        not looked up yet",
         "release       not seen yet",
     ]
 
@@ -156,6 +157,8 @@ def test_a_link_is_shown_to_a_machine(path):
         "orcid": MAIJAS_ID.uri,
         "linked_at": "2026-01-15T12:00:00+00:00",
         "consent": {"version": "1", "language": "en", "at": "2026-01-15T12:00:00+00:00"},
+        "record": None,
+        "suspended_at": None,
         "release": None,
     }
 

@@ -41,6 +41,7 @@ LIBRARIES = {
         "webapp/cli/link/list.py",
         "webapp/cli/link/remove.py",
         "webapp/cli/link/show.py",
+        "webapp/cli/link/status.py",
         "webapp/cli/main.py",
         "webapp/cli/migrate.py",
         "webapp/cli/options.py",

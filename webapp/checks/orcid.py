@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 from webapp.linking.orcid_client import OrcidUnavailable
+from webapp.linking.public_api import LookupFailed
 from webapp.wiring.pages import orcid_client
+from webapp.wiring.status_round import make_public_api
 
 
 def check_orcid(config: Config) -> CheckResult:
@@ -17,4 +21,16 @@ def check_orcid(config: Config) -> CheckResult:
         fix = "check that this machine can reach it (firewall, DNS), and https://status.orcid.org"
         text = f"{url} does not answer as expected: {error.reason}"
         return CheckResult(Level.ERROR, "ORCID", text, fix, {"url": url})
+    return CheckResult(Level.OK, "ORCID", f"{url} answers", details={"url": url})
+
+
+def check_public_api(config: Config, now: datetime) -> CheckResult:
+    """Ask ORCID's public API, with which iDs are looked up, whether it works."""
+    url = config.orcid.public_api_url
+    try:
+        make_public_api(config).check_status(now)
+    except LookupFailed as error:
+        fix = "check that this machine can reach it (firewall, DNS), and https://status.orcid.org"
+        text = f"{url} does not answer as expected: {error.reason}; the iDs' records cannot be looked up"
+        return CheckResult(Level.WARNING, "ORCID", text, fix, {"url": url})
     return CheckResult(Level.OK, "ORCID", f"{url} answers", details={"url": url})

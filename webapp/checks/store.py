@@ -15,6 +15,7 @@ from webapp.checks.administrators import check_admin_accounts
 from webapp.checks.audit import check_audit_log
 from webapp.checks.credentials import check_credentials
 from webapp.checks.deliveries import check_deliveries
+from webapp.checks.records import check_records, check_status_round
 from webapp.checks.release import check_release
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
@@ -67,8 +68,10 @@ def check_store(
             yield from check_audit_log(store, organisation, known_hashes.get(organisation.id, ()))
             if settings.keeps_links:
                 yield check_release(store, organisation, counts, now)
+                yield from check_records(store, organisation)
             yield from check_credentials(settings, store, now)
             yield from check_deliveries(settings, store, now)
+        yield check_status_round(config, store, now)
         yield from check_admin_accounts(config, store)
     except SchemaBehind as error:
         text = f"database is behind: {', '.join(error.missing)}"

@@ -39,7 +39,7 @@ def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bo
     Exit code 2 if the configuration is invalid, 1 if another check failed. Nothing is changed.
     """
     # The connector's command does not load the pages
-    from webapp.checks.orcid import check_orcid  # noqa: PLC0415
+    from webapp.checks.orcid import check_orcid, check_public_api  # noqa: PLC0415
     from webapp.checks.run import run_checks  # noqa: PLC0415
 
     try:
@@ -55,7 +55,7 @@ def check(path: Path, *, orcid: bool, known_hashes: tuple[str, ...], as_json: bo
             click.echo(format_problems(error.problems))
         sys.exit(EXIT_CONFIGURATION)
     if orcid:
-        results.append(check_orcid(config))
+        results += [check_orcid(config), check_public_api(config, utc_now())]
     errors = sum(one.level is Level.ERROR for one in results)
     if as_json:
         listed = [

@@ -123,6 +123,8 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
             transfers=transfers,
             transfer_labels=transfer_labels(one.transfer),
             keep=one.keep,
+            deprecated=one.deprecated,
+            inactive=one.inactive,
             administrators=one.administrators,
             texts=_texts(one.notices),
             retention_days=one.retention.ended_days or file.retention.ended_days,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -36,6 +36,20 @@ class MissingStableId(StrEnum):
 
     RELEASE = "release"
     WITHHOLD = "withhold"
+
+
+class Deprecated(StrEnum):
+    """What happens to a linked iD that ORCID merged into another one."""
+
+    ASK = "ask"
+    REPLACE = "replace"
+
+
+class Inactive(StrEnum):
+    """What happens to a linked iD that ORCID deactivated or locked."""
+
+    RELEASE = "release"
+    SUSPEND = "suspend"
 
 
 def _unique(what: str) -> AfterValidator:
@@ -118,6 +132,15 @@ def _require_receiver(keep: Keep, info: ValidationInfo) -> Keep:
             'remove each [[credential]], or write keep = "links"',
         )
     return keep
+
+
+_Chosen = TypeVar("_Chosen", Deprecated, Inactive)
+
+
+def _require_links(chosen: _Chosen, info: ValidationInfo) -> _Chosen:
+    if chosen in {Deprecated.REPLACE, Inactive.SUSPEND} and info.data.get("keep") is Keep.NOTHING:
+        raise InvalidSetting(f'is "{chosen}" while keep = "nothing", so there is no link to apply it to', "remove it")
+    return chosen
 
 
 if TYPE_CHECKING:
@@ -235,6 +258,20 @@ class OrganisationFile(Table):
         default=Keep.LINKS,
     )
 
+    deprecated: Annotated[Deprecated, Field(strict=False), AfterValidator(_require_links)] = setting(
+        "What happens to an iD that ORCID merged into another: `ask` the person, or `replace` it by the other one.",
+        '"ask" or "replace"',
+        "replace",
+        default=Deprecated.ASK,
+    )
+    inactive: Annotated[Inactive, Field(strict=False), AfterValidator(_require_links)] = setting(
+        "What happens to an iD that ORCID deactivated or locked: `release` it further, or `suspend` the release until "
+        "the record is in use again.",
+        '"release" or "suspend"',
+        "suspend",
+        default=Inactive.RELEASE,
+    )
+
     def organisation(self, name: str) -> Organisation:
         """Return the organisation with this id."""
         names = MappingProxyType(self.name.model_dump(exclude_none=True))
@@ -265,6 +302,8 @@ class OrganisationSettings:
     transfer_labels: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     """What people are told that a transfer is, by the transfer's name and by language."""
     keep: Keep = Keep.LINKS
+    deprecated: Deprecated = Deprecated.ASK
+    inactive: Inactive = Inactive.RELEASE
     administrators: AdministratorSettings = field(default_factory=AdministratorSettings)
     texts: Texts = field(default_factory=lambda: MappingProxyType({}))
     """Texts of the privacy notice that replace the service's for its people."""

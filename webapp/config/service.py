@@ -225,6 +225,22 @@ class OrcidSettings(Table):
         example=False,
         default=False,
     )
+    status_check_days: int = setting(
+        "How many days after a look-up of a linked iD's record at ORCID the worker looks it up again; 0: never.",
+        "a whole number of days from 0 to 365",
+        30,
+        default=30,
+        ge=0,
+        le=365,
+    )
+
+    @property
+    def public_api_url(self) -> str:
+        """The root of ORCID's public API; a simulator has it under its own root."""
+        for registry, url in _REGISTRY_URLS.items():
+            if self.base_url == url:
+                return f"https://pub.{registry.host}/v3.0"
+        return f"{self.base_url}/pub/v3.0"
 
 
 class StoreSettings(Table):

@@ -210,31 +210,12 @@ class OrcidClient:
     def _send(
         self, method: str, path: str, deadline: Deadline, form: dict[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
-        deadline.check()
+        timeouts = self.connect_timeout, self.read_timeout
+        response = send(method, self.base_url + path, deadline, timeouts=timeouts, proxy=self.proxy, form=form)
         try:
-            # A session for each request: no connection, and no cookie, goes from one person to another
-            with requests.Session() as session:
-                # Nothing comes from the environment: no proxy, no .netrc, no other certificate authorities
-                session.trust_env = False
-                if self.proxy:
-                    session.proxies = {"http": self.proxy, "https": self.proxy}
-                with session.request(
-                    method,
-                    self.base_url + path,
-                    data=form,
-                    headers=_HEADERS,
-                    timeout=(min(self.connect_timeout, deadline.left), min(self.read_timeout, deadline.left)),
-                    allow_redirects=False,
-                    stream=True,
-                    hooks={"response": _ignore_redirect},
-                ) as response:
-                    status, body = response.status_code, _body(response, deadline)
-        except requests.RequestException as error:
-            raise OrcidUnavailable(_reason(error)) from None
-        try:
-            return status, parse_object(body)
+            return response.status, parse_object(response.body)
         except ValueError:
-            raise OrcidUnavailable(f"status {status} without JSON") from None
+            raise OrcidUnavailable(f"status {response.status} without JSON") from None
 
     def _authenticated(self, answer: dict[str, Any], secret: str, now: datetime, deadline: Deadline) -> Authenticated:
         token_type, scope, bare, name = (_text(answer, member) for member in ("token_type", "scope", "orcid", "name"))
@@ -292,9 +273,66 @@ class OrcidClient:
         return keys
 
 
-def _ignore_redirect(response: requests.Response, **_options: object) -> None:
-    # Even where it follows no redirect, a Session reads the whole body of one, without our limits of time and size
-    response.headers.pop("Location", None)
+@dataclass(frozen=True, slots=True)
+class OrcidResponse:
+    """A response of ORCID that was received completely."""
+
+    status: int
+    body: bytes
+    location: str = ""
+    """Of a redirect, which was not followed."""
+    retry_after: str = ""
+
+
+def send(  # noqa: PLR0913 - all that a request depends on
+    method: str,
+    url: str,
+    deadline: Deadline,
+    *,
+    timeouts: tuple[float, float],
+    proxy: str | None,
+    form: dict[str, str] | None = None,
+) -> OrcidResponse:
+    """Send one request to ORCID, and return the response.
+
+    No redirect is followed.
+
+    Args:
+        timeouts: Seconds to wait for a connection, and for each part of the response.
+
+    Raises:
+        OrcidUnavailable: If there is no response, or it is too long.
+        TimeoutError: If the deadline passes.
+
+    """
+    deadline.check()
+    locations: list[str] = []
+
+    def take_location(response: requests.Response, **_options: object) -> None:
+        # Even where it follows no redirect, a Session reads the whole body of one, without our limits of time and size
+        locations.append(response.headers.pop("Location", ""))
+
+    try:
+        # A session for each request: no connection, and no cookie, goes from one person to another
+        with requests.Session() as session:
+            # Nothing comes from the environment: no proxy, no .netrc, no other certificate authorities
+            session.trust_env = False
+            if proxy:
+                session.proxies = {"http": proxy, "https": proxy}
+            with session.request(
+                method,
+                url,
+                data=form,
+                headers=_HEADERS,
+                timeout=(min(timeouts[0], deadline.left), min(timeouts[1], deadline.left)),
+                allow_redirects=False,
+                stream=True,
+                hooks={"response": take_location},
+            ) as response:
+                body, retry_after = _body(response, deadline), response.headers.get("Retry-After", "")
+                return OrcidResponse(response.status_code, body, locations[0], retry_after)
+    except requests.RequestException as error:
+        raise OrcidUnavailable(_reason(error)) from None
 
 
 def _body(response: requests.Response, deadline: Deadline) -> bytes:

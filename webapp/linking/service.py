@@ -16,7 +16,7 @@ from shibboleth.account_time import is_readable
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.errors import AttemptClosed, AttemptNotAuthenticated, OrcidIdInUse
-from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
+from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus, RecordState
 from sql.store import Store
 from webapp.auth.browser import Browser
 from webapp.linking.attempt_cleanup import AttemptCleanup
@@ -186,6 +186,9 @@ class LinkingService:
             # The iD became free, or the attempt was closed; then nothing is saved, and its page shows the outcome
             self.store.attempts.save_orcid_answer(attempt.id, orcid_id, name)
             return self.store.attempts.get(attempt.id) or attempt
+        if holder.record is not None and holder.record.state is not RecordState.OK:
+            # Someone has just signed in with it at ORCID
+            self.store.record_statuses.schedule(orcid_id, now)
         outcome = "unchanged" if holder.person_key == attempt.person_key else "held-by-someone-else"
         return self._close(attempt, outcome, now)
 

@@ -18,8 +18,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Organisations
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.records import RecordState
 from sql.repositories.statistics import STARTED
 from sql.store import Store
 from webapp.pages.problems import NotFound
@@ -63,6 +65,14 @@ METRICS = {
             "Size of SQLite's write-ahead log that waits for a checkpoint; it grows while a process reads for long.",
             (),
         ),
+        MetricDefinition(
+            "orcid_connect_record_lookups_overdue_seconds",
+            "How long the look-up of an iD at ORCID that has waited longest is due; 0 if none is.",
+            (),
+        ),
+        MetricDefinition(
+            "orcid_connect_record_lookup_failures", "Batches of look-ups at ORCID since the last that succeeded.", ()
+        ),
         MetricDefinition("orcid_connect_links", "People with a linked ORCID iD."),
         MetricDefinition(
             "orcid_connect_links_release_seen", "Of these, those whose iD their own Identity Provider has released."
@@ -71,6 +81,15 @@ METRICS = {
             "orcid_connect_links_release_missed",
             "Of these, those who signed in a day or more later with another iD (other) or with none (missing).",
             ("organisation", "reason"),
+        ),
+        MetricDefinition(
+            "orcid_connect_links_record_state",
+            "Of the links, those whose iD's record at ORCID is deprecated, deactivated, locked or not-found.",
+            ("organisation", "state"),
+        ),
+        MetricDefinition(
+            "orcid_connect_links_suspended",
+            "Of these, those whose iD is not released until its record is in use again.",
         ),
         MetricDefinition("orcid_connect_attempts_started", "Started attempts to link an iD.", counter=True),
         MetricDefinition(
@@ -139,7 +158,9 @@ def metrics(context: AppContext, request: PageRequest) -> RawResponse:
         raise NotFound
     if not _equal(request.authorization, f"Bearer {token}"):
         return RawResponse(b"A bearer token is needed.\n", "text/plain; charset=utf-8", 401, headers=_CHALLENGE)
-    families = list(_families(_read_samples(context.store, context.organisations, request.now)))
+    families = list(
+        _families(_read_samples(context.store, context.organisations, context.linking.orcid.registry, request.now))
+    )
 
     class StaticCollector(Collector):
         def collect(self) -> Iterable[Metric]:
@@ -169,13 +190,13 @@ def _families(samples: Iterable[_Sample]) -> Iterator[Metric]:
         yield family
 
 
-def _read_samples(store: Store, organisations: Organisations, now: datetime) -> list[_Sample]:
+def _read_samples(store: Store, organisations: Organisations, registry: Registry, now: datetime) -> list[_Sample]:
     # A database that fails while it is read is not up, and then there are no other samples
     try:
         store.check_schema()
         return [
             ("orcid_connect_store_up", (), 1),
-            *_samples(store, organisations, now),
+            *_samples(store, organisations, registry, now),
             *_write_samples(store),
         ]
     except (StoreUnavailable, SchemaBehind, SchemaAhead):
@@ -190,7 +211,10 @@ def _write_samples(store: Store) -> list[_Sample]:
     return [("orcid_connect_store_writable", (), 1), ("orcid_connect_store_wal_backlog_bytes", (), backlog)]
 
 
-def _samples(store: Store, organisations: Organisations, now: datetime) -> Iterator[_Sample]:
+def _samples(store: Store, organisations: Organisations, registry: Registry, now: datetime) -> Iterator[_Sample]:
+    oldest, batch = store.record_statuses.oldest_due(registry), store.record_statuses.batch(registry, now)
+    yield "orcid_connect_record_lookups_overdue_seconds", (), _age(oldest, now)
+    yield "orcid_connect_record_lookup_failures", (), batch.failures
     known = {one.id for one in organisations}
     for one in organisations:
         yield from _organisation_samples(store, one)
@@ -217,6 +241,11 @@ def _organisation_samples(store: Store, organisation: Organisation) -> Iterator[
     yield "orcid_connect_links_release_seen", (label,), links.seen
     yield "orcid_connect_links_release_missed", (label, "other"), links.other
     yield "orcid_connect_links_release_missed", (label, "missing"), links.missing
+    records = store.record_statuses.counts(organisation.id)
+    for state in RecordState:
+        if state is not RecordState.OK:
+            yield "orcid_connect_links_record_state", (label, state.value), records.by_state.get(state, 0)
+    yield "orcid_connect_links_suspended", (label,), records.suspended
     yield "orcid_connect_attempts_started", (label,), totals[STARTED]
     for (source, outcome), count in sorted(totals.items()):
         if source == "attempt" and (source, outcome) != STARTED:

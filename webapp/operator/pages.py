@@ -6,6 +6,7 @@ Each first determines what the person may see.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sql.errors import StoreUnavailable
@@ -13,11 +14,13 @@ from sql.health import MAX_WAL_BACKLOG
 from webapp.auth.cookies import OWS
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
+from webapp.linking.public_api import LookupFailed
 from webapp.log import log
 from webapp.operator.access import Permissions
 from webapp.operator.failures import list_failures
 from webapp.operator.people import IncompleteSearch, SearchResult, find_person, parse_search, requester
 from webapp.operator.statistics import COLUMNS, PERIODS, charts, organisation_statuses, parse_period, periods
+from webapp.pages.data_inventory import RECORD_STATES
 from webapp.pages.problems import PROBLEMS_BY_CODE
 from webapp.pages.request import Page, PageRequest, Redirect
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 _INCIDENT_NUMBER = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
+LOOKUP_FAILED = gettext_noop("ORCID does not tell the state of this iD just now. Nothing was changed.")
 DELIVERY_STATES = {
     "waiting": gettext_noop("waiting"),
     "done": gettext_noop("arrived"),
@@ -133,6 +137,31 @@ def submit_search(context: AppContext, request: PageRequest) -> Page:
     return _search_page(request, permissions, result=result)
 
 
+def check_record(context: AppContext, request: PageRequest) -> Page:
+    """Look up a person's iD at ORCID now, and show the link.
+
+    It is recorded in the audit log like a search.
+    """
+    permissions = _permissions(context, request)
+    try:
+        query = parse_search(request.form, permissions)
+    except IncompleteSearch as error:
+        return _search_page(request, permissions, error=error.message, status=422)
+    registry, problem = context.linking.orcid.registry, ""
+    search = (query, request.person, permissions, registry, request.now)
+    result = find_person(context.store, *search)
+    log("person-searched", organisation=query.organisation.id)
+    if result.link is not None:
+        try:
+            context.check_record(result.link.orcid_id, request.now)
+        except LookupFailed as failed:
+            log("record-lookup-failed", reason=failed.reason)
+            problem = LOOKUP_FAILED
+        link = context.store.links.get(result.link.organisation, result.link.person_key)
+        result = replace(result, link=link)
+    return _search_page(request, permissions, result=result, error=problem)
+
+
 def _search_page(
     request: PageRequest,
     permissions: Permissions,
@@ -147,6 +176,7 @@ def _search_page(
         "error": error,
         "form": {} if result else request.form,
         "states": DELIVERY_STATES,
+        "record_states": RECORD_STATES,
         "token": csrf_token(request.browser, request.person),
     }
     return Page("operator/people.html", facts, status)

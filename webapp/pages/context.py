@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from shibboleth.orcid_id import OrcidId
 from shibboleth.organisation import Organisation, Organisations
 from shibboleth.person import Person
 from sql.records import Change
 from sql.store import Store
 from webapp.config.organisation import OrganisationSettings
 from webapp.limits import Limits
+from webapp.linking.public_api import LookupFailed
 from webapp.linking.service import LinkingService
 from webapp.operator.access import AdminAccess
 from webapp.pages.data_inventory import KEEP_CHANGES
@@ -21,8 +24,22 @@ DeliverNow = Callable[[Change], object]
 """Tries to deliver a change to the organisation's transfers, for at most ten seconds; never raises."""
 
 
+CheckRecord = Callable[[OrcidId, datetime], object]
+"""Looks up an iD at ORCID, and stores the state of its record; raises LookupFailed."""
+
+
 def no_delivery(_change: Change) -> None:
     """Leave a change to the worker."""
+
+
+def no_lookup(_orcid_id: OrcidId, _now: datetime) -> None:
+    """Look up nothing.
+
+    Raises:
+        LookupFailed: Always.
+
+    """
+    raise LookupFailed("this service looks up nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,7 @@ class AppContext:
     static: StaticFiles
     orcid_url: str
     deliver_now: DeliverNow = no_delivery
+    check_record: CheckRecord = no_lookup
     admin_access: AdminAccess = field(default_factory=AdminAccess)
     mail_enabled: bool = False
     operator_texts: OperatorTexts = field(default_factory=OperatorTexts)

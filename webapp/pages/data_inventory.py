@@ -201,6 +201,8 @@ EVENTS: Labels = MappingProxyType(
         "delivered": gettext_noop("an interface of your organisation took a change"),
         "dead-letter": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
         "deprovisioned": gettext_noop("your organisation said that you have left"),
+        "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not released"),
+        "resumed": gettext_noop("the iD is in use at ORCID again, and it is released"),
         "release-seen": gettext_noop("your organisation was seen to release the iD"),
         "reassigned": gettext_noop("the account was given to somebody else"),
         "erasure-requested": gettext_noop("everything about you is to be erased"),
@@ -216,6 +218,7 @@ FACTS: Labels = MappingProxyType(
         "link": gettext_noop("Number of the connection"),
         "consent": gettext_noop("Version and language of what you agreed to"),
         "reason": gettext_noop("Reason"),
+        "record": gettext_noop("State of the iD at ORCID"),
         "transfer": gettext_noop("Interface"),
         "change": gettext_noop("Number of the change"),
         "outcome": gettext_noop("What came of it"),
@@ -228,10 +231,21 @@ FACTS: Labels = MappingProxyType(
     }
 )
 """What a fact of an event is, by the audit's word for it."""
+RECORD_STATES: Labels = MappingProxyType(
+    {
+        "ok": gettext_noop("in use"),
+        "deprecated": gettext_noop("merged into another iD"),
+        "deactivated": gettext_noop("deactivated"),
+        "locked": gettext_noop("locked by ORCID"),
+        "not-found": gettext_noop("not found"),
+    }
+)
+"""The state of an iD's record at ORCID."""
 FACT_VALUES: Labels = MappingProxyType(
     {
         **ANSWERS,
         **REASONS,
+        **RECORD_STATES,
         "removed by the person": gettext_noop("you removed it"),
         "erased by the person": gettext_noop("you had everything erased"),
         "account reassigned": gettext_noop("the account was given to somebody else"),
@@ -261,6 +275,7 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
         "attempts.browser_hash": gettext_noop("the fingerprint of a secret in your browser's cookie"),
         "deliveries.lease_expires_at": gettext_noop("which of our machines is at work on a delivery, and until when"),
         "deliveries.leased_by": gettext_noop("which of our machines is at work on a delivery, and until when"),
+        "links.next_check_at": gettext_noop("when ORCID is asked next whether the iD is in use"),
         "links.consent_digest": gettext_noop("under which number the text you agreed to is filed"),
         "consent_texts.digest": gettext_noop("under which number the text you agreed to is filed"),
         "erasures.id": gettext_noop("under which number your wish to be erased is filed"),
@@ -273,6 +288,7 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
 ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
     {
         "organisations": "numbers of an organisation",
+        "status_rounds": "how many requests were sent to ORCID's public API",
         "circuit_breakers": "how an organisation's interfaces work",
         "daily_counts": "how often something happened on a day",
         "counted_events": "how far the audit has been counted",
@@ -359,6 +375,17 @@ LINKS = Section(
             RELEASES,
         ),
         ("release_at", gettext_noop("When that was seen"), US, "release_at", "release.at"),
+        ("record", gettext_noop("State of the iD at ORCID"), ORCID, "record_state", "record.state", RECORD_STATES),
+        ("record_since", gettext_noop("Since when it is known"), US, "record_since", "record.since"),
+        (
+            "record_checked_at",
+            gettext_noop("When ORCID was asked last"),
+            US,
+            "record_checked_at",
+            "record.checked_at",
+        ),
+        ("record_primary", gettext_noop("The iD it was merged into"), ORCID, "record_primary", "record.primary"),
+        ("suspended_at", gettext_noop("Not released since"), US, "suspended_at", "suspended_at"),
         ("ended_at", gettext_noop("Ended"), US, "ended_at", "ended_at"),
         ("ended_by", gettext_noop("Ended by"), US, "ended_by", "ended_by", ACTORS),
         ("id", gettext_noop("Number of the record"), US, "id", "id"),

@@ -96,6 +96,8 @@ class LinkState(StrEnum):
     """At least one system of the organisation has not taken it yet."""
     REFUSED = "refused"
     """At least one transfer gave up."""
+    SUSPENDED = "suspended"
+    """The iD is not released, because ORCID deactivated or locked it."""
     REMOVED = "removed"
     FORGOTTEN = "forgotten"
     """Nothing is kept of a link that was delivered (`keep = "nothing"`)."""
@@ -132,6 +134,13 @@ LINK_STATE_TEXTS: Mapping[LinkState, LinkStateText] = MappingProxyType(
                 "trying. Services may not learn it before that is put right. Ask:"
             ),
         ),
+        LinkState.SUSPENDED: LinkStateText(
+            gettext_noop("Your ORCID iD is not released just now"),
+            gettext_noop(
+                "ORCID has deactivated or locked this iD. Your organisation does not release it to services until it "
+                "is in use at ORCID again. The connection stays yours, and you need not make it anew."
+            ),
+        ),
         LinkState.REMOVED: LinkStateText(
             gettext_noop("The connection is removed"),
             gettext_noop("What you connected on this visit has been removed since."),
@@ -147,11 +156,14 @@ LINK_STATE_TEXTS: Mapping[LinkState, LinkStateText] = MappingProxyType(
 )
 
 
-def link_state(status: DeliveryStatus, *, linked: bool, keeps_links: bool, fetches: bool) -> LinkState:
+def link_state(
+    status: DeliveryStatus, *, linked: bool, suspended: bool = False, keeps_links: bool, fetches: bool
+) -> LinkState:
     """Return what a page may claim about a person's link.
 
     Args:
         linked: Whether there is a link now.
+        suspended: Whether its iD is not released.
         keeps_links: Whether the organisation has `keep = "links"`.
         fetches: Whether the organisation fetches changes from the connector.
 
@@ -159,6 +171,8 @@ def link_state(status: DeliveryStatus, *, linked: bool, keeps_links: bool, fetch
     if not linked:
         forgotten = not keeps_links and status.kind is not ChangeKind.REMOVED
         return LinkState.FORGOTTEN if forgotten else LinkState.REMOVED
+    if suspended:
+        return LinkState.SUSPENDED
     if status.refused:
         return LinkState.REFUSED
     if status.pending or (fetches and status.fetched_at is None):

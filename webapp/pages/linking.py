@@ -44,7 +44,10 @@ def me(context: AppContext, request: PageRequest) -> Page:
         **_link_state(context, request, status),
         "token": csrf_token(request.browser, person),
         "delivery_status": status,
-        "release": release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
+        # A suspended iD is not expected to come
+        "release": None
+        if link and link.suspended_at
+        else release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
         "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
         "resume_path": _resume_path(context, request),
     }
@@ -60,9 +63,10 @@ def read(context: AppContext, request: PageRequest) -> Redirect:
 
 def _link_state(context: AppContext, request: PageRequest, status: DeliveryStatus) -> dict[str, Any]:
     settings, organisation_id = context.settings(request.person.organisation), request.person.organisation.id
-    linked = request.person_status.link is not None
+    link = request.person_status.link
+    linked, suspended = link is not None, link is not None and link.suspended_at is not None
     fetches = settings.uses_feed and linked and context.store.changes.acknowledged(organisation_id) is not None
-    state = link_state(status, linked=linked, keeps_links=settings.keeps_links, fetches=fetches)
+    state = link_state(status, linked=linked, suspended=suspended, keeps_links=settings.keeps_links, fetches=fetches)
     return {
         "keeps_nothing": not settings.keeps_links,
         "link_state": state,

@@ -61,7 +61,7 @@ def record_release(store: Store, person: Person, link: Link | None, now: datetim
         if person.released:
             log("release-without-link", organisation=person.organisation.id)
         return None
-    state = state_of(link, person.released, now)
+    state = state_of(link, person.released, now) if link.suspended_at is None else None
     if state is None or (link.release and link.release.state >= state):
         return link
     with suppress(StoreUnavailable):

@@ -27,6 +27,7 @@ from webapp.rendering.static import StaticFiles
 from webapp.rendering.templating import templates
 from webapp.wiring.common import load_config_and_store, utc_now
 from webapp.wiring.dispatcher import make_dispatcher
+from webapp.wiring.status_round import make_status_round
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -66,6 +67,7 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] = utc_n
         static=StaticFiles.read(branding),
         orcid_url=config.orcid.base_url,
         deliver_now=with_limits(deliver_now, config.organisation_settings, limits),
+        check_record=make_status_round(config, store).check,
         mail_enabled=config.mail.host is not None,
         operator_texts=operator_texts_of(config),
         keep_changes=config.store.keep_changes,

@@ -15,6 +15,7 @@ from webapp.log import log
 from webapp.mail.mailer import MailComposer, Mailer, Server
 from webapp.wiring.common import utc_now
 from webapp.wiring.dispatcher import make_dispatcher
+from webapp.wiring.status_round import make_status_round
 
 
 def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Worker:
@@ -26,6 +27,7 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
     keep_changes = timedelta(days=config.store.keep_changes)
     jobs = (
         Job("mail", _mailer(config, store, clock)),
+        Job("record-status", make_status_round(config, store).start_batch),
         Job("maintenance", Maintenance(store, policies, log).run, INTERVAL),
         Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),
     )

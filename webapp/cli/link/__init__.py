@@ -8,12 +8,13 @@ from webapp.cli.link.erase import erase
 from webapp.cli.link.list import list_links
 from webapp.cli.link.remove import remove
 from webapp.cli.link.show import show
+from webapp.cli.link.status import status
 
 
 @click.group()
 def link() -> None:
-    """Show, list, remove or erase links."""
+    """Show, list, look up, remove or erase links."""
 
 
-for _command in (show, list_links, remove, erase):
+for _command in (show, list_links, status, remove, erase):
     link.add_command(_command)

@@ -63,5 +63,13 @@ def link_json(organisation: Organisation, link: Link) -> dict[str, Any]:
             "language": link.consent.language,
             "at": link.consent.at.isoformat(),
         },
+        "record": link.record
+        and {
+            "state": link.record.state,
+            "since": link.record.since.isoformat(),
+            "checked_at": link.record.checked_at.isoformat(),
+            "primary": link.record.primary and link.record.primary.uri,
+        },
+        "suspended_at": link.suspended_at and link.suspended_at.isoformat(),
         "release": link.release and {"state": link.release.state, "at": link.release.at.isoformat()},
     }

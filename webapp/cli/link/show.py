@@ -64,6 +64,18 @@ def format_link(organisation: Organisation, link: Link) -> str:
             ("ORCID iD", link.orcid_id.uri),
             ("linked", format_time(link.linked_at)),
             ("consent", f"version {link.consent.version}, {link.consent.language}, {format_time(link.consent.at)}"),
+            ("record", _record(link)),
             ("release", f"{_RELEASE[release.state]}, first {format_time(release.at)}" if release else "not seen yet"),
         ]
+    )
+
+
+def _record(link: Link) -> str:
+    record = link.record
+    if record is None:
+        return "not looked up yet"
+    primary = f", merged into {record.primary}" if record.primary else ""
+    suspended = f"; not released since {format_time(link.suspended_at)}" if link.suspended_at else ""
+    return (
+        f"{record.state} since {format_time(record.since)}, seen {format_time(record.checked_at)}{primary}{suspended}"
     )

@@ -1,0 +1,182 @@
+"""What people, operators and commands are told of an iD's record at ORCID."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from demo.orcid.people import PEOPLE
+from sql.records import RecordState
+from sql.store import open_store
+from tests.support.configuration import write_configuration
+from tests.support.database import make_sqlite
+from tests.support.factories import NOON, UNIVERSITY, make_link
+from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, orcid_id, run_orcid_simulator
+from webapp.app import make_app
+from webapp.cli.main import main
+from webapp.linking.public_api import LookupFailed
+from webapp.operator.access import AdminAccess, AdminGrant
+
+ACCOUNT = "maija@yliopisto.example"
+USED, OTHER = orcid_id(PEOPLE[0].orcid), orcid_id(PEOPLE[1].orcid)
+BY_STATE = {each.state: orcid_id(each.orcid) for each in PEOPLE}
+LATER = NOON + timedelta(days=2)
+STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, ("operator@yliopisto.example",)),))
+OK, DEPRECATED, DEACTIVATED, LOCKED, NOT_FOUND = RecordState
+
+
+@pytest.fixture
+def store(tmp_path):
+    """What the pages say depends on no engine."""
+    store = open_store(make_sqlite(tmp_path))
+    yield store
+    store.close()
+
+
+def make_front(store, client=None, **context):
+    client = client or make_orcid_client("https://sandbox.orcid.org")
+    front = make_web_app(store, client, Clock(LATER), admin_access=STAFF)
+    return make_app(replace(front, context=replace(front.context, **context)))
+
+
+def saved(store, state, primary=None):
+    make_link(store, ACCOUNT, USED)
+    (link,) = store.record_statuses.save(USED, state, primary, LATER)
+    return link
+
+
+# The person's page
+
+
+@pytest.mark.parametrize(
+    ("state", "primary", "words"),
+    [
+        (DEPRECATED, OTHER, ("ORCID has merged this iD", OTHER.bare, "Connect the iD that is in use now</span>")),
+        (DEPRECATED, None, ("ORCID has merged this iD", "Connect the iD that is in use now</span>")),
+        (DEACTIVATED, None, ("This iD is deactivated at ORCID.", "reactivate it")),
+        (LOCKED, None, ("ORCID has locked this iD.", "support.orcid.org")),
+        (NOT_FOUND, None, ("ORCID does not find this iD.",)),
+    ],
+)
+def test_a_person_is_told_what_became_of_the_id_and_what_to_do(store, state, primary, words):
+    saved(store, state, primary)
+
+    page = WebClient(make_front(store), ACCOUNT).get("/me").text
+
+    assert [each for each in words if each not in page] == []
+    assert "ORCID told us so on 17" in page
+    assert page.count('action="/me/start"') == (2 if state is DEPRECATED else 1)
+
+
+def test_of_a_record_that_is_in_use_nothing_is_said(store):
+    saved(store, OK)
+
+    assert 'id="record"' not in WebClient(make_front(store), ACCOUNT).get("/me").text
+
+
+def test_a_person_whose_id_is_suspended_is_told_so_and_no_release_is_missed(store):
+    store.record_statuses.suspend(saved(store, LOCKED), LATER)
+
+    who = WebClient(make_front(store), ACCOUNT)
+    page = who.get("/me").text
+
+    assert "The connection stays yours" in page
+    assert "can now release this iD" not in page
+    assert store.links.get(UNIVERSITY, ACCOUNT).release is None
+    link = json.loads(who.get("/me/data.json").body)["links"][0]
+    assert (link["record"], link["record_checked_at"], link["suspended_at"]) == (
+        "locked",
+        *["2026-01-17T12:00:00.000000Z"] * 2,
+    )
+    events = [(each["kind"], each["facts"]) for each in json.loads(who.get("/me/data.json").body)["events"]]
+    assert events[0][0] == "suspended"
+    assert events[0][1]["record"] == "locked"
+
+
+def test_who_signs_in_at_orcid_again_is_looked_up_next(store):
+    with run_orcid_simulator() as (simulator, client):
+        saved(store, LOCKED)
+        store.record_statuses.schedule(USED, LATER + timedelta(days=1))
+        assert store.record_statuses.list_due(USED.registry, LATER, 10) == []
+        who = WebClient(make_front(store, client), ACCOUNT)
+
+        who.return_from_orcid(simulator, USED.bare)
+
+        assert store.record_statuses.list_due(USED.registry, LATER, 10) == [USED]
+
+
+# The operator's page
+
+
+def ask_for(store, **context):
+    who = WebClient(make_front(store, **context), "operator@yliopisto.example")
+    form = {"token": who.token(), "organisation": UNIVERSITY, "whom": ACCOUNT, "reason": "asked to"}
+    return who.post("/operator/people/record", form)
+
+
+def test_an_operator_has_an_id_looked_up_and_the_audit_says_so(store):
+    make_link(store, ACCOUNT, USED)
+
+    reply = ask_for(
+        store, check_record=lambda orcid_id, now: store.record_statuses.save(orcid_id, DEPRECATED, OTHER, now)
+    )
+
+    assert "merged into another iD" in reply.text
+    assert OTHER.bare in reply.text
+    assert [each.kind for each in store.audit.list_events(UNIVERSITY)] == ["linked", "person-searched"]
+
+
+def test_an_operator_is_told_that_orcid_does_not_tell(store):
+    def fails(_orcid_id, _now):
+        raise LookupFailed("status 503")
+
+    make_link(store, ACCOUNT, USED)
+
+    reply = ask_for(store, check_record=fails)
+
+    assert reply.status == 200
+    assert "ORCID does not tell the state" in reply.text
+    assert "not looked up yet" in reply.text
+
+
+def test_nothing_is_looked_up_of_who_has_no_id_or_without_a_reason(store):
+    assert "none connected" in ask_for(store).text
+    who = WebClient(make_front(store), "operator@yliopisto.example")
+    assert who.post("/operator/people/record", {"token": who.token(), "organisation": UNIVERSITY}).status == 422
+    assert who.get("/operator/people/record").status == 200
+
+
+# Commands and metrics
+
+
+def run(path, *words):
+    result = CliRunner().invoke(main, ["--config", str(path), *words], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def test_the_command_looks_one_up_and_shows_the_link(tmp_path):
+    with run_orcid_simulator() as (simulator, _client):
+        path = write_configuration(
+            tmp_path,
+            orcid={"base_url": simulator.base_url, "read_timeout": 2},
+        )
+        assert run(path, "migrate")[0] == 0
+        store = open_store(f"sqlite://{tmp_path}/links.db")
+        make_link(store, ACCOUNT, BY_STATE["deprecated"])
+        store.close()
+        words = ("link", "status", UNIVERSITY, ACCOUNT)
+
+        code, shown = run(path, *words)
+        assert code == 0
+        assert "deprecated since" in shown
+        assert f"merged into {USED}" in shown
+        code, shown = run(path, *words, "--json")
+        assert json.loads(shown)["link"]["record"]["primary"] == USED.uri
+        assert "records        yliopisto, at ORCID: deprecated 1" in run(path, "check")[1]
+        simulator.faults.arm("api", "html")
+        code, shown = run(path, *words)
+        assert (code, "nothing was changed" in shown) == (1, True)
+        code, shown = run(path, "link", "status", UNIVERSITY, "nobody@yliopisto.example")
+        assert (code, "has no link" in shown) == (1, True)
