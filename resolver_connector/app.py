@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
+from time import monotonic
 from wsgiref.types import StartResponse
 
 from resolver_connector.client_address import FailureLimit, TrustedProxies
@@ -50,6 +52,9 @@ from sql.store import Store
 
 __all__ = ["PUBLIC_ROUTES", "ROUTES", "Connector", "Route"]
 
+MERGED_REFRESH = 5.0
+"""Seconds after which the merged organisations, whose credentials have ended, are read again."""
+
 _log = logging.getLogger("orcid-connect")
 
 
@@ -79,6 +84,8 @@ class Connector:
         self.trusted_proxies = trusted_proxies or TrustedProxies()
         self.credential_uses = credential_uses
         self.failure_limit = FailureLimit()
+        self._merged: frozenset[str] = frozenset()
+        self._merged_until = 0.0
         self.openapi_response = openapi_response()
         self.feed = Feed(store, registry, snapshot_slots or BoundedSemaphore(MAX_SNAPSHOTS))
 
@@ -140,7 +147,7 @@ class Connector:
         """
         authorization = environ.get("HTTP_AUTHORIZATION", "")
         client = self.credentials.authenticate(authorization)
-        if client is not None:
+        if client is not None and client.organisation.id not in self._merged_organisations():
             return client
         if authorization:
             address = self.trusted_proxies.client_address(environ)
@@ -151,6 +158,14 @@ class Connector:
             if retry_after:
                 raise TooManyFailures(retry_after)
         raise Unauthorized
+
+    def _merged_organisations(self) -> frozenset[str]:
+        # Their credentials have ended. While the database is unavailable, what was last read holds
+        if (now := monotonic()) >= self._merged_until:
+            self._merged_until = now + MERGED_REFRESH
+            with suppress(StoreUnavailable):
+                self._merged = self.lookup.merged_organisations()
+        return self._merged
 
 
 def _get_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:

@@ -34,6 +34,9 @@ class Lookup(Protocol):
     def get_current_orcid_id(self, organisation_id: str, person_key: str) -> Row | None:
         """Return a person's current iD, and what is known of the account's holder."""
 
+    def merged_organisations(self) -> frozenset[str]:
+        """Return the ids of the organisations that were merged into others."""
+
     def ping(self) -> None:
         """Raise StoreUnavailable if the database does not answer."""
 

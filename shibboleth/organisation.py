@@ -21,9 +21,11 @@ class Stage(StrEnum):
 class UnknownOrganisation(LookupError):
     """No organisation is connected under this entityID or id."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, likely_id: str = "") -> None:
         super().__init__(f"no connected organisation is called {name[:200]!r}")
         self.name = name
+        self.likely_id = likely_id
+        """The id of the organisation whose former entityID or whose scope it is; empty if that is none."""
 
 
 @dataclass(frozen=True, slots=True)

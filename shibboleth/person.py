@@ -19,7 +19,7 @@ from shibboleth.account_time import same_issue_time
 from shibboleth.attributes import ATTRIBUTES, IDENTITY_PROVIDER, KEYS, fold
 from shibboleth.characters import XML_WHITE_SPACE, displayed, is_visible
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
-from shibboleth.organisation import Organisation, Organisations
+from shibboleth.organisation import Organisation, Organisations, UnknownOrganisation
 
 PROOF_HEADER = "X-Front-Proof"
 """The header by which the proxy authenticates itself (`front = "proxy"`)."""
@@ -113,6 +113,8 @@ class Person:
     """The ORCID iDs that the Identity Provider releases for this person."""
     entitlements: frozenset[str] = field(default_factory=frozenset)
     """Values of eduPersonEntitlement; never stored."""
+    entity_id: str = ""
+    """The entityID of the Identity Provider where the person signed in; never stored with the person."""
 
     @property
     def key(self) -> str:
@@ -268,7 +270,11 @@ def person_from(
     entity_ids = {*session.values(IDENTITY_PROVIDER)}
     if len(entity_ids) != 1:
         raise NotSignedIn
-    organisation = organisations.by_entity_id(entity_ids.pop())
+    (entity_id,) = entity_ids
+    try:
+        organisation = organisations.by_entity_id(entity_id)
+    except UnknownOrganisation:
+        raise UnknownOrganisation(entity_id, _likely_organisation(entity_id, session, organisations)) from None
     names = map(displayed, session.optional_values("displayName"))
     return Person(
         organisation,
@@ -279,7 +285,17 @@ def person_from(
         prior_keys=frozenset(_prior_keys(session, organisation)),
         released=frozenset(_released(session)),
         entitlements=frozenset(session.optional_values("eduPersonEntitlement")),
+        entity_id=entity_id,
     )
+
+
+def _likely_organisation(entity_id: str, session: ShibbolethSession, organisations: Organisations) -> str:
+    # Only to tell the operator: no one is signed in by it
+    scopes = {value.rpartition("@")[2] for name in KEYS for value in session.optional_values(name)}
+    for one in organisations:
+        if entity_id in one.former_entity_ids or any(map(one.has_scope, scopes)):
+            return one.id
+    return ""
 
 
 def _account(session: ShibbolethSession, organisation: Organisation) -> str:

@@ -73,6 +73,11 @@ class Lookup:
         values = {"organisation": organisation_id, "person_key": person_key}
         return self._breaker.call(self._engine.fetch_one, "get_current_orcid_id", **values)
 
+    def merged_organisations(self) -> frozenset[str]:
+        """Return the ids of the organisations that were merged into others."""
+        found = self._breaker.call(self._engine.fetch_all, "list_merged_organisations")
+        return frozenset(row["organisation"] for row in found)
+
     def ping(self) -> None:
         """Raise StoreUnavailable if the database does not answer."""
         self._breaker.call(self._engine.fetch_one, "ping")

@@ -435,6 +435,35 @@ class ReadEvents:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredOrganisation:
+    """What the database knows of an organisation."""
+
+    id: str
+    links: int
+    """Number of current links."""
+    key_attribute: str | None
+    """The key attribute when its first link was made; None where that is not known."""
+    merged_into: str | None
+    """The id of the organisation into which it was merged."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProvider:
+    """An Identity Provider through which people came.
+
+    They signed in, or were refused because no file has its entityID.
+    """
+
+    organisation: str
+    """The id of the organisation; where people were refused, of the one to which they seem to belong, or empty."""
+    entity_id: str
+    signed_in_at: datetime | None
+    """The last day on which a person signed in."""
+    refused_at: datetime | None
+    """The last day on which a person was refused."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """An audit event.
 

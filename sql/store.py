@@ -31,6 +31,7 @@ from sql.repositories.imports import ImportRepository
 from sql.repositories.incidents import IncidentRepository
 from sql.repositories.links import LinkRepository
 from sql.repositories.mail import MailRepository
+from sql.repositories.organisations import OrganisationRepository
 from sql.repositories.record_statuses import RecordStatusRepository
 from sql.repositories.releases import ReleaseRepository
 from sql.repositories.retention import RetentionRepository
@@ -93,6 +94,7 @@ class Store:
         self.imports = ImportRepository(engine)
         self.incidents = IncidentRepository(engine)
         self.mail = MailRepository(engine)
+        self.organisations = OrganisationRepository(engine)
         self.record_statuses = RecordStatusRepository(engine)
         self.releases = ReleaseRepository(engine)
         self.retention = RetentionRepository(engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -13,7 +14,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import bottle
 
-from shibboleth.organisation import Organisation
+from shibboleth.organisation import Organisation, UnknownOrganisation
+from sql.errors import StoreUnavailable, UnstorableText
 from webapp.auth.authenticator import Access, Authenticator
 from webapp.auth.cookies import parse_cookies
 from webapp.auth.csrf import check_csrf_token, check_origin
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 _LANG_PARAMETER = re.compile(r"(?:^|&)lang=([A-Za-z-]{2,20})(?=&|$)", re.ASCII)
 _SPECULATIVE = re.compile("prefetch|prerender|preview", re.ASCII | re.IGNORECASE)
 _PURPOSE_HEADERS = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
+_MAX_ENTITY_ID = 1024
+"""In characters (SAML 2.0 Core, section 8.3.6)."""
 _LANGUAGE_LINK_PATHS = {"/me/callback": "/me"}
 """Where the language links lead, for pages whose address means nothing without its query."""
 
@@ -96,7 +100,11 @@ class WebApp:
                 ):
                     # The browser repeats a failed prefetch when the user goes there
                     return self._build_response(environ, RawResponse(b"", "text/plain", 503), request)
-                person = self.authenticator.person(environ)
+                try:
+                    person = self.authenticator.person(environ)
+                except UnknownOrganisation as error:
+                    self._record_sign_in(error.likely_id, error.name, request.now, refused=True)
+                    raise
                 # Before the request has a person: the error page must not set the cookie whose repetition it reports
                 self.authenticator.check_single_browser_cookie(parse_cookies(environ))
                 request = replace(self._with_language_of(person.organisation, request), optional_person=person)
@@ -110,9 +118,19 @@ class WebApp:
                     check_csrf_token(request.form.get("token", ""), request.browser, request.person)
                 status = self.context.linking.record_sign_in(request.person, request.now, deliveries=not is_form)
                 request = replace(request, person_status=status)
+                # After the first use of the database, so that one that does not answer is not waited for twice
+                self._record_sign_in(request.person.organisation.id, request.person.entity_id, request.now)
             return self._build_response(environ, route.handler(self.context, request), request)
         except Exception as error:  # noqa: BLE001 - each error gets its own page here, an unexpected one too
             return self.error_page(environ, error, request, route.path)
+
+    def _record_sign_in(self, organisation_id: str, entity_id: str, now: datetime, *, refused: bool = False) -> None:
+        # Once a day; the person's visit does not depend on it
+        if self.context.limits.sign_ins_recorded.allow((organisation_id, entity_id, refused), now):
+            organisations = self.context.store.organisations
+            record = organisations.record_refused_sign_in if refused else organisations.record_sign_in
+            with suppress(StoreUnavailable, UnstorableText):
+                record(organisation_id, entity_id[:_MAX_ENTITY_ID], now)
 
     def error_page(
         self, environ: Mapping[str, Any], error: Exception, request: PageRequest | None = None, path: str = ""

@@ -11,6 +11,7 @@ from threading import Lock
 MAX_INCIDENTS_OF_PERSON = 20
 MAX_INCIDENTS_OF_ORGANISATION = 1_000
 MAX_MAILS_OF_PERSON = 10
+MAX_SIGN_INS_RECORDED = 1
 
 
 class DailyLimit:
@@ -40,3 +41,5 @@ class Limits:
     incidents_of_person: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_INCIDENTS_OF_PERSON))
     incidents_of_organisation: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_INCIDENTS_OF_ORGANISATION))
     mails_of_person: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_MAILS_OF_PERSON))
+    sign_ins_recorded: DailyLimit = field(default_factory=lambda: DailyLimit(MAX_SIGN_INS_RECORDED))
+    """By organisation, entityID and whether the person was refused."""

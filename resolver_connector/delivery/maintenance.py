@@ -13,6 +13,8 @@ from sql.store import Store
 INTERVAL = timedelta(minutes=1)
 GRACE_PERIOD = timedelta(minutes=15)
 """How long the person sees the result on their page after the last delivery, before it is deleted."""
+KEEP_MERGED = timedelta(days=30)
+"""How long the history of people is kept at an organisation that was merged into another one."""
 NIGHT_HOURS = range(1, 4)
 """UTC: when the database is vacuumed, which blocks writers."""
 
@@ -80,11 +82,12 @@ class Maintenance:
     def _erase_inactive(self, now: datetime) -> int:
         if now.hour not in NIGHT_HOURS or self._erased_on == now.date():
             return 0
+        merged = [RetentionPolicy(one, days=KEEP_MERGED.days) for one in self._store.organisations.list_merged()]
         erased = sum(
             self._store.erasures.erase_inactive(
                 each.organisation_id, now - timedelta(days=each.days), now, uses_feed=each.uses_feed
             )
-            for each in self._policies
+            for each in (*self._policies, *merged)
             if each.days is not None
         )
         self._erased_on = now.date()

@@ -39,9 +39,25 @@ create table organisations (
     last_change_number bigint not null check (last_change_number >= 0),
     last_event_number bigint not null check (last_event_number >= 0),
     last_event_hash text not null,
+    -- the key attribute when the organisation's first link was made: keys of another attribute would not match
+    key_attribute text,
+    -- the organisation into which this one was merged; its credentials are refused from then on
+    merged_into text,
     -- changes up to this number may have been erased before the feed's reader fetched them: a reader that has not come
     -- so far needs a new snapshot
     erased_through bigint not null default 0
+);
+
+-- The Identity Providers through which people signed in, or were refused because no file has the entityID. Written at
+-- most once a day for each, so that nobody's visits can be seen in it.
+create table identity_providers (
+    -- where people were refused: whose scope their account has, or whose former entityID it is; empty if no organisation's
+    organisation text not null,
+    entity_id text not null,
+    -- the last day on which it happened; null where it never did
+    signed_in_at text,
+    refused_at text,
+    primary key (organisation, entity_id)
 );
 
 -- The texts that people agreed to. The digest is the key: the same version with other words is another row.

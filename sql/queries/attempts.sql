@@ -111,6 +111,16 @@ set closed_at = :now,
 where id = :id
     and closed_at is null;
 
+-- name: cancel_attempts_of_organisation
+update attempts
+set closed_at = :now,
+    outcome = 'cancelled',
+    registry = null,
+    orcid = null,
+    orcid_name = ''
+where organisation = :organisation
+    and closed_at is null;
+
 -- name: list_expired_attempts
 -- Those that expired first.
 select id

@@ -105,6 +105,13 @@ where organisation = :organisation
 order by person_key
 limit :limit;
 
+-- name: get_link_by_id
+-- A current or former link with the text the person agreed to.
+select links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from links
+join consent_texts on consent_texts.digest = links.consent_digest
+where id = :id;
+
 -- name: count_links
 -- Number of current links.
 select count(*) as count

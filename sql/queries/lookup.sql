@@ -8,6 +8,12 @@ where organisation = :organisation
     and ended_at is null
     and suspended_at is null;
 
+-- name: list_merged_organisations
+-- The organisations that were merged into others, whose credentials are refused.
+select organisation
+from organisations
+where merged_into is not null;
+
 -- name: ping
 -- Whether the database answers at all.
 select 1 as answer;

@@ -137,12 +137,13 @@ class AuditRepository(Repository):
         found = []
         imports: set[tuple[str, str]] = set()
         for row in self.pages("list_links_with_newest_event", organisation_id):
+            facts = audit.facts_of(row["facts"])
+            uri = f"https://{Registry(row['registry']).host}/{row['orcid']}"
+            made = row["kind"] in {"linked", "replaced"}
+            if made and (facts.get("link"), facts.get("orcid")) == (row["id"], uri):
+                continue
             if row["source"] == "orcid":
-                facts = audit.facts_of(row["facts"])
-                made = row["kind"] in {"linked", "replaced"}
-                uri = f"https://{Registry(row['registry']).host}/{row['orcid']}"
-                if not made or (facts.get("link"), facts.get("orcid")) != (row["id"], uri):
-                    found.append(f"link {row['id']} is there, and the newest event about it is not")
+                found.append(f"link {row['id']} is there, and the newest event about it is not")
                 continue
             made_by = row["linked_at"], row["source"]
             if made_by not in imports:

@@ -37,6 +37,8 @@ class OrganisationTransaction:
     last_change_number: int
     last_event_number: int
     last_event_hash: str
+    key_attribute: str | None = None
+    """The organisation's key attribute, where the transaction makes links."""
 
     def new_change(
         self,
@@ -88,6 +90,13 @@ class OrganisationTransaction:
 
         It must follow the transaction's changes.
         """
+        self.session.execute("insert_event", **self.new_event(kind, actor, person_key, facts))
+        self.write_numbers()
+
+    def new_event(
+        self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]
+    ) -> dict[str, str | int | None]:
+        """Return the row of an audit event with the next number, not inserted."""
         self.last_event_number += 1
         text = audit.facts_text(person_key, facts)
         covered: dict[str, str | int | None] = {
@@ -99,13 +108,17 @@ class OrganisationTransaction:
             "digest": audit.digest(text),
         }
         self.last_event_hash = audit.event_hash(self.last_event_hash, covered)
-        self.session.execute("insert_event", **covered, hash=self.last_event_hash, person_key=person_key, facts=text)
+        return {**covered, "hash": self.last_event_hash, "person_key": person_key, "facts": text}
+
+    def write_numbers(self) -> None:
+        """Write the last numbers that the transaction has given."""
         self.session.execute(
             "update_organisation",
             organisation=self.organisation,
             last_change_number=self.last_change_number,
             last_event_number=self.last_event_number,
             last_event_hash=self.last_event_hash,
+            key_attribute=self.key_attribute,
         )
 
     def end_link(self, link: Link, actor: str) -> None:
@@ -120,6 +133,13 @@ class OrganisationTransaction:
             change = self.insert_change(ChangeKind.REMOVED, link, None, link.orcid_id, transfers)
             self.insert_event("removed", actor, link.person_key, facts)
         return change
+
+
+def lock_organisation(session: Transaction, organisation_id: str, now: datetime) -> OrganisationTransaction:
+    """Lock the organisation's row until the transaction ends."""
+    (row,) = session.fetch_all("lock_organisation", organisation=organisation_id)
+    numbers = row["last_change_number"], row["last_event_number"], row["last_event_hash"]
+    return OrganisationTransaction(session, organisation_id, now, *numbers)
 
 
 class Repository:
@@ -137,15 +157,7 @@ class Repository:
         `exclusive` and `long` as in `Engine.transaction`.
         """
         with self.engine.transaction(exclusive=exclusive, long=long) as session:
-            (row,) = session.fetch_all("lock_organisation", organisation=organisation_id)
-            yield OrganisationTransaction(
-                session,
-                organisation_id,
-                now,
-                row["last_change_number"],
-                row["last_event_number"],
-                row["last_event_hash"],
-            )
+            yield lock_organisation(session, organisation_id, now)
 
     def pages(self, query: str, organisation_id: str) -> Iterator[Row]:
         """Give the rows of a query that is paged by person_key, a page at a time."""

@@ -68,6 +68,7 @@ class ImportRepository(Repository):
         now: datetime,
         *,
         transfers: Sequence[str] = (),
+        key_attribute: str | None = None,
         reject: RejectionHandler = lambda _row, _reason: None,
         dry_run: bool = False,
     ) -> ImportResult:
@@ -83,6 +84,7 @@ class ImportRepository(Repository):
         consent = Consent("import", "en", text, attested_at)
         linked = unchanged = rejected = 0
         with suppress(Rollback), self.organisation_transaction(organisation_id, now, long=True) as transaction:
+            transaction.key_attribute = key_attribute
             session = transaction.session
             session.execute("insert_consent_text", **rows.consent_text_values(consent))
             for transfer in transfers:

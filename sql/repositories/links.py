@@ -105,6 +105,7 @@ class LinkRepository(Repository):
         transfers: Sequence[str] = (),
         *,
         stable_id: str = "",
+        key_attribute: str | None = None,
     ) -> Change | None:
         """Link the iD that ORCID returned for an attempt to the attempt's person.
 
@@ -115,6 +116,7 @@ class LinkRepository(Repository):
             stable_id: The person's stable id; empty where none is known.
             replacing: The iD that the person was shown as their current one.
             transfers: The names of the organisation's transfers, to which the change is delivered.
+            key_attribute: The attribute of which the person's key is a value; kept with the organisation's first link.
 
         Returns:
             None when the person has this iD already; the attempt then ends as `unchanged`.
@@ -126,6 +128,7 @@ class LinkRepository(Repository):
             OrcidIdInUse: If another person of the organisation has the iD.
         """
         with self.organisation_transaction(attempt.organisation, now) as transaction:
+            transaction.key_attribute = key_attribute
             row, stored, orcid_id = _lock_answered_attempt(transaction, attempt)
             new = Link(
                 link_id,

@@ -325,7 +325,7 @@ class Away:
     def get_current_orcid_id(self, *_asked):
         raise StoreUnavailable("away")
 
-    check_schema = get_current_orcid_id
+    check_schema = merged_organisations = get_current_orcid_id
 
     def lookup(self):
         return self

@@ -19,7 +19,7 @@ from tests.support.factories import NOON
 
 TABLES = (
     *("attempts", "links", "consent_texts", "changes", "organisations", "events"),
-    *("daily_counts", "counted_events", "credential_rights", "incidents"),
+    *("daily_counts", "counted_events", "credential_rights", "incidents", "identity_providers"),
     *("deliveries", "circuit_breakers", "acknowledgements", "erasures", "mails", "read_events"),
     "status_rounds",
 )

@@ -45,6 +45,8 @@ LIBRARIES = {
         "webapp/cli/main.py",
         "webapp/cli/migrate.py",
         "webapp/cli/options.py",
+        "webapp/cli/organisation/__init__.py",
+        "webapp/cli/organisation/move.py",
         "webapp/cli/output.py",
         "webapp/cli/replica.py",
         "webapp/cli/serve.py",

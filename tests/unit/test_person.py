@@ -397,7 +397,7 @@ def test_earlier_eppns_count_where_the_scope_is_right_and_eppn_is_the_key(signed
     prior = "Maija.V@yliopisto.example|maija@amk.example|x|@yliopisto.example|a@b@yliopisto.example"
 
     assert signed_in(MAIJA | {"eduPersonPrincipalNamePrior": prior}).prior_keys == {"maija.v@yliopisto.example"}
-    at_polytechnic = {"Shib-Identity-Provider": POLYTECHNIC, "subject-id": "ab3@amk.example"}
+    at_polytechnic = {"Shib-Identity-Provider": POLYTECHNIC_IDP, "subject-id": "ab3@amk.example"}
     prior = "maija@amk.example"
     assert signed_in(at_polytechnic | {"eduPersonPrincipalNamePrior": prior}).prior_keys == frozenset()
 

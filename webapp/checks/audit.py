@@ -26,7 +26,7 @@ def check_audit_log(
         organisation: Whose audit log is checked.
         known_hashes: Hashes that were the last of the chain once; each must still be in it.
     """
-    yield check_audit_chain(store, organisation)
+    yield check_audit_chain(store, organisation.id)
     differences = store.audit.compare_with_links(organisation.id)
     details: dict[str, Any] = {"id": organisation.id, "differences": differences}
     if differences:
@@ -45,15 +45,15 @@ def check_audit_log(
             yield CheckResult(Level.OK, "audit", text, details=details)
 
 
-def check_audit_chain(store: Store, organisation: Organisation) -> CheckResult:
+def check_audit_chain(store: Store, organisation_id: str) -> CheckResult:
     """Verify the hash chain of an audit log, and report its last hash."""
-    last_hash = store.audit.last_hash(organisation.id)
-    breaks = store.audit.verify(organisation.id)
-    details = {"id": organisation.id, "intact": not breaks, "breaks": breaks, "last_hash": last_hash}
+    last_hash = store.audit.last_hash(organisation_id)
+    breaks = store.audit.verify(organisation_id)
+    details = {"id": organisation_id, "intact": not breaks, "breaks": breaks, "last_hash": last_hash}
     if breaks:
-        return CheckResult(Level.ERROR, "audit", f"{organisation.id}: {_listed(breaks)}", _FIX, details)
+        return CheckResult(Level.ERROR, "audit", f"{organisation_id}: {_listed(breaks)}", _FIX, details)
     last = f", its last hash is {last_hash}" if last_hash else ", it has no events"
-    return CheckResult(Level.OK, "audit", f"{organisation.id}, the chain is intact{last}", details=details)
+    return CheckResult(Level.OK, "audit", f"{organisation_id}, the chain is intact{last}", details=details)
 
 
 def _listed(problems: Sequence[str]) -> str:

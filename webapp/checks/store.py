@@ -15,6 +15,7 @@ from webapp.checks.administrators import check_admin_accounts
 from webapp.checks.audit import check_audit_log
 from webapp.checks.credentials import check_credentials
 from webapp.checks.deliveries import check_deliveries
+from webapp.checks.organisations import check_organisations
 from webapp.checks.records import check_records, check_status_round
 from webapp.checks.release import check_release
 from webapp.checks.result import CheckResult, Level
@@ -72,6 +73,7 @@ def check_store(
             yield from check_credentials(settings, store, now)
             yield from check_deliveries(settings, store, now)
         yield check_status_round(config, store, now)
+        yield from check_organisations(config, store, now)
         yield from check_admin_accounts(config, store)
     except SchemaBehind as error:
         text = f"database is behind: {', '.join(error.missing)}"

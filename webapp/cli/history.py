@@ -42,7 +42,7 @@ def history(path: Path, name: str, account: str | None, *, limit: int, as_json: 
     with open_store(config) as store:
         newest = store.audit.list_events(organisation.id, person_key, newest_first=True, limit=limit)
         events = list(newest)[::-1]
-        chain = check_audit_chain(store, organisation)
+        chain = check_audit_chain(store, organisation.id)
     if as_json:
         listed = [
             {

@@ -18,6 +18,7 @@ from webapp.cli.imports.links import import_links
 from webapp.cli.link import link
 from webapp.cli.migrate import migrate
 from webapp.cli.options import accept_dash_values
+from webapp.cli.organisation import organisation
 from webapp.cli.replica import replica
 from webapp.cli.serve import authority, connector, serve
 from webapp.cli.transfer import transfer
@@ -60,6 +61,7 @@ for _command in (
     history,
     import_links,
     transfer,
+    organisation,
     handout,
     idp_role,
     replica,

@@ -226,6 +226,7 @@ class LinkingService:
                 link_id,
                 transfers,
                 stable_id=person.stable_id,
+                key_attribute=person.organisation.key,
             )
         except OrcidIdInUse:
             self._close(attempt, "held-by-someone-else", now)

@@ -228,6 +228,8 @@ FACTS: Labels = MappingProxyType(
         "stable_id": gettext_noop("Your identifier that never changes"),
         "by": gettext_noop("Who asked"),
         "by_organisation": gettext_noop("Where they signed in"),
+        "from": gettext_noop("Organisation before"),
+        "into": gettext_noop("Organisation since then"),
     }
 )
 """What a fact of an event is, by the audit's word for it."""
@@ -289,6 +291,7 @@ ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
     {
         "organisations": "numbers of an organisation",
         "status_rounds": "how many requests were sent to ORCID's public API",
+        "identity_providers": "through which Identity Providers people came, and on which day last",
         "circuit_breakers": "how an organisation's interfaces work",
         "daily_counts": "how often something happened on a day",
         "counted_events": "how far the audit has been counted",

@@ -77,6 +77,7 @@ def _import(config: Config, store: Store, file: ImportFile, *, dry_run: bool) ->
             file.now,
             file.now,
             transfers=tuple(config.organisation_settings[file.organisation.id].transfers),
+            key_attribute=file.organisation.key,
             reject=lambda row, reason: reject(row.line, reason),
             dry_run=dry_run,
         )

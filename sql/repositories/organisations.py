@@ -1,0 +1,314 @@
+"""Organisations: their Identity Providers, and moves of all their links.
+
+Links move when an organisation is merged into another one, or when its accounts were renamed. All are moved in one
+transaction, or none. A link keeps its iD, its times and what the person agreed to; its number, stable id and time of
+issue of the account are not kept, because the account is another one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from shibboleth.attributes import fold
+from sql import rows
+from sql.records import Change, ChangeKind, ChangeReason, IdentityProvider, Link, StoredOrganisation
+from sql.repositories.base import (
+    ID_BYTES,
+    PAGE_SIZE,
+    OrganisationTransaction,
+    Repository,
+    Rollback,
+    lock_organisation,
+)
+
+
+class MoveConflict(StrEnum):
+    """Why a link cannot be moved."""
+
+    NOT_MAPPED = "the file has no new account for it"
+    FOREIGN_SCOPE = "its new account has a scope that is not one of the organisation's"
+    OTHER_ORCID_ID = "its new account has another ORCID iD"
+    OTHER_PERSON = "another account has this ORCID iD"
+
+
+AccountMapping = Callable[[str], str | MoveConflict]
+"""Returns the new account of an account."""
+ConflictHandler = Callable[[Link, str, MoveConflict], None]
+"""Called with a link that cannot be moved, its new account (empty if there is none) and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveResult:
+    """Numbers of a move."""
+
+    moved: int
+    already_there: int
+    """Number of links whose new account has the same iD already; they only end."""
+    conflicts: int
+    written: bool
+    """False in a dry run, and if there was a conflict."""
+
+
+class AlreadyMerged(Exception):
+    """The organisation into which another one should be merged was merged itself."""
+
+
+class OrganisationRepository(Repository):
+    """Organisations themselves."""
+
+    def list_stored(self) -> list[StoredOrganisation]:
+        """Return every organisation that was ever written about, sorted by id."""
+        return [
+            StoredOrganisation(row["organisation"], row["links"], row["key_attribute"], row["merged_into"])
+            for row in self.engine.fetch_all("list_organisations_with_links")
+        ]
+
+    def links_by_scope(self, organisation_id: str) -> Mapping[str, int]:
+        """Return the number of current links by the scope of the person's key."""
+        found = self.engine.fetch_all("count_links_by_scope", organisation=organisation_id)
+        return {row["scope"]: row["count"] for row in found}
+
+    def record_sign_in(self, organisation_id: str, entity_id: str, now: datetime) -> None:
+        """Store that people of the organisation use an Identity Provider."""
+        self._record("record_provider_sign_in", organisation_id, entity_id, now)
+
+    def record_refused_sign_in(self, organisation_id: str, entity_id: str, now: datetime) -> None:
+        """Store that a person was refused because no file has the entityID.
+
+        Args:
+            organisation_id: The organisation to which the person seems to belong; empty if that is none.
+            entity_id: The entityID of the person's Identity Provider.
+            now: The time; the day is stored.
+        """
+        self._record("record_provider_refusal", organisation_id, entity_id, now)
+
+    def _record(self, query: str, organisation_id: str, entity_id: str, now: datetime) -> None:
+        day = rows.format_timestamp(now.replace(hour=0, minute=0, second=0, microsecond=0))
+        self.engine.execute(query, organisation=organisation_id, entity_id=entity_id, now=day)
+
+    def identity_providers(self) -> list[IdentityProvider]:
+        """Return the Identity Providers through which people came."""
+        return [
+            IdentityProvider(
+                row["organisation"],
+                row["entity_id"],
+                rows.parse_optional_timestamp(row["signed_in_at"]),
+                rows.parse_optional_timestamp(row["refused_at"]),
+            )
+            for row in self.engine.fetch_all("list_identity_providers")
+        ]
+
+    def merge(  # noqa: PLR0913 - two organisations
+        self,
+        from_id: str,
+        into_id: str,
+        new_account: AccountMapping,
+        now: datetime,
+        *,
+        key_attribute: str,
+        from_transfers: Sequence[str] = (),
+        into_transfers: Sequence[str] = (),
+        report: ConflictHandler = lambda _link, _account, _reason: None,
+        dry_run: bool = False,
+    ) -> MoveResult:
+        """Move all links of an organisation to another one.
+
+        The first one is marked as merged. The removals are delivered to its transfers, the new links to those of the
+        other one. Its open attempts are cancelled, and its Identity Providers become those of the other one. With a
+        conflict nothing is written. It can be repeated, for links that were made meanwhile. Until the end no other
+        transaction writes about either organisation, and on SQLite about any.
+
+        Args:
+            from_id: The organisation that ends.
+            into_id: The organisation that goes on.
+            new_account: Returns the account there of an account.
+            now: The time of the changes.
+            key_attribute: The key attribute of the organisation that goes on.
+            from_transfers: The names of the transfers of the one that ends.
+            into_transfers: The names of the transfers of the one that goes on.
+            report: Called for each conflict.
+            dry_run: Roll everything back.
+
+        Raises:
+            AlreadyMerged: If the organisation that should go on was merged itself.
+        """
+        result = MoveResult(0, 0, 0, written=False)
+        with suppress(Rollback), self.engine.transaction(long=True) as session:
+            # In one order, so that two mergers cannot wait for each other
+            locked = {one: lock_organisation(session, one, now) for one in sorted((from_id, into_id))}
+            source, target = locked[from_id], locked[into_id]
+            (row,) = session.fetch_all("get_merged_into", organisation=into_id)
+            if row["merged_into"] is not None:
+                raise AlreadyMerged
+            target.key_attribute = key_attribute
+            move = _Move(source, target, from_transfers, into_transfers, ChangeReason.MERGED)
+            result = move.run(new_account, report)
+            if result.conflicts or dry_run:
+                raise Rollback
+            session.execute("cancel_attempts_of_organisation", organisation=from_id, now=rows.format_timestamp(now))
+            session.execute("copy_identity_providers", organisation=from_id, into=into_id)
+            session.execute("delete_identity_providers", organisation=from_id)
+            session.execute("set_merged_into", organisation=from_id, into=into_id)
+            facts = {"from": from_id, "into": into_id, "links": str(result.moved + result.already_there)}
+            source.insert_event("organisation-merged", "operator", None, facts)
+            target.insert_event("organisation-merged", "operator", None, facts)
+            return replace(result, written=True)
+        return result
+
+    def rekey(  # noqa: PLR0913 - as `merge`
+        self,
+        organisation_id: str,
+        new_account: AccountMapping,
+        now: datetime,
+        *,
+        key_attribute: str,
+        transfers: Sequence[str] = (),
+        report: ConflictHandler = lambda _link, _account, _reason: None,
+        dry_run: bool = False,
+    ) -> MoveResult:
+        """Give all links of an organisation the accounts that a mapping says.
+
+        Equal ones are left as they are. Each other is a removal and a new link. With a conflict nothing is written.
+
+        Args:
+            organisation_id: The organisation.
+            new_account: Returns the new account of an account.
+            now: The time of the changes.
+            key_attribute: The key attribute, of which the new accounts are values.
+            transfers: The names of its transfers.
+            report: Called for each conflict.
+            dry_run: Roll everything back.
+        """
+        result = MoveResult(0, 0, 0, written=False)
+        with suppress(Rollback), self.organisation_transaction(organisation_id, now, long=True) as transaction:
+            move = _Move(transaction, transaction, transfers, transfers, ChangeReason.MOVED)
+            result = move.run(new_account, report)
+            if result.conflicts or dry_run:
+                raise Rollback
+            values = {"organisation": organisation_id, "key_attribute": key_attribute}
+            transaction.session.execute("set_key_attribute", **values)
+            facts = {"key": key_attribute, "links": str(result.moved)}
+            transaction.insert_event("accounts-renamed", "operator", None, facts)
+            return replace(result, written=True)
+        return result
+
+    def list_merged(self) -> frozenset[str]:
+        """Return the ids of the organisations that were merged into others."""
+        return frozenset(row["organisation"] for row in self.engine.fetch_all("list_merged_organisations"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    source: OrganisationTransaction
+    target: OrganisationTransaction
+    """The same as `source` where the organisation stays."""
+    source_transfers: Sequence[str]
+    target_transfers: Sequence[str]
+    reason: ChangeReason
+
+    def run(self, new_account: AccountMapping, report: ConflictHandler) -> MoveResult:
+        # All links end before the first new one is made: within an organisation an account may get the key of another
+        moves, conflicts = self._end_links(new_account, report)
+        already_there = 0
+        for start in range(0, len(moves), PAGE_SIZE):
+            there, rejected = self._insert_links(moves[start : start + PAGE_SIZE], report)
+            already_there += there
+            conflicts += rejected
+        return MoveResult(len(moves) - already_there, already_there, conflicts, written=False)
+
+    def _end_links(self, new_account: AccountMapping, report: ConflictHandler) -> tuple[list[tuple[str, str]], int]:
+        # Returns the ids of the ended links with their new accounts, and the number of conflicts
+        session, at = self.source.session, rows.format_timestamp(self.source.now)
+        moves, conflicts, after = [], 0, ""
+        while page := session.fetch_all(
+            "list_links", organisation=self.source.organisation, after=after, limit=PAGE_SIZE
+        ):
+            ended = []
+            for link in map(rows.link_from_row, page):
+                account = new_account(link.account)
+                if isinstance(account, MoveConflict):
+                    report(link, "", account)
+                    conflicts += 1
+                elif self.source is not self.target or fold(account) != link.person_key:
+                    ended.append(link)
+                    moves.append((link.id, account))
+            session.execute_many("end_link", [{"id": link.id, "now": at, "actor": "operator"} for link in ended])
+            changes = [
+                self.source.new_change(ChangeKind.REMOVED, link, None, link.orcid_id, reason=self.reason)
+                for link in ended
+            ]
+            self._write(self.source, ended, changes, self.source_transfers, "removed")
+            after = page[-1]["person_key"]
+        return moves, conflicts
+
+    def _insert_links(self, moves: Sequence[tuple[str, str]], report: ConflictHandler) -> tuple[int, int]:
+        # Returns how many new accounts have the iD already, and the number of conflicts
+        session, new, there, conflicts = self.target.session, [], 0, 0
+        found = session.fetch_batch("get_link_by_id", [{"id": link_id} for link_id, _ in moves])
+        for (_, account), (row,) in zip(moves, found, strict=True):
+            ended = rows.link_from_row(row)
+            link = replace(
+                ended,
+                id=secrets.token_hex(ID_BYTES),
+                organisation=self.target.organisation,
+                person_key=fold(account),
+                account=account,
+                account_issued_at="",
+                stable_id="",
+                last_seen_on=None,
+                ended_at=None,
+                ended_by=None,
+                release=None,
+            )
+            if session.execute("insert_link_if_free", **rows.link_values(link)):
+                new.append(link)
+                continue
+            holder = session.fetch_one("get_link_id", organisation=link.organisation, person_key=link.person_key)
+            if holder is not None and rows.orcid_id_from_row(holder) == link.orcid_id:
+                there += 1
+                continue
+            conflicts += 1
+            report(ended, account, MoveConflict.OTHER_PERSON if holder is None else MoveConflict.OTHER_ORCID_ID)
+        changes = [
+            self.target.new_change(ChangeKind.LINKED, link, link.orcid_id, None, reason=self.reason) for link in new
+        ]
+        self._write(self.target, new, changes, self.target_transfers, "linked")
+        return there, conflicts
+
+    def _write(
+        self,
+        transaction: OrganisationTransaction,
+        links: Sequence[Link],
+        changes: Sequence[Change],
+        transfers: Sequence[str],
+        kind: str,
+    ) -> None:
+        # The changes of links, their deliveries and audit events
+        session = transaction.session
+        for transfer in transfers:
+            session.execute("insert_circuit_breaker", organisation=transaction.organisation, transfer=transfer)
+        session.execute_many("insert_change", [rows.change_values(change) for change in changes])
+        deliveries = [rows.delivery_values(change, transfer) for change in changes for transfer in transfers]
+        session.execute_many("insert_delivery", deliveries)
+        organisations = {"from": self.source.organisation, "into": self.target.organisation}
+        events = [
+            transaction.new_event(
+                kind,
+                "operator",
+                link.person_key,
+                {
+                    "orcid": link.orcid_id.uri,
+                    "account": link.account,
+                    "link": link.id,
+                    "reason": self.reason.value,
+                    **(organisations if self.source is not self.target else {}),
+                },
+            )
+            for link in links
+        ]
+        session.execute_many("insert_event", events)

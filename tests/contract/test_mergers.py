@@ -1,0 +1,287 @@
+"""All links of an organisation get other accounts, or none does; on each engine."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from sql.records import ChangeKind, ChangeReason
+from sql.repositories.imports import AttestedLink
+from sql.repositories.organisations import AlreadyMerged, MoveConflict, MoveResult
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_link, make_orcid_id
+from tests.support.store_faults import InjectedFailure, fail, make_failing_store
+
+ANNA, BEN, CAI = (f"{name}@amk.example" for name in ("anna", "ben", "cai"))
+FIRST, SECOND, THIRD = (make_orcid_id(number) for number in (1, 2, 3))
+LATER = NOON + timedelta(days=1)
+
+
+def at_university(account):
+    """Give the account of the same name there."""
+    return account.replace("@amk.example", "@yliopisto.example")
+
+
+def merge(store, new_account=at_university, **other):
+    """Merge the polytechnic into the university, and give the result and the conflicts."""
+    conflicts = []
+    result = store.organisations.merge(
+        POLYTECHNIC,
+        UNIVERSITY,
+        new_account,
+        LATER,
+        key_attribute="eppn",
+        from_transfers=("old",),
+        into_transfers=("new",),
+        report=lambda link, account, reason: conflicts.append((link.account, account, reason)),
+        **other,
+    )
+    return result, conflicts
+
+
+def linked(store, organisation=UNIVERSITY):
+    return {link.account: link.orcid_id for link in store.links.list_current(organisation)}
+
+
+def everything(store):
+    """Give what two organisations have: links, changes, deliveries and events."""
+    return [
+        (
+            linked(store, one),
+            store.changes.last_number(one),
+            [each.change_number for each in store.deliveries.list_waiting(one)],
+            len(list(store.audit.list_events(one))),
+        )
+        for one in (UNIVERSITY, POLYTECHNIC)
+    ]
+
+
+def assert_intact(store):
+    for one in (UNIVERSITY, POLYTECHNIC):
+        assert store.audit.verify(one) == []
+        assert store.audit.compare_with_links(one) == []
+
+
+def test_all_links_go_over_and_each_side_is_told_its_part(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC, issued="20200101")
+    make_link(store, BEN, SECOND, POLYTECHNIC)
+    before = store.links.get(POLYTECHNIC, ANNA)
+
+    result, conflicts = merge(store)
+
+    assert (result, conflicts) == (MoveResult(2, 0, 0, written=True), [])
+    assert (linked(store, POLYTECHNIC), linked(store)) == (
+        {},
+        {at_university(ANNA): FIRST, at_university(BEN): SECOND},
+    )
+    after = store.links.get(UNIVERSITY, at_university(ANNA))
+    assert (after.consent, after.linked_at, after.source) == (before.consent, before.linked_at, before.source)
+    assert (after.account_issued_at, after.stable_id, after.release) == ("", "", None)
+    removals = store.changes.list_after(POLYTECHNIC, 2, 9)
+    additions = store.changes.list_after(UNIVERSITY, 0, 9)
+    assert [(one.kind, one.reason, one.person_key) for one in (*removals, *additions)] == [
+        (ChangeKind.REMOVED, ChangeReason.MERGED, ANNA),
+        (ChangeKind.REMOVED, ChangeReason.MERGED, BEN),
+        (ChangeKind.LINKED, ChangeReason.MERGED, at_university(ANNA)),
+        (ChangeKind.LINKED, ChangeReason.MERGED, at_university(BEN)),
+    ]
+    assert [each.transfer for each in store.deliveries.list_waiting(POLYTECHNIC)] == ["old", "old"]
+    assert [each.transfer for each in store.deliveries.list_waiting(UNIVERSITY)] == ["new", "new"]
+    assert_intact(store)
+
+
+def test_the_audit_names_both_organisations_to_each_person(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+
+    merge(store)
+
+    told = [*store.audit.list_events(POLYTECHNIC, ANNA)][-1], *store.audit.list_events(UNIVERSITY, at_university(ANNA))
+    assert [(event.kind, event.actor) for event in told] == [("removed", "operator"), ("linked", "operator")]
+    for event in told:
+        assert (event.facts["from"], event.facts["into"], event.facts["reason"]) == (POLYTECHNIC, UNIVERSITY, "merged")
+
+
+def test_a_merged_organisation_has_no_open_attempt_and_no_identity_provider(store):
+    attempt = make_attempt(ANNA, POLYTECHNIC, LATER)
+    store.attempts.add(attempt, "hash")
+    store.organisations.record_sign_in(POLYTECHNIC, "https://idp.amk.example", NOON)
+
+    merge(store)
+
+    assert store.attempts.get(attempt.id).outcome == "cancelled"
+    assert [one.organisation for one in store.organisations.identity_providers()] == [UNIVERSITY]
+    assert store.organisations.list_merged() == {POLYTECHNIC}
+    assert [(one.id, one.merged_into, one.key_attribute) for one in store.organisations.list_stored()] == [
+        (POLYTECHNIC, UNIVERSITY, None),
+        (UNIVERSITY, None, "eppn"),
+    ]
+
+
+CONFLICTS = {
+    "another iD at the new account": (
+        lambda store: make_link(store, at_university(ANNA), THIRD),
+        at_university,
+        (ANNA, at_university(ANNA), MoveConflict.OTHER_ORCID_ID),
+    ),
+    "the same iD at another account": (
+        lambda store: make_link(store, "dan@yliopisto.example", FIRST),
+        at_university,
+        (ANNA, at_university(ANNA), MoveConflict.OTHER_PERSON),
+    ),
+    "no new account": (
+        lambda store: None,
+        lambda account: MoveConflict.NOT_MAPPED if account == ANNA else at_university(account),
+        (ANNA, "", MoveConflict.NOT_MAPPED),
+    ),
+    "one new account for two": (
+        lambda store: None,
+        lambda account: "one@yliopisto.example",
+        (BEN, "one@yliopisto.example", MoveConflict.OTHER_ORCID_ID),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_with_a_conflict_nothing_is_moved(store, name):
+    prepare, new_account, conflict = CONFLICTS[name]
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    make_link(store, BEN, SECOND, POLYTECHNIC)
+    prepare(store)
+    before = everything(store)
+
+    result, conflicts = merge(store, new_account)
+
+    assert (conflicts, result.conflicts, result.written) == ([conflict], 1, False)
+    assert everything(store) == before
+    assert store.organisations.list_merged() == frozenset()
+
+
+def test_a_new_account_that_has_the_same_id_is_no_conflict(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    make_link(store, at_university(ANNA), FIRST)
+
+    result, _ = merge(store)
+
+    assert (result.moved, result.already_there, result.written) == (0, 1, True)
+    assert (linked(store), linked(store, POLYTECHNIC)) == ({at_university(ANNA): FIRST}, {})
+    assert store.changes.last_number(UNIVERSITY) == 1
+    assert_intact(store)
+
+
+def test_a_dry_run_changes_nothing(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    before = everything(store)
+
+    result, _ = merge(store, dry_run=True)
+
+    assert (result.moved, result.written) == (1, False)
+    assert everything(store) == before
+
+
+def test_what_was_linked_after_a_merger_goes_over_by_another_one(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    merge(store)
+    make_link(store, BEN, SECOND, POLYTECHNIC, LATER)
+
+    result, _ = merge(store)
+
+    assert (result.moved, len(linked(store))) == (1, 2)
+
+
+def test_nothing_is_merged_into_what_was_merged_itself(store):
+    merge(store)
+
+    with pytest.raises(AlreadyMerged):
+        store.organisations.merge(UNIVERSITY, POLYTECHNIC, at_university, LATER, key_attribute="eppn")
+
+
+def test_imported_links_go_over_with_their_source_and_the_audit_agrees(store):
+    store.imports.add(POLYTECHNIC, [AttestedLink(2, ANNA, ANNA, FIRST)], "CRIS", NOON, NOON, key_attribute="eppn")
+
+    merge(store)
+
+    assert store.links.get(UNIVERSITY, at_university(ANNA)).source == "CRIS"
+    assert_intact(store)
+
+
+def test_many_links_go_over_in_pages(store, monkeypatch):
+    monkeypatch.setattr("sql.repositories.organisations.PAGE_SIZE", 2)
+    for number in range(5):
+        make_link(store, f"p{number}@amk.example", make_orcid_id(number + 10), POLYTECHNIC)
+
+    assert merge(store)[0].moved == 5
+    assert len(linked(store)) == 5
+    assert_intact(store)
+
+
+def test_a_merger_that_breaks_off_at_any_step_leaves_everything_as_it_was(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    make_link(store, BEN, SECOND, POLYTECHNIC)
+    before, step = everything(store), 1
+    while everything(store) == before:
+        with suppress(InjectedFailure):
+            merge(make_failing_store(store, step, fail))
+        assert (linked(store, POLYTECHNIC) == {}) == (len(linked(store)) == 2)
+        step += 1
+
+    assert step > 20
+    assert linked(store, POLYTECHNIC) == {}
+    assert_intact(store)
+
+
+# All accounts of an organisation are renamed
+
+
+def rekey(store, new_account, **other):
+    """Rename accounts of the polytechnic, and give the result and the conflicts."""
+    conflicts = []
+    result = store.organisations.rekey(
+        POLYTECHNIC,
+        new_account,
+        LATER,
+        key_attribute="subject-id",
+        transfers=("old",),
+        report=lambda link, account, reason: conflicts.append((link.account, account, reason)),
+        **other,
+    )
+    return result, conflicts
+
+
+def test_accounts_may_be_renamed_in_a_circle(store):
+    names = {ANNA: BEN, BEN: CAI, CAI: ANNA}
+    for person, orcid_id in zip(names, (FIRST, SECOND, THIRD), strict=True):
+        make_link(store, person, orcid_id, POLYTECHNIC)
+
+    result, conflicts = rekey(store, names.__getitem__)
+
+    assert (result, conflicts) == (MoveResult(3, 0, 0, written=True), [])
+    assert linked(store, POLYTECHNIC) == {BEN: FIRST, CAI: SECOND, ANNA: THIRD}
+    assert [one.key_attribute for one in store.organisations.list_stored()] == ["subject-id"]
+    assert_intact(store)
+
+
+def test_accounts_that_stay_are_left_as_they_are(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    make_link(store, BEN, SECOND, POLYTECHNIC)
+
+    result, _ = rekey(store, lambda account: account.replace("anna@", "anne@"))
+
+    assert result.moved == 1
+    changes = store.changes.list_after(POLYTECHNIC, 2, 9)
+    assert [(one.kind, one.person_key, one.reason) for one in changes] == [
+        ("removed", ANNA, ChangeReason.MOVED),
+        ("linked", "anne@amk.example", ChangeReason.MOVED),
+    ]
+    assert [each.change_number for each in store.deliveries.list_waiting(POLYTECHNIC)] == [3, 4]
+    assert_intact(store)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_rename_onto_an_account_that_stays_is_a_conflict(store, dry_run):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    make_link(store, BEN, SECOND, POLYTECHNIC)
+    before = everything(store)
+
+    result, conflicts = rekey(store, lambda account: BEN, dry_run=dry_run)
+
+    assert (result.conflicts, conflicts) == (1, [(ANNA, BEN, MoveConflict.OTHER_ORCID_ID)])
+    assert everything(store) == before
