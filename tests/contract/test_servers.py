@@ -127,7 +127,7 @@ def test_a_body_larger_than_any_form_of_ours_is_refused(tmp_path):
 SLOW = """
 import pathlib, sys, time
 from webapp.config.loader import load
-from webapp.cli.server import serve
+from webapp.cli.serve.server import serve
 
 def application(environ, start_response):
     print("began", flush=True)

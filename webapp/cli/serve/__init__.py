@@ -7,9 +7,9 @@ from wsgiref.types import WSGIApplication
 
 import click
 
-from webapp.cli import server
 from webapp.cli.context import load_config, open_store
 from webapp.cli.errors import CommandError, handle_errors
+from webapp.cli.serve import server
 from webapp.config.errors import Misconfigured, SettingProblem
 from webapp.config.listen import Listener
 from webapp.config.loader import Config
