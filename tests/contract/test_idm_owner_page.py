@@ -483,9 +483,10 @@ def another_kind(tmp_path):
     ("script", "outcome", "message"),
     [
         ('grep -q \'"action": "linked"\' && echo stored well', Outcome.STORED, "stored well"),
-        ("cat > /dev/null; exit 67", Outcome.UNKNOWN_PERSON, ""),
-        ("cat > /dev/null; exit 75", Outcome.TEMPORARY, ""),
-        ("cat > /dev/null; exit 1", Outcome.REFUSED, ""),
+        ("cat > /dev/null; exit 65", Outcome.CONFLICT, "exit status 65"),
+        ("cat > /dev/null; exit 67", Outcome.UNKNOWN_PERSON, "exit status 67"),
+        ("cat > /dev/null; exit 75", Outcome.TEMPORARY, "exit status 75"),
+        ("cat > /dev/null; exit 1", Outcome.REFUSED, "exit status 1"),
     ],
 )
 def test_another_kind_is_one_file(another_kind, tmp_path, script, outcome, message):
