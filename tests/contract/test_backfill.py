@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from demo.idm.app import SECRET, Idm
 from demo.idm.server import serve
+from sql.records import RecordState
 from tests.support.configuration import store_section, write_configuration
 from tests.support.factories import make_link, make_orcid_id
 from webapp.cli.main import main
@@ -73,6 +74,14 @@ def test_a_dry_run_writes_nothing(store, path):
     assert run(path, *COMMAND, "--dry-run") == (0, "1 link or removal of yliopisto would be sent to idm\n")
     assert owed(store) == []
     assert [event.kind for event in store.audit.list_events(UNIVERSITY)] == ["linked"]
+
+
+def test_a_suspended_id_is_not_sent(store, path):
+    link(store, MAIJA, FIRST)
+    (suspended,) = store.record_statuses.save(FIRST, RecordState.LOCKED, None, datetime.now(UTC))
+    store.record_statuses.suspend(suspended, datetime.now(UTC))
+
+    assert run(path, *COMMAND) == (0, "0 links or removals of yliopisto queued for idm\n")
 
 
 def test_nothing_is_sent_twice(store, path):

@@ -420,7 +420,7 @@ def test_what_nobody_attests_is_not_taken_in(written, file):
 
 def test_what_is_not_to_be_kept_is_forgotten_once_it_has_arrived(written, store, idm, noon):
     there, address = idm
-    path = written(address, keep="nothing", connector=None)
+    path = written(address, keep="nothing", credential=None)
     link(store)
     run(path, "deliver", "--once")
     assert store.links.count(UNIVERSITY) == 1

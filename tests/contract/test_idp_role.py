@@ -14,7 +14,7 @@ from sql import idp_role
 from sql.migrate import migrate
 from sql.repositories.imports import AttestedLink
 from sql.store import open_store
-from tests.support.configuration import ORGANISATION, store_section, write_configuration, write_secret
+from tests.support.configuration import store_section, write_configuration, write_secret
 from tests.support.database_roles import MAIJA, SECRET, TRIAL, RoleDatabase, link
 from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
 from webapp.cli.main import main
@@ -55,7 +55,7 @@ def test_the_service_goes_on_writing(place):
     assert place.store.audit.verify(UNIVERSITY) == []
     assert migrate(place.store.engine, NOON) == []
     place.store.vacuum(NOON)
-    assert place.store.links.count(UNIVERSITY) == 3
+    assert place.store.links.count(UNIVERSITY) == 4
 
 
 def test_an_orcid_id_that_comes_or_goes_is_seen_at_once(place):
@@ -304,7 +304,7 @@ def test_a_file_has_no_roles(tmp_path):
 
     assert result.exit_code == 1
     assert "SQLite has no roles; write a replica: orcid-connect replica yliopisto FILE" in result.output
-    role = idp_role.IdpRole.of("yliopisto", ORGANISATION["entity_ids"], TRIAL)
+    role = idp_role.IdpRole.of("yliopisto", TRIAL)
     with pytest.raises(idp_role.RoleNotChanged), idp_role.manage_role(open_store(f"sqlite://{tmp_path}/x.db"), role):
         pass
 

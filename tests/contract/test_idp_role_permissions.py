@@ -209,6 +209,6 @@ def test_the_service_sees_everything_as_before(tried):
             )
         )
 
-    assert tried.store.links.count(UNIVERSITY) == 3
-    assert tried.store.links.count(POLYTECHNIC) == 1
+    assert tried.store.links.count(UNIVERSITY) == 4
+    assert tried.store.links.count("amk-1") == 1
     assert "sandbox" not in plan

@@ -46,7 +46,12 @@ def service_file(directory: Path) -> dict[str, dict[str, Any]]:
             "front": "proxy",
             "front_proof": "file:secrets/front-proof",
         },
-        "orcid": {"client_id": "APP-0A1B2C3D4E5F6G7H", "client_secret": "file:secrets/orcid-client-secret"},
+        # No test asks the real ORCID
+        "orcid": {
+            "client_id": "APP-0A1B2C3D4E5F6G7H",
+            "client_secret": "file:secrets/orcid-client-secret",
+            "status_check_days": 0,
+        },
         "store": {"url": f"sqlite://{directory}/links.db"},
         "notices": {code: {name: f"{name} in {code}" for name in NOTICES} for code in LANGUAGES},
         "accessibility": {"status": "fully", "assessed": "2026-01-15"},

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from shibboleth.orcid_id import Registry
 from sql.migrate import migrate
+from sql.records import RecordState
 from sql.store import open_store
 from tests.support.configuration import store_section, write_configuration, write_secret
-from tests.support.factories import NOON, POLYTECHNIC, POLYTECHNIC_IDP, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC_IDP, UNIVERSITY, make_link, make_orcid_id
 from webapp.cli.main import main
 
 MAIJA, MATTI = "maija@yliopisto.example", "matti@yliopisto.example"
@@ -95,4 +96,7 @@ def link(store):
     make_link(store, "real@yliopisto.example", make_orcid_id(3))
     make_link(store, "gone@yliopisto.example", make_orcid_id(4, TRIAL))
     store.links.remove(UNIVERSITY, "gone@yliopisto.example", "person", "asked to", NOON)
-    make_link(store, LIISA, make_orcid_id(1, TRIAL), POLYTECHNIC)
+    make_link(store, "locked@yliopisto.example", make_orcid_id(5, TRIAL))
+    (locked,) = store.record_statuses.save(make_orcid_id(5, TRIAL), RecordState.LOCKED, None, NOON)
+    store.record_statuses.suspend(locked, NOON)
+    make_link(store, LIISA, make_orcid_id(1, TRIAL), "amk-1")

@@ -12,6 +12,8 @@ from webapp.config.errors import Misconfigured
 from webapp.config.loader import load
 from webapp.config.organisation import Keep
 from webapp.config.transfers import describe_kind
+from webapp.linking.status_round import RecordPolicy
+from webapp.wiring.status_round import make_status_round
 
 UNIVERSITY = "yliopisto"
 REST = {"name": "idm", "kind": "rest", "url": "https://idm.yliopisto.example/orcid", "token": "file:secrets/idm"}
@@ -251,6 +253,36 @@ def test_who_keeps_nothing_has_nothing_to_be_asked_for(tmp_path):
     told = problem(written(tmp_path, FILE, keep="nothing"))
 
     assert told.endswith('remove each [[credential]], or write keep = "links"')
+
+
+@pytest.mark.parametrize("setting", [{"deprecated": "replace"}, {"inactive": "suspend"}], ids=str)
+def test_who_keeps_nothing_has_no_link_to_replace_or_suspend(tmp_path, setting):
+    told = problem(written(tmp_path, FILE, keep="nothing", credential=None, **setting))
+
+    assert told.endswith('while keep = "nothing", so there is no link to apply it to; remove it')
+
+
+def test_what_becomes_of_a_merged_or_locked_id_is_the_organisations_to_say(tmp_path):
+    config = read(written(tmp_path, FILE, deprecated="replace", inactive="suspend"))
+
+    status_round = make_status_round(config, store=None)
+    assert status_round.policies[UNIVERSITY] == RecordPolicy(
+        replace_deprecated=True, suspend_inactive=True, transfers=(FILE["name"],)
+    )
+
+
+@pytest.mark.parametrize(
+    ("base_url", "public_api"),
+    [
+        ("", "https://pub.sandbox.orcid.org/v3.0"),
+        ("https://sandbox.orcid.org", "https://pub.sandbox.orcid.org/v3.0"),
+        ("https://simulator.example/orcid", "https://simulator.example/orcid/pub/v3.0"),
+    ],
+)
+def test_the_public_api_is_that_of_the_registry_or_of_the_simulator(tmp_path, base_url, public_api):
+    config = read(write_configuration(tmp_path, orcid={"base_url": base_url, "status_check_days": 30}))
+
+    assert config.orcid.public_api_url == public_api
 
 
 @pytest.mark.parametrize("kind", TRANSFERS.values(), ids=TRANSFERS)
