@@ -68,9 +68,9 @@ LINKED = "is there, and the newest event about it is not"
 UNLINKED = "made a link that is not there, and no event has removed it"
 NEW = """
 insert into links (id, organisation, person_key, account, account_issued_at, registry, orcid, linked_at, consent_digest,
-    consent_at, source)
+    consent_at, source, next_check_at)
 select 'new', organisation, 'new@x', 'new@x', '', registry, '0000-0000-0000-0000', linked_at, consent_digest,
-    consent_at, '{source}'
+    consent_at, '{source}', next_check_at
 from links
 where person_key = 'maija@yliopisto.example'
 """

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from resolver_connector.delivery.maintenance import KEEP_MERGED, Maintenance
 from sql.records import ChangeKind, ChangeReason
 from sql.repositories.imports import AttestedLink
 from sql.repositories.organisations import AlreadyMerged, MoveConflict, MoveResult
+from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_link, make_orcid_id
 from tests.support.store_faults import InjectedFailure, fail, make_failing_store
 
@@ -114,6 +116,26 @@ def test_a_merged_organisation_has_no_open_attempt_and_no_identity_provider(stor
         (POLYTECHNIC, UNIVERSITY, None),
         (UNIVERSITY, None, "eppn"),
     ]
+
+
+def test_the_history_of_people_at_the_organisation_that_ended_is_erased_after_a_month(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    store.audit.add(POLYTECHNIC, "declined", "person", BEN, {}, NOON)
+    merge(store)
+    for delivery in store.deliveries.claim("worker", LATER, timedelta(minutes=1), 9):
+        store.deliveries.complete(delivery, "worker", "stored", "", LATER)
+    maintenance = Maintenance(store, [], LogRecorder())
+
+    maintenance.run((LATER + KEEP_MERGED - timedelta(days=2)).replace(hour=2))
+    before = [event.person_key for event in store.audit.list_events(POLYTECHNIC)]
+    maintenance.run((LATER + KEEP_MERGED + timedelta(days=2)).replace(hour=2))
+
+    assert {ANNA, BEN} <= {*before}
+    assert {event.person_key for event in store.audit.list_events(POLYTECHNIC)} == {None}
+    assert store.links.list_for_person(POLYTECHNIC, ANNA) == []
+    assert store.changes.list_for_person(POLYTECHNIC, ANNA) == []
+    assert linked(store) == {at_university(ANNA): FIRST}
+    assert_intact(store)
 
 
 CONFLICTS = {

@@ -107,6 +107,20 @@ def test_identity_providers_are_remembered_by_the_day(store, app, clock):
     assert seen(store)[UNIVERSITY, UNIVERSITY_IDP] == (today + DAY, None)
 
 
+def test_people_are_told_of_a_merger_at_their_next_visit(store, clock):
+    make_link(store, "anna@amk.example", FIRST, POLYTECHNIC)
+    store.organisations.merge(POLYTECHNIC, UNIVERSITY, lambda account: account, NOON, key_attribute="eppn")
+    amk_idp = "https://idp.amk.example/idp/shibboleth"
+    scopes = frozenset({"yliopisto.example", "amk.example"})
+    both = make_organisation(entity_ids=(UNIVERSITY_IDP, amk_idp), scopes=scopes)
+    web_app = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock, Organisations.of([both]))
+
+    page = WebClient(make_app(web_app), "anna@amk.example", amk_idp).get("/me").text
+
+    assert FIRST.bare in page
+    assert "Your organisation became part of another one" in page
+
+
 # --- What check says ----------------------------------------------------------------------------------------------
 
 
