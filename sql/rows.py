@@ -114,7 +114,8 @@ def consent_text_values(consent: Consent) -> dict[str, str]:
 
 
 def link_values(link: Link) -> dict[str, str | None]:
-    """Return the values of a new row of `links`."""
+    """Return the values of a new row of `links`, which is not suspended."""
+    record = link.record
     return {
         "id": link.id,
         "organisation": link.organisation,
@@ -129,6 +130,10 @@ def link_values(link: Link) -> dict[str, str | None]:
         "consent_at": format_timestamp(link.consent.at),
         "source": link.source,
         "authenticated_at": format_optional_timestamp(link.authenticated_at),
+        "record_state": None if record is None else record.state.value,
+        "record_since": None if record is None else format_timestamp(record.since),
+        "record_checked_at": None if record is None else format_timestamp(record.checked_at),
+        "record_primary": None if record is None or record.primary is None else record.primary.bare,
     }
 
 

@@ -138,11 +138,13 @@ on conflict (digest) do nothing;
 -- name: insert_link
 insert into links (
     id, organisation, person_key, account, account_issued_at, stable_id, last_seen_on, registry, orcid, linked_at,
-    consent_digest, consent_at, source, authenticated_at, next_check_at
+    consent_digest, consent_at, source, authenticated_at, record_state, record_since, record_checked_at, record_primary,
+    next_check_at
 )
 values (
     :id, :organisation, :person_key, :account, :account_issued_at, :stable_id, :last_seen_on, :registry, :orcid,
-    :linked_at, :consent_digest, :consent_at, :source, :authenticated_at, :linked_at
+    :linked_at, :consent_digest, :consent_at, :source, :authenticated_at, :record_state, :record_since,
+    :record_checked_at, :record_primary, :linked_at
 );
 
 -- name: record_sign_in

@@ -154,6 +154,9 @@ class RecordStatusRepository(Repository):
                 # ORCID says that the person has this iD, wherever they authenticated the other
                 source="orcid",
                 authenticated_at=current.authenticated_at or current.linked_at,
+                release=None,
+                record=None,
+                suspended_at=None,
             )
             transaction.end_link(current, "service")
             session.execute("insert_link", **rows.link_values(new))

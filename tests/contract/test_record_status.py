@@ -446,3 +446,19 @@ def test_a_state_is_not_the_next_links(store, orcid):
     link = store.links.get(UNIVERSITY, MAIJA)
     assert (link.record, link.suspended_at) == (None, None)
     assert [kind for kind, *_ in changes(store)] == ["linked", "removed", "replaced"]
+
+
+def test_a_merger_takes_the_states_along_and_the_next_look_up_acts_on_them(store, orcid, tmp_path):
+    make_link(store, "maija@amk.example", FIRST, POLYTECHNIC)
+    for now in (NOON, NOON + DAY):
+        (link,) = store.record_statuses.save(FIRST, LOCKED, None, now)
+    store.record_statuses.suspend(link, NOON + DAY)
+
+    store.organisations.merge(POLYTECHNIC, UNIVERSITY, lambda _account: MAIJA, NOON + 2 * DAY, key_attribute="eppn")
+
+    assert store.links.get(UNIVERSITY, MAIJA).record == link.record
+    assert release(store, tmp_path) == released(FIRST)
+    orcid.answers[FIRST] = RecordAnswer(LOCKED)
+    make_round(store, orcid, suspend_inactive=True).run(NOON + 2 * DAY)
+    assert release(store, tmp_path) == released()
+    assert [each[3] for each in changes(store)] == ["merged", "suspended"]

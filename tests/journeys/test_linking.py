@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support.browser.user import AKE, HANAKO, MAIJA, OTHER_ID, PIIA, orcid_uri
+from webapp.cli.main import main
 
 
 def test_maija_links_her_id_and_her_university_releases_it(user, demo):
@@ -98,6 +100,23 @@ def test_a_person_replaces_the_id_seeing_the_old_one_and_the_new_one(user, demo)
     user.confirms("Replace the iD").sees("Your new ORCID iD is connected", "result-replaced")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(OTHER_ID)]
     assert user.is_known_to_another_service_as("maija") == orcid_uri(OTHER_ID)
+
+
+def test_a_person_whose_id_orcid_merged_into_another_connects_that_one(user, demo):
+    user.links("maija", MAIJA)
+    demo.post_orcid_admin("users", orcid=MAIJA, state="deprecated", primary=OTHER_ID)
+    words = ["--config", str(demo.directory / "orcid-connect.toml"), "link", "status", "pohjoinen"]
+    done = CliRunner().invoke(main, [*words, "maija@pohjoinen.example"], catch_exceptions=False)
+    assert f"merged into {orcid_uri(OTHER_ID)}" in done.output
+
+    user.goes("/orcid/signout").goes("/me").sees("Your ORCID iD", "me-deprecated")
+    assert "ORCID has merged this iD into another one." in user.text
+    user.presses("Connect the iD that is in use now").is_at_orcid(OTHER_ID).allows()
+    user.sees("Is this you?").confirms("Replace the iD").sees("Your new ORCID iD is connected")
+
+    assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(OTHER_ID)]
+    user.goes("/me").sees("Your ORCID iD")
+    assert "merged" not in user.text
 
 
 def test_maija_removes_her_id_and_it_is_gone_everywhere(user, demo):
