@@ -208,7 +208,7 @@ def _get_openapi(connector: Connector) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a method does at a path, and the right that it requires."""
+    """A method and a path, their handler, and the right that they require."""
 
     right: Right
     handler: Callable[[Connector, Organisation, Environ, str], Response]

@@ -30,7 +30,11 @@ class TrustedProxies:
 
     @classmethod
     def parse(cls, values: Iterable[str]) -> TrustedProxies:
-        """Parse addresses, networks and `unix`. Raises ValueError for anything else."""
+        """Parse addresses, networks and `unix`.
+
+        Raises:
+            ValueError: If one is anything else.
+        """
         values = tuple(values)
         return cls(tuple(ip_network(each) for each in values if each != UNIX), UNIX in values)
 

@@ -78,9 +78,9 @@ def different_issue_times(one: str, other: str) -> bool:
 
 
 def is_readable(text: str) -> bool:
-    """Return whether a text can be compared with another.
+    """Return whether a time of issue can be compared with another.
 
-    It has a known form, and one meaning.
+    False for an unknown form, and for a text that can be read as two times.
     """
     return _parse(text) is not None
 

@@ -77,8 +77,11 @@ class OrcidId:
 
         That is an https or http URI, with or without `www.` or a last slash, or the bare iD.
 
-        A bare iD does not say which registry issued it: `bare_means` does, and without it a bare iD is refused.
-        Raises InvalidOrcidId.
+        Args:
+            bare_means: The registry that issued a bare iD; if None, a bare iD is refused.
+
+        Raises:
+            InvalidOrcidId: If the text has another form, or a wrong check digit.
         """
         registry, number = _take_apart(text.strip(" \t\r\n"), bare_means)
         groups = _BARE.fullmatch(number)

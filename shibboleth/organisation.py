@@ -86,9 +86,10 @@ class Organisations:
         return cls(by_id, {entity_id: one for one in by_id.values() for entity_id in one.entity_ids})
 
     def by_entity_id(self, entity_id: str) -> Organisation:
-        """Give the organisation that has exactly this entityID now.
+        """Return the organisation that has exactly this entityID now.
 
-        Raises UnknownOrganisation.
+        Raises:
+            UnknownOrganisation: If none has.
         """
         try:
             return self._by_entity_id[entity_id]
@@ -96,7 +97,11 @@ class Organisations:
             raise UnknownOrganisation(entity_id) from None
 
     def by_id(self, name: str) -> Organisation:
-        """Give the organisation of this id. Raises UnknownOrganisation."""
+        """Return the organisation of this id.
+
+        Raises:
+            UnknownOrganisation: If none is connected under it.
+        """
         try:
             return self._by_id[name]
         except KeyError:

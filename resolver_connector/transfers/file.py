@@ -137,7 +137,7 @@ class FileTransfer(TransferModel):
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:  # noqa: ARG002 - the interface of all kinds
         """Write a change into a file.
 
-        It runs in a thread, because a directory on another machine may not answer.
+        A thread does so, because a directory of a network file system may not answer.
         """
         return self.run_attempt(partial(self._attempt, message), deadline)
 

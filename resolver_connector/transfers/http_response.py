@@ -86,7 +86,7 @@ class Response:
     def text(self) -> str:
         """The body as text: by its byte order mark, its charset, or as UTF-8.
 
-        It has replacement characters if none fits.
+        Octets that none of them can decode become U+FFFD.
         """
         mark = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if self.body.startswith(mark)), None)
         charset = self.charset

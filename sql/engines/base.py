@@ -54,7 +54,11 @@ class Session(ABC):
         return found
 
     def execute(self, query: str, **values: Value) -> int:
-        """Run a statement and return how many rows it changed. Raises UnstorableText."""
+        """Run a statement and return how many rows it changed.
+
+        Raises:
+            UnstorableText: If no database can store one of the values.
+        """
         if name := unstorable(values):
             raise UnstorableText(name)
         return int(self._run(query, values).rowcount)
@@ -170,9 +174,9 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close all connections, one in use when its use ends.
+        """Close all connections.
 
-        The next use opens new ones.
+        One that is in use is closed when its use ends. The next use opens new ones.
         """
 
 

@@ -27,7 +27,8 @@ class Undocumented(AssertionError):
 def must_be_documented(method, path, answer):
     """Check that the document has this response to this request.
 
-    Raises Undocumented.
+    Raises:
+        Undocumented: If it has not.
     """
     methods = methods_at(path)
     if methods is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class StrictDecoder(json.JSONDecoder):
-    """Raises ValueError for duplicate members, NaN and infinite numbers."""
+    """Raises ValueError for duplicate members, NaN and infinity."""
 
     def __init__(self) -> None:
         super().__init__(object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)

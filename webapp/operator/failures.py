@@ -25,7 +25,7 @@ _ADDRESS = re.compile(r"[^\s@<>\"'(),;=]+@[^\s@<>\"'(),;=]+")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An answer of a transfer, and for how many deliveries."""
+    """Given-up deliveries for which a receiver gave the same message."""
 
     transfer: str
     outcome: str
@@ -38,9 +38,9 @@ class Failure:
 
 
 def list_failures(store: Store, organisation_id: str) -> list[Failure]:
-    """Return the given-up deliveries grouped by transfer and answer.
+    """Return the given-up deliveries, grouped by transfer, outcome and message.
 
-    The most frequent answer is first.
+    Of each transfer, the most frequent message is first.
     """
     found: dict[tuple[str, str, str], list[datetime]] = {}
     for delivery in islice(store.deliveries.list_dead_letters(organisation_id), MAX_DELIVERIES):

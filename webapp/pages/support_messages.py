@@ -27,7 +27,7 @@ _TRIED = gettext_noop("I tried to connect my ORCID iD to my account at the servi
 
 @dataclass(frozen=True, slots=True)
 class SupportMessage:
-    """A message to a help desk, as sentences of the catalogues with placeholders."""
+    """A message to a help desk: translatable sentences with placeholders."""
 
     to: str
     title: str

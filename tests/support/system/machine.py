@@ -177,7 +177,8 @@ class Machine:
     def check_files(self) -> None:
         """Have both programs read their files and say whether they understand them.
 
-        Raises DidNotStart.
+        Raises:
+            DidNotStart: If one of them does not accept its files.
         """
         self.do("shibd", "-t", "-c", self.environment["SHIBSP_CONFIG"])
         self.do("apache2", "-d", self.environment["APACHE_CONFDIR"], "-t")
@@ -230,7 +231,11 @@ class Machine:
         return "\n".join(f"{each.name}: {each.read_text('utf-8', 'replace')[-1000:]}" for each in logs)
 
     def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
-        """Wait until a program that was started is ready. Raises DidNotStart."""
+        """Wait until a program that was started is ready.
+
+        Raises:
+            DidNotStart: If it ended, or is not ready in time.
+        """
         process = self.processes[name]
         end = time.monotonic() + PATIENCE
         while not ready():
@@ -255,7 +260,11 @@ class Machine:
             process.wait()
 
     def do(self, *command: object) -> None:
-        """Run a command to its end. Raises DidNotStart when it fails."""
+        """Run a command to its end.
+
+        Raises:
+            DidNotStart: If it fails.
+        """
         done = subprocess.run(
             [str(each) for each in command], env=self.environment, capture_output=True, text=True, check=False
         )
