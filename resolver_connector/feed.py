@@ -202,12 +202,16 @@ class Feed:
         new, old = self._uri(change.orcid_id), self._uri(change.previous)
         if not new and not old:
             return None
+        kind = ChangeKind.REMOVED if not new else ChangeKind.REPLACED if old else ChangeKind.LINKED
+        if change.kind is ChangeKind.MOVED:
+            kind = change.kind
         return change_record(
             id_=change.id,
-            kind=ChangeKind.REMOVED if not new else ChangeKind.REPLACED if old else ChangeKind.LINKED,
+            kind=kind,
             organisation=change.organisation,
             key=key,
             account=change.account,
+            previous_account=change.previous_account,
             orcid=new,
             previous=old,
             registry=self.registry,
@@ -226,6 +230,7 @@ class Feed:
             organisation=organisation.id,
             key=organisation.key,
             account=link.account,
+            previous_account=None,
             orcid=uri,
             previous=None,
             registry=self.registry,

@@ -83,6 +83,13 @@ class LinkChanged(Exception):
         self.current = current
 
 
+class AccountLinked(Exception):
+    """The account to which a link should move has a current link of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("the account has a link of its own")
+
+
 class AttemptClosed(Exception):
     """The attempt is closed or deleted.
 

@@ -190,6 +190,22 @@ class ChangeKind(StrEnum):
     LINKED = "linked"
     REPLACED = "replaced"
     REMOVED = "removed"
+    MOVED = "moved"
+    """The link belongs to another account of the same person now; the iD is the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierAccount:
+    """An account that a person had before the link moved away from it."""
+
+    person_key: str
+    since: datetime | None
+    """Older data under the key belongs to another holder; None if there was none."""
+    until: datetime
+    """When the link moved."""
+    change_number: int
+    event_number: int
+    """The numbers of the move."""
 
 
 class ChangeReason(StrEnum):
@@ -226,6 +242,9 @@ class Change:
     """Random and permanent; identifies the change to the organisation even if a restored backup reuses its number."""
     reason: ChangeReason | None = None
     """None where the kind says all, as when the person made the change."""
+    previous_person_key: str | None = None
+    """Of `moved`: the key that the link had before; None otherwise. So is the account."""
+    previous_account: str | None = None
 
 
 class DeliveryState(StrEnum):

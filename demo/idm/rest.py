@@ -86,6 +86,9 @@ class Webhook:
         entry = self.directory.entry(account)
         if entry is None:
             return json_response(404, {"message": f"unknown account {account}"})
+        earlier = self.directory.entry(change["previous_person"]["value"]) if change["previous_person"] else None
+        if earlier is not None:
+            self.directory.change(earlier, _values_after(earlier, {"orcid": None, "previous": change["orcid"]}))
         if change["orcid"] and self.directory.find_holder(change["orcid"], but=entry):
             return json_response(409, {"message": "another person has this ORCID iD"})
         changed = self.directory.change(entry, _values_after(entry, change))

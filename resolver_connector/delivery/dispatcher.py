@@ -24,7 +24,7 @@ from resolver_connector.http import Report
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Transfer
 from shibboleth.organisation import Organisations
 from sql.errors import StoreUnavailable
-from sql.records import Change, ChangeKind, Delivery
+from sql.records import Change, ChangeKind, ChangeReason, Delivery
 from sql.repositories.deliveries import Capacity
 from sql.store import Store
 
@@ -171,7 +171,10 @@ class Dispatcher:
             at=change.at,
             reason=change.reason,
             number=change.number,
+            previous_account=change.previous_account,
         )
+        if change.kind is ChangeKind.MOVED and not transfer.writes_moves:
+            return self._deliver_move(delivery, transfer, message, timeout)
         # The receiver may have an iD that this change does not name, because what took it away has not arrived
         removals = {
             each.previous: replace(
@@ -196,6 +199,32 @@ class Dispatcher:
                     if not result.delivered:
                         return result
             return transfer.deliver(message, now=self._clock(), timeout=timeout)
+        except Exception as error:  # noqa: BLE001 - a bug in one transfer is retried like a failure of its receiver
+            self._report.exception(error)
+            return DeliveryResult(Outcome.TEMPORARY, "an error in this service; its log has the details")
+
+    def _deliver_move(
+        self, delivery: Delivery, transfer: Transfer, message: ChangeMessage, timeout: float
+    ) -> DeliveryResult:
+        # A receiver without a word for it: the iD is removed from the account before, and linked to the account now.
+        # A removal that the receiver does not take never keeps the iD from the account now
+        linked = replace(message, kind=ChangeKind.LINKED, previous_account=None, reason=ChangeReason.MOVED)
+        removal = replace(linked, kind=ChangeKind.REMOVED, account=message.previous_account or "", orcid_id=None)
+        previous_key = delivery.change.previous_person_key if delivery.change else None
+        missed = self._store.deliveries.list_missed(delivery, previous_key)
+        removals = [replace(removal, previous=each.previous) for each in missed if each.previous != message.orcid_id]
+        removals.append(replace(removal, previous=message.orcid_id))
+        timeout /= len(removals) + 1
+        notes = []
+        try:
+            for each in removals:
+                result = transfer.deliver(each, now=self._clock(), timeout=timeout)
+                if result.retryable:
+                    return result
+                if not result.delivered:
+                    notes.append(f"not removed from the account before ({result.outcome.value}): {result.message}")
+            result = transfer.deliver(linked, now=self._clock(), timeout=timeout)
+            return replace(result, message="; ".join(filter(None, (result.message, *notes))))
         except Exception as error:  # noqa: BLE001 - a bug in one transfer is retried like a failure of its receiver
             self._report.exception(error)
             return DeliveryResult(Outcome.TEMPORARY, "an error in this service; its log has the details")

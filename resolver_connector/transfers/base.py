@@ -128,6 +128,8 @@ class ChangeMessage:
     """The change's number: an organisation's changes are numbered in their order, which clocks may not show."""
     reason: ChangeReason | None = None
     """Why, where the kind does not say all."""
+    previous_account: str | None = None
+    """Of `moved`: the account that the link had before."""
 
 
 class Transfer(Protocol):
@@ -141,6 +143,10 @@ class Transfer(Protocol):
 
         None if it can.
         """
+
+    @property
+    def writes_moves(self) -> bool:
+        """Whether it has a form for a moved link; otherwise it gets a removal and a new link."""
 
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
         """Send a change; sending it twice has the same effect as once.
@@ -220,6 +226,11 @@ class TransferModel(BaseModel):
     def removal_probe(self) -> TransferModel | None:
         """See `Transfer.removal_probe`."""
         return None
+
+    @property
+    def writes_moves(self) -> bool:
+        """See `Transfer.writes_moves`."""
+        return False
 
     @property
     def account_template(self) -> str:

@@ -22,6 +22,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -51,6 +52,7 @@ COLUMNS: Final = (
     "organisation",
     "attribute",
     "account",
+    "previous_account",
     "orcid",
     "previous",
     "registry",
@@ -130,6 +132,11 @@ class FileTransfer(TransferModel):
         return self
 
     @property
+    def writes_moves(self) -> bool:
+        """Every format has a form for it."""
+        return True
+
+    @property
     def account_template(self) -> str:
         """The DN of LDIF, or the account."""
         return self.dn or "{account}"
@@ -207,8 +214,9 @@ def write_csv(file: FileTransfer, message: ChangeMessage) -> bytes:
     Spreadsheets take no cell for a formula.
     """
     found = record(message, file.value_form)
-    person = found.pop("person")
-    row = {**found, "attribute": person["attribute"], "account": person["value"]}
+    person, previous = found.pop("person"), found.pop("previous_person") or {}
+    accounts = {"account": person["value"], "previous_account": previous.get("value")}
+    row = {**found, "attribute": person["attribute"], **accounts}
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerows([COLUMNS, [_no_formula(row[name] or "") for name in COLUMNS]])
@@ -221,12 +229,17 @@ def write_jsonl(file: FileTransfer, message: ChangeMessage) -> bytes:
 
 
 def write_ldif(file: FileTransfer, message: ChangeMessage) -> bytes:
-    """Return a change record (RFC 2849) for `ldapmodify -f`."""
-    entry = [("dn", _dn(file.dn, message.account)), ("changetype", "modify")]
-    text = ["version: 1\n", f"# {quote(message.id, safe='')}\n", *(_line(*each) for each in entry)]
-    for step in _steps(file, message):
-        text += [*(_line(*each) for each in step), "-\n"]
-    return "".join([*text, "\n"]).encode()
+    """Return a change record (RFC 2849) for `ldapmodify -f`; of a moved link two, the removal first."""
+    messages = [message]
+    if message.previous_account is not None:
+        messages.insert(0, replace(message, account=message.previous_account, orcid_id=None, previous=message.orcid_id))
+    text = ["version: 1\n", f"# {quote(message.id, safe='')}\n"]
+    for each in messages:
+        text += [_line("dn", _dn(file.dn, each.account)), _line("changetype", "modify")]
+        for step in _steps(file, each):
+            text += [*(_line(*line) for line in step), "-\n"]
+        text.append("\n")
+    return "".join(text).encode()
 
 
 def _steps(file: FileTransfer, message: ChangeMessage) -> Iterator[list[tuple[str, str]]]:

@@ -22,6 +22,7 @@ def record(message: ChangeMessage, form: ValueForm = ValueForm.HTTPS) -> dict[st
         organisation=message.organisation,
         key=message.key,
         account=message.account,
+        previous_account=message.previous_account,
         orcid=form.write(message.orcid_id) if message.orcid_id else None,
         previous=form.write(message.previous) if message.previous else None,
         registry=known.registry if known else None,

@@ -116,6 +116,11 @@ class RestTransfer(HttpTransfer):
         refuses = self.profile is Profile.CSC and self.removal is Removal.REFUSE
         return self.model_copy(update={"removal": Removal.EMPTY}) if refuses else None
 
+    @property
+    def writes_moves(self) -> bool:
+        """Whether it is `v1`; the format of 2016 has one account."""
+        return self.profile is Profile.V1
+
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         """Post the change."""
         if self.profile is Profile.CSC and message.orcid_id is None and self.removal is Removal.REFUSE:

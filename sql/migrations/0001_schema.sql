@@ -184,9 +184,12 @@ create table changes (
     number bigint not null check (number > 0),
     -- random and permanent: identifies the change to the organisation even if a restored backup reuses its number
     id text not null,
-    kind text not null check (kind in ('linked', 'replaced', 'removed')),
+    kind text not null check (kind in ('linked', 'replaced', 'removed', 'moved')),
     person_key text not null,
     account text not null,
+    -- only of `moved`: the account that the link had before
+    previous_person_key text,
+    previous_account text,
     registry text check (registry in ('production', 'sandbox')),
     orcid text,
     previous_registry text check (previous_registry in ('production', 'sandbox')),
@@ -198,10 +201,14 @@ create table changes (
     check ((registry is null) = (orcid is null)),
     check ((previous_registry is null) = (previous_orcid is null)),
     check ((orcid is null) = (kind = 'removed')),
-    check ((previous_orcid is null) = (kind = 'linked'))
+    check ((previous_orcid is null) = (kind in ('linked', 'moved'))),
+    check ((previous_person_key is null) = (kind <> 'moved')),
+    check ((previous_account is null) = (kind <> 'moved'))
 );
 
 create index changes_of_a_person on changes (organisation, person_key, number);
+create index changes_by_previous_person on changes (organisation, previous_person_key)
+    where previous_person_key is not null;
 create index changes_by_orcid on changes (orcid);
 create index changes_by_previous_orcid on changes (previous_orcid);
 
@@ -227,7 +234,7 @@ create table deliveries (
     organisation text not null,
     change_number bigint not null check (change_number > 0),
     transfer text not null,
-    kind text not null check (kind in ('linked', 'replaced', 'removed')),
+    kind text not null check (kind in ('linked', 'replaced', 'removed', 'moved')),
     -- null after the person's data was erased
     person_key text,
     state text not null check (state in ('waiting', 'done', 'dead-letter')),

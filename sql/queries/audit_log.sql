@@ -115,7 +115,7 @@ left join events as newest on newest.organisation = links.organisation
         from events
         where events.organisation = links.organisation
             and events.person_key = links.person_key
-            and events.kind in ('linked', 'replaced', 'removed')
+            and events.kind in ('linked', 'replaced', 'removed', 'moved')
     )
 order by links.person_key;
 
@@ -125,7 +125,7 @@ select newest.person_key, newest.number, newest.facts
 from events as newest
 where newest.organisation = :organisation
     and newest.person_key > :after
-    and newest.kind in ('linked', 'replaced')
+    and newest.kind in ('linked', 'replaced', 'moved')
     and not exists (
         select 1
         from links
@@ -139,10 +139,21 @@ where newest.organisation = :organisation
         where later.organisation = newest.organisation
             and later.person_key = newest.person_key
             and later.number > newest.number
-            and later.kind in ('linked', 'replaced', 'removed')
+            and later.kind in ('linked', 'replaced', 'removed', 'moved', 'moved-away')
     )
 order by newest.person_key
 limit :limit;
+
+-- name: get_last_holder_event
+-- The newest event before :before by which the account got or lost a holder.
+select number, at, kind, facts
+from events
+where organisation = :organisation
+    and person_key = :person_key
+    and kind in ('reassigned', 'moved', 'moved-away')
+    and number < :before
+order by number desc
+limit 1;
 
 -- name: list_imports
 -- The events of imports; each stands for all links of its time and source.

@@ -1,9 +1,10 @@
 -- name: insert_change
 insert into changes (
-    organisation, number, id, kind, person_key, account, registry, orcid, previous_registry, previous_orcid, at, reason
+    organisation, number, id, kind, person_key, account, previous_person_key, previous_account,
+    registry, orcid, previous_registry, previous_orcid, at, reason
 )
 values (
-    :organisation, :number, :id, :kind, :person_key, :account,
+    :organisation, :number, :id, :kind, :person_key, :account, :previous_person_key, :previous_account,
     :registry, :orcid, :previous_registry, :previous_orcid, :at, :reason
 );
 

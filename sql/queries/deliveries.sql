@@ -28,7 +28,30 @@ select
             and due.state = 'waiting'
             and due.next_attempt_at <= :now
             and (due.lease_expires_at is null or due.lease_expires_at <= :now)
-        order by due.next_attempt_at
+            and not exists (
+            select 1
+            from changes as moved
+            join deliveries as earlier on earlier.organisation = moved.organisation
+                and earlier.change_number = moved.number
+                and earlier.transfer || '' = due.transfer
+            where moved.organisation = due.organisation
+                and moved.previous_person_key = due.person_key
+                and earlier.change_number + 0 < due.change_number
+                and earlier.finished_at is null
+        )
+        and not exists (
+            select 1
+            from changes as own
+            join deliveries as earlier on earlier.organisation = own.organisation
+                and earlier.person_key = own.previous_person_key
+                and earlier.transfer || '' = due.transfer
+            where own.organisation = due.organisation
+                and own.number = due.change_number
+                and own.previous_person_key is not null
+                and earlier.change_number + 0 < due.change_number
+                and earlier.finished_at is null
+        )
+    order by due.next_attempt_at
         limit 1
     ) as due_since
 from circuit_breakers
@@ -57,8 +80,8 @@ where exists (
 order by due_since, circuit_breakers.organisation, circuit_breakers.transfer;
 
 -- name: claim_deliveries
--- Leases deliveries of one transfer that are due and not leased, except those whose change shares the person or an iD
--- with an earlier one that is waiting. A person or an iD has few changes: `|| ''` and `+ 0` keep both engines from using
+-- Leases deliveries of one transfer that are due and not leased, except those whose change shares the person, by the key
+-- now or before a move, or an iD with an earlier one that is waiting. A person or an iD has few changes: `|| ''` and `+ 0` keep both engines from using
 -- an index by which they would read all that waits.
 -- Conditions are repeated outside the subquery because another transaction may have finished a delivery meanwhile.
 update deliveries
@@ -147,6 +170,29 @@ where organisation = :organisation
     )
     and not exists (
         select 1
+        from changes as moved
+        join deliveries as earlier on earlier.organisation = moved.organisation
+            and earlier.change_number = moved.number
+            and earlier.transfer || '' = deliveries.transfer
+        where moved.organisation = deliveries.organisation
+            and moved.previous_person_key = deliveries.person_key
+            and earlier.change_number + 0 < deliveries.change_number
+            and earlier.finished_at is null
+    )
+    and not exists (
+        select 1
+        from changes as own
+        join deliveries as earlier on earlier.organisation = own.organisation
+            and earlier.person_key = own.previous_person_key
+            and earlier.transfer || '' = deliveries.transfer
+        where own.organisation = deliveries.organisation
+            and own.number = deliveries.change_number
+            and own.previous_person_key is not null
+            and earlier.change_number + 0 < deliveries.change_number
+            and earlier.finished_at is null
+    )
+    and not exists (
+        select 1
         from circuit_breakers
         where circuit_breakers.organisation = deliveries.organisation
             and circuit_breakers.transfer = deliveries.transfer
@@ -170,7 +216,8 @@ returning organisation, change_number, transfer;
 -- One delivery with its change.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
+    changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
+    changes.at, changes.reason
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -200,6 +247,27 @@ join deliveries as earlier on earlier.organisation = shared.organisation
     and earlier.transfer || '' = :transfer
 where own.organisation = :organisation
     and own.number = :change_number
+    and earlier.change_number + 0 < :change_number
+    and earlier.finished_at is null
+union all
+select earlier.change_number
+from changes as moved
+join deliveries as earlier on earlier.organisation = moved.organisation
+    and earlier.change_number = moved.number
+    and earlier.transfer || '' = :transfer
+where moved.organisation = :organisation
+    and moved.previous_person_key = :person_key
+    and earlier.change_number + 0 < :change_number
+    and earlier.finished_at is null
+union all
+select earlier.change_number
+from changes as own
+join deliveries as earlier on earlier.organisation = own.organisation
+    and earlier.person_key = own.previous_person_key
+    and earlier.transfer || '' = :transfer
+where own.organisation = :organisation
+    and own.number = :change_number
+    and own.previous_person_key is not null
     and earlier.change_number + 0 < :change_number
     and earlier.finished_at is null
 limit 1;
@@ -232,7 +300,8 @@ order by missed.change_number + 0;
 -- name: list_deliveries_of_change
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
+    changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
+    changes.at, changes.reason
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -244,7 +313,8 @@ order by deliveries.transfer;
 -- Those of a person's newest change that is kept.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
+    changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
+    changes.at, changes.reason
 from changes
 join deliveries on deliveries.organisation = changes.organisation
     and deliveries.change_number = changes.number
@@ -261,7 +331,8 @@ order by deliveries.transfer;
 -- Newest first.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
+    changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
+    changes.at, changes.reason
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -274,7 +345,8 @@ limit :limit;
 -- A page of one transfer's deliveries in one state, oldest first.
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
-    changes.previous_registry, changes.previous_orcid, changes.at, changes.reason
+    changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
+    changes.at, changes.reason
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number

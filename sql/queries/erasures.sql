@@ -135,7 +135,8 @@ where exists (
     );
 
 -- name: supersede_waiting_deliveries
--- Finishes a person's deliveries that are not leased and that a waiting removal makes unnecessary.
+-- Finishes a person's deliveries that are not leased and that a waiting removal makes unnecessary. A move is necessary: it
+-- takes the iD from the earlier account.
 update deliveries
 set state = 'done',
     outcome = 'superseded',
@@ -143,6 +144,7 @@ set state = 'done',
 where organisation = :organisation
     and person_key = :person_key
     and state = 'waiting'
+    and kind <> 'moved'
     and leased_by is null
     and exists (
         select 1

@@ -120,12 +120,12 @@ where organisation = :organisation
     and ended_at is null;
 
 -- name: get_last_reassignment
--- When this account was last found to be another person's than before.
+-- When this account was last found to be another person's than before, or its person's link moved to another account.
 select at
 from events
 where organisation = :organisation
     and person_key = :person_key
-    and kind = 'reassigned'
+    and kind in ('reassigned', 'moved-away')
 order by number desc
 limit 1;
 
@@ -157,6 +157,26 @@ where id = :id
     and ended_at is null
     and account_issued_at = :known_issued_at
     and stable_id = :known_stable_id;
+
+-- name: list_links_by_stable_id
+-- The current links with this stable id, two at most.
+select links.*, consent_texts.version, consent_texts.language, consent_texts.text
+from links
+join consent_texts on consent_texts.digest = links.consent_digest
+where organisation = :organisation
+    and stable_id = :stable_id
+    and stable_id <> ''
+    and ended_at is null
+limit 2;
+
+-- name: move_link
+update links
+set person_key = :person_key,
+    account = :account,
+    account_issued_at = :account_issued_at,
+    last_seen_on = :day
+where id = :id
+    and ended_at is null;
 
 -- name: end_link
 -- Changes a row if the link was current.

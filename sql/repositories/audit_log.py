@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
+from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql import audit, rows
-from sql.engines.base import Row
-from sql.records import Event, ReadEvents
+from sql.engines.base import Engine, Row, Transaction
+from sql.records import EarlierAccount, Event, ReadEvents
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
 
 
@@ -128,6 +130,10 @@ class AuditRepository(Repository):
         row = self.engine.fetch_one("get_event_number", organisation=organisation_id, hash=value)
         return None if row is None else int(row["number"])
 
+    def earlier_accounts(self, organisation_id: str, person_key: str) -> list[EarlierAccount]:
+        """Return the accounts from which a person's link moved, newest first."""
+        return earlier_accounts(self.engine, organisation_id, person_key)
+
     def compare_with_links(self, organisation_id: str) -> list[str]:
         """Compare an organisation's current links with their newest events.
 
@@ -139,10 +145,10 @@ class AuditRepository(Repository):
         for row in self.pages("list_links_with_newest_event", organisation_id):
             facts = audit.facts_of(row["facts"])
             uri = f"https://{Registry(row['registry']).host}/{row['orcid']}"
-            made = row["kind"] in {"linked", "replaced"}
+            made = row["kind"] in {"linked", "replaced", "moved"}
             if made and (facts.get("link"), facts.get("orcid")) == (row["id"], uri):
                 continue
-            if row["source"] == "orcid":
+            if row["source"] == "orcid" or row["kind"] == "moved":
                 found.append(f"link {row['id']} is there, and the newest event about it is not")
                 continue
             made_by = row["linked_at"], row["source"]
@@ -159,6 +165,24 @@ class AuditRepository(Repository):
             for row in self.pages("list_events_without_link", organisation_id)
         ]
         return found
+
+
+def earlier_accounts(source: Engine | Transaction, organisation_id: str, person_key: str) -> list[EarlierAccount]:
+    """Return the accounts from which a person's link moved, one after the other, to the present one.
+
+    They are read from the audit log, newest first.
+    """
+    found: list[EarlierAccount] = []
+    before, key = NO_LIMIT, person_key
+    while True:
+        row = source.fetch_one("get_last_holder_event", organisation=organisation_id, person_key=key, before=before)
+        if row is None or row["kind"] != "moved":
+            if found and row is not None:
+                found[-1] = replace(found[-1], since=rows.parse_timestamp(row["at"]))
+            return found
+        facts, until = audit.facts_of(row["facts"]), rows.parse_timestamp(row["at"])
+        key, before = fold(facts["previous_account"]), row["number"]
+        found.append(EarlierAccount(key, None, until, int(facts["change"]), row["number"]))
 
 
 def _event_from_row(row: Row) -> Event:

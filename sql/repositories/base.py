@@ -40,7 +40,7 @@ class OrganisationTransaction:
     key_attribute: str | None = None
     """The organisation's key attribute, where the transaction makes links."""
 
-    def new_change(
+    def new_change(  # noqa: PLR0913 - a change
         self,
         kind: ChangeKind,
         link: Link | LinkSummary,
@@ -48,6 +48,7 @@ class OrganisationTransaction:
         previous: OrcidId | None,
         *,
         reason: ChangeReason | None = None,
+        moved_from: Link | None = None,
     ) -> Change:
         """Return a change with the next number, without inserting it."""
         self.last_change_number += 1
@@ -62,6 +63,8 @@ class OrganisationTransaction:
             at=self.now,
             id=secrets.token_hex(ID_BYTES),
             reason=reason,
+            previous_person_key=None if moved_from is None else moved_from.person_key,
+            previous_account=None if moved_from is None else moved_from.account,
         )
 
     def insert_change(  # noqa: PLR0913 - a change and its deliveries
@@ -73,12 +76,13 @@ class OrganisationTransaction:
         transfers: Sequence[str] = (),
         *,
         reason: ChangeReason | None = None,
+        moved_from: Link | None = None,
     ) -> Change:
         """Insert a change with the next number.
 
         A delivery of it to each transfer is inserted too.
         """
-        change = self.new_change(kind, link, orcid_id, previous, reason=reason)
+        change = self.new_change(kind, link, orcid_id, previous, reason=reason, moved_from=moved_from)
         self.session.execute("insert_change", **rows.change_values(change))
         for transfer in transfers:
             self.session.execute("insert_circuit_breaker", organisation=self.organisation, transfer=transfer)

@@ -114,6 +114,9 @@ class DeliveryRepository(Repository):
                     transfer = {"organisation": delivery.organisation, "transfer": delivery.transfer}
                     person = {"change_number": delivery.change_number, "person_key": delivery.person_key}
                     session.execute("supersede_dead_letters", **transfer, **person)
+                    if delivery.change is not None and delivery.change.previous_person_key is not None:
+                        moved = {**person, "person_key": delivery.change.previous_person_key}
+                        session.execute("supersede_dead_letters", **transfer, **moved)
                     session.execute("record_transfer_success", **transfer)
                 transaction.insert_event(_EVENT_KINDS[state], "service", delivery.person_key, facts)
             return True
@@ -134,10 +137,10 @@ class DeliveryRepository(Repository):
         )
         return found is not None
 
-    def list_missed(self, delivery: Delivery) -> list[Change]:
+    def list_missed(self, delivery: Delivery, person_key: str | None = None) -> list[Change]:
         """Return changes whose previous iD the receiver may still have.
 
-        They are earlier changes of the person, oldest first.
+        They are earlier changes of the person, oldest first; under the key `person_key` if given.
 
         They are dead letters or superseded; a change that arrived after them has settled them.
         """
@@ -146,7 +149,7 @@ class DeliveryRepository(Repository):
             organisation=delivery.organisation,
             transfer=delivery.transfer,
             change_number=delivery.change_number,
-            person_key=delivery.person_key,
+            person_key=person_key or delivery.person_key,
         )
         return [rows.change_from_row(row) for row in found]
 

@@ -22,6 +22,7 @@ from sql import rows
 from sql.audit import facts_of
 from sql.engines.base import Row, Transaction
 from sql.records import Change, Erasure
+from sql.repositories.audit_log import earlier_accounts
 from sql.repositories.base import ID_BYTES, NO_LIMIT, PAGE_SIZE, OrganisationTransaction, Repository
 from sql.repositories.statistics import delete_attempts
 
@@ -182,7 +183,22 @@ def _erase(  # noqa: PLR0913 - as `ErasureRepository.erase`
         uses_feed=int(uses_feed),
         now=rows.format_timestamp(since),
     )
-    return ErasureResult(found=True, removal=removal, finished=_finish(transaction, person_key, now))
+    # Read before the events that name them are erased
+    earlier = earlier_accounts(session, transaction.organisation, person_key)
+    finished = _finish(transaction, person_key, now)
+    for each in earlier:
+        session.execute(
+            "insert_erasure",
+            organisation=transaction.organisation,
+            person_key=each.person_key,
+            id=secrets.token_hex(ID_BYTES),
+            change_number=each.change_number,
+            event_number=each.event_number + 1,
+            uses_feed=int(uses_feed),
+            now=rows.format_timestamp(since),
+        )
+        finished = _finish(transaction, each.person_key, now) and finished
+    return ErasureResult(found=True, removal=removal, finished=finished)
 
 
 def _finish(transaction: OrganisationTransaction, person_key: str, now: datetime) -> bool:

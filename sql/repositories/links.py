@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from shibboleth.account_holder import UNKNOWN_HOLDER, AccountHolder, different_holders, different_stable_ids
 from shibboleth.account_time import is_readable
+from shibboleth.attributes import fold
 from shibboleth.orcid_id import OrcidId
 from sql import rows
 from sql.engines.base import Row
-from sql.errors import AttemptClosed, AttemptNotAuthenticated, LinkChanged, OrcidIdInUse
+from sql.errors import AccountLinked, AttemptClosed, AttemptNotAuthenticated, LinkChanged, OrcidIdInUse
 from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 from sql.repositories.base import NO_LIMIT, OrganisationTransaction, Repository
 from sql.repositories.statistics import delete_attempts
@@ -206,6 +208,71 @@ class LinkRepository(Repository):
                 return None
             session.execute("delete_mail_of_person", **person)
             return transaction.remove_link(link, "service", "account reassigned", transfers)
+
+    def list_by_stable_id(self, organisation_id: str, stable_id: str) -> list[Link]:
+        """Return the current links with this stable id, two at most; a stable id of one person stands in one."""
+        found = self.engine.fetch_all("list_links_by_stable_id", organisation=organisation_id, stable_id=stable_id)
+        return [rows.link_from_row(row) for row in found]
+
+    def move(  # noqa: PLR0913, PLR0917 - all that an audit event says
+        self,
+        organisation_id: str,
+        person_key: str,
+        account: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+        *,
+        holder: AccountHolder = UNKNOWN_HOLDER,
+        expected: OrcidId | None = None,
+        transfers: Sequence[str] = (),
+    ) -> Change | None:
+        """Move a person's current link to another account of theirs, in one transaction.
+
+        What was stored under the earlier account stays there; `earlier_accounts` finds it.
+
+        Args:
+            account: The account that the person has now.
+            holder: What is known of its holder.
+            expected: The iD that the link must have; None accepts any.
+            transfers: The names of the organisation's transfers, to which the change is delivered.
+
+        Returns:
+            None when the earlier account has no link.
+
+        Raises:
+            AccountLinked: If the account has a link already.
+            LinkChanged: If the link has another iD than `expected`.
+        """
+        with self.organisation_transaction(organisation_id, now) as transaction:
+            session, old = transaction.session, {"organisation": organisation_id, "person_key": person_key}
+            row = session.fetch_one("get_link", **old)
+            if row is None:
+                return None
+            link, new_key = rows.link_from_row(row), fold(account)
+            if expected is not None:
+                _check_current(link, expected)
+            if session.fetch_one("get_link", organisation=organisation_id, person_key=new_key) is not None:
+                raise AccountLinked
+            moved = replace(link, person_key=new_key, account=account)
+            delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT))
+            with session.pipeline():
+                session.execute(
+                    "move_link",
+                    id=link.id,
+                    person_key=new_key,
+                    account=account,
+                    account_issued_at=rows.storable(holder.account_issued_at),
+                    day=now.date().isoformat(),
+                )
+                change = transaction.insert_change(
+                    ChangeKind.MOVED, moved, link.orcid_id, None, transfers, moved_from=link
+                )
+                facts = {"link": link.id, "reason": reason, "change": str(change.number)}
+                details = {"orcid": link.orcid_id.uri, "account": account, "previous_account": link.account}
+                transaction.insert_event("moved", actor, new_key, facts | details)
+                transaction.insert_event("moved-away", actor, person_key, facts | {"account": link.account})
+            return change
 
     def remove(  # noqa: PLR0913, PLR0917 - all that an audit event says
         self,

@@ -83,6 +83,7 @@ def test_a_change_says_whose_it_is_and_what_holds_now(connector, store):
         "action": "linked",
         "organisation": UNIVERSITY,
         "person": {"attribute": "eppn", "value": MAIJA},
+        "previous_person": None,
         "orcid": FIRST.uri,
         "previous": None,
         "registry": "production",

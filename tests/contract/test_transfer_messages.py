@@ -457,6 +457,16 @@ def test_answers_of_receivers_of_2016_are_understood(csc, idm, status, body, exp
         (REPLACED, {"id": "news-2", "action": "replaced", "orcid": SECOND.uri, "previous": FIRST.uri}),
         (REMOVED, {"id": "news-3", "action": "removed", "orcid": None, "previous": SECOND.uri}),
         (
+            make_news(ChangeKind.MOVED, FIRST, previous_account="mm@yliopisto.example"),
+            {
+                "id": "news-1",
+                "action": "moved",
+                "orcid": FIRST.uri,
+                "previous": None,
+                "previous_person": {"attribute": "eppn", "value": "mm@yliopisto.example"},
+            },
+        ),
+        (
             replace(REMOVED, reason=ChangeReason.SUSPENDED),
             {"id": "news-3", "action": "removed", "orcid": None, "previous": SECOND.uri, "reason": "suspended"},
         ),
@@ -471,6 +481,7 @@ def test_our_own_json_says_all_that_an_organisation_needs(v1, idm, what, expecte
         "timestamp": "2026-01-15T12:00:00Z",
         "data": {
             "reason": None,
+            "previous_person": None,
             **expected,
             "organisation": "yliopisto",
             "person": {"attribute": "eppn", "value": MAIJA},
@@ -1005,8 +1016,8 @@ def test_csv_has_a_header_and_everything_in_quotes(spool):
     deliver(FileTransfer(directory=spool), replace(REPLACED, reason=ChangeReason.DEPRECATED))
 
     assert written(spool) == (
-        '"id","action","organisation","attribute","account","orcid","previous","registry","time","reason"\r\n'
-        '"news-2","replaced","yliopisto","eppn","maija@yliopisto.example",'
+        '"id","action","organisation","attribute","account","previous_account","orcid","previous","registry","time","reason"\r\n'
+        '"news-2","replaced","yliopisto","eppn","maija@yliopisto.example","",'
         '"https://orcid.org/0000-0000-0000-0028","https://orcid.org/0000-0000-0000-001X","production",'
         '"2026-01-15T12:00:00Z","deprecated"\r\n'
     )
@@ -1058,6 +1069,19 @@ def test_ldif_is_a_change_record_to_be_applied(spool, what, settings, steps):
 
     entry = f"version: 1\n# {what.id}\ndn: uid=maija,ou=people,dc=example,dc=org\nchangetype: modify\n"
     assert written(spool) == f"{entry}{steps}\n"
+
+
+def test_ldif_of_a_moved_link_removes_the_id_from_the_entry_before(spool):
+    moved = make_news(ChangeKind.MOVED, FIRST, previous_account="mm@yliopisto.example")
+    deliver(ldif(spool, policy=Policy.KEEP_OTHERS), moved)
+
+    assert written(spool) == (
+        "version: 1\n# news-1\n"
+        "dn: uid=mm,ou=people,dc=example,dc=org\nchangetype: modify\n"
+        f"delete: eduPersonOrcid\neduPersonOrcid: {FIRST.uri}\n-\n\n"
+        "dn: uid=maija,ou=people,dc=example,dc=org\nchangetype: modify\n"
+        f"add: eduPersonOrcid\neduPersonOrcid: {FIRST.uri}\n-\n\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ class Idm:
 
     kind = "list"
     removal_probe = None
+    writes_moves = False
 
     answer: DeliveryResult = STORED
     got: list = field(default_factory=list)
@@ -95,6 +96,7 @@ class UniqueRegister:
 
     kind = "test"
     removal_probe = None
+    writes_moves = False
 
     def __init__(self):
         self.holds = {}

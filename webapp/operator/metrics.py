@@ -138,7 +138,7 @@ METRICS = {
     )
 }
 
-_CHANGE_KINDS = ("linked", "replaced", "removed")
+_CHANGE_KINDS = ("linked", "replaced", "removed", "moved")
 _DELIVERY_OUTCOMES = ("delivered", "dead-letter")
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -153,6 +153,7 @@ KINDS: Labels = MappingProxyType(
         "linked": gettext_noop("connected"),
         "replaced": gettext_noop("replaced by another iD"),
         "removed": gettext_noop("removed"),
+        "moved": gettext_noop("moved to another account of yours"),
     }
 )
 REASONS: Labels = MappingProxyType(
@@ -204,6 +205,7 @@ EVENTS: Labels = MappingProxyType(
         "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not released"),
         "resumed": gettext_noop("the iD is in use at ORCID again, and it is released"),
         "release-seen": gettext_noop("your organisation was seen to release the iD"),
+        "moved-away": gettext_noop("moved to another account of yours"),
         "reassigned": gettext_noop("the account was given to somebody else"),
         "erasure-requested": gettext_noop("everything about you is to be erased"),
         "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
@@ -215,6 +217,7 @@ FACTS: Labels = MappingProxyType(
         "orcid": gettext_noop("ORCID iD"),
         "previous": gettext_noop("ORCID iD before"),
         "account": gettext_noop("Account"),
+        "previous_account": gettext_noop("Account before"),
         "link": gettext_noop("Number of the connection"),
         "consent": gettext_noop("Version and language of what you agreed to"),
         "reason": gettext_noop("Reason"),
@@ -250,6 +253,7 @@ FACT_VALUES: Labels = MappingProxyType(
         **RECORD_STATES,
         "removed by the person": gettext_noop("you removed it"),
         "erased by the person": gettext_noop("you had everything erased"),
+        "moved by the person": gettext_noop("you moved it"),
         "account reassigned": gettext_noop("the account was given to somebody else"),
         "kept for long enough": gettext_noop("it was kept for long enough"),
         "left the organisation": gettext_noop("you left the organisation"),
@@ -436,6 +440,13 @@ CHANGES = Section(
         ("at", gettext_noop("When"), US, "at", "at"),
         ("kind", gettext_noop("What happened"), US, "kind", "kind", KINDS),
         ("account", gettext_noop("Account"), HOME, "account", "account"),
+        (
+            "previous_account",
+            gettext_noop("Account before"),
+            HOME,
+            "previous_account previous_person_key",
+            "previous_account",
+        ),
         ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
         ("previous", gettext_noop("ORCID iD before"), ORCID, "previous_registry previous_orcid", "previous"),
         ("reason", gettext_noop("Reason"), US, "reason", "reason", REASONS),

@@ -13,7 +13,7 @@ from typing import Any
 
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
-from sql.records import Erasure, ReadEvents
+from sql.records import EarlierAccount, Erasure, ReadEvents
 from sql.repositories.base import NO_LIMIT
 from sql.rows import format_timestamp
 from sql.store import Store
@@ -82,7 +82,7 @@ def my_data_file(context: AppContext, request: PageRequest) -> RawResponse:
 def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
     """Read what is stored about a person, with one query for each section."""
     whose = person.organisation.id, person.key
-    since = current_holder_since(store, person)
+    since, moved_from = current_holder_since(store, person), store.audit.earlier_accounts(*whose)
     before = (
         [] if since is None else [each.number for each in store.changes.list_for_person(*whose) if each.at <= since]
     )
@@ -96,8 +96,15 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
             own = [each for each in own if int(each.facts.get("change", earlier + 1)) > earlier]
             # Newest first: what is older than an event of another holder's is not the person's either
             own = [*takewhile(lambda each: not is_of_other_holder(each, person), own)]
+        for each in [] if section.name in ALONE else moved_from:
+            records = READERS[section.name](store, whose[0], each.person_key, NO_LIMIT)
+            own += [one for one in records if _is_between(attrgetter(MADE_AT[section.name])(one), each)]
         found.append(DataSection(section, own[:most], len(own) > most))
     return found
+
+
+def _is_between(at: datetime, account: EarlierAccount) -> bool:
+    return at <= account.until and (account.since is None or at > account.since)
 
 
 def _fetched(store: Store, organisation_id: str, person_key: str, _limit: int) -> Sequence[FeedPosition]:

@@ -1,0 +1,197 @@
+"""A link that moves to another account of the same person: what is stored, told to receivers, and shown."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from resolver_connector.transfers.base import DeliveryResult, Outcome
+from sql.errors import AccountLinked, LinkChanged
+from sql.records import DeliveryState
+from tests.support.delivery import Idm, UniqueRegister, make_dispatcher, make_worker
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id, make_person
+from tests.support.service import Clock
+from webapp.pages.my_data import data_sections
+
+OLD, NEW = "maija@yliopisto.example", "maija.uusi@yliopisto.example"
+FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
+LATER = NOON + timedelta(hours=1)
+STABLE = "subject-id:a@yliopisto.example"
+
+
+def move(store, old=OLD, new=NEW, now=LATER, **other):
+    return store.links.move(UNIVERSITY, old, new, "operator", "renamed", now, transfers=("idm",), **other)
+
+
+@pytest.fixture
+def clock():
+    return Clock(LATER + timedelta(hours=1))
+
+
+def test_the_link_has_the_new_account_and_one_change_names_both(store):
+    make_link(store, OLD, FIRST, stable_id=STABLE)
+
+    change = move(store)
+
+    link = store.links.get(UNIVERSITY, "maija.uusi@yliopisto.example")
+    assert (link.orcid_id, link.account, link.stable_id, link.current) == (FIRST, NEW, STABLE, True)
+    assert store.links.get(UNIVERSITY, OLD) is None
+    assert (change.kind, change.account, change.previous_account) == ("moved", NEW, OLD)
+    assert (change.orcid_id, change.previous) == (FIRST, None)
+    assert store.changes.list_after(UNIVERSITY, 1, 10) == [change]
+    events = [(each.kind, each.person_key) for each in store.audit.list_events(UNIVERSITY)]
+    assert events == [("linked", OLD), ("moved", NEW), ("moved-away", OLD)]
+    assert store.audit.compare_with_links(UNIVERSITY) == []
+    assert move(store) is None
+    assert store.links.get(UNIVERSITY, NEW) == link
+
+
+def test_a_link_moves_to_no_account_that_has_one_and_not_if_it_is_another(store):
+    make_link(store, OLD, FIRST)
+    make_link(store, NEW, SECOND)
+
+    with pytest.raises(AccountLinked):
+        move(store)
+    with pytest.raises(AccountLinked):
+        move(store, new=OLD.upper())
+    with pytest.raises(LinkChanged):
+        move(store, new="third@yliopisto.example", expected=SECOND)
+    assert [each.orcid_id for each in store.links.list_current(UNIVERSITY)] == [SECOND, FIRST]
+
+
+def test_a_stable_id_finds_its_link_and_nothing_finds_one_without(store):
+    make_link(store, OLD, FIRST, stable_id=STABLE)
+    make_link(store, NEW, SECOND)
+
+    assert [each.account for each in store.links.list_by_stable_id(UNIVERSITY, STABLE)] == [OLD]
+    assert store.links.list_by_stable_id(UNIVERSITY, "") == []
+
+
+@pytest.mark.parametrize("removal", list(Outcome))
+def test_a_receiver_without_a_word_for_it_gets_a_removal_and_a_new_id(store, clock, removal):
+    make_link(store, OLD, FIRST)
+    move(store)
+    idm = Idm()
+    idm.deliver_to = {OLD: DeliveryResult(removal, "Said so"), NEW: DeliveryResult(Outcome.STORED, "Good")}
+    send = idm.deliver
+    idm.deliver = lambda message, **how: (send(message, **how), idm.deliver_to[message.account])[1]
+
+    make_worker(store, {"idm": idm}, clock).run_once()
+
+    (delivery,) = store.deliveries.list_for_change(UNIVERSITY, 2)
+    told = [(each.kind, each.account, each.orcid_id, each.previous, each.reason) for each in idm.got]
+    first = ("removed", OLD, None, FIRST, "moved")
+    if removal in {Outcome.TEMPORARY, Outcome.MISCONFIGURED}:
+        assert (told, delivery.state) == ([first], DeliveryState.WAITING)
+        return
+    assert told == [first, ("linked", NEW, FIRST, None, "moved")]
+    assert (delivery.state, delivery.outcome) == (DeliveryState.DONE, "stored")
+    assert ("not removed" in delivery.message) is (removal not in {Outcome.STORED, Outcome.ALREADY_THERE})
+
+
+def test_a_receiver_that_knows_moves_gets_one_message(store, clock):
+    make_link(store, OLD, FIRST)
+    move(store)
+    idm = Idm()
+    idm.writes_moves = True
+
+    make_worker(store, {"idm": idm}, clock).run_once()
+
+    assert [(each.kind, each.account, each.previous_account) for each in idm.got] == [("moved", NEW, OLD)]
+
+
+def test_a_bug_of_a_receiver_is_retried(store, clock):
+    make_link(store, OLD, FIRST)
+    move(store)
+    idm = Idm()
+    idm.deliver = lambda *_, **__: 1 / 0
+
+    make_worker(store, {"idm": idm}, clock).run_once()
+
+    (delivery,) = store.deliveries.list_for_change(UNIVERSITY, 2)
+    assert (delivery.waiting, delivery.outcome) == (True, "temporary")
+
+
+def test_changes_of_both_accounts_reach_a_receiver_in_their_order(store, clock):
+    register = UniqueRegister()
+    register.away = True
+    make_link(store, OLD, FIRST, transfers=("idm",))
+    move(store)
+    make_link(store, OLD, SECOND, now=LATER, transfers=("idm",))
+    make_link(store, NEW, make_orcid_id(3), now=LATER, transfers=("idm",))
+    claimed = store.deliveries.claim("w", clock.now, timedelta(minutes=1), 10)
+    assert [each.change_number for each in claimed] == [1]
+    assert store.deliveries.has_earlier_waiting(store.deliveries.list_for_change(UNIVERSITY, 2)[0])
+    assert store.deliveries.has_earlier_waiting(store.deliveries.list_for_change(UNIVERSITY, 3)[0])
+    dispatcher = make_dispatcher(store, {"idm": register}, clock)
+    for number in (4, 3, 2):
+        dispatcher.deliver_now(store.changes.list_after(UNIVERSITY, number - 1, 1)[0])
+        assert store.deliveries.list_for_change(UNIVERSITY, number)[0].attempts == 0
+
+    clock.passes(days=1)
+    register.away = False
+    for _ in range(6):
+        make_worker(store, {"idm": register}, clock).run_once()
+
+    assert register.holds == {OLD: SECOND, NEW: make_orcid_id(3)}
+
+
+def test_what_never_arrived_for_the_earlier_account_is_removed_from_it(store, clock):
+    make_link(store, OLD, FIRST)
+    make_link(store, OLD, SECOND, now=LATER, transfers=("idm",))
+    (replaced,) = store.deliveries.claim("w", clock.now, timedelta(minutes=1), 10)
+    store.deliveries.dead_letter(replaced, "w", "refused", "", clock.now)
+    move(store)
+    idm = Idm()
+
+    make_worker(store, {"idm": idm}, clock).run_once()
+
+    assert [(each.kind, each.account, each.previous) for each in idm.got] == [
+        ("removed", OLD, FIRST),
+        ("removed", OLD, SECOND),
+        ("linked", NEW, None),
+    ]
+    assert store.deliveries.list_for_change(UNIVERSITY, 2)[0].outcome == "superseded"
+
+
+def sections(store, account):
+    return {each.section.name: each.records for each in data_sections(store, make_person(account), 50)}
+
+
+def test_the_person_sees_both_accounts_data_and_a_new_holder_of_the_old_one_none(store):
+    make_link(store, OLD, SECOND, issued="20040101")
+    store.links.end_earlier_holder(UNIVERSITY, OLD, make_person(OLD, account_issued_at="20240101"), NOON)
+    make_link(store, OLD, FIRST, now=NOON + timedelta(minutes=1))
+    move(store)
+    move(store, NEW, "third@yliopisto.example", LATER + timedelta(hours=1))
+
+    mine, theirs = sections(store, "third@yliopisto.example"), sections(store, OLD)
+
+    assert [each.kind for each in mine["changes"]] == ["moved", "moved", "linked"]
+    assert [each.kind for each in mine["events"]] == ["moved", "moved-away", "moved", "moved-away", "linked"]
+    assert SECOND not in {each.orcid_id for each in (*mine["links"], *mine["changes"])}
+    assert {name: [*records] for name, records in theirs.items() if records and name not in {"you", "feed"}} == {}
+
+
+def test_an_erasure_erases_what_is_stored_under_the_earlier_account_too(store):
+    make_link(store, OLD, FIRST)
+    store.links.move(UNIVERSITY, OLD, NEW, "person", "moved by the person", LATER)
+
+    erased = store.erasures.erase(UNIVERSITY, NEW, "person", "asked to", LATER + timedelta(hours=1))
+
+    assert erased.finished
+    assert {each.person_key for each in store.audit.list_events(UNIVERSITY)} == {None}
+    assert store.changes.list_for_person(UNIVERSITY, OLD) == []
+    assert json.dumps([dict(each.facts) for each in store.audit.list_events(UNIVERSITY)]).count("@") == 0
+
+
+def test_an_erasure_does_not_overtake_a_move(store, clock):
+    make_link(store, OLD, FIRST)
+    move(store)
+    store.erasures.erase(UNIVERSITY, NEW, "person", "asked to", LATER, transfers=("idm",))
+    idm = Idm()
+
+    for _ in range(2):
+        make_worker(store, {"idm": idm}, clock).run_once()
+
+    assert [(each.kind, each.account) for each in idm.got] == [("removed", OLD), ("linked", NEW), ("removed", NEW)]
