@@ -27,6 +27,7 @@ from resolver_connector.http import (
     OWS,
     STATUS_LINES,
     BadRequest,
+    Conflict,
     CursorExpired,
     Environ,
     Header,
@@ -41,6 +42,7 @@ from resolver_connector.http import (
     json_response,
     request_path,
 )
+from resolver_connector.move import MOVE_SUFFIX, MoveRequest, move
 from resolver_connector.openapi import openapi_response
 from resolver_connector.replica_cache import ReplicaCache
 from resolver_connector.resolver import PEOPLE_PATH, Lookup, RequestedPerson, Resolver
@@ -119,7 +121,10 @@ class Connector:
             if method not in {"GET", "HEAD"}:
                 raise MethodNotAllowed(("GET", "HEAD"))
             return public(self)
-        methods = ROUTES.get("/v1/people" if path.startswith(PEOPLE_PATH) else path)
+        route_path = "/v1/people" if path.startswith(PEOPLE_PATH) else path
+        if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(MOVE_SUFFIX):
+            route_path = MOVE_PATH
+        methods = ROUTES.get(route_path)
         if methods is None:
             raise NotFound
         route = methods.get(method)
@@ -186,6 +191,16 @@ def _deprovision_person(connector: Connector, organisation: Organisation, enviro
     return json_response({"dry_run": request.dry_run, **counts})
 
 
+def _move_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
+    request = MoveRequest.parse(organisation, environ, path)
+    connector.lookup.ping()
+    transfers = tuple(connector.transfers.get(organisation.id, ()))
+    change = move(connector.store, organisation, request, connector.clock(), transfers)
+    if change is not None:
+        _log.info("moved", extra={"facts": {"organisation": organisation.id, "change": change.number}})
+    return json_response({"moved": change is not None})
+
+
 def _get_changes(connector: Connector, organisation: Organisation, environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
     return connector.feed.changes(organisation, environ)
@@ -206,6 +221,10 @@ def _get_openapi(connector: Connector) -> Response:
     return connector.openapi_response
 
 
+MOVE_PATH = "/v1/people/{account}/move"
+"""The route of a move; its path has the account in place of `{account}`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A method and a path, their handler, and the right that they require."""
@@ -220,6 +239,7 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
         "HEAD": Route(Right.READ, _get_person),
         "DELETE": Route(Right.DEPROVISION, _deprovision_person),
     },
+    MOVE_PATH: {"POST": Route(Right.MOVE, _move_person)},
     "/v1/records": {"GET": Route(Right.READ, _get_records), "HEAD": Route(Right.READ, _get_records)},
     "/v1/changes": {"GET": Route(Right.FEED, _get_changes), "HEAD": Route(Right.FEED, _get_changes)},
     "/v1/changes/ack": {"POST": Route(Right.FEED, _acknowledge_changes)},
@@ -243,6 +263,7 @@ _ERROR_RESPONSES: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     MissingRight: (403, "", []),
     NotFound: (404, "no such path", []),
     MethodNotAllowed: (405, "", []),
+    Conflict: (409, "", []),
     CursorExpired: (410, "", []),
     RequestTooLarge: (413, "", []),
     TooManyFailures: (429, "", []),

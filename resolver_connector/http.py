@@ -25,6 +25,7 @@ STATUS_LINES = {
     403: "403 Forbidden",
     404: "404 Not Found",
     405: "405 Method Not Allowed",
+    409: "409 Conflict",
     410: "410 Gone",
     413: "413 Content Too Large",
     429: "429 Too Many Requests",
@@ -69,6 +70,10 @@ class MissingRight(PermissionError):
     def __init__(self, right: str) -> None:
         super().__init__(f"the credential lacks the right {right}")
         self.right = right
+
+
+class Conflict(Exception):
+    """The request contradicts what is stored."""
 
 
 class NotFound(LookupError):

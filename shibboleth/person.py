@@ -298,6 +298,25 @@ def _likely_organisation(entity_id: str, session: ShibbolethSession, organisatio
     return ""
 
 
+def invalid_account(organisation: Organisation, account: str) -> str:
+    """Return why a text cannot be an account of an organisation.
+
+    Returns:
+        Empty if it can be one.
+
+    """
+    if not account or len(account) > MAX_ACCOUNT_LENGTH:
+        return "it is empty or longer than 512 characters"
+    if not is_visible(account):
+        return AttributeDefect.INVISIBLE
+    if not ATTRIBUTES[organisation.key].scoped:
+        return ""
+    user, _, scope = account.rpartition("@")
+    if not user or "@" in user:
+        return AttributeDefect.NOT_SCOPED
+    return "" if organisation.has_scope(scope) else "its scope is not one of the organisation's"
+
+
 def _account(session: ShibbolethSession, organisation: Organisation) -> str:
     name = organisation.key
     values = {fold(value): value for value in reversed(session.values(name))}

@@ -146,7 +146,10 @@ class Transfer(Protocol):
 
     @property
     def writes_moves(self) -> bool:
-        """Whether it has a form for a moved link; otherwise it gets a removal and a new link."""
+        """Whether it has a form for a moved link.
+
+        Otherwise it gets a removal and a new link.
+        """
 
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
         """Send a change; sending it twice has the same effect as once.

@@ -229,7 +229,10 @@ def write_jsonl(file: FileTransfer, message: ChangeMessage) -> bytes:
 
 
 def write_ldif(file: FileTransfer, message: ChangeMessage) -> bytes:
-    """Return a change record (RFC 2849) for `ldapmodify -f`; of a moved link two, the removal first."""
+    """Return a change record (RFC 2849) for `ldapmodify -f`.
+
+    Of a moved link there are two, the removal first.
+    """
     messages = [message]
     if message.previous_account is not None:
         messages.insert(0, replace(message, account=message.previous_account, orcid_id=None, previous=message.orcid_id))

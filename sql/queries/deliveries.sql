@@ -28,30 +28,7 @@ select
             and due.state = 'waiting'
             and due.next_attempt_at <= :now
             and (due.lease_expires_at is null or due.lease_expires_at <= :now)
-            and not exists (
-            select 1
-            from changes as moved
-            join deliveries as earlier on earlier.organisation = moved.organisation
-                and earlier.change_number = moved.number
-                and earlier.transfer || '' = due.transfer
-            where moved.organisation = due.organisation
-                and moved.previous_person_key = due.person_key
-                and earlier.change_number + 0 < due.change_number
-                and earlier.finished_at is null
-        )
-        and not exists (
-            select 1
-            from changes as own
-            join deliveries as earlier on earlier.organisation = own.organisation
-                and earlier.person_key = own.previous_person_key
-                and earlier.transfer || '' = due.transfer
-            where own.organisation = due.organisation
-                and own.number = due.change_number
-                and own.previous_person_key is not null
-                and earlier.change_number + 0 < due.change_number
-                and earlier.finished_at is null
-        )
-    order by due.next_attempt_at
+        order by due.next_attempt_at
         limit 1
     ) as due_since
 from circuit_breakers
@@ -81,8 +58,8 @@ order by due_since, circuit_breakers.organisation, circuit_breakers.transfer;
 
 -- name: claim_deliveries
 -- Leases deliveries of one transfer that are due and not leased, except those whose change shares the person, by the key
--- now or before a move, or an iD with an earlier one that is waiting. A person or an iD has few changes: `|| ''` and `+ 0` keep both engines from using
--- an index by which they would read all that waits.
+-- now or before a move, or an iD with an earlier one that is waiting. A person or an iD has few changes: `|| ''` and
+-- `+ 0` keep both engines from using an index by which they would read all that waits.
 -- Conditions are repeated outside the subquery because another transaction may have finished a delivery meanwhile.
 update deliveries
 set leased_by = :worker,
@@ -118,6 +95,29 @@ from (
                 and earlier.transfer || '' = due.transfer
             where own.organisation = due.organisation
                 and own.number = due.change_number
+                and earlier.change_number + 0 < due.change_number
+                and earlier.finished_at is null
+        )
+        and not exists (
+            select 1
+            from changes as moved
+            join deliveries as earlier on earlier.organisation = moved.organisation
+                and earlier.change_number = moved.number
+                and earlier.transfer || '' = due.transfer
+            where moved.organisation = due.organisation
+                and moved.previous_person_key = due.person_key
+                and earlier.change_number + 0 < due.change_number
+                and earlier.finished_at is null
+        )
+        and not exists (
+            select 1
+            from changes as own
+            join deliveries as earlier on earlier.organisation = own.organisation
+                and earlier.person_key = own.previous_person_key
+                and earlier.transfer || '' = due.transfer
+            where own.organisation = due.organisation
+                and own.number = due.change_number
+                and own.previous_person_key is not null
                 and earlier.change_number + 0 < due.change_number
                 and earlier.finished_at is null
         )

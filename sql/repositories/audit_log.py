@@ -168,9 +168,9 @@ class AuditRepository(Repository):
 
 
 def earlier_accounts(source: Engine | Transaction, organisation_id: str, person_key: str) -> list[EarlierAccount]:
-    """Return the accounts from which a person's link moved, one after the other, to the present one.
+    """Return the accounts from which a person's link moved, newest first.
 
-    They are read from the audit log, newest first.
+    They are read from the audit log.
     """
     found: list[EarlierAccount] = []
     before, key = NO_LIMIT, person_key

@@ -210,7 +210,7 @@ class LinkRepository(Repository):
             return transaction.remove_link(link, "service", "account reassigned", transfers)
 
     def list_by_stable_id(self, organisation_id: str, stable_id: str) -> list[Link]:
-        """Return the current links with this stable id, two at most; a stable id of one person stands in one."""
+        """Return the current links with this stable id, two at most."""
         found = self.engine.fetch_all("list_links_by_stable_id", organisation=organisation_id, stable_id=stable_id)
         return [rows.link_from_row(row) for row in found]
 
@@ -227,7 +227,9 @@ class LinkRepository(Repository):
         expected: OrcidId | None = None,
         transfers: Sequence[str] = (),
     ) -> Change | None:
-        """Move a person's current link to another account of theirs, in one transaction.
+        """Move a person's current link to another account of theirs.
+
+        It is one transaction.
 
         What was stored under the earlier account stays there; `earlier_accounts` finds it.
 

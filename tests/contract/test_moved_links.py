@@ -1,16 +1,24 @@
 """A link that moves to another account of the same person: what is stored, told to receivers, and shown."""
 
+import io
 import json
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 
+from resolver_connector.app import Connector
+from resolver_connector.credentials import Bearer, Credentials, Right
 from resolver_connector.transfers.base import DeliveryResult, Outcome
+from shibboleth.orcid_id import Registry
 from sql.errors import AccountLinked, LinkChanged
 from sql.records import DeliveryState
+from tests.support.configuration import store_section, write_configuration
 from tests.support.delivery import Idm, UniqueRegister, make_dispatcher, make_worker
-from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id, make_person
-from tests.support.service import Clock
+from tests.support.factories import NOON, UNIVERSITY, make_client, make_link, make_orcid_id, make_person
+from tests.support.openapi import must_be_documented
+from tests.support.service import Clock, ask
+from webapp.cli.main import main
 from webapp.pages.my_data import data_sections
 
 OLD, NEW = "maija@yliopisto.example", "maija.uusi@yliopisto.example"
@@ -195,3 +203,119 @@ def test_an_erasure_does_not_overtake_a_move(store, clock):
         make_worker(store, {"idm": idm}, clock).run_once()
 
     assert [(each.kind, each.account) for each in idm.got] == [("removed", OLD), ("linked", NEW), ("removed", NEW)]
+
+
+# --- By the organisation, and by command --------------------------------------------------------------------------
+
+TOKEN = "t" * 40
+
+
+def post(store, path, content, *rights):
+    clients = Credentials([(Bearer(TOKEN), make_client(None, *rights))])
+    connector = Connector(store, clients, Registry.PRODUCTION, lambda: LATER, {UNIVERSITY: ("idm",)})
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    words = {"HTTP_AUTHORIZATION": f"Bearer {TOKEN}", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+    answer = ask(connector, path, "POST", **words)
+    must_be_documented("POST", path.replace(OLD, "x"), answer)
+    return answer.status, json.loads(answer.body)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "expected"),
+    [
+        (f"/v1/people/{OLD}/move", {"account": NEW}, (200, {"moved": True})),
+        (f"/v1/people/{OLD.upper()}/move", {"account": NEW}, (200, {"moved": True})),
+        ("/v1/people/nobody@yliopisto.example/move", {"account": NEW}, (200, {"moved": False})),
+        (f"/v1/people/{OLD}/move", {"account": "liisa@yliopisto.example"}, 409),
+        (f"/v1/people/{OLD}/move", {"account": OLD}, 409),
+        (f"/v1/people/{OLD}/move", {"account": "maija@amk.example"}, 400),
+        (f"/v1/people/{OLD}/move", {"account": "maija"}, 400),
+        (f"/v1/people/{OLD}/move", {"account": "ma\u200bija@yliopisto.example"}, 400),
+        (f"/v1/people/{OLD}/move", {"account": "x" * 600}, 400),
+        (f"/v1/people/{OLD}/move", {"account": ""}, 400),
+        (f"/v1/people/{OLD}/move", {"account": 1}, 400),
+        (f"/v1/people/{OLD}/move", {"account": NEW, "dry_run": True}, 400),
+        (f"/v1/people/{OLD}/move", {}, 400),
+        (f"/v1/people/{OLD}/move", b"x", 400),
+        ("/v1/people//move", {"account": NEW}, 400),
+        (f"/v1/people/{OLD}", {"account": NEW}, 405),
+    ],
+)
+def test_an_organisation_moves_a_link_with_the_right_to(store, path, content, expected):
+    make_link(store, OLD, FIRST)
+    make_link(store, "liisa@yliopisto.example", SECOND)
+
+    status, answer = post(store, path, content, Right.MOVE)
+
+    assert (status, answer) == expected if isinstance(expected, tuple) else status == expected
+    moved = answer.get("moved") is True
+    assert (store.links.get(UNIVERSITY, NEW) is not None) is moved
+    assert (store.links.get(UNIVERSITY, OLD) is None) is moved
+    assert [each.kind for each in store.deliveries.list_for_person(UNIVERSITY, NEW)] == ["moved"] * moved
+
+
+def test_without_the_right_no_link_moves(store):
+    make_link(store, OLD, FIRST)
+
+    assert post(store, f"/v1/people/{OLD}/move", {"account": NEW}, *({*Right} - {Right.MOVE}))[0] == 403
+    assert store.links.get(UNIVERSITY, OLD) is not None
+
+
+def run(path, *words):
+    return CliRunner().invoke(main, ["--config", str(path), "link", "move", "yliopisto", *map(str, words)])
+
+
+def test_the_operator_moves_links_one_by_one_and_by_file(tmp_path, store, store_url):
+    path = write_configuration(tmp_path / "etc", store=store_section(tmp_path / "etc", store_url))
+    for number, account in enumerate((OLD, "liisa@yliopisto.example", "ville@yliopisto.example"), 1):
+        make_link(store, account, make_orcid_id(number, Registry.SANDBOX))
+    reason = ("--reason", "renamed")
+
+    asked = run(path, OLD, NEW, *reason)
+    moved = run(path, OLD, NEW, *reason, "--yes")
+    again = run(path, OLD, NEW, *reason, "--yes", "--json")
+    file = tmp_path / "renamed.csv"
+    file.write_text(
+        "old,new\nliisa@yliopisto.example,lm@yliopisto.example\nville@yliopisto.example,ville@amk.example\n"
+        f"ville@yliopisto.example,{NEW}\nno\x00body,vv@yliopisto.example\n"
+    )
+    by_file = run(path, "--file", file, *reason, "--yes", "--json")
+
+    assert (asked.exit_code, moved.exit_code, again.exit_code, by_file.exit_code) == (1, 0, 1, 1)
+    assert f"{OLD} -> {NEW}" in asked.output
+    assert f"{OLD} -> {NEW}: moved" in moved.output
+    assert json.loads(again.output)["links"][0]["problem"] == "there is no link"
+    assert [(each["moved"], each["problem"]) for each in json.loads(by_file.output)["links"]] == [
+        (True, None),
+        (False, "the new account cannot be one: its scope is not one of the organisation's"),
+        (False, "the new account has a link of its own"),
+        (False, "there is no link"),
+    ]
+    assert {each.account for each in store.links.list_current(UNIVERSITY)} == {
+        NEW,
+        "lm@yliopisto.example",
+        "ville@yliopisto.example",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "said"),
+    [
+        (None, [], "name OLD and NEW"),
+        ("old,new\na,b\n", [OLD, NEW], "name OLD and NEW"),
+        ("before,after\n", [], "old, new"),
+        ('old,new\n"a,b\n', [], "line 2"),
+    ],
+)
+def test_what_cannot_be_moved_is_said(  # noqa: PLR0917 - fixtures
+    tmp_path, store, store_url, content, words, said
+):
+    path = write_configuration(tmp_path / "etc", store=store_section(tmp_path / "etc", store_url))
+    if content is not None:
+        (tmp_path / "file.csv").write_text(content)
+        words = [*words, "--file", tmp_path / "file.csv"]
+
+    done = run(path, *words, "--reason", "renamed", "--yes")
+
+    assert done.exit_code != 0
+    assert said in done.output

@@ -79,8 +79,8 @@ def test_the_page_says_which_addresses_each_right_opens():
     opened = {right: [] for right in Right}
     for path, method, right in OPERATIONS:
         if method != "HEAD":
-            opened[right].append(f"`{method} {path.replace('/v1/people', '/v1/people/{account}')}`")
-    listed = {(path, method, f"`{right}`") for path, method, right in OPERATIONS}
+            opened[right].append(f"`{method} {re.sub('^/v1/people$', '/v1/people/{account}', path)}`")
+    listed = {(path.replace("/{account}", ""), method, f"`{right}`") for path, method, right in OPERATIONS}
     listed |= {(path, method, "none") for path in PUBLIC_ROUTES for method in ("GET", "HEAD")}
 
     by_right = dict(re.findall(r"^\| `([a-z]+)` \| ([^|]*) \| [^|]*\|$", text, re.MULTILINE))

@@ -39,6 +39,7 @@ LIBRARIES = {
         "webapp/cli/link/__init__.py",
         "webapp/cli/link/erase.py",
         "webapp/cli/link/list.py",
+        "webapp/cli/link/move.py",
         "webapp/cli/link/remove.py",
         "webapp/cli/link/show.py",
         "webapp/cli/link/status.py",

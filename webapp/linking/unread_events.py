@@ -22,6 +22,7 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
         "attested": gettext_noop("An ORCID iD was connected to your account that you had shown to be yours elsewhere."),
         "replaced": gettext_noop("The ORCID iD that is connected to your account was replaced by another one."),
         "removed": gettext_noop("The connection of your ORCID iD was removed."),
+        "moved": gettext_noop("The connection of your ORCID iD was moved, because your account has a new name."),
         "deprovisioned": gettext_noop("What you had begun here was deleted."),
         "erasure-requested": gettext_noop("Everything about you here is going to be erased."),
     }

@@ -253,6 +253,7 @@ FACT_VALUES: Labels = MappingProxyType(
         **RECORD_STATES,
         "removed by the person": gettext_noop("you removed it"),
         "erased by the person": gettext_noop("you had everything erased"),
+        "moved by the organisation": gettext_noop("your organisation moved it"),
         "moved by the person": gettext_noop("you moved it"),
         "account reassigned": gettext_noop("the account was given to somebody else"),
         "kept for long enough": gettext_noop("it was kept for long enough"),
