@@ -22,7 +22,7 @@ from tests.support.docs import DOCS, ROOT, blocks, under
 from tests.support.factories import make_link, make_orcid_id
 from webapp.config.loader import load
 
-UNIVERSITY = "https://idp.example.org/idp/shibboleth"
+UNIVERSITY = "example-org"
 PAGE = (DOCS / "operator.md").read_text(encoding="utf-8")
 STAND_INS = {
     "runuser": 'shift 3\nexec "$@"\n',
