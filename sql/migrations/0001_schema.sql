@@ -1,5 +1,6 @@
 -- All times are UTC text of one width, so that they sort as text: 2026-01-15T10:00:00.000000Z
--- `organisation` is the organisation's id: the name of its file, never an entityID, which may change. `person_key` is the folded value of the organisation's key attribute.
+-- `organisation` is the organisation's id: the name of its file, never an entityID, which may change.
+-- `person_key` is the folded value of the organisation's key attribute.
 
 -- Started linkings. They expire after an hour and are deleted a day later; no other table refers to them.
 create table attempts (

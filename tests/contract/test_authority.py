@@ -26,7 +26,16 @@ from resolver_connector.authority.saml import METADATA_CHECK_INTERVAL, InvalidSa
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.orcid_id import Registry
 from sql.store import open_store
-from tests.support.authority import SERVICE, URI, make_authority, make_identity, make_keys, stored, write_federation
+from tests.support.authority import (
+    SECOND_IDP,
+    SERVICE,
+    URI,
+    make_authority,
+    make_identity,
+    make_keys,
+    stored,
+    write_federation,
+)
 from tests.support.factories import (
     NOON,
     POLYTECHNIC,
@@ -322,6 +331,7 @@ def test_only_what_is_asked_for_is_given(simulator, store):
         ({"form": "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"}, True),
         ({"form": ATTRIBUTES["subject-id"].saml2_name}, False),
         ({"qualifier": UNIVERSITY_IDP}, True),
+        ({"qualifier": SECOND_IDP}, True),
         ({"qualifier": POLYTECHNIC_IDP}, False),
         ({"value": "MAIJA@YLIOPISTO.EXAMPLE"}, True),
     ],

@@ -298,6 +298,30 @@ def test_a_merger_is_shown_first_and_then_done(store, path, options, account):
     assert [one.account for one in store.links.list_current(UNIVERSITY)] == [account]
 
 
+def test_what_is_there_already_is_told(store, path):
+    make_link(store, "anna@amk.example", FIRST, POLYTECHNIC)
+    make_link(store, "anna@yliopisto.example", FIRST)
+
+    _, output = run(path, "organisation", "merge", "amk", "yliopisto", "--scope", "amk.example=yliopisto.example")
+
+    assert "0 links would move from amk to yliopisto\n1 already there, with the same ORCID iD" in output
+
+
+def test_each_identity_provider_gets_files_of_its_own(tmp_path):
+    path = write_configuration(tmp_path, organisations={"yliopisto": {"entity_ids": [UNIVERSITY_IDP, SECOND_IDP]}})
+    words = ("handout", "idp", "yliopisto", "--version", "4", "--source", "http")
+
+    refused, wrong = run(path, *words), run(path, *words, "--entity-id", STRANGER_IDP)
+    code, output = run(path, *words, "--entity-id", SECOND_IDP)
+
+    assert refused[0] == wrong[0] == 1
+    assert f"choose one with --entity-id: {UNIVERSITY_IDP}, {SECOND_IDP}" in refused[1]
+    assert "--entity-id is not one of yliopisto" in wrong[1]
+    assert code == 0
+    assert f"entityID {SECOND_IDP}" in output
+    assert UNIVERSITY_IDP not in output
+
+
 WRONG_MAPS = {
     "account,new_account\nben@amk.example,ben@yliopisto.example\n": (
         "anna@amk.example: the file has no new account for it\norcid-connect: 1 conflict; nothing was changed\n"
@@ -343,7 +367,8 @@ def test_a_file_with_a_mistake_moves_nothing(store, path, tmp_path, content):
         (("merge", "amk", "nobody"), 1, "unknown organisation nobody"),
         (("merge", "yliopisto", "amk", "--yes"), 1, "amk was merged into another organisation itself"),
         (("merge", "amk", "yliopisto", "--scope", "amk.example"), 2, "must be OLD=NEW"),
-        (("merge", "amk", "yliopisto", "--scope", "a=b", "--map", "none.csv"), 1, "none.csv: cannot be read"),
+        (("merge", "amk", "yliopisto", "--scope", "a=b", "--map", "none.csv"), 2, "--map and --scope exclude"),
+        (("merge", "amk", "yliopisto", "--map", "none.csv"), 1, "none.csv: cannot be read"),
     ],
 )
 def test_what_cannot_be_merged_is_said(store, path, words, code, message):

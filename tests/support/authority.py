@@ -6,6 +6,7 @@ Store, keys, metadata and the authority itself.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from resolver_connector.authority.app import AttributeAuthority
@@ -17,6 +18,8 @@ from tests.support.factories import UNIVERSITY
 from tests.support.service import ORGANISATIONS
 from tests.support.system.federation import make_key
 
+SECOND_IDP = "https://login.yliopisto.example/idp"
+"""Another entityID of the university."""
 SERVICE = "https://sp.example/shibboleth"
 """The one service that an organisation, the university, has named."""
 URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
@@ -49,9 +52,11 @@ def make_identity(entity_id, key, metadata, url=None):
 def make_authority(store, identity, clock):
     """Build an authority that knows the university's people.
 
-    The service may query it.
+    The service may query it. The university has two Identity Providers.
     """
-    clients = [(each, frozenset({SERVICE} if each.id == UNIVERSITY else ())) for each in ORGANISATIONS]
+    university, *others = sorted(ORGANISATIONS, key=lambda each: each.id != UNIVERSITY)
+    university = replace(university, entity_ids=(*university.entity_ids, SECOND_IDP))
+    clients = [(university, frozenset({SERVICE})), *((each, frozenset()) for each in others)]
     return AttributeAuthority(store, SamlMessages(identity, clock()), clients, Registry.PRODUCTION, clock)
 
 

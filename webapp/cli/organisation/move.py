@@ -153,10 +153,10 @@ def _print_conflict(link: Link, account: str, reason: MoveConflict) -> None:
 
 
 def _account_mapping(target: Organisation, file: Path | None, scopes: Sequence[str]) -> AccountMapping:
+    if file is not None and scopes:
+        raise click.UsageError("--map and --scope exclude each other.")
     accounts = None if file is None else _read_map(file)
     new_scopes = dict(map(_parse_scope, scopes))
-    if accounts is not None and new_scopes:
-        raise click.UsageError("--map and --scope exclude each other.")
 
     def new_account(account: str) -> str | MoveConflict:
         user, _, scope = account.rpartition("@")
