@@ -128,6 +128,23 @@ def test_an_operator_has_an_id_looked_up_and_the_audit_says_so(store):
     assert [each.kind for each in store.audit.list_events(UNIVERSITY)] == ["linked", "person-searched"]
 
 
+def test_an_operator_sees_how_many_of_an_organisation_are_in_which_state(store):
+    who = WebClient(make_front(store), "operator@yliopisto.example")
+    address = f"/operator/organisations/{UNIVERSITY}"
+    assert "All are in use" in who.get(address).text
+    saved(store, DEPRECATED, OTHER)
+    make_link(store, "ake@yliopisto.example", OTHER)
+    make_link(store, "ville@yliopisto.example", BY_STATE["locked"])
+    (locked,) = store.record_statuses.save(BY_STATE["locked"], LOCKED, None, LATER)
+    store.record_statuses.suspend(locked, LATER)
+
+    page = who.get(address).text
+
+    assert "merged into another iD: 1; locked by ORCID: 1" in page
+    assert "Not released: 1." in page
+    assert "Merged into an iD that another account has: 1." in page
+
+
 def test_an_operator_is_told_that_orcid_does_not_tell(store):
     def fails(_orcid_id, _now):
         raise LookupFailed("status 503")

@@ -70,6 +70,8 @@ def organisation(context: AppContext, request: PageRequest) -> Page:
     over_time = periods(context.store, one.id, days, request.now)
     facts = {
         "status": status,
+        "records": context.store.record_statuses.counts(one.id),
+        "record_states": RECORD_STATES,
         "columns": COLUMNS,
         "period_counts": over_time,
         "charts": charts(over_time),
