@@ -170,11 +170,15 @@ where organisation = :organisation
 limit 2;
 
 -- name: move_link
+-- The change `moved` tells receivers that the account has the iD, so a suspended link is not suspended any more: the next
+-- look-up, which is due at once, suspends it again.
 update links
 set person_key = :person_key,
     account = :account,
     account_issued_at = :account_issued_at,
-    last_seen_on = :day
+    last_seen_on = :day,
+    suspended_at = null,
+    next_check_at = case when suspended_at is null then next_check_at else :now end
 where id = :id
     and ended_at is null;
 

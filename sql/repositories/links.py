@@ -256,7 +256,7 @@ class LinkRepository(Repository):
                 _check_current(link, expected)
             if session.fetch_one("get_link", organisation=organisation_id, person_key=new_key) is not None:
                 raise AccountLinked
-            moved = replace(link, person_key=new_key, account=account)
+            moved = replace(link, person_key=new_key, account=account, suspended_at=None)
             delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT))
             with session.pipeline():
                 session.execute(
@@ -266,6 +266,7 @@ class LinkRepository(Repository):
                     account=account,
                     account_issued_at=rows.storable(holder.account_issued_at),
                     day=now.date().isoformat(),
+                    now=rows.format_timestamp(now),
                 )
                 change = transaction.insert_change(
                     ChangeKind.MOVED, moved, link.orcid_id, None, transfers, moved_from=link

@@ -462,3 +462,22 @@ def test_a_merger_takes_the_states_along_and_the_next_look_up_acts_on_them(store
     make_round(store, orcid, suspend_inactive=True).run(NOON + 2 * DAY)
     assert release(store, tmp_path) == released()
     assert [each[3] for each in changes(store)] == ["merged", "suspended"]
+
+
+def test_a_suspended_link_that_moves_is_suspended_again_by_the_next_look_up(store, orcid, tmp_path):
+    make_link(store, AKE, FIRST)
+    orcid.answers[FIRST] = RecordAnswer(LOCKED)
+    status_round = make_round(store, orcid, suspend_inactive=True)
+    later = twice(status_round)
+
+    store.links.move(UNIVERSITY, AKE, MAIJA, "operator", "renamed", later + BATCH_INTERVAL)
+    assert release(store, tmp_path) == released(FIRST)
+    status_round.run(later + BATCH_INTERVAL)
+
+    assert release(store, tmp_path) == released()
+    assert [(kind, reason) for kind, _, _, reason in changes(store)] == [
+        ("linked", None),
+        ("removed", "suspended"),
+        ("moved", None),
+        ("removed", "suspended"),
+    ]
