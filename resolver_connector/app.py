@@ -21,7 +21,7 @@ from wsgiref.types import StartResponse
 from resolver_connector.client_address import FailureLimit, TrustedProxies
 from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Client, Credentials, Right
-from resolver_connector.deprovision import DeprovisionRequest, deprovision
+from resolver_connector.deprovision import DeprovisionRequest, ReconciliationRequest, deprovision, pending_json
 from resolver_connector.feed import MAX_SNAPSHOTS, Feed
 from resolver_connector.http import (
     OWS,
@@ -50,6 +50,7 @@ from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
+from sql.repositories.retention import RemovalsPending, TooManyRemovals
 from sql.store import Store
 
 __all__ = ["PUBLIC_ROUTES", "ROUTES", "Connector", "Route"]
@@ -211,6 +212,38 @@ def _acknowledge_changes(connector: Connector, organisation: Organisation, envir
     return connector.feed.acknowledge(organisation, environ, connector.clock())
 
 
+def _reconcile(connector: Connector, organisation: Organisation, environ: Environ, _path: str) -> Response:
+    now = connector.clock()
+    request = ReconciliationRequest.parse(organisation, environ, now)
+    connector.lookup.ping()
+    scheduled = connector.store.retention.schedule_removals(
+        organisation.id,
+        request.person_keys,
+        request.made_at,
+        "organisation",
+        now,
+        max_percent=request.max_percent,
+        dry_run=request.dry_run,
+    )
+    if scheduled.count and not request.dry_run:
+        _log.info("removals-scheduled", extra={"facts": {"organisation": organisation.id, "links": scheduled.count}})
+    content = {"dry_run": request.dry_run, "rows": request.rows, "links": scheduled.links, **pending_json(scheduled)}
+    return json_response({**content, "accounts": scheduled.accounts})
+
+
+def _get_reconciliation(connector: Connector, organisation: Organisation, _environ: Environ, _path: str) -> Response:
+    connector.lookup.ping()
+    return json_response(pending_json(connector.store.retention.pending_removals(organisation.id)))
+
+
+def _cancel_reconciliation(connector: Connector, organisation: Organisation, _environ: Environ, _path: str) -> Response:
+    connector.lookup.ping()
+    cancelled = connector.store.retention.cancel_removals(organisation.id, "organisation", connector.clock())
+    if cancelled:
+        _log.info("removals-cancelled", extra={"facts": {"organisation": organisation.id, "links": cancelled}})
+    return json_response({"cancelled": cancelled})
+
+
 def _get_health(connector: Connector) -> Response:
     connector.lookup.check_schema()
     growing = connector.store.check_writable() > MAX_WAL_BACKLOG
@@ -243,6 +276,12 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/v1/records": {"GET": Route(Right.READ, _get_records), "HEAD": Route(Right.READ, _get_records)},
     "/v1/changes": {"GET": Route(Right.FEED, _get_changes), "HEAD": Route(Right.FEED, _get_changes)},
     "/v1/changes/ack": {"POST": Route(Right.FEED, _acknowledge_changes)},
+    "/v1/reconciliation": {
+        "GET": Route(Right.DEPROVISION, _get_reconciliation),
+        "HEAD": Route(Right.DEPROVISION, _get_reconciliation),
+        "POST": Route(Right.DEPROVISION, _reconcile),
+        "DELETE": Route(Right.DEPROVISION, _cancel_reconciliation),
+    },
 }
 """Routes by path and method; `/v1/people/{account}` has those of `/v1/people`, where the account is a parameter."""
 
@@ -264,6 +303,8 @@ _ERROR_RESPONSES: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     NotFound: (404, "no such path", []),
     MethodNotAllowed: (405, "", []),
     Conflict: (409, "", []),
+    RemovalsPending: (409, "", []),
+    TooManyRemovals: (409, "", []),
     CursorExpired: (410, "", []),
     RequestTooLarge: (413, "", []),
     TooManyFailures: (429, "", []),

@@ -311,6 +311,8 @@ class PersonStatus:
     """That change's delivery to each transfer."""
     has_other_attempts: bool = False
     """Whether there are attempts with another stable id or time of issue, which may be an earlier holder's."""
+    removal_pending: bool = False
+    """Whether the link is going to be removed, because a list of the organisation's accounts lacked the person's."""
 
 
 @dataclass(frozen=True, slots=True)

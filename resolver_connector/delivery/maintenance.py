@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -92,6 +92,23 @@ class Maintenance:
         )
         self._erased_on = now.date()
         return erased
+
+
+def execute_due_removals(store: Store, transfers: Mapping[str, Collection[str]], report: Report, now: datetime) -> None:
+    """Remove the links whose removal by a list of accounts is due.
+
+    Args:
+        store: The store.
+        transfers: The names of each organisation's transfers, by its id.
+        report: The log.
+        now: The time.
+
+    Raises:
+        StoreUnavailable: If the store does not answer.
+
+    """
+    if removed := store.retention.execute_due_removals(transfers, now):
+        report("removals-executed", links=removed)
 
 
 def delete_old_changes(store: Store, keep: timedelta, report: Report, now: datetime) -> None:

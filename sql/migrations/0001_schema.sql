@@ -368,6 +368,21 @@ create unique index one_erasure_for_a_person
     on erasures (organisation, person_key)
     where person_key is not null;
 
+-- Links that are going to be removed, because an organisation's list of accounts does not have the person's. There are
+-- rows of one list at a time. The worker removes a link when it is due, unless it was cancelled by then.
+create table pending_removals (
+    organisation text not null,
+    person_key text not null,
+    -- the current link when the list came; no other link of the person is removed
+    link_id text not null,
+    actor text not null check (actor in ('operator', 'organisation')),
+    requested_at text not null,
+    due_at text not null,
+    primary key (organisation, person_key)
+);
+
+create index pending_removals_due on pending_removals (due_at);
+
 -- E-mail that people asked for, one of each kind for each change.
 create table mails (
     organisation text not null,

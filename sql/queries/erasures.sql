@@ -80,6 +80,7 @@ where exists (
     or exists (select 1 from attempts where organisation = :organisation and person_key = :person_key)
     or exists (select 1 from deliveries where organisation = :organisation and person_key = :person_key)
     or exists (select 1 from events where organisation = :organisation and person_key = :person_key)
+    or exists (select 1 from pending_removals where organisation = :organisation and person_key = :person_key)
     or exists (select 1 from read_events where organisation = :organisation and person_key = :person_key);
 
 -- name: list_inactive_people

@@ -27,7 +27,7 @@ where organisation = :organisation
 
 -- name: get_person_status
 -- A person's current link, their newest change that is kept, the organisation's acknowledgement of its feed, and whether
--- there are attempts that may be an earlier holder's.
+-- there are attempts that may be an earlier holder's, or a removal that is going to happen.
 -- Always one row; its columns are null for what does not exist.
 select
     links.*, consent_texts.version, consent_texts.language, consent_texts.text,
@@ -44,7 +44,13 @@ select
                 attempts.stable_id not in ('', :stable_id)
                 or attempts.account_issued_at not in ('', :account_issued_at)
             )
-    ) as has_other_attempts
+    ) as has_other_attempts,
+    exists (
+        select 1
+        from pending_removals
+        where pending_removals.organisation = :organisation
+            and pending_removals.person_key = :person_key
+    ) as removal_pending
 from (
     select
         1 as one,

@@ -167,6 +167,7 @@ def _erase(  # noqa: PLR0913 - as `ErasureRepository.erase`
     link = session.fetch_one("get_link", **person)
     delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
     session.execute("delete_mail_of_person", **person)
+    session.execute("delete_pending_removal", **person)
     removal = None
     if link is None:
         transaction.insert_event("erasure-requested", actor, person_key, {"reason": reason})

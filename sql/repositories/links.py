@@ -66,6 +66,7 @@ class LinkRepository(Repository):
             fetched_at=rows.parse_timestamp(row["fetched_at"]) if is_fetched else None,
             deliveries=tuple(map(rows.delivery_from_row, found)),
             has_other_attempts=bool(row["has_other_attempts"]),
+            removal_pending=bool(row["removal_pending"]),
         )
 
     def list_for_person(self, organisation_id: str, person_key: str, limit: int = NO_LIMIT) -> list[Link]:

@@ -7,16 +7,20 @@ Deleted rows leave traces in the database's files; `Store.vacuum` removes them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from sql import rows
-from sql.engines.base import Values
-from sql.repositories.base import NO_LIMIT, Repository, Rollback
+from sql.engines.base import Row, Session, Values
+from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository, Rollback
 from sql.repositories.statistics import count_forgotten, delete_attempts
 
+REMOVAL_DELAY = timedelta(hours=1)
+"""How long removals by a list can be cancelled."""
+SIGNED_IN = "signed in"
+"""The reason in the audit log of a removal that was cancelled because the person signed in."""
 LEFT_ORGANISATION = "left the organisation"
 """The reason in the audit log of a removal that the organisation asked for."""
 
@@ -29,6 +33,37 @@ class DeprovisionResult:
     attempts: int
     deliveries: int
     """Number of transfers to which the removal is delivered."""
+
+
+class RemovalsPending(Exception):
+    """Removals of an earlier list have not been executed or cancelled."""
+
+    def __init__(self, count: int, due_at: datetime) -> None:
+        super().__init__(f"{count} removals of an earlier list are due at {due_at:%H:%M} UTC; cancel them first")
+
+
+class TooManyRemovals(Exception):
+    """A list would end a larger share of the links than it may."""
+
+    def __init__(self, removals: int, links: int, max_percent: int) -> None:
+        super().__init__(
+            f"the list lacks the accounts of {removals} of {links} links, and at most {max_percent} % may be removed; "
+            "if the list is right, state a larger max_percent"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRemovals:
+    """Links of an organisation that are going to be removed."""
+
+    links: int
+    """Number of current links of the organisation; 0 where they were not counted."""
+    accounts: Sequence[str] = ()
+    """Whose links are going to be removed; empty where only their number was asked for."""
+    count: int = 0
+    requested_at: datetime | None = None
+    due_at: datetime | None = None
+    """When they are going to be removed; None where there is none."""
 
 
 class RetentionRepository(Repository):
@@ -103,3 +138,132 @@ class RetentionRepository(Repository):
             if dry_run:
                 raise Rollback
         return result
+
+    def schedule_removals(  # noqa: PLR0913 - all that a list says
+        self,
+        organisation_id: str,
+        person_keys: Collection[str],
+        made_at: datetime,
+        actor: str,
+        now: datetime,
+        *,
+        max_percent: int,
+        dry_run: bool = False,
+    ) -> PendingRemovals:
+        """Schedule the removal of the links of people who are not in a list.
+
+        The removals are due after REMOVAL_DELAY. A link that was made after the list, or whose person has signed in on
+        a later day, is left alone.
+
+        Args:
+            person_keys: The keys of all accounts of the organisation.
+            made_at: When the list was made.
+            actor: `organisation` or `operator`.
+            max_percent: The share of the organisation's current links that may be removed.
+            dry_run: Roll everything back.
+
+        Raises:
+            RemovalsPending: If removals of an earlier list are pending.
+            TooManyRemovals: If more than `max_percent` of the links would be removed.
+        """
+        due_at = now + REMOVAL_DELAY
+        with suppress(Rollback), self.organisation_transaction(organisation_id, now, long=True) as transaction:
+            session = transaction.session
+            if (pending := _pending_removals(session, organisation_id)).count:
+                raise RemovalsPending(pending.count, pending.due_at or now)
+            missing, links, after = [], 0, ""
+            while page := session.fetch_all(
+                "list_links_of_seen_people", organisation=organisation_id, after=after, limit=PAGE_SIZE
+            ):
+                links, after = links + len(page), page[-1]["person_key"]
+                missing += [row for row in page if row["person_key"] not in person_keys and not _is_later(row, made_at)]
+            if len(missing) * 100 > max_percent * links:
+                raise TooManyRemovals(len(missing), links, max_percent)
+            accounts = tuple(row["account"] for row in missing)
+            result = PendingRemovals(links, accounts, len(missing), now, due_at if missing else None)
+            if dry_run or not missing:
+                raise Rollback
+            times = {"requested_at": rows.format_timestamp(now), "due_at": rows.format_timestamp(due_at)}
+            removals = [
+                {
+                    "organisation": organisation_id,
+                    "person_key": row["person_key"],
+                    "link_id": row["id"],
+                    "actor": actor,
+                    **times,
+                }
+                for row in missing
+            ]
+            session.execute_many("insert_pending_removal", removals)
+            facts = {"links": str(links), "removals": str(len(missing)), "made_at": rows.format_timestamp(made_at)}
+            transaction.insert_event("removals-scheduled", actor, None, facts)
+        return result
+
+    def pending_removals(self, organisation_id: str) -> PendingRemovals:
+        """Return how many links of an organisation are going to be removed."""
+        with self.engine.session() as session:
+            return _pending_removals(session, organisation_id)
+
+    def cancel_removals(self, organisation_id: str, actor: str, now: datetime) -> int:
+        """Cancel all pending removals of an organisation, and return their number."""
+        with self.organisation_transaction(organisation_id, now) as transaction:
+            count = transaction.session.execute("delete_pending_removals", organisation=organisation_id)
+            if count:
+                transaction.insert_event("removals-cancelled", actor, None, {"removals": str(count)})
+            return count
+
+    def cancel_removal(self, organisation_id: str, person_key: str, now: datetime) -> bool:
+        """Cancel the pending removal of a person who has signed in.
+
+        Returns:
+            False when there is none any more.
+        """
+        person = {"organisation": organisation_id, "person_key": person_key}
+        with self.organisation_transaction(organisation_id, now) as transaction:
+            if not transaction.session.execute("delete_pending_removal", **person):
+                return False
+            transaction.insert_event("removal-cancelled", "service", person_key, {"reason": SIGNED_IN})
+            return True
+
+    def execute_due_removals(self, transfers: Mapping[str, Collection[str]], now: datetime) -> int:
+        """Remove the links whose removal is due, and return their number.
+
+        Args:
+            transfers: The names of the transfers to which removals are delivered, by the organisation's id.
+        """
+        removed, batch = 0, PAGE_SIZE
+        while batch == PAGE_SIZE:
+            due = self.engine.fetch_all("list_due_removals", now=rows.format_timestamp(now), limit=PAGE_SIZE)
+            batch = len(due)
+            for row in due:
+                names = tuple(transfers.get(row["organisation"], ()))
+                removed += self._execute_removal(row["organisation"], row["person_key"], names, now)
+        return removed
+
+    def _execute_removal(self, organisation_id: str, person_key: str, transfers: Sequence[str], now: datetime) -> bool:
+        person = {"organisation": organisation_id, "person_key": person_key}
+        with self.organisation_transaction(organisation_id, now) as transaction:
+            session = transaction.session
+            # It may have been cancelled since it was listed
+            pending = session.fetch_all("take_due_removal", **person, now=rows.format_timestamp(now))
+            link = session.fetch_one("get_link", **person)
+            if not pending or link is None or link["id"] != pending[0]["link_id"]:
+                return False
+            session.execute("delete_mail_of_person", **person)
+            delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
+            transaction.remove_link(rows.link_from_row(link), pending[0]["actor"], LEFT_ORGANISATION, transfers)
+            return True
+
+
+def _pending_removals(session: Session, organisation_id: str) -> PendingRemovals:
+    (row,) = session.fetch_all("get_pending_removals", organisation=organisation_id)
+    requested_at, due_at = (rows.parse_optional_timestamp(row[name]) for name in ("requested_at", "due_at"))
+    return PendingRemovals(0, (), row["count"], requested_at, due_at)
+
+
+def _is_later(row: Row, made_at: datetime) -> bool:
+    # A list of an earlier day says nothing about a person who signed in since
+    seen = row["last_seen_on"]
+    return bool(row["linked_at"] >= rows.format_timestamp(made_at)) or (
+        seen is not None and seen > made_at.astimezone(UTC).date().isoformat()
+    )

@@ -81,9 +81,9 @@ def test_a_removal_by_others_is_told_with_actor_time_and_reason(  # noqa: PLR091
 ):
     make_link(store, MAIJA, FIRST)
     store.links.remove(UNIVERSITY, MAIJA, actor, reason, NOON)
-    before = contents(store_url)
 
     page = maija.get("/me")
+    before = contents(store_url)
 
     sentence = REASON_TEXTS.get(reason, EVENT_TEXTS["removed"])
     assert told(page) == [(sentence, by.format("15 January 2026, 12:00 UTC"))]
@@ -157,7 +157,8 @@ def test_a_link_from_another_system_is_told_with_the_system_until_it_was_read(st
 def test_a_form_that_no_page_has_shown_changes_nothing(store, store_url, maija, number, link):
     make_link(store, MAIJA, FIRST)
     store.links.remove(UNIVERSITY, MAIJA, "operator", "wrong", NOON)
-    before, token = contents(store_url), maija.token()
+    token = maija.token()
+    before = contents(store_url)
 
     assert maija.post("/me/read", {"token": token, "number": number, "link": link}).status == 303
 

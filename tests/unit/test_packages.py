@@ -16,7 +16,16 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp")
-KNOWS_CONNECTOR = ("webapp/wiring/", "webapp/config/", "webapp/cli/transfer.py", "webapp/cli/handout/sources.py")
+KNOWS_CONNECTOR = (
+    "webapp/wiring/",
+    "webapp/config/",
+    "webapp/cli/transfer.py",
+    "webapp/cli/handout/sources.py",
+    "webapp/cli/imports/",
+    "webapp/cli/link/",
+    "webapp/cli/organisation/",
+    "webapp/cli/serve/",
+)
 """What of `webapp/` may import the connector: assembly, kinds of transfers, rights, and the test of a transfer."""
 NOT_IN_THE_CONNECTOR = {"bottle", "jinja2", "babel", "webapp.app", "webapp.pages", "webapp.operator", "webapp.mail"}
 """What costs the connector's process memory and start time, and is of no use there."""
@@ -40,6 +49,7 @@ LIBRARIES = {
         "webapp/cli/link/erase.py",
         "webapp/cli/link/list.py",
         "webapp/cli/link/move.py",
+        "webapp/cli/link/reconcile.py",
         "webapp/cli/link/remove.py",
         "webapp/cli/link/show.py",
         "webapp/cli/link/status.py",

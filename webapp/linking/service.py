@@ -293,6 +293,9 @@ class LinkingService:
             return self._read_status(person, deliveries=deliveries)
         if link is not None:
             self.store.links.record_sign_in(link, person, now)
+        if status.removal_pending:
+            # Who signs in has an account, whatever a list says
+            self.store.retention.cancel_removal(*whose, now)
         return status
 
     def _read_status(self, person: Person, *, deliveries: bool) -> PersonStatus:

@@ -16,19 +16,6 @@ from webapp.linking.holders import current_holder_since, is_of_other_holder
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
-EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
-    {
-        "linked": gettext_noop("An ORCID iD was connected to your account."),
-        "attested": gettext_noop("An ORCID iD was connected to your account that you had shown to be yours elsewhere."),
-        "replaced": gettext_noop("The ORCID iD that is connected to your account was replaced by another one."),
-        "removed": gettext_noop("The connection of your ORCID iD was removed."),
-        "moved": gettext_noop("The connection of your ORCID iD was moved, because your account has a new name."),
-        "deprovisioned": gettext_noop("What you had begun here was deleted."),
-        "erasure-requested": gettext_noop("Everything about you here is going to be erased."),
-    }
-)
-"""What others did to a link, by the event's kind; of other kinds the person is not told here."""
-
 REASON_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "deprecated": gettext_noop(
@@ -45,6 +32,26 @@ REASON_TEXTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What others did, by the event's reason, where that says more than its kind."""
+
+EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
+    {
+        "linked": gettext_noop("An ORCID iD was connected to your account."),
+        "attested": gettext_noop("An ORCID iD was connected to your account that you had shown to be yours elsewhere."),
+        "replaced": gettext_noop("The ORCID iD that is connected to your account was replaced by another one."),
+        "removed": gettext_noop("The connection of your ORCID iD was removed."),
+        "removal-cancelled": gettext_noop(
+            "Your account was missing in a list of your organisation's accounts, and the connection of your ORCID iD "
+            "was going to be removed. Because you have signed in, it stays."
+        ),
+        "moved": REASON_TEXTS["moved"],
+        "moved-away": gettext_noop("The connection of your ORCID iD was moved to another account."),
+        "suspended": REASON_TEXTS["suspended"],
+        "resumed": REASON_TEXTS["resumed"],
+        "deprovisioned": gettext_noop("What you had begun here was deleted."),
+        "erasure-requested": gettext_noop("Everything about you here is going to be erased."),
+    }
+)
+"""What others did to a link, by the event's kind; of other kinds the person is not told here."""
 
 
 @dataclass(frozen=True, slots=True)

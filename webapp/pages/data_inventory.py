@@ -204,6 +204,7 @@ EVENTS: Labels = MappingProxyType(
         "deprovisioned": gettext_noop("your organisation said that you have left"),
         "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not released"),
         "resumed": gettext_noop("the iD is in use at ORCID again, and it is released"),
+        "removal-cancelled": gettext_noop("your connection was going to be removed, and stays"),
         "release-seen": gettext_noop("your organisation was seen to release the iD"),
         "moved-away": gettext_noop("moved to another account of yours"),
         "reassigned": gettext_noop("the account was given to somebody else"),
@@ -257,6 +258,7 @@ FACT_VALUES: Labels = MappingProxyType(
         "moved by the person": gettext_noop("you moved it"),
         "account reassigned": gettext_noop("the account was given to somebody else"),
         "kept for long enough": gettext_noop("it was kept for long enough"),
+        "signed in": gettext_noop("you signed in"),
         "left the organisation": gettext_noop("you left the organisation"),
     }
 )
@@ -287,6 +289,10 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
         "consent_texts.digest": gettext_noop("under which number the text you agreed to is filed"),
         "erasures.id": gettext_noop("under which number your wish to be erased is filed"),
         "erasures.uses_feed": gettext_noop("whether your organisation fetches removals by itself"),
+        **dict.fromkeys(
+            (f"pending_removals.{column}" for column in ("link_id", "actor", "requested_at", "due_at")),
+            gettext_noop("that your connection was going to be removed; your sign-in ends that"),
+        ),
         "erasures.finished_at": gettext_noop("when an erasure was done; its line names nobody by then"),
     }
 )
@@ -307,7 +313,17 @@ ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
 )
 """Tables without a person in them, and what they hold."""
 
-TABLES = ("attempts", "links", "changes", "deliveries", "events", "read_events", "erasures", "mails")
+TABLES = (
+    "attempts",
+    "links",
+    "changes",
+    "deliveries",
+    "events",
+    "read_events",
+    "erasures",
+    "pending_removals",
+    "mails",
+)
 """Tables of which each row is about one person."""
 
 _EACH_ORGANISATION = " ".join(f"{table}.organisation" for table in TABLES)

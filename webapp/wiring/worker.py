@@ -6,7 +6,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from resolver_connector.delivery.maintenance import INTERVAL, Maintenance, RetentionPolicy, delete_old_changes
+from resolver_connector.delivery.maintenance import (
+    INTERVAL,
+    Maintenance,
+    RetentionPolicy,
+    delete_old_changes,
+    execute_due_removals,
+)
 from resolver_connector.delivery.worker import Job, Worker
 from sql.store import Store
 from webapp.config.loader import Config
@@ -28,6 +34,7 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
     jobs = (
         Job("mail", _mailer(config, store, clock)),
         Job("record-status", make_status_round(config, store).start_batch),
+        Job("removals", partial(execute_due_removals, store, config.transfers, log), INTERVAL),
         Job("maintenance", Maintenance(store, policies, log).run, INTERVAL),
         Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),
     )

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from resolver_connector.csv_file import InvalidCsvFile, read_csv
 from shibboleth.attributes import fold
 from shibboleth.characters import is_visible
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from shibboleth.organisation import Organisation
 from shibboleth.person import MAX_ACCOUNT_LENGTH
 from sql.repositories.imports import AttestedLink
-from webapp.cli.imports.csv_file import InvalidCsvFile, read_csv
 
 REQUIRED = ("account", "orcid")
 COLUMNS = (*REQUIRED, "authenticated_at", "source")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from resolver_connector.csv_file import InvalidCsvFile, read_csv
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation
 from shibboleth.person import invalid_account
@@ -15,7 +16,6 @@ from sql.errors import AccountLinked, UnstorableText
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import EXIT_FAILURE, CommandError, handle_errors
-from webapp.cli.imports.csv_file import InvalidCsvFile, read_csv
 from webapp.cli.options import json_option, organisation_argument, reason_option, require_yes, yes_option
 from webapp.cli.output import print_json, printable
 

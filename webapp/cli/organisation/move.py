@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from resolver_connector.csv_file import InvalidCsvFile, read_csv
 from shibboleth.attributes import fold
 from shibboleth.characters import is_visible
 from shibboleth.organisation import Organisation
@@ -16,7 +17,6 @@ from sql.repositories.organisations import AccountMapping, AlreadyMerged, MoveCo
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import CommandError, handle_errors
-from webapp.cli.imports.csv_file import InvalidCsvFile, read_csv
 from webapp.cli.options import organisation_argument
 from webapp.cli.output import pluralize, printable
 from webapp.config.loader import Config

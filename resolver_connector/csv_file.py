@@ -82,11 +82,24 @@ def read_csv(
         if path.exists() and not path.is_file():
             raise InvalidCsvFile("is not a regular file; write its content to one")
         with path.open("rb") as file:
-            encoding = _encoding(file)
-            text = io.TextIOWrapper(file, encoding, errors="replace", newline="")
-            yield from _rows(text, columns, required, _Progress(file, report_progress))
+            yield from read_csv_stream(file, columns, required, report_progress)
     except OSError as error:
         raise InvalidCsvFile(f"cannot be read: {error.strerror}") from None
+
+
+def read_csv_stream(
+    file: BinaryIO,
+    columns: Sequence[str],
+    required: Sequence[str],
+    report_progress: Callable[[int], object] = lambda _bytes: None,
+) -> Iterator[CsvRow]:
+    """Yield the rows of CSV that can be read from its start, as `read_csv`."""
+    text = io.TextIOWrapper(file, _encoding(file), errors="replace", newline="")
+    try:
+        yield from _rows(text, columns, required, _Progress(file, report_progress))
+    finally:
+        # Its caller closes the file
+        text.detach()
 
 
 class _Progress:
@@ -196,6 +209,5 @@ def _header(lines: Iterator[str], columns: Sequence[str], required: Sequence[str
                     return number, names, delimiter
             break
     optional = ", ".join(name for name in columns if name not in required)
-    raise InvalidCsvFile(
-        f"its first line must name the columns: {', '.join(required)}; {optional} may be missing; there are no others"
-    )
+    missing = f"; {optional} may be missing" if optional else ""
+    raise InvalidCsvFile(f"its first line must name the columns: {', '.join(required)}{missing}; there are no others")
