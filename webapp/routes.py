@@ -14,6 +14,7 @@ from webapp.pages.linking import (
     callback,
     confirm,
     me,
+    move,
     read,
     receipt,
     redirect_to_me,
@@ -22,6 +23,7 @@ from webapp.pages.linking import (
     result,
     start,
     submit_confirmation,
+    submit_move,
 )
 from webapp.pages.mail import ask_mail, mail, mailed
 from webapp.pages.my_data import my_data, my_data_file
@@ -59,6 +61,8 @@ ROUTES = (
     Route("GET", "/me/result/<attempt>", Access.PERSON, result),
     Route("POST", "/me/remove", Access.PERSON, remove),
     Route("GET", "/me/remove", Access.PERSON, removal),
+    Route("GET", "/me/move", Access.PERSON, move),
+    Route("POST", "/me/move", Access.PERSON, submit_move),
     Route("GET", "/me/removed", Access.PERSON, removed),
     Route("GET", "/me/erase", Access.PERSON, erasure),
     Route("POST", "/me/erase", Access.PERSON, erase),

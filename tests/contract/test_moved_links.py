@@ -11,13 +11,23 @@ from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials, Right
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from shibboleth.orcid_id import Registry
+from shibboleth.organisation import Organisations, Stage
 from sql.errors import AccountLinked, LinkChanged
 from sql.records import DeliveryState
 from tests.support.configuration import store_section, write_configuration
 from tests.support.delivery import Idm, UniqueRegister, make_dispatcher, make_worker
-from tests.support.factories import NOON, UNIVERSITY, make_client, make_link, make_orcid_id, make_person
+from tests.support.factories import (
+    NOON,
+    UNIVERSITY,
+    make_client,
+    make_link,
+    make_orcid_id,
+    make_organisation,
+    make_person,
+)
 from tests.support.openapi import must_be_documented
-from tests.support.service import Clock, ask
+from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_orcid_client, make_web_app, orcid_id
+from webapp.app import make_app
 from webapp.cli.main import main
 from webapp.pages.my_data import data_sections
 
@@ -319,3 +329,111 @@ def test_what_cannot_be_moved_is_said(  # noqa: PLR0917 - fixtures
 
     assert done.exit_code != 0
     assert said in done.output
+
+
+# --- By the person, at the sign-in --------------------------------------------------------------------------------
+
+SUBJECT = {"subject-id": "a@yliopisto.example"}
+PRIOR = {"eduPersonPrincipalNamePrior": OLD.upper()}
+
+
+@pytest.fixture
+def app(store, clock):
+    organisations = Organisations.of([make_organisation(stage=Stage.TEST, stable_id="subject-id")])
+    return make_app(
+        make_web_app(store, make_orcid_client("http://127.0.0.1:1"), clock, organisations, transfers=("idm",))
+    )
+
+
+def confirm(client, page, **changes):
+    form = {name: page.field(name) for name in ("token", "link", "shown")}
+    return client.post("/me/move", {**form, **changes})
+
+
+@pytest.mark.parametrize("said", [SUBJECT, PRIOR, SUBJECT | PRIOR])
+def test_a_person_sees_both_accounts_and_moves_the_link(app, store, clock, said):
+    make_link(store, OLD, orcid_id(MAIJA), stable_id=STABLE)
+    clock.passes(days=1)
+    maija = WebClient(app, NEW, said=said)
+
+    notice, page = maija.get("/me").text, maija.get("/me/move")
+    assert 'href="/me/move"' in notice
+    assert all(each in page.text for each in (OLD, NEW, MAIJA))
+    assert store.links.get(UNIVERSITY, NEW) is None
+    assert confirm(maija, page).location == "/me"
+    assert confirm(maija, page).location == "/me"
+
+    assert store.links.get(UNIVERSITY, NEW).orcid_id.bare == MAIJA
+    assert [each.kind for each in store.changes.list_after(UNIVERSITY, 1, 10)] == ["moved"]
+    moved = [each for each in store.audit.list_events(UNIVERSITY, NEW) if each.kind == "moved"]
+    assert [(each.actor, each.facts["reason"]) for each in moved] == [("person", "moved by the person")]
+    me = maija.get("/me").text
+    assert MAIJA in me
+    assert "/me/move" not in me
+    assert maija.get("/me/move").location == "/me"
+    other = WebClient(app, OLD, said={"subject-id": "b@yliopisto.example"})
+    assert all(MAIJA not in other.get(path).text for path in ("/me", "/me/data", "/me/data.json"))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({}, ""),
+        ({"subject-id": ""}, ""),
+        ({"subject-id": "a@amk.example"}, ""),
+        ({"subject-id": "b@yliopisto.example"}, ""),
+        ({"subject-id": "b@yliopisto.example"} | PRIOR, "another stable id"),
+        ({"eduPersonPrincipalNamePrior": NEW}, ""),
+        ({"funetEduPersonEPPNTimeStamp": "20240115"}, ""),
+        ("today", "the earlier account was used today"),
+        ("twice", "several links"),
+    ],
+)
+def test_what_only_looks_like_a_renamed_account_moves_nothing(  # noqa: PLR0917 - fixtures
+    app, store, clock, caplog, said, reason
+):
+    caplog.set_level("WARNING", "orcid-connect")
+    make_link(store, OLD, orcid_id(MAIJA), stable_id=STABLE, issued="20240115")
+    if said != "today":
+        clock.passes(days=1)
+    if said == "twice":
+        make_link(store, "third@yliopisto.example", orcid_id(AKE), stable_id=STABLE)
+    maija = WebClient(app, NEW, said=said if isinstance(said, dict) else SUBJECT)
+
+    page = maija.get("/me")
+    answer = maija.post("/me/move", {"token": page.field("token"), "link": "x", "shown": orcid_id(MAIJA).uri})
+
+    assert MAIJA not in page.text
+    assert maija.get("/me/move").location == answer.location == "/me"
+    assert store.links.get(UNIVERSITY, NEW) is None
+    logged = {each.facts["reason"] for each in caplog.records if each.message == "account-rename-conflict"}
+    assert logged == ({reason} if reason else set())
+
+
+def test_only_what_the_page_showed_is_moved(app, store, clock):
+    make_link(store, OLD, orcid_id(MAIJA), stable_id=STABLE)
+    clock.passes(days=1)
+    maija = WebClient(app, NEW, said=SUBJECT)
+    page = maija.get("/me/move")
+
+    assert confirm(maija, page, token="x").status == 403
+    assert confirm(maija, page, link="x").status == 409
+    assert confirm(maija, page, shown=orcid_id(AKE).uri).status == 409
+    assert store.links.get(UNIVERSITY, OLD).orcid_id.bare == MAIJA
+
+
+def test_a_link_that_was_made_meanwhile_is_kept(app, store, clock, monkeypatch):
+    make_link(store, OLD, orcid_id(MAIJA), stable_id=STABLE)
+    clock.passes(days=1)
+    maija = WebClient(app, NEW, said=SUBJECT)
+    page = maija.get("/me/move")
+    move_link = store.links.move
+
+    def link_first(*asked, **words):
+        make_link(store, NEW, orcid_id(AKE))
+        return move_link(*asked, **words)
+
+    monkeypatch.setattr(store.links, "move", link_first)
+
+    assert confirm(maija, page).location == "/me"
+    assert store.links.get(UNIVERSITY, NEW).orcid_id.bare == AKE

@@ -25,6 +25,10 @@ SECTIONS = {
     "The organisation gets a second Identity Provider": ({MAIJA: MAIJA}, {HOST: True, NEW_HOST: True}),
     "The scope changes": ({MAIJA: "maija@uni.example", VILLE: "ville@uni.example"}, {HOST: True}),
     "The key attribute changes": ({MAIJA: "m4i7a@example.org", VILLE: "v1l7e@example.org"}, {HOST: True}),
+    "An account gets another name": (
+        {MAIJA: "maija.new@example.org", VILLE: "ville.new@example.org"},
+        {HOST: True},
+    ),
     "Two organisations become one": (
         {MAIJA: MAIJA, "anna@example.net": "anna@example.net"},
         {HOST: True, "https://idp.example.net/idp/shibboleth": True},

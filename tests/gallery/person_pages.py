@@ -11,7 +11,7 @@ from sql.records import ReleaseState
 from sql.repositories.imports import AttestedLink
 from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
-from tests.support.factories import NOON, UNIVERSITY, make_organisation
+from tests.support.factories import NOON, UNIVERSITY, make_link, make_organisation
 from tests.support.service import CREDENTIALS, ask, orcid_id
 from webapp.config.organisation import Keep
 from webapp.limits import DailyLimit, Limits
@@ -121,6 +121,22 @@ def me_after_others_did_something(context):
     attested = AttestedLink(1, ACCOUNT, ACCOUNT, orcid_id(OLD))
     context.store.imports.add(UNIVERSITY, [attested], "the library's register", NOON, NOON)
     return context.maija().get("/me")
+
+
+def _renamed(context):
+    """Give a person whose earlier account has a link of the day before."""
+    make_link(context.store, "mm@yliopisto.example", orcid_id(OLD), now=NOON - timedelta(days=1))
+    return context.maija(context.web_app(), said={"eduPersonPrincipalNamePrior": "mm@yliopisto.example"})
+
+
+@page_state("GET /me")
+def me_with_a_renamed_account(context):
+    return _renamed(context).get("/me")
+
+
+@page_state("GET /me/move")
+def move(context):
+    return _renamed(context).get("/me/move")
 
 
 @page_state("GET /me/remove")

@@ -323,6 +323,30 @@ class LinkingService:
         transfers = tuple(self.transfers.get(organisation_id, ()))
         return self.store.links.remove(organisation_id, person.key, "person", reason, now, shown, transfers)
 
+    def move(self, person: Person, link: Link, shown: OrcidId, now: datetime) -> Change | None:
+        """Move the link of the person's earlier account; return None if it has ended.
+
+        Args:
+            link: What `link_of_earlier_account` found.
+            shown: The iD that the page showed.
+
+        Raises:
+            LinkChanged: If the link is to another iD than `shown`.
+            AccountLinked: If the person has linked an iD meanwhile.
+
+        """
+        return self.store.links.move(
+            link.organisation,
+            link.person_key,
+            person.account,
+            "person",
+            "moved by the person",
+            now,
+            holder=person,
+            expected=shown,
+            transfers=tuple(self.transfers.get(link.organisation, ())),
+        )
+
     def _close(self, attempt: Attempt, outcome: str, now: datetime, reason: str = "") -> Attempt:
         if self.store.attempts.close(attempt.id, outcome, now) and outcome in AUDITED:
             holder = {"account_issued_at": attempt.account_issued_at, "stable_id": attempt.stable_id}

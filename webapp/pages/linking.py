@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId
-from sql.errors import AttemptClosed, LinkChanged
-from sql.records import Attempt, ChangeKind
+from sql.errors import AccountLinked, AttemptClosed, LinkChanged
+from sql.records import Attempt, ChangeKind, Link
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
+from webapp.linking.renamed import link_of_earlier_account
 from webapp.linking.service import CallbackParams, NoSuchAttempt, NotAgreed, make_consent
 from webapp.linking.unread_events import mark_read, unread_events
 from webapp.log import log
@@ -50,8 +51,42 @@ def me(context: AppContext, request: PageRequest) -> Page:
         else release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
         "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
         "resume_path": _resume_path(context, request),
+        "earlier": _earlier_link(context, request),
     }
     return Page("me.html", variables)
+
+
+def _earlier_link(context: AppContext, request: PageRequest) -> Link | None:
+    # The link of the person's renamed account, where the person has none
+    if request.person_status.link is not None:
+        return None
+    return link_of_earlier_account(context.store, request.person, request.now)
+
+
+def move(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Show both accounts of a person whose account was renamed."""
+    link = _earlier_link(context, request)
+    if link is None:
+        return Redirect("/me")
+    return Page("move.html", {"link": link, "token": csrf_token(request.browser, request.person)})
+
+
+def submit_move(context: AppContext, request: PageRequest) -> Redirect:
+    """Move the link which the page showed; a repeated form has no effect."""
+    link, person = _earlier_link(context, request), request.person
+    if link is None:
+        return Redirect("/me")
+    shown = _shown_orcid_id(context, request, request.form.get("shown", ""))
+    if link.id != request.form.get("link"):
+        raise LinkChanged(link)
+    try:
+        change = context.linking.move(person, link, shown, request.now)
+    except AccountLinked:
+        return Redirect("/me")
+    if change:
+        log("moved", organisation=person.organisation.id)
+        context.deliver_now(change)
+    return Redirect("/me")
 
 
 def read(context: AppContext, request: PageRequest) -> Redirect:

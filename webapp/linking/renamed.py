@@ -1,0 +1,43 @@
+"""Finds the link of a person whose account was renamed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shibboleth.account_holder import different_stable_ids
+from shibboleth.person import Person
+from sql.records import Link
+from sql.store import Store
+from webapp.log import log
+
+
+def link_of_earlier_account(store: Store, person: Person, now: datetime) -> Link | None:
+    """Return the link of an account that the person had before.
+
+    The evidence is the stable id, which must stand in one current link of the organisation, or an earlier eppn
+    (eduPersonPrincipalNamePrior). There must have been no sign-in with the earlier account today, and no stable id may
+    say that it is another person's. What only looks like a renamed account is logged as `account-rename-conflict`.
+
+    Returns:
+        None if there is none, or the evidence is contradictory. The caller has checked that the person has no link.
+
+    """
+    organisation_id = person.organisation.id
+    found = {each.id: each for each in store.links.list_by_stable_id(organisation_id, person.stable_id)}
+    for key in sorted(person.prior_keys - {person.key}):
+        link = store.links.get(organisation_id, key)
+        if link is not None:
+            found[link.id] = link
+    if not found:
+        return None
+    (link, *others) = found.values()
+    if others:
+        reason = "several links"
+    elif different_stable_ids(link.stable_id, person.stable_id):
+        reason = "another stable id"
+    elif link.last_seen_on is not None and link.last_seen_on >= now.date():
+        reason = "the earlier account was used today"
+    else:
+        return link
+    log.warning("account-rename-conflict", organisation=organisation_id, reason=reason)
+    return None
