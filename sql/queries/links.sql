@@ -111,13 +111,6 @@ where organisation = :organisation
 order by person_key
 limit :limit;
 
--- name: get_link_by_id
--- A current or former link with the text the person agreed to.
-select links.*, consent_texts.version, consent_texts.language, consent_texts.text
-from links
-join consent_texts on consent_texts.digest = links.consent_digest
-where id = :id;
-
 -- name: count_links
 -- Number of current links.
 select count(*) as count
@@ -174,6 +167,13 @@ where organisation = :organisation
     and stable_id <> ''
     and ended_at is null
 limit 2;
+
+-- name: set_temporary_key
+-- While all accounts of an organisation are renamed. The stable id may have been renamed with the account.
+update links
+set person_key = id,
+    stable_id = ''
+where id = :id;
 
 -- name: move_link
 -- The change `moved` tells receivers that the account has the iD, so a suspended link is not suspended any more: the next

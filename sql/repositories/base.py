@@ -48,7 +48,7 @@ class OrganisationTransaction:
         previous: OrcidId | None,
         *,
         reason: ChangeReason | None = None,
-        moved_from: Link | None = None,
+        moved_from: Link | LinkSummary | None = None,
     ) -> Change:
         """Return a change with the next number, without inserting it."""
         self.last_change_number += 1
@@ -76,7 +76,7 @@ class OrganisationTransaction:
         transfers: Sequence[str] = (),
         *,
         reason: ChangeReason | None = None,
-        moved_from: Link | None = None,
+        moved_from: Link | LinkSummary | None = None,
     ) -> Change:
         """Insert a change with the next number.
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from shibboleth.attributes import fold
 from sql import rows
-from sql.records import Change, ChangeKind, ChangeReason, IdentityProvider, Link, StoredOrganisation
+from sql.records import Change, ChangeKind, ChangeReason, IdentityProvider, Link, LinkSummary, StoredOrganisation
 from sql.repositories.base import (
     ID_BYTES,
     PAGE_SIZE,
@@ -38,7 +38,7 @@ class MoveConflict(StrEnum):
 
 AccountMapping = Callable[[str], str | MoveConflict]
 """Returns the new account of an account."""
-ConflictHandler = Callable[[Link, str, MoveConflict], None]
+ConflictHandler = Callable[[Link | LinkSummary, str, MoveConflict], None]
 """Called with a link that cannot be moved, its new account (empty if there is none) and the reason."""
 
 
@@ -146,8 +146,7 @@ class OrganisationRepository(Repository):
             if row["merged_into"] is not None:
                 raise AlreadyMerged
             target.key_attribute = key_attribute
-            move = _Move(source, target, from_transfers, into_transfers, ChangeReason.MERGED)
-            result = move.run(new_account, report)
+            result = _Merger(source, target, from_transfers, into_transfers).run(new_account, report)
             if result.conflicts or dry_run:
                 raise Rollback
             session.execute("cancel_attempts_of_organisation", organisation=from_id, now=rows.format_timestamp(now))
@@ -173,7 +172,8 @@ class OrganisationRepository(Repository):
     ) -> MoveResult:
         """Give all links of an organisation the accounts that a mapping says.
 
-        Equal ones are left as they are. Each other is a removal and a new link. With a conflict nothing is written.
+        Equal ones are left as they are; each other moves as by `LinkRepository.move`, without its stable id. Open
+        attempts are cancelled. With a conflict nothing is written.
 
         Args:
             organisation_id: The organisation.
@@ -186,12 +186,12 @@ class OrganisationRepository(Repository):
         """
         result = MoveResult(0, 0, 0, written=False)
         with suppress(Rollback), self.organisation_transaction(organisation_id, now, long=True) as transaction:
-            move = _Move(transaction, transaction, transfers, transfers, ChangeReason.MOVED)
-            result = move.run(new_account, report)
+            result = _rename(transaction, new_account, report, transfers)
             if result.conflicts or dry_run:
                 raise Rollback
-            values = {"organisation": organisation_id, "key_attribute": key_attribute}
-            transaction.session.execute("set_key_attribute", **values)
+            session, at = transaction.session, rows.format_timestamp(now)
+            session.execute("cancel_attempts_of_organisation", organisation=organisation_id, now=at)
+            session.execute("set_key_attribute", organisation=organisation_id, key_attribute=key_attribute)
             facts = {"key": key_attribute, "links": str(result.moved)}
             transaction.insert_event("accounts-renamed", "operator", None, facts)
             return replace(result, written=True)
@@ -203,112 +203,137 @@ class OrganisationRepository(Repository):
 
 
 @dataclass(frozen=True, slots=True)
-class _Move:
+class _Merger:
     source: OrganisationTransaction
     target: OrganisationTransaction
-    """The same as `source` where the organisation stays."""
     source_transfers: Sequence[str]
     target_transfers: Sequence[str]
-    reason: ChangeReason
 
     def run(self, new_account: AccountMapping, report: ConflictHandler) -> MoveResult:
-        # All links end before the first new one is made: within an organisation an account may get the key of another
-        moves, conflicts = self._end_links(new_account, report)
-        already_there = 0
-        for start in range(0, len(moves), PAGE_SIZE):
-            there, rejected = self._insert_links(moves[start : start + PAGE_SIZE], report)
-            already_there += there
-            conflicts += rejected
-        return MoveResult(len(moves) - already_there, already_there, conflicts, written=False)
-
-    def _end_links(self, new_account: AccountMapping, report: ConflictHandler) -> tuple[list[tuple[str, str]], int]:
-        # Returns the ids of the ended links with their new accounts, and the number of conflicts
         session, at = self.source.session, rows.format_timestamp(self.source.now)
-        moves, conflicts, after = [], 0, ""
+        moved, there, conflicts, after = 0, 0, 0, ""
         while page := session.fetch_all(
             "list_links", organisation=self.source.organisation, after=after, limit=PAGE_SIZE
         ):
-            ended = []
+            ended, new = [], []
             for link in map(rows.link_from_row, page):
                 account = new_account(link.account)
-                if isinstance(account, MoveConflict):
-                    report(link, "", account)
+                inserted = account if isinstance(account, MoveConflict) else self._insert(link, account)
+                if isinstance(inserted, MoveConflict):
+                    report(link, "" if account is inserted else account, inserted)
                     conflicts += 1
-                elif self.source is not self.target or fold(account) != link.person_key:
-                    ended.append(link)
-                    moves.append((link.id, account))
+                    continue
+                ended.append(link)
+                new += [] if inserted is None else [inserted]
             session.execute_many("end_link", [{"id": link.id, "now": at, "actor": "operator"} for link in ended])
-            changes = [
-                self.source.new_change(ChangeKind.REMOVED, link, None, link.orcid_id, reason=self.reason)
-                for link in ended
-            ]
-            self._write(self.source, ended, changes, self.source_transfers, "removed")
-            after = page[-1]["person_key"]
-        return moves, conflicts
+            self._write(self.source, ended, ChangeKind.REMOVED, self.source_transfers)
+            self._write(self.target, new, ChangeKind.LINKED, self.target_transfers)
+            moved, there, after = moved + len(new), there + len(ended) - len(new), page[-1]["person_key"]
+        return MoveResult(moved, there, conflicts, written=False)
 
-    def _insert_links(self, moves: Sequence[tuple[str, str]], report: ConflictHandler) -> tuple[int, int]:
-        # Returns how many new accounts have the iD already, and the number of conflicts
-        session, new, there, conflicts = self.target.session, [], 0, 0
-        found = session.fetch_batch("get_link_by_id", [{"id": link_id} for link_id, _ in moves])
-        for (_, account), (row,) in zip(moves, found, strict=True):
-            ended = rows.link_from_row(row)
-            link = replace(
-                ended,
-                id=secrets.token_hex(ID_BYTES),
-                organisation=self.target.organisation,
-                person_key=fold(account),
-                account=account,
-                account_issued_at="",
-                stable_id="",
-                last_seen_on=None,
-                ended_at=None,
-                ended_by=None,
-                release=None,
-            )
-            if session.execute("insert_link_if_free", **rows.link_values(link)):
-                new.append(link)
-                continue
-            holder = session.fetch_one("get_link_id", organisation=link.organisation, person_key=link.person_key)
-            if holder is not None and rows.orcid_id_from_row(holder) == link.orcid_id:
-                there += 1
-                continue
-            conflicts += 1
-            report(ended, account, MoveConflict.OTHER_PERSON if holder is None else MoveConflict.OTHER_ORCID_ID)
-        changes = [
-            self.target.new_change(ChangeKind.LINKED, link, link.orcid_id, None, reason=self.reason) for link in new
-        ]
-        self._write(self.target, new, changes, self.target_transfers, "linked")
-        return there, conflicts
+    def _insert(self, link: Link, account: str) -> Link | MoveConflict | None:
+        # None if the new account has the same iD already
+        session = self.target.session
+        new = replace(
+            link,
+            id=secrets.token_hex(ID_BYTES),
+            organisation=self.target.organisation,
+            person_key=fold(account),
+            account=account,
+            account_issued_at="",
+            stable_id="",
+            last_seen_on=None,
+            release=None,
+        )
+        if session.execute("insert_link_if_free", **rows.link_values(new)):
+            return new
+        holder = session.fetch_one("get_link_id", organisation=new.organisation, person_key=new.person_key)
+        if holder is None:
+            return MoveConflict.OTHER_PERSON
+        return None if rows.orcid_id_from_row(holder) == new.orcid_id else MoveConflict.OTHER_ORCID_ID
 
     def _write(
         self,
         transaction: OrganisationTransaction,
         links: Sequence[Link],
-        changes: Sequence[Change],
+        kind: ChangeKind,
         transfers: Sequence[str],
-        kind: str,
     ) -> None:
-        # The changes of links, their deliveries and audit events
-        session = transaction.session
-        for transfer in transfers:
-            session.execute("insert_circuit_breaker", organisation=transaction.organisation, transfer=transfer)
-        session.execute_many("insert_change", [rows.change_values(change) for change in changes])
-        deliveries = [rows.delivery_values(change, transfer) for change in changes for transfer in transfers]
-        session.execute_many("insert_delivery", deliveries)
-        organisations = {"from": self.source.organisation, "into": self.target.organisation}
-        events = [
-            transaction.new_event(
-                kind,
-                "operator",
-                link.person_key,
-                {
-                    "orcid": link.orcid_id.uri,
-                    "account": link.account,
-                    "link": link.id,
-                    "reason": self.reason.value,
-                    **(organisations if self.source is not self.target else {}),
-                },
-            )
-            for link in links
-        ]
-        session.execute_many("insert_event", events)
+        reason, organisations = ChangeReason.MERGED, (self.source.organisation, self.target.organisation)
+        changes, events = [], []
+        for link in links:
+            new, old = (link.orcid_id, None) if kind is ChangeKind.LINKED else (None, link.orcid_id)
+            changes.append(transaction.new_change(kind, link, new, old, reason=reason))
+            facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id, "reason": reason.value}
+            facts |= dict(zip(("from", "into"), organisations, strict=True))
+            events.append(transaction.new_event(kind.value, "operator", link.person_key, facts))
+        _insert_changes(transaction, changes, transfers, events)
+
+
+def _rename(
+    transaction: OrganisationTransaction, new_account: AccountMapping, report: ConflictHandler, transfers: Sequence[str]
+) -> MoveResult:
+    session, organisation = transaction.session, transaction.organisation
+    moves, conflicts, moved, after = [], 0, 0, ""
+    while page := session.fetch_all("list_links", organisation=organisation, after=after, limit=PAGE_SIZE):
+        for link in map(rows.link_summary_from_row, page):
+            account = new_account(link.account)
+            if isinstance(account, MoveConflict):
+                report(link, "", account)
+                conflicts += 1
+            elif fold(account) != link.person_key:
+                moves.append((link, account))
+        after = page[-1]["person_key"]
+    # A key that no account has, so that accounts may be swapped
+    session.execute_many("set_temporary_key", [{"id": link.id} for link, _ in moves])
+    moves = _vacated_first(moves)
+    for start in range(0, len(moves), PAGE_SIZE):
+        changes, events = [], []
+        for link, account in moves[start : start + PAGE_SIZE]:
+            if session.fetch_one("get_link_id", organisation=organisation, person_key=fold(account)) is not None:
+                report(link, account, MoveConflict.OTHER_ORCID_ID)
+                conflicts += 1
+                continue
+            new = replace(link, person_key=fold(account), account=account)
+            day = transaction.now.date().isoformat()
+            values = {"id": link.id, "person_key": new.person_key, "account": account, "account_issued_at": ""}
+            session.execute("move_link", **values, day=day)
+            change = transaction.new_change(ChangeKind.MOVED, new, link.orcid_id, None, moved_from=link)
+            changes.append(change)
+            facts = {"link": link.id, "reason": ChangeReason.MOVED.value, "change": str(change.number)}
+            details = {"orcid": link.orcid_id.uri, "account": account, "previous_account": link.account}
+            events.append(transaction.new_event("moved", "operator", new.person_key, facts | details))
+            away = facts | {"account": link.account}
+            events.append(transaction.new_event("moved-away", "operator", link.person_key, away))
+        _insert_changes(transaction, changes, transfers, events)
+        moved += len(changes)
+    return MoveResult(moved, 0, conflicts, written=False)
+
+
+def _vacated_first(moves: Sequence[tuple[LinkSummary, str]]) -> list[tuple[LinkSummary, str]]:
+    # An account is left by its link before it gets another one, as in the audit log of single moves; not in a circle
+    pending = {link.person_key: (link, account) for link, account in moves}
+    ordered: list[tuple[LinkSummary, str]] = []
+    while pending:
+        key, chain = next(iter(pending)), []
+        while key in pending:
+            chain.append(pending.pop(key))
+            key = fold(chain[-1][1])
+        ordered += reversed(chain)
+    return ordered
+
+
+def _insert_changes(
+    transaction: OrganisationTransaction,
+    changes: Sequence[Change],
+    transfers: Sequence[str],
+    events: Sequence[Mapping[str, str | int | None]],
+) -> None:
+    # Changes with their deliveries and audit events
+    session = transaction.session
+    for transfer in transfers:
+        session.execute("insert_circuit_breaker", organisation=transaction.organisation, transfer=transfer)
+    session.execute_many("insert_change", [rows.change_values(change) for change in changes])
+    deliveries = [rows.delivery_values(change, transfer) for change in changes for transfer in transfers]
+    session.execute_many("insert_delivery", deliveries)
+    session.execute_many("insert_event", events)

@@ -281,6 +281,22 @@ def test_accounts_may_be_renamed_in_a_circle(store):
     assert_intact(store)
 
 
+def test_an_account_that_another_one_gets_is_left_first(store):
+    names = {ANNA: BEN, BEN: CAI}
+    for person, orcid_id in zip(names, (FIRST, SECOND), strict=True):
+        make_link(store, person, orcid_id, POLYTECHNIC)
+
+    rekey(store, names.__getitem__)
+
+    assert linked(store, POLYTECHNIC) == {BEN: FIRST, CAI: SECOND}
+    earlier = {key: store.audit.earlier_accounts(POLYTECHNIC, key) for key in (BEN, CAI)}
+    assert {key: [(one.person_key, one.since) for one in found] for key, found in earlier.items()} == {
+        BEN: [(ANNA, None)],
+        CAI: [(BEN, None)],
+    }
+    assert_intact(store)
+
+
 def test_accounts_that_stay_are_left_as_they_are(store):
     make_link(store, ANNA, FIRST, POLYTECHNIC)
     make_link(store, BEN, SECOND, POLYTECHNIC)
@@ -290,10 +306,10 @@ def test_accounts_that_stay_are_left_as_they_are(store):
     assert result.moved == 1
     changes = store.changes.list_after(POLYTECHNIC, 2, 9)
     assert [(one.kind, one.person_key, one.reason) for one in changes] == [
-        ("removed", ANNA, ChangeReason.MOVED),
-        ("linked", "anne@amk.example", ChangeReason.MOVED),
+        ("moved", "anne@amk.example", None),
     ]
-    assert [each.change_number for each in store.deliveries.list_waiting(POLYTECHNIC)] == [3, 4]
+    assert [each.change_number for each in store.deliveries.list_waiting(POLYTECHNIC)] == [3]
+    assert [one.person_key for one in store.audit.earlier_accounts(POLYTECHNIC, "anne@amk.example")] == [ANNA]
     assert_intact(store)
 
 

@@ -283,7 +283,7 @@ def run(path, *words):
     ids=["same accounts", "by a scope rule", "by a file"],
 )
 def test_a_merger_is_shown_first_and_then_done(store, path, options, account):
-    path.with_name("map.csv").write_text("account;new_account\nANNA@amk.example;anna.amk@yliopisto.example\n")
+    path.with_name("map.csv").write_text("old;new\nANNA@amk.example;anna.amk@yliopisto.example\n")
     options = [path.with_name("map.csv") if each == "FILE" else each for each in options]
     make_link(store, "anna@amk.example", FIRST, POLYTECHNIC)
 
@@ -323,26 +323,24 @@ def test_each_identity_provider_gets_files_of_its_own(tmp_path):
 
 
 WRONG_MAPS = {
-    "account,new_account\nben@amk.example,ben@yliopisto.example\n": (
+    "old,new\nben@amk.example,ben@yliopisto.example\n": (
         "anna@amk.example: the file has no new account for it\norcid-connect: 1 conflict; nothing was changed\n"
     ),
-    "account,new_account\nanna@amk.example,anna@foreign.example\n": (
+    "old,new\nanna@amk.example,anna@foreign.example\n": (
         "anna@amk.example: its new account has a scope that is not one of the organisation's\n"
         "orcid-connect: 1 conflict; nothing was changed\n"
     ),
-    "account,new_account\nanna@amk.example,dan@yliopisto.example\n": (
+    "old,new\nanna@amk.example,dan@yliopisto.example\n": (
         "anna@amk.example -> dan@yliopisto.example: its new account has another ORCID iD\n"
         "orcid-connect: 1 conflict; nothing was changed\n"
     ),
-    "account,new_account\nanna@amk.example,anna\n": "line 2: both must be accounts with a scope",
-    "account,new_account\na@amk.example,b@x.example\nA@amk.example,c@x.example\n": (
-        "line 3: the account is the same as in line 2"
-    ),
-    "account,new_account\na@amk.example,b@x.example\nb@amk.example,B@x.example\n": (
+    "old,new\nanna@amk.example,anna\n": "line 2: both must be accounts with a scope",
+    "old,new\na@amk.example,b@x.example\nA@amk.example,c@x.example\n": ("line 3: the account is the same as in line 2"),
+    "old,new\na@amk.example,b@x.example\nb@amk.example,B@x.example\n": (
         "line 3: the new account is the same as in line 2"
     ),
-    'account,new_account\n"a,b\n': "line 2: ",
-    "account\nx\n": "new_account",
+    'old,new\n"a,b\n': "line 2: ",
+    "old\nx\n": "new",
 }
 
 

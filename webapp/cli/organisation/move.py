@@ -12,7 +12,7 @@ from shibboleth.attributes import fold
 from shibboleth.characters import is_visible
 from shibboleth.organisation import Organisation
 from shibboleth.person import MAX_ACCOUNT_LENGTH
-from sql.records import Link
+from sql.records import Link, LinkSummary
 from sql.repositories.organisations import AccountMapping, AlreadyMerged, MoveConflict, MoveResult
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
@@ -21,15 +21,15 @@ from webapp.cli.options import organisation_argument
 from webapp.cli.output import pluralize, printable
 from webapp.config.loader import Config
 
-COLUMNS = ("account", "new_account")
-"""The columns of the file that maps accounts."""
+COLUMNS = ("old", "new")
+"""The columns of the file that maps accounts, as of `link move`."""
 
 _map_option = click.option(
     "--map",
     "file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="A CSV file with the columns account and new_account, and a line for each link.",
+    help="A CSV file with the columns old and new, and a line for each link.",
 )
 _scope_option = click.option(
     "--scope",
@@ -58,9 +58,9 @@ def merge(path: Path, name: tuple[str, str], *, file: Path | None, scopes: Seque
     from_id, target = name[0], find_organisation(config, name[1])
     if from_id == target.id:
         raise click.UsageError("FROM and INTO are the same organisation; see: orcid-connect organisation rekey.")
+    mapping = _account_mapping(target, file, scopes)
     with open_store(config) as store:
         _require_known(config, store, from_id)
-        mapping = _account_mapping(target, file, scopes)
 
         def move(*, dry_run: bool) -> MoveResult:
             return store.organisations.merge(
@@ -108,8 +108,8 @@ def rekey(path: Path, name: str, *, file: Path | None, scopes: Sequence[str], ye
     """
     config = load_config(path)
     one = find_organisation(config, name)
+    mapping = _account_mapping(one, file, scopes)
     with open_store(config) as store:
-        mapping = _account_mapping(one, file, scopes)
 
         def move(*, dry_run: bool) -> MoveResult:
             return store.organisations.rekey(
@@ -147,7 +147,7 @@ def _run(move: Callable[..., MoveResult], *, yes: bool) -> MoveResult:
     return result
 
 
-def _print_conflict(link: Link, account: str, reason: MoveConflict) -> None:
+def _print_conflict(link: Link | LinkSummary, account: str, reason: MoveConflict) -> None:
     arrow = f" -> {printable(account)}" if account else ""
     click.echo(f"{printable(link.account)}{arrow}: {reason}")
 
