@@ -12,6 +12,7 @@ import pytest
 
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Bearer, Credentials
+from resolver_connector.resolver import current_orcid_ids
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
 from sql.records import CONFIRMED_AFTER, RecordState, StatusBatch
@@ -19,6 +20,7 @@ from sql.replica import Replica, write_replica
 from sql.repositories.imports import AttestedLink
 from sql.store import open_store
 from tests.support.database import make_sqlite
+from tests.support.delivery import UniqueRegister, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, Clock, ask
 from webapp.checks.records import check_records
@@ -274,22 +276,26 @@ def release(store, tmp_path):
         Registry.PRODUCTION,
         lambda: NOON,
     )
-    answer = ask(connector, "/v1/changes", HTTP_AUTHORIZATION=f"Bearer {TOKEN}")
+    asked = {"HTTP_AUTHORIZATION": f"Bearer {TOKEN}"}
+    feed = json.loads(ask(connector, "/v1/changes", **asked).body)["changes"]
     write_replica(store, UNIVERSITY, Registry.PRODUCTION, tmp_path / "replica.db", NOON)
     with Replica(tmp_path / "replica.db") as replica:
         return {
-            "look-up": store.links.orcid_ids(UNIVERSITY, MAIJA),
-            "view and replica": replica.orcid_of(MAIJA),
-            "feed": [each["orcid"] for each in json.loads(answer.body)["changes"] if each["person"]["value"] == MAIJA],
+            "connector": json.loads(ask(connector, f"/v1/people/{MAIJA}", **asked).body)["eduPersonOrcid"],
+            "attribute authority": uris(
+                current_orcid_ids(store, ORGANISATIONS.by_id(UNIVERSITY), MAIJA, Registry.PRODUCTION)
+            ),
+            "view and replica": uris(replica.orcid_of(MAIJA)),
+            "feed": [each["orcid"] for each in feed if each["person"]["value"] == MAIJA],
         }
 
 
+def uris(orcid_ids):
+    return [each.uri for each in orcid_ids]
+
+
 def released(*orcid_ids):
-    found = list(orcid_ids)
-    return {
-        **dict.fromkeys(("look-up", "view and replica"), found),
-        "feed": [each.uri for each in found],
-    }
+    return dict.fromkeys(("connector", "attribute authority", "view and replica", "feed"), uris(orcid_ids))
 
 
 def changes(store):
@@ -481,3 +487,26 @@ def test_a_suspended_link_that_moves_is_suspended_again_by_the_next_look_up(stor
         ("moved", None),
         ("removed", "suspended"),
     ]
+
+
+def test_two_interfaces_are_told_of_each_step_in_its_order(store, orcid):
+    registers = {"idm": UniqueRegister(), "directory": UniqueRegister()}
+    registers["directory"].away = True
+    policy = RecordPolicy(suspend_inactive=True, replace_deprecated=True, transfers=tuple(registers))
+    status_round = StatusRound(store, orcid, Registry.PRODUCTION, {UNIVERSITY: policy}, MONTH)
+    clock = Clock()
+    make_link(store, MAIJA, FIRST, transfers=policy.transfers)
+    for answer in (RecordAnswer(LOCKED), RecordAnswer(OK), RecordAnswer(DEPRECATED, SECOND)):
+        orcid.answers[FIRST] = answer
+        status_round.check(FIRST, clock())
+        clock.passes(hours=1)
+        status_round.check(FIRST, clock())
+        make_worker(store, registers, clock).run_once()
+        clock.passes(hours=1)
+
+    assert registers["idm"].told == [(kind, MAIJA) for kind in ("linked", "removed", "linked", "replaced")]
+    assert registers["idm"].holds == {MAIJA: SECOND}
+    registers["directory"].away = False
+    clock.passes(days=2)
+    make_worker(store, registers, clock).run_once()
+    assert registers["directory"].holds == {MAIJA: SECOND}
