@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sql.records import ReleaseState
+from shibboleth.orcid_id import Registry
+from sql.records import RecordState, ReleaseState
 from sql.store import open_store
 from tests.support.factories import (
     NOON,
@@ -92,6 +93,31 @@ def test_linked_and_release_seen_stand_side_by_side(store, app):
     assert found["orcid_connect_links_release_seen", "yliopisto"] == 1
     assert found["orcid_connect_links_release_missed", "yliopisto", "missing"] == 1
     assert found["orcid_connect_links_release_missed", "yliopisto", "other"] == 0
+
+
+def test_states_of_records_and_late_look_ups_are_told(store, app, clock):
+    first, second = (make_orcid_id(number, Registry.SANDBOX) for number in (1, 2))
+    make_link(store, MAIJA, first)
+    make_link(store, VILLE, second)
+    (locked,) = store.record_statuses.save(first, RecordState.LOCKED, None, NOON)
+    store.record_statuses.suspend(locked, NOON)
+    store.record_statuses.save(second, RecordState.OK, None, NOON)
+    store.record_statuses.begin_batch(Registry.SANDBOX, NOON, NOON)
+    store.record_statuses.finish_batch(Registry.SANDBOX, NOON, failures=3)
+    clock.passes(hours=1)
+
+    found = figures(app)
+
+    states = {
+        state: found["orcid_connect_links_record_state", "yliopisto", state.value]
+        for state in RecordState
+        if state != "ok"
+    }
+    assert states == {state: int(state is RecordState.LOCKED) for state in states}
+    assert found["orcid_connect_links_suspended", "yliopisto"] == 1
+    assert found["orcid_connect_links", "yliopisto"] == 2
+    assert found["orcid_connect_record_lookups_overdue_seconds",] == 3600
+    assert found["orcid_connect_record_lookup_failures",] == 3
 
 
 def test_deliveries_are_told_by_transfer(store, app, clock):

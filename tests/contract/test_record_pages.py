@@ -177,13 +177,14 @@ def test_the_command_looks_one_up_and_shows_the_link(tmp_path):
     with run_orcid_simulator() as (simulator, _client):
         path = write_configuration(
             tmp_path,
-            orcid={"base_url": simulator.base_url, "read_timeout": 2},
+            orcid={"base_url": simulator.base_url, "read_timeout": 2, "status_check_days": 30},
         )
         assert run(path, "migrate")[0] == 0
         store = open_store(f"sqlite://{tmp_path}/links.db")
         make_link(store, ACCOUNT, BY_STATE["deprecated"])
         store.close()
         words = ("link", "status", UNIVERSITY, ACCOUNT)
+        assert "days late; the last 0 batches failed" in run(path, "check")[1]
 
         code, shown = run(path, *words)
         assert code == 0
@@ -191,7 +192,9 @@ def test_the_command_looks_one_up_and_shows_the_link(tmp_path):
         assert f"merged into {USED}" in shown
         code, shown = run(path, *words, "--json")
         assert json.loads(shown)["link"]["record"]["primary"] == USED.uri
-        assert "records        yliopisto, at ORCID: deprecated 1" in run(path, "check")[1]
+        checked = run(path, "check")[1]
+        assert "records        yliopisto, at ORCID: deprecated 1" in checked
+        assert "records        each iD is looked up at ORCID every 30 days" in checked
         simulator.faults.arm("api", "html")
         code, shown = run(path, *words)
         assert (code, "nothing was changed" in shown) == (1, True)
