@@ -195,7 +195,7 @@ def test_a_slow_receiver_holds_few_and_nobody_of_another_organisation(app, peopl
 
         begun = time.monotonic()
         more = [crowd[number].agree(places[number]) for number in (2, 3)]
-        islander = WebClient(web, "aino@saaristo.example", ISLANDS)
+        islander = WebClient(web, "aino@saaristo.example", ISLANDS_IDP)
         page = islander.get(islander.agree(islander.get(came_back(islander, 9)).location).location)
         took = time.monotonic() - begun
         slow.go_on.set()
@@ -212,7 +212,7 @@ def test_receivers_that_are_all_slow_hold_a_quarter_of_the_threads(app, people):
         web = app(orcid.address, [slow.address, slow.address], threads=4)
         crowd = [
             WebClient(web, "maija@yliopisto.example"),
-            WebClient(web, "aino@saaristo.example", ISLANDS),
+            WebClient(web, "aino@saaristo.example", ISLANDS_IDP),
         ]
         places = [person.get(came_back(person, number)).location for number, person in enumerate(crowd, 1)]
         waiting = people.submit(crowd[0].agree, places[0])

@@ -49,7 +49,7 @@ def front_not_proven(context):
 
 @page_state("GET /me", UnknownOrganisation)
 def unknown_organisation(context):
-    return context.maija(organisation="https://idp.not-connected-yet.example/idp/shibboleth").get("/me")
+    return context.maija(entity_id="https://idp.not-connected-yet.example/idp/shibboleth").get("/me")
 
 
 @page_state("GET /me", MissingAttribute)
