@@ -62,7 +62,7 @@ FROM_THE_SERVER = {
     "octets above 127 as they are",
     "a space as it is",
     "a method in small letters",
-    "a body of more than 64 kB",
+    "a body of more than 8 MiB",
     "headers of more than 64 kB",
 }
 """What is no HTTP, or too much of it: the connector never sees it, and the server says so in plain text."""
