@@ -297,7 +297,7 @@ def _rename(
             new = replace(link, person_key=fold(account), account=account)
             day = transaction.now.date().isoformat()
             values = {"id": link.id, "person_key": new.person_key, "account": account, "account_issued_at": ""}
-            session.execute("move_link", **values, day=day)
+            session.execute("move_link", **values, day=day, now=rows.format_timestamp(transaction.now))
             change = transaction.new_change(ChangeKind.MOVED, new, link.orcid_id, None, moved_from=link)
             changes.append(change)
             facts = {"link": link.id, "reason": ChangeReason.MOVED.value, "change": str(change.number)}
