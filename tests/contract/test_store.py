@@ -1042,10 +1042,14 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
         ),
         (
             "get_person_status",
-            {"organisation": "o", "person_key": "p", "stable_id": "s"},
+            {"organisation": "o", "person_key": "p", "stable_id": "s", "account_issued_at": ""},
             "one_current_link_for_a_person",
         ),
-        ("get_person_status", {"organisation": "o", "person_key": "p", "stable_id": "s"}, "changes_of_a_person"),
+        (
+            "get_person_status",
+            {"organisation": "o", "person_key": "p", "stable_id": "s", "account_issued_at": ""},
+            "changes_of_a_person",
+        ),
         ("list_deliveries_of_newest_change", {"organisation": "o", "person_key": "p"}, "changes_of_a_person"),
         ("list_changes_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
         ("list_events_after", {"organisation": "o", "after": 0, "limit": 1}, "(organisation=? AND number>?)"),
