@@ -281,6 +281,9 @@ class BreaksOff:
     def ping(self):
         pass
 
+    def merged_organisations(self):
+        return frozenset()
+
     @property
     def changes(self):
         return self
