@@ -74,14 +74,25 @@ def operator_person_without_a_reason(context):
     return _search(context, reason="")
 
 
+@page_state("POST /operator/people/record")
+def operator_person_whose_record_is_looked_up(context):
+    context.link(OLD)
+    return _search(context, reason="The person asks why the iD is not used.", path="/operator/people/record")
+
+
+@page_state("GET /operator/people/record")
+def operator_record_without_a_form(context):
+    return _operator_client(context).get("/operator/people/record")
+
+
 def _operator_client(context):
     return context.maija(context.web_app(admin_access=STAFF))
 
 
-def _search(context, reason):
+def _search(context, reason, path="/operator/people"):
     who = _operator_client(context)
     form = {"token": who.token(), "organisation": "yliopisto", "whom": ACCOUNT, "reason": reason}
-    return who.post("/operator/people", form)
+    return who.post(path, form)
 
 
 def _add_history(context):

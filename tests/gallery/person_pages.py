@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from demo.notices import NOTICES
 from shibboleth.organisation import Organisations, Stage
 from sql.errors import LinkChanged
-from sql.records import ReleaseState
+from sql.records import RecordState, ReleaseState
 from sql.repositories.imports import AttestedLink
 from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
@@ -173,6 +173,21 @@ def me_release_of_another_id(context):
     context.link()
     context.clock.passes(days=2)
     return _releasing(context, NEW).get("/me")
+
+
+@page_state("GET /me")
+def me_merged_at_orcid(context):
+    context.link(OLD)
+    context.store.record_statuses.save(orcid_id(OLD), RecordState.DEPRECATED, orcid_id(NEW), NOON)
+    return context.maija().get("/me")
+
+
+@page_state("GET /me")
+def me_locked_at_orcid_and_suspended(context):
+    context.link(OLD)
+    (link,) = context.store.record_statuses.save(orcid_id(OLD), RecordState.LOCKED, None, NOON)
+    context.store.record_statuses.suspend(link, NOON)
+    return context.maija().get("/me")
 
 
 @page_state("GET /me")

@@ -19,7 +19,7 @@ from sql.rows import format_timestamp
 from sql.store import Store
 from webapp.linking.holders import current_holder_since, is_of_other_holder
 from webapp.pages.context import AppContext
-from webapp.pages.data_inventory import FACT_VALUES, FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Gettext, Section
+from webapp.pages.data_inventory import FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Gettext, Section
 from webapp.pages.request import Page, PageRequest, RawResponse
 
 FORMAT = "orcid-connect my data, version 1"
@@ -54,7 +54,6 @@ def my_data(context: AppContext, request: PageRequest) -> Page:
         "retention": _retention(context, request),
         "sources": SOURCES,
         "fact_labels": FACTS,
-        "fact_values": FACT_VALUES,
         "never_shown": tuple(dict.fromkeys(NEVER_SHOWN.values())),
         "languages": LANGUAGES,
         "max_shown": MAX_SHOWN,
