@@ -313,6 +313,17 @@ def test_accounts_that_stay_are_left_as_they_are(store):
     assert_intact(store)
 
 
+def test_accounts_that_no_one_has_mapped_stop_a_rename(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC)
+    make_link(store, BEN, SECOND, POLYTECHNIC)
+    before = everything(store)
+
+    result, conflicts = rekey(store, lambda account: MoveConflict.NOT_MAPPED if account == BEN else CAI)
+
+    assert (result.conflicts, conflicts) == (1, [(BEN, "", MoveConflict.NOT_MAPPED)])
+    assert everything(store) == before
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_rename_onto_an_account_that_stays_is_a_conflict(store, dry_run):
     make_link(store, ANNA, FIRST, POLYTECHNIC)
