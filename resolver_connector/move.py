@@ -11,7 +11,7 @@ from resolver_connector.resolver import requested_account
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation
 from shibboleth.person import invalid_account
-from sql.errors import AccountLinked, UnstorableText
+from sql.errors import AccountLinked
 from sql.records import Change
 from sql.store import Store
 
@@ -68,5 +68,3 @@ def move(
         )
     except AccountLinked:
         raise Conflict("the new account has a link of its own") from None
-    except UnstorableText:
-        return None

@@ -309,8 +309,7 @@ def invalid_account(organisation: Organisation, account: str) -> str:
         return "it is empty or longer than 512 characters"
     if not is_visible(account):
         return AttributeDefect.INVISIBLE
-    if not ATTRIBUTES[organisation.key].scoped:
-        return ""
+    # Every key attribute is scoped
     user, _, scope = account.rpartition("@")
     if not user or "@" in user:
         return AttributeDefect.NOT_SCOPED

@@ -384,6 +384,7 @@ def test_a_person_sees_both_accounts_and_moves_the_link(app, store, clock, said)
         ({"subject-id": "b@yliopisto.example"}, ""),
         ({"subject-id": "b@yliopisto.example"} | PRIOR, "another stable id"),
         ({"eduPersonPrincipalNamePrior": NEW}, ""),
+        ({"eduPersonPrincipalNamePrior": "nobody@yliopisto.example"}, ""),
         ({"funetEduPersonEPPNTimeStamp": "20240115"}, ""),
         ("today", "the earlier account was used today"),
         ("twice", "several links"),

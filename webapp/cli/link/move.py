@@ -12,7 +12,7 @@ from resolver_connector.csv_file import InvalidCsvFile, read_csv
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation
 from shibboleth.person import invalid_account
-from sql.errors import AccountLinked, UnstorableText
+from sql.errors import AccountLinked
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import EXIT_FAILURE, CommandError, handle_errors
@@ -96,6 +96,4 @@ def _move(  # noqa: PLR0913, PLR0917 - all that the audit log says
         change = store.links.move(organisation.id, fold(old), new, "operator", reason, utc_now(), transfers=transfers)
     except AccountLinked:
         return "the new account has a link of its own"
-    except UnstorableText:
-        change = None
     return "" if change is not None else "there is no link"
