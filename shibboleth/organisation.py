@@ -51,6 +51,8 @@ class Organisation:
     """EntityIDs that its Identity Providers had; no one signs in through them."""
     stable_id: str = ""
     """The attribute with its people's stable ids (one of `account_holder.STABLE_IDS`); empty where there is none."""
+    asks_holder: bool = False
+    """Whether the holder of an iD may give it to another account of theirs that claims it."""
     needs_stable_id: bool = False
     """Whether an iD is released only to a request that names a stable id."""
 

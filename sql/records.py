@@ -36,6 +36,8 @@ class Attempt:
     account_issued_at: str = ""
     """As the account's holder had it when the attempt was started; so is the stable id."""
     stable_id: str = ""
+    claim_expires_at: datetime | None = None
+    """Until when the holder of the iD may give it to this account; None where no other account has the iD."""
     closed_at: datetime | None = None
     outcome: str | None = None
     """How it ended: `linked`, `replaced`, `unchanged`, `declined`, `cancelled`, or the log code of a problem."""

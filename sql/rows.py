@@ -86,6 +86,7 @@ def attempt_from_row(row: Row) -> Attempt:
         account=row["account"],
         account_issued_at=row["account_issued_at"],
         stable_id=row["stable_id"],
+        claim_expires_at=parse_optional_timestamp(row["claim_expires_at"]),
         browser_hash=row["browser_hash"],
         started_at=parse_timestamp(row["started_at"]),
         expires_at=parse_timestamp(row["expires_at"]),

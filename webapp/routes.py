@@ -12,6 +12,7 @@ from webapp.pages.context import AppContext
 from webapp.pages.linking import (
     another_account,
     callback,
+    claim,
     confirm,
     me,
     move,
@@ -22,6 +23,7 @@ from webapp.pages.linking import (
     removed,
     result,
     start,
+    submit_claim,
     submit_confirmation,
     submit_move,
 )
@@ -61,6 +63,8 @@ ROUTES = (
     Route("GET", "/me/result/<attempt>", Access.PERSON, result),
     Route("POST", "/me/remove", Access.PERSON, remove),
     Route("GET", "/me/remove", Access.PERSON, removal),
+    Route("GET", "/me/claim/<attempt>", Access.PERSON, claim),
+    Route("POST", "/me/claim/<attempt>", Access.PERSON, submit_claim),
     Route("GET", "/me/move", Access.PERSON, move),
     Route("POST", "/me/move", Access.PERSON, submit_move),
     Route("GET", "/me/removed", Access.PERSON, removed),

@@ -22,6 +22,8 @@ create table attempts (
     registry text check (registry in ('production', 'sandbox')),
     orcid text,
     orcid_name text not null,
+    -- until when the holder of the iD may give it to the attempt's account; null where no other account has the iD
+    claim_expires_at text,
     closed_at text,
     outcome text,
     check ((registry is null) = (orcid is null)),

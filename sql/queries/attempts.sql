@@ -100,6 +100,16 @@ where id = :id
             and links.ended_at is null
     );
 
+-- name: save_claim
+-- Changes a row if the attempt is open.
+update attempts
+set registry = :registry,
+    orcid = :orcid,
+    orcid_name = :orcid_name,
+    claim_expires_at = :claim_expires_at
+where id = :id
+    and closed_at is null;
+
 -- name: close_attempt
 -- Changes a row for the caller who closes it, none when it was closed before. The iD is deleted.
 update attempts

@@ -182,6 +182,7 @@ update links
 set person_key = :person_key,
     account = :account,
     account_issued_at = :account_issued_at,
+    stable_id = :stable_id,
     last_seen_on = :day,
     suspended_at = null,
     next_check_at = case when suspended_at is null then next_check_at else :now end

@@ -101,6 +101,18 @@ class AttemptRepository(Repository):
         answer = {**rows.orcid_id_values(orcid_id), "orcid_name": rows.storable(orcid_name)}
         return self.engine.execute(query, id=attempt_id, **answer) == 1
 
+    def save_claim(self, attempt_id: str, orcid_id: OrcidId, orcid_name: str, expires_at: datetime) -> bool:
+        """Save ORCID's answer with an iD that another account has.
+
+        The holder may give it away until `expires_at`.
+
+        Returns:
+            False when the attempt is closed.
+        """
+        answer = {**rows.orcid_id_values(orcid_id), "orcid_name": rows.storable(orcid_name)}
+        expiry = rows.format_timestamp(expires_at)
+        return self.engine.execute("save_claim", id=attempt_id, **answer, claim_expires_at=expiry) == 1
+
     def close(self, attempt_id: str, outcome: str, now: datetime) -> bool:
         """Close an attempt and delete ORCID's answer.
 

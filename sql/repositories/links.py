@@ -226,6 +226,7 @@ class LinkRepository(Repository):
         *,
         holder: AccountHolder = UNKNOWN_HOLDER,
         expected: OrcidId | None = None,
+        claim: str | None = None,
         transfers: Sequence[str] = (),
     ) -> Change | None:
         """Move a person's current link to another account of theirs.
@@ -236,14 +237,16 @@ class LinkRepository(Repository):
 
         Args:
             account: The account that the person has now.
-            holder: What is known of its holder.
+            holder: What is known of its holder; what the link had recorded belonged to the earlier account.
             expected: The iD that the link must have; None accepts any.
+            claim: The id of the attempt that asked for the iD; it is closed as `moved`, and works once.
             transfers: The names of the organisation's transfers, to which the change is delivered.
 
         Returns:
             None when the earlier account has no link.
 
         Raises:
+            AttemptClosed: If the claim is closed.
             AccountLinked: If the account has a link already.
             LinkChanged: If the link has another iD than `expected`.
         """
@@ -257,6 +260,9 @@ class LinkRepository(Repository):
                 _check_current(link, expected)
             if session.fetch_one("get_link", organisation=organisation_id, person_key=new_key) is not None:
                 raise AccountLinked
+            at = rows.format_timestamp(now)
+            if claim is not None and session.execute("close_attempt", id=claim, outcome="moved", now=at) != 1:
+                raise AttemptClosed(None)
             moved = replace(link, person_key=new_key, account=account, suspended_at=None)
             delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT))
             with session.pipeline():
@@ -266,6 +272,7 @@ class LinkRepository(Repository):
                     person_key=new_key,
                     account=account,
                     account_issued_at=rows.storable(holder.account_issued_at),
+                    stable_id=holder.stable_id,
                     day=now.date().isoformat(),
                     now=rows.format_timestamp(now),
                 )

@@ -27,6 +27,7 @@ NO_PAGES = {
     "GET /me/read": "leads to one's own page",
     "POST /me/start": "leads to ORCID",
     "GET /me/start": "leads to one's own page",
+    "POST /me/claim/<attempt>": "leads to one's own page",
     "POST /me/move": "leads to one's own page",
     "POST /me/remove": "leads to the page of the removal",
     "GET /me/data.json": "is a file",

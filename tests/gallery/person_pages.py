@@ -134,6 +134,27 @@ def me_with_a_renamed_account(context):
     return _renamed(context).get("/me")
 
 
+def _claimed(context):
+    """Give the holder of an iD that another account claims in the same browser, and the page's address."""
+    organisation = make_organisation(stage=Stage.TEST, help="help@yliopisto.example", asks_holder=True)
+    context.organisations = Organisations.of([organisation])
+    make_link(context.store, "mm@yliopisto.example", orcid_id(OLD))
+    maija = context.maija(context.web_app())
+    return maija, maija.return_from_orcid(context.simulator, OLD)
+
+
+@page_state("GET /me/claim/<attempt>")
+def claim_of_an_id(context):
+    maija, place = _claimed(context)
+    return maija.get(place)
+
+
+@page_state("GET /me/claim/<attempt>")
+def claim_of_the_holders_id(context):
+    maija, place = _claimed(context)
+    return maija.same_browser("mm@yliopisto.example").get(place)
+
+
 @page_state("GET /me/move")
 def move(context):
     return _renamed(context).get("/me/move")

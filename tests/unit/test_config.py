@@ -62,11 +62,14 @@ def test_an_organisation_may_tell_its_people_apart_by_another_attribute(tmp_path
 
 
 def test_an_organisation_may_have_stable_ids_and_need_them(tmp_path):
-    settings = {"stable_id": "eduPersonUniqueId", "stable_id_missing": "withhold"}
+    settings = {"stable_id": "eduPersonUniqueId", "stable_id_missing": "withhold", "same_id": "refuse"}
 
     (organisation,) = load(write_configuration(tmp_path, organisations={"yliopisto": settings}), {}).organisations
 
     assert (organisation.stable_id, organisation.needs_stable_id) == ("eduPersonUniqueId", True)
+    assert not organisation.asks_holder
+    (usual,) = load(write_configuration(tmp_path / "usual"), {}).organisations
+    assert (usual.stable_id, usual.needs_stable_id, usual.asks_holder) == ("", False, True)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ class Keep(StrEnum):
     NOTHING = "nothing"
 
 
+class SameId(StrEnum):
+    """What happens if a second account of the organisation claims an iD."""
+
+    ASK = "ask"
+    REFUSE = "refuse"
+
+
 class MissingStableId(StrEnum):
     """What the connector answers to a look-up without a stable id."""
 
@@ -228,6 +235,12 @@ class OrganisationFile(Table):
         "withhold",
         default=MissingStableId.RELEASE,
     )
+    same_id: Annotated[SameId, Field(strict=False)] = setting(
+        "If a second account claims an iD: `ask` the present holder to give it away, or `refuse`.",
+        '"ask" or "refuse"',
+        "refuse",
+        default=SameId.ASK,
+    )
     help: Annotated[str, AfterValidator(validators.contact)] | None = setting(
         "The contact for its people's questions about their account.",
         "an e-mail address or an https address in quotes",
@@ -286,6 +299,7 @@ class OrganisationFile(Table):
             self.language or "",
             self.former_entity_ids,
             self.stable_id or "",
+            self.same_id is SameId.ASK,
             self.stable_id_missing is MissingStableId.WITHHOLD,
         )
 

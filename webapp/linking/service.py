@@ -26,6 +26,8 @@ from webapp.log import log
 
 LIFETIME = timedelta(minutes=60)
 """Time for an attempt, in which a user may have to register at ORCID and confirm an e-mail address."""
+CLAIM_LIFETIME = timedelta(minutes=15)
+"""Time for the holder of an iD to give it to another account."""
 MAX_OPEN_ATTEMPTS = 20
 """Attempts of one person that are neither closed nor expired."""
 _MAX_REPEATS = 4
@@ -146,7 +148,7 @@ class LinkingService:
         with self.orcid.acquire_slot() if params.code else nullcontext():
             attempt = self.store.attempts.consume_state(state_hash, organisation, person.key, browser.hash, now)
             if attempt is not None:
-                return self._exchange(attempt, params, browser.derive("orcid", params.state), now)
+                return self._exchange(person, attempt, params, browser.derive("orcid", params.state), now)
         attempt = _require_own_attempt(self.store.attempts.get_by_state(state_hash), person, browser, now)
         if self._repeats.acquire(blocking=False):
             try:
@@ -158,7 +160,9 @@ class LinkingService:
                 self._repeats.release()
         return attempt
 
-    def _exchange(self, attempt: Attempt, params: CallbackParams, secret: str, now: datetime) -> Attempt:
+    def _exchange(
+        self, person: Person, attempt: Attempt, params: CallbackParams, secret: str, now: datetime
+    ) -> Attempt:
         if params.error == "access_denied":
             return self._close(attempt, "declined", now)
         if params.error:
@@ -176,9 +180,9 @@ class LinkingService:
             self._close(attempt, "orcid-unavailable", now)
             raise
         self.orcid_status.answered()
-        return self._save_answer(attempt, answer.orcid_id, answer.name, now)
+        return self._save_answer(person, attempt, answer.orcid_id, answer.name, now)
 
-    def _save_answer(self, attempt: Attempt, orcid_id: OrcidId, name: str, now: datetime) -> Attempt:
+    def _save_answer(self, person: Person, attempt: Attempt, orcid_id: OrcidId, name: str, now: datetime) -> Attempt:
         if self.store.attempts.save_orcid_answer(attempt.id, orcid_id, name, if_free=True):
             return attempt
         holder = self.store.links.get_by_orcid_id(attempt.organisation, orcid_id)
@@ -189,8 +193,14 @@ class LinkingService:
         if holder.record is not None and holder.record.state is not RecordState.OK:
             # Someone has just signed in with it at ORCID
             self.store.record_statuses.schedule(orcid_id, now)
-        outcome = "unchanged" if holder.person_key == attempt.person_key else "held-by-someone-else"
-        return self._close(attempt, outcome, now)
+        if holder.person_key == attempt.person_key:
+            return self._close(attempt, "unchanged", now)
+        if person.organisation.asks_holder and self.current_link(person) is None:
+            self.store.attempts.save_claim(attempt.id, orcid_id, name, now + CLAIM_LIFETIME)
+            facts = {"attempt": attempt.id}
+            self.store.audit.add(attempt.organisation, "held-by-someone-else", "person", person.key, facts, now)
+            return self.store.attempts.get(attempt.id) or attempt
+        return self._close(attempt, "held-by-someone-else", now)
 
     def confirm(  # noqa: PLR0913, PLR0917 - who, where, what, and to what they agreed
         self,
@@ -345,6 +355,57 @@ class LinkingService:
             holder=person,
             expected=shown,
             transfers=tuple(self.transfers.get(link.organisation, ())),
+        )
+
+    def claim(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Attempt:
+        """Return an attempt that claims an iD of another account.
+
+        Its person may see it, and the holder of the iD.
+
+        Raises:
+            NoSuchAttempt: If there is none with this id.
+            SomeoneElsesAttempt: If the person is neither.
+            AnotherBrowsersAttempt: If another browser started it.
+            AttemptClosed: If it is over, or was not confirmed in time.
+
+        """
+        attempt = self.store.attempts.get(attempt_id)
+        if attempt is None or attempt.claim_expires_at is None:
+            raise NoSuchAttempt
+        link = self.current_link(person)
+        is_holder = link is not None and link.orcid_id == attempt.orcid_id
+        if attempt.organisation != person.organisation.id or not (is_holder or attempt.person_key == person.key):
+            raise SomeoneElsesAttempt
+        if attempt.browser_hash != browser.hash:
+            raise AnotherBrowsersAttempt
+        if attempt.closed_at is None and now >= attempt.claim_expires_at:
+            attempt = self._close(attempt, "held-by-someone-else", now)
+        if attempt.closed_at is not None:
+            raise AttemptClosed(attempt)
+        return attempt
+
+    def give_away(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Change | None:
+        """Move the person's link to the account that claims its iD.
+
+        Raises:
+            AccountLinked: If that account has linked another iD meanwhile.
+            AttemptClosed, LookupError, PermissionError: As `claim`; also if the person is the one who claims.
+
+        """
+        attempt = self.claim(person, browser, attempt_id, now)
+        if attempt.person_key == person.key:
+            raise SomeoneElsesAttempt
+        return self.store.links.move(
+            attempt.organisation,
+            person.key,
+            attempt.account,
+            "person",
+            "given by the holder",
+            now,
+            holder=attempt,
+            expected=attempt.orcid_id,
+            claim=attempt.id,
+            transfers=tuple(self.transfers.get(attempt.organisation, ())),
         )
 
     def _close(self, attempt: Attempt, outcome: str, now: datetime, reason: str = "") -> Attempt:

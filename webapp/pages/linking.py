@@ -239,6 +239,38 @@ def removed(_context: AppContext, request: PageRequest) -> Page | Redirect:
     return Page("removed.html", variables)
 
 
+def claim(context: AppContext, request: PageRequest) -> Page | Redirect:
+    """Show a claim of an iD.
+
+    Its person sees what to do, and the holder of the iD the form.
+    """
+    person, attempt_id = request.person, request.path_params["attempt"]
+    try:
+        attempt = context.linking.claim(person, request.browser, attempt_id, request.now)
+    except AttemptClosed as error:
+        closed = error.attempt
+        own = closed is not None and closed.person_key == person.key and closed.outcome in PROBLEMS_BY_CODE
+        return Redirect(f"/me/result/{attempt_id}" if own else "/me")
+    own = attempt.person_key == person.key
+    token = csrf_token(request.browser, person)
+    return Page("claim.html", {"attempt": attempt, "own": own, "token": token})
+
+
+def submit_claim(context: AppContext, request: PageRequest) -> Redirect:
+    """Move the link of the holder to the account that claims the iD.
+
+    A repeated form has no effect.
+    """
+    try:
+        change = context.linking.give_away(request.person, request.browser, request.path_params["attempt"], request.now)
+    except (AccountLinked, AttemptClosed):
+        return Redirect("/me")
+    if change:
+        log("moved", organisation=request.person.organisation.id)
+        context.deliver_now(change)
+    return Redirect("/me")
+
+
 def redirect_to_me(_context: AppContext, _request: PageRequest) -> Redirect:
     """Redirect a GET on an address of forms to the own page.
 
@@ -302,7 +334,8 @@ def _consent_text(context: AppContext, request: PageRequest) -> str:
 
 
 def _path_of(attempt: Attempt) -> str:
-    return f"/me/{'confirm' if attempt.closed_at is None else 'result'}/{attempt.id}"
+    page = "result" if attempt.closed_at is not None else "confirm" if attempt.claim_expires_at is None else "claim"
+    return f"/me/{page}/{attempt.id}"
 
 
 def _log(request: PageRequest, event: str, attempt_id: str, **facts: object) -> None:
