@@ -265,10 +265,12 @@ def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store
     )
     make_link(store)
     asked.clear()
+    WebClient(make_app(front)).get("/me")
+    without, asked[:] = [*asked], []
 
     WebClient(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
 
-    assert asked == ["get_person_status"]
+    assert asked == without != []
 
 
 def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(front, store):
