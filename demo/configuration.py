@@ -132,6 +132,8 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
         "scopes": [organisation.scope],
         "stage": "test",
         "help": f"idm@{organisation.scope}",
+        # One organisation lets the holder of an iD give it to another account; the other refuses
+        "same_id": "ask" if organisation is NORTH else "refuse",
         "name": organisation.names,
         "credential": [{"name": "idp", "rights": ["read"], **secret}],
         "transfer": [_register(local)] if organisation is NORTH else [],

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from demo.forwarding import forward
 from demo.pages import send_response
 from demo.people import NORTH
-from tests.support.browser.user import MAIJA, OTHER_ID
+from tests.support.browser.user import MAIJA, OTHER_ID, PIIA
 from tests.support.processes.demo import Demo
 
 UNREACHABLE = {
@@ -154,7 +154,8 @@ def a_long_lunch_at_orcid(user, context):
 @leads_to("too-many-attempts")
 def twenty_visits_to_orcid(user, context):
     user.signs_in("maija").goes_to_orcid_as(MAIJA)
-    columns = "organisation, person_key, account, browser_hash, started_at, expires_at, orcid_name"
+    person = "organisation, person_key, account, account_issued_at, stable_id, browser_hash"
+    columns = f"{person}, started_at, expires_at, orcid_name"
     with context.demo.database() as database:
         database.execute(
             f"insert into attempts (id, state_hash, {columns}) "
@@ -195,7 +196,7 @@ def an_orcid_that_sends_back_empty_handed(user, context):
 
 @leads_to("held-by-someone-else")
 def the_id_of_a_colleague_who_used_this_computer_before(user, _context):
-    user.links("maija", MAIJA).signs_out().signs_in("hanako").sees("Your ORCID iD")
+    user.links("piia", PIIA).signs_out().signs_in("ake").sees("Your ORCID iD")
     user.presses("Create or connect your ORCID iD")
 
 
