@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 from click.testing import CliRunner
 
@@ -148,6 +150,22 @@ def test_without_the_box_ticked_the_server_refuses(user, demo):
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
     user.confirms().sees("Your ORCID iD is connected")
+
+
+def test_the_holder_of_an_id_moves_it_to_the_account_that_claims_it(user, demo):
+    user.links("maija", MAIJA).signs_out().signs_in("hanako").sees("Your ORCID iD")
+    user.presses("Create or connect your ORCID iD").sees("This ORCID iD is connected to another account", "claim")
+    claim = urlsplit(user.address).path
+    assert "maija@" not in user.text
+
+    user.signs_out().signs_in("maija").sees("Your ORCID iD").goes(claim).sees(
+        "Move your ORCID iD to another account?", "claim-holder"
+    )
+    assert "hanako@pohjoinen.example" in user.text
+    user.presses("Move the connection to that account").sees("Your ORCID iD")
+
+    assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
+    assert demo.get_released_id("hanako@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
 
 
 def test_an_id_of_somebody_else_at_the_organisation_is_refused(user, demo):
