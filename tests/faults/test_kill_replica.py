@@ -20,7 +20,7 @@ from tests.support.docs import ROOT
 from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
 
 PEOPLE = 20_000
-KILLS = 20
+KILLS = 10
 SEED = int(os.environ.get("SEED", "1"))
 WRITING = """
 import sys

@@ -1,6 +1,6 @@
 """kill -9 of web servers and workers again and again: every change arrives, in order, and is done once.
 
-`make test` kills a few dozen, and `make soak` a thousand (KILLS); SEED makes another history.
+`make test` kills twenty, and `make soak` a thousand (KILLS); SEED makes another history.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.factories import UNIVERSITY
 from tests.support.processes.killer import KilledServer, ServerKilled
 from tests.support.service import WebClient, run_orcid_simulator
 
-KILLS = int(os.environ.get("KILLS", "40"))
+KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", "20260115"))
 PEOPLE = [f"person{number}@yliopisto.example" for number in range(1, 13)]
 OWN = {person: (made_up_id(2 * number), made_up_id(2 * number + 1)) for number, person in enumerate(PEOPLE, 1000)}
