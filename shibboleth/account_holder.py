@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from shibboleth.account_time import different_issue_times
+from shibboleth.account_time import different_issue_times, same_issue_time
 from shibboleth.organisation import Organisation
 
 _FORMS = {
@@ -87,3 +87,16 @@ def different_holders(one: AccountHolder, other: AccountHolder) -> bool:
     # Every login passes here, mostly without times
     issued = one.account_issued_at, other.account_issued_at
     return all(issued) and different_issue_times(*issued)
+
+
+def same_holder(one: AccountHolder, other: AccountHolder) -> bool:
+    """Return whether one account is known to have had one holder.
+
+    Its stable id or its time of issue is the same, and neither says otherwise.
+
+    What is absent proves nothing.
+    """
+    if different_holders(one, other):
+        return False
+    issued = one.account_issued_at, other.account_issued_at
+    return bool(one.stable_id and one.stable_id == other.stable_id) or (all(issued) and same_issue_time(*issued))

@@ -92,4 +92,6 @@ ROUTES = (
     Route("POST", "/operator/people", Access.PERSON, operator.submit_search),
     Route("POST", "/operator/people/record", Access.PERSON, operator.check_record),
     Route("GET", "/operator/people/record", Access.PERSON, operator.search),
+    Route("POST", "/operator/people/claim", Access.PERSON, operator.confirm_claim),
+    Route("GET", "/operator/people/claim", Access.PERSON, operator.search),
 )

@@ -110,6 +110,17 @@ set registry = :registry,
 where id = :id
     and closed_at is null;
 
+-- name: list_claims
+-- The claims of an iD on which neither its holder nor an administrator has decided, oldest first.
+select *
+from attempts
+where organisation = :organisation
+    and registry = :registry
+    and orcid = :orcid
+    and claim_expires_at > :now
+    and closed_at is null
+order by started_at, id;
+
 -- name: close_attempt
 -- Changes a row for the caller who closes it, none when it was closed before. The iD is deleted.
 update attempts

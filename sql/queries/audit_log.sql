@@ -41,13 +41,13 @@ order by number desc
 limit :limit;
 
 -- name: list_events_of_others
--- The newest events about a person that others made, newest first.
+-- The newest events about a person that others made, newest first. A move to another account is made there.
 select *
 from events
 where organisation = :organisation
     and person_key = :person_key
     and number > :after
-    and actor <> 'person'
+    and (actor <> 'person' or kind = 'moved-away')
 order by number desc
 limit :limit;
 

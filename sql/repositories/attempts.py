@@ -113,6 +113,12 @@ class AttemptRepository(Repository):
         expiry = rows.format_timestamp(expires_at)
         return self.engine.execute("save_claim", id=attempt_id, **answer, claim_expires_at=expiry) == 1
 
+    def list_claims(self, organisation_id: str, orcid_id: OrcidId, now: datetime) -> list[Attempt]:
+        """Return the open attempts that claim another account's iD, oldest first."""
+        values = {**rows.orcid_id_values(orcid_id), "now": rows.format_timestamp(now)}
+        found = self.engine.fetch_all("list_claims", organisation=organisation_id, **values)
+        return [rows.attempt_from_row(row) for row in found]
+
     def close(self, attempt_id: str, outcome: str, now: datetime) -> bool:
         """Close an attempt and delete ORCID's answer.
 

@@ -48,7 +48,7 @@ class AuditRepository(Repository):
             limit, bound = limit - len(page), page[-1]["number"]
 
     def list_events_of_others(self, organisation_id: str, person_key: str, after: int) -> list[Event]:
-        """Return the events about a person that others made after a number.
+        """Return the events about a person that others made after a number, and moves to another account.
 
         The newest first, at most PAGE_SIZE.
         """

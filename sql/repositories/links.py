@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from shibboleth.account_holder import UNKNOWN_HOLDER, AccountHolder, different_holders, different_stable_ids
 from shibboleth.account_time import is_readable
@@ -227,6 +228,7 @@ class LinkRepository(Repository):
         holder: AccountHolder = UNKNOWN_HOLDER,
         expected: OrcidId | None = None,
         claim: str | None = None,
+        by: Mapping[str, str] = MappingProxyType({}),
         transfers: Sequence[str] = (),
     ) -> Change | None:
         """Move a person's current link to another account of theirs.
@@ -240,6 +242,7 @@ class LinkRepository(Repository):
             holder: What is known of its holder; what the link had recorded belonged to the earlier account.
             expected: The iD that the link must have; None accepts any.
             claim: The id of the attempt that asked for the iD; it is closed as `moved`, and works once.
+            by: Facts of the audit events that name the administrator who moved it.
             transfers: The names of the organisation's transfers, to which the change is delivered.
 
         Returns:
@@ -279,10 +282,14 @@ class LinkRepository(Repository):
                 change = transaction.insert_change(
                     ChangeKind.MOVED, moved, link.orcid_id, None, transfers, moved_from=link
                 )
-                facts = {"link": link.id, "reason": reason, "change": str(change.number)}
+                facts = {"link": link.id, "reason": reason, "change": str(change.number), **by}
+                facts |= {} if claim is None else {"attempt": claim}
                 details = {"orcid": link.orcid_id.uri, "account": account, "previous_account": link.account}
                 transaction.insert_event("moved", actor, new_key, facts | details)
-                transaction.insert_event("moved-away", actor, person_key, facts | {"account": link.account})
+                # What tells a later holder of the earlier account from this one
+                known = {"account_issued_at": link.account_issued_at, "stable_id": link.stable_id}
+                left = {"account": link.account} | {name: value for name, value in known.items() if value}
+                transaction.insert_event("moved-away", actor, person_key, facts | left)
             return change
 
     def remove(  # noqa: PLR0913, PLR0917 - all that an audit event says

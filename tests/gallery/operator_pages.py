@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from shibboleth.organisation import Organisations, Stage
 from sql.records import ReleaseState
 from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
-from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, answered, make_link, make_orcid_id, make_organisation
 from tests.support.service import orcid_id
 from webapp.operator.access import AdminAccess, AdminGrant
 
@@ -80,6 +81,30 @@ def operator_person_whose_record_is_looked_up(context):
     return _search(context, reason="The person asks why the iD is not used.", path="/operator/people/record")
 
 
+@page_state("POST /operator/people")
+def operator_person_whose_id_another_account_claims(context):
+    _claim(context)
+    return _search(context, reason="Both accounts are said to be one person's.", whom="mm@yliopisto.example")
+
+
+@page_state("POST /operator/people/claim")
+def operator_person_whose_id_was_moved(context):
+    claim = _claim(context)
+    reason = "We called the person: both accounts are hers."
+    return _search(context, reason, "/operator/people/claim", whom="mm@yliopisto.example", claim=claim)
+
+
+@page_state("POST /operator/people/claim")
+def operator_person_whose_claim_is_over(context):
+    make_link(context.store, "mm@yliopisto.example", orcid_id(OLD))
+    return _search(context, "Late.", "/operator/people/claim", whom="mm@yliopisto.example", claim="over")
+
+
+@page_state("GET /operator/people/claim")
+def operator_claim_without_a_form(context):
+    return _operator_client(context).get("/operator/people/claim")
+
+
 @page_state("GET /operator/people/record")
 def operator_record_without_a_form(context):
     return _operator_client(context).get("/operator/people/record")
@@ -89,10 +114,17 @@ def _operator_client(context):
     return context.maija(context.web_app(admin_access=STAFF))
 
 
-def _search(context, reason, path="/operator/people"):
+def _search(context, reason, path="/operator/people", whom=ACCOUNT, **fields):
     who = _operator_client(context)
-    form = {"token": who.token(), "organisation": "yliopisto", "whom": ACCOUNT, "reason": reason}
+    form = {"token": who.token(), "organisation": "yliopisto", "whom": whom, "reason": reason, **fields}
     return who.post(path, form)
+
+
+def _claim(context):
+    """Let the account claim the iD of another one, and return the claim."""
+    context.organisations = Organisations.of([make_organisation(stage=Stage.TEST, asks_holder=True)])
+    make_link(context.store, "mm@yliopisto.example", orcid_id(OLD))
+    return context.maija(context.web_app()).return_from_orcid(context.simulator, OLD).rpartition("/")[2]
 
 
 def _add_history(context):

@@ -155,6 +155,15 @@ def claim_of_the_holders_id(context):
     return maija.same_browser("mm@yliopisto.example").get(place)
 
 
+@page_state("GET /me")
+def me_after_the_id_was_given_away(context):
+    organisation = make_organisation(stage=Stage.TEST, stable_id="subject-id", help="help@yliopisto.example")
+    context.organisations = Organisations.of([organisation])
+    make_link(context.store, ACCOUNT, orcid_id(OLD), stable_id="subject-id:a@yliopisto.example")
+    context.store.links.move(UNIVERSITY, ACCOUNT, "mm@yliopisto.example", "person", "given by the holder", NOON)
+    return context.maija(context.web_app(), said={"subject-id": "a@yliopisto.example"}).get("/me")
+
+
 @page_state("GET /me/move")
 def move(context):
     return _renamed(context).get("/me/move")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from shibboleth.account_holder import KnownHolder, different_holders
+from shibboleth.account_holder import KnownHolder, different_holders, same_holder
 from shibboleth.person import Person
 from sql.records import Event
 from sql.store import Store
@@ -25,5 +25,16 @@ def current_holder_since(store: Store, person: Person) -> datetime | None:
 
 def is_of_other_holder(event: Event, person: Person) -> bool:
     """Return whether an event says that another person held the account."""
-    holder = KnownHolder(event.facts.get("account_issued_at", ""), event.facts.get("stable_id", ""))
-    return different_holders(holder, person)
+    return different_holders(_holder_of(event), person)
+
+
+def is_own_move(event: Event, person: Person) -> bool:
+    """Return whether an event says that this person's link moved from the account to another one.
+
+    The account may have another holder since; what does not show that it is the same person is not theirs.
+    """
+    return event.kind == "moved-away" and same_holder(_holder_of(event), person)
+
+
+def _holder_of(event: Event) -> KnownHolder:
+    return KnownHolder(event.facts.get("account_issued_at", ""), event.facts.get("stable_id", ""))

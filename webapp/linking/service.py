@@ -378,7 +378,10 @@ class LinkingService:
             raise SomeoneElsesAttempt
         if attempt.browser_hash != browser.hash:
             raise AnotherBrowsersAttempt
-        if attempt.closed_at is None and now >= attempt.claim_expires_at:
+        return self._require_open_claim(attempt, attempt.claim_expires_at, now)
+
+    def _require_open_claim(self, attempt: Attempt, expires_at: datetime, now: datetime) -> Attempt:
+        if attempt.closed_at is None and now >= expires_at:
             attempt = self._close(attempt, "held-by-someone-else", now)
         if attempt.closed_at is not None:
             raise AttemptClosed(attempt)
@@ -406,6 +409,45 @@ class LinkingService:
             expected=attempt.orcid_id,
             claim=attempt.id,
             transfers=tuple(self.transfers.get(attempt.organisation, ())),
+        )
+
+    def confirm_claim(  # noqa: PLR0913, PLR0917 - all that an audit event says
+        self, link: Link, attempt_id: str, actor: str, reason: str, by: Mapping[str, str], now: datetime
+    ) -> Change | None:
+        """Move a link to the account that claims its iD, for an administrator; return None if it has ended.
+
+        Args:
+            link: The link that the administrator was shown.
+            attempt_id: The claim, an attempt of the same organisation.
+            actor: The administrator's role in audit events.
+            reason: What the administrator wrote.
+            by: Facts of the audit events that name the administrator.
+
+        Raises:
+            AccountLinked: If that account has linked another iD meanwhile.
+            AttemptClosed: If the claim is over, or was not confirmed in time.
+            LinkChanged: If the link is to another iD by now.
+            NoSuchAttempt: If there is no such claim of this iD.
+
+        """
+        attempt = self.store.attempts.get(attempt_id)
+        if attempt is None or attempt.claim_expires_at is None or attempt.organisation != link.organisation:
+            raise NoSuchAttempt
+        attempt = self._require_open_claim(attempt, attempt.claim_expires_at, now)
+        if attempt.orcid_id != link.orcid_id:
+            raise NoSuchAttempt
+        return self.store.links.move(
+            link.organisation,
+            link.person_key,
+            attempt.account,
+            actor,
+            reason,
+            now,
+            holder=attempt,
+            expected=attempt.orcid_id,
+            claim=attempt.id,
+            by=by,
+            transfers=tuple(self.transfers.get(link.organisation, ())),
         )
 
     def _close(self, attempt: Attempt, outcome: str, now: datetime, reason: str = "") -> Attempt:

@@ -12,7 +12,7 @@ from shibboleth.person import Person
 from sql.records import Event, Link
 from sql.store import Store
 from webapp.i18n.language import gettext_noop
-from webapp.linking.holders import current_holder_since, is_of_other_holder
+from webapp.linking.holders import current_holder_since, is_of_other_holder, is_own_move
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
@@ -53,6 +53,8 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
 )
 """What others did to a link, by the event's kind; of other kinds the person is not told here."""
 
+_CLAIM_TEXT = gettext_noop("The connection of the ORCID iD that you claimed was moved to your account.")
+
 
 @dataclass(frozen=True, slots=True)
 class UnreadEvent:
@@ -60,7 +62,7 @@ class UnreadEvent:
 
     text: str
     actor: str
-    """`operator`, `organisation` or `service`."""
+    """`operator`, `organisation` or `service`; `person` of a move to another account."""
     at: datetime
     reason: str = ""
     """A word of the program, or what the operator wrote; empty where the text says it."""
@@ -86,7 +88,7 @@ class UnreadEvents:
 def unread_events(store: Store, person: Person, link: Link | None) -> UnreadEvents:
     """Return what others did to a person's link and the person has not read.
 
-    What concerns an earlier holder of the account is left out.
+    A move to another account is told whoever made it. What concerns an earlier holder of the account is left out.
 
     Args:
         store: The store.
@@ -98,7 +100,7 @@ def unread_events(store: Store, person: Person, link: Link | None) -> UnreadEven
     events = store.audit.list_events_of_others(person.organisation.id, person.key, 0 if read is None else read.number)
     told = [each for each in events if each.kind in EVENT_TEXTS or each.facts.get("reason") in REASON_TEXTS]
     if told and (since := current_holder_since(store, person)) is not None:
-        told = [each for each in told if each.at > since]
+        told = [each for each in told if each.at > since or is_own_move(each, person)]
     found = [_unread_event(each) for each in told if not is_of_other_holder(each, person)]
     last_number, attested_link = max((each.number for each in told), default=0), ""
     if link is not None and link.source != "orcid" and (read is None or read.link_id != link.id):
@@ -134,4 +136,5 @@ def _unread_event(event: Event) -> UnreadEvent:
     reason, source = event.facts.get("reason", ""), event.facts.get("source", "")
     if reason in REASON_TEXTS:
         return UnreadEvent(REASON_TEXTS[reason], event.actor, event.at, source=source)
-    return UnreadEvent(EVENT_TEXTS[event.kind], event.actor, event.at, reason, source)
+    text = _CLAIM_TEXT if event.kind == "moved" and "attempt" in event.facts else EVENT_TEXTS[event.kind]
+    return UnreadEvent(text, event.actor, event.at, reason, source)

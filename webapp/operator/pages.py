@@ -9,12 +9,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sql.errors import StoreUnavailable
+from sql.errors import AccountLinked, AttemptClosed, LinkChanged, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
 from webapp.auth.cookies import OWS
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
 from webapp.linking.public_api import LookupFailed
+from webapp.linking.service import NoSuchAttempt
 from webapp.log import log
 from webapp.operator.access import Permissions
 from webapp.operator.failures import list_failures
@@ -31,6 +32,10 @@ _INCIDENT_NUMBER = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
 LOOKUP_FAILED = gettext_noop("ORCID does not tell the state of this iD just now. Nothing was changed.")
+CLAIM_OVER = gettext_noop("This claim is over: it was decided on, or nobody did so in time. Nothing was changed.")
+CLAIMANT_LINKED = gettext_noop(
+    "The account that claims the iD has connected another one meanwhile. Nothing was changed."
+)
 DELIVERY_STATES = {
     "waiting": gettext_noop("waiting"),
     "done": gettext_noop("arrived"),
@@ -164,18 +169,49 @@ def check_record(context: AppContext, request: PageRequest) -> Page:
     return _search_page(request, permissions, result=result, error=problem)
 
 
-def _search_page(
+def confirm_claim(context: AppContext, request: PageRequest) -> Page:
+    """Move the link to the account that claims its iD, and show the link.
+
+    It is recorded in the audit log like a search, and as a move with the administrator's reason.
+    """
+    permissions = _permissions(context, request)
+    try:
+        query = parse_search(request.form, permissions)
+    except IncompleteSearch as error:
+        return _search_page(request, permissions, error=error.message, status=422)
+    result = find_person(context.store, query, request.person, permissions, context.linking.orcid.registry, request.now)
+    log("person-searched", organisation=query.organisation.id)
+    change, link, by = None, result.link, requester(request.person)
+    try:
+        if link is not None:
+            claim = request.form.get("claim", "")
+            change = context.linking.confirm_claim(link, claim, permissions.actor, query.reason, by, request.now)
+    except (AttemptClosed, LinkChanged, NoSuchAttempt):
+        pass
+    except AccountLinked:
+        return _search_page(request, permissions, result=result, error=CLAIMANT_LINKED, status=409)
+    if link is None or change is None:
+        return _search_page(request, permissions, result=result, error=CLAIM_OVER, status=409)
+    log("moved", organisation=change.organisation)
+    context.deliver_now(change)
+    moved = context.store.links.get_by_orcid_id(change.organisation, link.orcid_id)
+    return _search_page(request, permissions, result=replace(result, link=moved, claims=()), moved=True)
+
+
+def _search_page(  # noqa: PLR0913 - what the page shows
     request: PageRequest,
     permissions: Permissions,
     *,
     result: SearchResult | None = None,
     error: str = "",
     status: int = 200,
+    moved: bool = False,
 ) -> Page:
     facts = {
         "organisations": permissions.sorted_by_name(request.language.code),
         "found": result,
         "error": error,
+        "moved": moved,
         "form": {} if result else request.form,
         "states": DELIVERY_STATES,
         "record_states": RECORD_STATES,

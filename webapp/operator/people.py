@@ -16,7 +16,7 @@ from shibboleth.characters import is_visible
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from shibboleth.organisation import Organisation
 from shibboleth.person import Person
-from sql.records import Delivery, Link
+from sql.records import Attempt, Delivery, Link
 from sql.store import Store
 from webapp.auth.cookies import OWS
 from webapp.i18n.language import gettext_noop
@@ -52,6 +52,8 @@ class SearchResult:
     search: PersonSearch
     link: Link | None
     deliveries: tuple[Delivery, ...]
+    claims: tuple[Attempt, ...] = ()
+    """Attempts of other accounts that claim the link's iD."""
 
 
 class IncompleteSearch(ValueError):
@@ -82,9 +84,9 @@ def parse_search(form: Mapping[str, str], permissions: Permissions) -> PersonSea
 def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is looked up
     store: Store, query: PersonSearch, requested_by: Person, permissions: Permissions, registry: Registry, now: datetime
 ) -> SearchResult:
-    """Return a person's link and deliveries.
+    """Return a person's link and deliveries, and other accounts' claims of the iD.
 
-    The search is written to the audit log before.
+    The search is written to the audit log before, for each of these accounts.
     """
     organisation_id = query.organisation.id
     try:
@@ -96,8 +98,12 @@ def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is 
         link = store.links.get(organisation_id, person_key)
     facts = {**requester(requested_by), "reason": query.reason}
     store.audit.add(organisation_id, EVENT_KIND, permissions.actor, person_key, facts, now)
+    found = store.attempts.list_claims(organisation_id, link.orcid_id, now) if link else []
+    claims = [each for each in found if each.person_key != person_key]
+    for key in {each.person_key for each in claims}:
+        store.audit.add(organisation_id, EVENT_KIND, permissions.actor, key, facts, now)
     deliveries = store.deliveries.list_for_person(organisation_id, person_key, MAX_DELIVERIES) if person_key else ()
-    return SearchResult(query, link, tuple(deliveries))
+    return SearchResult(query, link, tuple(deliveries), tuple(claims))
 
 
 def requester(person: Person) -> dict[str, str]:

@@ -17,7 +17,7 @@ from sql.records import EarlierAccount, Erasure, ReadEvents
 from sql.repositories.base import NO_LIMIT
 from sql.rows import format_timestamp
 from sql.store import Store
-from webapp.linking.holders import current_holder_since, is_of_other_holder
+from webapp.linking.holders import current_holder_since, is_of_other_holder, is_own_move
 from webapp.pages.context import AppContext
 from webapp.pages.data_inventory import FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS, SOURCES, Gettext, Section
 from webapp.pages.request import Page, PageRequest, RawResponse
@@ -95,6 +95,7 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
             own = [each for each in own if int(each.facts.get("change", earlier + 1)) > earlier]
             # Newest first: what is older than an event of another holder's is not the person's either
             own = [*takewhile(lambda each: not is_of_other_holder(each, person), own)]
+            own += [each for each in records if each not in own and is_own_move(each, person)]
         for each in [] if section.name in ALONE else moved_from:
             records = READERS[section.name](store, whose[0], each.person_key, NO_LIMIT)
             own += [one for one in records if _is_between(attrgetter(MADE_AT[section.name])(one), each)]
