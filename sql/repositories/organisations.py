@@ -295,9 +295,9 @@ def _rename(
                 conflicts += 1
                 continue
             new = replace(link, person_key=fold(account), account=account)
-            day = transaction.now.date().isoformat()
-            values = {"id": link.id, "person_key": new.person_key, "account": account, "account_issued_at": ""}
-            session.execute("move_link", **values, day=day, now=rows.format_timestamp(transaction.now))
+            day, now = transaction.now.date().isoformat(), rows.format_timestamp(transaction.now)
+            values = {"id": link.id, "person_key": new.person_key, "account": account, "day": day, "now": now}
+            session.execute("move_link", **values, account_issued_at="", stable_id="")
             change = transaction.new_change(ChangeKind.MOVED, new, link.orcid_id, None, moved_from=link)
             changes.append(change)
             facts = {"link": link.id, "reason": ChangeReason.MOVED.value, "change": str(change.number)}
