@@ -168,6 +168,49 @@ where organisation = :organisation
     and ended_at is null
 limit 2;
 
+-- name: list_rename_conflicts
+-- Pairs of accounts of which one looks renamed to the other, because they have one stable id, and which a sign-in cannot
+-- bring together: both have a current link, or the one with the link was used on or after the day on which the other
+-- came to link an iD. The account that was seen first is the first.
+select
+    one.person_key as person_key,
+    other.person_key as other_person_key
+from links as one
+join links as other on other.organisation = one.organisation
+    and other.stable_id = one.stable_id
+    and other.stable_id <> ''
+    and other.ended_at is null
+    and other.id <> one.id
+where one.organisation = :organisation
+    and one.stable_id <> ''
+    and one.ended_at is null
+    and (
+        coalesce(one.last_seen_on, '') < coalesce(other.last_seen_on, '')
+        or (coalesce(one.last_seen_on, '') = coalesce(other.last_seen_on, '') and one.person_key < other.person_key)
+    )
+union
+select
+    links.person_key as person_key,
+    attempts.person_key as other_person_key
+from attempts
+join links on links.organisation = attempts.organisation
+    and links.stable_id = attempts.stable_id
+    and links.stable_id <> ''
+    and links.ended_at is null
+    and links.person_key <> attempts.person_key
+    and links.last_seen_on >= substr(attempts.started_at, 1, 10)
+where attempts.organisation = :organisation
+    and attempts.stable_id <> ''
+    and not exists (
+        select 1
+        from links as own
+        where own.organisation = attempts.organisation
+            and own.person_key = attempts.person_key
+            and own.ended_at is null
+    )
+order by person_key, other_person_key
+limit :limit;
+
 -- name: set_temporary_key
 -- While all accounts of an organisation are renamed. The stable id may have been renamed with the account.
 update links

@@ -48,9 +48,9 @@ class AuditRepository(Repository):
             limit, bound = limit - len(page), page[-1]["number"]
 
     def list_events_of_others(self, organisation_id: str, person_key: str, after: int) -> list[Event]:
-        """Return the events about a person that others made after a number, and moves to another account.
+        """Return the events about a person that others made after a number.
 
-        The newest first, at most PAGE_SIZE.
+        A move to another account is among them, whoever made it. The newest first, at most PAGE_SIZE.
         """
         found = self.engine.fetch_all(
             "list_events_of_others", organisation=organisation_id, person_key=person_key, after=after, limit=PAGE_SIZE

@@ -216,6 +216,18 @@ class LinkRepository(Repository):
         found = self.engine.fetch_all("list_links_by_stable_id", organisation=organisation_id, stable_id=stable_id)
         return [rows.link_from_row(row) for row in found]
 
+    def list_rename_conflicts(self, organisation_id: str, limit: int = NO_LIMIT) -> list[tuple[str, str]]:
+        """Return pairs of accounts with one stable id that no sign-in unites.
+
+        Both have a link, or the account that has it was used since the other came to link an iD. Of the latter, those
+        whose attempts are not deleted yet.
+
+        Returns:
+            Folded keys, the account that was seen first before the other.
+        """
+        found = self.engine.fetch_all("list_rename_conflicts", organisation=organisation_id, limit=limit)
+        return [(row["person_key"], row["other_person_key"]) for row in found]
+
     def move(  # noqa: PLR0913, PLR0917 - all that an audit event says
         self,
         organisation_id: str,

@@ -18,7 +18,9 @@ from tests.support.configuration import store_section, write_configuration
 from tests.support.delivery import Idm, UniqueRegister, make_dispatcher, make_worker
 from tests.support.factories import (
     NOON,
+    POLYTECHNIC,
     UNIVERSITY,
+    make_attempt,
     make_client,
     make_link,
     make_orcid_id,
@@ -28,6 +30,8 @@ from tests.support.factories import (
 from tests.support.openapi import must_be_documented
 from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_orcid_client, make_web_app, orcid_id
 from webapp.app import make_app
+from webapp.checks.renamed import check_renamed
+from webapp.checks.result import Level
 from webapp.cli.main import main
 from webapp.pages.my_data import data_sections
 
@@ -409,6 +413,30 @@ def test_what_only_looks_like_a_renamed_account_moves_nothing(  # noqa: PLR0917 
     assert store.links.get(UNIVERSITY, NEW) is None
     logged = {each.facts["reason"] for each in caplog.records if each.message == "account-rename-conflict"}
     assert logged == ({reason} if reason else set())
+
+
+def test_accounts_whose_link_a_sign_in_cannot_move_are_reported(store, clock):
+    third, fourth, organisation = "third@yliopisto.example", "fourth@yliopisto.example", make_organisation()
+    make_link(store, "one@yliopisto.example", make_orcid_id(3), stable_id="subject-id:one@yliopisto.example")
+    make_link(store, "two@yliopisto.example", make_orcid_id(4))
+    make_link(store, "x@amk.example", make_orcid_id(5), POLYTECHNIC, stable_id=STABLE)
+    make_link(store, OLD, orcid_id(MAIJA), stable_id=STABLE)
+    assert list(check_renamed(store, organisation)) == []
+
+    # With a link of its own, seen later
+    make_link(store, "a@yliopisto.example", orcid_id(AKE), stable_id=STABLE, now=clock.now + timedelta(days=1))
+    # Came to link an iD: on the day on which the other was used, on a later day, and with another stable id
+    for account, days, stable_id in ((third, 0, STABLE), (fourth, 2, STABLE), ("fifth@x", 0, "subject-id:5@x")):
+        attempt = make_attempt(account, started_at=clock.now + timedelta(days=days), stable_id=stable_id)
+        store.attempts.add(attempt, f"hash of {account}")
+
+    assert store.links.list_rename_conflicts(POLYTECHNIC) == []
+    found = store.links.list_rename_conflicts(UNIVERSITY)
+    assert found == [("a@yliopisto.example", third), (OLD, "a@yliopisto.example"), (OLD, third)]
+    assert store.links.list_rename_conflicts(UNIVERSITY, 1) == found[:1]
+    (result,) = check_renamed(store, organisation)
+    assert (result.level, f"{OLD} and a@yliopisto.example" in result.text) == (Level.WARNING, True)
+    assert UNIVERSITY in result.fix
 
 
 def test_only_what_the_page_showed_is_moved(app, store, clock):

@@ -18,6 +18,7 @@ from webapp.checks.deliveries import check_deliveries
 from webapp.checks.organisations import check_organisations
 from webapp.checks.records import check_records, check_status_round
 from webapp.checks.release import check_release
+from webapp.checks.renamed import check_renamed
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 
@@ -70,6 +71,7 @@ def check_store(
             if settings.keeps_links:
                 yield check_release(store, organisation, counts, now)
                 yield from check_records(store, organisation)
+                yield from check_renamed(store, organisation)
             yield from check_credentials(settings, store, now)
             yield from check_deliveries(settings, store, now)
         yield check_status_round(config, store, now)

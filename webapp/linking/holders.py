@@ -29,7 +29,7 @@ def is_of_other_holder(event: Event, person: Person) -> bool:
 
 
 def is_own_move(event: Event, person: Person) -> bool:
-    """Return whether an event says that this person's link moved from the account to another one.
+    """Return whether an event says that this person's link moved away.
 
     The account may have another holder since; what does not show that it is the same person is not theirs.
     """

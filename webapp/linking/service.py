@@ -414,7 +414,7 @@ class LinkingService:
     def confirm_claim(  # noqa: PLR0913, PLR0917 - all that an audit event says
         self, link: Link, attempt_id: str, actor: str, reason: str, by: Mapping[str, str], now: datetime
     ) -> Change | None:
-        """Move a link to the account that claims its iD, for an administrator; return None if it has ended.
+        """Move a link to the account that claims its iD, for an administrator.
 
         Args:
             link: The link that the administrator was shown.
@@ -422,6 +422,9 @@ class LinkingService:
             actor: The administrator's role in audit events.
             reason: What the administrator wrote.
             by: Facts of the audit events that name the administrator.
+
+        Returns:
+            None if the link has ended.
 
         Raises:
             AccountLinked: If that account has linked another iD meanwhile.

@@ -84,7 +84,7 @@ def parse_search(form: Mapping[str, str], permissions: Permissions) -> PersonSea
 def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is looked up
     store: Store, query: PersonSearch, requested_by: Person, permissions: Permissions, registry: Registry, now: datetime
 ) -> SearchResult:
-    """Return a person's link and deliveries, and other accounts' claims of the iD.
+    """Return a person's link, its deliveries and the claims of its iD.
 
     The search is written to the audit log before, for each of these accounts.
     """
