@@ -253,6 +253,17 @@ def test_organisations_stand_in_the_order_of_what_they_are_called(store, clock):
         assert re.findall(r"<option.*?>(.*?)</option>", search)[1:] == names
 
 
+def test_accounts_that_look_renamed_are_counted_and_not_named(store, operator):
+    assert "Renamed accounts" not in operator.get("/operator/organisations/yliopisto").text
+    for number, account in enumerate((MAIJA, VILLE)):
+        make_link(store, account, make_orcid_id(number + 1), stable_id="subject-id:a@yliopisto.example")
+
+    page = operator.get("/operator/organisations/yliopisto").text
+
+    assert "Pairs of accounts that look like one person's: 1." in page
+    assert MAIJA not in page
+
+
 def test_a_period_ends_today_and_begins_as_many_days_ago(store, operator, clock):
     make_link(store, MAIJA, make_orcid_id(1))
     of_linked = [each.name for each in COLUMNS].index("linked")

@@ -41,6 +41,13 @@ def operator_organisation_without_anything(context):
     return _operator_client(context).get("/operator/organisations/amk")
 
 
+@page_state("GET /operator/organisations/<name>")
+def operator_organisation_with_renamed_accounts(context):
+    for account, orcid in ((PIIA, NEW), ("p.uusi@yliopisto.example", OLD)):
+        make_link(context.store, account, orcid_id(orcid), stable_id="subject-id:p@yliopisto.example")
+    return _operator_client(context).get("/operator/organisations/yliopisto")
+
+
 @page_state("GET /operator/incidents")
 def operator_incidents(context):
     return _operator_client(context).get("/operator/incidents")

@@ -77,6 +77,7 @@ def organisation(context: AppContext, request: PageRequest) -> Page:
         "status": status,
         "records": context.store.record_statuses.counts(one.id),
         "record_states": RECORD_STATES,
+        "rename_conflicts": len(context.store.links.list_rename_conflicts(one.id)),
         "columns": COLUMNS,
         "period_counts": over_time,
         "charts": charts(over_time),
