@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import MAXYEAR, UTC, datetime, timedelta, timezone
+from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone
 
 _FIRST_YEAR = 1990
 """No account was issued before."""
@@ -75,6 +75,15 @@ def different_issue_times(one: str, other: str) -> bool:
     """
     first, second = _parse(one), _parse(other)
     return first is not None and second is not None and not first.overlaps(second)
+
+
+def issued_after(text: str, day: date) -> bool:
+    """Return whether an account was issued later than on a day.
+
+    False if the text cannot be parsed.
+    """
+    issued = _parse(text)
+    return issued is not None and issued.start.date() > day
 
 
 def is_readable(text: str) -> bool:

@@ -177,18 +177,20 @@ class Dispatcher:
             return self._deliver_move(delivery, transfer, message, timeout)
         # The receiver may have an iD that this change does not name, because what took it away has not arrived
         removals = {
-            each.previous: replace(
+            (each.previous_account, each.previous or each.orcid_id): replace(
                 message,
                 id=each.id,
                 kind=ChangeKind.REMOVED,
+                account=each.previous_account or message.account,
                 orcid_id=None,
-                previous=each.previous,
+                previous=each.previous or each.orcid_id,
+                previous_account=None,
                 at=each.at,
                 reason=each.reason,
                 number=each.number,
             )
             for each in self._store.deliveries.list_missed(delivery)
-            if each.previous not in {change.orcid_id, change.previous}
+            if each.previous_account is not None or each.previous not in {change.orcid_id, change.previous}
         }
         try:
             # One that cannot remove an iD puts the new one in its place
@@ -212,7 +214,11 @@ class Dispatcher:
         removal = replace(linked, kind=ChangeKind.REMOVED, account=message.previous_account or "", orcid_id=None)
         previous_key = delivery.change.previous_person_key if delivery.change else None
         missed = self._store.deliveries.list_missed(delivery, previous_key)
-        removals = [replace(removal, previous=each.previous) for each in missed if each.previous != message.orcid_id]
+        removals = [
+            replace(removal, account=each.previous_account or removal.account, previous=each.previous or each.orcid_id)
+            for each in missed
+            if each.previous_account or each.previous != message.orcid_id
+        ]
         removals.append(replace(removal, previous=message.orcid_id))
         timeout /= len(removals) + 1
         notes = []

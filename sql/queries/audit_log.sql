@@ -47,7 +47,7 @@ from events
 where organisation = :organisation
     and person_key = :person_key
     and number > :after
-    and (actor <> 'person' or kind = 'moved-away')
+    and (actor <> 'person' or kind in ('moved-away', 'given-away'))
 order by number desc
 limit :limit;
 
@@ -139,7 +139,7 @@ where newest.organisation = :organisation
         where later.organisation = newest.organisation
             and later.person_key = newest.person_key
             and later.number > newest.number
-            and later.kind in ('linked', 'replaced', 'removed', 'moved', 'moved-away')
+            and later.kind in ('linked', 'replaced', 'removed', 'moved', 'moved-away', 'given-away')
     )
 order by newest.person_key
 limit :limit;

@@ -283,7 +283,20 @@ where missed.organisation = :organisation
     and missed.transfer || '' = :transfer
     and missed.change_number + 0 < :change_number
     and (missed.state = 'dead-letter' or missed.outcome = 'superseded')
-    and changes.previous_orcid is not null
+    and (
+        changes.previous_orcid is not null
+        or (
+            changes.previous_person_key is not null
+            and not exists (
+                select 1
+                from deliveries as anew
+                where anew.organisation = missed.organisation
+                    and anew.person_key = changes.previous_person_key
+                    and anew.transfer || '' = missed.transfer
+                    and anew.change_number + 0 > missed.change_number
+            )
+        )
+    )
     and not exists (
         select 1
         from deliveries as arrived
@@ -438,6 +451,18 @@ where organisation = :organisation
                     and later.person_key = lost.person_key
                     and later.change_number > lost.change_number
                     and later.transfer = lost.transfer
+                    and later.state = 'waiting'
+                    and later.lease_expires_at is not null
+            )
+            and not exists (
+                select 1
+                from changes as moved
+                join deliveries as later on later.organisation = moved.organisation
+                    and later.change_number = moved.number
+                    and later.transfer || '' = lost.transfer
+                where moved.organisation = lost.organisation
+                    and moved.previous_person_key = lost.person_key
+                    and later.change_number > lost.change_number
                     and later.state = 'waiting'
                     and later.lease_expires_at is not null
             )

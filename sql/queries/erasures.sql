@@ -4,8 +4,14 @@
 insert into erasures (id, organisation, person_key, change_number, event_number, uses_feed, requested_at)
 values (:id, :organisation, :person_key, :change_number, :event_number, :uses_feed, :now)
 on conflict (organisation, person_key) where person_key is not null do update
-set change_number = excluded.change_number,
-    event_number = excluded.event_number,
+set change_number = case
+        when excluded.change_number > erasures.change_number then excluded.change_number
+        else erasures.change_number
+    end,
+    event_number = case
+        when excluded.event_number > erasures.event_number then excluded.event_number
+        else erasures.event_number
+    end,
     uses_feed = excluded.uses_feed,
     requested_at = case
         when erasures.change_number = excluded.change_number then erasures.requested_at
@@ -191,7 +197,12 @@ where organisation = :organisation
 delete from links
 where organisation = :organisation
     and person_key = :person_key
-    and ended_at <= :until;
+    and ended_at <= (
+        select events.at
+        from events
+        where events.organisation = :organisation
+            and events.number = :event_number
+    );
 
 -- name: update_erased_through
 -- Changes up to this number may be gone that the feed's reader has not fetched.

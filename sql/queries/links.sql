@@ -153,6 +153,7 @@ set last_seen_on = :day,
     account_issued_at = :account_issued_at,
     stable_id = :stable_id
 where id = :id
+    and person_key = :person_key
     and ended_at is null
     and account_issued_at = :known_issued_at
     and stable_id = :known_stable_id;

@@ -176,11 +176,12 @@ def earlier_accounts(source: Engine | Transaction, organisation_id: str, person_
     before, key = NO_LIMIT, person_key
     while True:
         row = source.fetch_one("get_last_holder_event", organisation=organisation_id, person_key=key, before=before)
-        if row is None or row["kind"] != "moved":
+        facts = {} if row is None else audit.facts_of(row["facts"])
+        if row is None or row["kind"] != "moved" or "previous_account" not in facts:
             if found and row is not None:
                 found[-1] = replace(found[-1], since=rows.parse_timestamp(row["at"]))
             return found
-        facts, until = audit.facts_of(row["facts"]), rows.parse_timestamp(row["at"])
+        until = rows.parse_timestamp(row["at"])
         key, before = fold(facts["previous_account"]), row["number"]
         found.append(EarlierAccount(key, None, until, int(facts["change"]), row["number"]))
 

@@ -70,7 +70,7 @@ class ErasureRepository(Repository):
             uses_feed: Whether the organisation may read the removal from its feed.
             since: When `MAX_WAIT` begins; `now` if None.
         """
-        with self.organisation_transaction(organisation_id, now) as transaction:
+        with self.organisation_transaction(organisation_id, now, exclusive=True) as transaction:
             return _erase(transaction, person_key, actor, reason, transfers, uses_feed=uses_feed, since=since or now)
 
     def finish_due(self, now: datetime) -> int:
@@ -92,7 +92,7 @@ class ErasureRepository(Repository):
         Returns:
             False when it is not, or is finished already.
         """
-        with self.organisation_transaction(organisation_id, now) as transaction:
+        with self.organisation_transaction(organisation_id, now, exclusive=True) as transaction:
             return _finish(transaction, person_key, now)
 
     def erase_inactive(self, organisation_id: str, before: datetime, now: datetime, *, uses_feed: bool) -> int:
@@ -116,7 +116,7 @@ class ErasureRepository(Repository):
             batch = len(people)
             for row in people:
                 person = {"organisation": organisation_id, "person_key": row["person_key"]}
-                with self.organisation_transaction(organisation_id, now) as transaction:
+                with self.organisation_transaction(organisation_id, now, exclusive=True) as transaction:
                     if transaction.session.fetch_one("has_activity", **person, before=rows.format_timestamp(before)):
                         continue
                     result = _erase(
@@ -218,7 +218,7 @@ def _finish(transaction: OrganisationTransaction, person_key: str, now: datetime
     session.execute("delete_read_events", **person)
     session.execute("delete_changes_of_person", **person, number=number)
     session.execute("anonymise_deliveries_of_person", **person, number=number)
-    session.execute("delete_ended_links_of_person", **person, until=erasure["requested_at"])
+    session.execute("delete_ended_links_of_person", **person, event_number=erasure["event_number"])
     _erase_facts(session, person, erasure)
     if erasure["uses_feed"] and erasure["acknowledged"] < number:
         session.execute("update_erased_through", organisation=transaction.organisation, number=number)

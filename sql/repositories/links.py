@@ -177,6 +177,7 @@ class LinkRepository(Repository):
             self.engine.execute(
                 "record_sign_in",
                 id=link.id,
+                person_key=link.person_key,
                 day=now.date().isoformat(),
                 account_issued_at=issued,
                 stable_id=stable_id,
@@ -247,7 +248,7 @@ class LinkRepository(Repository):
 
         It is one transaction.
 
-        What was stored under the earlier account stays there; `earlier_accounts` finds it.
+        What was stored under the earlier account stays there; `earlier_accounts` finds it, unless the iD was claimed.
 
         Args:
             account: The account that the person has now.
@@ -296,12 +297,15 @@ class LinkRepository(Repository):
                 )
                 facts = {"link": link.id, "reason": reason, "change": str(change.number), **by}
                 facts |= {} if claim is None else {"attempt": claim}
-                details = {"orcid": link.orcid_id.uri, "account": account, "previous_account": link.account}
+                details = {"orcid": link.orcid_id.uri, "account": account}
+                # Who claims an iD does not learn whose it was, and is not the same person to the service
+                details |= {"previous_account": link.account} if claim is None else {}
                 transaction.insert_event("moved", actor, new_key, facts | details)
                 # What tells a later holder of the earlier account from this one
                 known = {"account_issued_at": link.account_issued_at, "stable_id": link.stable_id}
                 left = {"account": link.account} | {name: value for name, value in known.items() if value}
-                transaction.insert_event("moved-away", actor, person_key, facts | left)
+                left_by = "moved-away" if claim is None else "given-away"
+                transaction.insert_event(left_by, actor, person_key, facts | left)
             return change
 
     def remove(  # noqa: PLR0913, PLR0917 - all that an audit event says

@@ -86,7 +86,7 @@ def test_an_administrator_gives_the_id_to_the_account_that_claims_it(  # noqa: P
     (change,) = store.changes.list_after(UNIVERSITY, 1, 10)
     assert (change.kind, change.account, change.previous_account) == ("moved", CLAIMANT, HOLDER)
     assert [each.kind for each in store.deliveries.list_for_person(UNIVERSITY, CLAIMANT)] == ["moved"]
-    for kind in ("moved", "moved-away"):
+    for kind in ("moved", "given-away"):
         (event,) = events(store, kind)
         told = {name: event.facts[name] for name in ("reason", "by", "by_organisation")}
         assert (event.actor, told) == (
@@ -137,6 +137,17 @@ def test_a_claim_is_confirmed_once_in_time_and_only_for_what_was_shown(app, stor
     assert (late.status, "This claim is over" in late.text) == (409, True)
     assert 'name="claim"' not in search(admin).text
     assert HOLDER in whose(store)
+
+
+def test_nobody_decides_on_their_own_claim(app, running_simulator, store):
+    admin = WebClient(app, ADMIN)
+    claim = admin.return_from_orcid(running_simulator[0], MAIJA).rpartition("/")[2]
+    page = search(admin)
+    form = {"token": admin.token(), "organisation": "yliopisto", "whom": MAIJA, "reason": "it is mine", "claim": claim}
+
+    assert 'name="claim"' not in page.text
+    assert admin.post("/operator/people/claim", form).status == 409
+    assert whose(store) == [HOLDER]
 
 
 def test_an_account_that_linked_another_id_meanwhile_keeps_it(app, store, claimant):

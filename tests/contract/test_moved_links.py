@@ -339,6 +339,7 @@ def test_what_cannot_be_moved_is_said(  # noqa: PLR0917 - fixtures
 
 SUBJECT = {"subject-id": "a@yliopisto.example"}
 PRIOR = {"eduPersonPrincipalNamePrior": OLD.upper()}
+ISSUED = {"funetEduPersonEPPNTimeStamp": "20260116"}
 
 
 @pytest.fixture
@@ -354,9 +355,12 @@ def confirm(client, page, **changes):
     return client.post("/me/move", {**form, **changes})
 
 
-@pytest.mark.parametrize("said", [SUBJECT, PRIOR, SUBJECT | PRIOR])
-def test_a_person_sees_both_accounts_and_moves_the_link(app, store, clock, said):
-    make_link(store, OLD, orcid_id(MAIJA), stable_id=STABLE)
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [(SUBJECT, STABLE), (SUBJECT | PRIOR, STABLE), (PRIOR | ISSUED, ""), (SUBJECT | PRIOR | ISSUED, "")],
+)
+def test_a_person_sees_both_accounts_and_moves_the_link(app, store, clock, said, known):
+    make_link(store, OLD, orcid_id(MAIJA), stable_id=known)
     clock.passes(days=1)
     maija = WebClient(app, NEW, said=said)
 
@@ -387,6 +391,8 @@ def test_a_person_sees_both_accounts_and_moves_the_link(app, store, clock, said)
         ({"subject-id": "a@amk.example"}, ""),
         ({"subject-id": "b@yliopisto.example"}, ""),
         ({"subject-id": "b@yliopisto.example"} | PRIOR, "another stable id"),
+        (PRIOR, "the earlier account may have another holder"),
+        (PRIOR | ISSUED, "the earlier account may have another holder"),
         ({"eduPersonPrincipalNamePrior": NEW}, ""),
         ({"eduPersonPrincipalNamePrior": "nobody@yliopisto.example"}, ""),
         ({"funetEduPersonEPPNTimeStamp": "20240115"}, ""),

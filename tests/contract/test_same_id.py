@@ -85,11 +85,29 @@ def test_the_holder_gives_the_id_to_the_account_that_claims_it(claimant, simulat
     assert (change.kind, change.account, change.previous_account) == ("moved", CLAIMANT, HOLDER)
     assert [each.kind for each in store.deliveries.list_for_person(UNIVERSITY, CLAIMANT)] == ["moved"]
     events = [(each.kind, each.person_key) for each in store.audit.list_events(UNIVERSITY)]
-    assert events[1:] == [("held-by-someone-else", CLAIMANT), ("moved", CLAIMANT), ("moved-away", HOLDER)]
+    assert events[1:] == [("held-by-someone-else", CLAIMANT), ("moved", CLAIMANT), ("given-away", HOLDER)]
     assert store.audit.compare_with_links(UNIVERSITY) == []
     assert MAIJA in claimant.get("/me").text
     assert store.links.get(UNIVERSITY, CLAIMANT).stable_id == "subject-id:b@yliopisto.example"
     assert claimant.get(place).location == "/me"
+    for page in ("confirm", "result"):
+        assert claimant.get(place.replace("claim", page)).location.startswith("/me")
+
+
+def test_the_claimant_learns_nothing_of_the_holder_and_erases_nothing_of_theirs(claimant, simulator, store, clock):
+    place = claimant.return_from_orcid(simulator, MAIJA)
+    mine = holder(claimant)
+    give(mine, place)
+    kept = [each for each in store.audit.list_events(UNIVERSITY, HOLDER) if each.facts]
+
+    assert all(HOLDER not in claimant.get(f"/me/{page}").text for page in ("", "data", "data.json"))
+    assert "moved to another account" in mine.get("/me/data").text
+    store.erasures.erase(UNIVERSITY, CLAIMANT, "person", "wanted", clock.now, uses_feed=False)
+    clock.passes(days=31)
+    store.erasures.finish_due(clock.now)
+
+    assert list(store.audit.list_events(UNIVERSITY, CLAIMANT)) == []
+    assert [each for each in store.audit.list_events(UNIVERSITY, HOLDER) if each.facts] == kept != []
 
 
 def test_a_ticket_works_once(claimant, simulator, store, clock):
@@ -143,7 +161,8 @@ def test_nobody_else_and_no_other_browser_uses_a_ticket(claimant, simulator, sto
 def test_the_claimants_own_confirmation_links_nothing(claimant, simulator, store):
     place = claimant.return_from_orcid(simulator, MAIJA)
 
-    assert claimant.agree(place.replace("claim", "confirm")).status == 409
+    form = {"token": claimant.token(), "agree": "yes"}
+    assert claimant.post(place.replace("claim", "confirm"), form).status == 409
     assert whose(store) == [HOLDER]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from shibboleth.account_holder import different_stable_ids
+from shibboleth.account_time import issued_after
 from shibboleth.person import Person
 from sql.records import Link
 from sql.store import Store
@@ -15,8 +16,10 @@ def link_of_earlier_account(store: Store, person: Person, now: datetime) -> Link
     """Return the link of an account that the person had before.
 
     The evidence is the stable id, which must stand in one current link of the organisation, or an earlier eppn
-    (eduPersonPrincipalNamePrior). There must have been no sign-in with the earlier account today, and no stable id may
-    say that it is another person's. What only looks like a renamed account is logged as `account-rename-conflict`.
+    (eduPersonPrincipalNamePrior). An earlier eppn alone is none if the link has a stable id, or if its account was used
+    after the person's account was issued: it may have another holder by then. There must have been no sign-in with the
+    earlier account today, and no stable id may say that it is another person's. What only looks like a renamed account
+    is logged as `account-rename-conflict`.
 
     Returns:
         None if there is none, or the evidence is contradictory. The caller has checked that the person has no link.
@@ -35,9 +38,16 @@ def link_of_earlier_account(store: Store, person: Person, now: datetime) -> Link
         reason = "several links"
     elif different_stable_ids(link.stable_id, person.stable_id):
         reason = "another stable id"
+    elif (link.stable_id != person.stable_id or not person.stable_id) and not _is_later_account(person, link):
+        reason = "the earlier account may have another holder"
     elif link.last_seen_on is not None and link.last_seen_on >= now.date():
         reason = "the earlier account was used today"
     else:
         return link
     log.warning("account-rename-conflict", organisation=organisation_id, reason=reason)
     return None
+
+
+def _is_later_account(person: Person, link: Link) -> bool:
+    last_used = link.last_seen_on or link.linked_at.date()
+    return not link.stable_id and issued_after(person.account_issued_at, last_used)

@@ -16,7 +16,7 @@ from shibboleth.account_time import is_readable
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.errors import AttemptClosed, AttemptNotAuthenticated, OrcidIdInUse
-from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus, RecordState
+from sql.records import Attempt, Change, Consent, Link, PersonStatus, RecordState
 from sql.store import Store
 from webapp.auth.browser import Browser
 from webapp.linking.attempt_cleanup import AttemptCleanup
@@ -312,7 +312,7 @@ class LinkingService:
         whose = person.organisation.id, person.key
         with_deliveries = deliveries and bool(self.transfers.get(whose[0]))
         status = self.store.links.person_status(*whose, person, deliveries=with_deliveries)
-        if status.link is None and status.newest_change is ChangeKind.REMOVED:
+        if status.link is None and status.newest_change is not None:
             reassigned_at, newest = self.store.links.reassigned_at(*whose), self.store.changes.newest_for_person(*whose)
             if reassigned_at is not None and newest is not None and newest.at <= reassigned_at:
                 # The removal of the account's earlier holder

@@ -45,6 +45,7 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
         ),
         "moved": REASON_TEXTS["moved"],
         "moved-away": gettext_noop("The connection of your ORCID iD was moved to another account."),
+        "given-away": gettext_noop("The connection of your ORCID iD was moved to another account."),
         "suspended": REASON_TEXTS["suspended"],
         "resumed": REASON_TEXTS["resumed"],
         "deprovisioned": gettext_noop("What you had begun here was deleted."),

@@ -184,8 +184,8 @@ def confirm_claim(context: AppContext, request: PageRequest) -> Page:
     log("person-searched", organisation=query.organisation.id)
     change, link, by = None, result.link, requester(request.person)
     try:
-        if link is not None:
-            claim = request.form.get("claim", "")
+        claim = request.form.get("claim", "")
+        if link is not None and claim in {each.id for each in result.claims}:
             change = context.linking.confirm_claim(link, claim, permissions.actor, query.reason, by, request.now)
     except (AttemptClosed, LinkChanged, NoSuchAttempt):
         pass

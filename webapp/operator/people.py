@@ -99,7 +99,9 @@ def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is 
     facts = {**requester(requested_by), "reason": query.reason}
     store.audit.add(organisation_id, EVENT_KIND, permissions.actor, person_key, facts, now)
     found = store.attempts.list_claims(organisation_id, link.orcid_id, now) if link else []
-    claims = [each for each in found if each.person_key != person_key]
+    # Nobody decides on a claim of their own
+    own = requested_by.organisation.id, requested_by.key
+    claims = [each for each in found if each.person_key != person_key and (each.organisation, each.person_key) != own]
     for key in {each.person_key for each in claims}:
         store.audit.add(organisation_id, EVENT_KIND, permissions.actor, key, facts, now)
     deliveries = store.deliveries.list_for_person(organisation_id, person_key, MAX_DELIVERIES) if person_key else ()

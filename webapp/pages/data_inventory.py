@@ -153,7 +153,7 @@ KINDS: Labels = MappingProxyType(
         "linked": gettext_noop("connected"),
         "replaced": gettext_noop("replaced by another iD"),
         "removed": gettext_noop("removed"),
-        "moved": gettext_noop("moved to another account of yours"),
+        "moved": gettext_noop("moved to this account"),
     }
 )
 REASONS: Labels = MappingProxyType(
@@ -207,6 +207,7 @@ EVENTS: Labels = MappingProxyType(
         "removal-cancelled": gettext_noop("your connection was going to be removed, and stays"),
         "release-seen": gettext_noop("your organisation was seen to release the iD"),
         "moved-away": gettext_noop("moved to another account of yours"),
+        "given-away": gettext_noop("moved to another account"),
         "reassigned": gettext_noop("the account was given to somebody else"),
         "erasure-requested": gettext_noop("everything about you is to be erased"),
         "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),

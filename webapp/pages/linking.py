@@ -185,6 +185,8 @@ def result(context: AppContext, request: PageRequest) -> Page | Redirect:
     if attempt.outcome in PROBLEMS_BY_CODE:
         problem, token = PROBLEMS_BY_CODE[attempt.outcome], csrf_token(request.browser, request.person)
         return _problem_page(context, request, problem, attempt.id, "/me/result/<attempt>", {"token": token})
+    if attempt.outcome == ChangeKind.MOVED:
+        return Redirect("/me")
     return _result_page(context, request, attempt.outcome)
 
 
@@ -285,6 +287,8 @@ def _confirm_page(context: AppContext, request: PageRequest, problem: Problem | 
         attempt = context.linking.open_attempt(person, request.browser, attempt_id, request.now)
     except AttemptClosed:
         return Redirect(f"/me/result/{attempt_id}")
+    if attempt.claim_expires_at is not None:
+        return Redirect(_path_of(attempt))
     variables = {
         "attempt": attempt,
         "unread": unread_events(context.store, person, request.person_status.link),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import takewhile
 from operator import attrgetter
@@ -13,7 +13,7 @@ from typing import Any
 
 from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
-from sql.records import EarlierAccount, Erasure, ReadEvents
+from sql.records import Change, EarlierAccount, Erasure, ReadEvents
 from sql.repositories.base import NO_LIMIT
 from sql.rows import format_timestamp
 from sql.store import Store
@@ -99,8 +99,17 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
         for each in [] if section.name in ALONE else moved_from:
             records = READERS[section.name](store, whose[0], each.person_key, NO_LIMIT)
             own += [one for one in records if _is_between(attrgetter(MADE_AT[section.name])(one), each)]
+        if section.name == "changes":
+            own = [_without_another_person(each, {one.person_key for one in moved_from}) for each in own]
         found.append(DataSection(section, own[:most], len(own) > most))
     return found
+
+
+def _without_another_person(change: Change, earlier_keys: Collection[str]) -> Change:
+    # Who claimed an iD does not learn whose it was
+    if change.previous_person_key is None or change.previous_person_key in earlier_keys:
+        return change
+    return replace(change, previous_person_key=None, previous_account=None)
 
 
 def _is_between(at: datetime, account: EarlierAccount) -> bool:
