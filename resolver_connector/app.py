@@ -136,9 +136,10 @@ class Connector:
             facts = {"organisation": client.organisation.id, "credential": client.credential, "right": route.right}
             _log.warning("right-missing", extra={"facts": facts})
             raise MissingRight(route.right)
+        response = route.handler(self, client.organisation, environ, path)
         if self.credential_uses is not None:
             self.credential_uses.add(client, route.right)
-        return route.handler(self, client.organisation, environ, path)
+        return response
 
     def authenticate(self, environ: Environ) -> Client:
         """Return the client whose credential the request carries.

@@ -14,7 +14,7 @@ set change_number = case
     end,
     uses_feed = excluded.uses_feed,
     requested_at = case
-        when erasures.change_number = excluded.change_number then erasures.requested_at
+        when erasures.change_number >= excluded.change_number then erasures.requested_at
         else excluded.requested_at
     end;
 

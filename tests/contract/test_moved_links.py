@@ -38,6 +38,7 @@ from webapp.pages.my_data import data_sections
 OLD, NEW = "maija@yliopisto.example", "maija.uusi@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
 LATER = NOON + timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 STABLE = "subject-id:a@yliopisto.example"
 
 
@@ -222,6 +223,65 @@ def test_an_erasure_does_not_overtake_a_move(store, clock):
 # --- By the organisation, and by command --------------------------------------------------------------------------
 
 TOKEN = "t" * 40
+
+
+def test_an_erasure_leaves_a_later_holder_of_the_earlier_account_alone(store):
+    make_link(store, OLD, FIRST)
+    move(store)
+    make_link(store, OLD, SECOND, now=LATER + MINUTE)
+    store.links.remove(UNIVERSITY, OLD, "person", "wanted", LATER + 2 * MINUTE, transfers=("idm",))
+    store.erasures.erase(UNIVERSITY, OLD, "person", "wanted", LATER + 3 * MINUTE, transfers=("idm",))
+    asked = store.erasures.get(UNIVERSITY, OLD)
+
+    store.erasures.erase(UNIVERSITY, NEW, "person", "wanted", LATER + 4 * MINUTE)
+
+    assert store.erasures.get(UNIVERSITY, OLD) == asked
+    assert [each.orcid_id for each in store.links.list_for_person(UNIVERSITY, OLD)] == [SECOND]
+
+
+def test_a_sign_in_that_began_before_a_move_records_nothing_with_the_moved_link(store):
+    make_link(store, OLD, FIRST)
+    read_before = store.links.get(UNIVERSITY, OLD)
+    move(store)
+
+    store.links.record_sign_in(read_before, make_person(OLD, stable_id=STABLE), LATER + timedelta(days=1))
+
+    assert store.links.get(UNIVERSITY, NEW).stable_id == ""
+
+
+def test_a_move_that_a_receiver_refused_is_made_up_for_by_the_next_change(store, clock):
+    make_link(store, OLD, FIRST, transfers=("idm",))
+    register = UniqueRegister()
+    worker = make_worker(store, {"idm": register}, clock)
+    worker.run_once()
+    move(store)
+    make_worker(store, {"idm": Idm(answer=DeliveryResult(Outcome.REFUSED, "no"))}, clock).run_once()
+    assert register.holds == {OLD: FIRST}
+
+    store.links.remove(UNIVERSITY, NEW, "person", "wanted", LATER, None, ("idm",))
+    worker.run_once()
+
+    assert register.holds == {}
+
+
+def test_a_retried_change_waits_for_the_move_that_is_on_its_way(store, clock):
+    make_link(store, OLD, FIRST, transfers=("idm",))
+    (first,) = store.deliveries.claim("one", clock.now, MINUTE, 10)
+    store.deliveries.dead_letter(first, "one", "refused", "", clock.now)
+    move(store)
+    assert len(store.deliveries.claim("two", clock.now, MINUTE, 10)) == 1
+
+    store.deliveries.retry(UNIVERSITY, None, clock.now)
+
+    assert store.deliveries.claim("three", clock.now, MINUTE, 10) == []
+
+
+def test_a_new_holder_of_the_earlier_account_is_told_of_no_delivery(app, store, clock):
+    make_link(store, OLD, FIRST, transfers=("idm",))
+    make_worker(store, {"idm": Idm()}, clock).run_once()
+    move(store)
+
+    assert "has been told" not in WebClient(app, OLD).get("/me").text
 
 
 def post(store, path, content, *rights):

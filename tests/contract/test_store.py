@@ -1061,7 +1061,7 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
         ("delete_links_of_person", {"organisation": "o", "person_key": "p"}, "ended_links_of_a_person"),
         (
             "delete_ended_links_of_person",
-            {"organisation": "o", "person_key": "p", "until": "t"},
+            {"organisation": "o", "person_key": "p", "event_number": 1},
             "ended_links_of_a_person",
         ),
         ("get_attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
