@@ -12,7 +12,7 @@ from resolver_connector.credentials import Bearer, Credentials, Right
 from resolver_connector.transfers.base import DeliveryResult, Outcome
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations, Stage
-from sql.errors import AccountLinked, LinkChanged
+from sql.errors import AccountLinked, AttemptClosed, LinkChanged
 from sql.records import DeliveryState
 from tests.support.configuration import store_section, write_configuration
 from tests.support.delivery import Idm, UniqueRegister, make_dispatcher, make_worker
@@ -80,6 +80,16 @@ def test_a_link_moves_to_no_account_that_has_one_and_not_if_it_is_another(store)
     with pytest.raises(LinkChanged):
         move(store, new="third@yliopisto.example", expected=SECOND)
     assert [each.orcid_id for each in store.links.list_current(UNIVERSITY)] == [SECOND, FIRST]
+
+
+def test_a_claim_that_is_closed_moves_nothing(store):
+    make_link(store, OLD, FIRST)
+
+    with pytest.raises(AttemptClosed):
+        move(store, claim="closed-and-deleted")
+
+    assert store.links.get(UNIVERSITY, OLD).orcid_id == FIRST
+    assert store.links.get(UNIVERSITY, NEW) is None
 
 
 def test_a_stable_id_finds_its_link_and_nothing_finds_one_without(store):

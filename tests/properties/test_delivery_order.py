@@ -29,8 +29,8 @@ class Histories(RuleBasedStateMachine):
     def __init__(self, store):
         super().__init__()
         self.store, self.clock, self.register = store, Clock(NOON), UniqueRegister()
-        self.organisation = f"https://order-{next(NUMBERS)}.example"
-        organisation = make_organisation(self.organisation, id="order", names={"en": "x"}, scopes=frozenset({"x"}))
+        self.organisation = f"order-{next(NUMBERS)}"
+        organisation = make_organisation(self.organisation, names={"en": "x"}, scopes=frozenset({"x"}))
         transfers = {self.organisation: {"idm": self.register}}
         self.dispatcher = Dispatcher(
             store, Organisations.of([organisation]), transfers, LogRecorder(), self.clock, random=lambda: 0.5

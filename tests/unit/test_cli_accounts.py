@@ -89,11 +89,13 @@ def test_a_value_is_taken_as_it_is(words, command, argument):
         text
         for each in command.params
         if isinstance(each, click.Option) and each.required
-        for text in (each.opts[0], "x")
+        for text in (each.opts[0], "1")
     ]
+    arguments = [each.name for each in command.params if isinstance(each, click.Argument)]
+    before = ["yliopisto", *["x"] * (arguments.index(argument.name) - 1)]
     for value in [*ODD, *OPTIONS]:
-        orders = [] if value in OPTIONS else [["yliopisto", value, *needed], [*needed, "yliopisto", value]]
-        for given in [*orders, [*needed, "--", "yliopisto", value], [*needed, "yliopisto", "--", value]]:
+        orders = [] if value in OPTIONS else [[*before, value, *needed], [*needed, *before, value]]
+        for given in [*orders, [*needed, "--", *before, value], [*needed, *before, "--", value]]:
             with command.make_context(words[-1], list(given)) as context:
                 assert str(context.params[argument.name]) == value, given
 
