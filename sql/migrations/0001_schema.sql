@@ -34,6 +34,7 @@ create table attempts (
 
 create index attempts_by_expiry on attempts (expires_at);
 create index attempts_of_a_person on attempts (organisation, person_key);
+create index attempts_that_claim on attempts (organisation, orcid, started_at, id) where claim_expires_at is not null;
 
 -- One row for each organisation, with the last numbers given. A transaction that writes a link, a change or an event of
 -- an organisation locks its row first: numbers follow the order of commits, and what the transaction has read stays true.

@@ -167,6 +167,7 @@ NOTHING = {
     "merged into no iD by Location": (MOVED, merged(), location("someone")),
     "merged into another section": (MOVED, merged(MAIJA), location(MAIJA, "works")),
     "merged, Location a root": (MOVED, merged(MAIJA), (("Location", "/"),)),
+    "merged, Location no address": (MOVED, merged(MAIJA), (("Location", "http://[x/"),)),
     "merged, another record": (MOVED, merged(MAIJA, old=AKE)),
 }
 

@@ -1066,6 +1066,11 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
         ),
         ("get_attempt_by_state", {"state_hash": "h"}, "(state_hash=?)"),
         ("list_expired_attempts", {"before": "t", "limit": 1}, "attempts_by_expiry"),
+        (
+            "list_claims",
+            {"organisation": "o", "registry": "production", "orcid": "i", "now": "t"},
+            "attempts_that_claim",
+        ),
     ],
 )
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -131,7 +131,10 @@ class PublicApi:
 
     def _primary(self, orcid_id: OrcidId, named: list[str], location: str) -> OrcidId:
         # Both the message and `Location` name the primary iD; one of them may be missing, but they must not differ
-        parts = urlsplit(location).path.split("/")[-2:] if location else []
+        try:
+            parts = urlsplit(location).path.split("/")[-2:] if location else []
+        except ValueError:
+            raise LookupFailed("the answer redirects to an address that cannot be read") from None
         if parts and (len(parts) != len(("iD", "section")) or parts[1] != SECTION):
             raise LookupFailed("the answer redirects to another section")
         found = dict.fromkeys([*named, *parts[:1]])

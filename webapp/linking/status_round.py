@@ -145,7 +145,8 @@ class StatusRound:
         statuses = self.store.record_statuses
         try:
             answer = _look_up(orcid_id, api, now)
-        except LookupFailed:
+        except Exception:
+            # A bug too: the same iD would be the first of every batch
             statuses.schedule(orcid_id, now + RETRY)
             raise
         links = statuses.save(orcid_id, answer.state, answer.primary, now)
