@@ -128,10 +128,11 @@ def _search(context, reason, path="/operator/people", whom=ACCOUNT, **fields):
 
 
 def _claim(context):
-    """Let the account claim the iD of another one, and return the claim."""
+    """Let an account claim the iD of another one, and return the claim."""
     context.organisations = Organisations.of([make_organisation(stage=Stage.TEST, asks_holder=True)])
     make_link(context.store, "mm@yliopisto.example", orcid_id(OLD))
-    return context.maija(context.web_app()).return_from_orcid(context.simulator, OLD).rpartition("/")[2]
+    claimant = context.maija(context.web_app(), account=PIIA)
+    return claimant.return_from_orcid(context.simulator, OLD).rpartition("/")[2]
 
 
 def _add_history(context):

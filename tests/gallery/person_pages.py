@@ -126,7 +126,8 @@ def me_after_others_did_something(context):
 def _renamed(context):
     """Give a person whose earlier account has a link of the day before."""
     make_link(context.store, "mm@yliopisto.example", orcid_id(OLD), now=NOON - timedelta(days=1))
-    return context.maija(context.web_app(), said={"eduPersonPrincipalNamePrior": "mm@yliopisto.example"})
+    said = {"eduPersonPrincipalNamePrior": "mm@yliopisto.example", "funetEduPersonEPPNTimeStamp": "20260115"}
+    return context.maija(context.web_app(), said=said)
 
 
 @page_state("GET /me")
