@@ -55,11 +55,9 @@ def _group(item):
     return " ".join(shared) or item.nodeid.partition("::")[0]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """Let one process run the tests of a file, or those that share something costly, with `--dist loadgroup`."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 @pytest.fixture(scope="session", autouse=True)
