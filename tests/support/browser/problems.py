@@ -191,7 +191,7 @@ def a_way_back_that_is_opened_in_another_browser(user, _context):
 @leads_to("empty-callback")
 def an_orcid_that_sends_back_empty_handed(user, context):
     context.demo.arm_fault("callback", "empty_answer")
-    user.signs_in("maija").goes_to_orcid_as(MAIJA).allows()
+    user.signs_in("hanako").goes_to_orcid_as(MAIJA).allows()
 
 
 @leads_to("held-by-someone-else")
@@ -203,31 +203,31 @@ def the_id_of_a_colleague_who_used_this_computer_before(user, _context):
 @leads_to("orcid-unavailable")
 def an_orcid_that_is_down(user, context):
     context.demo.arm_fault("token", "5xx")
-    user.signs_in("maija").goes_to_orcid_as(MAIJA).allows()
+    user.signs_in("hanako").goes_to_orcid_as(MAIJA).allows()
 
 
 @leads_to("orcid-unavailable")
 def an_orcid_that_is_too_slow(user, context):
     context.demo.arm_fault("token", "slow", seconds=5)
-    user.signs_in("maija").goes_to_orcid_as(MAIJA).allows()
+    user.signs_in("hanako").goes_to_orcid_as(MAIJA).allows()
 
 
 @leads_to("orcid-unavailable")
 def an_orcid_that_talks_nonsense(user, context):
     context.demo.arm_fault("token", "wrong_json")
-    user.signs_in("maija").goes_to_orcid_as(MAIJA).allows()
+    user.signs_in("hanako").goes_to_orcid_as(MAIJA).allows()
 
 
 @leads_to("orcid-refused")
 def a_way_back_that_lay_about_for_too_long(user, context):
-    way_back = user.signs_in("maija").goes_to_orcid_as(MAIJA).copies_the_way_back()
+    way_back = user.signs_in("hanako").goes_to_orcid_as(MAIJA).copies_the_way_back()
     context.demo.post_orcid_admin("clock", minutes=11)
     user.driver.get(way_back)
 
 
 @leads_to("orcid-misconfigured")
 def an_orcid_that_was_given_another_secret_of_ours(user, context):
-    user.signs_in("maija").goes_to_orcid_as(MAIJA)
+    user.signs_in("hanako").goes_to_orcid_as(MAIJA)
     callback_path = [f"{context.demo.base_url}/me/callback"]
     context.demo.post_orcid_admin(
         "clients", client_id="APP-DEMONSTRATION001", secret="another", name="ORCID connect", redirect_uris=callback_path
@@ -268,7 +268,7 @@ def a_removal_in_one_tab_after_a_replacement_in_another(user, _context):
 
 @leads_to("too-large")
 def a_browser_that_fills_in_far_too_much(user, _context):
-    user.signs_in("maija").sees("Your ORCID iD")
+    user.signs_in("hanako").sees("Your ORCID iD")
     user.driver.execute_script("document.getElementsByName('token')[0].value = 'x'.repeat(20000)")
     user.presses("Create or connect your ORCID iD")
 
@@ -295,7 +295,7 @@ def the_operators_page_opened_by_anybody_else(user, _context):
 
 @leads_to("store-unavailable")
 def a_database_that_somebody_keeps_to_themselves(user, context):
-    user.signs_in("maija").sees("Your ORCID iD")
+    user.signs_in("hanako").sees("Your ORCID iD")
     database = context.until_the_end.enter_context(context.demo.database())
     database.execute("begin immediate")
     user.presses("Create or connect your ORCID iD")
