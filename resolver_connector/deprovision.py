@@ -9,7 +9,7 @@ that was cut off, or is old, removes nobody.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,10 +54,8 @@ class DeprovisionRequest:
         # A misspelt `dryrun=true` must not delete anything
         for name in parameters.keys() - ({"dry_run"} if path.startswith(PEOPLE_PATH) else {"dry_run", "account"}):
             raise BadRequest(f"unknown parameter {name[:100]}; dry_run=true shows what would be deleted")
-        dry_run = single_value(parameters, "dry_run")
-        if dry_run not in {None, "false", "true"}:
-            raise BadRequest("dry_run must be true or false")
-        return cls(requested_account(environ, path), dry_run == "true")
+        dry_run = _parse_dry_run(parameters)
+        return cls(requested_account(environ, path), dry_run)
 
 
 def deprovision(
@@ -99,21 +97,20 @@ class ReconciliationRequest:
 
         """
         parameters = parse_query(environ)
-        # A misspelt `dryrun=true` must not remove anybody
+        # A misspelt `dryrun=true` must not remove a link
         for name in parameters.keys() - {"rows", "made_at", "max_percent", "dry_run"}:
             raise BadRequest(f"unknown parameter {name[:100]}; there are rows, made_at, max_percent and dry_run")
-        stated = {name: single_value(parameters, name) for name in ("rows", "made_at", "max_percent", "dry_run")}
+        stated = {name: single_value(parameters, name) for name in ("rows", "made_at", "max_percent")}
         rows = _number("rows", stated["rows"], 10**9)
         max_percent = _number("max_percent", stated["max_percent"] or str(MAX_PERCENT), 100)
-        if stated["dry_run"] not in {None, "false", "true"}:
-            raise BadRequest("dry_run must be true or false")
+        dry_run = _parse_dry_run(parameters)
         try:
             made_at = parse_made_at(stated["made_at"] or "", now)
             found = read_csv_stream(io.BytesIO(read_body(environ, MAX_LIST_BYTES)), COLUMNS, COLUMNS)
             keys = read_person_keys(organisation, found, rows)
         except (InvalidList, InvalidCsvFile) as error:
             raise BadRequest(f"the list: {error}") from None
-        return cls(keys, rows, made_at, max_percent, stated["dry_run"] == "true")
+        return cls(keys, rows, made_at, max_percent, dry_run)
 
 
 def parse_made_at(text: str, now: datetime) -> datetime:
@@ -183,6 +180,13 @@ def _account_error(organisation: Organisation, account: str) -> str:
         scopes = ", ".join(f"@{each}" for each in sorted(organisation.scopes))
         return f"it is no account of this organisation, whose accounts end in {scopes}"
     return ""
+
+
+def _parse_dry_run(parameters: Mapping[str, list[str]]) -> bool:
+    dry_run = single_value(parameters, "dry_run")
+    if dry_run not in {None, "false", "true"}:
+        raise BadRequest("dry_run must be true or false")
+    return dry_run == "true"
 
 
 def _number(name: str, text: str | None, largest: int) -> int:

@@ -53,7 +53,7 @@ create table organisations (
 );
 
 -- The Identity Providers through which people signed in, or were refused because no file has the entityID. Written at
--- most once a day for each, so that nobody's visits can be seen in it.
+-- most once a day for each, so that it does not show a person's visits.
 create table identity_providers (
     -- where people were refused: whose scope their account has, or whose former entityID it is; empty if no organisation's
     organisation text not null,

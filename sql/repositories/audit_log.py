@@ -50,7 +50,7 @@ class AuditRepository(Repository):
     def list_events_of_others(self, organisation_id: str, person_key: str, after: int) -> list[Event]:
         """Return the events about a person that others made after a number.
 
-        A move to another account is among them, whoever made it. The newest first, at most PAGE_SIZE.
+        A move to another account is among them, also one that the person made. The newest first, at most PAGE_SIZE.
         """
         found = self.engine.fetch_all(
             "list_events_of_others", organisation=organisation_id, person_key=person_key, after=after, limit=PAGE_SIZE

@@ -164,9 +164,8 @@ class LinkRepository(Repository):
     def record_sign_in(self, link: Link, holder: AccountHolder, now: datetime) -> None:
         """Record that the holder of a link's account has signed in.
 
-        The day, and what is first known of them.
-
-        It writes once a day, and where something becomes known. A stable id of another attribute is replaced.
+        It stores the day, and the time of issue and the stable id where the link has none. It writes once a day, and
+        where something becomes known. A stable id of another attribute is replaced.
         """
         issued, stable_id = link.account_issued_at, link.stable_id
         if not issued and is_readable(holder.account_issued_at):

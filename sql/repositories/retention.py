@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sql import rows
-from sql.engines.base import Row, Session, Values
+from sql.engines.base import Row, Session, Transaction, Values
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository, Rollback
 from sql.repositories.statistics import count_forgotten, delete_attempts
 
@@ -126,8 +126,7 @@ class RetentionRepository(Repository):
         with suppress(Rollback), self.organisation_transaction(organisation_id, now) as transaction:
             session = transaction.session
             link = session.fetch_one("get_link", **person)
-            session.execute("delete_mail_of_person", **person)
-            attempts = delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
+            attempts = _delete_mail_and_attempts(session, person)
             links = 0 if link is None else 1
             result = DeprovisionResult(links, attempts, links * len(transfers))
             if link is not None:
@@ -249,10 +248,14 @@ class RetentionRepository(Repository):
             link = session.fetch_one("get_link", **person)
             if not pending or link is None or link["id"] != pending[0]["link_id"]:
                 return False
-            session.execute("delete_mail_of_person", **person)
-            delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
+            _delete_mail_and_attempts(session, person)
             transaction.remove_link(rows.link_from_row(link), pending[0]["actor"], LEFT_ORGANISATION, transfers)
             return True
+
+
+def _delete_mail_and_attempts(session: Transaction, person: Mapping[str, str]) -> int:
+    session.execute("delete_mail_of_person", **person)
+    return delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
 
 
 def _pending_removals(session: Session, organisation_id: str) -> PendingRemovals:

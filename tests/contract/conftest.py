@@ -4,6 +4,14 @@ import pytest
 
 from tests.support.configuration import write_configuration
 from tests.support.idp.handout import LDAP, SCOPE, SOURCES, run
+from tests.support.service import run_orcid_simulator
+
+
+@pytest.fixture(scope="module")
+def running_simulator():
+    """Run ORCID's simulator for the tests of a file, and give it with a client."""
+    with run_orcid_simulator() as (simulator, client):
+        yield simulator, client
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from shibboleth.organisation import Organisations, Stage
 from tests.support.factories import POLYTECHNIC, POLYTECHNIC_IDP, UNIVERSITY, make_link, make_organisation
-from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id, run_orcid_simulator
+from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.operator.access import AdminAccess, AdminGrant
 
@@ -18,12 +18,6 @@ STAFF = AdminAccess(
 )
 STABLE_ID = {"subject-id": "a@yliopisto.example"}
 AWAY = "was moved to another account."
-
-
-@pytest.fixture(scope="module")
-def running_simulator():
-    with run_orcid_simulator() as (simulator, client):
-        yield simulator, client
 
 
 @pytest.fixture

@@ -30,7 +30,6 @@ from tests.support.service import (
     make_orcid_client,
     make_web_app,
     orcid_id,
-    run_orcid_simulator,
 )
 from webapp.app import make_app
 from webapp.auth.browser import Browser
@@ -41,12 +40,6 @@ from webapp.linking.service import CallbackParams, EmptyCallback, LinkingService
 @pytest.fixture
 def clock():
     return Clock()
-
-
-@pytest.fixture(scope="module")
-def running_simulator():
-    with run_orcid_simulator() as (simulator, client):
-        yield simulator, client
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from tests.support.service import (
     make_orcid_client,
     make_web_app,
     orcid_id,
-    run_orcid_simulator,
     serve_app,
 )
 from tests.support.transfers.private_ca import PrivateCa
@@ -35,12 +34,6 @@ from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRe
 
 SECRET = "a-secret-of-the-browser"
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture(scope="module")
-def running_simulator():
-    with run_orcid_simulator() as (simulator, client):
-        yield simulator, client
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from shibboleth.organisation import Organisations, Stage
 from tests.support.factories import UNIVERSITY, make_organisation, make_person
-from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, run_orcid_simulator
+from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
 from webapp.operator.access import AdminAccess, AdminGrant
@@ -31,12 +31,6 @@ FORM = {
     "whom": ACCOUNT,
     "reason": "they asked",
 }
-
-
-@pytest.fixture(scope="module")
-def running_simulator():
-    with run_orcid_simulator() as (simulator, client):
-        yield simulator, client
 
 
 @pytest.fixture

@@ -4,16 +4,10 @@ import pytest
 
 from shibboleth.organisation import Organisations, Stage
 from tests.support.factories import POLYTECHNIC, POLYTECHNIC_IDP, UNIVERSITY, make_link, make_organisation
-from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id, run_orcid_simulator
+from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id
 from webapp.app import make_app
 
 HOLDER, CLAIMANT = "maija@yliopisto.example", "mm@yliopisto.example"
-
-
-@pytest.fixture(scope="module")
-def running_simulator():
-    with run_orcid_simulator() as (simulator, client):
-        yield simulator, client
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ _CLAIM_TEXT = gettext_noop("The connection of the ORCID iD that you claimed was 
 
 @dataclass(frozen=True, slots=True)
 class UnreadEvent:
-    """One thing that somebody else did to a person's link."""
+    """A change of a person's link that another actor made."""
 
     text: str
     actor: str
@@ -89,7 +89,8 @@ class UnreadEvents:
 def unread_events(store: Store, person: Person, link: Link | None) -> UnreadEvents:
     """Return what others did to a person's link and the person has not read.
 
-    A move to another account is told whoever made it. What concerns an earlier holder of the account is left out.
+    A move to another account is listed even if the person made it. What concerns an earlier holder of the account is
+    left out.
 
     Args:
         store: The store.

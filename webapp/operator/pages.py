@@ -136,12 +136,9 @@ def submit_search(context: AppContext, request: PageRequest) -> Page:
     """
     permissions = _permissions(context, request)
     try:
-        query = parse_search(request.form, permissions)
+        result = _find_person(context, request, permissions)
     except IncompleteSearch as error:
         return _search_page(request, permissions, error=error.message, status=422)
-    registry = context.linking.orcid.registry
-    result = find_person(context.store, query, request.person, permissions, registry, request.now)
-    log("person-searched", organisation=query.organisation.id)
     return _search_page(request, permissions, result=result)
 
 
@@ -152,13 +149,10 @@ def check_record(context: AppContext, request: PageRequest) -> Page:
     """
     permissions = _permissions(context, request)
     try:
-        query = parse_search(request.form, permissions)
+        result = _find_person(context, request, permissions)
     except IncompleteSearch as error:
         return _search_page(request, permissions, error=error.message, status=422)
-    registry, problem = context.linking.orcid.registry, ""
-    search = (query, request.person, permissions, registry, request.now)
-    result = find_person(context.store, *search)
-    log("person-searched", organisation=query.organisation.id)
+    problem = ""
     if result.link is not None:
         try:
             context.check_record(result.link.orcid_id, request.now)
@@ -177,16 +171,14 @@ def confirm_claim(context: AppContext, request: PageRequest) -> Page:
     """
     permissions = _permissions(context, request)
     try:
-        query = parse_search(request.form, permissions)
+        result = _find_person(context, request, permissions)
     except IncompleteSearch as error:
         return _search_page(request, permissions, error=error.message, status=422)
-    result = find_person(context.store, query, request.person, permissions, context.linking.orcid.registry, request.now)
-    log("person-searched", organisation=query.organisation.id)
-    change, link, by = None, result.link, requester(request.person)
+    change, link, reason, by = None, result.link, result.search.reason, requester(request.person)
     try:
         claim = request.form.get("claim", "")
         if link is not None and claim in {each.id for each in result.claims}:
-            change = context.linking.confirm_claim(link, claim, permissions.actor, query.reason, by, request.now)
+            change = context.linking.confirm_claim(link, claim, permissions.actor, reason, by, request.now)
     except (AttemptClosed, LinkChanged, NoSuchAttempt):
         pass
     except AccountLinked:
@@ -197,6 +189,13 @@ def confirm_claim(context: AppContext, request: PageRequest) -> Page:
     context.deliver_now(change)
     moved = context.store.links.get_by_orcid_id(change.organisation, link.orcid_id)
     return _search_page(request, permissions, result=replace(result, link=moved, claims=()), moved=True)
+
+
+def _find_person(context: AppContext, request: PageRequest, permissions: Permissions) -> SearchResult:
+    search, registry = parse_search(request.form, permissions), context.linking.orcid.registry
+    result = find_person(context.store, search, request.person, permissions, registry, request.now)
+    log("person-searched", organisation=search.organisation.id)
+    return result
 
 
 def _search_page(  # noqa: PLR0913 - what the page shows

@@ -1,8 +1,7 @@
 """Search for a person's link.
 
-Each search is written to the audit log, with its reason, before it is answered.
-
-The person sees it on the page of their own data.
+Each search is written to the audit log, with its reason, before it is answered. The person sees it on the page of their
+own data.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is 
     facts = {**requester(requested_by), "reason": query.reason}
     store.audit.add(organisation_id, EVENT_KIND, permissions.actor, person_key, facts, now)
     found = store.attempts.list_claims(organisation_id, link.orcid_id, now) if link else []
-    # Nobody decides on a claim of their own
+    # An administrator does not decide on a claim of their own
     own = requested_by.organisation.id, requested_by.key
     claims = [each for each in found if each.person_key != person_key and (each.organisation, each.person_key) != own]
     for key in {each.person_key for each in claims}:
