@@ -10,8 +10,10 @@ time-outs. Until then it counts against the limit of the calls to this server; c
 from __future__ import annotations
 
 import errno
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -66,6 +68,16 @@ class Deadline:
         """Call the registered function."""
         if self._then is not None:
             self._then()
+
+
+def shut_down(connection: socket.socket) -> None:
+    """Interrupt what another thread waits for at a connection.
+
+    The connection is not closed: the thread would read from the next connection that gets the same descriptor.
+    """
+    with suppress(OSError):
+        # Not the method of TLS sockets, which changes what the other thread is reading from
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import logging
 import re
 import socket
 import ssl
+import threading
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ from resolver_connector.transfers.base import (
     transfer_setting,
 )
 from resolver_connector.transfers.http_response import Response
-from shibboleth.deadline import Deadline, Saturated
+from shibboleth.deadline import Deadline, Saturated, shut_down
 
 MAX_RESPONSE_BYTES = 64 * 1024
 BODY_TIMEOUT = 5.0
@@ -164,17 +165,24 @@ class HttpTransfer(TransferModel):
 
     def _receive(self, response: httpx.Response, deadline: Deadline) -> Response:
         body, truncated = bytearray(), None
-
-        def read() -> None:
+        body_deadline = Deadline(min(BODY_TIMEOUT, deadline.left * 0.9))
+        connection = response.extensions["network_stream"].get_extra_info("socket")
+        # Read time-outs restart with each packet
+        timer = threading.Timer(body_deadline.left, shut_down, [connection])
+        timer.daemon = True
+        timer.start()
+        try:
             for chunk in response.iter_raw():
                 body.extend(chunk)
                 if len(body) > MAX_RESPONSE_BYTES:
-                    return
-
-        try:
-            self._threads.run(read, Deadline(min(BODY_TIMEOUT, deadline.left * 0.9)))
-        except (httpx.HTTPError, OSError, Saturated) as error:
+                    break
+        except (httpx.HTTPError, OSError) as error:
             truncated = _error_result(error)
+        finally:
+            timer.cancel()
+            timer.join()
+        if body_deadline.passed:
+            truncated = _error_result(TimeoutError())
         content = bytes(body[:MAX_RESPONSE_BYTES])
         if len(body) > MAX_RESPONSE_BYTES:
             truncated = DeliveryResult(

@@ -6,7 +6,6 @@ Its errors become `DeliveryFailed`.
 from __future__ import annotations
 
 import re
-import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +23,7 @@ from ldap3.core.exceptions import (
 )
 
 from resolver_connector.transfers.base import DeliveryFailed, DeliveryResult, Outcome, plain_text
-from shibboleth.deadline import Deadline
+from shibboleth.deadline import Deadline, shut_down
 
 PORTS = {"ldap": 389, "ldaps": 636}
 
@@ -183,6 +182,4 @@ class Directory:
         """Interrupt what the connection waits for; called from another thread."""
         connected = self._connection.socket
         if connected is not None:
-            with suppress(OSError):
-                # Not the method of TLS sockets, which changes what the other thread is reading from
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+            shut_down(connected)

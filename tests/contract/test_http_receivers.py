@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import json
+import threading
 
 import pytest
 
@@ -91,9 +92,15 @@ def test_a_success_is_a_success_whatever_its_body(stand, name):
 def test_a_success_without_end_is_not_waited_for(monkeypatch):
     monkeypatch.setattr("resolver_connector.transfers.http.BODY_TIMEOUT", 0.3)
 
-    result, _ = send(V1Harness, OK + b"\r\nstored", stays_open=True)
+    with raw_server(OK + b"\r\nstored", stays_open=True) as (address, _):
+        before = set(threading.enumerate())
+        result = V1Harness.make(address, None).deliver(LINKED, now=NOON, timeout=60)
 
-    assert result.outcome is Outcome.STORED
+        assert result.outcome is Outcome.STORED
+        # A thread that still reads would read from the next connection with the same descriptor
+        for thread in set(threading.enumerate()) - before:
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-", b"\x00\r\n\r\n"])

@@ -1,11 +1,12 @@
 """Calls that may not return: their caller returns at the deadline, and their threads are limited."""
 
+import socket
 import threading
 import time
 
 import pytest
 
-from shibboleth.deadline import BoundedThreads, Deadline, Saturated
+from shibboleth.deadline import BoundedThreads, Deadline, Saturated, shut_down
 
 
 def fail():
@@ -65,3 +66,14 @@ def test_a_system_without_threads_takes_no_place(monkeypatch):
 
 def test_equal_limits_are_equal():
     assert BoundedThreads(2) == BoundedThreads(2) != BoundedThreads(3)
+
+
+def test_a_connection_that_is_shut_down_is_at_its_end_and_stays_open():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        shut_down(ours)
+
+        assert (ours.recv(1), theirs.recv(1)) == (b"", b"")
+        assert ours.fileno() >= 0
+
+    shut_down(ours)

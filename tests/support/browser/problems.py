@@ -269,7 +269,7 @@ def a_removal_in_one_tab_after_a_replacement_in_another(user, _context):
 @leads_to("too-large")
 def a_browser_that_fills_in_far_too_much(user, _context):
     user.signs_in("hanako").sees("Your ORCID iD")
-    user.driver.execute_script("document.getElementsByName('token')[0].value = 'x'.repeat(20000)")
+    user.driver.execute_script("document.getElementsByName('token').forEach(each => each.value = 'x'.repeat(20000))")
     user.presses("Create or connect your ORCID iD")
 
 
