@@ -5,9 +5,17 @@ import re
 import pytest
 
 from shibboleth.organisation import Organisations, Stage
-from tests.support.factories import POLYTECHNIC, POLYTECHNIC_IDP, UNIVERSITY, make_link, make_organisation
+from tests.support.factories import (
+    POLYTECHNIC,
+    POLYTECHNIC_IDP,
+    UNIVERSITY,
+    answered,
+    make_link,
+    make_organisation,
+)
 from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id
 from webapp.app import make_app
+from webapp.linking.service import LinkingService, NoSuchAttempt
 from webapp.operator.access import AdminAccess, AdminGrant
 
 HOLDER, CLAIMANT = "maija@yliopisto.example", "mm@yliopisto.example"
@@ -131,6 +139,26 @@ def test_a_claim_is_confirmed_once_in_time_and_only_for_what_was_shown(app, stor
     assert (late.status, "This claim is over" in late.text) == (409, True)
     assert 'name="claim"' not in search(admin).text
     assert HOLDER in whose(store)
+
+
+def test_what_is_no_claim_of_the_links_id_moves_nothing(app, store, claimant, running_simulator, clock):
+    for key, account in ((UNIVERSITY, "ake@yliopisto.example"), (POLYTECHNIC, "maija@amk.example")):
+        make_link(store, account, orcid_id(AKE if key == UNIVERSITY else MAIJA), key)
+    answered_attempt = answered(store, CLAIMANT, orcid_id(MAIJA))
+    link, before = store.links.get(UNIVERSITY, HOLDER), whose(store)
+    (claim,) = store.attempts.list_claims(UNIVERSITY, link.orcid_id, clock.now)
+    wrong = {
+        "unknown": (link, "unknown"),
+        "no claim": (link, answered_attempt.id),
+        "of another iD": (store.links.get(UNIVERSITY, "ake@yliopisto.example"), claim.id),
+        "of another organisation": (store.links.get(POLYTECHNIC, "maija@amk.example"), claim.id),
+    }
+    linking = LinkingService(store, running_simulator[1])
+    for held, attempt_id in wrong.values():
+        with pytest.raises(NoSuchAttempt):
+            linking.confirm_claim(held, attempt_id, "operator", "they rang", {}, clock.now)
+    assert whose(store) == before
+    assert linking.confirm_claim(link, claim.id, "operator", "they rang", {}, clock.now).account == CLAIMANT
 
 
 def test_nobody_decides_on_their_own_claim(app, running_simulator, store):
