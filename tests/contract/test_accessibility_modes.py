@@ -1,4 +1,4 @@
-"""Every page without colours, at 400 % by keyboard, without motion; and the receipt on paper."""
+"""Every layout without colours, at 400 % by keyboard, without motion; and the receipt on paper."""
 
 import pytest
 
@@ -11,6 +11,7 @@ from tests.gallery.accessibility import (
 )
 from tests.gallery.all_states import PAGE_STATES
 from tests.gallery.inspection import PageInspector
+from tests.gallery.layouts import distinct_layouts
 from tests.gallery.server import serve_gallery
 from tests.support.browser.driver import browsing
 from tests.support.service import serve_app
@@ -34,9 +35,9 @@ def inspector():
 
 @pytest.fixture(scope="module")
 def pages():
-    """The address of every page, in the language of the longest words."""
+    """The addresses of the pages of distinct layouts, in the language of the longest words."""
     with serve_gallery("fi") as (address, shown):
-        yield {each.name: address + each.address for each in shown}
+        yield {each.name: address + each.address for each in distinct_layouts(shown)}
 
 
 @pytest.fixture(scope="module")
