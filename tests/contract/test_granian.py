@@ -107,5 +107,10 @@ def test_the_answers_are_those_of_the_other_servers(port, target, words, status)
 
 
 def test_a_thousand_slow_clients_keep_nobody_else_out(port):
-    with many_slow_clients(port):
+    with many_slow_clients(port) as slow:
         assert [sent(port, "/v1/people/x")[0] for _ in range(10)] == [200] * 10
+
+        # The answers did not wait until granian closed the connections of the slow ones
+        slow[0].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            slow[0].recv(1)
