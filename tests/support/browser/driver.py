@@ -38,6 +38,11 @@ FLAGS = (
     "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 
+BUTTON_OR_LINK = """
+    return [...document.querySelectorAll("button, a, summary, input[type=submit]")].find(
+        each => each.checkVisibility() && (each.innerText.trim() || each.value) === arguments[0]) ?? null;
+"""
+
 WITHOUT_SCRIPT = {"profile.managed_default_content_settings.javascript": 2}
 
 
@@ -117,10 +122,10 @@ class Browser:
         return to
 
     def _button_or_link(self, words: str) -> Any:
-        for each in self.driver.find_elements(By.CSS_SELECTOR, "button, a, summary, input[type=submit]"):
-            if each.is_displayed() and (each.text.strip() or each.get_attribute("value")) == words:
-                return each
-        raise NoSuchElementException(words)
+        found = self.driver.execute_script(BUTTON_OR_LINK, words)
+        if found is None:
+            raise NoSuchElementException(words)
+        return found
 
     def _act(self, action: Callable[[], None], what: str) -> None:
         # A page that is on its way may replace the one that was looked at
