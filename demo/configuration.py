@@ -1,6 +1,6 @@
-"""Write the demonstration's configuration.
+"""Write the demonstration's configuration, as an operator would.
 
-The files an operator would write, for this machine alone.
+All addresses are on this machine.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ READ_TIMEOUT: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Credential of an organisation for the connector.
+    """A credential of an organisation for the connector.
 
-    A bearer token, or a user name with a password.
+    It is a bearer token, or a user name with a password.
     """
 
     secret: str = field(repr=False)

@@ -1,7 +1,4 @@
-"""Simulate another service provider of the federation.
-
-It shows the attributes it receives at sign-in.
-"""
+"""Simulate another service provider, which shows the attributes it receives."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ SHOWN: Final = ("eppn", "displayName", "schacHomeOrganization", "eduPersonOrcid"
 def render(session: Session | None) -> Response:
     """Return the page with the attributes of a session.
 
-    Without a session it has a sign-in link.
+    Without a session the page has a sign-in link.
     """
     if session is None:
         return page("service_provider.html", sign_in=sign_in_url(SERVICE))

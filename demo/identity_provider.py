@@ -1,9 +1,8 @@
 """Simulate the Identity Providers of all organisations.
 
-People choose who they are, without a password.
-
-At each sign-in the person's ORCID iD is looked up in the connector as a real attribute resolver does: over HTTP with
-the organisation's credential, and the sign-in continues if the look-up fails.
+Users choose who they are, without a password. At each sign-in the person's ORCID iD is looked up in the connector as a
+real attribute resolver does: over HTTP with the organisation's credential, and the sign-in continues if the look-up
+fails.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ class IdentityProvider:
     configuration: Configuration
 
     def release_attributes(self, person: Person) -> Attributes:
-        """Return what a service receives at sign-in.
+        """Return the attributes that a service receives at sign-in.
 
-        Directory attributes and `eduPersonOrcid`.
+        They are attributes of the directory and `eduPersonOrcid`.
         """
         orcid = self.look_up_orcid(person)
         return {**person.attributes, **({"eduPersonOrcid": orcid} if orcid else {})}
@@ -44,7 +43,8 @@ class IdentityProvider:
     def look_up_orcid(self, person: Person) -> tuple[str, ...]:
         """Look up a person's iD in the connector.
 
-        Empty if there is none or the look-up fails.
+        Returns:
+            Empty if there is none or the look-up fails.
         """
         credential = self.configuration.credentials.get(person.organisation.id)
         if credential is None or not person.eppn:

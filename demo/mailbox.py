@@ -43,7 +43,7 @@ class MailMessage:
 class Mailbox:
     """Received messages, newest first.
 
-    No slots: aiosmtpd inspects the handler's attributes.
+    The class has no `__slots__`, because aiosmtpd inspects the attributes of its handler.
     """
 
     messages: deque[MailMessage] = field(default_factory=lambda: deque(maxlen=MAX_SESSIONS))
@@ -61,7 +61,7 @@ class Mailbox:
 def parse_message(content: bytes) -> MailMessage:
     """Parse a message as received over SMTP.
 
-    The plain text part of a multipart message.
+    Of a multipart message only the plain text part is kept.
     """
     message = email.message_from_bytes(content, policy=email.policy.default)
     said = {name: str(message.get(name, "")) for name in ("From", "To", "Subject", "Date", "Content-Language")}

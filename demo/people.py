@@ -9,10 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """A home organisation of the federation.
-
-    The service knows the connected ones.
-    """
+    """A home organisation of the federation, connected to the service or not."""
 
     id: str
     names: Mapping[str, str]
@@ -43,10 +40,7 @@ class Person:
 
     @property
     def attributes(self) -> dict[str, tuple[str, ...]]:
-        """Attributes that the organisation releases from its own directory.
-
-        Values by attribute.
-        """
+        """Attributes that the organisation releases from its own directory."""
         release_attributes = {
             "eppn": self.eppn,
             "displayName": self.name,

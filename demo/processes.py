@@ -33,10 +33,7 @@ class ProcessFailed(RuntimeError):
 
 @dataclass(slots=True)
 class Child:
-    """A process in a process group of its own.
-
-    Ctrl-C reaches the demonstration alone.
-    """
+    """A process in a process group of its own, which Ctrl-C does not reach."""
 
     name: str
     process: subprocess.Popen[str]

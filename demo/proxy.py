@@ -1,6 +1,6 @@
 """Simulate Apache and mod_shib in front of the real processes.
 
-Everything is served at one address.
+Everything is served at one address:
 
     /orcid/...              the ORCID simulator          /v1/...     the connector
     /Shibboleth.sso/...     sessions                     /me...      the service; a session is required
@@ -8,8 +8,8 @@ Everything is served at one address.
     /service-provider       another service              /mail       messages sent by the service
     /identity-management/   what the university's identity management received
 
-The proxy passes a person's attributes as mod_shib does: in request headers, URL-encoded, with the shared proof.
-Headers of these names that a client sends are dropped.
+The proxy passes a person's attributes as mod_shib does: in request headers, URL-encoded, with the shared proof. Headers
+of these names that a client sends are dropped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,1 @@
-"""Delivery of stored iDs to organisations.
-
-It has the connector, the feed, the transfers and the attribute authority.
-"""
+"""Delivery of stored iDs: connector, feed, transfers and attribute authority."""

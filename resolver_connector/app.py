@@ -1,10 +1,9 @@
-"""The connector, a WSGI application.
+"""The connector: the WSGI application that organisations' systems query.
 
-Its clients are organisations' Identity Providers and identity management systems.
-
-Every response is JSON, errors and bugs included; there are no redirects and no HTML. Look-ups by an Identity Provider
-have a Content-Length and are never compressed. Bottle is not used here, because its own error responses are HTML and
-every sign-in of every organisation passes through this module.
+Its clients are organisations' Identity Providers and identity management systems. Every response is JSON, errors and
+bugs included; there are no redirects and no HTML. Look-ups by an Identity Provider have a Content-Length and are never
+compressed. Bottle is not used here, because its own error responses are HTML and every sign-in of every organisation
+passes through this module.
 """
 
 from __future__ import annotations
@@ -144,13 +143,12 @@ class Connector:
     def authenticate(self, environ: Environ) -> Client:
         """Return the client whose credential the request carries.
 
-        Each credential that is not valid is logged with the client's address, and counted by address. A request
-        without a credential is neither: an Identity Provider sends one first and its password after the challenge.
+        Each credential that is not valid is logged with the client's address, and counted by address. A request without
+        a credential is neither: an Identity Provider sends one first, and its password after the challenge.
 
         Raises:
             Unauthorized: If there is no credential, or it is not valid.
             TooManyFailures: If it is not valid, and the address has sent too many of these.
-
         """
         authorization = environ.get("HTTP_AUTHORIZATION", "")
         client = self.credentials.authenticate(authorization)

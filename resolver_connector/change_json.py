@@ -1,7 +1,4 @@
-"""A change as a JSON object.
-
-It has the same members whether it is sent by a transfer or fetched from the feed.
-"""
+"""A change as a JSON object, for transfers and for the feed."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ def change_record(  # noqa: PLR0913 - the members of a record
 ) -> dict[str, Any]:
     """Return the members of a change.
 
-    `orcid` and `previous` are written as they are given, or null.
+    `orcid` and `previous` are copied as they are given; None becomes null.
     """
     return {
         "id": id_,

@@ -39,11 +39,10 @@ class TrustedProxies:
         return cls(tuple(ip_network(each) for each in values if each != UNIX), UNIX in values)
 
     def client_address(self, environ: Environ) -> str:
-        """Return the address of the client.
+        """Return the client's address.
 
-        It is the peer, or the last address before trusted proxies in X-Forwarded-For.
-
-        Entries that the client itself sent stand to the left of those that trusted proxies appended, and are ignored.
+        It is the peer of the connection or, if the peer is a trusted proxy, the last address in X-Forwarded-For that is
+        not one. Entries to the left of it were sent by the client and are ignored.
         """
         address: str = environ.get("REMOTE_ADDR") or UNIX
         forwarded: str = environ.get("HTTP_X_FORWARDED_FOR", "")
@@ -68,7 +67,7 @@ class TrustedProxies:
 
 @dataclass(slots=True)
 class FailureLimit:
-    """Token bucket of failed credentials for each address. Threads may share it.
+    """Token bucket of failed credentials for each client address; thread-safe.
 
     Successful requests are never counted or refused: a whole university may come from one address.
     """

@@ -1,6 +1,6 @@
 """Records the day of the last use of each right of a credential.
 
-`orcid-connect check` reads it.
+`orcid-connect check` reports rights that were not used for long.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ _log = logging.getLogger("orcid-connect")
 
 
 class CredentialUses:
-    """Records uses in a thread of its own.
+    """Records uses in a thread of its own, so that no request waits for it.
 
-    No request waits for it or fails because of it.
-
-    A use that was recorded already costs a request one look-up in a dictionary.
+    An error does not affect requests. A use that was recorded already costs a request one look-up in a dictionary.
     """
 
     def __init__(

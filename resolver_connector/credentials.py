@@ -24,7 +24,7 @@ _CREDENTIALS = re.compile(r"[ \t]*(?P<scheme>bearer|basic) +(?P<value>[^ \t]+)[ 
 
 
 class Right(StrEnum):
-    """What a credential may do."""
+    """A permission of a credential; each route of the connector requires one."""
 
     READ = "read"
     """Look up the iD of an account."""
@@ -78,7 +78,7 @@ class Basic:
 
 
 class Credentials:
-    """The credentials of all organisations.
+    """The credentials of all organisations, looked up by digest.
 
     They are long and random, so a fast digest is enough.
     """

@@ -1,11 +1,9 @@
 """Cursors of the feed.
 
-A cursor is the position after a change, encoded for one organisation.
-
-An encoded cursor has 24 bytes in 32 characters of base64url: a version, the number of a change, a digest of that
-change's id, and a checksum bound to the organisation. The checksum detects a cursor that was damaged or belongs to
-another organisation; it is not a secret, since the credential alone decides whose changes are returned. The digest
-detects that a number was given twice, as after a backup was restored.
+A cursor is the position after a change, encoded for one organisation. It has 24 bytes in 32 characters of base64url: a
+version, the number of a change, a digest of that change's id, and a checksum bound to the organisation. The checksum
+detects a cursor that was damaged or belongs to another organisation; it is not a secret, since the credential alone
+decides whose changes are returned. The digest detects that a number was given twice, as after a backup was restored.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ class Cursor:
         raise BadRequest("this is not a cursor of your organisation; send `next_cursor` unchanged, or start over")
 
     def encode(self, organisation_id: str) -> str:
-        """Encode it for this organisation."""
+        """Encode the position for this organisation."""
         content = _VERSION + self.number.to_bytes(_NUMBER, "big") + self.digest
         return base64.urlsafe_b64encode(content + _checksum(content, organisation_id)).decode()
 

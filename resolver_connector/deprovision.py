@@ -1,9 +1,8 @@
-"""Removal of people who have left.
+"""Removal of the links of people who have left their organisation.
 
-One by `DELETE /v1/people/{account}`; or all who are not in a list of accounts, by `POST /v1/reconciliation`.
-
-The list is CSV with one column, `account`. Its sender states how many rows it has and when it was made, so that a list
-that was cut off, or is old, removes nobody.
+`DELETE /v1/people/{account}` removes one; `POST /v1/reconciliation` removes all that are not in a list of accounts. The
+list is CSV with one column, `account`. The client states how many rows it has and when it was made, so that a list that
+is truncated or old removes no link.
 """
 
 from __future__ import annotations
@@ -61,9 +60,7 @@ class DeprovisionRequest:
 def deprovision(
     store: Store, organisation: Organisation, request: DeprovisionRequest, now: datetime, transfers: Sequence[str]
 ) -> dict[str, int]:
-    """End the person's link and delete their attempts and deliveries.
-
-    Return how many of each.
+    """End the person's link and delete their attempts; return the counts.
 
     With `request.dry_run` nothing is changed.
     """
@@ -74,7 +71,7 @@ def deprovision(
 
 
 class InvalidList(ValueError):
-    """The list cannot be used; the message says why."""
+    """The list cannot be used; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)

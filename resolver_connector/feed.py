@@ -6,7 +6,7 @@ Organisations fetch it instead of, or in addition to, having changes delivered.
 * With `cursor`: the changes after it, oldest first. Every complete response ends with `next_cursor`.
 * A client that stores a snapshot and then applies each later change by its person has the current state.
 
-A response without `next_cursor` was cut off. Only iDs of the service's own registry are returned.
+A response without `next_cursor` is incomplete. Only iDs of the service's own registry are returned.
 """
 
 from __future__ import annotations
@@ -244,9 +244,9 @@ class Feed:
 
 
 class SnapshotStream:
-    """A response body that is encoded while it is sent.
+    """The body of a snapshot response, encoded while it is sent.
 
-    It frees its slot when it ends, fails or is closed.
+    It releases its slot when it ends, fails or is closed.
     """
 
     def __init__(self, chunks: Iterator[bytes], slots: BoundedSemaphore) -> None:
@@ -275,7 +275,7 @@ class SnapshotStream:
             raise
 
     def close(self) -> None:
-        """Free the slot (PEP 3333); further calls do nothing."""
+        """Release the slot (PEP 3333); further calls do nothing."""
         if self._open:
             self._open = False
             self._slots.release()

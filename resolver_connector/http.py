@@ -1,7 +1,7 @@
 """Parses the connector's requests and builds its responses.
 
 Every response is JSON, never HTML and never a redirect: an Identity Provider treats anything else as a failure of the
-whole attribute resolution. `app.py` has the one table from the exceptions defined here to responses.
+whole attribute resolution. `app.py` has the table from the exceptions defined here to responses.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ OWS = " \t"
 """Optional white space around a part of a header (RFC 9110 section 5.6.3)."""
 
 
-class Report(Protocol):
-    """Log of the worker."""
+class EventLog(Protocol):
+    """Log of events, as `webapp.log.Log` implements it."""
 
     def __call__(self, word: str, /, **facts: object) -> None:
         """Log an event."""
@@ -50,7 +50,7 @@ class Report(Protocol):
 
 
 class BadRequest(ValueError):
-    """The request is invalid; the message says why."""
+    """The request is invalid; the message has the reason."""
 
 
 class RequestTooLarge(ValueError):
@@ -91,7 +91,7 @@ class MethodNotAllowed(LookupError):
 class CursorExpired(LookupError):
     """The changes after this cursor are no longer available.
 
-    The message says why.
+    The message has the reason.
     """
 
 
@@ -116,16 +116,14 @@ def json_response(
 
 
 def request_path(environ: Environ) -> str:
-    """Return the path, percent-decoded once, as WSGI's Latin-1 text.
+    """Return the path as WSGI's Latin-1 text, percent-decoded once.
 
-    Several slashes at its start are one.
-
-    REQUEST_URI is preferred: with Apache's `AllowEncodedSlashes NoDecode`, PATH_INFO holds an undecoded %2F beside
-    decoded characters, so that the accounts `a/b` and `a%2Fb` cannot be told apart there.
+    Several slashes at its start become one. REQUEST_URI is preferred: with Apache's `AllowEncodedSlashes NoDecode`,
+    PATH_INFO holds an undecoded %2F beside decoded characters, so that the accounts `a/b` and `a%2Fb` cannot be told
+    apart there.
 
     Raises:
         BadRequest: If the path is not percent-encoded, which Apache alone lets through.
-
     """
     uri: str = environ.get("REQUEST_URI", "").partition("?")[0]
     if not uri.isascii():

@@ -29,14 +29,13 @@ class MoveRequest:
 
     @classmethod
     def parse(cls, organisation: Organisation, environ: Environ, path: str) -> MoveRequest:
-        """Parse the account of the path, and the new one of the body.
+        """Parse the account in the path, and the new account in the body.
 
         The body is `{"account": "new@example.org"}`.
 
         Raises:
             BadRequest: If one of them cannot be an account of the organisation, or the body has another member.
             RequestTooLarge: If the body is too large.
-
         """
         account, body = requested_account(environ, path.removesuffix(MOVE_SUFFIX)), read_json_object(environ)
         new_account = body.pop("account", None)

@@ -1,6 +1,6 @@
 """Serves the OpenAPI 3.1 description of the connector.
 
-The tests compare every response with it.
+Tests compare all responses of the connector with it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ DOCUMENT = Path(__file__).with_name("openapi.json")
 
 
 def openapi_response() -> Response:
-    """Build the response with the minified document.
-
-    A client may cache it for an hour.
-    """
+    """Build the response with the minified document, cacheable for an hour."""
     body = json.dumps(json.loads(DOCUMENT.read_bytes()), separators=(",", ":")).encode()
     headers = [
         ("Content-Type", JSON),

@@ -1,10 +1,8 @@
 """Answers look-ups from local replicas while the database is unavailable.
 
-The replicas are optional.
-
-Each organisation has one replica file, rewritten periodically and replaced atomically. A replica is read only while
-the database does not answer and only up to a maximum age; the response states its age. An iD that was removed after
-the replica was written is released until the replica is too old or the database answers again.
+Replicas are optional. Each organisation has one replica file, rewritten periodically and replaced atomically. A replica
+is read only while the database does not answer and only up to a maximum age; the response states its age. An iD that
+was removed after the replica was written is released until the replica is too old or the database answers again.
 """
 
 from __future__ import annotations
@@ -35,9 +33,7 @@ _log = logging.getLogger("orcid-connect")
 class ReplicaCache:
     """The replicas of all organisations, in one directory.
 
-    Several processes may share the directory.
-
-    Args of the constructor: `max_age` is in seconds.
+    Several processes may share the directory. `max_age` is in seconds.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each dependency
@@ -93,7 +89,7 @@ class ReplicaCache:
     def run(self, stop: Event) -> None:
         """Refresh the replicas that are due until `stop` is set.
 
-        The pauses are random, so that processes which share the directory rarely write the same replica.
+        The intervals are random, so that processes that share the directory rarely write the same replica.
         """
         interval = self._max_age / REFRESHES
         while True:
@@ -107,7 +103,7 @@ class ReplicaCache:
     def refresh(self) -> None:
         """Write the replicas that are due.
 
-        Those of organisations that are no longer configured are deleted.
+        A replica of an organisation that is no longer configured is deleted.
         """
         self._directory.mkdir(mode=0o700, exist_ok=True)
         known = {self._path(each) for each in self._organisations.values()}

@@ -38,18 +38,25 @@ class Lookup(Protocol):
         """Return the ids of the organisations that were merged into others."""
 
     def ping(self) -> None:
-        """Raise StoreUnavailable if the database does not answer."""
+        """Check that the database answers.
+
+        Raises:
+            StoreUnavailable: If it does not.
+        """
 
     def check_schema(self) -> None:
         """Check that the database can be used.
 
-        If not, raise StoreUnavailable, SchemaBehind or SchemaAhead.
+        Raises:
+            StoreUnavailable: If it does not answer.
+            SchemaBehind: If a migration is missing.
+            SchemaAhead: If the database has an unknown one.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedPerson:
-    """The account that a look-up names, and what it tells about the holder."""
+    """The account that a look-up names, and what it says about the holder."""
 
     organisation: Organisation
     account: str
@@ -60,11 +67,10 @@ class RequestedPerson:
 
     @classmethod
     def parse(cls, organisation: Organisation, environ: Environ, path: str) -> RequestedPerson:
-        """Parse the account, `stable_id` and `issued`.
+        """Parse `account`, `stable_id` and `issued`.
 
         Raises:
-            BadRequest: If the account is missing, a parameter is given twice, or one cannot be what it is called.
-
+            BadRequest: If the account is missing, a parameter is given twice, or a value is not valid.
         """
         if not environ.get("QUERY_STRING"):
             return cls(organisation, _account({}, path))
@@ -147,18 +153,17 @@ class Resolver:
     def released(self, person: RequestedPerson) -> Response:
         """Return the iDs to release as one object with a list.
 
-        The list is empty for an unknown account, where another holder of the account linked the iD, and where the
+        The list is empty for an unknown account, if an earlier holder of the account linked the iD, and if the
         organisation releases nothing without a stable id and the request has none.
 
         Raises:
             StoreUnavailable: If neither the database nor a replica can answer.
-
         """
         uris, headers = self._look_up(person)
         return json_response({"eduPersonOrcid": uris}, extra_headers=headers)
 
     def records(self, person: RequestedPerson) -> Response:
-        """Return the same as a list of objects with one value each.
+        """Return the iDs to release as a list of objects with one value each.
 
         Some clients cannot map a list of values.
         """

@@ -1,4 +1,4 @@
 """People and organisations as the federation describes them.
 
-The files that are handed out to operators of SAML software are made here too.
+`handout` renders configuration files for operators of SAML software.
 """

@@ -1,9 +1,10 @@
-"""What tells the holders of one account apart.
+"""Comparison of the people to whom an account was given, one after another.
 
-The stable id, and the time at which the account was issued.
+An organisation may give an account to another person. The holders of one account are told apart by their stable id and
+by the time at which the account was issued.
 
-A stable id is `subject-id` or `eduPersonUniqueId`, which an organisation never gives to another person. It is kept
-with the name of its attribute, as in `subject-id:abc123@yliopisto.example`, because ids of two attributes prove nothing
+A stable id is `subject-id` or `eduPersonUniqueId`, which an organisation never gives to another person. It is kept with
+the name of its attribute, as in `subject-id:abc123@yliopisto.example`, because ids of two attributes prove nothing
 about each other.
 """
 
@@ -28,9 +29,9 @@ STABLE_IDS = tuple(_FORMS)
 
 
 class AccountHolder(Protocol):
-    """What was released about the holder of an account.
+    """What is known about the holder of an account: stable id and time of issue.
 
-    By a sign-in, or when a link or an attempt was made.
+    `Person`, `Link` and `Attempt` have these attributes too.
     """
 
     @property
@@ -44,14 +45,14 @@ class AccountHolder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownHolder:
-    """What is known of a holder, where it belongs to no sign-in, link or attempt."""
+    """The holder of an account, where it is no `Person`, `Link` or `Attempt`."""
 
     account_issued_at: str = ""
     stable_id: str = ""
 
 
 UNKNOWN_HOLDER = KnownHolder()
-"""A holder of whom nothing is known, who differs from no one."""
+"""A holder without any value, which differs from no other holder."""
 
 
 def parse_stable_id(organisation: Organisation, values: Collection[str]) -> str:
@@ -76,11 +77,9 @@ def different_stable_ids(one: str, other: str) -> bool:
 
 
 def different_holders(one: AccountHolder, other: AccountHolder) -> bool:
-    """Return whether one account had different holders.
+    """Return whether two records of one account prove that it had two holders.
 
-    Its stable id or its time of issue is another.
-
-    What is absent or unreadable proves nothing.
+    They do if the stable ids or the times of issue differ. A value that is absent or unreadable proves nothing.
     """
     if different_stable_ids(one.stable_id, other.stable_id):
         return True
@@ -90,11 +89,10 @@ def different_holders(one: AccountHolder, other: AccountHolder) -> bool:
 
 
 def same_holder(one: AccountHolder, other: AccountHolder) -> bool:
-    """Return whether one account is known to have had one holder.
+    """Return whether two records of one account prove that it had one holder.
 
-    Its stable id or its time of issue is the same, and neither says otherwise.
-
-    What is absent proves nothing.
+    They do if the stable ids or the times of issue are equal, and neither differs. A value that is absent proves
+    nothing.
     """
     if different_holders(one, other):
         return False

@@ -1,10 +1,10 @@
 """Comparison of the times at which an account was issued.
 
-The attribute is funetEduPersonEPPNTimeStamp; directories write it in several forms.
+The times are values of funetEduPersonEPPNTimeStamp, which directories write in several forms.
 
-Two texts name the same time if the intervals of their precision overlap: a date is a whole day, `12:00` a whole
-minute. A text without a zone, or with the name of one, may be local time anywhere. A text that cannot be parsed, that
-can be read in two ways, or that names a time at which no account was issued, proves nothing.
+Two texts name the same time if the intervals of their precision overlap: a date is a whole day, `12:00` a whole minute.
+A text without a zone, or with the name of one, may be local time anywhere. A text that cannot be parsed, that can be
+read in two ways, or that names a time at which no account was issued, proves nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Interval:
 def same_issue_time(one: str, other: str) -> bool:
     """Return whether two texts name the same time.
 
-    A text that cannot be parsed names the same as itself alone.
+    A text that cannot be parsed only equals the identical text.
     """
     first, second = _parse(one), _parse(other)
     if first is None or second is None:
@@ -67,18 +67,16 @@ def same_issue_time(one: str, other: str) -> bool:
 
 
 def different_issue_times(one: str, other: str) -> bool:
-    """Return whether two texts name different times.
+    """Return whether two texts name different times, so the account was reissued.
 
-    If so, the account was issued again.
-
-    An absent text, or one that cannot be parsed, proves nothing.
+    False if a text is empty or cannot be parsed.
     """
     first, second = _parse(one), _parse(other)
     return first is not None and second is not None and not first.overlaps(second)
 
 
 def issued_after(text: str, day: date) -> bool:
-    """Return whether an account was issued later than on a day.
+    """Return whether an account was issued after a day.
 
     False if the text cannot be parsed.
     """
@@ -87,7 +85,7 @@ def issued_after(text: str, day: date) -> bool:
 
 
 def is_readable(text: str) -> bool:
-    """Return whether a time of issue can be compared with another.
+    """Return whether a text names one time, which can be compared with others.
 
     False for an unknown form, and for a text that can be read as two times.
     """

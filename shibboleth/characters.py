@@ -1,7 +1,4 @@
-"""The rules for characters in text from outside.
-
-They say what an account may contain, and what is displayed of a name.
-"""
+"""The characters that an account may contain, and a name on a page."""
 
 from __future__ import annotations
 
@@ -23,9 +20,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def is_visible(text: str) -> bool:
-    """Return whether an account consists of visible characters.
-
-    The only white space it may contain is U+0020.
+    """Return whether an account consists of visible characters and U+0020 only.
 
     Invisible characters, fillers, variation selectors, joiners and unassigned characters would make accounts that look
     the same on every page and in every log.
@@ -34,11 +29,10 @@ def is_visible(text: str) -> bool:
 
 
 def displayed(text: str) -> str:
-    """Return what is displayed of a name.
+    """Return a name as one line, without characters that affect other text.
 
-    It is one line, without characters that change the text around it.
-
-    Joiners and variation selectors remain, since some scripts need them. A name without a visible character is empty.
+    Joiners and variation selectors remain, since some scripts need them. The result is empty if no visible character is
+    left.
     """
     if not text.isascii() or not text.isprintable():
         text = "".join(map(_displayed_character, text))

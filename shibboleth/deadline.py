@@ -1,10 +1,8 @@
-"""Deadlines of calls to other servers.
+"""Deadlines for calls to other servers, whatever these servers do.
 
-The caller returns at the deadline, whatever the server does.
-
-Socket time-outs restart with each packet, and neither a host name look-up nor a write to a disk has one. Therefore
-each call runs in a thread of its own, and the caller stops waiting at the deadline. The thread ends by its own
-time-outs. Until then it counts against the limit of the calls to this server; calls to others are not affected.
+Socket time-outs restart with each packet, and neither a host name look-up nor a write to a disk has one. Therefore each
+call runs in a thread of its own, and the caller stops waiting at the deadline. The thread ends by its own time-outs.
+Until then it counts against the limit of the calls to this server; calls to others are not affected.
 """
 
 from __future__ import annotations
@@ -39,10 +37,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until the deadline.
-
-        It is at least a millisecond, and so a valid time-out.
-        """
+        """Seconds until the deadline, at least 0.001, so that it is a valid time-out."""
         return max(self._at - monotonic(), 0.001)
 
     @property

@@ -1,9 +1,7 @@
-"""Validity of SAML metadata.
+"""Validity of SAML metadata: `validUntil` of a file, its entities and roles.
 
-It is read from `validUntil` of the file, of entities and of their roles.
-
-SAML metadata (saml-metadata-2.0-os) sections 2.3.1, 2.3.2 and 2.4.1. `cacheDuration`, how often
-the file is fetched, is not read.
+SAML metadata (saml-metadata-2.0-os) sections 2.3.1, 2.3.2 and 2.4.1. `cacheDuration`, how often the file is fetched, is
+not read.
 """
 
 from __future__ import annotations
@@ -70,9 +68,9 @@ def _read(file: BinaryIO, entity_ids: Collection[str]) -> Metadata:
 
 
 def first_expired(times: Iterable[str | None], now: datetime) -> str | None:
-    """Return the first time that has passed.
+    """Return the first time that has passed; None if all are in the future.
 
-    A time that cannot be parsed has passed, and None never passes.
+    A time that cannot be parsed counts as passed, and None as never.
     """
     return next((each for each in times if each and not _is_future(each, now)), None)
 

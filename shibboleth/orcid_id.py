@@ -1,7 +1,4 @@
-"""The ORCID iD as a value.
-
-An `OrcidId` is always valid.
-"""
+"""The ORCID iD as a value that is always valid."""
 
 from __future__ import annotations
 
@@ -50,7 +47,7 @@ class InvalidOrcidId(ValueError):
 
 
 def check_digit(first_fifteen: str) -> str:
-    """Give the check character (0-9 or X) of fifteen digits: ISO 7064 MOD 11-2."""
+    """Return the check character (0-9 or X) of fifteen digits: ISO 7064 MOD 11-2."""
     total = sum(map(mul, map(int, first_fifteen), _WEIGHTS))
     result = (12 - total % 11) % 11
     return "X" if result == 10 else str(result)  # noqa: PLR2004 - the standard's own ten
@@ -75,7 +72,7 @@ class OrcidId:
     def parse(cls, text: str, *, bare_means: Registry | None = None) -> Self:
         """Parse any published form of an iD.
 
-        That is an https or http URI, with or without `www.` or a last slash, or the bare iD.
+        The forms are an https or http URI, with or without `www.` and a final slash, and the bare iD.
 
         Args:
             bare_means: The registry that issued a bare iD; if None, a bare iD is refused.
@@ -93,7 +90,7 @@ class OrcidId:
     def uri(self) -> str:
         """The canonical form, `https://orcid.org/0000-0002-1825-0097`.
 
-        It is the value of eduPersonOrcid.
+        This is the value of eduPersonOrcid.
         """
         return f"https://{self.registry.host}/{self.bare}"
 

@@ -41,23 +41,23 @@ class Organisation:
     scopes: frozenset[str]
     """The scopes its people's identifiers may carry, in lower case."""
     key: str = "eppn"
-    """The attribute that tells its people apart (one of `attributes.KEYS`)."""
+    """The attribute that identifies its people (one of `attributes.KEYS`)."""
     stage: Stage = Stage.PRODUCTION
     help: str = ""
-    """Whom its people may ask: an e-mail address or an https address; empty when the service's own help is all."""
+    """The contact for its people: an e-mail or https address; empty if the service's own contact is the only one."""
     language: str = ""
-    """What its people are spoken to in when they ask for no language of ours; empty for the service's own."""
+    """The language of pages and e-mail for people who have not chosen one; empty for the service's default."""
     former_entity_ids: tuple[str, ...] = ()
-    """EntityIDs that its Identity Providers had; no one signs in through them."""
+    """EntityIDs that its Identity Providers had; a sign-in through them is refused."""
     stable_id: str = ""
     """The attribute with its people's stable ids (one of `account_holder.STABLE_IDS`); empty where there is none."""
     asks_holder: bool = False
-    """Whether the holder of an iD may give it to another account of theirs that claims it."""
+    """Whether the holder of an iD may confirm that another account of theirs claims it."""
     needs_stable_id: bool = False
     """Whether an iD is released only to a request that names a stable id."""
 
     def name(self, language: str) -> str:
-        """Give its name in this language, or in English where there is none."""
+        """Return its name in this language; in English if there is none."""
         return self.names.get(language) or self.names["en"]
 
     def has_scope(self, scope: str) -> bool:

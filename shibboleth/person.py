@@ -1,6 +1,6 @@
-"""The signed-in person.
+"""The signed-in person, read from the attributes that the SP exports.
 
-It is read from the attributes that the Service Provider exports, which are validated.
+The attributes are validated here; the rest of the program trusts a `Person`.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ class AttributeSource(Protocol):
     def require_proof(self, environ: Mapping[str, Any]) -> None:
         """Check that the request came through the service's own Apache.
 
-        If not, raise ProxyNotAuthenticated.
+        Raises:
+            ProxyNotAuthenticated: If it did not.
         """
 
     def read(self, environ: Mapping[str, Any], name: str) -> str:
@@ -144,7 +145,7 @@ class AttributeSource(Protocol):
 class VariableSource:
     """Attributes in WSGI variables (mod_wsgi; `front = "variables"`).
 
-    No client can set them.
+    A client cannot set WSGI variables.
     """
 
     def require_proof(self, environ: Mapping[str, Any]) -> None:
@@ -160,7 +161,7 @@ class VariableSource:
 class HeaderSource:
     """Attributes in request headers (`front = "proxy"`).
 
-    They are trusted only with the proxy's proof.
+    The headers are trusted only with the proxy's proof, since clients can send headers too.
     """
 
     proof: str = field(repr=False)
@@ -182,10 +183,7 @@ class HeaderSource:
 
 @dataclass(frozen=True, slots=True)
 class ShibbolethSession:
-    """The attributes of a Shibboleth session.
-
-    They are encoded as the Service Provider exports them.
-    """
+    """The attributes of a Shibboleth session, decoded as the SP encodes them."""
 
     attributes: Mapping[str, str] = field(repr=False)
     encoding: Encoding
@@ -209,7 +207,8 @@ class ShibbolethSession:
     def optional_values(self, name: str) -> list[str]:
         """Return the decoded values of an attribute that sign-in does not need.
 
-        There are none if it is broken.
+        Returns:
+            Empty if a value is not in the configured encoding.
         """
         try:
             return self.values(name)

@@ -12,11 +12,10 @@ MAX_RETRY_AFTER = timedelta(days=1)
 def parse_retry_after(header: str, now: datetime) -> timedelta | None:
     """Return the wait that a `Retry-After` header asks for (RFC 9110, 10.2.3).
 
-    It is at most MAX_RETRY_AFTER.
+    A longer wait than MAX_RETRY_AFTER is cut to it.
 
     Returns:
         None if it is absent or invalid.
-
     """
     value = header.strip(" \t")
     if value.isascii() and value.isdecimal():

@@ -46,16 +46,21 @@ def digest(text: str) -> str:
 def event_hash(previous: str, event: Mapping[str, Any]) -> str:
     """Return the hash of an event's row.
 
-    `previous` is the hash of the event before it, empty before the first.
+    Args:
+        previous: The hash of the event before it; empty before the first.
+        event: The row.
     """
     covered = [event[column] for column in ("organisation", "number", "at", "kind", "actor", "digest")]
     return digest(_canonical([previous, *covered]))
 
 
 def verify_event(previous: str, expected: int, row: Any) -> list[str]:
-    """Verify an event's row, and return what is wrong with it.
+    """Verify an event's row, and return a sentence for each fault.
 
-    It should have the number `expected` and follow the hash `previous`.
+    Args:
+        previous: The hash of the event before it.
+        expected: The number that the event should have.
+        row: The row of the event.
     """
     number = row["number"]
     found = [_missing(expected, number - 1)] if expected < number else []

@@ -16,7 +16,7 @@ class InvalidUrl(ValueError):
 class StoreUnavailable(Exception):
     """The store cannot be used now: it is locked, full, unreachable or damaged.
 
-    Nothing was written partly.
+    The transaction was rolled back as a whole.
     """
 
     def __init__(self, reason: str) -> None:
@@ -93,7 +93,7 @@ class AccountLinked(Exception):
 class AttemptClosed(Exception):
     """The attempt is closed or deleted.
 
-    `attempt.outcome` has its outcome; `attempt` is None if it is deleted.
+    `attempt` is the closed attempt with its `outcome`, and None if it is deleted.
     """
 
     def __init__(self, attempt: Attempt | None) -> None:
@@ -102,7 +102,7 @@ class AttemptClosed(Exception):
 
 
 class AttemptNotAuthenticated(Exception):
-    """The attempt has no answer of ORCID, so there is no iD to link."""
+    """ORCID has not answered the attempt, so there is no iD to link."""
 
     def __init__(self, attempt: Attempt) -> None:
         super().__init__("ORCID has not answered this attempt")

@@ -19,10 +19,7 @@ MAX_WAL_BACKLOG = 64 * 1024 * 1024
 
 
 class WriteCheck:
-    """Commits a write that changes nothing.
-
-    The result is shared by the threads of a process.
-    """
+    """Commits a write that changes nothing; its result is shared by all threads."""
 
     def __init__(self, engine: Engine, interval: float = INTERVAL, clock: Callable[[], float] = monotonic) -> None:
         self._engine = engine

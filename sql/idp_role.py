@@ -1,6 +1,4 @@
-"""A PostgreSQL role for one organisation's Identity Provider.
-
-It can read that organisation's iDs only.
+"""A PostgreSQL role for one organisation's IdP, which reads only its iDs.
 
 Row-level security enforces it: a policy names the role, the organisation and the registry. The service's own role owns
 the tables, and policies do not apply to a table's owner.
@@ -45,7 +43,7 @@ where pg_class.oid = 'links'::regclass
 class RoleNotChanged(Exception):
     """The role could not be created, changed or dropped, and nothing was changed.
 
-    The message says why.
+    The message has the reason.
     """
 
 
@@ -86,7 +84,7 @@ class IdpRoleManager:
 
     @property
     def exists(self) -> bool:
-        """Whether the role exists."""
+        """Return whether the role exists."""
         return bool(self._facts["role_exists"])
 
     def create_sql(self, password: str | None) -> str:
@@ -155,7 +153,7 @@ def _script(name: str) -> str:
 
 @contextmanager
 def manage_role(store: Store, role: IdpRole) -> Iterator[IdpRoleManager]:
-    """Give the manager of a role.
+    """Yield the manager of a role.
 
     Raises:
         RoleNotChanged: If the database is not PostgreSQL, is too old, or has tables of another owner.

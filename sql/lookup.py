@@ -1,8 +1,7 @@
-"""Look-ups of logins.
+"""Look-up of one person's iD, for logins.
 
-Each reads the iD of one person, by one indexed select on connections that cannot write.
-
-While the database is unavailable most look-ups fail at once, because a login waits for each of them.
+Each look-up is one indexed select on connections that cannot write. While the database is unavailable most look-ups
+fail at once, because a login waits for each of them.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """Passes calls on while they succeed (closed).
+    """Circuit breaker for calls to the database.
 
-    After a failure it passes on one call in each `reset_timeout` (half-open).
+    Closed, it passes every call on. After a failure it passes on one call in each `reset_timeout` (half-open).
     """
 
     def __init__(self, reset_timeout: float = RESET_TIMEOUT, clock: Callable[[], float] = monotonic) -> None:
@@ -61,7 +60,7 @@ class CircuitBreaker:
 class Lookup:
     """Reads current iDs.
 
-    Every method raises StoreUnavailable, and soon, if the database cannot be used.
+    If the database cannot be used, every method raises StoreUnavailable within a second.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -79,7 +78,11 @@ class Lookup:
         return frozenset(row["organisation"] for row in found)
 
     def ping(self) -> None:
-        """Raise StoreUnavailable if the database does not answer."""
+        """Check that the database answers.
+
+        Raises:
+            StoreUnavailable: If it does not.
+        """
         self._breaker.call(self._engine.fetch_one, "ping")
 
     def check_schema(self) -> None:

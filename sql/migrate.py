@@ -1,6 +1,6 @@
-"""Schema migrations.
+"""Schema migrations: numbered SQL files, each applied once in a transaction.
 
-They are numbered SQL files, each applied once in a transaction. A published one never changes.
+A released file is never changed.
 """
 
 from __future__ import annotations
@@ -55,12 +55,10 @@ def check_applied(applied: list[Row]) -> None:
 
 
 def migrate(engine: Engine, now: datetime, directory: Path = MIGRATIONS) -> list[str]:
-    """Apply the migrations that the database lacks.
+    """Apply the migrations that the database lacks, and return their names.
 
-    Return the names of those applied by this call.
-
-    Of concurrent calls, one applies each migration. Each is a transaction: one that fails leaves nothing behind, and
-    those before it stay.
+    If several processes call it at the same time, each migration is applied by one of them. Each is one transaction: if
+    it fails it is rolled back, and those before it stay.
     """
     engine.create()
     with engine.transaction(exclusive=True, long=True) as session:

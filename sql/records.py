@@ -34,7 +34,7 @@ class Attempt:
     """The iD that ORCID answered; deleted when the attempt is closed."""
     orcid_name: str = ""
     account_issued_at: str = ""
-    """As the account's holder had it when the attempt was started; so is the stable id."""
+    """The account's time of issue when the attempt was started; likewise the stable id."""
     stable_id: str = ""
     claim_expires_at: datetime | None = None
     """Until when the holder of the iD may give it to this account; None where no other account has the iD."""
@@ -56,7 +56,8 @@ class Consent:
 class ReleaseState(StrEnum):
     """Whether the Identity Provider released a link, as seen at sign-ins.
 
-    A link's state only moves forward, from `MISSING` over `OTHER` to `SEEN`; the alphabetical order is the same.
+    The state of a link only moves forward: `MISSING`, `OTHER`, `SEEN`. Queries rely on the alphabetical order, which is
+    the same.
     """
 
     MISSING = "missing"
@@ -207,7 +208,7 @@ class EarlierAccount:
     """When the link moved."""
     change_number: int
     event_number: int
-    """The numbers of the move."""
+    """Like `change_number`, that of the move."""
 
 
 class ChangeReason(StrEnum):
@@ -292,16 +293,13 @@ class Delivery:
 
     @property
     def waiting(self) -> bool:
-        """Whether it is still owed."""
+        """Whether the delivery is neither done nor a dead letter."""
         return self.state is DeliveryState.WAITING
 
 
 @dataclass(frozen=True, slots=True)
 class PersonStatus:
-    """A person's link and the progress of its newest change.
-
-    They are read together, for the person's own page.
-    """
+    """A person's link and the progress of its newest change, read together."""
 
     link: Link | None
     """The current one."""
@@ -402,10 +400,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """A person's pending request to be erased.
-
-    Their removal is still owed to the organisation.
-    """
+    """A person's pending request to be erased: the organisation is not told yet."""
 
     organisation: str
     """The organisation's id."""
@@ -447,7 +442,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class ReadEvents:
-    """What a person has confirmed to have read of what others did to their link."""
+    """Up to which event a person has confirmed to have read what others did."""
 
     number: int
     """The number of the last audit event."""
@@ -472,9 +467,9 @@ class StoredOrganisation:
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """An Identity Provider through which people came.
+    """An Identity Provider through which people signed in or were refused.
 
-    They signed in, or were refused because no file has its entityID.
+    They are refused if no organisation's file has its entityID.
     """
 
     organisation: str
@@ -490,7 +485,7 @@ class IdentityProvider:
 class Event:
     """An audit event.
 
-    Its hash covers the hash of the previous event, so that no event can be changed unnoticed.
+    Its hash covers the hash of the previous event, so a change of any event is detected.
     """
 
     organisation: str

@@ -1,10 +1,10 @@
 """Replicas: SQLite files with one organisation's released iDs.
 
-They are used where the database cannot be reached.
+An Identity Provider reads a replica where it cannot reach the database.
 
-A replica has a table with the name and columns of the database's view, so that an Identity Provider uses the same
-query for both: `select "eduPersonOrcid" from idp_release where account = …`. A new replica is written beside the
-present one and replaces it atomically.
+A replica has a table with the name and columns of the database's view, so that an Identity Provider uses the same query
+for both: `select "eduPersonOrcid" from idp_release where account = …`. A new replica is written beside the present one
+and replaces it atomically.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _SAID = {
 class ReplicaNotWritten(Exception):
     """The replica could not be written; the file that was there is unchanged.
 
-    `reason` has no personal data.
+    `reason` contains no personal data.
     """
 
     def __init__(self, reason: str) -> None:
@@ -95,9 +95,7 @@ class NotAReplica(Exception):
 
 
 def write_replica(store: Store, organisation_id: str, registry: Registry, path: Path, now: datetime) -> int:
-    """Write a replica of the iDs that an organisation releases.
-
-    Return the number of its rows.
+    """Write a replica of an organisation's released iDs; return the row count.
 
     The rows are from one snapshot of the database, and on the disk when this returns. Memory does not grow with their
     number. The file mode is 0640.
@@ -201,7 +199,9 @@ def _sync_directory(directory: Path) -> None:
 
 
 class Replica:
-    """An open replica; it stays readable when the file is replaced. Thread-safe.
+    """An open replica; thread-safe.
+
+    It stays readable when the file is replaced.
 
     Raises:
         NotAReplica: If the file is not a replica or cannot be read.
@@ -236,7 +236,7 @@ class Replica:
     def orcid_of(self, account: str, holder: AccountHolder = UNKNOWN_HOLDER) -> list[OrcidId]:
         """Return the iD of a folded account, or an empty list.
 
-        It is empty as well where another holder linked the iD.
+        The list is also empty if an earlier holder of the account linked the iD.
 
         Raises:
             StoreUnavailable: If the file is damaged.

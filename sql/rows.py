@@ -54,9 +54,9 @@ def parse_optional_timestamp(text: str | None) -> datetime | None:
 
 
 def storable(text: str) -> str:
-    """Return text without what no database can hold.
+    """Return text without NUL characters and halves of surrogate pairs.
 
-    That is NUL characters and halves of surrogate pairs.
+    No database can store them.
     """
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
@@ -171,7 +171,7 @@ def _record_status_from_row(row: Row) -> RecordStatus | None:
 
 
 def link_summary_from_row(row: Row) -> LinkSummary:
-    """Return the summary of a link's row.
+    """Return the summary of a link.
 
     The row is one of `list_link_summaries`, or of a page for a backfill.
     """
@@ -236,7 +236,7 @@ def delivery_values(change: Change, transfer: str) -> dict[str, str | int]:
 def delivery_from_row(row: Row) -> Delivery:
     """Return the delivery of a row of `deliveries`, joined with its change.
 
-    The change may be deleted.
+    The change is None if it was deleted.
     """
     return Delivery(
         organisation=row["organisation"],

@@ -1,6 +1,4 @@
-"""The store: all persistent data of the service.
-
-It has one repository for each subject.
+"""The store: all persistent data of the service, one repository per subject.
 
 * A person has at most one current link, and an iD at most one current link in an organisation.
 * A link, its change, deliveries and audit event, and the end of its attempt are written in one transaction.
@@ -77,9 +75,9 @@ _ENGINES: Mapping[str, Callable[[str, float | None], Engine]] = {"sqlite": _sqli
 
 
 class Store:
-    """The database: one repository for each subject.
+    """The database, with one repository for each subject.
 
-    Any method may raise StoreUnavailable. Times are aware.
+    Any method may raise StoreUnavailable. Datetimes are timezone-aware.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -127,17 +125,17 @@ class Store:
         return self._write_check.run()
 
     def lookup(self) -> Lookup:
-        """Return the look-ups of logins, on read-only connections of their own."""
+        """Return the look-ups for logins, on read-only connections of their own."""
         return Lookup(self.engine.reader())
 
     def vacuum(self, now: datetime) -> bool:
         """Rewrite the database, so that its files no longer hold what was deleted.
 
-        This blocks writers, and on PostgreSQL readers too, for about a second for each hundred thousand links, so it
+        It blocks writers, and on PostgreSQL readers too, for about a second for each hundred thousand links, so it
         should run at night. Expired attempts are deleted first.
 
         Returns:
-            False if that was prevented.
+            False if other users of the database prevented it.
         """
         self.attempts.delete_expired(now)
         clean = self.engine.vacuum()

@@ -49,12 +49,12 @@ _PURPOSE_HEADERS = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_
 _MAX_ENTITY_ID = 1024
 """In characters (SAML 2.0 Core, section 8.3.6)."""
 _LANGUAGE_LINK_PATHS = {"/me/callback": "/me"}
-"""Where the language links lead, for pages whose address means nothing without its query."""
+"""Where the links of the language menu lead, for pages whose address is not valid without its query."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """What every page shows about the service."""
+    """Facts about the service that every page shows."""
 
     public_url: str
     name: str
@@ -68,7 +68,7 @@ class ServiceInfo:
 
 @dataclass(frozen=True, slots=True)
 class WebApp:
-    """Everything around the handlers: authentication, CSRF, language, rendering."""
+    """Runs the handlers: authentication, CSRF, language, rendering, error pages."""
 
     service_info: ServiceInfo
     authenticator: Authenticator
@@ -81,7 +81,7 @@ class WebApp:
     negotiator: LanguageNegotiator = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the language negotiator."""
+        """Create the language negotiator."""
         object.__setattr__(self, "negotiator", LanguageNegotiator(self.languages, self.service_info.language))
 
     def handle(self, route: Route, path_params: Mapping[str, str]) -> bottle.HTTPResponse:
@@ -198,7 +198,7 @@ class WebApp:
         authenticator, signed_in = self.authenticator, request.optional_person is not None
         response = self._render(answer, request)
         if signed_in and request.browser.new:
-            response.add_header("Set-Cookie", authenticator.cookie(request.browser))
+            response.add_header("Set-Cookie", authenticator.browser_cookie(request.browser))
         if request.language_choice.by is ChosenBy.ADDRESS:
             code, stored = request.language.code, authenticator.language(parse_cookies(environ))
             # No cookie before the sign-in; until then the links carry the language
@@ -238,7 +238,7 @@ class WebApp:
 
 
 def template_globals(service_info: ServiceInfo, context: AppContext, known: Mapping[str, Language]) -> dict[str, Any]:
-    """Return the variables that every template has."""
+    """Return the variables that every template can use."""
     return {
         "service_info": service_info,
         "site_languages": [(code, language.name()) for code, language in known.items()],
@@ -272,7 +272,7 @@ def _support_messages(
 
 
 def make_app(web_app: WebApp) -> WSGIApplication:
-    """Make the WSGI application."""
+    """Create the WSGI application."""
     app = bottle.Bottle()
     for route in ROUTES:
         # Without Bottle's plugins, which would turn what a handler returns into JSON or templates

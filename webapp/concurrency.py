@@ -1,8 +1,7 @@
-"""Limits on the waiting threads of a process.
+"""Limits on the threads of a process that wait for other servers.
 
-They wait for ORCID and for organisations' receivers.
-
-A request that waits for a slow server occupies a thread; the limits leave threads for all other requests.
+A request that waits for ORCID or an organisation's receiver occupies a thread; the limits leave threads for all other
+requests.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from sql.records import Change
 class ConcurrencyLimits:
     """How many threads of a process may wait at the same time.
 
-    A quarter is left for other requests.
+    A quarter of the threads is left for other requests.
     """
 
     orcid: int
@@ -39,7 +38,8 @@ class ConcurrencyLimits:
 def try_acquire(semaphore: BoundedSemaphore) -> Iterator[bool]:
     """Acquire a semaphore for the block without waiting.
 
-    Yield whether it was acquired.
+    Yields:
+        Whether it was acquired.
     """
     acquired = semaphore.acquire(blocking=False)
     try:
@@ -52,15 +52,14 @@ def try_acquire(semaphore: BoundedSemaphore) -> Iterator[bool]:
 def with_limits(
     deliver_now: Callable[[Change], object], organisation_ids: Iterable[str], limits: ConcurrencyLimits
 ) -> Callable[[Change], object]:
-    """Return `deliver_now` with a limited number of concurrent calls.
+    """Return `deliver_now` with a limit of concurrent calls.
 
-    Beyond it, the worker delivers the change.
+    A call beyond the limit does nothing, and the worker delivers the change.
 
     Args:
         deliver_now: Delivers a change, which may take seconds.
         organisation_ids: The ids of all organisations.
         limits: The limits.
-
     """
     total = BoundedSemaphore(limits.transfers)
     per_organisation = {organisation_id: BoundedSemaphore(limits.organisation) for organisation_id in organisation_ids}

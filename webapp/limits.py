@@ -24,7 +24,11 @@ class DailyLimit:
         self._counts: Counter[Hashable] = Counter()
 
     def allow(self, key: Hashable, now: datetime, number: int = 1) -> bool:
-        """Count `number` events and return True, unless they pass the maximum."""
+        """Count `number` events, unless the maximum would be exceeded.
+
+        Returns:
+            Whether they were counted.
+        """
         with self._lock:
             if now.date() != self._day:
                 self._day, self._counts = now.date(), Counter()

@@ -1,9 +1,7 @@
 """Logging to standard error, one line for each event.
 
-A line has the id of the request that it belongs to.
-
-No token, code, state or account may be logged. Of an exception, the class and the place are logged and not the message,
-because a message may quote personal data.
+A line has the id of the request that it belongs to. No token, code, state or account may be logged. Of an exception,
+the class and the place are logged and not the message, because a message may quote personal data.
 """
 
 from __future__ import annotations
@@ -60,16 +58,13 @@ log = Log()
 
 
 def configure_logging(log_format: str, *, once: bool = False) -> None:
-    """Write the log to standard error.
-
-    The level is `info` for this product, and `warning` for libraries.
+    """Log to standard error, at level `info`; libraries at level `warning`.
 
     A later call replaces an earlier one.
 
     Args:
         log_format: A key of `FORMATS`.
         once: Whether to write equal lines once; for commands, during which a library may repeat itself.
-
     """
     root = logging.getLogger()
     for old in [each for each in root.handlers if each.get_name() == NAME]:
@@ -85,9 +80,7 @@ def configure_logging(log_format: str, *, once: bool = False) -> None:
 
 
 def with_request_id(application: WSGIApplication) -> WSGIApplication:
-    """Return the application with a random id for each request.
-
-    The id is in all log lines of the request.
+    """Return the application with a random request id in its log lines.
 
     An id that a client sends is ignored. The id stays set until the thread's next request, because a streamed response
     is produced after the call.
@@ -106,7 +99,7 @@ def format_line(event: str, facts: dict[str, Any]) -> str:
 
 
 def quote_value(value: object) -> str:
-    """Return a value as one word.
+    """Return a value as one word of a log line.
 
     It is a JSON string if it has spaces, quotation marks, `=` or control characters.
     """
@@ -124,10 +117,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonLineFormatter(JsonFormatter):
-    """Formats records as JSON objects.
-
-    They have time, level, event, facts and the request's id.
-    """
+    """Formats records as JSON objects: time, level, event, facts and request id."""
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """Add the members of the object, in place of those of the base class."""

@@ -1,4 +1,4 @@
 """Simulate an organisation's identity management.
 
-One receiver for each kind of transfer that uses HTTP.
+It has one receiver for each kind of transfer that uses HTTP.
 """

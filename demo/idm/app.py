@@ -1,7 +1,4 @@
-"""The simulated identity management.
-
-Its receivers, its faults, and a page with what it received.
-"""
+"""The simulated identity management: receivers, faults, and a page."""
 
 from __future__ import annotations
 
@@ -86,7 +83,11 @@ class Idm:
         return None if entry is None else {bare(each) for each in entry.values}
 
     def set_fault(self, how: str, *methods: str) -> None:
-        """Fail in this way until cleared; if methods are given, only for those.
+        """Fail in this way until cleared.
+
+        Args:
+            how: A key of `FAULTS`.
+            methods: The HTTP methods that fail; without any, all do.
 
         Raises:
             ValueError: If there is no such fault.
@@ -104,7 +105,8 @@ class Idm:
     def wait(self, seconds: float) -> bool:
         """Wait for this many seconds, or until the fault is cleared.
 
-        Return whether it was.
+        Returns:
+            Whether the fault was cleared.
         """
         return self._cleared.wait(seconds)
 

@@ -1,7 +1,4 @@
-"""The people an identity management knows, and their ORCID iDs.
-
-They are held in memory.
-"""
+"""The people that an identity management knows, and their iDs, in memory."""
 
 from __future__ import annotations
 
@@ -64,7 +61,7 @@ class Directory:
             return list(self._entries.values())
 
     def find_holder(self, value: str, *, but: Entry) -> Entry | None:
-        """Return another person who has this iD, in any form, or None."""
+        """Return another person who has this iD, in any form; None if there is none."""
         taken = bare(value)
         others = (each for each in self.entries() if each is not but)
         return next((each for each in others if taken in {bare(other) for other in each.values}), None)

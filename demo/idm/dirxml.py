@@ -1,6 +1,6 @@
-"""Receiver of the DirXML vocabulary.
+"""Receiver of the DirXML vocabulary, as in 2016.
 
-Accepts a `modify` in SOAP and answers in DSML, as receivers of 2016 did.
+It accepts a `modify` in SOAP and answers in DSML.
 """
 
 from __future__ import annotations
@@ -32,10 +32,7 @@ class DirXml:
         self.directory = directory
 
     def __call__(self, request: Request) -> Response:
-        """Apply the steps of the `modify` in order.
-
-        Returns the DN of the changed entry.
-        """
+        """Apply the steps of the `modify` in order; return the DN of the entry."""
         modify = _modify(request.body)
         attribute = None if modify is None else modify.find("modify-attr[@attr-name='eduPersonOrcid']")
         if modify is None or attribute is None:

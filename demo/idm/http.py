@@ -1,6 +1,6 @@
 """Requests to a receiver as plain values.
 
-Responses are those of the ORCID simulator.
+The responses are those of the ORCID simulator.
 """
 
 from __future__ import annotations

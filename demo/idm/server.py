@@ -44,10 +44,7 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection.
-
-        The TLS handshake happens in the connection's own thread.
-        """
+        """Accept a connection; the TLS handshake happens in a thread of its own."""
         plain, address = self.socket.accept()
         if self.context is None:
             return plain, address

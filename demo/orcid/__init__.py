@@ -1,9 +1,7 @@
-"""A simulator of ORCID.
+"""A simulator of ORCID: the pages, the OAuth endpoints and the record API.
 
-The pages, the OAuth endpoints and the record API of the sandbox, with made-up people.
-
-It stands for an outside system, so it shares no code with the service and keeps iDs as text. It has a look of its own,
-and every page says "simulator".
+It behaves like the sandbox, with made-up people. It stands for an outside system, so it shares no code with the service
+and keeps iDs as text. It has a look of its own, and every page says "simulator".
 
     simulator.py     state: clients, people, codes, tokens, sessions, clock, options
     people.py        the made-up people

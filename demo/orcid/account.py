@@ -1,7 +1,4 @@
-"""The person's pages.
-
-Sign-in, registration, the record, and the list of trusted organisations.
-"""
+"""The person's pages: sign-in, registration, record, trusted organisations."""
 
 from __future__ import annotations
 
@@ -127,7 +124,7 @@ def revoke(simulator: OrcidSimulator, request: Request) -> Response:
 def public_page(simulator: OrcidSimulator, request: Request, orcid: str) -> Response:
     """`GET /<iD>`: the public page.
 
-    Clients that ask for JSON or XML are redirected to the public API.
+    Requests for JSON or XML are redirected to the public API.
     """
     user = simulator.users.get(orcid) if FORM.fullmatch(orcid) else None
     if user is None:

@@ -1,8 +1,6 @@
 """Reading and writing of a record's affiliations.
 
-Errors are those of the record API.
-
-Disambiguated organisation identifiers that contain "example" are known.
+Errors are those of the record API. Disambiguated organisation identifiers that contain "example" are known.
 """
 
 from __future__ import annotations
@@ -89,7 +87,7 @@ def find_item(simulator: OrcidSimulator, orcid: str, kind: str, put_code: int) -
 
 
 def render_item(simulator: OrcidSimulator, orcid: str, item: Affiliation) -> dict[str, Any]:
-    """Return an item as it is read, with keys in order.
+    """Return an item as the API returns it, with its members in ORCID's order.
 
     Its source is the client that wrote it.
     """
@@ -239,7 +237,11 @@ def _external_ids(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def check(body: dict[str, Any], kind: str) -> None:
-    """Check an item as ORCID does; raises its ApiError."""
+    """Check an item as ORCID does.
+
+    Raises:
+        ApiError: If ORCID would refuse it.
+    """
     with _readable():
         organisation = body.get("organization") or {}
         # Since 2025-11 an external id replaces organisation and address, but not for employments and educations

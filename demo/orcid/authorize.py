@@ -1,6 +1,4 @@
-"""The authorisation endpoint.
-
-From the authorisation request to the redirect to the client.
+"""The authorisation endpoint, up to the redirect to the client.
 
 Most errors are shown on a page of ORCID and never reach the client (option `authorize_error_style`).
 """
@@ -100,9 +98,9 @@ def _redirect_uri(client: Client, query: Mapping[str, str]) -> str:
 
 
 def redirect_allowed(registered: str, asked: str) -> bool:
-    """Return whether a redirect URI fits the registered one.
+    """Return whether a redirect URI matches the registered one.
 
-    Scheme, host and port must be the registered ones, and the registered path a prefix of the path.
+    Scheme, host and port must be equal, and the registered path a prefix of the path.
     """
     try:
         known, wanted = urlsplit(registered.strip()), urlsplit(asked)
@@ -219,9 +217,9 @@ def deny(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def switch(simulator: OrcidSimulator, request: Request) -> Response:
-    """`POST /oauth/switch`.
+    """`POST /oauth/switch`: choose the record for which the person acts.
 
-    Act for another record as its trusted individual, or for one's own again.
+    It is that of a person whose trusted individual they are, or their own.
     """
     session = simulator.session(request.session)
     wanted = request.form.get("record", "")
@@ -234,10 +232,7 @@ def switch(simulator: OrcidSimulator, request: Request) -> Response:
 
 
 def redirect_with_code(simulator: OrcidSimulator, authorization: AuthorizationRequest, orcid: str) -> Response:
-    """Redirect to the client with a new code.
-
-    In the implicit flow the redirect has a token instead.
-    """
+    """Redirect to the client with a new code; in the implicit flow, with a token."""
     if authorization.response_type != "code":
         return _redirect_with_token(simulator, authorization, orcid)
     fault = simulator.faults.take("callback", authorization.client.client_id)
@@ -282,10 +277,7 @@ def _with_state(authorization: AuthorizationRequest, params: Params) -> Params:
 
 
 def add_params(uri: str, params: Params) -> str:
-    """Return a URI with parameters added.
-
-    Its own query stays, its fragment is dropped.
-    """
+    """Return a URI with parameters added to its query, without its fragment."""
     uri = uri.partition("#")[0]
     if not params:
         return uri

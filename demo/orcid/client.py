@@ -1,10 +1,10 @@
 """A browser and an OAuth client in the simulator's process.
 
-For tests and measurements, without a server.
+They are for tests and measurements, without a server:
 
-browser = SimulatorClient(simulator)
-address = browser.authorise(authorize_url, "0009-0000-0001-1111")     # where ORCID redirects to
-browser.token(client, code=..., redirect_uri=...).json
+    browser = SimulatorClient(simulator)
+    address = browser.authorise(authorize_url, "0009-0000-0001-1111")     # where ORCID redirects to
+    browser.token(client, code=..., redirect_uri=...).json
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ class SimulatorClient:
     def authorise(self, url: str, orcid: str) -> str:
         """Follow an authorisation link, sign in and consent.
 
-        Return the redirect target.
+        Returns:
+            The redirect target.
         """
         reply = self.get(url)
         if reply.status == 200:  # noqa: PLR2004 - the sign-in page

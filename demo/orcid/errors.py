@@ -1,7 +1,4 @@
-"""Errors of the record API.
-
-Five keys in JSON or XML, chosen by an error code.
-"""
+"""Errors of the record API: five keys in JSON or XML, by error code."""
 
 from __future__ import annotations
 
@@ -64,7 +61,8 @@ ERRORS: Final = {
 class ApiError(Exception):
     """A request fails with a known error code.
 
-    `detail` is added to the developer message.
+    Args:
+        detail: Added to the developer message.
     """
 
     def __init__(self, code: int, detail: str = "", *, status: int | None = None, location: str | None = None) -> None:

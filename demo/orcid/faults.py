@@ -41,10 +41,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultType:
-    """Where a fault can occur, its description and default duration.
-
-    The duration is in seconds.
-    """
+    """Where a fault can occur, its description and default duration in seconds."""
 
     places: tuple[str, ...]
     words: str
@@ -117,7 +114,7 @@ class Faults:
     ) -> Fault:
         """Arm a fault for every request until it is cleared.
 
-        With a client id, only for requests of this client.
+        With a client id it applies only to requests of this client.
         """
         return self._add(place, name, float("inf"), client_id, seconds, status)
 
@@ -187,16 +184,17 @@ def usual_status(name: str) -> int:
 
 
 def response_instead(fault: Fault) -> Response | None:
-    """Return the response of a fault that replaces the handler's.
+    """Return the response of a fault that replaces that of the handler.
 
-    None if the handler runs.
+    Returns:
+        None if the handler is to run.
     """
     make = REPLACEMENTS.get(fault.name)
     return make(fault) if make else None
 
 
 def spoil_response(fault: Fault, response: Response) -> Response:
-    """Return the handler's response as the fault changes it."""
+    """Change a handler's response as the fault says, for example cut its body."""
     spoil = MODIFICATIONS.get(fault.name)
     return spoil(fault, response) if spoil else response
 

@@ -23,7 +23,7 @@ COOKIE: Final = "orcid_simulator"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. If a parameter is repeated, the first value counts."""
+    """A request; of a repeated parameter the first value counts."""
 
     method: str
     path: str
@@ -40,10 +40,7 @@ class Request:
 
     @property
     def bearer(self) -> str | None:
-        """The access token in the `Authorization` header or the query.
-
-        None if there is none.
-        """
+        """The access token in the `Authorization` header or the query, or None."""
         kind, _, token = self.authorization.partition(" ")
         if kind.lower() == "bearer" and token:
             return token.strip()
@@ -51,9 +48,9 @@ class Request:
 
     @property
     def client_id(self) -> str:
-        """The client id that the request names.
+        """The client id that the request names, not authenticated.
 
-        Not authenticated, used for faults and the call log only.
+        It is used for faults and the call log only.
         """
         basic = self.basic
         return self.query.get("client_id") or (basic[0] if basic else self.form.get("client_id", ""))
@@ -62,7 +59,7 @@ class Request:
     def basic(self) -> tuple[str, str] | None:
         """User and password of a Basic header.
 
-        Empty if the header is malformed, None if there is none.
+        They are empty if the header is malformed; None if there is no header.
         """
         kind, _, coded = self.authorization.partition(" ")
         if kind.lower() != "basic":
@@ -91,7 +88,7 @@ class Response:
 def parse_params(params: str) -> dict[str, str]:
     """Parse a query or form body.
 
-    Empty values are kept, of repeated parameters the first counts.
+    Empty values are kept. Of a repeated parameter the first value counts.
     """
     found: dict[str, str] = {}
     for key, value in parse_qsl(params, keep_blank_values=True):
@@ -149,8 +146,5 @@ def html_response(status: int, text: str, *headers: tuple[str, str]) -> Response
 
 
 def see_other(location: str) -> Response:
-    """Return a 303 redirect.
-
-    Characters that are not allowed in a URI are percent-encoded.
-    """
+    """Return a 303 redirect, with characters percent-encoded that a URI excludes."""
     return Response(303, b"", (("Location", quote(location, safe=URI_CHARACTERS)), ("Cache-Control", "no-store")))

@@ -1,8 +1,7 @@
 """Signed tokens (RS256) in plain integer arithmetic.
 
-So the demonstration needs no cryptography library.
-
-The key is public knowledge: it is derived from the two labels below.
+This way the demonstration needs no cryptography library. The key is public knowledge: it is derived from the two labels
+below.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def sign(claims: Mapping[str, Any]) -> str:
 
 
 def sign_text(payload: str) -> str:
-    """Sign a payload, whatever it is."""
+    """Sign a payload, which need not be valid claims."""
     head = _base64url(json.dumps({"kid": KEY_ID, "alg": "RS256"}).encode())
     text = f"{head}.{_base64url(payload.encode())}"
     digest = SHA256_PREFIX + hashlib.sha256(text.encode()).digest()
@@ -71,7 +70,8 @@ def at_hash(token: str) -> str:
 def public_keys(*, stale: bool = False) -> dict[str, Any]:
     """Return the JWKS, without `alg` as ORCID serves it.
 
-    `stale`: a key that signed no token.
+    Args:
+        stale: Return a key that signed no token.
     """
     modulus = derive_number(f"{LABEL}, stale", BYTES * 8) if stale else key().modulus
     kid = STALE_KEY_ID if stale else KEY_ID

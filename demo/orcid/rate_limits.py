@@ -1,6 +1,6 @@
 """Rate limits: 503 beyond the burst, 429 beyond the daily quota.
 
-Off unless the option `limits` is set.
+They are off unless the option `limits` is set.
 """
 
 from __future__ import annotations

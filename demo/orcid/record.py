@@ -1,6 +1,6 @@
 """The record API on the public and the member host.
 
-Authorisation, representation, and reading.
+It checks tokens, reads records, and renders them as JSON or XML.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _xml(value: Any) -> str:
 
 
 def read(reader: Reader, user: User, section: str) -> dict[str, Any]:
-    """One section of a record, or one item."""
+    """Return one section of a record, or one item."""
     name, _, put_code = section.partition("/")
     if name in affiliations.SECTIONS and put_code.isdecimal():
         return affiliations.read_item(reader, user.orcid, name, int(put_code))

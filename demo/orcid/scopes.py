@@ -1,7 +1,4 @@
-"""Scopes, the flows that may request them, and their texts.
-
-The texts are those of the consent page.
-"""
+"""Scopes, the flows that may request them, and their texts for people."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """State of the simulator.
 
-Clients, people, codes, tokens, browser sessions, clock and options.
+It has clients, people, codes, tokens, browser sessions, a clock and options.
 """
 
 from __future__ import annotations
@@ -58,10 +58,7 @@ class Client:
 
     @property
     def website(self) -> str:
-        """Start page of the client, derived from its first redirect URI.
-
-        Empty if it has none.
-        """
+        """Start page of the client: the root of its first redirect URI, or empty."""
         there = urlsplit(self.redirect_uris[0] if self.redirect_uris else "")
         return f"{there.scheme}://{there.netloc}/" if there.scheme in {"http", "https"} else ""
 
@@ -73,7 +70,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Behaviour of ORCID that is a choice, has changed, or is unknown.
+    """Behaviour of ORCID that is configurable, has changed, or is unknown.
 
     `auto_authorize` is an iD for which every authorisation request is granted at once, for load tests. With `limits` a
     client may send `burst` requests at once and `per_second` afterwards; `per_day` limits anonymous requests.
@@ -164,7 +161,7 @@ class Affiliation:
 class Session:
     """A browser session.
 
-    It holds who is signed in, for whom they act, and the saved authorisation request.
+    It has the signed-in person, the person for whom they act, and the saved authorisation request.
     """
 
     key: str
@@ -249,10 +246,7 @@ class OrcidSimulator:
         self.reset()
 
     def reset(self) -> None:
-        """Return to the initial clients, people and options.
-
-        Everything else is discarded.
-        """
+        """Return to the initial clients, people and options; discard all else."""
         with self.lock:
             self.clients = {client.client_id: client for client in self._initial.clients}
             self.users = {user.orcid: user for user in self._initial.users}
@@ -382,10 +376,7 @@ class OrcidSimulator:
             return [tokens for tokens in self.data.by_person.get(orcid, ()) if tokens.live(now)]
 
     def has_grant(self, client_id: str, orcid: str, scopes: tuple[str, ...]) -> bool:
-        """Return whether a client has a valid token for these scopes.
-
-        The token pair must be of this person.
-        """
+        """Return whether a client has a person's valid token for these scopes."""
         now = self.now()
         with self.lock:
             return any(
@@ -407,9 +398,9 @@ class OrcidSimulator:
             return [item for item in self.data.items.get(orcid, ()) if item.kind == kind]
 
     def add_item(self, orcid: str, kind: str, client_id: str, body: dict[str, Any]) -> Affiliation:
-        """Add an affiliation.
+        """Add an affiliation, with the visibility of the person's name.
 
-        Its visibility is that of the person's name, whatever the client asked for.
+        The visibility that the client asked for is ignored.
         """
         with self.lock:
             self.data.last_put_code += 1

@@ -193,9 +193,9 @@ def _with_other_id(simulator: OrcidSimulator, body: dict[str, Any]) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant type: its handler and form fields.
+    """A grant type: its handler, and the form fields that the proxy forwards.
 
-    Some fields are forwarded by the proxy, some are required.
+    Some of the fields are required.
     """
 
     forwards: tuple[str, ...]

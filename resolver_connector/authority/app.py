@@ -1,6 +1,6 @@
 """WSGI application of the attribute authority.
 
-It is separate from the connector because SAML is slow and large.
+It is separate from the connector because the SAML library is slow and large.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class AttributeAuthority:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333).
 
-        POST is an AttributeQuery; GET returns the authority's metadata.
+        A POST request is an AttributeQuery; a GET request returns the authority's metadata.
         """
         status, headers, body = self._dispatch(environ)
         start_response(STATUS_LINES[status], headers)

@@ -50,13 +50,16 @@ _SIGNATURES = re.compile(rb"<(?:[^\s<>:/]+:)?Signature[\s/>]")
 
 
 class InvalidQuery(ValueError):
-    """The body is not an AttributeQuery in a SOAP envelope; the message says why."""
+    """The body is not an AttributeQuery in a SOAP envelope.
+
+    The message has the reason.
+    """
 
 
 class QueryDenied(PermissionError):
-    """The query is not valid for this authority.
+    """The service, the time or the recipient of the query is not accepted.
 
-    It is not from a known service, is not current or is for another recipient; the message says why.
+    The message has the reason.
     """
 
     def __init__(self, reason: str, query_id: str) -> None:
@@ -82,13 +85,10 @@ class AttributeQuery:
 
 
 def parse_envelope(body: bytes) -> Any:
-    """Parse the SOAP envelope and return pysaml2's AttributeQuery.
-
-    Its signature is not verified.
+    """Parse the SOAP envelope; return pysaml2's AttributeQuery, not verified.
 
     Raises:
         InvalidQuery: If the body is not one AttributeQuery in a SOAP envelope, or lacks ID, Issuer or Subject.
-
     """
     query = samlp.attribute_query_from_string(_query_in(body))
     if query is None or not query.id or query.version != VERSION:
@@ -101,11 +101,10 @@ def parse_envelope(body: bytes) -> Any:
 
 
 def require_strong_signature(query: Any) -> None:
-    """Refuse weak algorithms.
+    """Check that the signature uses strong algorithms.
 
     Raises:
         QueryDenied: If the signature or a digest uses an algorithm that is not in `ALLOWED_ALGORITHMS`.
-
     """
     signed = query.signature.signed_info
     digests = {each.digest_method.algorithm for each in signed.reference}
@@ -119,12 +118,13 @@ def issuer_of(query: Any) -> str:
 
 
 def to_attribute_query(query: Any, now: datetime) -> AttributeQuery:
-    """Convert pysaml2's query, once its signature was verified.
+    """Convert pysaml2's query to an `AttributeQuery`.
+
+    The caller has verified its signature.
 
     Raises:
         InvalidQuery: If the IssueInstant is missing or invalid.
         QueryDenied: If the query is not current, or the NameID's Format is not supported.
-
     """
     try:
         issued_at = datetime.fromtimestamp(timegm(str_to_time(query.issue_instant)), UTC)

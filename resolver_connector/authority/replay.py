@@ -27,9 +27,9 @@ class ReplayCache:
         return len(self._expires_at)
 
     def add(self, service: str, query_id: str, expires_at: datetime, now: datetime) -> bool:
-        """Add a query; return False if it is there already.
+        """Add the id of a query; return False if it is there already.
 
-        The oldest entries are dropped first.
+        Beyond MAX_ENTRIES the oldest entries are dropped.
         """
         # A digest, because an ID may be long
         key = sha256(f"{len(service)} {service} {query_id}".encode()).digest()

@@ -1,8 +1,7 @@
-"""SAML messages of the attribute authority, with pysaml2.
+"""Verifies queries and builds responses of the attribute authority.
 
-It verifies queries and builds responses.
-
-Assertion Query/Request Profile: saml-profiles-2.0-os section 6; SOAP binding: saml-bindings-2.0-os section 3.2.
+It uses pysaml2. Assertion Query/Request Profile: saml-profiles-2.0-os section 6; SOAP binding: saml-bindings-2.0-os
+section 3.2.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ logging.getLogger("saml2").setLevel(logging.CRITICAL)
 class InvalidSamlFile(ValueError):
     """The key, the certificate or the federation's metadata cannot be used.
 
-    The message says why.
+    The message has the reason.
     """
 
 
@@ -77,9 +76,9 @@ class AuthorityIdentity:
 
 
 class SamlMessages:
-    """Parses queries and builds responses for one identity.
+    """Parses queries and builds responses for one authority.
 
-    Reloads the metadata when its file changes.
+    It reloads the federation's metadata when the file changes.
     """
 
     def __init__(self, identity: AuthorityIdentity, now: datetime) -> None:
@@ -116,7 +115,7 @@ class SamlMessages:
     def response(self, query: AttributeQuery, orcid_ids: Sequence[OrcidId]) -> bytes:
         """Build a signed response with an assertion of these iDs.
 
-        Without iDs it has no assertion.
+        If there are none, the response has no assertion.
         """
         if not orcid_ids:
             success = self._status_response(query.id, success_status_factory())

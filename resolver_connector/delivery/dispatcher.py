@@ -1,8 +1,8 @@
-"""Makes attempts at deliveries, and stores their results.
+"""Attempts deliveries, and stores the results.
 
-Between a claim and its result a delivery is leased. If this process dies meanwhile, the lease expires and another
-claim follows, so a receiver may get a change twice; the id of the change is the idempotency key. Of deliveries to one
-transfer that share a person or an iD, the store lets only the oldest be claimed.
+A delivery is leased from its claim until its result is stored. If the process dies meanwhile, the lease expires and
+another process claims the delivery, so a receiver may get a change twice; the id of the change is the idempotency key.
+Of deliveries to one transfer that share a person or an iD, only the oldest can be claimed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from time import monotonic
 
 from resolver_connector.delivery.backoff import next_attempt_at
 from resolver_connector.delivery.settings import WorkerSettings
-from resolver_connector.http import Report
+from resolver_connector.http import EventLog
 from resolver_connector.transfers.base import ChangeMessage, DeliveryResult, Outcome, Transfer
 from shibboleth.organisation import Organisations
 from sql.errors import StoreUnavailable
@@ -45,7 +45,7 @@ class Dispatcher:
         store: Store,
         organisations: Organisations,
         transfers: Mapping[str, Mapping[str, Transfer]],
-        report: Report,
+        report: EventLog,
         clock: Callable[[], datetime],
         *,
         settings: WorkerSettings | None = None,
@@ -72,12 +72,11 @@ class Dispatcher:
         self.settings = settings or WorkerSettings()
 
     def deliver_now(self, change: Change) -> list[Delivery]:
-        """Attempt all deliveries of a change in parallel.
+        """Attempt all deliveries of a change in parallel; return their state.
 
-        Return their state after `interactive_timeout`.
-
-        Attempts that take longer end in their own threads. An error of the store or a bug is logged, and the list is
-        empty then: the link is stored, and the worker delivers it.
+        The state is that after `interactive_timeout` at most; attempts that take longer end in their own threads. An
+        error of the store or a bug is logged, and the list is then empty: the change is stored, and the worker delivers
+        it.
         """
         if not self._transfers.get(change.organisation):
             return []
@@ -111,28 +110,26 @@ class Dispatcher:
         """Lease deliveries that are due.
 
         Args:
-            worker_id: Who leases them.
-            limit: How many at most.
+            worker_id: The id of the caller (`make_worker_id`), which holds the leases.
+            limit: The largest number of deliveries.
             capacity: Returns how many more attempts a transfer may have, by the organisation's id and its name.
 
         Raises:
             StoreUnavailable: If the store does not answer.
-
         """
         return self._store.deliveries.claim(
             worker_id, self._clock(), self.settings.lease_duration, limit, capacity=capacity
         )
 
     def attempt(self, delivery: Delivery, worker_id: str, timeout: float) -> str:
-        """Deliver, store the result, and return the event that was logged.
+        """Attempt a leased delivery, store the result, and return the event logged.
 
-        Never raises. If the result cannot be stored, the lease expires by itself and another attempt follows.
+        Never raises. If the result cannot be stored, the lease expires and the delivery is attempted again.
 
         Args:
-            delivery: Leased by `worker_id`.
-            worker_id: Who leases it.
+            delivery: A delivery that `worker_id` has claimed.
+            worker_id: The id that holds the lease.
             timeout: Seconds for the receiver.
-
         """
         try:
             result = self._deliver(delivery, timeout)
@@ -265,8 +262,8 @@ class Dispatcher:
 
 
 def make_worker_id() -> str:
-    """Return an id that no other claim has, on any machine.
+    """Return a worker id that is unique over all machines.
 
-    It is made of host, process, thread and random digits.
+    It consists of host, process, thread and random digits.
     """
     return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident():x}:{secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""Jobs of the worker: statistics, and deletion of expired data."""
+"""Periodic jobs of the worker: statistics, and deletion of expired data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from resolver_connector.http import Report
+from resolver_connector.http import EventLog
 from sql.repositories.attempts import KEEP_EXPIRED
 from sql.store import Store
 
@@ -35,10 +35,10 @@ class RetentionPolicy:
 class Maintenance:
     """Counts statistics and deletes expired data.
 
-    That is expired attempts, delivered links that are not kept, and people whose erasure is due.
+    Expired data: attempts that have expired, delivered links that are not kept, and people whose erasure is due.
     """
 
-    def __init__(self, store: Store, policies: Iterable[RetentionPolicy], report: Report) -> None:
+    def __init__(self, store: Store, policies: Iterable[RetentionPolicy], report: EventLog) -> None:
         self._store = store
         self._policies = tuple(policies)
         self._keep_nothing = tuple(each.organisation_id for each in self._policies if not each.keeps_links)
@@ -47,11 +47,10 @@ class Maintenance:
         self._vacuumed_on: date | None = None
 
     def run(self, now: datetime) -> None:
-        """Do what is due.
+        """Run the jobs that are due.
 
         Raises:
             StoreUnavailable: If the store does not answer; the next run does what is left.
-
         """
         self._store.statistics.update_counts()
         self._store.attempts.delete_expired(now - KEEP_EXPIRED)
@@ -94,7 +93,9 @@ class Maintenance:
         return erased
 
 
-def execute_due_removals(store: Store, transfers: Mapping[str, Collection[str]], report: Report, now: datetime) -> None:
+def execute_due_removals(
+    store: Store, transfers: Mapping[str, Collection[str]], report: EventLog, now: datetime
+) -> None:
     """Remove the links whose removal by a list of accounts is due.
 
     Args:
@@ -111,7 +112,7 @@ def execute_due_removals(store: Store, transfers: Mapping[str, Collection[str]],
         report("removals-executed", links=removed)
 
 
-def delete_old_changes(store: Store, keep: timedelta, report: Report, now: datetime) -> None:
+def delete_old_changes(store: Store, keep: timedelta, report: EventLog, now: datetime) -> None:
     """Delete each organisation's changes older than `keep`.
 
     It stops at the first change with a waiting or dead-letter delivery. The feed no longer has the deleted ones.

@@ -23,7 +23,7 @@ class WorkerSettings:
     max_workers_per_transfer: int = 4
     """Of these, how many for one transfer: fewer than sixteen silent receivers do not delay the others."""
     poll_interval: float = 1.0
-    """Seconds between two looks into the outbox while no attempt ends."""
+    """Seconds between two claims while no attempt ends."""
     error_interval: float = 10.0
     """Seconds until the worker tries again what failed: to reach the store, or to run a job."""
     failure_threshold: int = 5

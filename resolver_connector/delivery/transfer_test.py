@@ -51,7 +51,7 @@ class StepResult:
 
     @property
     def fix(self) -> str:
-        """What to do about a failure; empty if there is none."""
+        """What the administrator does about a failure; empty if the step passed."""
         return FIXES[self.result.outcome] if self.result is not None and self.failed else ""
 
 
@@ -73,10 +73,11 @@ def make_test_account(organisation: Organisation) -> str:
 def run_transfer_test(
     transfer: TransferModel, organisation: Organisation, account: str, clock: Callable[[], datetime]
 ) -> Iterator[StepResult]:
-    """Link, repeat, replace and remove an iD, and yield the result of each step.
+    """Link, repeat, replace and remove an iD; yield the result of each step.
 
-    If the link fails, the next two steps are skipped. What may have been linked is removed in any case. A transfer that
-    cannot remove an iD links none: an empty one shows whether the interface answers, which may refuse it.
+    If the link fails, the next two steps are skipped. The removal is always sent, because the iD may have been stored.
+    If the transfer cannot remove an iD, none is linked: an empty iD, which the receiver may refuse, shows whether it
+    answers.
     """
     token = secrets.token_hex(12)
 
@@ -122,8 +123,8 @@ def run_transfer_test(
 
 
 def _may_be_stored(step: StepResult) -> bool:
-    """Return whether the receiver may have the iD of a step.
+    """Return whether the receiver may have stored the iD of a step.
 
-    It has, or its answer got lost.
+    It may if it said so, or if its response was lost.
     """
     return step.result is not None and (step.result.delivered or step.result.retryable)

@@ -1,7 +1,4 @@
-"""The worker process.
-
-It claims deliveries that are due, attempts them in threads, and runs periodic jobs.
-"""
+"""The worker: attempts due deliveries in threads, and runs periodic jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from resolver_connector.delivery.dispatcher import Dispatcher, make_worker_id
-from resolver_connector.http import Report
+from resolver_connector.http import EventLog
 from sql.errors import StoreUnavailable
 from sql.records import Delivery
 
@@ -26,7 +23,7 @@ JOB_FAILED = "job-failed"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A periodic task beside the deliveries, such as sending mail."""
+    """A periodic task that the worker runs beside the deliveries, such as mail."""
 
     name: str
     """As in the log."""
@@ -39,11 +36,11 @@ class Job:
 class Worker:
     """Delivers what is due, until it is stopped (`run`) or once (`run_once`).
 
-    Several may run on one store.
+    Several workers may use one store.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, jobs: Iterable[Job], report: Report, clock: Callable[[], datetime]
+        self, dispatcher: Dispatcher, jobs: Iterable[Job], report: EventLog, clock: Callable[[], datetime]
     ) -> None:
         self._dispatcher = dispatcher
         self._settings = dispatcher.settings
@@ -59,11 +56,9 @@ class Worker:
         self._stopped = False
 
     def run(self) -> None:
-        """Deliver and run jobs until `stop` is called.
+        """Deliver and run jobs until `stop` is called; finish running attempts.
 
-        Then wait for the running attempts.
-
-        An error of the store or a bug is logged, and the worker goes on after `error_interval`.
+        An error of the store or a bug is logged, and the worker continues after `error_interval`.
         """
         with ThreadPoolExecutor(self._settings.max_workers) as pool:
             while not self._stopped:
@@ -77,13 +72,10 @@ class Worker:
                 self._wait(interval)
 
     def run_once(self) -> Counter[str]:
-        """Deliver what is due and run each job once.
-
-        Return how often each event was logged.
+        """Deliver what is due and run each job once; return the count of each event.
 
         Raises:
             StoreUnavailable: If the store does not answer.
-
         """
         self._events.clear()
         with ThreadPoolExecutor(self._settings.max_workers) as pool:
@@ -106,10 +98,7 @@ class Worker:
         self._wakeups.put(None)
 
     def _start_attempts(self, pool: ThreadPoolExecutor) -> int:
-        """Start attempts of due deliveries in the free threads.
-
-        Return how many were claimed.
-        """
+        """Start attempts of due deliveries in free threads; return how many."""
         with self._lock:
             free = self._settings.max_workers - self._running.total()
         if not free:
@@ -141,14 +130,14 @@ class Worker:
             self._events.update(events)
 
     def _wait(self, seconds: float) -> None:
-        """Wait until an attempt has ended or `stop` is called, at most for `seconds`."""
+        """Wait until an attempt ends or `stop` is called, for `seconds` at most."""
         with suppress(queue.Empty):
             self._wakeups.get(timeout=seconds)
 
     def _run_jobs(self) -> None:
         """Run each job that is due.
 
-        An exception in one does not affect the others or the deliveries.
+        An exception of one job affects neither the other jobs nor the deliveries.
         """
         for job in self._jobs:
             now, finished_at = self._clock(), self._finished_at.get(job.name)

@@ -1,4 +1,4 @@
-"""Transfers to organisations' identity management: all kinds by name.
+"""Transfers to organisations' identity management: the table of all kinds.
 
 `base.py` is their interface.
 """

@@ -15,20 +15,19 @@ PLACEHOLDER = re.compile(r"\{(account|user|scope)\}")
 def account_parts(account: str) -> dict[str, str]:
     """Return the account, and its parts before and after the last `@`.
 
-    Without one, all of it is the user.
+    If it has no `@`, all of it is the user.
     """
     user, at, scope = account.rpartition("@")
     return {"account": account, "user": user if at else account, "scope": scope}
 
 
 def is_unambiguous(account: str, template: str) -> bool:
-    """Return whether receivers can identify the account without confusion.
-
-    The parts of the account that the template contains are checked in the same way.
+    """Return whether every receiver tells the account from all other accounts.
 
     Directories and databases ignore some characters and regard others as equal (RFC 4518): mathematical or wide
     letters, soft hyphens and spaces around a name make no difference there, and another person here. True means that
-    the account is equal to its directory form, so two accounts that are different here are different there.
+    the account is equal to its directory form, so two accounts that are different here are different there. The parts
+    of the account that the template contains are checked in the same way.
     """
     parts = account_parts(account)
     used = [account, *(parts[name] for name in PLACEHOLDER.findall(template))]

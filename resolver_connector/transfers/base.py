@@ -1,9 +1,8 @@
 """The interface of transfers.
 
-A transfer sends changes to an organisation's identity management (IdM).
-
-Each kind has a module in this package and a line in `TRANSFERS` (`__init__.py`). A kind is a `TransferModel`: a
-pydantic model whose fields are its settings, under `[[transfer]]` in the organisation's file.
+A transfer sends changes to an organisation's identity management (IdM). Each kind has a module in this package and a
+line in `TRANSFERS` (`__init__.py`). A kind is a `TransferModel`: a pydantic model whose fields are its settings, under
+`[[transfer]]` in the organisation's file.
 """
 
 from __future__ import annotations
@@ -59,10 +58,7 @@ class ValueForm(StrEnum):
 
 
 class Policy(StrEnum):
-    """What happens to other iDs that the receiver has.
-
-    Other means neither the new nor the previous one.
-    """
+    """What happens to iDs that the receiver has beside the new and previous one."""
 
     KEEP_OTHERS = "own"
     """It is kept beside the new one."""
@@ -80,7 +76,7 @@ class DeliveryResult:
     message: str = ""
     """What the receiver said: plain text of at most MAX_MESSAGE_LENGTH characters, never markup."""
     retry_after: timedelta | None = None
-    """How long the receiver asks to be left alone."""
+    """The wait before the next attempt that the receiver asked for."""
 
     @property
     def delivered(self) -> bool:
@@ -91,13 +87,13 @@ class DeliveryResult:
     def retryable(self) -> bool:
         """Whether another attempt can succeed.
 
-        The receiver, the connection or the settings were at fault.
+        It can if the receiver, the connection or the settings were at fault.
         """
         return self.outcome in {Outcome.TEMPORARY, Outcome.MISCONFIGURED}
 
 
 class DeliveryFailed(Exception):
-    """An attempt cannot continue; `result` is its result."""
+    """Raised to end an attempt; `result` is its result."""
 
     def __init__(self, result: DeliveryResult) -> None:
         super().__init__(result.outcome)
@@ -139,28 +135,27 @@ class Transfer(Protocol):
 
     @property
     def removal_probe(self) -> Transfer | None:
-        """The transfer that tests this one if this one cannot remove an iD again.
+        """The transfer that tests this one if this one cannot remove an iD.
 
-        None if it can.
+        None if it can remove an iD, and so tests itself.
         """
 
     @property
     def writes_moves(self) -> bool:
-        """Whether it has a form for a moved link.
+        """Whether the transfer has a message for a moved link.
 
-        Otherwise it gets a removal and a new link.
+        If not, it is sent a removal and a new link.
         """
 
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
         """Send a change; sending it twice has the same effect as once.
 
-        Failures of the receiver are results, not exceptions.
+        A failure of the receiver is a result, not an exception.
 
         Args:
             message: The change.
             now: The time of this attempt.
             timeout: Seconds after which it returns in any case.
-
         """
 
 
@@ -181,11 +176,10 @@ class References(Protocol):
     def locate(self, path: Any) -> Any:
         """Return a file's absolute path.
 
-        A relative path is relative to the configuration.
+        A relative path starts at the directory of the configuration.
 
         Raises:
             ValueError: If it is not a path.
-
         """
 
 
@@ -216,7 +210,7 @@ def transfer_setting(meaning: str, example: Any, *, default: Any = ..., **rules:
 class TransferModel(BaseModel):
     """Base class of all kinds of transfers.
 
-    It reads the settings, and runs each attempt with a deadline.
+    It defines how settings are read, and runs attempts with a deadline.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -246,7 +240,7 @@ class TransferModel(BaseModel):
     def deliver(self, message: ChangeMessage, *, now: datetime, timeout: float) -> DeliveryResult:
         """Send a change; see `Transfer.deliver`.
 
-        Nothing is sent for an account that a receiver may take for another one: its person would get the iD.
+        For an account that a receiver may confuse with another one nothing is sent: the other person would get the iD.
         """
         if not is_unambiguous(message.account, self.account_template):
             return DeliveryResult(Outcome.UNKNOWN_PERSON, "a receiver may take this account for another one")
@@ -259,9 +253,8 @@ class TransferModel(BaseModel):
     def run_attempt(self, attempt: Callable[[Deadline], DeliveryResult], deadline: Deadline) -> DeliveryResult:
         """Run an attempt in a thread and return its result.
 
-        At the deadline the result is `temporary`.
-
-        The attempt may raise DeliveryFailed. It must not send anything after the deadline.
+        At the deadline the result is `temporary`. The attempt may raise DeliveryFailed. It must not send anything after
+        the deadline.
         """
 
         def run() -> DeliveryResult:
@@ -281,7 +274,7 @@ class TransferModel(BaseModel):
 def plain_text(text: str) -> str:
     """Return a receiver's message as one line of visible characters.
 
-    It is cut to MAX_MESSAGE_LENGTH.
+    It has MAX_MESSAGE_LENGTH characters at most.
     """
     visible = "".join(" " if unicodedata.category(each).startswith(("C", "Z")) else each for each in text)
     words = displayed(" ".join(visible.split()))

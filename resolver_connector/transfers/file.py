@@ -1,13 +1,12 @@
 """The kind `file`: one file for each change, in a directory.
 
-The identity management reads the directory, for example at night.
+The identity management reads the directory, for example at night. A reader processes every file whose name does not
+begin with a dot, in the order of the names, and then removes it.
 
-A reader processes every file whose name does not begin with a dot, in the order of the names, and then removes it.
-
-A file is written under another name and renamed, so a reader never sees a part of one, and no lock is needed, even
-with several machines. Its name is the number and the id of the change, so repeated attempts write the same file, and
-files sort in the order of the changes even if the clock was set back. If a change is repeated after its file was
-removed, it comes again with the same id, before later changes of the person.
+A file is written under another name and renamed, so a reader never sees a part of one, and no lock is needed, even with
+several machines. Its name is the number and the id of the change, so repeated attempts write the same file, and files
+sort in the order of the changes even if the clock was set back. If a change is repeated after its file was removed, it
+comes again with the same id, before later changes of the person.
 """
 
 from __future__ import annotations
@@ -133,18 +132,18 @@ class FileTransfer(TransferModel):
 
     @property
     def writes_moves(self) -> bool:
-        """Every format has a form for it."""
+        """True: every format has a form for a moved link."""
         return True
 
     @property
     def account_template(self) -> str:
-        """The DN of LDIF, or the account."""
+        """The template of the DN for LDIF, otherwise the account."""
         return self.dn or "{account}"
 
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:  # noqa: ARG002 - the interface of all kinds
         """Write a change into a file.
 
-        A thread does so, because a directory of a network file system may not answer.
+        It is written in a thread with a deadline, because a network file system may not answer.
         """
         return self.run_attempt(partial(self._attempt, message), deadline)
 
@@ -197,7 +196,7 @@ class FileTransfer(TransferModel):
             os.fsync(file.fileno())
 
     def _sync(self) -> None:
-        """Flush the directory to the disk, which holds the new name."""
+        """Flush the directory to the disk, so that the name of a file is durable."""
         directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)
@@ -209,9 +208,9 @@ class FileTransfer(TransferModel):
 
 
 def write_csv(file: FileTransfer, message: ChangeMessage) -> bytes:
-    """Return a header and one row (RFC 4180), all quoted.
+    """Return a header and one row (RFC 4180), with all cells quoted.
 
-    Spreadsheets take no cell for a formula.
+    No cell can be taken for a formula by a spreadsheet.
     """
     found = record(message, file.value_form)
     person, previous = found.pop("person"), found.pop("previous_person") or {}
@@ -231,7 +230,7 @@ def write_jsonl(file: FileTransfer, message: ChangeMessage) -> bytes:
 def write_ldif(file: FileTransfer, message: ChangeMessage) -> bytes:
     """Return a change record (RFC 2849) for `ldapmodify -f`.
 
-    Of a moved link there are two, the removal first.
+    A moved link has two records, the removal first.
     """
     messages = [message]
     if message.previous_account is not None:

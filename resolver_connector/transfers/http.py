@@ -1,9 +1,8 @@
 """Base of the kinds of transfers that use HTTP.
 
-It has credentials, TLS, time-outs and errors of the connection.
-
-No redirect is followed, because credentials would go along. Nothing is read from the environment, because a proxy or
-a `.netrc` there would change the receiver. No request is repeated here, because the worker repeats deliveries.
+It implements authentication, TLS, time-outs, and the results of connection errors. No redirect is followed, because
+credentials would be sent along. Nothing is read from the environment, because a proxy or a `.netrc` there would change
+the receiver. No request is repeated here, because the worker repeats deliveries.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ class HttpTransfer(TransferModel):
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         """Send a change.
 
-        The message of the result has no secrets and no control characters.
+        Secrets and control characters are removed from the result's message.
         """
         result = self.run_attempt(partial(self.exchange, message, now), deadline)
         return replace(result, message=plain_text(self._without_secrets(result.message)))
@@ -116,11 +115,10 @@ class HttpTransfer(TransferModel):
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
         """Send a change in this kind's format.
 
-        The message of the result may hold any characters.
+        The message of the result is not yet cleaned of secrets and control characters.
 
         Raises:
-            DeliveryFailed: If there is no success.
-
+            DeliveryFailed: If the change was not stored.
         """
 
     def request(
@@ -128,13 +126,17 @@ class HttpTransfer(TransferModel):
     ) -> Response:
         """Send a request and return the response, whatever its status code.
 
-        It is sent to `url`, or to the URL of the setting.
-
         Interim responses are skipped. A body that breaks off is no error here: the status code is known by then.
+
+        Args:
+            method: The HTTP method.
+            body: None for a request without a body.
+            headers: Further headers.
+            deadline: When the request is given up.
+            url: The URL; empty means that of the setting.
 
         Raises:
             DeliveryFailed: If there is no response.
-
         """
         # It logs what is sent at level debug
         logging.getLogger(httpcore.__name__).setLevel(logging.CRITICAL + 1)
@@ -232,7 +234,7 @@ class HttpTransfer(TransferModel):
 def _content(body: bytes, deadline: Deadline) -> Iterator[bytes]:
     """Yield the body of a request, unless the deadline has passed.
 
-    Connecting may have taken that long.
+    The deadline is checked here because connecting may have taken long.
     """
     deadline.check()
     yield body

@@ -1,7 +1,4 @@
-"""Responses of receivers, read liberally.
-
-Labels are hints, and the content decides (RFC 9110).
-"""
+"""Reads responses of receivers liberally: by content, whatever their labels."""
 
 from __future__ import annotations
 
@@ -101,7 +98,7 @@ class Response:
     def is_web_page(self) -> bool:
         """Whether the content is a web page.
 
-        A portal, a proxy or a web server sends one, but no interface.
+        A portal, a proxy or a web server sends web pages; an interface does not.
         """
         return _WEB_PAGE.match(self.text) is not None
 
@@ -122,7 +119,7 @@ class Response:
     def message(self, *members: str) -> str:
         """Return the receiver's message.
 
-        It is the first of these members of its JSON object, or its plain text.
+        It is the first of these members in the JSON object of the body, or the plain text of the body.
         """
         value = self.json_object()
         if value is not None:
@@ -152,7 +149,7 @@ class Response:
 def failure_result(response: Response, message: str, now: datetime) -> DeliveryResult:
     """Return the result for a status code that is not a success.
 
-    It has the receiver's message if there is one.
+    It contains the receiver's message if there is one.
     """
     status = response.status
     outcome = STATUS_OUTCOMES.get(status) or _STATUS_CLASS_OUTCOMES.get(status // 100, Outcome.MISCONFIGURED)
@@ -171,7 +168,7 @@ def failure_result(response: Response, message: str, now: datetime) -> DeliveryR
 def unexpected_body(response: Response, expected: str) -> DeliveryResult:
     """Return the result for a success with an unexpected body.
 
-    It is not the body that the protocol defines, or it is a web page.
+    The body is a web page, or is not what the protocol defines.
     """
     if response.is_web_page:
         return DeliveryResult(Outcome.MISCONFIGURED, f"status {response.status} with a web page instead of {expected}")
@@ -181,7 +178,7 @@ def unexpected_body(response: Response, expected: str) -> DeliveryResult:
 
 
 def _redirect_target(response: Response) -> str:
-    """Return where a redirect leads, without what may be secret in it."""
+    """Return where a redirect leads, without parts that may be secret."""
     try:
         parts = urlsplit(response.headers.get("Location", ""))
     except ValueError:

@@ -1,6 +1,4 @@
-"""The kind `ldap`: a directory.
-
-It finds the person's entry, and adds or removes the iD with one modify.
+"""The kind `ldap`: adds or removes the iD in the person's directory entry.
 
 Two values of the attribute can be one iD (`http://…`, `https://…`, bare), which `caseIgnoreMatch` does not compare as
 equal. So the values are read and compared as iDs, and the old form is deleted in the modify that adds the new. A value
@@ -85,7 +83,7 @@ class _Entry:
 
 
 class LdapTransfer(TransferModel):
-    """A directory that iDs are written into."""
+    """A directory to which iDs are written."""
 
     kind = "ldap"
 
@@ -174,13 +172,13 @@ class LdapTransfer(TransferModel):
 
     @property
     def account_template(self) -> str:
-        """The filter."""
+        """The template of the search filter."""
         return self.filter
 
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:  # noqa: ARG002 - the interface of all kinds
         """Change the person's entry.
 
-        The servers are tried one after the other until one answers; each has its share of the time that is left.
+        The servers are tried one after another until one answers; the remaining time is divided among them.
         """
         urls = self.url.split()
         for tried, url in enumerate(urls):
@@ -307,7 +305,7 @@ class LdapTransfer(TransferModel):
     def _delivery_result(self, result: Result, entry: _Entry | None = None, hint: str = "") -> DeliveryResult:
         """Return the delivery's result for an LDAP result.
 
-        It has the directory's message and a hint, without DNs.
+        Its message is the directory's, without DNs, and a hint.
         """
         outcome = OUTCOMES.get(result.code, Outcome.REFUSED)
         if outcome is Outcome.STORED:
@@ -346,7 +344,7 @@ def _entry(found: dict[str, Any], attribute: str) -> _Entry:
 def _read(value: bytes, ours: set[OrcidId]) -> OrcidId | None:
     """Return the iD of a value in any form.
 
-    A bare one is of the registry of the change's iDs.
+    A bare iD is taken for one of the registry of the change's iDs.
     """
     registry = next((each.registry for each in ours), None)
     try:
@@ -356,5 +354,5 @@ def _read(value: bytes, ours: set[OrcidId]) -> OrcidId | None:
 
 
 def _without(words: str, dn: str, instead: str) -> str:
-    """Return the text with a DN replaced."""
+    """Return the text with a DN replaced by a placeholder."""
     return re.sub(re.escape(dn), instead, words, flags=re.IGNORECASE) if dn else words

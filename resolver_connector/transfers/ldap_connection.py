@@ -1,6 +1,6 @@
-"""A connection to one server of a directory, with ldap3.
+"""A connection to one server of a directory, through ldap3.
 
-Its errors become `DeliveryFailed`.
+Errors of ldap3 become `DeliveryFailed`.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ class Directory:
     def open(self) -> None:
         """Connect.
 
-        With `ldaps://`, TLS is negotiated, with a check that the certificate is valid for the host.
+        For an `ldaps://` URL, negotiate TLS and check that the certificate is valid for the host.
         """
         self._do(lambda: self._connection.open(read_server_info=False))
 
     def start_tls(self) -> Result:
-        """Ask for TLS.
+        """Request TLS, negotiate it, and check the certificate.
 
-        If the server agrees, negotiate it and check that the certificate is valid for the host.
+        The certificate must be valid for the host.
         """
         connection = self._connection
 
@@ -135,7 +135,7 @@ class Directory:
         return self._result()
 
     def search(self, base: str, wanted: str, attributes: list[str]) -> tuple[Result, list[dict[str, Any]]]:
-        """Return at most two entries that match the filter, no referrals."""
+        """Return at most two entries that match the filter, without referrals."""
         never = ldap3.DEREF_NEVER
         search = self._connection.search
         self._do(lambda: search(base, wanted, dereference_aliases=never, attributes=attributes, size_limit=2))
@@ -179,7 +179,7 @@ class Directory:
         return Undecodable(result) if types is Exception else DeliveryFailed(result)
 
     def _abort(self) -> None:
-        """Interrupt what the connection waits for; called from another thread."""
+        """Interrupt the current operation; called from another thread."""
         connected = self._connection.socket
         if connected is not None:
             shut_down(connected)

@@ -19,7 +19,7 @@ PLAIN_IN_FILTERS = string.ascii_letters + string.digits
 def is_filter(text: str) -> bool:
     """Return whether a template makes a valid filter.
 
-    It is parsed by ldap3, in a search of an empty mock directory.
+    ldap3 parses it, for a search in an empty mock directory.
     """
     directory = ldap3.Connection(ldap3.Server("empty", get_info=ldap3.NONE), client_strategy=ldap3.MOCK_SYNC)
     try:
@@ -31,15 +31,15 @@ def is_filter(text: str) -> bool:
 
 
 def fill(template: str, account: str) -> str:
-    """Return the filter for an account, which is escaped."""
+    """Return the filter with the escaped account filled in."""
     parts = account_parts(account)
     return PLACEHOLDER.sub(lambda found: _escaped(parts[found[1]]), template)
 
 
 def asserted_values(template: str, account: str) -> dict[str, str]:
-    """Return which values a filter asserts for an account, by attribute.
+    """Return the values that a filter compares for an account, by attribute.
 
-    Only equality with an account or its parts counts.
+    Only equality with an account or its parts is included.
     """
     parts = account_parts(account)
     return {
@@ -52,6 +52,7 @@ def asserted_values(template: str, account: str) -> dict[str, str]:
 def _escaped(text: str) -> str:
     """Escape text for a filter (RFC 4515 section 3).
 
-    Everything but letters and digits, because ldap3 strips spaces and looks for `~=` and `:=` by itself.
+    All characters but letters and digits are escaped, because ldap3 strips spaces and looks for `~=` and `:=` by
+    itself.
     """
     return "".join(chr(each) if chr(each) in PLAIN_IN_FILTERS else f"\\{each:02x}" for each in text.encode())

@@ -1,7 +1,4 @@
-"""A change message as a record.
-
-It has the same members in JSON and in a row of a table.
-"""
+"""A change message as a record, for JSON and for a row of CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ __all__ = ["record", "timestamp"]
 
 
 def record(message: ChangeMessage, form: ValueForm = ValueForm.HTTPS) -> dict[str, Any]:
-    """Return the members of a change message; the iDs are in this form, or None."""
+    """Return the members of a change message, with the iDs in this form, or None."""
     known = message.orcid_id or message.previous
     return change_record(
         id_=message.id,

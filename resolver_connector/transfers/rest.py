@@ -109,16 +109,13 @@ class RestTransfer(HttpTransfer):
 
     @property
     def removal_probe(self) -> RestTransfer | None:
-        """The transfer that sends an empty iD for a removal.
-
-        There is one where this transfer sends nothing for a removal.
-        """
+        """A transfer that sends an empty iD for a removal, if this one sends nothing."""
         refuses = self.profile is Profile.CSC and self.removal is Removal.REFUSE
         return self.model_copy(update={"removal": Removal.EMPTY}) if refuses else None
 
     @property
     def writes_moves(self) -> bool:
-        """Whether it is `v1`; the format of 2016 has one account."""
+        """True for `v1`; the format of 2016 has only one account."""
         return self.profile is Profile.V1
 
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
@@ -137,7 +134,7 @@ class RestTransfer(HttpTransfer):
 
 
 def write_v1(rest: RestTransfer, message: ChangeMessage, now: datetime) -> tuple[bytes, Mapping[str, str]]:
-    """Return body and headers.
+    """Return the body and the headers of profile `v1`.
 
     Payload structure and signature scheme are those of Standard Webhooks 1.0.0.
     """
@@ -176,7 +173,7 @@ def signing_key(secret: str) -> bytes:
 
 
 def sign(key: bytes, signed: bytes) -> str:
-    """Return a signature of the symmetric scheme."""
+    """Return a signature of the symmetric scheme of Standard Webhooks."""
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
@@ -190,11 +187,10 @@ def _read_v1(response: Response) -> DeliveryResult:
 
 
 def write_csc(rest: RestTransfer, message: ChangeMessage, _now: datetime) -> tuple[bytes, Mapping[str, str]]:
-    """Return the body: the iD, then the account.
+    """Return the body of profile `csc`: the iD, then the account.
 
-    Both have eight members, in this order.
-
-    `mediationInstant` is when the person confirmed, not the time of the attempt, so repeated attempts send equal bytes.
+    Both have eight members, in this order. `mediationInstant` is when the person confirmed, not the time of the
+    attempt, so repeated attempts send equal bytes.
     """
     known = message.orcid_id or message.previous
     orcid = {

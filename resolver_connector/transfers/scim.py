@@ -1,12 +1,13 @@
 """The kind `scim`: SCIM 2.0 (RFC 7643, RFC 7644).
 
-A filter finds the user, and one PATCH sets the attribute.
+The user is found by a filter, and one PATCH sets the attribute.
 
-There is no registered attribute for an ORCID iD, so schema and attribute are settings. The user is read first: the
-same iD in the same form needs no PATCH, and another iD is a conflict or is replaced, by `policy`. If the server gives
-a version, the PATCH is conditional (If-Match); after a concurrent change it is repeated once.
+There is no registered attribute for an ORCID iD, so schema and attribute are settings. The user is read first: the same
+iD in the same form needs no PATCH, and another iD is a conflict or is replaced, by `policy`. If the server gives a
+version, the PATCH is conditional (If-Match); after a concurrent change it is repeated once.
 
-Servers take liberties with types, so ids, counts and single values are read in any form that is unambiguous.
+Servers deviate from the types of the specification, so ids, counts and single values are read in any form that is
+unambiguous.
 
 Servers differ in how an operation names an extension's attribute: `form = "path"` puts schema and attribute in its
 path, `pathless` in its value, where a removal is the value null (RFC 7643 section 2.5).
@@ -70,7 +71,7 @@ class Form(StrEnum):
 
 
 class Operation(StrEnum):
-    """How an iD is set.
+    """The SCIM operation that sets an iD.
 
     Some servers accept only one of the two for an attribute without a value.
     """
@@ -130,9 +131,9 @@ class ScimTransfer(HttpTransfer):
         return self
 
     def exchange(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
-        """Read the user and patch it.
+        """Read the user and send the PATCH.
 
-        Both are done a second time if the version has changed in between.
+        Both are repeated once if the version changed in between.
         """
         user = self._find(message, now, deadline)
         if not self._needs_update(user, message):
@@ -243,7 +244,11 @@ def _error(response: Response, now: datetime) -> DeliveryResult:
 
 
 def _member(value: Any, name: str) -> Any:
-    """Return a member whatever its case (RFC 7643 section 2.1), or None."""
+    """Return a member of an object, whatever its case (RFC 7643 section 2.1).
+
+    Returns:
+        None if there is none.
+    """
     if not isinstance(value, dict):
         return None
     return next((member for key, member in value.items() if key.casefold() == name.casefold()), None)

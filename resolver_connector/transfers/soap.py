@@ -1,11 +1,11 @@
-"""The kind `soap`: `modify` of the DirXML vocabulary.
+"""The kind `soap`: `modify` of the DirXML vocabulary, as in 2016.
 
-That is of NetIQ (formerly Novell) Identity Manager, as in 2016.
+The vocabulary is that of NetIQ (formerly Novell) Identity Manager.
 
 SOAP 1.1, document/literal; the body is one element without a namespace. The response is a DSML 2.0 batch response. The
 change is stored if and only if its `detail` is `success`; its `message` is for people. DSML has no code for an unknown
-person or a conflict: the settings `unknown_person` and `conflict` name the words by which an interface says so.
-Without them both are refusals.
+person or a conflict: the settings `unknown_person` and `conflict` name the words by which an interface says so. Without
+them both are refusals.
 
 Responses are parsed without document types and entities.
 """
@@ -128,7 +128,7 @@ class SoapTransfer(HttpTransfer):
 
 
 def write(soap: SoapTransfer, message: ChangeMessage) -> bytes:
-    """Return the envelope."""
+    """Return the SOAP envelope of a change."""
     envelope = Element(f"{{{ENVELOPE}}}Envelope")
     body = SubElement(envelope, f"{{{ENVELOPE}}}Body")
     modify = SubElement(body, "modify", {"class-name": soap.class_name})
@@ -151,7 +151,7 @@ def _add(parent: Element, name: str, form: ValueForm, orcid_id: OrcidId) -> None
 def _parse(response: Response) -> Element | None:
     """Return the XML document of a response.
 
-    It may be a part of the response (SOAP with attachments, MTOM).
+    It may be one part of a multipart response (SOAP with attachments, MTOM).
     """
     root = response.root_part()
     # By its own declaration, or else by the charset of its label
@@ -163,7 +163,7 @@ def _parse(response: Response) -> Element | None:
 
 
 def _read_fault(fault: Element) -> DeliveryResult:
-    """Return the result of a fault of SOAP 1.1 or 1.2.
+    """Return the result for a fault of SOAP 1.1 or 1.2.
 
     The namespace is ignored, because some servers mix them.
     """

@@ -33,9 +33,6 @@ FILES = (
 
 
 def consumer_files(consumer: Consumer, registry: Registry) -> tuple[RenderedFile, ...]:
-    """Render the files for one kind of service.
-
-    It accepts iDs of one registry.
-    """
+    """Render the files for one kind of service, for iDs of one registry."""
     values = {"ORCID_HOST": registry.host, "ORCID_HOST_PATTERN": registry.host.replace(".", "[.]")}
     return render_files("consumer", FILES, {str(consumer)}, values)

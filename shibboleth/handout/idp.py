@@ -1,6 +1,6 @@
 """The files for an organisation's Identity Provider.
 
-They are complete and have their final paths.
+Each file is complete, and its path is the one that the Identity Provider reads.
 
 Differences between versions of the Identity Provider, sources of iDs and forms of accounts are conditions in the
 templates of `idp/`.
@@ -162,11 +162,10 @@ def parse_account(text: str, scopes: frozenset[str]) -> Account:
 def parse_stable_id_attribute(text: str, scopes: frozenset[str]) -> Account:
     """Parse `attribute:ID` or `attribute:CONNECTOR/ID`.
 
-    It ends in `@SCOPE` where the organisation has several scopes.
+    The text must also end in `@SCOPE` if the organisation has several scopes.
 
     Raises:
         TemplateError: If the text has neither form, or the scope is not one of `scopes`.
-
     """
     if not text.startswith("attribute:"):
         raise TemplateError(("stable-id",), "use attribute:ID or attribute:CONNECTOR/ID")

@@ -1,4 +1,4 @@
-"""Rendering of the files that are handed out.
+"""Renders the files that are generated for operators of SAML software.
 
 A template is a complete file with placeholders `@NAME@`. Each template of `sp/` explains its placeholders at the top;
 `idp.py` explains those of `idp/`. A table of `TemplateFile` lists the templates of a handout.

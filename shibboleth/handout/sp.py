@@ -70,7 +70,7 @@ def sp_files(
 ) -> tuple[RenderedFile, ...]:
     """Render the files of the service's own machine.
 
-    The SP's metadata is among them once its keys exist.
+    The SP's metadata is one of them if its keys exist.
 
     Args:
         front: How Apache runs or reaches the service.
@@ -80,7 +80,6 @@ def sp_files(
 
     Raises:
         TemplateError: If a value is missing, or is not allowed in a file.
-
     """
     keys = {WITH_KEYS} if with_keys and front in _PAGES else set()
     return render_files("sp", FILES, {str(front), *conditions, *keys}, values)

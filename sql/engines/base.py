@@ -46,7 +46,8 @@ class Session(ABC):
     def fetch_all(self, query: str, **values: Value) -> list[Row]:
         """Run a statement and return its rows.
 
-        There are none where a value cannot have been stored.
+        Returns:
+            Empty if a value contains text that no database can store.
         """
         if unstorable(values):
             return []
@@ -77,9 +78,9 @@ class Transaction(Session):
 
     @abstractmethod
     def pipeline(self) -> AbstractContextManager[object]:
-        """Send statements without waiting for each one's result.
+        """Send statements without waiting for the result of each.
 
-        `execute` returns no count inside.
+        Inside the block `execute` returns no count.
         """
 
     @abstractmethod
@@ -116,7 +117,7 @@ class Engine(ABC):
 
     @abstractmethod
     def transaction(self, *, exclusive: bool = False, long: bool = False) -> AbstractContextManager[Transaction]:
-        """Run statements as one transaction.
+        """Run the statements of the block as one transaction.
 
         It is committed at the end of the block, and rolled back by an exception.
 
@@ -127,16 +128,14 @@ class Engine(ABC):
 
     @abstractmethod
     def stream(self, query: str, **values: Value) -> AbstractContextManager[Iterator[Row]]:
-        """Yield the rows of a query, all from one snapshot.
-
-        Few of them are in memory at a time.
-        """
+        """Yield the rows of a query from one snapshot, with few of them in memory."""
 
     @abstractmethod
     def vacuum(self) -> bool:
         """Rewrite the database's files without the content of deleted rows.
 
-        Returns False when other users of the database prevented it; try again later.
+        Returns:
+            False if other users of the database prevented it; try again later.
         """
 
     @abstractmethod
@@ -150,26 +149,23 @@ class Engine(ABC):
     def wal_backlog(self) -> int:
         """Return the bytes of the write-ahead log that cannot be checkpointed now.
 
-        It grows while readers stay.
+        The number grows while a reader keeps its snapshot.
         """
         return 0
 
     @abstractmethod
     def tables(self) -> set[str]:
-        """Return the names of the tables.
-
-        There are none where the database has not been made yet.
-        """
+        """Return the names of the tables; empty if the database does not exist yet."""
 
     @abstractmethod
     def create(self) -> None:
-        """Make the database if the engine makes databases; otherwise it must exist."""
+        """Create the database if the engine can; otherwise do nothing."""
 
     @abstractmethod
     def reader(self) -> Engine:
         """Return a read-only engine for the same database.
 
-        It has connections of its own, which fail fast.
+        It has its own connections, with short time-outs, because a login waits for them.
         """
 
     @abstractmethod
@@ -194,9 +190,9 @@ def queries() -> Mapping[str, str]:
 
 
 def unstorable(values: Values) -> str | None:
-    """Return the name of the first value that no database can hold.
+    """Return the name of the first value that no database can store.
 
-    That is text with NUL or half a surrogate pair.
+    Such a value is text with a NUL character or half a surrogate pair.
     """
     for name, value in values.items():
         if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):

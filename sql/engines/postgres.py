@@ -1,7 +1,4 @@
-"""PostgreSQL, through psycopg and its connection pool.
-
-It is for a service of several nodes.
-"""
+"""PostgreSQL, through psycopg and its connection pool, for several nodes."""
 
 from __future__ import annotations
 
@@ -110,7 +107,8 @@ def _store_errors() -> Iterator[None]:
 def reason(sqlstate: str | None) -> str:
     """Return what a SQLSTATE means for the operator.
 
-    None stands for a connection that broke.
+    Args:
+        sqlstate: None if the connection broke.
     """
     if sqlstate is None:
         return _LOST
@@ -148,9 +146,9 @@ class PostgresSession(Transaction):
         return [list(cursor.fetchall()) for cursor in cursors]
 
     def pipeline(self) -> AbstractContextManager[object]:
-        """Send statements without waiting for each result.
+        """Send statements without waiting for the result of each.
 
-        `execute` returns no count inside.
+        Inside the block `execute` returns no count.
         """
         return self._connection.pipeline()
 
@@ -207,7 +205,7 @@ class Postgres(Engine):
 
     @contextmanager
     def connection(self, *, long: bool = False) -> Iterator[Connection]:
-        """Give a connection from the pool until the deadline of this use."""
+        """Yield a connection from the pool; the watchdog ends a use that is too long."""
         deadline = monotonic() + self._timeout
         pool = self._opened()
         with _store_errors():
@@ -225,10 +223,7 @@ class Postgres(Engine):
 
     @contextmanager
     def maintenance(self) -> Iterator[Connection]:
-        """Yield a connection for maintenance statements.
-
-        They are none of the service's queries and may take minutes.
-        """
+        """Yield a connection for maintenance statements, which may take minutes."""
         with self.connection(long=True) as connection:
             milliseconds = int(self._timeout * 1000)
             connection.execute(f"set statement_timeout = 0; set lock_timeout = {milliseconds}".encode(), prepare=False)
@@ -245,7 +240,7 @@ class Postgres(Engine):
 
     @contextmanager
     def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:
-        """Give the rows of a query one by one, through a cursor of the server."""
+        """Yield the rows of a query one by one, through a server-side cursor."""
         if unstorable(values):
             yield iter(())
             return
@@ -258,9 +253,9 @@ class Postgres(Engine):
 
     @contextmanager
     def transaction(self, *, exclusive: bool = False, long: bool = False) -> Iterator[PostgresSession]:
-        """Run statements as one transaction.
+        """Run the statements of the block as one transaction.
 
-        How durable a commit is, the server's settings say.
+        The server's settings (`synchronous_commit`) say how durable a commit is.
         """
         with self.connection(long=long) as connection, connection.transaction():
             if long:
@@ -270,13 +265,12 @@ class Postgres(Engine):
             yield PostgresSession(connection)
 
     def vacuum(self) -> bool:
-        """Rewrite the tables that name people, one after the other.
+        """Rewrite the tables that name people, one after another.
 
-        Each is locked meanwhile.
-
-        A plain `vacuum` frees the space of dead rows and leaves their bytes there, and the planner's statistics hold
-        samples of values; `analyze` leaves those of an empty table as they are. The server only warns of what the role
-        is not allowed to do. The write-ahead log is its administrator's.
+        Each table is locked meanwhile. A plain `vacuum` would free the space of dead rows but leave their bytes there.
+        The planner's statistics hold samples of values, and `analyze` leaves those of an empty table as they are. The
+        server only warns of what the role is not allowed to do. The write-ahead log is left to the server's
+        administrator.
         """
         warnings: list[object] = []
         with self.maintenance() as connection:
@@ -293,10 +287,7 @@ class Postgres(Engine):
         return not warnings
 
     def check_writable(self) -> None:
-        """Check that rows can be written.
-
-        The few rows of `schema_migrations` are written with the content that they have.
-        """
+        """Check that rows can be written, by writing `schema_migrations` unchanged."""
         self.execute("touch_migrations")
 
     def tables(self) -> set[str]:
@@ -340,7 +331,7 @@ def _working(pool: ConnectionPool[Connection], deadline: float) -> Connection:
 def _has_input(connection: Connection) -> bool:
     """Return whether unread data is pending on an idle connection.
 
-    If so, the server has closed it, or says that it will.
+    If so, the server has closed the connection, or announces that it will.
     """
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
@@ -355,7 +346,7 @@ def _rows(cursor: Iterable[DictRow]) -> Iterator[Row]:
 def _forget_statistics(connection: Connection) -> None:
     """Delete the planner's statistics of empty tables.
 
-    Giving a column the type that it has does that.
+    PostgreSQL deletes them when a column is given the type that it already has.
     """
     for table in _PERSONAL:
         name = sql.Identifier(table)

@@ -1,8 +1,7 @@
-"""SQLite, through sqlite-utils.
+"""SQLite, through sqlite-utils: one file in write-ahead mode.
 
-It is one file in write-ahead mode, with one connection for each thread.
-
-Readers do not wait for a writer. Writers wait for each other by SQLite's own busy time-out, in all processes alike.
+Each thread has its own connection. Readers do not wait for a writer. Writers wait for each other, in one process or
+several, by SQLite's busy time-out.
 """
 
 from __future__ import annotations
@@ -142,7 +141,7 @@ class Sqlite(Engine):
 
     @contextmanager
     def stream(self, query: str, **values: Value) -> Iterator[Iterator[Row]]:
-        """Give the rows of a query one by one, on a connection of its own."""
+        """Yield the rows of a query one by one, on a connection of its own."""
         if unstorable(values):
             yield iter(())
             return
@@ -176,7 +175,7 @@ class Sqlite(Engine):
     def check_writable(self) -> None:
         """Check that the file can be written.
 
-        Its first page is written to the write-ahead log, with the content that it has.
+        The content of its first page is written unchanged to the write-ahead log.
         """
         with self.connection() as database:
             database.execute("begin immediate")
@@ -234,7 +233,7 @@ class Sqlite(Engine):
     def close(self) -> None:
         """Close the connections of all threads.
 
-        One that is in use is closed when its use ends.
+        A connection that is in use is closed when its use ends.
         """
         self._local = threading.local()
 

@@ -1,6 +1,6 @@
 """Enforces a deadline for each use of a PostgreSQL connection.
 
-psycopg waits without end for a server that is silent: stopped, hung, or behind a network that drops everything. The
+psycopg has no time-out for a server that is silent: stopped, hung, or behind a network that drops every packet. The
 watchdog shuts down the socket of a connection whose deadline has passed, so that the use ends with an error.
 """
 
@@ -23,7 +23,7 @@ Connection = psycopg.Connection[Any]
 class Watchdog:
     """One daemon thread that watches all connections in use.
 
-    It ends when there are none.
+    The thread ends when no connection is in use.
     """
 
     def __init__(self) -> None:
@@ -35,10 +35,7 @@ class Watchdog:
 
     @contextmanager
     def watch(self, connection: Connection, seconds: float) -> Iterator[None]:
-        """Shut down a connection's socket unless the block ends in time.
-
-        The time is `seconds`.
-        """
+        """Shut down a connection's socket unless the block ends within `seconds`."""
         deadline = monotonic() + seconds
         # A duplicate: the number of the connection's own file may belong to another socket once psycopg has closed it
         with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:

@@ -1,4 +1,4 @@
-"""Attempts of persons to link an iD."""
+"""Linking attempts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEEP_EXPIRED = timedelta(days=1)
 
 
 class AttemptRepository(Repository):
-    """Attempts of persons to link an iD, open or closed.
+    """Linking attempts, open or closed.
 
     They are deleted a day after they expire (`KEEP_EXPIRED`), or when the person is erased.
     """
@@ -23,13 +23,15 @@ class AttemptRepository(Repository):
     def add(self, attempt: Attempt, state_hash: str, max_open: int = NO_LIMIT) -> bool:
         """Insert a started attempt.
 
-        On PostgreSQL, attempts started at the same moment may exceed the limit by as many.
+        On PostgreSQL, concurrent calls may exceed the limit by their number.
 
         Args:
+            attempt: The attempt.
             state_hash: The hash of its `state` parameter.
+            max_open: The limit of the person's open attempts.
 
         Returns:
-            False where the person has `max_open` open attempts.
+            False if the person has `max_open` open attempts.
         """
         added = self.engine.execute(
             "insert_attempt",
@@ -102,9 +104,9 @@ class AttemptRepository(Repository):
         return self.engine.execute(query, id=attempt_id, **answer) == 1
 
     def save_claim(self, attempt_id: str, orcid_id: OrcidId, orcid_name: str, expires_at: datetime) -> bool:
-        """Save ORCID's answer with an iD that another account has.
+        """Save ORCID's answer with an iD that is linked to another account.
 
-        The holder may give it away until `expires_at`.
+        The holder of the iD may confirm the claim until `expires_at`.
 
         Returns:
             False when the attempt is closed.
@@ -128,15 +130,15 @@ class AttemptRepository(Repository):
         return self.engine.execute("close_attempt", id=attempt_id, outcome=outcome, now=rows.format_timestamp(now)) == 1
 
     def delete_expired(self, before: datetime) -> None:
-        """Delete the attempts that expired before a time.
+        """Delete the attempts that expired before a time, and count them.
 
-        They are added to the statistics.
+        They are added to the statistics in the same transaction.
         """
         while not self.delete_some_expired(before):
             pass
 
     def delete_some_expired(self, before: datetime) -> bool:
-        """Delete one batch of them, and return whether none is left."""
+        """Delete one batch of such attempts; return whether none is left."""
         with self.engine.transaction(exclusive=True) as session:
             expired = session.fetch_all(
                 "list_expired_attempts", before=rows.format_timestamp(before), limit=DELETE_BATCH

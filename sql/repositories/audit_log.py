@@ -26,14 +26,14 @@ class AuditRepository(Repository):
         facts: Mapping[str, str],
         now: datetime,
     ) -> None:
-        """Append an event about something that changed no link."""
+        """Append an event that belongs to no change of a link."""
         with self.organisation_transaction(organisation_id, now) as transaction:
             transaction.insert_event(kind, actor, person_key, facts)
 
     def list_events(
         self, organisation_id: str, person_key: str | None = None, *, newest_first: bool = False, limit: int = NO_LIMIT
     ) -> Iterator[Event]:
-        """Give the events of an organisation, or of one person, a page at a time."""
+        """Yield the events of an organisation, or of one person, a page at a time."""
         values: dict[str, str | int] = {"organisation": organisation_id}
         if person_key is not None:
             values["person_key"] = person_key
@@ -48,9 +48,9 @@ class AuditRepository(Repository):
             limit, bound = limit - len(page), page[-1]["number"]
 
     def list_events_of_others(self, organisation_id: str, person_key: str, after: int) -> list[Event]:
-        """Return the events about a person that others made after a number.
+        """Return the events about a person that others caused, after an event number.
 
-        A move to another account is among them, also one that the person made. The newest first, at most PAGE_SIZE.
+        A move to another account is included even if the person made it. The newest come first, at most PAGE_SIZE.
         """
         found = self.engine.fetch_all(
             "list_events_of_others", organisation=organisation_id, person_key=person_key, after=after, limit=PAGE_SIZE
@@ -58,17 +58,21 @@ class AuditRepository(Repository):
         return [_event_from_row(row) for row in found]
 
     def read_events(self, organisation_id: str, person_key: str) -> ReadEvents | None:
-        """Return what a person has confirmed to have read."""
+        """Return up to which event a person has confirmed to have read."""
         row = self.engine.fetch_one("get_read_events", organisation=organisation_id, person_key=person_key)
         return None if row is None else ReadEvents(row["event_number"], row["link_id"], rows.parse_timestamp(row["at"]))
 
     def mark_read(self, organisation_id: str, person_key: str, number: int, link_id: str | None, now: datetime) -> None:
         """Store up to which event a person has read.
 
-        A number smaller than the stored one changes nothing, and neither does None for the link.
+        A number smaller than the stored one changes nothing.
 
         Args:
-            link_id: A link that others made and of which the person has read.
+            organisation_id: The organisation's id.
+            person_key: The person's key.
+            number: The number of the last event that was shown.
+            link_id: A link that another actor made, and which was shown; None keeps the stored one.
+            now: The time.
         """
         self.engine.execute(
             "mark_events_read",
@@ -82,7 +86,8 @@ class AuditRepository(Repository):
     def verify(self, organisation_id: str) -> list[str]:
         """Verify an organisation's chain of events.
 
-        Return a sentence for each place where it is broken.
+        Returns:
+            A sentence for each place where the chain is broken.
         """
         end = self.engine.fetch_one("get_chain_end", organisation=organisation_id)
         if end is None:
@@ -113,7 +118,9 @@ class AuditRepository(Repository):
         return found, number, last_hash
 
     def last_hash(self, organisation_id: str) -> str:
-        """Return the hash of an organisation's last event, for another party to keep.
+        """Return the hash of an organisation's last event; empty if there is none.
+
+        The operator gives it to another party, which keeps it.
 
         Returns:
             Empty where there is none.
@@ -138,7 +145,7 @@ class AuditRepository(Repository):
         """Compare an organisation's current links with their newest events.
 
         Returns:
-            A sentence for each link that no event has made, and for each event whose link is missing.
+            A sentence for each link without an event that made it, and for each such event without its link.
         """
         found = []
         imports: set[tuple[str, str]] = set()
@@ -170,7 +177,7 @@ class AuditRepository(Repository):
 def earlier_accounts(source: Engine | Transaction, organisation_id: str, person_key: str) -> list[EarlierAccount]:
     """Return the accounts from which a person's link moved, newest first.
 
-    They are read from the audit log.
+    They are facts of events in the audit log.
     """
     found: list[EarlierAccount] = []
     before, key = NO_LIMIT, person_key

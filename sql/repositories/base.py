@@ -28,7 +28,7 @@ class Rollback(Exception):
 class OrganisationTransaction:
     """A transaction that holds an organisation's row lock.
 
-    No other transaction writes about the organisation meanwhile.
+    No other transaction can write data of the organisation until it ends.
     """
 
     session: Transaction
@@ -78,10 +78,7 @@ class OrganisationTransaction:
         reason: ChangeReason | None = None,
         moved_from: Link | LinkSummary | None = None,
     ) -> Change:
-        """Insert a change with the next number.
-
-        A delivery of it to each transfer is inserted too.
-        """
+        """Insert a change with the next number, and a delivery to each transfer."""
         change = self.new_change(kind, link, orcid_id, previous, reason=reason, moved_from=moved_from)
         self.session.execute("insert_change", **rows.change_values(change))
         for transfer in transfers:
@@ -90,9 +87,9 @@ class OrganisationTransaction:
         return change
 
     def insert_event(self, kind: str, actor: str, person_key: str | None, facts: Mapping[str, str]) -> None:
-        """Append an audit event and write the organisation's last numbers.
+        """Append an audit event, and store the organisation's last numbers.
 
-        It must follow the transaction's changes.
+        Call it after all changes of the transaction were inserted.
         """
         self.session.execute("insert_event", **self.new_event(kind, actor, person_key, facts))
         self.write_numbers()
@@ -115,7 +112,7 @@ class OrganisationTransaction:
         return {**covered, "hash": self.last_event_hash, "person_key": person_key, "facts": text}
 
     def write_numbers(self) -> None:
-        """Write the last numbers that the transaction has given."""
+        """Store the last numbers of changes and events that the transaction has used."""
         self.session.execute(
             "update_organisation",
             organisation=self.organisation,
@@ -147,7 +144,7 @@ def lock_organisation(session: Transaction, organisation_id: str, now: datetime)
 
 
 class Repository:
-    """Base class of repositories."""
+    """Base class of repositories: runs named queries on the engine of the store."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -158,13 +155,16 @@ class Repository:
     ) -> Iterator[OrganisationTransaction]:
         """Begin a transaction that locks the organisation's row.
 
-        `exclusive` and `long` as in `Engine.transaction`.
+        Args:
+            organisation_id: The organisation's id.
+            exclusive: As in `Engine.transaction`.
+            long: As in `Engine.transaction`.
         """
         with self.engine.transaction(exclusive=exclusive, long=long) as session:
             yield lock_organisation(session, organisation_id, now)
 
     def pages(self, query: str, organisation_id: str) -> Iterator[Row]:
-        """Give the rows of a query that is paged by person_key, a page at a time."""
+        """Yield the rows of a query that is paged by person_key, a page at a time."""
         after = ""
         while page := self.engine.fetch_all(query, organisation=organisation_id, after=after, limit=PAGE_SIZE):
             yield from page

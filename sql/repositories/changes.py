@@ -29,22 +29,19 @@ class ChangeRepository(Repository):
     def snapshot(self, organisation_id: str) -> tuple[int, Iterator[LinkSummary]]:
         """Return an organisation's last change number and current links.
 
-        The links are read a page at a time.
-
-        The number is that of the time of the call. A link that is added or removed while the links are read may be
-        missing or included: a reader that stores the links by person, and then applies the changes after the number by
-        person, has the current state.
+        The links are read a page at a time, and the number is that of the time of the call. A link that is added or
+        removed while the links are read may be missing or included: a reader that stores the links by person, and then
+        applies the changes after the number by person, has the current state.
         """
         number = self.last_number(organisation_id)
         return number, map(rows.link_summary_from_row, self.pages("list_link_summaries", organisation_id))
 
     def oldest_number(self, organisation_id: str) -> int:
-        """Return the number from which on no change is missing.
+        """Return the number from which on all changes are kept.
 
-        It is the next number when none is kept.
-
-        A reader that has read up to a number has missed changes if the number after it is smaller. A change of an
-        erased person does not count as missing if the organisation had acknowledged it.
+        If none is kept, it is the number that the next change will get. A reader that has read up to a number has
+        missed changes if the number after it is smaller. A change of an erased person does not count as missing if the
+        organisation had acknowledged it.
         """
         row = self.engine.fetch_one("get_oldest_change_number", organisation=organisation_id)
         if row is None:

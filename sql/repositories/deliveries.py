@@ -73,7 +73,7 @@ class DeliveryRepository(Repository):
     def complete(self, delivery: Delivery, worker: str, outcome: str, message: str, now: datetime) -> bool:
         """Finish a delivery that arrived.
 
-        Its transfer's breaker is closed, and the person's dead letters are superseded.
+        The circuit breaker of the transfer is closed, and the person's dead letters are superseded.
 
         Returns:
             False, having written nothing, when the worker's lease has ended.
@@ -124,9 +124,8 @@ class DeliveryRepository(Repository):
     def has_earlier_waiting(self, delivery: Delivery) -> bool:
         """Return whether a delivery of an earlier, related change waits.
 
-        Related changes have the same person or iD.
-
-        A retry can cause this. A conflict at the receiver is temporary then.
+        Related changes have the same person or the same iD. An earlier one can wait after dead letters were retried. A
+        conflict at the receiver is temporary in this case.
         """
         found = self.engine.fetch_one(
             "get_earlier_waiting_delivery",
@@ -138,11 +137,10 @@ class DeliveryRepository(Repository):
         return found is not None
 
     def list_missed(self, delivery: Delivery, person_key: str | None = None) -> list[Change]:
-        """Return changes whose previous iD the receiver may still have.
+        """Return earlier changes of the person whose iD the receiver may still have.
 
-        They are earlier changes of the person, oldest first; under the key `person_key` if given.
-
-        They are dead letters or superseded; a change that arrived after them has settled them.
+        Their deliveries are dead letters or superseded, and no later change has arrived since. The oldest come first.
+        If `person_key` is given, they are changes of this key.
         """
         found = self.engine.fetch_all(
             "list_missed_changes",
@@ -190,10 +188,7 @@ class DeliveryRepository(Repository):
         )
 
     def record_success(self, organisation_id: str, transfer: str) -> None:
-        """Close a transfer's circuit breaker.
-
-        Its receiver answered, whatever it answered.
-        """
+        """Close a transfer's circuit breaker: its receiver answered, in any way."""
         self.engine.execute("record_transfer_success", organisation=organisation_id, transfer=transfer)
 
     def retry(
@@ -225,9 +220,12 @@ class DeliveryRepository(Repository):
             return queued
 
     def make_due(self, organisation_id: str, transfer: str | None, now: datetime) -> int:
-        """Make deliveries due now that wait for a later time.
+        """Make deliveries that wait for a later attempt due now; return their number.
 
-        Return their number. If `transfer` is None, all transfers are meant.
+        Args:
+            organisation_id: The organisation's id.
+            transfer: The name of one of its transfers; None means all.
+            now: The time.
         """
         names = [each.transfer for each in self.breakers(organisation_id) if transfer in {None, each.transfer}]
         values = {"organisation": organisation_id, "now": rows.format_timestamp(now)}
@@ -308,10 +306,7 @@ class DeliveryRepository(Repository):
                 after = page[-1]["change_number"]
 
     def counts(self, organisation_id: str) -> list[DeliveryCount]:
-        """Count an organisation's deliveries by transfer and state.
-
-        What would be 0 is left out.
-        """
+        """Count an organisation's deliveries by transfer and state, without zeros."""
         return [
             DeliveryCount(
                 row["transfer"], DeliveryState(row["state"]), row["count"], rows.parse_timestamp(row["oldest"])
@@ -322,7 +317,7 @@ class DeliveryRepository(Repository):
     def breakers(self, organisation_id: str) -> list[TransferBreaker]:
         """Return the circuit breakers of an organisation's transfers.
 
-        A transfer has one from its first delivery on.
+        A transfer has one as soon as it had a delivery.
         """
         found = self.engine.fetch_all("list_circuit_breakers", organisation=organisation_id)
         return [rows.breaker_from_row(row) for row in found]

@@ -1,12 +1,10 @@
-"""Erasure of people.
-
-Their link ends, and when the removal has reached the organisation, their data is deleted.
+"""Erasure of people: the link ends, then the person's data is deleted.
 
 * The removal is delivered and fed like any other. Deliveries that were waiting before it are superseded.
 * Until it has arrived, the account, the number of the removal, and what its delivery needs are kept.
 * After `MAX_WAIT` the data is deleted even if a transfer has not received the removal or the feed has not been read.
   Deliveries that still wait become dead letters. A reader of the feed that comes later needs a new snapshot.
-* What is written about the person after the request, because they started anew, is kept.
+* What is written about the person after the request, because they linked again, is kept.
 
 What stays identifies no person: that there were changes, where and when they arrived, and the chain of the audit log.
 """
@@ -61,9 +59,7 @@ class ErasureRepository(Repository):
     ) -> ErasureResult:
         """End a person's link and erase their data.
 
-        The data is erased now, or when the removal has reached the organisation.
-
-        Doing it again changes nothing.
+        The data is erased now, or as soon as the removal has reached the organisation. A repeated call changes nothing.
 
         Args:
             transfers: The names of the organisation's transfers, to which the removal is delivered.
@@ -74,9 +70,9 @@ class ErasureRepository(Repository):
             return _erase(transaction, person_key, actor, reason, transfers, uses_feed=uses_feed, since=since or now)
 
     def finish_due(self, now: datetime) -> int:
-        """Finish the erasures that are due.
+        """Finish the erasures that are due; return their number.
 
-        Return their number. The removal must have reached the organisation, or `MAX_WAIT` has passed.
+        An erasure is due when the removal has reached the organisation, or `MAX_WAIT` has passed.
         """
         finished, batch = 0, PAGE_SIZE
         while batch == PAGE_SIZE:
@@ -96,10 +92,10 @@ class ErasureRepository(Repository):
             return _finish(transaction, person_key, now)
 
     def erase_inactive(self, organisation_id: str, before: datetime, now: datetime, *, uses_feed: bool) -> int:
-        """Erase an organisation's inactive people, and return their number.
+        """Erase an organisation's inactive people; return their number.
 
-        They have no link, attempt, waiting delivery or recent event. Each is checked again in the transaction that
-        erases them: they may have come back since they were listed.
+        Inactive people have no link, attempt, waiting delivery or recent event. Each is checked again in the
+        transaction that erases them: they may have come back since they were listed.
 
         Args:
             before: An event is recent from this time on.

@@ -1,6 +1,6 @@
 """Import of links that were made elsewhere and that an organisation attests.
 
-All links of a file are imported, or none.
+Either all links of a file are imported, or none.
 """
 
 from __future__ import annotations
@@ -72,13 +72,11 @@ class ImportRepository(Repository):
         reject: RejectionHandler = lambda _row, _reason: None,
         dry_run: bool = False,
     ) -> ImportResult:
-        """Link persons to iDs that they authenticated at `source`.
+        """Link persons to iDs that they authenticated in another system, `source`.
 
-        That is another system of their organisation.
-
-        When any link is rejected, nothing is written; `reject` is called for each. An import never replaces an iD.
-        Each link has its change and deliveries; the audit log has one event for all. Memory does not grow with the
-        number of links. Until the end no other transaction writes about the organisation, and on SQLite about any.
+        When any link is rejected, nothing is written; `reject` is called for each. An import never replaces an iD. Each
+        link has its change and deliveries; the audit log has one event for all. Memory does not grow with the number of
+        links. Until the end no other transaction can write data of the organisation, and on SQLite no data at all.
         """
         text = f"The organisation attests that the person authenticated the ORCID iD at {source}."
         consent = Consent("import", "en", text, attested_at)
@@ -116,10 +114,7 @@ class ImportRepository(Repository):
 def _insert_links(
     transaction: OrganisationTransaction, batch: list[AttestedLink], source: str, consent: Consent
 ) -> tuple[list[Link], list[tuple[AttestedLink, RejectionReason]]]:
-    """Insert the links of a batch that nothing prevents.
-
-    Return them and the rejected ones.
-    """
+    """Insert the valid links of a batch; return them, and the rejected ones."""
     rejections, candidates = [], []
     for row in batch:
         if unstorable({"person_key": row.person_key, "account": row.account}):

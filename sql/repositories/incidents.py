@@ -16,11 +16,9 @@ class IncidentRepository(Repository):
     """Incident numbers shown on problem pages."""
 
     def add(self, incident: Incident) -> None:
-        """Insert an incident.
+        """Insert an incident; a number that exists already is left as it is.
 
-        Those older than KEEP_INCIDENTS or beyond MAX_INCIDENTS are deleted.
-
-        A number that exists already is left as it is.
+        Incidents older than KEEP_INCIDENTS, and those beyond MAX_INCIDENTS, are deleted.
         """
         before = rows.format_timestamp(incident.at - KEEP_INCIDENTS)
         self.engine.execute(

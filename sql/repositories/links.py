@@ -46,10 +46,12 @@ class LinkRepository(Repository):
     def person_status(
         self, organisation_id: str, person_key: str, holder: AccountHolder = UNKNOWN_HOLDER, *, deliveries: bool = True
     ) -> PersonStatus:
-        """Return a person's current link and their newest change's progress.
+        """Return a person's current link and the progress of their newest change.
 
         Args:
-            holder: Whose attempts are not another holder's.
+            organisation_id: The organisation's id.
+            person_key: The person's key.
+            holder: The present holder of the account; attempts of other holders are reported by `has_other_attempts`.
             deliveries: Whether to read the deliveries.
         """
         person = {"organisation": organisation_id, "person_key": person_key}
@@ -78,18 +80,18 @@ class LinkRepository(Repository):
         return [rows.link_from_row(row) for row in found]
 
     def reassigned_at(self, organisation_id: str, person_key: str) -> datetime | None:
-        """Return when the account was last found to have another holder.
+        """Return when the account was last found to have another holder, if ever.
 
-        Older data belongs to the earlier holder.
+        Older data belongs to an earlier holder.
         """
         row = self.engine.fetch_one("get_last_reassignment", organisation=organisation_id, person_key=person_key)
         return None if row is None else rows.parse_timestamp(row["at"])
 
     def list_current(self, organisation_id: str) -> Iterator[Link]:
-        """Give an organisation's current links by person_key, a page at a time.
+        """Yield an organisation's current links by person_key, a page at a time.
 
-        Each person occurs at most once. A link that is added or removed meanwhile may be missing: a caller that needs
-        a consistent state reads `ChangeRepository.last_number` first and applies the changes after it.
+        Each person occurs at most once. A link that is added or removed meanwhile may be missing: a caller that needs a
+        consistent state reads `ChangeRepository.last_number` first and applies the changes after it.
         """
         return map(rows.link_from_row, self.pages("list_links", organisation_id))
 
@@ -113,7 +115,7 @@ class LinkRepository(Repository):
     ) -> Change | None:
         """Link the iD that ORCID returned for an attempt to the attempt's person.
 
-        It is one transaction.
+        The link, its change, deliveries and event, and the end of the attempt are one transaction.
 
         Args:
             account_issued_at: When the organisation issued the account; empty where it does not say.
@@ -164,8 +166,8 @@ class LinkRepository(Repository):
     def record_sign_in(self, link: Link, holder: AccountHolder, now: datetime) -> None:
         """Record that the holder of a link's account has signed in.
 
-        It stores the day, and the time of issue and the stable id where the link has none. It writes once a day, and
-        where something becomes known. A stable id of another attribute is replaced.
+        The day of the sign-in is stored, once a day. A time of issue or a stable id that the link lacks is stored too,
+        and a stable id of another attribute replaces the stored one.
         """
         issued, stable_id = link.account_issued_at, link.stable_id
         if not issued and is_readable(holder.account_issued_at):
@@ -187,10 +189,10 @@ class LinkRepository(Repository):
     def end_earlier_holder(
         self, organisation_id: str, person_key: str, holder: AccountHolder, now: datetime, transfers: Sequence[str] = ()
     ) -> Change | None:
-        """End what an earlier holder of an account has there, in one transaction.
+        """End the link and attempts of an earlier holder of an account.
 
-        The link ends, attempts and mail are deleted, and the audit log says that the account was reassigned. Nothing is
-        done where neither link nor attempt is another holder's.
+        In one transaction the link ends, attempts and mail are deleted, and the audit log says that the account was
+        reassigned. Nothing is done if neither the link nor an attempt belongs to another holder.
 
         Returns:
             The removal of the link, if there was one.
@@ -212,15 +214,15 @@ class LinkRepository(Repository):
             return transaction.remove_link(link, "service", "account reassigned", transfers)
 
     def list_by_stable_id(self, organisation_id: str, stable_id: str) -> list[Link]:
-        """Return the current links with this stable id, two at most."""
+        """Return at most two current links with this stable id."""
         found = self.engine.fetch_all("list_links_by_stable_id", organisation=organisation_id, stable_id=stable_id)
         return [rows.link_from_row(row) for row in found]
 
     def list_rename_conflicts(self, organisation_id: str, limit: int = NO_LIMIT) -> list[tuple[str, str]]:
-        """Return pairs of accounts with one stable id that no sign-in unites.
+        """Return pairs of accounts with one stable id whose links no sign-in moves.
 
-        Both have a link, or the account that has it was used since the other came to link an iD. Of the latter, those
-        whose attempts are not deleted yet.
+        Either both accounts have a link, or the account with the link was used after the other one started an attempt.
+        Only attempts that are not deleted yet are known.
 
         Returns:
             Folded keys, the account that was seen first before the other.

@@ -1,7 +1,4 @@
-"""E-mail that people asked for.
-
-The address is deleted as soon as the mail is sent.
-"""
+"""E-mail that people asked for; an address is deleted as soon as it was used."""
 
 from __future__ import annotations
 
@@ -32,9 +29,9 @@ class MailRepository(Repository):
         return added == 1
 
     def claim(self, now: datetime, lease: timedelta, limit: int) -> list[Mail]:
-        """Return some mails that are due.
+        """Lease some mails that are due, until `now + lease`.
 
-        No other worker gets them until `now + lease`.
+        No other worker gets them meanwhile.
         """
         with self.engine.transaction(exclusive=True) as session:
             found = session.fetch_all(

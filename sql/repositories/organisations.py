@@ -1,8 +1,8 @@
 """Organisations: their Identity Providers, and moves of all their links.
 
-Links move when an organisation is merged into another one, or when its accounts were renamed. All are moved in one
-transaction, or none. A link keeps its iD, its times and what the person agreed to; its number, stable id and time of
-issue of the account are not kept, because the account is another one.
+Links move when an organisation is merged into another one, or when its accounts were renamed. Either all are moved in
+one transaction, or none. A link keeps its iD, its times and what the person agreed to. Its number, stable id and time
+of issue of the account are not kept, because the account is another one.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class AlreadyMerged(Exception):
 
 
 class OrganisationRepository(Repository):
-    """Organisations themselves."""
+    """Organisations of which data is stored, and their Identity Providers."""
 
     def list_stored(self) -> list[StoredOrganisation]:
-        """Return every organisation that was ever written about, sorted by id."""
+        """Return every organisation of which the database has data, sorted by id."""
         return [
             StoredOrganisation(row["organisation"], row["links"], row["key_attribute"], row["merged_into"])
             for row in self.engine.fetch_all("list_organisations_with_links")
@@ -74,7 +74,7 @@ class OrganisationRepository(Repository):
         return {row["scope"]: row["count"] for row in found}
 
     def record_sign_in(self, organisation_id: str, entity_id: str, now: datetime) -> None:
-        """Store that people of the organisation use an Identity Provider."""
+        """Store that a person signed in through an Identity Provider today."""
         self._record("record_provider_sign_in", organisation_id, entity_id, now)
 
     def record_refused_sign_in(self, organisation_id: str, entity_id: str, now: datetime) -> None:
@@ -116,12 +116,12 @@ class OrganisationRepository(Repository):
         report: ConflictHandler = lambda _link, _account, _reason: None,
         dry_run: bool = False,
     ) -> MoveResult:
-        """Move all links of an organisation to another one.
+        """Move all links of an organisation to another one, and mark it as merged.
 
-        The first one is marked as merged. The removals are delivered to its transfers, the new links to those of the
-        other one. Its open attempts are cancelled, and its Identity Providers become those of the other one. With a
-        conflict nothing is written. It can be repeated, for links that were made meanwhile. Until the end no other
-        transaction writes about either organisation, and on SQLite about any.
+        The removals are delivered to the transfers of the first organisation, the new links to those of the other one.
+        Open attempts of the first one are cancelled, and its Identity Providers become those of the other one. With a
+        conflict nothing is written. The call can be repeated, for links that were made meanwhile. Until the end no
+        other transaction can write data of either organisation, and on SQLite no data at all.
 
         Args:
             from_id: The organisation that ends.
@@ -170,10 +170,10 @@ class OrganisationRepository(Repository):
         report: ConflictHandler = lambda _link, _account, _reason: None,
         dry_run: bool = False,
     ) -> MoveResult:
-        """Give all links of an organisation the accounts that a mapping says.
+        """Move all links of an organisation to the accounts that a mapping returns.
 
-        Equal ones are left as they are; each other moves as by `LinkRepository.move`, without its stable id. Open
-        attempts are cancelled. With a conflict nothing is written.
+        A link whose account stays the same is not changed; each other one moves as by `LinkRepository.move`, without
+        its stable id. Open attempts are cancelled. With a conflict nothing is written.
 
         Args:
             organisation_id: The organisation.

@@ -35,7 +35,7 @@ class RecordStatusRepository(Repository):
         """Begin a batch of look-ups.
 
         Returns:
-            None if none is due, or another worker is at work.
+            None if none is due, or another worker runs one.
         """
         begun = self.engine.execute(
             "begin_status_batch",
@@ -46,26 +46,23 @@ class RecordStatusRepository(Repository):
         return self.batch(registry, now) if begun else None
 
     def batch(self, registry: Registry, now: datetime) -> StatusBatch:
-        """Return the state of the round."""
+        """Return the state of the round of look-ups."""
         row = self.engine.fetch_one("get_status_round", registry=registry.value)
         if row is None:
             return StatusBatch(0, 0)
         return StatusBatch(row["failures"], row["requests"] if row["day"] == _day(now) else 0)
 
     def finish_batch(self, registry: Registry, next_batch_at: datetime, failures: int) -> None:
-        """End a batch, and say when the next may begin."""
+        """End a batch, and store when the next may begin."""
         at = rows.format_timestamp(next_batch_at)
         self.engine.execute("finish_status_batch", registry=registry.value, next_batch_at=at, failures=failures)
 
     def count_requests(self, registry: Registry, now: datetime, requests: int) -> None:
-        """Add requests to ORCID to those of their UTC day."""
+        """Add to the number of requests that were sent to ORCID on this UTC day."""
         self.engine.execute("count_status_requests", registry=registry.value, day=_day(now), requests=requests)
 
     def list_due(self, registry: Registry, now: datetime, limit: int) -> list[OrcidId]:
-        """Return the iDs whose look-up is due, each once.
-
-        Those that have waited longest come first.
-        """
+        """Return the distinct iDs whose look-up is due, longest overdue first."""
         found = self.engine.fetch_all(
             "list_due_status_checks", registry=registry.value, now=rows.format_timestamp(now), limit=limit
         )
@@ -93,9 +90,9 @@ class RecordStatusRepository(Repository):
         self.engine.execute("schedule_status_check", **rows.orcid_id_values(orcid_id), next_check_at=at)
 
     def suspend(self, link: Link, now: datetime, transfers: Sequence[str] = ()) -> Change | None:
-        """Stop the release of a link whose record ORCID deactivated or locked.
+        """Suspend a link whose record ORCID deactivated or locked.
 
-        The person keeps the link.
+        The person keeps the link, and its iD is not released.
 
         Returns:
             The change `removed`; None if the link has ended, is suspended already, or has another state by now.
@@ -176,7 +173,7 @@ class RecordStatusRepository(Repository):
         )
 
     def oldest_due(self, registry: Registry) -> datetime | None:
-        """Return when the look-up that has waited longest was due.
+        """Return when the longest overdue look-up was due.
 
         Returns:
             None if there is no link.

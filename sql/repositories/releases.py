@@ -15,7 +15,7 @@ class ReleaseRepository(Repository):
     def record(self, link: Link, state: ReleaseState, now: datetime) -> bool:
         """Store what a sign-in showed of a link's release.
 
-        The first `SEEN` becomes an audit event.
+        The first `SEEN` is written to the audit log too.
 
         Returns:
             False, having written nothing, when the link has ended or its stored state is not before `state`.

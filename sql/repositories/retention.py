@@ -1,8 +1,7 @@
-"""Deletion of old changes, and of people who have left.
+"""Deletion of old changes, and of the data of people who have left.
 
-The data of people of whom nothing is kept is deleted here too.
-
-Deleted rows leave traces in the database's files; `Store.vacuum` removes them.
+Data that is not to be kept after its delivery (`keep = "nothing"`) is deleted here too. Deleted rows leave traces in
+the database's files; `Store.vacuum` removes them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from sql import rows
 from sql.engines.base import Row, Session, Transaction, Values
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository, Rollback
-from sql.repositories.statistics import count_forgotten, delete_attempts
+from sql.repositories.statistics import count_deleted_links, delete_attempts
 
 REMOVAL_DELAY = timedelta(hours=1)
 """How long removals by a list can be cancelled."""
@@ -76,10 +75,10 @@ class RetentionRepository(Repository):
         return [row["number"] for row in found]
 
     def delete_change(self, organisation_id: str, number: int) -> bool:
-        """Delete a change and, if it is the person's last one, the person.
+        """Delete a change and, if it is the person's last one, the person's data.
 
-        Deletes the person's links, closed attempts and facts in the audit log. What stays identifies no person: that
-        there was a change, which transfers received it, and when.
+        The data is the person's links, closed attempts and facts in the audit log. What stays identifies no person:
+        that there was a change, which transfers received it, and when.
 
         Returns:
             False when the change is deleted already, or a delivery of it is waiting.
@@ -95,7 +94,7 @@ class RetentionRepository(Repository):
             session.execute("anonymise_deliveries_of_change", **change_number)
             if session.fetch_one("get_newest_change_of_person", **person) is None:
                 current = session.fetch_all("get_link_id", **person)
-                count_forgotten(session, organisation_id, change["at"][:10], len(current))
+                count_deleted_links(session, organisation_id, change["at"][:10], len(current))
                 session.execute("delete_links_of_person", **person)
                 session.execute("erase_facts_of_person", **person)
                 session.execute("delete_read_events", **person)
@@ -114,9 +113,7 @@ class RetentionRepository(Repository):
     ) -> DeprovisionResult:
         """End the link of a person who has left the organisation.
 
-        Their attempts and mail are deleted.
-
-        The audit log keeps its events. Doing it again changes nothing.
+        Their attempts and mail are deleted, and the audit log keeps its events. A repeated call changes nothing.
 
         Args:
             transfers: The names of the organisation's transfers, to which the removal is delivered.
@@ -215,7 +212,7 @@ class RetentionRepository(Repository):
         """Cancel the pending removal of a person who has signed in.
 
         Returns:
-            False when there is none any more.
+            False if none is pending.
         """
         person = {"organisation": organisation_id, "person_key": person_key}
         with self.organisation_transaction(organisation_id, now) as transaction:

@@ -30,8 +30,8 @@ CountKey = tuple[Literal["attempt", "event"], str]
 """The source of a count, and its name: `started` or an outcome for attempts, a kind for events."""
 STARTED: CountKey = ("attempt", "started")
 _LINKED: CountKey = ("event", "linked")
-_FORGOTTEN: CountKey = ("event", "forgotten")
-"""A current link that was deleted; it has no event of its own, so `count_forgotten` counts it."""
+_DELETED_LINK: CountKey = ("event", "forgotten")
+"""A current link that was deleted; it has no event of its own, so `count_deleted_links` counts it."""
 
 _ALL_DAYS = ""
 _LAST_DAY = "9999-12-31"
@@ -71,9 +71,9 @@ class StatisticsRepository(Repository):
             return int(last - first)
 
     def by_day(self, organisation_id: str, since: date) -> Mapping[date, Counter[CountKey]]:
-        """Return an organisation's counts for each day (UTC) since a day.
+        """Return an organisation's counts for each day (UTC) from a day on.
 
-        Days without any are left out.
+        A day without any is left out.
         """
         found: dict[date, Counter[CountKey]] = {}
         for (_, day, source, name), count in self._counts(organisation_id, since.isoformat(), _LAST_DAY).items():
@@ -107,11 +107,11 @@ class StatisticsRepository(Repository):
         )
 
     def release_counts(self, organisation_id: str, totals: Counter[CountKey]) -> ReleaseCounts:
-        """Return the same as `ReleaseRepository.counts`.
+        """Return what `ReleaseRepository.counts` returns, without reading all links.
 
-        It uses `totals` instead of counting all links.
+        It reads `totals` instead.
         """
-        linked = totals[_LINKED] - totals["event", "removed"] - totals[_FORGOTTEN]
+        linked = totals[_LINKED] - totals["event", "removed"] - totals[_DELETED_LINK]
         found = self.engine.fetch_all("count_releases_by_state", organisation=organisation_id)
         states = {row["release_state"]: int(row["count"]) for row in found}
         return ReleaseCounts(linked, *(states.get(state, 0) for state in ("seen", "other", "missing")))
@@ -142,7 +142,7 @@ class StatisticsRepository(Repository):
         ]
 
     def register_credential_rights(self, configured: Collection[CredentialRight], today: date) -> None:
-        """Store the rights that credentials have in the configuration.
+        """Store which rights the credentials have in the configuration.
 
         A right that is stored already keeps its days; one that is not configured any more is deleted.
         """
@@ -160,16 +160,16 @@ class StatisticsRepository(Repository):
         self.engine.execute("record_credential_use", **_credential_right_key(right), today=today.isoformat())
 
     def credential_rights(self, organisation_id: str) -> list[CredentialRight]:
-        """Return the registered rights of an organisation's credentials.
+        """Return the rights of an organisation's credentials.
 
-        A connector registers them.
+        A connector stores them when it starts.
         """
         found = self.engine.fetch_all("list_credential_rights", organisation=organisation_id)
         return [_credential_right_from_row(row) for row in found]
 
 
 def delete_attempts(session: Transaction, attempts: Iterable[Row]) -> int:
-    """Delete attempts, count them, and return their number.
+    """Delete attempts and add them to the counts; return their number.
 
     Rows are locked in the order of the ids, so that concurrent transactions cannot deadlock.
     """
@@ -194,9 +194,12 @@ def _credential_right_key(right: CredentialRight) -> dict[str, str]:
     return {"organisation": right.organisation, "credential": right.credential, "access_right": right.right}
 
 
-def count_forgotten(session: Transaction, organisation_id: str, day: str, links: int) -> None:
-    """Add current links to the counts, in the transaction that deletes them."""
-    _add(session, Counter({(organisation_id, day, *_FORGOTTEN): links} if links else {}))
+def count_deleted_links(session: Transaction, organisation_id: str, day: str, links: int) -> None:
+    """Count current links that are deleted because nothing is kept of them.
+
+    They leave no event, so the transaction that deletes them adds them to the counts.
+    """
+    _add(session, Counter({(organisation_id, day, *_DELETED_LINK): links} if links else {}))
 
 
 def _event_counts(organisation_id: str, events: Iterable[Row], imports: Iterable[Row]) -> _Counts:

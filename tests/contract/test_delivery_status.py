@@ -17,13 +17,13 @@ SOON = timedelta(minutes=5)
 
 
 @pytest.fixture
-def front(store):
+def web_app(store):
     return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock(), transfers=("idm",))
 
 
 @pytest.fixture
-def maija(front):
-    return WebClient(make_app(front))
+def maija(web_app):
+    return WebClient(make_app(web_app))
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_where_nothing_is_sent_nothing_is_told(store, maija):
     assert "has been told" not in maija.get("/me").text
 
 
-def test_a_removal_is_sent_on_at_once_and_told(store, front):
+def test_a_removal_is_sent_on_at_once_and_told(store, web_app):
     sent = []
-    app = make_app(replace(front, context=replace(front.context, deliver_now=sent.append)))
+    app = make_app(replace(web_app, context=replace(web_app.context, deliver_now=sent.append)))
     maija = WebClient(app)
     make_link(store)
     page = maija.get("/me/remove")
@@ -93,9 +93,9 @@ def test_a_removal_is_sent_on_at_once_and_told(store, front):
     assert "Who has been told of the removal" in maija.get(place).text
 
 
-def test_where_nothing_is_kept_the_page_does_not_pretend_to_know(front):
+def test_where_nothing_is_kept_the_page_does_not_pretend_to_know(web_app):
 
-    page = WebClient(make_app(with_settings(front, keep=Keep.NOTHING))).get("/me").text
+    page = WebClient(make_app(with_settings(web_app, keep=Keep.NOTHING))).get("/me").text
 
     assert "not kept here" in page
     assert "your organisation can tell you" in page

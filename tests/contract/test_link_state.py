@@ -84,9 +84,9 @@ def test_what_is_gone_is_removed_or_forgotten(keeps_links, kind, expected):
 
 def world(store, keep="links", transfers=(), ask=False):
     """A person who is signed in at an organisation with these settings, and has never linked."""
-    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock(), transfers=transfers)
+    web_app = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock(), transfers=transfers)
     changes = {"keep": Keep(keep)} | ({"credentials": CREDENTIALS} if ask else {})
-    return WebClient(make_app(with_settings(front, **changes)))
+    return WebClient(make_app(with_settings(web_app, **changes)))
 
 
 def result_of(store, maija, outcome):
@@ -138,8 +138,8 @@ def test_a_change_that_an_organisation_fetches_is_connected_once_it_has_been_fet
 
 def test_what_was_handed_on_and_forgotten_is_not_called_removed(store):
     with run_orcid_simulator() as (orcid, client):
-        front = with_settings(make_web_app(store, client, Clock(), transfers=("idm",)), keep=Keep.NOTHING)
-        maija = WebClient(make_app(front))
+        web_app = with_settings(make_web_app(store, client, Clock(), transfers=("idm",)), keep=Keep.NOTHING)
+        maija = WebClient(make_app(web_app))
         place = maija.agree(maija.return_from_orcid(orcid)).location
     (delivery,) = store.deliveries.claim("worker", NOON, NOON - NOON, 1)
     store.deliveries.complete(delivery, "worker", "stored", "", NOON)
@@ -164,8 +164,8 @@ def test_the_own_page_claims_no_more_than_the_result_page(store):
 @pytest.mark.parametrize("keep", ["links", "nothing"])
 def test_nobody_agrees_to_a_removal_that_is_not_to_be_had(store, keep):
     with run_orcid_simulator() as (orcid, client):
-        front = with_settings(make_web_app(store, client, Clock(), transfers=("idm",)), keep=Keep(keep))
-        maija = WebClient(make_app(front))
+        web_app = with_settings(make_web_app(store, client, Clock(), transfers=("idm",)), keep=Keep(keep))
+        maija = WebClient(make_app(web_app))
         page = maija.get(maija.return_from_orcid(orcid)).text
 
     assert ("I can remove the connection here at any time" in page) == (keep == "links")

@@ -105,16 +105,16 @@ def test_a_file_that_is_not_there_is_told_at_once_and_not_made(tmp_path):
 
 def test_a_locked_file_is_told_at_once(tmp_path):
     path = tmp_path / "links.db"
-    with sqlite3.connect(path, isolation_level=None) as keeper:
-        keeper.execute("create table x (y)")
-        keeper.execute("begin exclusive")
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        connection.execute("create table x (y)")
+        connection.execute("begin exclusive")
         begun = time.monotonic()
 
         with pytest.raises(StoreUnavailable, match="locked"):
             open_store(f"sqlite://{path}").lookup().check_schema()
         assert time.monotonic() - begun < 2
-        keeper.execute("rollback")
-    keeper.close()
+        connection.execute("rollback")
+    connection.close()
 
 
 # PostgreSQL
@@ -160,8 +160,8 @@ def test_a_server_that_was_started_anew_is_not_taken_for_one_that_is_away(mortal
 def test_a_question_that_takes_too_long_is_given_up(migrated_postgres):
     lookup = open_store(migrated_postgres).lookup()
     lookup.ping()
-    with psycopg.connect(migrated_postgres) as keeper:
-        keeper.execute("lock table links in access exclusive mode")
+    with psycopg.connect(migrated_postgres) as connection:
+        connection.execute("lock table links in access exclusive mode")
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable, match="took too long|locked"):
             lookup.get_current_orcid_id(UNIVERSITY, MAIJA)

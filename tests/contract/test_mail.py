@@ -464,14 +464,14 @@ def test_a_worker_sends_by_the_configuration_and_one_without_a_host_sends_nothin
 
 
 @pytest.fixture
-def front(store):
-    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
-    return replace(front, context=replace(front.context, mail_enabled=True))
+def web_app(store):
+    web_app = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
+    return replace(web_app, context=replace(web_app.context, mail_enabled=True))
 
 
 @pytest.fixture
-def maija(front):
-    return WebClient(make_app(front))
+def maija(web_app):
+    return WebClient(make_app(web_app))
 
 
 def send(web_client, **form):
@@ -544,10 +544,10 @@ def test_a_receipt_is_had_for_a_connection_whose_change_is_kept_no_longer(store,
 
 
 @pytest.mark.parametrize(("mail_enabled", "keep"), [(False, Keep.LINKS), (True, Keep.NOTHING)])
-def test_where_it_is_not_offered_there_is_no_such_page(store, front, mail_enabled, keep):
+def test_where_it_is_not_offered_there_is_no_such_page(store, web_app, mail_enabled, keep):
     make_link(store, MAIJA, FIRST)
-    front = with_settings(replace(front, context=replace(front.context, mail_enabled=mail_enabled)), keep=keep)
-    maija = WebClient(make_app(front))
+    web_app = with_settings(replace(web_app, context=replace(web_app.context, mail_enabled=mail_enabled)), keep=keep)
+    maija = WebClient(make_app(web_app))
 
     assert maija.get("/me/mail").status == 404
     assert maija.get("/me/mailed").status == 404

@@ -35,10 +35,10 @@ def clock():
 
 
 def web(store, clock, token=TOKEN):
-    front = make_web_app(
+    web_app = make_web_app(
         store, make_orcid_client("https://sandbox.orcid.org"), clock, admin_access=AdminAccess(metrics_token=token)
     )
-    return make_app(front)
+    return make_app(web_app)
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from webapp.app import make_app
 from webapp.config.organisation import Keep
 from webapp.linking.service import AUDITED
 from webapp.pages.data_inventory import (
-    ABOUT_NOBODY,
     ANSWERS,
     EVENTS,
     FACT_VALUES,
@@ -29,8 +28,9 @@ from webapp.pages.data_inventory import (
     SOURCES,
     STATES,
     TABLES,
+    TABLES_WITHOUT_PERSON,
 )
-from webapp.pages.my_data import ALONE, FORMAT, MAX_SHOWN
+from webapp.pages.my_data import FORMAT, MAX_SHOWN, SINGLE_RECORD_SECTIONS
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -51,13 +51,13 @@ where table_schema = 'public' and table_type = 'BASE TABLE'
 
 
 @pytest.fixture
-def front(store):
+def web_app(store):
     return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
 
 
 @pytest.fixture
-def maija(front):
-    return WebClient(make_app(front), said={"displayName": "Maija Mäkelä", "funetEduPersonEPPNTimeStamp": "20240101"})
+def maija(web_app):
+    return WebClient(make_app(web_app), said={"displayName": "Maija Mäkelä", "funetEduPersonEPPNTimeStamp": "20240101"})
 
 
 def asking(store, text):
@@ -114,11 +114,11 @@ def leaves(value):
 
 def test_every_column_of_the_database_is_told_of_or_left_out_for_a_reason(store):
     known = columns(store)
-    about_nobody = {column for column in known if column.partition(".")[0] in ABOUT_NOBODY}
+    without_person = {column for column in known if column.partition(".")[0] in TABLES_WITHOUT_PERSON}
 
-    assert known - about_nobody == told() | NEVER_SHOWN.keys()
+    assert known - without_person == told() | NEVER_SHOWN.keys()
     assert not told() & NEVER_SHOWN.keys()
-    assert ABOUT_NOBODY.keys() <= {column.partition(".")[0] for column in known}
+    assert TABLES_WITHOUT_PERSON.keys() <= {column.partition(".")[0] for column in known}
     assert {column for column in known if column.endswith(".person_key")} == {f"{table}.person_key" for table in TABLES}
 
 
@@ -167,7 +167,7 @@ def test_the_file_says_how_it_is_written_and_explains_each_field(store, maija):
     assert file["explained"].keys() == {each.name for each in SECTIONS}
     for section in SECTIONS:
         of_it = file[section.name]
-        for one in [of_it] if section.name in ALONE else of_it:
+        for one in [of_it] if section.name in SINGLE_RECORD_SECTIONS else of_it:
             assert one.keys() == file["explained"][section.name]["fields"].keys()
 
 
@@ -294,9 +294,9 @@ def noting(ask, asked):
     return noted
 
 
-def test_where_nothing_is_kept_the_page_says_how_short_it_is(front):
-    page = WebClient(make_app(front)).get("/me/data").text
-    forgetful = WebClient(make_app(with_settings(front, keep=Keep.NOTHING))).get("/me/data").text
+def test_where_nothing_is_kept_the_page_says_how_short_it_is(web_app):
+    page = WebClient(make_app(web_app)).get("/me/data").text
+    forgetful = WebClient(make_app(with_settings(web_app, keep=Keep.NOTHING))).get("/me/data").text
 
     assert "a quarter of an hour" not in page
     assert forgetful.count("Until a quarter of an hour after") == 3

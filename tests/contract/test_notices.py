@@ -32,17 +32,17 @@ NIGHT = NOON + timedelta(hours=14)
 
 
 @pytest.fixture
-def front(store):
+def web_app(store):
     return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
 
 
-def app_of(front, **hall):
-    return make_app(replace(front, context=replace(front.context, **hall)))
+def app_of(web_app, **context):
+    return make_app(replace(web_app, context=replace(web_app.context, **context)))
 
 
 @pytest.fixture
-def app(front):
-    return app_of(front, operator_texts=OperatorTexts(TEXTS, statement=STATEMENT))
+def app(web_app):
+    return app_of(web_app, operator_texts=OperatorTexts(TEXTS, statement=STATEMENT))
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -86,18 +86,18 @@ class TestThePages:
         assert say("What is not accessible") not in text
         assert MISSING not in text
 
-    def test_what_is_not_accessible_is_said(self, front):
+    def test_what_is_not_accessible_is_said(self, web_app):
         texts = {"en": {**TEXTS["en"], "not_accessible": "The plots."}}
         statement = AccessibilityStatement("partially", date(2026, 1, 15), "outside")
 
-        page = ask(app_of(front, operator_texts=OperatorTexts(texts, statement=statement)), "/accessibility").text
+        page = ask(app_of(web_app, operator_texts=OperatorTexts(texts, statement=statement)), "/accessibility").text
 
         assert "<p>The plots.</p>" in page
         assert "The pages do most of what the law asks." in page
         assert "Somebody from outside looked at them." in page
 
-    def test_what_has_not_been_written_is_said_to_be_missing_and_whom_to_ask(self, front):
-        app = make_app(front)
+    def test_what_has_not_been_written_is_said_to_be_missing_and_whom_to_ask(self, web_app):
+        app = make_app(web_app)
 
         privacy, accessibility = ask(app, "/privacy").text, ask(app, "/accessibility").text
 
@@ -105,34 +105,35 @@ class TestThePages:
         assert accessibility.count(MISSING) == 5
         assert privacy.count("mailto:help@connect.example") == 7
 
-    def test_a_text_that_is_missing_in_a_language_stands_in_another_and_says_so(self, front):
-        app = app_of(front, operator_texts=OperatorTexts({"fi": {"controller": "Yliopisto"}}))
+    def test_a_text_that_is_missing_in_a_language_stands_in_another_and_says_so(self, web_app):
+        app = app_of(web_app, operator_texts=OperatorTexts({"fi": {"controller": "Yliopisto"}}))
 
         page = ask(app, "/privacy", HTTP_ACCEPT_LANGUAGE="sv").text
 
         assert '<div class="said" lang="fi">\n<p>Yliopisto</p>' in page
 
-    def test_a_text_is_text_in_paragraphs_and_lines(self, front):
+    def test_a_text_is_text_in_paragraphs_and_lines(self, web_app):
         app = app_of(
-            front, operator_texts=OperatorTexts({"en": {"controller": "A <b>University</b>\nStreet 1\n\nWrite to us."}})
+            web_app,
+            operator_texts=OperatorTexts({"en": {"controller": "A <b>University</b>\nStreet 1\n\nWrite to us."}}),
         )
 
         page = ask(app, "/privacy").text
 
         assert "<p>A &lt;b&gt;University&lt;/b&gt;<br>Street 1</p>\n<p>Write to us.</p>" in page
 
-    def test_an_address_among_the_operators_words_can_be_followed(self, front):
+    def test_an_address_among_the_operators_words_can_be_followed(self, web_app):
         app = app_of(
-            front, operator_texts=OperatorTexts({"en": {"controller": "<b>\nhelp@example.org, www.example.org."}})
+            web_app, operator_texts=OperatorTexts({"en": {"controller": "<b>\nhelp@example.org, www.example.org."}})
         )
 
         page = ask(app, "/privacy").text
 
         assert '<p>&lt;b&gt;<br><a href="mailto:help@example.org">help@example.org</a>, <a href="https://www' in page
 
-    def test_an_organisation_says_some_of_it_otherwise(self, front):
+    def test_an_organisation_says_some_of_it_otherwise(self, web_app):
         own = {"en": {"controller": "The university itself."}}
-        app = app_of(with_settings(front, texts=own, retention_days=365), operator_texts=OperatorTexts(TEXTS))
+        app = app_of(with_settings(web_app, texts=own, retention_days=365), operator_texts=OperatorTexts(TEXTS))
 
         service, university = ask(app, "/privacy"), ask(app, "/privacy/yliopisto")
 
@@ -143,34 +144,34 @@ class TestThePages:
         assert "365 days after" in university.text
         assert "days after the last" not in service.text
 
-    def test_what_is_so_for_all_organisations_is_so_for_the_service(self, front):
-        alike = with_settings(with_settings(front, retention_days=365), POLYTECHNIC, retention_days=365)
+    def test_what_is_so_for_all_organisations_is_so_for_the_service(self, web_app):
+        alike = with_settings(with_settings(web_app, retention_days=365), POLYTECHNIC, retention_days=365)
 
         assert "365 days after" in ask(make_app(alike), "/privacy").text
 
-    def test_how_long_changes_are_kept_is_what_the_configuration_says(self, front):
-        assert "730 days, so that your organisation" in ask(make_app(front), "/privacy").text
-        assert "90 days, so that your organisation" in ask(app_of(front, keep_changes=90), "/privacy").text
+    def test_how_long_changes_are_kept_is_what_the_configuration_says(self, web_app):
+        assert "730 days, so that your organisation" in ask(make_app(web_app), "/privacy").text
+        assert "90 days, so that your organisation" in ask(app_of(web_app, keep_changes=90), "/privacy").text
 
-    def test_where_nothing_is_kept_the_notice_says_how_short_it_is(self, front):
-        app = make_app(with_settings(front, keep=Keep.NOTHING))
+    def test_where_nothing_is_kept_the_notice_says_how_short_it_is(self, web_app):
+        app = make_app(with_settings(web_app, keep=Keep.NOTHING))
 
         service, university = ask(app, "/privacy").text, ask(app, "/privacy/yliopisto").text
 
         assert "Some organisations want nothing to be kept" in service
         assert university.count("Until a quarter of an hour after") == 3
 
-    def test_the_interfaces_of_an_organisation_are_named(self, front):
-        app = make_app(with_settings(front, transfers={"idm": None, "ldap": None}))
+    def test_the_interfaces_of_an_organisation_are_named(self, web_app):
+        app = make_app(with_settings(web_app, transfers={"idm": None, "ldap": None}))
 
         page = ask(app, "/privacy/yliopisto").text
 
         assert "<bdi>idm</bdi>, <bdi>ldap</bdi>" in page
 
-    def test_a_page_of_the_operators_own_is_led_to(self, front):
+    def test_a_page_of_the_operators_own_is_led_to(self, web_app):
         notices = OperatorTexts(privacy_url="https://example.org/privacy")
 
-        assert '<a href="https://example.org/privacy">' in ask(app_of(front, operator_texts=notices), "/privacy").text
+        assert '<a href="https://example.org/privacy">' in ask(app_of(web_app, operator_texts=notices), "/privacy").text
 
     def test_an_organisation_that_is_not_there_has_no_notice(self, app):
         assert ask(app, "/privacy/nobody").status == 404

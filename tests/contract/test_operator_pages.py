@@ -243,8 +243,8 @@ def test_organisations_stand_in_the_order_of_what_they_are_called(store, clock):
             make_organisation(UNIVERSITY, names={"en": "Aalto", "sv": "väst"}),
         )
     )
-    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock, called, admin_access=STAFF)
-    operator = WebClient(make_app(front), "operator@yliopisto.example")
+    web_app = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock, called, admin_access=STAFF)
+    operator = WebClient(make_app(web_app), "operator@yliopisto.example")
 
     for code, names in {"en": ["Aalto", "zoo"], "sv": ["väst", "Öst"]}.items():
         overview, search = (operator.get(f"/operator{page}?lang={code}").text for page in ("", "/people"))

@@ -21,8 +21,8 @@ from tests.support.factories import (
 from tests.support.service import AKE, MAIJA, Clock, WebClient, ask, make_web_app, run_orcid_simulator
 from webapp.app import make_app
 from webapp.i18n.language import languages
-from webapp.pages.problems import PROBLEMS_BY_CODE
-from webapp.pages.support_messages import HOME, SUPPORT_MESSAGES, US, support_messages
+from webapp.pages.problems import ORGANISATION_HELP, PROBLEMS_BY_CODE, SERVICE_HELP
+from webapp.pages.support_messages import SUPPORT_MESSAGES, support_messages
 
 SIGN_OUT = "/Shibboleth.sso/Logout?return=https%3A%2F%2Fconnect.example%2Fsigned-out"
 
@@ -109,8 +109,8 @@ def test_who_is_somebody_else_at_orcid_is_led_to_another_account(maija, simulato
 
 
 def test_where_orcid_asks_for_a_sign_in_the_way_leads_straight_there(store, orcid, clock):
-    front = make_web_app(store, replace(orcid[1], scope="openid"), clock)
-    maija = WebClient(make_app(front))
+    web_app = make_web_app(store, replace(orcid[1], scope="openid"), clock)
+    maija = WebClient(make_app(web_app))
     place = maija.return_from_orcid(orcid[0])
 
     answer = maija.post(place, {"token": maija.get(place).field("token"), "another": "yes"})
@@ -177,8 +177,8 @@ def test_the_old_and_the_new_id_stand_side_by_side(maija, simulator):
 
 def test_an_interface_is_called_what_the_operator_says_in_the_readers_language(store, orcid, clock):
     labels = {"idm": {"en": "Staff register", "fi": "Henkilörekisteri"}}
-    front = make_web_app(store, orcid[1], clock, transfers=("idm", "other"), labels=labels)
-    maija = WebClient(make_app(front))
+    web_app = make_web_app(store, orcid[1], clock, transfers=("idm", "other"), labels=labels)
+    maija = WebClient(make_app(web_app))
     place = maija.return_from_orcid(orcid[0])
 
     for page in (maija.get(place), maija.get(maija.agree(place).location), maija.get("/me")):
@@ -292,7 +292,9 @@ def test_what_an_attribute_holds_stays_text_in_a_text_to_send(app):
 def test_every_text_to_send_has_all_its_facts(word, code):
     facts = dict.fromkeys(("name", "formal", "organisation", "service", "url", "contact", "when", "incident"), "x")
 
-    written = support_messages(word, languages()[code], facts, {HOME: "https://help.example", US: "us@connect.example"})
+    written = support_messages(
+        word, languages()[code], facts, {ORGANISATION_HELP: "https://help.example", SERVICE_HELP: "us@connect.example"}
+    )
 
     assert word in PROBLEMS_BY_CODE
     assert all(each.title and each.subject and each.body for each in written)

@@ -19,9 +19,9 @@ AGREED = "Suostun <siihen>, että tunniste luovutetaan."
 
 @pytest.fixture
 def maija(store):
-    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
+    web_app = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
     notices = OperatorTexts({"fi": {"controller": "Yliopisto\nKatu 1"}})
-    app = make_app(replace(front, context=replace(front.context, operator_texts=notices)))
+    app = make_app(replace(web_app, context=replace(web_app.context, operator_texts=notices)))
     return WebClient(app, said={"displayName": "Maija Mäkelä"})
 
 

@@ -37,8 +37,8 @@ def store(tmp_path):
 
 def make_front(store, client=None, **context):
     client = client or make_orcid_client("https://sandbox.orcid.org")
-    front = make_web_app(store, client, Clock(LATER), admin_access=STAFF)
-    return make_app(replace(front, context=replace(front.context, **context)))
+    web_app = make_web_app(store, client, Clock(LATER), admin_access=STAFF)
+    return make_app(replace(web_app, context=replace(web_app.context, **context)))
 
 
 def saved(store, state, primary=None):

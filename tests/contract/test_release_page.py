@@ -34,14 +34,14 @@ def clock():
 
 
 @pytest.fixture
-def front(store, clock):
+def web_app(store, clock):
     return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), clock)
 
 
 @pytest.fixture
-def visits(front):
+def visits(web_app):
     """Have Maija sign in with what her organisation releases, and give her page."""
-    app = make_app(front)
+    app = make_app(web_app)
 
     def visit(*released):
         values = ";".join(quote(str(each), safe="") for each in released)
@@ -233,31 +233,31 @@ def test_without_link_and_release_there_is_nothing_to_tell(visits, logged):
     assert logged() == []
 
 
-def test_a_store_that_is_busy_keeps_nobody_from_their_page(front, store, monkeypatch):
+def test_a_store_that_is_busy_keeps_nobody_from_their_page(web_app, store, monkeypatch):
     def busy(*_arguments):
         raise StoreUnavailable("another writer")
 
     make_link(store)
     monkeypatch.setattr(type(store.releases), "record", busy)
 
-    page = WebClient(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
+    page = WebClient(make_app(web_app), said={"eduPersonOrcid": FIRST.uri}).get("/me")
 
     assert page.status == 200
     assert told(page.text) == [SEEN]
     assert release(store) is None
 
 
-def test_what_another_process_noted_a_moment_ago_is_not_told_twice(front, store, monkeypatch, logged):
+def test_what_another_process_noted_a_moment_ago_is_not_told_twice(web_app, store, monkeypatch, logged):
     make_link(store)
     monkeypatch.setattr(type(store.releases), "record", lambda *_arguments: False)
 
-    page = WebClient(make_app(front)).get("/me", eduPersonOrcid=quote(FIRST.uri, safe=""))
+    page = WebClient(make_app(web_app)).get("/me", eduPersonOrcid=quote(FIRST.uri, safe=""))
 
     assert told(page.text) == [SEEN]
     assert logged() == []
 
 
-def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store, monkeypatch):
+def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(web_app, store, monkeypatch):
     asked = []
     fetch_all = store.engine.fetch_all
     monkeypatch.setattr(
@@ -265,21 +265,21 @@ def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(front, store
     )
     make_link(store)
     asked.clear()
-    WebClient(make_app(front)).get("/me")
+    WebClient(make_app(web_app)).get("/me")
     without, asked[:] = [*asked], []
 
-    WebClient(make_app(front), said={"eduPersonOrcid": FIRST.uri}).get("/me")
+    WebClient(make_app(web_app), said={"eduPersonOrcid": FIRST.uri}).get("/me")
 
     assert asked == without != []
 
 
-def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(front, store):
-    nobody = replace(front.context.organisations.by_id(UNIVERSITY), help="")
-    known = type(front.context.organisations).of([nobody])
-    front = replace(front, authenticator=replace(front.authenticator, organisations=known))
+def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(web_app, store):
+    nobody = replace(web_app.context.organisations.by_id(UNIVERSITY), help="")
+    known = type(web_app.context.organisations).of([nobody])
+    web_app = replace(web_app, authenticator=replace(web_app.authenticator, organisations=known))
     make_link(store)
 
-    page = WebClient(make_app(front)).get("/me").text
+    page = WebClient(make_app(web_app)).get("/me").text
 
     assert told(page) == [UNSEEN]
     assert page.count("help@connect.example") > page.count("help@connect.example</a></p>\n</div>")

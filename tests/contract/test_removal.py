@@ -31,24 +31,24 @@ def idm():
 
 
 @pytest.fixture
-def front(store, clock, idm):
+def web_app(store, clock, idm):
     """A service that delivers at once to `idm`, and whose organisation asks the connector too."""
     now = make_dispatcher(store, {"idm": idm}, clock).deliver_now
-    front = make_web_app(
+    web_app = make_web_app(
         store, make_orcid_client("https://sandbox.orcid.org"), clock, transfers=("idm",), deliver_now=now
     )
-    return with_settings(front, credentials=CREDENTIALS)
+    return with_settings(web_app, credentials=CREDENTIALS)
 
 
 @pytest.fixture
-def quiet(front):
+def quiet(web_app):
     """The same, to an organisation that is told of everything and asks nothing."""
-    return with_settings(front, credentials=())
+    return with_settings(web_app, credentials=())
 
 
 @pytest.fixture
-def maija(front):
-    return WebClient(make_app(front))
+def maija(web_app):
+    return WebClient(make_app(web_app))
 
 
 def linked(store, idm, clock):

@@ -36,13 +36,13 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def front(store):
+def web_app(store):
     return make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
 
 
 @pytest.fixture
-def app(front):
-    return make_app(front)
+def app(web_app):
+    return make_app(web_app)
 
 
 @pytest.fixture
@@ -125,14 +125,14 @@ def test_addresses_come_from_the_configuration_and_never_from_the_request(maija,
     assert "evil" not in maija.get("/me", **forged).text
 
 
-def test_a_form_may_be_redirected_to_orcid_and_to_any_identity_provider(front):
-    assert "form-action 'self' https:;" in front.headers["Content-Security-Policy"]
+def test_a_form_may_be_redirected_to_orcid_and_to_any_identity_provider(web_app):
+    assert "form-action 'self' https:;" in web_app.headers["Content-Security-Policy"]
     demonstration = security_headers("http://127.0.0.1:8000/orcid", secure=False)
     assert "form-action 'self' https: http://127.0.0.1:8000;" in demonstration["Content-Security-Policy"]
 
 
-def test_a_style_sheet_lasts_and_changes_its_name_with_its_content(front, maija):
-    address = front.context.static.address("style.css")
+def test_a_style_sheet_lasts_and_changes_its_name_with_its_content(web_app, maija):
+    address = web_app.context.static.address("style.css")
 
     sheet = maija.get(address)
 
@@ -252,16 +252,18 @@ def test_an_organisation_chooses_for_those_who_have_not(store):
     assert language_of(ask(app, "/")) == "en"
 
 
-def test_the_service_may_have_a_picture(front, store):
-    hall = replace(front.context, static=StaticFiles.read(Branding(logo=Logo("logo.png", b"..."))))
-    house = replace(front.service_info, logo="logo.png")
-    known = {"en": front.languages["en"]}
-    templates_of = {"en": templates(known["en"], template_globals(house, hall, known))}
-    app = make_app(replace(front, context=hall, service_info=house, languages=known, templates=templates_of))
+def test_the_service_may_have_a_picture(web_app, store):
+    context = replace(web_app.context, static=StaticFiles.read(Branding(logo=Logo("logo.png", b"..."))))
+    service_info = replace(web_app.service_info, logo="logo.png")
+    known = {"en": web_app.languages["en"]}
+    templates_of = {"en": templates(known["en"], template_globals(service_info, context, known))}
+    app = make_app(
+        replace(web_app, context=context, service_info=service_info, languages=known, templates=templates_of)
+    )
 
     text = ask(app, "/").text
 
-    assert f'<img src="{hall.static.address("logo.png")}" alt="" height="32">' in text
+    assert f'<img src="{context.static.address("logo.png")}" alt="" height="32">' in text
     assert '<nav class="languages"' not in text
 
 
@@ -485,8 +487,10 @@ def test_several_accounts_have_their_page(app):
 
 
 def test_attributes_without_the_fronts_proof_have_their_page(store):
-    front = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
-    proxied = make_app(replace(front, authenticator=Authenticator(HeaderSource("p" * 40), ORGANISATIONS, Encoding.URL)))
+    web_app = make_web_app(store, make_orcid_client("https://sandbox.orcid.org"), Clock())
+    proxied = make_app(
+        replace(web_app, authenticator=Authenticator(HeaderSource("p" * 40), ORGANISATIONS, Encoding.URL))
+    )
 
     answer = ask(proxied, "/me", HTTP_EPPN="maija%40yliopisto.example", HTTP_SHIB_IDENTITY_PROVIDER=UNIVERSITY_IDP)
 

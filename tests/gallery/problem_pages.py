@@ -82,7 +82,7 @@ def bad_form(context):
 
 @page_state("GET /me", RepeatedCookie)
 def repeated_cookie(context):
-    cookies = [f"{context.base.authenticator.cookie_name}={each * 43}" for each in "ab"]
+    cookies = [f"{context.base.authenticator.browser_cookie_name}={each * 43}" for each in "ab"]
     return context.maija().get("/me", HTTP_COOKIE="; ".join(cookies))
 
 

@@ -13,7 +13,7 @@ from webapp.auth.cookies import RepeatedCookie, parse_cookies
 from webapp.auth.csrf import CsrfError, check_csrf_token, csrf_token
 from webapp.routes import ROUTES
 
-DOOR = Authenticator(VariableSource(), Organisations.of([make_organisation()]), Encoding.URL)
+AUTHENTICATOR = Authenticator(VariableSource(), Organisations.of([make_organisation()]), Encoding.URL)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
@@ -29,8 +29,10 @@ def test_every_form_can_be_landed_on_by_a_get():
 
 
 def test_a_browser_keeps_its_secret():
-    first = DOOR.browser({})
-    again = DOOR.browser(parse_cookies({"HTTP_COOKIE": f"a=b; {DOOR.cookie_name}={first.secret}"}))
+    first = AUTHENTICATOR.browser({})
+    again = AUTHENTICATOR.browser(
+        parse_cookies({"HTTP_COOKIE": f"a=b; {AUTHENTICATOR.browser_cookie_name}={first.secret}"})
+    )
 
     assert (first.new, again.new) == (True, False)
     assert again.secret == first.secret
@@ -42,37 +44,41 @@ def test_two_browsers_have_two_secrets():
 
 @pytest.mark.parametrize("value", ["", "short", "ä" * 43, "x" * 44, '"' + "x" * 43 + '"'])
 def test_a_cookie_that_we_did_not_make_is_none(value):
-    assert DOOR.browser(parse_cookies({"HTTP_COOKIE": f"{DOOR.cookie_name}={value}"})).new
+    assert AUTHENTICATOR.browser(parse_cookies({"HTTP_COOKIE": f"{AUTHENTICATOR.browser_cookie_name}={value}"})).new
 
 
 @pytest.mark.parametrize("other", ["a,b=1", "path=1", "[=]", "novalue", "", 'q="a', "=", "ä=ö"])
 def test_whatever_another_cookie_is_ours_is_found(other):
     secret = "x" * 43
 
-    for header in (f"{other}; {DOOR.cookie_name}={secret}", f"{DOOR.cookie_name}={secret}; {other}"):
-        assert DOOR.browser(parse_cookies({"HTTP_COOKIE": header})).secret == secret
+    for header in (
+        f"{other}; {AUTHENTICATOR.browser_cookie_name}={secret}",
+        f"{AUTHENTICATOR.browser_cookie_name}={secret}; {other}",
+    ):
+        assert AUTHENTICATOR.browser(parse_cookies({"HTTP_COOKIE": header})).secret == secret
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\x85", "\x1f", "\x0b", "\x0c", "\u2003", "\u3000"], ids=repr)
 def test_a_name_keeps_what_is_white_space_in_unicode_alone(space):
     secret = "x" * 43
 
-    for name in (space + DOOR.cookie_name, DOOR.cookie_name + space):
-        assert DOOR.browser(parse_cookies({"HTTP_COOKIE": f"a=b; {name}={secret}"})).new
+    for name in (space + AUTHENTICATOR.browser_cookie_name, AUTHENTICATOR.browser_cookie_name + space):
+        assert AUTHENTICATOR.browser(parse_cookies({"HTTP_COOKIE": f"a=b; {name}={secret}"})).new
 
 
 def test_a_cookie_that_comes_twice_is_no_browsers():
-    cookies = parse_cookies({"HTTP_COOKIE": f"{DOOR.cookie_name}={'x' * 43}; {DOOR.cookie_name}={'y' * 43}"})
+    name = AUTHENTICATOR.browser_cookie_name
+    cookies = parse_cookies({"HTTP_COOKIE": f"{name}={'x' * 43}; {name}={'y' * 43}"})
 
-    assert DOOR.browser(cookies).new
+    assert AUTHENTICATOR.browser(cookies).new
     with pytest.raises(RepeatedCookie):
-        DOOR.check_single_browser_cookie(cookies)
+        AUTHENTICATOR.check_single_browser_cookie(cookies)
 
 
 def test_the_cookie_is_hidden_from_scripts_and_survives_the_way_back_from_orcid():
     browser = Browser.unknown()
 
-    said = DOOR.cookie(browser)
+    said = AUTHENTICATOR.browser_cookie(browser)
 
     assert said == f"__Host-orcid-connect={browser.secret}; Path=/; HttpOnly; SameSite=Lax; Secure"
 
@@ -80,8 +86,8 @@ def test_the_cookie_is_hidden_from_scripts_and_survives_the_way_back_from_orcid(
 def test_only_on_plain_loopback_is_the_cookie_not_secure():
     demonstration = Authenticator(VariableSource(), Organisations.of([]), Encoding.URL, secure=False)
 
-    assert demonstration.cookie_name == "orcid-connect"
-    assert "Secure" not in demonstration.cookie(Browser.unknown())
+    assert demonstration.browser_cookie_name == "orcid-connect"
+    assert "Secure" not in demonstration.browser_cookie(Browser.unknown())
 
 
 def test_the_store_learns_a_browser_by_hash_alone():

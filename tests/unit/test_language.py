@@ -77,9 +77,9 @@ def test_the_most_wanted_language_comes_first(header, wanted):
         ("", "sv", "fi", ("sv", ChosenBy.COOKIE)),
         ("", "", "sv-FI, en;q=0.5", ("sv", ChosenBy.BROWSER)),
         ("", "", "tlh, en-GB", ("en", ChosenBy.BROWSER)),
-        ("", "", "", ("fi", ChosenBy.NOBODY)),
-        ("", "", "*, not a language", ("fi", ChosenBy.NOBODY)),
-        ("tlh", "tlh", "tlh", ("fi", ChosenBy.NOBODY)),
+        ("", "", "", ("fi", ChosenBy.NONE)),
+        ("", "", "*, not a language", ("fi", ChosenBy.NONE)),
+        ("tlh", "tlh", "tlh", ("fi", ChosenBy.NONE)),
     ],
 )
 def test_the_persons_own_choice_counts_most_and_the_services_least(asked, kept, header, chosen):

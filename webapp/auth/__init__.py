@@ -1,1 +1,1 @@
-"""Who sends a request: authenticated person, browser, CSRF token."""
+"""Authentication of the person and the browser, and CSRF protection."""

@@ -34,14 +34,14 @@ class Authenticator:
     """Whether the service's public address is https; only a demonstration on loopback is not."""
 
     @property
-    def cookie_name(self) -> str:
+    def browser_cookie_name(self) -> str:
         """Name of the browser cookie; `__Host-` as in RFC 6265bis, 4.1.3.2."""
         return f"__Host-{_COOKIE}" if self.secure else _COOKIE
 
     @property
     def language_cookie_name(self) -> str:
         """Name of the cookie with the language that the user chose."""
-        return f"{self.cookie_name}-language"
+        return f"{self.browser_cookie_name}-language"
 
     def person(self, environ: Mapping[str, Any]) -> Person:
         """Return the authenticated person. Raises as `person_from`."""
@@ -49,25 +49,24 @@ class Authenticator:
 
     def browser(self, cookies: Cookies) -> Browser:
         """Return the browser, with a new secret if it has no valid cookie."""
-        shown = single_value(cookies, self.cookie_name)
+        shown = single_value(cookies, self.browser_cookie_name)
         return Browser(shown) if SECRET.fullmatch(shown) else Browser.unknown()
 
     def check_single_browser_cookie(self, cookies: Cookies) -> None:
-        """Check that the browser cookie did not come twice.
+        """Check that the request has at most one browser cookie.
 
         Raises:
             RepeatedCookie: If it came more than once.
-
         """
-        if len(cookies.get(self.cookie_name, ())) > 1:
+        if len(cookies.get(self.browser_cookie_name, ())) > 1:
             raise RepeatedCookie
 
-    def cookie(self, browser: Browser) -> str:
+    def browser_cookie(self, browser: Browser) -> str:
         """Return the Set-Cookie value of the browser cookie.
 
         `Lax`, not `Strict`: the redirect from ORCID is a navigation from another site.
         """
-        return f"{self.cookie_name}={browser.secret}; {self._rules}"
+        return f"{self.browser_cookie_name}={browser.secret}; {self._rules}"
 
     def language(self, cookies: Cookies) -> str:
         """Return the language in the cookie; empty unless it came exactly once."""
@@ -80,7 +79,7 @@ class Authenticator:
     @property
     def attempt_cookie_name(self) -> str:
         """Name of the cookie with the id of an open attempt."""
-        return f"{self.cookie_name}-attempt"
+        return f"{self.browser_cookie_name}-attempt"
 
     def attempt(self, cookies: Cookies) -> str:
         """Return the id in the attempt cookie; empty unless it came exactly once."""

@@ -21,7 +21,7 @@ class Browser:
 
     @classmethod
     def unknown(cls) -> Self:
-        """Make a browser with a new secret of 256 random bits."""
+        """Return a browser with a new secret of 256 random bits."""
         return cls(secrets.token_urlsafe(32), new=True)
 
     @property

@@ -15,16 +15,15 @@ class CsrfError(PermissionError):
 
 
 def csrf_token(browser: Browser, person: Person) -> str:
-    """Return the token of every form of this person in this browser."""
+    """Return the CSRF token for all forms of this person in this browser."""
     return browser.derive("form", person.organisation.id, person.key)
 
 
 def check_csrf_token(token: str, browser: Browser, person: Person) -> None:
-    """Check the token of a form.
+    """Check the CSRF token of a submitted form.
 
     Raises:
         CsrfError: If it is not the token of this person in this browser.
-
     """
     if not hmac.compare_digest(token.encode(), csrf_token(browser, person).encode()):
         raise CsrfError
@@ -35,11 +34,10 @@ def check_origin(origin: str, environ: Mapping[str, Any]) -> None:
 
     Because of `Referrer-Policy: no-referrer`, browsers send `Origin: null` with this service's own forms as well
     (Fetch, "append a request Origin header"), so `null` is accepted. `Sec-Fetch-Site: none` is a navigation by the
-    user. Of a client that sends neither header only the token is checked.
+    user. If a client sends neither header, only the token is checked.
 
     Raises:
         CsrfError: If `Origin` or `Sec-Fetch-Site` names another origin.
-
     """
     if environ.get("HTTP_ORIGIN", "null") not in {"null", origin}:
         raise CsrfError

@@ -1,7 +1,4 @@
-"""Checks of the accounts of operators and administrators.
-
-They could be reassigned to other people.
-"""
+"""Checks whether accounts of operators and administrators could be reissued."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ from webapp.config.validators import ISSUED, account_and_issued
 
 
 def check_admin_accounts(config: Config, store: Store) -> Iterator[CheckResult]:
-    """Suggest the date of issue for each account named without one.
+    """Suggest a date of issue for each configured account without one.
 
-    It is known if a link of the account has it.
+    The date is taken from a link of the account, if it has one.
     """
     for place, organisation_id, people in _admin_accounts(config):
         for account, issued_at in map(account_and_issued, people):

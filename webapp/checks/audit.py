@@ -1,7 +1,4 @@
-"""Checks of an organisation's audit log.
-
-They verify its hash chain, and compare it with the current links.
-"""
+"""Checks of an organisation's audit log: hash chain, and current links."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _FIX = 'compare with a backup; see "If the audit does not hold" in docs/operator
 def check_audit_log(
     store: Store, organisation: Organisation, known_hashes: Sequence[str] = ()
 ) -> Iterator[CheckResult]:
-    """Check the chain, the links, and the hashes that another party has kept.
+    """Check the chain, the current links, and hashes that another party has kept.
 
     Args:
         store: The store.

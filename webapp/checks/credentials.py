@@ -13,9 +13,9 @@ UNUSED_AFTER = timedelta(days=90)
 
 
 def check_credentials(settings: OrganisationSettings, store: Store, now: datetime) -> Iterator[CheckResult]:
-    """Name credentials with rights that were not used for 90 days.
+    """Report credentials with rights that were not used for 90 days.
 
-    They must have had the rights for as long.
+    A right that was configured later is not reported.
     """
     organisation, limit = settings.organisation, now.date() - UNUSED_AFTER
     known = {(each.credential, each.right): each for each in store.statistics.credential_rights(organisation.id)}

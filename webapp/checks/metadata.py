@@ -17,9 +17,9 @@ _REFRESH = "check that shibd, or the program that writes this file, refreshes it
 
 
 def check_metadata(config: Config, now: datetime) -> Iterator[CheckResult]:
-    """Check the validity of the metadata.
+    """Check the validity of the metadata of the federation.
 
-    Check also its entry for each service that may query the authority.
+    The entry of each service that may query the authority is checked too.
     """
     if config.authority.metadata is None:
         return

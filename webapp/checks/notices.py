@@ -15,7 +15,7 @@ from webapp.wiring.pages import operator_texts_of
 def check_notices(config: Config) -> Iterator[CheckResult]:
     """Check the privacy notice and the accessibility statement.
 
-    It is an error only with the production registry.
+    What is missing is an error with the production registry, otherwise a warning.
     """
     level = Level.ERROR if config.service.registry is Registry.PRODUCTION else Level.WARNING
     known = operator_texts_of(config)

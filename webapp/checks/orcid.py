@@ -25,7 +25,7 @@ def check_orcid(config: Config) -> CheckResult:
 
 
 def check_public_api(config: Config, now: datetime) -> CheckResult:
-    """Ask ORCID's public API, with which iDs are looked up, whether it works."""
+    """Check that ORCID's public API, at which iDs are looked up, works."""
     url = config.orcid.public_api_url
     try:
         make_public_api(config).check_status(now)

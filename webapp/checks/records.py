@@ -11,7 +11,7 @@ from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
 
 _OVERDUE = timedelta(days=7)
-"""By this much a look-up may be late: the first round of many links takes days."""
+"""How late a look-up may be without a warning: the first round of many links takes days."""
 
 
 def check_status_round(config: Config, store: Store, now: datetime) -> CheckResult:

@@ -11,10 +11,10 @@ from sql.store import Store
 from webapp.checks.result import CheckResult, Level
 
 _MIN_FAILURES = 3
-"""This many people who came back without their iD are no coincidence."""
+"""Number of people who signed in again without their iD, from which on it is no coincidence."""
 _MIN_LINKS = 20
 _MIN_AGE = timedelta(days=14)
-"""Of _MIN_LINKS people with links of this age, at least one should have come back."""
+"""Of _MIN_LINKS people with links of this age, at least one should have signed in again."""
 
 
 def check_release(store: Store, organisation: Organisation, counts: ReleaseCounts, now: datetime) -> CheckResult:

@@ -1,4 +1,4 @@
-"""Check for accounts that look renamed, and whose link a sign-in cannot move."""
+"""Check for links of renamed accounts that a sign-in cannot move."""
 
 from __future__ import annotations
 

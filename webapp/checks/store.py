@@ -1,7 +1,4 @@
-"""Checks of the database.
-
-Availability, schema, and each organisation's data in it.
-"""
+"""Checks of the database: availability, schema, and each organisation's data."""
 
 from __future__ import annotations
 
@@ -50,10 +47,7 @@ def _check_writable(store: Store, url: str) -> CheckResult:
 def check_store(
     config: Config, store: Store, now: datetime, known_hashes: Mapping[str, Sequence[str]]
 ) -> Iterator[CheckResult]:
-    """Check the database, then each organisation's data in it.
-
-    That is its links, audit log and deliveries.
-    """
+    """Check the database, then the links, audit log and deliveries in it."""
     url = config.store.url
     try:
         store.check_schema()

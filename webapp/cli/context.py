@@ -1,4 +1,4 @@
-"""Opens what commands work on: configuration, store, organisation."""
+"""What commands work on: configuration, store, organisation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load_config(path: Path) -> Config:
 
 @contextmanager
 def open_store(config: Config, *, check_schema: bool = True) -> Iterator[Store]:
-    """Open the store, and disconnect it at the end.
+    """Open the store, and close it at the end of the block.
 
     Args:
         config: Names the database.

@@ -35,9 +35,9 @@ class CommandError(click.ClickException):
 
 
 def handle_errors(function: Callable[P, None]) -> Callable[P, None]:
-    """Turn a command's errors into messages and exit codes.
+    """Turn errors of the configuration and the database into messages.
 
-    They are those of the configuration and the database.
+    The command then ends with the exit code of the error.
     """
 
     @functools.wraps(function)

@@ -38,13 +38,11 @@ def require_yes(*, yes: bool, as_json: bool) -> None:
 
 
 def accept_dash_values(command: click.Command) -> None:
-    """Let arguments begin with `-`, in all commands of a tree.
+    """Let arguments of all commands of a tree begin with `-`.
 
-    Accounts and file names may.
-
-    Text that is no option of the command is taken as an argument, without `--` before it too. These commands have no
-    `-h`, which Click would find in `-hanna@example.org`. A command whose only argument is an organisation rejects
-    unknown options as usual.
+    Accounts and file names may. Text that is no option of the command is taken as an argument, without `--` before it
+    too. These commands have no `-h`, which Click would find in `-hanna@example.org`. A command whose only argument is
+    an organisation rejects unknown options as usual.
     """
     if isinstance(command, click.Group):
         for subcommand in command.commands.values():

@@ -32,9 +32,7 @@ def pluralize(count: int, singular: str, plural: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace unprintable characters, and cut the text.
-
-    It has at most 200 characters then.
+    """Replace unprintable characters, and cut the text to 200 characters.
 
     Text from outside could otherwise send control sequences to the terminal.
     """

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 
 class OperatorSettings(Table):
-    """People of one organisation who may see all organisations' pages.
+    """People of one organisation who may see the pages of all organisations.
 
     There may be several such tables.
     """
@@ -142,9 +142,9 @@ def _require_one_kind(password: Secret | None, info: ValidationInfo) -> Secret |
 
 
 class CredentialSettings(Table):
-    """A credential that the connector accepts of the organisation.
+    """A credential that the connector accepts for the organisation.
 
-    A bearer token, or a user with a password.
+    It is a bearer token, or a user with a password.
     """
 
     name: Annotated[str, AfterValidator(_validate_name)] = setting(
@@ -181,16 +181,15 @@ class CredentialSettings(Table):
 
     @property
     def scheme(self) -> str:
-        """How it is sent: `bearer` or `basic`."""
+        """The authentication scheme: `bearer` or `basic`."""
         return "basic" if self.token is None else "bearer"
 
 
 def require_unique_credential_names(credentials: tuple[CredentialSettings, ...]) -> tuple[CredentialSettings, ...]:
-    """Return the credentials of an organisation.
+    """Return the credentials of an organisation, whose names must be unique.
 
     Raises:
         InvalidSetting: If two have the same name.
-
     """
     if len({each.name for each in credentials}) < len(credentials):
         raise InvalidSetting("has two with the same name", "give each its own name")

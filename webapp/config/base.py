@@ -1,7 +1,4 @@
-"""Base of the sections.
-
-How a setting is described, how a section is validated, and what its values refer to.
-"""
+"""Base of all sections: description of a setting, validation, references."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ Model = TypeVar("Model", bound="Table")
 class ConfigContext:
     """What the values of one file are validated with.
 
-    Where the file is, and what other files contain.
+    It has the file's directory, and unique values that other files contain.
     """
 
     file: Path
@@ -59,8 +56,7 @@ class ConfigContext:
         """Return the secret that a reference names.
 
         Raises:
-            InvalidSetting: If it is no reference, or there is no such secret.
-
+            InvalidSetting: If it is not a reference, or the secret does not exist.
         """
         if not isinstance(reference, str):
             raise InvalidSetting(f"must be {REFERENCE}", FIX_REFERENCE)
@@ -72,8 +68,7 @@ class ConfigContext:
         """Return the text of the secret that a reference names.
 
         Raises:
-            InvalidSetting: If it is no reference, or there is no such secret.
-
+            InvalidSetting: If it is not a reference, or the secret does not exist.
         """
         return self.resolve_secret(reference).reveal()
 
@@ -145,7 +140,7 @@ def setting(description: str, expected: str, example: Any, *, default: Any = ...
 def section() -> Any:
     """Describe a section.
 
-    A missing one is validated as an empty one, so that each missing setting is named.
+    A missing section is validated as an empty one, so that each missing setting is named.
     """
     return Field(default_factory=dict, validate_default=True)
 
@@ -153,7 +148,7 @@ def section() -> Any:
 class Table(BaseModel):
     """A section of a file.
 
-    No other keys, no conversion of types, and no value in an error.
+    Unknown keys are errors, types are not converted, and errors contain no value.
     """
 
     model_config = ConfigDict(
@@ -164,9 +159,9 @@ class Table(BaseModel):
 def validate(
     model: type[Model], content: Mapping[str, Any], context: ConfigContext, problems: list[SettingProblem]
 ) -> Model | None:
-    """Validate the content of a file.
+    """Validate the content of a file; return None if it is not valid.
 
-    What is wrong is added to `problems`, and None is returned.
+    The errors are added to `problems`.
     """
     try:
         return model.model_validate(content, context=context)
@@ -176,13 +171,12 @@ def validate(
 
 
 def validation_errors(error: ValidationError, *location: str, fix: str = "") -> list[dict[str, Any]]:
-    """Return the errors below a location, as `setting_problems` takes them.
+    """Return pydantic's errors of a table, as `setting_problems` takes them.
 
     Args:
         error: What pydantic raises.
         location: Where the validated table is in its file.
         fix: The fix for errors of the whole table, whose texts are written for users and contain no value.
-
     """
     errors: list[dict[str, Any]] = [{**one, "loc": (*location, *one["loc"])} for one in error.errors(include_url=False)]
     for one in errors:
@@ -220,7 +214,7 @@ def _describe(info: FieldInfo, key: str) -> Setting:
 
 
 def _expected_of(annotation: Any) -> str:
-    """Return what a value of a type is, in words that follow "must be"."""
+    """Return the type of a value, in words that follow "must be"."""
     inner = [each for each in get_args(annotation) if each is not NoneType]
     if inner:  # Annotated, or optional
         return _expected_of(inner[0])

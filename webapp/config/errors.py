@@ -1,8 +1,6 @@
-"""Errors of the configuration.
+"""Errors of the configuration: what is wrong, where, and how to fix it.
 
-What is wrong, where it is written, and how to fix it.
-
-Does not import the library that validates: it takes that library's errors as plain dictionaries.
+This module does not import the library that validates: it takes that library's errors as plain dictionaries.
 """
 
 from __future__ import annotations
@@ -22,9 +20,9 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,31}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
-    """One thing to fix. It contains no value from the file.
+    """One error of the configuration.
 
-    Any value may be a secret in the wrong place.
+    It contains no value from the file, because any value may be a secret in the wrong place.
     """
 
     file: str
@@ -39,10 +37,7 @@ class SettingProblem:
 
 
 class Misconfigured(Exception):
-    """The configuration cannot be used.
-
-    `problems` has everything that is wrong with it.
-    """
+    """The configuration cannot be used; `problems` has all of its errors."""
 
     def __init__(self, problems: Iterable[SettingProblem]) -> None:
         self.problems = tuple(problems)
@@ -104,7 +99,7 @@ class Setting:
 def to_toml(value: Any) -> str:
     """Write text, a number, a truth value or a list of them as TOML.
 
-    JSON writes them alike.
+    JSON has the same notation for them.
     """
     return json.dumps(value, ensure_ascii=False)
 

@@ -21,7 +21,7 @@ def _require_no_host(unix: str, info: ValidationInfo) -> str:
 class Listener(Table):
     """A server at a loopback address or a Unix socket.
 
-    It trusts its clients.
+    It trusts all its clients, so no other machine may reach it.
     """
 
     default_port: ClassVar[int]
@@ -55,7 +55,7 @@ class Listener(Table):
 
     @property
     def address(self) -> tuple[str, int] | str:
-        """(host, port), or the path of the unix socket, as the server binds it."""
+        """(host, port), or the path of the Unix socket."""
         port = self.default_port if self.port is None else self.port
         return self.unix or (self.host or "127.0.0.1", port)
 
@@ -173,9 +173,9 @@ class AuthoritySettings(Table):
     )
 
     def paths(self) -> tuple[Path, Path, Path]:
-        """Return key, certificate and metadata.
+        """Return the paths of key, certificate and metadata.
 
-        Only an authority that has an entityID has them.
+        Call it only for an authority that has an entityID, which requires the three.
         """
         assert self.key is not None
         assert self.certificate is not None
@@ -186,7 +186,7 @@ class AuthoritySettings(Table):
 class AuthorityListener(Listener, AuthoritySettings):
     """The attribute authority, which services of the federation query by SAML.
 
-    Off without an entity_id.
+    It is off without an entity_id.
     """
 
     default_port = 8082

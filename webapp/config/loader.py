@@ -1,6 +1,4 @@
-"""Loading of the configuration.
-
-A file for the service and one for each organisation.
+"""Loads the configuration: the service's file and one for each organisation.
 
 `load` returns a `Config` that is valid as a whole, or raises `Misconfigured` with every problem. The models of the
 sections are also the source of the reference page: each setting has a description and an example.
@@ -171,7 +169,7 @@ def _organisation_paths(directory: Path) -> list[Path]:
 def _read_organisations(
     directory: Path, context: ConfigContext, problems: list[SettingProblem]
 ) -> list[tuple[str, OrganisationFile, Mapping[str, Any]]]:
-    """Return id, file and transfers of each valid organisation."""
+    """Return the id, the file and the transfers of each valid organisation."""
     found = []
     for path in _organisation_paths(directory):
         content = _read_toml(path, problems)
@@ -191,8 +189,7 @@ def _read_toml(path: Path, problems: list[SettingProblem]) -> dict[str, Any] | N
     """Return the content of a file.
 
     Returns:
-        None if it cannot be read, with a problem for it.
-
+        None if it cannot be read; the reason is added to the problems.
     """
     data = b""
     try:
@@ -215,7 +212,7 @@ def _read_toml(path: Path, problems: list[SettingProblem]) -> dict[str, Any] | N
 def _syntax_error(text: str, message: str) -> InvalidSetting:
     """Describe a syntax error without quoting the file.
 
-    It may have a secret in the wrong place.
+    The file may have a secret in the wrong place.
     """
     at = _POSITION.search(message)
     line = text.split("\n")[int(at[1]) - 1] if at else ""

@@ -46,9 +46,9 @@ _Mailbox = Annotated[str, AfterValidator(validators.mailbox)]
 
 
 class MailSettings(Table):
-    """How e-mail is sent that people ask for.
+    """How the e-mail that people ask for is sent.
 
-    Without a host the pages offer none.
+    Without a host there is no e-mail, and the pages do not offer it.
     """
 
     host: Annotated[str, AfterValidator(validators.host_name)] | None = setting(

@@ -1,4 +1,4 @@
-"""The file of an organisation, and the settings it leads to."""
+"""The file of an organisation, and the settings that it results in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from webapp.i18n.catalogues import SOURCE
 
 
 class Keep(StrEnum):
-    """What stays in the store of a link that has been delivered."""
+    """What of a link stays in the store after it was delivered."""
 
     LINKS = "links"
     NOTHING = "nothing"
@@ -157,10 +157,7 @@ else:
 
 
 class AuthorityClients(Table):
-    """Services that may query the authority about the people.
-
-    These are the organisation's people.
-    """
+    """Services that may query the authority about the organisation's people."""
 
     services: Annotated[tuple[Annotated[str, AfterValidator(validators.entity_id)], ...], Field(strict=False)] = (
         setting(

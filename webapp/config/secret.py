@@ -1,8 +1,7 @@
-"""Secrets, to which the configuration refers.
+"""Secrets, to which the configuration refers by `env:NAME` or `file:/path`.
 
-A resolved secret never appears in text.
-
-No error message contains what is written in place of a reference, because that may be the secret itself.
+A resolved secret never appears in text. No error message contains what is written in place of a reference, because that
+may be the secret itself.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ _WHITE_SPACE = " \t\r\n"
 class Secret:
     """A secret that does not appear in any text.
 
-    Not in repr, str, format, logs, tracebacks or dumps of the model that has it.
-
-    A plain class, because a dump of a model contains the fields of dataclasses.
+    repr, str, format, logs, tracebacks and dumps of a model that has it do not show it. It is a plain class, because a
+    dump of a model contains the fields of dataclasses.
     """
 
     __slots__ = ("_value", "path", "source")
@@ -79,7 +77,7 @@ def resolve(reference: str, directory: Path, environ: Mapping[str, str]) -> Secr
 def _fix_reference(reference: str) -> str:
     """Return how to correct a misspelled reference.
 
-    If it does not look like one, return what to do with the secret.
+    If the text does not look like a reference, return where to put the secret.
     """
     kind, colon, _ = reference.partition(":")
     meant = closest_match(kind.strip(), ("file", "env")) if colon else None

@@ -1,7 +1,4 @@
-"""The file of the service.
-
-The service itself, ORCID, the store, and the sections of other modules.
-"""
+"""The file of the service: [service], [orcid], [store], and other sections."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ class LogFormat(StrEnum):
 
 
 class OrcidScope(StrEnum):
-    """OAuth scope; both authenticate a person and nothing more."""
+    """OAuth scope; both scopes authenticate a person and permit nothing else."""
 
     AUTHENTICATE = "/authenticate"
     OPENID = "openid"
@@ -236,7 +233,7 @@ class OrcidSettings(Table):
 
     @property
     def public_api_url(self) -> str:
-        """The root of ORCID's public API; a simulator has it under its own root."""
+        """The root of ORCID's public API; a simulator has it below its own root."""
         for registry, url in _REGISTRY_URLS.items():
             if self.base_url == url:
                 return f"https://pub.{registry.host}/v3.0"

@@ -1,7 +1,4 @@
-"""The section `[service_provider]`.
-
-The files of the Service Provider and of Apache are generated from it.
-"""
+"""The section `[service_provider]`, for the files of the SP and of Apache."""
 
 from __future__ import annotations
 
@@ -38,7 +35,7 @@ def _validate_path(text: str) -> str:
 class ServiceProviderSettings(Table):
     """What `orcid-connect handout sp` writes to the files.
 
-    Kept here, so that an upgrade generates the same files.
+    The values are in the configuration, so that an upgrade generates the same files.
     """
 
     federation: Annotated[str, AfterValidator(_validate_federation)] | None = setting(

@@ -1,7 +1,4 @@
-"""Texts and names in several languages.
-
-Names of organisations and transfers, privacy notice, accessibility.
-"""
+"""Texts and names in several languages: organisations, transfers, notices."""
 
 from __future__ import annotations
 
@@ -110,9 +107,9 @@ class PrivacyTexts(Table):
 
 
 class NoticeTexts(PrivacyTexts):
-    """The operator's texts of both notices in one language.
+    """The operator's texts of the privacy notice and the accessibility statement.
 
-    They are the privacy notice and the accessibility statement.
+    They are in one language.
     """
 
     not_accessible: Paragraphs | None = _text(
@@ -131,7 +128,7 @@ class NoticeTexts(PrivacyTexts):
 
 
 class AccessibilitySettings(Table):
-    """What the accessibility statement says that is the same in each language."""
+    """The part of the accessibility statement that is the same in each language."""
 
     status: Annotated[Conformance, Field(strict=False)] | None = setting(
         "How far the pages do what the law asks.", '"fully", "partially" or "not"', "fully", default=None
@@ -145,9 +142,9 @@ class AccessibilitySettings(Table):
 
 
 class RetentionSettings(Table):
-    """How long is kept what has ended.
+    """How long data is kept after a link has ended.
 
-    Without it, until the person has it erased.
+    Without a limit it is kept until the person erases it.
     """
 
     ended_days: int | None = setting(

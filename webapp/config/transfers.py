@@ -1,9 +1,7 @@
 """The `[[transfer]]` tables of an organisation's file.
 
-Each is of a kind with settings of its own.
-
-The kinds are pydantic models (`ConfigContext.kinds`). They are validated with the `ConfigContext` as context, which
-resolves the secrets and paths that their settings refer to.
+Each kind has settings of its own. The kinds are pydantic models (`ConfigContext.kinds`). They are validated with the
+`ConfigContext` as context, which resolves the secrets and paths that their settings refer to.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ else:
 class TransferTable(Table):
     """A way by which changes reach the organisation's own identity management.
 
-    There may be several.
+    An organisation may have several.
     """
 
     # Its other settings are those of its kind, which is not known before it is read
@@ -69,11 +67,10 @@ class TransferTable(Table):
 
 
 def require_unique_names(transfers: tuple[TransferTable, ...]) -> tuple[TransferTable, ...]:
-    """Return the transfers of an organisation.
+    """Return the transfers of an organisation, whose names must be unique.
 
     Raises:
         InvalidSetting: If two have the same name.
-
     """
     if len({each.name for each in transfers}) < len(transfers):
         raise InvalidSetting("has two with the same name", "give each its own name")
@@ -90,9 +87,7 @@ def validate_transfers(
 ) -> Mapping[str, Any]:
     """Validate the settings of an organisation's transfers.
 
-    What is wrong is added to `problems`.
-
-    Their names, kinds and labels are validated with the file itself.
+    Errors are added to `problems`. The name, kind and label of each transfer are validated with the file itself.
 
     Args:
         content: The organisation's file.
@@ -101,7 +96,6 @@ def validate_transfers(
 
     Returns:
         The models of the valid transfers, by name.
-
     """
     tables, found = content.get(KEY), {}
     for number, table in enumerate(tables if isinstance(tables, list) else (), 1):

@@ -24,7 +24,7 @@ MAX_REDIRECT_URI = 355
 """Characters; the size of the column in which ORCID stores redirect URIs."""
 
 ISSUED = " issued "
-"""Separates an account from the date on which it was issued."""
+"""The word in a setting between an account and its date of issue."""
 
 _NOT_IN_A_URL = re.compile(r"[^!-~]|[\"<>\\^`{|}]")
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z0-9-]{2,63}", re.ASCII)
@@ -80,9 +80,9 @@ def invisible_character(text: str, allowed: str = "") -> str:
 
 
 def base_url(text: str) -> str:
-    """Validate a URL that others start with.
+    """Validate a URL to which paths are appended.
 
-    Https (http on loopback only), no query, no final slash.
+    It must use https (or http on loopback), and have no query and no final slash.
     """
     parts = _split(text)
     _require_https(parts)
@@ -134,7 +134,7 @@ def contact(text: str) -> str:
 def mailbox(text: str) -> str:
     """Validate an e-mail address.
 
-    ASCII, one @, nothing that could start another header or recipient (RFC 5321).
+    It must be ASCII with one @, and must not be able to start another header or recipient (RFC 5321).
     """
     if len(text) > _MAX_MAILBOX or not _MAILBOX.fullmatch(text):
         raise InvalidSetting("is not an e-mail address", "write for example help@example.org")
@@ -177,9 +177,9 @@ def is_within_domain(url: str, domain: str) -> bool:
 
 
 def listen_host(text: str) -> str:
-    """Validate a host to listen on.
+    """Validate a host to listen on, which must be loopback.
 
-    Only loopback is valid: the servers trust what Apache sends, so no one else may connect.
+    The servers trust what Apache sends, so no other machine may connect.
     """
     if not is_loopback(text):
         raise InvalidSetting(
@@ -203,7 +203,7 @@ def socket_path(text: str) -> str:
 def client_id(text: str) -> str:
     """Validate a client id of ORCID.
 
-    `APP-` and sixteen characters, or sixteen digits as very old clients have.
+    It is `APP-` and sixteen characters, or sixteen digits as very old clients have.
     """
     if not _CLIENT_ID.fullmatch(text):
         raise InvalidSetting(
@@ -214,10 +214,7 @@ def client_id(text: str) -> str:
 
 
 def entity_id(text: str) -> str:
-    """Validate an entityID.
-
-    It is compared character by character, so it is not changed.
-    """
+    """Validate an entityID, which is compared character by character."""
     if not _URI.fullmatch(text) or len(text) > _MAX_ENTITY_ID:
         raise InvalidSetting(
             f"is not an entityID (a URI of at most {_MAX_ENTITY_ID} characters, without spaces)",
@@ -240,16 +237,13 @@ def person_key(text: str) -> str:
 
 
 def account_and_issued(text: str) -> tuple[str, str]:
-    """Return an account and the date on which it was issued.
-
-    The date is empty if none is written.
-    """
+    """Return an account and its date of issue, which is empty if not written."""
     account, _, issued = f"{text} ".partition(ISSUED)
     return account.strip(), issued.strip()
 
 
 def named_person(text: str) -> str:
-    """Validate an account, with or without the date on which it was issued."""
+    """Validate an account, with or without its date of issue."""
     account, issued = account_and_issued(text)
     if ISSUED not in f"{text} ":
         return person_key(account)
@@ -264,7 +258,7 @@ def named_person(text: str) -> str:
 def entitlement(text: str) -> str:
     """Validate a value of eduPersonEntitlement.
 
-    A URI, compared as it is (eduPerson 202208, section 2.2.4).
+    It is a URI, compared without normalisation (eduPerson 202208, section 2.2.4).
     """
     if not _URI.fullmatch(text) or len(text) > MAX_ACCOUNT_LENGTH:
         raise InvalidSetting("is not a URI", 'write for example: "urn:mace:example.org:orcid-connect:operator"')
@@ -272,10 +266,7 @@ def entitlement(text: str) -> str:
 
 
 def scope(text: str) -> str:
-    """Validate a scope.
-
-    It is the part after the @ in the identifiers of an organisation's people.
-    """
+    """Validate a scope: the part after the @ in the identifiers of people."""
     if text.startswith("."):
         raise InvalidSetting("begins with a dot", "write the domain without it")
     if "@" in text:
@@ -290,7 +281,7 @@ def scope(text: str) -> str:
 
 
 def one_of(text: str, known: tuple[str, ...]) -> str:
-    """Validate a word of a list."""
+    """Validate that a word is in a list."""
     if text not in known:
         meant = closest_match(text, known)
         raise InvalidSetting(
@@ -300,10 +291,7 @@ def one_of(text: str, known: tuple[str, ...]) -> str:
 
 
 def single_line(text: str) -> str:
-    """Validate a name that people see.
-
-    One line, and nothing in it that is not displayed.
-    """
+    """Validate a name that people see: one line without invisible characters."""
     text = text.strip()
     if not text or len(text) > _MAX_LINE or len(text.splitlines()) > 1:
         raise InvalidSetting(f"must be one line of 1 to {_MAX_LINE} characters", "write the name as people know it")
@@ -316,7 +304,7 @@ def single_line(text: str) -> str:
 def paragraphs(text: str, longest: int) -> str:
     """Validate a text for people: paragraphs, separated by an empty line.
 
-    It is shown as it is, never as markup.
+    Pages show it as plain text, not as markup.
     """
     text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+(?=\n)", "", text.replace("\r\n", "\n")).strip())
     if not text or len(text) > longest or any(unicodedata.category(each) == "Cc" for each in text.replace("\n", "")):
@@ -327,7 +315,7 @@ def paragraphs(text: str, longest: int) -> str:
 def user(text: str) -> str:
     """Validate a user name for HTTP Basic.
 
-    ASCII without spaces and colons (RFC 7617 section 2).
+    It must be ASCII without spaces and colons (RFC 7617 section 2).
     """
     if not re.fullmatch(r"[!-9;-~]{1,100}", text):
         raise InvalidSetting(
@@ -337,9 +325,9 @@ def user(text: str) -> str:
 
 
 def strong_secret(secret: str) -> str:
-    """Validate a secret between machines.
+    """Validate a secret that machines use.
 
-    Long enough not to be guessed, and possible in a header.
+    It must be long enough not to be guessed, and must be a valid header value.
     """
     if len(secret) < _MIN_SECRET:
         raise InvalidSetting(f"refers to a secret of fewer than {_MIN_SECRET} characters", _FIX_WEAK)
@@ -358,7 +346,7 @@ def token(secret: str) -> str:
 def store_url(text: str) -> str:
     """Validate the URL of the store.
 
-    An SQLite file, or a PostgreSQL database without a password or other secret.
+    It is an SQLite file, or a PostgreSQL database without a password or other secret.
     """
     if text.startswith("sqlite:"):
         parts = urlsplit(text)
@@ -402,16 +390,16 @@ def _check_postgresql_option(name: str) -> None:
 def has_user(url: str) -> bool:
     """Return whether a PostgreSQL URL names a user.
 
-    It may stand before the host or be an option.
+    The user may be written before the host or as an option.
     """
     parts = urlsplit(url)
     return bool(parts.username) or "user" in dict(parse_qsl(parts.query))
 
 
 def with_password(url: str, password: str) -> str:
-    """Return a PostgreSQL URL with a password in it, as an option.
+    """Return a PostgreSQL URL with a password in it.
 
-    There it cannot become a part of another value.
+    It is added as an option, where it cannot become a part of another value.
     """
     return f"{url}{'&' if urlsplit(url).query else '?'}password={quote(password, safe='')}"
 

@@ -1,10 +1,10 @@
 """Languages: translations from the gettext catalogues in `locale/`.
 
-One more language is one more catalogue (`locale/<language>/messages.po`) and no code.  English is the language of
-the sentences themselves.
+A language needs a catalogue (`locale/<language>/messages.po`) and no code. English is the language of the sentences
+themselves.
 
-Which language a page is in: the person's own choice, then what the browser asks for (Accept-Language), then what the
-person's organisation speaks, then what the service does.  docs/decisions/0017 says how a choice is carried.
+The language of a page is, in this order: the user's choice, what the browser asks for (Accept-Language), the
+organisation's language, the service's language. docs/decisions/0017 says how a choice is carried.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _RANGE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 """A language range of Accept-Language, with its weight."""
-_WRITTEN_AS = {SOURCE: "en_GB"}
-"""How a language writes dates and lists, where Babel would take it for another country's."""
+_FORMAT_LOCALES = {SOURCE: "en_GB"}
+"""The locale that formats dates and lists of a language, where Babel's default has the forms of another country."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _whole(when: str) -> str:
 
 
 def _written(code: str) -> str:
-    return _WRITTEN_AS.get(code, code)
+    return _FORMAT_LOCALES.get(code, code)
 
 
 def gettext_noop(sentence: str) -> str:
@@ -99,10 +99,7 @@ def gettext_noop(sentence: str) -> str:
 
 @cache
 def languages() -> Mapping[str, Language]:
-    """Return each language by its code.
-
-    The catalogues are read once in a process.
-    """
+    """Return each language by its code; catalogues are read once in a process."""
     return MappingProxyType({code: Language(code, _read(catalogue, code)) for code, catalogue in catalogues().items()})
 
 
@@ -110,12 +107,12 @@ class ChosenBy(StrEnum):
     """What determined the language of a page, by precedence."""
 
     ADDRESS = "address"
-    """The person, just now: `?lang=fi`."""
+    """The user, in the address of this request: `?lang=fi`."""
     COOKIE = "cookie"
-    """The person, earlier."""
+    """The user, in an earlier request."""
     BROWSER = "browser"
-    NOBODY = "nobody"
-    """The organisation may, which knows the person."""
+    NONE = "none"
+    """It is the service's default, which the organisation's language replaces once the person is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +120,7 @@ class LanguageChoice:
     """The language of a page, and what determined it."""
 
     language: Language
-    by: ChosenBy = ChosenBy.NOBODY
+    by: ChosenBy = ChosenBy.NONE
 
 
 class LanguageNegotiator:
@@ -142,7 +139,7 @@ class LanguageNegotiator:
 
     def for_organisation(self, choice: LanguageChoice, code: str) -> LanguageChoice:
         """Choose the organisation's language, unless the user or browser chose."""
-        return LanguageChoice(self._known[code]) if choice.by is ChosenBy.NOBODY and code in self._known else choice
+        return LanguageChoice(self._known[code]) if choice.by is ChosenBy.NONE and code in self._known else choice
 
     def _of_header(self, header: str) -> LanguageChoice:
         wanted = [each.replace("-", "_") for each in accepted(header)]

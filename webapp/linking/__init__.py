@@ -1,1 +1,1 @@
-"""Linking of ORCID iDs: the service and the client of ORCID."""
+"""Linking of ORCID iDs: the use cases, and the clients of ORCID."""

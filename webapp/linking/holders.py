@@ -1,4 +1,4 @@
-"""Tells stored data of an earlier holder of an account from the person's."""
+"""Decides whether stored data belongs to an earlier holder of an account."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from sql.store import Store
 
 
 def current_holder_since(store: Store, person: Person) -> datetime | None:
-    """Return since when stored data is that of the account's current holder.
+    """Return since when stored data belongs to the account's current holder.
 
     Returns:
         None if no other holder is known.
-
     """
     whose = person.organisation.id, person.key
     ends = [store.links.reassigned_at(*whose)]
@@ -29,9 +28,10 @@ def is_of_other_holder(event: Event, person: Person) -> bool:
 
 
 def is_own_move(event: Event, person: Person) -> bool:
-    """Return whether an event says that this person's link moved away.
+    """Return whether an event says that this person's own link moved away.
 
-    The account may have another holder since; what does not show that it is the same person is not theirs.
+    The account may have had another holder since. If the event does not show that the person is the same, it is not
+    theirs.
     """
     return event.kind == "moved-away" and same_holder(_holder_of(event), person)
 

@@ -19,13 +19,13 @@ _LEEWAY = 120
 
 
 class InvalidIdToken(ValueError):
-    """The id_token fails a check, which the text names without quoting it."""
+    """The id_token fails a check; the message names it without quoting a value."""
 
 
 class WrongSignature(InvalidIdToken):
-    """The signature was not made with the id_token's key.
+    """The signature was not made with the key that the id_token names.
 
-    That is the one it names, or the only one of the key set.
+    If it names none, the key is the only one of the key set.
     """
 
 

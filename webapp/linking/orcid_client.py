@@ -1,7 +1,7 @@
 """Client of ORCID's OAuth 2.0 server: authorisation and code exchange.
 
 ORCID's server of 2026 shows most errors on its own pages, accepts a code once, may leave `name` empty, null or absent,
-and may answer HTML during an outage. Only the iD and the name of the token response are used; the tokens are dropped.
+and may answer HTML during an outage. Only the iD and the name of the token response are used; the tokens are discarded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LANGUAGES = frozenset(["ar", "cs", "de", "en", "es", "fr", "it", "ja", "ko", "p
 
 
 class OrcidUnavailable(ConnectionError):
-    """ORCID did not answer, or did not answer properly."""
+    """ORCID sent no response, or not a valid one."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -47,7 +47,7 @@ class OrcidUnavailable(ConnectionError):
 
 
 class OrcidBusy(ConnectionError):
-    """`max_waiting` threads wait for ORCID already; nothing was sent."""
+    """`max_waiting` threads already wait for ORCID; no request was sent."""
 
 
 class OrcidRefused(ValueError):
@@ -77,7 +77,7 @@ class Authenticated:
 
 @dataclass(frozen=True, slots=True)
 class OrcidClient:
-    """The client of one registration at ORCID."""
+    """Client of ORCID for one registered client id."""
 
     base_url: str
     registry: Registry
@@ -98,9 +98,9 @@ class OrcidClient:
     """ORCID's keys, fetched with the first id_token; at most one key set."""
 
     def __post_init__(self) -> None:
-        """Make the limits of threads.
+        """Create the limits of threads.
 
-        One is for waiting threads, one for those that ORCID holds after the deadline.
+        One is for threads that wait, the other for threads that ORCID keeps beyond the deadline.
         """
         object.__setattr__(self, "_slots", BoundedSemaphore(self.max_waiting))
         object.__setattr__(self, "_threads", BoundedThreads(self.max_waiting))
@@ -135,11 +135,10 @@ class OrcidClient:
 
     @contextmanager
     def acquire_slot(self) -> Iterator[None]:
-        """Hold one of the `max_waiting` slots for the length of the block.
+        """Hold one of the `max_waiting` slots while the block runs.
 
         Raises:
             OrcidBusy: If all are taken.
-
         """
         with try_acquire(self._slots) as taken:
             if not taken:
@@ -149,13 +148,12 @@ class OrcidClient:
     def exchange(self, code: str, secret: str, now: datetime) -> Authenticated:
         """Exchange a code, once, for the user's iD (RFC 6749, section 4.1.3).
 
-        Returns within `timeout`, the keys for the id_token included.
+        Returns within `timeout`, including the fetch of the keys for the id_token.
 
         Raises:
             OrcidUnavailable: If ORCID does not answer properly.
             OrcidRefused: If ORCID refuses the code, or its answer is not for this user and this client.
             OrcidMisconfigured: If ORCID does not know this client.
-
         """
         return self._by_deadline(partial(self._exchange, code, secret, now))
 
@@ -176,7 +174,7 @@ class OrcidClient:
 
     @property
     def asks_to_sign_in(self) -> bool:
-        """Whether ORCID asks a user to sign in who is signed in there already."""
+        """Whether ORCID asks users to sign in again who are already signed in there."""
         return self._openid
 
     @property
@@ -293,9 +291,7 @@ def send(  # noqa: PLR0913 - all that a request depends on
     proxy: str | None,
     form: dict[str, str] | None = None,
 ) -> OrcidResponse:
-    """Send one request to ORCID, and return the response.
-
-    No redirect is followed.
+    """Send one request to ORCID, and return the response; follow no redirect.
 
     Args:
         timeouts: Seconds to wait for a connection, and for each part of the response.
@@ -303,7 +299,6 @@ def send(  # noqa: PLR0913 - all that a request depends on
     Raises:
         OrcidUnavailable: If there is no response, or it is too long.
         TimeoutError: If the deadline passes.
-
     """
     deadline.check()
     locations: list[str] = []

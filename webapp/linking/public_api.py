@@ -1,7 +1,7 @@
-"""Client of ORCID's public API, which tells the state of an iD's record.
+"""Client of ORCID's public API, which shows the state of an iD's record.
 
-It needs no token. The error code of an answer decides, not its status (ORCID API 3.0, error codes). What is not one of
-the answers that ORCID gives about a record in a known state shows nothing about the record.
+It needs no token. The error code of a response decides, not its status (ORCID API 3.0, error codes). A response that is
+not among those that ORCID gives for a record in a known state shows nothing about the record.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _CODE = re.compile(r"\d{4}", re.ASCII)
 
 
 class LookupFailed(Exception):
-    """ORCID's answer shows nothing about the record, or there was none."""
+    """There was no response, or it shows nothing about the record."""
 
     def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
         super().__init__(reason)
@@ -81,15 +81,14 @@ class PublicApi:
     _threads: BoundedThreads = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Make the limit of the calls that ORCID holds after the deadline."""
+        """Create the limit of threads that ORCID keeps beyond the deadline."""
         object.__setattr__(self, "_threads", BoundedThreads(_MAX_THREADS))
 
     def check_status(self, now: datetime) -> None:
-        """Ask whether the API works, as ORCID itself says (`apiStatus`).
+        """Ask ORCID whether its API works (`apiStatus`).
 
         Raises:
             LookupFailed: If ORCID does not say that it works.
-
         """
         response = self._get("apiStatus", now)
         try:

@@ -15,15 +15,17 @@ from webapp.log import log
 def link_of_earlier_account(store: Store, person: Person, now: datetime) -> Link | None:
     """Return the link of an account that the person had before.
 
-    The evidence is the stable id, which must stand in one current link of the organisation, or an earlier eppn
-    (eduPersonPrincipalNamePrior). An earlier eppn alone is none if the link has a stable id, or if its account was used
-    after the person's account was issued: it may have another holder by then. There must have been no sign-in with the
-    earlier account today, and no stable id may say that it is another person's. What only looks like a renamed account
-    is logged as `account-rename-conflict`.
+    The caller has checked that the person has no link. The evidence is one of:
+
+    * the stable id, if exactly one current link of the organisation has it;
+    * an earlier eppn (eduPersonPrincipalNamePrior), if its link has no stable id and its account was not used after the
+      person's account was issued: otherwise it may have another holder by now.
+
+    There must have been no sign-in with the earlier account today, and no stable id may prove that it is another
+    person's. What only looks like a renamed account is logged as `account-rename-conflict`.
 
     Returns:
-        None if there is none, or the evidence is contradictory. The caller has checked that the person has no link.
-
+        None if there is no such link, or the evidence is contradictory.
     """
     organisation_id = person.organisation.id
     found = {each.id: each for each in store.links.list_by_stable_id(organisation_id, person.stable_id)}

@@ -27,13 +27,13 @@ from webapp.log import log
 LIFETIME = timedelta(minutes=60)
 """Time for an attempt, in which a user may have to register at ORCID and confirm an e-mail address."""
 CLAIM_LIFETIME = timedelta(minutes=15)
-"""Time for the holder of an iD to give it to another account."""
+"""Time in which the holder of an iD, or an administrator, may confirm that another account claims it."""
 MAX_OPEN_ATTEMPTS = 20
 """Attempts of one person that are neither closed nor expired."""
 _MAX_REPEATS = 4
-"""Threads of a process that may wait for the answer to an earlier call of the redirect URI."""
+"""Threads of a process that may wait for the result of an earlier request with the same state."""
 _POLL_INTERVAL = 0.1
-"""Seconds."""
+"""Seconds between two reads of the attempt."""
 _SAVE_TIME = 2.0
 """Seconds by which a repeated call waits longer than for ORCID's answer, which is then saved."""
 
@@ -43,7 +43,7 @@ class NoSuchAttempt(LookupError):
 
 
 class AttemptExpired(LookupError):
-    """The attempt was started longer ago than LIFETIME."""
+    """The attempt was started longer than LIFETIME ago."""
 
 
 class TooManyAttempts(RuntimeError):
@@ -59,7 +59,7 @@ class AnotherBrowsersAttempt(PermissionError):
 
 
 class EmptyCallback(LookupError):
-    """The callback had neither code nor error, or was not requested yet."""
+    """The callback has neither code nor error, or ORCID has not answered yet."""
 
 
 class NotAgreed(ValueError):
@@ -126,11 +126,11 @@ class LinkingService:
         return self.orcid.authorize_url(state, language, browser.derive("orcid", state))
 
     def handle_callback(self, person: Person, browser: Browser, params: CallbackParams, now: datetime) -> Attempt:
-        """Take ORCID's answer, and keep the iD until the person confirms it.
+        """Save ORCID's answer until the person confirms it.
 
         The state is checked and used up before `error` or `code` are looked at. An answer that cannot be used closes
-        the attempt; its `outcome` says why. A repeated call exchanges nothing: it returns what the first call has made
-        of the attempt, and waits for it where the two come at the same moment.
+        the attempt; its `outcome` says why. A repeated call does not exchange the code again: it returns the attempt as
+        the first call has left it, and waits for the first call if both come at the same moment.
 
         Raises:
             EmptyCallback: If all parameters are empty.
@@ -139,7 +139,6 @@ class LinkingService:
             AnotherBrowsersAttempt: If another browser started the attempt.
             AttemptExpired: If it was started too long ago.
             OrcidBusy: If too many threads wait for ORCID; the state is not used up.
-
         """
         if params == CallbackParams():
             # ORCID writes some errors behind a `#`, which no server receives
@@ -282,9 +281,8 @@ class LinkingService:
     def record_sign_in(self, person: Person, now: datetime, *, deliveries: bool = True) -> PersonStatus:
         """Record a sign-in and return the person's status.
 
-        The link of an earlier holder of the account ends first.
-
-        Until it returns, what is stored under the account may be another person's.
+        The link of an earlier holder of the account ends first. Before this call, data stored under the account may be
+        another person's.
 
         Args:
             deliveries: Whether to read the deliveries as well.
@@ -360,14 +358,13 @@ class LinkingService:
     def claim(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Attempt:
         """Return an attempt that claims an iD of another account.
 
-        Its person may see it, and the holder of the iD.
+        The person of the attempt may see it, and the holder of the iD.
 
         Raises:
             NoSuchAttempt: If there is none with this id.
             SomeoneElsesAttempt: If the person is neither.
             AnotherBrowsersAttempt: If another browser started it.
             AttemptClosed: If it is over, or was not confirmed in time.
-
         """
         attempt = self.store.attempts.get(attempt_id)
         if attempt is None or attempt.claim_expires_at is None:
@@ -387,13 +384,12 @@ class LinkingService:
             raise AttemptClosed(attempt)
         return attempt
 
-    def give_away(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Change | None:
-        """Move the person's link to the account that claims its iD.
+    def accept_claim(self, person: Person, browser: Browser, attempt_id: str, now: datetime) -> Change | None:
+        """Move the signed-in person's link to the account that claims its iD.
 
         Raises:
             AccountLinked: If that account has linked another iD meanwhile.
             AttemptClosed, LookupError, PermissionError: As `claim`; also if the person is the one who claims.
-
         """
         attempt = self.claim(person, browser, attempt_id, now)
         if attempt.person_key == person.key:
@@ -463,7 +459,7 @@ class LinkingService:
 
 
 def make_consent(text: str, language: str, now: datetime) -> Consent:
-    """Make the record of a consent; its version is a digest of the text."""
+    """Return the record of a consent, whose version is a digest of the text."""
     return Consent(hashlib.sha256(text.encode()).hexdigest()[:16], language, text, now)
 
 

@@ -35,14 +35,14 @@ MAX_MERGES = 3
 RECHECK = timedelta(days=1)
 """When an iD whose record is not in its normal state is looked up again."""
 RETRY = timedelta(hours=1)
-"""When an iD is looked up again whose look-up has failed, so that it does not keep the others from their turn."""
+"""When an iD is looked up again whose look-up has failed, so that the other iDs are looked up first."""
 FIRST_PAUSE, MAX_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 """The wait after a batch that failed; it doubles with each further one."""
 THREAD = "orcid-status"
 
 
 class RecordApi(Protocol):
-    """Tells the state of records; `PublicApi` does."""
+    """An API that returns the state of records; `PublicApi` implements it."""
 
     def check_status(self, now: datetime) -> None:
         """See `PublicApi.check_status`."""
@@ -53,7 +53,7 @@ class RecordApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RecordPolicy:
-    """What an organisation wants to be done about a record that is not `ok`."""
+    """What an organisation does about a record that is not `ok`."""
 
     replace_deprecated: bool = False
     suspend_inactive: bool = False
@@ -126,14 +126,11 @@ class StatusRound:
         statuses.finish_batch(self.registry, now + pause, failures)
 
     def check(self, orcid_id: OrcidId, now: datetime) -> RecordAnswer:
-        """Look up one iD now, and store the state of its record.
-
-        The organisations' policies are applied.
+        """Look up one iD now, store its record's state, and apply the policies.
 
         Raises:
             LookupFailed: If ORCID does not tell the state.
             StoreUnavailable: If the store does not answer.
-
         """
         counter = _RequestCounter(self.api)
         try:
@@ -187,7 +184,7 @@ _EVENTS = {
     ChangeKind.LINKED: "link-resumed",
     ChangeKind.REPLACED: "link-replaced",
 }
-"""The word of the log for a change."""
+"""The name of a change in the log."""
 
 
 @dataclass(slots=True)

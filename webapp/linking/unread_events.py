@@ -1,4 +1,4 @@
-"""What others did to a person's link, until the person has read it."""
+"""Changes of a person's link by others that the person has not read yet."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class UnreadEvent:
 
 @dataclass(frozen=True, slots=True)
 class UnreadEvents:
-    """What a person has not confirmed to have read, oldest first."""
+    """The changes that a person has not confirmed to have read, oldest first."""
 
     events: tuple[UnreadEvent, ...] = ()
     last_number: int = 0
@@ -89,14 +89,13 @@ class UnreadEvents:
 def unread_events(store: Store, person: Person, link: Link | None) -> UnreadEvents:
     """Return what others did to a person's link and the person has not read.
 
-    A move to another account is listed even if the person made it. What concerns an earlier holder of the account is
+    A move to another account is included even if the person made it. Events of an earlier holder of the account are
     left out.
 
     Args:
         store: The store.
         person: The person who is signed in.
         link: Their current link.
-
     """
     read = store.audit.read_events(person.organisation.id, person.key)
     events = store.audit.list_events_of_others(person.organisation.id, person.key, 0 if read is None else read.number)

@@ -1,7 +1,7 @@
-"""Composing and sending of the e-mail that people asked for.
+"""Composes and sends the e-mail that people asked for.
 
-A thread of its own sends, so that a slow mail server delays no delivery. A mail is retried for about a day; its address
-is deleted when it was sent or given up.
+Mail is sent by a thread of its own, so that a slow mail server delays no delivery. A mail is retried for about a day;
+its address is deleted when it was sent or given up.
 """
 
 from __future__ import annotations
@@ -85,11 +85,10 @@ class MailComposer:
     zone: tzinfo
 
     def compose(self, mail: Mail, now: datetime) -> EmailMessage | None:
-        """Compose the message.
+        """Compose the message of a mail.
 
         Returns:
-            None if the link or delivery it reports no longer exists, or the address was deleted.
-
+            None if the link or the delivery that it reports no longer exists, or the address was deleted.
         """
         language = self.languages.get(mail.language) or next(iter(self.languages.values()))
         said = _KINDS[mail.kind](self, mail, language)
@@ -211,7 +210,7 @@ class Mailer:
             log.exception(error)
 
     def _sent(self, mail: Mail) -> bool:
-        """Send a mail; return False if the server failed, so that the batch ends."""
+        """Send a mail; return False if the mail server failed, so the batch must end."""
         try:
             message = self._composer.compose(mail, self._clock())
             if message is not None:

@@ -1,4 +1,1 @@
-"""The operator's pages.
-
-They show status and statistics of the organisations, incidents, metrics, and a search for a person.
-"""
+"""The operator's pages: organisations, incidents, metrics, search for people."""

@@ -19,7 +19,7 @@ from webapp.pages.problems import NotFound
 class NotPermitted(NotFound):
     """The person may not see this page or organisation.
 
-    The answer is the same 404 as for a page that does not exist; the log has another code.
+    The response is the same 404 as for a page that does not exist; the log has another code.
     """
 
 
@@ -36,10 +36,7 @@ class AdminGrant:
     def parse(
         cls, organisation_id: str, people: tuple[str, ...] = (), entitlements: tuple[str, ...] = ()
     ) -> AdminGrant:
-        """Parse keys as the configuration has them.
-
-        A date of issue may follow a key.
-        """
+        """Parse accounts as the configuration has them, each with or without a date."""
         accounts = (account_and_issued(each) for each in people)
         return cls(organisation_id, frozenset((fold(key), issued) for key, issued in accounts), frozenset(entitlements))
 
@@ -55,7 +52,7 @@ class AdminGrant:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a person may see on the operator's pages."""
+    """The organisations whose data a person may see on the operator's pages."""
 
     organisations: tuple[Organisation, ...]
     """Sorted by id."""
@@ -97,7 +94,7 @@ class AdminAccess:
         """Return what a person may see.
 
         Raises:
-            NotPermitted: If that is nothing.
+            NotPermitted: If the person may see nothing.
         """
         if any(each.matches(person) for each in self.operators):
             return Permissions(tuple(sorted(organisations, key=lambda one: one.id)), operator=True)

@@ -1,4 +1,4 @@
-"""Given-up deliveries, grouped by answer, without personal data.
+"""Dead letters, grouped by the receiver's message, without personal data.
 
 A receiver's message may quote the person: iDs, addresses and the account are removed from it. `orcid-connect history`
 and the search for a person, which is audited, show whom a delivery was about.
@@ -25,7 +25,7 @@ _ADDRESS = re.compile(r"[^\s@<>\"'(),;=]+@[^\s@<>\"'(),;=]+")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Given-up deliveries for which a receiver gave the same message."""
+    """Dead letters for which a receiver gave the same message."""
 
     transfer: str
     outcome: str
@@ -38,9 +38,9 @@ class Failure:
 
 
 def list_failures(store: Store, organisation_id: str) -> list[Failure]:
-    """Return the given-up deliveries, grouped by transfer, outcome and message.
+    """Return an organisation's dead letters by transfer, outcome and message.
 
-    Of each transfer, the most frequent message is first.
+    The most frequent message of each transfer is first.
     """
     found: dict[tuple[str, str, str], list[datetime]] = {}
     for delivery in islice(store.deliveries.list_dead_letters(organisation_id), MAX_DELIVERIES):
@@ -51,10 +51,7 @@ def list_failures(store: Store, organisation_id: str) -> list[Failure]:
 
 
 def anonymized_message(delivery: Delivery) -> str:
-    """Return the receiver's message without personal data.
-
-    Removed are iDs, addresses and the person's account.
-    """
+    """Return the receiver's message without iDs, addresses and the account."""
     text = _ADDRESS.sub(_REMOVED, _ORCID.sub(_REMOVED, delivery.message))
     for name in sorted(_names(delivery), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", _REMOVED, text, flags=re.IGNORECASE)

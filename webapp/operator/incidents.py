@@ -1,4 +1,4 @@
-"""Recording of incidents: what the number on an error page stands for."""
+"""Recording of incidents: what the number on an error page refers to."""
 
 from __future__ import annotations
 
@@ -36,14 +36,13 @@ def record(  # noqa: PLR0913, PLR0917 - the columns of a row
     route: str,
     organisation: Organisation | None = None,
 ) -> bool:
-    """Store what an incident number stands for.
+    """Store what an incident number refers to, unless it is only logged.
 
-    Some codes are never stored, and no more of a person and of an organisation than `webapp.limits` allows.
+    Some codes are never stored, and no more incidents of a person and of an organisation than `webapp.limits` allows.
     Database errors are ignored: the person gets the page anyway.
 
     Returns:
-        False where it is only logged.
-
+        False if it is only logged.
     """
     if code in NOT_RECORDED:
         return False

@@ -1,8 +1,6 @@
-"""Metrics for Prometheus.
+"""Metrics for Prometheus, without personal data.
 
 They are read from the database at each request, so that all processes return the same values.
-
-No metric contains personal data.
 """
 
 from __future__ import annotations
@@ -148,7 +146,7 @@ _Sample = tuple[str, tuple[str, ...], float]
 
 
 def metrics(context: AppContext, request: PageRequest) -> RawResponse:
-    """Return all metrics. The request needs the bearer token of `[metrics]`.
+    """Return all metrics; the request needs the bearer token of `[metrics]`.
 
     Raises:
         NotFound: If no token is configured.

@@ -1,6 +1,6 @@
 """Handlers of the operator's pages.
 
-Each first determines what the person may see.
+Each handler first determines what the person may see.
 """
 
 from __future__ import annotations
@@ -45,10 +45,7 @@ DELIVERY_STATES = {
 
 
 def overview(context: AppContext, request: PageRequest) -> Page:
-    """Show the organisations that the person may see.
-
-    The page also says whether the database can be written.
-    """
+    """Show the organisations that the person may see, and the database's state."""
     permissions, days = _permissions(context, request), parse_period(request.parameter("days"))
     try:
         wal_growing, writable = context.store.check_writable() > MAX_WAL_BACKLOG, True
@@ -68,7 +65,7 @@ def overview(context: AppContext, request: PageRequest) -> Page:
 
 
 def organisation(context: AppContext, request: PageRequest) -> Page:
-    """Show the status, statistics and failed deliveries of one organisation."""
+    """Show the status, statistics and dead letters of one organisation."""
     one = _permissions(context, request).organisation(request.path_params["name"])
     days = parse_period(request.parameter("days"))
     (status,) = organisation_statuses(context.store, [one], days, request.now)
@@ -92,7 +89,7 @@ def organisation(context: AppContext, request: PageRequest) -> Page:
 
 
 def retry(context: AppContext, request: PageRequest) -> Redirect:
-    """Retry the given-up deliveries of a transfer."""
+    """Retry the dead letters of a transfer."""
     permissions = _permissions(context, request)
     one = permissions.organisation(request.path_params["name"])
     transfer = request.form.get("transfer", "")
@@ -103,13 +100,13 @@ def retry(context: AppContext, request: PageRequest) -> Redirect:
 
 
 def redirect_to_organisation(context: AppContext, request: PageRequest) -> Redirect:
-    """Redirect a GET of a form's address to the organisation's page."""
+    """Redirect a GET request for a form's address to the organisation's page."""
     one = _permissions(context, request).organisation(request.path_params["name"])
     return Redirect(f"/operator/organisations/{one.id}")
 
 
 def incident(context: AppContext, request: PageRequest) -> Page:
-    """Show what an incident number stands for."""
+    """Show what an incident number refers to."""
     permissions = _permissions(context, request)
     number = request.parameter("number").strip(OWS).lower()
     found = context.store.incidents.get(number) if _INCIDENT_NUMBER.fullmatch(number) else None

@@ -1,7 +1,7 @@
-"""Search for a person's link.
+"""Search for a person's link by an operator or administrator.
 
-Each search is written to the audit log, with its reason, before it is answered. The person sees it on the page of their
-own data.
+Each search is written to the audit log, with its reason, before the result is shown. The person sees it on the page of
+their own data.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class SearchResult:
 
 
 class IncompleteSearch(ValueError):
-    """The form is incomplete; `message` is a message of the catalogues."""
+    """A field of the form is missing or not valid.
+
+    `message` is a message of the catalogues.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -85,7 +88,7 @@ def find_person(  # noqa: PLR0913, PLR0917 - who asks for whom, and where it is 
 ) -> SearchResult:
     """Return a person's link, its deliveries and the claims of its iD.
 
-    The search is written to the audit log before, for each of these accounts.
+    The search is first written to the audit log of each of these accounts.
     """
     organisation_id = query.organisation.id
     try:

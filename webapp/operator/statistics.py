@@ -1,7 +1,4 @@
-"""The statistics on the operator's pages.
-
-They are counts of a period, the current status, and charts.
-"""
+"""The statistics on the operator's pages: counts, current status, charts."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ class Column:
     """The events and attempt outcomes that it adds up."""
 
     def sum(self, counts: Counter[CountKey]) -> int:
-        """Return its sum in these counts."""
+        """Return the sum of its counts."""
         return sum(counts[word] for word in self.counted)
 
 
@@ -119,7 +116,7 @@ class OrganisationStatus:
 
     @property
     def given_up(self) -> int:
-        """The number of given-up deliveries."""
+        """The number of dead letters."""
         return sum(backlog.dead_letters for backlog in self.backlogs)
 
     @property
@@ -131,7 +128,7 @@ class OrganisationStatus:
 def parse_period(text: str) -> int:
     """Return the selected period in days.
 
-    It is the default if the text is none of PERIODS.
+    It is the default if the text is not one of PERIODS.
     """
     return next((days for days in PERIODS if str(days) == text), DEFAULT_PERIOD)
 
@@ -159,7 +156,7 @@ def organisation_statuses(
 def periods(store: Store, organisation_id: str, days: int, now: datetime) -> list[Period]:
     """Return the counts of each of the last `days` days, up to today.
 
-    If there are many days, return the counts of each week.
+    If there are many days, return the counts of each week instead.
     """
     by_day = store.statistics.by_day(organisation_id, _first_day(days, now))
     length = 1 if days <= _MAX_BARS else _WEEK
@@ -168,10 +165,7 @@ def periods(store: Store, organisation_id: str, days: int, now: datetime) -> lis
 
 
 def charts(of: Sequence[Period]) -> list[Chart]:
-    """Return a chart for each statistic.
-
-    Its highest bar has the height of the chart.
-    """
+    """Return a chart for each statistic, scaled to its highest bar."""
     return [Chart(column, tuple(_bars(column, of))) for column in COLUMNS]
 
 

@@ -1,1 +1,1 @@
-"""Page handlers and what they share."""
+"""Handlers of the pages, and the modules that they share."""

@@ -1,4 +1,4 @@
-"""`AppContext`: the services, settings and texts that handlers work with."""
+"""`AppContext`: the services, settings and texts that handlers use."""
 
 from __future__ import annotations
 
@@ -29,22 +29,21 @@ CheckRecord = Callable[[OrcidId, datetime], object]
 
 
 def no_delivery(_change: Change) -> None:
-    """Leave a change to the worker."""
+    """Do nothing: the worker delivers the change."""
 
 
 def no_lookup(_orcid_id: OrcidId, _now: datetime) -> None:
-    """Look up nothing.
+    """Raise LookupFailed: no look-ups at ORCID are configured.
 
     Raises:
         LookupFailed: Always.
-
     """
     raise LookupFailed("this service looks up nothing")
 
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """What handlers work with."""
+    """The services, settings and texts that handlers use."""
 
     linking: LinkingService
     store: Store

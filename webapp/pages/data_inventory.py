@@ -1,7 +1,7 @@
-"""The table of what is stored about a person, with source and purpose.
+"""The table of all data that is stored about a person.
 
-My data, its file and the privacy notice are all made from it, and a test holds it against the database's own schema:
-every stored column is explained to the person.
+My data, its file and the privacy notice are made from it. A test compares it with the schema of the database: every
+stored column is explained to the person.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class DataSource(StrEnum):
     INTERFACE = "interface"
 
 
-HOME, ORCID, YOU, US, THEM = DataSource
+FROM_ORGANISATION, FROM_ORCID, FROM_PERSON, FROM_SERVICE, FROM_INTERFACE = DataSource
 
 SOURCES: Mapping[DataSource, str] = MappingProxyType(
     {
@@ -36,7 +36,7 @@ SOURCES: Mapping[DataSource, str] = MappingProxyType(
         DataSource.INTERFACE: gettext_noop("From your organisation's interface"),
     }
 )
-"""The same in a person's words."""
+"""The sources, as pages name them."""
 
 KEEP_CHANGES = 730
 """For how many days changes are kept by default."""
@@ -51,14 +51,14 @@ class Field:
     """A stored value."""
 
     name: str
-    """In the file."""
+    """The field's name in the JSON file."""
     label: str
-    """What it is, for a person."""
+    """The field's name on pages."""
     source: DataSource
     columns: tuple[str, ...]
-    """Where it is stored, as `table.column`; nowhere, where it is only shown."""
+    """Where it is stored, as `table.column`; empty if it is only shown."""
     path: str
-    """Where it stands in a record of the store."""
+    """The attribute of the record, with dots between nested ones."""
     values: Labels | None = None
 
     def value_in(self, record: Any) -> Any:
@@ -74,26 +74,26 @@ class Section:
     """Stored records of one kind."""
 
     name: str
-    """In the file."""
+    """The section's name in the JSON file."""
     title: str
     purpose: str
     retention: str
     """How long they are kept where links are kept."""
     fields: tuple[Field, ...]
     retention_if_not_kept: str = ""
-    """How long they are kept where nothing is to be kept; the same where it is empty."""
+    """How long they are kept with `keep = "nothing"`; empty means the same as `retention`."""
     erased_when_inactive: bool = False
-    """Whether they go some days after a person's last connection has ended, where the operator says so."""
+    """Whether they are erased some days after the person's last link ended, if the organisation's settings say so."""
 
     @property
     def on_page(self) -> tuple[Field, ...]:
         """The fields on the page."""
-        return tuple(each for each in self.fields if each.name not in FOR_MACHINES)
+        return tuple(each for each in self.fields if each.name not in FILE_ONLY_FIELDS)
 
     @property
     def in_file(self) -> tuple[Field, ...]:
         """The fields that are only in the file."""
-        return tuple(each for each in self.fields if each.name in FOR_MACHINES)
+        return tuple(each for each in self.fields if each.name in FILE_ONLY_FIELDS)
 
     @property
     def sources(self) -> Mapping[DataSource, tuple[Field, ...]]:
@@ -107,7 +107,6 @@ class Section:
         Args:
             days: Days after which the data of a person without a link is deleted; None without such a limit.
             changes: Days for which changes are kept.
-
         """
         if forgetful and self.retention_if_not_kept:
             return gettext(self.retention_if_not_kept)
@@ -119,16 +118,16 @@ INACTIVE_RETENTION_TEXT = gettext_noop(
     "Once nothing is connected any more, it goes by itself %(days)s days after the last that happened."
 )
 
-FOR_MACHINES = frozenset({"id", "person_key", "digest", "hash"})
-"""Fields that the page leaves to the file."""
+FILE_ONLY_FIELDS = frozenset({"id", "person_key", "digest", "hash"})
+"""Fields that are in the JSON file and not on the page."""
 LANGUAGES = frozenset({"consent_language", "language"})
-"""Fields that hold the code of a language; the page says what the language is called."""
+"""Fields that hold the code of a language; the page shows the language's name."""
 
 
 def _fields(table: str, *given: tuple[Any, ...]) -> tuple[Field, ...]:
-    """Make fields of a table.
+    """Return the fields of a table.
 
-    Each is name, label, source, columns (of this table if no other is named), path and values.
+    Each row has name, label, source, columns (of this table if no other is named), path and values.
     """
     return tuple(
         Field(name, label, source, tuple(_column(table, each) for each in columns.split()), *path)
@@ -213,7 +212,7 @@ EVENTS: Labels = MappingProxyType(
         "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
     }
 )
-"""What happened, by the audit's word for it."""
+"""What happened, by the kind of the audit event."""
 FACTS: Labels = MappingProxyType(
     {
         "orcid": gettext_noop("ORCID iD"),
@@ -237,7 +236,7 @@ FACTS: Labels = MappingProxyType(
         "into": gettext_noop("Organisation since then"),
     }
 )
-"""What a fact of an event is, by the audit's word for it."""
+"""The meaning of a fact of an audit event, by its name."""
 RECORD_STATES: Labels = MappingProxyType(
     {
         "ok": gettext_noop("in use"),
@@ -264,7 +263,7 @@ FACT_VALUES: Labels = MappingProxyType(
         "left the organisation": gettext_noop("you left the organisation"),
     }
 )
-"""Facts of events that are words of the program."""
+"""Texts for facts of audit events whose values are codes of the program."""
 MAIL_KINDS: Labels = MappingProxyType(
     {
         "receipt": gettext_noop("what you agreed to"),
@@ -298,9 +297,9 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
         "erasures.finished_at": gettext_noop("when an erasure was done; its line names nobody by then"),
     }
 )
-"""Columns about a person that are in no file of theirs, and what they hold."""
+"""Columns about a person that are neither on the page nor in the file, and what they hold."""
 
-ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
+TABLES_WITHOUT_PERSON: Mapping[str, str] = MappingProxyType(
     {
         "organisations": "numbers of an organisation",
         "status_rounds": "how many requests were sent to ORCID's public API",
@@ -313,7 +312,7 @@ ABOUT_NOBODY: Mapping[str, str] = MappingProxyType(
         "schema_migrations": "what was done to the database",
     }
 )
-"""Tables without a person in them, and what they hold."""
+"""Tables without personal data, and what they hold."""
 
 TABLES = (
     "attempts",
@@ -347,14 +346,20 @@ PERSON = Section(
     ),
     _fields(
         "",
-        ("organisation", gettext_noop("Your organisation"), HOME, _EACH_ORGANISATION, "organisation.id"),
-        ("account", gettext_noop("Your account"), HOME, "", "account"),
-        ("person_key", gettext_noop("The form of your account by which it is found"), HOME, _EACH_KEY, "key"),
-        ("name", gettext_noop("Your name"), HOME, "", "name"),
-        ("account_issued", gettext_noop("When your account was issued"), HOME, "", "account_issued_at"),
-        ("stable_id", gettext_noop("Your identifier that never changes"), HOME, "", "stable_id"),
-        ("prior_accounts", gettext_noop("Your earlier accounts"), HOME, "", "prior_accounts"),
-        ("released", gettext_noop("ORCID iDs that your organisation releases"), HOME, "", "released"),
+        ("organisation", gettext_noop("Your organisation"), FROM_ORGANISATION, _EACH_ORGANISATION, "organisation.id"),
+        ("account", gettext_noop("Your account"), FROM_ORGANISATION, "", "account"),
+        (
+            "person_key",
+            gettext_noop("The form of your account by which it is found"),
+            FROM_ORGANISATION,
+            _EACH_KEY,
+            "key",
+        ),
+        ("name", gettext_noop("Your name"), FROM_ORGANISATION, "", "name"),
+        ("account_issued", gettext_noop("When your account was issued"), FROM_ORGANISATION, "", "account_issued_at"),
+        ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "", "stable_id"),
+        ("prior_accounts", gettext_noop("Your earlier accounts"), FROM_ORGANISATION, "", "prior_accounts"),
+        ("released", gettext_noop("ORCID iDs that your organisation releases"), FROM_ORGANISATION, "", "released"),
     ),
 )
 
@@ -368,53 +373,65 @@ LINKS = Section(
     ),
     _fields(
         "links",
-        ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
-        ("account", gettext_noop("Account"), HOME, "account", "account"),
+        ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
+        ("account", gettext_noop("Account"), FROM_ORGANISATION, "account", "account"),
         (
             "account_issued",
             gettext_noop("When your account was issued"),
-            HOME,
+            FROM_ORGANISATION,
             "account_issued_at",
             "account_issued_at",
         ),
-        ("stable_id", gettext_noop("Your identifier that never changes"), HOME, "stable_id", "stable_id"),
-        ("last_seen_on", gettext_noop("Day of your last visit"), US, "last_seen_on", "last_seen_on"),
-        ("linked_at", gettext_noop("Connected"), US, "linked_at", "linked_at"),
-        ("source", gettext_noop("Where the iD was shown to be yours"), US, "source", "source", AUTHENTICATED),
+        ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "stable_id", "stable_id"),
+        ("last_seen_on", gettext_noop("Day of your last visit"), FROM_SERVICE, "last_seen_on", "last_seen_on"),
+        ("linked_at", gettext_noop("Connected"), FROM_SERVICE, "linked_at", "linked_at"),
+        ("source", gettext_noop("Where the iD was shown to be yours"), FROM_SERVICE, "source", "source", AUTHENTICATED),
         (
             "authenticated_at",
             gettext_noop("When it was shown to be yours"),
-            HOME,
+            FROM_ORGANISATION,
             "authenticated_at",
             "authenticated_at",
         ),
-        ("consent_text", gettext_noop("What you agreed to"), YOU, "consent_texts.text", "consent.text"),
-        ("consent_at", gettext_noop("When you agreed"), YOU, "consent_at", "consent.at"),
-        ("consent_language", gettext_noop("Language of the text"), YOU, "consent_texts.language", "consent.language"),
-        ("consent_version", gettext_noop("Version of the text"), US, "consent_texts.version", "consent.version"),
+        ("consent_text", gettext_noop("What you agreed to"), FROM_PERSON, "consent_texts.text", "consent.text"),
+        ("consent_at", gettext_noop("When you agreed"), FROM_PERSON, "consent_at", "consent.at"),
+        (
+            "consent_language",
+            gettext_noop("Language of the text"),
+            FROM_PERSON,
+            "consent_texts.language",
+            "consent.language",
+        ),
+        (
+            "consent_version",
+            gettext_noop("Version of the text"),
+            FROM_SERVICE,
+            "consent_texts.version",
+            "consent.version",
+        ),
         (
             "release",
             gettext_noop("Whether your organisation releases it"),
-            HOME,
+            FROM_ORGANISATION,
             "release_state",
             "release.state",
             RELEASES,
         ),
-        ("release_at", gettext_noop("When that was seen"), US, "release_at", "release.at"),
-        ("record", gettext_noop("State of the iD at ORCID"), ORCID, "record_state", "record.state", RECORD_STATES),
-        ("record_since", gettext_noop("Since when it is known"), US, "record_since", "record.since"),
+        ("release_at", gettext_noop("When that was seen"), FROM_SERVICE, "release_at", "release.at"),
+        ("record", gettext_noop("State of the iD at ORCID"), FROM_ORCID, "record_state", "record.state", RECORD_STATES),
+        ("record_since", gettext_noop("Since when it is known"), FROM_SERVICE, "record_since", "record.since"),
         (
             "record_checked_at",
             gettext_noop("When ORCID was asked last"),
-            US,
+            FROM_SERVICE,
             "record_checked_at",
             "record.checked_at",
         ),
-        ("record_primary", gettext_noop("The iD it was merged into"), ORCID, "record_primary", "record.primary"),
-        ("suspended_at", gettext_noop("Not released since"), US, "suspended_at", "suspended_at"),
-        ("ended_at", gettext_noop("Ended"), US, "ended_at", "ended_at"),
-        ("ended_by", gettext_noop("Ended by"), US, "ended_by", "ended_by", ACTORS),
-        ("id", gettext_noop("Number of the record"), US, "id", "id"),
+        ("record_primary", gettext_noop("The iD it was merged into"), FROM_ORCID, "record_primary", "record.primary"),
+        ("suspended_at", gettext_noop("Not released since"), FROM_SERVICE, "suspended_at", "suspended_at"),
+        ("ended_at", gettext_noop("Ended"), FROM_SERVICE, "ended_at", "ended_at"),
+        ("ended_by", gettext_noop("Ended by"), FROM_SERVICE, "ended_by", "ended_by", ACTORS),
+        ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
     ),
     _NOTHING_KEPT,
     erased_when_inactive=True,
@@ -429,30 +446,30 @@ ATTEMPTS = Section(
     ),
     _fields(
         "attempts",
-        ("started_at", gettext_noop("Begun"), US, "started_at", "started_at"),
-        ("account", gettext_noop("Account"), HOME, "account", "account"),
+        ("started_at", gettext_noop("Begun"), FROM_SERVICE, "started_at", "started_at"),
+        ("account", gettext_noop("Account"), FROM_ORGANISATION, "account", "account"),
         (
             "account_issued",
             gettext_noop("When your account was issued"),
-            HOME,
+            FROM_ORGANISATION,
             "account_issued_at",
             "account_issued_at",
         ),
-        ("stable_id", gettext_noop("Your identifier that never changes"), HOME, "stable_id", "stable_id"),
-        ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
-        ("orcid_name", gettext_noop("Name at ORCID"), ORCID, "orcid_name", "orcid_name"),
-        ("answered_at", gettext_noop("Back from ORCID"), US, "consumed_at", "consumed_at"),
-        ("expires_at", gettext_noop("To be finished by"), US, "expires_at", "expires_at"),
+        ("stable_id", gettext_noop("Your identifier that never changes"), FROM_ORGANISATION, "stable_id", "stable_id"),
+        ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
+        ("orcid_name", gettext_noop("Name at ORCID"), FROM_ORCID, "orcid_name", "orcid_name"),
+        ("answered_at", gettext_noop("Back from ORCID"), FROM_SERVICE, "consumed_at", "consumed_at"),
+        ("expires_at", gettext_noop("To be finished by"), FROM_SERVICE, "expires_at", "expires_at"),
         (
             "claim_expires_at",
             gettext_noop("Until when another account may give you the iD"),
-            US,
+            FROM_SERVICE,
             "claim_expires_at",
             "claim_expires_at",
         ),
-        ("ended_at", gettext_noop("Ended"), US, "closed_at", "closed_at"),
-        ("outcome", gettext_noop("How it ended"), US, "outcome", "outcome", OUTCOMES),
-        ("id", gettext_noop("Number of the record"), US, "id", "id"),
+        ("ended_at", gettext_noop("Ended"), FROM_SERVICE, "closed_at", "closed_at"),
+        ("outcome", gettext_noop("How it ended"), FROM_SERVICE, "outcome", "outcome", OUTCOMES),
+        ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
     ),
 )
 
@@ -463,21 +480,21 @@ CHANGES = Section(
     _FOR_THE_FEED,
     _fields(
         "changes",
-        ("at", gettext_noop("When"), US, "at", "at"),
-        ("kind", gettext_noop("What happened"), US, "kind", "kind", KINDS),
-        ("account", gettext_noop("Account"), HOME, "account", "account"),
+        ("at", gettext_noop("When"), FROM_SERVICE, "at", "at"),
+        ("kind", gettext_noop("What happened"), FROM_SERVICE, "kind", "kind", KINDS),
+        ("account", gettext_noop("Account"), FROM_ORGANISATION, "account", "account"),
         (
             "previous_account",
             gettext_noop("Account before"),
-            HOME,
+            FROM_ORGANISATION,
             "previous_account previous_person_key",
             "previous_account",
         ),
-        ("orcid", gettext_noop("ORCID iD"), ORCID, "registry orcid", "orcid_id"),
-        ("previous", gettext_noop("ORCID iD before"), ORCID, "previous_registry previous_orcid", "previous"),
-        ("reason", gettext_noop("Reason"), US, "reason", "reason", REASONS),
-        ("number", gettext_noop("Number of the change"), US, "number", "number"),
-        ("id", gettext_noop("Number of the record"), US, "id", "id"),
+        ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
+        ("previous", gettext_noop("ORCID iD before"), FROM_ORCID, "previous_registry previous_orcid", "previous"),
+        ("reason", gettext_noop("Reason"), FROM_SERVICE, "reason", "reason", REASONS),
+        ("number", gettext_noop("Number of the change"), FROM_SERVICE, "number", "number"),
+        ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
     ),
     _NOTHING_KEPT,
     erased_when_inactive=True,
@@ -490,18 +507,18 @@ DELIVERIES = Section(
     _WITH_LINKS,
     _fields(
         "deliveries",
-        ("created_at", gettext_noop("When"), US, "created_at", "created_at"),
-        ("kind", gettext_noop("What happened"), US, "kind", "kind", KINDS),
-        ("transfer", gettext_noop("Interface"), US, "transfer", "transfer"),
-        ("state", gettext_noop("How it stands"), US, "state", "state", STATES),
-        ("outcome", gettext_noop("What came of it"), THEM, "outcome", "outcome", ANSWERS),
-        ("message", gettext_noop("What the interface said"), THEM, "message", "message"),
-        ("attempts", gettext_noop("How often it was tried"), US, "attempts", "attempts"),
-        ("queued_at", gettext_noop("Waiting since"), US, "queued_at", "queued_at"),
-        ("last_attempt_at", gettext_noop("Last tried"), US, "last_attempt_at", "last_attempt_at"),
-        ("next_attempt_at", gettext_noop("Due"), US, "next_attempt_at", "next_attempt_at"),
-        ("finished_at", gettext_noop("Finished"), US, "finished_at", "finished_at"),
-        ("change", gettext_noop("Number of the change"), US, "change_number", "change_number"),
+        ("created_at", gettext_noop("When"), FROM_SERVICE, "created_at", "created_at"),
+        ("kind", gettext_noop("What happened"), FROM_SERVICE, "kind", "kind", KINDS),
+        ("transfer", gettext_noop("Interface"), FROM_SERVICE, "transfer", "transfer"),
+        ("state", gettext_noop("How it stands"), FROM_SERVICE, "state", "state", STATES),
+        ("outcome", gettext_noop("What came of it"), FROM_INTERFACE, "outcome", "outcome", ANSWERS),
+        ("message", gettext_noop("What the interface said"), FROM_INTERFACE, "message", "message"),
+        ("attempts", gettext_noop("How often it was tried"), FROM_SERVICE, "attempts", "attempts"),
+        ("queued_at", gettext_noop("Waiting since"), FROM_SERVICE, "queued_at", "queued_at"),
+        ("last_attempt_at", gettext_noop("Last tried"), FROM_SERVICE, "last_attempt_at", "last_attempt_at"),
+        ("next_attempt_at", gettext_noop("Due"), FROM_SERVICE, "next_attempt_at", "next_attempt_at"),
+        ("finished_at", gettext_noop("Finished"), FROM_SERVICE, "finished_at", "finished_at"),
+        ("change", gettext_noop("Number of the change"), FROM_SERVICE, "change_number", "change_number"),
     ),
     _NOTHING_KEPT,
     erased_when_inactive=True,
@@ -514,8 +531,8 @@ FEED = Section(
     gettext_noop("As long as your organisation is connected; it is one number for all of its people."),
     _fields(
         "acknowledgements",
-        ("number", gettext_noop("Fetched up to change number"), THEM, "number", "number"),
-        ("at", gettext_noop("When it said so"), THEM, "at acknowledgements.organisation", "at"),
+        ("number", gettext_noop("Fetched up to change number"), FROM_INTERFACE, "number", "number"),
+        ("at", gettext_noop("When it said so"), FROM_INTERFACE, "at acknowledgements.organisation", "at"),
     ),
 )
 
@@ -529,13 +546,13 @@ EVENTS_SECTION = Section(
     ),
     _fields(
         "events",
-        ("at", gettext_noop("When"), US, "at", "at"),
-        ("kind", gettext_noop("What happened"), US, "kind", "kind", EVENTS),
-        ("actor", gettext_noop("Who did it"), US, "actor", "actor", ACTORS),
-        ("facts", gettext_noop("About it"), US, "facts", "facts"),
-        ("number", gettext_noop("Number of the line"), US, "number", "number"),
-        ("digest", gettext_noop("Fingerprint of the line"), US, "digest", "digest"),
-        ("hash", gettext_noop("Fingerprint of all lines up to it"), US, "hash", "hash"),
+        ("at", gettext_noop("When"), FROM_SERVICE, "at", "at"),
+        ("kind", gettext_noop("What happened"), FROM_SERVICE, "kind", "kind", EVENTS),
+        ("actor", gettext_noop("Who did it"), FROM_SERVICE, "actor", "actor", ACTORS),
+        ("facts", gettext_noop("About it"), FROM_SERVICE, "facts", "facts"),
+        ("number", gettext_noop("Number of the line"), FROM_SERVICE, "number", "number"),
+        ("digest", gettext_noop("Fingerprint of the line"), FROM_SERVICE, "digest", "digest"),
+        ("hash", gettext_noop("Fingerprint of all lines up to it"), FROM_SERVICE, "hash", "hash"),
     ),
     erased_when_inactive=True,
 )
@@ -547,9 +564,9 @@ READ_EVENTS = Section(
     _WITH_LINKS,
     _fields(
         "read_events",
-        ("number", gettext_noop("Up to number of the line"), YOU, "event_number", "number"),
-        ("link", gettext_noop("Number of the connection"), YOU, "link_id", "link_id"),
-        ("at", gettext_noop("When"), US, "at", "at"),
+        ("number", gettext_noop("Up to number of the line"), FROM_PERSON, "event_number", "number"),
+        ("link", gettext_noop("Number of the connection"), FROM_PERSON, "link_id", "link_id"),
+        ("at", gettext_noop("When"), FROM_SERVICE, "at", "at"),
     ),
     erased_when_inactive=True,
 )
@@ -561,9 +578,9 @@ ERASURE = Section(
     gettext_noop("Until it is done."),
     _fields(
         "erasures",
-        ("requested_at", gettext_noop("When you asked"), YOU, "requested_at", "requested_at"),
-        ("change_number", gettext_noop("Up to change number"), US, "change_number", "change_number"),
-        ("event_number", gettext_noop("Up to line number"), US, "event_number", "event_number"),
+        ("requested_at", gettext_noop("When you asked"), FROM_PERSON, "requested_at", "requested_at"),
+        ("change_number", gettext_noop("Up to change number"), FROM_SERVICE, "change_number", "change_number"),
+        ("event_number", gettext_noop("Up to line number"), FROM_SERVICE, "event_number", "event_number"),
     ),
 )
 
@@ -577,17 +594,17 @@ MAILS = Section(
     ),
     _fields(
         "mails",
-        ("requested_at", gettext_noop("When you asked"), YOU, "requested_at", "requested_at"),
-        ("kind", gettext_noop("What about"), YOU, "kind", "kind", MAIL_KINDS),
-        ("address", gettext_noop("E-mail address"), YOU, "address", "address"),
-        ("language", gettext_noop("Language of the e-mail"), YOU, "language", "language"),
-        ("attempts", gettext_noop("How often it was tried"), US, "attempts", "attempts"),
-        ("next_attempt_at", gettext_noop("Due"), US, "next_attempt_at", "next_attempt_at"),
-        ("finished_at", gettext_noop("Finished"), US, "finished_at", "finished_at"),
-        ("change", gettext_noop("Number of the change"), US, "change_number", "change_number"),
+        ("requested_at", gettext_noop("When you asked"), FROM_PERSON, "requested_at", "requested_at"),
+        ("kind", gettext_noop("What about"), FROM_PERSON, "kind", "kind", MAIL_KINDS),
+        ("address", gettext_noop("E-mail address"), FROM_PERSON, "address", "address"),
+        ("language", gettext_noop("Language of the e-mail"), FROM_PERSON, "language", "language"),
+        ("attempts", gettext_noop("How often it was tried"), FROM_SERVICE, "attempts", "attempts"),
+        ("next_attempt_at", gettext_noop("Due"), FROM_SERVICE, "next_attempt_at", "next_attempt_at"),
+        ("finished_at", gettext_noop("Finished"), FROM_SERVICE, "finished_at", "finished_at"),
+        ("change", gettext_noop("Number of the change"), FROM_SERVICE, "change_number", "change_number"),
     ),
     erased_when_inactive=True,
 )
 
 SECTIONS = (PERSON, LINKS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, READ_EVENTS, MAILS, ERASURE)
-"""All there is, in the order in which it is shown."""
+"""All sections, in the order in which they are shown."""

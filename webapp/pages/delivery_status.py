@@ -1,4 +1,4 @@
-"""What became of a person's newest change, at transfers and in the feed."""
+"""Progress of a person's newest change, at transfers and in the feed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TEXTS: Mapping[tuple[DeliveryState, str], str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class TransferStatus:
-    """What became of the change at one transfer."""
+    """Progress of the change at one transfer."""
 
     name: str
     text: str
@@ -58,13 +58,13 @@ class TransferStatus:
 
     @property
     def ok(self) -> bool:
-        """Whether it may still arrive, or has."""
+        """Whether the change has arrived or may still arrive."""
         return self.state is not DeliveryState.DEAD_LETTER
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStatus:
-    """What became of a person's newest change."""
+    """Progress of a person's newest change."""
 
     kind: ChangeKind | None
     transfers: tuple[TransferStatus, ...] = ()
@@ -73,7 +73,7 @@ class DeliveryStatus:
 
     @property
     def known(self) -> bool:
-        """Whether there is anything to show."""
+        """Whether there is any delivery or acknowledgement to show."""
         return bool(self.transfers) or self.fetched_at is not None
 
     @property
@@ -88,7 +88,7 @@ class DeliveryStatus:
 
 
 class LinkState(StrEnum):
-    """What a page may claim about a person's link."""
+    """What a page may say about a person's link."""
 
     CONNECTED = "connected"
     """Every transfer has taken the iD, and the organisation has fetched it if it fetches changes."""
@@ -105,7 +105,7 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkStateText:
-    """What pages say in a state; `CONNECTED` has the title of the outcome."""
+    """The texts of pages in a state; for `CONNECTED` the outcome has the title."""
 
     title: str
     text: str
@@ -159,14 +159,13 @@ LINK_STATE_TEXTS: Mapping[LinkState, LinkStateText] = MappingProxyType(
 def link_state(
     status: DeliveryStatus, *, linked: bool, suspended: bool = False, keeps_links: bool, fetches: bool
 ) -> LinkState:
-    """Return what a page may claim about a person's link.
+    """Return what a page may say about a person's link.
 
     Args:
         linked: Whether there is a link now.
         suspended: Whether its iD is not released.
         keeps_links: Whether the organisation has `keep = "links"`.
         fetches: Whether the organisation fetches changes from the connector.
-
     """
     if not linked:
         forgotten = not keeps_links and status.kind is not ChangeKind.REMOVED
@@ -181,7 +180,7 @@ def link_state(
 
 
 def delivery_status(person_status: PersonStatus) -> DeliveryStatus:
-    """Return what became of a person's newest change."""
+    """Return the progress of a person's newest change."""
     transfers = tuple(
         TransferStatus(
             name=each.transfer,

@@ -72,7 +72,7 @@ def move(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def submit_move(context: AppContext, request: PageRequest) -> Redirect:
-    """Move the link which the page showed; a repeated form has no effect."""
+    """Move the link that the page showed; a repeated form has no effect."""
     link, person = _earlier_link(context, request), request.person
     if link is None:
         return Redirect("/me")
@@ -90,7 +90,7 @@ def submit_move(context: AppContext, request: PageRequest) -> Redirect:
 
 
 def read(context: AppContext, request: PageRequest) -> Redirect:
-    """Store that the person has read what the page told them of others."""
+    """Store that the person has read what others did to the link."""
     shown = request.form.get("number", ""), request.form.get("link", "")
     mark_read(context.store, request.person, request.person_status.link, shown, request.now)
     return Redirect("/me")
@@ -221,7 +221,7 @@ def receipt(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def remove(context: AppContext, request: PageRequest) -> Redirect:
-    """End the link which the page showed."""
+    """Remove the link that the page showed."""
     shown = _shown_orcid_id(context, request, request.form.get("shown", ""))
     change = context.linking.remove(request.person, shown, request.now)
     if change:
@@ -231,7 +231,7 @@ def remove(context: AppContext, request: PageRequest) -> Redirect:
 
 
 def removed(_context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Show that the link is removed; redirect to the own page if there is one."""
+    """Show that the link is removed; redirect to `/me` if there is a link."""
     if request.person_status.link is not None:
         return Redirect("/me")
     variables = {
@@ -244,7 +244,7 @@ def removed(_context: AppContext, request: PageRequest) -> Page | Redirect:
 def claim(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Show a claim of an iD.
 
-    Its person sees what to do, and the holder of the iD the form.
+    The person who claims it sees what to do, and the holder of the iD the form.
     """
     person, attempt_id = request.person, request.path_params["attempt"]
     try:
@@ -259,12 +259,14 @@ def claim(context: AppContext, request: PageRequest) -> Page | Redirect:
 
 
 def submit_claim(context: AppContext, request: PageRequest) -> Redirect:
-    """Move the link of the holder to the account that claims the iD.
+    """Move the holder's link to the account that claims the iD.
 
     A repeated form has no effect.
     """
     try:
-        change = context.linking.give_away(request.person, request.browser, request.path_params["attempt"], request.now)
+        change = context.linking.accept_claim(
+            request.person, request.browser, request.path_params["attempt"], request.now
+        )
     except (AccountLinked, AttemptClosed):
         return Redirect("/me")
     if change:
@@ -274,9 +276,9 @@ def submit_claim(context: AppContext, request: PageRequest) -> Redirect:
 
 
 def redirect_to_me(_context: AppContext, _request: PageRequest) -> Redirect:
-    """Redirect a GET on an address of forms to the own page.
+    """Redirect a GET request for the address of a form to `/me`.
 
-    When a session has ended, the sign-in turns the POST of a form into a GET.
+    When a session has ended, the sign-in turns the POST request of a form into a GET request.
     """
     return Redirect("/me")
 

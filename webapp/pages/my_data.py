@@ -23,9 +23,9 @@ from webapp.pages.data_inventory import FACTS, LANGUAGES, NEVER_SHOWN, SECTIONS,
 from webapp.pages.request import Page, PageRequest, RawResponse
 
 FORMAT = "orcid-connect my data, version 1"
-"""What the file calls itself. Fields may be added; what one means, or is called, changes with the version alone."""
+"""The name and version of the file's format. Fields may be added; meanings and names change only with the version."""
 MAX_SHOWN = 50
-"""How many things of each kind the page shows, the newest; the file has them all."""
+"""Number of the newest records of each section that the page shows; the file has all."""
 
 Reader = Callable[[Store, str, str, int], Sequence[Any]]
 
@@ -96,7 +96,7 @@ def data_sections(store: Store, person: Person, most: int) -> list[DataSection]:
             # Newest first: what is older than an event of another holder's is not the person's either
             own = [*takewhile(lambda each: not is_of_other_holder(each, person), own)]
             own += [each for each in records if each not in own and is_own_move(each, person)]
-        for each in [] if section.name in ALONE else moved_from:
+        for each in [] if section.name in SINGLE_RECORD_SECTIONS else moved_from:
             records = READERS[section.name](store, whose[0], each.person_key, NO_LIMIT)
             own += [one for one in records if _is_between(attrgetter(MADE_AT[section.name])(one), each)]
         if section.name == "changes":
@@ -149,7 +149,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "erasure": _erasure,
     }
 )
-"""How what is in each section is read."""
+"""The function that reads the records of each section."""
 
 MADE_AT: Mapping[str, str] = MappingProxyType(
     {
@@ -164,10 +164,10 @@ MADE_AT: Mapping[str, str] = MappingProxyType(
         "erasure": "requested_at",
     }
 )
-"""Decides whether data is the person's own or of an earlier holder of the account."""
+"""The time of a record that decides whether it belongs to the person or to an earlier holder of the account."""
 
-ALONE = frozenset({"you", "feed", "read_events", "erasure"})
-"""Sections of which there is one thing or none."""
+SINGLE_RECORD_SECTIONS = frozenset({"you", "feed", "read_events", "erasure"})
+"""Sections with one record at most."""
 
 
 def _retention(context: AppContext, request: PageRequest) -> Mapping[str, str]:
@@ -181,7 +181,7 @@ def _file_value(data_section: DataSection) -> Any:
     records = [
         {each.name: each.value_in(record) for each in data_section.section.fields} for record in data_section.records
     ]
-    if data_section.section.name in ALONE:
+    if data_section.section.name in SINGLE_RECORD_SECTIONS:
         return records[0] if records else None
     return records
 

@@ -1,7 +1,7 @@
 """Privacy notice and accessibility statement.
 
-What is stored, what for and for how long is taken from the table that my data is made of, so that the notice cannot
-say otherwise than the code does.
+What is stored, why and for how long is taken from `data_inventory.py`, as for the page of my data, so the notice cannot
+differ from what the code does.
 """
 
 from __future__ import annotations

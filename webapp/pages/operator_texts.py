@@ -27,7 +27,7 @@ ACCESSIBILITY = ("not_accessible", "feedback", "enforcement")
 
 @dataclass(frozen=True, slots=True)
 class OperatorText:
-    """A text of the operator's, as paragraphs, and the language it is in."""
+    """A text by the operator: its paragraphs and its language."""
 
     paragraphs: tuple[str, ...]
     language: str
@@ -35,7 +35,7 @@ class OperatorText:
 
 @dataclass(frozen=True, slots=True)
 class AccessibilityStatement:
-    """What the accessibility statement says in every language alike."""
+    """The part of the accessibility statement that is the same in each language."""
 
     status: str = ""
     """One of CONFORMANCE; empty if the operator has not set it."""
@@ -53,7 +53,7 @@ class OperatorTexts:
     """A page of the operator's own that tells more."""
 
     def get(self, name: str, language: str, own: Texts = _NONE) -> OperatorText | None:
-        """Return a text in this language, else in another; None without one."""
+        """Return a text in this language, or in another; None if there is none."""
         for texts in (own, self.texts):
             for code in dict.fromkeys((language, SOURCE, *texts)):
                 if name in texts.get(code, {}):
@@ -72,7 +72,7 @@ class OperatorTexts:
 
 
 def incomplete_translations(texts: Texts, languages: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    """Yield languages that lack texts which another has, and the texts' names."""
+    """Yield languages that lack texts which another one has, and their names."""
     written = [name for name in PRIVACY if any(name in texts[code] for code in texts)]
     for code in languages:
         if missing := [name for name in written if name not in texts.get(code, {})]:

@@ -73,7 +73,7 @@ class TooManyMails(RuntimeError):
 
 
 class Bug(Exception):
-    """Stands in `PROBLEMS` for every exception that the table does not name."""
+    """Represents in `PROBLEMS` every exception that the table does not name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Whether the person's Identity Provider releases the linked iD.
+"""Compares the iD that the Identity Provider releases with the link.
 
-The iD that the Identity Provider released at the sign-in is compared with the link, shown to the person, and recorded
-with the link if it is new. It never changes what is linked.
+The iD that was released at the sign-in is shown to the person, and recorded with the link if it is new. It never
+changes what is linked.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ answer for so long, so what a sign-in brings after that is what the organisation
 
 
 class ReleaseCase(StrEnum):
-    """What was seen of the release."""
+    """What sign-ins have shown of the release."""
 
     SEEN = "seen"
     UNSEEN = "unseen"
     """It was not seen yet, and is not expected so soon."""
     MISSING = "missing"
-    """It should have come and did not."""
+    """It was expected and was not released."""
     OTHER = "other"
-    """Another iD came in its place."""
+    """Another iD was released."""
     RELEASED_AFTER_REMOVAL = "released-after-removal"
-    """The connection was removed, and an iD came all the same."""
+    """The link was removed, and an iD was still released."""
     RELEASED_WITHOUT_LINK = "released-without-link"
-    """Nothing is connected here, and the organisation knows an iD by itself."""
+    """There is no link, and the organisation released an iD from another source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +45,23 @@ class ReleaseNotice:
 
     case: ReleaseCase
     others: tuple[OrcidId, ...] = ()
-    """The iDs that came without being the one that is linked."""
+    """The released iDs that are not the linked one."""
     since: datetime | None = None
     """When the release was first seen."""
     overdue: bool = False
-    """Whether it has been so for longer than it should be."""
+    """Whether the linked iD should have been released by now."""
 
 
 def record_release(store: Store, person: Person, link: Link | None, now: datetime) -> Link | None:
     """Record what this sign-in shows of the release, and return the link.
 
-    A database error is ignored; the next visit records it.
+    A database error is ignored; the next sign-in records it.
     """
     if link is None:
         if person.released:
             log("release-without-link", organisation=person.organisation.id)
         return None
-    state = state_of(link, person.released, now) if link.suspended_at is None else None
+    state = observed_state(link, person.released, now) if link.suspended_at is None else None
     if state is None or (link.release and link.release.state >= state):
         return link
     with suppress(StoreUnavailable):
@@ -71,7 +71,7 @@ def record_release(store: Store, person: Person, link: Link | None, now: datetim
     return link
 
 
-def state_of(link: Link, released: frozenset[OrcidId], now: datetime) -> ReleaseState | None:
+def observed_state(link: Link, released: frozenset[OrcidId], now: datetime) -> ReleaseState | None:
     """Return what a sign-in shows of the release; None if it is too early."""
     if link.orcid_id in released:
         return ReleaseState.SEEN

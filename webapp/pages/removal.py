@@ -18,7 +18,7 @@ REASON = "erased by the person"
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """Who learns of a removal beside this service, and how."""
+    """The systems that are told of a removal, besides this service."""
 
     transfers: tuple[str, ...]
     """The interfaces of the organisation that are told."""

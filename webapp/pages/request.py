@@ -1,4 +1,4 @@
-"""What handlers receive and return."""
+"""Requests that handlers receive, and responses that they return."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class IncompleteForm(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A request, as handlers see it."""
+    """A request, as handlers receive it."""
 
     language_choice: LanguageChoice
     now: datetime

@@ -11,11 +11,7 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from webapp.i18n.language import Language, gettext_noop
-
-HOME = "organisation"
-"""To the help of the person's own organisation."""
-US = "service"
-"""To the help of this service."""
+from webapp.pages.problems import ORGANISATION_HELP, SERVICE_HELP
 
 _HELLO = gettext_noop("Hello,")
 _NUMBER = gettext_noop("Time: %(when)s. Incident number: %(incident)s.")
@@ -31,7 +27,7 @@ class SupportMessage:
 
     to: str
     title: str
-    """What stands above it on the page."""
+    """The heading above it on the page."""
     subject: str
     body: tuple[str, ...]
     """Its paragraphs."""
@@ -62,7 +58,7 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
     {
         "missing-attribute": (
             SupportMessage(
-                HOME,
+                ORGANISATION_HELP,
                 _HELP,
                 gettext_noop("%(service)s does not get the attribute %(name)s"),
                 (
@@ -81,7 +77,7 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
         ),
         "several-values": (
             SupportMessage(
-                HOME,
+                ORGANISATION_HELP,
                 _HELP,
                 gettext_noop("%(service)s gets several values of %(name)s"),
                 (
@@ -98,7 +94,7 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
         ),
         "foreign-scope": (
             SupportMessage(
-                HOME,
+                ORGANISATION_HELP,
                 _HELP,
                 gettext_noop("%(service)s gets a value of %(name)s from another domain"),
                 (
@@ -115,7 +111,7 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
         ),
         "unknown-organisation": (
             SupportMessage(
-                HOME,
+                ORGANISATION_HELP,
                 gettext_noop("What to tell your organisation"),
                 gettext_noop("Connecting to %(service)s"),
                 (
@@ -129,7 +125,7 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
                 ),
             ),
             SupportMessage(
-                US,
+                SERVICE_HELP,
                 gettext_noop("To be told when your organisation is connected"),
                 gettext_noop("Tell me when %(name)s is connected"),
                 (
@@ -141,7 +137,7 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
         ),
         "held-by-someone-else": (
             SupportMessage(
-                HOME,
+                ORGANISATION_HELP,
                 _HELP,
                 gettext_noop("My ORCID iD is connected to another account"),
                 (
@@ -155,7 +151,7 @@ SUPPORT_MESSAGES: Mapping[str, tuple[SupportMessage, ...]] = MappingProxyType(
         ),
     }
 )
-"""By the word of the problem."""
+"""The messages for a problem, by its code."""
 
 
 def support_messages(

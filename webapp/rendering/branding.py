@@ -1,7 +1,7 @@
 """The operator's branding: colours with sufficient contrast, and a logo.
 
-Contrast is that of WCAG 2.2 (relative luminance). The backgrounds are those of `static/style.css`; a test compares the
-two files.
+Contrast is computed as in WCAG 2.2 (relative luminance). The backgrounds are those of `static/style.css`; a test
+compares the two files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Branding:
 
 
 PLAIN = Branding()
-"""As the pages come."""
+"""The default colours and no logo."""
 
 
 def contrast(one: str, other: str) -> float:
@@ -59,7 +59,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def lowest_contrast(colour: str, backgrounds: tuple[str, ...]) -> tuple[float, str]:
-    """Return the lowest contrast of a colour, and the background that has it."""
+    """Return the lowest contrast of a colour, and the background with it."""
     return min((contrast(colour, background), background) for background in backgrounds)
 
 

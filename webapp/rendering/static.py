@@ -22,9 +22,9 @@ class StaticFiles:
 
     @classmethod
     def read(cls, branding: Branding = PLAIN) -> StaticFiles:
-        """Read `webapp/static`.
+        """Read `webapp/static`, with the branding's CSS and logo.
 
-        Append the branding's CSS to `style.css`, and add its logo.
+        The CSS is appended to `style.css`.
         """
         found = {each.name: each.read_bytes() for each in (files("webapp") / "static").iterdir() if each.is_file()}
         found["style.css"] += branding.style.encode()

@@ -1,6 +1,6 @@
 """Assembly of the attribute authority.
 
-It needs the libraries of `orcid-connect[authority]`.
+It imports the libraries of `orcid-connect[authority]`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AUTHORITY_PATH = "/aa"
 
 
 class NoAuthority(LookupError):
-    """There is no attribute authority; the message says what is missing."""
+    """There is no attribute authority; the message has the reason."""
 
 
 def make_authority(config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> WSGIApplication:

@@ -1,4 +1,4 @@
-"""What all processes start with: configuration, log, store, clock."""
+"""What every process starts with: configuration, log, store, clock."""
 
 from __future__ import annotations
 

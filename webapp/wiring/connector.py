@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def connector_application(config_path: Path | str) -> WSGIApplication:
-    """Make the connector from its configuration file, for a WSGI server.
+    """Create the connector from its configuration file, for a WSGI server.
 
     Raises:
         Misconfigured: If anything in the configuration is wrong.
@@ -37,9 +37,9 @@ def connector_application(config_path: Path | str) -> WSGIApplication:
 
 
 def connector() -> WSGIApplication:
-    """Make the connector, for a WSGI server that calls a factory.
+    """Create the connector, for a WSGI server that calls a factory.
 
-    ORCID_CONNECT_CONFIG names the configuration file.
+    The environment variable ORCID_CONNECT_CONFIG names the configuration file.
     """
     return connector_application(os.environ.get(PATH_VARIABLE, DEFAULT_PATH))
 
@@ -64,9 +64,7 @@ def make_connector(
 
 
 def make_replicas(config: Config, store: Store, directory: Path, max_age: float) -> ReplicaCache:
-    """Assemble the replicas.
-
-    The connector answers from them while the database is unavailable.
+    """Assemble the replicas, which answer while the database is unavailable.
 
     Args:
         config: The configuration.

@@ -1,7 +1,4 @@
-"""Assembly of the web application.
-
-It has the pages where people link their iDs, and the operator's pages.
-"""
+"""Assembly of the web application: linking pages and operator's pages."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def web_application(config_path: Path | str) -> WSGIApplication:
-    """Make the web application from its configuration file, for a WSGI server.
+    """Create the web application from its configuration file, for a WSGI server.
 
     Raises:
         Misconfigured: If anything in the configuration is wrong.

@@ -22,7 +22,7 @@ def make_public_api(config: Config) -> PublicApi:
 def make_status_round(config: Config, store: Store) -> StatusRound:
     """Assemble the round of look-ups.
 
-    The worker runs it; commands and pages look up one iD.
+    The worker runs it; commands and pages look up one iD with it.
     """
     return StatusRound(
         store=store,

@@ -1,4 +1,4 @@
-"""`orcid-connect handout`: generate files for IdPs, SP, services.
+"""`orcid-connect handout`: generate files for IdPs, the SP and services.
 
 The values come from the configuration and the options; the templates are in `shibboleth/handout/`.
 """

@@ -75,5 +75,5 @@ def _differs(target: Path, text: str) -> bool:
 
 
 def sp_entity_id(config: Config) -> str:
-    """Return the entityID of our own Service Provider."""
+    """Return the entityID of the service's own Service Provider."""
     return config.service_provider.entity_id or f"{config.service.public_url}/shibboleth"

@@ -1,4 +1,7 @@
-"""The sources of iDs of an IdP, and their parts of its files."""
+"""The sources from which an IdP can read iDs.
+
+For each source: the templates' conditions and values.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`orcid-connect import`: reading a file of links, and storing it."""
+"""`orcid-connect import`: read a file of links, and store them."""

@@ -46,7 +46,7 @@ def show(path: Path, name: str, account: str, *, as_json: bool) -> None:
 def no_link(organisation: Organisation, account: str) -> CommandError:
     """Return the error for an account without a link.
 
-    It names the scopes if the account has another.
+    If the scope of the account is not one of the organisation's, the message names the organisation's scopes.
     """
     text = f"{printable(account)} has no link at {organisation.id}"
     if not organisation.has_scope(account.rpartition("@")[2]):

@@ -46,7 +46,7 @@ class CannotListen(OSError):
 def serve(application: WSGIApplication, listener: Listener, ready: Callable[[str], None]) -> None:
     """Serve requests until SIGTERM or SIGINT.
 
-    Requests in progress then have five seconds to end.
+    Requests in progress have five seconds to end after the signal.
 
     Args:
         application: The WSGI application.
