@@ -173,6 +173,21 @@ class Link:
         """Whether the link has not ended."""
         return self.ended_at is None
 
+    @property
+    def attested(self) -> bool:
+        """Whether the organisation attests where the iD was authenticated."""
+        return self.source != "orcid"
+
+    @property
+    def agreement(self) -> Consent | None:
+        """What the person agreed to; None where the organisation attests the link."""
+        return None if self.attested else self.consent
+
+    @property
+    def statement(self) -> Consent | None:
+        """What the organisation attested; None where the person linked the iD here."""
+        return self.consent if self.attested else None
+
 
 @dataclass(frozen=True, slots=True)
 class LinkSummary:

@@ -146,6 +146,21 @@ values (
     :record_checked_at, :record_primary, :linked_at
 );
 
+-- name: confirm_attested_link
+-- The person has authenticated the iD of a link that the organisation attested.
+update links
+set account = :account,
+    account_issued_at = :account_issued_at,
+    stable_id = :stable_id,
+    last_seen_on = :last_seen_on,
+    linked_at = :linked_at,
+    consent_digest = :consent_digest,
+    consent_at = :consent_at,
+    source = :source,
+    authenticated_at = :authenticated_at
+where id = :id
+    and ended_at is null;
+
 -- name: record_sign_in
 -- Changes a row if the link is current and nothing else was recorded meanwhile.
 update links

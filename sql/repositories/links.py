@@ -125,7 +125,8 @@ class LinkRepository(Repository):
             key_attribute: The attribute of which the person's key is a value; kept with the organisation's first link.
 
         Returns:
-            None when the person has this iD already; the attempt then ends as `unchanged`.
+            None when the person has this iD already, so that the organisation need not be told. The attempt then ends
+            as `unchanged`, or as `linked` where the organisation had attested the link, which is the person's own now.
 
         Raises:
             AttemptClosed: If the attempt is closed or deleted.
@@ -153,12 +154,16 @@ class LinkRepository(Repository):
                 person = {"organisation": stored.organisation, "person_key": stored.person_key}
                 current = rows.link_from_row(transaction.session.fetch_all("get_link", **person)[0])
             # A reassigned account is another person, even with the same iD
-            if current is not None and current.orcid_id == new.orcid_id and not different_holders(current, new):
+            has_id = current is not None and current.orcid_id == new.orcid_id and not different_holders(current, new)
+            if current is not None and has_id and not current.attested:
                 _close_attempt(transaction, stored, "unchanged")
                 facts = _facts(current, consent)
                 transaction.insert_event("unchanged", "person", stored.person_key, facts)
                 return None
             _check_current(current, replacing)
+            if current is not None and has_id:
+                _confirm_attested_link(transaction, stored, current, new)
+                return None
             if row["linked_person_key"] not in {None, new.person_key}:
                 raise OrcidIdInUse(new.orcid_id)
             return _insert_link(transaction, stored, current, new, transfers)
@@ -376,6 +381,18 @@ def _insert_link(
         change = transaction.insert_change(kind, new, new.orcid_id, previous, transfers)
         transaction.insert_event(kind.value, "person", new.person_key, facts)
     return change
+
+
+def _confirm_attested_link(transaction: OrganisationTransaction, attempt: Attempt, current: Link, new: Link) -> None:
+    # The link stays the same one, so that what is known of its record and release stays with it
+    session, own = transaction.session, replace(new, id=current.id)
+    facts = _facts(own, own.consent) | {"previous_source": current.source}
+    with session.pipeline():
+        session.execute("insert_consent_text", **rows.consent_text_values(own.consent))
+        session.execute("confirm_attested_link", **rows.link_values(own))
+        session.execute("delete_pending_removal", organisation=own.organisation, person_key=own.person_key)
+        _close_attempt(transaction, attempt, "linked")
+        transaction.insert_event("authenticated", "person", own.person_key, facts)
 
 
 def _facts(link: Link, consent: Consent) -> dict[str, str]:

@@ -8,14 +8,14 @@ from demo.notices import NOTICES
 from shibboleth.organisation import Organisations, Stage
 from sql.errors import LinkChanged
 from sql.records import RecordState, ReleaseState
-from sql.repositories.imports import AttestedLink
 from tests.gallery.page_states import page_state
 from tests.gallery.rendering import ACCOUNT, DAY, INTERFACES, NEW, OLD
-from tests.support.factories import NOON, UNIVERSITY, make_link, make_organisation
+from tests.support.factories import NOON, UNIVERSITY, make_attested_link, make_link, make_organisation
 from tests.support.service import CREDENTIALS, ask, orcid_id
 from webapp.config.organisation import Keep
 from webapp.limits import DailyLimit, Limits
 from webapp.linking.service import NotAgreed
+from webapp.linking.unread_events import REFUSED_ATTESTATION
 from webapp.pages.operator_texts import AccessibilityStatement, OperatorTexts
 from webapp.pages.problems import BadAddress, ErasureNotConfirmed, TooManyMails
 
@@ -118,9 +118,35 @@ def me_after_others_did_something(context):
     for actor, reason in (("organisation", "left the organisation"), ("operator", "the 'wrong' <account>")):
         context.link()
         context.store.links.remove(UNIVERSITY, ACCOUNT, actor, reason, NOON)
-    attested = AttestedLink(1, ACCOUNT, ACCOUNT, orcid_id(OLD))
-    context.store.imports.add(UNIVERSITY, [attested], "the library's register", NOON, NOON)
+    make_attested_link(context.store, ACCOUNT, orcid_id(OLD), "the library's register")
     return context.maija().get("/me")
+
+
+@page_state("GET /me")
+def me_asked_about_another_id(context):
+    """The organisation attests another iD than the one that the person connected."""
+    context.link()
+    facts = {
+        "orcid": orcid_id(NEW).uri,
+        "link": context.store.links.get(UNIVERSITY, ACCOUNT).id,
+        "source": "the library's register",
+        "authenticated_at": "2025-12-16T12:00:00.000000Z",
+    }
+    context.store.audit.add(UNIVERSITY, REFUSED_ATTESTATION, "organisation", ACCOUNT, facts, NOON)
+    return context.maija().get("/me")
+
+
+@page_state("GET /me/confirm/<attempt>")
+def confirm_an_attested_id(context):
+    make_attested_link(context.store, ACCOUNT, orcid_id(OLD), "the library's register")
+    maija = context.maija()
+    return maija.get(maija.return_from_orcid(context.simulator, OLD))
+
+
+@page_state("GET /me/remove")
+def remove_an_attested_id(context):
+    make_attested_link(context.store, ACCOUNT, orcid_id(OLD), "the library's register")
+    return context.maija().get("/me/remove")
 
 
 def _renamed(context):

@@ -10,6 +10,7 @@ from shibboleth.orcid_id import OrcidId, Registry, check_digit
 from shibboleth.organisation import Organisation, Stage
 from shibboleth.person import Person
 from sql.records import Attempt, Consent
+from sql.repositories.imports import AttestedLink
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 UNIVERSITY = "yliopisto"
@@ -74,6 +75,12 @@ def answered(store, person_key="maija@yliopisto.example", orcid_id=None, organis
     store.attempts.consume_state(f"state of {attempt.id}", organisation, person_key, attempt.browser_hash, now)
     store.attempts.save_orcid_answer(attempt.id, orcid_id or make_orcid_id(), "Maija Mäkelä")
     return store.attempts.get(attempt.id)
+
+
+def make_attested_link(store, person_key="maija@yliopisto.example", orcid_id=None, source="CRIS", at=NOON, **other):
+    """Link a person to an iD that the organisation attests."""
+    attested = AttestedLink(1, person_key, person_key, orcid_id or make_orcid_id(), at)
+    store.imports.add(UNIVERSITY, [attested], source, at, NOON, **other)
 
 
 def make_link(  # noqa: PLR0917 - one for each word

@@ -192,6 +192,10 @@ class LinkingService:
         if holder.record is not None and holder.record.state is not RecordState.OK:
             # Someone has just signed in with it at ORCID
             self.store.record_statuses.schedule(orcid_id, now)
+        if holder.person_key == attempt.person_key and holder.attested:
+            # The person makes the link of which the organisation told us their own
+            self.store.attempts.save_orcid_answer(attempt.id, orcid_id, name)
+            return self.store.attempts.get(attempt.id) or attempt
         if holder.person_key == attempt.person_key:
             return self._close(attempt, "unchanged", now)
         if person.organisation.asks_holder and self.current_link(person) is None:
@@ -211,6 +215,8 @@ class LinkingService:
         now: datetime,
     ) -> Change | None:
         """Link the iD of an attempt; return None if the person has this iD already.
+
+        A link that the organisation attested becomes the person's own.
 
         Args:
             replacing: The iD that the page showed as the one to be replaced; None if it showed none.

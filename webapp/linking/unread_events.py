@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
+from shibboleth.orcid_id import OrcidId
 from shibboleth.person import Person
 from sql.records import Event, Link
+from sql.rows import parse_optional_timestamp
 from sql.store import Store
 from webapp.i18n.language import gettext_noop
 from webapp.linking.holders import current_holder_since, is_of_other_holder, is_own_move
 
+REFUSED_ATTESTATION = "attestation-refused"
+"""The kind of the event that the organisation attests another iD than the one that the person linked."""
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 REASON_TEXTS: Mapping[str, str] = MappingProxyType(
@@ -37,6 +41,13 @@ EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "linked": gettext_noop("An ORCID iD was connected to your account."),
         "attested": gettext_noop("An ORCID iD was connected to your account that you had shown to be yours elsewhere."),
+        "attested-updated": gettext_noop(
+            "Your organisation updated where and when the connected ORCID iD was shown to be yours."
+        ),
+        "attestation-refused": gettext_noop(
+            "Your organisation states that another ORCID iD is yours than the one that you connected here. Nothing was "
+            "changed. You decide which iD is connected."
+        ),
         "replaced": gettext_noop("The ORCID iD that is connected to your account was replaced by another one."),
         "removed": gettext_noop("The connection of your ORCID iD was removed."),
         "removal-cancelled": gettext_noop(
@@ -69,6 +80,10 @@ class UnreadEvent:
     """A word of the program, or what the operator wrote; empty where the text says it."""
     source: str = ""
     """The system in which the person had shown that an iD is theirs; empty where that was not told."""
+    authenticated_at: datetime | None = None
+    """When they had; None where that was not told."""
+    other_orcid_id: OrcidId | None = None
+    """The iD that the organisation attests instead of the connected one; None unless that is what happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,11 @@ class UnreadEvents:
     """The number of the last of these events in the audit log; 0 where none has one."""
     attested_link: str = ""
     """The id of the link, where others made it and the person has not confirmed to have read that."""
+
+    @property
+    def other_orcid_id(self) -> OrcidId | None:
+        """The iD of the question which iD is the person's; None if there is none."""
+        return next((each.other_orcid_id for each in self.events if each.other_orcid_id is not None), None)
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -100,11 +120,19 @@ def unread_events(store: Store, person: Person, link: Link | None) -> UnreadEven
     read = store.audit.read_events(person.organisation.id, person.key)
     events = store.audit.list_events_of_others(person.organisation.id, person.key, 0 if read is None else read.number)
     told = [each for each in events if each.kind in EVENT_TEXTS or each.facts.get("reason") in REASON_TEXTS]
+    # Of the questions only the newest, and only while the link is there that it is about
+    asked = max((each.number for each in told if each.kind == REFUSED_ATTESTATION), default=0)
+    about = None if link is None else link.id
+    told = [
+        each
+        for each in told
+        if each.kind != REFUSED_ATTESTATION or (each.number, each.facts.get("link")) == (asked, about)
+    ]
     if told and (since := current_holder_since(store, person)) is not None:
         told = [each for each in told if each.at > since or is_own_move(each, person)]
     found = [_unread_event(each) for each in told if not is_of_other_holder(each, person)]
     last_number, attested_link = max((each.number for each in told), default=0), ""
-    if link is not None and link.source != "orcid" and (read is None or read.link_id != link.id):
+    if link is not None and link.attested and (read is None or read.link_id != link.id):
         attested_link = link.id
         if all(each.kind != "attested" for each in told):
             # An import has one event for all of its people
@@ -138,4 +166,6 @@ def _unread_event(event: Event) -> UnreadEvent:
     if reason in REASON_TEXTS:
         return UnreadEvent(REASON_TEXTS[reason], event.actor, event.at, source=source)
     text = _CLAIM_TEXT if event.kind == "moved" and "attempt" in event.facts else EVENT_TEXTS[event.kind]
-    return UnreadEvent(text, event.actor, event.at, reason, source)
+    authenticated_at = parse_optional_timestamp(event.facts.get("authenticated_at"))
+    other = OrcidId.parse(event.facts["orcid"]) if event.kind == REFUSED_ATTESTATION else None
+    return UnreadEvent(text, event.actor, event.at, reason, source, authenticated_at, other)

@@ -204,9 +204,9 @@ def _result_page(context: AppContext, request: PageRequest, outcome: str) -> Pag
 
 
 def receipt(context: AppContext, request: PageRequest) -> Page | Redirect:
-    """Show the receipt of the current link."""
+    """Show the receipt of the current link; an attested one has none."""
     person, link = request.person, request.person_status.link
-    if link is None:
+    if link is None or link.attested:
         return Redirect("/me")
     controller = context.operator_texts.get(
         "controller", request.language.code, context.settings(person.organisation).texts

@@ -15,7 +15,7 @@ from webapp.pages.request import Page, PageRequest, Redirect
 def mail(context: AppContext, request: PageRequest) -> Page | Redirect:
     """Show the form."""
     _must_be_offered(context, request)
-    if request.person_status.link is None:
+    if request.person_status.link is None or request.person_status.link.attested:
         return Redirect("/me")
     return _page(request)
 
@@ -28,7 +28,7 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
 
     """
     _must_be_offered(context, request)
-    if request.person_status.link is None:
+    if request.person_status.link is None or request.person_status.link.attested:
         return Redirect("/me")
     kinds = [kind for kind in MailKind if request.form.get(kind.value) == "yes"]
     try:
