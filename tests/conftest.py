@@ -88,6 +88,8 @@ def postgres():
         store = open_store(server.url("test_1"))
         migrate(store.engine, NOON)
         store.close()
+        with server.connect("test_1") as connection:
+            server.schema_fingerprint = connection.execute(SCHEMA_FINGERPRINT).fetchone()
         yield server
     finally:
         server.remove()
@@ -108,14 +110,11 @@ def migrated_postgres(postgres):
     name = (
         postgres.reusable_databases.pop() if postgres.reusable_databases else postgres.make_database(template="test_1")
     )
-    with postgres.connect(name) as connection:
-        before = connection.execute(SCHEMA_FINGERPRINT).fetchone()
     yield postgres.url(name)
     with postgres.connect(name) as connection:
         connection.execute("set statement_timeout = 2000")
-        if connection.execute(SCHEMA_FINGERPRINT).fetchone() == before:
-            for table in TABLES:
-                connection.execute(f"delete from {table}")
+        if connection.execute(SCHEMA_FINGERPRINT).fetchone() == postgres.schema_fingerprint:
+            connection.execute(";".join(f"delete from {table}" for table in TABLES))
             postgres.reusable_databases.append(name)
 
 
