@@ -1,4 +1,4 @@
-"""Reads CSV files as spreadsheets and other programs write them."""
+"""Reads CSV as other programs write it, and writes CSV without formulas."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -36,6 +37,9 @@ _MAX_LINE = 1_000_000
 _MAX_HEADER = 10_000
 """Characters."""
 _REPLACEMENT = "\ufffd"
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""The beginning of a cell that a spreadsheet takes for a formula, or of one to which an apostrophe was added."""
+_NEUTRALISED = re.compile(r"'+[=+\-@\t\r]")
 
 
 class InvalidCsvFile(ValueError):
@@ -63,17 +67,21 @@ def read_csv(
     columns: Sequence[str],
     required: Sequence[str],
     report_progress: Callable[[int], object] = lambda _bytes: None,
+    *,
+    ignore_others: bool = False,
 ) -> Iterator[CsvRow]:
     """Yield the rows of a CSV file; a row that cannot be read has an error.
 
     The encoding is UTF-8, or that of the byte order mark; the delimiter a comma, a semicolon or a tab; lines end in
-    LF, CRLF or CR. Empty rows and unnamed empty columns are skipped, and spaces around cells are removed.
+    LF, CRLF or CR. Empty rows and unnamed empty columns are skipped, and spaces around cells are removed. So is the
+    apostrophe that `write_csv` adds to a cell.
 
     Args:
         path: The file.
         columns: All column names that the first row may have, in lower case.
         required: The names that it must have.
         report_progress: Called with the number of bytes that have been read since the last call.
+        ignore_others: Whether the first row may have other names too; the cells of those columns are skipped.
 
     Raises:
         InvalidCsvFile: If the file cannot be read, is not CSV, or has other columns.
@@ -82,7 +90,7 @@ def read_csv(
         if path.exists() and not path.is_file():
             raise InvalidCsvFile("is not a regular file; write its content to one")
         with path.open("rb") as file:
-            yield from read_csv_stream(file, columns, required, report_progress)
+            yield from read_csv_stream(file, columns, required, report_progress, ignore_others=ignore_others)
     except OSError as error:
         raise InvalidCsvFile(f"cannot be read: {error.strerror}") from None
 
@@ -92,14 +100,30 @@ def read_csv_stream(
     columns: Sequence[str],
     required: Sequence[str],
     report_progress: Callable[[int], object] = lambda _bytes: None,
+    *,
+    ignore_others: bool = False,
 ) -> Iterator[CsvRow]:
     """Yield the rows of CSV that can be read from its start, as `read_csv`."""
     text = io.TextIOWrapper(file, _encoding(file), errors="replace", newline="")
     try:
-        yield from _rows(text, columns, required, _Progress(file, report_progress))
+        yield from _rows(text, columns, required, _Progress(file, report_progress), ignore_others=ignore_others)
     finally:
         # Its caller closes the file
         text.detach()
+
+
+def write_csv(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of CSV, which end in LF.
+
+    A cell that a spreadsheet would take for a formula gets an apostrophe in front, which `read_csv` removes.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in chain((columns,), cells):
+        writer.writerow(["'" + cell if _FORMULA.match(cell) else cell for cell in row])
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
 
 
 class _Progress:
@@ -148,9 +172,11 @@ def _encoding(file: BinaryIO) -> str:
     return "utf-8-sig"
 
 
-def _rows(text: TextIO, columns: Sequence[str], required: Sequence[str], progress: _Progress) -> Iterator[CsvRow]:
+def _rows(
+    text: TextIO, columns: Sequence[str], required: Sequence[str], progress: _Progress, *, ignore_others: bool
+) -> Iterator[CsvRow]:
     lines = _Lines(text)
-    number, names, delimiter = _header(lines, columns, required)
+    number, names, delimiter = _header(lines, columns, required, ignore_others=ignore_others)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = number + reader.line_num + 1
@@ -170,13 +196,17 @@ def _rows(text: TextIO, columns: Sequence[str], required: Sequence[str], progres
             progress.update()
         if not any(cells):
             continue
-        named = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+        named = {
+            name: cell[1:] if _NEUTRALISED.match(cell) else cell
+            for name, cell in zip(names, cells, strict=False)
+            if name in columns
+        }
         if any(_REPLACEMENT in cell for cell in cells):
             yield CsvRow(line, {}, f"the text is not in UTF-8; for the whole file, {_SAVE_AS_CSV}")
         elif any(cell for position, cell in enumerate(cells) if position >= len(names) or not names[position]):
             yield CsvRow(line, {}, "it has a value in a column without a name")
         else:
-            yield CsvRow(line, {**dict.fromkeys(filter(None, names), ""), **named})
+            yield CsvRow(line, {**{name: "" for name in names if name in columns}, **named})
 
 
 def _quotation_error(row: str, delimiter: str, first: int, last: int) -> str:
@@ -192,7 +222,9 @@ def _quotation_error(row: str, delimiter: str, first: int, last: int) -> str:
     return f"the quotation mark opened in line {opened} is not closed, or text follows the one that closes it{unread}"
 
 
-def _header(lines: Iterator[str], columns: Sequence[str], required: Sequence[str]) -> tuple[int, list[str], str]:
+def _header(
+    lines: Iterator[str], columns: Sequence[str], required: Sequence[str], *, ignore_others: bool
+) -> tuple[int, list[str], str]:
     # Returns how many lines were read, the name of each column, and the delimiter
     delimiters: Sequence[str] = _DELIMITERS
     with suppress(_LineTooLong):
@@ -204,7 +236,7 @@ def _header(lines: Iterator[str], columns: Sequence[str], required: Sequence[str
                 continue
             for delimiter in delimiters if len(line) < _MAX_HEADER else ():
                 names = [name.strip(_IGNORED).lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
-                named = [name for name in names if name]
+                named = [name for name in names if name and (name in columns or not ignore_others)]
                 if set(required) <= set(named) <= set(columns) and len(set(named)) == len(named):
                     return number, names, delimiter
             break

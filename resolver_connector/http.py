@@ -171,22 +171,38 @@ def read_json_object(environ: Environ) -> dict[str, Any]:
         RequestTooLarge: If the body is larger than `MAX_BODY_BYTES`.
 
     """
-    body = read_body(environ, MAX_BODY_BYTES)
     try:
-        content = json.loads(body, object_pairs_hook=_unique_members)
-    except BadRequest:
+        return parse_json_object(read_body(environ, MAX_BODY_BYTES))
+    except InvalidObject as error:
+        raise BadRequest(f"the body {error}") from None
+
+
+class InvalidObject(ValueError):
+    """A text is not a JSON object; the message says why."""
+
+
+def parse_json_object(text: bytes) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Raises:
+        InvalidObject: If it is none, or repeats a member.
+
+    """
+    try:
+        content = json.loads(text, object_pairs_hook=_unique_members)
+    except InvalidObject:
         raise
     except (ValueError, RecursionError):
-        raise BadRequest("the body is not JSON") from None
+        raise InvalidObject("is not JSON") from None
     if not isinstance(content, dict):
-        raise BadRequest("the body is not a JSON object")
+        raise InvalidObject("is not a JSON object")
     return content
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise BadRequest("a member of the JSON object is given more than once")
+        raise InvalidObject("has a member more than once")
     return members
 
 

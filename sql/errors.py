@@ -83,6 +83,13 @@ class LinkChanged(Exception):
         self.current = current
 
 
+class LinkedByPerson(Exception):
+    """The person made the link here, so the organisation does not attest it."""
+
+    def __init__(self) -> None:
+        super().__init__("the person made this link here themselves")
+
+
 class AccountLinked(Exception):
     """The account to which a link should move has a current link of its own."""
 

@@ -136,6 +136,10 @@ class StatusBatch:
     """Number of requests to ORCID on this UTC day."""
 
 
+SELF_MADE = "orcid"
+"""The source of a link that the person made here, by signing in at ORCID."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """An ORCID iD linked to an account, now or formerly."""
@@ -153,7 +157,7 @@ class Link:
     ended_at: datetime | None = None
     ended_by: str | None = None
     """The actor: `person`, `operator`, `organisation` or `service`."""
-    source: str = "orcid"
+    source: str = SELF_MADE
     """Where the person authenticated the iD: at ORCID, or in a system that the organisation attests."""
     authenticated_at: datetime | None = None
     """When the person did, if that was not when the link was made."""
@@ -176,7 +180,7 @@ class Link:
     @property
     def attested(self) -> bool:
         """Whether the organisation attests where the iD was authenticated."""
-        return self.source != "orcid"
+        return self.source != SELF_MADE
 
     @property
     def agreement(self) -> Consent | None:
@@ -239,6 +243,8 @@ class ChangeReason(StrEnum):
     """The organisation became part of another one."""
     MOVED = "moved"
     """The person's account has another identifier now."""
+    ATTESTED = "attested"
+    """Another system of the organisation attests the iD, or does not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +269,8 @@ class Change:
     previous_person_key: str | None = None
     """Of `moved`: the key that the link had before; None otherwise. So is the account."""
     previous_account: str | None = None
+    attested_by: str | None = None
+    """The name of the credential whose system attested it; None of all others."""
 
 
 class DeliveryState(StrEnum):
@@ -461,8 +469,6 @@ class ReadEvents:
 
     number: int
     """The number of the last audit event."""
-    link_id: str | None
-    """The id of a link that others made; None where none was read of."""
     at: datetime
     """When they confirmed it last."""
 

@@ -197,6 +197,7 @@ def change_values(change: Change) -> dict[str, str | int | None]:
         "previous_orcid": previous["orcid"],
         "at": format_timestamp(change.at),
         "reason": None if change.reason is None else change.reason.value,
+        "attested_by": change.attested_by,
     }
 
 
@@ -218,6 +219,7 @@ def change_from_row(row: Row, number: str = "number") -> Change:
         at=parse_timestamp(row["at"]),
         id=row["id"],
         reason=None if row["reason"] is None else ChangeReason(row["reason"]),
+        attested_by=row["attested_by"],
     )
 
 

@@ -21,11 +21,11 @@ from sql.health import WriteCheck
 from sql.lookup import Lookup
 from sql.migrate import check_current
 from sql.repositories.attempts import AttemptRepository
+from sql.repositories.attested_links import AttestedLinkRepository
 from sql.repositories.audit_log import AuditRepository
 from sql.repositories.changes import ChangeRepository
 from sql.repositories.deliveries import DeliveryRepository
 from sql.repositories.erasures import ErasureRepository
-from sql.repositories.imports import ImportRepository
 from sql.repositories.incidents import IncidentRepository
 from sql.repositories.links import LinkRepository
 from sql.repositories.mail import MailRepository
@@ -84,12 +84,12 @@ class Store:
         self.engine = engine
         self._write_check = WriteCheck(engine)
         self.attempts = AttemptRepository(engine)
+        self.attested_links = AttestedLinkRepository(engine)
         self.links = LinkRepository(engine)
         self.changes = ChangeRepository(engine)
         self.audit = AuditRepository(engine)
         self.deliveries = DeliveryRepository(engine)
         self.erasures = ErasureRepository(engine)
-        self.imports = ImportRepository(engine)
         self.incidents = IncidentRepository(engine)
         self.mail = MailRepository(engine)
         self.organisations = OrganisationRepository(engine)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from resolver_connector.attested.receivers import Receivers
 from resolver_connector.http import EventLog
 from sql.repositories.attempts import KEEP_EXPIRED
 from sql.store import Store
@@ -93,14 +94,12 @@ class Maintenance:
         return erased
 
 
-def execute_due_removals(
-    store: Store, transfers: Mapping[str, Collection[str]], report: EventLog, now: datetime
-) -> None:
-    """Remove the links whose removal by a list of accounts is due.
+def execute_due_removals(store: Store, receivers: Receivers, report: EventLog, now: datetime) -> None:
+    """Remove the links whose removal by a list is due.
 
     Args:
         store: The store.
-        transfers: The names of each organisation's transfers, by its id.
+        receivers: The transfers to which removals are delivered.
         report: The log.
         now: The time.
 
@@ -108,7 +107,7 @@ def execute_due_removals(
         StoreUnavailable: If the store does not answer.
 
     """
-    if removed := store.retention.execute_due_removals(transfers, now):
+    if removed := store.retention.execute_due_removals(receivers, now):
         report("removals-executed", links=removed)
 
 

@@ -200,7 +200,9 @@ create table changes (
     previous_orcid text,
     at text not null,
     -- why it was made, where the kind does not say all
-    reason text check (reason in ('deprecated', 'suspended', 'resumed', 'merged', 'moved')),
+    reason text check (reason in ('deprecated', 'suspended', 'resumed', 'merged', 'moved', 'attested')),
+    -- the name of the credential whose system attested it, and which is not told of it again; null of all others
+    attested_by text,
     primary key (organisation, number),
     check ((registry is null) = (orcid is null)),
     check ((previous_registry is null) = (previous_orcid is null)),
@@ -300,8 +302,6 @@ create table read_events (
     organisation text not null,
     person_key text not null,
     event_number bigint not null check (event_number >= 0),
-    -- the link that others made, if the person has confirmed to have read that; an import has no event for each person
-    link_id text,
     at text not null,
     primary key (organisation, person_key)
 );
@@ -371,14 +371,18 @@ create unique index one_erasure_for_a_person
     on erasures (organisation, person_key)
     where person_key is not null;
 
--- Links that are going to be removed, because an organisation's list of accounts does not have the person's. There are
--- rows of one list at a time. The worker removes a link when it is due, unless it was cancelled by then.
+-- Links that are going to be removed, because an organisation's list of accounts, or of the iDs that it attests, does not
+-- have the person's. There are rows of one list at a time. The worker removes a link when it is due, unless it was cancelled by then.
 create table pending_removals (
     organisation text not null,
     person_key text not null,
     -- the current link when the list came; no other link of the person is removed
     link_id text not null,
     actor text not null check (actor in ('operator', 'organisation')),
+    -- of a list of iDs that the organisation attests: the system whose links may be removed; null of a list of accounts
+    source text,
+    -- the credential with which that list came; null of the command line
+    credential text,
     requested_at text not null,
     due_at text not null,
     primary key (organisation, person_key)

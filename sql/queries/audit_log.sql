@@ -59,14 +59,13 @@ where organisation = :organisation
 
 -- name: mark_events_read
 -- A smaller number than the stored one changes nothing.
-insert into read_events (organisation, person_key, event_number, link_id, at)
-values (:organisation, :person_key, :number, :link_id, :now)
+insert into read_events (organisation, person_key, event_number, at)
+values (:organisation, :person_key, :number, :now)
 on conflict (organisation, person_key) do update
 set event_number = case
         when excluded.event_number > read_events.event_number then excluded.event_number
         else read_events.event_number
     end,
-    link_id = coalesce(excluded.link_id, read_events.link_id),
     at = excluded.at;
 
 -- name: delete_read_events
@@ -98,8 +97,7 @@ where organisation = :organisation
 -- name: list_links_with_newest_event
 -- A page of current links by person_key, each with the newest event about the person's link, if there is one.
 select
-    links.id, links.person_key, links.registry, links.orcid, links.linked_at, links.source,
-    newest.number, newest.at, newest.kind, newest.facts
+    links.id, links.person_key, links.registry, links.orcid, newest.kind, newest.facts
 from (
     select *
     from links
@@ -154,13 +152,6 @@ where organisation = :organisation
     and number < :before
 order by number desc
 limit 1;
-
--- name: list_imports
--- The events of imports; each stands for all links of its time and source.
-select at, facts
-from events
-where organisation = :organisation
-    and kind = 'imported';
 
 -- name: erase_facts_of_person
 -- The events stay in the chain without the person and the facts.

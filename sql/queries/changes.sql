@@ -1,11 +1,11 @@
 -- name: insert_change
 insert into changes (
     organisation, number, id, kind, person_key, account, previous_person_key, previous_account,
-    registry, orcid, previous_registry, previous_orcid, at, reason
+    registry, orcid, previous_registry, previous_orcid, at, reason, attested_by
 )
 values (
     :organisation, :number, :id, :kind, :person_key, :account, :previous_person_key, :previous_account,
-    :registry, :orcid, :previous_registry, :previous_orcid, :at, :reason
+    :registry, :orcid, :previous_registry, :previous_orcid, :at, :reason, :attested_by
 );
 
 -- name: get_change

@@ -217,7 +217,7 @@ returning organisation, change_number, transfer;
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
-    changes.at, changes.reason
+    changes.at, changes.reason, changes.attested_by
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -314,7 +314,7 @@ order by missed.change_number + 0;
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
-    changes.at, changes.reason
+    changes.at, changes.reason, changes.attested_by
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -327,7 +327,7 @@ order by deliveries.transfer;
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
-    changes.at, changes.reason
+    changes.at, changes.reason, changes.attested_by
 from changes
 join deliveries on deliveries.organisation = changes.organisation
     and deliveries.change_number = changes.number
@@ -345,7 +345,7 @@ order by deliveries.transfer;
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
-    changes.at, changes.reason
+    changes.at, changes.reason, changes.attested_by
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number
@@ -359,7 +359,7 @@ limit :limit;
 select
     deliveries.*, changes.id, changes.account, changes.registry, changes.orcid,
     changes.previous_registry, changes.previous_orcid, changes.previous_person_key, changes.previous_account,
-    changes.at, changes.reason
+    changes.at, changes.reason, changes.attested_by
 from deliveries
 left join changes on changes.organisation = deliveries.organisation
     and changes.number = deliveries.change_number

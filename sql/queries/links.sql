@@ -50,6 +50,7 @@ select
         from pending_removals
         where pending_removals.organisation = :organisation
             and pending_removals.person_key = :person_key
+            and pending_removals.source is null
     ) as removal_pending
 from (
     select
@@ -160,6 +161,20 @@ set account = :account,
     authenticated_at = :authenticated_at
 where id = :id
     and ended_at is null;
+
+-- name: insert_link_if_free
+-- Inserts a row if neither the person nor the iD has a current link in the organisation.
+insert into links (
+    id, organisation, person_key, account, account_issued_at, stable_id, last_seen_on, registry, orcid, linked_at,
+    consent_digest, consent_at, source, authenticated_at, record_state, record_since, record_checked_at, record_primary,
+    next_check_at
+)
+values (
+    :id, :organisation, :person_key, :account, :account_issued_at, :stable_id, :last_seen_on, :registry, :orcid,
+    :linked_at, :consent_digest, :consent_at, :source, :authenticated_at, :record_state, :record_since,
+    :record_checked_at, :record_primary, :linked_at
+)
+on conflict do nothing;
 
 -- name: record_sign_in
 -- Changes a row if the link is current and nothing else was recorded meanwhile.

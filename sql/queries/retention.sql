@@ -38,7 +38,7 @@ where organisation = :organisation
 
 -- name: list_links_of_seen_people
 -- A page of an organisation's current links, by person_key: what tells whether a list of accounts can end them.
-select id, person_key, account, linked_at, last_seen_on
+select id, person_key, account, linked_at, last_seen_on, source
 from links
 where organisation = :organisation
     and person_key > :after
@@ -47,8 +47,8 @@ order by person_key
 limit :limit;
 
 -- name: insert_pending_removal
-insert into pending_removals (organisation, person_key, link_id, actor, requested_at, due_at)
-values (:organisation, :person_key, :link_id, :actor, :requested_at, :due_at);
+insert into pending_removals (organisation, person_key, link_id, actor, source, credential, requested_at, due_at)
+values (:organisation, :person_key, :link_id, :actor, :source, :credential, :requested_at, :due_at);
 
 -- name: get_pending_removals
 -- How many of an organisation's links are going to be removed, by which list, and when.
@@ -75,7 +75,13 @@ delete from pending_removals
 where organisation = :organisation
     and person_key = :person_key
     and due_at <= :now
-returning link_id, actor;
+returning link_id, actor, source, credential;
+
+-- name: delete_pending_attested_removals
+-- All of an organisation that a list of attested iDs led to.
+delete from pending_removals
+where organisation = :organisation
+    and source is not null;
 
 -- name: delete_pending_removals
 -- All of an organisation.

@@ -51,15 +51,6 @@ where organisation = :organisation
     and number <= :until
 group by substr(at, 1, 10), kind;
 
--- name: list_imports_between
--- The imports among these events; each stands for many links.
-select substr(at, 1, 10) as day, facts
-from events
-where organisation = :organisation
-    and number > :after
-    and number <= :until
-    and kind = 'imported';
-
 -- name: count_uncounted_events
 -- Number of events that the counts do not include.
 select organisations.last_event_number - coalesce(counted_events.number, 0) as count

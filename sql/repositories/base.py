@@ -16,6 +16,8 @@ from sql.records import Change, ChangeKind, ChangeReason, Link, LinkSummary
 ID_BYTES = 16
 PAGE_SIZE = 500
 """Number of rows that are read at once, and held in memory, where all rows of a query are wanted."""
+NOT_ATTESTED = "no longer attested by the organisation"
+"""The reason in the audit log of the removal of an attested link."""
 NO_LIMIT = 2**63 - 1
 """The value of a query's limit that returns all rows."""
 
@@ -49,6 +51,7 @@ class OrganisationTransaction:
         *,
         reason: ChangeReason | None = None,
         moved_from: Link | LinkSummary | None = None,
+        attested_by: str | None = None,
     ) -> Change:
         """Return a change with the next number, without inserting it."""
         self.last_change_number += 1
@@ -65,6 +68,7 @@ class OrganisationTransaction:
             reason=reason,
             previous_person_key=None if moved_from is None else moved_from.person_key,
             previous_account=None if moved_from is None else moved_from.account,
+            attested_by=attested_by,
         )
 
     def insert_change(  # noqa: PLR0913 - a change and its deliveries
@@ -77,9 +81,12 @@ class OrganisationTransaction:
         *,
         reason: ChangeReason | None = None,
         moved_from: Link | LinkSummary | None = None,
+        attested_by: str | None = None,
     ) -> Change:
         """Insert a change with the next number, and a delivery to each transfer."""
-        change = self.new_change(kind, link, orcid_id, previous, reason=reason, moved_from=moved_from)
+        change = self.new_change(
+            kind, link, orcid_id, previous, reason=reason, moved_from=moved_from, attested_by=attested_by
+        )
         self.session.execute("insert_change", **rows.change_values(change))
         for transfer in transfers:
             self.session.execute("insert_circuit_breaker", organisation=self.organisation, transfer=transfer)
@@ -128,11 +135,36 @@ class OrganisationTransaction:
 
     def remove_link(self, link: Link, actor: str, reason: str, transfers: Sequence[str]) -> Change:
         """End a link and write its `removed` change, deliveries and audit event."""
-        facts = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id, "reason": reason}
+        return self._remove_link(link, actor, {"reason": reason}, transfers)
+
+    def remove_attested_link(self, link: Link, actor: str, credential: str | None, transfers: Sequence[str]) -> Change:
+        """End an attested link as `remove_link` does.
+
+        The organisation does not attest it any more.
+
+        Args:
+            credential: The name of the credential of the system that says so; None on the command line.
+        """
+        facts = {"reason": NOT_ATTESTED, "source": link.source}
+        facts |= {} if credential is None else {"credential": credential}
+        return self._remove_link(link, actor, facts, transfers, ChangeReason.ATTESTED, credential)
+
+    def _remove_link(  # noqa: PLR0913, PLR0917 - a change and its event
+        self,
+        link: Link,
+        actor: str,
+        facts: Mapping[str, str],
+        transfers: Sequence[str],
+        reason: ChangeReason | None = None,
+        attested_by: str | None = None,
+    ) -> Change:
+        details = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id}
         with self.session.pipeline():
             self.end_link(link, actor)
-            change = self.insert_change(ChangeKind.REMOVED, link, None, link.orcid_id, transfers)
-            self.insert_event("removed", actor, link.person_key, facts)
+            change = self.insert_change(
+                ChangeKind.REMOVED, link, None, link.orcid_id, transfers, reason=reason, attested_by=attested_by
+            )
+            self.insert_event("removed", actor, link.person_key, {**details, **facts})
         return change
 
 

@@ -148,8 +148,6 @@ class RecordStatusRepository(Repository):
                 id=secrets.token_hex(ID_BYTES),
                 orcid_id=primary,
                 linked_at=now,
-                # ORCID says that the person has this iD, wherever they authenticated the other
-                source="orcid",
                 authenticated_at=current.authenticated_at or current.linked_at,
                 release=None,
                 record=None,

@@ -6,7 +6,7 @@ the database's files; `Store.vacuum` removes them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -144,18 +144,22 @@ class RetentionRepository(Repository):
         now: datetime,
         *,
         max_percent: int,
+        source: str | None = None,
+        credential: str | None = None,
         dry_run: bool = False,
     ) -> PendingRemovals:
         """Schedule the removal of the links of people who are not in a list.
 
-        The removals are due after REMOVAL_DELAY. A link that was made after the list, or whose person has signed in on
-        a later day, is left alone.
+        The removals are due after REMOVAL_DELAY. A link that was made after the list is left alone. So is the link of a
+        person who has signed in on a later day, if the list is of accounts.
 
         Args:
-            person_keys: The keys of all accounts of the organisation.
+            person_keys: The keys of all accounts of the organisation, or of all whose iDs it attests.
             made_at: When the list was made.
             actor: `organisation` or `operator`.
-            max_percent: The share of the organisation's current links that may be removed.
+            max_percent: The share of the organisation's current links, of this source, that may be removed.
+            source: The system whose attested links may be removed; None of a list of accounts, which are all links.
+            credential: The credential with which a list of attested iDs came; None on the command line.
             dry_run: Roll everything back.
 
         Raises:
@@ -171,8 +175,14 @@ class RetentionRepository(Repository):
             while page := session.fetch_all(
                 "list_links_of_seen_people", organisation=organisation_id, after=after, limit=PAGE_SIZE
             ):
-                links, after = links + len(page), page[-1]["person_key"]
-                missing += [row for row in page if row["person_key"] not in person_keys and not _is_later(row, made_at)]
+                after = page[-1]["person_key"]
+                listed = [row for row in page if source in {None, row["source"]}]
+                links += len(listed)
+                missing += [
+                    row
+                    for row in listed
+                    if row["person_key"] not in person_keys and not _is_later(row, made_at, seen_counts=source is None)
+                ]
             if len(missing) * 100 > max_percent * links:
                 raise TooManyRemovals(len(missing), links, max_percent)
             accounts = tuple(row["account"] for row in missing)
@@ -186,12 +196,16 @@ class RetentionRepository(Repository):
                     "person_key": row["person_key"],
                     "link_id": row["id"],
                     "actor": actor,
+                    "source": source,
+                    "credential": credential,
                     **times,
                 }
                 for row in missing
             ]
             session.execute_many("insert_pending_removal", removals)
             facts = {"links": str(links), "removals": str(len(missing)), "made_at": rows.format_timestamp(made_at)}
+            facts |= {} if source is None else {"source": source}
+            facts |= {} if credential is None else {"credential": credential}
             transaction.insert_event("removals-scheduled", actor, None, facts)
         return result
 
@@ -200,10 +214,15 @@ class RetentionRepository(Repository):
         with self.engine.session() as session:
             return _pending_removals(session, organisation_id)
 
-    def cancel_removals(self, organisation_id: str, actor: str, now: datetime) -> int:
-        """Cancel all pending removals of an organisation, and return their number."""
+    def cancel_removals(self, organisation_id: str, actor: str, now: datetime, *, attested_only: bool = False) -> int:
+        """Cancel all pending removals of an organisation, and return their number.
+
+        Args:
+            attested_only: Cancel those of a list of attested iDs only.
+        """
+        query = "delete_pending_attested_removals" if attested_only else "delete_pending_removals"
         with self.organisation_transaction(organisation_id, now) as transaction:
-            count = transaction.session.execute("delete_pending_removals", organisation=organisation_id)
+            count = transaction.session.execute(query, organisation=organisation_id)
             if count:
                 transaction.insert_event("removals-cancelled", actor, None, {"removals": str(count)})
             return count
@@ -221,18 +240,19 @@ class RetentionRepository(Repository):
             transaction.insert_event("removal-cancelled", "service", person_key, {"reason": SIGNED_IN})
             return True
 
-    def execute_due_removals(self, transfers: Mapping[str, Collection[str]], now: datetime) -> int:
+    def execute_due_removals(self, transfers: Callable[[str, str | None], Sequence[str]], now: datetime) -> int:
         """Remove the links whose removal is due, and return their number.
 
         Args:
-            transfers: The names of the transfers to which removals are delivered, by the organisation's id.
+            transfers: Returns the names of the transfers to which removals are delivered, by the organisation's id and
+                the name of the credential with which a list of attested iDs came.
         """
         removed, batch = 0, PAGE_SIZE
         while batch == PAGE_SIZE:
             due = self.engine.fetch_all("list_due_removals", now=rows.format_timestamp(now), limit=PAGE_SIZE)
             batch = len(due)
             for row in due:
-                names = tuple(transfers.get(row["organisation"], ()))
+                names = transfers(row["organisation"], row["credential"])
                 removed += self._execute_removal(row["organisation"], row["person_key"], names, now)
         return removed
 
@@ -245,8 +265,15 @@ class RetentionRepository(Repository):
             link = session.fetch_one("get_link", **person)
             if not pending or link is None or link["id"] != pending[0]["link_id"]:
                 return False
-            _delete_mail_and_attempts(session, person)
-            transaction.remove_link(rows.link_from_row(link), pending[0]["actor"], LEFT_ORGANISATION, transfers)
+            current, actor = rows.link_from_row(link), pending[0]["actor"]
+            if pending[0]["source"] is None:
+                _delete_mail_and_attempts(session, person)
+                transaction.remove_link(current, actor, LEFT_ORGANISATION, transfers)
+            # The person may have authenticated the iD here since
+            elif current.attested:
+                transaction.remove_attested_link(current, actor, pending[0]["credential"], transfers)
+            else:
+                return False
             return True
 
 
@@ -261,9 +288,9 @@ def _pending_removals(session: Session, organisation_id: str) -> PendingRemovals
     return PendingRemovals(0, (), row["count"], requested_at, due_at)
 
 
-def _is_later(row: Row, made_at: datetime) -> bool:
-    # A list of an earlier day says nothing about a person who signed in since
-    seen = row["last_seen_on"]
+def _is_later(row: Row, made_at: datetime, *, seen_counts: bool) -> bool:
+    # A list of accounts of an earlier day says nothing about a person who signed in since
+    seen = row["last_seen_on"] if seen_counts else None
     return bool(row["linked_at"] >= rows.format_timestamp(made_at)) or (
         seen is not None and seen > made_at.astimezone(UTC).date().isoformat()
     )

@@ -16,7 +16,6 @@ from datetime import date
 from typing import Literal
 
 from sql import rows
-from sql.audit import facts_of
 from sql.engines.base import Row, Transaction, Values
 from sql.records import CredentialRight, FeedProgress, ReleaseCounts, TransferBacklog
 from sql.repositories.base import NO_LIMIT, Repository
@@ -64,9 +63,8 @@ class StatisticsRepository(Repository):
             first = counted["number"]
             batch = {"organisation": organisation_id, "after": first, "until": first + EVENT_BATCH}
             events = session.fetch_all("count_events_between", **batch)
-            imports = session.fetch_all("list_imports_between", **batch)
             last = max((row["last"] for row in events), default=first)
-            _add(session, _event_counts(organisation_id, events, imports))
+            _add(session, _event_counts(organisation_id, events))
             session.execute("update_counted_events", organisation=organisation_id, number=last)
             return int(last - first)
 
@@ -100,11 +98,7 @@ class StatisticsRepository(Repository):
                 counts[organisation_id, row["day"], row["source"], row["name"]] += row["count"]
         # Events are never deleted: those after `counted` are all there, even if another process counts them meanwhile
         rest: Values = {"organisation": organisation_id, "after": counted, "until": NO_LIMIT}
-        return counts + _event_counts(
-            organisation_id,
-            self.engine.fetch_all("count_events_between", **rest),
-            self.engine.fetch_all("list_imports_between", **rest),
-        )
+        return counts + _event_counts(organisation_id, self.engine.fetch_all("count_events_between", **rest))
 
     def release_counts(self, organisation_id: str, totals: Counter[CountKey]) -> ReleaseCounts:
         """Return what `ReleaseRepository.counts` returns, without reading all links.
@@ -202,12 +196,10 @@ def count_deleted_links(session: Transaction, organisation_id: str, day: str, li
     _add(session, Counter({(organisation_id, day, *_DELETED_LINK): links} if links else {}))
 
 
-def _event_counts(organisation_id: str, events: Iterable[Row], imports: Iterable[Row]) -> _Counts:
+def _event_counts(organisation_id: str, events: Iterable[Row]) -> _Counts:
     counts: _Counts = Counter()
     for row in events:
         counts[organisation_id, row["day"], "event", row["kind"]] += row["count"]
-    for row in imports:
-        counts[organisation_id, row["day"], "event", "linked"] += int(facts_of(row["facts"]).get("linked", 0))
     return counts
 
 

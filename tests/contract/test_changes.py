@@ -8,9 +8,8 @@ from datetime import timedelta
 import pytest
 
 from sql.engines.base import queries
-from sql.repositories.imports import AttestedLink
 from tests.support.database import driver_of
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 VILLE = "ville@yliopisto.example"
@@ -236,11 +235,11 @@ def test_the_number_of_a_snapshot_is_of_the_moment_it_was_asked_for(store):
 def many(count):
     """Give persons with an iD each."""
     names = ((number, f"person {number}") for number in range(count))
-    return (AttestedLink(number, name, name, make_orcid_id(number + 1)) for number, name in names)
+    return ((name, make_orcid_id(number + 1)) for number, name in names)
 
 
 def test_a_snapshot_of_many_links_needs_the_memory_of_a_page(store):
-    store.imports.add(UNIVERSITY, many(10_000), "the old system", NOON, NOON)
+    attest(store, many(10_000))
     next(iter(store.links.list_current(UNIVERSITY)))
     tracemalloc.start()
 

@@ -6,9 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from shibboleth.orcid_id import Registry
-from sql.repositories.imports import AttestedLink
 from tests.support.configuration import store_section, write_configuration
-from tests.support.factories import NOON, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, attest, make_link, make_orcid_id
 from webapp.cli.main import main
 
 MAIJA, VILLE, AINO = (f"{name}@yliopisto.example" for name in ("maija", "ville", "aino"))
@@ -21,8 +20,7 @@ def path(tmp_path, store, store_url):
     make_link(store, MAIJA, make_orcid_id(2))
     make_link(store, VILLE, make_orcid_id(3))
     store.links.remove(UNIVERSITY, VILLE, "person", "asked to", NOON)
-    attested = [AttestedLink(1, AINO, AINO, make_orcid_id(4, Registry.PRODUCTION))]
-    assert store.imports.add(UNIVERSITY, attested, "CRIS", NOON, NOON).written
+    attest(store, [(AINO, make_orcid_id(4, Registry.PRODUCTION))])
     return write_configuration(tmp_path, store=store_section(tmp_path, store_url))
 
 

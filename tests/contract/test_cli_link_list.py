@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from shibboleth.orcid_id import Registry
-from sql.repositories.imports import AttestedLink
 from tests.support.configuration import ORGANISATION, store_section, write_configuration
 from tests.support.docs import ROOT
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_link, make_orcid_id
 from webapp.cli.main import main
 
 MAIJA, OSKAR = "maija@yliopisto.example", 'åke,the "other"@yliopisto.example'
@@ -43,8 +42,7 @@ def people(store):
     make_link(store, "gone@yliopisto.example", trial(3))
     store.links.remove(UNIVERSITY, "gone@yliopisto.example", "person", "asked to", NOON)
     make_link(store, "liisa@amk.example", trial(1), POLYTECHNIC)
-    cris = [AttestedLink(1, "matti@yliopisto.example", "Matti@yliopisto.example", trial(4))]
-    assert store.imports.add(UNIVERSITY, cris, "CRIS", NOON, NOON).written
+    attest(store, [("Matti@yliopisto.example", trial(4))])
 
 
 def test_the_list_is_csv_of_the_links_that_hold(store, path):
@@ -68,10 +66,19 @@ def test_what_was_listed_can_be_imported(store, path, tmp_path):
     for account in (MAIJA, "matti@yliopisto.example"):
         store.links.remove(UNIVERSITY, account, "operator", "to import it", NOON)
 
-    words = ["--config", str(path), "import", "yliopisto", str(tmp_path / "links.csv"), "--yes"]
+    words = [
+        "--config",
+        str(path),
+        "import",
+        "yliopisto",
+        str(tmp_path / "links.csv"),
+        "--yes",
+        "--attested-by",
+        "the old",
+    ]
     result = CliRunner().invoke(main, words, catch_exceptions=False)
 
-    assert "2 new, 0 already linked, 0 rejected; source: orcid" in result.output
+    assert "2 linked, " in result.output
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [trial(1)]
 
 
@@ -108,8 +115,8 @@ def test_two_forms_at_once_are_a_matter_of_usage(path):
 
 
 def test_memory_does_not_grow_with_the_list(store, path, monkeypatch):
-    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", "p", trial(n)) for n in range(1, 5001))
-    assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    everybody = ((f"person-{n}@yliopisto.example", trial(n)) for n in range(1, 5001))
+    attest(store, everybody)
 
     class Counting(io.TextIOBase):
         lines = 0
@@ -132,8 +139,8 @@ def test_memory_does_not_grow_with_the_list(store, path, monkeypatch):
 
 
 def test_whoever_has_read_enough_of_it_may_stop(store, path):
-    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", f"p{n}", trial(n)) for n in range(1, 3001))
-    assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    everybody = ((f"person-{n}@yliopisto.example", trial(n)) for n in range(1, 3001))
+    attest(store, everybody)
     command = f"{sys.executable} -m webapp --config {path} link list yliopisto | head -n 2"
 
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -7,10 +7,9 @@ import pytest
 
 from resolver_connector.delivery.maintenance import KEEP_MERGED, Maintenance
 from sql.records import ChangeKind, ChangeReason
-from sql.repositories.imports import AttestedLink
 from sql.repositories.organisations import AlreadyMerged, MoveConflict, MoveResult
 from tests.support.delivery import LogRecorder
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_attempt, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_attempt, make_link, make_orcid_id
 from tests.support.store_faults import InjectedFailure, fail, make_failing_store
 
 ANNA, BEN, CAI = (f"{name}@amk.example" for name in ("anna", "ben", "cai"))
@@ -217,7 +216,7 @@ def test_nothing_is_merged_into_what_was_merged_itself(store):
 
 
 def test_imported_links_go_over_with_their_source_and_the_audit_agrees(store):
-    store.imports.add(POLYTECHNIC, [AttestedLink(2, ANNA, ANNA, FIRST)], "CRIS", NOON, NOON, key_attribute="eppn")
+    attest(store, [(ANNA, FIRST)], organisation=POLYTECHNIC, key_attribute="eppn")
 
     merge(store)
 

@@ -11,7 +11,6 @@ import pytest
 
 from shibboleth.organisation import Organisations
 from sql.records import Incident, ReleaseState
-from sql.repositories.imports import AttestedLink
 from tests.support.factories import (
     NOON,
     POLYTECHNIC,
@@ -19,6 +18,7 @@ from tests.support.factories import (
     UNIVERSITY,
     UNIVERSITY_IDP,
     answered,
+    attest,
     make_link,
     make_orcid_id,
     make_organisation,
@@ -363,8 +363,8 @@ def test_what_an_interface_said_is_told_without_whom_it_was_about(store, operato
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_failures_of_one_kind_are_told_together(store, operator):
-    rows = [AttestedLink(n, f"p{n:03}@x", f"p{n:03}@x", make_orcid_id(n)) for n in range(1, 13)]
-    store.imports.add(UNIVERSITY, rows, "the old register", NOON, NOON, transfers=["idm"])
+    rows = [(f"p{n:03}@x", make_orcid_id(n)) for n in range(1, 13)]
+    attest(store, rows, transfers=["idm"])
     for delivery in store.deliveries.claim("worker", NOON, DAY, 50):
         store.deliveries.dead_letter(
             delivery, "worker", "unknown-person", f"no such entry: {delivery.change.account}", NOON

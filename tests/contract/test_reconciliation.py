@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from freezegun import freeze_time
 
 from resolver_connector.app import Connector
+from resolver_connector.attested.receivers import Receivers
 from resolver_connector.credentials import Bearer, Credentials, Right
 from resolver_connector.delivery.maintenance import execute_due_removals
 from resolver_connector.deprovision import MAX_LIST_BYTES
@@ -80,7 +81,7 @@ def other(connector, method, token=TOKEN):
 def execute(store, now=NOW + HOUR):
     """Let the worker do what is due, and give what it reports."""
     reported = []
-    execute_due_removals(store, TRANSFERS, lambda word, **facts: reported.append((word, facts)), now)
+    execute_due_removals(store, Receivers(TRANSFERS), lambda word, **facts: reported.append((word, facts)), now)
     return reported
 
 

@@ -17,11 +17,10 @@ from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
 from sql.records import CONFIRMED_AFTER, RecordState, StatusBatch
 from sql.replica import Replica, write_replica
-from sql.repositories.imports import AttestedLink
 from sql.store import open_store
 from tests.support.database import make_sqlite
 from tests.support.delivery import UniqueRegister, make_worker
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_client, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, Clock, ask
 from webapp.checks.records import check_records
 from webapp.linking.public_api import LookupFailed, RecordAnswer
@@ -104,10 +103,8 @@ def quick_store(tmp_path):
 
 def test_ten_thousand_links_are_each_looked_up_once_a_month_at_the_pace_of_orcid(quick_store):
     store = quick_store
-    people = [
-        AttestedLink(n, f"p{n}@yliopisto.example", f"p{n}@yliopisto.example", make_orcid_id(n)) for n in range(10_000)
-    ]
-    store.imports.add(UNIVERSITY, people, "cris", NOON, NOON)
+    people = [(f"p{n}@yliopisto.example", make_orcid_id(n)) for n in range(10_000)]
+    attest(store, people)
     clock = Clock()
     orcid = Orcid(
         failures={
@@ -127,7 +124,7 @@ def test_ten_thousand_links_are_each_looked_up_once_a_month_at_the_pace_of_orcid
         assert clock() < NOON + timedelta(days=8)
 
     answered = [orcid_id for number, (_, orcid_id) in enumerate(orcid.requests, 1) if number not in orcid.failures]
-    assert Counter(filter(None, answered)) == Counter(each.orcid_id for each in people)
+    assert Counter(filter(None, answered)) == Counter(orcid_id for _, orcid_id in people)
     per_batch = Counter(now for now, _ in orcid.requests)
     times = sorted(per_batch)
     assert max(per_batch.values()) <= BATCH_REQUESTS

@@ -19,9 +19,8 @@ from shibboleth.orcid_id import Registry
 from sql import replica as module
 from sql.errors import StoreUnavailable
 from sql.replica import NotAReplica, Replica, ReplicaNotWritten, write_replica
-from sql.repositories.imports import AttestedLink
 from sql.store import open_store
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_link, make_orcid_id
 
 MAIJA, MATTI, OSKAR = "maija@yliopisto.example", "matti@yliopisto.example", "åke@yliopisto.example"
 TRUE, TRIAL = Registry.PRODUCTION, Registry.SANDBOX
@@ -100,8 +99,8 @@ QUESTION = 'select "eduPersonOrcid" from idp_release where organisation = ? and 
 
 
 def test_a_question_for_one_person_goes_by_the_index(store, store_url):
-    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, 3000))
-    assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    everybody = ((f"person-{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 3000))
+    attest(store, everybody)
     if store_url.startswith("postgres"):
         # The server's autovacuum does it within a minute
         with psycopg.connect(store_url, autocommit=True) as connection:

@@ -8,11 +8,10 @@ from resolver_connector.delivery.maintenance import Maintenance
 from sql.engines.base import queries
 from sql.records import Incident
 from sql.repositories import incidents, statistics
-from sql.repositories.imports import AttestedLink
 from sql.repositories.statistics import STARTED
 from tests.support.database import driver_of
 from tests.support.delivery import LogRecorder
-from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, make_link, make_orcid_id
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, attest, make_link, make_orcid_id
 
 MAIJA = "maija@yliopisto.example"
 DAY = timedelta(days=1)
@@ -161,13 +160,13 @@ def test_counting_ends_where_the_audit_lacks_its_last_lines(store):
 
 
 def test_an_import_counts_each_of_its_links(store):
-    rows = [AttestedLink(n, f"{n}@yliopisto.example", f"{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 6)]
-    store.imports.add(UNIVERSITY, rows, "the old register", NOON, NOON)
+    rows = [(f"{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, 6)]
+    attest(store, rows)
 
     before = store.statistics.totals(UNIVERSITY)
     store.statistics.update_counts()
 
-    assert store.statistics.totals(UNIVERSITY) == before == {event("imported"): 1, event("linked"): 5}
+    assert store.statistics.totals(UNIVERSITY) == before == {event("linked"): 5}
 
 
 def test_deliveries_are_counted_when_they_end(store):

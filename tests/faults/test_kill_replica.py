@@ -15,9 +15,8 @@ import pytest
 
 from shibboleth.orcid_id import Registry
 from sql.replica import Replica, write_replica
-from sql.repositories.imports import AttestedLink
 from tests.support.docs import ROOT
-from tests.support.factories import NOON, UNIVERSITY, make_orcid_id
+from tests.support.factories import NOON, UNIVERSITY, attest, make_orcid_id
 
 PEOPLE = 20_000
 KILLS = 10
@@ -39,8 +38,8 @@ while True:
 @pytest.fixture
 def crowd(store):
     """A store with so many links that a replica takes a while."""
-    everybody = (AttestedLink(n, f"person-{n}@yliopisto.example", "p", make_orcid_id(n)) for n in range(1, PEOPLE + 1))
-    assert store.imports.add(UNIVERSITY, everybody, "CRIS", NOON, NOON).written
+    everybody = ((f"person-{n}@yliopisto.example", make_orcid_id(n)) for n in range(1, PEOPLE + 1))
+    attest(store, everybody)
     return store
 
 

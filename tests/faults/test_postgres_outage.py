@@ -22,6 +22,7 @@ from tests.support.factories import (
     NOON,
     UNIVERSITY,
     answered,
+    attest,
     make_attempt,
     make_client,
     make_consent,
@@ -91,7 +92,7 @@ USES = {
     "a transaction": lambda store: store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", NOON),
     "a worker's claim": lambda store: store.deliveries.claim("worker", NOON, timedelta(minutes=1), 10),
     "the check at start": lambda store: store.check_schema(),
-    "an import": lambda store: store.imports.add(UNIVERSITY, [], "CRIS", NOON, NOON),
+    "an import": lambda store: attest(store, [("x@x", make_orcid_id(1))]),
 }
 
 

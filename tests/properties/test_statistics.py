@@ -12,19 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sql.records import ReleaseState
 from sql.repositories import statistics
-from sql.repositories.imports import AttestedLink
 from sql.repositories.statistics import STARTED
-from tests.support.factories import NOON, make_attempt, make_link, make_orcid_id
+from tests.support.factories import NOON, attest, make_attempt, make_link, make_orcid_id
 
 ORGANISATIONS = count(1)
 NUMBERS = count(1)
 people = st.sampled_from(["maija@x", "ville@x", "мария@x"])
 LEASE = timedelta(hours=1)
-
-
-def attested(number):
-    account = f"import-{number}@x"
-    return AttestedLink(number, account, account, make_orcid_id(number))
 
 
 class Days(RuleBasedStateMachine):
@@ -75,12 +69,9 @@ class Days(RuleBasedStateMachine):
 
     @rule(many=st.integers(0, 5))
     def bring_in(self, many):
-        rows = [
-            AttestedLink(n, f"import-{n}@x", f"import-{n}@x", make_orcid_id(n))
-            for n in (next(NUMBERS) for _ in range(many))
-        ]
-        self.store.imports.add(self.organisation, rows, "the old register", self.now, self.now)
-        self._counts(("event", "imported"), *[("event", "linked")] * many)
+        rows = [(f"import-{n}@x", make_orcid_id(n)) for n in (next(NUMBERS) for _ in range(many))]
+        attest(self.store, rows, now=self.now, organisation=self.organisation)
+        self._counts(*[("event", "linked")] * many)
 
     @rule(well=st.booleans())
     def deliver(self, well):

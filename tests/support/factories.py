@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from resolver_connector.credentials import Client, Right
+from shibboleth.attributes import fold
 from shibboleth.orcid_id import OrcidId, Registry, check_digit
 from shibboleth.organisation import Organisation, Stage
 from shibboleth.person import Person
 from sql.records import Attempt, Consent
-from sql.repositories.imports import AttestedLink
+from sql.repositories.attested_links import AttestedLink
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 UNIVERSITY = "yliopisto"
@@ -79,8 +80,8 @@ def answered(store, person_key="maija@yliopisto.example", orcid_id=None, organis
 
 def make_attested_link(store, person_key="maija@yliopisto.example", orcid_id=None, source="CRIS", at=NOON, **other):
     """Link a person to an iD that the organisation attests."""
-    attested = AttestedLink(1, person_key, person_key, orcid_id or make_orcid_id(), at)
-    store.imports.add(UNIVERSITY, [attested], source, at, NOON, **other)
+    row = AttestedLink(1, fold(person_key), person_key, orcid_id or make_orcid_id(), at, source)
+    return list(store.attested_links.add(UNIVERSITY, [row], "operator", NOON, **other))
 
 
 def make_link(  # noqa: PLR0917 - one for each word
@@ -99,3 +100,9 @@ def make_link(  # noqa: PLR0917 - one for each word
     attempt = answered(store, person_key, orcid_id, organisation, now)
     consent, link_id = make_consent(at=now), f"link-{next(_numbers)}"
     return store.links.add(attempt, issued, consent, replacing, now, link_id, transfers, stable_id=stable_id)
+
+
+def attest(store, people, source="CRIS", now=NOON, *, organisation=UNIVERSITY, **other):
+    """Store attested iDs of pairs of account and iD; give what became of each."""
+    rows = (AttestedLink(n, fold(account), account, each, now, source) for n, (account, each) in enumerate(people, 1))
+    return list(store.attested_links.add(organisation, rows, "operator", now, **other))

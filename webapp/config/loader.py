@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from resolver_connector.attested.receivers import Receivers
 from resolver_connector.transfers import TRANSFERS
 from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisations
@@ -77,6 +78,16 @@ class Config:
         return {organisation_id: one.transfers for organisation_id, one in self.organisation_settings.items()}
 
     @property
+    def receivers(self) -> Receivers:
+        """The transfers to which changes of attested iDs are delivered."""
+        credentials = {
+            (organisation_id, name): credential
+            for organisation_id, one in self.organisation_settings.items()
+            for name, credential in one.transfer_credentials.items()
+        }
+        return Receivers(self.transfers, credentials)
+
+    @property
     def redirect_uri(self) -> str:
         """The redirect URI to register at ORCID, character by character."""
         return self.service.public_url + CALLBACK
@@ -120,6 +131,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
             credentials=one.credential,
             transfers=transfers,
             transfer_labels=transfer_labels(one.transfer),
+            transfer_credentials={each.name: each.credential for each in one.transfer if each.credential},
             keep=one.keep,
             deprecated=one.deprecated,
             inactive=one.inactive,

@@ -156,6 +156,18 @@ else:
     Names = ORGANISATION_NAMES
 
 
+def _require_known_credentials(transfers: tuple[TransferTable, ...], info: ValidationInfo) -> tuple[TransferTable, ...]:
+    names = [each.name for each in info.data.get("credential", ())]
+    for transfer in transfers:
+        # Those of an invalid [[credential]] are not known
+        if transfer.credential is not None and "credential" in info.data and transfer.credential not in names:
+            raise InvalidSetting(
+                f"has one, {transfer.name}, whose credential names no [[credential]] of the file",
+                "name one of them, or remove the setting",
+            )
+    return transfers
+
+
 class AuthorityClients(Table):
     """Services that may query the authority about the organisation's people."""
 
@@ -259,7 +271,12 @@ class OrganisationFile(Table):
     credential: Annotated[
         tuple[CredentialSettings, ...], Field(strict=False), AfterValidator(require_unique_credential_names)
     ] = ()
-    transfer: Annotated[tuple[TransferTable, ...], Field(strict=False), AfterValidator(require_unique_names)] = ()
+    transfer: Annotated[
+        tuple[TransferTable, ...],
+        Field(strict=False),
+        AfterValidator(require_unique_names),
+        AfterValidator(_require_known_credentials),
+    ] = ()
     # After the fields that its validator reads
     keep: Annotated[Keep, Field(strict=False), AfterValidator(_require_receiver)] = setting(
         "What is kept: `links`, or `nothing` once a link has been handed on (or given up), for who is only sent to.",
@@ -312,6 +329,8 @@ class OrganisationSettings:
     """By name; each is a model of its kind (`TRANSFERS`)."""
     transfer_labels: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     """What people are told that a transfer is, by the transfer's name and by language."""
+    transfer_credentials: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The credential of the system behind a transfer, by the transfer's name, where it has one."""
     keep: Keep = Keep.LINKS
     deprecated: Deprecated = Deprecated.ASK
     inactive: Inactive = Inactive.RELEASE

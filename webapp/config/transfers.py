@@ -63,6 +63,12 @@ class TransferTable(Table):
     kind: Annotated[str, AfterValidator(_validate_kind)] = setting(
         "Which way it is; each has settings of its own.", "the name of a kind in quotes", "rest"
     )
+    credential: str | None = setting(
+        "The credential of the same system, if it attests iDs: what it attested is not sent back to it.",
+        "the name of a credential in quotes",
+        "cris",
+        default=None,
+    )
     label: TransferLabel = section()
 
 

@@ -33,6 +33,7 @@ REASON_TEXTS: Mapping[str, str] = MappingProxyType(
             "Your organisation became part of another one, and the connection of your ORCID iD went there with it."
         ),
         "moved": gettext_noop("The connection of your ORCID iD was moved, because your account has a new name."),
+        "attested": gettext_noop("Another system of your organisation said which ORCID iD is yours."),
     }
 )
 """What others did, by the event's reason, where that says more than its kind."""
@@ -40,7 +41,6 @@ REASON_TEXTS: Mapping[str, str] = MappingProxyType(
 EVENT_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "linked": gettext_noop("An ORCID iD was connected to your account."),
-        "attested": gettext_noop("An ORCID iD was connected to your account that you had shown to be yours elsewhere."),
         "attested-updated": gettext_noop(
             "Your organisation updated where and when the connected ORCID iD was shown to be yours."
         ),
@@ -93,8 +93,6 @@ class UnreadEvents:
     events: tuple[UnreadEvent, ...] = ()
     last_number: int = 0
     """The number of the last of these events in the audit log; 0 where none has one."""
-    attested_link: str = ""
-    """The id of the link, where others made it and the person has not confirmed to have read that."""
 
     @property
     def other_orcid_id(self) -> OrcidId | None:
@@ -131,16 +129,11 @@ def unread_events(store: Store, person: Person, link: Link | None) -> UnreadEven
     if told and (since := current_holder_since(store, person)) is not None:
         told = [each for each in told if each.at > since or is_own_move(each, person)]
     found = [_unread_event(each) for each in told if not is_of_other_holder(each, person)]
-    last_number, attested_link = max((each.number for each in told), default=0), ""
-    if link is not None and link.attested and (read is None or read.link_id != link.id):
-        attested_link = link.id
-        if all(each.kind != "attested" for each in told):
-            # An import has one event for all of its people
-            found.append(UnreadEvent(EVENT_TEXTS["attested"], "operator", link.linked_at, source=link.source))
-    return UnreadEvents(tuple(sorted(found, key=lambda each: each.at)), last_number, attested_link)
+    last_number = max((each.number for each in told), default=0)
+    return UnreadEvents(tuple(sorted(found, key=lambda each: each.at)), last_number)
 
 
-def mark_read(store: Store, person: Person, link: Link | None, shown: tuple[str, str], now: datetime) -> None:
+def mark_read(store: Store, person: Person, link: Link | None, shown: str, now: datetime) -> None:
     """Store that a person has read the events that a page showed them.
 
     Later events stay unread, and values that no page can have shown are ignored.
@@ -149,16 +142,14 @@ def mark_read(store: Store, person: Person, link: Link | None, shown: tuple[str,
         store: The store.
         person: The person who is signed in.
         link: Their current link.
-        shown: `last_number` and `attested_link` of the page, as its form sends them.
+        shown: `last_number` of the page, as its form sends it.
         now: The time.
 
     """
-    number, link_id = shown
     unread = unread_events(store, person, link)
-    read = int(number) if _NUMBER.fullmatch(number) else 0
-    same_link = link_id if link_id and link_id == unread.attested_link else None
-    if unread and (read or same_link):
-        store.audit.mark_read(person.organisation.id, person.key, min(read, unread.last_number), same_link, now)
+    read = int(shown) if _NUMBER.fullmatch(shown) else 0
+    if unread and read:
+        store.audit.mark_read(person.organisation.id, person.key, min(read, unread.last_number), now)
 
 
 def _unread_event(event: Event) -> UnreadEvent:

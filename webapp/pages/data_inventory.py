@@ -162,6 +162,7 @@ REASONS: Labels = MappingProxyType(
         "resumed": gettext_noop("the iD is in use at ORCID again"),
         "merged": gettext_noop("your organisation became part of another one"),
         "moved": gettext_noop("your account has a new name"),
+        "attested": gettext_noop("another system of your organisation said so"),
     }
 )
 """Why a change was made that the person did not make."""
@@ -268,6 +269,7 @@ FACT_VALUES: Labels = MappingProxyType(
         "kept for long enough": gettext_noop("it was kept for long enough"),
         "signed in": gettext_noop("you signed in"),
         "left the organisation": gettext_noop("you left the organisation"),
+        "no longer attested by the organisation": gettext_noop("your organisation's system has it no more"),
     }
 )
 """Texts for facts of audit events whose values are codes of the program."""
@@ -298,8 +300,11 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
         "erasures.id": gettext_noop("under which number your wish to be erased is filed"),
         "erasures.uses_feed": gettext_noop("whether your organisation fetches removals by itself"),
         **dict.fromkeys(
-            (f"pending_removals.{column}" for column in ("link_id", "actor", "requested_at", "due_at")),
-            gettext_noop("that your connection was going to be removed; your sign-in ends that"),
+            (
+                f"pending_removals.{column}"
+                for column in ("link_id", "actor", "source", "credential", "requested_at", "due_at")
+            ),
+            gettext_noop("that your connection is going to be removed, because a list of your organisation lacks it"),
         ),
         "erasures.finished_at": gettext_noop("when an erasure was done; its line names nobody by then"),
     }
@@ -514,6 +519,13 @@ CHANGES = Section(
         ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "registry orcid", "orcid_id"),
         ("previous", gettext_noop("ORCID iD before"), FROM_ORCID, "previous_registry previous_orcid", "previous"),
         ("reason", gettext_noop("Reason"), FROM_SERVICE, "reason", "reason", REASONS),
+        (
+            "attested_by",
+            gettext_noop("Credential of your organisation's system"),
+            FROM_ORGANISATION,
+            "attested_by",
+            "attested_by",
+        ),
         ("number", gettext_noop("Number of the change"), FROM_SERVICE, "number", "number"),
         ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
     ),
@@ -586,7 +598,6 @@ READ_EVENTS = Section(
     _fields(
         "read_events",
         ("number", gettext_noop("Up to number of the line"), FROM_PERSON, "event_number", "number"),
-        ("link", gettext_noop("Number of the connection"), FROM_PERSON, "link_id", "link_id"),
         ("at", gettext_noop("When"), FROM_SERVICE, "at", "at"),
     ),
     erased_when_inactive=True,

@@ -91,8 +91,8 @@ def submit_move(context: AppContext, request: PageRequest) -> Redirect:
 
 def read(context: AppContext, request: PageRequest) -> Redirect:
     """Store that the person has read what others did to the link."""
-    shown = request.form.get("number", ""), request.form.get("link", "")
-    mark_read(context.store, request.person, request.person_status.link, shown, request.now)
+    link, shown = request.person_status.link, request.form.get("number", "")
+    mark_read(context.store, request.person, link, shown, request.now)
     return Redirect("/me")
 
 

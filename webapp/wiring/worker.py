@@ -34,7 +34,7 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
     jobs = (
         Job("mail", _mailer(config, store, clock)),
         Job("record-status", make_status_round(config, store).start_batch),
-        Job("removals", partial(execute_due_removals, store, config.transfers, log), INTERVAL),
+        Job("removals", partial(execute_due_removals, store, config.receivers, log), INTERVAL),
         Job("maintenance", Maintenance(store, policies, log).run, INTERVAL),
         Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),
     )

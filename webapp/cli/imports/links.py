@@ -1,18 +1,19 @@
-"""`orcid-connect import`: import links from a CSV file."""
+"""`orcid-connect import`: import links that an organisation attests."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
 
 import click
 
-from sql.repositories.imports import ImportResult
+from resolver_connector.attested.rows import RowReader, invalid_source
+from resolver_connector.csv_file import InvalidCsvFile
+from sql.repositories.attested_links import Outcome
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import CommandError, handle_errors
-from webapp.cli.imports.file import ImportFile, InvalidImportFile, read_source
 from webapp.cli.options import organisation_argument
 from webapp.cli.output import printable
 from webapp.config.loader import Config
@@ -24,9 +25,9 @@ from webapp.config.loader import Config
 @click.option(
     "--attested-by",
     metavar="TEXT",
-    help="The system in which people authenticated these iDs, if no column names it.",
+    help="The system in which people authenticated these iDs, for rows that name none.",
 )
-@click.option("--yes", is_flag=True, help="Import the links if no line is rejected.")
+@click.option("--yes", is_flag=True, help="Import the links; otherwise only show what would become of each line.")
 @click.pass_obj
 @handle_errors
 def import_links(path: Path, name: str, file: Path, *, attested_by: str | None, yes: bool) -> None:
@@ -34,51 +35,43 @@ def import_links(path: Path, name: str, file: Path, *, attested_by: str | None, 
 
     Without --yes, only check the file.
 
-    Exit code 1 if a line is rejected; then nothing is imported.
+    Exit code 1 if a line is refused; the others are imported.
     """
     config = load_config(path)
     organisation = find_organisation(config, name)
+    if attested_by is not None and (problem := invalid_source(attested_by)):
+        raise CommandError(f"--attested-by: {problem}")
+    reader = RowReader(organisation, config.service.registry, utc_now(), attested_by or "")
     try:
-        source = read_source(file, attested_by)
-        links = ImportFile(file, organisation, config.service.registry, source, utc_now())
         with open_store(config) as store:
-            result = _import(config, store, links, dry_run=True)
-            if yes and not result.rejected:
-                result = _import(config, store, links, dry_run=False)
-    except InvalidImportFile as error:
-        raise CommandError(f"{file}: {error}") from None
-    click.echo(
-        f"{result.linked} new, {result.unchanged} already linked, {result.rejected} rejected; "
-        f"source: {printable(source)}"
-    )
-    if result.rejected:
-        raise CommandError("nothing was imported: correct or remove the rejected lines")
-    click.echo("imported" if result.written else "nothing was imported yet: add --yes to import")
+            counts = _import(config, store, reader, file, dry_run=not yes)
+    except (InvalidCsvFile, OSError) as error:
+        raise CommandError(f"{file}: {error.strerror if isinstance(error, OSError) else error}") from None
+    click.echo(", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome))
+    if not yes:
+        click.echo("nothing was imported yet: add --yes to import")
+    if counts[Outcome.REFUSED]:
+        raise CommandError("correct or remove the refused lines, and import the file again")
 
 
-def _import(config: Config, store: Store, file: ImportFile, *, dry_run: bool) -> ImportResult:
-    rejected = 0
-
-    def reject(line: int, reason: str) -> None:
-        nonlocal rejected
-        rejected += 1
-        if not dry_run:
-            # The dry run accepted this line a moment ago
-            raise InvalidImportFile(f"the file is being changed; line {line}: {reason}")
-        click.echo(f"line {line}: {reason}")
-
-    label = "checking" if dry_run else "importing"
-    size = file.size()
-    with click.progressbar(length=size, label=label, file=sys.stderr, update_min_steps=size // 1000 + 1) as bar:
-        imported = store.imports.add(
-            file.organisation.id,
-            file.read_links(reject, bar.update),
-            file.source,
-            file.now,
-            file.now,
-            transfers=tuple(config.organisation_settings[file.organisation.id].transfers),
-            key_attribute=file.organisation.key,
-            reject=lambda row, reason: reject(row.line, reason),
+def _import(config: Config, store: Store, reader: RowReader, path: Path, *, dry_run: bool) -> Counter[Outcome]:
+    counts: Counter[Outcome] = Counter()
+    label, size = ("checking" if dry_run else "importing"), path.stat().st_size
+    with (
+        path.open("rb") as file,
+        click.progressbar(length=size, label=label, file=sys.stderr, update_min_steps=size // 1000 + 1) as bar,
+    ):
+        results = store.attested_links.add(
+            reader.organisation.id,
+            reader.read_csv(file, bar.update),
+            "operator",
+            reader.now,
+            transfers=tuple(config.organisation_settings[reader.organisation.id].transfers),
+            key_attribute=reader.organisation.key,
             dry_run=dry_run,
         )
-    return replace(imported, rejected=rejected)
+        for result in results:
+            counts[result.outcome] += 1
+            if result.reason:
+                click.echo(f"line {result.line}: {printable(result.reason)}")
+    return counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from resolver_connector.csv_file import write_csv
 from shibboleth.organisation import Organisation
 from sql.records import Link
 from webapp.cli.context import find_organisation, load_config, open_store
@@ -44,11 +44,11 @@ def list_links(path: Path, name: str, *, accounts: bool, as_json: bool) -> None:
         elif accounts:
             sys.stdout.writelines(f"{link.account}\n" for link in links)
         else:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for link in links:
-                authenticated_at = link.authenticated_at or link.linked_at
-                writer.writerow([link.account, link.orcid_id.uri, authenticated_at.isoformat(), link.source])
+            sys.stdout.writelines(write_csv(COLUMNS, map(_cells, links)))
+
+
+def _cells(link: Link) -> tuple[str, ...]:
+    return link.account, link.orcid_id.uri, (link.authenticated_at or link.linked_at).isoformat(), link.source
 
 
 def link_json(organisation: Organisation, link: Link) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Links that an organisation attests, and lists of links."""

@@ -1,0 +1,68 @@
+-- name: get_attested_state
+-- A person's current link, whose iD this is, and what else decides whether the organisation may attest it. Always one row.
+select
+    links.id, links.registry, links.orcid, links.source, links.authenticated_at,
+    (
+        select held.person_key
+        from links as held
+        where held.organisation = :organisation
+            and held.registry = :registry
+            and held.orcid = :orcid
+            and held.ended_at is null
+    ) as holder,
+    -- when the person removed their last link
+    (
+        select case ended.ended_by when 'person' then ended.ended_at end
+        from links as ended
+        where ended.organisation = :organisation
+            and ended.person_key = :person_key
+            and ended.ended_at is not null
+        order by ended.ended_at desc
+        limit 1
+    ) as removed_at,
+    -- whether ORCID has merged this iD into the one that is linked
+    exists (
+        select 1
+        from links as ended
+        where ended.organisation = :organisation
+            and ended.person_key = :person_key
+            and ended.ended_at is not null
+            and ended.registry = :registry
+            and ended.orcid = :orcid
+            and ended.record_primary = links.orcid
+    ) as is_merged,
+    exists (
+        select 1
+        from erasures
+        where erasures.organisation = :organisation
+            and erasures.person_key = :person_key
+    ) as erasure_pending,
+    exists (
+        select 1
+        from pending_removals
+        where pending_removals.organisation = :organisation
+            and pending_removals.person_key = :person_key
+            and pending_removals.source is not null
+    ) as removal_pending
+from (select 1 as one) as person
+left join links on links.organisation = :organisation
+    and links.person_key = :person_key
+    and links.ended_at is null;
+
+-- name: update_attested_link
+update links
+set source = :source,
+    authenticated_at = :authenticated_at,
+    consent_digest = :consent_digest,
+    consent_at = :now
+where id = :id;
+
+-- name: get_last_attestation_refusal
+-- The facts of the newest event that an iD was not stored because the person had linked another one.
+select facts
+from events
+where organisation = :organisation
+    and person_key = :person_key
+    and kind = 'attestation-refused'
+order by number desc
+limit 1;

@@ -1,0 +1,298 @@
+"""Links that an organisation attests: what becomes of each row; on each engine."""
+
+from __future__ import annotations
+
+import tracemalloc
+from datetime import timedelta
+
+import pytest
+
+from shibboleth.attributes import fold
+from sql.errors import LinkedByPerson
+from sql.repositories.attested_links import REFUSAL_TEXTS, AttestedLink, Outcome, Refusal, RowResult
+from tests.support.factories import (
+    NOON,
+    POLYTECHNIC,
+    UNIVERSITY,
+    answered,
+    attest,
+    make_consent,
+    make_link,
+    make_orcid_id,
+)
+from tests.support.store_faults import InjectedFailure, fail, make_failing_store
+
+MAIJA, VILLE = "maija@yliopisto.example", "ville@yliopisto.example"
+FIRST, SECOND, THIRD = make_orcid_id(1), make_orcid_id(2), make_orcid_id(3)
+HOUR = timedelta(hours=1)
+LONG_AGO = NOON - timedelta(days=900)
+
+
+def row(account=MAIJA, orcid_id=FIRST, at=LONG_AGO, source="Pure", line=1):
+    """Give a row."""
+    return AttestedLink(line, fold(account), account, orcid_id, at, source)
+
+
+def become(store, *rows, now=NOON, **other):
+    """Give the outcome or the refusal of each row."""
+    results = store.attested_links.add(UNIVERSITY, rows, "organisation", now, **other)
+    return [each.refusal or each.outcome for each in results]
+
+
+def events(store, person=MAIJA):
+    return [(each.kind, each.actor) for each in store.audit.list_events(UNIVERSITY, person)]
+
+
+def changes(store):
+    return [
+        (each.kind, each.person_key, each.orcid_id, each.previous, each.reason, each.attested_by)
+        for each in store.changes.list_after(UNIVERSITY, 0, 99)
+    ]
+
+
+def test_a_row_becomes_a_link_with_change_deliveries_and_event(store):
+    assert become(store, row("Maija@Yliopisto.example"), transfers=("idm",), credential="cris") == ["linked"]
+
+    link = store.links.get(UNIVERSITY, MAIJA)
+    assert (link.account, link.orcid_id, link.linked_at) == ("Maija@Yliopisto.example", FIRST, NOON)
+    assert (link.source, link.authenticated_at, link.attested) == ("Pure", LONG_AGO, True)
+    assert "Pure" in link.consent.text
+    assert changes(store) == [("linked", MAIJA, FIRST, None, "attested", "cris")]
+    (delivery,) = store.deliveries.claim("worker", NOON, HOUR, 9)
+    assert (delivery.transfer, delivery.change_number) == ("idm", 1)
+    (event,) = store.audit.list_events(UNIVERSITY, MAIJA)
+    assert (event.kind, event.actor) == ("linked", "organisation")
+    assert dict(event.facts) == {
+        "orcid": FIRST.uri,
+        "account": "Maija@Yliopisto.example",
+        "link": link.id,
+        "source": "Pure",
+        "authenticated_at": "2023-07-30T12:00:00.000000Z",
+        "credential": "cris",
+    }
+    assert store.audit.verify(UNIVERSITY) == store.audit.compare_with_links(UNIVERSITY) == []
+
+
+def person_removed(store):
+    make_link(store, MAIJA, FIRST)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "mine", NOON)
+
+
+def deprecated(store):
+    attest(store, [(MAIJA, FIRST)])
+    store.engine.execute("end_link", id=store.links.get(UNIVERSITY, MAIJA).id, now=text(NOON), actor="service")
+    statement = f"update links set record_state = 'deprecated', record_since = linked_at, record_checked_at = linked_at, record_primary = '{SECOND.bare}'"  # noqa: E501 - of this test
+    with store.engine.transaction() as session:
+        session.script(statement + ";")
+    attest(store, [(MAIJA, SECOND)], now=NOON + HOUR)
+
+
+def text(at):
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def erasure_pending(store):
+    make_link(store, MAIJA, FIRST, transfers=("idm",))
+    store.erasures.erase(UNIVERSITY, MAIJA, "person", "all", NOON, transfers=("idm",))
+
+
+CASES = {
+    "nothing is stored": (lambda _store: None, row(), "linked"),
+    "the same": (lambda store: attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO), row(), "unchanged"),
+    "another time": (lambda store: attest(store, [(MAIJA, FIRST)], "Pure"), row(), "updated"),
+    "another source": (lambda store: attest(store, [(MAIJA, FIRST)], "CRIS", LONG_AGO), row(), "updated"),
+    "another attested iD": (lambda store: attest(store, [(MAIJA, SECOND)]), row(), "replaced"),
+    "the person's own": (lambda store: make_link(store, MAIJA, FIRST), row(), "unchanged"),
+    "another own": (lambda store: make_link(store, MAIJA, SECOND), row(), "linked-by-person"),
+    "the iD at another account": (lambda store: make_link(store, VILLE, FIRST), row(), "orcid-in-use"),
+    "attested for another account": (lambda store: attest(store, [(VILLE, FIRST)]), row(), "orcid-in-use"),
+    "the iD elsewhere": (lambda store: make_link(store, VILLE, FIRST, POLYTECHNIC), row(), "linked"),
+    "removed since": (person_removed, row(), "removed-by-person"),
+    "authenticated since": (person_removed, row(at=NOON + HOUR), "linked"),
+    "erasure": (erasure_pending, row(at=NOON + HOUR), "erasure-pending"),
+    "left": (
+        lambda store: (make_link(store, MAIJA, FIRST), store.retention.deprovision(UNIVERSITY, MAIJA, NOON)),
+        row(),
+        "linked",
+    ),
+    "merged at ORCID": (deprecated, row(), "deprecated"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_becomes_of_a_row_depends_on_what_is_stored(store, case):
+    before, attested, outcome = CASES[case]
+    before(store)
+    stored, count = store.links.get(UNIVERSITY, MAIJA), len(changes(store))
+
+    assert become(store, attested, now=NOON + 2 * HOUR, dry_run=True) == [outcome]
+    assert (store.links.get(UNIVERSITY, MAIJA), len(changes(store))) == (stored, count)
+    assert become(store, attested, now=NOON + 2 * HOUR) == [outcome]
+
+    link = store.links.get(UNIVERSITY, MAIJA)
+    if outcome in {"linked", "replaced", "updated"}:
+        assert (link.orcid_id, link.source, link.authenticated_at) == (FIRST, "Pure", attested.authenticated_at)
+        assert events(store)[-1] == ("attested-updated" if outcome == "updated" else outcome, "organisation")
+        assert become(store, attested, now=NOON + 3 * HOUR) == ["unchanged"]
+    else:
+        assert link == stored
+    assert len(changes(store)) == count + (outcome in {"linked", "replaced"})
+    assert store.audit.compare_with_links(UNIVERSITY) == []
+
+
+def test_a_refusal_has_a_sentence():
+    assert REFUSAL_TEXTS.keys() == set(Refusal) - {Refusal.INVALID}
+
+
+def test_the_person_is_told_of_another_id_once(store):
+    make_link(store, MAIJA, SECOND)
+
+    for each in (FIRST, FIRST, THIRD, THIRD):
+        become(store, row(orcid_id=each))
+
+    told = [each.facts["orcid"] for each in store.audit.list_events(UNIVERSITY, MAIJA) if each.actor != "person"]
+    assert told == [FIRST.uri, THIRD.uri]
+    assert events(store)[-1] == ("attestation-refused", "organisation")
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_each_row_has_one_result_in_its_order(store, monkeypatch, batch, dry_run):
+    monkeypatch.setattr("sql.repositories.attested_links.PAGE_SIZE", batch)
+    attest(store, [(MAIJA, FIRST), (VILLE, SECOND)])
+    invalid = RowResult(4, "", Outcome.REFUSED, Refusal.INVALID, "it is not JSON")
+    fourth, fifth = make_orcid_id(4), make_orcid_id(5)
+
+    results = become(
+        store,
+        row(MAIJA, THIRD),  # and FIRST is free from here on
+        row(VILLE, FIRST),
+        row("a@x", SECOND),
+        invalid,
+        row("B@x", fourth),
+        row("b@x", fifth),
+        row("c@x", fourth),
+        row("d@x", fifth),
+        dry_run=dry_run,
+    )
+
+    expected = ["replaced", "replaced", "linked", "invalid", "linked", "repeated", "repeated", "repeated"]
+    assert results == expected
+    assert store.links.count(UNIVERSITY) == (2 if dry_run else 4)
+    assert len({change.id for change in store.changes.list_after(UNIVERSITY, 0, 99)}) == (2 if dry_run else 6)
+
+
+def test_nothing_happens_before_the_first_result_is_asked_for(store):
+    results = store.attested_links.add(UNIVERSITY, [row()], "operator", NOON)
+
+    assert store.links.count(UNIVERSITY) == 0
+    next(results)
+    assert store.links.count(UNIVERSITY) == 1
+
+
+def test_a_list_that_breaks_off_keeps_whole_transactions_and_can_be_sent_again(store, monkeypatch):
+    monkeypatch.setattr("sql.repositories.attested_links.PAGE_SIZE", 2)
+    rows = [row(f"{n}@x", make_orcid_id(10 + n), line=n) for n in range(5)]
+    left = set()
+
+    for step in range(1, 200):
+        try:
+            become(make_failing_store(store, step, fail), *rows, transfers=("idm",))
+            break
+        except InjectedFailure:
+            number = store.links.count(UNIVERSITY)
+            left.add(number)
+            assert store.changes.last_number(UNIVERSITY) == number
+            assert store.audit.compare_with_links(UNIVERSITY) == []
+
+    assert left - {5} == {0, 2, 4}
+    assert become(store, *rows) == ["unchanged"] * 5
+    assert len(list(store.deliveries.list_waiting(UNIVERSITY))) == 5
+
+
+def test_others_can_write_between_two_transactions(store, monkeypatch):
+    monkeypatch.setattr("sql.repositories.attested_links.PAGE_SIZE", 1)
+    monkeypatch.setattr("sql.repositories.attested_links.MAX_BUSY", 0)
+    paused = []
+    monkeypatch.setattr("sql.repositories.attested_links.sleep", paused.append)
+
+    results = store.attested_links.add(UNIVERSITY, [row(), row(VILLE, SECOND)], "operator", NOON)
+    next(results)
+    make_link(store, VILLE, THIRD)
+
+    assert [each.refusal for each in results] == ["linked-by-person"]
+    assert len(paused) == 2
+
+
+def test_a_person_may_replace_an_attested_id_or_make_it_their_own(store):
+    attest(store, [(MAIJA, FIRST), (VILLE, SECOND)])
+
+    assert store.links.add(answered(store, MAIJA, FIRST), "", make_consent(at=NOON), FIRST, NOON, "x") is None
+    change = store.links.add(answered(store, VILLE, THIRD), "", make_consent(at=NOON), SECOND, NOON, "y")
+
+    assert (change.kind, change.previous) == ("replaced", SECOND)
+    own = store.links.get(UNIVERSITY, MAIJA)
+    assert (own.orcid_id, own.attested, own.consent) == (FIRST, False, make_consent(at=NOON))
+    assert events(store) == [("linked", "operator"), ("authenticated", "person")]
+    assert become(store, row(orcid_id=THIRD), row(VILLE, SECOND)) == ["orcid-in-use", "linked-by-person"]
+    assert store.audit.compare_with_links(UNIVERSITY) == []
+
+
+def test_one_person_is_put_and_removed_under_a_condition(store):
+    class NotAsRequired(Exception):
+        pass
+
+    def refuse(link):
+        seen.append(link)
+        raise NotAsRequired
+
+    seen = []
+    put, remove = store.attested_links.put, store.attested_links.remove
+    with pytest.raises(NotAsRequired):
+        put(UNIVERSITY, row(), NOON, precondition=refuse)
+    result, link = put(UNIVERSITY, row(), NOON, credential="cris", transfers=("idm",))
+    with pytest.raises(NotAsRequired):
+        remove(UNIVERSITY, MAIJA, NOON, precondition=refuse)
+
+    assert seen == [None, link]
+    assert (result.outcome, link.orcid_id) == ("linked", FIRST)
+    assert remove(UNIVERSITY, MAIJA, NOON, dry_run=True) == 1
+    assert store.links.count(UNIVERSITY) == 1
+    assert remove(UNIVERSITY, MAIJA, NOON, credential="cris", transfers=("idm",)) == 1
+    assert remove(UNIVERSITY, MAIJA, NOON) == 0
+    assert changes(store)[-1] == ("removed", MAIJA, None, FIRST, "attested", "cris")
+    # The organisation may attest again what it did not attest any more
+    assert put(UNIVERSITY, row(), NOON)[0].outcome == "linked"
+
+
+def test_a_link_that_the_person_made_is_not_removed(store):
+    make_link(store, MAIJA, FIRST)
+
+    with pytest.raises(LinkedByPerson):
+        store.attested_links.remove(UNIVERSITY, MAIJA, NOON)
+
+    assert store.links.count(UNIVERSITY) == 1
+
+
+def test_an_attested_id_that_orcid_merged_stays_attested(store):
+    deprecated(store)
+
+    assert store.links.get(UNIVERSITY, MAIJA).attested
+
+
+def test_many_rows_need_little_more_memory_than_few(store):
+    def most_memory(first, count):
+        rows = (row(f"person {number}", make_orcid_id(number)) for number in range(first, first + count))
+        tracemalloc.start()
+        try:
+            linked = sum(1 for _ in store.attested_links.add(UNIVERSITY, rows, "operator", NOON, transfers=("idm",)))
+            return linked, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_memory(1, 10)
+    (_, few), (linked, many) = most_memory(1_000, 1_000), most_memory(10_000, 3_000)
+
+    assert linked == 3_000
+    # An account and an iD of each row, to find repeated ones
+    assert many - few < 400 * 2_000
