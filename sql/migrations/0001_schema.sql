@@ -280,6 +280,28 @@ create index deliveries_of_a_person
 create index deliveries_by_state
     on deliveries (organisation, transfer, state, change_number, created_at);
 
+-- The deliveries whose change shares a person, by the key now or before a move, or an iD with a change: `related_to` is
+-- its number, and its own deliveries are among them. A person or an iD has few changes, an organisation many: `|| ''`
+-- and `+ 0` keep both engines from using an index by which they would read all of those.
+create view related_deliveries as
+select
+    one.organisation,
+    one.number as related_to,
+    deliveries.change_number + 0 as change_number,
+    deliveries.transfer || '' as transfer,
+    deliveries.finished_at,
+    deliveries.lease_expires_at
+from changes as one
+join changes as other
+    on (other.organisation = one.organisation and other.person_key = one.person_key)
+    or (other.organisation = one.organisation and other.person_key = one.previous_person_key)
+    or (other.organisation = one.organisation and other.previous_person_key = one.person_key)
+    or (other.organisation = one.organisation and other.previous_person_key = one.previous_person_key)
+    or (other.organisation || '' = one.organisation and other.orcid in (one.orcid, one.previous_orcid))
+    or (other.organisation || '' = one.organisation and other.previous_orcid in (one.orcid, one.previous_orcid))
+join deliveries on deliveries.organisation = other.organisation || ''
+    and deliveries.change_number = other.number + 0;
+
 -- The audit log. Each event's hash covers the hash of the event before it; sql/audit.py describes how.
 create table events (
     organisation text not null,

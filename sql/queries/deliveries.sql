@@ -16,6 +16,7 @@ values (
 -- name: list_due_transfers
 -- The transfers with a due delivery whose circuit breaker is closed or half-open, longest due first. A half-open one
 -- with a leased delivery is left out. A delivery that waits for an earlier one counts as due, but cannot be claimed.
+-- Here and below, `offset 0` keeps PostgreSQL from joining a subquery, which without statistics reads all that waits.
 select
     circuit_breakers.organisation,
     circuit_breakers.transfer,
@@ -40,6 +41,7 @@ where exists (
             and due.state = 'waiting'
             and due.next_attempt_at <= :now
             and (due.lease_expires_at is null or due.lease_expires_at <= :now)
+        limit 1 offset 0
     )
     and (
         circuit_breakers.open_until is null
@@ -57,15 +59,10 @@ where exists (
 order by due_since, circuit_breakers.organisation, circuit_breakers.transfer;
 
 -- name: claim_deliveries
--- Leases deliveries of one transfer that are due and not leased, except those whose change shares the person, by the key
--- now or before a move, or an iD with an earlier one that is waiting. A person or an iD has few changes: `|| ''` and
--- `+ 0` keep both engines from using an index by which they would read all that waits.
+-- Leases deliveries of one transfer that are due and not leased, except those that share the person or an iD with an
+-- earlier one that is waiting.
 -- Conditions are repeated outside the subquery because another transaction may have finished a delivery meanwhile.
-update deliveries
-set leased_by = :worker,
-    lease_expires_at = :lease_expires_at,
-    attempts = attempts + 1
-from (
+with free as materialized (
     select due.organisation, due.change_number, due.transfer
     from deliveries as due
     where due.organisation = :organisation
@@ -75,55 +72,22 @@ from (
         and (due.lease_expires_at is null or due.lease_expires_at <= :now)
         and not exists (
             select 1
-            from deliveries as earlier
+            from related_deliveries as earlier
             where earlier.organisation = due.organisation
-                and earlier.person_key = due.person_key
-                and earlier.change_number + 0 < due.change_number
-                and earlier.transfer || '' = due.transfer
+                and earlier.related_to = due.change_number
+                and earlier.transfer = due.transfer
+                and earlier.change_number < due.change_number
                 and earlier.finished_at is null
-        )
-        and not exists (
-            select 1
-            from changes as own
-            join changes as shared on shared.organisation || '' = own.organisation
-                and (
-                    shared.orcid in (own.orcid, own.previous_orcid)
-                    or shared.previous_orcid in (own.orcid, own.previous_orcid)
-                )
-            join deliveries as earlier on earlier.organisation = shared.organisation
-                and earlier.change_number = shared.number
-                and earlier.transfer || '' = due.transfer
-            where own.organisation = due.organisation
-                and own.number = due.change_number
-                and earlier.change_number + 0 < due.change_number
-                and earlier.finished_at is null
-        )
-        and not exists (
-            select 1
-            from changes as moved
-            join deliveries as earlier on earlier.organisation = moved.organisation
-                and earlier.change_number = moved.number
-                and earlier.transfer || '' = due.transfer
-            where moved.organisation = due.organisation
-                and moved.previous_person_key = due.person_key
-                and earlier.change_number + 0 < due.change_number
-                and earlier.finished_at is null
-        )
-        and not exists (
-            select 1
-            from changes as own
-            join deliveries as earlier on earlier.organisation = own.organisation
-                and earlier.person_key = own.previous_person_key
-                and earlier.transfer || '' = due.transfer
-            where own.organisation = due.organisation
-                and own.number = due.change_number
-                and own.previous_person_key is not null
-                and earlier.change_number + 0 < due.change_number
-                and earlier.finished_at is null
+            limit 1 offset 0
         )
     order by due.next_attempt_at, due.change_number
     limit :limit
-) as free
+)
+update deliveries
+set leased_by = :worker,
+    lease_expires_at = :lease_expires_at,
+    attempts = attempts + 1
+from free
 where deliveries.organisation = free.organisation
     and deliveries.change_number = free.change_number
     and deliveries.transfer = free.transfer
@@ -145,51 +109,13 @@ where organisation = :organisation
     and (lease_expires_at is null or lease_expires_at <= :now)
     and not exists (
         select 1
-        from deliveries as earlier
+        from related_deliveries as earlier
         where earlier.organisation = deliveries.organisation
-            and earlier.person_key = deliveries.person_key
-            and earlier.change_number + 0 < deliveries.change_number
-            and earlier.transfer || '' = deliveries.transfer
+            and earlier.related_to = deliveries.change_number
+            and earlier.transfer = deliveries.transfer
+            and earlier.change_number < deliveries.change_number
             and earlier.finished_at is null
-    )
-    and not exists (
-        select 1
-        from changes as own
-        join changes as shared on shared.organisation || '' = own.organisation
-            and (
-                shared.orcid in (own.orcid, own.previous_orcid)
-                or shared.previous_orcid in (own.orcid, own.previous_orcid)
-            )
-        join deliveries as earlier on earlier.organisation = shared.organisation
-            and earlier.change_number = shared.number
-            and earlier.transfer || '' = deliveries.transfer
-        where own.organisation = deliveries.organisation
-            and own.number = deliveries.change_number
-            and earlier.change_number + 0 < deliveries.change_number
-            and earlier.finished_at is null
-    )
-    and not exists (
-        select 1
-        from changes as moved
-        join deliveries as earlier on earlier.organisation = moved.organisation
-            and earlier.change_number = moved.number
-            and earlier.transfer || '' = deliveries.transfer
-        where moved.organisation = deliveries.organisation
-            and moved.previous_person_key = deliveries.person_key
-            and earlier.change_number + 0 < deliveries.change_number
-            and earlier.finished_at is null
-    )
-    and not exists (
-        select 1
-        from changes as own
-        join deliveries as earlier on earlier.organisation = own.organisation
-            and earlier.person_key = own.previous_person_key
-            and earlier.transfer || '' = deliveries.transfer
-        where own.organisation = deliveries.organisation
-            and own.number = deliveries.change_number
-            and own.previous_person_key is not null
-            and earlier.change_number + 0 < deliveries.change_number
-            and earlier.finished_at is null
+        limit 1 offset 0
     )
     and not exists (
         select 1
@@ -227,49 +153,13 @@ where deliveries.organisation = :organisation
 
 -- name: get_earlier_waiting_delivery
 -- A row if a delivery to the same transfer is waiting whose earlier change shares the person or an iD.
-select earlier.change_number
-from deliveries as earlier
-where earlier.organisation = :organisation
-    and earlier.person_key = :person_key
-    and earlier.change_number + 0 < :change_number
-    and earlier.transfer || '' = :transfer
-    and earlier.finished_at is null
-union all
-select earlier.change_number
-from changes as own
-join changes as shared on shared.organisation || '' = own.organisation
-    and (
-        shared.orcid in (own.orcid, own.previous_orcid)
-        or shared.previous_orcid in (own.orcid, own.previous_orcid)
-    )
-join deliveries as earlier on earlier.organisation = shared.organisation
-    and earlier.change_number = shared.number
-    and earlier.transfer || '' = :transfer
-where own.organisation = :organisation
-    and own.number = :change_number
-    and earlier.change_number + 0 < :change_number
-    and earlier.finished_at is null
-union all
-select earlier.change_number
-from changes as moved
-join deliveries as earlier on earlier.organisation = moved.organisation
-    and earlier.change_number = moved.number
-    and earlier.transfer || '' = :transfer
-where moved.organisation = :organisation
-    and moved.previous_person_key = :person_key
-    and earlier.change_number + 0 < :change_number
-    and earlier.finished_at is null
-union all
-select earlier.change_number
-from changes as own
-join deliveries as earlier on earlier.organisation = own.organisation
-    and earlier.person_key = own.previous_person_key
-    and earlier.transfer || '' = :transfer
-where own.organisation = :organisation
-    and own.number = :change_number
-    and own.previous_person_key is not null
-    and earlier.change_number + 0 < :change_number
-    and earlier.finished_at is null
+select change_number
+from related_deliveries
+where organisation = :organisation
+    and related_to = :change_number
+    and transfer = :transfer
+    and change_number < :change_number
+    and finished_at is null
 limit 1;
 
 -- name: list_missed_changes
@@ -426,8 +316,8 @@ where organisation = :organisation
     and attempts = :attempts;
 
 -- name: retry_dead_letters
--- Queues the dead letters of one transfer again, except those whose change is deleted, and those whose person has a
--- later delivery that is leased now: they would arrive after it.
+-- Queues the dead letters of one transfer again, except those whose change is deleted, and those that share the person
+-- or an iD with a later delivery that is leased now: they would arrive after it.
 update deliveries
 set state = 'waiting',
     attempts = 0,
@@ -444,26 +334,15 @@ where organisation = :organisation
         where lost.organisation = :organisation
             and lost.transfer = :transfer
             and lost.state = 'dead-letter'
-            and not exists (
-                select 1
+            and lost.change_number not in (
+                select earlier.change_number
                 from deliveries as later
-                where later.organisation = lost.organisation
-                    and later.person_key = lost.person_key
-                    and later.change_number > lost.change_number
-                    and later.transfer = lost.transfer
-                    and later.state = 'waiting'
-                    and later.lease_expires_at is not null
-            )
-            and not exists (
-                select 1
-                from changes as moved
-                join deliveries as later on later.organisation = moved.organisation
-                    and later.change_number = moved.number
-                    and later.transfer || '' = lost.transfer
-                where moved.organisation = lost.organisation
-                    and moved.previous_person_key = lost.person_key
-                    and later.change_number > lost.change_number
-                    and later.state = 'waiting'
+                join related_deliveries as earlier on earlier.organisation = later.organisation
+                    and earlier.related_to = later.change_number
+                    and earlier.transfer = later.transfer
+                    and earlier.change_number < later.change_number
+                where later.organisation = :organisation
+                    and later.transfer = :transfer
                     and later.lease_expires_at is not null
             )
     );

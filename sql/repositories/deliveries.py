@@ -124,15 +124,14 @@ class DeliveryRepository(Repository):
     def has_earlier_waiting(self, delivery: Delivery) -> bool:
         """Return whether a delivery of an earlier, related change waits.
 
-        Related changes have the same person or the same iD. An earlier one can wait after dead letters were retried. A
-        conflict at the receiver is temporary in this case.
+        Related changes have the same person or the same iD. An earlier one can wait after a backfill. A conflict at the
+        receiver is temporary in this case.
         """
         found = self.engine.fetch_one(
             "get_earlier_waiting_delivery",
             organisation=delivery.organisation,
             transfer=delivery.transfer,
             change_number=delivery.change_number,
-            person_key=delivery.person_key,
         )
         return found is not None
 
@@ -201,8 +200,8 @@ class DeliveryRepository(Repository):
     ) -> int:
         """Queue dead letters again, in their old order, and return their number.
 
-        A dead letter stays one while a later delivery for its person to the same transfer is leased, and when its
-        change was deleted.
+        A dead letter stays one while a later delivery to the same transfer that shares its person or iD is leased, and
+        when its change was deleted.
 
         Args:
             transfer: One of the organisation's transfers; None means all.

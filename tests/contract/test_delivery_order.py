@@ -108,21 +108,66 @@ def test_an_identifier_of_another_transfer_or_organisation_is_waited_for_by_nobo
     ]
 
 
-def test_a_conflict_that_an_earlier_waiting_delivery_explains_is_temporary(store, dispatcher, register, clock):
-    LEAVES["removed"](store)
-    (removal,) = store.deliveries.claim("worker", clock.now, HOUR, 1)
-    store.deliveries.dead_letter(removal, "worker", "refused", "no", clock.now)
+def lose(store, now):
+    """Let the oldest delivery that waits become a dead letter."""
+    (delivery,) = store.deliveries.claim("worker", now, HOUR, 1)
+    assert store.deliveries.dead_letter(delivery, "worker", "refused", "no", now)
+
+
+def test_a_conflict_that_an_earlier_waiting_delivery_explains_is_temporary(store, register, clock):
+    make_link(store, MAIJA, FIRST, transfers=TRANSFERS)
+    make_worker(store, {"idm": register}, clock).run_once()
+    store.links.remove(UNIVERSITY, MAIJA, "person", "asked to", clock.now)
     make_link(store, VILLE, FIRST, now=clock.now, transfers=TRANSFERS)
     (link,) = store.deliveries.claim("worker", clock.now, HOUR, 1)
-    # The operator asks for what was given up while the link is on its way
-    assert store.deliveries.retry(UNIVERSITY, "idm", clock.now) == 1
+    # The operator asks for what was never queued while the link is on its way
+    assert list(store.deliveries.backfill(UNIVERSITY, "idm", clock.now)) == [[MAIJA]]
 
-    event = dispatcher.attempt(link, "worker", 1.0)
+    event = make_dispatcher(store, {"idm": register}, clock).attempt(link, "worker", 1.0)
     clock.now += HOUR
     make_worker(store, {"idm": register}, clock).run_once()
 
     assert event == "rescheduled"
     assert register.holds == {VILLE: FIRST}
+
+
+def move(store, account, new_account):
+    return store.links.move(UNIVERSITY, account, new_account, "operator", "renamed", NOON, transfers=TRANSFERS)
+
+
+RELATED = {
+    "the same person": [(make_link, MAIJA, SECOND), (make_link, MAIJA, FIRST)],
+    "the iD that was taken away": [(LEAVES["removed"],), (make_link, VILLE, FIRST)],
+    "the iD that was replaced": [(LEAVES["replaced"],), (make_link, VILLE, FIRST)],
+    "the account that was left": [(make_link, MAIJA, SECOND), (move, MAIJA, VILLE)],
+    "the account that was left before": [(move, MAIJA, VILLE), (make_link, MAIJA, SECOND)],
+    "the account that was moved to": [(move, MAIJA, VILLE), (make_link, VILLE, SECOND)],
+}
+
+
+@pytest.mark.parametrize("shared", RELATED)
+def test_a_dead_letter_is_not_retried_while_a_later_change_with_the_same_person_or_id_is_leased(store, clock, shared):
+    make_link(store, MAIJA, FIRST)
+    for make, *values in RELATED[shared]:
+        make(store, *values, **({"transfers": TRANSFERS} if make is make_link else {}))
+    lose(store, clock.now)
+    (later,) = store.deliveries.claim("worker", clock.now, HOUR, 9)
+
+    assert store.deliveries.retry(UNIVERSITY, "idm", clock.now) == 0
+    store.deliveries.dead_letter(later, "worker", "refused", "no", clock.now)
+    assert store.deliveries.retry(UNIVERSITY, "idm", clock.now) == 2
+    (first,) = store.deliveries.claim("worker", clock.now, HOUR, 9)
+    assert first.change_number == later.change_number - 1
+
+
+@pytest.mark.parametrize("change_number", [1, 2])
+def test_a_dead_letter_is_retried_whatever_else_is_leased(store, clock, change_number):
+    make_link(store, MAIJA, FIRST, transfers=TRANSFERS)
+    make_link(store, VILLE, SECOND, transfers=TRANSFERS)
+    claimed = {each.change_number: each for each in store.deliveries.claim("worker", clock.now, HOUR, 9)}
+    store.deliveries.dead_letter(claimed[change_number], "worker", "refused", "no", clock.now)
+
+    assert store.deliveries.retry(UNIVERSITY, "idm", clock.now) == 1
 
 
 def test_a_conflict_that_nothing_explains_is_not_tried_again(store, dispatcher, register, clock):
@@ -138,12 +183,6 @@ def test_a_conflict_that_nothing_explains_is_not_tried_again(store, dispatcher, 
 
 
 # What is left out is made up for
-
-
-def lose(store, now):
-    """Let the oldest delivery that waits become a dead letter."""
-    (delivery,) = store.deliveries.claim("worker", now, HOUR, 1)
-    assert store.deliveries.dead_letter(delivery, "worker", "refused", "no", now)
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2], ids=lambda lost: f"{lost} lost")
