@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from webapp.auth.authenticator import Access
 from webapp.operator import pages as operator
+from webapp.operator.link_list import list_links
 from webapp.operator.metrics import metrics
 from webapp.pages.context import AppContext
 from webapp.pages.linking import (
@@ -87,6 +88,8 @@ ROUTES = (
     Route("GET", "/operator/organisations/<name>", Access.PERSON, operator.organisation),
     Route("POST", "/operator/organisations/<name>/retry", Access.PERSON, operator.retry),
     Route("GET", "/operator/organisations/<name>/retry", Access.PERSON, operator.redirect_to_organisation),
+    Route("POST", "/operator/organisations/<name>/links", Access.PERSON, list_links),
+    Route("GET", "/operator/organisations/<name>/links", Access.PERSON, operator.redirect_to_organisation),
     Route("GET", "/operator/incidents", Access.PERSON, operator.incident),
     Route("GET", "/operator/people", Access.PERSON, operator.search),
     Route("POST", "/operator/people", Access.PERSON, operator.submit_search),

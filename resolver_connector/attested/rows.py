@@ -28,6 +28,7 @@ MEMBERS = (*REQUIRED, "source")
 MAX_SOURCE_LENGTH = 200
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 """How far the clock of the system that sends the rows may be ahead."""
+_MISSING = {"authenticated_at": "it is missing: state when the person signed in at ORCID with this iD"}
 _EASTERNMOST = timedelta(hours=14)
 """A day begins at most so long before it begins in UTC."""
 _MAX_LINE = 10_000
@@ -57,7 +58,7 @@ class RowReader:
     only_source: bool = False
     """Whether a row that names another source is invalid."""
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Names of columns of a CSV file and what they hold, one of MEMBERS; other columns of the file are ignored then."""
+    """Names of columns or members and what they hold, one of MEMBERS; others are ignored then."""
 
     def read_csv(
         self, file: BinaryIO, report_progress: Callable[[int], object] = lambda _bytes: None
@@ -88,7 +89,8 @@ class RowReader:
 
         A row that is invalid is a result. Empty lines are skipped.
         """
-        number = 0
+        names, number = {member: member for member in MEMBERS}, 0
+        names |= {member: name for name, member in self.columns.items()}
         while line := file.readline(_MAX_LINE + 1):
             number += 1
             report_progress(len(line))
@@ -106,6 +108,8 @@ class RowReader:
             except InvalidObject as error:
                 yield _invalid(number, "", f"the line {error}")
                 continue
+            if self.columns:
+                content = {member: content[name] for member, name in names.items() if name in content}
             yield self._row(number, content)
 
     def _row(self, line: int, members: Mapping[str, Any]) -> AttestedLink | RowResult:
@@ -132,8 +136,11 @@ class RowReader:
                 raise InvalidMember(name[:100], f"there is no such member; there are {', '.join(MEMBERS)}")
         for name in MEMBERS:
             value = members.get(name)
-            if not isinstance(value, str) and not (name == "source" and value is None):
-                raise InvalidMember(name, "it is missing" if value is None else "it is not text")
+            if value is None or value == "":
+                if name in REQUIRED:
+                    raise InvalidMember(name, _MISSING.get(name, "it is missing"))
+            elif not isinstance(value, str):
+                raise InvalidMember(name, "it is not text")
         account = members["account"]
         if problem := invalid_account(self.organisation, account):
             scopes = ", ".join(f"@{each}" for each in sorted(self.organisation.scopes))

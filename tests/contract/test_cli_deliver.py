@@ -1,6 +1,5 @@
-"""The worker, the trial of an interface, and the import, as the operator types them; on each engine."""
+"""The worker and the trial of an interface, as the operator types them; on each engine."""
 
-import csv
 import re
 import signal
 import subprocess
@@ -347,76 +346,6 @@ def test_no_made_up_person_reaches_a_directory_in_production_by_oversight(writte
     assert "is in production" in output
     assert not there.received
     assert run(path, "transfer", "test", "yliopisto", "--account", MAIJA, "--yes")[0] == 0
-
-
-# import
-
-OTHER_SCOPE = "its scope is not one of the organisation's"
-
-
-@pytest.fixture
-def file(tmp_path):
-    """Write a file of links."""
-
-    def written(*rows):
-        path = tmp_path / "links.csv"
-        with path.open("w", newline="") as opened:
-            csv.writer(opened).writerows([("account", "orcid", "authenticated_at", "source"), *rows])
-        return str(path)
-
-    return written
-
-
-def test_links_of_elsewhere_are_looked_at_first_and_then_taken_in(written, store, file):
-    path = written(DEAD)
-    rows = file((MAIJA, FIRST.bare, "2024-03-01", "CRIS"), (AKE, make_orcid_id(2).bare, "2024-03-01", "CRIS"))
-
-    looked = run(path, "import", "yliopisto", rows)
-    assert looked == (
-        0,
-        "2 linked, 0 replaced, 0 updated, 0 unchanged, 0 refused\nnothing was imported yet: add --yes to import\n",
-    )
-    assert store.links.count(UNIVERSITY) == 0
-
-    assert run(path, "import", "yliopisto", rows, "--yes") == (
-        0,
-        "2 linked, 0 replaced, 0 updated, 0 unchanged, 0 refused\n",
-    )
-    assert store.links.get(UNIVERSITY, MAIJA).orcid_id.bare == FIRST.bare
-    assert states(store) == {("idm", "waiting"): 2, ("nightly", "waiting"): 2}
-    assert run(path, "import", "yliopisto", rows, "--yes")[1].startswith("0 linked, 0 replaced, 0 updated, 2 unchanged")
-
-
-def test_refused_lines_are_shown_and_the_others_are_imported(written, store, file):
-    path = written(DEAD)
-    link(store, AKE, FIRST)
-    rows = file(
-        ("new@yliopisto.example", make_orcid_id(3).bare, "2024-03-01", ""),
-        ("maija@elsewhere.example", make_orcid_id(4).bare, "2024-03-01", ""),
-        (AKE, make_orcid_id(5).bare, "2024-03-01", ""),
-        (MAIJA, "0000-0002-1825-0098", "2024-03-01", ""),
-        (MAIJA, make_orcid_id(6).bare, "", ""),
-    )
-
-    code, output = run(path, "import", "yliopisto", rows, "--attested-by", "CRIS", "--yes")
-
-    assert code == 1
-    assert output.splitlines() == [
-        "line 3: account: it cannot be an account here, where they end in @yliopisto.example: " + OTHER_SCOPE,
-        "line 4: the person has linked another ORCID iD here themselves",
-        "line 5: orcid: it is no ORCID iD: its check character does not fit",
-        "line 6: authenticated_at: it must be a time with its time zone, as 2026-01-15T12:00:00+02:00, or a date",
-        "1 linked, 0 replaced, 0 updated, 0 unchanged, 4 refused",
-    ]
-    assert store.links.count(UNIVERSITY) == 2
-
-
-def test_what_nobody_attests_is_not_taken_in(written, file):
-    code, output = run(written(DEAD), "import", "yliopisto", file((MAIJA, FIRST.bare, "2024-03-01", "")), "--yes")
-
-    assert code == 1
-    assert "name the system" in output
-    assert "No such file" in run(written(DEAD), "import", "yliopisto", "/none.csv")[1]
 
 
 # What is not kept

@@ -53,9 +53,9 @@ def test_the_list_is_csv_of_the_links_that_hold(store, path):
     assert code == 0
     assert list(csv.reader(io.StringIO(output))) == [
         ["account", "orcid", "authenticated_at", "source"],
-        [MAIJA, trial(1).uri, "2026-01-15T12:00:00+00:00", "orcid"],
-        ["Matti@yliopisto.example", trial(4).uri, "2026-01-15T12:00:00+00:00", "CRIS"],
-        [OSKAR, trial(2).uri, "2026-01-15T12:00:00+00:00", "orcid"],
+        [MAIJA, trial(1).uri, "2026-01-15T12:00:00Z", "orcid"],
+        ["Matti@yliopisto.example", trial(4).uri, "2026-01-15T12:00:00Z", "CRIS"],
+        [OSKAR, trial(2).uri, "2026-01-15T12:00:00Z", "orcid"],
     ]
 
 

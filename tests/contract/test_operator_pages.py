@@ -1,5 +1,6 @@
 """The operator's pages: who may see what, the numbers and their plots, retries, incidents, and the audited search."""
 
+import json
 import logging
 import re
 from datetime import timedelta
@@ -95,6 +96,7 @@ PEOPLE = {
     "a person with another entitlement": ((MAIJA, UNIVERSITY_IDP, ENTITLEMENT + "s"), NOTHING),
     "another organisation's person of the operator's name": (("operator@amk.example", POLYTECHNIC_IDP), NOTHING),
 }
+LIST = "/operator/organisations/<name>/links"
 OURS = [route for route in ROUTES if route.path.startswith("/operator")]
 
 
@@ -115,6 +117,8 @@ def test_each_sees_what_is_theirs_and_to_everybody_else_there_is_no_such_page(ap
     make_link(store, "anna@amk.example", orcid_id(IDS_OF[1]), POLYTECHNIC)
 
     for route, name in product(OURS, ("yliopisto", "amk")):
+        if (route.method, route.path) == ("POST", LIST):
+            continue
         reply = asked(who, route, name)
 
         of_one = "<name>" in route.path or route.method == "POST"
@@ -128,6 +132,69 @@ def test_each_sees_what_is_theirs_and_to_everybody_else_there_is_no_such_page(ap
         shows_a_person = route.path.startswith("/operator/people") and name == "yliopisto"
         assert shows_a_person or not IDS.search(reply.text)
         assert ("Amk" in said_in(reply)) <= ("amk" in sees)
+
+
+ADMINISTRATORS = {
+    "one who has that entitlement elsewhere": OTHERS,
+    "an administrator": OWN,
+    "another's administrator": OTHERS,
+}
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("person", PEOPLE)
+def test_the_list_of_an_organisation_is_for_its_own_administrators(app, store, person):
+    who, lists = web_client(app, *PEOPLE[person][0]), ADMINISTRATORS.get(person, NOTHING)
+    make_link(store, MAIJA, orcid_id(IDS_OF[0]))
+    make_link(store, "anna@amk.example", orcid_id(IDS_OF[1]), POLYTECHNIC)
+
+    for name in ("yliopisto", "amk"):
+        page = who.get(f"/operator/organisations/{name}")
+        reply = who.post(LIST.replace("<name>", name), {"token": who.token(), "format": "csv"})
+
+        assert ("Save the list as CSV" in page.text) == (name in lists)
+        assert reply.status == (200 if name in lists else 404)
+        assert (reply.header("Content-Type") == "text/csv; charset=utf-8") == (name in lists)
+        assert ("links-listed" in kinds(store, name)) == (name in lists)
+
+
+def kinds(store, name):
+    return [event.kind for event in store.audit.list_events(name)]
+
+
+def test_the_list_has_what_the_organisation_can_hand_in_again(store, admin):
+    make_link(store, MAIJA, orcid_id(IDS_OF[0]))
+    attest(store, [("=ake@yliopisto.example", orcid_id(IDS_OF[1]))], "-CRIS", NOON - DAY)
+    path, token = LIST.replace("<name>", "yliopisto"), admin.token()
+
+    as_csv = admin.post(path, {"token": token, "format": "csv"})
+    as_ndjson = admin.post(path, {"token": token, "format": "ndjson"})
+
+    assert as_csv.text.splitlines() == [
+        "account,orcid,authenticated_at,source",
+        f"'=ake@yliopisto.example,{orcid_id(IDS_OF[1]).uri},2026-01-14T12:00:00Z,'-CRIS",
+        f"{MAIJA},{orcid_id(IDS_OF[0]).uri},2026-01-15T12:00:00Z,orcid",
+    ]
+    assert [json.loads(line) for line in as_ndjson.text.splitlines()] == [
+        {
+            "account": "=ake@yliopisto.example",
+            "orcid": orcid_id(IDS_OF[1]).uri,
+            "authenticated_at": "2026-01-14T12:00:00Z",
+            "source": "-CRIS",
+        },
+        {
+            "account": MAIJA,
+            "orcid": orcid_id(IDS_OF[0]).uri,
+            "authenticated_at": "2026-01-15T12:00:00Z",
+            "source": "orcid",
+        },
+    ]
+    assert {each.header("Cache-Control") for each in (as_csv, as_ndjson)} == {"no-store"}
+    assert as_csv.header("Content-Disposition") == 'attachment; filename="orcid-yliopisto.csv"'
+    assert as_ndjson.header("Content-Disposition") == 'attachment; filename="orcid-yliopisto.ndjson"'
+    *_, event = store.audit.list_events(UNIVERSITY)
+    assert (event.kind, event.actor, event.person_key) == ("links-listed", "organisation", None)
+    assert dict(event.facts) == {"by": "admin@yliopisto.example", "by_organisation": UNIVERSITY, "links": "2"}
 
 
 IDS_OF = ("0000-0002-1825-0097", "0000-0001-5109-3700")

@@ -48,6 +48,14 @@ def operator_organisation_with_renamed_accounts(context):
     return _operator_client(context).get("/operator/organisations/yliopisto")
 
 
+@page_state("GET /operator/organisations/<name>")
+def administrator_organisation(context):
+    """With the list that an administrator can download."""
+    context.link()
+    staff = AdminAccess(administrators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),))
+    return context.maija(context.web_app(admin_access=staff)).get("/operator/organisations/yliopisto")
+
+
 @page_state("GET /operator/incidents")
 def operator_incidents(context):
     return _operator_client(context).get("/operator/incidents")

@@ -33,6 +33,8 @@ NO_PAGES = {
     "GET /me/data.json": "is a file",
     "POST /operator/organisations/<name>/retry": "leads to the organisation's page",
     "GET /operator/organisations/<name>/retry": "leads to the organisation's page",
+    "POST /operator/organisations/<name>/links": "is a file",
+    "GET /operator/organisations/<name>/links": "leads to the organisation's page",
     "GET /static/<name>": "is a style sheet or a picture",
     "GET /healthz": "is a word for a monitor",
     "GET /metrics": "is for a monitoring system",

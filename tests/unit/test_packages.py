@@ -21,12 +21,13 @@ KNOWS_CONNECTOR = (
     "webapp/config/",
     "webapp/cli/transfer.py",
     "webapp/cli/handout/sources.py",
-    "webapp/cli/imports/",
+    "webapp/cli/imports.py",
     "webapp/cli/link/",
     "webapp/cli/organisation/",
     "webapp/cli/serve/",
+    "webapp/operator/link_list.py",
 )
-"""What of `webapp/` may import the connector: assembly, kinds of transfers, rights, and the test of a transfer."""
+"""What of `webapp/` may import the connector: assembly, kinds of transfers, rights, the form of lists, and tests."""
 NOT_IN_THE_CONNECTOR = {"bottle", "jinja2", "babel", "webapp.app", "webapp.pages", "webapp.operator", "webapp.mail"}
 """What costs the connector's process memory and start time, and is of no use there."""
 
@@ -44,7 +45,7 @@ LIBRARIES = {
         "webapp/cli/handout/sp.py",
         "webapp/cli/history.py",
         "webapp/cli/idp_role.py",
-        "webapp/cli/imports/links.py",
+        "webapp/cli/imports.py",
         "webapp/cli/link/__init__.py",
         "webapp/cli/link/erase.py",
         "webapp/cli/link/list.py",

@@ -14,7 +14,7 @@ from webapp.cli.deliver import deliver
 from webapp.cli.handout import handout
 from webapp.cli.history import history
 from webapp.cli.idp_role import idp_role
-from webapp.cli.imports.links import import_links
+from webapp.cli.imports import import_links
 from webapp.cli.link import link
 from webapp.cli.migrate import migrate
 from webapp.cli.options import accept_dash_values

@@ -90,6 +90,10 @@ class AdminAccess:
     metrics_token: str = field(default="", repr=False)
     """The bearer token for the metrics; empty if they are not served."""
 
+    def is_administrator(self, person: Person) -> bool:
+        """Return whether the person is an administrator of their own organisation."""
+        return any(each.matches(person) for each in self.administrators)
+
     def permissions(self, person: Person, organisations: Organisations) -> Permissions:
         """Return what a person may see.
 

@@ -84,6 +84,8 @@ def organisation(context: AppContext, request: PageRequest) -> Page:
         "now": request.now,
         "retried": _retried(request),
         "token": csrf_token(request.browser, request.person),
+        "lists_links": one.id == request.person.organisation.id
+        and context.admin_access.is_administrator(request.person),
     }
     return Page("operator/organisation.html", facts)
 

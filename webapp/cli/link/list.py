@@ -9,15 +9,12 @@ from typing import Any
 
 import click
 
-from resolver_connector.csv_file import write_csv
+from resolver_connector.link_list import csv_lines
 from shibboleth.organisation import Organisation
 from sql.records import Link
 from webapp.cli.context import find_organisation, load_config, open_store
 from webapp.cli.errors import handle_errors
 from webapp.cli.options import json_option, organisation_argument
-
-COLUMNS = ("account", "orcid", "authenticated_at", "source")
-"""The columns of the CSV output, which `orcid-connect import` reads."""
 
 
 @click.command(name="list")
@@ -44,11 +41,7 @@ def list_links(path: Path, name: str, *, accounts: bool, as_json: bool) -> None:
         elif accounts:
             sys.stdout.writelines(f"{link.account}\n" for link in links)
         else:
-            sys.stdout.writelines(write_csv(COLUMNS, map(_cells, links)))
-
-
-def _cells(link: Link) -> tuple[str, ...]:
-    return link.account, link.orcid_id.uri, (link.authenticated_at or link.linked_at).isoformat(), link.source
+            sys.stdout.writelines(csv_lines(links))
 
 
 def link_json(organisation: Organisation, link: Link) -> dict[str, Any]:

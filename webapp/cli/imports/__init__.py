@@ -1,1 +1,0 @@
-"""`orcid-connect import`: read a file of links, and store them."""
