@@ -242,13 +242,6 @@ where attempts.organisation = :organisation
 order by person_key, other_person_key
 limit :limit;
 
--- name: set_temporary_key
--- While all accounts of an organisation are renamed. The stable id may have been renamed with the account.
-update links
-set person_key = id,
-    stable_id = ''
-where id = :id;
-
 -- name: move_link
 -- The change `moved` tells receivers that the account has the iD, so a suspended link is not suspended any more: the next
 -- look-up, which is due at once, suspends it again.

@@ -118,6 +118,29 @@ class OrganisationTransaction:
         self.last_event_hash = audit.event_hash(self.last_event_hash, covered)
         return {**covered, "hash": self.last_event_hash, "person_key": person_key, "facts": text}
 
+    def new_move_events(
+        self, link: Link, change: Change, actor: str, facts: Mapping[str, str], *, claimed: bool = False
+    ) -> list[dict[str, str | int | None]]:
+        """Return the rows of the two audit events of a move, not inserted.
+
+        Args:
+            link: The link as it was before.
+            change: The change that names both accounts.
+            actor: Who moved it.
+            facts: Facts of both events, with the reason.
+            claimed: Whether the account now claimed the iD. It is not told whose the iD was.
+        """
+        common = {"link": link.id, "change": str(change.number), **facts}
+        now = {"orcid": link.orcid_id.uri, "account": change.account}
+        now |= {} if claimed else {"previous_account": link.account}
+        # What tells a later holder of the earlier account from this one
+        known = {"account_issued_at": link.account_issued_at, "stable_id": link.stable_id}
+        before = {"account": link.account} | {name: value for name, value in known.items() if value}
+        return [
+            self.new_event("moved", actor, change.person_key, common | now),
+            self.new_event("given-away" if claimed else "moved-away", actor, link.person_key, common | before),
+        ]
+
     def write_numbers(self) -> None:
         """Store the last numbers of changes and events that the transaction has used."""
         self.session.execute(

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from types import MappingProxyType
 
-from shibboleth.account_holder import UNKNOWN_HOLDER, AccountHolder, different_holders, different_stable_ids
+from shibboleth.account_holder import (
+    UNKNOWN_HOLDER,
+    AccountHolder,
+    KnownHolder,
+    different_holders,
+    different_stable_ids,
+)
 from shibboleth.account_time import is_readable
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import OrcidId
 from sql import rows
-from sql.engines.base import Row
+from sql.engines.base import Row, Transaction
 from sql.errors import AccountLinked, AttemptClosed, AttemptNotAuthenticated, LinkChanged, OrcidIdInUse
 from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 from sql.repositories.base import NO_LIMIT, OrganisationTransaction, Repository
@@ -244,8 +251,9 @@ class LinkRepository(Repository):
         reason: str,
         now: datetime,
         *,
-        holder: AccountHolder = UNKNOWN_HOLDER,
+        holder: AccountHolder | None = None,
         expected: OrcidId | None = None,
+        unchanged: Link | None = None,
         claim: str | None = None,
         by: Mapping[str, str] = MappingProxyType({}),
         transfers: Sequence[str] = (),
@@ -258,8 +266,10 @@ class LinkRepository(Repository):
 
         Args:
             account: The account that the person has now.
-            holder: What is known of its holder; what the link had recorded belonged to the earlier account.
+            holder: What is known of the account's holder. If None, the person is the same: the stable id stays with the
+                link, and the time of issue, which is the earlier account's, does not.
             expected: The iD that the link must have; None accepts any.
+            unchanged: The link whose stable id and last sign-in are the evidence for the move; None needs no evidence.
             claim: The id of the attempt that asked for the iD; it is closed as `moved`, and works once.
             by: Facts of the audit events that name the administrator who moved it.
             transfers: The names of the organisation's transfers, to which the change is delivered.
@@ -270,7 +280,7 @@ class LinkRepository(Repository):
         Raises:
             AttemptClosed: If the claim is closed.
             AccountLinked: If the account has a link already.
-            LinkChanged: If the link has another iD than `expected`.
+            LinkChanged: If the link has another iD than `expected`, or the evidence has changed.
         """
         with self.organisation_transaction(organisation_id, now) as transaction:
             session, old = transaction.session, {"organisation": organisation_id, "person_key": person_key}
@@ -282,9 +292,12 @@ class LinkRepository(Repository):
                 _check_current(link, expected)
             if session.fetch_one("get_link", organisation=organisation_id, person_key=new_key) is not None:
                 raise AccountLinked
+            if unchanged is not None:
+                _check_evidence(session, link, unchanged)
             at = rows.format_timestamp(now)
             if claim is not None and session.execute("close_attempt", id=claim, outcome="moved", now=at) != 1:
                 raise AttemptClosed(None)
+            holder = KnownHolder(stable_id=link.stable_id) if holder is None else holder
             moved = replace(link, person_key=new_key, account=account, suspended_at=None)
             delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT))
             with session.pipeline():
@@ -296,22 +309,15 @@ class LinkRepository(Repository):
                     account_issued_at=rows.storable(holder.account_issued_at),
                     stable_id=holder.stable_id,
                     day=now.date().isoformat(),
-                    now=rows.format_timestamp(now),
+                    now=at,
                 )
                 change = transaction.insert_change(
                     ChangeKind.MOVED, moved, link.orcid_id, None, transfers, moved_from=link
                 )
-                facts = {"link": link.id, "reason": reason, "change": str(change.number), **by}
-                facts |= {} if claim is None else {"attempt": claim}
-                details = {"orcid": link.orcid_id.uri, "account": account}
-                # Who claims an iD does not learn whose it was, and is not the same person to the service
-                details |= {"previous_account": link.account} if claim is None else {}
-                transaction.insert_event("moved", actor, new_key, facts | details)
-                # What tells a later holder of the earlier account from this one
-                known = {"account_issued_at": link.account_issued_at, "stable_id": link.stable_id}
-                left = {"account": link.account} | {name: value for name, value in known.items() if value}
-                left_by = "moved-away" if claim is None else "given-away"
-                transaction.insert_event(left_by, actor, person_key, facts | left)
+                facts = {"reason": reason, **by} | ({} if claim is None else {"attempt": claim})
+                events = transaction.new_move_events(link, change, actor, facts, claimed=claim is not None)
+                session.execute_many("insert_event", events)
+                transaction.write_numbers()
             return change
 
     def remove(  # noqa: PLR0913, PLR0917 - all that an audit event says
@@ -346,6 +352,14 @@ class LinkRepository(Repository):
 def _check_current(current: Link | None, shown: OrcidId | None) -> None:
     if (None if current is None else current.orcid_id) != shown:
         raise LinkChanged(current)
+
+
+def _check_evidence(session: Transaction, link: Link, unchanged: Link) -> None:
+    # Of all that was read before the transaction began, what a move by the person depends on
+    evidence = attrgetter("id", "stable_id", "account_issued_at", "last_seen_on")
+    values = {"organisation": link.organisation, "stable_id": link.stable_id}
+    if evidence(link) != evidence(unchanged) or len(session.fetch_all("list_links_by_stable_id", **values)) > 1:
+        raise LinkChanged(link)
 
 
 def _lock_answered_attempt(transaction: OrganisationTransaction, attempt: Attempt) -> tuple[Row, Attempt, OrcidId]:

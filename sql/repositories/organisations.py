@@ -34,6 +34,7 @@ class MoveConflict(StrEnum):
     FOREIGN_SCOPE = "its new account has a scope that is not one of the organisation's"
     OTHER_ORCID_ID = "its new account has another ORCID iD"
     OTHER_PERSON = "another account has this ORCID iD"
+    CIRCLE = "accounts are exchanged in a circle; move one of the links to an unused account first"
 
 
 AccountMapping = Callable[[str], str | MoveConflict]
@@ -274,53 +275,57 @@ def _rename(
     transaction: OrganisationTransaction, new_account: AccountMapping, report: ConflictHandler, transfers: Sequence[str]
 ) -> MoveResult:
     session, organisation = transaction.session, transaction.organisation
-    moves, conflicts, moved, after = [], 0, 0, ""
+    moves: dict[str, tuple[Link, str]] = {}
+    conflicts, moved, after = 0, 0, ""
     while page := session.fetch_all("list_links", organisation=organisation, after=after, limit=PAGE_SIZE):
-        for link in map(rows.link_summary_from_row, page):
+        for link in map(rows.link_from_row, page):
             account = new_account(link.account)
             if isinstance(account, MoveConflict):
                 report(link, "", account)
                 conflicts += 1
             elif fold(account) != link.person_key:
-                moves.append((link, account))
+                moves[link.person_key] = link, account
         after = page[-1]["person_key"]
-    # A key that no account has, so that accounts may be swapped
-    session.execute_many("set_temporary_key", [{"id": link.id} for link, _ in moves])
-    moves = _vacated_first(moves)
-    for start in range(0, len(moves), PAGE_SIZE):
+    ordered, circles = _vacated_first(moves)
+    for link, account in circles:
+        report(link, account, MoveConflict.CIRCLE)
+    conflicts += len(circles)
+    day, now = transaction.now.date().isoformat(), rows.format_timestamp(transaction.now)
+    for start in range(0, len(ordered), PAGE_SIZE):
         changes, events = [], []
-        for link, account in moves[start : start + PAGE_SIZE]:
+        for link, account in ordered[start : start + PAGE_SIZE]:
             if session.fetch_one("get_link_id", organisation=organisation, person_key=fold(account)) is not None:
                 report(link, account, MoveConflict.OTHER_ORCID_ID)
                 conflicts += 1
                 continue
             new = replace(link, person_key=fold(account), account=account)
-            day, now = transaction.now.date().isoformat(), rows.format_timestamp(transaction.now)
             values = {"id": link.id, "person_key": new.person_key, "account": account, "day": day, "now": now}
             session.execute("move_link", **values, account_issued_at="", stable_id="")
             change = transaction.new_change(ChangeKind.MOVED, new, link.orcid_id, None, moved_from=link)
             changes.append(change)
-            facts = {"link": link.id, "reason": ChangeReason.MOVED.value, "change": str(change.number)}
-            details = {"orcid": link.orcid_id.uri, "account": account, "previous_account": link.account}
-            events.append(transaction.new_event("moved", "operator", new.person_key, facts | details))
-            away = facts | {"account": link.account}
-            events.append(transaction.new_event("moved-away", "operator", link.person_key, away))
+            events += transaction.new_move_events(link, change, "operator", {"reason": ChangeReason.MOVED.value})
         _insert_changes(transaction, changes, transfers, events)
         moved += len(changes)
     return MoveResult(moved, 0, conflicts, written=False)
 
 
-def _vacated_first(moves: Sequence[tuple[LinkSummary, str]]) -> list[tuple[LinkSummary, str]]:
-    # An account is left by its link before it gets another one, as in the audit log of single moves; not in a circle
-    pending = {link.person_key: (link, account) for link, account in moves}
-    ordered: list[tuple[LinkSummary, str]] = []
+def _vacated_first(moves: Mapping[str, tuple[Link, str]]) -> tuple[list[tuple[Link, str]], list[tuple[Link, str]]]:
+    # In an order in which an account is left before another link gets it; and the moves for which there is none,
+    # because their accounts are exchanged in a circle
+    pending = dict(moves)
+    ordered: list[tuple[Link, str]] = []
+    circles: list[tuple[Link, str]] = []
     while pending:
-        key, chain = next(iter(pending)), []
+        first = key = next(iter(pending))
+        chain = []
         while key in pending:
             chain.append(pending.pop(key))
             key = fold(chain[-1][1])
-        ordered += reversed(chain)
-    return ordered
+        if key == first:
+            circles += chain
+        else:
+            ordered += reversed(chain)
+    return ordered, circles
 
 
 def _insert_changes(

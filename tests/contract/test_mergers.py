@@ -5,14 +5,16 @@ from datetime import timedelta
 
 import pytest
 
+from resolver_connector.delivery.dispatcher import Dispatcher
 from resolver_connector.delivery.maintenance import KEEP_MERGED, Maintenance
 from sql.records import ChangeKind, ChangeReason
 from sql.repositories.organisations import AlreadyMerged, MoveConflict, MoveResult
-from tests.support.delivery import LogRecorder
+from tests.support.delivery import LogRecorder, UniqueRegister
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_attempt, make_link, make_orcid_id
+from tests.support.service import ORGANISATIONS, Clock
 from tests.support.store_faults import InjectedFailure, fail, make_failing_store
 
-ANNA, BEN, CAI = (f"{name}@amk.example" for name in ("anna", "ben", "cai"))
+ANNA, BEN, CAI, DAN = (f"{name}@amk.example" for name in ("anna", "ben", "cai", "dan"))
 FIRST, SECOND, THIRD = (make_orcid_id(number) for number in (1, 2, 3))
 LATER = NOON + timedelta(days=1)
 
@@ -267,17 +269,49 @@ def rekey(store, new_account, **other):
     return result, conflicts
 
 
-def test_accounts_may_be_renamed_in_a_circle(store):
-    names = {ANNA: BEN, BEN: CAI, CAI: ANNA}
+@pytest.mark.parametrize("names", [{ANNA: BEN, BEN: ANNA, CAI: DAN}, {ANNA: BEN, BEN: CAI, CAI: ANNA}])
+def test_accounts_that_are_exchanged_in_a_circle_are_a_conflict(store, names):
     for person, orcid_id in zip(names, (FIRST, SECOND, THIRD), strict=True):
         make_link(store, person, orcid_id, POLYTECHNIC)
+    before = everything(store)
 
     result, conflicts = rekey(store, names.__getitem__)
 
-    assert (result, conflicts) == (MoveResult(3, 0, 0, written=True), [])
-    assert linked(store, POLYTECHNIC) == {BEN: FIRST, CAI: SECOND, ANNA: THIRD}
+    circle = [(old, new, MoveConflict.CIRCLE) for old, new in names.items() if new in names]
+    assert (result.written, conflicts) == (False, circle)
+    assert everything(store) == before
+
+
+def test_accounts_in_a_circle_are_renamed_by_way_of_an_unused_one_and_a_receiver_loses_no_id(store):
+    clock, register = Clock(LATER), UniqueRegister()
+    dispatcher = Dispatcher(store, ORGANISATIONS, {POLYTECHNIC: {"old": register}}, LogRecorder(), clock)
+    for person, orcid_id in ((ANNA, FIRST), (BEN, SECOND)):
+        make_link(store, person, orcid_id, POLYTECHNIC, transfers=("old",))
+    store.links.move(POLYTECHNIC, ANNA, CAI, "operator", "renamed", LATER, transfers=("old",))
+
+    result, conflicts = rekey(store, {BEN: ANNA, CAI: BEN}.__getitem__)
+    while claimed := store.deliveries.claim("worker", clock.now, timedelta(minutes=1), 9):
+        for delivery in claimed:
+            dispatcher.attempt(delivery, "worker", 1.0)
+
+    assert (result, conflicts) == (MoveResult(2, 0, 0, written=True), [])
+    assert register.holds == linked(store, POLYTECHNIC) == {ANNA: SECOND, BEN: FIRST}
     assert [one.key_attribute for one in store.organisations.list_stored()] == ["subject-id"]
     assert_intact(store)
+
+
+def test_a_rename_of_all_tells_the_holder_of_the_earlier_account_from_a_later_one(store):
+    make_link(store, ANNA, FIRST, POLYTECHNIC, stable_id="subject-id:a@amk.example", issued="20240115")
+
+    rekey(store, {ANNA: BEN}.__getitem__)
+
+    events = {each.kind: each.facts for each in store.audit.list_events(POLYTECHNIC) if each.kind.startswith("moved")}
+    common = {"link": events["moved"]["link"], "change": "2", "reason": "moved"}
+    assert events == {
+        "moved": common | {"orcid": FIRST.uri, "account": BEN, "previous_account": ANNA},
+        "moved-away": common
+        | {"account": ANNA, "stable_id": "subject-id:a@amk.example", "account_issued_at": "20240115"},
+    }
 
 
 def test_an_account_that_another_one_gets_is_left_first(store):

@@ -57,7 +57,7 @@ def test_the_link_has_the_new_account_and_one_change_names_both(store):
     change = move(store)
 
     link = store.links.get(UNIVERSITY, "maija.uusi@yliopisto.example")
-    assert (link.orcid_id, link.account, link.stable_id, link.current) == (FIRST, NEW, "", True)
+    assert (link.orcid_id, link.account, link.stable_id, link.current) == (FIRST, NEW, STABLE, True)
     assert store.links.get(UNIVERSITY, OLD) is None
     assert (change.kind, change.account, change.previous_account) == ("moved", NEW, OLD)
     assert (change.orcid_id, change.previous) == (FIRST, None)
@@ -304,6 +304,30 @@ def post(store, path, content, *rights):
     return answer.status, json.loads(answer.body)
 
 
+def released(store, query):
+    organisation = make_organisation(stable_id="subject-id", needs_stable_id=True)
+    clients = Credentials([(Bearer(TOKEN), make_client(organisation))])
+    connector = Connector(store, clients, Registry.PRODUCTION, lambda: LATER)
+    answer = ask(connector, f"/v1/people/{NEW}?{query}", HTTP_AUTHORIZATION=f"Bearer {TOKEN}")
+    return json.loads(answer.body)["eduPersonOrcid"]
+
+
+@pytest.mark.parametrize("forget", [False, True])
+@pytest.mark.parametrize("by", ["organisation", "operator"])
+def test_a_moved_link_keeps_the_stable_id_but_not_the_time_of_issue(tmp_path, store, store_url, by, forget):
+    make_link(store, OLD, FIRST, stable_id=STABLE, issued="20240115")
+    if by == "organisation":
+        content = {"account": NEW} | ({"forget_stable_id": True} if forget else {})
+        assert post(store, f"/v1/people/{OLD}/move", content, Right.MOVE) == (200, {"moved": True})
+    else:
+        path = write_configuration(tmp_path / "etc", store=store_section(tmp_path / "etc", store_url))
+        words = ["--forget-stable-id"] if forget else []
+        assert run(path, OLD, NEW, "--reason", "renamed", "--yes", *words).exit_code == 0
+
+    asked = ("stable_id=a@yliopisto.example&issued=20250115", "stable_id=b@yliopisto.example")
+    assert [released(store, query) for query in asked] == [[FIRST.uri], [FIRST.uri] if forget else []]
+
+
 @pytest.mark.parametrize(
     ("path", "content", "expected"),
     [
@@ -319,6 +343,7 @@ def post(store, path, content, *rights):
         (f"/v1/people/{OLD}/move", {"account": ""}, 400),
         (f"/v1/people/{OLD}/move", {"account": 1}, 400),
         (f"/v1/people/{OLD}/move", {"account": NEW, "dry_run": True}, 400),
+        (f"/v1/people/{OLD}/move", {"account": NEW, "forget_stable_id": "yes"}, 400),
         (f"/v1/people/{OLD}/move", {}, 400),
         (f"/v1/people/{OLD}/move", b"x", 400),
         ("/v1/people//move", {"account": NEW}, 400),
@@ -525,6 +550,33 @@ def test_only_what_the_page_showed_is_moved(app, store, clock):
     assert confirm(maija, page, link="x").status == 409
     assert confirm(maija, page, shown=orcid_id(AKE).uri).status == 409
     assert store.links.get(UNIVERSITY, OLD).orcid_id.bare == MAIJA
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda store, now: store.links.record_sign_in(store.links.get(UNIVERSITY, OLD), make_person(OLD), now),
+        lambda store, _: make_link(store, "liisa@yliopisto.example", orcid_id(AKE), stable_id=STABLE),
+        lambda store, _: make_link(store, OLD, orcid_id(MAIJA), stable_id="subject-id:b@yliopisto.example"),
+    ],
+    ids=["the earlier account was used", "another link has the stable id", "the link is another holder's"],
+)
+def test_evidence_that_changes_after_it_was_checked_moves_nothing(app, store, clock, monkeypatch, meanwhile):
+    make_link(store, OLD, orcid_id(MAIJA), stable_id=STABLE)
+    clock.passes(days=1)
+    maija = WebClient(app, NEW, said=SUBJECT)
+    page = maija.get("/me/move")
+    move_link = store.links.move
+
+    def change_first(*asked, **words):
+        meanwhile(store, clock.now)
+        return move_link(*asked, **words)
+
+    monkeypatch.setattr(store.links, "move", change_first)
+
+    assert confirm(maija, page).status == 409
+    assert store.links.get(UNIVERSITY, OLD).orcid_id.bare == MAIJA
+    assert store.links.get(UNIVERSITY, NEW) is None
 
 
 def test_a_link_that_was_made_meanwhile_is_kept(app, store, clock, monkeypatch):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shibboleth.account_holder import UNKNOWN_HOLDER
 from shibboleth.organisation import Organisations, Stage
 from tests.support.factories import POLYTECHNIC, POLYTECHNIC_IDP, UNIVERSITY, make_link, make_organisation
 from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id
@@ -109,7 +110,7 @@ def test_a_ticket_works_once(claimant, simulator, store, clock):
     mine = holder(claimant)
     token = mine.get(place).field("token")
     give(mine, place, token=token)
-    store.links.move(UNIVERSITY, CLAIMANT, HOLDER, "operator", "back", clock.now)
+    store.links.move(UNIVERSITY, CLAIMANT, HOLDER, "operator", "back", clock.now, holder=UNKNOWN_HOLDER)
 
     assert give(mine, place, token=token).status == mine.get(place).status == 403
     assert whose(store) == [HOLDER]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from resolver_connector.delivery.dispatcher import Dispatcher
 from shibboleth.organisation import Organisations
-from sql.errors import OrcidIdInUse
+from sql.errors import AccountLinked, OrcidIdInUse
 from tests.support.delivery import LogRecorder, UniqueRegister
 from tests.support.factories import NOON, answered, make_consent, make_orcid_id, make_organisation
 from tests.support.service import Clock
@@ -24,16 +25,21 @@ orcid_ids = st.integers(1, 3).map(make_orcid_id)
 
 
 class Histories(RuleBasedStateMachine):
-    """Persons who exchange iDs, a worker that may die, and a receiver that may be away or lose its answers."""
+    """Persons exchange iDs, accounts are renamed or merged, a worker may die, and a receiver may fail."""
 
     def __init__(self, store):
         super().__init__()
         self.store, self.clock, self.register = store, Clock(NOON), UniqueRegister()
-        self.organisation = f"order-{next(NUMBERS)}"
-        organisation = make_organisation(self.organisation, names={"en": "x"}, scopes=frozenset({"x"}))
-        transfers = {self.organisation: {"idm": self.register}}
+        number = next(NUMBERS)
+        self.organisation, self.surviving = f"order-{number}", f"surviving-{number}"
+        self.registers = {self.organisation: self.register, self.surviving: UniqueRegister()}
+        organisations = [
+            make_organisation(each, names={"en": "x"}, scopes=frozenset({"x"}), entity_ids=(f"https://{each}",))
+            for each in self.registers
+        ]
+        transfers = {each: {"idm": register} for each, register in self.registers.items()}
         self.dispatcher = Dispatcher(
-            store, Organisations.of([organisation]), transfers, LogRecorder(), self.clock, random=lambda: 0.5
+            store, Organisations.of(organisations), transfers, LogRecorder(), self.clock, random=lambda: 0.5
         )
         self.leased = []
 
@@ -62,6 +68,36 @@ class Histories(RuleBasedStateMachine):
                 self.organisation, person, "person", "asked to", self.clock.now, transfers=TRANSFERS
             ),
         }[how]()
+
+    @rule(person=people, account=people)
+    def move(self, person, account):
+        with suppress(AccountLinked):
+            self.store.links.move(
+                self.organisation, person, account, "operator", "renamed", self.clock.now, transfers=TRANSFERS
+            )
+
+    @rule(names=st.permutations(["a@x", "b@x", "c@x", "d@x"]))
+    def rekey(self, names):
+        new = dict(zip(["a@x", "b@x", "c@x"], names, strict=False))
+        self.store.organisations.rekey(
+            self.organisation,
+            lambda account: new.get(account, account),
+            self.clock.now,
+            key_attribute="eppn",
+            transfers=TRANSFERS,
+        )
+
+    @rule()
+    def merge(self):
+        self.store.organisations.merge(
+            self.organisation,
+            self.surviving,
+            str,
+            self.clock.now,
+            key_attribute="eppn",
+            from_transfers=TRANSFERS,
+            into_transfers=TRANSFERS,
+        )
 
     @rule(limit=st.integers(1, 3))
     def claim(self, limit):
@@ -96,13 +132,16 @@ class Histories(RuleBasedStateMachine):
         self.register.away = self.register.loses_answers = False
         for _ in range(20):
             self.clock.now += timedelta(days=1)
-            self.store.deliveries.retry(self.organisation, None, self.clock.now)
+            for organisation in self.registers:
+                self.store.deliveries.retry(organisation, None, self.clock.now)
             while claimed := self.store.deliveries.claim("worker", self.clock.now, LEASE, 9):
                 for delivery in claimed:
                     self.dispatcher.attempt(delivery, "worker", 1.0)
-        linked = {link.person_key: link.orcid_id for link in self.store.links.list_current(self.organisation)}
-        assert self.register.holds == linked
-        assert not list(self.store.deliveries.list_waiting(self.organisation))
+        for organisation, register in self.registers.items():
+            linked = {link.person_key: link.orcid_id for link in self.store.links.list_current(organisation)}
+            assert register.holds == linked
+            assert not list(self.store.deliveries.list_waiting(organisation))
+            assert self.store.audit.compare_with_links(organisation) == self.store.audit.verify(organisation) == []
 
 
 def test_in_the_end_the_receiver_has_the_links_of_the_store(store):

@@ -345,7 +345,7 @@ class LinkingService:
             shown: The iD that the page showed.
 
         Raises:
-            LinkChanged: If the link is to another iD than `shown`.
+            LinkChanged: If the link is to another iD than `shown`, or what showed that it is the person's has changed.
             AccountLinked: If the person has linked an iD meanwhile.
 
         """
@@ -358,6 +358,7 @@ class LinkingService:
             now,
             holder=person,
             expected=shown,
+            unchanged=link,
             transfers=tuple(self.transfers.get(link.organisation, ())),
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from resolver_connector.csv_file import InvalidCsvFile, read_csv
+from shibboleth.account_holder import UNKNOWN_HOLDER, AccountHolder
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation
 from shibboleth.person import invalid_account
@@ -33,6 +34,7 @@ COLUMNS = ("old", "new")
     type=click.Path(path_type=Path),
     help="Move the link of each row of a CSV file with the columns old and new.",
 )
+@click.option("--forget-stable-id", is_flag=True, help="Forget the stable ids, because they were renamed too.")
 @reason_option("The reason, in one line; it is kept in the audit log.")
 @yes_option
 @json_option
@@ -45,6 +47,7 @@ def move(  # noqa: PLR0913 - one parameter for each option
     new: str | None,
     *,
     file: Path | None,
+    forget_stable_id: bool,
     reason: str,
     yes: bool,
     as_json: bool,
@@ -64,9 +67,10 @@ def move(  # noqa: PLR0913 - one parameter for each option
             click.echo(f"{printable(before)} -> {printable(after)}")
         click.confirm(f"Move {len(pairs)} link(s)?", abort=True)
     transfers, results = tuple(config.organisation_settings[organisation.id].transfers), []
+    holder = UNKNOWN_HOLDER if forget_stable_id else None
     with open_store(config) as store:
         for before, after in pairs:
-            problem = _move(store, organisation, before, after, reason, transfers)
+            problem = _move(store, organisation, before, after, reason, holder, transfers)
             results.append({"old": before, "new": after, "moved": not problem, "problem": problem or None})
             if not as_json:
                 click.echo(f"{printable(before)} -> {printable(after)}: {problem or 'moved'}")
@@ -87,13 +91,20 @@ def _pairs(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _move(  # noqa: PLR0913, PLR0917 - all that the audit log says
-    store: Store, organisation: Organisation, old: str, new: str, reason: str, transfers: tuple[str, ...]
+    store: Store,
+    organisation: Organisation,
+    old: str,
+    new: str,
+    reason: str,
+    holder: AccountHolder | None,
+    transfers: tuple[str, ...],
 ) -> str:
     # Returns what is wrong; empty where the link was moved
     if problem := invalid_account(organisation, new):
         return f"the new account cannot be one: {problem}"
+    move, now = store.links.move, utc_now()
     try:
-        change = store.links.move(organisation.id, fold(old), new, "operator", reason, utc_now(), transfers=transfers)
+        change = move(organisation.id, fold(old), new, "operator", reason, now, holder=holder, transfers=transfers)
     except AccountLinked:
         return "the new account has a link of its own"
     return "" if change is not None else "there is no link"
