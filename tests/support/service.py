@@ -272,7 +272,9 @@ class WebClient:
 
     def start(self):
         """Start a linking, and return the address at ORCID."""
-        return self.post("/me/start", {"token": self.token()}).header("Location")
+        reply = self.post("/me/start", {"token": self.token()})
+        assert reply.status == 303, reply.title
+        return reply.header("Location")
 
     def callback_path(self, simulator, bare=MAIJA):
         """Authorise at ORCID as a person and return the callback's path."""
