@@ -172,28 +172,12 @@ class Dispatcher:
         )
         if change.kind is ChangeKind.MOVED and not transfer.writes_moves:
             return self._deliver_move(delivery, transfer, message, timeout)
-        # The receiver may have an iD that this change does not name, because what took it away has not arrived
-        removals = {
-            (each.previous_account, each.previous or each.orcid_id): replace(
-                message,
-                id=each.id,
-                kind=ChangeKind.REMOVED,
-                account=each.previous_account or message.account,
-                orcid_id=None,
-                previous=each.previous or each.orcid_id,
-                previous_account=None,
-                at=each.at,
-                reason=each.reason,
-                number=each.number,
-            )
-            for each in self._store.deliveries.list_missed(delivery)
-            if each.previous_account is not None or each.previous not in {change.orcid_id, change.previous}
-        }
+        removals = self._missed_removals(delivery, message)
         try:
             # One that cannot remove an iD puts the new one in its place
             if removals and transfer.removal_probe is None:
                 timeout /= len(removals) + 1
-                for removal in removals.values():
+                for removal in removals:
                     result = transfer.deliver(removal, now=self._clock(), timeout=timeout)
                     if not result.delivered:
                         return result
@@ -208,15 +192,10 @@ class Dispatcher:
         # A receiver without a word for it: the iD is removed from the account before, and linked to the account now.
         # A removal that the receiver does not take never keeps the iD from the account now
         linked = replace(message, kind=ChangeKind.LINKED, previous_account=None, reason=ChangeReason.MOVED)
-        removal = replace(linked, kind=ChangeKind.REMOVED, account=message.previous_account or "", orcid_id=None)
+        before = replace(linked, kind=ChangeKind.REMOVED, account=message.previous_account or "", orcid_id=None)
         previous_key = delivery.change.previous_person_key if delivery.change else None
-        missed = self._store.deliveries.list_missed(delivery, previous_key)
-        removals = [
-            replace(removal, account=each.previous_account or removal.account, previous=each.previous or each.orcid_id)
-            for each in missed
-            if each.previous_account or each.previous != message.orcid_id
-        ]
-        removals.append(replace(removal, previous=message.orcid_id))
+        removals = self._missed_removals(delivery, replace(before, orcid_id=message.orcid_id), previous_key)
+        removals.append(replace(before, previous=message.orcid_id))
         timeout /= len(removals) + 1
         notes = []
         try:
@@ -231,6 +210,30 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - a bug in one transfer is retried like a failure of its receiver
             self._report.exception(error)
             return DeliveryResult(Outcome.TEMPORARY, "an error in this service; its log has the details")
+
+    def _missed_removals(
+        self, delivery: Delivery, message: ChangeMessage, person_key: str | None = None
+    ) -> list[ChangeMessage]:
+        # The receiver may have an iD that the message does not name, because what took it away has not arrived. Each is
+        # a removal with the id of that change, from the account of the message, or from the one that a move left
+        missed = self._store.deliveries.list_missed(delivery, person_key)
+        removals = {
+            (each.previous_account, each.previous or each.orcid_id): replace(
+                message,
+                id=each.id,
+                kind=ChangeKind.REMOVED,
+                account=each.previous_account or message.account,
+                orcid_id=None,
+                previous=each.previous or each.orcid_id,
+                previous_account=None,
+                at=each.at,
+                reason=each.reason,
+                number=each.number,
+            )
+            for each in missed
+            if each.previous_account is not None or each.previous not in {message.orcid_id, message.previous}
+        }
+        return list(removals.values())
 
     def _store_result(self, delivery: Delivery, worker_id: str, result: DeliveryResult, now: datetime) -> str:
         deliveries = self._store.deliveries

@@ -179,10 +179,11 @@ def test_what_never_arrived_for_the_earlier_account_is_removed_from_it(store, cl
 
     make_worker(store, {"idm": idm}, clock).run_once()
 
-    assert [(each.kind, each.account, each.previous) for each in idm.got] == [
-        ("removed", OLD, FIRST),
-        ("removed", OLD, SECOND),
-        ("linked", NEW, None),
+    _, missed, moved = store.changes.list_after(UNIVERSITY, 0, 10)
+    assert [(each.kind, each.account, each.previous, each.id, each.number, each.reason) for each in idm.got] == [
+        ("removed", OLD, FIRST, missed.id, 2, None),
+        ("removed", OLD, SECOND, moved.id, 3, "moved"),
+        ("linked", NEW, None, moved.id, 3, "moved"),
     ]
     assert store.deliveries.list_for_change(UNIVERSITY, 2)[0].outcome == "superseded"
 

@@ -89,6 +89,26 @@ def test_a_removal_by_others_is_told_with_actor_time_and_reason(  # noqa: PLR091
     assert contents(store_url) == before
 
 
+@pytest.mark.parametrize(
+    ("actor", "reason", "by"),
+    [
+        ("organisation", "moved by the organisation", "By your organisation, {}. Reason: "),
+        ("operator", "both are hers", "By the operator of this service, {}. Reason: both are hers"),
+        ("operator", "moved", "By the operator of this service, {}."),
+    ],
+)
+def test_a_move_by_others_is_told_to_both_accounts_with_who_did_it(store, maija, actor, reason, by):
+    make_link(store, "mm@yliopisto.example", FIRST, stable_id=f"{STABLE_IDS[0]}:a@yliopisto.example")
+    store.links.move(UNIVERSITY, "mm@yliopisto.example", MAIJA, actor, reason, NOON)
+
+    former = maija.same_browser("mm@yliopisto.example")
+    former.said = {STABLE_IDS[0]: "a@yliopisto.example"}
+    pages = [told(each.get("/me")) for each in (maija, former)]
+
+    assert [len(each) for each in pages] == [1, 1]
+    assert [each[0][1].startswith(by.format("15 January 2026, 12:00 UTC")) for each in pages] == [True, True]
+
+
 def test_what_was_read_is_told_no_more_and_what_comes_later_is(store, maija, clock):
     make_link(store, MAIJA, FIRST)
     store.links.remove(UNIVERSITY, MAIJA, "operator", "first", NOON)
