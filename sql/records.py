@@ -134,6 +134,8 @@ class StatusBatch:
     """Number of batches since the last one that ORCID answered completely."""
     requests: int
     """Number of requests to ORCID on this UTC day."""
+    next_batch_at: datetime | None = None
+    """When the next batch may begin; None before the first."""
 
 
 SELF_MADE = "orcid"

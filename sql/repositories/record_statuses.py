@@ -50,7 +50,8 @@ class RecordStatusRepository(Repository):
         row = self.engine.fetch_one("get_status_round", registry=registry.value)
         if row is None:
             return StatusBatch(0, 0)
-        return StatusBatch(row["failures"], row["requests"] if row["day"] == _day(now) else 0)
+        requests = row["requests"] if row["day"] == _day(now) else 0
+        return StatusBatch(row["failures"], requests, rows.parse_optional_timestamp(row["next_batch_at"] or None))
 
     def finish_batch(self, registry: Registry, next_batch_at: datetime, failures: int) -> None:
         """End a batch, and store when the next may begin."""

@@ -16,7 +16,7 @@ from tests.support.factories import NOON, UNIVERSITY, make_link
 from tests.support.service import Clock, WebClient, make_orcid_client, make_web_app, orcid_id, run_orcid_simulator
 from webapp.app import make_app
 from webapp.cli.main import main
-from webapp.linking.public_api import LookupFailed
+from webapp.linking.public_api import LookupFailed, LookupPaused
 from webapp.operator.access import AdminAccess, AdminGrant
 
 ACCOUNT = "maija@yliopisto.example"
@@ -145,16 +145,23 @@ def test_an_operator_sees_how_many_of_an_organisation_are_in_which_state(store):
     assert "Merged into an iD that another account has: 1." in page
 
 
-def test_an_operator_is_told_that_orcid_does_not_tell(store):
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (LookupFailed("status 503"), "ORCID does not tell the state"),
+        (LookupPaused("the requests of this day are used up"), "ORCID was not asked: it had asked us to wait"),
+    ],
+)
+def test_an_operator_is_told_that_orcid_does_not_tell(store, failure, words):
     def fails(_orcid_id, _now):
-        raise LookupFailed("status 503")
+        raise failure
 
     make_link(store, ACCOUNT, USED)
 
     reply = ask_for(store, check_record=fails)
 
     assert reply.status == 200
-    assert "ORCID does not tell the state" in reply.text
+    assert words in reply.text
     assert "not looked up yet" in reply.text
 
 

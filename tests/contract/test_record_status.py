@@ -23,7 +23,7 @@ from tests.support.delivery import UniqueRegister, make_worker
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, Clock, ask
 from webapp.checks.records import check_records
-from webapp.linking.public_api import LookupFailed, RecordAnswer
+from webapp.linking.public_api import LookupFailed, LookupPaused, RecordAnswer
 from webapp.linking.status_round import BATCH_INTERVAL, BATCH_REQUESTS, RECHECK, RETRY, RecordPolicy, StatusRound
 
 TOKEN = "t" * 40
@@ -214,6 +214,26 @@ def test_a_batch_runs_in_a_thread_and_an_error_ends_it_alone(store, orcid, monke
 
 
 # States
+
+
+def test_a_look_up_at_once_keeps_the_limit_of_the_day_and_the_pause_after_a_failure(store, orcid):
+    make_link(store, MAIJA, FIRST)
+    status_round = StatusRound(store, orcid, Registry.PRODUCTION, {}, MONTH, daily_requests=5)
+    assert [status_round.check(FIRST, NOON).state for _ in range(2)] == [OK, OK]
+    with pytest.raises(LookupPaused, match="of this day are used up"):
+        status_round.check(FIRST, NOON)
+    tomorrow = NOON + MONTH
+    orcid.failures[len(orcid.requests) + 1] = LookupFailed("status 429", timedelta(hours=2))
+    StatusRound(store, orcid, Registry.PRODUCTION, {}, MONTH).run(tomorrow)
+    asked = len(orcid.requests)
+
+    for wait in (timedelta(), timedelta(hours=1, minutes=59)):
+        with pytest.raises(LookupPaused, match="paused") as raised:
+            status_round.check(FIRST, tomorrow + wait)
+        assert raised.value.retry_after == timedelta(hours=2) - wait
+    assert len(orcid.requests) == asked
+
+    assert status_round.check(FIRST, tomorrow + timedelta(hours=2)).state == OK
 
 
 def test_a_normal_record_is_looked_up_again_after_the_interval_and_any_other_after_an_hour_and_then_daily(store, orcid):

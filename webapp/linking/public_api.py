@@ -59,6 +59,10 @@ class LookupFailed(Exception):
         """How long ORCID asks to be left alone; None where it does not say."""
 
 
+class LookupPaused(LookupFailed):
+    """No request was sent, because ORCID has got enough of them for now."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordAnswer:
     """What ORCID answered about a record."""

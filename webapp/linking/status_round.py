@@ -20,7 +20,7 @@ from shibboleth.orcid_id import OrcidId, Registry
 from sql.errors import OrcidIdInUse, StoreUnavailable
 from sql.records import CONFIRMED_AFTER, ChangeKind, Link, RecordState
 from sql.store import Store
-from webapp.linking.public_api import LookupFailed, RecordAnswer
+from webapp.linking.public_api import LookupFailed, LookupPaused, RecordAnswer
 from webapp.log import log
 
 BATCH_INTERVAL = timedelta(seconds=10)
@@ -128,10 +128,18 @@ class StatusRound:
     def check(self, orcid_id: OrcidId, now: datetime) -> RecordAnswer:
         """Look up one iD now, store its record's state, and apply the policies.
 
+        It waits for no batch, but sends nothing while the round backs off, or when the requests of the day are used up.
+
         Raises:
             LookupFailed: If ORCID does not tell the state.
+            LookupPaused: If nothing was sent.
             StoreUnavailable: If the store does not answer.
         """
+        batch = self.store.record_statuses.batch(self.registry, now)
+        if batch.failures and batch.next_batch_at is not None and batch.next_batch_at > now:
+            raise LookupPaused("look-ups are paused, because ORCID did not answer", batch.next_batch_at - now)
+        if batch.requests + 1 + MAX_MERGES > self.daily_requests:
+            raise LookupPaused("the requests of this day are used up")
         counter = _RequestCounter(self.api)
         try:
             return self._check(orcid_id, counter, now)

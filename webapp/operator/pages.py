@@ -14,7 +14,7 @@ from sql.health import MAX_WAL_BACKLOG
 from webapp.auth.cookies import OWS
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
-from webapp.linking.public_api import LookupFailed
+from webapp.linking.public_api import LookupFailed, LookupPaused
 from webapp.linking.service import NoSuchAttempt
 from webapp.log import log
 from webapp.operator.access import Permissions
@@ -32,6 +32,9 @@ _INCIDENT_NUMBER = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
 LOOKUP_FAILED = gettext_noop("ORCID does not tell the state of this iD just now. Nothing was changed.")
+LOOKUP_PAUSED = gettext_noop(
+    "ORCID was not asked: it had asked us to wait, or got enough look-ups today. Try again later. Nothing was changed."
+)
 CLAIM_OVER = gettext_noop("This claim is over: it was decided on, or nobody did so in time. Nothing was changed.")
 CLAIMANT_LINKED = gettext_noop(
     "The account that claims the iD has connected another one meanwhile. Nothing was changed."
@@ -157,7 +160,7 @@ def check_record(context: AppContext, request: PageRequest) -> Page:
             context.check_record(result.link.orcid_id, request.now)
         except LookupFailed as failed:
             log("record-lookup-failed", reason=failed.reason)
-            problem = LOOKUP_FAILED
+            problem = LOOKUP_PAUSED if isinstance(failed, LookupPaused) else LOOKUP_FAILED
         link = context.store.links.get(result.link.organisation, result.link.person_key)
         result = replace(result, link=link)
     return _search_page(request, permissions, result=result, error=problem)
