@@ -9,7 +9,7 @@ passes through this module.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,14 +17,22 @@ from threading import BoundedSemaphore
 from time import monotonic
 from wsgiref.types import StartResponse
 
+from resolver_connector.attested.bulk import BulkRequest, bulk
+from resolver_connector.attested.listing import ListRequest, is_listed, person_json, write_links
+from resolver_connector.attested.person import PutRequest, entity_tag, link_json, precondition
+from resolver_connector.attested.receivers import Receivers
+from resolver_connector.attested.rows import InvalidMember, RowReader
 from resolver_connector.client_address import FailureLimit, TrustedProxies
 from resolver_connector.credential_uses import CredentialUses
 from resolver_connector.credentials import Client, Credentials, Right
 from resolver_connector.deprovision import DeprovisionRequest, ReconciliationRequest, deprovision, pending_json
-from resolver_connector.feed import MAX_SNAPSHOTS, Feed
+from resolver_connector.feed import MAX_SNAPSHOTS, Feed, stream_slot
 from resolver_connector.http import (
+    COMMON_HEADERS,
+    NDJSON,
     OWS,
     STATUS_LINES,
+    AttestationRefused,
     BadRequest,
     Conflict,
     CursorExpired,
@@ -33,22 +41,26 @@ from resolver_connector.http import (
     MethodNotAllowed,
     MissingRight,
     NotFound,
+    PreconditionFailed,
     RequestTooLarge,
     Response,
     TooManyFailures,
     TooManySnapshots,
     Unauthorized,
+    UnsupportedMediaType,
     json_response,
+    parse_query,
     request_path,
 )
 from resolver_connector.move import MOVE_SUFFIX, MoveRequest, move
 from resolver_connector.openapi import openapi_response
 from resolver_connector.replica_cache import ReplicaCache
 from resolver_connector.resolver import PEOPLE_PATH, Lookup, RequestedPerson, Resolver
+from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
-from shibboleth.organisation import Organisation
-from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.errors import LinkedByPerson, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
+from sql.repositories.attested_links import Outcome, Precondition, Refusal
 from sql.repositories.retention import RemovalsPending, TooManyRemovals
 from sql.store import Store
 
@@ -71,6 +83,7 @@ class Connector:
         clock: Callable[[], datetime],
         transfers: Mapping[str, Collection[str]] | None = None,
         *,
+        transfer_credentials: Mapping[tuple[str, str], str] | None = None,
         snapshot_slots: BoundedSemaphore | None = None,
         lookup: Lookup | None = None,
         replicas: ReplicaCache | None = None,
@@ -80,7 +93,8 @@ class Connector:
         self.store = store
         self.credentials = credentials
         self.clock = clock
-        self.transfers = transfers or {}
+        self.registry = registry
+        self.receivers = Receivers(transfers or {}, transfer_credentials or {})
         self.lookup = lookup or store.lookup()
         self.resolver = Resolver(self.lookup, registry, replicas)
         self.trusted_proxies = trusted_proxies or TrustedProxies()
@@ -104,8 +118,15 @@ class Connector:
             if isinstance(error, TooManyFailures):
                 extra_headers = [("Retry-After", str(error.retry_after))]
             content = {"error": text or str(error)}
-            if isinstance(error, MissingRight):
-                content["right"] = error.right
+            match error:
+                case PreconditionFailed(entity_tag=str(tag)):
+                    extra_headers = [("ETag", tag)]
+                case MissingRight():
+                    content["right"] = error.right
+                case AttestationRefused():
+                    content["code"] = error.code
+                case InvalidMember():
+                    content["member"] = error.member
             status, headers, body = json_response(content, status, extra_headers)
         except Exception:  # noqa: BLE001 - the response is JSON whatever happens
             _log.exception("bug")
@@ -121,9 +142,11 @@ class Connector:
             if method not in {"GET", "HEAD"}:
                 raise MethodNotAllowed(("GET", "HEAD"))
             return public(self)
-        route_path = "/v1/people" if path.startswith(PEOPLE_PATH) else path
+        route_path = PERSON_PATH if path.startswith(PEOPLE_PATH) else path
         if method == "POST" and path.startswith(PEOPLE_PATH) and path.endswith(MOVE_SUFFIX):
             route_path = MOVE_PATH
+        if method in {"GET", "HEAD"} and path == "/v1/people" and "account" not in parse_query(environ):
+            route_path = LIST_PATH
         methods = ROUTES.get(route_path)
         if methods is None:
             raise NotFound
@@ -131,13 +154,14 @@ class Connector:
         if route is None:
             raise MethodNotAllowed(methods)
         client = self.authenticate(environ)
-        if route.right not in client.rights:
-            facts = {"organisation": client.organisation.id, "credential": client.credential, "right": route.right}
+        used = [right for right in route.rights if right in client.rights]
+        if not used:
+            facts = {"organisation": client.organisation.id, "credential": client.credential, "right": route.rights[0]}
             _log.warning("right-missing", extra={"facts": facts})
-            raise MissingRight(route.right)
-        response = route.handler(self, client.organisation, environ, path)
+            raise MissingRight(route.rights)
+        response = route.handler(self, client, environ, path)
         if self.credential_uses is not None:
-            self.credential_uses.add(client, route.right)
+            self.credential_uses.add(client, used[0])
         return response
 
     def authenticate(self, environ: Environ) -> Client:
@@ -173,50 +197,131 @@ class Connector:
         return self._merged
 
 
-def _get_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
-    return connector.resolver.released(RequestedPerson.parse(organisation, environ, path))
+def _get_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
+    return connector.resolver.released(RequestedPerson.parse(client.organisation, environ, path))
 
 
-def _get_records(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
-    return connector.resolver.records(RequestedPerson.parse(organisation, environ, path))
+def _get_records(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
+    return connector.resolver.records(RequestedPerson.parse(client.organisation, environ, path))
 
 
-def _deprovision_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
-    request = DeprovisionRequest.parse(environ, path)
+def _delete_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
+    request, condition = DeprovisionRequest.parse(environ, path), precondition(environ)
     connector.lookup.ping()
-    transfers = tuple(connector.transfers.get(organisation.id, ()))
-    counts = deprovision(connector.store, organisation, request, connector.clock(), transfers)
+    organisation, now = client.organisation, connector.clock()
+    if Right.DEPROVISION in client.rights:
+        condition(connector.store.links.get(organisation.id, fold(request.account)))
+        counts = deprovision(connector.store, organisation, request, now, connector.receivers(organisation.id))
+        event = "deprovisioned"
+    else:
+        counts, event = _remove_attested(connector, client, request, condition), "attested-link-removed"
     if not request.dry_run:
-        _log.info("deprovisioned", extra={"facts": {"organisation": organisation.id, "links": counts["links"]}})
+        _log.info(event, extra={"facts": {"organisation": organisation.id, "links": counts["links"]}})
     return json_response({"dry_run": request.dry_run, **counts})
 
 
-def _move_person(connector: Connector, organisation: Organisation, environ: Environ, path: str) -> Response:
-    request = MoveRequest.parse(organisation, environ, path)
+def _remove_attested(
+    connector: Connector, client: Client, request: DeprovisionRequest, condition: Precondition
+) -> dict[str, int]:
+    transfers = connector.receivers(client.organisation.id, client.credential)
+    try:
+        links = connector.store.attested_links.remove(
+            client.organisation.id,
+            fold(request.account),
+            connector.clock(),
+            transfers=transfers,
+            credential=client.credential,
+            precondition=condition,
+            dry_run=request.dry_run,
+        )
+    except LinkedByPerson as error:
+        raise AttestationRefused(Refusal.LINKED_BY_PERSON, str(error)) from None
+    return {"links": links, "attempts": 0, "deliveries": links * len(transfers)}
+
+
+def _put_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
+    now, organisation = connector.clock(), client.organisation
+    request = PutRequest.parse(RowReader(organisation, connector.registry, now), environ, path)
     connector.lookup.ping()
-    transfers = tuple(connector.transfers.get(organisation.id, ()))
-    change = move(connector.store, organisation, request, connector.clock(), transfers)
+    result, link = connector.store.attested_links.put(
+        organisation.id,
+        request.row,
+        now,
+        transfers=connector.receivers(organisation.id, client.credential),
+        key_attribute=organisation.key,
+        credential=client.credential,
+        precondition=request.precondition,
+    )
+    facts = {"organisation": organisation.id, "outcome": result.refusal or result.outcome}
+    _log.info("attested", extra={"facts": facts})
+    if result.refusal is not None or link is None:
+        raise AttestationRefused(str(result.refusal), result.reason)
+    status = 201 if result.outcome is Outcome.LINKED else 200
+    return json_response({"outcome": result.outcome, **link_json(link)}, status, [("ETag", entity_tag(link))])
+
+
+def _post_people(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
+    organisation = client.organisation
+    request = BulkRequest.parse(RowReader(organisation, connector.registry, connector.clock()), environ)
+    connector.lookup.ping()
+    transfers = connector.receivers(organisation.id, client.credential)
+    with stream_slot(connector.feed.snapshot_slots) as stream:
+        chunks = bulk(connector.store, request, environ, transfers, client.credential)
+        return 200, [*COMMON_HEADERS, ("Content-Type", NDJSON)], stream(chunks)
+
+
+def _list_people(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
+    organisation_id, registry = client.organisation.id, connector.registry
+    request = ListRequest.parse(registry, environ)
+    connector.lookup.ping()
+    facts = {"credential": client.credential}
+    if request.orcid_id is not None:
+        link = connector.store.links.get_by_orcid_id(organisation_id, request.orcid_id)
+        found = [link] if link is not None and is_listed(link, registry) else []
+        for each in found:
+            _audit(connector, client, "person-looked-up", each.person_key, {**facts, "orcid": each.orcid_id.uri})
+        return json_response({"people": [person_json(each) for each in found]})
+    headers = [*COMMON_HEADERS, ("Content-Type", request.media_type), ("Vary", "Accept")]
+    if environ["REQUEST_METHOD"] == "HEAD":
+        return 200, headers, []
+    with stream_slot(connector.feed.snapshot_slots) as stream:
+        _audit(connector, client, "links-listed", None, facts)
+        links = (each for each in connector.store.links.list_current(organisation_id) if is_listed(each, registry))
+        return 200, headers, stream(write_links(request.media_type, links))
+
+
+def _audit(connector: Connector, client: Client, kind: str, person_key: str | None, facts: Mapping[str, str]) -> None:
+    connector.store.audit.add(client.organisation.id, kind, "organisation", person_key, facts, connector.clock())
+
+
+def _move_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
+    request = MoveRequest.parse(client.organisation, environ, path)
+    connector.lookup.ping()
+    transfers = connector.receivers(client.organisation.id)
+    change = move(connector.store, client.organisation, request, connector.clock(), transfers)
     if change is not None:
-        _log.info("moved", extra={"facts": {"organisation": organisation.id, "change": change.number}})
+        _log.info("moved", extra={"facts": {"organisation": client.organisation.id, "change": change.number}})
     return json_response({"moved": change is not None})
 
 
-def _get_changes(connector: Connector, organisation: Organisation, environ: Environ, _path: str) -> Response:
+def _get_changes(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
-    return connector.feed.changes(organisation, environ)
+    return connector.feed.changes(
+        client.organisation, environ, without=None if client.own_changes else client.credential
+    )
 
 
-def _acknowledge_changes(connector: Connector, organisation: Organisation, environ: Environ, _path: str) -> Response:
+def _acknowledge_changes(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
-    return connector.feed.acknowledge(organisation, environ, connector.clock())
+    return connector.feed.acknowledge(client.organisation, environ, connector.clock())
 
 
-def _reconcile(connector: Connector, organisation: Organisation, environ: Environ, _path: str) -> Response:
+def _reconcile(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
     now = connector.clock()
-    request = ReconciliationRequest.parse(organisation, environ, now)
+    request = ReconciliationRequest.parse(client.organisation, environ, now)
     connector.lookup.ping()
     scheduled = connector.store.retention.schedule_removals(
-        organisation.id,
+        client.organisation.id,
         request.person_keys,
         request.made_at,
         "organisation",
@@ -225,21 +330,28 @@ def _reconcile(connector: Connector, organisation: Organisation, environ: Enviro
         dry_run=request.dry_run,
     )
     if scheduled.count and not request.dry_run:
-        _log.info("removals-scheduled", extra={"facts": {"organisation": organisation.id, "links": scheduled.count}})
+        _log.info(
+            "removals-scheduled", extra={"facts": {"organisation": client.organisation.id, "links": scheduled.count}}
+        )
     content = {"dry_run": request.dry_run, "rows": request.rows, "links": scheduled.links, **pending_json(scheduled)}
     return json_response({**content, "accounts": scheduled.accounts})
 
 
-def _get_reconciliation(connector: Connector, organisation: Organisation, _environ: Environ, _path: str) -> Response:
+def _get_reconciliation(connector: Connector, client: Client, _environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
-    return json_response(pending_json(connector.store.retention.pending_removals(organisation.id)))
+    return json_response(pending_json(connector.store.retention.pending_removals(client.organisation.id)))
 
 
-def _cancel_reconciliation(connector: Connector, organisation: Organisation, _environ: Environ, _path: str) -> Response:
+def _cancel_reconciliation(connector: Connector, client: Client, _environ: Environ, _path: str) -> Response:
     connector.lookup.ping()
-    cancelled = connector.store.retention.cancel_removals(organisation.id, "organisation", connector.clock())
+    cancelled = connector.store.retention.cancel_removals(
+        client.organisation.id,
+        "organisation",
+        connector.clock(),
+        attested_only=Right.DEPROVISION not in client.rights,
+    )
     if cancelled:
-        _log.info("removals-cancelled", extra={"facts": {"organisation": organisation.id, "links": cancelled}})
+        _log.info("removals-cancelled", extra={"facts": {"organisation": client.organisation.id, "links": cancelled}})
     return json_response({"cancelled": cancelled})
 
 
@@ -253,6 +365,10 @@ def _get_openapi(connector: Connector) -> Response:
     return connector.openapi_response
 
 
+PERSON_PATH = "/v1/people/{account}"
+"""The route of one person; `/v1/people?account=` has its methods too."""
+LIST_PATH = "/v1/people?list"
+"""The route of GET and HEAD of `/v1/people` without an account."""
 MOVE_PATH = "/v1/people/{account}/move"
 """The route of a move; its path has the account in place of `{account}`."""
 
@@ -261,28 +377,33 @@ MOVE_PATH = "/v1/people/{account}/move"
 class Route:
     """A method and a path, their handler, and the right that they require."""
 
-    right: Right
-    handler: Callable[[Connector, Organisation, Environ, str], Response]
+    rights: Sequence[Right]
+    """Any of them is enough."""
+    handler: Callable[[Connector, Client, Environ, str], Response]
 
 
+_PERSON_ROUTES: Mapping[str, Route] = {
+    "GET": Route((Right.READ,), _get_person),
+    "HEAD": Route((Right.READ,), _get_person),
+    "PUT": Route((Right.ATTEST,), _put_person),
+    "DELETE": Route((Right.DEPROVISION, Right.ATTEST), _delete_person),
+}
 ROUTES: Mapping[str, Mapping[str, Route]] = {
-    "/v1/people": {
-        "GET": Route(Right.READ, _get_person),
-        "HEAD": Route(Right.READ, _get_person),
-        "DELETE": Route(Right.DEPROVISION, _deprovision_person),
-    },
-    MOVE_PATH: {"POST": Route(Right.MOVE, _move_person)},
-    "/v1/records": {"GET": Route(Right.READ, _get_records), "HEAD": Route(Right.READ, _get_records)},
-    "/v1/changes": {"GET": Route(Right.FEED, _get_changes), "HEAD": Route(Right.FEED, _get_changes)},
-    "/v1/changes/ack": {"POST": Route(Right.FEED, _acknowledge_changes)},
+    PERSON_PATH: _PERSON_ROUTES,
+    "/v1/people": {**_PERSON_ROUTES, "POST": Route((Right.ATTEST,), _post_people)},
+    LIST_PATH: {"GET": Route((Right.REVERSE,), _list_people), "HEAD": Route((Right.REVERSE,), _list_people)},
+    MOVE_PATH: {"POST": Route((Right.MOVE,), _move_person)},
+    "/v1/records": {"GET": Route((Right.READ,), _get_records), "HEAD": Route((Right.READ,), _get_records)},
+    "/v1/changes": {"GET": Route((Right.FEED,), _get_changes), "HEAD": Route((Right.FEED,), _get_changes)},
+    "/v1/changes/ack": {"POST": Route((Right.FEED,), _acknowledge_changes)},
     "/v1/reconciliation": {
-        "GET": Route(Right.DEPROVISION, _get_reconciliation),
-        "HEAD": Route(Right.DEPROVISION, _get_reconciliation),
-        "POST": Route(Right.DEPROVISION, _reconcile),
-        "DELETE": Route(Right.DEPROVISION, _cancel_reconciliation),
+        "GET": Route((Right.DEPROVISION, Right.ATTEST), _get_reconciliation),
+        "HEAD": Route((Right.DEPROVISION, Right.ATTEST), _get_reconciliation),
+        "POST": Route((Right.DEPROVISION,), _reconcile),
+        "DELETE": Route((Right.DEPROVISION, Right.ATTEST), _cancel_reconciliation),
     },
 }
-"""Routes by path and method; `/v1/people/{account}` has those of `/v1/people`, where the account is a parameter."""
+"""Routes by path and method."""
 
 PUBLIC_ROUTES: Mapping[str, Callable[[Connector], Response]] = {
     "/v1/health": _get_health,
@@ -302,10 +423,14 @@ _ERROR_RESPONSES: Mapping[type[Exception], tuple[int, str, list[Header]]] = {
     NotFound: (404, "no such path", []),
     MethodNotAllowed: (405, "", []),
     Conflict: (409, "", []),
+    AttestationRefused: (409, "", []),
     RemovalsPending: (409, "", []),
     TooManyRemovals: (409, "", []),
     CursorExpired: (410, "", []),
+    PreconditionFailed: (412, "", []),
     RequestTooLarge: (413, "", []),
+    UnsupportedMediaType: (415, "", []),
+    InvalidMember: (422, "", []),
     TooManyFailures: (429, "", []),
     TooManySnapshots: (503, "", [("Retry-After", "10")]),
     StoreUnavailable: (503, "the database does not answer; try again", [("Retry-After", "5")]),

@@ -50,6 +50,8 @@ class Client:
     credential: str
     """The name of its credential."""
     rights: frozenset[Right]
+    own_changes: bool = False
+    """Whether its feed has the changes that it attested itself."""
 
 
 @dataclass(frozen=True, slots=True)

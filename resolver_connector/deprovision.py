@@ -53,7 +53,7 @@ class DeprovisionRequest:
         # A misspelt `dryrun=true` must not delete anything
         for name in parameters.keys() - ({"dry_run"} if path.startswith(PEOPLE_PATH) else {"dry_run", "account"}):
             raise BadRequest(f"unknown parameter {name[:100]}; dry_run=true shows what would be deleted")
-        dry_run = _parse_dry_run(parameters)
+        dry_run = parse_dry_run(parameters)
         return cls(requested_account(environ, path), dry_run)
 
 
@@ -98,9 +98,9 @@ class ReconciliationRequest:
         for name in parameters.keys() - {"rows", "made_at", "max_percent", "dry_run"}:
             raise BadRequest(f"unknown parameter {name[:100]}; there are rows, made_at, max_percent and dry_run")
         stated = {name: single_value(parameters, name) for name in ("rows", "made_at", "max_percent")}
-        rows = _number("rows", stated["rows"], 10**9)
-        max_percent = _number("max_percent", stated["max_percent"] or str(MAX_PERCENT), 100)
-        dry_run = _parse_dry_run(parameters)
+        rows = parse_number("rows", stated["rows"], 10**9)
+        max_percent = parse_number("max_percent", stated["max_percent"] or str(MAX_PERCENT), 100)
+        dry_run = parse_dry_run(parameters)
         try:
             made_at = parse_made_at(stated["made_at"] or "", now)
             found = read_csv_stream(io.BytesIO(read_body(environ, MAX_LIST_BYTES)), COLUMNS, COLUMNS)
@@ -179,14 +179,26 @@ def _account_error(organisation: Organisation, account: str) -> str:
     return ""
 
 
-def _parse_dry_run(parameters: Mapping[str, list[str]]) -> bool:
+def parse_dry_run(parameters: Mapping[str, list[str]]) -> bool:
+    """Return the parameter `dry_run`; false if it is absent.
+
+    Raises:
+        BadRequest: If it is neither true nor false.
+
+    """
     dry_run = single_value(parameters, "dry_run")
     if dry_run not in {None, "false", "true"}:
         raise BadRequest("dry_run must be true or false")
     return dry_run == "true"
 
 
-def _number(name: str, text: str | None, largest: int) -> int:
+def parse_number(name: str, text: str | None, largest: int) -> int:
+    """Return a parameter that is a whole number from 1 to `largest`.
+
+    Raises:
+        BadRequest: If it is none.
+
+    """
     if text is None or not (text.isascii() and text.isdecimal()) or len(text) > len(str(largest)):
         raise BadRequest(f"{name} must be a whole number from 1 to {largest}")
     if not 1 <= int(text) <= largest:

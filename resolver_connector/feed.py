@@ -15,7 +15,8 @@ import json
 import logging
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -27,6 +28,7 @@ from resolver_connector.cursor import Cursor
 from resolver_connector.http import (
     COMMON_HEADERS,
     JSON,
+    NDJSON,
     OWS,
     BadRequest,
     CursorExpired,
@@ -56,7 +58,6 @@ Record = dict[str, Any]
 PageEnd = Callable[[], tuple[str, bool]]
 """Returns `next_cursor` and `has_more`; called after the last record was read."""
 
-_NDJSON = "application/x-ndjson"
 _ENTITY_TAG = re.compile(r'"([^"]*)"')
 _ZERO_QUALITY = re.compile(r"q=0(\.0*)?", re.ASCII | re.IGNORECASE)
 
@@ -94,18 +95,21 @@ class FeedRequest:
         form = single_value(parameters, "format")
         if form not in {None, *_FORMATS}:
             raise BadRequest("format must be json or ndjson")
-        default = "ndjson" if _accepts(_NDJSON, environ.get("HTTP_ACCEPT", "")) else "json"
+        default = "ndjson" if accepts(NDJSON, environ.get("HTTP_ACCEPT", "")) else "json"
         return cls(
             cursor,
             int(limit),
             _FORMATS[form or default],
-            _accepts("gzip", environ.get("HTTP_ACCEPT_ENCODING", "")),
+            accepts("gzip", environ.get("HTTP_ACCEPT_ENCODING", "")),
             frozenset(_ENTITY_TAG.findall(environ.get("HTTP_IF_NONE_MATCH", ""))),
         )
 
 
-def _accepts(name: str, header: str) -> bool:
-    # Whether an Accept or Accept-Encoding header lists a name, and not with the quality 0
+def accepts(name: str, header: str) -> bool:
+    """Return whether a header lists a name, and not with the quality 0.
+
+    The header is Accept or Accept-Encoding.
+    """
     listed = (each.partition(";") for each in header.split(","))
     return any(
         word.strip(OWS).lower() == name and not _ZERO_QUALITY.fullmatch(rest.strip(OWS)) for word, _, rest in listed
@@ -121,8 +125,13 @@ class Feed:
     snapshot_slots: BoundedSemaphore
     """Limits how many snapshots are sent at the same time."""
 
-    def changes(self, organisation: Organisation, environ: Environ) -> Response:
+    def changes(self, organisation: Organisation, environ: Environ, *, without: str | None = None) -> Response:
         """Return the changes after a cursor, or a snapshot.
+
+        Args:
+            organisation: The organisation.
+            environ: The request.
+            without: The name of a credential; the changes that its system attested are left out, except of a snapshot.
 
         Raises:
             BadRequest: If a parameter is invalid.
@@ -132,7 +141,7 @@ class Feed:
         """
         request = FeedRequest.parse(environ)
         if request.cursor is not None:
-            return self._page(organisation, request, Cursor.decode(request.cursor, organisation.id))
+            return self._page(organisation, request, Cursor.decode(request.cursor, organisation.id), without)
         return self._snapshot(organisation, request, head=environ["REQUEST_METHOD"] == "HEAD")
 
     def acknowledge(self, organisation: Organisation, environ: Environ, now: datetime) -> Response:
@@ -150,7 +159,7 @@ class Feed:
         self.store.changes.acknowledge(organisation_id, cursor.number, now)
         return 204, COMMON_HEADERS, []
 
-    def _page(self, organisation: Organisation, request: FeedRequest, cursor: Cursor) -> Response:
+    def _page(self, organisation: Organisation, request: FeedRequest, cursor: Cursor, without: str | None) -> Response:
         organisation_id = organisation.id
         # One more before the first, to verify the cursor, and one more after the last, to know whether there are more
         found = self.store.changes.list_after(organisation_id, cursor.number - 1, request.limit + 2)
@@ -164,7 +173,8 @@ class Feed:
         entity_tag = next_cursor + "+" * has_more
         if entity_tag in request.entity_tags:
             return 304, _caching_headers(entity_tag), []
-        records = filter(None, (self._change_record(organisation.key, change) for change in changes))
+        told = [change for change in changes if change.attested_by is None or change.attested_by != without]
+        records = filter(None, (self._change_record(organisation.key, change) for change in told))
         body = b"".join(_encode(request, records, lambda: (next_cursor, has_more)))
         headers = [*_caching_headers(entity_tag), *_content_headers(request), ("Content-Length", str(len(body)))]
         return 200, headers, [body]
@@ -179,13 +189,12 @@ class Feed:
         headers = [*_caching_headers(next_cursor), *_content_headers(request)]
         if head:
             return 200, headers, []
-        if not self.snapshot_slots.acquire(blocking=False):
-            raise TooManySnapshots("too many snapshots are being sent; try again")
-        records = filter(None, (self._link_record(organisation, link) for link in links))
-        chunks = _encode(
-            request, records, lambda: (next_cursor, self.store.changes.last_number(organisation_id) > number)
-        )
-        return 200, headers, SnapshotStream(chunks, self.snapshot_slots)
+        with stream_slot(self.snapshot_slots) as stream:
+            records = filter(None, (self._link_record(organisation, link) for link in links))
+            chunks = _encode(
+                request, records, lambda: (next_cursor, self.store.changes.last_number(organisation_id) > number)
+            )
+            return 200, headers, stream(chunks)
 
     def _change_at(self, organisation_id: str, cursor: Cursor, found: list[Change]) -> Change | None:
         # Returns the change of a cursor, None where it is no longer kept
@@ -243,6 +252,23 @@ class Feed:
         return orcid_id.uri if orcid_id and orcid_id.registry is self.registry else None
 
 
+@contextmanager
+def stream_slot(slots: BoundedSemaphore) -> Iterator[Callable[[Iterator[bytes]], SnapshotStream]]:
+    """Occupy a slot for a response, which its body frees; so does an exception.
+
+    Raises:
+        TooManySnapshots: If all slots are occupied.
+
+    """
+    if not slots.acquire(blocking=False):
+        raise TooManySnapshots("too many lists are being sent; try again")
+    try:
+        yield lambda chunks: SnapshotStream(chunks, slots)
+    except BaseException:
+        slots.release()
+        raise
+
+
 class SnapshotStream:
     """The body of a snapshot response, encoded while it is sent.
 
@@ -279,6 +305,8 @@ class SnapshotStream:
         if self._open:
             self._open = False
             self._slots.release()
+            if isinstance(self._chunks, Generator):
+                self._chunks.close()
 
 
 def _caching_headers(entity_tag: str) -> list[Header]:
@@ -313,8 +341,8 @@ def _write_ndjson(records: Iterable[Record], end: PageEnd) -> Iterator[str]:
 
 
 _Writer = Callable[[Iterable[Record], PageEnd], Iterator[str]]
-_WRITERS: Mapping[str, _Writer] = {JSON: _write_json, _NDJSON: _write_ndjson}
-_FORMATS = {"json": JSON, "ndjson": _NDJSON}
+_WRITERS: Mapping[str, _Writer] = {JSON: _write_json, NDJSON: _write_ndjson}
+_FORMATS = {"json": JSON, "ndjson": NDJSON}
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[str]]:

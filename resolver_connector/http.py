@@ -7,8 +7,9 @@ whole attribute resolution. `app.py` has the table from the exceptions defined h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import parse_qs, unquote_to_bytes
 
 Environ = Mapping[str, Any]
@@ -18,6 +19,7 @@ Response = tuple[int, list[Header], Iterable[bytes]]
 
 STATUS_LINES = {
     200: "200 OK",
+    201: "201 Created",
     204: "204 No Content",
     304: "304 Not Modified",
     400: "400 Bad Request",
@@ -27,14 +29,22 @@ STATUS_LINES = {
     405: "405 Method Not Allowed",
     409: "409 Conflict",
     410: "410 Gone",
+    412: "412 Precondition Failed",
     413: "413 Content Too Large",
+    415: "415 Unsupported Media Type",
+    422: "422 Unprocessable Content",
     429: "429 Too Many Requests",
     500: "500 Internal Server Error",
     503: "503 Service Unavailable",
 }
 COMMON_HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 MAX_BODY_BYTES = 4096
+MAX_SPOOLED = 1024 * 1024
+"""Bytes of a large body that are held in memory."""
+CHUNK = 64 * 1024
+"""Bytes of a body that are read at once."""
 OWS = " \t"
 """Optional white space around a part of a header (RFC 9110 section 5.6.3)."""
 
@@ -65,15 +75,38 @@ class Unauthorized(PermissionError):
 
 
 class MissingRight(PermissionError):
-    """The credential is valid, and lacks a right that the request requires."""
+    """The credential is valid, and has no right that the request requires."""
 
-    def __init__(self, right: str) -> None:
-        super().__init__(f"the credential lacks the right {right}")
-        self.right = right
+    def __init__(self, rights: Sequence[str]) -> None:
+        super().__init__(f"the credential lacks the right {' or '.join(rights)}")
+        self.right = rights[0]
 
 
 class Conflict(Exception):
     """The request contradicts what is stored."""
+
+
+class AttestationRefused(Conflict):
+    """The organisation may not attest this iD for this account.
+
+    `code` says why.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class PreconditionFailed(Exception):
+    """The link is not the one that If-Match or If-None-Match requires."""
+
+    def __init__(self, entity_tag: str | None) -> None:
+        super().__init__("the link is not as If-Match or If-None-Match requires")
+        self.entity_tag = entity_tag
+
+
+class UnsupportedMediaType(ValueError):
+    """The body has another media type; the message says which are possible."""
 
 
 class NotFound(LookupError):
@@ -217,33 +250,55 @@ def read_body(environ: Environ, max_bytes: int) -> bytes:
         RequestTooLarge: If the body is larger than `max_bytes`.
 
     """
+    return b"".join(_chunks(environ, max_bytes))
+
+
+def spool_body(environ: Environ, max_bytes: int) -> BinaryIO:
+    """Read the request body into a temporary file.
+
+    At most MAX_SPOOLED bytes are held in memory. Raises as `read_body`.
+    """
+    file = SpooledTemporaryFile(MAX_SPOOLED)  # noqa: SIM115 - the caller closes it
+    try:
+        file.writelines(_chunks(environ, max_bytes))
+    except BaseException:
+        file.close()
+        raise
+    return cast("BinaryIO", file)
+
+
+def _chunks(environ: Environ, max_bytes: int) -> Iterator[bytes]:
     length = environ.get("CONTENT_LENGTH") or "0"
     if encoding := environ.get("HTTP_TRANSFER_ENCODING"):
         if encoding.strip(OWS).lower() != "chunked":
             raise BadRequest("the only supported Transfer-Encoding is chunked")
-        body = _read(environ, max_bytes + 1)
-        if len(body) > max_bytes:
+        read = 0
+        for chunk in _read(environ, max_bytes + 1):
+            read += len(chunk)
+            yield chunk
+        if read > max_bytes:
             raise RequestTooLarge(max_bytes)
-        return body
+        return
     if not (length.isascii() and length.isdecimal()):
         raise BadRequest("Content-Length is invalid")
     # Python refuses to convert thousands of digits
     length = length.lstrip("0") or "0"
     if len(length) > len(str(max_bytes)) or int(length) > max_bytes:
         raise RequestTooLarge(max_bytes)
-    body = _read(environ, int(length))
-    if len(body) < int(length):
+    missing = int(length)
+    for chunk in _read(environ, missing):
+        missing -= len(chunk)
+        yield chunk
+    if missing:
         raise BadRequest("the body is shorter than Content-Length")
-    return body
 
 
-def _read(environ: Environ, size: int) -> bytes:
-    chunks, missing = [], size
+def _read(environ: Environ, size: int) -> Iterator[bytes]:
+    missing = size
     try:
-        while missing and (chunk := environ["wsgi.input"].read(missing)):
-            chunks.append(chunk)
+        while missing and (chunk := environ["wsgi.input"].read(min(missing, CHUNK))):
             missing -= len(chunk)
+            yield chunk
     except OSError:
         # mod_wsgi: the client closed the connection or was too slow
         raise BadRequest("the body could not be read") from None
-    return b"".join(chunks)

@@ -31,6 +31,7 @@ MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 _MISSING = {"authenticated_at": "it is missing: state when the person signed in at ORCID with this iD"}
 _EASTERNMOST = timedelta(hours=14)
 """A day begins at most so long before it begins in UTC."""
+_ORCID_BEGAN = datetime(2012, 10, 1, tzinfo=UTC)
 _MAX_LINE = 10_000
 """Bytes of one row in NDJSON."""
 
@@ -173,11 +174,14 @@ class RowReader:
             at = at.replace(tzinfo=UTC) if is_date and dates else at
             latest = self.now + (_EASTERNMOST if is_date else MAX_CLOCK_DIFFERENCE)
             future = at > latest
-        except (TypeError, ValueError):
+            at = at.astimezone(UTC)
+        except (TypeError, ValueError, OverflowError):
             raise InvalidMember("authenticated_at", form) from None
         if future:
             raise InvalidMember("authenticated_at", "it is in the future")
-        return min(at, self.now).astimezone(UTC)
+        if at < _ORCID_BEGAN:
+            raise InvalidMember("authenticated_at", "ORCID has existed since October 2012")
+        return min(at, self.now)
 
     def _source(self, text: str) -> str:
         # A list that this service wrote has the word for what people linked here

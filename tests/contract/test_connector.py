@@ -278,7 +278,7 @@ ANSWERS = [
     ("/v1/people/maija@yliopisto.example", "GET", None, 401),
     ("/v1/people/maija@yliopisto.example", "POST", TOKEN, 405),
     ("/v1/people/maija@yliopisto.example", "OPTIONS", TOKEN, 405),
-    ("/v1/people/maija@yliopisto.example", "PUT", TOKEN, 405),
+    ("/v1/people/maija@yliopisto.example", "PUT", TOKEN, 400),
     ("/v1/people/maija@yliopisto.example", "DELETE", TOKEN, 200),
     ("/v1/people/maija@yliopisto.example", "DELETE", None, 401),
     ("/v1/people/", "DELETE", TOKEN, 400),
@@ -291,7 +291,6 @@ ANSWERS = [
     ("/v1/changes/", "GET", TOKEN, 404),
     ("/v1/health", "POST", None, 405),
     ("/v1/people/", "GET", TOKEN, 400),
-    ("/v1/people", "GET", TOKEN, 400),
     ("/v1/people/$resolutionContext.principal", "GET", TOKEN, 400),
     ("/v1/people/" + "x" * 1025, "GET", TOKEN, 400),
     ("/v1/people/a\0b", "GET", TOKEN, 400),
@@ -351,14 +350,14 @@ def test_every_answer_is_short_json_with_its_length(connector, path, method, tok
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/v1/people/maija@yliopisto.example", "GET, HEAD, DELETE"),
-        ("/v1/people?account=maija@yliopisto.example", "GET, HEAD, DELETE"),
+        ("/v1/people/maija@yliopisto.example", "GET, HEAD, PUT, DELETE"),
+        ("/v1/people?account=maija@yliopisto.example", "GET, HEAD, PUT, DELETE, POST"),
         ("/v1/changes", "GET, HEAD"),
         ("/v1/changes/ack", "POST"),
         ("/v1/health", "GET, HEAD"),
     ],
 )
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("method", ["PATCH", "OPTIONS", "TRACE"])
 def test_another_method_is_told_which_ones_there_are(connector, path, allowed, method):
     answer = get(connector, path, method=method, **{"wsgi.input": io.BytesIO()})
 

@@ -577,7 +577,7 @@ def test_a_member_that_comes_twice_is_refused(connector, store, twice):
 
     assert (answer.status, json.loads(answer.body)) == (
         400,
-        {"error": "a member of the JSON object is given more than once"},
+        {"error": "the body has a member more than once"},
     )
     assert store.changes.acknowledged(UNIVERSITY) is None
 

@@ -105,7 +105,7 @@ def test_head_is_answered_without_a_body(port):
 
 
 def test_options_names_the_methods(port):
-    assert "\r\nAllow: GET, HEAD, DELETE\r\n" in sent(port, "/v1/people/x", "OPTIONS")[1]
+    assert "\r\nAllow: GET, HEAD, PUT, DELETE\r\n" in sent(port, "/v1/people/x", "OPTIONS")[1]
 
 
 def test_pipelined_requests_are_answered_one_by_one_in_their_order(port):

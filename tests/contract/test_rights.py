@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from resolver_connector.app import PUBLIC_ROUTES, ROUTES, Connector
+from resolver_connector.app import LIST_PATH, PERSON_PATH, PUBLIC_ROUTES, ROUTES, Connector
 from resolver_connector.credentials import Bearer, Credentials, Right
 from shibboleth.orcid_id import Registry
 from tests.support import docs
@@ -16,9 +16,12 @@ from tests.support.openapi import document
 from tests.support.service import ask
 
 MAIJA = "/v1/people/maija@yliopisto.example"
-PATHS = {"/v1/people": MAIJA}
+MAIJA_BY_QUERY = "/v1/people?account=maija@yliopisto.example"
+PATHS = {PERSON_PATH: MAIJA, LIST_PATH: "/v1/people"}
 """What is requested of a path that needs more than itself."""
-OPERATIONS = [(path, method, route.right) for path, methods in ROUTES.items() for method, route in methods.items()]
+OPERATIONS = [(path, method, route.rights) for path, methods in ROUTES.items() for method, route in methods.items()]
+
+OF_ONE_PERSON = [("/v1/people", method) for method in ROUTES[PERSON_PATH]]
 
 
 def connector(store, *rights):
@@ -31,41 +34,48 @@ def request(app, path, method, token="t" * 40):
     """Send a request that would change something, if its right were there."""
     body = b'{"cursor": "x"}'
     sent = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))} if method == "POST" else {}
-    return ask(app, PATHS.get(path, path), method, **sent, HTTP_AUTHORIZATION=f"Bearer {token}")
+    path = (
+        PATHS.get(path, path) if (path, method) not in OF_ONE_PERSON else "/v1/people?account=maija@yliopisto.example"
+    )
+    return ask(app, path, method, **sent, HTTP_AUTHORIZATION=f"Bearer {token}")
 
 
-@pytest.mark.parametrize(("path", "method", "right"), OPERATIONS)
+@pytest.mark.parametrize(("path", "method", "rights"), OPERATIONS)
 def test_a_credential_without_the_right_is_refused_and_changes_nothing(  # noqa: PLR0917 - one for each word
-    store, store_url, caplog, path, method, right
+    store, store_url, caplog, path, method, rights
 ):
     make_link(store, transfers=("idm",))
     before = contents(store_url)
 
-    refused = request(connector(store, *set(Right) - {right}), path, method)
+    refused = request(connector(store, *set(Right) - {*rights}), path, method)
 
     assert refused.status == 403
     if method != "HEAD":
-        assert json.loads(refused.body) == {"error": f"the credential lacks the right {right}", "right": right}
+        assert json.loads(refused.body) == {
+            "error": f"the credential lacks the right {' or '.join(rights)}",
+            "right": rights[0],
+        }
     assert contents(store_url) == before
     (line,) = [each for each in caplog.records if each.message == "right-missing"]
-    assert line.facts == {"organisation": "yliopisto", "credential": "some", "right": right}
+    assert line.facts == {"organisation": "yliopisto", "credential": "some", "right": rights[0]}
 
 
-@pytest.mark.parametrize(("path", "method", "right"), OPERATIONS)
-def test_one_right_is_enough_for_its_addresses(store, path, method, right):
+@pytest.mark.parametrize(("path", "method", "rights"), OPERATIONS)
+def test_one_right_is_enough_for_its_addresses(store, path, method, rights):
     make_link(store)
 
-    assert request(connector(store, right), path, method).status not in {401, 403}
-    assert request(connector(store, right), path, method, token="u" * 40).status == 401
+    for right in rights:
+        assert request(connector(store, right), path, method).status not in {401, 403}
+    assert request(connector(store, rights[0]), path, method, token="u" * 40).status == 401
 
 
-def test_the_description_for_programs_names_the_right_of_each_operation():
-    of_path = ROUTES | {"/v1/people/{account}": ROUTES["/v1/people"]}
-    wanted = {
-        (path, method.lower()): [{"bearer": [route.right]}, {"basic": [route.right]}]
-        for path, methods in of_path.items()
-        for method, route in methods.items()
-    }
+def test_the_description_for_programs_names_the_rights_of_each_operation():
+    wanted = {}
+    for path, method, rights in OPERATIONS:
+        either = [{scheme: [right]} for right in rights for scheme in ("bearer", "basic")]
+        # The list of links is an operation of /v1/people without an account
+        described_as = (path.replace(LIST_PATH, "/v1/people"), method.lower())
+        wanted[described_as] = wanted.get(described_as, []) + either
     wanted |= {(path, method): [] for path in PUBLIC_ROUTES for method in ("get", "head")}
 
     described = {(path, method): each for path, of in document()["paths"].items() for method, each in of.items()}
@@ -77,17 +87,18 @@ def test_the_description_for_programs_names_the_right_of_each_operation():
 def test_the_page_says_which_addresses_each_right_opens():
     text = (docs.DOCS / "connector.md").read_text("utf-8")
     opened = {right: [] for right in Right}
-    for path, method, right in OPERATIONS:
-        if method != "HEAD":
-            opened[right].append(f"`{method} {re.sub('^/v1/people$', '/v1/people/{account}', path)}`")
-    listed = {(path.replace("/{account}", ""), method, f"`{right}`") for path, method, right in OPERATIONS}
-    listed |= {(path, method, "none") for path in PUBLIC_ROUTES for method in ("GET", "HEAD")}
+    listed = {(path, method, "none") for path in PUBLIC_ROUTES for method in ("GET", "HEAD")}
+    for path, method, rights in OPERATIONS:
+        shown = path.replace(LIST_PATH, "/v1/people")
+        if (path, method) in OF_ONE_PERSON:
+            continue
+        listed.add((shown, method, " or ".join(f"`{right}`" for right in rights)))
+        for right in rights if method != "HEAD" else ():
+            opened[right].append(f"`{method} {shown}`")
 
     of_rights = text.partition("## Rights")[2].partition("\n## ")[0]
     by_right = dict(re.findall(r"^\| `([a-z]+)` \| ([^|]*) \| [^|]*\|$", of_rights, re.MULTILINE))
-    by_path = re.findall(r"^\| `(/v1/[^`]*)` \| ([A-Z, ]+) \| (`[a-z]+`|none) \|", text, re.MULTILINE)
+    by_path = re.findall(r"^\| `(/v1/[^`]*)` \| ([A-Z, ]+) \| ((?:`[a-z]+`(?: or )?)+|none) \|", text, re.MULTILINE)
 
     assert by_right == {right: ", ".join(paths) or "nothing yet" for right, paths in opened.items()}
-    assert {
-        (path.replace("/{account}", ""), method, right) for path, some, right in by_path for method in some.split(", ")
-    } == listed
+    assert {(path, method, right) for path, some, right in by_path for method in some.split(", ")} == listed

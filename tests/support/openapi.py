@@ -85,18 +85,23 @@ def _must_have_content(described, answer, *, with_content):
     if kind not in kinds:
         raise Undocumented(f"content of the type {kind}")
     if with_content:
-        _must_fit_content(kinds[kind]["schema"], answer)
+        _must_fit_content(kinds[kind], answer)
 
 
-def _must_fit_content(schema, answer):
+def _must_fit_content(of_kind, answer):
+    schema = of_kind["schema"]
     body = gzip.decompress(answer.body) if answer.header("Content-Encoding") else answer.body
     if answer.header("Content-Type") == "application/json":
         _must_fit(schema, json.loads(body))
         return
-    *changes, last = body.decode().splitlines()
-    for line in changes:
-        _must_fit({"$ref": "#/components/schemas/Change"}, json.loads(line))
-    _must_fit({"$ref": "#/components/schemas/Changes"}, {"changes": [], **json.loads(last)})
+    if answer.header("Content-Type") == "text/csv":
+        return
+    *lines, last = body.decode().splitlines()
+    of_line, of_last = of_kind.get("x-lines", ("Change", "Changes"))
+    for line in lines:
+        _must_fit({"$ref": f"#/components/schemas/{of_line}"}, json.loads(line))
+    before = {"changes": []} if of_last == "Changes" else {}
+    _must_fit({"$ref": f"#/components/schemas/{of_last}"}, before | json.loads(last))
 
 
 def _followed(described):

@@ -44,7 +44,7 @@ UNREAD = {
     "HEAD /v1/people/x": (200, None),
     "DELETE /v1/people/x?dry_run=true": (200, None),
     "POST /v1/nothing": (404, "no such path"),
-    "PUT /v1/people/x": (405, "allowed methods: GET, HEAD, DELETE"),
+    "PATCH /v1/people/x": (405, "allowed methods: GET, HEAD, PUT, DELETE"),
     "GET //v1/people/x": (200, None),
     "GET /v1//people/x": (404, "no such path"),
     "GET /v1/people?account=%FF": (400, "the query string is invalid"),

@@ -159,6 +159,9 @@ class CredentialSettings(Table):
         "a list of rights in quotes: " + ", ".join(Right),
         ["read"],
     )
+    own_changes: bool = setting(
+        "Whether its feed has the changes of iDs that it attested itself.", "true or false", True, default=False
+    )
     token: Annotated[BearerToken, _unique_secret("token")] | None = setting(
         "A bearer token, 32 characters or more.", REFERENCE, "file:secrets/example.token", default=None
     )

@@ -58,6 +58,7 @@ def make_connector(
         config.transfers,
         replicas=replicas,
         trusted_proxies=proxies,
+        transfer_credentials=config.receivers.credentials,
         credential_uses=CredentialUses(store, credentials.clients, clock),
     )
     return with_request_id(connector)
@@ -80,7 +81,7 @@ def make_replicas(config: Config, store: Store, directory: Path, max_age: float)
 def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Client]]:
     for settings in config.organisation_settings.values():
         for each in settings.credentials:
-            client = Client(settings.organisation, each.name, frozenset(each.rights))
+            client = Client(settings.organisation, each.name, frozenset(each.rights), each.own_changes)
             if each.token is not None:
                 yield Bearer(each.token.reveal()), client
             elif each.user is not None and each.password is not None:

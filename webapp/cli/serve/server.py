@@ -17,7 +17,7 @@ from wsgiref.types import WSGIApplication
 
 import waitress
 
-from resolver_connector.deprovision import MAX_LIST_BYTES
+from resolver_connector.attested.bulk import MAX_BULK_BYTES
 from webapp.config.listen import ConnectorListener, Listener
 
 MAX_BODY = 64 * 1024
@@ -84,7 +84,7 @@ def _create_server(application: WSGIApplication, listener: Listener, options: di
         # The connector itself decides whose X-Forwarded-For it trusts; the web application trusts no such header
         clear_untrusted_proxy_headers=not isinstance(listener, ConnectorListener),
         max_request_header_size=MAX_HEADER,
-        max_request_body_size=MAX_LIST_BYTES if isinstance(listener, ConnectorListener) else MAX_BODY,
+        max_request_body_size=MAX_BULK_BYTES if isinstance(listener, ConnectorListener) else MAX_BODY,
         expose_tracebacks=False,
         connection_limit=_connection_limit(),
         channel_timeout=CHANNEL_TIMEOUT,

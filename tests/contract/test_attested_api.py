@@ -1,0 +1,491 @@
+"""Attested iDs by the connector's API, and the organisation's list of links; on each engine."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from resolver_connector.app import Connector
+from resolver_connector.attested.bulk import MAX_BULK_BYTES
+from resolver_connector.credentials import Bearer, Client, Credentials, Right
+from shibboleth.orcid_id import Registry
+from sql.repositories.retention import REMOVAL_DELAY
+from tests.support.database import contents
+from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_client, make_link, make_orcid_id
+from tests.support.service import ORGANISATIONS, Clock, ask
+
+TOKENS = {"cris": "c" * 40, "idm": "i" * 40, "amk": "a" * 40}
+MAIJA, VILLE, AKE = (f"{name}@yliopisto.example" for name in ("maija", "ville", "ake"))
+FIRST, SECOND, THIRD = (make_orcid_id(number) for number in (1, 2, 3))
+LATER = NOON + timedelta(hours=1)
+ROW = {"orcid": FIRST.uri, "authenticated_at": "2026-01-10T12:00:00+02:00", "source": "Pure"}
+
+
+NOT_SIXTEEN = "it is not sixteen characters in four groups"
+
+
+@pytest.fixture
+def clock():
+    return Clock(LATER)
+
+
+@pytest.fixture
+def connector(store, clock):
+    university, other = (ORGANISATIONS.by_id(each) for each in (UNIVERSITY, POLYTECHNIC))
+    rights = frozenset({Right.ATTEST, Right.FEED, Right.REVERSE})
+    clients = {
+        "cris": Client(university, "cris", rights),
+        "idm": Client(university, "idm", frozenset(Right), own_changes=True),
+        "amk": make_client(other),
+    }
+    pairs = [(Bearer(TOKENS[name]), client) for name, client in clients.items()]
+    return Connector(
+        store,
+        Credentials(pairs),
+        Registry.PRODUCTION,
+        clock,
+        {UNIVERSITY: ("idm", "pure")},
+        transfer_credentials={(UNIVERSITY, "pure"): "cris"},
+    )
+
+
+@pytest.fixture
+def send(connector):
+    def sent(method, path, body=None, *, who="cris", kind="application/json", **environ):
+        if body is not None:
+            body = body if isinstance(body, bytes) else json.dumps(body).encode()
+            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": kind}
+        return ask(connector, path, method, HTTP_AUTHORIZATION=f"Bearer {TOKENS[who]}", **environ)
+
+    return sent
+
+
+def put(send, account=MAIJA, /, **other):
+    environ = {name: other.pop(name) for name in [*other] if name.startswith("HTTP_")}
+    return send("PUT", f"/v1/people/{account}", {**ROW, **other}, **environ)
+
+
+def post(send, rows, query="", *, who="cris", kind="application/x-ndjson"):
+    body = rows if isinstance(rows, bytes) else "".join(json.dumps(each) + "\n" for each in rows).encode()
+    return send("POST", f"/v1/people?{query}", body, kind=kind, who=who)
+
+
+def lines(answer):
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def test_an_id_is_put_again_without_effect(send, store, store_url):
+    made = put(send)
+
+    stored = {**ROW, "outcome": "linked", "account": MAIJA, "authenticated_at": "2026-01-10T10:00:00Z"}
+    assert (made.status, json.loads(made.body)) == (201, stored)
+    assert [each.transfer for each in store.deliveries.list_waiting(UNIVERSITY)] == ["idm"]
+    before = contents(store_url)
+    again = put(send, "MAIJA@Yliopisto.example")
+    assert (again.status, json.loads(again.body)) == (200, {**stored, "outcome": "unchanged"})
+    assert again.header("ETag") == made.header("ETag")
+    assert contents(store_url) == before
+
+    changed = put(send, orcid=SECOND.bare.replace("-", ""))
+    assert (changed.status, json.loads(changed.body)["outcome"]) == (200, "replaced")
+    assert changed.header("ETag") != made.header("ETag")
+    by_query = send("PUT", f"/v1/people?account={quote(MAIJA)}", {**ROW, "orcid": SECOND.uri, "source": "Converis"})
+    assert json.loads(by_query.body)["outcome"] == "updated"
+
+
+@pytest.mark.parametrize(
+    ("headers", "linked", "status"),
+    [
+        ({"HTTP_IF_NONE_MATCH": "*"}, False, 201),
+        ({"HTTP_IF_NONE_MATCH": "*"}, True, 412),
+        ({"HTTP_IF_NONE_MATCH": 'W/"x", {etag}'}, True, 412),
+        ({"HTTP_IF_NONE_MATCH": '"x"'}, True, 200),
+        ({"HTTP_IF_MATCH": "*"}, False, 412),
+        ({"HTTP_IF_MATCH": "*"}, True, 200),
+        ({"HTTP_IF_MATCH": '"x" , {etag}'}, True, 200),
+        ({"HTTP_IF_MATCH": "W/{etag}"}, True, 412),
+        ({"HTTP_IF_MATCH": '"x"'}, True, 412),
+        ({"HTTP_IF_MATCH": "x"}, True, 400),
+    ],
+)
+def test_conditions_are_those_of_http(send, store, headers, linked, status):
+    etag = put(send).header("ETag") if linked else None
+    headers = {name: value.format(etag=etag) for name, value in headers.items()}
+
+    answer = put(send, orcid=SECOND.uri, **headers)
+
+    assert answer.status == status
+    if status == 412:
+        assert answer.header("ETag") == etag
+        assert store.links.orcid_ids(UNIVERSITY, MAIJA) == ([FIRST] if linked else [])
+
+
+def own(store):
+    make_link(store, MAIJA, SECOND)
+
+
+def removed(store):
+    make_link(store, MAIJA, FIRST)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "mine", NOON)
+
+
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [
+        (own, "linked-by-person"),
+        (lambda store: make_link(store, VILLE, FIRST), "orcid-in-use"),
+        (removed, "removed-by-person"),
+    ],
+)
+def test_a_conflict_has_a_code_and_changes_no_link(send, store, before, code):
+    before(store)
+    links = list(store.links.list_current(UNIVERSITY))
+
+    answer = put(send)
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (409, code)
+    assert list(store.links.list_current(UNIVERSITY)) == links
+
+
+@pytest.mark.parametrize(
+    ("account", "changed", "member"),
+    [
+        (MAIJA, {"orcid": "0000-0000-0000-0000"}, "orcid"),
+        (MAIJA, {"orcid": "https://sandbox.orcid.org/0000-0002-1825-0097"}, "orcid"),
+        (MAIJA, {"orcid": 7}, "orcid"),
+        (MAIJA, {"orcid": None}, "orcid"),
+        (MAIJA, {"authenticated_at": None}, "authenticated_at"),
+        (MAIJA, {"authenticated_at": "2026-01-10"}, "authenticated_at"),
+        (MAIJA, {"authenticated_at": "2026-01-10T12:00:00"}, "authenticated_at"),
+        (MAIJA, {"authenticated_at": "2026-01-15T13:05:01Z"}, "authenticated_at"),
+        (MAIJA, {"authenticated_at": "0001-01-01T00:00:00+14:00"}, "authenticated_at"),
+        (MAIJA, {"authenticated_at": "2012-09-30T23:59:59Z"}, "authenticated_at"),
+        (MAIJA, {"source": None}, "source"),
+        (MAIJA, {"source": "two\nlines"}, "source"),
+        (MAIJA, {"source": "orcid"}, "source"),
+        (MAIJA, {"source": "ORCID"}, "source"),
+        (MAIJA, {"source": " "}, "source"),
+        (MAIJA, {"source": "x" * 201}, "source"),
+        (MAIJA, {"orcd": "x"}, "orcd"),
+        (MAIJA, {"account": MAIJA}, "account"),
+        ("maija@elsewhere.example", {}, "account"),
+        ("mai\u200bja@yliopisto.example", {}, "account"),
+    ],
+)
+def test_a_member_that_is_wrong_is_named(send, store, account, changed, member):
+    answer = put(send, account, **changed)
+
+    assert (answer.status, json.loads(answer.body)["member"]) == (422, member)
+    assert store.links.count(UNIVERSITY) == 0
+
+
+def test_a_clock_may_be_five_minutes_ahead(send, store):
+    assert put(send, authenticated_at="2026-01-15T13:05:00Z").status == 201
+    assert store.links.get(UNIVERSITY, MAIJA).authenticated_at == LATER
+
+
+def test_a_request_that_is_none_is_refused(send):
+    assert send("PUT", f"/v1/people/{MAIJA}?dry_run=true", ROW).status == 400
+    assert send("PUT", f"/v1/people/{MAIJA}", b"[]").status == 400
+    assert send("PUT", f"/v1/people/{MAIJA}", b'{"orcid": 1, "orcid": 2}').status == 400
+    assert send("PUT", "/v1/people", ROW).status == 400
+    assert send("POST", f"/v1/people/{MAIJA}", ROW).status == 405
+
+
+def test_with_attest_alone_an_attested_link_is_removed_and_no_other(send, store):
+    put(send)
+    make_link(store, VILLE, SECOND)
+    store.deliveries.claim("worker", LATER, timedelta(days=1), 99)
+    etag = json.loads(send("GET", f"/v1/people?orcid={FIRST.bare}").body)["people"][0]["etag"]
+
+    path = f"/v1/people/{MAIJA}"
+    assert send("DELETE", path, HTTP_IF_MATCH='"x"').status == 412
+    assert send("DELETE", path, who="idm", HTTP_IF_MATCH='"x"').status == 412
+    tried = send("DELETE", path + "?dry_run=true", HTTP_IF_MATCH=etag)
+    assert json.loads(tried.body) == {"dry_run": True, "links": 1, "attempts": 0, "deliveries": 1}
+    assert store.links.count(UNIVERSITY) == 2
+    assert json.loads(send("DELETE", path).body)["links"] == 1
+    assert json.loads(send("DELETE", path).body)["links"] == 0
+    refused = send("DELETE", f"/v1/people/{VILLE}")
+    assert (refused.status, json.loads(refused.body)["code"]) == (409, "linked-by-person")
+    assert json.loads(send("DELETE", f"/v1/people/{VILLE}", who="idm").body)["links"] == 1
+
+
+CSV = f"""account;ORCID;authenticated_at;source
+{MAIJA};{FIRST.bare};2026-01-10;
+
+{VILLE};x;2026-01-10;Converis
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "numbers"),
+    [
+        (CSV.encode("utf-16"), "text/csv; charset=utf-16", (2, 4)),
+        (
+            json.dumps({"account": MAIJA, "orcid": FIRST.bare, "authenticated_at": "2026-01-10"}).encode()
+            + b"\n\n"
+            + json.dumps({"account": VILLE, **ROW, "orcid": "x"}).encode(),
+            "Application/X-NDJSON",
+            (1, 3),
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_each_row_of_a_list_has_its_result(send, store, body, kind, numbers, dry_run):  # noqa: PLR0917 - one for each word
+    answer = post(send, body, f"source=Pure&dry_run={dry_run}", kind=kind)
+
+    linked, refused, end = lines(answer)
+    assert (answer.status, answer.header("Content-Type")) == (200, "application/x-ndjson")
+    assert linked == {"line": numbers[0], "account": MAIJA, "outcome": "linked"}
+    assert (refused.pop("line"), refused.pop("error")) == (numbers[1], "orcid: it is no ORCID iD: " + NOT_SIXTEEN)
+    assert refused == {"account": VILLE, "outcome": "refused", "code": "invalid", "member": "orcid"}
+    assert end == {
+        "dry_run": dry_run == "true",
+        "rows": 2,
+        "linked": 1,
+        "replaced": 0,
+        "updated": 0,
+        "unchanged": 0,
+        "refused": 1,
+    }
+    link = store.links.get(UNIVERSITY, MAIJA)
+    assert (link and link.source) == (None if dry_run == "true" else "Pure")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"x", b"[]", b"1", b'{"account": 1, "account": 2}', b"\xff", b"[" * 9_000, b"x" * 20_001, b'{"account": {}}'],
+)
+def test_a_line_that_is_no_row_is_refused_and_the_next_is_read(send, line):
+    good = json.dumps({"account": MAIJA, **ROW}).encode()
+
+    refused, linked, _ = lines(post(send, b"\xef\xbb\xbf" + line + b"\n" + good))
+
+    assert (refused["line"], refused["code"]) == (1, "invalid")
+    assert (linked["line"], linked["outcome"]) == (2, "linked")
+
+
+def test_a_list_is_sent_in_batches(send, store):
+    rows = [{"account": f"p{n}@yliopisto.example", **ROW, "orcid": make_orcid_id(n).bare} for n in range(250)]
+
+    *results, end = lines(post(send, rows))
+
+    assert [each["line"] for each in results] == list(range(1, 251))
+    assert (end["linked"], store.links.count(UNIVERSITY)) == (250, 250)
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "status"),
+    [
+        ("dryrun=true", "text/csv", 400),
+        ("mode=delete", "text/csv", 400),
+        ("rows=1", "text/csv", 400),
+        ("mode=replace&source=Pure&rows=1", "text/csv", 400),
+        ("mode=replace&source=Pure&made_at=2026-01-15T13:00:00Z", "text/csv", 400),
+        ("mode=replace&rows=1&made_at=2026-01-15T13:00:00Z", "text/csv", 422),
+        ("source=orcid", "text/csv", 422),
+        ("", "application/json", 415),
+        ("", "text/csv", 400),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused_as_a_whole(send, store, query, kind, status):
+    assert post(send, b"account,orcid\nx,y\n", query, kind=kind).status == status
+    assert store.links.count(UNIVERSITY) == 0
+
+
+def test_a_list_that_is_too_large_is_refused(send, monkeypatch):
+    assert post(send, b"x" * (MAX_BULK_BYTES + 1)).status == 413
+    monkeypatch.setattr("resolver_connector.attested.bulk.MAX_ROWS", 1)
+    assert b"more than 1 rows" in post(send, [{"account": MAIJA, **ROW}] * 2).body
+
+
+def test_only_so_many_lists_are_processed_at_once(send, connector):
+    slots = connector.feed.snapshot_slots
+    slots.acquire()
+    # Each answer has freed its slot, also that of a list that was refused
+    for _ in range(3):
+        assert post(send, [{"account": MAIJA, **ROW}]).status == 200
+        assert post(send, b"x", kind="text/csv").status == 400
+    slots.acquire()
+    assert post(send, []).status == 503
+    assert send("GET", "/v1/people").status == 503
+
+
+@pytest.fixture
+def twenty(store):
+    """Attest twenty people of one source, and two others."""
+    attest(store, [(f"p{n}@yliopisto.example", make_orcid_id(100 + n)) for n in range(20)], "Pure")
+    attest(store, [(AKE, THIRD)], "Converis")
+    make_link(store, VILLE, SECOND)
+
+
+def rows_of(numbers):
+    return [{"account": f"p{n}@yliopisto.example", **ROW, "orcid": make_orcid_id(100 + n).bare} for n in numbers]
+
+
+def replace(send, rows, /, *, who="cris", **stated):
+    stated = {"mode": "replace", "source": "Pure", "rows": len(rows), "made_at": "2026-01-15T12:30:00Z"} | stated
+    return post(send, rows, urlencode(stated), who=who)
+
+
+def execute(connector, clock):
+    return connector.store.retention.execute_due_removals(connector.receivers, clock() + REMOVAL_DELAY)
+
+
+def test_a_list_that_replaces_removes_what_it_lacks_after_an_hour(send, store, connector, clock, twenty):
+    end = lines(replace(send, rows_of(range(1, 20)), dry_run="true"))[-1]
+    assert (end["removals"], end["accounts"]) == (1, ["p0@yliopisto.example"])
+    assert json.loads(send("GET", "/v1/reconciliation").body)["removals"] == 0
+
+    end = lines(replace(send, rows_of(range(1, 20))))[-1]
+
+    assert (end["updated"], end["removals"], end["due_at"]) == (19, 1, "2026-01-15T14:00:00Z")
+    assert json.loads(send("GET", "/v1/reconciliation").body)["removals"] == 1
+    # Another list waits, whoever sends it
+    assert replace(send, rows_of(range(1, 20))).status == 409
+    assert execute(connector, clock) == 1
+    assert store.links.count(UNIVERSITY) == 21
+    (change,) = store.changes.list_after(UNIVERSITY, store.changes.last_number(UNIVERSITY) - 1, 9)
+    assert (change.kind, change.person_key, change.reason, change.attested_by) == (
+        "removed",
+        "p0@yliopisto.example",
+        "attested",
+        "cris",
+    )
+    assert [each.transfer for each in store.deliveries.list_waiting(UNIVERSITY)] == ["idm"]
+
+
+def test_a_removal_does_not_happen_if_it_is_cancelled_or_the_link_changed(send, store, connector, clock, twenty):
+    for undo in (
+        lambda: send("DELETE", "/v1/reconciliation"),
+        lambda: post(send, rows_of([0])),
+        lambda: make_link(store, "p0@yliopisto.example", make_orcid_id(100)),
+    ):
+        assert lines(replace(send, rows_of(range(1, 20))))[-1]["removals"] == 1
+        undo()
+        assert execute(connector, clock) == 0
+        assert store.links.count(UNIVERSITY) == 22
+
+
+def test_a_list_of_accounts_is_not_cancelled_with_attest_alone(send, twenty):
+    path = "/v1/reconciliation?rows=21&made_at=2026-01-15T13:00:00Z"
+    accounts = "".join(f"{each}\n" for each in ["account", VILLE, *(f"p{n}@yliopisto.example" for n in range(20))])
+    assert send("POST", path, accounts.encode(), who="idm", kind="text/csv").status == 200
+
+    assert json.loads(send("DELETE", "/v1/reconciliation").body) == {"cancelled": 0}
+    assert json.loads(send("DELETE", "/v1/reconciliation", who="idm").body) == {"cancelled": 1}
+
+
+@pytest.mark.parametrize(
+    ("count", "stated", "status"),
+    [
+        (18, {}, 409),
+        (18, {"max_percent": 10}, 200),
+        (19, {"rows": 20}, 400),
+        (0, {"rows": 1}, 400),
+        (19, {"made_at": "2026-01-14T12:59:59Z"}, 400),
+        (19, {"source": "Converis"}, 400),
+    ],
+)
+def test_a_list_that_replaces_is_refused_as_a_whole(send, store_url, twenty, count, stated, status):  # noqa: PLR0917 - one for each word
+    before = contents(store_url)
+
+    assert replace(send, rows_of(range(count)), **stated).status == status
+
+    assert (contents(store_url) == before) is (status != 200)
+
+
+def test_a_list_that_replaces_has_no_invalid_row(send, store_url, twenty):
+    before = contents(store_url)
+
+    answer = replace(send, [*rows_of(range(1, 20)), {"account": "p0@yliopisto.example", **ROW, "orcid": "x"}])
+
+    assert (answer.status, b"line 20: orcid" in answer.body) == (400, True)
+    assert contents(store_url) == before
+
+
+def test_a_removal_that_became_impossible_is_told_at_the_end(send, store, twenty, monkeypatch):
+    checks = []
+    schedule = store.retention.schedule_removals
+
+    def overtaken(*args, **words):
+        checks.append(words["dry_run"])
+        if not words["dry_run"]:
+            schedule(*args, **words)
+        return schedule(*args, **words)
+
+    monkeypatch.setattr(store.retention, "schedule_removals", overtaken)
+
+    end = lines(replace(send, rows_of(range(1, 20))))[-1]
+
+    assert "cancel them first" in end["error"]
+    assert checks == [True, False]
+
+
+def test_what_a_system_attested_is_not_told_to_it_again(send):
+    cursor = json.loads(send("GET", "/v1/changes").body)["next_cursor"]
+    put(send)
+    send("DELETE", f"/v1/people/{MAIJA}")
+    put(send, VILLE, orcid=SECOND.uri)
+
+    def told(who):
+        answer = json.loads(send("GET", f"/v1/changes?cursor={cursor}", who=who).body)
+        return answer["next_cursor"], [(each["action"], each["reason"]) for each in answer["changes"]]
+
+    assert told("idm")[1] == [("linked", "attested"), ("removed", "attested"), ("linked", "attested")]
+    assert told("cris") == (told("idm")[0], [])
+    assert len(json.loads(send("GET", "/v1/changes").body)["changes"]) == 1
+
+
+def test_the_account_of_an_id_is_found_in_the_own_organisation_and_audited(send, store):
+    make_link(store, MAIJA, FIRST)
+    make_link(store, "x@amk.example", SECOND, POLYTECHNIC)
+
+    (found,) = json.loads(send("GET", f"/v1/people?orcid={quote(FIRST.uri, '')}").body)["people"]
+
+    assert {**found, "etag": ""} == {
+        "account": MAIJA,
+        "orcid": FIRST.uri,
+        "source": "orcid",
+        "authenticated_at": "2026-01-15T12:00:00Z",
+        "etag": "",
+    }
+    assert json.loads(send("GET", f"/v1/people?orcid={SECOND.bare}").body) == {"people": []}
+    assert send("GET", "/v1/people?orcid=x").status == 400
+    assert send("GET", f"/v1/people?orcid={FIRST.bare}&format=csv").status == 400
+    *_, event = store.audit.list_events(UNIVERSITY, MAIJA)
+    assert (event.kind, event.actor, event.facts["credential"]) == ("person-looked-up", "organisation", "cris")
+
+
+def test_the_list_of_links_can_be_sent_back(send, store):
+    make_link(store, MAIJA, FIRST)
+    attest(store, [("=ville@yliopisto.example", SECOND)], "+Pure")
+    make_link(store, "x@amk.example", THIRD, POLYTECHNIC)
+
+    *people, end = lines(send("GET", "/v1/people"))
+    table = send("GET", "/v1/people", HTTP_ACCEPT="text/csv").body
+
+    assert ([each["account"] for each in people], end) == (["=ville@yliopisto.example", MAIJA], {"count": 2})
+    assert table.splitlines()[1].startswith(b"'=ville@yliopisto.example,")
+    assert b",'+Pure" in table
+    assert send("GET", "/v1/people?format=csv").body == table
+    assert [each["outcome"] for each in lines(post(send, table, "source=x", kind="text/csv"))[:2]] == ["unchanged"] * 2
+    assert send("HEAD", "/v1/people").body == b""
+    assert send("GET", "/v1/people?format=xml").status == 400
+    assert send("GET", "/v1/people?limit=1").status == 400
+    events = [each for each in store.audit.list_events(UNIVERSITY) if each.kind == "links-listed"]
+    assert [dict(each.facts) for each in events] == [{"credential": "cris"}] * 3
+
+
+def test_a_suspended_id_and_one_of_another_registry_are_not_listed(send, store):
+    make_link(store, MAIJA, make_orcid_id(9, Registry.SANDBOX))
+    make_link(store, VILLE, FIRST)
+    store.engine.execute("suspend_link", id=store.links.get(UNIVERSITY, VILLE).id, now="2026-01-15T12:00:00.000000Z")
+
+    assert lines(send("GET", "/v1/people")) == [{"count": 0}]
+    assert json.loads(send("GET", f"/v1/people?orcid={FIRST.bare}").body) == {"people": []}
