@@ -12,9 +12,10 @@ from itertools import islice
 
 from resolver_connector.attested.bulk import CSV
 from resolver_connector.attested.person import entity_tag, link_json
+from resolver_connector.attested.rows import MEMBERS
+from resolver_connector.csv_file import write_csv
 from resolver_connector.feed import accepts
 from resolver_connector.http import NDJSON, BadRequest, Environ, parse_query, single_value
-from resolver_connector.link_list import csv_lines
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from sql.records import Link
 
@@ -70,6 +71,12 @@ def write_links(media_type: str, links: Iterable[Link]) -> Iterator[bytes]:
     lines = csv_lines(links) if media_type == CSV else _ndjson_lines(links)
     while batch := list(islice(lines, _BATCH)):
         yield "".join(batch).encode()
+
+
+def csv_lines(links: Iterable[Link]) -> Iterator[str]:
+    """Yield links as lines of CSV."""
+    members = map(link_json, links)
+    return write_csv(MEMBERS, ([each[name] for name in MEMBERS] for each in members))
 
 
 def _ndjson_lines(links: Iterable[Link]) -> Iterator[str]:

@@ -109,6 +109,10 @@ class RowReader:
             except InvalidObject as error:
                 yield _invalid(number, "", f"the line {error}")
                 continue
+            if content.keys() == {"count"}:
+                # The last line of the list that this service gives
+                continue
+            content.pop("etag", None)
             if self.columns:
                 content = {member: content[name] for member, name in names.items() if name in content}
             yield self._row(number, content)

@@ -7,6 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from demo.idm.app import SECRET
+from resolver_connector.attested.bulk import CSV
+from resolver_connector.attested.listing import write_links
+from resolver_connector.http import NDJSON
 from shibboleth.orcid_id import Registry
 from tests.support.configuration import store_section, write_configuration
 from tests.support.factories import NOON, UNIVERSITY, make_attested_link, make_link, make_orcid_id
@@ -187,15 +190,76 @@ def test_progress_is_shown_on_a_terminal_alone(run, monkeypatch):
     assert "checking" in run(rows).stderr
 
 
-def test_what_was_listed_can_be_imported_with_its_formulas(run, store, tmp_path):
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_what_was_listed_can_be_imported_with_its_formulas(run, store, form):
     people = {"=1+1@yliopisto.example": "-CRIS", "'=2@yliopisto.example": "@CRIS", MAIJA: "'s register"}
     for number, (account, source) in enumerate(people.items(), 1):
         make_attested_link(store, account, trial(number), source, NOON)
-    config = str(tmp_path / "orcid-connect.toml")
-    listed = CliRunner().invoke(main, ["--config", config, "link", "list", "yliopisto"]).output
+    links = store.links.list_current(UNIVERSITY)
+    listed = b"".join(write_links(CSV if form == "csv" else NDJSON, links))
 
     result = run(listed, "--yes")
 
     assert result.output == f"{counts(unchanged=3)}\n"
-    assert "'=1+1@" in listed
-    assert "''=2@" in listed
+    assert form == "ndjson" or b"'=1+1@" in listed
+    assert form == "ndjson" or b"''=2@" in listed
+
+
+# replace
+
+
+ROWS = f"account,orcid,authenticated_at\n{MAIJA},{trial(1).bare},2024-03-01\n"
+REPLACE = ("--mode", "replace", "--attested-by", "CRIS", "--rows", "1")
+
+
+def attest_three(store):
+    """Attest two links in the one system, and one in the other."""
+    make_attested_link(store, MAIJA, trial(1), "CRIS", NOON)
+    make_attested_link(store, AKE, trial(2), "CRIS", NOON)
+    make_attested_link(store, "other@yliopisto.example", trial(3), "Pure", NOON)
+
+
+def test_links_of_the_system_that_the_file_lacks_are_removed_after_an_hour(run, store):
+    attest_three(store)
+
+    checked = run(ROWS, *REPLACE, "--max-percent", "50")
+    assert (checked.exit_code, checked.output) == (
+        0,
+        f"{counts(updated=1)}\n{AKE}\n1 of 2 links would be removed\n{NOT_YET}",
+    )
+    assert store.retention.pending_removals(UNIVERSITY).count == 0
+
+    imported = run(ROWS, *REPLACE, "--max-percent", "50", "--yes")
+    assert imported.exit_code == 0
+    assert "1 of 2 links will be removed at " in imported.stdout
+    assert "to cancel: orcid-connect link cancel-removals yliopisto" in imported.stdout
+    assert store.retention.pending_removals(UNIVERSITY).count == 1
+    assert "cancel them first" in run(ROWS, *REPLACE, "--yes").stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        (ROWS, REPLACE, "at most 5 % may be removed; if the list is right, state a larger --max-percent"),
+        (ROWS, (*REPLACE[:-1], "2"), "it has 1 rows, and 2 were stated"),
+        (ROWS + "x,y,z\n", (*REPLACE[:-1], "2"), "line 3: account: "),
+        (ROWS.replace("bare", "").replace(trial(1).bare, ""), REPLACE, "line 2: orcid: it is missing"),
+    ],
+)
+def test_a_file_that_is_not_as_stated_replaces_nothing(run, store, content, words, message):
+    attest_three(store)
+    before = list(store.links.list_current(UNIVERSITY))
+
+    result = run(content, *words, "--yes")
+
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert list(store.links.list_current(UNIVERSITY)) == before
+    assert store.retention.pending_removals(UNIVERSITY).count == 0
+
+
+@pytest.mark.parametrize(
+    "words", [REPLACE[:4], ("--mode", "replace", "--rows", "1"), ("--rows", "1"), ("--mode", "delete")]
+)
+def test_options_that_do_not_fit_the_mode_are_a_matter_of_usage(run, words):
+    assert run(ROWS, *words).exit_code == 2

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from resolver_connector.attested.bulk import AttestedList, Replacement
 from resolver_connector.attested.rows import MEMBERS, RowReader, invalid_source
 from resolver_connector.csv_file import InvalidCsvFile
+from resolver_connector.deprovision import MAX_PERCENT
 from sql.repositories.attested_links import AttestedLink, Outcome, RowResult
+from sql.repositories.retention import PendingRemovals
 from sql.store import Store
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import organisation_argument
 from webapp.cli.output import printable
-from webapp.config.loader import Config
+from webapp.cli.removals import list_errors, made_at, print_removals
 
 
 def parse_columns(_context: click.Context, _option: click.Parameter, text: str | None) -> Mapping[str, str]:
@@ -58,82 +61,126 @@ def parse_columns(_context: click.Context, _option: click.Parameter, text: str |
     callback=parse_columns,
     help='The names of the columns in the file, for example account=Login,orcid="ORCID iD".',
 )
+@click.option(
+    "--mode",
+    type=click.Choice(("merge", "replace")),
+    default="merge",
+    show_default=True,
+    help="With replace, the links of the system that the file lacks are removed after an hour.",
+)
+@click.option(
+    "--rows",
+    metavar="NUMBER",
+    type=click.IntRange(min=1),
+    help="With replace: how many rows the file has, as its sender states; a file with another number is refused.",
+)
+@click.option(
+    "--max-percent",
+    metavar="PERCENT",
+    default=MAX_PERCENT,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="With replace: the largest share of the system's links that may be removed.",
+)
 @click.option("--yes", is_flag=True, help="Import the links; otherwise only show what would become of each row.")
 @click.pass_obj
 @handle_errors
 def import_links(  # noqa: PLR0913 - one parameter for each option
-    path: Path, name: str, file: Path, *, attested_by: str | None, columns: Mapping[str, str], yes: bool
+    path: Path,
+    name: str,
+    file: Path,
+    *,
+    attested_by: str | None,
+    columns: Mapping[str, str],
+    mode: str,
+    rows: int | None,
+    max_percent: int,
+    yes: bool,
 ) -> None:
     """Import links that an organisation attests, from a CSV or NDJSON file.
 
     Without --yes, only check the file.
 
-    Exit code 1 if a row is refused; the others are imported.
+    Exit code 1 if a row is refused; the others are imported, but with --mode replace none is.
     """
     config = load_config(path)
-    organisation = find_organisation(config, name)
+    organisation, now = find_organisation(config, name), utc_now()
+    replaces = mode == "replace"
+    if replaces and (rows is None or attested_by is None):
+        raise click.UsageError("--mode replace needs --rows and --attested-by.")
+    if rows is not None and not replaces:
+        raise click.UsageError("--rows is for --mode replace.")
     if attested_by is not None and (problem := invalid_source(attested_by)):
         raise CommandError(f"--attested-by: {problem}")
-    reader = RowReader(organisation, config.service.registry, utc_now(), attested_by or "", columns=columns)
+    reader = RowReader(
+        organisation, config.service.registry, now, attested_by or "", only_source=replaces, columns=columns
+    )
+    transfers = tuple(config.organisation_settings[organisation.id].transfers)
     refused: list[RowResult] = []
     try:
-        with open_store(config) as store:
-            counts = _import(config, store, reader, file, refused, dry_run=not yes)
-    except (InvalidCsvFile, OSError) as error:
-        raise CommandError(f"{file}: {error.strerror if isinstance(error, OSError) else error}") from None
+        with list_errors(file, organisation.id), _opened(file) as opened, open_store(config) as store:
+            replacement = None if rows is None else Replacement(rows, made_at(file, now), max_percent)
+            counts, removals = _import(store, reader, opened, replacement, transfers, refused, dry_run=not yes)
     finally:
         # After the progress bar, which they would break
         for result in refused:
             click.echo(f"line {result.line}: {printable(result.reason)}")
     click.echo(", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome))
+    if removals is not None:
+        print_removals(removals, organisation.id, dry_run=not yes)
     if not yes:
         click.echo("nothing was imported yet: add --yes to import")
     if refused:
         raise CommandError("correct or remove the refused rows, and import the file again")
 
 
-def _import(  # noqa: PLR0913 - what is imported, where, and how
-    config: Config, store: Store, reader: RowReader, path: Path, refused: list[RowResult], *, dry_run: bool
-) -> Counter[Outcome]:
+def _import(  # noqa: PLR0913, PLR0917 - what is imported, where, and how
+    store: Store,
+    reader: RowReader,
+    file: BinaryIO,
+    replacement: Replacement | None,
+    transfers: Sequence[str],
+    refused: list[RowResult],
+    *,
+    dry_run: bool,
+) -> tuple[Counter[Outcome], PendingRemovals | None]:
     counts: Counter[Outcome] = Counter()
-    with _rows(path, reader, "checking" if dry_run else "importing") as rows:
-        results = store.attested_links.add(
-            reader.organisation.id,
-            rows,
-            "operator",
-            reader.now,
-            transfers=tuple(config.organisation_settings[reader.organisation.id].transfers),
-            key_attribute=reader.organisation.key,
-            dry_run=dry_run,
-        )
-        for result in results:
+    read_rows = reader.read_ndjson if _is_ndjson(file) else reader.read_csv
+    # A file that replaces is refused as a whole, so it is read before anything is stored
+    size = file.seek(0, io.SEEK_END) * (1 if replacement is None else 2)
+    label = "checking" if dry_run else "importing"
+    steps, hidden = size // 1000 + 1, not is_terminal()
+    with click.progressbar(length=size, label=label, file=sys.stderr, update_min_steps=steps, hidden=hidden) as bar:
+
+        def rows() -> Iterator[AttestedLink | RowResult]:
+            file.seek(0)
+            return read_rows(file, bar.update)
+
+        attested = AttestedList(reader, rows, None, frozenset())
+        if replacement is not None:
+            attested = AttestedList.read(reader, rows, replacement)
+        attested.schedule_removals(store, "operator", dry_run=True)
+        for result in attested.store(store, "operator", transfers, dry_run=dry_run):
             counts[result.outcome] += 1
             if result.outcome is Outcome.REFUSED:
                 refused.append(result)
-    return counts
+    return counts, attested.schedule_removals(store, "operator", dry_run=dry_run)
 
 
 def is_terminal() -> bool:
-    """Return whether somebody can see the progress."""
+    """Return whether standard error is a terminal, on which progress is shown."""
     return sys.stderr.isatty()
 
 
-@contextmanager
-def _rows(path: Path, reader: RowReader, label: str) -> Iterator[Iterator[AttestedLink | RowResult]]:
+def _opened(path: Path) -> BinaryIO:
     if path.exists() and not path.is_file():
         raise InvalidCsvFile("is not a regular file; write its content to one")
-    size = path.stat().st_size
-    progress = click.progressbar(
-        length=size, label=label, file=sys.stderr, update_min_steps=size // 1000 + 1, hidden=not is_terminal()
-    )
-    with path.open("rb") as file, progress as bar:
-        yield (reader.read_ndjson if _is_ndjson(file) else reader.read_csv)(file, bar.update)
+    return path.open("rb")
 
 
 def _is_ndjson(file: BinaryIO) -> bool:
     # CSV begins with the name of a column
     start = file.read(1000)
-    file.seek(0)
     begins = start.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     if begins == b"[":
         raise InvalidCsvFile("is a JSON array: write each of its objects on a line of its own")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from resolver_connector.link_list import csv_lines
+from resolver_connector.attested.listing import csv_lines
 from shibboleth.organisation import Organisation
 from sql.records import Link
 from webapp.cli.context import find_organisation, load_config, open_store

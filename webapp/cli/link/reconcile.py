@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from resolver_connector.csv_file import InvalidCsvFile, read_csv
-from resolver_connector.deprovision import (
-    COLUMNS,
-    MAX_PERCENT,
-    InvalidList,
-    check_made_at,
-    pending_json,
-    read_person_keys,
-)
-from sql.repositories.retention import RemovalsPending, TooManyRemovals
+from resolver_connector.csv_file import read_csv
+from resolver_connector.deprovision import COLUMNS, MAX_PERCENT, pending_json, read_person_keys
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import json_option, organisation_argument
-from webapp.cli.output import format_time, pluralize, print_json, printable
+from webapp.cli.output import pluralize, print_json
+from webapp.cli.removals import list_errors, made_at, print_removals
 
 
 @click.command()
@@ -54,33 +46,18 @@ def reconcile(  # noqa: PLR0913 - one parameter for each option
     """
     config = load_config(path)
     organisation, now = find_organisation(config, name), utc_now()
-    try:
-        made_at = check_made_at(datetime.fromtimestamp(file.stat().st_mtime, UTC), now)
+    with list_errors(file, organisation.id):
+        at = made_at(file, now)
         keys = read_person_keys(organisation, read_csv(file, COLUMNS, COLUMNS), rows)
         with open_store(config) as store:
             scheduled = store.retention.schedule_removals(
-                organisation.id, keys, made_at, "operator", now, max_percent=max_percent, dry_run=dry_run
+                organisation.id, keys, at, "operator", now, max_percent=max_percent, dry_run=dry_run
             )
-    except OSError as error:
-        raise CommandError(f"{file}: cannot be read: {error.strerror}") from None
-    except (InvalidList, InvalidCsvFile) as error:
-        raise CommandError(f"{file}: {error}") from None
-    except RemovalsPending as error:
-        raise CommandError(f"{error}: orcid-connect link cancel-removals {organisation.id}") from None
-    except TooManyRemovals as error:
-        raise CommandError(str(error).replace("max_percent", "--max-percent")) from None
     if as_json:
         listed = {"dry_run": dry_run, "rows": rows, "links": scheduled.links, **pending_json(scheduled)}
         print_json({**listed, "accounts": list(scheduled.accounts)})
         return
-    for account in scheduled.accounts:
-        click.echo(printable(account))
-    links = f"{scheduled.count} of {pluralize(scheduled.links, 'link', 'links')}"
-    if scheduled.due_at is None or dry_run:
-        click.echo(f"{links} would be removed" if scheduled.count else f"{links}: nothing is removed")
-        return
-    when = format_time(scheduled.due_at)
-    click.echo(f"{links} will be removed at {when}; to cancel: orcid-connect link cancel-removals {organisation.id}")
+    print_removals(scheduled, organisation.id, dry_run=dry_run)
 
 
 @click.command(name="cancel-removals")
