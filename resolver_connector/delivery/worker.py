@@ -31,6 +31,8 @@ class Job:
     """Gets the time. May raise: the worker logs it, and runs the job again after `error_interval`."""
     interval: timedelta = timedelta()
     """How long after a successful run the next may begin."""
+    stop: Callable[[], object] | None = None
+    """Makes what `run` has left running in a thread end soon. A signal handler calls it, so it takes no lock."""
 
 
 class Worker:
@@ -95,6 +97,9 @@ class Worker:
         It takes no lock, so a signal handler may call it.
         """
         self._stopped = True
+        for job in self._jobs:
+            if job.stop is not None:
+                job.stop()
         self._wakeups.put(None)
 
     def _start_attempts(self, pool: ThreadPoolExecutor) -> int:

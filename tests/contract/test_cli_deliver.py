@@ -1,10 +1,16 @@
 """The worker and the trial of an interface, as the operator types them; on each engine."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,12 +18,15 @@ from freezegun import freeze_time
 
 from demo.idm.app import SECRET, Idm
 from demo.idm.server import serve
+from resolver_connector.delivery.settings import WorkerSettings
 from resolver_connector.delivery.transfer_test import SECOND
+from shibboleth.orcid_id import Registry
 from sql.records import DeliveryState
 from tests.support.configuration import store_section, write_configuration
 from tests.support.delivery import eventually
 from tests.support.factories import NOON, make_link, make_orcid_id
 from webapp.cli.main import main
+from webapp.config.service import OrcidSettings
 
 MAIJA = "maija@yliopisto.example"
 AKE = "ake@yliopisto.example"
@@ -194,6 +203,66 @@ def test_the_worker_delivers_until_it_is_told_to_end(written, store, idm):
         "delivered organisation=yliopisto transfer=idm outcome=stored attempts=1",
         "delivered organisation=yliopisto transfer=nightly outcome=stored attempts=1",
     ]
+
+
+class SlowOrcid(BaseHTTPRequestHandler):
+    """ORCID's public API, of which each answer takes a second, and each record was merged into the next one."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        time.sleep(1)
+        path = self.path.removeprefix("/pub/v3.0")
+        if path.endswith("/apiStatus"):
+            return self._answer(200, {"overallOk": True})
+        mine, primary = path.split("/")[1], make_orcid_id(len(self.server.asked), Registry.SANDBOX).bare
+        text = f"This account is deprecated. Please refer to account: https://orcid.org/{primary}. ORCID {mine}"
+        return self._answer(409, {"error-code": 9007, "developer-message": text})
+
+    def _answer(self, status, content):
+        body = json.dumps(content).encode()
+        with suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_worker_that_is_stopped_during_look_ups_waits_for_one_request_alone(tmp_path, store, store_url):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowOrcid)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    path = write_configuration(
+        tmp_path,
+        store=store_section(tmp_path, store_url),
+        orcid={"base_url": f"http://127.0.0.1:{server.server_port}", "status_check_days": 30},
+    )
+    for number in range(1, 9):
+        make_link(store, f"p{number}@yliopisto.example", make_orcid_id(100 + number, Registry.SANDBOX))
+    command = [sys.executable, "-m", "webapp", "--config", str(path), "deliver"]
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
+            eventually(lambda: len(server.asked) > 1)
+            worker.send_signal(signal.SIGTERM)
+            began, asked = time.monotonic(), len(server.asked)
+            worker.communicate(timeout=20)
+        assert (worker.returncode, len(server.asked)) == (0, asked)
+        assert time.monotonic() - began < 4
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_longest_request_of_a_worker_is_shorter_than_the_time_that_systemd_grants():
+    unit = Path(__file__, "../../../docs/operator/orcid-connect-deliver.service").resolve().read_text()
+    granted = int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1])
+    settings = OrcidSettings.model_fields
+    look_up = sum(settings[name].default for name in ("connect_timeout", "read_timeout"))
+
+    assert max(WorkerSettings().attempt_timeout, look_up) + 10 <= granted
 
 
 def test_the_operators_removal_is_owed_to_the_transfers(written, store, idm):

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -27,7 +27,7 @@ BATCH_INTERVAL = timedelta(seconds=10)
 BATCH_REQUESTS = 10
 DAILY_REQUESTS = 20_000
 BATCH_TIME = 30.0
-"""Seconds after which a batch begins no further look-up: a worker that is stopped waits for its end."""
+"""Seconds after which a batch begins no further look-up."""
 LEASE = timedelta(minutes=10)
 """Longer than a batch can take."""
 MAX_MERGES = 3
@@ -74,6 +74,7 @@ class StatusRound:
     """How long after a look-up the next one of the same iD follows; zero: `run` does nothing."""
     daily_requests: int = DAILY_REQUESTS
     _thread: threading.Thread | None = field(default=None, init=False)
+    _stopped: bool = field(default=False, init=False)
 
     def start_batch(self, now: datetime) -> None:
         """Run a batch in a thread of its own, unless one runs.
@@ -83,6 +84,13 @@ class StatusRound:
         if self.interval and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(target=self._run_logged, args=(now,), name=THREAD)
             self._thread.start()
+
+    def stop(self) -> None:
+        """Make a running batch end after the request that it waits for.
+
+        It takes no lock, so a signal handler may call it.
+        """
+        self._stopped = True
 
     def _run_logged(self, now: datetime) -> None:
         try:
@@ -104,7 +112,7 @@ class StatusRound:
         if batch is None:
             return
         left, failures, pause = self.daily_requests - batch.requests, 0, BATCH_INTERVAL
-        counter, began = _RequestCounter(self.api), monotonic()
+        counter, began = _RequestCounter(self.api, lambda: self._stopped), monotonic()
         try:
             due = statuses.list_due(self.registry, now, BATCH_REQUESTS) if left >= BATCH_REQUESTS else []
             if left < BATCH_REQUESTS:
@@ -115,7 +123,7 @@ class StatusRound:
             for orcid_id in due:
                 # A deprecated iD may need a request for each record that it was merged into
                 late = monotonic() - began > BATCH_TIME
-                if late or counter.requests + 1 + MAX_MERGES > BATCH_REQUESTS:
+                if late or self._stopped or counter.requests + 1 + MAX_MERGES > BATCH_REQUESTS:
                     break
                 self._check(orcid_id, counter, now)
         except LookupFailed as error:
@@ -197,9 +205,10 @@ _EVENTS = {
 
 @dataclass(slots=True)
 class _RequestCounter:
-    """Counts the requests that are sent to an API."""
+    """Counts the requests that are sent to an API until `stopped`."""
 
     api: RecordApi
+    stopped: Callable[[], bool] = lambda: False
     requests: int = 0
 
     def check_status(self, now: datetime) -> None:
@@ -207,6 +216,8 @@ class _RequestCounter:
         self.api.check_status(now)
 
     def look_up(self, orcid_id: OrcidId, now: datetime) -> RecordAnswer:
+        if self.stopped():
+            raise LookupFailed("the worker ends")
         self.requests += 1
         return self.api.look_up(orcid_id, now)
 

@@ -31,9 +31,10 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
         for organisation_id, each in config.organisation_settings.items()
     ]
     keep_changes = timedelta(days=config.store.keep_changes)
+    status_round = make_status_round(config, store)
     jobs = (
         Job("mail", _mailer(config, store, clock)),
-        Job("record-status", make_status_round(config, store).start_batch),
+        Job("record-status", status_round.start_batch, stop=status_round.stop),
         Job("removals", partial(execute_due_removals, store, config.receivers, log), INTERVAL),
         Job("maintenance", Maintenance(store, policies, log).run, INTERVAL),
         Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),
