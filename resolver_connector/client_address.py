@@ -86,7 +86,6 @@ class FailureLimit:
 
         Returns:
             0, or the seconds to wait if the address has failed too often.
-
         """
         key, now = _bucket_of(address), self.clock()
         with self._lock:

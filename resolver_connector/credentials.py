@@ -99,7 +99,6 @@ class Credentials:
 
         Returns:
             None if it is not valid.
-
         """
         found = _CREDENTIALS.fullmatch(authorization)
         if found is None:

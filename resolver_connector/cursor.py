@@ -40,7 +40,6 @@ class Cursor:
 
         Raises:
             BadRequest: If the text is not a cursor of this organisation.
-
         """
         if isinstance(text, str) and text.isascii():
             try:

@@ -47,7 +47,6 @@ class DeprovisionRequest:
 
         Raises:
             BadRequest: If a parameter is unknown, or the account or `dry_run` is invalid.
-
         """
         parameters = parse_query(environ)
         # A misspelt `dryrun=true` must not delete anything
@@ -91,7 +90,6 @@ class ReconciliationRequest:
         Raises:
             BadRequest: If a parameter is missing, unknown or invalid, or the list is.
             RequestTooLarge: If the list has more than MAX_LIST_BYTES.
-
         """
         parameters = parse_query(environ)
         # A misspelt `dryrun=true` must not remove a link
@@ -115,7 +113,6 @@ def parse_made_at(text: str, now: datetime) -> datetime:
 
     Raises:
         InvalidList: If it is no time with a time zone, in the future, or longer ago than MAX_LIST_AGE.
-
     """
     try:
         made_at = datetime.fromisoformat(text)
@@ -131,7 +128,6 @@ def check_made_at(made_at: datetime, now: datetime) -> datetime:
 
     Raises:
         InvalidList: If it is in the future, or longer ago than MAX_LIST_AGE.
-
     """
     if made_at > now + MAX_CLOCK_DIFFERENCE:
         raise InvalidList("it was made in the future; compare the clocks")
@@ -151,7 +147,6 @@ def read_person_keys(organisation: Organisation, found: Iterable[CsvRow], rows: 
     Raises:
         InvalidList: If it has another number of rows, an account twice, or a row that is no account of the
             organisation.
-
     """
     lines: dict[str, int] = {}
     errors: list[str] = []

@@ -83,7 +83,6 @@ class FeedRequest:
 
         Raises:
             BadRequest: If a parameter is invalid or is given more than once.
-
         """
         parameters = parse_query(environ)
         cursor = single_value(parameters, "cursor")
@@ -137,7 +136,6 @@ class Feed:
             BadRequest: If a parameter is invalid.
             CursorExpired: If the changes after the cursor are no longer kept.
             TooManySnapshots: If `MAX_SNAPSHOTS` are being sent.
-
         """
         request = FeedRequest.parse(environ)
         if request.cursor is not None:
@@ -151,7 +149,6 @@ class Feed:
             BadRequest: If the body has no valid cursor.
             RequestTooLarge: If the body is too large.
             CursorExpired: If the cursor is of a database that was replaced by a backup.
-
         """
         organisation_id = organisation.id
         cursor = Cursor.decode(read_json_object(environ).get("cursor"), organisation_id)
@@ -289,7 +286,6 @@ class SnapshotStream:
 
         Raises:
             StoreUnavailable: If the database fails. The status was sent already, so the server closes the connection.
-
         """
         try:
             return next(self._chunks)

@@ -172,7 +172,6 @@ def parse_query(environ: Environ) -> dict[str, list[str]]:
 
     Raises:
         BadRequest: If it is not percent-encoded UTF-8, or has more than nine parameters.
-
     """
     query: str = environ.get("QUERY_STRING", "")
     if not query.isascii():
@@ -188,7 +187,6 @@ def single_value(parameters: Mapping[str, list[str]], name: str) -> str | None:
 
     Raises:
         BadRequest: If the parameter is given more than once.
-
     """
     values = parameters.get(name, [None])
     if len(values) > 1:
@@ -202,7 +200,6 @@ def read_json_object(environ: Environ) -> dict[str, Any]:
     Raises:
         BadRequest: If the body is not a JSON object, or repeats a member.
         RequestTooLarge: If the body is larger than `MAX_BODY_BYTES`.
-
     """
     try:
         return parse_json_object(read_body(environ, MAX_BODY_BYTES))
@@ -219,7 +216,6 @@ def parse_json_object(text: bytes) -> dict[str, Any]:
 
     Raises:
         InvalidObject: If it is none, or repeats a member.
-
     """
     try:
         content = json.loads(text, object_pairs_hook=_unique_members)
@@ -248,7 +244,6 @@ def read_body(environ: Environ, max_bytes: int) -> bytes:
     Raises:
         BadRequest: If Content-Length is invalid, or the body ends early.
         RequestTooLarge: If the body is larger than `max_bytes`.
-
     """
     return b"".join(_chunks(environ, max_bytes))
 

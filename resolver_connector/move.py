@@ -55,7 +55,6 @@ def move(
 
     Raises:
         Conflict: If the new account has a link of its own.
-
     """
     try:
         return store.links.move(

@@ -63,7 +63,6 @@ class ReplicaCache:
 
         Raises:
             StoreUnavailable: If there is no replica of this organisation, or it is older than `max_age`.
-
         """
         organisation = self._organisations.get(organisation_id)
         try:

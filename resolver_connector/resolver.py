@@ -89,7 +89,6 @@ def requested_account(environ: Environ, path: str) -> str:
 
     Raises:
         BadRequest: If the account is missing, is given twice, or cannot be an account.
-
     """
     return _account(parse_query(environ), path)
 
@@ -133,7 +132,6 @@ def current_orcid_ids(store: Store, organisation: Organisation, account: str, re
 
     Raises:
         StoreUnavailable: If the database does not answer.
-
     """
     if organisation.needs_stable_id:
         return []

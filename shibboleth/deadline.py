@@ -50,7 +50,6 @@ class Deadline:
 
         Raises:
             TimeoutError: If it has.
-
         """
         if self.passed:
             raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
@@ -94,7 +93,6 @@ class BoundedThreads:
         Raises:
             TimeoutError: If the deadline passes; the call continues in its thread.
             Saturated: If as many calls as allowed are still running.
-
         """
         deadline.check()
         if not self._free.acquire(blocking=False):

@@ -40,7 +40,6 @@ def read_metadata(path: Path, entity_ids: Collection[str]) -> Metadata:
 
     Raises:
         InvalidMetadata: If the file cannot be read or is not SAML metadata.
-
     """
     try:
         with path.open("rb") as file:

@@ -195,7 +195,6 @@ class ShibbolethSession:
 
         Raises:
             BrokenAttribute: If a value is not in the configured encoding.
-
         """
         raw = self.attributes[name]
         try:
@@ -262,7 +261,6 @@ def person_from(
         SeveralValues: If the key attribute has different values.
         BrokenAttribute: If one of the two is not in the configured encoding, or the value cannot be an account.
         ForeignScope: If the scope of the account is not one of the organisation's.
-
     """
     source.require_proof(environ)
     session = ShibbolethSession({name: source.read(environ, name) for name in _ATTRIBUTES_READ}, encoding)
@@ -302,7 +300,6 @@ def invalid_account(organisation: Organisation, account: str) -> str:
 
     Returns:
         Empty if it can be one.
-
     """
     if not account or len(account) > MAX_ACCOUNT_LENGTH:
         return "it is empty or longer than 512 characters"

@@ -41,7 +41,6 @@ class Log:
         Args:
             event: Its name, as in docs/problems.md.
             facts: What is known about it; each value is written as text on the same line.
-
         """
         _logger.info(event, extra={"facts": facts})
 

@@ -25,7 +25,6 @@ class Receivers:
         Args:
             organisation_id: The organisation.
             credential: The name of the credential whose system attested the change; None of all others.
-
         """
         return tuple(
             name

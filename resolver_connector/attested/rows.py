@@ -70,7 +70,6 @@ class RowReader:
 
         Raises:
             InvalidCsvFile: If it is not CSV with these columns.
-
         """
         names = {member: name.lower() for name, member in self.columns.items()}
         required = [names.get(member, member) for member in REQUIRED]
@@ -134,7 +133,6 @@ class RowReader:
 
         Raises:
             InvalidMember: If a member is missing, unknown or invalid.
-
         """
         for name in members:
             if name not in MEMBERS:

@@ -86,7 +86,6 @@ class SamlMessages:
 
         Raises:
             InvalidSamlFile: If a file cannot be used.
-
         """
         self.identity = identity
         self._server, self._file_version = self._load(), self._current_file_version()
@@ -101,7 +100,6 @@ class SamlMessages:
             InvalidQuery: If the body is not an AttributeQuery.
             QueryDenied: If the signature, the service, the time or the Destination is not accepted.
             InvalidSamlFile: If the metadata changed and cannot be loaded.
-
         """
         query = parse_envelope(body)
         self._reload_metadata(now)

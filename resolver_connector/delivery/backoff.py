@@ -42,7 +42,6 @@ def next_attempt_at(  # noqa: PLR0913 - all that the back-off depends on
         misconfigured: Whether people have to correct settings first.
         retry_after: The wait that the receiver asked for. It is kept, even beyond MAX_AGE.
         random: Between 0 and 1, for the jitter.
-
     """
     end = queued_at + MAX_AGE
     if now >= end:

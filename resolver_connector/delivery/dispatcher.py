@@ -61,7 +61,6 @@ class Dispatcher:
             clock: Returns the time.
             settings: Time-outs and thresholds; the defaults where it is None.
             random: Returns a number between 0 and 1, for the jitter of the back-off.
-
         """
         self._store = store
         self._organisations = organisations

@@ -105,7 +105,6 @@ def execute_due_removals(store: Store, receivers: Receivers, report: EventLog, n
 
     Raises:
         StoreUnavailable: If the store does not answer.
-
     """
     if removed := store.retention.execute_due_removals(receivers, now):
         report("removals-executed", links=removed)
@@ -118,7 +117,6 @@ def delete_old_changes(store: Store, keep: timedelta, report: EventLog, now: dat
 
     Raises:
         StoreUnavailable: If the store does not answer.
-
     """
     if deleted := store.changes.delete_before(now - keep):
         report("changes-deleted", changes=deleted)

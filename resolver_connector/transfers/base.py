@@ -170,7 +170,6 @@ class References(Protocol):
 
         Raises:
             ValueError: If there is none.
-
         """
 
     def locate(self, path: Any) -> Any:

@@ -171,7 +171,6 @@ class FileTransfer(TransferModel):
 
         Raises:
             OSError: If it cannot be written.
-
         """
         path = self.directory / name
         with suppress(FileNotFoundError):

@@ -107,7 +107,6 @@ class Response:
 
         Returns:
             None if it is something else.
-
         """
         # JSON is UTF-8, -16 or -32 (RFC 8259 section 8.1), and some servers send it in the charset of the label
         for content in (self.body, self.text):

@@ -221,7 +221,6 @@ class LdapTransfer(TransferModel):
 
         Raises:
             DeliveryFailed: If there is none, or more than one.
-
         """
         asserted = asserted_values(self.filter, account)
         attributes = list({each.lower(): each for each in ("objectClass", *asserted, self.attribute)}.values())
@@ -293,7 +292,6 @@ class LdapTransfer(TransferModel):
 
         Raises:
             DeliveryFailed: If it is not a success.
-
         """
         if result.code == SUCCESS:
             return

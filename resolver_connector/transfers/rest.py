@@ -158,7 +158,6 @@ def signing_key(secret: str) -> bytes:
 
     Raises:
         ValueError: If it is not a secret of the required length.
-
     """
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)

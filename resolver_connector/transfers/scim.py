@@ -158,7 +158,6 @@ class ScimTransfer(HttpTransfer):
 
         Raises:
             DeliveryFailed: If there is none, or more than one.
-
         """
         parameters = {
             "filter": f"{self.find_by} eq {json.dumps(message.account, ensure_ascii=False)}",
@@ -202,7 +201,6 @@ class ScimTransfer(HttpTransfer):
 
         Raises:
             DeliveryFailed: If it has another iD, which people have to resolve.
-
         """
         wanted = self.value_form.write(message.orcid_id) if message.orcid_id else None
         if not found.value or found.value == wanted:

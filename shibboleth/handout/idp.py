@@ -181,7 +181,6 @@ def ldap_filter(text: str) -> str:
 
     Raises:
         TemplateError: If the filter has $ or #.
-
     """
     if re.search(r"[$#]", text):
         raise TemplateError(("filter",), _VELOCITY_ERROR)
@@ -198,7 +197,6 @@ def idp_files(options: IdpOptions, values: Mapping[str, str]) -> tuple[RenderedF
 
     Raises:
         TemplateError: If a value is missing, or is not allowed in a file.
-
     """
     account, stable_id = options.account, options.stable_id or Account(AccountForm.PRINCIPAL)
     names = [account.attribute, *([stable_id.attribute] if options.same_connector else [])]

@@ -100,7 +100,6 @@ def render_files(
 
     Raises:
         TemplateError: If a value is missing, or is not allowed in this kind of file.
-
     """
     rendered = []
     for file in table:
@@ -125,7 +124,6 @@ def substitute(template: str, values: Mapping[str, str], syntax: Syntax | None =
 
     Raises:
         TemplateError: If values and placeholders differ, or a value is empty or not allowed in this kind of file.
-
     """
     names = placeholders(template)
     syntax = syntax or (XML if template.lstrip().startswith("<") else UNQUOTED)

@@ -79,7 +79,6 @@ class ConfigContext:
 
         Raises:
             InvalidSetting: If the path is empty.
-
         """
         if path == "":
             raise InvalidSetting("is empty", "write a path, or remove it")
@@ -90,7 +89,6 @@ class ConfigContext:
 
         Raises:
             InvalidSetting: If another owner has the same value.
-
         """
         first = self.owners.setdefault((what, value), owner)
         if first != owner:
@@ -131,7 +129,6 @@ def setting(description: str, expected: str, example: Any, *, default: Any = ...
         default: The default; required if there is none.
         shown: The default in words, if its value does not say enough.
         rules: Constraints, as pydantic's Field takes them.
-
     """
     extra: dict[str, Any] = {"expected": expected, "shown": shown}
     return Field(default, description=description, examples=[example], json_schema_extra=extra, **rules)

@@ -66,7 +66,6 @@ def read_logo(path: Path) -> Logo:
 
     Raises:
         InvalidSetting: If it is not a small PNG or SVG picture, or has a script or another file in it.
-
     """
     try:
         body = path.read_bytes()

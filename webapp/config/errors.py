@@ -109,7 +109,6 @@ def closest_match(name: str, known: Iterable[str]) -> str | None:
 
     Returns:
         None if no name is similar.
-
     """
     by_folded = {each.lower(): each for each in known}
     matches = difflib.get_close_matches(name.lower(), list(by_folded), n=1, cutoff=_SIMILAR)
@@ -123,7 +122,6 @@ def setting_problems(file: Path, errors: Sequence[Mapping[str, Any]], described:
         file: The file.
         errors: Each with `type`, `loc`, `input` and `ctx`, as pydantic gives them.
         described: The settings of the file.
-
     """
     return [_problem(str(file), error, described) for error in errors]
 

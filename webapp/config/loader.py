@@ -103,7 +103,6 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
 
     Raises:
         Misconfigured: If anything is wrong; it has every problem of all files.
-
     """
     path = Path(path)
     problems: list[SettingProblem] = []

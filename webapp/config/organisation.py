@@ -366,7 +366,6 @@ class OrganisationSettings:
 
         Returns:
             Empty where it has none.
-
         """
         label = self.transfer_labels.get(transfer, {})
         return label.get(language) or label.get(SOURCE, "")

@@ -63,7 +63,6 @@ def resolve(reference: str, directory: Path, environ: Mapping[str, str]) -> Secr
 
     Raises:
         InvalidSetting: If it is no reference, or the secret is missing, empty, too long or has invisible characters.
-
     """
     kind, _, rest = reference.partition(":")
     if kind == "env" and _VARIABLE.fullmatch(rest):

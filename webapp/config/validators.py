@@ -71,7 +71,6 @@ def invisible_character(text: str, allowed: str = "") -> str:
 
     Returns:
         Empty if there is none.
-
     """
     for character in text:
         if character not in allowed and not is_visible(character):

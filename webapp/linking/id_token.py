@@ -38,7 +38,6 @@ def import_keys(document: Mapping[str, Any]) -> KeySet:
 
     Raises:
         ValueError: If it holds no RSA key, or is no JWK set.
-
     """
     try:
         return KeySet.import_key_set({"keys": [key for key in document["keys"] if key["kty"] == "RSA"]})
@@ -58,7 +57,6 @@ def check_id_token(  # noqa: PLR0913 - the values of the checks
         InvalidIdToken: If a check fails.
         WrongSignature: If the signature is wrong, perhaps because the key set is out of date.
         UnknownKey: If the key set lacks the key of the signature.
-
     """
     if not isinstance(id_token, str):
         raise InvalidIdToken("none")

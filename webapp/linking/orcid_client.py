@@ -115,7 +115,6 @@ class OrcidClient:
 
         Args:
             secret: A secret of this attempt and browser, from which the nonce and the code verifier are derived.
-
         """
         asked = {
             "client_id": self.client_id,
@@ -164,7 +163,6 @@ class OrcidClient:
 
         Raises:
             OrcidUnavailable: If it cannot be fetched, or names another issuer.
-
         """
         status, answer = self._by_deadline(partial(self._send, "GET", "/.well-known/openid-configuration"))
         if status != _OK:

@@ -109,7 +109,6 @@ class PublicApi:
 
         Raises:
             LookupFailed: If the answer shows nothing about the record, or there is none.
-
         """
         response = self._get(f"{orcid_id.bare}/{SECTION}", now)
         try:

@@ -106,7 +106,6 @@ class LinkingService:
 
         Raises:
             TooManyAttempts: If the person has MAX_OPEN_ATTEMPTS open attempts.
-
         """
         state = secrets.token_urlsafe(32)
         attempt = Attempt(
@@ -227,7 +226,6 @@ class LinkingService:
             AttemptClosed: If the attempt is over.
             EmptyCallback: If ORCID has not answered.
             LookupError, PermissionError: As `handle_callback`.
-
         """
         attempt = _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, now)
         link_id, transfers = secrets.token_urlsafe(16), tuple(self.transfers.get(attempt.organisation, ()))
@@ -256,7 +254,6 @@ class LinkingService:
             AttemptClosed: If the attempt is over.
             EmptyCallback: If ORCID has not answered.
             LookupError, PermissionError: As `handle_callback`.
-
         """
         attempt = _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, now)
         if attempt.closed_at is not None:
@@ -276,7 +273,6 @@ class LinkingService:
             NoSuchAttempt: If there is none with this id.
             SomeoneElsesAttempt: If another person started it.
             AnotherBrowsersAttempt: If another browser started it.
-
         """
         return _require_own_attempt(self.store.attempts.get(attempt_id), person, browser, None)
 
@@ -331,7 +327,6 @@ class LinkingService:
 
         Raises:
             LinkChanged: If the link is to another iD than `shown`.
-
         """
         organisation_id, reason = person.organisation.id, "removed by the person"
         transfers = tuple(self.transfers.get(organisation_id, ()))
@@ -347,7 +342,6 @@ class LinkingService:
         Raises:
             LinkChanged: If the link is to another iD than `shown`, or what showed that it is the person's has changed.
             AccountLinked: If the person has linked an iD meanwhile.
-
         """
         return self.store.links.move(
             link.organisation,
@@ -434,7 +428,6 @@ class LinkingService:
             AttemptClosed: If the claim is over, or was not confirmed in time.
             LinkChanged: If the link is to another iD by now.
             NoSuchAttempt: If there is no such claim of this iD.
-
         """
         attempt = self.store.attempts.get(attempt_id)
         if attempt is None or attempt.claim_expires_at is None or attempt.organisation != link.organisation:

@@ -105,7 +105,6 @@ class StatusRound:
 
         Raises:
             StoreUnavailable: If the store does not answer; what was not scheduled stays due.
-
         """
         statuses = self.store.record_statuses
         batch = statuses.begin_batch(self.registry, now, now + LEASE) if self.interval else None

@@ -19,7 +19,6 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
     Raises:
         ValueError: If the body is no JSON object, is nested too deeply, or holds what `StrictDecoder` refuses.
-
     """
     try:
         found = json.loads(body, cls=StrictDecoder)

@@ -144,7 +144,6 @@ def mark_read(store: Store, person: Person, link: Link | None, shown: str, now: 
         link: Their current link.
         shown: `last_number` of the page, as its form sends it.
         now: The time.
-
     """
     unread = unread_events(store, person, link)
     read = int(shown) if _NUMBER.fullmatch(shown) else 0

@@ -56,7 +56,6 @@ class Server:
 
         Raises:
             OSError, SMTPException: If the server cannot be reached or refuses the message.
-
         """
         with self._reached() as smtp:
             if self.security == "starttls":
@@ -180,7 +179,6 @@ class Mailer:
             composer: Composes it.
             send: Sends a message; raises OSError or SMTPException.
             clock: Returns the time. It is read for each mail: a batch can last longer than a lease.
-
         """
         self._store = store
         self._clock = clock

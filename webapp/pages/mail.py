@@ -25,7 +25,6 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
 
     Raises:
         TooManyMails: If the person has reached the daily limit.
-
     """
     _must_be_offered(context, request)
     if request.person_status.link is None or request.person_status.link.attested:

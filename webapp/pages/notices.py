@@ -42,7 +42,6 @@ def privacy_of(context: AppContext, request: PageRequest) -> Page:
 
     Raises:
         NotFound: If there is no such organisation.
-
     """
     try:
         organisation = context.organisations.by_id(request.path_params["organisation"])

@@ -38,7 +38,6 @@ def static(context: AppContext, request: PageRequest) -> RawResponse:
 
     Raises:
         NotFound: If there is none with this name.
-
     """
     try:
         return context.static.response(request.path_params["name"])

@@ -87,7 +87,6 @@ def release_notice(
 
     Args:
         removed: Whether the person's newest change is a removal.
-
     """
     if link is None:
         return (

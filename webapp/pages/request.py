@@ -54,7 +54,6 @@ class PageRequest:
 
         Raises:
             RepeatedParameter: If it came more than once.
-
         """
         values = self.query.get(name, [""])
         if len(values) > 1:
@@ -117,7 +116,6 @@ def parse_fields(text: str) -> dict[str, list[str]]:
 
     Raises:
         FormTooLarge: If it has more than 50 fields.
-
     """
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
@@ -132,7 +130,6 @@ def read_form(environ: Mapping[str, Any]) -> dict[str, str]:
         FormTooLarge: If it has more than 16 KiB or 50 fields.
         IncompleteForm: If the body did not arrive whole.
         RepeatedParameter: If a field came more than once; no form of this service has such a field.
-
     """
     if environ.get("REQUEST_METHOD") != "POST":
         return {}

@@ -161,7 +161,6 @@ def support_messages(
 
     Args:
         addresses: The e-mail address of each kind of help; empty where it is not known.
-
     """
     return list(_written(SUPPORT_MESSAGES.get(word, ()), language, facts, addresses))
 

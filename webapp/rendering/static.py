@@ -42,7 +42,6 @@ class StaticFiles:
 
         Raises:
             KeyError: If no file has this public name.
-
         """
         kind = mimetypes.types_map.get("." + public.rpartition(".")[2], "application/octet-stream")
         return RawResponse(self.bodies[public], kind, immutable=True)

@@ -40,7 +40,6 @@ def environment(language: Language, always: Mapping[str, Any]) -> jinja2.Environ
 
     Args:
         always: Variables of every template.
-
     """
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("webapp"),
