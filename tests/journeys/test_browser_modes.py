@@ -35,30 +35,30 @@ def test_javascript_is_not_needed(someone_without_script, demo):
     user.driver.get("data:text/html,<h1>off</h1><script>document.querySelector('h1').textContent='on'</script>")
     assert user.heading == "off"
 
-    user.links("maija", MAIJA)
+    user.link("maija", MAIJA)
 
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
-    user.goes("/me").presses("Remove the connection")
-    user.presses_button("Remove the connection").sees("The connection is removed")
+    user.visit("/me").press("Remove the connection")
+    user.press_button("Remove the connection").expect_heading("The connection is removed")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
 
 def test_no_page_is_wider_than_a_narrow_screen(someone_with_a_narrow_screen):
     user = someone_with_a_narrow_screen
     pages = [
-        ("landing", lambda: user.goes("/")),
-        ("sign-in", lambda: user.goes("/me")),
-        ("me-without-id", lambda: user.clicks("sign-in-maija").sees("Your ORCID iD")),
-        ("confirm", lambda: user.goes_to_orcid_as(MAIJA).allows().sees("Is this you?")),
-        ("result", lambda: user.confirms().sees("Your ORCID iD is connected")),
-        ("me-with-id", lambda: user.goes("/me").sees("Your ORCID iD")),
-        ("problem", lambda: user.goes("/me/callback").sees("ORCID did not finish")),
-        ("session", lambda: user.goes("/Shibboleth.sso/Session")),
-        ("service-provider", lambda: user.is_known_to_another_service_as("maija")),
+        ("landing", lambda: user.visit("/")),
+        ("sign-in", lambda: user.visit("/me")),
+        ("me-without-id", lambda: user.click_id("sign-in-maija").expect_heading("Your ORCID iD")),
+        ("confirm", lambda: user.continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this you?")),
+        ("result", lambda: user.confirm().expect_heading("Your ORCID iD is connected")),
+        ("me-with-id", lambda: user.visit("/me").expect_heading("Your ORCID iD")),
+        ("problem", lambda: user.visit("/me/callback").expect_heading("ORCID did not finish")),
+        ("session", lambda: user.visit("/Shibboleth.sso/Session")),
+        ("service-provider", lambda: user.orcid_released_to_other_service("maija")),
     ]
 
     for name, open_page in pages:
         open_page()
-        user.takes(f"narrow-{name}")
+        user.screenshot(f"narrow-{name}")
         assert user.driver.execute_script("return document.documentElement.scrollWidth") <= NARROW["width"], name
         assert user.driver.execute_script(OVERHANGING) == [], name

@@ -27,12 +27,12 @@ def neighbour(demo):
 
 @pytest.mark.parametrize("headers", [(), [("Referrer-Policy", "no-referrer")]], ids=["origin", "null"])
 def test_a_form_of_a_neighbour_is_refused_and_ones_own_is_taken(user, neighbour, headers):
-    user.signs_in("maija").sees("Your ORCID iD")
+    user.sign_in("maija").expect_heading("Your ORCID iD")
     token = user.driver.find_element(By.NAME, "token").get_attribute("value")
     own = user.address
 
     user.driver.get(neighbour(token, *headers))
-    user.presses("Go").sees("This form is out of date")
+    user.press("Go").expect_heading("This form is out of date")
 
     user.driver.get(own)
-    user.presses("Create or connect your ORCID iD").sees("Sign in")
+    user.press("Create or connect your ORCID iD").expect_heading("Sign in")

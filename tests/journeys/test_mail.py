@@ -27,7 +27,7 @@ def letters_to(user, subjects):
     """Look at the page of letters until these have come, and give their texts."""
     until = time.monotonic() + SOON
     while True:
-        user.goes("/mail").sees("Mail", "mail-that-came")
+        user.visit("/mail").expect_heading("Mail", "mail-that-came")
         come = {
             each.find_element(By.TAG_NAME, "h2").text: each.text
             for each in user.driver.find_elements(By.TAG_NAME, "article")
@@ -40,11 +40,11 @@ def letters_to(user, subjects):
 
 def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
     demo.set_register_fault("503")
-    user.links("maija", MAIJA, "Your ORCID iD is on its way to your organisation")
+    user.link("maija", MAIJA, "Your ORCID iD is on its way to your organisation")
     assert "Nothing is lost: we keep trying for three days." in user.text
-    user.presses("Have it sent to you by e-mail")
+    user.press("Have it sent to you by e-mail")
     user.driver.find_element(By.ID, "address").send_keys(HOME)
-    user.clicks("receipt").clicks("delivery-report").takes("mail-asked-for").presses("Send it").sees(
+    user.click_id("receipt").click_id("delivery-report").screenshot("mail-asked-for").press("Send it").expect_heading(
         "You will get an e-mail"
     )
 
@@ -55,7 +55,9 @@ def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
     assert HOME in come[f"ORCID connect: {receipt}"]
     assert orcid_uri(MAIJA) in come[f"ORCID connect: {receipt}"]
     assert "Register of staff: It has been stored." in come[f"ORCID connect: {answered}"]
-    user.goes("/identity-management/").sees("ORCID iDs of this organisation's people", "register-that-was-told")
+    user.visit("/identity-management/").expect_heading(
+        "ORCID iDs of this organisation's people", "register-that-was-told"
+    )
     assert orcid_uri(MAIJA) in user.text
 
 

@@ -15,49 +15,55 @@ def fills_in(user, name, words):
 
 
 def test_the_operator_helps_somebody_on_the_telephone_and_the_person_reads_of_it(user):
-    user.links("maija", MAIJA).goes("/me/confirm/nothing").sees("We did not start this")
+    user.link("maija", MAIJA).visit("/me/confirm/nothing").expect_heading("We did not start this")
     number = user.driver.find_element(By.TAG_NAME, "code").text
-    user.goes("/operator").sees("There is no such page").goes("/me").sees("Your ORCID iD").signs_out()
+    user.visit("/operator").expect_heading("There is no such page").visit("/me").expect_heading(
+        "Your ORCID iD"
+    ).sign_out()
 
-    user.goes("/operator").sees("Sign in at your organisation").clicks("sign-in-olli")
-    user.sees("Organisations", "operator-organisations").presses(ORGANISATION)
-    user.sees(ORGANISATION).presses("The same in numbers").takes("operator-organisation")
+    user.visit("/operator").expect_heading("Sign in at your organisation").click_id("sign-in-olli")
+    user.expect_heading("Organisations", "operator-organisations").press(ORGANISATION)
+    user.expect_heading(ORGANISATION).press("The same in numbers").screenshot("operator-organisation")
     assert MAIJA not in user.driver.page_source
 
-    user.presses("Incident numbers").sees("Incident numbers")
+    user.press("Incident numbers").expect_heading("Incident numbers")
     fills_in(user, "number", number)
-    user.presses("Search").sees("Incident numbers", "operator-incident")
+    user.press("Search").expect_heading("Incident numbers", "operator-incident")
     assert "no-such-attempt" in user.text
 
-    user.presses("One person's connection").sees("One person's connection")
+    user.press("One person's connection").expect_heading("One person's connection")
     Select(user.driver.find_element(By.ID, "organisation")).select_by_visible_text(ORGANISATION)
     fills_in(user, "whom", "maija@pohjoinen.example")
     fills_in(user, "reason", "she asks what has become of it")
-    user.presses("Look, and keep in the audit that I did").sees("One person's connection", "operator-person")
-    user._until(lambda: orcid_uri(MAIJA) in user.text, "Maija's iD")
+    user.press("Look, and keep in the audit that I did").expect_heading("One person's connection", "operator-person")
+    user.wait_until(lambda: orcid_uri(MAIJA) in user.text, "Maija's iD")
 
-    user.signs_out().signs_in("maija").sees("Your ORCID iD").goes("/me/data")
-    user._until(lambda: "she asks what has become of it" in user.text, "the reason")
+    user.sign_out().sign_in("maija").expect_heading("Your ORCID iD").visit("/me/data")
+    user.wait_until(lambda: "she asks what has become of it" in user.text, "the reason")
     assert "olli@pohjoinen.example" in user.text
 
 
 def test_the_operator_moves_an_id_to_the_account_that_claims_it(user, demo):
-    user.links("maija", MAIJA).signs_out().signs_in("hanako").sees("Your ORCID iD")
-    user.presses("Create or connect your ORCID iD").sees("This ORCID iD is connected to another account").signs_out()
+    user.link("maija", MAIJA).sign_out().sign_in("hanako").expect_heading("Your ORCID iD")
+    user.press("Create or connect your ORCID iD").expect_heading(
+        "This ORCID iD is connected to another account"
+    ).sign_out()
 
-    user.goes("/operator/people").sees("Sign in at your organisation").clicks("sign-in-olli")
-    user.sees("One person's connection")
+    user.visit("/operator/people").expect_heading("Sign in at your organisation").click_id("sign-in-olli")
+    user.expect_heading("One person's connection")
     Select(user.driver.find_element(By.ID, "organisation")).select_by_visible_text(ORGANISATION)
     fills_in(user, "whom", MAIJA)
     fills_in(user, "reason", "she has lost her earlier account")
-    user.presses("Look, and keep in the audit that I did").sees("One person's connection")
-    user._until(lambda: "Another account claims this iD" in user.text, "the claim")
+    user.press("Look, and keep in the audit that I did").expect_heading("One person's connection")
+    user.wait_until(lambda: "Another account claims this iD" in user.text, "the claim")
     assert "hanako@pohjoinen.example" in user.text
     fills_in(user, "claim-reason-1", "both accounts are hers")
-    user.presses("Move the connection to the account that claims it").sees("One person's connection", "operator-moved")
-    user._until(lambda: "The connection was moved to the account that claimed the iD" in user.text, "the move")
+    user.press("Move the connection to the account that claims it").expect_heading(
+        "One person's connection", "operator-moved"
+    )
+    user.wait_until(lambda: "The connection was moved to the account that claimed the iD" in user.text, "the move")
 
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
     assert demo.get_released_id("hanako@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
-    user.signs_out().signs_in("hanako").sees("Your ORCID iD")
+    user.sign_out().sign_in("hanako").expect_heading("Your ORCID iD")
     assert "both accounts are hers" in user.text

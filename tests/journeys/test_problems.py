@@ -65,7 +65,7 @@ def _told(user, problem):
     def alerts():
         return [each.text for each in user.driver.find_elements(By.CSS_SELECTOR, "[role=alert]")]
 
-    user._until(lambda: alerts() and (problem.code in FORMS or user.heading == problem.title), problem.title)
+    user.wait_until(lambda: alerts() and (problem.code in FORMS or user.heading == problem.title), problem.title)
     (told,) = alerts()
     return told
 
@@ -82,4 +82,4 @@ def _has_a_number(user, context, word):
 def _leads_on(user, problem):
     """What is offered as the way on is no way back to the same problem, for whom it can be offered at all."""
     user.driver.find_elements(By.CSS_SELECTOR, ".buttons .button, .buttons button")[0].click()
-    user._until(lambda: user.heading not in {"", problem.title}, "another page")
+    user.wait_until(lambda: user.heading not in {"", problem.title}, "another page")

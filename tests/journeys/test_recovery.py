@@ -8,17 +8,17 @@ from tests.support.browser.user import MAIJA, orcid_uri
 
 
 def test_a_person_without_an_identifier_reads_what_is_missing(user):
-    user.signs_in("vaino")
+    user.sign_in("vaino")
 
-    user.sees("Your organisation did not tell us who you are", "problem-missing-attribute")
+    user.expect_heading("Your organisation did not tell us who you are", "problem-missing-attribute")
     assert "eppn" in user.text
     assert "idm@pohjoinen.example" in user.text
 
 
 def test_a_person_of_an_organisation_that_is_not_connected_reads_so(user):
-    user.signs_in("katri")
+    user.sign_in("katri")
 
-    user.sees("Your organisation is not connected yet", "problem-unknown-organisation")
+    user.expect_heading("Your organisation is not connected yet", "problem-unknown-organisation")
     assert "https://idp.eramaa.example/idp/shibboleth" in user.text
 
 
@@ -28,19 +28,19 @@ def test_a_person_of_an_organisation_that_is_not_connected_reads_so(user):
     ids=["HTML", "garbage", "half an answer", "silence"],
 )
 def test_when_orcid_gives_no_answer_nothing_is_lost(user, demo, fault, more):
-    user.signs_in("maija").goes_to_orcid_as(MAIJA)
+    user.sign_in("maija").continue_to_orcid_as(MAIJA)
     demo.arm_fault("token", fault, **more)
 
-    user.allows().sees("ORCID is not answering", f"problem-orcid-unavailable-{fault}")
+    user.authorize().expect_heading("ORCID is not answering", f"problem-orcid-unavailable-{fault}")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
-    user.presses("To your own page").sees("Your ORCID iD").presses("Create or connect your ORCID iD")
+    user.press("To your own page").expect_heading("Your ORCID iD").press("Create or connect your ORCID iD")
     # ORCID does not ask twice where only its answer was lost
-    if user.sees_either("Authorize access", "Is this you?") == "Authorize access":
-        user.allows()
-    user.confirms().sees("Your ORCID iD is connected")
+    if user.expect_any_heading("Authorize access", "Is this you?") == "Authorize access":
+        user.authorize()
+    user.confirm().expect_heading("Your ORCID iD is connected")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
 
 
 def test_an_address_that_leads_nowhere_says_so(user):
-    user.goes("/nowhere").sees("There is no such page", "problem-not-found")
+    user.visit("/nowhere").expect_heading("There is no such page", "problem-not-found")

@@ -50,9 +50,9 @@ def test_a_person_links_an_orcid_id_and_the_organisation_is_told(service, browse
     maija = FederatedUser(service, browser, "maija")
     before = iris(asked(service, "maija@saimaa.example"))
 
-    maija.signs_in()
-    maija.links(MAIJAS)
-    browser.takes_picture(f"system-{service.stack.front}-linked")
+    maija.sign_in()
+    maija.link(MAIJAS)
+    browser.save_screenshot(f"system-{service.stack.front}-linked")
 
     assert before == []
     assert iris(asked(service, "maija@saimaa.example")) == [f"https://sandbox.orcid.org/{MAIJAS}"]
@@ -62,13 +62,13 @@ def test_a_person_links_an_orcid_id_and_the_organisation_is_told(service, browse
 def test_a_session_that_ends_at_orcid_comes_back_as_another_person_and_links_nothing(service, browser):
     wang, ake = FederatedUser(service, browser, "wang"), FederatedUser(service, browser, "åke")
 
-    wang.signs_in()
-    wang.goes_to_orcid(AKES)
-    wang.session_ends()
-    wang.authorises()
-    ake.chooses_the_organisation()
-    browser.waits_for("This was started by somebody else")
-    browser.takes_picture(f"system-{service.stack.front}-another-person")
+    wang.sign_in()
+    wang.continue_to_orcid(AKES)
+    wang.end_session()
+    wang.authorize()
+    ake.choose_organisation()
+    browser.wait_for_heading("This was started by somebody else")
+    browser.save_screenshot(f"system-{service.stack.front}-another-person")
 
     assert iris(asked(service, "wang@saimaa.example")) == []
     assert iris(asked(service, "ake@saimaa.example")) == []
@@ -77,42 +77,42 @@ def test_a_session_that_ends_at_orcid_comes_back_as_another_person_and_links_not
 def test_a_session_that_ends_at_orcid_and_the_same_person_again_is_no_hindrance(service, browser):
     wang = FederatedUser(service, browser, "wang")
 
-    wang.signs_in()
-    wang.goes_to_orcid(AKES)
-    wang.session_ends()
-    wang.authorises()
-    wang.chooses_the_organisation()
-    wang.confirms()
-    browser.waits_for("Your ORCID iD is connected")
+    wang.sign_in()
+    wang.continue_to_orcid(AKES)
+    wang.end_session()
+    wang.authorize()
+    wang.choose_organisation()
+    wang.confirm()
+    browser.wait_for_heading("Your ORCID iD is connected")
 
     assert iris(asked(service, "wang@saimaa.example")) == [f"https://sandbox.orcid.org/{AKES}"]
 
 
 def test_a_language_chosen_at_the_start_comes_through_the_sign_in_and_a_sign_out_says_what_remains(service, browser):
     wang = FederatedUser(service, browser, "wang")
-    browser.go(f"{service.stack.base_url}/?lang=sv")
+    browser.open(f"{service.stack.base_url}/?lang=sv")
 
     browser.press("Logga in via din organisation")
-    wang.chooses_the_organisation()
-    browser.waits_for("Ditt ORCID-id")
+    wang.choose_organisation()
+    browser.wait_for_heading("Ditt ORCID-id")
     browser.press("Logga ut")
-    browser.waits_for("Du har loggat ut från den här tjänsten")
-    browser.go(f"{service.stack.base_url}/me")
+    browser.wait_for_heading("Du har loggat ut från den här tjänsten")
+    browser.open(f"{service.stack.base_url}/me")
 
-    browser.waits_for("Choose your organisation")
+    browser.wait_for_heading("Choose your organisation")
 
 
 def test_a_session_that_ends_on_the_confirm_page_costs_a_sign_in_and_nothing_more(service, browser):
     liisa = FederatedUser(service, browser, "liisa", TUNTURI)
 
-    liisa.signs_in()
-    liisa.goes_to_orcid(LIISAS)
-    liisa.authorises()
-    browser.waits_for("Is this you?")
-    liisa.session_ends()
-    liisa.confirms()
-    liisa.chooses_the_organisation()
-    browser.waits_for("Your ORCID iD is connected")
+    liisa.sign_in()
+    liisa.continue_to_orcid(LIISAS)
+    liisa.authorize()
+    browser.wait_for_heading("Is this you?")
+    liisa.end_session()
+    liisa.confirm()
+    liisa.choose_organisation()
+    browser.wait_for_heading("Your ORCID iD is connected")
 
     assert iris(asked(service, "liisa@tunturi.example", TUNTURI)) == [f"https://sandbox.orcid.org/{LIISAS}"]
 

@@ -75,11 +75,11 @@ class Reader(FederatedUser):
 
     def is_known_to_the_journal_as(self):
         """Sign in there, and give the iD that it was told."""
-        self.browser.go(f"{self.journal}/Shibboleth.sso/Logout")
-        self.browser.go(self.journal)
-        self.browser.waits_for(f"Sign in: {SAIMAA.name}")
+        self.browser.open(f"{self.journal}/Shibboleth.sso/Logout")
+        self.browser.open(self.journal)
+        self.browser.wait_for_heading(f"Sign in: {SAIMAA.name}")
         self.browser.press(self.account)
-        self.browser.waits_for("What we were told")
+        self.browser.wait_for_heading("What we were told")
         assert self.browser.text_of("eppn") == f"{self.account}@{SAIMAA.scope}"
         return self.browser.text_of("eduPersonOrcid")
 
@@ -93,31 +93,31 @@ def test_what_is_linked_here_is_known_there_after_the_next_sign_in_until_it_is_r
     linked, seen = counted()
     assert veera.is_known_to_the_journal_as() == NOTHING
 
-    veera.signs_in()
-    veera.links(VEERAS.rpartition("/")[2])
+    veera.sign_in()
+    veera.link(VEERAS.rpartition("/")[2])
     browser.press("To your own page")
-    browser.waits_for("Your ORCID iD")
+    browser.wait_for_heading("Your ORCID iD")
     assert UNSEEN in browser.text
     assert counted() == (linked + 1, seen)
-    veera.signs_out()
+    veera.sign_out()
 
     assert veera.is_known_to_the_journal_as() == VEERAS
-    browser.takes_picture(f"system-{service.stack.front}-journal")
+    browser.save_screenshot(f"system-{service.stack.front}-journal")
     assert told("veera", CANTEEN) == {
         "eppn": "veera@saimaa.example",
         "displayName": "Veera Väisänen",
         "eduPersonOrcid": NOTHING,
     }
 
-    veera.signs_in()
-    browser.takes_picture(f"system-{service.stack.front}-release-seen")
+    veera.sign_in()
+    browser.save_screenshot(f"system-{service.stack.front}-release-seen")
     assert SEEN in browser.text
     assert counted() == checked(service) == (linked + 1, seen + 1)
 
-    veera.removes()
-    veera.signs_out()
+    veera.remove_link()
+    veera.sign_out()
     assert veera.is_known_to_the_journal_as() == NOTHING
-    veera.signs_in()
+    veera.sign_in()
     assert "none connected" in browser.text
     assert VEERAS not in browser.text
     assert counted() == (linked, seen)

@@ -52,7 +52,7 @@ def light_load(stack):
             each.join()
 
 
-def waits_for(stack, text):
+def wait_for_log(stack, text):
     end = time.monotonic() + 120
     while text not in RawClient(stack).ask("/", []).text:
         assert time.monotonic() < end, "the configuration is not read again"
@@ -70,7 +70,7 @@ def test_reading_the_configuration_again_loses_no_request(service):
             name = f"Name number {number}"
             service.configuration.write_text(written.replace("[service]\n", f'[service]\nname = "{name}"\n'), "utf-8")
             typed(stack, on_the_page("variables"))
-            waits_for(stack, name)
+            wait_for_log(stack, name)
             time.sleep(1)
         service.configuration.write_text(written, "utf-8")
         typed(stack, on_the_page("variables"))

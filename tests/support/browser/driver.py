@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
@@ -17,8 +17,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 PICTURES = Path(__file__).resolve().parents[3] / "build" / "pictures"
-PATIENCE = 20
-"""Seconds until a page that does not arrive is an error."""
+TIMEOUT = 20
+"""Seconds to wait for a page or an element."""
 
 FLAGS = (
     "--headless=new",
@@ -47,9 +47,9 @@ WITHOUT_SCRIPT = {"profile.managed_default_content_settings.javascript": 2}
 
 
 class Browser:
-    """Actions and observations of a person in a browser.
+    """A person in a browser.
 
-    Actions wait for their element.
+    Actions wait for their element, and return the browser, so that they can be chained.
     """
 
     def __init__(self, driver: webdriver.Chrome) -> None:
@@ -70,40 +70,47 @@ class Browser:
         """The visible text of the page."""
         return self.driver.find_element(By.TAG_NAME, "body").text
 
-    def go(self, address: str) -> None:
+    def open(self, address: str) -> Self:
         """Open an address."""
         self.driver.get(address)
+        return self
 
-    def press(self, words: str) -> None:
+    def press(self, words: str) -> Self:
         """Press the button, or follow the link, with this text."""
         self._act(lambda: self._button_or_link(words).click(), words)
+        return self
 
-    def press_button(self, words: str) -> None:
+    def press_button(self, words: str) -> Self:
         """Press the button with this text, where another element has the same text."""
         path = f"//button[normalize-space(.)={words!r}]"
         self._act(lambda: self.driver.find_element(By.XPATH, path).click(), words)
+        return self
 
     def text_of(self, name: str) -> str:
         """Return the text of the element with an id."""
         return self.driver.find_element(By.ID, name).text
 
-    def press_id(self, name: str) -> None:
+    def click_id(self, name: str) -> Self:
         """Press the element with an id."""
         self._act(lambda: self.driver.find_element(By.ID, name).click(), name)
+        return self
 
-    def tick(self, name: str) -> None:
+    def tick(self, name: str) -> Self:
         """Tick the checkbox with an id."""
-        self.press_id(name)
+        self.click_id(name)
+        return self
 
-    def waits_for(self, heading: str) -> None:
+    def wait_for_heading(self, heading: str) -> Self:
         """Wait for a page with this heading."""
-        self._until(lambda: self.heading == heading, f"a page headed {heading!r}")
+        self.wait_until(lambda: self.heading == heading, f"a page headed {heading!r}")
+        return self
 
-    def waits_for_address(self, start: str) -> None:
+    def wait_for_address(self, start: str) -> Self:
         """Wait until the address starts like this."""
-        self._until(lambda: self.address.startswith(start), f"an address that begins with {start}")
+        self.wait_until(lambda: self.address.startswith(start), f"an address that begins with {start}")
+        return self
 
-    def loses_cookies(self, start: str, address: str) -> None:
+    def delete_cookies(self, start: str, address: str) -> None:
         """Delete an address's cookies by the start of their names.
 
         This is what the end of a session does.
@@ -114,7 +121,7 @@ class Browser:
         for name in gone:
             self._devtools("Network.deleteCookies", name=name, url=address)
 
-    def takes_picture(self, name: str) -> Path:
+    def save_screenshot(self, name: str) -> Path:
         """Save a screenshot below build/pictures."""
         PICTURES.mkdir(parents=True, exist_ok=True)
         to = PICTURES / f"{name}.png"
@@ -128,7 +135,7 @@ class Browser:
         return found
 
     def _act(self, action: Callable[[], None], what: str) -> None:
-        # A page that is on its way may replace the one that was looked at
+        # Another page may replace the one in which the element was found
         def acted() -> bool:
             try:
                 action()
@@ -136,20 +143,23 @@ class Browser:
                 return False
             return True
 
-        self._until(acted, what)
+        self.wait_until(acted, what)
 
-    def _until(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str) -> Self:
+        """Wait until a condition holds; `what` describes it in the error message."""
+
         def holds(_driver: object) -> bool:
             try:
                 return condition()
             except WebDriverException:
-                # Whatever the driver finds wrong with a page that is being replaced, it is another page's turn
+                # The page is being replaced; look at the next one
                 return False
 
         try:
-            WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(holds)
+            WebDriverWait(self.driver, TIMEOUT, poll_frequency=0.05).until(holds)
         except WebDriverException as error:
-            raise AssertionError(f"waited in vain for {what}\nat {self.address}\n{self.text[:2000]}") from error
+            raise AssertionError(f"timed out waiting for {what}\nat {self.address}\n{self.text[:2000]}") from error
+        return self
 
     def _devtools(self, command: str, **words: Any) -> dict[str, Any]:
         return self.driver.execute_cdp_cmd(command, words)
@@ -164,7 +174,7 @@ def browsing(*, script: bool = True) -> Iterator[Browser]:
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
         driver = webdriver.Chrome(_options(profile, script=script), webdriver.ChromeService("/usr/bin/chromedriver"))
         try:
-            driver.set_page_load_timeout(PATIENCE)
+            driver.set_page_load_timeout(TIMEOUT)
             yield Browser(driver)
         finally:
             driver.quit()

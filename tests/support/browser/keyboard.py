@@ -7,7 +7,7 @@ import time
 
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser.driver import PATIENCE
+from tests.support.browser.driver import TIMEOUT
 from tests.support.browser.user import BrowserUser
 
 FOCUS = """
@@ -34,62 +34,62 @@ class KeyboardUser(BrowserUser):
         super().__init__(driver, base_url)
         self.language = language
 
-    def reads(self, sentence, picture=""):
+    def expect_sentence(self, sentence, picture=""):
         """Wait for the page with this heading in the user's language."""
-        return self.sees(self.language.gettext(sentence), picture)
+        return self.expect_heading(self.language.gettext(sentence), picture)
 
-    def goes_on(self, sentence):
+    def follow(self, sentence):
         """Tab to the element with this text in the user's language, and press Enter."""
-        return self.tabs_to(self.language.gettext(sentence)).hits(Keys.ENTER)
+        return self.tab_to(self.language.gettext(sentence)).press_key(Keys.ENTER)
 
-    def picks(self, name):
+    def choose(self, name):
         """Tab to the element with an id, and press Enter."""
-        return self.tabs_to(name).hits(Keys.ENTER)
+        return self.tab_to(name).press_key(Keys.ENTER)
 
-    def skips_the_head(self):
+    def use_skip_link(self):
         """Use the skip link."""
-        self.hits(Keys.TAB)
+        self.press_key(Keys.TAB)
         assert self.focus()["text"] == self.language.gettext("Skip to the content")
-        self._must_be_shown(self.focus())
-        self.hits(Keys.ENTER)
-        self._until(lambda: self.focus()["id"] == "main", "the focus on the content")
+        self._check_focus_visible(self.focus())
+        self.press_key(Keys.ENTER)
+        self.wait_until(lambda: self.focus()["id"] == "main", "the focus on the content")
         return self
 
-    def tabs_to(self, wanted):
-        """Press Tab until the focus is there.
+    def tab_to(self, wanted):
+        """Press Tab until the element with this text or id has the focus.
 
-        On the way it must be visible and must not go backwards.
+        Each focus must be visible, and must not move backwards.
         """
         before = None
         for _ in range(60):
-            self.hits(Keys.TAB)
+            self.press_key(Keys.TAB)
             here = self.focus()
             if here["ours"] and not here["body"]:
-                self._must_be_shown(here)
+                self._check_focus_visible(here)
                 assert before is None or here["bottom"] > before["top"], f"the focus went back up, to {here['text']!r}"
                 before = here
             if wanted in (here["text"], here["id"]):
                 return self
-        raise AssertionError(f"the Tab key never came to {wanted!r} on {self.address}")
+        raise AssertionError(f"Tab never reached {wanted!r} on {self.address}")
 
-    def is_at(self, name):
+    def expect_focus(self, name):
         """Wait until the element with an id has the focus.
 
         A validation error moves the focus, for example.
         """
-        self._until(lambda: self.focus()["id"] == name, f"the focus on {name}")
+        self.wait_until(lambda: self.focus()["id"] == name, f"the focus on {name}")
         return self
 
     def focus(self):
         """Return facts about the focused element."""
         return self.driver.execute_script(FOCUS)
 
-    def _must_be_shown(self, here):
+    def _check_focus_visible(self, here):
         assert here["outlined"], f"nothing shows the focus on {here['text'] or here['id']!r} at {self.address}"
         assert here["seen"], f"the focus is out of sight, on {here['text'] or here['id']!r} at {self.address}"
         assert here["uncovered"], f"something covers the focus, {here['text'] or here['id']!r} at {self.address}"
 
-    def saves_into(self, folder):
+    def save_downloads_to(self, folder):
         """Save downloads into a folder."""
         self._devtools("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
         return self
@@ -97,9 +97,9 @@ class KeyboardUser(BrowserUser):
 
 def wait_for_download(folder):
     """Wait for a JSON download to be complete, and return its content."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while time.monotonic() < until:
         for path in folder.glob("*.json"):
             return json.loads(path.read_text())
         time.sleep(0.05)
-    raise AssertionError(f"nothing came into {folder}")
+    raise AssertionError(f"no file appeared in {folder}")

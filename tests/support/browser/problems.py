@@ -90,12 +90,12 @@ def the_address_of_the_service_behind_its_web_server(user, context):
 
 @leads_to("unknown-organisation")
 def an_organisation_that_is_not_connected(user, _context):
-    user.signs_in("katri")
+    user.sign_in("katri")
 
 
 @leads_to("missing-attribute")
 def an_organisation_that_sends_no_eppn(user, _context):
-    user.signs_in("vaino")
+    user.sign_in("vaino")
 
 
 @leads_to("several-values")
@@ -118,42 +118,42 @@ def an_organisation_that_sends_an_eppn_without_a_scope(user, context):
 
 @leads_to("csrf-failed")
 def a_form_that_was_open_when_the_browser_lost_its_cookies(user, _context):
-    user.signs_in("maija").sees("Your ORCID iD").forgets("orcid-connect")
-    user.presses("Create or connect your ORCID iD")
+    user.sign_in("maija").expect_heading("Your ORCID iD").delete_cookie("orcid-connect")
+    user.press("Create or connect your ORCID iD")
 
 
 @leads_to("repeated-cookie")
 def a_neighbour_that_has_set_a_cookie_of_our_name(user, _context):
-    user.signs_in("maija").sees("Your ORCID iD")
+    user.sign_in("maija").expect_heading("Your ORCID iD")
     # With a path of its own, so that the browser keeps both
     user.driver.add_cookie({"name": "orcid-connect", "value": "e" * 43, "path": "/me/"})
-    user.goes("/me/data")
+    user.visit("/me/data")
 
 
 @leads_to("repeated-parameter")
 def a_way_back_that_says_everything_twice(user, context):
     context.demo.arm_fault("callback", "repeated_parameters")
-    user.signs_in("maija").goes_to_orcid_as(MAIJA).allows()
+    user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize()
 
 
 @leads_to("no-such-attempt")
 def a_way_back_that_was_damaged(user, context):
     context.demo.arm_fault("callback", "state_changed")
-    user.signs_in("maija").goes_to_orcid_as(MAIJA).allows()
+    user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize()
 
 
 @leads_to("attempt-expired")
 def a_long_lunch_at_orcid(user, context):
-    user.signs_in("maija").goes_to_orcid_as(MAIJA)
+    user.sign_in("maija").continue_to_orcid_as(MAIJA)
     with context.demo.database() as database:
         database.execute("update attempts set started_at = '2026-01-15T10:00:00.000000Z', expires_at = started_at")
         database.execute("update attempts set expires_at = '2026-01-15T11:00:00.000000Z'")
-    user.allows()
+    user.authorize()
 
 
 @leads_to("too-many-attempts")
 def twenty_visits_to_orcid(user, context):
-    user.signs_in("maija").goes_to_orcid_as(MAIJA)
+    user.sign_in("maija").continue_to_orcid_as(MAIJA)
     person = "organisation, person_key, account, account_issued_at, stable_id, browser_hash"
     columns = f"{person}, started_at, expires_at, orcid_name"
     with context.demo.database() as database:
@@ -163,76 +163,76 @@ def twenty_visits_to_orcid(user, context):
             f"select 'attempt-' || number, 'state-' || number, {columns} "
             "from (select * from attempts order by started_at desc limit 1), count"
         )
-    user.goes("/me").presses("Create or connect your ORCID iD")
+    user.visit("/me").press("Create or connect your ORCID iD")
 
 
 @leads_to("too-many-mails")
 def eleven_letters(user, _context):
-    user.links("maija", MAIJA)
+    user.link("maija", MAIJA)
     for _ in range(6):
-        user.goes("/me/mail").clicks("address")
-        user.hits("maija@home.example").clicks("receipt").clicks("delivery-report").presses("Send it")
+        user.visit("/me/mail").click_id("address")
+        user.press_key("maija@home.example").click_id("receipt").click_id("delivery-report").press("Send it")
 
 
 @leads_to("someone-elses-attempt")
 def a_colleague_who_signed_in_meanwhile(user, _context):
-    at_orcid = user.signs_in("maija").goes_to_orcid_as(MAIJA).address
-    user.goes("/Shibboleth.sso/Logout").signs_in("ake").sees("Your ORCID iD").driver.get(at_orcid)
-    user.sees("Authorize access").allows()
+    at_orcid = user.sign_in("maija").continue_to_orcid_as(MAIJA).address
+    user.visit("/Shibboleth.sso/Logout").sign_in("ake").expect_heading("Your ORCID iD").driver.get(at_orcid)
+    user.expect_heading("Authorize access").authorize()
 
 
 @leads_to("another-browsers-attempt")
 def a_way_back_that_is_opened_in_another_browser(user, _context):
-    way_back = user.signs_in("maija").goes_to_orcid_as(MAIJA).copies_the_way_back()
+    way_back = user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize_without_redirect()
     user.driver.delete_all_cookies()
-    user.signs_in("maija").sees("Your ORCID iD").driver.get(way_back)
+    user.sign_in("maija").expect_heading("Your ORCID iD").driver.get(way_back)
 
 
 @leads_to("empty-callback")
 def an_orcid_that_sends_back_empty_handed(user, context):
     context.demo.arm_fault("callback", "empty_answer")
-    user.signs_in("hanako").goes_to_orcid_as(MAIJA).allows()
+    user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize()
 
 
 @leads_to("held-by-someone-else")
 def the_id_of_a_colleague_who_used_this_computer_before(user, _context):
-    user.links("piia", PIIA).signs_out().signs_in("ake").sees("Your ORCID iD")
-    user.presses("Create or connect your ORCID iD")
+    user.link("piia", PIIA).sign_out().sign_in("ake").expect_heading("Your ORCID iD")
+    user.press("Create or connect your ORCID iD")
 
 
 @leads_to("orcid-unavailable")
 def an_orcid_that_is_down(user, context):
     context.demo.arm_fault("token", "5xx")
-    user.signs_in("hanako").goes_to_orcid_as(MAIJA).allows()
+    user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize()
 
 
 @leads_to("orcid-unavailable")
 def an_orcid_that_is_too_slow(user, context):
     context.demo.arm_fault("token", "slow", seconds=5)
-    user.signs_in("hanako").goes_to_orcid_as(MAIJA).allows()
+    user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize()
 
 
 @leads_to("orcid-unavailable")
 def an_orcid_that_talks_nonsense(user, context):
     context.demo.arm_fault("token", "wrong_json")
-    user.signs_in("hanako").goes_to_orcid_as(MAIJA).allows()
+    user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize()
 
 
 @leads_to("orcid-refused")
 def a_way_back_that_lay_about_for_too_long(user, context):
-    way_back = user.signs_in("hanako").goes_to_orcid_as(MAIJA).copies_the_way_back()
+    way_back = user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize_without_redirect()
     context.demo.post_orcid_admin("clock", minutes=11)
     user.driver.get(way_back)
 
 
 @leads_to("orcid-misconfigured")
 def an_orcid_that_was_given_another_secret_of_ours(user, context):
-    user.signs_in("hanako").goes_to_orcid_as(MAIJA)
+    user.sign_in("hanako").continue_to_orcid_as(MAIJA)
     callback_path = [f"{context.demo.base_url}/me/callback"]
     context.demo.post_orcid_admin(
         "clients", client_id="APP-DEMONSTRATION001", secret="another", name="ORCID connect", redirect_uris=callback_path
     )
-    user.allows()
+    user.authorize()
 
 
 # Forms, and what can be typed
@@ -240,54 +240,56 @@ def an_orcid_that_was_given_another_secret_of_ours(user, context):
 
 @leads_to("not-agreed")
 def a_confirmation_without_a_tick(user, _context):
-    user.signs_in("maija").goes_to_orcid_as(MAIJA).allows().sees("Is this you?").presses("Connect this iD")
+    user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this you?").press(
+        "Connect this iD"
+    )
 
 
 @leads_to("erasure-not-confirmed")
 def an_erasure_without_a_tick(user, _context):
-    user.links("maija", MAIJA).goes("/me/erase").sees("Erase everything about you").presses("Erase everything")
+    user.link("maija", MAIJA).visit("/me/erase").expect_heading("Erase everything about you").press("Erase everything")
 
 
 @leads_to("bad-address")
 def a_letter_without_a_tick(user, _context):
-    user.links("maija", MAIJA).presses("Have it sent to you by e-mail").clicks("address")
-    user.hits("maija@home.example").presses("Send it")
+    user.link("maija", MAIJA).press("Have it sent to you by e-mail").click_id("address")
+    user.press_key("maija@home.example").press("Send it")
 
 
 @leads_to("link-changed")
 def a_removal_in_one_tab_after_a_replacement_in_another(user, _context):
-    user.links("maija", MAIJA).goes("/me/remove").sees("Remove the connection")
+    user.link("maija", MAIJA).visit("/me/remove").expect_heading("Remove the connection")
     first = user.driver.current_window_handle
     user.driver.switch_to.new_window("tab")
-    user.goes("/orcid/signout").goes("/me").presses("Connect another ORCID iD instead")
-    user.presses("Connect another ORCID iD").is_at_orcid(OTHER_ID).allows()
-    user.confirms("Replace the iD").sees("Your new ORCID iD is connected").driver.close()
+    user.visit("/orcid/signout").visit("/me").press("Connect another ORCID iD instead")
+    user.press("Connect another ORCID iD").sign_in_at_orcid(OTHER_ID).authorize()
+    user.confirm("Replace the iD").expect_heading("Your new ORCID iD is connected").driver.close()
     user.driver.switch_to.window(first)
-    user.presses_button("Remove the connection")
+    user.press_button("Remove the connection")
 
 
 @leads_to("too-large")
 def a_browser_that_fills_in_far_too_much(user, _context):
-    user.signs_in("hanako").sees("Your ORCID iD")
+    user.sign_in("hanako").expect_heading("Your ORCID iD")
     user.driver.execute_script("document.getElementsByName('token').forEach(each => each.value = 'x'.repeat(20000))")
-    user.presses("Create or connect your ORCID iD")
+    user.press("Create or connect your ORCID iD")
 
 
 @leads_to("not-allowed")
 def a_form_of_somebody_elses_that_sends_to_a_page_that_is_only_read(user, context):
     page = f'<form method="post" action="{context.demo.base_url}/help"><button>Go'
     user.driver.get(f"data:text/html,{quote(page)}")
-    user.presses("Go")
+    user.press("Go")
 
 
 @leads_to("not-found")
 def an_address_that_was_mistyped(user, _context):
-    user.goes("/nowhere")
+    user.visit("/nowhere")
 
 
 @leads_to("not-found")
 def the_operators_page_opened_by_anybody_else(user, _context):
-    user.signs_in("maija").sees("Your ORCID iD").goes("/operator")
+    user.sign_in("maija").expect_heading("Your ORCID iD").visit("/operator")
 
 
 # The service itself
@@ -295,7 +297,7 @@ def the_operators_page_opened_by_anybody_else(user, _context):
 
 @leads_to("store-unavailable")
 def a_database_that_somebody_keeps_to_themselves(user, context):
-    user.signs_in("hanako").sees("Your ORCID iD")
+    user.sign_in("hanako").expect_heading("Your ORCID iD")
     database = context.until_the_end.enter_context(context.demo.database())
     database.execute("begin immediate")
-    user.presses("Create or connect your ORCID iD")
+    user.press("Create or connect your ORCID iD")

@@ -14,45 +14,45 @@ class FederatedUser:
         self.base_url, self.orcid_url = service.stack.base_url, service.simulator.base_url
         self.browser, self.account, self.organisation = browser, account, organisation
 
-    def signs_in(self):
-        self.browser.go(self.base_url)
+    def sign_in(self):
+        self.browser.open(self.base_url)
         self.browser.press("Sign in with your organisation")
-        self.chooses_the_organisation()
-        self.browser.waits_for("Your ORCID iD")
+        self.choose_organisation()
+        self.browser.wait_for_heading("Your ORCID iD")
 
-    def chooses_the_organisation(self):
-        self.browser.waits_for("Choose your organisation")
+    def choose_organisation(self):
+        self.browser.wait_for_heading("Choose your organisation")
         self.browser.press(self.organisation.name)
-        self.browser.waits_for(f"Sign in: {self.organisation.name}")
+        self.browser.wait_for_heading(f"Sign in: {self.organisation.name}")
         self.browser.press(self.account)
 
-    def goes_to_orcid(self, orcid):
+    def continue_to_orcid(self, orcid):
         self.browser.press("Create or connect your ORCID iD")
-        self.browser.waits_for_address(self.orcid_url)
-        self.browser.press_id(f"sign-in-{orcid}")
+        self.browser.wait_for_address(self.orcid_url)
+        self.browser.click_id(f"sign-in-{orcid}")
 
-    def authorises(self):
-        self.browser.press_id("authorize-button")
+    def authorize(self):
+        self.browser.click_id("authorize-button")
 
-    def confirms(self):
-        self.browser.waits_for("Is this you?")
+    def confirm(self):
+        self.browser.wait_for_heading("Is this you?")
         self.browser.tick("agree")
         self.browser.press("Connect this iD")
 
-    def links(self, orcid):
-        self.goes_to_orcid(orcid)
-        self.authorises()
-        self.confirms()
-        self.browser.waits_for("Your ORCID iD is connected")
+    def link(self, orcid):
+        self.continue_to_orcid(orcid)
+        self.authorize()
+        self.confirm()
+        self.browser.wait_for_heading("Your ORCID iD is connected")
 
-    def session_ends(self):
-        self.browser.loses_cookies(SESSION_COOKIE, self.base_url)
+    def end_session(self):
+        self.browser.delete_cookies(SESSION_COOKIE, self.base_url)
 
-    def signs_out(self):
+    def sign_out(self):
         self.browser.press("Sign out")
-        self.browser.waits_for("You have signed out of this service")
+        self.browser.wait_for_heading("You have signed out of this service")
 
-    def removes(self):
+    def remove_link(self):
         self.browser.press("Remove the connection")
         self.browser.press_button("Remove the connection")
-        self.browser.waits_for("The connection is removed")
+        self.browser.wait_for_heading("The connection is removed")
