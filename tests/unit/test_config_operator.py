@@ -57,12 +57,19 @@ def test_operators_and_administrators_are_named_each_at_one_organisation(tmp_pat
     assert staff.administrators == (AdminGrant.parse(HOME, ("ville@yliopisto.example",)),)
 
 
-def test_an_operator_may_be_named_with_the_date_on_which_the_account_was_issued(tmp_path):
-    staff = admin_access_of(
-        load(configured(tmp_path, operator(people='["Maija@Yliopisto.example  issued  20240826"]')), {})
-    )
+@pytest.mark.parametrize(
+    ("written", "issued"),
+    [
+        ("Maija@Yliopisto.example  issued  20240826", "20240826"),
+        ("maija@yliopisto.example issued 2024-08-26 12:00", "2024-08-26 12:00"),
+        ("maija@yliopisto.example issued 2024-08-26 12:00:00 +03:00", "2024-08-26 12:00:00 +03:00"),
+        ("maija@yliopisto.example issued 2024-08-26T12:00:00Z", "2024-08-26T12:00:00Z"),
+    ],
+)
+def test_an_operator_may_be_named_with_the_date_on_which_the_account_was_issued(tmp_path, written, issued):
+    staff = admin_access_of(load(configured(tmp_path, operator(people=f'["{written}"]')), {}))
 
-    assert staff.operators == (AdminGrant(HOME, people=frozenset({("maija@yliopisto.example", "20240826")})),)
+    assert staff.operators == (AdminGrant(HOME, people=frozenset({("maija@yliopisto.example", issued)})),)
 
 
 def test_the_metrics_have_a_token_of_their_own(tmp_path):
@@ -83,6 +90,11 @@ def test_the_metrics_have_a_token_of_their_own(tmp_path):
         ),
         (
             operator(people='["maija@yliopisto.example issued "]'),
+            "operator.people (value 1) (value 1)",
+            "has no date after issued",
+        ),
+        (
+            operator(people='["maija@yliopisto.example issued 2024-08-26 25:00"]'),
             "operator.people (value 1) (value 1)",
             "has no date after issued",
         ),

@@ -102,7 +102,7 @@ def test_no_secret_of_a_transfer_shows(tmp_path):
             'transfer.idm.url: must be text in quotes; write it in quotes, for example: url = "https://idm.example.org/orcid"',
         ),
         ({"profile": "v2"}, 'transfer.idm.profile: must be "v1" or "csc"; write for example: profile = "v1"'),
-        ({"kind": "rset"}, "transfer.kind (value 1): must be one of: rest, ldap, soap, scim, file; did you mean rest?"),
+        ({"kind": "rset"}, f"transfer.kind (value 1): must be one of: {', '.join(TRANSFERS)}; did you mean rest?"),
         (
             {"kind": None},
             'transfer.kind (value 1): is missing; add to [[transfer]], for example: kind = "rest"',

@@ -6,14 +6,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.support.factories import NOON
-from webapp.i18n.catalogues import catalogues
+from webapp.i18n.catalogues import SOURCE, catalogues
 from webapp.i18n.language import ChosenBy, LanguageNegotiator, accepted, languages
 
 KNOWN = languages()
 
 
 def test_every_catalogue_is_a_language_and_the_sources_own_comes_first():
-    assert list(KNOWN) == list(catalogues()) == ["en", "fi", "sv"]
+    assert list(KNOWN) == list(catalogues())
+    assert next(iter(KNOWN)) == SOURCE
 
 
 def test_a_sentence_is_said_in_each_language():

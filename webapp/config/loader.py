@@ -124,23 +124,7 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         problems.extend(unconnected_operators(file.operator, [name for name, _, _ in organisations], context))
     if file is None or problems:
         raise Misconfigured(problems)
-    settings = [
-        OrganisationSettings(
-            organisation=one.organisation(name),
-            credentials=one.credential,
-            transfers=transfers,
-            transfer_labels=transfer_labels(one.transfer),
-            transfer_credentials={each.name: each.credential for each in one.transfer if each.credential},
-            keep=one.keep,
-            deprecated=one.deprecated,
-            inactive=one.inactive,
-            administrators=one.administrators,
-            texts=_texts(one.notices),
-            retention_days=one.retention.ended_days or file.retention.ended_days,
-            authority_clients=frozenset(one.authority.services),
-        )
-        for name, one, transfers in organisations
-    ]
+    settings = [_organisation_settings(*each, file.retention.ended_days) for each in organisations]
     return Config(
         path=path,
         service=file.service,
@@ -159,6 +143,25 @@ def load(path: Path | str, environ: Mapping[str, str], kinds: Mapping[str, type[
         texts=_texts(file.notices),
         accessibility=file.accessibility,
         secrets=tuple(context.secrets),
+    )
+
+
+def _organisation_settings(
+    organisation_id: str, file: OrganisationFile, transfers: Mapping[str, Any], default_retention_days: int | None
+) -> OrganisationSettings:
+    return OrganisationSettings(
+        organisation=file.organisation(organisation_id),
+        credentials=file.credential,
+        transfers=transfers,
+        transfer_labels=transfer_labels(file.transfer),
+        transfer_credentials={each.name: each.credential for each in file.transfer if each.credential},
+        keep=file.keep,
+        deprecated=file.deprecated,
+        inactive=file.inactive,
+        administrators=file.administrators,
+        texts=_texts(file.notices),
+        retention_days=file.retention.ended_days or default_retention_days,
+        authority_clients=frozenset(file.authority.services),
     )
 
 

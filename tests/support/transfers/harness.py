@@ -50,7 +50,8 @@ def with_settings(transfer, **settings):
 class TransferHarness(Protocol):
     """A transfer and its receiver.
 
-    The receiver knows MAIJA and AKE and has no iD of either.
+    The receiver knows MAIJA and AKE and has no iD of either. It reports an unknown account, and refuses an iD that the
+    other account has.
     """
 
     faults: ClassVar[Mapping[str, Outcome]]
@@ -63,10 +64,7 @@ class TransferHarness(Protocol):
     """Values that must appear nowhere."""
 
     def get_ids(self, account: str) -> set[str] | None:
-        """Return the bare iDs that the receiver holds.
-
-        None if it does not know the person.
-        """
+        """Return the bare iDs that the receiver holds; None for an unknown person."""
 
     def set_fault(self, how: str) -> None:
         """Fail in this way from now on."""
