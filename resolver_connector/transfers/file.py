@@ -96,8 +96,8 @@ class FileTransfer(TransferModel):
         "How the iD is written: `https`, `http` or `bare`.", "https", default=ValueForm.HTTPS
     )
     dn: str = transfer_setting(
-        "Only for `ldif`: the entry of a person. `{account}` is the account, `{user}` what stands before its last "
-        "`@`, `{scope}` what stands behind; they are escaped.",
+        "Only for `ldif`: the entry of a person. `{account}` is the account, `{user}` the part before its last "
+        "`@`, `{scope}` the part after it; they are escaped.",
         "uid={user},ou=people,dc=example,dc=org",
         default="",
     )

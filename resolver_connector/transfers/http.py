@@ -78,7 +78,7 @@ class HttpTransfer(TransferModel):
         default=None,
     )
     certificate: FilePath | None = transfer_setting(
-        "Our certificate (PEM) with its chain, for mutual TLS.", "client.pem", default=None
+        "The client certificate (PEM) with its chain, for mutual TLS.", "client.pem", default=None
     )
     certificate_key: FilePath | None = transfer_setting(
         "The key of that certificate (PEM, without a password).", "client.key", default=None

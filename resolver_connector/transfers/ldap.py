@@ -88,25 +88,27 @@ class LdapTransfer(TransferModel):
     kind = "ldap"
 
     url: str = transfer_setting(
-        "The directory's server; several, with a space between, are tried in turn while one is out of order. "
-        "`ldap://` without TLS goes to this machine only.",
+        "The directory's server; several, separated by spaces, are tried one after another until one answers. "
+        "`ldap://` without TLS is allowed on this machine only.",
         "ldaps://ldap1.example.org ldaps://ldap2.example.org",
     )
-    base: str = transfer_setting("Under which entry the people are.", "ou=people,dc=example,dc=org")
+    base: str = transfer_setting("The entry below which people are searched.", "ou=people,dc=example,dc=org")
     filter: str = transfer_setting(
-        "How a person's entry is found. `{account}` is the account, `{user}` what stands before its last `@`, "
-        "`{scope}` what stands behind; they are escaped.",
+        "How a person's entry is found. `{account}` is the account, `{user}` the part before its last `@`, "
+        "`{scope}` the part after it; they are escaped.",
         "(&(objectClass=person)(uid={user}))",
         default="(eduPersonPrincipalName={account})",
     )
     start_tls: StrictBool = transfer_setting(
-        "Whether `ldap://` is encrypted by StartTLS before anything is said.", example=True, default=True
+        "Whether `ldap://` is encrypted by StartTLS before anything else is sent.", example=True, default=True
     )
     ca_file: FilePath | None = transfer_setting(
-        "Which authorities (PEM) may vouch for the server; without it those of the system.", "ca.pem", default=None
+        "The certificates (PEM) of the authorities that may issue the server's; those of the system if not set.",
+        "ca.pem",
+        default=None,
     )
     bind: Bind = transfer_setting(
-        "How to sign in: `simple` by DN and password, `external` by client certificate.",
+        "How to authenticate: `simple` by DN and password, `external` by client certificate.",
         "external",
         default=Bind.SIMPLE,
     )
@@ -124,8 +126,8 @@ class LdapTransfer(TransferModel):
         "The attribute that holds the iD.", "extensionAttribute7", default="eduPersonOrcid"
     )
     object_class: str = transfer_setting(
-        "The auxiliary class that allows the attribute, added to an entry that lacks it. Empty where nothing has "
-        "to be added, as in Active Directory.",
+        "The auxiliary class that allows the attribute, added to an entry that lacks it. Empty if none is "
+        "needed, as in Active Directory.",
         "",
         default="eduPerson",
     )
@@ -135,7 +137,7 @@ class LdapTransfer(TransferModel):
         default=ValueForm.HTTPS,
     )
     policy: Policy = transfer_setting(
-        "What becomes of another iD that the entry already holds: `own` leaves it, `single` leaves it and reports "
+        "What happens to another iD that the entry has: `own` leaves it, `single` leaves it and reports "
         "a conflict, `replace` removes it.",
         "single",
         default=Policy.KEEP_OTHERS,

@@ -65,7 +65,7 @@ class RestTransfer(HttpTransfer):
     authenticators = ("signing_secrets", *HttpTransfer.authenticators)
 
     profile: Profile = transfer_setting(
-        "What is sent: `v1`, our own signed JSON, or `csc`, as the service of 2016 did.", "v1", default=Profile.V1
+        "The format: `v1`, signed JSON, or `csc`, that of the service of 2016.", "v1", default=Profile.V1
     )
     signing_secrets: tuple[Secret, ...] = transfer_setting(
         "The secrets that sign what is sent (Standard Webhooks, `whsec_` and base64 of 24 to 64 bytes); two while "
@@ -75,10 +75,10 @@ class RestTransfer(HttpTransfer):
         json_schema_extra={"expected": 'a list of references, each "file:/path" or "env:NAME"'},
     )
     mediator: str = transfer_setting(
-        "The address of this service, as `csc` tells it to the receiver.", "https://connect.example.org", default=""
+        "The address of this service in the format `csc`.", "https://connect.example.org", default=""
     )
     issuer: str = transfer_setting(
-        "Who issued the iD, as `csc` tells it; the root of the registry unless it is said here.",
+        "The issuer of the iD in the format `csc`; the root of the registry if not set.",
         "https://orcid.org",
         default="",
     )
@@ -88,8 +88,8 @@ class RestTransfer(HttpTransfer):
         default=ValueForm.HTTPS,
     )
     removal: Removal = transfer_setting(
-        "What `csc` does with a removal, which its format has no word for: `refuse`, so that the operator sees it, "
-        "or `empty`, the same body with an empty iD.",
+        "What `csc` sends for a removal, which its format does not define: `refuse` sends nothing and makes a dead "
+        "letter, `empty` sends the same body with an empty iD.",
         "refuse",
         default=Removal.REFUSE,
     )

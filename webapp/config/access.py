@@ -18,7 +18,7 @@ People = Annotated[tuple[Annotated[str, AfterValidator(validators.named_person)]
 Entitlements = Annotated[tuple[Annotated[str, AfterValidator(validators.entitlement)], ...], Field(strict=False)]
 
 _PEOPLE = "a list of values of the key attribute in quotes, with `issued` and a date or without"
-_WHO = "Their accounts, by the key attribute; with the date of issue, a later holder of the account is not meant."
+_WHO = "Their accounts, by the key attribute; with a date of issue, a later holder of the account has no access."
 _ENTITLEMENT = "urn:mace:example.org:orcid-connect:operator"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
@@ -148,14 +148,14 @@ class CredentialSettings(Table):
     """
 
     name: Annotated[str, AfterValidator(_validate_name)] = setting(
-        "What it is called in logs and by `check`; no other credential of the organisation has this name.",
+        "Its name in logs and in the output of `check`, unique in the organisation.",
         "a name in quotes, of a-z, 0-9 and -",
         "idp",
     )
     rights: Annotated[
         tuple[Annotated[Right, BeforeValidator(_parse_right)], ...], Field(strict=False), AfterValidator(_require_right)
     ] = setting(
-        "What it may do: [the rights](connector.md#rights). That of an Identity Provider has `read` alone.",
+        "Its permissions: [the rights](connector.md#rights). That of an Identity Provider has `read` alone.",
         "a list of rights in quotes: " + ", ".join(Right),
         ["read"],
     )

@@ -44,7 +44,7 @@ class Listener(Table):
         le=65535,
     )
     unix: Annotated[str, AfterValidator(validators.socket_path), AfterValidator(_require_no_host)] | None = setting(
-        "A unix socket in place of host and port; it gets mode 0660.",
+        "A unix socket instead of host and port; its mode is 0660.",
         "an absolute path in quotes",
         "/run/orcid-connect/web.sock",
         default=None,
@@ -74,7 +74,8 @@ class WebListener(Listener):
 
     threads: int = setting(
         "How many requests a process answers at once. "
-        "Under mod_wsgi write the `threads=` of its `WSGIDaemonProcess` here: shares are parts of this number.",
+        "Under mod_wsgi write the `threads=` of its `WSGIDaemonProcess` here: the limits of waiting threads are "
+        "shares of it.",
         "a whole number from 1 to 256",
         64,
         default=64,
@@ -142,7 +143,7 @@ class AuthoritySettings(Table):
         default=None,
     )
     key: _File = setting(
-        "The file of the private key, in PEM, with which answers are signed.",
+        "The file of the private key, in PEM, with which responses are signed.",
         _PATH,
         "secrets/authority.key",
         default=None,
@@ -150,7 +151,7 @@ class AuthoritySettings(Table):
         validate_default=True,
     )
     certificate: _File = setting(
-        "The file of that key's certificate, in PEM, as the federation's metadata carries it.",
+        "The file of that key's certificate, in PEM, as the federation's metadata contains it.",
         _PATH,
         "authority.pem",
         default=None,
@@ -158,7 +159,7 @@ class AuthoritySettings(Table):
         validate_default=True,
     )
     metadata: _File = setting(
-        "The file of the federation's metadata, which says whose signature is whose; read again when it changes.",
+        "The file of the federation's metadata, which has the keys of all services; read again when it changes.",
         _PATH,
         "/var/cache/shibboleth/federation.xml",
         default=None,
@@ -166,7 +167,7 @@ class AuthoritySettings(Table):
         validate_default=True,
     )
     metadata_certificate: _OptionalFile = setting(
-        "The file of the certificate with which the metadata must be signed; none where shibd has checked it already.",
+        "The file of the certificate with which the metadata must be signed; none if shibd has verified it already.",
         _PATH,
         "federation.pem",
         default=None,

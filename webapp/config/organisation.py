@@ -173,7 +173,7 @@ class AuthorityClients(Table):
 
     services: Annotated[tuple[Annotated[str, AfterValidator(validators.entity_id)], ...], Field(strict=False)] = (
         setting(
-            "The entityIDs of the services that may query the attribute authority about its people; no others may.",
+            "The entityIDs of the services that may query the attribute authority about its people.",
             "a list of entityIDs in quotes",
             ["https://sp.example.net/shibboleth"],
             default=(),
@@ -204,7 +204,8 @@ class OrganisationFile(Table):
         BeforeValidator(_list_of_one),
         AfterValidator(_require_other_entity_ids),
     ] = setting(
-        "EntityIDs that its Identity Providers had. No one signs in through them, and `check` does not miss them.",
+        "EntityIDs that its Identity Providers had. Sign-ins through them are refused, and `check` does not report "
+        "them as missing.",
         "an entityID in quotes, or a list of them",
         ["https://idp.old.example.org/idp/shibboleth"],
         default=(),
@@ -214,17 +215,17 @@ class OrganisationFile(Table):
         Field(strict=False),
         AfterValidator(_require_scope),
     ] = setting(
-        "What may follow the @ in its people's identifiers; people with another scope are refused.",
+        "The scopes of its people's identifiers, after the @; people with another scope are refused.",
         "a list of one or more domain names in quotes",
         ["example.org"],
     )
     stage: Annotated[Stage, Field(strict=False), AfterValidator(_require_registry)] = setting(
-        "Whether its links are for real: `test` with the sandbox, `production` with the production registry.",
+        "The stage of the organisation: `test` with the sandbox, `production` with the production registry.",
         '"test" or "production"',
         "test",
     )
     key: Annotated[str, AfterValidator(lambda text: validators.one_of(text, KEYS))] = setting(
-        "The attribute that tells its people apart.",
+        "The attribute that identifies its people.",
         "the name of an attribute in quotes: " + ", ".join(KEYS),
         "eppn",
         default="eppn",
@@ -233,7 +234,7 @@ class OrganisationFile(Table):
         Annotated[str, AfterValidator(lambda text: validators.one_of(text, STABLE_IDS))] | None,
         AfterValidator(_require_other_attribute),
     ] = setting(
-        "The attribute that tells the holders of an account apart, and finds a renamed account.",
+        "The attribute by which a reassigned account and a renamed account are recognised.",
         "the name of an attribute in quotes: " + ", ".join(STABLE_IDS),
         "subject-id",
         default=None,
@@ -245,7 +246,7 @@ class OrganisationFile(Table):
         default=MissingStableId.RELEASE,
     )
     same_id: Annotated[SameId, Field(strict=False)] = setting(
-        "If a second account claims an iD: `ask` the present holder to give it away, or `refuse`.",
+        "If a second account claims an iD: `ask` its holder to confirm that, or `refuse`.",
         '"ask" or "refuse"',
         "refuse",
         default=SameId.ASK,
@@ -257,7 +258,7 @@ class OrganisationFile(Table):
         default=None,
     )
     language: Annotated[str, AfterValidator(lambda text: validators.one_of(text, LANGUAGES))] | None = setting(
-        "The language of the pages for those of its people whose browser asks for none of ours.",
+        "The language of the pages for its people, if their browser asks for none of the available ones.",
         A_LANGUAGE,
         "fi",
         default=None,
@@ -279,7 +280,8 @@ class OrganisationFile(Table):
     ] = ()
     # After the fields that its validator reads
     keep: Annotated[Keep, Field(strict=False), AfterValidator(_require_receiver)] = setting(
-        "What is kept: `links`, or `nothing` once a link has been handed on (or given up), for who is only sent to.",
+        "What is kept: `links`, or `nothing` after a link was delivered or given up, for organisations that only have "
+        "transfers.",
         '"links" or "nothing"',
         "nothing",
         default=Keep.LINKS,
@@ -292,7 +294,7 @@ class OrganisationFile(Table):
         default=Deprecated.ASK,
     )
     inactive: Annotated[Inactive, Field(strict=False), AfterValidator(_require_links)] = setting(
-        "What happens to an iD that ORCID deactivated or locked: `release` it further, or `suspend` the release until "
+        "What happens to an iD that ORCID deactivated or locked: `release` it still, or `suspend` the release until "
         "the record is in use again.",
         '"release" or "suspend"',
         "suspend",

@@ -107,7 +107,7 @@ class ServiceSettings(Table):
 
     public_url: Annotated[str, AfterValidator(validators.public_url), AfterValidator(_require_https_in_production)] = (
         setting(
-            "The address people see. The redirect URI to register at ORCID is this and `/me/callback`.",
+            "The address of the service. The redirect URI to register at ORCID is this and `/me/callback`.",
             "an https address in quotes",
             "https://orcid-connect.example.org",
         )
@@ -123,7 +123,7 @@ class ServiceSettings(Table):
         "orcid-help@example.org",
     )
     front: Annotated[FrontKind, Field(strict=False)] = setting(
-        "How Apache tells who is signed in: `variables` under mod_wsgi, `proxy` when it passes requests on to `serve`.",
+        "How Apache passes on the signed-in person: `variables` under mod_wsgi, `proxy` if it forwards to `serve`.",
         '"variables" or "proxy"',
         "variables",
     )
@@ -131,7 +131,7 @@ class ServiceSettings(Table):
         StrongSecret | None,
         AfterValidator(_require_proof_with_proxy),
     ] = setting(
-        "What Apache sends to prove that a request came through it, 32 characters or more; only with `proxy`.",
+        "The secret by which Apache proves that a request came through it, 32 characters or more; only with `proxy`.",
         REFERENCE,
         "file:secrets/front-proof",
         default=None,
@@ -139,7 +139,7 @@ class ServiceSettings(Table):
         validate_default=True,
     )
     encoding: Annotated[Encoding, Field(strict=False)] = setting(
-        "How attribute values are written: `url` where Apache says `ShibRequestSetting encoding URL`, as our files do.",
+        "How attribute values are encoded: `url` with `ShibRequestSetting encoding URL`, as in the generated files.",
         '"url" or "utf-8"',
         "url",
         default=Encoding.URL,
@@ -157,7 +157,7 @@ class ServiceSettings(Table):
         default="en",
     )
     privacy_url: Annotated[str, AfterValidator(validators.web_page)] | None = setting(
-        "The page that tells what happens to personal data.",
+        "Your own page about personal data.",
         "an https address in quotes",
         "https://example.org/privacy",
         default=None,
@@ -181,7 +181,7 @@ class OrcidSettings(Table):
     """The OAuth client at ORCID."""
 
     base_url: Annotated[str, AfterValidator(_require_registry_url)] = setting(
-        "The root of ORCID. Another than the registry's own goes only with `sandbox`, for a simulator.",
+        "The root URL of ORCID. One that is not the registry's own is valid only with `sandbox`, for a simulator.",
         "an https address in quotes",
         "https://sandbox.orcid.org",
         default="",
@@ -211,7 +211,7 @@ class OrcidSettings(Table):
         "Seconds to wait for each part of ORCID's response.", _SECONDS, 20.0, default=20.0, gt=0, le=60
     )
     proxy: Annotated[str, AfterValidator(validators.proxy)] | None = setting(
-        "The HTTP proxy through which ORCID is reached. Variables such as `HTTPS_PROXY` are not looked at.",
+        "The HTTP proxy through which ORCID is reached. Variables such as `HTTPS_PROXY` are ignored.",
         "an address in quotes",
         "http://proxy.example.org:3128",
         default=None,
@@ -255,8 +255,8 @@ class StoreSettings(Table):
         default=None,
     )
     busy_timeout: float | None = setting(
-        "How long to wait, in seconds, for another writer (SQLite) or for all that one step asks of the server "
-        "(PostgreSQL), before people are told to try again.",
+        "How long to wait, in seconds, for another writer (SQLite), or for all statements of one step (PostgreSQL), "
+        "before people are asked to try again.",
         _SECONDS,
         1.25,
         default=None,
@@ -266,7 +266,7 @@ class StoreSettings(Table):
     )
 
     keep_changes: int = setting(
-        "How many days a change is kept for organisations that fetch; who comes later begins with a snapshot.",
+        "How many days a change is kept for organisations that fetch; one that fetches later begins with a snapshot.",
         "a whole number of days from 30 to 3650",
         730,
         default=730,

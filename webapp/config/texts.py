@@ -83,7 +83,7 @@ class PrivacyTexts(Table):
     """The operator's texts of the privacy notice in one language."""
 
     controller: Paragraphs | None = _text(
-        "Who decides what happens with personal data: name, address, and whom to write to.",
+        "The controller of the personal data: name, address and contact.",
         "University of Example, PO Box 1, 00014 Example. Write to: registry@example.org",
     )
     data_protection_officer: Paragraphs | None = _text(
@@ -94,15 +94,15 @@ class PrivacyTexts(Table):
         "Your consent (GDPR, Article 6(1)(a)), which you may withdraw here at any time.",
     )
     recipients: Paragraphs | None = _text(
-        "Who else gets to see it: who runs the machines, and to what countries it goes, if to any.",
+        "Other recipients: who hosts the servers, and to which countries data is transferred, if any.",
         "The servers are run for us by Example Hosting Ltd. in Finland. Nothing goes outside the EU.",
     )
     retention: Paragraphs | None = _text(
-        "How long you keep what the program does not: backups, and the log of the web server.",
+        "How long you keep data outside the program: backups, and the log of the web server.",
         "Backups are kept for 30 days, and the log of the web server for 90.",
     )
     supervisory_authority: Paragraphs | None = _text(
-        "To whom a person can complain.", "Office of the Data Protection Ombudsman, tietosuoja.fi"
+        "The authority to which a person can complain.", "Office of the Data Protection Ombudsman, tietosuoja.fi"
     )
 
 
@@ -113,15 +113,15 @@ class NoticeTexts(PrivacyTexts):
     """
 
     not_accessible: Paragraphs | None = _text(
-        "What of the pages is not accessible, why, and what to do instead; not needed where they are fully so.",
+        "Which parts of the pages are not accessible, why, and the alternatives; not needed if all are.",
         "The logo of the service has no text beside it.",
     )
     feedback: Paragraphs | None = _text(
-        "Where to say that something is not accessible; an answer is due within 14 days.",
+        "Where to report what is not accessible; an answer is due within 14 days.",
         "Write to accessibility@example.org, and we answer within 14 days.",
     )
     enforcement: Paragraphs | None = _text(
-        "Who watches over accessibility, and how to reach them.",
+        "The authority that supervises accessibility, and its contact.",
         "Finnish Transport and Communications Agency Traficom, Digital Accessibility Supervision Unit, "
         "www.webaccessibility.fi",
     )
@@ -131,13 +131,13 @@ class AccessibilitySettings(Table):
     """The part of the accessibility statement that is the same in each language."""
 
     status: Annotated[Conformance, Field(strict=False)] | None = setting(
-        "How far the pages do what the law asks.", '"fully", "partially" or "not"', "fully", default=None
+        "How far the pages conform to the law.", '"fully", "partially" or "not"', "fully", default=None
     )
     assessed: Annotated[str, AfterValidator(_validate_date)] | None = setting(
-        "When that was looked at, and the statement made.", "a date in quotes", "2026-11-25", default=None
+        "When the pages were assessed, and the statement made.", "a date in quotes", "2026-11-25", default=None
     )
     assessor: Annotated[Assessor, Field(strict=False)] = setting(
-        "Who looked at it.", '"self" or "outside"', "self", default=Assessor.SELF
+        "Who assessed them.", '"self" or "outside"', "self", default=Assessor.SELF
     )
 
 

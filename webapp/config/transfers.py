@@ -56,12 +56,12 @@ class TransferTable(Table):
     model_config = ConfigDict(extra="allow")
 
     name: Annotated[str, AfterValidator(_validate_name)] = setting(
-        "What it is called in logs, on the command line and in the store; no other of the organisation has this name.",
+        "Its name in logs, on the command line and in the database, unique in the organisation.",
         "a name in quotes, of a-z, 0-9 and -",
         "idm",
     )
     kind: Annotated[str, AfterValidator(_validate_kind)] = setting(
-        "Which way it is; each has settings of its own.", "the name of a kind in quotes", "rest"
+        "The kind of transfer; each has settings of its own.", "the name of a kind in quotes", "rest"
     )
     credential: str | None = setting(
         "The credential of the same system, if it attests iDs: what it attested is not sent back to it.",
