@@ -339,7 +339,7 @@ def test_a_signature_can_be_checked_by_hand(tmp_path, damage, said):
         "SECRET": SECRET,
     }
 
-    assert list(shell("Take what is sent", tmp_path, **known)) == [said]
+    assert list(shell("Receive changes", tmp_path, **known)) == [said]
 
 
 def answers():
@@ -381,7 +381,7 @@ def in_words(wait):
 
 
 def test_when_it_is_tried_again_is_as_the_page_says():
-    said = docs.under(PAGE, "Again, and in which order")
+    said = docs.under(PAGE, "Retries and order")
     total, within = timedelta(), []
     for wait in BACKOFF:
         total += wait
@@ -457,10 +457,10 @@ def test_the_settings_on_the_page_are_taken(tmp_path, block):
 
 def test_what_a_leaver_leaves_is_told_as_the_page_says(store, address, tmp_path):
     make_link(store, "maija@example.org")
-    under = docs.under(PAGE, "Say that somebody has left")
+    under = docs.under(PAGE, "Report that a person has left")
     (shown,) = map(json.loads, docs.blocks(under, "json"))
 
-    (said,) = map(json.loads, shell("Say that somebody has left", tmp_path, CONNECT=address, TOKEN=TOKEN))
+    (said,) = map(json.loads, shell("Report that a person has left", tmp_path, CONNECT=address, TOKEN=TOKEN))
 
     assert said | {"attempts": 0} == shown
     assert {"dry_run", *re.findall(r"^\| `(\w+)` \|", under, re.MULTILINE)} == set(said)

@@ -1,4 +1,4 @@
-"""`orcid-connect handout sp`: files for our own Service Provider and Apache."""
+"""`orcid-connect handout sp`: files for the service's SP and Apache."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CER
 @handle_errors
 @handle_template_errors
 def sp(path: Path, /, output: Path | None, keys: Path, *, connector_only: bool, hostname: str | None) -> None:
-    """Generate the files of our own SP and Apache.
+    """Generate the files of the service's own SP and Apache.
 
     The text of the SP's registration is one of them.
 
