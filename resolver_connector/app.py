@@ -189,7 +189,7 @@ class Connector:
         raise Unauthorized
 
     def _merged_organisations(self) -> frozenset[str]:
-        # Their credentials have ended. While the database is unavailable, what was last read holds
+        # Their credentials have ended. While the database is unavailable, the last result is used
         if (now := monotonic()) >= self._merged_until:
             self._merged_until = now + MERGED_REFRESH
             with suppress(StoreUnavailable):

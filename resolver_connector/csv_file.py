@@ -137,7 +137,7 @@ class _Progress:
 
 
 class _Lines:
-    # Goes on after a line that is too long, which a generator could not
+    # A generator could not continue after the exception for a line that is too long
 
     def __init__(self, text: TextIO) -> None:
         self.text = text

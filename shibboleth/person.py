@@ -287,7 +287,7 @@ def person_from(
 
 
 def _likely_organisation(entity_id: str, session: ShibbolethSession, organisations: Organisations) -> str:
-    # Only to tell the operator: no one is signed in by it
+    # Only reported to the operator; a sign-in through it is refused
     scopes = {value.rpartition("@")[2] for name in KEYS for value in session.optional_values(name)}
     for one in organisations:
         if entity_id in one.former_entity_ids or any(map(one.has_scope, scopes)):

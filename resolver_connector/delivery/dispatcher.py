@@ -244,7 +244,7 @@ class Dispatcher:
         if not result.retryable:
             deliveries.record_success(*transfer)  # it answers
         elif result.retry_after:
-            # A receiver that asks for time gets no other delivery either
+            # A receiver that sends Retry-After gets no other delivery before that time either
             deliveries.record_failure(*transfer, now, 1, result.retry_after)
         else:
             deliveries.record_failure(*transfer, now, self.settings.failure_threshold, self.settings.reset_timeout)

@@ -110,8 +110,8 @@ class FileTransfer(TransferModel):
         default="",
     )
     policy: Policy = transfer_setting(
-        "Only for `ldif`: what becomes of another iD of the entry: `replace` replaces all values, `own` touches "
-        "only ours. `single` is not possible: a file cannot ask what is there.",
+        "Only for `ldif`: what happens to another iD of the entry: `replace` replaces all values, `own` changes "
+        "only iDs that this service wrote. `single` is not possible: a file cannot be asked which iD is there.",
         "replace",
         default=Policy.REPLACE,
     )

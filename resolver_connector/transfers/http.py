@@ -100,7 +100,7 @@ class HttpTransfer(TransferModel):
             raise ValueError("certificate and certificate_key belong together: give both, or neither")
         if not any(getattr(self, name) for names in self.authenticators for name in names.split(" and ")):
             *most, last = self.authenticators
-            raise ValueError(f"nothing proves to the receiver that it is us: give {', '.join(most)}, or {last}")
+            raise ValueError(f"requests would not be authenticated: give {', '.join(most)}, or {last}")
         return self
 
     def send(self, message: ChangeMessage, now: datetime, deadline: Deadline) -> DeliveryResult:
@@ -204,7 +204,7 @@ class HttpTransfer(TransferModel):
             else:
                 context = httpx.create_ssl_context(trust_env=False)
             if self.certificate:
-                # Without a password, OpenSSL asks at the terminal for that of an encrypted key
+                # Without this password OpenSSL would prompt for that of an encrypted key on the terminal
                 context.load_cert_chain(str(self.certificate), self.certificate_key, password="none")  # noqa: S106
         except OSError:
             raise DeliveryFailed(

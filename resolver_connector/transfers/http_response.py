@@ -156,7 +156,7 @@ def failure_result(response: Response, message: str, now: datetime) -> DeliveryR
     if status // 100 == 3:  # noqa: PLR2004 - RFC 9110 section 15.4
         message = f"it redirects ({status}) to {_redirect_target(response)}, and redirects are not followed"
     if outcome is Outcome.UNKNOWN_PERSON and response.is_web_page:
-        # A page of the web server: there is no interface at this address that could know people
+        # A page of the web server, not of an interface: the address is wrong, not the person
         return DeliveryResult(
             Outcome.MISCONFIGURED, f"a web page with status {status}; there is no interface at this address"
         )

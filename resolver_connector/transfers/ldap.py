@@ -194,7 +194,7 @@ class LdapTransfer(TransferModel):
         try:
             return self._attempt_with(Directory(url, self._tls(), self._credentials(), deadline), url, message)
         except Undecodable:
-            # ldap3's other decoder knows fewer result codes, and more controls
+            # ldap3's other decoder supports fewer result codes
             options = {**self._credentials(), "fast_decoder": True}
             return self._attempt_with(Directory(url, self._tls(), options, deadline), url, message)
 
@@ -261,7 +261,7 @@ class LdapTransfer(TransferModel):
         changes: Changes = {}
         for description, values in {self.attribute: (), **entry.values}.items():
             right = wanted if description == self.attribute else None
-            # To delete an empty list would mean all values. Deletions come first, because the new value may be equal
+            # Deleting an empty list would delete all values. Deletions come first, because the new value may be equal
             # to an old one by the directory's rule
             if gone := [each for each in values if each != right and each not in kept]:
                 changes[description] = [(ldap3.MODIFY_DELETE, gone)]
@@ -278,7 +278,7 @@ class LdapTransfer(TransferModel):
             "ca_certs_file": self.ca_file and str(self.ca_file),
             "local_certificate_file": self.certificate and str(self.certificate),
             "local_private_key_file": self.certificate_key and str(self.certificate_key),
-            # With None, OpenSSL asks at the terminal for the password of an encrypted key
+            # With None OpenSSL would prompt for the password of an encrypted key on the terminal
             "local_private_key_password": "none",
         }
 

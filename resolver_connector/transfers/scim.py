@@ -112,7 +112,7 @@ class ScimTransfer(HttpTransfer):
     )
     operation: Operation = transfer_setting("How an iD is set: `add` or `replace`.", "replace", default=Operation.ADD)
     policy: Policy = transfer_setting(
-        "What becomes of another iD that is there: `single` leaves it and reports a conflict, `replace` replaces "
+        "What happens to another iD that the person has: `single` leaves it and reports a conflict, `replace` replaces "
         "it. `own` is not possible: there is room for one.",
         "single",
         default=Policy.SINGLE,

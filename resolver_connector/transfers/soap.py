@@ -77,8 +77,8 @@ class SoapTransfer(HttpTransfer):
         default=ValueForm.HTTPS,
     )
     policy: Policy = transfer_setting(
-        "What becomes of another iD that is there: `replace` removes all values, as in 2016, `own` touches only "
-        "ours. `single` is not possible: the interface cannot be asked what is there.",
+        "What happens to another iD that the person has: `replace` removes all values, as in 2016, `own` changes only "
+        "iDs that this service wrote. `single` is not possible: the interface cannot be asked what is there.",
         "replace",
         default=Policy.REPLACE,
     )

@@ -354,7 +354,7 @@ def _write(
 def _refusal_events(
     transaction: OrganisationTransaction, states: Sequence[_State], actor: str, credential: str | None
 ) -> list[dict[str, str | int | None]]:
-    # Of iDs that differ from one that the person linked, which the person is told; once, however often they are sent
+    # iDs that differ from the one that the person linked, which the person is shown; once, however often they are sent
     told = [state for state in states if state.result.refusal is Refusal.LINKED_BY_PERSON]
     people = [{"organisation": transaction.organisation, "person_key": state.row.person_key} for state in told]
     found = transaction.session.fetch_batch("get_last_attestation_refusal", people)

@@ -327,7 +327,7 @@ def _claim_due(session: Transaction, lease_values: dict[str, str], limit: int, c
     limits = [limit if capacity is None else capacity(row["organisation"], row["transfer"]) for row in found]
     transfers = [(row, most) for row, most in zip(found, limits, strict=True) if most > 0]
     claimed: list[Row] = []
-    # What is due may have to wait for an earlier delivery, so that the next transfers have a turn
+    # Due deliveries may have to wait for earlier ones; then the next transfers are read
     while transfers and (left := limit - len(claimed)) > 0:
         group, transfers = transfers[:left], transfers[left:]
         share, rest = divmod(left, len(group))

@@ -228,7 +228,7 @@ def _erase_facts(session: Transaction, person: dict[str, str], erasure: Row) -> 
     if newest["number"] is None and not session.fetch_all("list_attempts_of_person", **person, limit=1):
         session.execute("erase_facts_of_person", **person)
         return
-    # The person started anew. Of the events since the request, those about erased changes' deliveries are erased too
+    # The person linked again. Of the events since the request, those about erased changes' deliveries are erased too
     last = erasure["event_number"]
     session.execute("erase_facts_of_person_until", **person, number=last)
     for row in session.fetch_all("list_person_events_after", **person, after=last, limit=NO_LIMIT):

@@ -126,7 +126,7 @@ BROKEN = {
         raw(b'[service]\nname = "ORCID connect\n'),
         SERVICE,
         "is not TOML at line 2, column 22",
-        'fix it there: text stands in quotes, as in name = "value", a section in brackets, as in [service]',
+        'fix it there: text is in quotes, as in name = "value", a section in brackets, as in [service]',
     ),
     "not UTF-8": (
         raw('[service]\nname = "Länk"\n'.encode("latin-1")),
@@ -324,7 +324,7 @@ BROKEN = {
         listen(host="0.0.0.0"),
         SERVICE,
         "listen.host: must be a loopback address: a client that bypasses Apache could claim to be anyone",
-        "write 127.0.0.1 and let Apache answer the world",
+        "write 127.0.0.1; Apache listens on the public addresses",
     ),
     "a socket and an address": (
         listen(unix="/run/orcid-connect/web.sock", host="127.0.0.1"),
@@ -377,7 +377,7 @@ BROKEN = {
     "no scope": (
         organisation(scopes=[]),
         UNIVERSITY,
-        "scopes: is empty, so no one could sign in",
+        "scopes: is empty, so all sign-ins would be refused",
         'write for example: scopes = ["example.org"]',
     ),
     "one scope without brackets": (
@@ -401,7 +401,7 @@ BROKEN = {
     "production with the sandbox": (
         organisation(stage="production"),
         UNIVERSITY,
-        'stage: is "production" while the service has registry = "sandbox", whose iDs must reach no real directory',
+        'stage: is "production" while the service has registry = "sandbox", whose iDs are only for tests',
         'write stage = "test"',
     ),
     "no name in English": (
@@ -451,7 +451,7 @@ BROKEN = {
             credential=[{**CREDENTIAL, "token": "file:secrets/yliopisto.token", **BASIC}],
         ),
         UNIVERSITY,
-        "credential.password (value 1): stands beside a token",
+        "credential.password (value 1): is set together with a token",
         "write a [[credential]] for each",
     ),
     "neither a token nor a password": (

@@ -82,7 +82,7 @@ def test_the_metrics_have_a_token_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("service", "key", "text"),
     [
-        (operator(), "operator (value 1)", "names no one"),
+        (operator(), "operator (value 1)", "names neither people nor entitlements"),
         (
             operator(organisation='"elsewhere"', people='["a@elsewhere.example"]'),
             "operator.organisation (value 1)",

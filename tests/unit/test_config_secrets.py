@@ -275,7 +275,7 @@ def test_a_file_that_cannot_be_a_secret_is_refused_with_the_reason(tmp_path, con
         ('\u200bname = "ORCID"', "an invisible character, U+200B (ZERO WIDTH SPACE)"),
         ('\ufeff\ufeffname = "ORCID"', "an invisible character, U+FEFF (ZERO WIDTH NO-BREAK SPACE)"),
         ('name = "a"\nname = "b"', "a key or a section is written twice"),
-        ("name = ORCID", "text stands in quotes"),
+        ("name = ORCID", "text is in quotes"),
     ],
 )
 def test_the_fix_fits_the_mistake_in_the_syntax(tmp_path, content, text):

@@ -50,7 +50,9 @@ class OperatorSettings(Table):
     @model_validator(mode="after")
     def _require_someone(self) -> Self:
         if not (self.people or self.entitlements):
-            raise InvalidSetting("names no one", 'add people = ["maija@example.org"], or entitlements')
+            raise InvalidSetting(
+                "names neither people nor entitlements", 'add people = ["maija@example.org"], or entitlements'
+            )
         return self
 
 
@@ -116,7 +118,7 @@ def _unique_user(user: str, info: ValidationInfo) -> str:
 
 
 def _unique_secret(what: str) -> AfterValidator:
-    # Two credentials with one secret could not be told apart, in one organisation either
+    # Credentials with the same secret would be indistinguishable, in one organisation too
     def require_unique(secret: Any, info: ValidationInfo) -> Any:
         context = context_of(info)
         owner = f"{context.file.name}, credential {info.data.get('name', 'without a name')}"
@@ -135,7 +137,7 @@ def _require_one_kind(password: Secret | None, info: ValidationInfo) -> Secret |
     if password is not None and known["user"] is None:
         raise InvalidSetting("has no user to go with", 'add to it: user = "example"')
     if known["token"] is not None and password is not None:
-        raise InvalidSetting("stands beside a token", "write a [[credential]] for each")
+        raise InvalidSetting("is set together with a token", "write a [[credential]] for each")
     if known["token"] is None and password is None:
         raise InvalidSetting("is missing, and there is no token", 'add to it: token = "file:secrets/example.token"')
     return password

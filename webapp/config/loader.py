@@ -245,5 +245,5 @@ def _syntax_error(text: str, message: str) -> InvalidSetting:
     reason = "" if "character" in message else f": {message.partition(' (at ')[0]}"
     return InvalidSetting(
         f"is not TOML {where}{reason}",
-        'fix it there: text stands in quotes, as in name = "value", a section in brackets, as in [service]',
+        'fix it there: text is in quotes, as in name = "value", a section in brackets, as in [service]',
     )

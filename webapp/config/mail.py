@@ -38,7 +38,7 @@ def _require_with_host(sender: str | None, info: ValidationInfo) -> str | None:
 
 def _require_user_and_password(password: Secret | None, info: ValidationInfo) -> Secret | None:
     if (password is None) != (info.data.get("user") is None):
-        raise InvalidSetting("goes with user, and user with it", "write both, or neither")
+        raise InvalidSetting("must be set together with user", "write both, or neither")
     return password
 
 

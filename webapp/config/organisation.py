@@ -73,7 +73,7 @@ def _require_registry(stage: Stage, info: ValidationInfo) -> Stage:
     registry = context_of(info).registry
     if registry is Registry.SANDBOX and stage is not Stage.TEST:
         raise InvalidSetting(
-            'is "production" while the service has registry = "sandbox", whose iDs must reach no real directory',
+            'is "production" while the service has registry = "sandbox", whose iDs are only for tests',
             'write stage = "test"',
         )
     if registry is Registry.PRODUCTION and stage is not Stage.PRODUCTION:
@@ -91,7 +91,7 @@ def _list_of_one(value: Any) -> Any:
 def _require_entity_id(entity_ids: tuple[str, ...]) -> tuple[str, ...]:
     if not entity_ids:
         example = 'write for example: entity_ids = ["https://idp.example.org/idp/shibboleth"]'
-        raise InvalidSetting("is empty, so no one could sign in", example)
+        raise InvalidSetting("is empty, so all sign-ins would be refused", example)
     return _require_different(entity_ids)
 
 
@@ -109,7 +109,9 @@ def _require_other_entity_ids(former: tuple[str, ...], info: ValidationInfo) -> 
 
 def _require_scope(scopes: tuple[str, ...]) -> tuple[str, ...]:
     if not scopes:
-        raise InvalidSetting("is empty, so no one could sign in", 'write for example: scopes = ["example.org"]')
+        raise InvalidSetting(
+            "is empty, so all sign-ins would be refused", 'write for example: scopes = ["example.org"]'
+        )
     return scopes
 
 
@@ -130,7 +132,7 @@ def _require_stable_id(missing: MissingStableId, info: ValidationInfo) -> Missin
 def _require_receiver(keep: Keep, info: ValidationInfo) -> Keep:
     if keep is Keep.NOTHING and info.data.get("transfer") == ():
         raise InvalidSetting(
-            'is "nothing" and there is no transfer, so what people link would reach no one',
+            'is "nothing" and there is no transfer, so links would not reach the organisation',
             'add a [[transfer]], or write keep = "links"',
         )
     if keep is Keep.NOTHING and info.data.get("credential"):

@@ -183,7 +183,7 @@ def listen_host(text: str) -> str:
     if not is_loopback(text):
         raise InvalidSetting(
             "must be a loopback address: a client that bypasses Apache could claim to be anyone",
-            "write 127.0.0.1 and let Apache answer the world",
+            "write 127.0.0.1; Apache listens on the public addresses",
         )
     return text
 

@@ -331,7 +331,7 @@ def send(  # noqa: PLR0913 - all that a request depends on
 def _body(response: requests.Response, deadline: Deadline) -> bytes:
     body = bytearray()
     try:
-        # One octet at a time: a larger piece would be waited for until it is whole, however slowly it comes
+        # One octet at a time: a read of more would wait until all have arrived, however slowly
         for octet in response.iter_content(1):
             body += octet
             if len(body) > _MAX_BODY:
@@ -365,7 +365,7 @@ def _text(answer: dict[str, Any], member: str) -> str:
 
 
 def _refusal(status: int, answer: dict[str, Any]) -> Exception:
-    # By `error` alone: descriptions may repeat the code, and the status alone does not tell who is to blame
+    # Only `error` counts: descriptions may repeat the code, and the status does not say whose fault it is
     error = _text(answer, "error")
     if error == "invalid_grant":
         return OrcidRefused("invalid_grant")

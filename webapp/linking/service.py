@@ -189,10 +189,10 @@ class LinkingService:
             self.store.attempts.save_orcid_answer(attempt.id, orcid_id, name)
             return self.store.attempts.get(attempt.id) or attempt
         if holder.record is not None and holder.record.state is not RecordState.OK:
-            # Someone has just signed in with it at ORCID
+            # The user has just signed in with it at ORCID
             self.store.record_statuses.schedule(orcid_id, now)
         if holder.person_key == attempt.person_key and holder.attested:
-            # The person makes the link of which the organisation told us their own
+            # The person confirms the link that the organisation has attested
             self.store.attempts.save_orcid_answer(attempt.id, orcid_id, name)
             return self.store.attempts.get(attempt.id) or attempt
         if holder.person_key == attempt.person_key:
@@ -464,7 +464,7 @@ def make_consent(text: str, language: str, now: datetime) -> Consent:
 
 
 def _require_own_attempt(attempt: Attempt | None, person: Person, browser: Browser, now: datetime | None) -> Attempt:
-    # Whose attempt it is comes before whether it has expired; without `now` that does not matter
+    # Checks the person before the expiry; without `now` the expiry is not checked
     if attempt is None:
         raise NoSuchAttempt
     if (attempt.organisation, attempt.person_key) != (person.organisation.id, person.key):

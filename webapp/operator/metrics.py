@@ -170,7 +170,7 @@ def metrics(context: AppContext, request: PageRequest) -> RawResponse:
 
 
 def _equal(given: str, expected: str) -> bool:
-    # Digests have the same length, so that the time of the comparison does not tell the length of the token
+    # Digests have the same length, so that the duration of the comparison does not reveal the length of the token
     digests = [hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given, expected)]
     return hmac.compare_digest(*digests)
 

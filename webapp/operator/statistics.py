@@ -170,7 +170,7 @@ def charts(of: Sequence[Period]) -> list[Chart]:
 
 
 def _first_day(days: int, now: datetime) -> date:
-    # Whole weeks, so that the first bar of a long period stands for as many days as the others
+    # Whole weeks, so that the first bar of a long period covers as many days as the others
     length = 1 if days <= _MAX_BARS else _WEEK
     return now.date() - timedelta(days=-(-days // length) * length - 1)
 

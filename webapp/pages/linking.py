@@ -45,7 +45,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
         **_link_state(context, request, status),
         "token": csrf_token(request.browser, person),
         "delivery_status": status,
-        # A suspended iD is not expected to come
+        # A suspended iD is not expected to be released
         "release": None
         if link and link.suspended_at
         else release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),

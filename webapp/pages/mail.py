@@ -40,7 +40,7 @@ def ask_mail(context: AppContext, request: PageRequest) -> Page | Redirect:
     if not context.limits.mails_of_person.allow((organisation_id, key), request.now, len(kinds)):
         raise TooManyMails
     change = context.store.changes.newest_for_person(organisation_id, key)
-    # Changes are let go of after a while, and a link holds on
+    # Changes are deleted after some time, while the link remains
     number = change.number if change else 0
     for kind in kinds:
         context.store.mail.add(Mail(organisation_id, key, kind, number, address, request.language.code, request.now))

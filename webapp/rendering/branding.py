@@ -76,7 +76,7 @@ def text_colour_for(colour: str) -> str:
 
 
 def _in_scheme(scheme: str, lines: str) -> str:
-    # On paper the sheet's own black on white holds
+    # Print uses the style sheet's black on white
     return f"@media screen and (prefers-color-scheme: {scheme}) {{ :root {{ {lines}}} }}\n"
 
 

@@ -40,7 +40,7 @@ def make_authority(config: Config, store: Store, clock: Callable[[], datetime] =
         raise NoAuthority("it needs SAML; run: pip install 'orcid-connect[authority]'") from None
     settings = config.authority
     if settings.entity_id is None:
-        raise NoAuthority("the configuration has none; docs/attribute-authority.md tells how to make one")
+        raise NoAuthority("the configuration has none; docs/attribute-authority.md describes how to configure one")
     url = config.service.public_url + AUTHORITY_PATH
     signed_by = Path(settings.metadata_certificate) if settings.metadata_certificate else None
     saml = SamlMessages(AuthorityIdentity(settings.entity_id, url, *settings.paths(), signed_by), clock())

@@ -32,7 +32,7 @@ def list_links(path: Path, name: str, *, accounts: bool, as_json: bool) -> None:
     with open_store(config) as store:
         links = store.links.list_current(organisation.id)
         if as_json:
-            # One JSON text with a link on each line, so that neither side has to hold all of it
+            # One JSON text with a link on each line, so that neither side needs all of it in memory
             sys.stdout.write('{"links": [')
             for number, link in enumerate(links):
                 sys.stdout.write(",\n" if number else "\n")

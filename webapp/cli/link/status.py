@@ -41,7 +41,7 @@ def status(path: Path, name: str, account: str, *, as_json: bool) -> None:
         try:
             make_status_round(config, store).check(link.orcid_id, utc_now())
         except LookupFailed as error:
-            text = f"ORCID does not tell the state of {link.orcid_id}: {error.reason}; nothing was changed"
+            text = f"ORCID did not return the state of {link.orcid_id}: {error.reason}; nothing was changed"
             raise CommandError(text) from None
         link = store.links.get(organisation.id, fold(account)) or link
     if as_json:
