@@ -179,7 +179,6 @@ def parse_dry_run(parameters: Mapping[str, list[str]]) -> bool:
 
     Raises:
         BadRequest: If it is neither true nor false.
-
     """
     dry_run = single_value(parameters, "dry_run")
     if dry_run not in {None, "false", "true"}:
@@ -192,7 +191,6 @@ def parse_number(name: str, text: str | None, largest: int) -> int:
 
     Raises:
         BadRequest: If it is none.
-
     """
     if text is None or not (text.isascii() and text.isdecimal()) or len(text) > len(str(largest)):
         raise BadRequest(f"{name} must be a whole number from 1 to {largest}")

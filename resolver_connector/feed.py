@@ -255,7 +255,6 @@ def stream_slot(slots: BoundedSemaphore) -> Iterator[Callable[[Iterator[bytes]],
 
     Raises:
         TooManySnapshots: If all slots are occupied.
-
     """
     if not slots.acquire(blocking=False):
         raise TooManySnapshots("too many lists are being sent; try again")

@@ -68,7 +68,6 @@ class BulkRequest:
             BadRequest: If a parameter is missing, unknown or invalid.
             InvalidMember: If `source` is invalid, or missing with `mode=replace`.
             UnsupportedMediaType: If the body is neither NDJSON nor CSV.
-
         """
         parameters = parse_query(environ)
         # A misspelt `dryrun=true` must not change anything
@@ -98,7 +97,6 @@ class BulkRequest:
 
         Raises:
             InvalidCsvFile: If it is not CSV with these columns.
-
         """
         file.seek(0)
         return self.reader.read_csv(file) if self.media_type == CSV else self.reader.read_ndjson(file)
@@ -138,7 +136,6 @@ class AttestedList:
         Raises:
             InvalidList: If it has too many rows, or with `mode=replace` not the stated number, or any invalid one.
             InvalidCsvFile: If it is not CSV with these columns.
-
         """
         keys: set[str] = set()
         errors: list[str] = []
@@ -170,7 +167,6 @@ class AttestedList:
         Raises:
             RemovalsPending: If removals of an earlier list are pending.
             TooManyRemovals: If more than the stated share of the links would be removed.
-
         """
         reader, replacement = self.reader, self.replacement
         if replacement is None:
@@ -217,7 +213,6 @@ def bulk(
         RequestTooLarge: If it has more than MAX_BULK_BYTES.
         RemovalsPending, TooManyRemovals: As `AttestedList.schedule_removals`; then nothing is stored.
         StoreUnavailable: If the database fails.
-
     """
     file = spool_body(environ, MAX_BULK_BYTES)
     try:

@@ -38,7 +38,6 @@ class ListRequest:
 
         Raises:
             BadRequest: If a parameter is unknown or invalid.
-
         """
         parameters = parse_query(environ)
         for name in parameters.keys() - {"orcid", "format"}:

@@ -36,7 +36,6 @@ class PutRequest:
             BadRequest: If the body is no JSON object, a query parameter is unknown, or a condition is invalid.
             InvalidMember: If a member is missing, unknown or invalid.
             RequestTooLarge: If the body is too large.
-
         """
         for name in parse_query(environ).keys() - (set() if path.startswith(PEOPLE_PATH) else {"account"}):
             raise BadRequest(f"unknown parameter {name[:100]}")
@@ -63,7 +62,6 @@ def precondition(environ: Environ) -> Precondition:
 
     Raises:
         BadRequest: If a header is invalid.
-
     """
     wanted = _entity_tags(environ, "HTTP_IF_MATCH", strong=True)
     unwanted = _entity_tags(environ, "HTTP_IF_NONE_MATCH", strong=False)

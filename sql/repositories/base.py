@@ -133,7 +133,7 @@ class OrganisationTransaction:
         common = {"link": link.id, "change": str(change.number), **facts}
         now = {"orcid": link.orcid_id.uri, "account": change.account}
         now |= {} if claimed else {"previous_account": link.account}
-        # What tells a later holder of the earlier account from this one
+        # The values that distinguish this holder from a later holder of the earlier account
         known = {"account_issued_at": link.account_issued_at, "stable_id": link.stable_id}
         before = {"account": link.account} | {name: value for name, value in known.items() if value}
         return [

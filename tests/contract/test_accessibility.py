@@ -186,7 +186,7 @@ def test_no_name_is_in_another_language(seen, gallery):
         assert not {called for _, called in each.tree} & english, name
 
 
-def test_no_page_has_a_script_or_asks_anybody_else(seen, gallery):
+def test_no_page_has_a_script_or_loads_from_other_hosts(seen, gallery):
     address, _ = gallery
     for name, each in seen.items():
         assert each.measured["scripts"] == [], name

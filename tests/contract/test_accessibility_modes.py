@@ -84,7 +84,7 @@ def test_at_400_percent_the_focus_is_seen_wherever_it_comes(inspector, pages, fe
     assert found_on(pages, lambda address: invisible_focus(inspector, address, **features)) == {}
 
 
-def test_nothing_moves_so_that_nobody_has_to_ask_for_less_of_it(inspector, pages):
+def test_no_page_has_animations(inspector, pages):
     assert found_on(pages, lambda address: animated_elements(inspector, address)) == {}
 
 

@@ -168,7 +168,7 @@ def test_an_acknowledgement_never_goes_back_and_twice_is_the_same_as_once(store,
     assert store.changes.acknowledged(UNIVERSITY) == (2, NOON)
 
 
-def test_an_acknowledgement_goes_on(store):
+def test_a_later_acknowledgement_replaces_an_earlier_one(store):
     link_on_days(store, 3)
     store.changes.acknowledge(UNIVERSITY, 2, NOON)
 

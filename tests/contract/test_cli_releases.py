@@ -65,7 +65,7 @@ def test_what_is_linked_and_what_was_seen_is_counted(path, store):
     assert found["details"] == {"id": "yliopisto", "linked": 4, "seen": 3, "other": 0, "missing": 0}
 
 
-def test_whoever_came_back_without_their_id_is_counted_beside_it(path, store):
+def test_people_who_signed_in_without_their_id_are_counted(path, store):
     linked(store, SEEN, OTHER, MISSING, MISSING, MISSING)
 
     found = checked(path)

@@ -162,7 +162,7 @@ def test_what_is_no_claim_of_the_links_id_moves_nothing(app, store, claimant, ru
     assert linking.confirm_claim(link, claim.id, "operator", "they rang", {}, clock.now).account == CLAIMANT
 
 
-def test_nobody_decides_on_their_own_claim(app, running_simulator, store):
+def test_an_administrator_cannot_confirm_their_own_claim(app, running_simulator, store):
     admin = WebClient(app, ADMIN)
     claim = admin.return_from_orcid(running_simulator[0], MAIJA).rpartition("/")[2]
     page = search(admin)

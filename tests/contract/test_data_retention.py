@@ -73,7 +73,7 @@ def test_what_was_delivered_or_given_up_can_be_forgotten(store, give_up):
     assert store.audit.verify(UNIVERSITY) == []
 
 
-def test_what_stays_says_that_something_arrived_and_when_and_names_nobody(store):
+def test_kept_rows_show_deliveries_without_personal_data(store):
     link(store)
     settle(store, now=NOON + HOUR)
     store.retention.delete_change(UNIVERSITY, 1)
@@ -90,7 +90,7 @@ def test_what_stays_says_that_something_arrived_and_when_and_names_nobody(store)
     assert store.links.get(UNIVERSITY, MAIJA) is None
 
 
-def test_what_was_agreed_to_stays_with_nobody_in_it(store):
+def test_consent_texts_are_kept_without_personal_data(store):
     link(store)
     settle(store)
     store.retention.delete_change(UNIVERSITY, 1)
@@ -133,7 +133,7 @@ def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
     assert FIRST.bare not in rows_of(store)
 
 
-def test_nobody_else_is_forgotten(store):
+def test_no_other_persons_data_is_deleted(store):
     link(store, MAIJA, FIRST)
     link(store, VILLE, SECOND)
     link(store, MAIJA, FIRST, organisation=POLYTECHNIC)
@@ -146,7 +146,7 @@ def test_nobody_else_is_forgotten(store):
     assert len(list(store.audit.list_events(POLYTECHNIC, MAIJA))) == 2
 
 
-def test_whoever_is_linking_again_is_not_disturbed(store):
+def test_a_person_who_is_linking_again_keeps_the_attempt(store):
     link(store)
     settle(store)
     attempt = answered(store, MAIJA, SECOND)
@@ -335,7 +335,7 @@ def test_a_scrubbing_sweeps_out_attempts_that_were_abandoned(store):
 # Whoever has left
 
 
-def test_whoever_has_left_is_told_of_everywhere_and_their_attempts_are_gone(store):
+def test_a_deprovisioned_persons_removal_is_delivered_and_attempts_deleted(store):
     link(store)
     open_attempt = answered(store, MAIJA, SECOND)
 
@@ -373,7 +373,7 @@ def test_a_dry_run_tells_what_would_go_and_leaves_it(store):
     assert store.retention.deprovision(UNIVERSITY, MAIJA, NOON, transfers=("idm",)) == would_go
 
 
-def test_whoever_had_begun_and_not_linked_leaves_a_line_in_the_audit(store):
+def test_deprovisioning_a_person_without_a_link_is_an_audit_event(store):
     answered(store)
 
     gone = store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
@@ -384,7 +384,7 @@ def test_whoever_had_begun_and_not_linked_leaves_a_line_in_the_audit(store):
     ]
 
 
-def test_nobody_else_leaves(store):
+def test_no_other_person_is_deprovisioned(store):
     link(store, MAIJA, FIRST)
     link(store, VILLE, SECOND)
     link(store, MAIJA, FIRST, organisation=POLYTECHNIC)

@@ -79,7 +79,7 @@ def test_without_transfers_nothing_is_owed(store):
     assert claim(store) == []
 
 
-def test_what_changes_nothing_is_owed_to_nobody(store):
+def test_a_confirmation_of_the_same_id_has_no_delivery(store):
     link(store)
 
     assert link(store) is None
@@ -153,7 +153,7 @@ def test_a_delivery_is_made_with_its_change_or_not_at_all(store):
 # Leases
 
 
-def test_nobody_else_is_given_what_is_leased(store):
+def test_a_leased_delivery_is_not_claimed_again(store):
     link(store)
     claim(store, "one")
 
@@ -170,7 +170,7 @@ def test_a_lease_that_has_run_out_is_taken_up_again(store):
 
 
 @pytest.mark.parametrize("second", ["one", "two"])
-def test_whoever_lost_a_lease_can_say_nothing_more(store, second):
+def test_a_worker_without_a_lease_cannot_store_a_result(store, second):
     link(store)
     (lost,) = claim(store, "one")
     (held,) = claim(store, second, NOON + LEASE)
@@ -230,7 +230,7 @@ def test_one_change_can_be_claimed_by_itself(store):
     assert numbers(claim(store, "other")) == [1]
 
 
-def test_a_change_in_somebody_elses_hands_cannot_be_claimed_by_itself(store):
+def test_a_change_leased_by_another_worker_cannot_be_claimed(store):
     change = link(store)
     claim(store, "one")
 
@@ -253,7 +253,7 @@ def test_no_more_is_claimed_than_was_asked_for_and_transfers_share_it(store):
     assert len(claim(store, now=NOON + MINUTE, limit=1)) == 1
 
 
-def test_whoever_has_waited_longest_comes_first(store):
+def test_the_longest_waiting_delivery_comes_first(store):
     link(store, "young", make_orcid_id(1), ("new",), now=NOON + MINUTE)
     link(store, "old", make_orcid_id(2), ("aged",), now=NOON)
 
@@ -292,7 +292,7 @@ def test_a_removal_never_overtakes_its_link(store):
     assert numbers(claim(store, now=NOON + timedelta(hours=1))) == [2]
 
 
-def test_what_was_given_up_keeps_nobody_waiting(store):
+def test_a_dead_letter_blocks_no_delivery(store):
     link(store)
     unlink(store)
     (first,) = claim(store)
@@ -302,7 +302,7 @@ def test_what_was_given_up_keeps_nobody_waiting(store):
     assert numbers(claim(store)) == [2]
 
 
-def test_one_persons_trouble_keeps_nobody_else_waiting(store):
+def test_a_failing_delivery_blocks_no_other_person(store):
     link(store, MAIJA, FIRST)
     unlink(store, MAIJA)
     link(store, VILLE, SECOND)

@@ -65,7 +65,7 @@ def test_the_command_hands_out_what_its_readme_names(tmp_path, consumer):
     assert len(re.findall(r"^    (?:fi|sv|en)  \S", written["README.txt"], re.MULTILINE)) == 3
 
 
-def test_every_template_is_handed_to_somebody():
+def test_every_template_is_in_a_handout():
     folder = docs.ROOT / "shibboleth/handout/templates/consumer"
 
     assert {each.name for each in folder.iterdir()} == {file.template for file in FILES}

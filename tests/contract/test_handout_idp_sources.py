@@ -92,7 +92,7 @@ TWO_IN_ONE = set(
 
 
 @pytest.mark.parametrize("locale", ["tr", "lt"])
-def test_an_account_is_folded_as_ours_are_or_is_nobodys_in_any_language(tmp_path, locale):
+def test_an_account_is_folded_as_in_the_service_or_unknown(tmp_path, locale):
     files = hand_out(write_configuration(tmp_path), tmp_path / "out", "--version", "4", "--source", "sql")
     accounts = [f"{each}a@x.example" for each in (*ALIKE, *UNLIKE)] + [f"a{each}@x.example" for each in ALIKE]
     accounts += [f"{letter}{accent}@x.example" for letter in "IJĮij" for accent in "\u0300\u0301\u0303\u0307"]

@@ -287,7 +287,7 @@ def test_the_registry_hears_a_reason_for_each_attribute_in_three_languages():
     assert re.findall(r"^\S+ +(urn:\S+) +required$", text, re.MULTILINE) == [ATTRIBUTES["eppn"].saml2_name]
 
 
-def test_every_template_is_handed_to_somebody():
+def test_every_template_is_in_a_handout():
     assert {each.name for each in (docs.ROOT / "shibboleth/handout/templates/sp").iterdir()} == {
         file.template for file in FILES
     }

@@ -64,7 +64,7 @@ def check(tmp_path, url):
     ]
 
 
-def test_a_database_that_can_be_written_is_well(store, tmp_path, store_url):
+def test_a_writable_database_is_healthy(store, tmp_path, store_url):
     found = pages(store)
 
     assert (found.healthz.status, found.healthz.body) == (200, b"ok\n")

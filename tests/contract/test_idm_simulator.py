@@ -46,7 +46,7 @@ def test_it_can_be_told_on_the_page_how_to_fail_and_to_work_again(server):
     assert (refused.outcome, stored.outcome) == ("refused", "stored")
 
 
-def test_whoever_does_not_sign_in_is_told_nothing(server):
+def test_an_unauthenticated_request_gets_no_information(server):
     for credential in (None, (USER, "wrong"), ("wrong", PASSWORD)):
         answer = requests.get(f"{server.address}/scim/v2/Users", auth=credential, timeout=20)
         assert answer.status_code == 401

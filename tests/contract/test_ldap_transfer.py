@@ -313,7 +313,7 @@ def test_without_a_class_the_directory_says_what_is_missing(directory, branch, t
 # Who is meant
 
 
-def test_nobody_is_an_unknown_person(directory, branch, transfer):
+def test_a_missing_entry_is_an_unknown_person(directory, branch, transfer):
     directory.add_person(branch, "teppo@yliopisto.example")
 
     answer = deliver(transfer())
@@ -447,7 +447,7 @@ def test_the_attribute_of_the_setting_may_have_options(directory, branch, transf
 # What the directory refuses
 
 
-def test_an_id_that_somebody_else_has_is_a_conflict_where_the_directory_looks(directory):
+def test_an_id_of_another_entry_is_a_conflict_if_the_directory_checks(directory):
     other = directory.add_unique("teppo")
     directory.must(directory.unique.modify(other, {"eduPersonOrcid": [(ldap3.MODIFY_REPLACE, [OURS.uri])]}))
     directory.add_unique("maija")
@@ -533,7 +533,7 @@ def test_a_race_that_is_lost_is_run_again(directory, branch, transfer, meanwhile
     assert directory.values(dn) == {OURS.uri, *meanwhile} - {ValueForm.HTTP.write(OURS)}
 
 
-def test_somebody_who_writes_the_same_has_done_it_for_us(directory, branch, transfer):
+def test_a_concurrent_write_of_the_same_id_is_a_success(directory, branch, transfer):
     dn = directory.add_person(branch)
     change = {"eduPersonOrcid": [(ldap3.MODIFY_ADD, [OURS.uri])]}
 
@@ -544,7 +544,7 @@ def test_somebody_who_writes_the_same_has_done_it_for_us(directory, branch, tran
     assert directory.values(dn) == {OURS.uri}
 
 
-def test_an_object_class_that_somebody_else_adds_is_no_hindrance(directory, branch, transfer):
+def test_an_object_class_added_concurrently_is_no_error(directory, branch, transfer):
     dn = directory.add_person(branch, classes=())
     change = {"objectClass": [(ldap3.MODIFY_ADD, ["eduPerson"])]}
 
@@ -556,7 +556,7 @@ def test_an_object_class_that_somebody_else_adds_is_no_hindrance(directory, bran
     assert directory.values(dn) == {OURS.uri}
 
 
-def test_somebody_who_leaves_in_between_is_an_unknown_person(directory, branch, transfer):
+def test_an_entry_deleted_in_between_is_an_unknown_person(directory, branch, transfer):
     dn = directory.add_person(branch)
 
     with answering(passes_on(directory.port, lambda: directory.administrator.delete(dn))) as port:
@@ -587,7 +587,7 @@ def test_a_certificate_of_another_host_is_refused(directory, branch, transfer, w
 
 
 @pytest.mark.parametrize("way", ["url", "tls_url"])
-def test_an_authority_that_nobody_named_is_not_believed(directory, branch, transfer, way):
+def test_a_certificate_of_an_unconfigured_authority_is_refused(directory, branch, transfer, way):
     directory.add_person(branch)
 
     answer = deliver(transfer(url=getattr(directory, way), ca_file=None))
@@ -746,7 +746,7 @@ def test_a_result_means_what_the_page_says(code, outcome):
 
 
 @pytest.mark.parametrize("code", [100, 123, 200, 4096, 16654, 2**31 - 1])
-def test_a_code_that_nobody_knows_keeps_the_words_of_the_directory(code):
+def test_an_unknown_result_code_keeps_the_directorys_message(code):
     at_bind = talk([result(BIND_ANSWER, code, "words of theirs")])
     at_search = talk(IN, [result(SEARCH_END, code, "words of theirs")])
     at_modify = talk(IN, FOUND, [result(MODIFY_ANSWER, code, "words of theirs")])
@@ -768,7 +768,7 @@ def test_a_code_that_nobody_knows_keeps_the_words_of_the_directory(code):
         ("1.3.6.1.4.1.42.2.27.8.5.1", b"garbage"),
     ],
 )
-def test_a_control_that_nobody_asked_for_changes_nothing(control):
+def test_an_unrequested_control_is_ignored(control):
     more = controls(control, ("1.2.3.4.6", b"another"))
     words = [result(BIND_ANSWER, 0) + more], [*FOUND[:-1], FOUND[-1] + more]
 

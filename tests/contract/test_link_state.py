@@ -162,7 +162,7 @@ def test_the_own_page_claims_no_more_than_the_result_page(store):
 
 
 @pytest.mark.parametrize("keep", ["links", "nothing"])
-def test_nobody_agrees_to_a_removal_that_is_not_to_be_had(store, keep):
+def test_the_consent_text_offers_no_removal_where_there_is_none(store, keep):
     with run_orcid_simulator() as (orcid, client):
         web_app = with_settings(make_web_app(store, client, Clock(), transfers=("idm",)), keep=Keep(keep))
         maija = WebClient(make_app(web_app))

@@ -241,7 +241,7 @@ def test_the_same_account_at_another_organisation_is_another_person(maija, simul
 @pytest.mark.parametrize(
     "query", ["?state=made-up&code=abc123", "?state=made-up&error=access_denied", "?code=abc123", "?state=&code=x"]
 )
-def test_a_state_nobody_started_is_refused_before_anything_else(maija, simulator, query):
+def test_an_unknown_state_is_refused_first(maija, simulator, query):
     page = maija.get("/me/callback" + query)
 
     assert (page.status, page.title) == (403, "We did not start this")
@@ -585,7 +585,7 @@ def test_the_same_id_again_changes_nothing(maija, simulator, store):
     assert store.changes.last_number(UNIVERSITY) == 1
 
 
-def test_an_id_of_somebody_else_is_refused_with_whom_to_ask(maija, simulator, store):
+def test_an_id_of_another_account_is_refused_with_a_contact(maija, simulator, store):
     maija.link(simulator)
 
     pekka = WebClient(maija.app, "pekka@yliopisto.example")
@@ -688,7 +688,7 @@ def test_the_page_of_a_removal_is_for_who_has_no_link(maija, simulator):
     assert maija.get("/me/removed").location == "/me"
 
 
-def test_an_account_that_passed_to_somebody_else_takes_no_link_along(maija, simulator, store):
+def test_a_reassigned_account_has_no_link(maija, simulator, store):
     maija.said["funetEduPersonEPPNTimeStamp"] = "20040826"
     maija.link(simulator)
     heir = maija.other_browser()

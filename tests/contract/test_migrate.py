@@ -122,7 +122,7 @@ def test_a_database_of_a_newer_program_is_left_alone(empty, directory):
         empty.check_schema()
 
 
-def test_a_file_that_was_changed_after_it_was_applied_is_an_error_said_aloud(empty, directory):
+def test_a_migration_changed_after_it_was_applied_is_an_error(empty, directory):
     migrate(empty.engine, NOON, directory)
     text = (directory / "0001_schema.sql").read_text()
     changed = shutil.copytree(directory, directory.parent / "changed")

@@ -171,7 +171,7 @@ def test_the_file_says_how_it_is_written_and_explains_each_field(store, maija):
             assert one.keys() == file["explained"][section.name]["fields"].keys()
 
 
-def test_the_file_is_for_saving_and_for_nobody_else(maija):
+def test_the_file_is_a_download_that_no_cache_keeps(maija):
     answer = maija.get("/me/data.json")
 
     assert answer.header("Content-Type") == "application/json"
@@ -179,7 +179,7 @@ def test_the_file_is_for_saving_and_for_nobody_else(maija):
     assert answer.header("Cache-Control") == "no-store"
 
 
-def test_somebody_of_whom_nothing_is_stored_is_told_so(maija):
+def test_a_person_without_data_is_told_so(maija):
     file, page = json.loads(maija.get("/me/data.json").body), maija.get("/me/data").text
 
     assert (file["links"], file["changes"], file["feed"], file["erasure"]) == ([], [], None, None)
@@ -211,7 +211,7 @@ def test_the_page_says_what_the_language_of_the_text_is_called(store, maija, cod
     assert f"<dd>{called}</dd>" in maija.get("/me/data", HTTP_ACCEPT_LANGUAGE=code).text
 
 
-def test_nobody_is_shown_what_is_stored_of_another(store, maija):
+def test_no_data_of_another_person_is_shown(store, maija):
     live(store)
     make_link(store, VILLE, make_orcid_id(7))
 

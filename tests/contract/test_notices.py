@@ -229,7 +229,7 @@ def test_a_text_that_cannot_be_one_is_refused(tmp_path, section, wrong):
 # Retention
 
 
-def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
+def test_data_of_people_without_a_link_is_erased_after_the_configured_days(store):
     log = LogRecorder()
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     make_link(store, "ville@yliopisto.example", make_orcid_id(2))
@@ -249,7 +249,7 @@ def test_whoever_has_no_link_any_more_goes_after_so_many_days(store):
 
 
 @pytest.mark.parametrize("trouble", [StoreUnavailable("away"), ZeroDivisionError()], ids=["store away", "bug"])
-def test_whoever_could_not_go_in_a_moment_of_trouble_goes_the_same_night(store, monkeypatch, trouble):
+def test_an_erasure_that_failed_is_repeated_the_same_night(store, monkeypatch, trouble):
     make_link(store, "maija@yliopisto.example", make_orcid_id(1))
     store.links.remove(UNIVERSITY, "maija@yliopisto.example", "person", "removed", NOON)
     chores, night = (

@@ -77,7 +77,7 @@ def _written(name):
     return {"etag": "ETag", "www-authenticate": "WWW-Authenticate"}.get(name, name.title())
 
 
-def test_the_document_is_given_to_anybody(connector):
+def test_the_openapi_document_needs_no_credential(connector):
     answer = ask(connector, "/v1/openapi.json")
 
     assert answer.status == 200

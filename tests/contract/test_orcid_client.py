@@ -278,7 +278,7 @@ def test_an_odd_error_is_orcid_out_of_order(scripted, error):
 
 
 @pytest.mark.parametrize("name", ["5", "[]", "{}", DEEP, '"\\ud800"', '"\\u0000"'], ids=lambda text: text[:20])
-def test_an_odd_name_costs_nobody_the_link(scripted, store, name):
+def test_an_odd_name_does_not_prevent_the_link(scripted, store, name):
     script, client = scripted
     script.body = answer_with(name=name)
     maija = WebClient(make_app(make_web_app(store, client, lambda: NOW)))
@@ -509,7 +509,7 @@ def test_a_cookie_of_one_answer_goes_with_no_other_request(scripted):
 # OpenID Connect and PKCE, where the operator turns them on
 
 
-def test_with_openid_whoever_is_signed_in_at_orcid_is_asked_again(simulator, client):
+def test_with_openid_orcid_asks_signed_in_users_again(simulator, client):
     asking = make_orcid_client(client.base_url, scope="openid")
 
     query = parse_qs(urlsplit(asking.authorize_url("s", "en", SECRET)).query)

@@ -82,7 +82,7 @@ def test_there_is_an_id_that_ends_in_x_and_a_person_for_every_state_and_kind_of_
 
 
 @pytest.mark.parametrize("orcid", ["0009-0000-0001-1112", "0000-0002-1825-0097", "0009000000011111", ""])
-def test_nobody_gets_an_id_that_is_wrong_or_could_be_a_real_persons(orcid):
+def test_made_up_ids_are_valid_and_outside_the_range_of_real_ones(orcid):
     with pytest.raises(ValueError, match="not a valid iD"):
         User(orcid, "Maija")
 
@@ -90,7 +90,7 @@ def test_nobody_gets_an_id_that_is_wrong_or_could_be_a_real_persons(orcid):
 @pytest.mark.parametrize(
     "wrong", [{"state": "asleep"}, {"visibility": "loud"}, {"state": "deprecated"}, {"primary": AKE}]
 )
-def test_nobody_is_in_a_state_that_does_not_exist(simulator, wrong):
+def test_an_unknown_state_of_a_record_is_refused(simulator, wrong):
     with pytest.raises(ValueError, match=r"not one of|primary iD"):
         simulator.change_user(MAIJA, **wrong)
 
@@ -202,7 +202,7 @@ def test_show_login_false_leads_to_registration_filled_in(browser):
         assert f'value="{value}"' in page.text
 
 
-def test_whoever_registers_gets_a_new_valid_id_and_comes_to_the_request(browser, simulator):
+def test_a_registration_creates_a_valid_id_and_continues_the_request(browser, simulator):
     ask(browser, show_login="false")
 
     registered = browser.post("/register", {"given_names": "Uusi", "family_names": "Henkilö", "visibility": "private"})
@@ -340,7 +340,7 @@ def test_a_trusted_individual_connects_the_other_record(browser):
     assert browser.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
 
 
-def test_nobody_acts_for_someone_who_does_not_trust_them(browser):
+def test_only_trusted_individuals_act_for_another_person(browser):
     browser.sign_in(AKE)
     assert 'id="switch-button"' not in ask(browser).text
 
@@ -490,7 +490,7 @@ def test_older_servers_sent_some_mistakes_back(browser, simulator, changes, styl
 
 
 @pytest.mark.parametrize("style", ["fragment", "query"])
-def test_no_style_sends_anybody_to_an_address_that_is_not_registered(browser, simulator, style):
+def test_no_error_style_redirects_to_an_unregistered_address(browser, simulator, style):
     simulator.set_options(authorize_error_style=style)
 
     assert ask(browser, redirect_uri="https://evil.example/").status == 200

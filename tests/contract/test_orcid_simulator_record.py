@@ -379,7 +379,7 @@ def test_what_is_not_there_is_404(browser, section, code):
 # Limits
 
 
-def test_nobody_is_held_back_unless_limits_are_switched_on(browser):
+def test_there_are_no_limits_unless_switched_on(browser):
     assert {read(browser).status for _ in range(50)} == {200}
 
 

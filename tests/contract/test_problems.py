@@ -95,7 +95,7 @@ def test_the_confirm_page_asks_who_it_is_and_shows_the_name(maija, simulator):
     assert 'name="another" value="yes"' in page.text
 
 
-def test_who_is_somebody_else_at_orcid_is_led_to_another_account(maija, simulator, store):
+def test_a_person_with_another_orcid_session_can_change_the_account(maija, simulator, store):
     place = maija.return_from_orcid(simulator)
 
     answer = maija.post(place, {"token": maija.get(place).field("token"), "another": "yes"})
@@ -148,7 +148,7 @@ def test_who_declines_reads_what_it_means_and_may_try_again(maija, simulator):
     assert 'action="/me/start"' in page.text
 
 
-def test_an_id_of_somebody_else_names_whom_to_ask_and_has_a_text_ready(app, maija, simulator):
+def test_an_id_of_another_account_names_the_contact_and_a_message(app, maija, simulator):
     maija.link(simulator)
     piia = WebClient(app, "piia@yliopisto.example")
 
@@ -205,7 +205,7 @@ def test_a_session_lost_with_a_form_leads_back_to_ones_own_page(app):
     assert "/Shibboleth.sso/Login?target=https%3A//connect.example/me" in links(page)
 
 
-def test_who_comes_back_to_their_own_page_goes_on_where_they_were(maija, simulator, clock):
+def test_the_own_page_continues_an_open_attempt(maija, simulator, clock):
     place = maija.return_from_orcid(simulator)
 
     assert maija.cookies["__Host-orcid-connect-attempt"] == place.rpartition("/")[2]
@@ -224,7 +224,7 @@ def test_what_is_confirmed_waits_no_more(maija, simulator):
     assert place not in links(maija.get("/me"))
 
 
-def test_an_attempt_waits_for_nobody_else(app, maija, simulator):
+def test_an_attempt_does_not_wait_for_other_attempts(app, maija, simulator):
     maija.return_from_orcid(simulator)
     piia = maija.same_browser("piia@yliopisto.example")
     stranger = WebClient(app, cookies={"__Host-orcid-connect-attempt": "made-up"})
@@ -304,7 +304,7 @@ def test_every_text_to_send_has_all_its_facts(word, code):
 # ORCID is away
 
 
-def test_whoever_comes_while_orcid_is_away_is_told_before_they_start(app, maija, simulator, clock):
+def test_an_outage_of_orcid_is_shown_before_the_start(app, maija, simulator, clock):
     simulator.faults.arm("token", "5xx")
     page = maija.get(maija.return_from_orcid(simulator))
 

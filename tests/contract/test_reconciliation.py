@@ -197,7 +197,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize(("body", "stated", "words"), LISTS.values(), ids=LISTS)
-def test_a_wrong_list_is_refused_and_removes_nobody(store, store_url, connector, people, body, stated, words):  # noqa: PLR0917
+def test_a_wrong_list_is_refused_and_removes_no_link(store, store_url, connector, people, body, stated, words):  # noqa: PLR0917
     before = contents(store_url)
 
     answer = send(connector, STAY, body=body, **stated)
@@ -218,7 +218,7 @@ def test_a_list_as_spreadsheets_write_it_is_read(store, connector, people, encod
     assert json.loads(send(connector, STAY, body=body).body)["accounts"] == [account(0)]
 
 
-def test_a_list_that_lacks_nobody_schedules_nothing(store, store_url, connector, people):
+def test_a_complete_list_schedules_no_removal(store, store_url, connector, people):
     before = contents(store_url)
 
     answer = json.loads(send(connector, [account(number) for number in range(25)]).body)
@@ -416,7 +416,7 @@ def test_the_command_refuses_what_the_connector_refuses(store, store_url, run, s
     assert contents(store_url) == before
 
 
-def test_a_list_that_lacks_nobody_is_said(run, staff):
+def test_a_complete_list_is_reported(run, staff):
     staff.write_text("".join(f"{each}\n" for each in ("account", account(0), *STAY)))
     os.utime(staff, (MADE_AT.timestamp(), MADE_AT.timestamp()))
 

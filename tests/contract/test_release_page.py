@@ -233,7 +233,7 @@ def test_without_link_and_release_there_is_nothing_to_tell(visits, logged):
     assert logged() == []
 
 
-def test_a_store_that_is_busy_keeps_nobody_from_their_page(web_app, store, monkeypatch):
+def test_a_busy_store_does_not_prevent_the_own_page(web_app, store, monkeypatch):
     def busy(*_arguments):
         raise StoreUnavailable("another writer")
 
@@ -273,7 +273,7 @@ def test_a_visit_asks_the_store_as_often_as_it_did_without_releases(web_app, sto
     assert asked == without != []
 
 
-def test_whom_to_ask_is_the_service_where_the_organisation_named_nobody(web_app, store):
+def test_the_contact_is_the_services_if_the_organisation_has_none(web_app, store):
     nobody = replace(web_app.context.organisations.by_id(UNIVERSITY), help="")
     known = type(web_app.context.organisations).of([nobody])
     web_app = replace(web_app, authenticator=replace(web_app.authenticator, organisations=known))

@@ -184,7 +184,7 @@ def test_erasing_twice_is_the_same_as_once(store, maija, idm, clock):
     assert idm.kinds() == ["linked", "removed"]
 
 
-def test_somebody_of_whom_nothing_is_stored_can_ask_all_the_same(maija):
+def test_a_person_without_data_can_request_an_erasure(maija):
     assert maija.get(erase(maija, confirmed="yes").location).title == "Nothing is stored about you"
 
 
@@ -197,7 +197,7 @@ def test_after_erasing_one_can_link_again(store, maija, idm, clock):
     assert FIRST.uri in maija.get("/me").text
 
 
-def test_who_got_an_account_that_was_somebody_elses_sees_nothing_of_theirs(store, maija, idm, clock):
+def test_a_new_holder_sees_nothing_of_the_earlier_holder(store, maija, idm, clock):
     maija.said["funetEduPersonEPPNTimeStamp"] = "20260101"
     make_link(store, MAIJA, FIRST, transfers=("idm",))
     store.changes.acknowledge(UNIVERSITY, 1, NOON)
@@ -305,7 +305,7 @@ def test_the_command_says_what_has_to_happen_first(tmp_path):
     assert json.loads(machine.output) == {"found": True, "removed": False, "done": False}
 
 
-def test_of_nobody_nothing_is_erased(written):
+def test_an_erasure_without_data_deletes_nothing(written):
     path, _ = written
 
     result = run(path, MAIJA, "--reason", "wrote to us", "--yes")

@@ -130,7 +130,7 @@ def test_an_expired_ticket_moves_nothing_and_ends_as_before(claimant, simulator,
     assert whose(store) == [HOLDER]
 
 
-def test_nobody_else_and_no_other_browser_uses_a_ticket(claimant, simulator, store):
+def test_a_claim_is_bound_to_its_people_and_browser(claimant, simulator, store):
     place = claimant.return_from_orcid(simulator, MAIJA)
     make_link(store, "ake@yliopisto.example", orcid_id(AKE))
     mine = holder(claimant)

@@ -258,7 +258,7 @@ def test_the_log_goes_to_standard_error_and_holds_no_token(tmp_path):
     assert TOKEN not in written
 
 
-def test_nobody_needs_a_terminal(tmp_path):
+def test_servers_need_no_terminal(tmp_path):
     path = configuration(tmp_path, connector={"port": 0})
     environ = {"PATH": os.environ["PATH"], "ORCID_CONNECT_CONFIG": str(path)}
 

@@ -41,7 +41,7 @@ def small_steps(monkeypatch):
     monkeypatch.setattr(statistics, "DELETE_BATCH", 2)
 
 
-def test_nothing_happened_where_nobody_came(store):
+def test_an_organisation_without_attempts_has_no_counts(store):
     assert store.statistics.totals(UNIVERSITY) == {}
     assert store.statistics.by_day(UNIVERSITY, LONG_AGO) == {}
     assert store.statistics.update_counts() == 0
@@ -90,7 +90,7 @@ def test_what_is_swept_out_stays_counted(store, small_steps):
     assert before[0] == {STARTED: 5, attempt("declined"): 5}
 
 
-def test_an_attempt_that_nobody_ended_was_started_all_the_same(store):
+def test_an_unfinished_attempt_is_counted_as_started(store):
     answered(store)
 
     store.attempts.delete_expired(NOON + 3 * DAY)

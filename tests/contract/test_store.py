@@ -192,7 +192,7 @@ def test_an_answer_that_comes_after_the_end_is_not_kept(store):
     assert store.attempts.get(attempt.id).orcid_id is None
 
 
-def test_an_answer_is_kept_if_nobody_in_the_organisation_has_the_id(store):
+def test_an_answer_is_kept_if_no_account_of_the_organisation_has_the_id(store):
     make_link(store, VILLE, FIRST)
     make_link(store, "someone@amk.example", SECOND, POLYTECHNIC)
     attempt = make_attempt()
@@ -280,7 +280,7 @@ def test_a_person_links_an_orcid_id(store):
     assert store.attempts.get(attempt.id).orcid_id is None
 
 
-def test_nobody_has_a_link_at_first(store):
+def test_a_new_store_has_no_links(store):
     assert store.links.get(UNIVERSITY, MAIJA) is None
     assert store.links.get_by_orcid_id(UNIVERSITY, FIRST) is None
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == []
@@ -758,7 +758,7 @@ def write_history(store):
     store.audit.add(UNIVERSITY, "check", "operator", None, {}, LATER)
 
 
-def test_an_audit_that_nobody_touched_is_sound(store, monkeypatch):
+def test_an_unchanged_audit_log_is_valid(store, monkeypatch):
     monkeypatch.setattr("sql.repositories.audit_log.PAGE_SIZE", 2)
     write_history(store)
 

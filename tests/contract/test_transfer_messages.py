@@ -175,7 +175,7 @@ def test_without_time_nothing_is_sent(csc, idm):
     assert not idm.received
 
 
-def test_where_nobody_listens_is_for_later(csc):
+def test_a_refused_connection_is_temporary(csc):
     answer = deliver(with_settings(csc, url="http://127.0.0.1:1/csc"))
 
     assert answer.outcome is Outcome.TEMPORARY
@@ -415,7 +415,7 @@ def test_a_repetition_in_the_format_of_2016_is_the_same_bytes(csc, idm):
     assert len({each.request.body for each in idm.received}) == 1
 
 
-def test_a_removal_that_the_format_cannot_carry_is_said_aloud(csc, idm):
+def test_a_removal_that_the_format_lacks_is_refused_with_a_message(csc, idm):
     answer = deliver(with_settings(csc, removal=Removal.REFUSE), REMOVED)
 
     assert answer.outcome is Outcome.REFUSED
@@ -844,7 +844,7 @@ def test_another_id_is_a_conflict_unless_the_organisation_allows_to_replace_it(s
 
 
 @pytest.mark.parametrize("policy", [Policy.SINGLE, Policy.REPLACE])
-def test_a_removal_takes_nobody_elses_id_away(scim, idm, policy):
+def test_a_removal_deletes_no_other_persons_id(scim, idm, policy):
     idm.directory.add(MAIJA, THIRD.uri)
 
     answer = deliver(with_settings(scim, policy=policy), REMOVED)

@@ -219,7 +219,7 @@ def test_a_person_who_is_not_known_there_is_named_so(harness):
 
 
 @every_kind(ANSWERING)
-def test_an_id_that_somebody_else_has_there_is_a_conflict(harness):
+def test_an_id_of_another_account_at_the_receiver_is_a_conflict(harness):
     deliver(harness, make_change(account=AKE, name="news-6"))
 
     answer = deliver(harness, LINKED)

@@ -148,7 +148,7 @@ def test_the_first_page_is_small_in_all(maija):
     assert len(page.body) + sum(len(maija.get(part).body) for part in set(parts)) < 30_000
 
 
-def test_a_page_asks_nobody_else_for_anything(maija):
+def test_a_page_loads_nothing_from_other_hosts(maija):
     for path in ("/", "/me", "/help"):
         asked = re.findall(r'<(?:img|link|script|iframe)[^>]*?(?:src|href)="([^"]*)"', maija.get(path).text)
         assert [each for each in asked if not each.startswith("/static/")] == []
@@ -203,7 +203,7 @@ def test_no_link_of_a_public_page_drops_a_choice(app, path):
     assert [each for each in ours if not each.endswith("?lang=fi")] == []
 
 
-def test_no_address_carries_what_nobody_chose(app):
+def test_links_carry_no_language_that_was_not_chosen(app):
     assert 'href="/me"' in ask(app, "/", HTTP_ACCEPT_LANGUAGE="fi").text
 
 
@@ -579,7 +579,7 @@ def test_every_problem_says_what_happened_what_to_do_and_whom_to_ask(row):
     assert PROBLEMS_BY_CODE[row.code] is row
 
 
-def test_an_error_nobody_thought_of_is_a_bug():
+def test_an_unexpected_exception_is_a_bug():
     assert problem_of(ZeroDivisionError()) is PROBLEMS[Bug]
     assert problem_of(bottle.HTTPError()) is PROBLEMS[Bug]
 

@@ -91,7 +91,7 @@ def test_a_change_is_delivered_at_once_to_each_transfer(store, clock):
     )
 
 
-def test_nobody_waits_for_one_transfer_after_the_other(store, clock):
+def test_transfers_are_attempted_in_parallel(store, clock):
     together = threading.Barrier(2, timeout=20)
 
     class Meeting(Idm):
@@ -137,7 +137,7 @@ def test_only_the_change_that_was_just_made_is_tried_while_a_person_waits(store,
     assert idm.accounts() == [MAIJA]
 
 
-def test_without_transfers_nobody_waits_for_anything(store, clock):
+def test_without_transfers_there_is_no_wait(store, clock):
     assert make_dispatcher(store, {}, clock).deliver_now(link(store, transfers=())) == []
 
 
@@ -190,7 +190,7 @@ def test_what_may_pass_is_tried_again_and_what_was_refused_is_not(store, clock, 
     ]
 
 
-def test_the_log_names_nobody(store, clock):
+def test_the_log_contains_no_personal_data(store, clock):
     log = LogRecorder()
     link(store)
 
@@ -309,7 +309,7 @@ def test_an_answer_closes_the_breaker_even_if_it_is_no(store, clock):
     assert (breaker.consecutive_failures, breaker.open_until) == (0, None)
 
 
-def test_one_dead_receiver_slows_nobody(store, clock):
+def test_a_dead_receiver_delays_no_other_delivery(store, clock):
     dead, live = Idm(AWAY), Idm()
     dead.open.clear()
     worker = make_worker(store, {"dead": dead, "live": live}, clock, max_workers=4, max_workers_per_transfer=2)
@@ -345,7 +345,7 @@ def test_a_removal_never_overtakes_its_link(store, clock):
     assert standing(store) == [(DONE, "stored")] * 3
 
 
-def test_delivering_once_goes_on_with_what_becomes_due_while_it_looks(store, clock, monkeypatch):
+def test_delivering_once_includes_what_becomes_due_meanwhile(store, clock, monkeypatch):
     idm, claim = Idm(), store.deliveries.claim
     idm.open.clear()
     link(store)
@@ -523,7 +523,7 @@ def test_a_worker_that_gets_no_thread_just_now_delivers_when_it_gets_one(store, 
     assert len(log.bugs) == 20
 
 
-def test_a_worker_goes_on_without_what_another_organisation_is_owed(store, clock):
+def test_a_worker_continues_despite_a_failing_organisation(store, clock):
     idm = Idm()
     make_link(store, "ville@amk.example", make_orcid_id(9), POLYTECHNIC, transfers=["theirs"])
     link(store)

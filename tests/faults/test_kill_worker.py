@@ -112,7 +112,7 @@ def orcid():
         yield simulator, client.base_url
 
 
-def test_whoever_is_killed_every_change_arrives_in_order_and_is_done_once(store, store_url, idm, orcid):
+def test_every_change_arrives_once_and_in_order_when_processes_are_killed(store, store_url, idm, orcid):
     rng = random.Random(SEED)
     there, idm_url = idm
     simulator, orcid_url = orcid

@@ -207,7 +207,7 @@ def test_a_server_that_dies_within_a_link_leaves_nothing_of_it(migrated_postgres
     store.close()
 
 
-def test_nobody_listening_is_said_without_the_password():
+def test_a_refused_connection_is_reported_without_the_password():
     store = impatient(f"postgresql://me:hunter2@127.0.0.1:{free_port()}/links")
 
     with pytest.raises(StoreUnavailable) as raised:

@@ -178,7 +178,7 @@ def test_the_holder_of_an_id_moves_it_to_the_account_that_claims_it(user, demo):
     assert demo.get_released_id("hanako@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
 
 
-def test_an_id_of_somebody_else_at_the_organisation_is_refused(user, demo):
+def test_an_id_of_another_account_of_the_organisation_is_refused(user, demo):
     user.link("piia", PIIA).sign_out()
 
     user.sign_in("ake").expect_heading("Your ORCID iD").press("Create or connect your ORCID iD")

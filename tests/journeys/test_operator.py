@@ -14,7 +14,7 @@ def fills_in(user, name, words):
     user.driver.find_element(By.ID, name).send_keys(words)
 
 
-def test_the_operator_helps_somebody_on_the_telephone_and_the_person_reads_of_it(user):
+def test_the_operator_searches_for_a_person_who_sees_the_search(user):
     user.link("maija", MAIJA).visit("/me/confirm/nothing").expect_heading("We did not start this")
     number = user.driver.find_element(By.TAG_NAME, "code").text
     user.visit("/operator").expect_heading("There is no such page").visit("/me").expect_heading(

@@ -45,7 +45,7 @@ def test_each_problem_has_a_way_to_it_or_a_reason_why_there_is_none():
 @pytest.mark.parametrize(
     ("word", "walk"), PROBLEM_JOURNEYS, ids=[walk.__name__.replace("_", " ") for _, walk in PROBLEM_JOURNEYS]
 )
-def test_a_person_reads_what_happened_and_goes_on(user, context, word, walk):
+def test_a_problem_page_says_what_happened_and_leads_on(user, context, word, walk):
     walk(user, context)
 
     problem = PROBLEMS_BY_CODE[word]

@@ -32,7 +32,6 @@ def parse_columns(_context: click.Context, _option: click.Parameter, text: str |
 
     Raises:
         BadParameter: If the text is not a row of CSV with cells such as `account=Login`.
-
     """
     try:
         cells = next(csv.reader([text or ""], strict=True, skipinitialspace=True), [])
