@@ -22,7 +22,6 @@ def list_errors(file: Path, organisation_id: str) -> Iterator[None]:
 
     Raises:
         CommandError: If the file cannot be read, or its removals cannot be scheduled.
-
     """
     try:
         yield
@@ -42,7 +41,6 @@ def made_at(file: Path, now: datetime) -> datetime:
     Raises:
         InvalidList: If it is in the future, or longer ago than a day.
         OSError: If the file cannot be read.
-
     """
     return check_made_at(datetime.fromtimestamp(file.stat().st_mtime, UTC), now)
 
