@@ -328,7 +328,7 @@ def test_markup_and_control_characters_in_an_answer_are_plain_text(csc, idm):
         ({"user": "me", "password": "secret", "token": "t"}, "two ways to sign in"),
         ({"token": "two words"}, "token cannot be sent"),
         ({"certificate": Path("x.pem")}, "certificate and certificate_key belong together"),
-        ({"signing_secrets": ()}, "nothing proves to the receiver that it is us"),
+        ({"signing_secrets": ()}, "requests would not be authenticated"),
         ({"signing_secrets": ("secret",)}, "signing_secrets: one is not whsec_"),
         ({"signing_secrets": ("whsec_c2hvcnQ=",)}, "signing_secrets: one is not whsec_"),
         ({"mediator": "https://connect.example"}, "have a use only with"),
