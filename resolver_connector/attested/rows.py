@@ -169,7 +169,8 @@ class RowReader:
         return orcid_id
 
     def _time(self, text: str, *, dates: bool) -> datetime:
-        form = "it must be a time with its time zone, as 2026-01-15T12:00:00+02:00" + (", or a date" if dates else "")
+        form = "it must be a time with its time zone, as 2026-01-15T12:00:00+02:00"
+        form += ", or a date, as 2026-01-15" if dates else ""
         is_date = len(text) == len("2026-01-15")
         try:
             at = datetime.fromisoformat(text)

@@ -147,3 +147,15 @@ def test_whoever_has_read_enough_of_it_may_stop(store, path):
 
     assert len(done.stdout.splitlines()) == 2
     assert "Traceback" not in done.stderr
+
+
+def test_an_attested_link_is_shown_with_its_system_in_place_of_a_consent(store, path):
+    attest(store, [(MAIJA, trial(1))], "CRIS")
+    words = ["--config", str(path), "link", "show", "yliopisto", MAIJA]
+
+    shown, as_json = (CliRunner().invoke(main, [*words, *more]).output for more in ([], ["--json"]))
+
+    assert "attested      authenticated in CRIS, 2026-01-15 12:00:00 UTC" in shown
+    assert "consent" not in shown
+    link = json.loads(as_json)["link"]
+    assert (link["source"], link["authenticated_at"], link["consent"]) == ("CRIS", "2026-01-15T12:00:00+00:00", None)

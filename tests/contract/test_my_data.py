@@ -95,7 +95,7 @@ def live(store):
     store.attempts.close(answered(store, MAIJA, FIRST).id, "declined", NOON)
     store.audit.add(UNIVERSITY, "searched", "operator", MAIJA, {"reason": "she rang us: incident 3f2a9c10"}, NOON)
     store.changes.acknowledge(UNIVERSITY, 1, NOON)
-    store.audit.mark_read(UNIVERSITY, MAIJA, 1, "first", NOON)
+    store.audit.mark_read(UNIVERSITY, MAIJA, 1, NOON)
     store.mail.add(Mail(UNIVERSITY, MAIJA, MailKind.RECEIPT, 2, "maija@home.example", "fi", NOON))
     asking(store, WISH.format(UNIVERSITY, MAIJA))
     store.retention.schedule_removals(UNIVERSITY, (), NOON + timedelta(days=1), "operator", NOON, max_percent=100)

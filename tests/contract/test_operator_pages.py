@@ -189,6 +189,16 @@ def test_the_list_has_what_the_organisation_can_hand_in_again(store, admin):
     assert dict(event.facts) == {"by": "admin@yliopisto.example", "by_organisation": UNIVERSITY, "links": "2"}
 
 
+def test_a_search_says_where_an_attested_id_came_from(store, admin):
+    attest(store, [(MAIJA, orcid_id(IDS_OF[0]))], "the <Library>")
+
+    page = admin.post(
+        "/operator/people", {"token": admin.token(), "organisation": "yliopisto", "whom": MAIJA, "reason": "she asks"}
+    )
+
+    assert "<dt>Attested by the organisation</dt>\n<dd><bdi>the &lt;Library&gt;</bdi>" in page.text
+
+
 IDS_OF = ("0000-0002-1825-0097", "0000-0001-5109-3700")
 
 

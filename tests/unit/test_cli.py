@@ -156,6 +156,8 @@ def test_a_link_is_shown_to_a_machine(path):
         "account": MAIJA,
         "orcid": MAIJAS_ID.uri,
         "linked_at": "2026-01-15T12:00:00+00:00",
+        "source": "orcid",
+        "authenticated_at": "2026-01-15T12:00:00+00:00",
         "consent": {"version": "1", "language": "en", "at": "2026-01-15T12:00:00+00:00"},
         "record": None,
         "suspended_at": None,

@@ -401,7 +401,7 @@ LINKS = Section(
         (
             "authenticated_at",
             gettext_noop("When it was shown to be yours"),
-            FROM_ORGANISATION,
+            FROM_INTERFACE,
             "authenticated_at",
             "authenticated_at",
         ),
@@ -424,14 +424,14 @@ LINKS = Section(
         (
             "statement",
             gettext_noop("What your organisation stated"),
-            FROM_ORGANISATION,
+            FROM_INTERFACE,
             "consent_texts.text",
             "statement.text",
         ),
         (
             "stated_at",
             gettext_noop("When your organisation stated it"),
-            FROM_ORGANISATION,
+            FROM_INTERFACE,
             "consent_at",
             "statement.at",
         ),

@@ -51,10 +51,13 @@ def link_json(organisation: Organisation, link: Link) -> dict[str, Any]:
         "account": link.account,
         "orcid": link.orcid_id.uri,
         "linked_at": link.linked_at.isoformat(),
-        "consent": {
-            "version": link.consent.version,
-            "language": link.consent.language,
-            "at": link.consent.at.isoformat(),
+        "source": link.source,
+        "authenticated_at": (link.authenticated_at or link.linked_at).isoformat(),
+        "consent": link.agreement
+        and {
+            "version": link.agreement.version,
+            "language": link.agreement.language,
+            "at": link.agreement.at.isoformat(),
         },
         "record": link.record
         and {

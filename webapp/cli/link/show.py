@@ -63,11 +63,19 @@ def format_link(organisation: Organisation, link: Link) -> str:
             ("account", printable(link.account)),
             ("ORCID iD", link.orcid_id.uri),
             ("linked", format_time(link.linked_at)),
-            ("consent", f"version {link.consent.version}, {link.consent.language}, {format_time(link.consent.at)}"),
+            _authentication(link),
             ("record", _record(link)),
             ("release", f"{_RELEASE[release.state]}, first {format_time(release.at)}" if release else "not seen yet"),
         ]
     )
+
+
+def _authentication(link: Link) -> tuple[str, str]:
+    if link.attested:
+        at = link.authenticated_at or link.linked_at
+        return "attested", f"authenticated in {printable(link.source)}, {format_time(at)}"
+    consent = link.consent
+    return "consent", f"version {consent.version}, {consent.language}, {format_time(consent.at)}"
 
 
 def _record(link: Link) -> str:
