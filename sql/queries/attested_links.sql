@@ -57,12 +57,12 @@ set source = :source,
     consent_at = :now
 where id = :id;
 
--- name: get_last_attestation_refusal
--- The facts of the newest event that an iD was not stored because the person had linked another one.
+-- name: list_attestation_refusals
+-- The facts of the newest events that an iD was not stored because the person had linked another one.
 select facts
 from events
 where organisation = :organisation
     and person_key = :person_key
     and kind = 'attestation-refused'
 order by number desc
-limit 1;
+limit 20;

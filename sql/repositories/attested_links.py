@@ -357,11 +357,13 @@ def _refusal_events(
     # iDs that differ from the one that the person linked, which the person is shown; once, however often they are sent
     told = [state for state in states if state.result.refusal is Refusal.LINKED_BY_PERSON]
     people = [{"organisation": transaction.organisation, "person_key": state.row.person_key} for state in told]
-    found = transaction.session.fetch_batch("get_last_attestation_refusal", people)
+    found = transaction.session.fetch_batch("list_attestation_refusals", people)
     events = []
     for state, earlier in zip(told, found, strict=True):
         facts = _facts(state.row, state.stored["id"], credential)
-        if not earlier or audit.facts_of(earlier[0]["facts"]) != facts:
+        asked = [audit.facts_of(each["facts"]) for each in earlier]
+        # Not again for another time or system, nor where two systems take turns
+        if all((each.get("orcid"), each.get("link")) != (facts["orcid"], facts["link"]) for each in asked):
             events.append(transaction.new_event("attestation-refused", actor, state.row.person_key, facts))
     return events
 

@@ -147,11 +147,15 @@ def test_a_refusal_has_a_sentence():
 def test_the_person_is_told_of_another_id_once(store):
     make_link(store, MAIJA, SECOND)
 
-    for each in (FIRST, FIRST, THIRD, THIRD):
-        become(store, row(orcid_id=each))
+    for each in (row(), row(orcid_id=THIRD), row(at=NOON), row(orcid_id=THIRD, source="Converis"), row()):
+        become(store, each)
 
     told = [each.facts["orcid"] for each in store.audit.list_events(UNIVERSITY, MAIJA) if each.actor != "person"]
     assert told == [FIRST.uri, THIRD.uri]
+    assert events(store)[-1] == ("attestation-refused", "organisation")
+    # Of another link it is another question
+    make_link(store, MAIJA, make_orcid_id(4))
+    become(store, row())
     assert events(store)[-1] == ("attestation-refused", "organisation")
 
 

@@ -12,7 +12,6 @@ from tests.support.service import AKE as OTHER
 from tests.support.service import MAIJA as OWN
 from tests.support.service import Clock, WebClient, make_web_app, orcid_id, run_orcid_simulator
 from webapp.app import make_app
-from webapp.linking.unread_events import REFUSED_ATTESTATION
 
 MAIJA, AKE = "maija@yliopisto.example", "ake@yliopisto.example"
 LONG_AGO = NOON - timedelta(days=30)
@@ -42,17 +41,10 @@ def attest(store, bare=OWN, **other):
     make_attested_link(store, MAIJA, orcid_id(bare), SOURCE, LONG_AGO, **other)
 
 
-def refuse(store, bare=OTHER, at=NOON, **facts):
-    """Write what a refused attestation of another iD leaves."""
-    link = store.links.get(UNIVERSITY, MAIJA)
-    facts = {
-        "orcid": orcid_id(bare).uri,
-        "link": link.id,
-        "source": SOURCE,
-        "authenticated_at": "2025-12-16T12:00:00.000000Z",
-        **facts,
-    }
-    store.audit.add(UNIVERSITY, REFUSED_ATTESTATION, "organisation", MAIJA, facts, at)
+def refuse(store, bare=OTHER):
+    """Attest another iD than the one that Maija connected."""
+    (result,) = make_attested_link(store, MAIJA, orcid_id(bare), SOURCE, LONG_AGO)
+    assert result.refusal == "linked-by-person"
 
 
 def test_pages_say_where_an_attested_id_came_from(store, maija):
@@ -121,7 +113,7 @@ def test_the_same_id_connected_at_orcid_becomes_the_persons_own_without_a_change
     assert [each.kind for each in store.changes.list_for_person(UNIVERSITY, MAIJA)] == ["linked"]
     newest = list(store.audit.list_events(UNIVERSITY, MAIJA))[-1]
     assert (newest.kind, newest.actor, newest.facts["previous_source"]) == ("authenticated", "person", SOURCE)
-    assert store.audit.verify(UNIVERSITY) == []
+    assert store.audit.verify(UNIVERSITY) == store.audit.compare_with_links(UNIVERSITY) == []
     assert store.retention.execute_due_removals({}, NOON + timedelta(hours=2)) == 0
     assert ADVICE not in maija.get("/me").text
     # Again it is the person's already
@@ -178,7 +170,9 @@ def test_a_person_is_asked_which_id_is_theirs_until_they_answer(store, maija):
     # Elsewhere it is said, and answered on the own page alone
     assert QUESTION in text_of(confirmation)
     assert KEEP not in confirmation.text
-    maija.post("/me/read", {name: page.field(name) for name in ("token", "number")} | {"link": ""})
+    maija.post("/me/read", {name: page.field(name) for name in ("token", "number")})
+    # Nor again when it is sent again
+    refuse(store)
     assert QUESTION not in text_of(maija.get("/me"))
     assert store.links.get(UNIVERSITY, MAIJA).orcid_id == orcid_id(OWN)
 
@@ -196,23 +190,24 @@ def test_connecting_the_other_id_answers_the_question(store, maija, simulator):
 def test_there_is_one_question_the_newest(store, maija):
     make_link(store, MAIJA, orcid_id(OWN))
     refuse(store, "0009-0000-0003-3337")
-    refuse(store, OTHER, NOON + timedelta(seconds=1))
+    refuse(store, OTHER)
 
     page = maija.get("/me")
 
     assert text_of(page).count(QUESTION) == 1
     assert OTHER in page.text
     assert "0009-0000-0003-3337" not in page.text
-    maija.post("/me/read", {name: page.field(name) for name in ("token", "number")} | {"link": ""})
+    maija.post("/me/read", {name: page.field(name) for name in ("token", "number")})
     assert QUESTION not in text_of(maija.get("/me"))
 
 
-@pytest.mark.parametrize("gone", ["removed", "an earlier link"])
-def test_a_question_ends_with_the_link_that_it_is_about(store, maija, gone):
+@pytest.mark.parametrize("again", [False, True])
+def test_a_question_ends_with_the_link_that_it_is_about(store, maija, again):
     make_link(store, MAIJA, orcid_id(OWN))
-    refuse(store, **({} if gone == "removed" else {"link": "another"}))
-    if gone == "removed":
-        store.links.remove(UNIVERSITY, MAIJA, "person", "", NOON)
+    refuse(store)
+    store.links.remove(UNIVERSITY, MAIJA, "person", "", NOON)
+    if again:
+        make_link(store, MAIJA, orcid_id(OWN))
 
     assert QUESTION not in text_of(maija.get("/me"))
 
