@@ -33,10 +33,7 @@ class IdentityProvider:
     configuration: Configuration
 
     def release_attributes(self, person: Person) -> Attributes:
-        """Return the attributes that a service receives at sign-in.
-
-        They are attributes of the directory and `eduPersonOrcid`.
-        """
+        """Return what a service receives at sign-in: directory attributes and the iD."""
         orcid = self.look_up_orcid(person)
         return {**person.attributes, **({"eduPersonOrcid": orcid} if orcid else {})}
 

@@ -81,10 +81,7 @@ class Proxy:
 
     @property
     def netloc(self) -> str:
-        """Host and port of the demonstration.
-
-        Requests for other hosts are redirected.
-        """
+        """Host and port of the demonstration; requests for others are redirected."""
         return urlsplit(self.configuration.base_url).netloc
 
     def _redirect_to_base_url(self, environ: Environ) -> Response:

@@ -1,6 +1,6 @@
 """Sessions of the simulated service providers.
 
-A random key in a cookie, and the attributes of the sign-in.
+A session is found by a random key in a cookie, and has the attributes of the sign-in.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ MAX_SESSIONS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person signed in at one service.
-
-    The attributes are those of the sign-in.
-    """
+    """A person signed in at one service, with the attributes of the sign-in."""
 
     person: Person
     attributes: Attributes
@@ -33,7 +30,7 @@ class Session:
 class SessionStore:
     """Sessions of one service, in memory.
 
-    Beyond `MAX_SESSIONS` the oldest is dropped.
+    Beyond `MAX_SESSIONS` the oldest session is dropped.
     """
 
     _by_key: OrderedDict[str, Session] = field(default_factory=OrderedDict)

@@ -15,7 +15,7 @@ UNUSED_AFTER = timedelta(days=90)
 def check_credentials(settings: OrganisationSettings, store: Store, now: datetime) -> Iterator[CheckResult]:
     """Report credentials with rights that were not used for 90 days.
 
-    A right that was configured later is not reported.
+    A right that was configured less than 90 days ago is not reported.
     """
     organisation, limit = settings.organisation, now.date() - UNUSED_AFTER
     known = {(each.credential, each.right): each for each in store.statistics.credential_rights(organisation.id)}

@@ -21,9 +21,7 @@ from webapp.cli.output import pluralize, print_json
 @click.pass_obj
 @handle_errors
 def replica(path: Path, name: str, file: Path, *, as_json: bool) -> None:
-    """Write an organisation's ORCID iDs to a file.
-
-    For an IdP that reads it by SQL.
+    """Write an organisation's ORCID iDs to a file, which an IdP reads by SQL.
 
     An existing replica is replaced atomically; any other file is left unchanged. Exit code 1 if nothing was written.
     """

@@ -107,9 +107,9 @@ class PrivacyTexts(Table):
 
 
 class NoticeTexts(PrivacyTexts):
-    """The operator's texts of the privacy notice and the accessibility statement.
+    """The operator's texts of the two notices in one language.
 
-    They are in one language.
+    They are the privacy notice and the accessibility statement.
     """
 
     not_accessible: Paragraphs | None = _text(

@@ -1,6 +1,6 @@
 """The sources from which an IdP can read iDs.
 
-For each source: the templates' conditions and values.
+Each source has conditions of the templates, and values for their placeholders.
 """
 
 from __future__ import annotations
