@@ -104,6 +104,11 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--keep", type=Path, metavar="DIR", help="write configuration and database into DIR and keep them"
     )
+    found.add_argument(
+        "--database",
+        metavar="URL",
+        help="an empty PostgreSQL database in place of an SQLite file; libpq reads the password from PGPASSWORD",
+    )
     return found
 
 
@@ -111,7 +116,7 @@ def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
     listener = stack.enter_context(_listen(options.port))
     base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     stand_ins = _start_stand_ins(stack)
-    configuration = write(_directory(options, stack), base_url, stand_ins.local)
+    configuration = write(_directory(options, stack), base_url, stand_ins.local, options.database)
     on_exit: SimpleQueue[processes.Child] = SimpleQueue()
     backends = _start_processes(configuration, stand_ins, on_exit, stack)
     server = waitress.create_server(

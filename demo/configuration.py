@@ -71,8 +71,12 @@ class Configuration:
     """By organisation id; connected organisations only."""
 
 
-def write(directory: Path, base_url: str, local: LocalServices) -> Configuration:
-    """Write a complete configuration with fresh secrets into a directory."""
+def write(directory: Path, base_url: str, local: LocalServices, database: str | None = None) -> Configuration:
+    """Write a complete configuration with fresh secrets into a directory.
+
+    Args:
+        database: The URL of the database; None means an SQLite file in the directory.
+    """
     configuration = Configuration(
         path=directory / "orcid-connect.toml",
         base_url=base_url,
@@ -85,7 +89,9 @@ def write(directory: Path, base_url: str, local: LocalServices) -> Configuration
         if each.connected:
             of_it = _organisation(each, configuration.credentials[each.id], local)
             _write(directory / "organisations" / f"{each.id}.toml", _toml(of_it))
-    _write(configuration.path, _toml(_service(directory, base_url, local)))
+    _write(
+        configuration.path, _toml(_service(database or f"sqlite://{quote(str(directory))}/links.db", base_url, local))
+    )
     return configuration
 
 
@@ -95,7 +101,7 @@ def _credential(organisation: Organisation) -> Credential:
     return Credential(secrets.token_hex(20), user)
 
 
-def _service(directory: Path, base_url: str, local: LocalServices) -> dict[str, Any]:
+def _service(database: str, base_url: str, local: LocalServices) -> dict[str, Any]:
     operator = PEOPLE[OPERATOR]
     return {
         "service": {
@@ -115,7 +121,7 @@ def _service(directory: Path, base_url: str, local: LocalServices) -> dict[str, 
             "read_timeout": READ_TIMEOUT,
         },
         "operator": [{"organisation": operator.organisation.id, "people": [operator.eppn]}],
-        "store": {"url": f"sqlite://{quote(str(directory))}/links.db"},
+        "store": {"url": database},
         "mail": {"host": "127.0.0.1", "port": local.mail, "security": "none", "sender": CONTACT},
         "notices": NOTICES,
         "accessibility": {"status": "fully", "assessed": "2026-11-25"},
@@ -134,6 +140,9 @@ def _organisation(organisation: Organisation, credential: Credential, local: Loc
         "help": f"idm@{organisation.scope}",
         # One organisation lets the holder of an iD give it to another account; the other refuses
         "same_id": "ask" if organisation is NORTH else "refuse",
+        # Nobody has a stable id until `/identity-provider/people` is told one
+        "stable_id": "subject-id",
+        "deprecated": "ask" if organisation is NORTH else "replace",
         "name": organisation.names,
         "credential": [{"name": "idp", "rights": ["read"], **secret}],
         "transfer": [_register(local)] if organisation is NORTH else [],

@@ -60,7 +60,8 @@ class IdentityProvider:
 
 def lookup_path(person: Person) -> str:
     """Return the connector's path for a person."""
-    return "/v1/people/" + quote(person.eppn, safe="")
+    query = urlencode({"stable_id": person.subject_id}) if person.subject_id else ""
+    return "/v1/people/" + quote(person.eppn, safe="") + (query and f"?{query}")
 
 
 def sign_in_url(service: str, target: str = "") -> str:

@@ -32,6 +32,8 @@ class Person:
     organisation: Organisation
     about: str
     has_eppn: bool = True
+    subject_id: str = ""
+    """Empty if the organisation releases none."""
 
     @property
     def eppn(self) -> str:
@@ -46,6 +48,7 @@ class Person:
             "displayName": self.name,
             "schacHomeOrganization": self.organisation.scope,
             "funetEduPersonEPPNTimeStamp": "20190826" if self.has_eppn else "",
+            "subject-id": self.subject_id,
         }
         return {name: (value,) for name, value in release_attributes.items() if value}
 

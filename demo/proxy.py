@@ -15,7 +15,7 @@ of these names that a client sends are dropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -28,7 +28,7 @@ from demo.idm.app import Idm
 from demo.idm.http import Request as IdmRequest
 from demo.orcid.http import Request, Response, parse_request, see_other
 from demo.pages import Environ, StartResponse, WSGIApplication, cookie, message, page, send_response, set_cookie, style
-from demo.people import PEOPLE
+from demo.people import ORGANISATIONS, PEOPLE, Person
 from demo.sessions import Session, SessionStore
 from shibboleth.attributes import IDENTITY_PROVIDER
 from shibboleth.person import PROOF_HEADER
@@ -37,6 +37,8 @@ COOKIE: Final = "demo-session"
 SERVICE: Final = "orcid-connect"
 REGISTER: Final = "/identity-management"
 PERSON_PAGE: Final = "/me"
+PEOPLE_PATH: Final = f"{identity_provider.PATH}/people"
+"""Where tests rename accounts, or give them to others."""
 SESSION_REQUIRED: Final = (PERSON_PAGE, "/operator")
 """Paths for which Apache requires a session."""
 UNENCODED: Final = "!$'()*"
@@ -67,6 +69,8 @@ class Proxy:
     """Sessions at the Service Provider of the service."""
     consumer_sessions: SessionStore = field(default_factory=SessionStore)
     """Sessions at the other service provider."""
+    people: dict[str, Person] = field(default_factory=lambda: dict(PEOPLE))
+    """What their organisations release about them; `_change_person` changes it."""
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -130,13 +134,40 @@ class Proxy:
         request = parse_request(environ)
         if request.path == f"{identity_provider.PATH}/style.css":
             return style()
+        if request.path == PEOPLE_PATH and request.method == "POST":
+            return self._change_person(request)
         if request.method == "POST":
             return self._create_session(request)
         return sign_in_page(request.query.get("service", SERVICE), request.query.get("target", ""))
 
+    def _change_person(self, request: Request) -> Response:
+        """Change what is released about a person from now on.
+
+        The form has the person, and the new account, organisation and stable id; what is left out stays. A form without
+        a person undoes all changes.
+        """
+        form, name = request.form, request.form.get("person", "")
+        if name not in PEOPLE:
+            self.people.update(PEOPLE)
+            return message(200, "Unchanged", "Everyone is as in the beginning.")
+        old = self.people[name]
+        new = replace(
+            old,
+            account=form.get("account", old.account),
+            organisation=next(
+                (each for each in ORGANISATIONS if each.id == form.get("organisation")), old.organisation
+            ),
+            subject_id=form.get("subject_id", old.subject_id),
+        )
+        self.people[name] = new
+        register = self.backends.register.directory
+        if register.entry(new.eppn) is None:
+            register.add(new.eppn)
+        return message(200, "Changed", f"{name} is {new.eppn} now.")
+
     def _create_session(self, request: Request) -> Response:
         service, target = request.form.get("service", SERVICE), request.form.get("target", "")
-        person = PEOPLE.get(request.form.get("person", ""))
+        person = self.people.get(request.form.get("person", ""))
         if person is None:
             return sign_in_page(service, target, "Please choose who you are.")
         attributes = IdentityProvider(self.configuration).release_attributes(person)

@@ -3,13 +3,14 @@
 import json
 import re
 from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from demo.orcid.people import PEOPLE
 from shibboleth.organisation import Organisations, Stage
 from tests.support.factories import UNIVERSITY, make_organisation, make_person
-from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app
+from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.auth.authenticator import Access
 from webapp.operator.access import AdminAccess, AdminGrant
@@ -18,6 +19,7 @@ from webapp.routes import ROUTES
 ACCOUNT = "maija@yliopisto.example"
 STAMP = "funetEduPersonEPPNTimeStamp"
 STAFF = AdminAccess(operators=(AdminGrant.parse(UNIVERSITY, (ACCOUNT,)),))
+PIIA = PEOPLE[2].orcid
 SHOWN = f"https://sandbox.orcid.org/{MAIJA}"
 FORM = {
     "agree": "yes",
@@ -231,6 +233,19 @@ def decline(client):
 
 def stable_id_of_the_link(store):
     return store.links.get(UNIVERSITY, ACCOUNT).stable_id
+
+
+def test_an_id_of_the_earlier_holder_that_is_released_at_the_sign_in_is_not_shown(stable_app, simulator):
+    earlier = WebClient(stable_app, ACCOUNT, said={SUBJECT: OLD})
+    earlier.agree(earlier.return_from_orcid(simulator, MAIJA))
+    heir = WebClient(stable_app, ACCOUNT, said={SUBJECT: NEW})
+    released = {"eduPersonOrcid": ";".join(quote(orcid_id(each).uri, safe="") for each in (MAIJA, PIIA))}
+
+    for _ in range(2):
+        page = heir.get("/me", **released)
+        assert (sees(page), PIIA in page.text) == (False, True)
+    heir.agree(heir.return_from_orcid(simulator, PIIA))
+    assert not sees(heir.get("/me", **released))
 
 
 def test_another_stable_id_ends_the_link_before_anything_is_shown(stable_app, simulator, store, clock):

@@ -153,6 +153,16 @@ def test_a_claim_is_bound_to_its_people_and_browser(claimant, simulator, store):
     assert whose(store) == ["ake@yliopisto.example", CLAIMANT]
 
 
+def test_a_ticket_is_for_one_id_alone(claimant, simulator, store):
+    place = claimant.return_from_orcid(simulator, MAIJA)
+    mine = holder(claimant)
+    token = mine.get(place).field("token")
+    make_link(store, HOLDER, orcid_id(AKE), stable_id="subject-id:a@yliopisto.example")
+
+    assert give(mine, place, token=token).status == mine.get(place).status == 403
+    assert [(each.account, each.orcid_id.bare) for each in store.links.list_current(UNIVERSITY)] == [(HOLDER, AKE)]
+
+
 def test_the_claimants_own_confirmation_links_nothing(claimant, simulator, store):
     place = claimant.return_from_orcid(simulator, MAIJA)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import pytest
 from click.testing import CliRunner
 
@@ -158,24 +156,6 @@ def test_without_the_box_ticked_the_server_refuses(user, demo):
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
     user.confirm().expect_heading("Your ORCID iD is connected")
-
-
-def test_the_holder_of_an_id_moves_it_to_the_account_that_claims_it(user, demo):
-    user.link("maija", MAIJA).sign_out().sign_in("hanako").expect_heading("Your ORCID iD")
-    user.press("Create or connect your ORCID iD").expect_heading(
-        "This ORCID iD is connected to another account", "claim"
-    )
-    claim = urlsplit(user.address).path
-    assert "maija@" not in user.text
-
-    user.sign_out().sign_in("maija").expect_heading("Your ORCID iD").visit(claim).expect_heading(
-        "Move your ORCID iD to another account?", "claim-holder"
-    )
-    assert "hanako@pohjoinen.example" in user.text
-    user.press("Move the connection to that account").expect_heading("Your ORCID iD")
-
-    assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
-    assert demo.get_released_id("hanako@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
 
 
 def test_an_id_of_another_account_of_the_organisation_is_refused(user, demo):

@@ -41,29 +41,3 @@ def test_the_operator_searches_for_a_person_who_sees_the_search(user):
     user.sign_out().sign_in("maija").expect_heading("Your ORCID iD").visit("/me/data")
     user.wait_until(lambda: "she asks what has become of it" in user.text, "the reason")
     assert "olli@pohjoinen.example" in user.text
-
-
-def test_the_operator_moves_an_id_to_the_account_that_claims_it(user, demo):
-    user.link("maija", MAIJA).sign_out().sign_in("hanako").expect_heading("Your ORCID iD")
-    user.press("Create or connect your ORCID iD").expect_heading(
-        "This ORCID iD is connected to another account"
-    ).sign_out()
-
-    user.visit("/operator/people").expect_heading("Sign in at your organisation").click_id("sign-in-olli")
-    user.expect_heading("One person's connection")
-    Select(user.driver.find_element(By.ID, "organisation")).select_by_visible_text(ORGANISATION)
-    fills_in(user, "whom", MAIJA)
-    fills_in(user, "reason", "she has lost her earlier account")
-    user.press("Look, and keep in the audit that I did").expect_heading("One person's connection")
-    user.wait_until(lambda: "Another account claims this iD" in user.text, "the claim")
-    assert "hanako@pohjoinen.example" in user.text
-    fills_in(user, "claim-reason-1", "both accounts are hers")
-    user.press("Move the connection to the account that claims it").expect_heading(
-        "One person's connection", "operator-moved"
-    )
-    user.wait_until(lambda: "The connection was moved to the account that claimed the iD" in user.text, "the move")
-
-    assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
-    assert demo.get_released_id("hanako@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
-    user.sign_out().sign_in("hanako").expect_heading("Your ORCID iD")
-    assert "both accounts are hers" in user.text

@@ -11,6 +11,7 @@ from sql.errors import AccountLinked, AttemptClosed, LinkChanged
 from sql.records import Attempt, ChangeKind, Link
 from webapp.auth.csrf import csrf_token
 from webapp.i18n.language import gettext_noop
+from webapp.linking.holders import own_released_ids
 from webapp.linking.renamed import link_of_earlier_account
 from webapp.linking.service import CallbackParams, NoSuchAttempt, NotAgreed, make_consent
 from webapp.linking.unread_events import mark_read, unread_events
@@ -39,6 +40,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
     person, person_status = request.person, request.person_status
     link = record_release(context.store, person, person_status.link, request.now)
     status = delivery_status(person_status)
+    released = own_released_ids(context.store, person, link)
     variables = {
         "link": link,
         "unread": unread_events(context.store, person, link),
@@ -48,7 +50,7 @@ def me(context: AppContext, request: PageRequest) -> Page:
         # A suspended iD is not expected to be released
         "release": None
         if link and link.suspended_at
-        else release_notice(link, person.released, request.now, removed=status.kind is ChangeKind.REMOVED),
+        else release_notice(link, released, request.now, removed=status.kind is ChangeKind.REMOVED),
         "orcid_unavailable": context.linking.orcid_status.recently_failed(request.now),
         "resume_path": _resume_path(context, request),
         "earlier": _earlier_link(context, request),

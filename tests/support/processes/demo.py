@@ -11,8 +11,9 @@ import sys
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import psycopg
 import requests
 
 from sql.store import open_store
@@ -27,21 +28,26 @@ SHOWN = re.compile(r'name="shown" value="([^"]+)"')
 class Demo:
     """A running demonstration, with control of its simulated parts."""
 
-    def __init__(self, process, words, directory):
+    def __init__(self, process, words, directory, url=None):
         self.process = process
         self.words = words
         self.base_url = READY.search(words)[1]
         self.directory = directory
+        self.url = url or f"sqlite://{directory}/links.db"
+        self.config = directory / "orcid-connect.toml"
 
-    def get_released_id(self, account, organisation):
-        """Look up a person in the connector as an IdP does."""
+    def get_released_id(self, account, organisation, **holder):
+        """Look up a person in the connector as an IdP does.
+
+        `holder` are further parameters of the query, such as `stable_id`.
+        """
         secret = (self.directory / "secrets" / organisation).read_text().strip()
         given = (
             {"auth": (organisation, secret)}
             if organisation == "saaristo"
             else {"headers": {"Authorization": f"Bearer {secret}"}}
         )
-        answer = requests.get(f"{self.base_url}/v1/people/{quote(account, safe='')}", timeout=5, **given)
+        answer = requests.get(f"{self.base_url}/v1/people/{quote(account, safe='')}", holder, timeout=5, **given)
         answer.raise_for_status()
         return answer.json()["eduPersonOrcid"]
 
@@ -89,20 +95,39 @@ class Demo:
     @contextmanager
     def database(self):
         """Yield a connection to the database, past the service."""
-        with closing(sqlite3.connect(self.directory / "links.db", isolation_level=None)) as connection:
-            yield connection
+        path = self.url.removeprefix("sqlite://")
+        if path == self.url:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                yield connection
+        else:
+            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                yield connection
 
     def count_linkings(self, account, organisation):
         """Return how often a person has been linked, by the audit log."""
-        store = open_store(f"sqlite://{self.directory}/links.db")
-        try:
+        with self.store() as store:
             events = store.audit.list_events(organisation, account)
             return [each.kind for each in events].count("linked")
+
+    @contextmanager
+    def store(self):
+        """Yield the store."""
+        store = open_store(self.url)
+        try:
+            yield store
         finally:
             store.close()
 
+    def change_person(self, person="", **released):
+        """Change what an organisation releases about a person.
 
-def start(*arguments, scratch=None):
+        Without a person, undo all changes.
+        """
+        form = {"person": person, **released}
+        requests.post(f"{self.base_url}/identity-provider/people", form, timeout=5).raise_for_status()
+
+
+def start(*arguments, scratch=None, **environment):
     """Start the demonstration without waiting for it.
 
     Temporary files go below `scratch`.
@@ -114,7 +139,7 @@ def start(*arguments, scratch=None):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **({"TMPDIR": str(scratch)} if scratch else {})},
+        env={**os.environ, **({"TMPDIR": str(scratch)} if scratch else {}), **environment},
         start_new_session=True,
     )
 
@@ -130,11 +155,19 @@ def read_startup_output(process):
 
 
 @contextmanager
-def running_demo(directory):
-    """Yield a running demonstration, and stop it with Ctrl-C."""
-    process = start("--port", "0", "--keep", str(directory))
+def running_demo(directory, url=None):
+    """Yield a running demonstration, and stop it with Ctrl-C.
+
+    `url` is that of an empty PostgreSQL database, with a password; without it the database is an SQLite file.
+    """
+    arguments, environment = ["--port", "0", "--keep", str(directory)], {}
+    if url is not None:
+        password = urlsplit(url).password
+        arguments += ["--database", url.replace(f":{password}@", "@", 1)]
+        environment["PGPASSWORD"] = password
+    process = start(*arguments, **environment)
     try:
-        yield Demo(process, read_startup_output(process), directory)
+        yield Demo(process, read_startup_output(process), directory, url)
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
