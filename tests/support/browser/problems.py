@@ -172,6 +172,7 @@ def eleven_letters(user, _context):
     for _ in range(6):
         user.visit("/me/mail").click_id("address")
         user.press_key("maija@home.example").click_id("receipt").click_id("delivery-report").press("Send it")
+        user.expect_any_heading("You will get an e-mail", "This is too much e-mail for one day")
 
 
 @leads_to("someone-elses-attempt")
