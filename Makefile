@@ -52,9 +52,10 @@ bench: packages $(VENV)/test
 screenshots: packages $(VENV)/test
 	$(BIN)/python -m tests.gallery $(ONLY)
 
-# A thousand web servers and workers are killed on each engine; SEED=… makes another history of it
+# A thousand web servers and workers, and five hundred imports, are killed on each engine; SEED=… makes another history
 soak: packages $(VENV)/test
 	KILLS=1000 $(BIN)/pytest -q tests/faults/test_kill_worker.py
+	KILLS=500 $(BIN)/pytest -q tests/faults/test_kill_import.py
 
 # Sentences from the sources into the template of catalogues, and from there into each catalogue; says what is missing
 catalogues: $(VENV)/test

@@ -22,11 +22,13 @@ from sql import audit, rows
 from sql.engines.base import Row
 from sql.errors import LinkedByPerson
 from sql.records import SELF_MADE, ChangeKind, ChangeReason, Consent, Link
-from sql.repositories.base import ID_BYTES, PAGE_SIZE, OrganisationTransaction, Repository, Rollback
+from sql.repositories.base import ID_BYTES, OrganisationTransaction, Repository, Rollback
 
 MAX_ROWS = 50_000
 """Number of rows of one list."""
-MAX_BUSY = 0.25
+BATCH_SIZE = 250
+"""Number of rows of one transaction, for whose end other writers wait."""
+MAX_BUSY = 0.1
 """Seconds of transactions after which other writers get a pause."""
 PAUSE = 0.12
 """Seconds. A writer that waits for SQLite's lock asks for it at least every 0.1 seconds."""
@@ -123,7 +125,7 @@ class AttestedLinkRepository(Repository):
 
         Yield what became of each row.
 
-        A transaction writes at most PAGE_SIZE rows, and its results are yielded when it is committed. Between
+        A transaction writes at most BATCH_SIZE rows, and its results are yielded when it is committed. Between
         transactions others can write. Nothing happens before the first result is asked for. If it fails, what was
         yielded is stored; doing it again has the same effect. Memory grows with the number of rows by an account and
         an iD each.
@@ -140,7 +142,7 @@ class AttestedLinkRepository(Repository):
         """
         seen, freed = _Seen(), set[OrcidId]()
         remaining, busy_since = iter(items), monotonic()
-        while batch := list(islice(remaining, PAGE_SIZE)):
+        while batch := list(islice(remaining, BATCH_SIZE)):
             checked = [seen.refuse_repeated(item) for item in batch]
             attested = [item for item in checked if isinstance(item, AttestedLink)]
             with suppress(Rollback), self.organisation_transaction(organisation_id, now, long=True) as transaction:

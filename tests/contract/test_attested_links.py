@@ -162,7 +162,7 @@ def test_the_person_is_told_of_another_id_once(store):
 @pytest.mark.parametrize("batch", [1, 500])
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_each_row_has_one_result_in_its_order(store, monkeypatch, batch, dry_run):
-    monkeypatch.setattr("sql.repositories.attested_links.PAGE_SIZE", batch)
+    monkeypatch.setattr("sql.repositories.attested_links.BATCH_SIZE", batch)
     attest(store, [(MAIJA, FIRST), (VILLE, SECOND)])
     invalid = RowResult(4, "", Outcome.REFUSED, Refusal.INVALID, "it is not JSON")
     fourth, fifth = make_orcid_id(4), make_orcid_id(5)
@@ -195,7 +195,7 @@ def test_nothing_happens_before_the_first_result_is_asked_for(store):
 
 
 def test_a_list_that_breaks_off_keeps_whole_transactions_and_can_be_sent_again(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.attested_links.PAGE_SIZE", 2)
+    monkeypatch.setattr("sql.repositories.attested_links.BATCH_SIZE", 2)
     rows = [row(f"{n}@x", make_orcid_id(10 + n), line=n) for n in range(5)]
     left = set()
 
@@ -215,7 +215,7 @@ def test_a_list_that_breaks_off_keeps_whole_transactions_and_can_be_sent_again(s
 
 
 def test_others_can_write_between_two_transactions(store, monkeypatch):
-    monkeypatch.setattr("sql.repositories.attested_links.PAGE_SIZE", 1)
+    monkeypatch.setattr("sql.repositories.attested_links.BATCH_SIZE", 1)
     monkeypatch.setattr("sql.repositories.attested_links.MAX_BUSY", 0)
     paused = []
     monkeypatch.setattr("sql.repositories.attested_links.sleep", paused.append)
