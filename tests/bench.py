@@ -56,11 +56,14 @@ class Sizes:
     warm_up: int = 500
     linkings: int = 5_000
     moved: int = 200_000
+    attested: int = 50_000
     delivered: int = 2_000
     starts: int = 7
 
 
-QUICK = Sizes(usual=20_000, many=50_000, rounds=2, warm_up=40, linkings=120, moved=5_000, delivered=100, starts=3)
+QUICK = Sizes(
+    usual=20_000, many=50_000, rounds=2, warm_up=40, linkings=120, moved=5_000, attested=2_000, delivered=100, starts=3
+)
 
 
 class Unexpected(RuntimeError):
@@ -224,12 +227,12 @@ class Site:
     def take_in(self, numbers: range) -> float:
         """Import people from a file, and give how long that took, in seconds."""
         people = self.configuration.with_name("people.csv")
-        lines = (f"{account(number)},{orcid_id(number).uri}\n" for number in numbers)
+        lines = (f"{account(number)},{orcid_id(number).uri},2026-01-15\n" for number in numbers)
         with people.open("w", encoding="ascii") as file:
-            file.writelines(("account,orcid\n", *lines))
+            file.writelines(("account,orcid,authenticated_at\n", *lines))
         begun = perf_counter()
         said = self.command("import", "yliopisto", people, "--attested-by", "the old system", "--yes")
-        if f"{len(numbers)} new" not in said:
+        if f"{len(numbers)} linked" not in said:
             raise Unexpected(said)
         return perf_counter() - begun
 
@@ -466,6 +469,42 @@ def many_at_once(here: Ground, engine: str, sizes: Sizes) -> Iterator[Figure]:
     yield figure("drain", sizes.delivered, "deliveries", *_drains(here, engine, sizes.delivered))
 
 
+def lists(here: Ground, engine: str, sizes: Sizes) -> Iterator[Figure]:
+    """Measure a list of attested iDs by the API beside a bare loop, and how long others wait meanwhile."""
+    site, other, rows = here.site(engine, owed=True), here.site(engine, owed=True), range(1, sizes.attested + 1)
+    waits: list[float] = []
+    with site.serving("serve") as web, site.serving("connector") as connector, ThreadPoolExecutor(1) as sender:
+        link_all(web, iter((sizes.attested + 1,)))
+        sent = sender.submit(_send_list, connector, rows)
+        with closing(http.client.HTTPConnection("127.0.0.1", web.port)) as connection:
+            for number in count(sizes.attested + 2):
+                begun = perf_counter()
+                link(connection, number)
+                waits.append(perf_counter() - begun)
+                if sent.done():
+                    break
+        ours = sent.result()
+    bare_loop = insert(other.url, rows, *TABLES)
+    name = f"list of {len(rows):,} attested iDs ÷ bare loop, {engine}"
+    yield beside(name, "higher", 0.05, "rows/s", [(len(rows) / ours, len(rows) / bare_loop)])
+    yield limited(f"longest of {len(waits):,} linkings beside that list, {engine}", "lower", 2, "s", max(waits))
+
+
+def _send_list(connector: Running, numbers: range) -> float:
+    rows = "".join(
+        json.dumps({"account": account(number), "orcid": orcid_id(number).uri, "authenticated_at": "2026-01-15"}) + "\n"
+        for number in numbers
+    )
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/x-ndjson"}
+    with closing(http.client.HTTPConnection("127.0.0.1", connector.port)) as connection:
+        begun = perf_counter()
+        connection.request("POST", "/v1/people?source=the+old+system", rows, headers)
+        end = json.loads([*connection.getresponse()][-1])
+        if end.get("linked") != len(numbers):
+            raise Unexpected(end)
+        return perf_counter() - begun
+
+
 def _snapshots(site: Site, links: int) -> tuple[float, float]:
     with (
         site.serving("connector") as connector,
@@ -512,7 +551,7 @@ def main() -> None:
     sizes, begun = QUICK if os.environ.get("QUICK") else Sizes(), perf_counter()
     found: list[Figure] = []
     with ground() as here:
-        parts = [part(here, engine, sizes) for part in (linkings, many_at_once) for engine in (SQLITE, POSTGRES)]
+        parts = [part(here, engine, sizes) for part in (linkings, many_at_once, lists) for engine in (SQLITE, POSTGRES)]
         for part in (look_ups(here, sizes), *parts):
             for figure in part:
                 found.append(figure)

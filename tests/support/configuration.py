@@ -32,7 +32,9 @@ ORGANISATION = {
     ],
 }
 
-ALL_RIGHTS = {"credential": [{**ORGANISATION["credential"][0], "rights": ["read", "feed", "deprovision"]}]}
+ALL_RIGHTS = {
+    "credential": [{**ORGANISATION["credential"][0], "rights": ["read", "feed", "deprovision", "attest", "reverse"]}]
+}
 """An organisation whose one token, `TOKEN`, opens each address."""
 
 
