@@ -118,10 +118,11 @@ def write_csv(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> Iterato
     A cell that a spreadsheet would take for a formula gets an apostrophe in front, which `read_csv` removes.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # The writer quotes cells with a character of its line terminator
+    writer = csv.writer(text, lineterminator="\r\n")
     for row in chain((columns,), cells):
         writer.writerow(["'" + cell if _FORMULA.match(cell) else cell for cell in row])
-        yield text.getvalue()
+        yield text.getvalue().removesuffix("\r\n") + "\n"
         text.seek(0)
         text.truncate()
 

@@ -144,8 +144,12 @@ create index links_by_release
     where ended_at is null
     and release_state is not null;
 
--- The look-ups of iDs that are due.
-create index links_by_next_check on links (registry, next_check_at) where ended_at is null;
+-- The look-ups of iDs that are due. The condition on next_check_at, which is never empty, keeps other queries from the
+-- index: without statistics, PostgreSQL read all of it to find one person's link.
+create index links_by_next_check
+    on links (registry, next_check_at)
+    where ended_at is null
+    and next_check_at <> '';
 
 -- Links whose iD's record is not in its normal state, which are few.
 create index links_by_record_state

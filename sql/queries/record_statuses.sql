@@ -32,6 +32,7 @@ select orcid
 from links
 where registry = :registry
     and next_check_at <= :now
+    and next_check_at <> ''
     and ended_at is null
 order by next_check_at
 limit :limit;
@@ -105,4 +106,5 @@ order by links.record_state;
 select min(next_check_at) as oldest
 from links
 where registry = :registry
+    and next_check_at <> ''
     and ended_at is null;

@@ -20,7 +20,13 @@ HEADING = "What others did to your connection"
 NOT_ABOUT_THE_LINK = {
     *("unchanged", "declined", "held-by-someone-else", "orcid-refused", "orcid-unavailable", "orcid-misconfigured"),
     *("cancelled", "empty-callback"),  # how the person's own visit to ORCID ended
-    *("delivered", "dead-letter", "release-seen", "person-searched"),  # nothing was done to the link
+    *(
+        "delivered",
+        "dead-letter",
+        "release-seen",
+        "person-searched",
+        "person-looked-up",
+    ),  # nothing was done to the link
     "authenticated",  # by the person
     "reassigned",  # what is older is about an earlier holder of the account
 }

@@ -213,6 +213,7 @@ EVENTS: Labels = MappingProxyType(
         "given-away": gettext_noop("moved to another account"),
         "reassigned": gettext_noop("the account was given to somebody else"),
         "erasure-requested": gettext_noop("everything about you is to be erased"),
+        "person-looked-up": gettext_noop("a system of your organisation asked which account has the iD"),
         "person-searched": gettext_noop("somebody who looks after this service looked at your connection"),
     }
 )
