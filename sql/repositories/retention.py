@@ -269,11 +269,8 @@ class RetentionRepository(Repository):
             if pending[0]["source"] is None:
                 _delete_mail_and_attempts(session, person)
                 transaction.remove_link(current, actor, LEFT_ORGANISATION, transfers)
-            # The person may have authenticated the iD here since
-            elif current.attested:
-                transaction.remove_attested_link(current, actor, pending[0]["credential"], transfers)
             else:
-                return False
+                transaction.remove_attested_link(current, actor, pending[0]["credential"], transfers)
             return True
 
 
