@@ -53,3 +53,21 @@ def test_a_credential_is_refused_before_the_body_is_read(port):
     status, _, body = sent(port, "/v1/changes/ack", "POST", f"Host: x\r\n{CHUNKED}", chunks(BODY))
 
     assert (status, [*json.loads(body)]) == (401, ["error"])
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_list_of_megabytes_is_read_alike_and_its_answer_has_each_row(port, framing):
+    # An empty line is no row; the body is more than is held in memory
+    rows = "".join(json.dumps({"account": f"p{n}@x", "orcid": "x"}) + "\n" for n in range(300))
+    text = rows + (" " * 9_000 + "\n") * 150
+    headers = f"Content-Length: {len(text)}\r\n" if framing == "length" else CHUNKED
+    after = text if framing == "length" else chunks(text[:500_000], text[500_000:])
+
+    status, head, body = sent(
+        port, "/v1/people?dry_run=true", "POST", f"{ASKING}Content-Type: application/x-ndjson\r\n{headers}", after
+    )
+
+    lines = [line for line in body.decode().splitlines() if line.startswith("{")]
+    assert (status, "application/x-ndjson" in head) == (200, True)
+    assert len(lines) == 301
+    assert json.loads(lines[-1])["refused"] == 300
