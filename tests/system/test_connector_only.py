@@ -77,6 +77,19 @@ def test_a_body_that_is_not_asked_for_changes_nothing(port, line):
         assert (status, json.loads(body).get("error") if body else None) == UNREAD[line]
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_list_of_megabytes_is_read_and_each_row_answered(port, framing):
+    text = (" " * 9_000 + "\n") * 150 + '{"account": "x"}\n'
+    headers = f"Content-Length: {len(text)}\r\n" if framing == "length" else CHUNKED
+    after = text if framing == "length" else chunks(text)
+    headers = f"{ASKING}Content-Type: application/x-ndjson\r\n{headers}"
+
+    status, _, body = ask(port, "/v1/people?dry_run=true", method="POST", headers=headers, after=after)
+
+    lines = [json.loads(line) for line in body.decode().splitlines() if line.startswith("{")]
+    assert (status, lines[0]["line"], lines[0]["code"], lines[1]["rows"]) == (200, 151, "invalid", 1)
+
+
 def test_a_thousand_slow_clients_keep_nobody_else_out(port):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, SLOW + 500), hard), hard))
