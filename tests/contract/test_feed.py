@@ -15,6 +15,7 @@ from resolver_connector.cursor import Cursor
 from resolver_connector.feed import MAX_SNAPSHOTS
 from shibboleth.orcid_id import Registry
 from sql.errors import StoreUnavailable
+from sql.records import RecordState
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, ask
 
@@ -201,6 +202,16 @@ def test_a_snapshot_is_every_link_that_holds(connector, store):
 
     assert sorted(short(snapshot["changes"])) == [("linked", AKE, THIRD.uri), ("linked", MAIJA, SECOND.uri)]
     assert snapshot["has_more"] is False
+
+
+def test_a_snapshot_has_the_state_of_each_record_at_orcid(connector, store):
+    states = [None, *RecordState]
+    for number, state in enumerate(states, 1):
+        make_link(store, f"p{number}@yliopisto.example", make_orcid_id(number))
+        if state is not None:
+            store.record_statuses.save(make_orcid_id(number), state, None, LATER)
+
+    assert [each["status"] for each in fetch(connector)["changes"]] == states
 
 
 def test_of_nobody_there_is_an_empty_snapshot_to_go_on_from(connector, store):
