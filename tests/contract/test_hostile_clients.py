@@ -53,7 +53,7 @@ NAMED = {
     "TRACE": (405, {"method": "TRACE"}),
     "a method in small letters": (400, {"method": "get"}),
     "a body with GET": (200, {"headers": ASKING + "Content-Length: 5\r\n", "after": "hello"}),
-    "a body of more than 8 MiB": (413, {"method": "POST", "headers": ASKING + "Content-Length: 8388609\r\n"}),
+    "a body of more than 16 MiB": (413, {"method": "POST", "headers": ASKING + "Content-Length: 16777217\r\n"}),
     "headers of more than 64 kB": (431, {"headers": ASKING + "X: " + "x" * 65_500 + "\r\n"}),
 }
 """What is sent that is strange: its status, and what differs from an ordinary request."""
@@ -62,7 +62,7 @@ FROM_THE_SERVER = {
     "octets above 127 as they are",
     "a space as it is",
     "a method in small letters",
-    "a body of more than 8 MiB",
+    "a body of more than 16 MiB",
     "headers of more than 64 kB",
 }
 """What is no HTTP, or too much of it: the connector never sees it, and the server says so in plain text."""
