@@ -67,7 +67,7 @@ def test_what_is_not_understood_is_told_by_the_connector_and_not_by_apache(asks)
         asks("GET", f"/v1/changes?cursor={foreign}"),
         asks("POST", "/v1/changes/ack", body="x" * 5000),
         asks("OPTIONS", "/v1/changes"),
-        asks("PUT", "/v1/people/x", body="x"),
+        asks("PUT", "/v1/changes", body="x"),
         asks("POST", "/v1/changes/ack"),
     ]
 
