@@ -239,7 +239,14 @@ def _remove_attested(
     return {"links": links, "attempts": 0, "deliveries": links * len(transfers)}
 
 
+def _require_kept_links(client: Client) -> None:
+    if not client.keeps_links:
+        reason = 'your organisation has keep = "nothing": no link is stored with which an iD could be compared'
+        raise AttestationRefused("links-not-kept", reason)
+
+
 def _put_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
+    _require_kept_links(client)
     now, organisation = connector.clock(), client.organisation
     request = PutRequest.parse(RowReader(organisation, connector.registry, now), environ, path)
     connector.lookup.ping()
@@ -261,6 +268,7 @@ def _put_person(connector: Connector, client: Client, environ: Environ, path: st
 
 
 def _post_people(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
+    _require_kept_links(client)
     organisation = client.organisation
     request = BulkRequest.parse(RowReader(organisation, connector.registry, connector.clock()), environ)
     connector.lookup.ping()

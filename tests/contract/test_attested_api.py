@@ -151,6 +151,21 @@ def test_a_conflict_has_a_code_and_changes_no_link(send, store, before, code):
     assert list(store.links.list_current(UNIVERSITY)) == links
 
 
+def test_nothing_is_attested_for_an_organisation_whose_links_are_not_kept(store, clock):
+    client = Client(ORGANISATIONS.by_id(UNIVERSITY), "cris", frozenset(Right), keeps_links=False)
+    connector = Connector(store, Credentials([(Bearer(TOKENS["cris"]), client)]), Registry.PRODUCTION, clock)
+
+    for method, path, kind in (
+        ("PUT", f"/v1/people/{MAIJA}", "application/json"),
+        ("POST", "/v1/people", "application/x-ndjson"),
+    ):
+        body = json.dumps(ROW | ({} if method == "PUT" else {"account": MAIJA})).encode()
+        environ = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": kind}
+        answer = ask(connector, path, method, HTTP_AUTHORIZATION=f"Bearer {TOKENS['cris']}", **environ)
+        assert (answer.status, json.loads(answer.body)["code"]) == (409, "links-not-kept")
+    assert store.links.count(UNIVERSITY) == 0
+
+
 @pytest.mark.parametrize(
     ("account", "changed", "member"),
     [

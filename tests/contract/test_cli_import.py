@@ -72,6 +72,23 @@ def test_links_of_elsewhere_are_checked_first_and_then_imported(run, store):
     assert run(rows, "--yes").output == f"{counts(unchanged=2)}\n"
 
 
+def test_nothing_is_imported_for_an_organisation_whose_links_are_not_kept(tmp_path, store, store_url):
+    spool = {"name": "nightly", "kind": "file", "directory": str(tmp_path)}
+    config = write_configuration(
+        tmp_path,
+        store=store_section(tmp_path, store_url),
+        organisations={"yliopisto": {"transfer": [spool], "credential": None, "keep": "nothing"}},
+    )
+    (tmp_path / "links").write_text(f"{HEADER}{MAIJA},{trial(1).uri},2024-03-01,CRIS\n")
+
+    for more in ([], ["--yes"]):
+        words = ["--config", str(config), "import", "yliopisto", str(tmp_path / "links"), *more]
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 1
+        assert 'yliopisto has keep = "nothing"' in result.output
+    assert store.links.count(UNIVERSITY) == 0
+
+
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_refused_rows_are_shown_and_the_others_are_imported(run, store, form):
     make_link(store, AKE, trial(1))

@@ -73,11 +73,16 @@ def find_organisation(config: Config, name: str) -> Organisation:
     raise CommandError(f"unknown organisation {printable(name)}; {hint}")
 
 
-def require_kept_links(config: Config, organisation: Organisation) -> None:
+def require_kept_links(
+    config: Config, organisation: Organisation, consequence: str = "no ORCID iDs are stored that it could release"
+) -> None:
     """Reject an organisation whose links are not stored.
+
+    Args:
+        consequence: What follows from it, for the message.
 
     Raises:
         CommandError: If the organisation has `keep = "nothing"`.
     """
     if not config.organisation_settings[organisation.id].keeps_links:
-        raise CommandError(f'{organisation.id} has keep = "nothing": no ORCID iDs are stored that it could release')
+        raise CommandError(f'{organisation.id} has keep = "nothing": {consequence}')

@@ -20,7 +20,7 @@ from resolver_connector.deprovision import MAX_PERCENT
 from sql.repositories.attested_links import AttestedLink, Outcome, RowResult
 from sql.repositories.retention import PendingRemovals
 from sql.store import Store
-from webapp.cli.context import find_organisation, load_config, open_store, utc_now
+from webapp.cli.context import find_organisation, load_config, open_store, require_kept_links, utc_now
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import organisation_argument
 from webapp.cli.output import printable
@@ -104,6 +104,7 @@ def import_links(  # noqa: PLR0913 - one parameter for each option
     """
     config = load_config(path)
     organisation, now = find_organisation(config, name), utc_now()
+    require_kept_links(config, organisation, "no link is stored with which an imported ORCID iD could be compared")
     replaces = mode == "replace"
     if replaces and (rows is None or attested_by is None):
         raise click.UsageError("--mode replace needs --rows and --attested-by.")

@@ -81,7 +81,9 @@ def make_replicas(config: Config, store: Store, directory: Path, max_age: float)
 def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Client]]:
     for settings in config.organisation_settings.values():
         for each in settings.credentials:
-            client = Client(settings.organisation, each.name, frozenset(each.rights), each.own_changes)
+            client = Client(
+                settings.organisation, each.name, frozenset(each.rights), each.own_changes, settings.keeps_links
+            )
             if each.token is not None:
                 yield Bearer(each.token.reveal()), client
             elif each.user is not None and each.password is not None:
