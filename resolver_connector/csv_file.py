@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -33,7 +33,11 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 _IGNORED = "\ufeff\u200b\u00a0 \t\r\n"
 """Spaces and invisible characters around cells."""
 _MAX_LINE = 1_000_000
-"""Characters; a longer line is not read, so that a file without line ends does not fill the memory."""
+"""Characters of a line, or of a row of several lines. No more is read, so that a file without line ends, or with many
+short cells, does not fill the memory.
+"""
+_MAX_OTHER_LINES = 100_000
+"""How many lines may be empty, or inside a cell of several lines; each takes as long as a row."""
 _MAX_HEADER = 10_000
 """Characters."""
 _REPLACEMENT = "\ufffd"
@@ -142,7 +146,12 @@ class _Lines:
 
     def __init__(self, text: TextIO) -> None:
         self.text = text
+        self.start_row(1)
+
+    def start_row(self, first_line: int) -> None:
+        self.first_line = first_line
         self.row: list[str] = []
+        self.size = 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -155,6 +164,13 @@ class _Lines:
             raise _LineTooLong
         if not line:
             raise StopIteration
+        self.size += len(line)
+        if self.size > _MAX_LINE:
+            # Where the next row begins is unknown
+            raise InvalidCsvFile(
+                f"its row that begins in line {self.first_line} has more than {_MAX_LINE:,} characters: "
+                "close its quotation marks"
+            )
         self.row.append(line)
         return line
 
@@ -179,24 +195,30 @@ def _rows(
     lines = _Lines(text)
     number, names, delimiter = _header(lines, columns, required, ignore_others=ignore_others)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    found = 0
     while True:
         line = number + reader.line_num + 1
-        lines.row.clear()
+        if line - found > _MAX_OTHER_LINES:
+            raise InvalidCsvFile(f"more than {_MAX_OTHER_LINES:,} of its lines are empty or within a cell: remove them")
+        lines.start_row(line)
         try:
             cells = [cell.strip(_IGNORED) for cell in next(reader)]
         except StopIteration:
             return
         except _LineTooLong:
             number += 1  # the reader has not counted it
+            found += 1
             yield CsvRow(line, {}, f"it has a line of more than {_MAX_LINE:,} characters")
             continue
         except csv.Error:
+            found += 1
             yield CsvRow(line, {}, _quotation_error("".join(lines.row), delimiter, line, number + reader.line_num))
             continue
         finally:
             progress.update()
         if not any(cells):
             continue
+        found += 1
         named = {
             name: cell[1:] if _NEUTRALISED.match(cell) else cell
             for name, cell in zip(names, cells, strict=False)
@@ -224,12 +246,13 @@ def _quotation_error(row: str, delimiter: str, first: int, last: int) -> str:
 
 
 def _header(
-    lines: Iterator[str], columns: Sequence[str], required: Sequence[str], *, ignore_others: bool
+    lines: _Lines, columns: Sequence[str], required: Sequence[str], *, ignore_others: bool
 ) -> tuple[int, list[str], str]:
     # Returns how many lines were read, the name of each column, and the delimiter
     delimiters: Sequence[str] = _DELIMITERS
     with suppress(_LineTooLong):
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(islice(lines, _MAX_OTHER_LINES), 1):
+            lines.start_row(number + 1)
             if not line.strip(_IGNORED + ",;"):
                 continue
             if separator := _SEPARATOR_LINE.fullmatch(line):

@@ -38,7 +38,7 @@ where organisation = :organisation
 
 -- name: list_links_of_seen_people
 -- A page of an organisation's current links, by person_key: what tells whether a list of accounts can end them.
-select id, person_key, account, linked_at, last_seen_on, source
+select id, person_key, account, linked_at, consent_at, last_seen_on, source
 from links
 where organisation = :organisation
     and person_key > :after

@@ -248,10 +248,38 @@ class _Merger:
         )
         if session.execute("insert_link_if_free", **rows.link_values(new)):
             return new
-        holder = session.fetch_one("get_link_id", organisation=new.organisation, person_key=new.person_key)
-        if holder is None:
+        row = session.fetch_one("get_link", organisation=new.organisation, person_key=new.person_key)
+        if row is None:
             return MoveConflict.OTHER_PERSON
-        return None if rows.orcid_id_from_row(holder) == new.orcid_id else MoveConflict.OTHER_ORCID_ID
+        holder = rows.link_from_row(row)
+        if holder.orcid_id != new.orcid_id:
+            return MoveConflict.OTHER_ORCID_ID
+        if holder.attested and not link.attested:
+            self._confirm(holder, link)
+        return None
+
+    def _confirm(self, attested: Link, own: Link) -> None:
+        # What the person linked themselves stays theirs
+        confirmed = replace(
+            attested,
+            linked_at=own.linked_at,
+            consent=own.consent,
+            source=own.source,
+            authenticated_at=own.authenticated_at,
+        )
+        self.target.session.execute("confirm_attested_link", **rows.link_values(confirmed))
+        facts = {
+            "orcid": confirmed.orcid_id.uri,
+            "account": confirmed.account,
+            "link": confirmed.id,
+            "consent": f"{own.consent.version} {own.consent.language}",
+            "previous_source": attested.source,
+            "reason": ChangeReason.MERGED.value,
+            "from": self.source.organisation,
+            "into": self.target.organisation,
+        }
+        event = self.target.new_event("authenticated", "operator", confirmed.person_key, facts)
+        self.target.session.execute("insert_event", **event)
 
     def _write(
         self,

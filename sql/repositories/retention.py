@@ -10,9 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
 
 from sql import rows
 from sql.engines.base import Row, Session, Transaction, Values
+from sql.repositories.attested_links import MAX_BUSY, PAUSE
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository, Rollback
 from sql.repositories.statistics import count_deleted_links, delete_attempts
 
@@ -150,8 +152,8 @@ class RetentionRepository(Repository):
     ) -> PendingRemovals:
         """Schedule the removal of the links of people who are not in a list.
 
-        The removals are due after REMOVAL_DELAY. A link that was made after the list is left alone. So is the link of a
-        person who has signed in on a later day, if the list is of accounts.
+        The removals are due after REMOVAL_DELAY. A link that was made or attested anew after the list is left alone. So
+        is the link of a person who has signed in on a later day, if the list is of accounts.
 
         Args:
             person_keys: The keys of all accounts of the organisation, or of all whose iDs it attests.
@@ -243,17 +245,22 @@ class RetentionRepository(Repository):
     def execute_due_removals(self, transfers: Callable[[str, str | None], Sequence[str]], now: datetime) -> int:
         """Remove the links whose removal is due, and return their number.
 
+        Each is removed in a transaction of its own, and others can write between them.
+
         Args:
             transfers: Returns the names of the transfers to which removals are delivered, by the organisation's id and
                 the name of the credential with which a list of attested iDs came.
         """
-        removed, batch = 0, PAGE_SIZE
+        removed, batch, busy_since = 0, PAGE_SIZE, monotonic()
         while batch == PAGE_SIZE:
             due = self.engine.fetch_all("list_due_removals", now=rows.format_timestamp(now), limit=PAGE_SIZE)
             batch = len(due)
             for row in due:
                 names = transfers(row["organisation"], row["credential"])
                 removed += self._execute_removal(row["organisation"], row["person_key"], names, now)
+                if monotonic() - busy_since > MAX_BUSY:
+                    sleep(PAUSE)
+                    busy_since = monotonic()
         return removed
 
     def _execute_removal(self, organisation_id: str, person_key: str, transfers: Sequence[str], now: datetime) -> bool:
@@ -266,6 +273,9 @@ class RetentionRepository(Repository):
             if not pending or link is None or link["id"] != pending[0]["link_id"]:
                 return False
             current, actor = rows.link_from_row(link), pending[0]["actor"]
+            if pending[0]["source"] not in {None, current.source}:
+                # Another system attests it now, or a merger has made it the person's own
+                return False
             if pending[0]["source"] is None:
                 _delete_mail_and_attempts(session, person)
                 transaction.remove_link(current, actor, LEFT_ORGANISATION, transfers)
@@ -288,6 +298,6 @@ def _pending_removals(session: Session, organisation_id: str) -> PendingRemovals
 def _is_later(row: Row, made_at: datetime, *, seen_counts: bool) -> bool:
     # A list of accounts of an earlier day says nothing about a person who signed in since
     seen = row["last_seen_on"] if seen_counts else None
-    return bool(row["linked_at"] >= rows.format_timestamp(made_at)) or (
+    return bool(max(row["linked_at"], row["consent_at"]) >= rows.format_timestamp(made_at)) or (
         seen is not None and seen > made_at.astimezone(UTC).date().isoformat()
     )

@@ -381,10 +381,17 @@ def test_a_removal_does_not_happen_if_it_is_cancelled_or_the_link_changed(send, 
         lambda: post(send, rows_of([0])),
         lambda: make_link(store, "p0@yliopisto.example", make_orcid_id(100)),
     ):
-        assert lines(replace(send, rows_of(range(1, 20))))[-1]["removals"] == 1
+        assert lines(replace(send, rows_of(range(1, 20)), made_at=clock().isoformat()))[-1]["removals"] == 1
         undo()
         assert execute(connector, clock) == 0
+        clock.now += timedelta(minutes=1)
         assert store.links.count(UNIVERSITY) == 22
+
+
+def test_a_link_that_was_attested_anew_after_the_list_was_made_is_not_removed(send, twenty):
+    assert json.loads(put(send, "p0@yliopisto.example", orcid=make_orcid_id(100).uri).body)["outcome"] == "updated"
+
+    assert lines(replace(send, rows_of(range(1, 20))))[-1]["removals"] == 0
 
 
 def test_a_list_of_accounts_is_not_cancelled_with_attest_alone(send, twenty):

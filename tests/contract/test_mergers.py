@@ -17,6 +17,7 @@ from tests.support.store_faults import InjectedFailure, fail, make_failing_store
 ANNA, BEN, CAI, DAN = (f"{name}@amk.example" for name in ("anna", "ben", "cai", "dan"))
 FIRST, SECOND, THIRD = (make_orcid_id(number) for number in (1, 2, 3))
 LATER = NOON + timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 
 def at_university(account):
@@ -224,6 +225,42 @@ def test_imported_links_go_over_with_their_source_and_the_audit_agrees(store):
 
     assert store.links.get(UNIVERSITY, at_university(ANNA)).source == "CRIS"
     assert_intact(store)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_the_person_linked_stays_theirs_where_it_was_attested(store, own):
+    attest(store, [(at_university(ANNA), FIRST)], source="Pure", key_attribute="eppn")
+    if own:
+        make_link(store, ANNA, FIRST, POLYTECHNIC, NOON - HOUR)
+    else:
+        attest(store, [(ANNA, FIRST)], organisation=POLYTECHNIC)
+    before = store.links.get(POLYTECHNIC, ANNA), store.links.get(UNIVERSITY, at_university(ANNA))
+
+    assert merge(store)[0].already_there == 1
+
+    after = store.links.get(UNIVERSITY, at_university(ANNA))
+    said = before[0] if own else before[1]
+    assert (after.id, after.account) == (before[1].id, before[1].account)
+    assert (after.source, after.consent, after.linked_at) == (said.source, said.consent, said.linked_at)
+    another = [each.refusal or each.outcome for each in attest(store, [(at_university(ANNA), SECOND)], now=LATER)]
+    assert another == (["linked-by-person"] if own else ["replaced"])
+    if own:
+        event = [*store.audit.list_events(UNIVERSITY, at_university(ANNA))][-2]
+        assert (event.kind, event.actor, event.facts["previous_source"]) == ("authenticated", "operator", "Pure")
+    assert_intact(store)
+
+
+def test_a_removal_of_attested_links_spares_what_a_merger_made_the_persons_own(store):
+    attest(store, [(at_university(ANNA), FIRST)], source="Pure", key_attribute="eppn")
+    make_link(store, ANNA, FIRST, POLYTECHNIC, NOON - HOUR)
+    made_at = NOON + HOUR
+    store.retention.schedule_removals(
+        UNIVERSITY, frozenset(), made_at, "operator", made_at, max_percent=100, source="Pure"
+    )
+    merge(store)
+
+    assert store.retention.execute_due_removals(lambda *_names: (), LATER) == 0
+    assert linked(store) == {at_university(ANNA): FIRST}
 
 
 def test_many_links_go_over_in_pages(store, monkeypatch):

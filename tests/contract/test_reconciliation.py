@@ -123,6 +123,16 @@ def test_a_link_whose_account_is_missing_is_removed_after_an_hour(store, connect
     assert store.audit.verify(UNIVERSITY) == []
 
 
+def test_others_can_write_between_two_removals(store, connector, people, monkeypatch):
+    monkeypatch.setattr("sql.repositories.retention.MAX_BUSY", 0)
+    left = []
+    monkeypatch.setattr("sql.repositories.retention.sleep", lambda _seconds: left.append(len(linked(store))))
+    send(connector, STAY[2:], max_percent=20)
+
+    assert execute(store) == [("removals-executed", {"links": 3})]
+    assert left == [19, 18, 17]
+
+
 def test_a_dry_run_names_them_and_changes_nothing(store, store_url, connector, people):
     before = contents(store_url)
 

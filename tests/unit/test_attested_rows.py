@@ -172,6 +172,10 @@ def test_a_line_that_is_no_row_is_refused_and_the_next_is_read(line, reason):
         (b"PK\x03\x04\x14\x00\x06\x00", "is a spreadsheet or an archive, not CSV: save it as CSV in UTF-8"),
         (bytes.fromhex("d0cf11e0a1b11ae1"), "is a spreadsheet, not CSV: save it as CSV in UTF-8"),
         (bytes(range(256)) * 4, "is not text in UTF-8: save it as CSV in UTF-8"),
+        (HEADER + '"ab\n",' * 200_000, "its row that begins in line 2 has more than 1,000,000 characters: close its"),
+        (HEADER + ROW + "\n" * 100_003, "more than 100,000 of its lines are empty or within a cell: remove them"),
+        (HEADER + '"\n"\n' * 50_003, "more than 100,000 of its lines are empty or within a cell: remove them"),
+        ("\n" * 100_003 + HEADER, "its first line must name the columns"),
     ],
 )
 def test_a_file_that_is_no_csv_is_refused(text, why):
@@ -206,6 +210,12 @@ def test_a_row_that_cannot_be_read_is_refused_and_the_next_is_read(rows, expecte
     _, refused = read(HEADER.encode() + rows + f"\n{AKE},{SECOND.bare},2024-03-01,CRIS\n".encode())
 
     assert refused == expected
+
+
+def test_empty_lines_do_not_count_against_rows():
+    valid, refused = read(HEADER + f"{ROW}\n" + "\n" * 99_900 + f"{AKE},{SECOND.bare},2024-03-01,CRIS\n")
+
+    assert ([each.line for each in valid], refused) == ([2, 99_903], [])
 
 
 def test_a_date_is_the_beginning_of_that_day_and_never_later_than_now():
