@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
 from time import monotonic
@@ -211,7 +211,7 @@ def _delete_person(connector: Connector, client: Client, environ: Environ, path:
     organisation, now = client.organisation, connector.clock()
     if Right.DEPROVISION in client.rights:
         condition(connector.store.links.get(organisation.id, fold(request.account)))
-        counts = deprovision(connector.store, organisation, request, now, connector.receivers(organisation.id))
+        counts = deprovision(connector.store, organisation, request, now, connector.receivers.all(organisation.id))
         event = "deprovisioned"
     else:
         counts, event = _remove_attested(connector, client, request, condition), "attested-link-removed"
@@ -223,20 +223,21 @@ def _delete_person(connector: Connector, client: Client, environ: Environ, path:
 def _remove_attested(
     connector: Connector, client: Client, request: DeprovisionRequest, condition: Precondition
 ) -> dict[str, int]:
-    transfers = connector.receivers(client.organisation.id, client.credential)
+    receivers, organisation_id = connector.receivers, client.organisation.id
     try:
-        links = connector.store.attested_links.remove(
-            client.organisation.id,
+        removed = connector.store.attested_links.remove(
+            organisation_id,
             fold(request.account),
             connector.clock(),
-            transfers=transfers,
+            transfers=receivers.all(organisation_id),
+            own_transfers=receivers.own(organisation_id, client.credential),
             credential=client.credential,
             precondition=condition,
             dry_run=request.dry_run,
         )
     except LinkedByPerson as error:
         raise AttestationRefused(Refusal.LINKED_BY_PERSON, str(error)) from None
-    return {"links": links, "attempts": 0, "deliveries": links * len(transfers)}
+    return asdict(removed)
 
 
 def _require_kept_links(client: Client) -> None:
@@ -254,7 +255,8 @@ def _put_person(connector: Connector, client: Client, environ: Environ, path: st
         organisation.id,
         request.row,
         now,
-        transfers=connector.receivers(organisation.id, client.credential),
+        transfers=connector.receivers.all(organisation.id),
+        own_transfers=connector.receivers.own(organisation.id, client.credential),
         key_attribute=organisation.key,
         credential=client.credential,
         precondition=request.precondition,
@@ -272,9 +274,8 @@ def _post_people(connector: Connector, client: Client, environ: Environ, _path: 
     organisation = client.organisation
     request = BulkRequest.parse(RowReader(organisation, connector.registry, connector.clock()), environ)
     connector.lookup.ping()
-    transfers = connector.receivers(organisation.id, client.credential)
     with stream_slot(connector.feed.snapshot_slots) as stream:
-        chunks = bulk(connector.store, request, environ, transfers, client.credential)
+        chunks = bulk(connector.store, request, environ, connector.receivers, client.credential)
         return 200, [*COMMON_HEADERS, ("Content-Type", NDJSON)], stream(chunks)
 
 
@@ -305,7 +306,7 @@ def _audit(connector: Connector, client: Client, kind: str, person_key: str | No
 def _move_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
     request = MoveRequest.parse(client.organisation, environ, path)
     connector.lookup.ping()
-    transfers = connector.receivers(client.organisation.id)
+    transfers = connector.receivers.all(client.organisation.id)
     change = move(connector.store, client.organisation, request, connector.clock(), transfers)
     if change is not None:
         _log.info("moved", extra={"facts": {"organisation": client.organisation.id, "change": change.number}})

@@ -130,7 +130,7 @@ class Feed:
         Args:
             organisation: The organisation.
             environ: The request.
-            without: The name of a credential; the changes that its system attested are left out, except of a snapshot.
+            without: The name of a credential; the changes that are its own are left out, except of a snapshot.
 
         Raises:
             BadRequest: If a parameter is invalid.

@@ -272,7 +272,7 @@ class Change:
     """Of `moved`: the key that the link had before; None otherwise. So is the account."""
     previous_account: str | None = None
     attested_by: str | None = None
-    """The name of the credential whose system attested it; None of all others."""
+    """The name of the credential whose own change it is, and which is not told of it; None of all others."""
 
 
 class DeliveryState(StrEnum):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any, BinaryIO
 
+from resolver_connector.attested.receivers import Receivers
 from resolver_connector.attested.rows import InvalidMember, RowReader, invalid_source
 from resolver_connector.csv_file import InvalidCsvFile
 from resolver_connector.deprovision import (
@@ -184,7 +185,7 @@ class AttestedList:
         )
 
     def store(
-        self, store: Store, actor: str, transfers: Sequence[str], credential: str | None = None, *, dry_run: bool
+        self, store: Store, actor: str, receivers: Receivers, credential: str | None = None, *, dry_run: bool
     ) -> Iterator[RowResult]:
         """Store the rows as `AttestedLinkRepository.add` does."""
         reader = self.reader
@@ -193,7 +194,8 @@ class AttestedList:
             self.rows(),
             actor,
             reader.now,
-            transfers=transfers,
+            transfers=receivers.all(reader.organisation.id),
+            own_transfers=receivers.own(reader.organisation.id, credential),
             key_attribute=reader.organisation.key,
             credential=credential,
             dry_run=dry_run,
@@ -201,7 +203,7 @@ class AttestedList:
 
 
 def bulk(
-    store: Store, request: BulkRequest, environ: Environ, transfers: tuple[str, ...], credential: str
+    store: Store, request: BulkRequest, environ: Environ, receivers: Receivers, credential: str
 ) -> Iterator[bytes]:
     """Store a list, and yield what became of it as NDJSON.
 
@@ -218,7 +220,7 @@ def bulk(
     try:
         attested = AttestedList.read(request.reader, lambda: request.read(file), request.replacement)
         attested.schedule_removals(store, "organisation", credential, dry_run=True)
-        results = attested.store(store, "organisation", transfers, credential, dry_run=request.dry_run)
+        results = attested.store(store, "organisation", receivers, credential, dry_run=request.dry_run)
         first = next(results, None)
     except (InvalidList, InvalidCsvFile) as error:
         file.close()

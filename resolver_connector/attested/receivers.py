@@ -1,7 +1,4 @@
-"""The transfers to which the change of an attested link is delivered.
-
-That of the system which attested it is left out.
-"""
+"""The transfers of an organisation, and those to a credential's system."""
 
 from __future__ import annotations
 
@@ -19,15 +16,14 @@ class Receivers:
     credentials: Mapping[tuple[str, str], str] = field(default_factory=lambda: MappingProxyType({}))
     """The credential of the system behind a transfer, by the organisation's id and the transfer's name."""
 
-    def __call__(self, organisation_id: str, credential: str | None = None) -> tuple[str, ...]:
-        """Return the transfers to which a change is delivered.
+    def all(self, organisation_id: str) -> tuple[str, ...]:
+        """Return all transfers of an organisation."""
+        return tuple(self.transfers.get(organisation_id, ()))
 
-        Args:
-            organisation_id: The organisation.
-            credential: The name of the credential whose system attested the change; None of all others.
-        """
+    def own(self, organisation_id: str, credential: str | None) -> tuple[str, ...]:
+        """Return the transfers to a credential's system; none for None."""
         return tuple(
             name
-            for name in self.transfers.get(organisation_id, ())
-            if credential is None or self.credentials.get((organisation_id, name)) != credential
+            for name in self.all(organisation_id)
+            if credential is not None and self.credentials.get((organisation_id, name)) == credential
         )

@@ -106,7 +106,7 @@ def execute_due_removals(store: Store, receivers: Receivers, report: EventLog, n
     Raises:
         StoreUnavailable: If the store does not answer.
     """
-    if removed := store.retention.execute_due_removals(receivers, now):
+    if removed := store.retention.execute_due_removals(receivers.all, now, receivers.own):
         report("removals-executed", links=removed)
 
 

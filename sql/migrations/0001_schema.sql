@@ -205,7 +205,8 @@ create table changes (
     at text not null,
     -- why it was made, where the kind does not say all
     reason text check (reason in ('deprecated', 'suspended', 'resumed', 'merged', 'moved', 'attested')),
-    -- the name of the credential whose system attested it, and which is not told of it again; null of all others
+    -- the name of the credential whose system attested it and is not told of it again, because all earlier changes of the
+    -- person and of the iD are its own too; null of all others
     attested_by text,
     primary key (organisation, number),
     check ((registry is null) = (orcid is null)),

@@ -30,6 +30,37 @@ from changes
 where organisation = :organisation
     and person_key = :person_key;
 
+-- name: has_change_of_others
+-- Whether a change of the person or of the iD is kept that is not the credential's own.
+select
+    exists (
+        select 1
+        from changes
+        where organisation = :organisation
+            and person_key = :person_key
+            and coalesce(attested_by, '') <> :credential
+    )
+    or exists (
+        select 1
+        from changes
+        where organisation = :organisation
+            and previous_person_key = :person_key
+    )
+    or exists (
+        select 1
+        from changes
+        where organisation = :organisation
+            and orcid = :orcid
+            and coalesce(attested_by, '') <> :credential
+    )
+    or exists (
+        select 1
+        from changes
+        where organisation = :organisation
+            and previous_orcid = :orcid
+            and coalesce(attested_by, '') <> :credential
+    ) as found;
+
 -- name: list_changes_after
 -- Oldest first.
 select *

@@ -22,7 +22,7 @@ from sql import audit, rows
 from sql.engines.base import Row
 from sql.errors import LinkedByPerson
 from sql.records import SELF_MADE, ChangeKind, ChangeReason, Consent, Link
-from sql.repositories.base import ID_BYTES, OrganisationTransaction, Repository, Rollback
+from sql.repositories.base import ID_BYTES, DeprovisionResult, OrganisationTransaction, Repository, Rollback
 
 MAX_ROWS = 50_000
 """Number of rows of one list."""
@@ -117,6 +117,7 @@ class AttestedLinkRepository(Repository):
         now: datetime,
         *,
         transfers: Sequence[str] = (),
+        own_transfers: Collection[str] = (),
         key_attribute: str | None = None,
         credential: str | None = None,
         dry_run: bool = False,
@@ -136,6 +137,7 @@ class AttestedLinkRepository(Repository):
             actor: `operator` or `organisation`.
             now: The time.
             transfers: The names of the organisation's transfers, to which changes are delivered.
+            own_transfers: Those to the system that attests, which are not told its own changes.
             key_attribute: The attribute of which the persons' keys are values.
             credential: The name of the credential of the system that attests; None on the command line.
             dry_run: Write nothing. The results are those that the rows would have now.
@@ -151,7 +153,7 @@ class AttestedLinkRepository(Repository):
                 if dry_run:
                     raise Rollback
                 transaction.key_attribute = key_attribute
-                _write(transaction, states, actor, transfers, credential)
+                _write(transaction, states, actor, transfers, own_transfers, credential)
             results = (state.result for state in states)
             yield from [item if isinstance(item, RowResult) else next(results) for item in checked]
             if monotonic() - busy_since > MAX_BUSY:
@@ -165,6 +167,7 @@ class AttestedLinkRepository(Repository):
         now: datetime,
         *,
         transfers: Sequence[str] = (),
+        own_transfers: Collection[str] = (),
         key_attribute: str | None = None,
         credential: str | None = None,
         precondition: Precondition = lambda _link: None,
@@ -180,7 +183,7 @@ class AttestedLinkRepository(Repository):
             precondition(_current_link(transaction, row.person_key))
             transaction.key_attribute = key_attribute
             states = _decide(transaction, [row], set())
-            _write(transaction, states, "organisation", transfers, credential)
+            _write(transaction, states, "organisation", transfers, own_transfers, credential)
             return states[0].result, _current_link(transaction, row.person_key)
 
     def remove(  # noqa: PLR0913 - all that a request says
@@ -190,34 +193,35 @@ class AttestedLinkRepository(Repository):
         now: datetime,
         *,
         transfers: Sequence[str] = (),
+        own_transfers: Collection[str] = (),
         credential: str | None = None,
         precondition: Precondition = lambda _link: None,
         dry_run: bool = False,
-    ) -> int:
+    ) -> DeprovisionResult:
         """End a person's attested link.
 
-        Return the number of links that ended, or would in a dry run.
+        Return what ended, or would in a dry run.
 
         Args:
-            transfers: As in `add`; so is `credential`.
+            transfers: As in `add`; so are `own_transfers` and `credential`.
             precondition: Called with the current link; what it raises rolls back.
             dry_run: Roll everything back.
 
         Raises:
             LinkedByPerson: If the person made the link.
         """
-        removed = 0
+        result = DeprovisionResult(0, 0, 0)
         with suppress(Rollback), self.organisation_transaction(organisation_id, now) as transaction:
             link = _current_link(transaction, person_key)
             precondition(link)
             if link is not None:
                 if not link.attested:
                     raise LinkedByPerson
-                transaction.remove_attested_link(link, "organisation", credential, transfers)
-                removed = 1
+                told = transaction.remove_attested_link(link, "organisation", credential, transfers, own_transfers)
+                result = DeprovisionResult(1, 0, told)
             if dry_run:
                 raise Rollback
-        return removed
+        return result
 
 
 class _Seen:
@@ -296,16 +300,20 @@ def _outcome(row: AttestedLink, stored: Row, freed: Collection[OrcidId]) -> Outc
     return refusal or (Outcome.REPLACED if linked else Outcome.LINKED)
 
 
-def _write(
+def _write(  # noqa: PLR0913, PLR0917 - what is written, and to whom it is told
     transaction: OrganisationTransaction,
     states: Sequence[_State],
     actor: str,
     transfers: Sequence[str],
+    own_transfers: Collection[str],
     credential: str | None,
 ) -> None:
     session, organisation, now = transaction.session, transaction.organisation, rows.format_timestamp(transaction.now)
     consents = {source: _consent(source, transaction.now) for source in {state.row.source for state in states}}
-    ended, links, updates, changes, events = [], [], [], [], []
+    made = [state.row for state in states if state.result.outcome in {Outcome.LINKED, Outcome.REPLACED}]
+    people = [(row.person_key, row.orcid_id) for row in made]
+    told = iter(transaction.attested_changes(people, credential, transfers, own_transfers))
+    ended, links, updates, changes, deliveries, events = [], [], [], [], [], []
     for state in states:
         row, outcome = state.row, state.result.outcome
         facts = _facts(row, state.stored["id"], credential)
@@ -317,9 +325,10 @@ def _write(
                 facts["previous"] = previous.uri
             links.append(rows.link_values(link))
             kind, reason = ChangeKind(outcome.value), ChangeReason.ATTESTED
-            changes.append(
-                transaction.new_change(kind, link, link.orcid_id, previous, reason=reason, attested_by=credential)
-            )
+            attested_by, names = next(told)
+            change = transaction.new_change(kind, link, link.orcid_id, previous, reason=reason, attested_by=attested_by)
+            changes.append(change)
+            deliveries += [rows.delivery_values(change, name) for name in names]
             events.append(transaction.new_event(kind.value, actor, row.person_key, {**facts, "link": link.id}))
         elif outcome is Outcome.UPDATED:
             updates.append(
@@ -334,8 +343,8 @@ def _write(
             events.append(transaction.new_event("attested-updated", actor, row.person_key, facts))
     events += _refusal_events(transaction, states, actor, credential)
     kept = [state.row for state in states if state.stored["removal_pending"] and not state.result.refusal]
-    people = [{"organisation": organisation, "person_key": row.person_key} for row in kept]
-    session.execute_many("delete_pending_removal", people)
+    cancelled = [{"organisation": organisation, "person_key": row.person_key} for row in kept]
+    session.execute_many("delete_pending_removal", cancelled)
     if not events:
         return
     for consent in consents.values():
@@ -346,9 +355,7 @@ def _write(
     session.execute_many("insert_link", links)
     session.execute_many("update_attested_link", updates)
     session.execute_many("insert_change", [rows.change_values(change) for change in changes])
-    session.execute_many(
-        "insert_delivery", [rows.delivery_values(change, name) for change in changes for name in transfers]
-    )
+    session.execute_many("insert_delivery", deliveries)
     session.execute_many("insert_event", events)
     transaction.write_numbers()
 

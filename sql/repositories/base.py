@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,16 @@ NOT_ATTESTED = "no longer attested by the organisation"
 """The reason in the audit log of the removal of an attested link."""
 NO_LIMIT = 2**63 - 1
 """The value of a query's limit that returns all rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeprovisionResult:
+    """What is, or in a dry run would be, deleted with a person."""
+
+    links: int
+    attempts: int
+    deliveries: int
+    """Number of transfers to which the removal is delivered."""
 
 
 class Rollback(Exception):
@@ -160,17 +170,63 @@ class OrganisationTransaction:
         """End a link and write its `removed` change, deliveries and audit event."""
         return self._remove_link(link, actor, {"reason": reason}, transfers)
 
-    def remove_attested_link(self, link: Link, actor: str, credential: str | None, transfers: Sequence[str]) -> Change:
-        """End an attested link as `remove_link` does.
+    def attested_changes(
+        self,
+        people: Sequence[tuple[str, OrcidId]],
+        credential: str | None,
+        transfers: Sequence[str],
+        own_transfers: Collection[str],
+    ) -> list[tuple[str | None, Sequence[str]]]:
+        """Return to whom each person's next attested change is told.
 
-        The organisation does not attest it any more.
+        The change is the system's own, and not told to it, if all earlier ones of the person and of the iD are. After a
+        change of somebody else it is told to everybody: a reader that applied the other one alone would undo it.
 
         Args:
-            credential: The name of the credential of the system that says so; None on the command line.
+            people: The key of each, and the iD that the change adds or removes.
+            credential: The name of the system's credential; None on the command line.
+            transfers: The names of all the organisation's transfers.
+            own_transfers: Those to the system.
+
+        Returns:
+            `attested_by` of the change, and the names of the transfers to which it is delivered.
         """
+        if credential is None:
+            return [(None, transfers)] * len(people)
+        values = [
+            {
+                "organisation": self.organisation,
+                "credential": credential,
+                "person_key": person_key,
+                "orcid": orcid_id.bare,
+            }
+            for person_key, orcid_id in people
+        ]
+        others = tuple(name for name in transfers if name not in own_transfers)
+        found = self.session.fetch_batch("has_change_of_others", values)
+        return [(None, transfers) if row["found"] else (credential, others) for (row,) in found]
+
+    def remove_attested_link(
+        self,
+        link: Link,
+        actor: str,
+        credential: str | None,
+        transfers: Sequence[str],
+        own_transfers: Collection[str],
+    ) -> int:
+        """End an attested link as `remove_link` does.
+
+        The organisation does not attest it any more. Arguments as in `attested_changes`.
+
+        Returns:
+            The number of transfers to which the change is delivered.
+        """
+        people = [(link.person_key, link.orcid_id)]
+        ((attested_by, told),) = self.attested_changes(people, credential, transfers, own_transfers)
         facts = {"reason": NOT_ATTESTED, "source": link.source}
         facts |= {} if credential is None else {"credential": credential}
-        return self._remove_link(link, actor, facts, transfers, ChangeReason.ATTESTED, credential)
+        self._remove_link(link, actor, facts, told, ChangeReason.ATTESTED, attested_by)
+        return len(told)
 
     def _remove_link(  # noqa: PLR0913, PLR0917 - a change and its event
         self,

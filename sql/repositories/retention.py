@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from sql import rows
 from sql.engines.base import Row, Session, Transaction, Values
 from sql.repositories.attested_links import MAX_BUSY, PAUSE
-from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository, Rollback
+from sql.repositories.base import NO_LIMIT, PAGE_SIZE, DeprovisionResult, Repository, Rollback
 from sql.repositories.statistics import count_deleted_links, delete_attempts
 
 REMOVAL_DELAY = timedelta(hours=1)
@@ -24,16 +24,6 @@ SIGNED_IN = "signed in"
 """The reason in the audit log of a removal that was cancelled because the person signed in."""
 LEFT_ORGANISATION = "left the organisation"
 """The reason in the audit log of a removal that the organisation asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeprovisionResult:
-    """What is, or in a dry run would be, deleted with a person."""
-
-    links: int
-    attempts: int
-    deliveries: int
-    """Number of transfers to which the removal is delivered."""
 
 
 class RemovalsPending(Exception):
@@ -242,28 +232,41 @@ class RetentionRepository(Repository):
             transaction.insert_event("removal-cancelled", "service", person_key, {"reason": SIGNED_IN})
             return True
 
-    def execute_due_removals(self, transfers: Callable[[str, str | None], Sequence[str]], now: datetime) -> int:
+    def execute_due_removals(
+        self,
+        transfers: Callable[[str], Sequence[str]],
+        now: datetime,
+        own_transfers: Callable[[str, str | None], Collection[str]] = lambda _organisation_id, _credential: (),
+    ) -> int:
         """Remove the links whose removal is due, and return their number.
 
         Each is removed in a transaction of its own, and others can write between them.
 
         Args:
-            transfers: Returns the names of the transfers to which removals are delivered, by the organisation's id and
-                the name of the credential with which a list of attested iDs came.
+            transfers: Returns the names of an organisation's transfers, to which removals are delivered.
+            now: The time.
+            own_transfers: Returns those to the system of a credential, which is not told its own changes.
         """
         removed, batch, busy_since = 0, PAGE_SIZE, monotonic()
         while batch == PAGE_SIZE:
             due = self.engine.fetch_all("list_due_removals", now=rows.format_timestamp(now), limit=PAGE_SIZE)
             batch = len(due)
             for row in due:
-                names = transfers(row["organisation"], row["credential"])
-                removed += self._execute_removal(row["organisation"], row["person_key"], names, now)
+                names = transfers(row["organisation"]), own_transfers(row["organisation"], row["credential"])
+                removed += self._execute_removal(row["organisation"], row["person_key"], *names, now)
                 if monotonic() - busy_since > MAX_BUSY:
                     sleep(PAUSE)
                     busy_since = monotonic()
         return removed
 
-    def _execute_removal(self, organisation_id: str, person_key: str, transfers: Sequence[str], now: datetime) -> bool:
+    def _execute_removal(
+        self,
+        organisation_id: str,
+        person_key: str,
+        transfers: Sequence[str],
+        own_transfers: Collection[str],
+        now: datetime,
+    ) -> bool:
         person = {"organisation": organisation_id, "person_key": person_key}
         with self.organisation_transaction(organisation_id, now) as transaction:
             session = transaction.session
@@ -280,7 +283,8 @@ class RetentionRepository(Repository):
                 _delete_mail_and_attempts(session, person)
                 transaction.remove_link(current, actor, LEFT_ORGANISATION, transfers)
             else:
-                transaction.remove_attested_link(current, actor, pending[0]["credential"], transfers)
+                credential = pending[0]["credential"]
+                transaction.remove_attested_link(current, actor, credential, transfers, own_transfers)
             return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import timedelta
+from random import Random
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -334,7 +335,7 @@ def test_only_so_many_lists_are_processed_at_once(send, connector):
 @pytest.fixture
 def twenty(store):
     """Attest twenty people of one source, and two others."""
-    attest(store, [(f"p{n}@yliopisto.example", make_orcid_id(100 + n)) for n in range(20)], "Pure")
+    attest(store, [(f"p{n}@yliopisto.example", make_orcid_id(100 + n)) for n in range(20)], "Pure", credential="cris")
     attest(store, [(AKE, THIRD)], "Converis")
     make_link(store, VILLE, SECOND)
 
@@ -349,7 +350,9 @@ def replace(send, rows, /, *, who="cris", **stated):
 
 
 def execute(connector, clock):
-    return connector.store.retention.execute_due_removals(connector.receivers, clock() + REMOVAL_DELAY)
+    return connector.store.retention.execute_due_removals(
+        connector.receivers.all, clock() + REMOVAL_DELAY, connector.receivers.own
+    )
 
 
 def test_a_list_that_replaces_removes_what_it_lacks_after_an_hour(send, store, connector, clock, twenty):
@@ -462,6 +465,115 @@ def test_what_a_system_attested_is_not_told_to_it_again(send):
     assert told("idm")[1] == [("linked", "attested"), ("removed", "attested"), ("linked", "attested")]
     assert told("cris") == (told("idm")[0], [])
     assert len(json.loads(send("GET", "/v1/changes").body)["changes"]) == 1
+
+
+def by_person(links, changes):
+    """Apply changes of the feed as docs/idm-owner.md says."""
+    for change in changes:
+        links.pop(change["previous_person"] and change["previous_person"]["value"], None)
+        links[change["person"]["value"]] = change["orcid"]
+        if change["orcid"] is None:
+            del links[change["person"]["value"]]
+
+
+def delivered(store, links):
+    """Apply the waiting changes of the transfer to the system, in their order."""
+    numbers = [each.change_number for each in store.deliveries.list_waiting(UNIVERSITY) if each.transfer == "pure"]
+    for change in store.changes.list_after(UNIVERSITY, 0, 10_000):
+        if change.number in numbers:
+            links.pop(change.previous_person_key, None)
+            links[change.person_key] = change.orcid_id and change.orcid_id.uri
+            if change.orcid_id is None:
+                del links[change.person_key]
+
+
+STEPS = (
+    "put first",
+    "put second",
+    "put elsewhere",
+    "list",
+    "delete",
+    "replace",
+    "other put",
+    "linked",
+    "removed",
+    "moved",
+    "fetched",
+)
+"""What happens to a person: the system's own doings, those of others, and that the system fetches its feed."""
+REVIEWED = (
+    ("linked", "removed", "put first"),
+    ("put first", "moved", "delete elsewhere"),
+    ("put first", "moved", "put second"),
+    ("linked", "removed", "put elsewhere"),
+    ("put first", "linked", "removed", "list", "put second", "replace"),
+    ("other put", "put second", "delete"),
+    ("put first", "put second", "delete", "list", "replace"),
+)
+
+
+def test_a_system_that_applies_its_feed_and_transfer_has_the_links_of_the_service(send, store, connector, clock):  # noqa: C901, PLR0915 - a model
+    generator = Random(20)
+    walks = [*REVIEWED, *(tuple(generator.choices(STEPS, k=5)) for _ in range(40))]
+    fetched_links, cursor = {}, json.loads(send("GET", "/v1/changes").body)["next_cursor"]
+    handed_in = {}
+
+    def fetch():
+        nonlocal cursor
+        page = json.loads(send("GET", f"/v1/changes?limit=5000&cursor={cursor}").body)
+        cursor = page["next_cursor"]
+        by_person(fetched_links, page["changes"])
+
+    def own(account, orcid_id):
+        for links in (fetched_links, handed_in):
+            links.pop(account, None)
+            links.update({} if orcid_id is None else {account: orcid_id.uri})
+
+    for number, walk in enumerate(walks):
+        here, elsewhere = (f"{name}{number}@yliopisto.example" for name in ("here", "elsewhere"))
+        first, second = make_orcid_id(1000 + 2 * number), make_orcid_id(1001 + 2 * number)
+        for minute, step in enumerate(walk):
+            clock.now = LATER + timedelta(hours=3 * number, minutes=minute)
+            now, at = clock(), clock().isoformat()
+            account = elsewhere if step.endswith("elsewhere") else here
+            orcid_id = second if step == "put second" else first
+            asked = {"account": account, **ROW, "orcid": orcid_id.uri, "authenticated_at": at}
+            transfers = ("idm", "pure")
+            match step.split()[0]:
+                case "put" if put(send, account, orcid=orcid_id.uri, authenticated_at=at).status < 300:
+                    own(account, orcid_id)
+                case "list" if lines(post(send, [asked]))[0]["outcome"] != "refused":
+                    own(account, orcid_id)
+                case "delete" if send("DELETE", f"/v1/people/{account}").status == 200:
+                    own(account, None)
+                case "replace":
+                    rest = [each for each in lines(send("GET", "/v1/people"))[:-1] if each["source"] == "Pure"]
+                    rest = [each for each in rest if each["account"] != account]
+                    assert replace(send, rest, made_at=at, max_percent=100).status == 200
+                    before = store.links.get(UNIVERSITY, account)
+                    if execute(connector, clock):
+                        assert before.attested
+                        own(account, None)
+                case "other":
+                    body = {**ROW, "orcid": orcid_id.uri, "authenticated_at": at}
+                    send("PUT", f"/v1/people/{account}", body, who="idm")
+                case "linked" if store.links.get_by_orcid_id(UNIVERSITY, second) is None:
+                    make_link(store, account, second, now=now, transfers=transfers)
+                case "removed":
+                    store.links.remove(UNIVERSITY, account, "person", "mine", now, transfers=transfers)
+                case "moved" if store.links.get(UNIVERSITY, account) and not store.links.get(UNIVERSITY, elsewhere):
+                    store.links.move(
+                        UNIVERSITY, account, elsewhere, "organisation", "renamed", now, transfers=transfers
+                    )
+                case "fetched":
+                    fetch()
+        fetch()
+        stored = {each.account: each.orcid_id.uri for each in store.links.list_current(UNIVERSITY)}
+        assert fetched_links == stored, walk
+    delivered(store, handed_in)
+    assert handed_in == stored
+    own_changes = [each for each in store.changes.list_after(UNIVERSITY, 0, 9_999) if each.attested_by == "cris"]
+    assert own_changes
 
 
 def test_the_account_of_an_id_is_found_in_the_own_organisation_and_audited(send, store):

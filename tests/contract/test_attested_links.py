@@ -260,10 +260,10 @@ def test_one_person_is_put_and_removed_under_a_condition(store):
 
     assert seen == [None, link]
     assert (result.outcome, link.orcid_id) == ("linked", FIRST)
-    assert remove(UNIVERSITY, MAIJA, NOON, dry_run=True) == 1
+    assert remove(UNIVERSITY, MAIJA, NOON, dry_run=True).links == 1
     assert store.links.count(UNIVERSITY) == 1
-    assert remove(UNIVERSITY, MAIJA, NOON, credential="cris", transfers=("idm",)) == 1
-    assert remove(UNIVERSITY, MAIJA, NOON) == 0
+    assert remove(UNIVERSITY, MAIJA, NOON, credential="cris", transfers=("idm",)).links == 1
+    assert remove(UNIVERSITY, MAIJA, NOON).links == 0
     assert changes(store)[-1] == ("removed", MAIJA, None, FIRST, "attested", "cris")
     # The organisation may attest again what it did not attest any more
     assert put(UNIVERSITY, row(), NOON)[0].outcome == "linked"

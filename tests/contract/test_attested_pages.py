@@ -114,7 +114,7 @@ def test_the_same_id_connected_at_orcid_becomes_the_persons_own_without_a_change
     newest = list(store.audit.list_events(UNIVERSITY, MAIJA))[-1]
     assert (newest.kind, newest.actor, newest.facts["previous_source"]) == ("authenticated", "person", SOURCE)
     assert store.audit.verify(UNIVERSITY) == store.audit.compare_with_links(UNIVERSITY) == []
-    assert store.retention.execute_due_removals({}, NOON + timedelta(hours=2)) == 0
+    assert store.retention.execute_due_removals(lambda _id: (), NOON + timedelta(hours=2)) == 0
     assert ADVICE not in maija.get("/me").text
     # Again it is the person's already
     maija.return_from_orcid(simulator[0], OWN)

@@ -1058,6 +1058,26 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
             {"organisation": "o", "person_key": "p", "before": 9, "limit": 1},
             "events_of_a_person",
         ),
+        (
+            "has_change_of_others",
+            {"organisation": "o", "person_key": "p", "orcid": "x", "credential": "c"},
+            "changes_of_a_person",
+        ),
+        (
+            "has_change_of_others",
+            {"organisation": "o", "person_key": "p", "orcid": "x", "credential": "c"},
+            "changes_by_previous_person",
+        ),
+        (
+            "has_change_of_others",
+            {"organisation": "o", "person_key": "p", "orcid": "x", "credential": "c"},
+            "changes_by_orcid",
+        ),
+        (
+            "has_change_of_others",
+            {"organisation": "o", "person_key": "p", "orcid": "x", "credential": "c"},
+            "changes_by_previous_orcid",
+        ),
         ("delete_links_of_person", {"organisation": "o", "person_key": "p"}, "ended_links_of_a_person"),
         (
             "delete_ended_links_of_person",

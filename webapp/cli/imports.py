@@ -7,13 +7,14 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from resolver_connector.attested.bulk import AttestedList, Replacement
+from resolver_connector.attested.receivers import Receivers
 from resolver_connector.attested.rows import MEMBERS, RowReader, invalid_source
 from resolver_connector.csv_file import InvalidCsvFile
 from resolver_connector.deprovision import MAX_PERCENT
@@ -115,12 +116,11 @@ def import_links(  # noqa: PLR0913 - one parameter for each option
     reader = RowReader(
         organisation, config.service.registry, now, attested_by or "", only_source=replaces, columns=columns
     )
-    transfers = tuple(config.organisation_settings[organisation.id].transfers)
     refused: list[RowResult] = []
     try:
         with list_errors(file, organisation.id), _opened(file) as opened, open_store(config) as store:
             replacement = None if rows is None else Replacement(rows, made_at(file, now), max_percent)
-            counts, removals = _import(store, reader, opened, replacement, transfers, refused, dry_run=not yes)
+            counts, removals = _import(store, reader, opened, replacement, config.receivers, refused, dry_run=not yes)
     finally:
         # After the progress bar, which they would break
         for result in refused:
@@ -139,7 +139,7 @@ def _import(  # noqa: PLR0913, PLR0917 - what is imported, where, and how
     reader: RowReader,
     file: BinaryIO,
     replacement: Replacement | None,
-    transfers: Sequence[str],
+    receivers: Receivers,
     refused: list[RowResult],
     *,
     dry_run: bool,
@@ -160,7 +160,7 @@ def _import(  # noqa: PLR0913, PLR0917 - what is imported, where, and how
         if replacement is not None:
             attested = AttestedList.read(reader, rows, replacement)
         attested.schedule_removals(store, "operator", dry_run=True)
-        for result in attested.store(store, "operator", transfers, dry_run=dry_run):
+        for result in attested.store(store, "operator", receivers, dry_run=dry_run):
             counts[result.outcome] += 1
             if result.outcome is Outcome.REFUSED:
                 refused.append(result)
