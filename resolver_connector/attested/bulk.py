@@ -144,7 +144,9 @@ class AttestedList:
         for item in rows():
             count += 1
             if count > MAX_ROWS:
-                raise InvalidList(f"it has more than {MAX_ROWS:,} rows; send it in parts")
+                # In parts, each part would remove the links of the others
+                advice = "send it in parts" if replacement is None else "send it in parts with mode=merge, not replace"
+                raise InvalidList(f"it has more than {MAX_ROWS:,} rows; {advice}")
             if replacement is None:
                 continue
             if isinstance(item, RowResult):

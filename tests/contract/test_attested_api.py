@@ -425,6 +425,18 @@ def test_a_list_that_replaces_is_refused_as_a_whole(send, store_url, twenty, cou
     assert (contents(store_url) == before) is (status != 200)
 
 
+def test_a_list_that_replaces_is_not_advised_to_come_in_parts_that_replace(send, twenty, monkeypatch):
+    monkeypatch.setattr("resolver_connector.attested.bulk.MAX_ROWS", 2)
+
+    refused = replace(send, rows_of(range(3)), rows=2), post(send, rows_of(range(3)))
+
+    assert [each.status for each in refused] == [400, 400]
+    assert [json.loads(each.body)["error"].partition("; ")[2] for each in refused] == [
+        "send it in parts with mode=merge, not replace",
+        "send it in parts",
+    ]
+
+
 def test_a_list_that_replaces_has_no_invalid_row(send, store_url, twenty):
     before = contents(store_url)
 

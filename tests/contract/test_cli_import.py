@@ -35,12 +35,14 @@ def run(tmp_path, store_url):
     """Import a file of this content for the university, which has two transfers; give the exit code and the output."""
     (tmp_path / "spool").mkdir()
     rest = {"name": "idm", "kind": "rest", "url": "http://127.0.0.1:1/v1", "signing_secrets": ["file:secrets/sign"]}
+    rest["credential"] = "cris"
     file = {"name": "nightly", "kind": "file", "directory": "spool"}
+    cris = {"name": "cris", "rights": ["attest", "feed"], "token": "file:secrets/cris"}
     config = write_configuration(
         tmp_path,
         store=store_section(tmp_path, store_url),
-        organisations={"yliopisto": {"transfer": [rest, file]}},
-        secrets={"sign": SECRET},
+        organisations={"yliopisto": {"transfer": [rest, file], "credential": [cris]}},
+        secrets={"sign": SECRET, "cris": "c" * 40},
     )
 
     def run(content, *words):
@@ -70,6 +72,21 @@ def test_links_of_elsewhere_are_checked_first_and_then_imported(run, store):
     owed = {(each.transfer, each.count) for each in store.deliveries.counts(UNIVERSITY)}
     assert owed == {("idm", 2), ("nightly", 2)}
     assert run(rows, "--yes").output == f"{counts(unchanged=2)}\n"
+
+
+def test_the_system_that_wrote_the_file_does_not_get_its_links_back(run, store):
+    rows = f"{HEADER}{MAIJA},{trial(1).uri},2024-03-01,CRIS\n"
+
+    unknown = run(rows, "--yes", "--credential", "pure")
+    assert (unknown.exit_code, unknown.output) == (
+        1,
+        "orcid-connect: --credential: unknown credential pure; yliopisto has cris\n",
+    )
+    assert run(rows, "--yes", "--credential", "cris").output == f"{counts(linked=1)}\n"
+    assert [each.transfer for each in store.deliveries.list_waiting(UNIVERSITY)] == ["nightly"]
+    assert store.changes.newest_for_person(UNIVERSITY, MAIJA).attested_by == "cris"
+    (event,) = store.audit.list_events(UNIVERSITY, MAIJA)
+    assert event.facts["credential"] == "cris"
 
 
 def test_nothing_is_imported_for_an_organisation_whose_links_are_not_kept(tmp_path, store, store_url):

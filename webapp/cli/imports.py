@@ -82,6 +82,11 @@ def parse_columns(_context: click.Context, _option: click.Parameter, text: str |
     type=click.IntRange(1, 100),
     help="With replace: the largest share of the system's links that may be removed.",
 )
+@click.option(
+    "--credential",
+    metavar="NAME",
+    help="The credential of the system that wrote the file; its own feed and transfer do not get the links back.",
+)
 @click.option("--yes", is_flag=True, help="Import the links; otherwise only show what would become of each row.")
 @click.pass_obj
 @handle_errors
@@ -95,6 +100,7 @@ def import_links(  # noqa: PLR0913 - one parameter for each option
     mode: str,
     rows: int | None,
     max_percent: int,
+    credential: str | None,
     yes: bool,
 ) -> None:
     """Import links that an organisation attests, from a CSV or NDJSON file.
@@ -116,11 +122,17 @@ def import_links(  # noqa: PLR0913 - one parameter for each option
     reader = RowReader(
         organisation, config.service.registry, now, attested_by or "", only_source=replaces, columns=columns
     )
+    names = [each.name for each in config.organisation_settings[organisation.id].credentials]
+    if credential is not None and credential not in names:
+        known = ", ".join(names) or "none"
+        raise CommandError(f"--credential: unknown credential {printable(credential)}; {organisation.id} has {known}")
     refused: list[RowResult] = []
     try:
         with list_errors(file, organisation.id), _opened(file) as opened, open_store(config) as store:
             replacement = None if rows is None else Replacement(rows, made_at(file, now), max_percent)
-            counts, removals = _import(store, reader, opened, replacement, config.receivers, refused, dry_run=not yes)
+            counts, removals = _import(
+                store, reader, opened, replacement, config.receivers, credential, refused, dry_run=not yes
+            )
     finally:
         # After the progress bar, which they would break
         for result in refused:
@@ -140,6 +152,7 @@ def _import(  # noqa: PLR0913, PLR0917 - what is imported, where, and how
     file: BinaryIO,
     replacement: Replacement | None,
     receivers: Receivers,
+    credential: str | None,
     refused: list[RowResult],
     *,
     dry_run: bool,
@@ -159,12 +172,12 @@ def _import(  # noqa: PLR0913, PLR0917 - what is imported, where, and how
         attested = AttestedList(reader, rows, None, frozenset())
         if replacement is not None:
             attested = AttestedList.read(reader, rows, replacement)
-        attested.schedule_removals(store, "operator", dry_run=True)
-        for result in attested.store(store, "operator", receivers, dry_run=dry_run):
+        attested.schedule_removals(store, "operator", credential, dry_run=True)
+        for result in attested.store(store, "operator", receivers, credential, dry_run=dry_run):
             counts[result.outcome] += 1
             if result.outcome is Outcome.REFUSED:
                 refused.append(result)
-    return counts, attested.schedule_removals(store, "operator", dry_run=dry_run)
+    return counts, attested.schedule_removals(store, "operator", credential, dry_run=dry_run)
 
 
 def is_terminal() -> bool:
