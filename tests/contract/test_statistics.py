@@ -212,7 +212,6 @@ def test_the_tables_of_counts_have_no_room_for_a_name(store):
     ("query", "values", "index"),
     [
         ("count_events_between", {"organisation": "o", "after": 1, "until": 9}, "organisation=? AND number>?"),
-        ("list_imports_between", {"organisation": "o", "after": 1, "until": 9}, "organisation=? AND number>?"),
         ("list_transfer_backlogs", {}, "deliveries_by_state"),
         ("count_releases_by_state", {"organisation": "o"}, "COVERING INDEX links_by_release"),
         ("list_feed_progress", {}, "organisation=? AND number>?"),
