@@ -177,8 +177,9 @@ class Resolver:
         try:
             row = self._lookup.get_current_orcid_id(organisation.id, person_key)
             bare = row["orcid"] if row is not None and row["registry"] == self._registry else None
-            if row is not None and different_holders(KnownHolder(row["account_issued_at"], row["stable_id"]), person):
-                bare = None
+            if row is not None:
+                known = KnownHolder(row["account_issued_at"], row["stable_id"], row["held_on"])
+                bare = None if different_holders(known, person) else bare
         except StoreUnavailable:
             if self._replicas is None:
                 raise

@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import date, timedelta
+from typing import Protocol, runtime_checkable
 
-from shibboleth.account_time import different_issue_times, same_issue_time
+from shibboleth.account_time import different_issue_times, issued_after, same_issue_time
 from shibboleth.organisation import Organisation
 
 _FORMS = {
@@ -43,12 +44,28 @@ class AccountHolder(Protocol):
         """When the account was issued, as released; empty where it is not known."""
 
 
+@runtime_checkable
+class AttestedHolder(AccountHolder, Protocol):
+    """The holder of an account with an iD that the organisation may attest.
+
+    `Link` has these attributes.
+    """
+
+    @property
+    def held_on(self) -> str:
+        """The last day on which the person of an attested iD had the account.
+
+        It is as 2026-01-15, and the last one that is known; empty where the iD is not attested.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class KnownHolder:
     """The holder of an account, where it is no `Person`, `Link` or `Attempt`."""
 
     account_issued_at: str = ""
     stable_id: str = ""
+    held_on: str = ""
 
 
 UNKNOWN_HOLDER = KnownHolder()
@@ -79,13 +96,25 @@ def different_stable_ids(one: str, other: str) -> bool:
 def different_holders(one: AccountHolder, other: AccountHolder) -> bool:
     """Return whether two records of one account prove that it had two holders.
 
-    They do if the stable ids or the times of issue differ. A value that is absent or unreadable proves nothing.
+    They do if the stable ids or the times of issue differ, or if the account was issued to one of them after the other
+    one had it. A value that is absent or unreadable proves nothing.
     """
     if different_stable_ids(one.stable_id, other.stable_id):
         return True
     # Every login passes here, mostly without times
     issued = one.account_issued_at, other.account_issued_at
-    return all(issued) and different_issue_times(*issued)
+    if all(issued):
+        return different_issue_times(*issued)
+    if one.stable_id and one.stable_id == other.stable_id:
+        return False
+    return _issued_later(one, other) or _issued_later(other, one)
+
+
+def _issued_later(later: AccountHolder, earlier: AccountHolder) -> bool:
+    if not (later.account_issued_at and isinstance(earlier, AttestedHolder) and earlier.held_on):
+        return False
+    # A day later, because the times may be of two time zones
+    return issued_after(later.account_issued_at, date.fromisoformat(earlier.held_on) + timedelta(days=1))
 
 
 def same_holder(one: AccountHolder, other: AccountHolder) -> bool:

@@ -185,6 +185,17 @@ class Link:
         return self.source != SELF_MADE
 
     @property
+    def held_on(self) -> str:
+        """The last day on which the person of an attested iD had the account.
+
+        It is as 2026-01-15, and the last one that is known; empty where the person linked the iD here.
+        """
+        if not self.attested or self.authenticated_at is None:
+            return ""
+        days = self.authenticated_at.date(), self.last_seen_on
+        return max(day.isoformat() for day in days if day is not None)
+
+    @property
     def agreement(self) -> Consent | None:
         """What the person agreed to; None where the organisation attests the link."""
         return None if self.attested else self.consent

@@ -46,7 +46,8 @@ create table idp_release (
     account text not null primary key,
     "eduPersonOrcid" text not null,
     account_issued_at text not null,
-    stable_id text not null
+    stable_id text not null,
+    held_on text not null
 ) without rowid;
 create table about (
     made_at text not null,
@@ -57,8 +58,8 @@ create table about (
 """
 _SIGN = 'insert into about (made_at, organisation, registry, "rows") values (?, ?, ?, ?)'
 _ABOUT = 'select made_at, organisation, registry, "rows" from about'
-_COLUMNS = ("account", "eduPersonOrcid", "account_issued_at", "stable_id")
-_ORCID_OF = 'select "eduPersonOrcid", account_issued_at, stable_id from idp_release where account = ?'
+_COLUMNS = ("account", "eduPersonOrcid", "account_issued_at", "stable_id", "held_on")
+_ORCID_OF = 'select "eduPersonOrcid", account_issued_at, stable_id, held_on from idp_release where account = ?'
 
 _REASONS = {
     **REASONS,

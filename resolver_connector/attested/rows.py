@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, BinaryIO
+from unicodedata import normalize
 
 from resolver_connector.csv_file import read_csv_stream
 from resolver_connector.http import InvalidObject, parse_json_object
@@ -203,7 +204,9 @@ def invalid_source(text: str) -> str:
     """Return why a text cannot be the name of a system; empty if it can."""
     if not text or len(text) > MAX_SOURCE_LENGTH or not text.isprintable() or not text.strip():
         return f"it must be one line of at most {MAX_SOURCE_LENGTH} characters"
-    if text.casefold() == SELF_MADE:
+    if text != text.strip():
+        return "it must not begin or end with a space"
+    if normalize("NFKC", text).casefold() == SELF_MADE:
         return f"{SELF_MADE} stands for what people linked here; name the system of the organisation"
     return ""
 

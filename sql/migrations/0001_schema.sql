@@ -138,6 +138,11 @@ create index ended_links_of_a_person
     on links (organisation, person_key, linked_at)
     where ended_at is not null;
 
+-- Finds the iD that a person removed under an earlier account.
+create index ended_links_by_orcid_id
+    on links (orcid, registry, organisation, ended_at)
+    where ended_at is not null;
+
 -- With ended_at in it, counting reads the index alone. Links without a state are left out: they cost a new link nothing.
 create index links_by_release
     on links (organisation, release_state, ended_at)
@@ -170,7 +175,8 @@ create table status_rounds (
 );
 
 -- What Identity Providers may read by SQL: the current iD of each person. `account` is the person_key. The name of the
--- attribute is quoted because PostgreSQL would fold it to lower case, which an Identity Provider does not know.
+-- attribute is quoted because PostgreSQL would fold it to lower case, which an Identity Provider does not know. Of an iD
+-- that the organisation attests, `held_on` is the last day on which its person is known to have had the account.
 create view idp_release as
 select
     organisation,
@@ -181,7 +187,12 @@ select
         else 'https://sandbox.orcid.org/'
     end || orcid as "eduPersonOrcid",
     account_issued_at,
-    stable_id
+    stable_id,
+    case
+        when source = 'orcid' then ''
+        when last_seen_on > substr(authenticated_at, 1, 10) then last_seen_on
+        else substr(authenticated_at, 1, 10)
+    end as held_on
 from links
 where ended_at is null
     and suspended_at is null;

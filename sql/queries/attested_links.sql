@@ -2,6 +2,7 @@
 -- A person's current link, whose iD this is, and what else decides whether the organisation may attest it. Always one row.
 select
     links.id, links.registry, links.orcid, links.source, links.authenticated_at,
+    links.account_issued_at, links.stable_id, links.last_seen_on,
     (
         select held.person_key
         from links as held
@@ -10,17 +11,34 @@ select
             and held.orcid = :orcid
             and held.ended_at is null
     ) as holder,
-    -- when the person removed their last link
+    -- when the account was last found to have another holder, or its holder to have another account
     (
-        select case ended.ended_by when 'person' then ended.ended_at end
+        select max(events.at)
+        from events
+        where events.organisation = :organisation
+            and events.person_key = :person_key
+            and events.kind in ('reassigned', 'moved-away')
+    ) as reassigned_at,
+    -- when the person removed a link of this account, or an operator for them
+    (
+        select max(ended.ended_at)
         from links as ended
         where ended.organisation = :organisation
             and ended.person_key = :person_key
             and ended.ended_at is not null
-        order by ended.ended_at desc
-        limit 1
-    ) as removed_at,
-    -- whether ORCID has merged this iD into the one that is linked
+            and ended.ended_by in ('person', 'operator')
+    ) as account_removed_at,
+    -- when a person removed a link with this iD: of this account, or of the one that the person had before
+    (
+        select max(ended.ended_at)
+        from links as ended
+        where ended.organisation = :organisation
+            and ended.registry = :registry
+            and ended.orcid = :orcid
+            and ended.ended_at is not null
+            and ended.ended_by = 'person'
+    ) as orcid_removed_at,
+    -- whether ORCID has merged this iD into another one
     exists (
         select 1
         from links as ended
@@ -29,7 +47,7 @@ select
             and ended.ended_at is not null
             and ended.registry = :registry
             and ended.orcid = :orcid
-            and ended.record_primary = links.orcid
+            and ended.record_state = 'deprecated'
     ) as is_merged,
     exists (
         select 1

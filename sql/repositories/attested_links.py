@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
 from time import monotonic, sleep
@@ -56,9 +56,12 @@ class Outcome(StrEnum):
     REPLACED = "replaced"
     """It replaced another attested iD of the account."""
     UPDATED = "updated"
-    """The account had this iD with another source or time; the new ones are stored, and there is no change."""
+    """The account had this iD with another time, or a source that was earlier; the new ones are stored.
+
+    There is no change.
+    """
     UNCHANGED = "unchanged"
-    """All of it was stored already, or the person has linked this iD here."""
+    """All of it was stored already, or the person has linked this iD here, or another source was not earlier."""
     REFUSED = "refused"
 
 
@@ -70,6 +73,7 @@ class Refusal(StrEnum):
     ORCID_IN_USE = "orcid-in-use"
     LINKED_BY_PERSON = "linked-by-person"
     REMOVED_BY_PERSON = "removed-by-person"
+    ACCOUNT_REASSIGNED = "account-reassigned"
     ERASURE_PENDING = "erasure-pending"
     DEPRECATED = "deprecated"
 
@@ -80,8 +84,9 @@ REFUSAL_TEXTS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.ORCID_IN_USE: "another account of the organisation has this ORCID iD",
         Refusal.LINKED_BY_PERSON: "the person has linked another ORCID iD here themselves",
         Refusal.REMOVED_BY_PERSON: "the person has removed the link here since they authenticated this ORCID iD",
+        Refusal.ACCOUNT_REASSIGNED: "the account has another holder since this ORCID iD was authenticated",
         Refusal.ERASURE_PENDING: "the person has asked to be erased",
-        Refusal.DEPRECATED: "ORCID has merged this ORCID iD into the one that is linked",
+        Refusal.DEPRECATED: "ORCID has merged this ORCID iD into another one",
     }
 )
 """The reason of each refusal; that of an invalid row is its own."""
@@ -282,10 +287,14 @@ def _decide(
 
 def _outcome(row: AttestedLink, stored: Row, freed: Collection[OrcidId]) -> Outcome | Refusal:
     linked = stored["id"] is not None
+    at = rows.format_timestamp(row.authenticated_at)
+    reassigned = (stored["reassigned_at"] or "") >= at
     if linked and rows.orcid_id_from_row(stored) == row.orcid_id:
-        details = stored["source"], stored["authenticated_at"]
-        same = details[0] == SELF_MADE or details == (row.source, rows.format_timestamp(row.authenticated_at))
-        return Outcome.UNCHANGED if same else Outcome.UPDATED
+        source, stored_at = stored["source"], stored["authenticated_at"]
+        # Two systems that both attest it do not replace each other for ever: the later time stays
+        if source == SELF_MADE or (stored_at >= at if source != row.source else stored_at == at):
+            return Outcome.UNCHANGED
+        return Refusal.ACCOUNT_REASSIGNED if reassigned else Outcome.UPDATED
     refusal = None
     if stored["holder"] not in {None, row.person_key} and row.orcid_id not in freed:
         refusal = Refusal.ORCID_IN_USE
@@ -295,7 +304,9 @@ def _outcome(row: AttestedLink, stored: Row, freed: Collection[OrcidId]) -> Outc
         refusal = Refusal.DEPRECATED
     elif not linked and stored["erasure_pending"]:
         refusal = Refusal.ERASURE_PENDING
-    elif not linked and (stored["removed_at"] or "") >= rows.format_timestamp(row.authenticated_at):
+    elif reassigned:
+        refusal = Refusal.ACCOUNT_REASSIGNED
+    elif max(stored["account_removed_at"] or "", stored["orcid_removed_at"] or "") >= at:
         refusal = Refusal.REMOVED_BY_PERSON
     return refusal or (Outcome.REPLACED if linked else Outcome.LINKED)
 
@@ -318,10 +329,11 @@ def _write(  # noqa: PLR0913, PLR0917 - what is written, and to whom it is told
         row, outcome = state.row, state.result.outcome
         facts = _facts(row, state.stored["id"], credential)
         if outcome in {Outcome.LINKED, Outcome.REPLACED}:
-            link = _new_link(transaction, row, consents[row.source])
+            link = _new_link(transaction, row, state.stored, consents[row.source])
             previous = None if outcome is Outcome.LINKED else rows.orcid_id_from_row(state.stored)
             if previous is not None:
-                ended.append({"id": state.stored["id"], "now": now, "actor": actor})
+                # Not the operator, whose removals are those that a person asked for
+                ended.append({"id": state.stored["id"], "now": now, "actor": "organisation"})
                 facts["previous"] = previous.uri
             links.append(rows.link_values(link))
             kind, reason = ChangeKind(outcome.value), ChangeReason.ATTESTED
@@ -342,8 +354,11 @@ def _write(  # noqa: PLR0913, PLR0917 - what is written, and to whom it is told
             )
             events.append(transaction.new_event("attested-updated", actor, row.person_key, facts))
     events += _refusal_events(transaction, states, actor, credential)
-    kept = [state.row for state in states if state.stored["removal_pending"] and not state.result.refusal]
-    cancelled = [{"organisation": organisation, "person_key": row.person_key} for row in kept]
+    kept = [state for state in states if state.stored["removal_pending"] and not state.result.refusal]
+    for state in kept:
+        facts = _facts(state.row, state.stored["id"], credential)
+        events.append(transaction.new_event("attested-again", actor, state.row.person_key, facts))
+    cancelled = [{"organisation": organisation, "person_key": state.row.person_key} for state in kept]
     session.execute_many("delete_pending_removal", cancelled)
     if not events:
         return
@@ -377,18 +392,21 @@ def _refusal_events(
     return events
 
 
-def _new_link(transaction: OrganisationTransaction, row: AttestedLink, consent: Consent) -> Link:
+def _new_link(transaction: OrganisationTransaction, row: AttestedLink, stored: Row, consent: Consent) -> Link:
+    # What is known of the account's holder stays with a link that replaces another one
     return Link(
         id=secrets.token_hex(ID_BYTES),
         organisation=transaction.organisation,
         person_key=row.person_key,
         account=row.account,
-        account_issued_at="",
+        account_issued_at=stored["account_issued_at"] or "",
         orcid_id=row.orcid_id,
         linked_at=transaction.now,
         consent=consent,
         source=row.source,
         authenticated_at=row.authenticated_at,
+        stable_id=stored["stable_id"] or "",
+        last_seen_on=None if stored["last_seen_on"] is None else date.fromisoformat(stored["last_seen_on"]),
     )
 
 

@@ -163,12 +163,22 @@ class OrganisationTransaction:
         )
 
     def end_link(self, link: Link, actor: str) -> None:
-        """Mark a link as ended."""
+        """Mark a link as ended.
+
+        Args:
+            actor: Who ended it. A link that `person` or `operator` ended is not attested again by the same sign-in.
+        """
         self.session.execute("end_link", id=link.id, now=rows.format_timestamp(self.now), actor=actor)
 
-    def remove_link(self, link: Link, actor: str, reason: str, transfers: Sequence[str]) -> Change:
-        """End a link and write its `removed` change, deliveries and audit event."""
-        return self._remove_link(link, actor, {"reason": reason}, transfers)
+    def remove_link(
+        self, link: Link, actor: str, reason: str, transfers: Sequence[str], *, ended_by: str | None = None
+    ) -> Change:
+        """End a link and write its `removed` change, deliveries and audit event.
+
+        Args:
+            ended_by: Who decided it, where that is not the actor.
+        """
+        return self._remove_link(link, actor, {"reason": reason}, transfers, ended_by=ended_by)
 
     def attested_changes(
         self,
@@ -225,7 +235,8 @@ class OrganisationTransaction:
         ((attested_by, told),) = self.attested_changes(people, credential, transfers, own_transfers)
         facts = {"reason": NOT_ATTESTED, "source": link.source}
         facts |= {} if credential is None else {"credential": credential}
-        self._remove_link(link, actor, facts, told, ChangeReason.ATTESTED, attested_by)
+        reason = ChangeReason.ATTESTED
+        self._remove_link(link, actor, facts, told, reason, attested_by, ended_by="organisation")
         return len(told)
 
     def _remove_link(  # noqa: PLR0913, PLR0917 - a change and its event
@@ -236,10 +247,12 @@ class OrganisationTransaction:
         transfers: Sequence[str],
         reason: ChangeReason | None = None,
         attested_by: str | None = None,
+        *,
+        ended_by: str | None = None,
     ) -> Change:
         details = {"orcid": link.orcid_id.uri, "account": link.account, "link": link.id}
         with self.session.pipeline():
-            self.end_link(link, actor)
+            self.end_link(link, ended_by or actor)
             change = self.insert_change(
                 ChangeKind.REMOVED, link, None, link.orcid_id, transfers, reason=reason, attested_by=attested_by
             )

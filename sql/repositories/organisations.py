@@ -243,7 +243,8 @@ class _Merger:
             account=account,
             account_issued_at="",
             stable_id="",
-            last_seen_on=None,
+            # The holder had the account at least until today
+            last_seen_on=self.target.now.date(),
             release=None,
         )
         if session.execute("insert_link_if_free", **rows.link_values(new)):

@@ -281,7 +281,7 @@ class RetentionRepository(Repository):
                 return False
             if pending[0]["source"] is None:
                 _delete_mail_and_attempts(session, person)
-                transaction.remove_link(current, actor, LEFT_ORGANISATION, transfers)
+                transaction.remove_link(current, actor, LEFT_ORGANISATION, transfers, ended_by="organisation")
             else:
                 credential = pending[0]["credential"]
                 transaction.remove_attested_link(current, actor, credential, transfers, own_transfers)

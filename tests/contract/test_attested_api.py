@@ -13,6 +13,7 @@ import pytest
 from resolver_connector.app import Connector
 from resolver_connector.attested.bulk import MAX_BULK_BYTES
 from resolver_connector.credentials import Bearer, Client, Credentials, Right
+from shibboleth.account_holder import KnownHolder
 from shibboleth.orcid_id import Registry
 from sql.repositories.retention import REMOVAL_DELAY
 from tests.support.database import contents
@@ -94,7 +95,8 @@ def test_an_id_is_put_again_without_effect(send, store, store_url):
     changed = put(send, orcid=SECOND.bare.replace("-", ""))
     assert (changed.status, json.loads(changed.body)["outcome"]) == (200, "replaced")
     assert changed.header("ETag") != made.header("ETag")
-    by_query = send("PUT", f"/v1/people?account={quote(MAIJA)}", {**ROW, "orcid": SECOND.uri, "source": "Converis"})
+    converis = {**ROW, "orcid": SECOND.uri, "source": "Converis", "authenticated_at": "2026-01-11T12:00:00+02:00"}
+    by_query = send("PUT", f"/v1/people?account={quote(MAIJA)}", converis)
     assert json.loads(by_query.body)["outcome"] == "updated"
 
 
@@ -134,12 +136,18 @@ def removed(store):
     store.links.remove(UNIVERSITY, MAIJA, "person", "mine", NOON)
 
 
+def reassigned(store):
+    make_link(store, MAIJA, FIRST, issued="20200101")
+    store.links.end_earlier_holder(UNIVERSITY, MAIJA, KnownHolder("20260101"), NOON)
+
+
 @pytest.mark.parametrize(
     ("before", "code"),
     [
         (own, "linked-by-person"),
         (lambda store: make_link(store, VILLE, FIRST), "orcid-in-use"),
         (removed, "removed-by-person"),
+        (reassigned, "account-reassigned"),
     ],
 )
 def test_a_conflict_has_a_code_and_changes_no_link(send, store, before, code):
@@ -185,6 +193,8 @@ def test_nothing_is_attested_for_an_organisation_whose_links_are_not_kept(store,
         (MAIJA, {"source": "orcid"}, "source"),
         (MAIJA, {"source": "ORCID"}, "source"),
         (MAIJA, {"source": " "}, "source"),
+        (MAIJA, {"source": "orcid "}, "source"),
+        (MAIJA, {"source": " Pure"}, "source"),
         (MAIJA, {"source": "x" * 201}, "source"),
         (MAIJA, {"orcd": "x"}, "orcd"),
         (MAIJA, {"account": MAIJA}, "account"),

@@ -7,8 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from shibboleth.account_holder import KnownHolder
 from shibboleth.attributes import fold
+from shibboleth.orcid_id import Registry
 from sql.errors import LinkedByPerson
+from sql.replica import Replica, write_replica
 from sql.repositories.attested_links import REFUSAL_TEXTS, AttestedLink, Outcome, Refusal, RowResult
 from tests.support.factories import (
     NOON,
@@ -87,6 +90,84 @@ def deprecated(store):
     attest(store, [(MAIJA, SECOND)], now=NOON + HOUR)
 
 
+def deprecated_twice(store):
+    deprecated(store)
+    attest(store, [(MAIJA, THIRD)], now=NOON + HOUR)
+
+
+def sign_in(store, **known):
+    store.links.record_sign_in(store.links.get(UNIVERSITY, MAIJA), KnownHolder(**known), NOON)
+
+
+def reassigned(store):
+    attest(store, [(MAIJA, FIRST)])
+    sign_in(store, stable_id="subject-id:old@x")
+    new = KnownHolder(stable_id="subject-id:new@x")
+    assert store.links.end_earlier_holder(UNIVERSITY, MAIJA, new, NOON).kind == "removed"
+
+
+def issued_later(store):
+    attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
+    assert store.links.end_earlier_holder(UNIVERSITY, MAIJA, KnownHolder("20260101"), NOON).kind == "removed"
+
+
+def renamed_then_removed(store):
+    attest(store, [("old@yliopisto.example", FIRST)])
+    store.links.move(UNIVERSITY, "old@yliopisto.example", "new@x", "person", "renamed", NOON)
+    store.links.remove(UNIVERSITY, "new@x", "person", "mine", NOON)
+
+
+def renamed_away(store):
+    attest(store, [(MAIJA, FIRST)])
+    store.links.move(UNIVERSITY, MAIJA, "new@x", "person", "renamed", NOON)
+    store.retention.deprovision(UNIVERSITY, "new@x", NOON)
+
+
+def removed_by(actor, reason="the person asked"):
+    def before(store):
+        attest(store, [(MAIJA, FIRST)])
+        store.links.remove(UNIVERSITY, MAIJA, actor, reason, NOON)
+
+    return before
+
+
+def removed_then_own(store):
+    person_removed(store)
+    make_link(store, MAIJA, SECOND)
+    store.retention.deprovision(UNIVERSITY, MAIJA, NOON + HOUR)
+
+
+def removed_then_attested(store):
+    person_removed(store)
+    attest(store, [(MAIJA, SECOND)], now=NOON + HOUR)
+
+
+def reassigned_then_attested(store):
+    reassigned(store)
+    attest(store, [(MAIJA, SECOND)], now=NOON + HOUR)
+
+
+def reassigned_then_same(store):
+    reassigned(store)
+    attest(store, [(MAIJA, FIRST)], "Pure", NOON + HOUR)
+
+
+def removed_by_list(source):
+    def before(store):
+        attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
+        words = {"max_percent": 100, "source": source}
+        store.retention.schedule_removals(UNIVERSITY, frozenset(), NOON, "operator", NOON, **words)
+        assert store.retention.execute_due_removals(lambda *_: (), NOON + HOUR) == 1
+
+    return before
+
+
+def replaced_then_withdrawn(store):
+    attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
+    attest(store, [(MAIJA, SECOND)], "Pure", LONG_AGO)
+    store.attested_links.remove(UNIVERSITY, MAIJA, NOON)
+
+
 def text(at):
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -100,7 +181,10 @@ CASES = {
     "nothing is stored": (lambda _store: None, row(), "linked"),
     "the same": (lambda store: attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO), row(), "unchanged"),
     "another time": (lambda store: attest(store, [(MAIJA, FIRST)], "Pure"), row(), "updated"),
-    "another source": (lambda store: attest(store, [(MAIJA, FIRST)], "CRIS", LONG_AGO), row(), "updated"),
+    "an earlier time": (lambda store: attest(store, [(MAIJA, FIRST)], "Pure", NOON), row(), "updated"),
+    "another source, later": (lambda store: attest(store, [(MAIJA, FIRST)], "CRIS", LONG_AGO), row(at=NOON), "updated"),
+    "another source": (lambda store: attest(store, [(MAIJA, FIRST)], "CRIS", LONG_AGO), row(), "unchanged"),
+    "another source, earlier": (lambda store: attest(store, [(MAIJA, FIRST)], "CRIS", NOON), row(), "unchanged"),
     "another attested iD": (lambda store: attest(store, [(MAIJA, SECOND)]), row(), "replaced"),
     "the person's own": (lambda store: make_link(store, MAIJA, FIRST), row(), "unchanged"),
     "another own": (lambda store: make_link(store, MAIJA, SECOND), row(), "linked-by-person"),
@@ -116,6 +200,22 @@ CASES = {
         "linked",
     ),
     "merged at ORCID": (deprecated, row(), "deprecated"),
+    "merged at ORCID twice": (deprecated_twice, row(), "deprecated"),
+    "reassigned since": (reassigned, row(), "account-reassigned"),
+    "reassigned at the same time": (reassigned, row(at=NOON), "account-reassigned"),
+    "reassigned before": (reassigned, row(at=NOON + HOUR), "linked"),
+    "another iD of the new holder": (reassigned_then_attested, row(), "account-reassigned"),
+    "an older time of the new holder's": (reassigned_then_same, row(), "account-reassigned"),
+    "issued after the sign-in": (issued_later, row(), "account-reassigned"),
+    "removed under the new account": (renamed_then_removed, row(), "removed-by-person"),
+    "the earlier account's row": (renamed_away, row(), "account-reassigned"),
+    "removed by the operator": (removed_by("operator"), row(), "removed-by-person"),
+    "removed by the service": (removed_by("service"), row(), "linked"),
+    "removed and another ended since": (removed_then_own, row(), "removed-by-person"),
+    "removed and another is attested": (removed_then_attested, row(), "removed-by-person"),
+    "removed by the operator's list": (removed_by_list("Pure"), row(), "linked"),
+    "removed by a list of accounts": (removed_by_list(None), row(), "linked"),
+    "withdrawn after a replacement": (replaced_then_withdrawn, row(), "linked"),
 }
 
 
@@ -138,6 +238,56 @@ def test_what_becomes_of_a_row_depends_on_what_is_stored(store, case):
         assert link == stored
     assert len(changes(store)) == count + (outcome in {"linked", "replaced"})
     assert store.audit.compare_with_links(UNIVERSITY) == []
+
+
+@pytest.mark.parametrize("outcome", ["replaced", "moved"])
+def test_a_sign_in_tells_the_holder_of_an_attested_link(store, outcome):
+    attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
+    sign_in(store, stable_id="subject-id:old@x", account_issued_at="20200101")
+
+    if outcome == "replaced":
+        become(store, row(orcid_id=SECOND))
+        link = store.links.get(UNIVERSITY, MAIJA)
+        assert (link.stable_id, link.account_issued_at) == ("subject-id:old@x", "20200101")
+        assert link.last_seen_on == NOON.date()
+    else:
+        # The account that the link moved to is issued later than the sign-in at the other system
+        store.links.move(UNIVERSITY, MAIJA, VILLE, "operator", "renamed", NOON)
+        assert store.links.end_earlier_holder(UNIVERSITY, VILLE, KnownHolder("20260115"), NOON) is None
+        store.links.record_sign_in(store.links.get(UNIVERSITY, VILLE), KnownHolder("20260115"), NOON)
+        assert store.links.get(UNIVERSITY, VILLE).account_issued_at == "20260115"
+
+
+def test_the_look_up_and_the_replica_know_until_when_the_holder_had_the_account(store, tmp_path):
+    attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
+    make_link(store, VILLE, SECOND)
+    path = tmp_path / "replica.db"
+
+    for held_on in ("2023-07-30", "2026-01-15"):
+        link = store.links.get(UNIVERSITY, MAIJA)
+        assert link.held_on == held_on
+        row_ = store.engine.fetch_one("get_current_orcid_id", organisation=UNIVERSITY, person_key=MAIJA)
+        assert row_["held_on"] == held_on
+        write_replica(store, UNIVERSITY, Registry.PRODUCTION, path, NOON)
+        with Replica(path) as replica:
+            released = replica.orcid_of(MAIJA, KnownHolder("20240101"))
+            assert released == ([] if held_on < "2024" else [FIRST])
+            assert replica.orcid_of(VILLE, KnownHolder("20270101")) == [SECOND]
+        sign_in(store)
+    assert store.links.get(UNIVERSITY, VILLE).held_on == ""
+
+
+def test_a_row_that_comes_again_keeps_the_link_and_is_in_the_audit(store):
+    attest(store, [(MAIJA, FIRST)], "Pure", LONG_AGO)
+    words = {"max_percent": 100, "source": "Pure", "credential": "cris"}
+    store.retention.schedule_removals(UNIVERSITY, frozenset(), NOON, "organisation", NOON, **words)
+
+    assert become(store, row(), credential="cris") == ["unchanged"]
+
+    assert store.retention.pending_removals(UNIVERSITY).count == 0
+    *_, event = store.audit.list_events(UNIVERSITY, MAIJA)
+    assert (event.kind, event.actor, event.facts["credential"]) == ("attested-again", "organisation", "cris")
+    assert store.audit.verify(UNIVERSITY) == []
 
 
 def test_a_refusal_has_a_sentence():

@@ -38,7 +38,7 @@ def test_it_says_how_many_rows_it_wrote_and_how_long_it_took(path, tmp_path):
     assert code == 0
     assert output == f"{tmp_path}/replica.db: 1 ORCID iD of yliopisto, in 0.0 s\n"
     with closing(sqlite3.connect(tmp_path / "replica.db")) as file:
-        assert file.execute("select * from idp_release").fetchall() == [(MAIJA, MAIJAS_ID.uri, "", "")]
+        assert file.execute("select * from idp_release").fetchall() == [(MAIJA, MAIJAS_ID.uri, "", "", "")]
 
 
 @freeze_time(NOON)

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
@@ -15,6 +16,7 @@ from resolver_connector.credentials import Basic, Bearer, Credentials
 from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
+from sql.repositories.attested_links import AttestedLink
 from tests.support.factories import (
     NOON,
     POLYTECHNIC,
@@ -177,6 +179,18 @@ def test_an_id_is_released_to_the_holder_who_linked_it(store, place):
             assert answer.status == 200, query
             uris = [make_orcid_id(number).uri] if expected else []
             assert json.loads(answer.body) == {"eduPersonOrcid": uris}, (number, needs)
+
+
+@pytest.mark.parametrize(("issued", "released"), [("20230730", True), ("20260101", False), ("", True)])
+def test_an_attested_id_is_released_to_a_holder_who_had_the_account_then(store, issued, released):
+    maija = "maija@yliopisto.example"
+    row = AttestedLink(1, maija, maija, make_orcid_id(), NOON - timedelta(days=900), "Pure")
+    assert store.attested_links.put(UNIVERSITY, row, NOON)[0].outcome == "linked"
+    clients = Credentials([(Bearer(TOKEN), make_client())])
+
+    answer = get(Connector(store, clients, Registry.PRODUCTION, lambda: NOON), f"/v1/people/{maija}?issued={issued}")
+
+    assert json.loads(answer.body) == {"eduPersonOrcid": [make_orcid_id().uri] if released else []}
 
 
 @pytest.mark.parametrize("query", ["stable_id=a&stable_id=a", "stable_id=$stable", "issued=1&issued=2", "issued=$x"])

@@ -86,7 +86,15 @@ def test_the_views_columns_are_called_as_the_attribute_is(people, store_url):
         with psycopg.connect(store_url) as connection:
             names = [column.name for column in connection.execute("select * from idp_release").description]
 
-    assert names == ["organisation", "registry", "account", "eduPersonOrcid", "account_issued_at", "stable_id"]
+    assert names == [
+        "organisation",
+        "registry",
+        "account",
+        "eduPersonOrcid",
+        "account_issued_at",
+        "stable_id",
+        "held_on",
+    ]
 
 
 def test_the_view_never_tells_nothing(people, store_url):
@@ -148,7 +156,7 @@ def test_the_columns_of_a_replica_are_called_as_the_attribute_is(people, path):
     with closing(sqlite3.connect(path)) as file:
         names = [column[0] for column in file.execute("select * from idp_release").description]
 
-    assert names == ["account", "eduPersonOrcid", "account_issued_at", "stable_id"]
+    assert names == ["account", "eduPersonOrcid", "account_issued_at", "stable_id", "held_on"]
 
 
 def test_a_replica_is_one_file_that_needs_no_other(people, path):

@@ -1020,6 +1020,9 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
 # Speed by construction
 
 
+ATTESTED = {"organisation": "o", "person_key": "p", "registry": "r", "orcid": "x"}
+
+
 @pytest.mark.parametrize(
     ("query", "values", "index"),
     [
@@ -1079,6 +1082,9 @@ def test_without_its_driver_postgresql_says_what_to_install(monkeypatch):
             "changes_by_previous_orcid",
         ),
         ("delete_links_of_person", {"organisation": "o", "person_key": "p"}, "ended_links_of_a_person"),
+        ("get_attested_state", ATTESTED, "ended_links_of_a_person"),
+        ("get_attested_state", ATTESTED, "ended_links_by_orcid_id"),
+        ("get_attested_state", ATTESTED, "events_of_a_person"),
         (
             "delete_ended_links_of_person",
             {"organisation": "o", "person_key": "p", "event_number": 1},

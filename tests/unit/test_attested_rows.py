@@ -104,6 +104,7 @@ REFUSED = [
     ({"source": ""}, "source: it is missing: name the system"),
     ({"source": "x" * 201}, "source: it must be one line of at most 200 characters"),
     ({"source": "ORCID"}, "source: orcid stands for what people linked here"),
+    ({"source": "\uff2f\uff32\uff23\uff29\uff24"}, "source: orcid stands for what people linked here"),
 ]
 
 

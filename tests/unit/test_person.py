@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from shibboleth.account_holder import different_holders
+from shibboleth.account_holder import KnownHolder, different_holders
 from shibboleth.orcid_id import OrcidId
 from shibboleth.organisation import Organisations, UnknownOrganisation
 from shibboleth.person import (
@@ -420,3 +420,25 @@ def test_holders_differ_by_stable_id_or_by_time_of_issue(one, other, differ):
     persons = [make_person(stable_id=each[0], account_issued_at=each[1]) for each in (one, other)]
 
     assert different_holders(*persons) is differ
+
+
+@pytest.mark.parametrize(
+    ("known", "issued", "stable_id", "differ"),
+    [
+        (("", "", "2023-07-30"), "20260101000000Z", "subject-id:new@x", True),
+        (("", "", "2023-07-30"), "20230801", "", True),
+        # The times may be of two time zones
+        (("", "", "2023-07-30"), "20230731", "", False),
+        (("", "", "2023-07-30"), "20200101", "", False),
+        (("", "", "2023-07-30"), "", "subject-id:new@x", False),
+        (("", "", "2023-07-30"), "soon", "", False),
+        (("", "", ""), "20260101", "", False),
+        (("", "subject-id:a@x", "2023-07-30"), "20260101", "subject-id:a@x", False),
+        (("20260101", "", "2023-07-30"), "20260101", "", False),
+    ],
+)
+def test_an_account_issued_after_the_attested_sign_in_has_another_holder(known, issued, stable_id, differ):
+    person = make_person(stable_id=stable_id, account_issued_at=issued)
+
+    assert different_holders(KnownHolder(*known), person) is differ
+    assert different_holders(person, KnownHolder(*known)) is differ

@@ -205,6 +205,7 @@ EVENTS: Labels = MappingProxyType(
         "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not released"),
         "resumed": gettext_noop("the iD is in use at ORCID again, and it is released"),
         "removal-cancelled": gettext_noop("your connection was going to be removed, and stays"),
+        "attested-again": gettext_noop("your connection was going to be removed, and stays"),
         "authenticated": gettext_noop("you connected the iD yourself, which your organisation had connected before"),
         "attested-updated": gettext_noop("your organisation updated where and when the iD was shown to be yours"),
         "attestation-refused": gettext_noop("your organisation stated that another iD is yours; nothing was changed"),
