@@ -339,7 +339,7 @@ def test_a_very_long_answer_is_not_read_to_its_end(scripted):
     script.says(name="x" * 100_000)
 
     with pytest.raises(OrcidUnavailable, match="too long"):
-        client.exchange("c", SECRET, NOW)
+        replace(client, connect_timeout=5.0, read_timeout=5.0).exchange("c", SECRET, NOW)
 
 
 def test_an_answer_that_drips_is_not_waited_for(scripted):
