@@ -17,9 +17,9 @@ from threading import BoundedSemaphore
 from time import monotonic
 from wsgiref.types import StartResponse
 
-from resolver_connector.attested.bulk import BulkRequest, bulk
+from resolver_connector.attested.bulk import MAX_BULK_BYTES, BulkRequest, bulk
 from resolver_connector.attested.listing import ListRequest, is_listed, person_json, write_links
-from resolver_connector.attested.person import PutRequest, entity_tag, link_json, precondition
+from resolver_connector.attested.person import OTHER_SOURCE, PutRequest, entity_tag, link_json, precondition
 from resolver_connector.attested.receivers import Receivers
 from resolver_connector.attested.rows import InvalidMember, RowReader
 from resolver_connector.client_address import FailureLimit, TrustedProxies
@@ -51,6 +51,7 @@ from resolver_connector.http import (
     json_response,
     parse_query,
     request_path,
+    spool_body,
 )
 from resolver_connector.move import MOVE_SUFFIX, MoveRequest, move
 from resolver_connector.openapi import openapi_response
@@ -60,6 +61,7 @@ from shibboleth.attributes import fold
 from shibboleth.orcid_id import Registry
 from sql.errors import LinkedByPerson, SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.health import MAX_WAL_BACKLOG
+from sql.records import Link
 from sql.repositories.attested_links import Outcome, Precondition, Refusal
 from sql.repositories.retention import RemovalsPending, TooManyRemovals
 from sql.store import Store
@@ -210,8 +212,8 @@ def _delete_person(connector: Connector, client: Client, environ: Environ, path:
     connector.lookup.ping()
     organisation, now = client.organisation, connector.clock()
     if Right.DEPROVISION in client.rights:
-        condition(connector.store.links.get(organisation.id, fold(request.account)))
-        counts = deprovision(connector.store, organisation, request, now, connector.receivers.all(organisation.id))
+        transfers = connector.receivers.all(organisation.id)
+        counts = deprovision(connector.store, organisation, request, now, transfers=transfers, precondition=condition)
         event = "deprovisioned"
     else:
         counts, event = _remove_attested(connector, client, request, condition), "attested-link-removed"
@@ -224,6 +226,12 @@ def _remove_attested(
     connector: Connector, client: Client, request: DeprovisionRequest, condition: Precondition
 ) -> dict[str, int]:
     receivers, organisation_id = connector.receivers, client.organisation.id
+
+    def check(link: Link | None) -> None:
+        condition(link)
+        if link is not None and link.attested and client.source not in {None, link.source}:
+            raise AttestationRefused(OTHER_SOURCE, f"the link is attested by {link.source}, not by {client.source}")
+
     try:
         removed = connector.store.attested_links.remove(
             organisation_id,
@@ -232,7 +240,7 @@ def _remove_attested(
             transfers=receivers.all(organisation_id),
             own_transfers=receivers.own(organisation_id, client.credential),
             credential=client.credential,
-            precondition=condition,
+            precondition=check,
             dry_run=request.dry_run,
         )
     except LinkedByPerson as error:
@@ -249,7 +257,7 @@ def _require_kept_links(client: Client) -> None:
 def _put_person(connector: Connector, client: Client, environ: Environ, path: str) -> Response:
     _require_kept_links(client)
     now, organisation = connector.clock(), client.organisation
-    request = PutRequest.parse(RowReader(organisation, connector.registry, now), environ, path)
+    request = PutRequest.parse(_row_reader(connector, client, now), environ, path)
     connector.lookup.ping()
     result, link = connector.store.attested_links.put(
         organisation.id,
@@ -271,12 +279,18 @@ def _put_person(connector: Connector, client: Client, environ: Environ, path: st
 
 def _post_people(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
     _require_kept_links(client)
-    organisation = client.organisation
-    request = BulkRequest.parse(RowReader(organisation, connector.registry, connector.clock()), environ)
+    request = BulkRequest.parse(_row_reader(connector, client, connector.clock()), environ)
     connector.lookup.ping()
-    with stream_slot(connector.feed.snapshot_slots) as stream:
-        chunks = bulk(connector.store, request, environ, connector.receivers, client.credential)
+    # Read before it takes a slot, which a slow sender would hold
+    file = spool_body(environ, MAX_BULK_BYTES)
+    with stream_slot(connector.feed.snapshot_slots, file) as stream:
+        chunks = bulk(connector.store, request, file, connector.receivers, client.credential, connector.clock)
         return 200, [*COMMON_HEADERS, ("Content-Type", NDJSON)], stream(chunks)
+
+
+def _row_reader(connector: Connector, client: Client, now: datetime) -> RowReader:
+    only_source = client.source is not None
+    return RowReader(client.organisation, connector.registry, now, client.source or "", only_source=only_source)
 
 
 def _list_people(connector: Connector, client: Client, environ: Environ, _path: str) -> Response:
@@ -358,6 +372,7 @@ def _cancel_reconciliation(connector: Connector, client: Client, _environ: Envir
         "organisation",
         connector.clock(),
         attested_only=Right.DEPROVISION not in client.rights,
+        source=client.source,
     )
     if cancelled:
         _log.info("removals-cancelled", extra={"facts": {"organisation": client.organisation.id, "links": cancelled}})

@@ -52,6 +52,8 @@ class Client:
     rights: frozenset[Right]
     own_changes: bool = False
     """Whether its feed has the changes that it attested itself."""
+    source: str | None = None
+    """The only system for which it attests iDs; None if it may name any."""
     keeps_links: bool = True
     """Whether links of its organisation stay in the store once they have been delivered."""
 

@@ -112,8 +112,9 @@ def read_csv_stream(
     try:
         yield from _rows(text, columns, required, _Progress(file, report_progress), ignore_others=ignore_others)
     finally:
-        # Its caller closes the file
-        text.detach()
+        # Its caller closes the file, and may have done so
+        if not file.closed:
+            text.detach()
 
 
 def write_csv(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ is truncated or old removes no link.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from resolver_connector.resolver import PEOPLE_PATH, requested_account
 from shibboleth.attributes import fold
 from shibboleth.organisation import Organisation
 from shibboleth.person import MAX_ACCOUNT_LENGTH
+from sql.records import Link
 from sql.repositories.retention import PendingRemovals
 from sql.store import Store
 
@@ -56,15 +57,26 @@ class DeprovisionRequest:
         return cls(requested_account(environ, path), dry_run)
 
 
-def deprovision(
-    store: Store, organisation: Organisation, request: DeprovisionRequest, now: datetime, transfers: Sequence[str]
+def deprovision(  # noqa: PLR0913 - all that a request says
+    store: Store,
+    organisation: Organisation,
+    request: DeprovisionRequest,
+    now: datetime,
+    *,
+    transfers: Sequence[str],
+    precondition: Callable[[Link | None], None],
 ) -> dict[str, int]:
     """End the person's link and delete their attempts; return the counts.
 
-    With `request.dry_run` nothing is changed.
+    With `request.dry_run` nothing is changed. What `precondition` raises changes nothing either.
     """
     counts = store.retention.deprovision(
-        organisation.id, fold(request.account), now, transfers=transfers, dry_run=request.dry_run
+        organisation.id,
+        fold(request.account),
+        now,
+        transfers=transfers,
+        precondition=precondition,
+        dry_run=request.dry_run,
     )
     return asdict(counts)
 

@@ -16,12 +16,12 @@ import logging
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Any, BinaryIO
 
 from resolver_connector.change_json import change_record
 from resolver_connector.cursor import Cursor
@@ -250,31 +250,36 @@ class Feed:
 
 
 @contextmanager
-def stream_slot(slots: BoundedSemaphore) -> Iterator[Callable[[Iterator[bytes]], SnapshotStream]]:
+def stream_slot(
+    slots: BoundedSemaphore, file: BinaryIO | None = None
+) -> Iterator[Callable[[Iterator[bytes]], SnapshotStream]]:
     """Occupy a slot for a response, which its body frees; so does an exception.
+
+    Args:
+        slots: The slots.
+        file: Closed with the response.
 
     Raises:
         TooManySnapshots: If all slots are occupied.
     """
-    if not slots.acquire(blocking=False):
-        raise TooManySnapshots("too many lists are being sent; try again")
-    try:
-        yield lambda chunks: SnapshotStream(chunks, slots)
-    except BaseException:
-        slots.release()
-        raise
+    with ExitStack() as resources:
+        if file is not None:
+            resources.callback(file.close)
+        if not slots.acquire(blocking=False):
+            raise TooManySnapshots("too many lists are being sent; try again")
+        resources.callback(slots.release)
+        yield lambda chunks: SnapshotStream(chunks, resources.pop_all())
 
 
 class SnapshotStream:
     """The body of a snapshot response, encoded while it is sent.
 
-    It releases its slot when it ends, fails or is closed.
+    It releases its slot when it ends or is closed.
     """
 
-    def __init__(self, chunks: Iterator[bytes], slots: BoundedSemaphore) -> None:
+    def __init__(self, chunks: Iterator[bytes], resources: ExitStack) -> None:
         self._chunks = chunks
-        self._slots = slots
-        self._open = True
+        self._resources = resources
 
     def __iter__(self) -> Iterator[bytes]:
         """Return itself."""
@@ -297,11 +302,12 @@ class SnapshotStream:
 
     def close(self) -> None:
         """Release the slot (PEP 3333); further calls do nothing."""
-        if self._open:
-            self._open = False
-            self._slots.release()
-            if isinstance(self._chunks, Generator):
-                self._chunks.close()
+        chunks, self._chunks = self._chunks, iter(())
+        with self._resources:
+            if isinstance(chunks, Generator):
+                chunks.close()
+            # What reads the file ends before the file is closed
+            del chunks
 
 
 def _caching_headers(entity_tag: str) -> list[Header]:

@@ -29,7 +29,6 @@ from resolver_connector.http import (
     UnsupportedMediaType,
     parse_query,
     single_value,
-    spool_body,
 )
 from sql.repositories.attested_links import MAX_ROWS, AttestedLink, Outcome, RowResult
 from sql.repositories.retention import PendingRemovals, RemovalsPending, TooManyRemovals
@@ -67,7 +66,7 @@ class BulkRequest:
 
         Raises:
             BadRequest: If a parameter is missing, unknown or invalid.
-            InvalidMember: If `source` is invalid, or missing with `mode=replace`.
+            InvalidMember: If `source` is invalid, not the only one of the reader, or missing with `mode=replace`.
             UnsupportedMediaType: If the body is neither NDJSON nor CSV.
         """
         parameters = parse_query(environ)
@@ -75,14 +74,16 @@ class BulkRequest:
         for name in parameters.keys() - {"mode", "source", "dry_run", *_REPLACE_PARAMETERS}:
             raise BadRequest(f"unknown parameter {name[:100]}")
         stated = {name: single_value(parameters, name) for name in ("mode", "source", *_REPLACE_PARAMETERS)}
-        mode, source = stated["mode"] or "merge", stated["source"] or ""
+        mode, source = stated["mode"] or "merge", stated["source"] or reader.source
         if mode not in {"merge", "replace"}:
             raise BadRequest("mode must be merge or replace")
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         if media_type not in {NDJSON, CSV}:
             raise UnsupportedMediaType(f"Content-Type must be {NDJSON} or {CSV}")
-        if stated["source"] is not None and (problem := invalid_source(source)):
+        if stated["source"] is not None and (problem := invalid_source(stated["source"])):
             raise InvalidMember("source", problem)
+        if reader.only_source and source != reader.source:
+            raise InvalidMember("source", f"it must be {reader.source}")
         replacement = None
         if mode == "replace":
             if not source:
@@ -90,7 +91,7 @@ class BulkRequest:
             replacement = _replacement(stated, reader.now)
         elif any(stated[name] is not None for name in _REPLACE_PARAMETERS):
             raise BadRequest("rows, made_at and max_percent are for mode=replace")
-        reader = replace(reader, source=source, only_source=mode == "replace")
+        reader = replace(reader, source=source, only_source=reader.only_source or mode == "replace")
         return cls(reader, media_type, replacement, parse_dry_run(parameters))
 
     def read(self, file: BinaryIO) -> Iterator[AttestedLink | RowResult]:
@@ -160,9 +161,11 @@ class AttestedList:
         return cls(reader, rows, replacement, frozenset(keys))
 
     def schedule_removals(
-        self, store: Store, actor: str, credential: str | None = None, *, dry_run: bool
+        self, store: Store, actor: str, now: datetime, credential: str | None = None, *, dry_run: bool
     ) -> PendingRemovals | None:
         """Schedule the removal of the links of this source that the list lacks.
+
+        They are due an hour after `now`, which is the time at which the rows were stored.
 
         Returns:
             None with `mode=merge`.
@@ -179,7 +182,7 @@ class AttestedList:
             self.person_keys,
             replacement.made_at,
             actor,
-            reader.now,
+            now,
             max_percent=replacement.max_percent,
             source=reader.source,
             credential=credential,
@@ -204,63 +207,62 @@ class AttestedList:
         )
 
 
-def bulk(
-    store: Store, request: BulkRequest, environ: Environ, receivers: Receivers, credential: str
+def bulk(  # noqa: PLR0913, PLR0917 - what is stored, whence and for whom
+    store: Store,
+    request: BulkRequest,
+    file: BinaryIO,
+    receivers: Receivers,
+    credential: str,
+    clock: Callable[[], datetime],
 ) -> Iterator[bytes]:
     """Store a list, and yield what became of it as NDJSON.
 
     Each row has a line; the last line has the numbers. The rows of the first transaction are stored when it returns,
     the others while it is read. Missing links are scheduled for removal at the end.
+    The caller closes the file when all of it is read.
 
     Raises:
         BadRequest: If the list cannot be used as a whole.
-        RequestTooLarge: If it has more than MAX_BULK_BYTES.
         RemovalsPending, TooManyRemovals: As `AttestedList.schedule_removals`; then nothing is stored.
         StoreUnavailable: If the database fails.
     """
-    file = spool_body(environ, MAX_BULK_BYTES)
     try:
         attested = AttestedList.read(request.reader, lambda: request.read(file), request.replacement)
-        attested.schedule_removals(store, "organisation", credential, dry_run=True)
+        attested.schedule_removals(store, "organisation", clock(), credential, dry_run=True)
         results = attested.store(store, "organisation", receivers, credential, dry_run=request.dry_run)
         first = next(results, None)
     except (InvalidList, InvalidCsvFile) as error:
-        file.close()
         raise BadRequest(f"the list: {error}") from None
-    except BaseException:
-        file.close()
-        raise
     stored = chain(() if first is None else (first,), results)
-    return _lines(store, file, attested, stored, credential, dry_run=request.dry_run)
+    return _lines(store, attested, stored, credential, clock, dry_run=request.dry_run)
 
 
 def _lines(  # noqa: PLR0913 - what is sent, and what is done at its end
     store: Store,
-    file: BinaryIO,
     attested: AttestedList,
     results: Iterable[RowResult],
     credential: str,
+    clock: Callable[[], datetime],
     *,
     dry_run: bool,
 ) -> Iterator[bytes]:
     counts: Counter[Outcome] = Counter()
     lines: list[str] = []
-    with file:
-        for result in results:
-            counts[result.outcome] += 1
-            lines.append(json.dumps(_result_json(result)))
-            if len(lines) == _BATCH:
-                yield ("\n".join(lines) + "\n").encode()
-                lines.clear()
-        end: dict[str, Any] = {"dry_run": dry_run, "rows": counts.total(), **{each: counts[each] for each in Outcome}}
-        try:
-            removals = attested.schedule_removals(store, "organisation", credential, dry_run=dry_run)
-            if removals is not None:
-                end |= {**pending_json(removals), "accounts": removals.accounts}
-        except (RemovalsPending, TooManyRemovals) as error:
-            # Of another list, or of links that were made, since the first check
-            end["error"] = str(error)
-        yield ("\n".join([*lines, json.dumps(end)]) + "\n").encode()
+    for result in results:
+        counts[result.outcome] += 1
+        lines.append(json.dumps(_result_json(result)))
+        if len(lines) == _BATCH:
+            yield ("\n".join(lines) + "\n").encode()
+            lines.clear()
+    end: dict[str, Any] = {"dry_run": dry_run, "rows": counts.total(), **{each: counts[each] for each in Outcome}}
+    try:
+        removals = attested.schedule_removals(store, "organisation", clock(), credential, dry_run=dry_run)
+        if removals is not None:
+            end |= {**pending_json(removals), "accounts": removals.accounts}
+    except (RemovalsPending, TooManyRemovals) as error:
+        # Of another list, or of links that were made, since the first check
+        end["error"] = str(error)
+    yield ("\n".join([*lines, json.dumps(end)]) + "\n").encode()
 
 
 def _result_json(result: RowResult) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from resolver_connector.resolver import PEOPLE_PATH, requested_account
 from sql.records import Link
 from sql.repositories.attested_links import AttestedLink, Precondition
 
+OTHER_SOURCE = "other-source"
+"""The code of a refusal: the credential attests for another system than the one that attested the link."""
+
 _ENTITY_TAGS = re.compile(r'(?:[ \t]*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,|\Z))+', re.ASCII)
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 """RFC 9110 section 8.8.3."""

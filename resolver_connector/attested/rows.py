@@ -196,7 +196,7 @@ class RowReader:
         if problem := invalid_source(source):
             raise InvalidMember("source", problem)
         if self.only_source and source != self.source:
-            raise InvalidMember("source", "it is not the source of the list")
+            raise InvalidMember("source", f"it must be {self.source}")
         return source
 
 

@@ -78,10 +78,10 @@ where organisation = :organisation
 returning link_id, actor, source, credential;
 
 -- name: delete_pending_attested_removals
--- All of an organisation that a list of attested iDs led to.
+-- All of an organisation that a list of attested iDs led to; with a source, one of that system.
 delete from pending_removals
 where organisation = :organisation
-    and source is not null;
+    and source = coalesce(:source, source);
 
 -- name: delete_pending_removals
 -- All of an organisation.

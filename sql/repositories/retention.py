@@ -14,6 +14,7 @@ from time import monotonic, sleep
 
 from sql import rows
 from sql.engines.base import Row, Session, Transaction, Values
+from sql.records import Link
 from sql.repositories.attested_links import MAX_BUSY, PAUSE
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, DeprovisionResult, Repository, Rollback
 from sql.repositories.statistics import count_deleted_links, delete_attempts
@@ -94,13 +95,14 @@ class RetentionRepository(Repository):
                 delete_attempts(session, [row for row in attempts if row["closed_at"] is not None])
             return True
 
-    def deprovision(
+    def deprovision(  # noqa: PLR0913 - all that a request says
         self,
         organisation_id: str,
         person_key: str,
         now: datetime,
         *,
         transfers: Sequence[str] = (),
+        precondition: Callable[[Link | None], None] = lambda _link: None,
         dry_run: bool = False,
     ) -> DeprovisionResult:
         """End the link of a person who has left the organisation.
@@ -109,17 +111,20 @@ class RetentionRepository(Repository):
 
         Args:
             transfers: The names of the organisation's transfers, to which the removal is delivered.
+            precondition: Called with the current link; what it raises rolls back.
             dry_run: Roll everything back.
         """
         person = {"organisation": organisation_id, "person_key": person_key}
         with suppress(Rollback), self.organisation_transaction(organisation_id, now) as transaction:
             session = transaction.session
-            link = session.fetch_one("get_link", **person)
+            found = session.fetch_one("get_link", **person)
+            link = None if found is None else rows.link_from_row(found)
+            precondition(link)
             attempts = _delete_mail_and_attempts(session, person)
             links = 0 if link is None else 1
             result = DeprovisionResult(links, attempts, links * len(transfers))
             if link is not None:
-                transaction.remove_link(rows.link_from_row(link), "organisation", LEFT_ORGANISATION, transfers)
+                transaction.remove_link(link, "organisation", LEFT_ORGANISATION, transfers)
             elif attempts:
                 facts = {"reason": LEFT_ORGANISATION}
                 transaction.insert_event("deprovisioned", "organisation", person_key, facts)
@@ -206,15 +211,25 @@ class RetentionRepository(Repository):
         with self.engine.session() as session:
             return _pending_removals(session, organisation_id)
 
-    def cancel_removals(self, organisation_id: str, actor: str, now: datetime, *, attested_only: bool = False) -> int:
+    def cancel_removals(
+        self,
+        organisation_id: str,
+        actor: str,
+        now: datetime,
+        *,
+        attested_only: bool = False,
+        source: str | None = None,
+    ) -> int:
         """Cancel all pending removals of an organisation, and return their number.
 
         Args:
             attested_only: Cancel those of a list of attested iDs only.
+            source: Of these, cancel those of a list of this system only.
         """
         query = "delete_pending_attested_removals" if attested_only else "delete_pending_removals"
         with self.organisation_transaction(organisation_id, now) as transaction:
-            count = transaction.session.execute(query, organisation=organisation_id)
+            values: Values = {"organisation": organisation_id} | ({"source": source} if attested_only else {})
+            count = transaction.session.execute(query, **values)
             if count:
                 transaction.insert_event("removals-cancelled", actor, None, {"removals": str(count)})
             return count

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import sys
 from datetime import timedelta
 from random import Random
 from urllib.parse import quote, urlencode
@@ -13,14 +15,16 @@ import pytest
 from resolver_connector.app import Connector
 from resolver_connector.attested.bulk import MAX_BULK_BYTES
 from resolver_connector.credentials import Bearer, Client, Credentials, Right
+from resolver_connector.http import spool_body
 from shibboleth.account_holder import KnownHolder
 from shibboleth.orcid_id import Registry
+from sql.repositories.base import Repository
 from sql.repositories.retention import REMOVAL_DELAY
 from tests.support.database import contents
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, attest, make_client, make_link, make_orcid_id
 from tests.support.service import ORGANISATIONS, Clock, ask
 
-TOKENS = {"cris": "c" * 40, "idm": "i" * 40, "amk": "a" * 40}
+TOKENS = {"cris": "c" * 40, "idm": "i" * 40, "amk": "a" * 40, "pure": "p" * 40}
 MAIJA, VILLE, AKE = (f"{name}@yliopisto.example" for name in ("maija", "ville", "ake"))
 FIRST, SECOND, THIRD = (make_orcid_id(number) for number in (1, 2, 3))
 LATER = NOON + timedelta(hours=1)
@@ -43,6 +47,7 @@ def connector(store, clock):
         "cris": Client(university, "cris", rights),
         "idm": Client(university, "idm", frozenset(Right), own_changes=True),
         "amk": make_client(other),
+        "pure": Client(university, "pure", frozenset({Right.ATTEST}), source="Pure"),
     }
     pairs = [(Bearer(TOKENS[name]), client) for name, client in clients.items()]
     return Connector(
@@ -241,6 +246,24 @@ def test_with_attest_alone_an_attested_link_is_removed_and_no_other(send, store)
     assert json.loads(send("DELETE", f"/v1/people/{VILLE}", who="idm").body)["links"] == 1
 
 
+@pytest.mark.parametrize("who", ["cris", "idm"])
+def test_a_link_that_changed_since_it_was_read_is_not_removed(send, store, monkeypatch, who):
+    etag = put(send).header("ETag")
+
+    def overtaken(*args, **words):
+        monkeypatch.undo()
+        store.links.remove(UNIVERSITY, MAIJA, "person", "mine", LATER)
+        make_link(store, MAIJA, THIRD)
+        return transaction(*args, **words)
+
+    # Between the arrival of the request and its transaction
+    transaction = store.retention.organisation_transaction
+    monkeypatch.setattr(Repository, "organisation_transaction", lambda _self, *args, **words: overtaken(*args, **words))
+
+    assert send("DELETE", f"/v1/people/{MAIJA}", who=who, HTTP_IF_MATCH=etag).status == 412
+    assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [THIRD]
+
+
 CSV = f"""account;ORCID;authenticated_at;source
 {MAIJA};{FIRST.bare};2026-01-10;
 
@@ -342,6 +365,49 @@ def test_only_so_many_lists_are_processed_at_once(send, connector):
     assert send("GET", "/v1/people").status == 503
 
 
+@pytest.mark.parametrize("read", [0, 1, 99])
+def test_a_sender_that_disconnects_leaves_nothing_open(send, connector, monkeypatch, recwarn, read):
+    body = b"account,orcid,authenticated_at,source\n" + b"x,y,z,w\n" * 3_000
+    errors, files = [], []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: errors.append(repr(error.exc_value)))
+
+    def spooled(*args):
+        files.append(spool_body(*args))
+        return files[0]
+
+    monkeypatch.setattr("resolver_connector.app.spool_body", spooled)
+    environ = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "text/csv"}
+    environ |= {"REQUEST_METHOD": "POST", "PATH_INFO": "/v1/people", "QUERY_STRING": ""}
+    answer = connector({**environ, "HTTP_AUTHORIZATION": f"Bearer {TOKENS['cris']}"}, lambda *_: None)
+    for _ in zip(range(read), answer, strict=False):
+        pass
+    answer.close()
+    answer.close()
+    del answer
+    gc.collect()
+
+    assert files[0].closed
+    assert (errors, [str(each.message) for each in recwarn]) == ([], [])
+    assert connector.feed.snapshot_slots.acquire(blocking=False)
+    assert connector.feed.snapshot_slots.acquire(blocking=False)
+
+
+def test_a_list_takes_a_slot_when_it_has_arrived(send, connector):
+    slots, free = connector.feed.snapshot_slots, []
+
+    class Body(io.BytesIO):
+        def read(self, *args):
+            free.append(slots.acquire(blocking=False) and slots.acquire(blocking=False))
+            slots.release(2)
+            return super().read(*args)
+
+    body = json.dumps({"account": MAIJA, **ROW}).encode()
+    environ = {"wsgi.input": Body(body), "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "application/x-ndjson"}
+
+    assert send("POST", "/v1/people", **environ).status == 200
+    assert free == [True] * len(free) != []
+
+
 @pytest.fixture
 def twenty(store):
     """Attest twenty people of one source, and two others."""
@@ -405,6 +471,20 @@ def test_a_link_that_was_attested_anew_after_the_list_was_made_is_not_removed(se
     assert json.loads(put(send, "p0@yliopisto.example", orcid=make_orcid_id(100).uri).body)["outcome"] == "updated"
 
     assert lines(replace(send, rows_of(range(1, 20))))[-1]["removals"] == 0
+
+
+def test_the_hour_begins_when_the_rows_are_stored(send, store, clock, twenty, monkeypatch):
+    add = store.attested_links.add
+
+    def slow(*args, **words):
+        yield from add(*args, **words)
+        clock.passes(minutes=50)
+
+    monkeypatch.setattr(store.attested_links, "add", slow)
+
+    end = lines(replace(send, rows_of(range(1, 20))))[-1]
+
+    assert (end["requested_at"], end["due_at"]) == ("2026-01-15T13:50:00Z", "2026-01-15T14:50:00Z")
 
 
 def test_a_list_of_accounts_is_not_cancelled_with_attest_alone(send, twenty):
@@ -472,6 +552,38 @@ def test_a_removal_that_became_impossible_is_told_at_the_end(send, store, twenty
 
     assert "cancel them first" in end["error"]
     assert checks == [True, False]
+
+
+def test_a_credential_of_one_source_attests_and_withdraws_for_it_alone(send, store, connector, clock):
+    attest(store, [(AKE, THIRD)], "Converis")
+    row = {name: ROW[name] for name in ("orcid", "authenticated_at")}
+    of_others = {**row, "source": "Converis"}
+
+    refused = send("PUT", f"/v1/people/{MAIJA}", of_others, who="pure")
+    assert (refused.status, json.loads(refused.body)["member"]) == (422, "source")
+    for query in ("source=Converis", "source=Converis&mode=replace&rows=1&made_at=2026-01-15T13:00:00Z"):
+        refused = post(send, [{"account": MAIJA, **of_others}], query, who="pure")
+        assert (refused.status, json.loads(refused.body)["member"]) == (422, "source")
+    refused = lines(post(send, [{"account": MAIJA, **of_others}], who="pure"))[0]
+    assert (refused["outcome"], refused["member"]) == ("refused", "source")
+    refused = send("DELETE", f"/v1/people/{AKE}", who="pure")
+    assert (refused.status, json.loads(refused.body)["code"]) == (409, "other-source")
+    assert [each.source for each in store.links.list_current(UNIVERSITY)] == ["Converis"]
+
+    assert json.loads(send("PUT", f"/v1/people/{MAIJA}", row, who="pure").body)["source"] == "Pure"
+    assert lines(post(send, [{"account": VILLE, **row, "orcid": SECOND.uri}], who="pure"))[0]["outcome"] == "linked"
+    assert json.loads(send("DELETE", f"/v1/people/{VILLE}", who="pure").body)["links"] == 1
+    assert json.loads(send("DELETE", f"/v1/people/{VILLE}", who="pure").body)["links"] == 0
+
+    clock.passes(hours=2)
+    rest = [{"account": VILLE, **row, "orcid": SECOND.uri}]
+    for source, cancelled in (("Converis", 0), ("Pure", 1)):
+        assert (
+            lines(replace(send, rest, source=source, max_percent=100, made_at="2026-01-15T14:00:00Z"))[-1]["removals"]
+            == 1
+        )
+        assert json.loads(send("DELETE", "/v1/reconciliation", who="pure").body) == {"cancelled": cancelled}
+        send("DELETE", "/v1/reconciliation")
 
 
 def test_what_a_system_attested_is_not_told_to_it_again(send):

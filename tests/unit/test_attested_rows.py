@@ -238,7 +238,7 @@ def test_the_source_of_a_list_is_that_of_rows_that_name_none():
 
     assert [each.source for each in found] == ["CRIS", "CRIS", "Pure"]
     assert [each.source for each in of_one] == ["CRIS", "CRIS"]
-    assert refused == [(4, "source: it is not the source of the list")]
+    assert refused == [(4, "source: it must be CRIS")]
 
 
 COLUMNS = {"Login Name": "account", "ORCID iD": "orcid", "confirmed": "authenticated_at"}

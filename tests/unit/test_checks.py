@@ -460,6 +460,18 @@ BROKEN = {
         "credential.password (value 1): is missing, and there is no token",
         'add to it: token = "file:secrets/example.token"',
     ),
+    "a source without the right to attest": (
+        organisation(credential=[{**CREDENTIAL, **BASIC, "rights": ["read"], "source": "Pure"}]),
+        UNIVERSITY,
+        "credential.source (value 1): is for credentials that attest iDs",
+        'add "attest" to rights, or remove source',
+    ),
+    "a source of two lines": (
+        organisation(credential=[{**CREDENTIAL, **BASIC, "rights": ["attest"], "source": "Pure\n2"}]),
+        UNIVERSITY,
+        "credential.source (value 1): is no name of a system: it must be one line of at most 200 characters",
+        'write for example: source = "Pure"',
+    ),
     "no right": (
         organisation(credential=[{**CREDENTIAL, **BASIC, "rights": []}]),
         UNIVERSITY,

@@ -172,12 +172,12 @@ def _import(  # noqa: PLR0913, PLR0917 - what is imported, where, and how
         attested = AttestedList(reader, rows, None, frozenset())
         if replacement is not None:
             attested = AttestedList.read(reader, rows, replacement)
-        attested.schedule_removals(store, "operator", credential, dry_run=True)
+        attested.schedule_removals(store, "operator", utc_now(), credential, dry_run=True)
         for result in attested.store(store, "operator", receivers, credential, dry_run=dry_run):
             counts[result.outcome] += 1
             if result.outcome is Outcome.REFUSED:
                 refused.append(result)
-    return counts, attested.schedule_removals(store, "operator", credential, dry_run=dry_run)
+    return counts, attested.schedule_removals(store, "operator", utc_now(), credential, dry_run=dry_run)
 
 
 def is_terminal() -> bool:

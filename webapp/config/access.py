@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from resolver_connector.attested.rows import invalid_source
 from resolver_connector.credentials import Right
 from webapp.config import validators
 from webapp.config.base import BearerToken, ConfigContext, StrongSecret, Table, context_of, setting
@@ -111,6 +112,14 @@ def _require_right(rights: tuple[Right, ...]) -> tuple[Right, ...]:
     return rights
 
 
+def _validate_source(source: str, info: ValidationInfo) -> str:
+    if problem := invalid_source(source):
+        raise InvalidSetting(f"is no name of a system: {problem}", 'write for example: source = "Pure"')
+    if Right.ATTEST not in info.data.get("rights", (Right.ATTEST,)):
+        raise InvalidSetting("is for credentials that attest iDs", f'add "{Right.ATTEST}" to rights, or remove source')
+    return source
+
+
 def _unique_user(user: str, info: ValidationInfo) -> str:
     context = context_of(info)
     context.require_unique("user", user, context.file.name)
@@ -163,6 +172,13 @@ class CredentialSettings(Table):
     )
     own_changes: bool = setting(
         "Whether its feed has the changes of iDs that it attested itself.", "true or false", True, default=False
+    )
+    source: Annotated[str, AfterValidator(_validate_source)] | None = setting(
+        "The only system for which it attests iDs, cancels removals and, with `attest` alone, removes links. "
+        "Without it, a credential with `attest` does so for any system that it names.",
+        "the name of a system in quotes",
+        "Pure",
+        default=None,
     )
     token: Annotated[BearerToken, _unique_secret("token")] | None = setting(
         "A bearer token, 32 characters or more.", REFERENCE, "file:secrets/example.token", default=None

@@ -82,7 +82,12 @@ def _credentials(config: Config) -> Iterator[tuple[Bearer | Basic, Client]]:
     for settings in config.organisation_settings.values():
         for each in settings.credentials:
             client = Client(
-                settings.organisation, each.name, frozenset(each.rights), each.own_changes, settings.keeps_links
+                settings.organisation,
+                each.name,
+                frozenset(each.rights),
+                own_changes=each.own_changes,
+                source=each.source,
+                keeps_links=settings.keeps_links,
             )
             if each.token is not None:
                 yield Bearer(each.token.reveal()), client
