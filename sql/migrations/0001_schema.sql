@@ -175,8 +175,7 @@ create table status_rounds (
 );
 
 -- What Identity Providers may read by SQL: the current iD of each person. `account` is the person_key. The name of the
--- attribute is quoted because PostgreSQL would fold it to lower case, which an Identity Provider does not know. Of an iD
--- that the organisation attests, `held_on` is the last day on which its person is known to have had the account.
+-- attribute is quoted because PostgreSQL would fold it to lower case, which an Identity Provider does not know.
 create view idp_release as
 select
     organisation,
@@ -187,12 +186,7 @@ select
         else 'https://sandbox.orcid.org/'
     end || orcid as "eduPersonOrcid",
     account_issued_at,
-    stable_id,
-    case
-        when source = 'orcid' then ''
-        when last_seen_on > substr(authenticated_at, 1, 10) then last_seen_on
-        else substr(authenticated_at, 1, 10)
-    end as held_on
+    stable_id
 from links
 where ended_at is null
     and suspended_at is null;

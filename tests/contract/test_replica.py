@@ -86,15 +86,7 @@ def test_the_views_columns_are_called_as_the_attribute_is(people, store_url):
         with psycopg.connect(store_url) as connection:
             names = [column.name for column in connection.execute("select * from idp_release").description]
 
-    assert names == [
-        "organisation",
-        "registry",
-        "account",
-        "eduPersonOrcid",
-        "account_issued_at",
-        "stable_id",
-        "held_on",
-    ]
+    assert names == ["organisation", "registry", "account", "eduPersonOrcid", "account_issued_at", "stable_id"]
 
 
 def test_the_view_never_tells_nothing(people, store_url):
