@@ -18,6 +18,7 @@ MAIJA = "maija@yliopisto.example"
 FIRST, SECOND = make_orcid_id(1), make_orcid_id(2)
 HEADING = "What others did to your connection"
 NOT_ABOUT_THE_LINK = {
+    "attested-again",
     *("unchanged", "declined", "held-by-someone-else", "orcid-refused", "orcid-unavailable", "orcid-misconfigured"),
     *("cancelled", "empty-callback"),  # how the person's own visit to ORCID ended
     *(
