@@ -83,7 +83,7 @@ REFUSAL_TEXTS: Mapping[Refusal, str] = MappingProxyType(
         Refusal.REPEATED: "an earlier row has the same account or the same ORCID iD",
         Refusal.ORCID_IN_USE: "another account of the organisation has this ORCID iD",
         Refusal.LINKED_BY_PERSON: "the person has linked another ORCID iD here themselves",
-        Refusal.REMOVED_BY_PERSON: "the person has removed the link here since they authenticated this ORCID iD",
+        Refusal.REMOVED_BY_PERSON: "the person or an operator removed the link after this ORCID iD was authenticated",
         Refusal.ACCOUNT_REASSIGNED: "the account has another holder since this ORCID iD was authenticated",
         Refusal.ERASURE_PENDING: "the person has asked to be erased",
         Refusal.DEPRECATED: "ORCID has merged this ORCID iD into another one",

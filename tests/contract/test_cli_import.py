@@ -136,7 +136,7 @@ def test_refused_rows_are_shown_and_the_others_are_imported(run, store, form):
         f"line {first + 3}: orcid: it is no ORCID iD: its check character does not fit",
         f"line {first + 4}: authenticated_at: it is missing: state when the person signed in at ORCID with this iD",
         f"line {first + 5}: another account of the organisation has this ORCID iD",
-        f"line {first + 6}: the person has removed the link here since they authenticated this ORCID iD",
+        f"line {first + 6}: the person or an operator removed the link after this ORCID iD was authenticated",
         f"line {first + 7}: an earlier row has the same account or the same ORCID iD",
         f"line {first + 8}: an earlier row has the same account or the same ORCID iD",
         counts(linked=1, replaced=1, refused=8),

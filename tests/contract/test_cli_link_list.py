@@ -64,7 +64,7 @@ def test_what_was_listed_can_be_imported(store, path, tmp_path):
     make_link(store, "matti@yliopisto.example", trial(2))
     (tmp_path / "links.csv").write_text(run(path, "yliopisto")[1])
     for account in (MAIJA, "matti@yliopisto.example"):
-        store.links.remove(UNIVERSITY, account, "operator", "to import it", NOON)
+        store.links.remove(UNIVERSITY, account, "organisation", "to import it", NOON)
 
     words = [
         "--config",
