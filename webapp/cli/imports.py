@@ -17,7 +17,6 @@ from resolver_connector.attested.bulk import AttestedList, Replacement
 from resolver_connector.attested.receivers import Receivers
 from resolver_connector.attested.rows import MEMBERS, RowReader, invalid_source
 from resolver_connector.csv_file import InvalidCsvFile
-from resolver_connector.deprovision import MAX_PERCENT
 from sql.repositories.attested_links import AttestedLink, Outcome, RowResult
 from sql.repositories.retention import PendingRemovals
 from sql.store import Store
@@ -25,7 +24,7 @@ from webapp.cli.context import find_organisation, load_config, open_store, requi
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import organisation_argument
 from webapp.cli.output import printable
-from webapp.cli.removals import list_errors, made_at, print_removals
+from webapp.cli.removals import list_errors, made_at, max_percent_option, print_removals
 
 
 def parse_columns(_context: click.Context, _option: click.Parameter, text: str | None) -> Mapping[str, str]:
@@ -74,14 +73,7 @@ def parse_columns(_context: click.Context, _option: click.Parameter, text: str |
     type=click.IntRange(min=1),
     help="With replace: how many rows the file has, as its sender states; a file with another number is refused.",
 )
-@click.option(
-    "--max-percent",
-    metavar="PERCENT",
-    default=MAX_PERCENT,
-    show_default=True,
-    type=click.IntRange(1, 100),
-    help="With replace: the largest share of the system's links that may be removed.",
-)
+@max_percent_option("With replace: the largest share of the system's links that may be removed.")
 @click.option(
     "--credential",
     metavar="NAME",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +10,22 @@ from pathlib import Path
 import click
 
 from resolver_connector.csv_file import InvalidCsvFile
-from resolver_connector.deprovision import InvalidList, check_made_at
+from resolver_connector.deprovision import MAX_PERCENT, InvalidList, check_made_at
 from sql.repositories.retention import PendingRemovals, RemovalsPending, TooManyRemovals
 from webapp.cli.errors import CommandError
 from webapp.cli.output import format_time, pluralize, printable
+
+
+def max_percent_option(text: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Return the option `--max-percent` with this help."""
+    return click.option(
+        "--max-percent",
+        metavar="PERCENT",
+        default=MAX_PERCENT,
+        show_default=True,
+        type=click.IntRange(1, 100),
+        help=text,
+    )
 
 
 @contextmanager

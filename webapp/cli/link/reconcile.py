@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from resolver_connector.csv_file import read_csv
-from resolver_connector.deprovision import COLUMNS, MAX_PERCENT, pending_json, read_person_keys
+from resolver_connector.deprovision import COLUMNS, pending_json, read_person_keys
 from webapp.cli.context import find_organisation, load_config, open_store, utc_now
 from webapp.cli.errors import CommandError, handle_errors
 from webapp.cli.options import json_option, organisation_argument
 from webapp.cli.output import pluralize, print_json
-from webapp.cli.removals import list_errors, made_at, print_removals
+from webapp.cli.removals import list_errors, made_at, max_percent_option, print_removals
 
 
 @click.command()
@@ -25,14 +25,7 @@ from webapp.cli.removals import list_errors, made_at, print_removals
     type=click.IntRange(min=1),
     help="How many accounts the file has, as its sender states; a file with another number is refused.",
 )
-@click.option(
-    "--max-percent",
-    metavar="PERCENT",
-    default=MAX_PERCENT,
-    show_default=True,
-    type=click.IntRange(1, 100),
-    help="The largest share of the organisation's links that may be removed.",
-)
+@max_percent_option("The largest share of the organisation's links that may be removed.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; print whose links would be removed.")
 @json_option
 @click.pass_obj
