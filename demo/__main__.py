@@ -124,7 +124,7 @@ def _serve(options: argparse.Namespace, stack: ExitStack) -> None:
         sockets=[listener],
         threads=THREADS,
         ident=None,
-        clear_untrusted_proxy_headers=True,
+        clear_untrusted_proxy_headers=False,  # the simulator's admin interface refuses requests that have them
     )
     threading.Thread(target=server.run, daemon=True).start()
     _check_paths(base_url)

@@ -6,7 +6,7 @@ import hmac
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
@@ -39,6 +39,24 @@ class ReceivedRequest:
     """0 if the connection was closed without a response."""
 
 
+@dataclass(slots=True)
+class ArmedFault:
+    """A fault of the receivers, with the requests that it concerns."""
+
+    name: str
+    methods: tuple[str, ...] = ()
+    """HTTP methods; empty means all."""
+    receiver: str = ""
+    """A key of `Idm.receivers`; empty means all."""
+    times: float = float("inf")
+    """How many more requests fail."""
+
+    def concerns(self, request: Request) -> bool:
+        """Return whether a request fails."""
+        method_fails = not self.methods or request.method in self.methods
+        return self.times > 0 and method_fails and request.path.startswith(self.receiver)
+
+
 class Idm:
     """Identity management: a directory, receivers and at most one fault."""
 
@@ -66,8 +84,8 @@ class Idm:
             "/scim/v2/Users": Scim(self.directory, "/scim/v2/Users"),
         }
         self.received: deque[ReceivedRequest] = deque(maxlen=_MAX_SHOWN)
-        self._fault = ""
-        self._methods: tuple[str, ...] = ()
+        self.fault: ArmedFault | None = None
+        self._lock = threading.Lock()
         self._cleared = threading.Event()
 
     def reset(self) -> None:
@@ -82,24 +100,26 @@ class Idm:
         entry = self.directory.entry(account)
         return None if entry is None else {bare(each) for each in entry.values}
 
-    def set_fault(self, how: str, *methods: str) -> None:
+    def set_fault(self, how: str, *methods: str, receiver: str = "", times: float = float("inf")) -> None:
         """Fail in this way until cleared.
 
         Args:
             how: A key of `FAULTS`.
             methods: The HTTP methods that fail; without any, all do.
+            receiver: The receiver that fails; empty means all.
+            times: How many requests fail.
 
         Raises:
-            ValueError: If there is no such fault.
+            ValueError: If there is no such fault or receiver.
         """
-        if how not in FAULTS:
-            raise ValueError(f"there is no fault {how!r}")
+        if how not in FAULTS or receiver not in {"", *self.receivers}:
+            raise ValueError(f"there is no fault {how!r} of receiver {receiver!r}")
         self._cleared.clear()
-        self._fault, self._methods = how, methods
+        self.fault = ArmedFault(how, methods, receiver, times)
 
     def clear_fault(self) -> None:
         """Stop failing, and end the waits of delayed responses."""
-        self._fault = ""
+        self.fault = None
         self._cleared.set()
 
     def wait(self, seconds: float) -> bool:
@@ -118,10 +138,17 @@ class Idm:
         receiver = self._receiver(request.path)
         if receiver is None:
             return self.page(request), ""
-        fails = not self._methods or request.method in self._methods
-        response, connection_fault = self._handle(receiver, request, FAULTS.get(self._fault) if fails else None)
+        response, connection_fault = self._handle(receiver, request, self._take_fault(request))
         self.received.append(ReceivedRequest(request, 0 if connection_fault in {"hang", "reset"} else response.status))
         return response, connection_fault
+
+    def _take_fault(self, request: Request) -> Fault | None:
+        with self._lock:
+            armed = self.fault
+            if armed is None or not armed.concerns(request):
+                return None
+            armed.times -= 1
+            return FAULTS[armed.name]
 
     def _handle(self, receiver: Receiver, request: Request, fault: Fault | None) -> tuple[Response, str]:
         if fault and fault.response:
@@ -154,7 +181,17 @@ class Idm:
         if request.path != "/":
             return json_response(404, {"message": "not found"})
         if request.method == "POST":
-            how = parse_qs(request.body.decode("utf-8", "replace")).get("fault", [""])[0]
-            self.set_fault(how) if how in FAULTS else self.clear_fault()
+            return self._set_fault(parse_qs(request.body.decode("utf-8", "replace")))
+        broken = self.fault.name if self.fault and self.fault.times > 0 else ""
+        return page("idm.html", idm=self, faults=FAULTS, broken=broken, received=reversed(self.received))
+
+    def _set_fault(self, form: Mapping[str, list[str]]) -> Response:
+        how, receiver, times = (form.get(name, [""])[0] for name in ("fault", "receiver", "times"))
+        if not how:
+            self.clear_fault()
             return see_other("./")
-        return page("idm.html", idm=self, faults=FAULTS, broken=self._fault, received=reversed(self.received))
+        try:
+            self.set_fault(how, receiver=receiver, times=int(times) if times else float("inf"))
+        except ValueError as error:
+            return json_response(400, {"message": str(error)})
+        return see_other("./")

@@ -42,6 +42,8 @@ class Scim:
             return _error(404, f"there is no user {id_}")
         if request.method == "PATCH":
             return self._patch(entry, request)
+        if request.method != "GET":
+            return _error(405, "method not allowed")
         return json_response(200, _resource(entry), kind=MEDIA)
 
     def _search(self, request: Request) -> Response:

@@ -1,6 +1,6 @@
-"""Run the simulator alone.
+"""Run the simulator alone: `python -m demo.orcid`.
 
-`python -m demo.orcid --port 8100 --redirect-uri http://127.0.0.1:8000/me/callback`.
+`docs/simulators.md` explains it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .simulator import SANDBOX, Client, OrcidSimulator
 
 CLIENT_ID = "APP-MADEUP0000000001"
 SECRET = "00000000-0000-4000-8000-000000000001"  # public knowledge
+THREADS = 24  # a delayed response holds one
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,7 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     base_url = options.base_url or f"http://{options.host}:{options.port}"
     server = waitress.create_server(
-        make_simulator_app(make_simulator(options, base_url)), host=options.host, port=options.port
+        make_simulator_app(make_simulator(options, base_url)),
+        host=options.host,
+        port=options.port,
+        threads=THREADS,
+        clear_untrusted_proxy_headers=False,  # the admin interface refuses requests that have them
     )
     sys.stdout.write(f"{base_url}/\n")
     sys.stdout.flush()

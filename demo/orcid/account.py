@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from . import pages
+from . import affiliations, pages
 from .http import Request, Response, json_response, see_other
 from .people import FORM, VISIBILITIES
 from .simulator import INTERSTITIALS
@@ -101,7 +101,23 @@ def my_orcid(simulator: OrcidSimulator, request: Request) -> Response:
     if not session.orcid:
         return see_other(f"{simulator.base_url}/signin")
     user = simulator.users[session.orcid]
-    return pages.page(simulator, "my_orcid.html", title="My record", user=user, uri=simulator.uri(user.orcid))
+    items = [(item, affiliations.render_item(simulator, user.orcid, item)) for item in simulator.items(user.orcid)]
+    uri = simulator.uri(user.orcid)
+    return pages.page(
+        simulator, "my_orcid.html", title="My record", user=user, uri=uri, items=items, visibilities=VISIBILITIES
+    )
+
+
+def change_item(simulator: OrcidSimulator, request: Request) -> Response:
+    """`POST /my-orcid/items`: delete an affiliation, or change who sees it."""
+    session = simulator.session(request.session)
+    put_code, visibility = request.form.get("put_code", ""), request.form.get("visibility", "")
+    if session.orcid and put_code.isdecimal():
+        if "delete" in request.form:
+            simulator.remove_item(session.orcid, int(put_code))
+        elif visibility in VISIBILITIES:
+            simulator.set_item_visibility(session.orcid, int(put_code), visibility)
+    return see_other(f"{simulator.base_url}/my-orcid")
 
 
 def trusted_parties(simulator: OrcidSimulator, request: Request) -> Response:

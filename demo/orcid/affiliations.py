@@ -1,11 +1,13 @@
 """Reading and writing of a record's affiliations.
 
-Errors are those of the record API. Disambiguated organisation identifiers that contain "example" are known.
+Errors are those of the record API. Identifiers of organisations are known by their form (`IDENTIFIERS`), except those
+in the option `unknown_organisations`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -30,7 +32,15 @@ LISTS: Final = {
 }
 SECTIONS: Final = frozenset(LISTS.values())
 STRICT: Final = frozenset({"education", "employment"})
-SOURCES: Final = frozenset({"ROR", "RINGGOLD", "GRID", "FUNDREF", "LEI"})
+IDENTIFIERS: Final = {
+    "ROR": re.compile(r"https://ror\.org/0[0-9a-hjkmnp-tv-z]{6}[0-9]{2}"),
+    "RINGGOLD": re.compile(r"[1-9][0-9]{0,7}"),
+    "GRID": re.compile(r"grid\.[1-9][0-9]*\.[0-9a-f]+"),
+    "FUNDREF": re.compile(r"http://dx\.doi\.org/10\.13039/[0-9]+"),
+    "LEI": re.compile(r"[0-9A-Z]{18}[0-9]{2}"),
+}
+"""Form of an organisation's identifier by source, exactly as ORCID stores it."""
+JSON_BODIES: Final = frozenset({"application/json", "application/orcid+json", "application/vnd.orcid+json"})
 WRITE: Final = "/activities/update"
 READ_KEYS: Final = (
     "department-name",
@@ -51,7 +61,7 @@ def read_list(reader: Reader, orcid: str, section: str, kind: str) -> dict[str, 
     groups = [
         {
             "last-modified-date": {"value": item.changed},
-            "external-ids": item.body.get("external-ids") or {"external-id": []},
+            "external-ids": render_external_ids(item.body),
             "summaries": [{f"{kind}-summary": render_item(reader.simulator, orcid, item)}],
         }
         for item in items
@@ -89,27 +99,49 @@ def find_item(simulator: OrcidSimulator, orcid: str, kind: str, put_code: int) -
 def render_item(simulator: OrcidSimulator, orcid: str, item: Affiliation) -> dict[str, Any]:
     """Return an item as the API returns it, with its members in ORCID's order.
 
-    Its source is the client that wrote it.
+    Its source is the client that wrote it, or the person.
     """
-    client = simulator.clients[item.client_id]
     host = simulator.registry_prefix.partition("://")[2]
-    source = {"uri": f"{simulator.registry_prefix}/client/{item.client_id}", "path": item.client_id, "host": host}
+    client = simulator.clients[item.client_id] if item.client_id else None
+    place = f"client/{client.client_id}" if client else orcid
+    source = {
+        "uri": f"{simulator.registry_prefix}/{place}",
+        "path": client.client_id if client else orcid,
+        "host": host,
+    }
     return {
         "created-date": {"value": item.created},
         "last-modified-date": {"value": item.changed},
         "source": {
-            "source-orcid": None,
-            "source-client-id": source,
-            "source-name": {"value": client.name},
+            "source-orcid": None if client else source,
+            "source-client-id": source if client else None,
+            "source-name": {"value": client.name if client else simulator.users[orcid].full_name},
             "assertion-origin-orcid": None,
             "assertion-origin-client-id": None,
             "assertion-origin-name": None,
         },
         "put-code": item.put_code,
-        **{key: item.body.get(key) for key in READ_KEYS},
+        **{key: item.body.get(key) for key in READ_KEYS} | {"external-ids": render_external_ids(item.body)},
         "display-index": "1",
         "visibility": item.visibility,
         "path": f"/{orcid}/{item.kind}/{item.put_code}",
+    }
+
+
+def render_external_ids(body: dict[str, Any]) -> dict[str, Any]:
+    """Return an item's external identifiers as the API returns them."""
+    return {
+        "external-id": [
+            {
+                "external-id-type": one["external-id-type"],
+                "external-id-value": one["external-id-value"],
+                "external-id-normalized": {"value": _normalise(one["external-id-value"]), "transient": True},
+                "external-id-normalized-error": None,
+                "external-id-url": one.get("external-id-url"),
+                "external-id-relationship": one.get("external-id-relationship"),
+            }
+            for one in _external_ids(body)
+        ]
     }
 
 
@@ -127,11 +159,23 @@ def write_item(
     act = {("POST", False): _add, ("PUT", True): _change, ("DELETE", True): _remove}.get((request.method, bool(last)))
     if tokens is None or act is None or kind not in SECTIONS:
         raise ApiError(9001, "Method not allowed", status=405)
-    if last and not last.isdecimal():
-        raise ApiError(9016)
+    put_code = parse_put_code(last or "0")
+    if request.method != "DELETE" and request.content_type.partition(";")[0].strip().lower() not in JSON_BODIES:
+        raise ApiError(9001, "Unsupported media type", status=415)
     if WRITE not in tokens.scopes:
         raise ApiError(9038)
-    return act(simulator, tokens, request, user.orcid, kind, int(last or 0))
+    return act(simulator, tokens, request, user.orcid, kind, put_code)
+
+
+def parse_put_code(text: str) -> int:
+    """Parse the put-code of a path.
+
+    Raises:
+        ApiError: If it is not a number.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise ApiError(9034)
+    return int(text)
 
 
 def _add(
@@ -145,7 +189,7 @@ def _add(
     body = _body(request)
     if body.get("put-code") is not None:
         raise ApiError(9024)
-    check(body, kind)
+    check(simulator, body, kind)
     with simulator.lock:
         _reject_duplicate(simulator, tokens, orcid, kind, body, None)
         item = simulator.add_item(orcid, kind, tokens.client_id, body)
@@ -167,7 +211,7 @@ def _change(  # noqa: PLR0913, PLR0917 - the three acts are called alike
     item = _find_own(simulator, tokens, orcid, kind, put_code)
     if body.get("visibility") not in (None, item.visibility):
         raise ApiError(9035)
-    check(body, kind)
+    check(simulator, body, kind)
     with simulator.lock:
         _reject_duplicate(simulator, tokens, orcid, kind, body, put_code)
         item.body, item.changed = body, simulator.milliseconds()
@@ -183,8 +227,7 @@ def _remove(
     put_code: int,
 ) -> Response:
     item = _find_own(simulator, tokens, orcid, kind, put_code)
-    with simulator.lock:
-        simulator.data.items[orcid].remove(item)
+    simulator.remove_item(orcid, item.put_code)
     return Response(204)
 
 
@@ -222,10 +265,14 @@ def _reject_duplicate(  # noqa: PLR0913, PLR0917 - what makes an item the same a
 
 def _self_ids(body: dict[str, Any]) -> set[tuple[str, str]]:
     return {
-        (one["external-id-type"], str(one["external-id-value"]).strip().lower())
+        (one["external-id-type"], _normalise(one["external-id-value"]))
         for one in _external_ids(body)
         if one.get("external-id-relationship") == "self"
     }
+
+
+def _normalise(value: object) -> str:
+    return str(value).strip().lower()
 
 
 def _external_ids(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -236,7 +283,7 @@ def _external_ids(body: dict[str, Any]) -> list[dict[str, Any]]:
 # What an item must hold
 
 
-def check(body: dict[str, Any], kind: str) -> None:
+def check(simulator: OrcidSimulator, body: dict[str, Any], kind: str) -> None:
     """Check an item as ORCID does.
 
     Raises:
@@ -251,12 +298,13 @@ def check(body: dict[str, Any], kind: str) -> None:
         _check_address(organisation.get("address") or {}, strict=kind in STRICT)
         disambiguated = organisation.get("disambiguated-organization")
         if disambiguated:
-            _check_disambiguated(disambiguated)
+            _check_disambiguated(simulator, disambiguated)
         elif kind in STRICT:
             raise ApiError(9045)
         elif not _external_ids(body):
             raise ApiError(9062)
         _check_dates(body.get("start-date"), body.get("end-date"))
+        render_external_ids(body)
 
 
 @contextmanager
@@ -277,14 +325,12 @@ def _check_address(address: dict[str, Any], *, strict: bool) -> None:
         raise ApiError(9051)
 
 
-def _check_disambiguated(organisation: dict[str, Any]) -> None:
-    identifier, source = (
-        organisation.get("disambiguated-organization-identifier"),
-        organisation.get("disambiguation-source"),
-    )
-    if source not in SOURCES:
+def _check_disambiguated(simulator: OrcidSimulator, organisation: dict[str, Any]) -> None:
+    identifier = organisation.get("disambiguated-organization-identifier") or ""
+    source = organisation.get("disambiguation-source")
+    if source not in IDENTIFIERS:
         raise ApiError(9051)
-    if not identifier or "example" not in identifier:
+    if not IDENTIFIERS[source].fullmatch(identifier) or identifier in simulator.options.unknown_organisations:
         raise ApiError(9045)
 
 

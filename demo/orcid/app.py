@@ -54,6 +54,7 @@ ROUTES: Final = (
     Route("GET", "/interstitial", account.interstitial_page),
     Route("POST", "/interstitial", account.interstitial),
     Route("GET", "/my-orcid", account.my_orcid),
+    Route("POST", "/my-orcid/items", account.change_item),
     Route("GET", "/trusted-parties", account.trusted_parties),
     Route("POST", "/trusted-parties", account.revoke),
     Route("GET POST PUT DELETE", "/oauth/token", tokens.token, "token"),
@@ -81,11 +82,12 @@ def make_simulator_app(simulator: OrcidSimulator) -> WSGIApplication:
             route, parts = router.match(environ)
         except bottle.HTTPError as missing:
             return _send(_not_found(simulator, missing.status_code), request, start_response)
-        fault = simulator.faults.take(route.place, request.client_id) if route.place else None
+        client_id = request.client_id or simulator.client_of(request.bearer or request.form.get("access_token", ""))
+        fault = simulator.faults.take(route.place, client_id) if route.place else None
         if fault:
             request = replace(request, fault=fault)
         response = _respond(simulator, route, request, parts)
-        simulator.call_log.add(request, response, simulator.now())
+        simulator.call_log.add(request, response, client_id, simulator.now())
         return _send(response, request, start_response)
 
     return application

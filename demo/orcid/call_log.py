@@ -36,8 +36,8 @@ class CallLog:
     def __init__(self) -> None:
         self._requests: deque[dict[str, Any]] = deque(maxlen=MAX_CALLS)
 
-    def add(self, request: Request, response: Response, at: datetime) -> None:
-        """Add a request with the status of its response."""
+    def add(self, request: Request, response: Response, client_id: str, at: datetime) -> None:
+        """Add a request with its client and the status of its response."""
         self._requests.append(
             {
                 "at": at.isoformat(),
@@ -46,7 +46,7 @@ class CallLog:
                 "query": masked(request.query),
                 "form": masked(request.form),
                 "authorization": request.authorization and f"{request.authorization.partition(' ')[0]} {MASK}",
-                "client_id": request.client_id,
+                "client_id": client_id,
                 "fault": request.fault.name if request.fault else None,
                 "status": response.status,
             },

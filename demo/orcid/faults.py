@@ -13,11 +13,14 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import responses
 from typing import Any, Final
 
+from .errors import ERRORS
 from .http import Response, html_response, json_response
 
 JSON_PLACES: Final = ("token", "revoke", "userinfo", "discovery", "jwks", "api")
+DAY: Final = 86400
 PLACES: Final = (*JSON_PLACES, "authorize", "consent", "callback")
 
 
@@ -25,13 +28,14 @@ PLACES: Final = (*JSON_PLACES, "authorize", "consent", "callback")
 class Fault:
     """An armed fault.
 
-    `seconds` and `status` are read by the faults that use them.
+    `seconds`, `status` and `code` are read by the faults that use them.
     """
 
     name: str
     client_id: str | None = None
     seconds: float = 0
     status: int = 503
+    code: int = 9008
     released: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> None:
@@ -41,32 +45,40 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultType:
-    """Where a fault can occur, its description and default duration in seconds."""
+    """Where a fault can occur, and what the client sees.
+
+    `seconds` and `status` are the usual ones.
+    """
 
     places: tuple[str, ...]
-    words: str
+    effect: str
     seconds: float = 0
+    status: int = 503
 
 
 FAULTS: Final[dict[str, FaultType]] = {
     "html": FaultType(
-        JSON_PLACES, "a challenge page of the edge (403 or the status given) instead of JSON; nothing is done"
+        JSON_PLACES,
+        "a challenge page of the edge (403 or the status given) instead of JSON; nothing is done",
+        status=403,
     ),
     "5xx": FaultType((*JSON_PLACES, "authorize"), "an error page with the status given (503); nothing is done"),
     "timeout": FaultType(PLACES[:-2], "the call is done, its answer held for `seconds` or until released", 30),
     "slow": FaultType(PLACES[:-2], "the call is begun only after `seconds`", 2),
     "cut": FaultType(JSON_PLACES, "the call is done, the connection closed in the middle of the answer"),
     "server_error_401": FaultType(("token", "revoke"), "401 with `server_error`; nothing is done"),
+    "invalid_client": FaultType(("token", "revoke"), "401 with `invalid_client`; nothing is done"),
+    "api_error": FaultType(("api",), "the record API's error with the `code` given (9008); nothing is done"),
     "wrong_json": FaultType(JSON_PLACES, "the call is done, the JSON broken"),
     "empty_body": FaultType(JSON_PLACES, "the call is done, the answer has no body"),
     "numbers_as_text": FaultType(JSON_PLACES, "every number of the JSON is text"),
     "scope_reordered": FaultType(("token",), "the scopes come in reverse order"),
-    "scope_reduced": FaultType(("token",), "the last scope is missing from the answer"),
+    "scope_reduced": FaultType(("token",), "the last scope is not granted"),
     "other_id": FaultType(
         ("token", "callback"), "another person's iD: only in the answer (token), or for good (callback)"
     ),
     "clock_skew": FaultType(("token",), "the id_token is dated `seconds` ahead (negative: behind)", 600),
-    "revoke_500": FaultType(("revoke",), "an error page with status 500; nothing is revoked"),
+    "revoke_500": FaultType(("revoke",), "an error page with status 500; nothing is revoked", status=500),
     "stale_jwks": FaultType(("jwks",), "yesterday's key, which signed none of today's id_tokens"),
     "consent_fails": FaultType(("consent",), "pressing Authorize leaves the person on the page"),
     "state_changed": FaultType(("callback",), "the state comes back with its last character changed"),
@@ -84,58 +96,31 @@ class Faults:
         self._armed: list[tuple[str, Fault, float]] = []
         self._waiting: list[Fault] = []
 
-    def arm(  # noqa: PLR0913 - all but two have a usual value
-        self,
-        place: str,
-        name: str,
-        *,
-        times: int = 1,
-        client_id: str | None = None,
-        seconds: float | None = None,
-        status: int | None = None,
-    ) -> Fault:
+    def arm(self, place: str, name: str, *, times: float = 1, client_id: str | None = None, **settings: Any) -> Fault:
         """Arm a fault for the next request, or the next few.
 
-        The callback's faults may also be armed at `authorize`.
+        Args:
+            times: How many requests fail.
+            client_id: Only requests of this client fail; None means of any.
+            settings: `seconds`, `status` (of HTTP) or `code` (of the record API), for the faults that use them.
 
         Raises:
-            ValueError: If there is no such fault at this place.
+            ValueError: If there is no such fault at this place, or a setting has an unknown value.
         """
-        return self._add(place, name, times, client_id, seconds, status)
-
-    def arm_always(
-        self,
-        place: str,
-        name: str,
-        *,
-        client_id: str | None = None,
-        seconds: float | None = None,
-        status: int | None = None,
-    ) -> Fault:
-        """Arm a fault for every request until it is cleared.
-
-        With a client id it applies only to requests of this client.
-        """
-        return self._add(place, name, float("inf"), client_id, seconds, status)
-
-    def _add(  # noqa: PLR0913, PLR0917 - the private half of the two above
-        self,
-        place: str,
-        name: str,
-        times: float,
-        client_id: str | None,
-        seconds: float | None,
-        status: int | None,
-    ) -> Fault:
         kind = FAULTS.get(name)
-        if kind and place == "authorize" and place not in kind.places:
-            place = kind.places[-1]
         if kind is None or place not in kind.places:
             raise ValueError(f"there is no fault {name!r} at {place!r}")
-        fault = Fault(name, client_id, kind.seconds if seconds is None else seconds, status or usual_status(name))
+        usual = {"seconds": kind.seconds, "status": kind.status}
+        fault = Fault(name, client_id, **usual | {key: value for key, value in settings.items() if value is not None})
+        if fault.status not in responses or fault.code not in ERRORS or times < 1 or abs(fault.seconds) > DAY:
+            raise ValueError("status is one of HTTP, code one of the record API, times at least 1, seconds up to a day")
         with self._lock:
             self._armed.append((place, fault, times))
         return fault
+
+    def arm_always(self, place: str, name: str, *, client_id: str | None = None, **settings: Any) -> Fault:
+        """Arm a fault for every request until it is cleared."""
+        return self.arm(place, name, times=float("inf"), client_id=client_id, **settings)
 
     def take(self, place: str, client_id: str) -> Fault | None:
         """Return the fault for a request, if one is armed, and count it as used once."""
@@ -172,15 +157,11 @@ class Faults:
                 "client_id": fault.client_id,
                 "seconds": fault.seconds,
                 "status": fault.status,
+                "code": fault.code,
                 "times": None if times == float("inf") else int(times),
             }
             for place, fault, times in list(self._armed)
         ]
-
-
-def usual_status(name: str) -> int:
-    """Return the default status of a fault."""
-    return {"html": 403, "revoke_500": 500}.get(name, 503)
 
 
 def response_instead(fault: Fault) -> Response | None:
@@ -216,6 +197,10 @@ def _server_error(_fault: Fault) -> Response:
     return json_response(401, body)
 
 
+def _invalid_client(_fault: Fault) -> Response:
+    return json_response(401, {"error_description": "Client authentication failed", "error": "invalid_client"})
+
+
 def _slow(fault: Fault) -> None:
     fault.wait()
 
@@ -249,11 +234,11 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _scope(words: Callable[[list[str]], list[str]]) -> Callable[[Fault, Response], Response]:
-    def change(value: Any) -> Any:
-        return value | {"scope": " ".join(words(value["scope"].split()))} if "scope" in value else value
+def _scope_reordered(_fault: Fault, response: Response) -> Response:
+    def reorder(value: Any) -> Any:
+        return value | {"scope": " ".join(reversed(value["scope"].split()))} if "scope" in value else value
 
-    return lambda _fault, response: _changed(response, change)
+    return _changed(response, reorder)
 
 
 def _changed(response: Response, change: Callable[[Any], Any]) -> Response:
@@ -269,6 +254,7 @@ REPLACEMENTS: Final[dict[str, Callable[[Fault], Response | None]]] = {
     "5xx": _error_page,
     "revoke_500": _error_page,
     "server_error_401": _server_error,
+    "invalid_client": _invalid_client,
     "slow": _slow,
 }
 MODIFICATIONS: Final[dict[str, Callable[[Fault, Response], Response]]] = {
@@ -277,6 +263,5 @@ MODIFICATIONS: Final[dict[str, Callable[[Fault, Response], Response]]] = {
     "wrong_json": _broken,
     "empty_body": _emptied,
     "numbers_as_text": _numbers_as_text,
-    "scope_reordered": _scope(lambda words: words[::-1]),
-    "scope_reduced": _scope(lambda words: words[:-1]),
+    "scope_reordered": _scope_reordered,
 }

@@ -36,6 +36,7 @@ class Request:
     accept: str = ""
     session: str = ""
     peer: str = ""
+    forwarded: bool = False
     fault: Fault | None = None
 
     @property
@@ -52,8 +53,8 @@ class Request:
 
         It is used for faults and the call log only.
         """
-        basic = self.basic
-        return self.query.get("client_id") or (basic[0] if basic else self.form.get("client_id", ""))
+        named = self.query.get("client_id") or (self.basic or ("", ""))[0] or self.form.get("client_id")
+        return named or parse_params(self.form.get("request", "")).get("client_id", "")
 
     @property
     def basic(self) -> tuple[str, str] | None:
@@ -117,6 +118,7 @@ def parse_request(environ: Mapping[str, Any]) -> Request:
         accept=environ.get("HTTP_ACCEPT", ""),
         session=_cookie(environ.get("HTTP_COOKIE", "")),
         peer=environ.get("REMOTE_ADDR", ""),
+        forwarded="HTTP_X_FORWARDED_FOR" in environ or "HTTP_FORWARDED" in environ,
     )
 
 

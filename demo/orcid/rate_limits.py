@@ -1,6 +1,6 @@
 """Rate limits: 503 beyond the burst, 429 beyond the daily quota.
 
-They are off unless the option `limits` is set.
+They are off unless the option `limits` is set. Anonymous requests are counted by IP address, others by client.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from .http import Request, Response, html_response
 if TYPE_CHECKING:
     from .simulator import OrcidSimulator
 
-ANONYMOUS: Final = ""
 QUOTA: Final = b"Too Many Requests. You have exceeded the daily quota for anonymous usage of this API (simulated)."
 
 
@@ -33,12 +32,12 @@ def check(simulator: OrcidSimulator, request: Request, host: str) -> Response | 
     if not simulator.options.limits:
         return None
     tokens = simulator.data.by_access_token.get(request.bearer or "")
-    caller = tokens.client_id if tokens else ANONYMOUS
-    client = simulator.clients.get(caller)
+    client = simulator.clients[tokens.client_id] if tokens else None
+    caller = client.client_id if client else request.peer
     usage = count_request(simulator, caller, double=client is not None and not client.public)
     if usage.left < 0:
         return html_response(503, "<!doctype html><title>503</title><h1>503 Service Temporarily Unavailable</h1>")
-    if host == "pub" and caller == ANONYMOUS and usage.today > simulator.options.per_day:
+    if host == "pub" and client is None and usage.today > simulator.options.per_day:
         return Response(429, QUOTA, (("Content-Type", "text/plain;charset=UTF-8"),))
     return None
 

@@ -111,6 +111,10 @@ def _read_or_write(reader: Reader, request: Request, path: str, kind: str) -> Re
     orcid, _, section = path.strip("/").partition("/")
     section = section or "record"
     tokens, simulator = reader.tokens, reader.simulator
+    if request.fault and request.fault.name == "api_error":
+        raise ApiError(request.fault.code, "simulated")
+    if tokens and simulator.clients[tokens.client_id].state != "ok":
+        raise ApiError(9057)
     if tokens and tokens.orcid not in (None, orcid):
         raise ApiError(9017, "Access token is for a different record")
     if tokens and reader.host == "api" and simulator.clients[tokens.client_id].public:
@@ -167,8 +171,8 @@ def _xml(value: Any) -> str:
 def read(reader: Reader, user: User, section: str) -> dict[str, Any]:
     """Return one section of a record, or one item."""
     name, _, put_code = section.partition("/")
-    if name in affiliations.SECTIONS and put_code.isdecimal():
-        return affiliations.read_item(reader, user.orcid, name, int(put_code))
+    if name in affiliations.SECTIONS and put_code:
+        return affiliations.read_item(reader, user.orcid, name, affiliations.parse_put_code(put_code))
     if section == "summary" and reader.host == "api":
         return _summary(reader, user)
     make = READ.get(section)
@@ -204,6 +208,7 @@ def _record(reader: Reader, user: User) -> dict[str, Any]:
 def _summary(reader: Reader, user: User) -> dict[str, Any]:
     items = {kind: reader.simulator.items(user.orcid, kind) for kind in affiliations.SECTIONS}
     seen = [item for item in items["employment"] if reader.can_see(item.visibility, item.client_id)]
+    validated = sum(item.client_id is not None for item in seen)
     return {
         "created-date": CREATED,
         "last-modified-date": CREATED,
@@ -211,8 +216,8 @@ def _summary(reader: Reader, user: User) -> dict[str, Any]:
         "orcid-identifier": {"uri": reader.simulator.uri(user.orcid), "path": user.orcid},
         "employments": {
             "count": len(seen),
-            "self-asserted-count": 0,
-            "validated-count": len(seen),
+            "self-asserted-count": len(seen) - validated,
+            "validated-count": validated,
             "employment": [
                 {
                     "put-code": item.put_code,
@@ -220,7 +225,7 @@ def _summary(reader: Reader, user: User) -> dict[str, Any]:
                     "role": item.body.get("role-title"),
                     "start-date": item.body.get("start-date"),
                     "end-date": item.body.get("end-date"),
-                    "validated": True,
+                    "validated": item.client_id is not None,
                 }
                 for item in seen
             ],

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from .call_log import CallLog
 from .faults import Faults
-from .people import PEOPLE, User, made_up_id
+from .people import PEOPLE, VISIBILITIES, User, made_up_id
 from .rate_limits import Usage
 
 PRODUCTION: Final = "https://orcid.org"
@@ -75,6 +75,7 @@ class Options:
     `auto_authorize` is an iD for which every authorisation request is granted at once, for load tests. With `limits` a
     client may send `burst` requests at once and `per_second` afterwards; `per_day` limits anonymous requests.
     `interstitials` are the pages between consent and redirect, in order. `api_ok` is what `/v3.0/apiStatus` reports.
+    `unknown_organisations` are identifiers, for example ROR ids, that ORCID's list of organisations does not have.
     """
 
     authorize_error_style: str = "page"
@@ -92,12 +93,14 @@ class Options:
     per_second: float = 12
     per_day: int = 100_000
     auto_authorize: str | None = None
+    unknown_organisations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in OPTION_VALUES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is one of {', '.join(allowed)}")
-        object.__setattr__(self, "interstitials", tuple(self.interstitials))  # the admin interface sends a list
+        for name in ("interstitials", "unknown_organisations"):  # the admin interface sends lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not set(self.interstitials) <= INTERSTITIALS.keys():
             raise ValueError(f"interstitials are of {', '.join(INTERSTITIALS)}")
 
@@ -143,14 +146,14 @@ class AuthorizationCode:
 
 @dataclass(slots=True)
 class Affiliation:
-    """An affiliation of a record, written by a client.
+    """An affiliation of a record.
 
-    Times are in milliseconds since the epoch.
+    `client_id` is None for an item that the person added. Times are in milliseconds since the epoch.
     """
 
     put_code: int
     kind: str
-    client_id: str
+    client_id: str | None
     body: dict[str, Any]
     visibility: str
     created: int
@@ -295,13 +298,14 @@ class OrcidSimulator:
     def change_user(self, orcid: str, **changes: Any) -> User:
         """Change a person: `simulator.change_user(orcid, state="locked")`.
 
-        Deactivation revokes their tokens.
+        Deactivation revokes their tokens and deletes their affiliations.
         """
         with self.lock:
             user = replace(self.users[orcid], **changes)
             self.users[orcid] = user
         if user.state == "deactivated":
             self.revoke_grants(orcid, reason="RECORD_DEACTIVATED")
+            self.data.items.pop(orcid, None)
         return user
 
     def register(self, given: str, family: str | None, visibility: str) -> User:
@@ -369,38 +373,45 @@ class OrcidSimulator:
         """Return the pair that an access or refresh token belongs to."""
         return self.data.by_access_token.get(token) or self.data.by_refresh_token.get(token)
 
-    def live_tokens(self, orcid: str) -> list[TokenPair]:
-        """Return the valid token pairs of a person."""
-        now = self.now()
+    def client_of(self, access_token: str) -> str:
+        """Return the client id of an access token; empty for an unknown one."""
+        tokens = self.data.by_access_token.get(access_token)
+        return tokens.client_id if tokens else ""
+
+    def tokens(self, orcid: str, client_id: str | None = None) -> list[TokenPair]:
+        """Return a person's token pairs, revoked and expired ones included.
+
+        Args:
+            client_id: Only those of this client; None means of all.
+        """
         with self.lock:
-            return [tokens for tokens in self.data.by_person.get(orcid, ()) if tokens.live(now)]
+            return [each for each in self.data.by_person.get(orcid, ()) if client_id in (None, each.client_id)]
+
+    def live_tokens(self, orcid: str, client_id: str | None = None) -> list[TokenPair]:
+        """Return a person's token pairs that are valid, as `tokens` does."""
+        now = self.now()
+        return [each for each in self.tokens(orcid, client_id) if each.live(now)]
 
     def has_grant(self, client_id: str, orcid: str, scopes: tuple[str, ...]) -> bool:
         """Return whether a client has a person's valid token for these scopes."""
-        now = self.now()
-        with self.lock:
-            return any(
-                tokens.client_id == client_id and set(tokens.scopes) >= set(scopes) and tokens.live(now)
-                for tokens in reversed(self.data.by_person.get(orcid, ()))
-            )
+        return any(set(each.scopes) >= set(scopes) for each in self.live_tokens(orcid, client_id))
 
     def revoke_grants(self, orcid: str, client_id: str | None = None, *, reason: str = "USER_REVOKED") -> None:
         """Revoke a person's tokens of one client, or of all."""
-        for tokens in self.live_tokens(orcid):
-            if client_id in (None, tokens.client_id):
-                tokens.revoked = reason
+        for tokens in self.live_tokens(orcid, client_id):
+            tokens.revoked = reason
 
     # Items
 
-    def items(self, orcid: str, kind: str) -> list[Affiliation]:
-        """Return the affiliations of one kind on a record."""
+    def items(self, orcid: str, kind: str | None = None) -> list[Affiliation]:
+        """Return the affiliations on a record, of one kind or of all."""
         with self.lock:
-            return [item for item in self.data.items.get(orcid, ()) if item.kind == kind]
+            return [item for item in self.data.items.get(orcid, ()) if kind in (None, item.kind)]
 
-    def add_item(self, orcid: str, kind: str, client_id: str, body: dict[str, Any]) -> Affiliation:
+    def add_item(self, orcid: str, kind: str, client_id: str | None, body: dict[str, Any]) -> Affiliation:
         """Add an affiliation, with the visibility of the person's name.
 
-        The visibility that the client asked for is ignored.
+        The visibility that the client asked for is ignored. Without a client the person added the item.
         """
         with self.lock:
             self.data.last_put_code += 1
@@ -408,6 +419,27 @@ class OrcidSimulator:
             item = Affiliation(self.data.last_put_code, kind, client_id, body, self.users[orcid].visibility, now, now)
             self.data.items.setdefault(orcid, []).append(item)
         return item
+
+    def remove_item(self, orcid: str, put_code: int) -> None:
+        """Delete an affiliation, as the person or its client does.
+
+        An unknown one is ignored.
+        """
+        with self.lock:
+            kept = [item for item in self.data.items.get(orcid, ()) if item.put_code != put_code]
+            self.data.items[orcid] = kept
+
+    def set_item_visibility(self, orcid: str, put_code: int, visibility: str) -> None:
+        """Change who sees an affiliation, as the person does.
+
+        An unknown one is ignored.
+        """
+        if visibility not in VISIBILITIES:
+            raise ValueError(f"visibility is one of {', '.join(VISIBILITIES)}")
+        with self.lock:
+            for item in self.data.items.get(orcid, ()):
+                if item.put_code == put_code:
+                    item.visibility, item.changed = visibility, self.milliseconds()
 
     def milliseconds(self) -> int:
         """Return the simulator's time in the record API's form."""

@@ -128,6 +128,8 @@ def _by_code(simulator: OrcidSimulator, sent: ForwardedRequest, request: Request
         raise TokenError(400, "invalid_grant", INVALID)
     if code.tokens is None and not _is_valid(simulator, code, sent.form.get("redirect_uri")):
         raise TokenError(400, "invalid_grant", INVALID)
+    if request.fault and request.fault.name == "scope_reduced":
+        code.scopes = code.scopes[:-1]
     tokens = simulator.redeem_code(code)
     if tokens is None:
         raise TokenError(400, "invalid_grant", f"Reused authorization code: {value}")

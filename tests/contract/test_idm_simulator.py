@@ -1,4 +1,4 @@
-"""The made-up identity management by itself: its page, its doors, and the ways in which it can be told to fail."""
+"""The simulated identity management: its page, authentication and command."""
 
 import re
 import subprocess
@@ -19,13 +19,13 @@ def server():
         yield server
 
 
-def told(server, account=ACCOUNTS[0]):
+def deliver(server, account=ACCOUNTS[0]):
     return CscHarness.make(server.address, None).deliver(make_change(account=account), now=make_change().at, timeout=20)
 
 
-def test_the_page_shows_whom_it_knows_and_what_arrived_as_text(server):
+def test_the_page_shows_accounts_and_requests_escaped(server):
     server.idm.directory.add("<b>@pohjoinen.example")
-    told(server, "<b>@pohjoinen.example")
+    deliver(server, "<b>@pohjoinen.example")
 
     page = requests.get(server.address, timeout=20)
 
@@ -37,23 +37,23 @@ def test_the_page_shows_whom_it_knows_and_what_arrived_as_text(server):
     assert "https://orcid.org/0000-0000-0000-001X" in page.text
 
 
-def test_it_can_be_told_on_the_page_how_to_fail_and_to_work_again(server):
+def test_the_page_sets_and_clears_faults(server):
     requests.post(server.address, data={"fault": "422"}, timeout=20)
-    refused = told(server)
+    refused = deliver(server)
     requests.post(server.address, data={"fault": ""}, timeout=20)
-    stored = told(server)
+    stored = deliver(server)
 
     assert (refused.outcome, stored.outcome) == ("refused", "stored")
 
 
-def test_an_unauthenticated_request_gets_no_information(server):
+def test_unauthenticated_requests_are_refused(server):
     for credential in (None, (USER, "wrong"), ("wrong", PASSWORD)):
         answer = requests.get(f"{server.address}/scim/v2/Users", auth=credential, timeout=20)
         assert answer.status_code == 401
         assert ACCOUNTS[0] not in answer.text
 
 
-def test_every_way_to_fail_is_said_in_words_and_can_be_played(server):
+def test_the_page_offers_every_fault(server):
     page = requests.get(server.address, timeout=20).text
 
     assert re.findall('<option value="([^"]+)"', page) == list(FAULTS)
@@ -62,7 +62,7 @@ def test_every_way_to_fail_is_said_in_words_and_can_be_played(server):
         server.idm.set_fault("otherwise")
 
 
-def test_it_runs_by_itself_and_says_where():
+def test_the_command_prints_the_address_once_ready():
     command = [sys.executable, "-m", "demo.idm", "--port", "0", "--account", "somebody@example.org"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().strip()

@@ -1,4 +1,4 @@
-"""The simulator's people, its authorise pages and the way back, as ORCID's are known to behave."""
+"""The ORCID simulator's people, authorise pages and redirects."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
@@ -7,7 +7,7 @@ import pytest
 
 from demo.orcid.authorize import redirect_allowed
 from demo.orcid.client import SimulatorClient
-from demo.orcid.people import PEOPLE, User, check_character
+from demo.orcid.people import PEOPLE, User
 from demo.orcid.simulator import Client, Options, OrcidSimulator
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -19,9 +19,9 @@ LOCKED, DEACTIVATED, DEPRECATED, UNCLAIMED = (
     "0009-0000-0015-5545",
     "0009-0000-0016-6658",
 )
-BACK = "https://link.example.org/orcid/callback"
-PUBLIC = Client("APP-PUBLIC0000000001", "secret-of-public", "Link service", (BACK,), description="Links iDs.")
-MEMBER = Client("APP-MEMBER0000000001", "secret-of-member", "Member service", (BACK,), kind="member")
+REDIRECT_URI = "https://link.example.org/orcid/callback"
+PUBLIC = Client("APP-PUBLIC0000000001", "secret-of-public", "Link service", (REDIRECT_URI,), description="Links iDs.")
+MEMBER = Client("APP-MEMBER0000000001", "secret-of-member", "Member service", (REDIRECT_URI,), kind="member")
 OTHER = Client("APP-OTHER00000000001", "secret-of-other", "Other service", ("https://other.example.org/",))
 
 
@@ -35,21 +35,21 @@ def browser(simulator):
     return SimulatorClient(simulator)
 
 
-def request(client=PUBLIC, **changes):
+def query(client=PUBLIC, **changes):
     """The query string of an authorise request; a parameter given as None is left out."""
     usual = {
         "client_id": client.client_id,
         "response_type": "code",
         "scope": "/authenticate",
-        "redirect_uri": BACK,
+        "redirect_uri": REDIRECT_URI,
         "state": "pX3v-_9",
     }
     kept = {key: value for key, value in (usual | changes).items() if value is not None}
     return urlencode(kept, quote_via=quote)
 
 
-def ask(browser, client=PUBLIC, **changes):
-    return browser.get("/oauth/authorize", request(client, **changes))
+def authorize(browser, client=PUBLIC, **changes):
+    return browser.get("/oauth/authorize", query(client, **changes))
 
 
 def is_sign_in(reply):
@@ -63,15 +63,7 @@ def is_authorise_page(reply):
 # The people
 
 
-@pytest.mark.parametrize("user", PEOPLE, ids=lambda user: user.orcid)
-def test_every_made_up_id_has_the_right_check_character(user):
-    digits = user.orcid.replace("-", "")
-
-    assert user.orcid.startswith("0009-")
-    assert check_character(digits[:15]) == digits[15]
-
-
-def test_there_is_an_id_that_ends_in_x_and_a_person_for_every_state_and_kind_of_name():
+def test_people_include_every_state_and_name_form():
     assert any(user.orcid.endswith("X") for user in PEOPLE if user.state == "ok")
     assert {user.state for user in PEOPLE} == {"ok", "locked", "deactivated", "deprecated", "unclaimed"}
     assert {user.name_form for user in PEOPLE} == {"plain", "null", "absent", "trailing space"}
@@ -82,7 +74,7 @@ def test_there_is_an_id_that_ends_in_x_and_a_person_for_every_state_and_kind_of_
 
 
 @pytest.mark.parametrize("orcid", ["0009-0000-0001-1112", "0000-0002-1825-0097", "0009000000011111", ""])
-def test_made_up_ids_are_valid_and_outside_the_range_of_real_ones(orcid):
+def test_invalid_ids_and_ids_of_other_blocks_are_rejected(orcid):
     with pytest.raises(ValueError, match="not a valid iD"):
         User(orcid, "Maija")
 
@@ -90,12 +82,12 @@ def test_made_up_ids_are_valid_and_outside_the_range_of_real_ones(orcid):
 @pytest.mark.parametrize(
     "wrong", [{"state": "asleep"}, {"visibility": "loud"}, {"state": "deprecated"}, {"primary": AKE}]
 )
-def test_an_unknown_state_of_a_record_is_refused(simulator, wrong):
+def test_unknown_values_of_a_person_are_rejected(simulator, wrong):
     with pytest.raises(ValueError, match=r"not one of|primary iD"):
         simulator.change_user(MAIJA, **wrong)
 
 
-def test_the_name_of_the_real_registry_is_not_used_unless_told():
+def test_the_production_prefix_must_be_allowed_explicitly():
     with pytest.raises(ValueError, match="must not use the prefix"):
         OrcidSimulator(BASE, registry_prefix="https://orcid.org/")
 
@@ -104,36 +96,36 @@ def test_the_name_of_the_real_registry_is_not_used_unless_told():
     assert told.uri(MAIJA) == f"https://orcid.org/{MAIJA}"
 
 
-# The journey
+# Authorisation
 
 
-def test_a_person_signs_in_reads_what_is_asked_and_authorises(browser):
-    first = ask(browser)
+def test_authorisation_redirects_with_code_and_state(browser):
+    first = authorize(browser)
     assert is_sign_in(first)
 
     signed_in = browser.sign_in(MAIJA)
     page = browser.get(signed_in.location)
-    done = browser.press_authorize(request())
+    done = browser.press_authorize(query())
 
     assert signed_in.status == 303
     assert is_authorise_page(page)
     for expected in ("Authorize access", "Maija Meikäläinen", f"https://sandbox.orcid.org/{MAIJA}", "Link service"):
         assert expected in page.text
     assert done.status == 303
-    assert done.location.startswith(f"{BACK}?code=")
+    assert done.location.startswith(f"{REDIRECT_URI}?code=")
     assert set(done.redirect_params) == {"code", "state"}
     assert done.redirect_params["state"] == "pX3v-_9"
     assert len(done.redirect_params["code"]) == 6
     assert done.redirect_params["code"].isalnum()
 
 
-def test_a_whole_journey_is_one_call_for_other_tests(browser):
-    address = browser.authorise(f"{BASE}/oauth/authorize?{request()}", MAIJA)
+def test_the_test_client_returns_the_redirect_target(browser):
+    address = browser.authorise(f"{BASE}/oauth/authorize?{query()}", MAIJA)
 
-    assert address.startswith(f"{BACK}?code=")
+    assert address.startswith(f"{REDIRECT_URI}?code=")
 
 
-def test_the_style_is_served_and_is_all_that_a_page_fetches(browser):
+def test_pages_load_only_the_style_sheet(browser):
     page = browser.get("/signin")
 
     assert page.text.count("<link") == 1
@@ -142,14 +134,14 @@ def test_the_style_is_served_and_is_all_that_a_page_fetches(browser):
 
 
 @pytest.mark.parametrize("path", ["/", "/signin", "/register", "/nowhere", f"/{MAIJA}"])
-def test_every_page_says_that_it_is_a_simulator(browser, path):
+def test_every_page_shows_the_simulator_banner(browser, path):
     page = browser.get(path)
 
     assert "Simulator." in page.text
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
 
 
-def test_links_come_from_the_base_url_and_never_from_the_host(browser):
+def test_links_ignore_the_host_header(browser):
     page = browser.get("/signin", Host="evil.example")
 
     assert f'action="{BASE}/signin"' in page.text
@@ -157,8 +149,8 @@ def test_links_come_from_the_base_url_and_never_from_the_host(browser):
     assert "elsewhere.example" not in page.text
 
 
-def test_what_comes_from_outside_is_text(browser):
-    page = ask(browser, show_login="false", given_names="<b>Aino</b>", family_names='"Esimerkki"')
+def test_parameters_are_escaped_in_pages(browser):
+    page = authorize(browser, show_login="false", given_names="<b>Aino</b>", family_names='"Esimerkki"')
 
     assert "<b>" not in page.text
     assert "&lt;b&gt;Aino" in page.text
@@ -181,29 +173,29 @@ def test_what_comes_from_outside_is_text(browser):
         ),
     ],
 )
-def test_the_page_lists_each_permission_once(browser, scope, lines):
+def test_scopes_with_the_same_text_are_listed_once(browser, scope, lines):
     browser.sign_in(MAIJA)
 
-    page = ask(browser, MEMBER, scope=scope)
+    page = authorize(browser, MEMBER, scope=scope)
 
     permissions = page.text.partition('<ul id="permissions">')[2].partition("</ul>")[0]
     found = [part.partition("</li>")[0] for part in permissions.split("<li>")[1:]]
     assert found == lines
 
 
-# What comes next (the table of the authorise page)
+# Sign-in, registration and consent
 
 
-def test_show_login_false_leads_to_registration_filled_in(browser):
-    page = ask(browser, show_login="false", given_names="Åsa", family_names="Ö", email="asa@example.org")
+def test_show_login_false_shows_a_prefilled_registration_form(browser):
+    page = authorize(browser, show_login="false", given_names="Åsa", family_names="Ö", email="asa@example.org")
 
     assert 'id="register-button"' in page.text
     for value in ("Åsa", "Ö", "asa@example.org"):
         assert f'value="{value}"' in page.text
 
 
-def test_a_registration_creates_a_valid_id_and_continues_the_request(browser, simulator):
-    ask(browser, show_login="false")
+def test_registration_creates_an_id_and_resumes_the_authorisation(browser, simulator):
+    authorize(browser, show_login="false")
 
     registered = browser.post("/register", {"given_names": "Uusi", "family_names": "Henkilö", "visibility": "private"})
     page = browser.get(registered.location)
@@ -215,67 +207,67 @@ def test_a_registration_creates_a_valid_id_and_continues_the_request(browser, si
     assert newest.public_name == ""
 
 
-def test_registration_without_a_name_is_asked_again(browser):
+def test_registration_requires_a_given_name(browser):
     assert "Please enter" in browser.post("/register", {"given_names": " "}).text
 
 
 @pytest.mark.parametrize("hint", [{"orcid": AKE}, {"orcid": f"https://orcid.org/{AKE}"}, {"email": AKE}])
-def test_an_id_in_the_request_is_a_hint_at_sign_in_and_ignored_afterwards(browser, hint):
-    page = ask(browser, **hint)
+def test_orcid_and_email_parameters_only_prefill_sign_in(browser, hint):
+    page = authorize(browser, **hint)
     assert f"<strong>{AKE}</strong>" in page.text
 
     browser.sign_in(MAIJA)
 
-    assert MAIJA in ask(browser, **hint).text
+    assert MAIJA in authorize(browser, **hint).text
 
 
-def test_prompt_none_without_a_session_comes_back_as_a_bare_fragment(browser):
-    assert ask(browser, prompt="none").location == f"{BACK}#login_required"
+def test_prompt_none_without_a_session_redirects_with_a_bare_fragment(browser):
+    assert authorize(browser, prompt="none").location == f"{REDIRECT_URI}#login_required"
 
 
 def test_prompt_none_with_a_wrong_redirect_uri_is_a_page_not_found(browser):
-    assert ask(browser, prompt="none", redirect_uri="https://evil.example/").status == 404
+    assert authorize(browser, prompt="none", redirect_uri="https://evil.example/").status == 404
 
 
 def test_prompt_none_without_a_grant_shows_the_authorise_page_after_all(browser):
     browser.sign_in(MAIJA)
 
-    assert is_authorise_page(ask(browser, prompt="none"))
+    assert is_authorise_page(authorize(browser, prompt="none"))
 
 
 def test_prompt_login_is_honoured_with_openid_only_and_only_once(browser):
     browser.sign_in(MAIJA)
 
-    assert is_authorise_page(ask(browser, prompt="login"))
-    assert is_sign_in(ask(browser, prompt="login", scope="openid"))
+    assert is_authorise_page(authorize(browser, prompt="login"))
+    assert is_sign_in(authorize(browser, prompt="login", scope="openid"))
     assert is_authorise_page(browser.get(browser.sign_in(AKE).location))
 
 
-def test_an_equal_live_grant_skips_the_page_with_a_new_code(browser, simulator):
+def test_a_live_grant_for_the_same_scopes_skips_consent(browser, simulator):
     browser.sign_in(MAIJA)
-    first = browser.press_authorize(request()).redirect_params["code"]
-    assert is_authorise_page(ask(browser)), "a code that nobody used is no grant"
-    browser.token(PUBLIC, code=first, redirect_uri=BACK)
+    first = browser.press_authorize(query()).redirect_params["code"]
+    assert is_authorise_page(authorize(browser)), "a code that nobody used is no grant"
+    browser.token(PUBLIC, code=first, redirect_uri=REDIRECT_URI)
 
-    again = ask(browser)
+    again = authorize(browser)
 
     assert again.status == 303
     assert again.redirect_params["code"] != first
-    assert is_authorise_page(ask(browser, scope="openid")), "another scope is not covered"
+    assert is_authorise_page(authorize(browser, scope="openid")), "another scope is not covered"
     simulator.revoke_grants(MAIJA)
-    assert is_authorise_page(ask(browser)), "a revoked grant covers nothing"
+    assert is_authorise_page(authorize(browser)), "a revoked grant covers nothing"
 
 
-def test_skipped_consent_can_be_switched_off(browser, simulator):
+def test_the_option_skip_consent_can_be_off(browser, simulator):
     simulator.set_options(skip_consent=False)
     browser.sign_in(MAIJA)
-    browser.token(PUBLIC, code=browser.press_authorize(request()).redirect_params["code"], redirect_uri=BACK)
+    browser.token(PUBLIC, code=browser.press_authorize(query()).redirect_params["code"], redirect_uri=REDIRECT_URI)
 
-    assert is_authorise_page(ask(browser))
+    assert is_authorise_page(authorize(browser))
 
 
-def test_a_locked_person_stays_at_orcid(browser):
-    ask(browser)
+def test_a_locked_person_is_not_redirected_to_the_client(browser):
+    authorize(browser)
 
     there = browser.get(browser.sign_in(LOCKED).location)
 
@@ -292,7 +284,7 @@ def test_a_locked_person_stays_at_orcid(browser):
         ("x", "choose"),
     ],
 )
-def test_who_cannot_sign_in_is_told_why(browser, orcid, words):
+def test_sign_in_is_refused_with_a_reason(browser, orcid, words):
     refused = browser.sign_in(orcid)
 
     assert words in refused.text.partition('role="alert">')[2].partition("</p>")[0]
@@ -300,60 +292,60 @@ def test_who_cannot_sign_in_is_told_why(browser, orcid, words):
 
 
 @pytest.mark.parametrize(("minutes", "there"), [(29, "/oauth/authorize?"), (31, "/my-orcid")])
-def test_the_request_is_remembered_for_half_an_hour(browser, simulator, minutes, there):
-    ask(browser)
+def test_the_authorisation_request_is_saved_for_30_minutes(browser, simulator, minutes, there):
+    authorize(browser)
     simulator.advance(minutes=minutes)
 
     assert browser.sign_in(MAIJA).location.startswith(BASE + there)
 
 
-def test_signing_out_keeps_the_request_and_forgets_the_person(browser):
+def test_sign_out_keeps_the_saved_request(browser):
     browser.sign_in(MAIJA)
-    ask(browser)
+    authorize(browser)
 
     assert is_sign_in(browser.get(browser.get("/signout").location))
     assert AKE in browser.get(browser.sign_in(AKE).location).text
 
 
-def test_signing_out_by_script_works(browser):
+def test_user_status_signs_out(browser):
     browser.sign_in(MAIJA)
 
     assert browser.get("/userStatus.json").json == {"loggedIn": True}
     assert browser.get("/userStatus.json", {"logUserOut": "true"}).json == {"loggedIn": False}
-    assert is_sign_in(ask(browser))
+    assert is_sign_in(authorize(browser))
 
 
-def test_consent_without_a_session_leads_to_sign_in(browser):
-    there = browser.press_authorize(request()).location
+def test_consent_without_a_session_redirects_to_sign_in(browser):
+    there = browser.press_authorize(query()).location
 
     assert is_sign_in(browser.get(there))
 
 
-def test_a_trusted_individual_connects_the_other_record(browser):
+def test_a_trusted_individual_authorises_for_the_other_record(browser):
     browser.sign_in(AINO)
-    assert 'id="switch-button"' in ask(browser).text
+    assert 'id="switch-button"' in authorize(browser).text
 
-    page = browser.get(browser.post("/oauth/switch", {"record": MAIJA, "request": request()}).location)
-    code = browser.press_authorize(request()).redirect_params["code"]
+    page = browser.get(browser.post("/oauth/switch", {"record": MAIJA, "request": query()}).location)
+    code = browser.press_authorize(query()).redirect_params["code"]
 
     assert f"https://sandbox.orcid.org/{MAIJA}" in page.text
-    assert browser.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
+    assert browser.token(PUBLIC, code=code, redirect_uri=REDIRECT_URI).json["orcid"] == MAIJA
 
 
 def test_only_trusted_individuals_act_for_another_person(browser):
     browser.sign_in(AKE)
-    assert 'id="switch-button"' not in ask(browser).text
+    assert 'id="switch-button"' not in authorize(browser).text
 
-    page = browser.get(browser.post("/oauth/switch", {"record": MAIJA, "request": request()}).location)
+    page = browser.get(browser.post("/oauth/switch", {"record": MAIJA, "request": query()}).location)
 
     assert f"https://sandbox.orcid.org/{AKE}" in page.text
 
 
-def test_pages_may_come_between_consent_and_the_way_back(browser, simulator):
+def test_interstitial_pages_are_shown_before_the_redirect(browser, simulator):
     simulator.set_options(interstitials=("domains", "affiliation", "backup-email"))
     browser.sign_in(MAIJA)
 
-    location = browser.press_authorize(request()).location
+    location = browser.press_authorize(query()).location
     texts = []
     while location == f"{simulator.base_url}/interstitial":
         page = browser.get(location).text
@@ -361,38 +353,38 @@ def test_pages_may_come_between_consent_and_the_way_back(browser, simulator):
         texts.append(page)
         location = browser.post("/interstitial", {}).location
 
-    assert location.startswith(f"{BACK}?code=")
+    assert location.startswith(f"{REDIRECT_URI}?code=")
     assert [word in text for word, text in zip(("domains", "affiliation", "another"), texts, strict=True)] == [True] * 3
     assert browser.get("/interstitial").location == f"{simulator.base_url}/my-orcid"
 
 
-def test_an_unknown_page_between_is_refused(simulator):
+def test_unknown_interstitials_are_rejected(simulator):
     with pytest.raises(ValueError, match="interstitials are of domains, affiliation, backup-email"):
         simulator.set_options(interstitials=("advertisement",))
 
 
-def test_every_request_can_be_granted_at_once_for_measurements(browser, simulator):
+def test_auto_authorize_grants_every_request(browser, simulator):
     simulator.set_options(auto_authorize=MAIJA)
 
-    code = ask(browser).redirect_params["code"]
+    code = authorize(browser).redirect_params["code"]
 
-    assert browser.token(PUBLIC, code=code, redirect_uri=BACK).json["orcid"] == MAIJA
+    assert browser.token(PUBLIC, code=code, redirect_uri=REDIRECT_URI).json["orcid"] == MAIJA
 
 
 @pytest.mark.parametrize(("lang", "kept"), [("fr", True), ("zh_CN", True), ("fi", False), ("sv", False)])
-def test_a_language_that_orcid_has_is_remembered(browser, lang, kept):
-    cookies = ask(browser, lang=lang).headers["Set-Cookie"]
+def test_a_supported_language_is_stored_in_a_cookie(browser, lang, kept):
+    cookies = authorize(browser, lang=lang).headers["Set-Cookie"]
 
     assert (f"locale_v3={lang}" in cookies) is kept
 
 
-def test_the_implicit_flow_answers_in_the_fragment(browser):
+def test_the_implicit_flow_returns_tokens_in_the_fragment(browser):
     browser.sign_in(MAIJA)
 
-    there = browser.press_authorize(request(response_type="id_token token", scope="openid", nonce="n")).location
+    there = browser.press_authorize(query(response_type="id_token token", scope="openid", nonce="n")).location
 
     fragment = there.partition("#")[2]
-    assert there.startswith(f"{BACK}#access_token=")
+    assert there.startswith(f"{REDIRECT_URI}#access_token=")
     for part in ("token_type=bearer", "expires_in=599", "tokenVersion=1", "persistent=false", "id_token=", "state="):
         assert part in fragment
 
@@ -404,23 +396,23 @@ def deny_link(page):
     return page.text.partition('id="deny-button" href="')[2].partition('"')[0].replace("&amp;", "&")
 
 
-def test_deny_comes_back_with_error_description_and_state(browser):
+def test_denial_redirects_with_error_description_and_state(browser):
     browser.sign_in(MAIJA)
 
-    denied = browser.get(deny_link(ask(browser)))
+    denied = browser.get(deny_link(authorize(browser)))
 
     expected = "?error=access_denied&error_description=User%20denied%20access&state=pX3v-_9"
-    assert denied.location == BACK + expected
+    assert denied.location == REDIRECT_URI + expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [(None, "error=access_denied"), ("OAuth 2.0 Parameter: client_id", "error_description=OAuth%202.0%20Parameter")],
 )
-def test_the_text_of_a_denial_can_be_set(browser, simulator, text, expected):
+def test_the_description_of_a_denial_can_be_set(browser, simulator, text, expected):
     simulator.set_options(deny_description=text)
 
-    location = browser.get("/oauth/authorize/deny", request()).location
+    location = browser.get("/oauth/authorize/deny", query()).location
 
     assert expected in location
     assert ("error_description" in location) is (text is not None)
@@ -429,21 +421,21 @@ def test_the_text_of_a_denial_can_be_set(browser, simulator, text, expected):
 def test_a_query_of_the_redirect_uri_is_kept_and_a_fragment_removed(browser):
     browser.sign_in(MAIJA)
 
-    there = browser.press_authorize(request(redirect_uri=f"{BACK}?lang=fi#top")).location
+    there = browser.press_authorize(query(redirect_uri=f"{REDIRECT_URI}?lang=fi#top")).location
 
-    assert there.startswith(f"{BACK}?lang=fi&code=")
+    assert there.startswith(f"{REDIRECT_URI}?lang=fi&code=")
     assert "#" not in there
 
 
-def test_without_state_none_comes_back(browser):
+def test_no_state_is_returned_if_none_was_sent(browser):
     browser.sign_in(MAIJA)
 
-    assert set(browser.press_authorize(request(state=None)).redirect_params) == {"code"}
+    assert set(browser.press_authorize(query(state=None)).redirect_params) == {"code"}
 
 
-# Mistakes
+# Invalid requests
 
-MISTAKES = [
+INVALID_REQUESTS = [
     ({"client_id": None}, "client_id is missing"),
     ({"client_id": "APP-NOBODY"}, "APP-NOBODY is invalid"),
     ({"redirect_uri": None}, "missing redirect_uri"),
@@ -459,12 +451,12 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), MISTAKES, ids=[str(changes) for changes, _ in MISTAKES])
-def test_a_mistake_is_shown_at_orcid_and_does_not_come_back(browser, changes, words):
+@pytest.mark.parametrize(("changes", "words"), INVALID_REQUESTS, ids=[str(changes) for changes, _ in INVALID_REQUESTS])
+def test_invalid_requests_are_shown_at_orcid_and_not_redirected(browser, changes, words):
     for reply in (
-        ask(browser, **changes),
-        browser.get("/oauth/authorize/deny", request(**changes)),
-        browser.press_authorize(request(**changes)),
+        authorize(browser, **changes),
+        browser.get("/oauth/authorize/deny", query(**changes)),
+        browser.press_authorize(query(**changes)),
     ):
         assert reply.status == 200
         assert "Something is wrong with this link" in reply.text
@@ -472,31 +464,31 @@ def test_a_mistake_is_shown_at_orcid_and_does_not_come_back(browser, changes, wo
 
 
 @pytest.mark.parametrize("state", ["locked", "deactivated"])
-def test_a_client_that_may_not_is_refused_on_a_page(browser, simulator, state):
-    simulator.add_client(Client(PUBLIC.client_id, PUBLIC.secret, "Link service", (BACK,), state=state))
+def test_a_locked_or_deactivated_client_is_refused(browser, simulator, state):
+    simulator.add_client(Client(PUBLIC.client_id, PUBLIC.secret, "Link service", (REDIRECT_URI,), state=state))
 
-    assert f"client_{state}" in ask(browser).text
+    assert f"client_{state}" in authorize(browser).text
 
 
 @pytest.mark.parametrize("changes", [{"scope": "/person/update"}, {"response_type": "magic"}])
 @pytest.mark.parametrize(("style", "mark"), [("fragment", "#error="), ("query", "?error=")])
-def test_older_servers_sent_some_mistakes_back(browser, simulator, changes, style, mark):
+def test_authorize_error_style_redirects_some_errors(browser, simulator, changes, style, mark):
     simulator.set_options(authorize_error_style=style)
 
-    there = ask(browser, **changes).location
+    there = authorize(browser, **changes).location
 
-    assert there.startswith(BACK + mark)
+    assert there.startswith(REDIRECT_URI + mark)
     assert "state" not in there
 
 
 @pytest.mark.parametrize("style", ["fragment", "query"])
-def test_no_error_style_redirects_to_an_unregistered_address(browser, simulator, style):
+def test_no_error_style_redirects_to_an_unregistered_uri(browser, simulator, style):
     simulator.set_options(authorize_error_style=style)
 
-    assert ask(browser, redirect_uri="https://evil.example/").status == 200
+    assert authorize(browser, redirect_uri="https://evil.example/").status == 200
 
 
-def test_an_unknown_style_is_refused():
+def test_unknown_option_values_are_rejected():
     with pytest.raises(ValueError, match="page, fragment, query"):
         Options(authorize_error_style="carrier pigeon")
 
@@ -504,34 +496,34 @@ def test_an_unknown_style_is_refused():
 @pytest.mark.parametrize(
     ("registered", "asked", "allowed"),
     [
-        (BACK, BACK, True),
-        (BACK + "  ", BACK, True),
-        (BACK, BACK + "/deeper", True),
-        (BACK, BACK + "?lang=fi", True),
-        (BACK, BACK + "#top", True),
+        (REDIRECT_URI, REDIRECT_URI, True),
+        (REDIRECT_URI + "  ", REDIRECT_URI, True),
+        (REDIRECT_URI, REDIRECT_URI + "/deeper", True),
+        (REDIRECT_URI, REDIRECT_URI + "?lang=fi", True),
+        (REDIRECT_URI, REDIRECT_URI + "#top", True),
         ("https://link.example.org/", "https://link.example.org/a/b", True),
         ("https://link.example.org", "https://link.example.org/a/b", True),
-        (BACK, "https://link.example.org//orcid/callback", True),
-        (BACK, "https://link.example.org/x/../orcid/callback", True),
-        (BACK, "http://link.example.org/orcid/callback", False),
-        (BACK, "https://link.example.org:8443/orcid/callback", False),
-        (BACK, "https://sub.link.example.org/orcid/callback", False),
-        (BACK, "https://user@link.example.org/orcid/callback", False),
-        (BACK, "https://link.example.org.evil.example/orcid/callback", False),
-        (BACK, "https://link.example.org/orcid", False),
-        (BACK, "https://link.example.org/orcid/callback/../../admin", False),
-        (BACK, "https://link.example.org/orcid/callback/%2e%2e/%2e%2e/admin", False),
-        (BACK, "https://[broken", False),
+        (REDIRECT_URI, "https://link.example.org//orcid/callback", True),
+        (REDIRECT_URI, "https://link.example.org/x/../orcid/callback", True),
+        (REDIRECT_URI, "http://link.example.org/orcid/callback", False),
+        (REDIRECT_URI, "https://link.example.org:8443/orcid/callback", False),
+        (REDIRECT_URI, "https://sub.link.example.org/orcid/callback", False),
+        (REDIRECT_URI, "https://user@link.example.org/orcid/callback", False),
+        (REDIRECT_URI, "https://link.example.org.evil.example/orcid/callback", False),
+        (REDIRECT_URI, "https://link.example.org/orcid", False),
+        (REDIRECT_URI, "https://link.example.org/orcid/callback/../../admin", False),
+        (REDIRECT_URI, "https://link.example.org/orcid/callback/%2e%2e/%2e%2e/admin", False),
+        (REDIRECT_URI, "https://[broken", False),
     ],
 )
-def test_a_redirect_uri_is_the_registered_one_or_below_it(registered, asked, allowed):
+def test_a_redirect_uri_must_equal_the_registered_one_or_extend_its_path(registered, asked, allowed):
     assert redirect_allowed(registered, asked) is allowed
 
 
-def test_an_address_cannot_carry_a_line_feed_into_a_header(browser):
+def test_line_feeds_in_a_redirect_uri_do_not_reach_the_header(browser):
     browser.sign_in(MAIJA)
 
-    there = browser.press_authorize(request(redirect_uri=BACK + "/\r\nSet-Cookie: a=b")).location
+    there = browser.press_authorize(query(redirect_uri=REDIRECT_URI + "/\r\nSet-Cookie: a=b")).location
 
     assert "\r" not in there
     assert "\n" not in there
@@ -540,9 +532,9 @@ def test_an_address_cannot_carry_a_line_feed_into_a_header(browser):
 # The person's own pages
 
 
-def test_a_person_takes_a_permission_back(browser, simulator):
+def test_trusted_parties_revokes_a_clients_tokens(browser, simulator):
     browser.sign_in(MAIJA)
-    browser.token(PUBLIC, code=browser.press_authorize(request()).redirect_params["code"], redirect_uri=BACK)
+    browser.token(PUBLIC, code=browser.press_authorize(query()).redirect_params["code"], redirect_uri=REDIRECT_URI)
     assert "Link service" in browser.get("/trusted-parties").text
 
     browser.post("/trusted-parties", {"client_id": PUBLIC.client_id})
@@ -551,8 +543,26 @@ def test_a_person_takes_a_permission_back(browser, simulator):
     assert simulator.live_tokens(MAIJA) == []
 
 
+def test_my_orcid_hides_and_deletes_affiliations(browser, simulator):
+    first, second = (
+        simulator.add_item(MAIJA, "employment", client, {"organization": {"name": f"<b>{client}"}}).put_code
+        for client in (MEMBER.client_id, None)
+    )
+    browser.sign_in(MAIJA)
+    page = browser.get("/my-orcid").text
+
+    browser.post("/my-orcid/items", {"put_code": str(first), "visibility": "private", "save": ""})
+    browser.post("/my-orcid/items", {"put_code": str(second), "visibility": "public", "delete": ""})
+    SimulatorClient(simulator).post("/my-orcid/items", {"put_code": str(first), "delete": ""})
+
+    assert f"&lt;b&gt;{MEMBER.client_id}" in page
+    assert f'id="delete-{second}"' in page
+    (left,) = simulator.items(MAIJA)
+    assert (left.put_code, left.visibility) == (first, "private")
+
+
 @pytest.mark.parametrize("path", ["/my-orcid", "/trusted-parties"])
-def test_own_pages_are_for_those_who_are_signed_in(browser, path):
+def test_own_pages_require_sign_in(browser, path):
     assert browser.get(path).location == f"{BASE}/signin"
 
 
@@ -566,14 +576,14 @@ def test_own_pages_are_for_those_who_are_signed_in(browser, path):
         (DEACTIVATED, "is deactivated"),
     ],
 )
-def test_a_persons_page_shows_what_is_public(browser, orcid, words):
+def test_the_public_page_shows_only_public_data(browser, orcid, words):
     page = browser.get(f"/{orcid}")
 
     assert words in page.text
     assert "Piilonen" not in page.text
 
 
-def test_a_program_is_sent_from_the_page_to_the_public_api(browser):
+def test_requests_for_json_are_redirected_to_the_public_api(browser):
     there = browser.get(f"/{MAIJA}", Accept="application/json").location
 
     assert there == f"{BASE}/pub/v3.0/{MAIJA}/record"
@@ -586,7 +596,7 @@ def test_an_unknown_person_has_no_page(browser):
 # The clock
 
 
-def test_the_clock_can_be_moved_and_a_reset_puts_it_back(simulator):
+def test_advance_moves_the_clock_until_reset(simulator):
     simulator.advance(minutes=11)
     assert simulator.now() == NOON + timedelta(minutes=11)
 
@@ -595,7 +605,7 @@ def test_the_clock_can_be_moved_and_a_reset_puts_it_back(simulator):
     assert simulator.now() == NOON
 
 
-def test_the_first_page_leads_to_the_services_that_have_pages(simulator, browser):
+def test_the_front_page_links_clients_that_have_a_website(simulator, browser):
     simulator.add_client(Client("APP-NOWHERE000000001", "secret", "A program", ("urn:ietf:wg:oauth:2.0:oob",)))
 
     page = browser.get("/").text
