@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
-import secrets
 import traceback
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
@@ -86,7 +86,7 @@ def with_request_id(application: WSGIApplication) -> WSGIApplication:
     """
 
     def with_id(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request_id.set(secrets.token_hex(8))
+        request_id.set(f"{random.getrandbits(64):016x}")
         return application(environ, start_response)
 
     return with_id

@@ -25,6 +25,8 @@ DEFAULT_TIMEOUT = 5.0
 _READER_TIMEOUT = 0.1
 """Seconds a reader waits for a lock. In write-ahead mode only unusual locks keep a reader out."""
 
+_CACHE_KIB = 512
+"""Each connection's page cache. Each thread has a connection, and the system caches the file for all of them."""
 MIN_FREE_BYTES = 1024 * 1024
 """Free space on the disk below which nothing is expected to be written."""
 
@@ -132,6 +134,8 @@ class Sqlite(Engine):
         database = Database(connection, recursive_triggers=False, execute_plugins=False)
         # Not at the interpreter's exit, when another thread may still be using the connection
         weakref.finalize(database, connection.close).atexit = False
+        # A negative number is one of KiB
+        database.execute(f"pragma cache_size = -{_CACHE_KIB}")
         if not self._read_only:
             database.enable_wal()
             database.execute("pragma synchronous = full")
