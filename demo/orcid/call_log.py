@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 SECRETS: Final = frozenset(
     {
         "access_token",
+        "actor_token",
+        "assertion",
+        "client_assertion",
         "client_secret",
         "code",
         "code_challenge",
         "code_verifier",
+        "id_token",
+        "id_token_hint",
         "nonce",
+        "password",
         "refresh_token",
         "request",
         "state",
@@ -63,4 +69,4 @@ class CallLog:
 
 def masked(parameters: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters with secrets masked; an empty secret stays empty."""
-    return {key: MASK if value and key in SECRETS else value for key, value in parameters.items()}
+    return {key: MASK if value and key.lower() in SECRETS else value for key, value in parameters.items()}

@@ -13,25 +13,25 @@ OVERHANGING = """
         .filter(each => each.getBoundingClientRect().right > edge - 19)
         .map(each => each.outerHTML.slice(0, 120));
 """
-"""What reaches into the margin: each page keeps at least 19 pixels of it."""
+"""Elements in the margin of 19 pixels that each page keeps."""
 NARROW = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": False}
 
 
 @pytest.fixture
-def someone_without_script(demo):
+def user_without_script(demo):
     with browsing(script=False) as browser:
         yield BrowserUser(browser.driver, demo.base_url)
 
 
 @pytest.fixture
-def someone_with_a_narrow_screen(user):
+def user_with_a_narrow_screen(user):
     user.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", NARROW)
     yield user
     user.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_javascript_is_not_needed(someone_without_script, demo):
-    user = someone_without_script
+def test_javascript_is_not_needed(user_without_script, demo):
+    user = user_without_script
     user.driver.get("data:text/html,<h1>off</h1><script>document.querySelector('h1').textContent='on'</script>")
     assert user.heading == "off"
 
@@ -43,8 +43,8 @@ def test_javascript_is_not_needed(someone_without_script, demo):
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
 
-def test_no_page_is_wider_than_a_narrow_screen(someone_with_a_narrow_screen):
-    user = someone_with_a_narrow_screen
+def test_no_page_is_wider_than_a_narrow_screen(user_with_a_narrow_screen):
+    user = user_with_a_narrow_screen
     pages = [
         ("landing", lambda: user.visit("/")),
         ("sign-in", lambda: user.visit("/me")),

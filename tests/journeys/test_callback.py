@@ -1,4 +1,4 @@
-"""Whoever comes back from ORCID twice, or as somebody else, lands on the right page and is linked at most once."""
+"""Repeated callbacks, and callbacks in other sessions and browsers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import pytest
 from tests.support.browser.user import AKE, MAIJA, orcid_uri
 
 
-def test_a_way_back_opened_again_leads_on_and_not_astray(user, demo):
+def test_a_repeated_callback_redirects_to_the_current_page(user, demo):
     user.sign_in("maija").continue_to_orcid_as(MAIJA)
-    way_back = user.authorize_without_redirect()
-    user.driver.get(way_back)
+    callback_url = user.authorize_without_redirect()
+    user.driver.get(callback_url)
     user.expect_heading("Is this you?")
 
-    user.driver.get(way_back)
+    user.driver.get(callback_url)
     user.expect_heading("Is this you?").confirm().expect_heading("Your ORCID iD is connected")
 
-    user.driver.get(way_back)
+    user.driver.get(callback_url)
     user.expect_heading("Your ORCID iD is connected")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
 
@@ -32,8 +32,8 @@ def test_a_reload_of_any_page_shows_the_same_page(user):
 
 
 @pytest.mark.parametrize("words", ["Connect this iD", "Do not connect"])
-def test_after_the_back_button_the_form_leads_to_what_has_happened_already(user, demo, words):
-    """The browser may show the old page without asking us; whatever is pressed there changes nothing any more."""
+def test_a_form_sent_again_after_going_back_shows_the_result(user, demo, words):
+    """The browser may show the old page from its cache; its form changes nothing any more."""
     before = demo.count_linkings("maija@pohjoinen.example", "pohjoinen")
     user.link("maija", MAIJA)
 
@@ -57,7 +57,7 @@ def test_a_double_click_on_confirm_links_once(user, demo):
     assert demo.count_linkings("maija@pohjoinen.example", "pohjoinen") == before + 1
 
 
-def test_a_session_that_has_become_another_persons_links_nothing(user, demo):
+def test_a_callback_in_another_persons_session_links_nothing(user, demo):
     user.sign_in("maija").continue_to_orcid_as(MAIJA)
     somewhere = user.driver.current_url
     user.visit("/Shibboleth.sso/Logout").sign_in("ake").expect_heading("Your ORCID iD")
@@ -70,19 +70,19 @@ def test_a_session_that_has_become_another_persons_links_nothing(user, demo):
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
 
-def test_a_way_back_in_another_browser_links_nothing(user, demo):
+def test_a_callback_in_another_browser_links_nothing(user, demo):
     user.sign_in("maija").continue_to_orcid_as(MAIJA)
-    way_back = user.authorize_without_redirect()
+    callback_url = user.authorize_without_redirect()
     user.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
 
     user.sign_in("maija").expect_heading("Your ORCID iD")
-    user.driver.get(way_back)
+    user.driver.get(callback_url)
 
     user.expect_heading("This was started in another browser", "problem-another-browsers-attempt")
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
 
-def test_a_way_back_with_a_made_up_state_links_nothing(user, demo):
+def test_a_callback_with_an_unknown_state_links_nothing(user, demo):
     user.sign_in("maija").expect_heading("Your ORCID iD")
 
     user.visit("/me/callback?code=abcdef&state=made-up")
@@ -91,7 +91,7 @@ def test_a_way_back_with_a_made_up_state_links_nothing(user, demo):
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == []
 
 
-def test_a_session_lost_at_orcid_is_taken_up_after_signing_in_again(user, demo):
+def test_linking_continues_after_signing_in_again(user, demo):
     user.sign_in("ake").continue_to_orcid_as(AKE).delete_cookie("demo-session")
 
     user.authorize().expect_heading("Sign in at your organisation").click_id("sign-in-ake")
@@ -100,7 +100,7 @@ def test_a_session_lost_at_orcid_is_taken_up_after_signing_in_again(user, demo):
     assert demo.get_released_id("ake@saaristo.example", "saaristo") == [orcid_uri(AKE)]
 
 
-def test_a_form_sent_after_the_session_ended_leads_to_ones_own_page(user):
+def test_a_form_sent_after_the_session_ended_redirects_to_the_persons_page(user):
     user.sign_in("maija").expect_heading("Your ORCID iD").delete_cookie("demo-session")
 
     user.press("Create or connect your ORCID iD")

@@ -1,4 +1,4 @@
-"""The demonstration stays outside: the service cannot be talked into believing a stand-in."""
+"""The demonstration is no part of the product, and the service trusts no other proxy."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from webapp.config.organisation import OrganisationFile
 from webapp.config.service import ServiceFile
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("shibboleth", "sql", "resolver_connector", "webapp")
+PACKAGES = ("shibboleth", "sql", "resolver_connector", "webapp")
 
 
-def test_the_distribution_holds_the_four_rooms_and_nothing_else():
+def test_the_distribution_has_only_the_product_packages():
     include = read_configuration(ROOT / "setup.cfg", find_others=True)["options"]["packages"]
 
-    assert {each.partition(".")[0] for each in include} == set(ROOMS)
+    assert {each.partition(".")[0] for each in include} == set(PACKAGES)
     assert "demo" in {each.partition(".")[0] for each in find_packages(str(ROOT), include=["demo", "demo.*"])}
 
 
-def test_no_room_imports_the_demonstration():
-    for room in ROOMS:
-        for path in (ROOT / room).rglob("*.py"):
+def test_no_product_package_imports_the_demonstration():
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
             tree = ast.parse(path.read_text())
             named = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
             named |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -36,7 +36,7 @@ def test_no_room_imports_the_demonstration():
 
 
 @pytest.mark.parametrize("model", [ServiceFile, OrganisationFile])
-def test_no_setting_speaks_of_a_demonstration(model):
+def test_no_setting_is_about_the_demonstration(model):
     def walk(setting):
         yield setting.key
         for each in setting.settings.values():
@@ -50,13 +50,13 @@ def test_no_setting_speaks_of_a_demonstration(model):
 
 
 @pytest.fixture
-def served(demo):
-    """The address of the real service, reached past every front."""
+def service_address(demo):
+    """The address of a service without a proxy in front."""
     with running_server(demo.directory / "orcid-connect.toml") as address:
         yield address
 
 
-def test_the_service_believes_no_front_without_the_proof(served, demo):
+def test_the_service_rejects_proxies_without_the_proof(service_address, demo):
     forged = {
         "Shib-Identity-Provider": "https%3A//idp.pohjoinen.example/idp/shibboleth",
         "eppn": "maija%40pohjoinen.example",
@@ -64,7 +64,7 @@ def test_the_service_believes_no_front_without_the_proof(served, demo):
     proof = (demo.directory / "secrets" / "front-proof").read_text().strip()
 
     def status(**headers):
-        return requests.get(f"{served}/me", headers=headers, timeout=5).status_code
+        return requests.get(f"{service_address}/me", headers=headers, timeout=5).status_code
 
     assert status(**forged) == 403
     assert status(**forged, **{"X-Front-Proof": "x" * len(proof)}) == 403
@@ -72,17 +72,17 @@ def test_the_service_believes_no_front_without_the_proof(served, demo):
 
 
 @pytest.mark.parametrize("name", ["eppn", "EPPN", "HTTP_EPPN", "Shib-Identity-Provider", "Shib_Identity_Provider"])
-def test_the_stand_in_for_the_front_passes_on_nothing_that_a_client_says_of_itself(demo, name):
-    with requests.Session() as visit:
-        visit.post(f"{demo.base_url}/identity-provider", {"person": "piia", "target": "/me"}, timeout=5)
-        page = visit.get(f"{demo.base_url}/me", headers={name: "maija%40pohjoinen.example"}, timeout=5)
+def test_the_demo_proxy_drops_attributes_sent_by_clients(demo, name):
+    with requests.Session() as client:
+        client.post(f"{demo.base_url}/identity-provider", {"person": "piia", "target": "/me"}, timeout=5)
+        page = client.get(f"{demo.base_url}/me", headers={name: "maija%40pohjoinen.example"}, timeout=5)
 
     assert page.status_code == 200
     assert "piia@saaristo.example" in page.text
     assert "maija@pohjoinen.example" not in page.text
 
 
-def test_the_stand_in_for_the_front_leads_nowhere_else(demo):
+def test_the_demo_identity_provider_redirects_only_to_local_paths(demo):
     for target in ("https://elsewhere.example/", "//elsewhere.example/", "/\\elsewhere.example", "http:elsewhere"):
         form = {"person": "piia", "target": target}
         answer = requests.post(f"{demo.base_url}/identity-provider", form, allow_redirects=False, timeout=5)

@@ -1,4 +1,4 @@
-"""Whoever ends the demonstration has ended all of it."""
+"""The demonstration ends with all its processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOON = 10.0
 
 @pytest.fixture
 def started(tmp_path):
-    """A demonstration of one's own, to be ended by the test."""
+    """A demonstration of this test's own."""
     process = start("--port", "0", scratch=tmp_path)
     words = read_startup_output(process)
     yield process, words
@@ -27,8 +27,8 @@ def started(tmp_path):
     process.communicate(timeout=SOON)
 
 
-def gone(numbers):
-    """Whether none of these processes is left, soon."""
+def have_ended(numbers):
+    """Wait for these processes to end; return whether all have."""
     deadline = time.monotonic() + SOON
     while any(is_running(each) for each in numbers):
         if time.monotonic() > deadline:
@@ -37,7 +37,7 @@ def gone(numbers):
     return True
 
 
-def test_ctrl_c_ends_every_process_and_leaves_nothing_behind(started, tmp_path):
+def test_ctrl_c_ends_every_process_and_deletes_all_files(started, tmp_path):
     process, words = started
     children = children_of(process)
     assert READY.search(words)
@@ -49,21 +49,21 @@ def test_ctrl_c_ends_every_process_and_leaves_nothing_behind(started, tmp_path):
 
     assert process.returncode == 0
     assert output == ""
-    assert gone(children)
+    assert have_ended(children)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_demonstration_that_is_killed_takes_its_processes_along(started):
+def test_killing_the_demonstration_ends_its_processes(started):
     process, _ = started
     children = children_of(process)
 
     process.kill()
 
     assert len(children) == 3
-    assert gone(children)
+    assert have_ended(children)
 
 
-def test_a_process_that_ends_by_itself_ends_the_demonstration_and_is_named(started):
+def test_the_demonstration_ends_with_any_of_its_processes_and_names_it(started):
     process, _ = started
     first, *others = children_of(process)
 
@@ -72,10 +72,10 @@ def test_a_process_that_ends_by_itself_ends_the_demonstration_and_is_named(start
 
     assert process.returncode == 1
     assert "orcid-connect serve ended" in output
-    assert gone(others)
+    assert have_ended(others)
 
 
-def test_a_port_that_is_taken_is_named_with_the_way_out():
+def test_a_port_in_use_is_reported():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -88,7 +88,7 @@ def test_a_port_that_is_taken_is_named_with_the_way_out():
     assert output == f"Port {port} is in use; choose another one: make demo PORT=9000\n"
 
 
-def test_the_words_hold_a_line_that_asks_as_an_organisation_does(demo):
+def test_the_startup_text_has_a_working_look_up_command(demo):
     authorization, address = re.search(r"curl -H 'Authorization: (.+)' (\S+)", demo.words).groups()
 
     answer = requests.get(address, headers={"Authorization": authorization}, timeout=5)

@@ -73,7 +73,7 @@ def changes(demo, organisation=NORTH, number=1):
     return [(each.kind, each.account, each.previous_account) for each in found]
 
 
-def waits_for_the_register(demo, **expected):
+def wait_for_register(demo, **expected):
     """Wait until the university's identity management has these iDs, by account without scope."""
     end = time.monotonic() + 20
     while True:
@@ -93,10 +93,10 @@ def claims(user, account, holder, orcid):
     return urlsplit(user.address).path
 
 
-def test_the_new_holder_of_an_account_gets_nothing_of_the_earlier_one(user, demo):
+def test_a_reassigned_account_does_not_keep_the_earlier_holders_id(user, demo):
     demo.change_person("maija", subject_id=FIRST_HOLDER)
     user.link("maija", MAIJA).sign_out()
-    waits_for_the_register(demo, maija=[MAIJA])
+    wait_for_register(demo, maija=[MAIJA])
 
     demo.change_person("maija", subject_id=SECOND_HOLDER)
     by_holder = [demo.get_released_id(OLD, NORTH, stable_id=each) for each in (FIRST_HOLDER, SECOND_HOLDER)]
@@ -107,7 +107,7 @@ def test_the_new_holder_of_an_account_gets_nothing_of_the_earlier_one(user, demo
     assert MAIJA not in user.driver.page_source
     assert demo.get_released_id(OLD, NORTH) == []
     assert changes(demo) == [("removed", OLD, None)]
-    waits_for_the_register(demo, maija=[])
+    wait_for_register(demo, maija=[])
 
 
 def test_a_person_whose_account_was_renamed_moves_the_id(user, demo):
@@ -127,7 +127,7 @@ def test_a_person_whose_account_was_renamed_moves_the_id(user, demo):
     assert orcid_uri(MAIJA) in user.text
     assert [demo.get_released_id(each, NORTH) for each in (OLD, NEW)] == [[], [orcid_uri(MAIJA)]]
     assert changes(demo) == [("moved", NEW, OLD)]
-    waits_for_the_register(demo, **{"maija": [], "maija.uusi": [MAIJA]})
+    wait_for_register(demo, **{"maija": [], "maija.uusi": [MAIJA]})
 
 
 def test_the_holder_of_an_id_moves_it_to_the_account_that_claims_it(user, demo):
@@ -142,7 +142,7 @@ def test_the_holder_of_an_id_moves_it_to_the_account_that_claims_it(user, demo):
 
     assert [demo.get_released_id(each, NORTH) for each in (OLD, HANAKO)] == [[], [orcid_uri(MAIJA)]]
     assert changes(demo) == [("moved", HANAKO, OLD)]
-    waits_for_the_register(demo, maija=[], hanako=[MAIJA])
+    wait_for_register(demo, maija=[], hanako=[MAIJA])
 
 
 def test_the_operator_moves_an_id_to_the_account_that_claims_it(user, demo):
@@ -163,12 +163,12 @@ def test_the_operator_moves_an_id_to_the_account_that_claims_it(user, demo):
 
     assert [demo.get_released_id(each, NORTH) for each in (OLD, HANAKO)] == [[], [orcid_uri(MAIJA)]]
     assert changes(demo) == [("moved", HANAKO, OLD)]
-    waits_for_the_register(demo, maija=[], hanako=[MAIJA])
+    wait_for_register(demo, maija=[], hanako=[MAIJA])
     user.sign_out().sign_in("hanako").expect_heading("Your ORCID iD")
     assert "both accounts are hers" in user.text
 
 
-def test_a_claim_that_nobody_confirmed_in_time_moves_nothing(user, demo):
+def test_an_unconfirmed_claim_expires(user, demo):
     claim = claims(user, "hanako", "maija", MAIJA)
     with demo.database() as database:
         database.execute("update attempts set claim_expires_at = '2026-01-15T12:00:00.000000Z'")
@@ -181,7 +181,7 @@ def test_a_claim_that_nobody_confirmed_in_time_moves_nothing(user, demo):
 
     assert [demo.get_released_id(each, NORTH) for each in (OLD, HANAKO)] == [[orcid_uri(MAIJA)], []]
     assert changes(demo) == [("linked", OLD, None)]
-    waits_for_the_register(demo, maija=[MAIJA], hanako=[])
+    wait_for_register(demo, maija=[MAIJA], hanako=[])
 
 
 def test_an_id_that_orcid_merged_is_replaced_by_the_worker(user, demo):
@@ -201,7 +201,7 @@ def test_an_id_that_orcid_merged_is_replaced_by_the_worker(user, demo):
     assert "ORCID has merged your ORCID iD into another one" in user.text
 
 
-def test_people_of_a_merged_organisation_find_their_link_at_the_other(user, demo):
+def test_links_move_when_organisations_merge(user, demo):
     user.link("piia", PIIA).sign_out()
     merge = ("organisation", "merge", ISLES, NORTH, "--scope", "saaristo.example=pohjoinen.example")
     assert "1 link would move" in run(demo, *merge)
@@ -216,4 +216,4 @@ def test_people_of_a_merged_organisation_find_their_link_at_the_other(user, demo
     assert demo.get_released_id("piia@pohjoinen.example", NORTH) == [orcid_uri(PIIA)]
     assert changes(demo) == [("linked", "piia@pohjoinen.example", None)]
     assert changes(demo, ISLES) == [("removed", "piia@saaristo.example", None)]
-    waits_for_the_register(demo, piia=[PIIA])
+    wait_for_register(demo, piia=[PIIA])

@@ -1,4 +1,4 @@
-"""A person links an iD, replaces it, removes it; and what others see of it."""
+"""A person links, replaces and removes an iD, and services receive it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_people_of_every_connected_organisation_link(user, demo, account, organi
     assert user.orcid_released_to_other_service(account) == orcid_uri(orcid)
 
 
-def test_the_service_itself_sees_the_release_at_the_next_sign_in(user):
+def test_the_release_is_detected_at_the_next_sign_in(user):
     user.link("maija", MAIJA).visit("/me").expect_heading("Your ORCID iD")
     assert "We have not seen yet that your organisation gives this iD to services" in user.text
 
@@ -49,7 +49,7 @@ def test_the_service_itself_sees_the_release_at_the_next_sign_in(user):
     assert f"https%3A%2F%2Fsandbox.orcid.org%2F{MAIJA}" in user.text
 
 
-def test_until_the_next_sign_in_the_organisation_is_seen_to_give_what_it_gave_before(user):
+def test_the_displayed_release_changes_only_at_the_next_sign_in(user):
     user.link("maija", MAIJA).sign_out().sign_in("maija").expect_heading("Your ORCID iD")
     user.press("Remove the connection").press_button("Remove the connection").expect_heading(
         "The connection is removed"
@@ -63,8 +63,8 @@ def test_until_the_next_sign_in_the_organisation_is_seen_to_give_what_it_gave_be
     assert orcid_uri(MAIJA) not in user.text
 
 
-def test_a_newcomer_with_the_address_alone_connects_and_undoes_it(user, demo):
-    """Nothing is typed but the first address: what to press next stands on each page."""
+def test_each_page_leads_to_the_next_step_from_linking_to_removal(user, demo):
+    """Only the first address is typed; all else is a link or button of the page."""
     user.visit("/").expect_heading("Connect your ORCID iD to your organisation").press("Sign in with your organisation")
     user.expect_heading("Sign in at your organisation").click_id("sign-in-maija").continue_to_orcid_as(
         MAIJA

@@ -1,4 +1,4 @@
-"""Whoever asks for it is written to: the receipt, and what became of a delivery that had to wait."""
+"""Mail on request: the receipt, and the report of a delayed delivery."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Content-Type: text/plain; charset=utf-8\r
 """
 
 
-def letters_to(user, subjects):
-    """Look at the page of letters until these have come, and give their texts."""
+def mails_to(user, subjects):
+    """Wait for mails with these subjects on the demonstration's page, and return their texts."""
     until = time.monotonic() + SOON
     while True:
         user.visit("/mail").expect_heading("Mail", "mail-that-came")
@@ -38,7 +38,7 @@ def letters_to(user, subjects):
         time.sleep(0.5)
 
 
-def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
+def test_receipt_and_delivery_report_are_sent_by_mail(user, demo):
     demo.set_register_fault("503")
     user.link("maija", MAIJA, "Your ORCID iD is on its way to your organisation")
     assert "Nothing is lost: we keep trying for three days." in user.text
@@ -51,7 +51,7 @@ def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
     demo.set_register_fault("")
 
     receipt, answered = "Receipt of what you agreed to", "What your organisation answered"
-    come = letters_to(user, {f"ORCID connect: {receipt}", f"ORCID connect: {answered}"})
+    come = mails_to(user, {f"ORCID connect: {receipt}", f"ORCID connect: {answered}"})
     assert HOME in come[f"ORCID connect: {receipt}"]
     assert orcid_uri(MAIJA) in come[f"ORCID connect: {receipt}"]
     assert "Register of staff: It has been stored." in come[f"ORCID connect: {answered}"]
@@ -61,7 +61,7 @@ def test_a_receipt_and_the_news_of_a_delayed_delivery_come_by_mail(user, demo):
     assert orcid_uri(MAIJA) in user.text
 
 
-def test_what_a_letter_says_is_text():
+def test_mail_is_displayed_escaped():
     mailbox = Mailbox()
 
     asyncio.run(mailbox.handle_DATA(None, None, SimpleNamespace(content=FORGED)))

@@ -10,7 +10,7 @@ from tests.support.browser.user import MAIJA, orcid_uri
 ORGANISATION = "University of the North"
 
 
-def fills_in(user, name, words):
+def fill_in(user, name, words):
     user.driver.find_element(By.ID, name).send_keys(words)
 
 
@@ -27,14 +27,14 @@ def test_the_operator_searches_for_a_person_who_sees_the_search(user):
     assert MAIJA not in user.driver.page_source
 
     user.press("Incident numbers").expect_heading("Incident numbers")
-    fills_in(user, "number", number)
+    fill_in(user, "number", number)
     user.press("Search").expect_heading("Incident numbers", "operator-incident")
     assert "no-such-attempt" in user.text
 
     user.press("One person's connection").expect_heading("One person's connection")
     Select(user.driver.find_element(By.ID, "organisation")).select_by_visible_text(ORGANISATION)
-    fills_in(user, "whom", "maija@pohjoinen.example")
-    fills_in(user, "reason", "she asks what has become of it")
+    fill_in(user, "whom", "maija@pohjoinen.example")
+    fill_in(user, "reason", "she asks what has become of it")
     user.press("Look, and keep in the audit that I did").expect_heading("One person's connection", "operator-person")
     user.wait_until(lambda: orcid_uri(MAIJA) in user.text, "Maija's iD")
 

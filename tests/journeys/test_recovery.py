@@ -1,4 +1,4 @@
-"""What a person reads when it cannot go on, and how they do go on."""
+"""Problems of sign-in and of ORCID are explained, and linking can be repeated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tests.support.browser.user import MAIJA, orcid_uri
 
 
-def test_a_person_without_an_identifier_reads_what_is_missing(user):
+def test_a_missing_identifier_is_explained(user):
     user.sign_in("vaino")
 
     user.expect_heading("Your organisation did not tell us who you are", "problem-missing-attribute")
@@ -15,7 +15,7 @@ def test_a_person_without_an_identifier_reads_what_is_missing(user):
     assert "idm@pohjoinen.example" in user.text
 
 
-def test_a_person_of_an_organisation_that_is_not_connected_reads_so(user):
+def test_an_organisation_that_is_not_connected_is_explained(user):
     user.sign_in("katri")
 
     user.expect_heading("Your organisation is not connected yet", "problem-unknown-organisation")
@@ -27,7 +27,7 @@ def test_a_person_of_an_organisation_that_is_not_connected_reads_so(user):
     [("html", {}), ("wrong_json", {}), ("cut", {}), ("timeout", {"seconds": 6})],
     ids=["HTML", "garbage", "half an answer", "silence"],
 )
-def test_when_orcid_gives_no_answer_nothing_is_lost(user, demo, fault, more):
+def test_linking_can_be_repeated_after_orcid_failed(user, demo, fault, more):
     user.sign_in("maija").continue_to_orcid_as(MAIJA)
     demo.arm_fault("token", fault, **more)
 
@@ -42,5 +42,5 @@ def test_when_orcid_gives_no_answer_nothing_is_lost(user, demo, fault, more):
     assert demo.get_released_id("maija@pohjoinen.example", "pohjoinen") == [orcid_uri(MAIJA)]
 
 
-def test_an_address_that_leads_nowhere_says_so(user):
+def test_unknown_addresses_are_explained(user):
     user.visit("/nowhere").expect_heading("There is no such page", "problem-not-found")

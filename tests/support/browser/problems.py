@@ -32,118 +32,117 @@ PROBLEM_JOURNEYS = []
 class OtherProxy:
     """A proxy that authenticates every request with chosen attributes."""
 
-    past: str
-    """Address of the service itself."""
+    service_address: str
     proof: str
-    told: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     address: str = ""
 
     def __call__(self, environ, start_response):
         """Forward a request (PEP 3333)."""
-        answer = forward(environ, self.past.removeprefix("http://"), {"X-Front-Proof": self.proof, **self.told})
-        return send_response(answer, environ, start_response)
+        headers = {"X-Front-Proof": self.proof, **self.headers}
+        response = forward(environ, self.service_address.removeprefix("http://"), headers)
+        return send_response(response, environ, start_response)
 
-    def says(self, **attributes):
+    def with_attributes(self, **attributes):
         """Use these attributes from now on, and return the address."""
-        self.told = {name: quote(value, safe=";") for name, value in attributes.items()}
+        self.headers = {name: quote(value, safe=";") for name, value in attributes.items()}
         return self.address
 
-    def says_of_the_university(self, **attributes):
-        """As `says`, for a person who signed in at the university."""
-        return self.says(**{"Shib-Identity-Provider": NORTH.entity_id}, **attributes)
+    def with_university_attributes(self, **attributes):
+        """As `with_attributes`, for a person who signed in at the university."""
+        return self.with_attributes(**{"Shib-Identity-Provider": NORTH.entity_id}, **attributes)
 
 
 @dataclass(frozen=True, slots=True)
 class JourneyContext:
-    """What is around the person.
-
-    The demonstration, and its service once more, reached past its web server.
-    """
+    """The demonstration, and a second proxy in front of its service."""
 
     demo: Demo
-    front: OtherProxy
-    until_the_end: ExitStack = field(default_factory=ExitStack)
+    proxy: OtherProxy
+    cleanup: ExitStack = field(default_factory=ExitStack)
 
 
-def leads_to(word):
+def problem_journey(code):
     """Register a journey to the problem with this code."""
 
-    def into_the_table(walk):
-        PROBLEM_JOURNEYS.append((word, walk))
-        return walk
+    def register(journey):
+        PROBLEM_JOURNEYS.append((code, journey))
+        return journey
 
-    return into_the_table
-
-
-# Who cannot be let in
+    return register
 
 
-@leads_to("not-signed-in")
-def a_web_server_that_asks_nobody_to_sign_in(user, context):
-    user.driver.get(context.front.says() + "/me")
+# Sign-in
 
 
-@leads_to("proxy-not-authenticated")
-def the_address_of_the_service_behind_its_web_server(user, context):
-    user.driver.get(context.front.past + "/me")
+@problem_journey("not-signed-in")
+def request_without_attributes(user, context):
+    user.driver.get(context.proxy.with_attributes() + "/me")
 
 
-@leads_to("unknown-organisation")
-def an_organisation_that_is_not_connected(user, _context):
+@problem_journey("proxy-not-authenticated")
+def request_that_bypasses_the_proxy(user, context):
+    user.driver.get(context.proxy.service_address + "/me")
+
+
+@problem_journey("unknown-organisation")
+def sign_in_at_an_unknown_organisation(user, _context):
     user.sign_in("katri")
 
 
-@leads_to("missing-attribute")
-def an_organisation_that_sends_no_eppn(user, _context):
+@problem_journey("missing-attribute")
+def sign_in_without_eppn(user, _context):
     user.sign_in("vaino")
 
 
-@leads_to("several-values")
-def an_organisation_that_sends_two_eppns(user, context):
-    user.driver.get(context.front.says_of_the_university(eppn="maija@pohjoinen.example;mm@pohjoinen.example") + "/me")
+@problem_journey("several-values")
+def sign_in_with_two_eppns(user, context):
+    user.driver.get(
+        context.proxy.with_university_attributes(eppn="maija@pohjoinen.example;mm@pohjoinen.example") + "/me"
+    )
 
 
-@leads_to("foreign-scope")
-def an_organisation_that_sends_an_eppn_of_another(user, context):
-    user.driver.get(context.front.says_of_the_university(eppn="maija@saaristo.example") + "/me")
+@problem_journey("foreign-scope")
+def sign_in_with_a_foreign_scope(user, context):
+    user.driver.get(context.proxy.with_university_attributes(eppn="maija@saaristo.example") + "/me")
 
 
-@leads_to("broken-attribute")
-def an_organisation_that_sends_an_eppn_without_a_scope(user, context):
-    user.driver.get(context.front.says_of_the_university(eppn="maija") + "/me")
+@problem_journey("broken-attribute")
+def sign_in_with_an_eppn_without_scope(user, context):
+    user.driver.get(context.proxy.with_university_attributes(eppn="maija") + "/me")
 
 
-# On the way to ORCID and back
+# ORCID and the callback
 
 
-@leads_to("csrf-failed")
-def a_form_that_was_open_when_the_browser_lost_its_cookies(user, _context):
+@problem_journey("csrf-failed")
+def submit_start_after_deleting_the_cookie(user, _context):
     user.sign_in("maija").expect_heading("Your ORCID iD").delete_cookie("orcid-connect")
     user.press("Create or connect your ORCID iD")
 
 
-@leads_to("repeated-cookie")
-def a_neighbour_that_has_set_a_cookie_of_our_name(user, _context):
+@problem_journey("repeated-cookie")
+def visit_with_two_cookies_of_the_same_name(user, _context):
     user.sign_in("maija").expect_heading("Your ORCID iD")
     # With a path of its own, so that the browser keeps both
     user.driver.add_cookie({"name": "orcid-connect", "value": "e" * 43, "path": "/me/"})
     user.visit("/me/data")
 
 
-@leads_to("repeated-parameter")
-def a_way_back_that_says_everything_twice(user, context):
+@problem_journey("repeated-parameter")
+def callback_with_repeated_parameters(user, context):
     context.demo.arm_fault("callback", "repeated_parameters")
     user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize()
 
 
-@leads_to("no-such-attempt")
-def a_way_back_that_was_damaged(user, context):
+@problem_journey("no-such-attempt")
+def callback_with_a_changed_state(user, context):
     context.demo.arm_fault("callback", "state_changed")
     user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize()
 
 
-@leads_to("attempt-expired")
-def a_long_lunch_at_orcid(user, context):
+@problem_journey("attempt-expired")
+def callback_after_the_attempt_expired(user, context):
     user.sign_in("maija").continue_to_orcid_as(MAIJA)
     with context.demo.database() as database:
         database.execute("update attempts set started_at = '2026-01-15T10:00:00.000000Z', expires_at = started_at")
@@ -151,8 +150,8 @@ def a_long_lunch_at_orcid(user, context):
     user.authorize()
 
 
-@leads_to("too-many-attempts")
-def twenty_visits_to_orcid(user, context):
+@problem_journey("too-many-attempts")
+def start_one_attempt_too_many(user, context):
     user.sign_in("maija").continue_to_orcid_as(MAIJA)
     person = "organisation, person_key, account, account_issued_at, stable_id, browser_hash"
     columns = f"{person}, started_at, expires_at, orcid_name"
@@ -166,8 +165,8 @@ def twenty_visits_to_orcid(user, context):
     user.visit("/me").press("Create or connect your ORCID iD")
 
 
-@leads_to("too-many-mails")
-def eleven_letters(user, _context):
+@problem_journey("too-many-mails")
+def request_too_many_mails(user, _context):
     user.link("maija", MAIJA)
     for _ in range(6):
         user.visit("/me/mail").click_id("address")
@@ -175,59 +174,59 @@ def eleven_letters(user, _context):
         user.expect_any_heading("You will get an e-mail", "This is too much e-mail for one day")
 
 
-@leads_to("someone-elses-attempt")
-def a_colleague_who_signed_in_meanwhile(user, _context):
+@problem_journey("someone-elses-attempt")
+def callback_after_another_person_signed_in(user, _context):
     at_orcid = user.sign_in("maija").continue_to_orcid_as(MAIJA).address
     user.visit("/Shibboleth.sso/Logout").sign_in("ake").expect_heading("Your ORCID iD").driver.get(at_orcid)
     user.expect_heading("Authorize access").authorize()
 
 
-@leads_to("another-browsers-attempt")
-def a_way_back_that_is_opened_in_another_browser(user, _context):
-    way_back = user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize_without_redirect()
+@problem_journey("another-browsers-attempt")
+def callback_in_another_browser(user, _context):
+    callback_url = user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize_without_redirect()
     user.driver.delete_all_cookies()
-    user.sign_in("maija").expect_heading("Your ORCID iD").driver.get(way_back)
+    user.sign_in("maija").expect_heading("Your ORCID iD").driver.get(callback_url)
 
 
-@leads_to("empty-callback")
-def an_orcid_that_sends_back_empty_handed(user, context):
+@problem_journey("empty-callback")
+def callback_without_parameters(user, context):
     context.demo.arm_fault("callback", "empty_answer")
     user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize()
 
 
-@leads_to("held-by-someone-else")
-def the_id_of_a_colleague_who_used_this_computer_before(user, _context):
+@problem_journey("held-by-someone-else")
+def link_the_id_of_another_account(user, _context):
     user.link("piia", PIIA).sign_out().sign_in("ake").expect_heading("Your ORCID iD")
     user.press("Create or connect your ORCID iD")
 
 
-@leads_to("orcid-unavailable")
-def an_orcid_that_is_down(user, context):
+@problem_journey("orcid-unavailable")
+def exchange_while_orcid_fails(user, context):
     context.demo.arm_fault("token", "5xx")
     user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize()
 
 
-@leads_to("orcid-unavailable")
-def an_orcid_that_is_too_slow(user, context):
+@problem_journey("orcid-unavailable")
+def exchange_while_orcid_is_slow(user, context):
     context.demo.arm_fault("token", "slow", seconds=5)
     user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize()
 
 
-@leads_to("orcid-unavailable")
-def an_orcid_that_talks_nonsense(user, context):
+@problem_journey("orcid-unavailable")
+def exchange_with_broken_json(user, context):
     context.demo.arm_fault("token", "wrong_json")
     user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize()
 
 
-@leads_to("orcid-refused")
-def a_way_back_that_lay_about_for_too_long(user, context):
-    way_back = user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize_without_redirect()
+@problem_journey("orcid-refused")
+def callback_after_the_code_expired(user, context):
+    callback_url = user.sign_in("hanako").continue_to_orcid_as(MAIJA).authorize_without_redirect()
     context.demo.post_orcid_admin("clock", minutes=11)
-    user.driver.get(way_back)
+    user.driver.get(callback_url)
 
 
-@leads_to("orcid-misconfigured")
-def an_orcid_that_was_given_another_secret_of_ours(user, context):
+@problem_journey("orcid-misconfigured")
+def exchange_with_a_wrong_client_secret(user, context):
     user.sign_in("hanako").continue_to_orcid_as(MAIJA)
     callback_path = [f"{context.demo.base_url}/me/callback"]
     context.demo.post_orcid_admin(
@@ -236,29 +235,29 @@ def an_orcid_that_was_given_another_secret_of_ours(user, context):
     user.authorize()
 
 
-# Forms, and what can be typed
+# Forms and addresses
 
 
-@leads_to("not-agreed")
-def a_confirmation_without_a_tick(user, _context):
+@problem_journey("not-agreed")
+def confirm_without_consent(user, _context):
     user.sign_in("maija").continue_to_orcid_as(MAIJA).authorize().expect_heading("Is this you?").press(
         "Connect this iD"
     )
 
 
-@leads_to("erasure-not-confirmed")
-def an_erasure_without_a_tick(user, _context):
+@problem_journey("erasure-not-confirmed")
+def erase_without_confirmation(user, _context):
     user.link("maija", MAIJA).visit("/me/erase").expect_heading("Erase everything about you").press("Erase everything")
 
 
-@leads_to("bad-address")
-def a_letter_without_a_tick(user, _context):
+@problem_journey("bad-address")
+def request_mail_without_a_choice(user, _context):
     user.link("maija", MAIJA).press("Have it sent to you by e-mail").click_id("address")
     user.press_key("maija@home.example").press("Send it")
 
 
-@leads_to("link-changed")
-def a_removal_in_one_tab_after_a_replacement_in_another(user, _context):
+@problem_journey("link-changed")
+def remove_in_one_tab_after_replacing_in_another(user, _context):
     user.link("maija", MAIJA).visit("/me/remove").expect_heading("Remove the connection")
     first = user.driver.current_window_handle
     user.driver.switch_to.new_window("tab")
@@ -269,36 +268,36 @@ def a_removal_in_one_tab_after_a_replacement_in_another(user, _context):
     user.press_button("Remove the connection")
 
 
-@leads_to("too-large")
-def a_browser_that_fills_in_far_too_much(user, _context):
+@problem_journey("too-large")
+def submit_a_form_that_is_too_large(user, _context):
     user.sign_in("hanako").expect_heading("Your ORCID iD")
     user.driver.execute_script("document.getElementsByName('token').forEach(each => each.value = 'x'.repeat(20000))")
     user.press("Create or connect your ORCID iD")
 
 
-@leads_to("not-allowed")
-def a_form_of_somebody_elses_that_sends_to_a_page_that_is_only_read(user, context):
+@problem_journey("not-allowed")
+def post_to_a_page_that_only_allows_get(user, context):
     page = f'<form method="post" action="{context.demo.base_url}/help"><button>Go'
     user.driver.get(f"data:text/html,{quote(page)}")
     user.press("Go")
 
 
-@leads_to("not-found")
-def an_address_that_was_mistyped(user, _context):
+@problem_journey("not-found")
+def visit_an_unknown_address(user, _context):
     user.visit("/nowhere")
 
 
-@leads_to("not-found")
-def the_operators_page_opened_by_anybody_else(user, _context):
+@problem_journey("not-found")
+def visit_the_operator_page_without_permission(user, _context):
     user.sign_in("maija").expect_heading("Your ORCID iD").visit("/operator")
 
 
-# The service itself
+# The service
 
 
-@leads_to("store-unavailable")
-def a_database_that_somebody_keeps_to_themselves(user, context):
+@problem_journey("store-unavailable")
+def start_while_the_database_is_locked(user, context):
     user.sign_in("hanako").expect_heading("Your ORCID iD")
-    database = context.until_the_end.enter_context(context.demo.database())
+    database = context.cleanup.enter_context(context.demo.database())
     database.execute("begin immediate")
     user.press("Create or connect your ORCID iD")
