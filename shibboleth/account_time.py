@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone
 
+from shibboleth.characters import XML_WHITE_SPACE
+
 _FIRST_YEAR = 1990
 """No account was issued before."""
 # GeneralizedTime (RFC 4517 section 3.3.13) and ISO 8601, basic and extended, with a date alone or a time too
@@ -94,7 +96,8 @@ def is_readable(text: str) -> bool:
 
 def _parse(text: str) -> _Interval | None:
     years = range(_FIRST_YEAR, datetime.now(UTC).year + 2)
-    readings = {each for each in _readings(text.strip()) if each is not None and each.start.year in years}
+    found = _readings(text.strip(XML_WHITE_SPACE))
+    readings = {each for each in found if each is not None and each.start.year in years}
     return readings.pop() if len(readings) == 1 else None
 
 

@@ -109,7 +109,7 @@ class WebApp:
                 self.authenticator.check_single_browser_cookie(parse_cookies(environ))
                 request = replace(self._with_language_of(person.organisation, request), optional_person=person)
             query = parse_fields(environ.get("QUERY_STRING", ""))
-            request = replace(request, path_params=path_params, query=query, form=read_form(environ))
+            request = replace(request, path_params=path_params, query=query, form=read_form(environ, query))
             request.parameter("lang")
             if route.access is Access.PERSON:
                 is_form = environ["REQUEST_METHOD"] == "POST"

@@ -24,6 +24,7 @@ from resolver_connector.deprovision import (
 )
 from resolver_connector.http import (
     NDJSON,
+    OWS,
     BadRequest,
     Environ,
     UnsupportedMediaType,
@@ -77,7 +78,7 @@ class BulkRequest:
         mode, source = stated["mode"] or "merge", stated["source"] or reader.source
         if mode not in {"merge", "replace"}:
             raise BadRequest("mode must be merge or replace")
-        media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip(OWS).lower()
         if media_type not in {NDJSON, CSV}:
             raise UnsupportedMediaType(f"Content-Type must be {NDJSON} or {CSV}")
         if stated["source"] is not None and (problem := invalid_source(stated["source"])):

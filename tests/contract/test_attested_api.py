@@ -340,6 +340,9 @@ def test_a_list_is_sent_in_batches(send, store):
         ("source=orcid", "text/csv", 422),
         ("", "application/json", 415),
         ("", "text/csv", 400),
+        ("", " Text/CSV ; charset=utf-8", 400),
+        ("", "text/csv\xa0", 415),
+        ("", "\x85text/csv", 415),
     ],
 )
 def test_a_list_that_cannot_be_used_is_refused_as_a_whole(send, store, query, kind, status):

@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import subprocess
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from shibboleth.handout.consumer import FILES, Consumer, consumer_files
 from shibboleth.orcid_id import Registry
 from tests.support import docs
 from tests.support.configuration import write_configuration
+from tests.support.http_server import drips, drips_headers, hangs, head, serving
 from tests.support.service import serve_app
 from webapp.cli.main import main
 
@@ -210,26 +212,81 @@ def requests_to_a_connector():
         yield url, paths
 
 
-def ask_in_php(url, token, values):
+def ask_in_php(url, token, values, /, **options):
+    """Sign in at SimpleSAMLphp with these options of the filter; gives the attributes, seconds and the log."""
     php = docs.DOCS / "consumers" / "simplesamlphp" / "OrcidConnect.php"
     program = f"""
         require "{SAMLS}";
         require "{php}";
         [$config, $attributes] = json_decode(stream_get_contents(STDIN), true);
         $request = ["Attributes" => $attributes];
+        $began = microtime(true);
         (new \\SimpleSAML\\Module\\orcidconnect\\Auth\\Process\\OrcidConnect($config, null))->process($request);
+        echo json_encode([$request["Attributes"], microtime(true) - $began]);
     """
-    said = [{"url": url, "tokenFile": str(token)}, {"eduPersonPrincipalName": values}]
+    config = {"url": url, "tokenFile": str(token), **options}
+    said = [{name: each for name, each in config.items() if each is not None}, {"eduPersonPrincipalName": values}]
     done = subprocess.run(
         ["php", "-r", program], input=json.dumps(said), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    attributes, seconds = json.loads(done.stdout)
+    return attributes.get("eduPersonOrcid"), seconds
 
 
-def ask_in_satosa(url, token, values):
+def ask_in_satosa(url, token, values, /, **options):
+    """Sign in through SATOSA, likewise."""
     module = runpy.run_path(str(docs.DOCS / "consumers" / "satosa" / "orcid_connect.py"))
-    service = module["OrcidConnect"](
-        {"url": url, "token_file": str(token)}, name="OrcidConnect", base_url="https://proxy.example"
-    )
+    config = {"url": url, "token_file": str(token), **options}
+    config["token_file"] = config.pop("tokenFile", config["token_file"])
+    config = {name: each for name, each in config.items() if each is not None}
+    service = module["OrcidConnect"](config, name="OrcidConnect", base_url="https://proxy.example")
     service.next = lambda _context, result: result
-    service.process(SimpleNamespace(), SimpleNamespace(attributes={"eppn": values}))
+    attributes, began = {"eppn": values}, time.monotonic()
+    service.process(SimpleNamespace(), SimpleNamespace(attributes=attributes))
+    return attributes.get("orcid"), time.monotonic() - began
+
+
+def answers(request):
+    content = json.dumps({"eduPersonOrcid": [URI]}).encode()
+    head(request, length=len(content))
+    request.wfile.write(content)
+
+
+@pytest.mark.parametrize("asks", [ask_in_php, ask_in_satosa])
+def test_a_filter_gives_up_a_connector_that_drips_or_hangs(tmp_path, asks):
+    (tmp_path / "token").write_text("t" * 40)
+
+    came = {}
+    for behave in (answers, drips, hangs):
+        with serving(behave) as (url, _asked):
+            came[behave.__name__] = asks(url, tmp_path / "token", EQUAL[:1], timeout=1)
+
+    assert {name: found for name, (found, _) in came.items()} == {"answers": [URI], "drips": None, "hangs": None}
+    assert {name for name, (_, seconds) in came.items() if seconds > 3} == set(), came
+
+
+def test_satosa_waits_no_longer_for_headers_than_for_a_body(tmp_path):
+    (tmp_path / "token").write_text("t" * 40)
+
+    with serving(drips_headers) as (url, _asked):
+        found, seconds = ask_in_satosa(url, tmp_path / "token", EQUAL[:1], timeout=1)
+
+    assert (found, seconds < 3) == (None, True)
+
+
+BROKEN = (
+    *({"url": None}, {"url": ""}, {"url": 7}, {"url": "no address"}, {"tokenFile": None}, {"tokenFile": ""}),
+    *({"tokenFile": "/nowhere"}, {"tokenFile": "/"}, {"timeout": "x"}, {"timeout": 0}, {"timeout": []}),
+    *({"person": ""}, {"person": []}, {"target": []}),
+)
+"""Options of a filter that are missing, empty or of another kind."""
+
+
+def test_an_option_that_is_missing_or_wrong_stops_no_sign_in(tmp_path):
+    (tmp_path / "token").write_text("t" * 40)
+
+    with serving(answers) as (url, _asked):
+        for asks in (ask_in_php, ask_in_satosa):
+            came = [asks(url, tmp_path / "token", EQUAL[:1], **options)[0] for options in BROKEN]
+            assert came == [None] * len(BROKEN)

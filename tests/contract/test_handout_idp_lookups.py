@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -14,11 +10,13 @@ from shibboleth.handout.idp import Version
 from shibboleth.orcid_id import Registry
 from tests.support.configuration import write_configuration
 from tests.support.factories import make_orcid_id
+from tests.support.http_server import drips, hangs, head, serving
 from tests.support.idp import engines
 from tests.support.idp.handout import TOKEN, hand_out
 from tests.support.transfers.private_ca import PrivateCa
 
 URI = make_orcid_id(1, Registry.SANDBOX).uri
+PATH = "/v1/people?account=maija"
 ANSWER = json.dumps({"eduPersonOrcid": [URI]}).encode()
 THEIRS = [["eduPersonOrcid", [URI]]]
 
@@ -29,55 +27,9 @@ def authority(tmp_path_factory):
     return PrivateCa(tmp_path_factory.mktemp("ca"))
 
 
-@contextmanager
-def serving(behave, context=None):
-    """Serve HTTP/1.1 with connections that are kept; `behave` is given each request. Gives the address and a log."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            asked.append((self.client_address, dict(self.headers)))
-            behave(self)
-
-        def log_message(self, *said):
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads, server.block_on_close = True, False
-    if context:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}/v1/people?account=maija", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def head(request, status=200, length=0, kind="application/json"):
-    request.send_response(status)
-    request.send_header("Content-Type", kind)
-    request.send_header("Content-Length", str(length))
-    request.end_headers()
-
-
 def answers(request):
     head(request, length=len(ANSWER))
     request.wfile.write(ANSWER)
-
-
-def drips(request):
-    """One octet after another, each long before a client's time-out, for twenty seconds."""
-    head(request, length=100)
-    for _ in range(100):
-        request.wfile.write(b" ")
-        time.sleep(0.2)
-
-
-def hangs(_request):
-    time.sleep(20)
 
 
 def refuses(status, said):
@@ -98,7 +50,7 @@ def test_many_look_ups_in_a_row_are_answered_where_the_authority_is_ones_own(tmp
     files = handed(tmp_path, version, "--ca", authority.certificate)
 
     with serving(answers, authority.context()) as (address, asked):
-        came = engines.look_up(files, [address] * 5, version=version, authority=authority.certificate)
+        came = engines.look_up(files, [address + PATH] * 5, version=version, authority=authority.certificate)
 
     assert [each.get("attributes", each) for each in came] == [THEIRS] * 5
     assert len(asked) == 5
@@ -108,7 +60,7 @@ def test_without_an_authority_of_ones_own_the_connection_is_kept(tmp_path):
     files = handed(tmp_path, "4")
 
     with serving(answers) as (address, asked):
-        came = engines.look_up(files, [address] * 5, properties={"orcidconnect.credential": TOKEN})
+        came = engines.look_up(files, [address + PATH] * 5, properties={"orcidconnect.credential": TOKEN})
 
     assert [each.get("attributes", each) for each in came] == [THEIRS] * 5
     assert len({client for client, _headers in asked}) == 1
@@ -119,7 +71,7 @@ def test_the_authority_of_another_vouches_for_nothing(tmp_path, authority):
     files = handed(tmp_path, "4", "--ca", authority.certificate)
 
     with serving(answers, authority.context("stranger")) as (address, _asked):
-        (came,) = engines.look_up(files, [address], authority=authority.certificate)
+        (came,) = engines.look_up(files, [address + PATH], authority=authority.certificate)
 
     assert "attributes" not in came
 
@@ -127,7 +79,7 @@ def test_the_authority_of_another_vouches_for_nothing(tmp_path, authority):
 @pytest.mark.parametrize("version", Version)
 def test_an_answer_that_drips_is_given_up_at_once_and_the_rest_is_not_waited_for(tmp_path, version):
     with serving(drips) as (address, _asked):
-        (came,) = engines.look_up(handed(tmp_path, version), [address], version=version)
+        (came,) = engines.look_up(handed(tmp_path, version), [address + PATH], version=version)
 
     assert came["error"] == "orcidConnect: the answer came too slowly"
     assert came["warnings"] == [came["error"]]
@@ -136,7 +88,7 @@ def test_an_answer_that_drips_is_given_up_at_once_and_the_rest_is_not_waited_for
 
 def test_an_answer_that_never_comes_is_waited_for_three_seconds(tmp_path):
     with serving(hangs) as (address, _asked):
-        (came,) = engines.look_up(handed(tmp_path, "4"), [address])
+        (came,) = engines.look_up(handed(tmp_path, "4"), [address + PATH])
 
     assert "timed out" in came["error"].lower()
     assert 2 < came["seconds"] < 5
@@ -153,7 +105,7 @@ def test_what_is_no_answer_of_the_connector_is_refused_by_name(tmp_path):
         next(in_turn)(request)
 
     with serving(behave) as (address, _asked):
-        came = engines.look_up(handed(tmp_path, "4"), [address] * 3)
+        came = engines.look_up(handed(tmp_path, "4"), [address + PATH] * 3)
 
     assert [each["error"] for each in came] == [
         "orcidConnect: status 401, the connector says: unknown credential",

@@ -314,6 +314,16 @@ def test_a_field_that_comes_twice_is_refused(maija, field):
     assert (answer.status, answer.title) == (400, "Something was sent twice")
 
 
+@pytest.mark.parametrize("query", ["token=x", "t%6Fken=", "lang=en&confirmed=yes"])
+def test_a_field_that_the_address_has_too_is_refused(maija, store, query):
+    form = {"token": maija.token(), "confirmed": "yes"}
+
+    answer = maija.post(f"/me/erase?{query}", form)
+
+    assert (answer.status, answer.title) == (400, "Something was sent twice")
+    assert maija.post("/me/erase?lang=fi", form).status == 303
+
+
 @pytest.mark.parametrize("path", ["/", "/help", "/me", "/me/callback", "/healthz"])
 def test_a_language_that_is_asked_for_twice_is_refused(maija, path):
     answer = maija.get(f"{path}?lang=fi&lang=sv")

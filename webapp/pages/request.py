@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -123,18 +123,23 @@ def parse_fields(text: str) -> dict[str, list[str]]:
         raise FormTooLarge from None
 
 
-def read_form(environ: Mapping[str, Any]) -> dict[str, str]:
+def read_form(environ: Mapping[str, Any], query: Container[str] = ()) -> dict[str, str]:
     """Read the form of a POST request; empty for other methods.
+
+    Args:
+        environ: The request.
+        query: The parameters of its query.
 
     Raises:
         FormTooLarge: If it has more than 16 KiB or 50 fields.
         IncompleteForm: If the body did not arrive whole.
-        RepeatedParameter: If a field came more than once; no form of this service has such a field.
+        RepeatedParameter: If a field came more than once, or in the query too; no form of this service has such a
+            field.
     """
     if environ.get("REQUEST_METHOD") != "POST":
         return {}
     fields = parse_fields(_read_body(environ).decode("utf-8", "replace"))
-    if any(len(values) > 1 for values in fields.values()):
+    if any(len(values) > 1 or name in query for name, values in fields.items()):
         raise RepeatedParameter
     return {name: values[0] for name, values in fields.items()}
 
