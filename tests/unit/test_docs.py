@@ -425,7 +425,17 @@ def test_connecting_an_organisation_ends_with_its_own_token():
     made, asked = docs.blocks(page("operator.md")[begins:])[:2]
 
     (token,) = re.findall(r"secrets/(\S+[.]token)$", made, re.MULTILINE)
-    assert f"secrets/{token})" in asked
+    assert f"secrets/{token} | curl" in asked
+
+
+def test_no_command_of_the_operators_page_has_a_secret_in_its_arguments():
+    commands = "\n".join(docs.blocks(page("operator.md")))
+
+    # Any account of the machine can read a command line
+    assert (
+        re.findall(r"^.*(?:Bearer|Basic|PASSWORD=|-u \S*:)[^/\n]*\$.*$|\$\(cat [^)]*secret.*$", commands, re.MULTILINE)
+        == []
+    )
 
 
 def test_the_registration_asks_for_the_privacy_page_of_the_service(tmp_path):
