@@ -10,7 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def serving(behave, context=None):
-    """Serve HTTP/1.1 with connections that are kept; `behave` is given each request. Gives the address and a log."""
+    """Serve HTTP/1.1 with kept connections, each request to `behave`.
+
+    Gives the address and a log.
+    """
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,7 +46,7 @@ def head(request, status=200, length=0, kind="application/json"):
 
 
 def drips(request):
-    """One octet after another, each long before a client's time-out, for twenty seconds."""
+    """Send one octet after another for 20 s, each before a client's time-out."""
     head(request, length=100)
     for _ in range(100):
         request.wfile.write(b" ")
