@@ -207,6 +207,66 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class OrcidToken:
+    """A pair of access and refresh token that ORCID gave, and whether it is still needed."""
+
+    id: str
+    """Random; the sealed text contains it."""
+    organisation: str
+    """The organisation's id."""
+    client_id: str
+    """The ORCID client that got it."""
+    scope: str
+    """As granted, in alphabetical order with spaces between."""
+    obtained_at: datetime
+    expires_at: datetime | None
+    """None where ORCID did not say."""
+    attempt: str | None = None
+    """The id of the attempt in which ORCID gave it; None once it belongs to a link."""
+    link: str | None = None
+    """The id of the link; None until the person has confirmed."""
+    sealed: str | None = field(default=None, repr=False)
+    """Both tokens, encrypted; None once they are revoked."""
+    withdrawn_at: datetime | None = None
+    """When ORCID refused the access token, because the person took the permission back there."""
+    revocation_due_at: datetime | None = None
+    """Since when neither an open attempt nor a current link needs it."""
+    next_attempt_at: datetime | None = None
+    """When the next attempt to revoke it is made."""
+    attempts: int = 0
+    """Number of attempts to revoke it, with the one in progress."""
+    outcome: str | None = None
+    """Of the last attempt: `temporary`, `misconfigured` or `unreadable`; None before the first."""
+    lease_expires_at: datetime | None = None
+    leased_by: str | None = None
+    revoked_at: datetime | None = None
+    orcid_id: OrcidId | None = None
+    """The iD of its link or attempt, where it was read with them."""
+    person_key: str | None = None
+    """Whose it is, where it was read with its link."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes of `scope`."""
+        return frozenset(self.scope.split())
+
+
+@dataclass(frozen=True, slots=True)
+class OrcidTokenCount:
+    """Number of pairs of an organisation and client that are not revoked."""
+
+    organisation: str
+    client_id: str
+    due: bool
+    """Whether they are due to be revoked."""
+    outcome: str | None
+    """Of the last attempt to revoke them."""
+    count: int
+    oldest: datetime
+    """Since when the oldest is due; if they are not due, when it was obtained."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSummary:
     """The part of a current link that the feed's snapshot contains."""
 

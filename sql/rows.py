@@ -18,6 +18,7 @@ from sql.records import (
     DeliveryState,
     Link,
     LinkSummary,
+    OrcidToken,
     RecordState,
     RecordStatus,
     Release,
@@ -66,7 +67,8 @@ def orcid_id_from_row(row: Row) -> OrcidId:
     return OrcidId(row["orcid"], Registry(row["registry"]))
 
 
-def _optional_orcid_id(registry: str | None, orcid: str | None) -> OrcidId | None:
+def optional_orcid_id(registry: str | None, orcid: str | None) -> OrcidId | None:
+    """Return the iD of two columns that may be null."""
     return None if registry is None or orcid is None else OrcidId(orcid, Registry(registry))
 
 
@@ -91,7 +93,7 @@ def attempt_from_row(row: Row) -> Attempt:
         started_at=parse_timestamp(row["started_at"]),
         expires_at=parse_timestamp(row["expires_at"]),
         consumed_at=parse_optional_timestamp(row["consumed_at"]),
-        orcid_id=_optional_orcid_id(row["registry"], row["orcid"]),
+        orcid_id=optional_orcid_id(row["registry"], row["orcid"]),
         orcid_name=row["orcid_name"],
         closed_at=parse_optional_timestamp(row["closed_at"]),
         outcome=row["outcome"],
@@ -166,8 +168,48 @@ def _record_status_from_row(row: Row) -> RecordStatus | None:
     if row["record_state"] is None:
         return None
     since, checked_at = parse_timestamp(row["record_since"]), parse_timestamp(row["record_checked_at"])
-    primary = _optional_orcid_id(row["registry"], row["record_primary"])
+    primary = optional_orcid_id(row["registry"], row["record_primary"])
     return RecordStatus(RecordState(row["record_state"]), since, checked_at, primary)
+
+
+def orcid_token_values(token: OrcidToken) -> dict[str, str | None]:
+    """Return the values of a new row of `orcid_tokens`."""
+    return {
+        "id": token.id,
+        "organisation": token.organisation,
+        "attempt": token.attempt,
+        "client_id": token.client_id,
+        "scope": token.scope,
+        "sealed": token.sealed,
+        "obtained_at": format_timestamp(token.obtained_at),
+        "expires_at": format_optional_timestamp(token.expires_at),
+        "revocation_due_at": format_optional_timestamp(token.revocation_due_at),
+    }
+
+
+def orcid_token_from_row(row: Row, orcid_id: OrcidId | None = None, person_key: str | None = None) -> OrcidToken:
+    """Return the pair of a row of `orcid_tokens`."""
+    return OrcidToken(
+        id=row["id"],
+        organisation=row["organisation"],
+        client_id=row["client_id"],
+        scope=row["scope"],
+        obtained_at=parse_timestamp(row["obtained_at"]),
+        expires_at=parse_optional_timestamp(row["expires_at"]),
+        attempt=row["attempt"],
+        link=row["link"],
+        sealed=row["sealed"],
+        withdrawn_at=parse_optional_timestamp(row["withdrawn_at"]),
+        revocation_due_at=parse_optional_timestamp(row["revocation_due_at"]),
+        next_attempt_at=parse_optional_timestamp(row["next_attempt_at"]),
+        attempts=row["attempts"],
+        outcome=row["outcome"],
+        lease_expires_at=parse_optional_timestamp(row["lease_expires_at"]),
+        leased_by=row["leased_by"],
+        revoked_at=parse_optional_timestamp(row["revoked_at"]),
+        orcid_id=orcid_id,
+        person_key=person_key,
+    )
 
 
 def link_summary_from_row(row: Row) -> LinkSummary:
@@ -214,8 +256,8 @@ def change_from_row(row: Row, number: str = "number") -> Change:
         account=row["account"],
         previous_person_key=row["previous_person_key"],
         previous_account=row["previous_account"],
-        orcid_id=_optional_orcid_id(row["registry"], row["orcid"]),
-        previous=_optional_orcid_id(row["previous_registry"], row["previous_orcid"]),
+        orcid_id=optional_orcid_id(row["registry"], row["orcid"]),
+        previous=optional_orcid_id(row["previous_registry"], row["previous_orcid"]),
         at=parse_timestamp(row["at"]),
         id=row["id"],
         reason=None if row["reason"] is None else ChangeReason(row["reason"]),

@@ -16,6 +16,8 @@ GRACE_PERIOD = timedelta(minutes=15)
 """How long the person sees the result on their page after the last delivery, before it is deleted."""
 KEEP_MERGED = timedelta(days=30)
 """How long the history of people is kept at an organisation that was merged into another one."""
+KEEP_REVOKED = timedelta(days=30)
+"""How long it is kept that ORCID had given a token, after it was revoked."""
 NIGHT_HOURS = range(1, 4)
 """UTC: when the database is vacuumed, which blocks writers."""
 
@@ -55,8 +57,9 @@ class Maintenance:
         """
         self._store.statistics.update_counts()
         self._store.attempts.delete_expired(now - KEEP_EXPIRED)
+        self._make_tokens_due(now)
         if deleted := sum(
-            self._delete_delivered(organisation_id, now - GRACE_PERIOD) for organisation_id in self._keep_nothing
+            self._delete_delivered(organisation_id, now) for organisation_id in self._keep_nothing
         ):
             self._report("delivered-changes-deleted", changes=deleted)
         if erased := self._store.erasures.finish_due(now) + self._erase_inactive(now):
@@ -70,10 +73,16 @@ class Maintenance:
             self._vacuumed_on = now.date()
             self._report("vacuumed")
 
-    def _delete_delivered(self, organisation_id: str, before: datetime) -> int:
-        deleted = 0
+    def _make_tokens_due(self, now: datetime) -> None:
+        # Mostly those of attempts that nobody ended
+        if due := self._store.orcid_tokens.make_due(now):
+            self._report("orcid-tokens-due", tokens=due)
+        self._store.orcid_tokens.delete_revoked(now - KEEP_REVOKED)
+
+    def _delete_delivered(self, organisation_id: str, now: datetime) -> int:
+        deleted, before = 0, now - GRACE_PERIOD
         while numbers := self._store.retention.list_expired_changes(organisation_id, before):
-            count = sum(self._store.retention.delete_change(organisation_id, number) for number in numbers)
+            count = sum(self._store.retention.delete_change(organisation_id, number, now) for number in numbers)
             if not count:
                 break
             deleted += count

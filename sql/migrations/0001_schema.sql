@@ -162,6 +162,51 @@ create index links_by_record_state
     where ended_at is null
     and record_state <> 'ok';
 
+-- The pairs of access and refresh token that ORCID gave, where a sealing key is configured. A pair belongs to an attempt
+-- until the person has confirmed, then to a link. When neither is there any more it is due to be revoked at ORCID, and
+-- after that the row stays for a while without it. The person is found by the link or the attempt.
+create table orcid_tokens (
+    -- random; the sealed text contains it too, so that it opens in no other row
+    id text not null primary key,
+    organisation text not null,
+    -- in which ORCID gave it; null once it belongs to a link
+    attempt text,
+    -- null until the person has confirmed
+    link text,
+    -- the ORCID client that got it: the service's, or the organisation's own
+    client_id text not null,
+    -- as granted, in alphabetical order with spaces between
+    scope text not null,
+    -- both tokens, encrypted; null once they are revoked
+    sealed text,
+    obtained_at text not null,
+    -- null where ORCID did not say
+    expires_at text,
+    -- when ORCID refused the access token: the person took the permission back there
+    withdrawn_at text,
+    -- since when neither an open attempt nor a current link needs it; and when the next attempt to revoke it is made
+    revocation_due_at text,
+    next_attempt_at text,
+    -- number of attempts to revoke it, with the one in progress
+    attempts bigint not null check (attempts >= 0),
+    -- of the last attempt; null before the first
+    outcome text check (outcome in ('temporary', 'misconfigured', 'unreadable')),
+    lease_expires_at text,
+    leased_by text,
+    revoked_at text,
+    check (attempt is null or link is null),
+    check ((sealed is null) = (revoked_at is not null)),
+    check ((revocation_due_at is null) = (next_attempt_at is null)),
+    check (revoked_at is null or revocation_due_at is not null),
+    check ((lease_expires_at is null) = (leased_by is null))
+);
+
+create index orcid_tokens_of_an_attempt on orcid_tokens (attempt) where attempt is not null;
+create index orcid_tokens_of_a_link on orcid_tokens (link) where link is not null;
+create index orcid_tokens_due on orcid_tokens (client_id, next_attempt_at)
+    where next_attempt_at is not null
+    and revoked_at is null;
+
 -- The round of look-ups at ORCID, one row for each registry.
 create table status_rounds (
     registry text not null primary key check (registry in ('production', 'sandbox')),
@@ -343,9 +388,10 @@ create table read_events (
 create table daily_counts (
     organisation text not null,
     day text not null,
-    -- attempts are counted when they are deleted, events some time after they were written
-    source text not null check (source in ('attempt', 'event')),
-    -- an attempt's outcome or `started`, or an event's kind
+    -- attempts are counted when they are deleted, events some time after they were written, revocations of ORCID's tokens
+    -- at once
+    source text not null check (source in ('attempt', 'event', 'revocation')),
+    -- an attempt's outcome or `started`, an event's kind, or what a revocation came to
     name text not null,
     count bigint not null check (count >= 0),
     primary key (organisation, day, source, name)

@@ -8,7 +8,10 @@ from shibboleth.orcid_id import OrcidId
 from sql import rows
 from sql.records import Attempt
 from sql.repositories.base import NO_LIMIT, Repository
-from sql.repositories.statistics import DELETE_BATCH, delete_attempts
+from sql.endings import close_attempt, close_attempt_for_link, delete_attempts
+
+DELETE_BATCH = 1000
+"""Number of attempts that one transaction deletes."""
 
 KEEP_EXPIRED = timedelta(days=1)
 """How long an attempt is kept after it expired."""
@@ -127,7 +130,17 @@ class AttemptRepository(Repository):
         Returns:
             False, changing nothing, when it was closed before.
         """
-        return self.engine.execute("close_attempt", id=attempt_id, outcome=outcome, now=rows.format_timestamp(now)) == 1
+        with self.engine.transaction() as session:
+            return close_attempt(session, attempt_id, outcome, now)
+
+    def close_for_link(self, attempt_id: str, outcome: str, link_id: str, now: datetime) -> bool:
+        """Close an attempt of a person who has the iD already; ORCID's tokens belong to the link from now on.
+
+        Returns:
+            False, changing nothing, when it was closed before.
+        """
+        with self.engine.transaction() as session:
+            return close_attempt_for_link(session, attempt_id, outcome, link_id, now)
 
     def delete_expired(self, before: datetime) -> None:
         """Delete the attempts that expired before a time, and count them.
@@ -143,5 +156,6 @@ class AttemptRepository(Repository):
             expired = session.fetch_all(
                 "list_expired_attempts", before=rows.format_timestamp(before), limit=DELETE_BATCH
             )
-            delete_attempts(session, expired)
+            # Due since then; the sweep has made them due before
+            delete_attempts(session, expired, before)
             return len(expired) < DELETE_BATCH

@@ -23,6 +23,7 @@ from sql.engines.base import Row
 from sql.errors import LinkedByPerson
 from sql.records import SELF_MADE, ChangeKind, ChangeReason, Consent, Link
 from sql.repositories.base import ID_BYTES, DeprovisionResult, OrganisationTransaction, Repository, Rollback
+from sql.endings import end_links
 
 MAX_ROWS = 50_000
 """Number of rows of one list."""
@@ -333,7 +334,7 @@ def _write(  # noqa: PLR0913, PLR0917 - what is written, and to whom it is told
             previous = None if outcome is Outcome.LINKED else rows.orcid_id_from_row(state.stored)
             if previous is not None:
                 # Not the operator, whose removals are those that a person asked for
-                ended.append({"id": state.stored["id"], "now": now, "actor": "organisation"})
+                ended.append(state.stored["id"])
                 facts["previous"] = previous.uri
             links.append(rows.link_values(link))
             kind, reason = ChangeKind(outcome.value), ChangeReason.ATTESTED
@@ -366,7 +367,7 @@ def _write(  # noqa: PLR0913, PLR0917 - what is written, and to whom it is told
         session.execute("insert_consent_text", **rows.consent_text_values(consent))
     for transfer in transfers:
         session.execute("insert_circuit_breaker", organisation=organisation, transfer=transfer)
-    session.execute_many("end_link", ended)
+    end_links(session, ended, "organisation", transaction.now)
     session.execute_many("insert_link", links)
     session.execute_many("update_attested_link", updates)
     session.execute_many("insert_change", [rows.change_values(change) for change in changes])

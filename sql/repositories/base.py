@@ -12,6 +12,7 @@ from shibboleth.orcid_id import OrcidId
 from sql import audit, rows
 from sql.engines.base import Engine, Row, Transaction
 from sql.records import Change, ChangeKind, ChangeReason, Link, LinkSummary
+from sql.endings import end_link
 
 ID_BYTES = 16
 PAGE_SIZE = 500
@@ -168,7 +169,7 @@ class OrganisationTransaction:
         Args:
             actor: Who ended it. A link that `person` or `operator` ended is not attested again by the same sign-in.
         """
-        self.session.execute("end_link", id=link.id, now=rows.format_timestamp(self.now), actor=actor)
+        end_link(self.session, link.id, actor, self.now)
 
     def remove_link(
         self, link: Link, actor: str, reason: str, transfers: Sequence[str], *, ended_by: str | None = None

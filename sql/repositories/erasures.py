@@ -22,7 +22,7 @@ from sql.engines.base import Row, Transaction
 from sql.records import Change, Erasure
 from sql.repositories.audit_log import earlier_accounts
 from sql.repositories.base import ID_BYTES, NO_LIMIT, PAGE_SIZE, OrganisationTransaction, Repository
-from sql.repositories.statistics import delete_attempts
+from sql.endings import delete_attempts
 
 MAX_WAIT = timedelta(days=30)
 """How long an erasure waits for the transfers and for a reader of the feed."""
@@ -161,7 +161,7 @@ def _erase(  # noqa: PLR0913 - as `ErasureRepository.erase`
     if session.fetch_one("has_personal_data", **person) is None:
         return ErasureResult(found=False, removal=None, finished=True)
     link = session.fetch_one("get_link", **person)
-    delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
+    delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT), now)
     session.execute("delete_mail_of_person", **person)
     session.execute("delete_pending_removal", **person)
     removal = None

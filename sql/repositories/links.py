@@ -27,7 +27,7 @@ from sql.engines.base import Row, Transaction
 from sql.errors import AccountLinked, AttemptClosed, AttemptNotAuthenticated, LinkChanged, OrcidIdInUse
 from sql.records import Attempt, Change, ChangeKind, Consent, Link, PersonStatus
 from sql.repositories.base import NO_LIMIT, OrganisationTransaction, Repository
-from sql.repositories.statistics import delete_attempts
+from sql.endings import close_attempt_for_link, delete_attempts, revoke_tokens
 
 
 class LinkRepository(Repository):
@@ -163,7 +163,7 @@ class LinkRepository(Repository):
             # A reassigned account is another person, even with the same iD
             has_id = current is not None and current.orcid_id == new.orcid_id and not different_holders(current, new)
             if current is not None and has_id and not current.attested:
-                _close_attempt(transaction, stored, "unchanged")
+                close_attempt_for_link(transaction.session, stored.id, "unchanged", current.id, now)
                 facts = _facts(current, consent)
                 transaction.insert_event("unchanged", "person", stored.person_key, facts)
                 return None
@@ -218,7 +218,7 @@ class LinkRepository(Repository):
             reassigned = link is not None and different_holders(link, holder)
             if not reassigned and not any(different_holders(rows.attempt_from_row(row), holder) for row in attempts):
                 return None
-            delete_attempts(session, attempts)
+            delete_attempts(session, attempts, now)
             transaction.insert_event("reassigned", "service", person_key, {})
             if link is None or not reassigned:
                 return None
@@ -295,11 +295,14 @@ class LinkRepository(Repository):
             if unchanged is not None:
                 _check_evidence(session, link, unchanged)
             at = rows.format_timestamp(now)
-            if claim is not None and session.execute("close_attempt", id=claim, outcome="moved", now=at) != 1:
-                raise AttemptClosed(None)
+            if claim is not None:
+                # What the earlier account's holder permitted is not for the account now, which has permitted it itself
+                revoke_tokens(session, link.id, now)
+                if not close_attempt_for_link(session, claim, "moved", link.id, now):
+                    raise AttemptClosed(None)
             holder = KnownHolder(stable_id=link.stable_id) if holder is None else holder
             moved = replace(link, person_key=new_key, account=account, suspended_at=None)
-            delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT))
+            delete_attempts(session, session.fetch_all("list_attempts_of_person", **old, limit=NO_LIMIT), now)
             with session.pipeline():
                 session.execute(
                     "move_link",
@@ -375,11 +378,6 @@ def _lock_answered_attempt(transaction: OrganisationTransaction, attempt: Attemp
     return row, stored, stored.orcid_id
 
 
-def _close_attempt(transaction: OrganisationTransaction, attempt: Attempt, outcome: str) -> None:
-    now = rows.format_timestamp(transaction.now)
-    transaction.session.execute("close_attempt", id=attempt.id, outcome=outcome, now=now)
-
-
 def _insert_link(
     transaction: OrganisationTransaction, attempt: Attempt, current: Link | None, new: Link, transfers: Sequence[str]
 ) -> Change:
@@ -391,7 +389,7 @@ def _insert_link(
             transaction.end_link(current, "person")
         transaction.session.execute("insert_consent_text", **rows.consent_text_values(new.consent))
         transaction.session.execute("insert_link", **rows.link_values(new))
-        _close_attempt(transaction, attempt, kind.value)
+        close_attempt_for_link(transaction.session, attempt.id, kind.value, new.id, transaction.now, is_new=True)
         change = transaction.insert_change(kind, new, new.orcid_id, previous, transfers)
         transaction.insert_event(kind.value, "person", new.person_key, facts)
     return change
@@ -405,7 +403,7 @@ def _confirm_attested_link(transaction: OrganisationTransaction, attempt: Attemp
         session.execute("insert_consent_text", **rows.consent_text_values(own.consent))
         session.execute("confirm_attested_link", **rows.link_values(own))
         session.execute("delete_pending_removal", organisation=own.organisation, person_key=own.person_key)
-        _close_attempt(transaction, attempt, "linked")
+        close_attempt_for_link(session, attempt.id, "linked", own.id, transaction.now, is_new=True)
         transaction.insert_event("authenticated", "person", own.person_key, facts)
 
 

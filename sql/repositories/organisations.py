@@ -25,6 +25,7 @@ from sql.repositories.base import (
     Rollback,
     lock_organisation,
 )
+from sql.endings import cancel_attempts, end_links, move_tokens
 
 
 class MoveConflict(StrEnum):
@@ -114,6 +115,7 @@ class OrganisationRepository(Repository):
         key_attribute: str,
         from_transfers: Sequence[str] = (),
         into_transfers: Sequence[str] = (),
+        orcid_clients: Sequence[str] = (),
         report: ConflictHandler = lambda _link, _account, _reason: None,
         dry_run: bool = False,
     ) -> MoveResult:
@@ -132,6 +134,7 @@ class OrganisationRepository(Repository):
             key_attribute: The key attribute of the organisation that goes on.
             from_transfers: The names of the transfers of the one that ends.
             into_transfers: The names of the transfers of the one that goes on.
+            orcid_clients: The client ids at ORCID that the one that goes on uses; tokens of others are revoked.
             report: Called for each conflict.
             dry_run: Roll everything back.
 
@@ -147,10 +150,10 @@ class OrganisationRepository(Repository):
             if row["merged_into"] is not None:
                 raise AlreadyMerged
             target.key_attribute = key_attribute
-            result = _Merger(source, target, from_transfers, into_transfers).run(new_account, report)
+            result = _Merger(source, target, from_transfers, into_transfers, orcid_clients).run(new_account, report)
             if result.conflicts or dry_run:
                 raise Rollback
-            session.execute("cancel_attempts_of_organisation", organisation=from_id, now=rows.format_timestamp(now))
+            cancel_attempts(session, from_id, now)
             session.execute("copy_identity_providers", organisation=from_id, into=into_id)
             session.execute("delete_identity_providers", organisation=from_id)
             session.execute("set_merged_into", organisation=from_id, into=into_id)
@@ -190,8 +193,8 @@ class OrganisationRepository(Repository):
             result = _rename(transaction, new_account, report, transfers)
             if result.conflicts or dry_run:
                 raise Rollback
-            session, at = transaction.session, rows.format_timestamp(now)
-            session.execute("cancel_attempts_of_organisation", organisation=organisation_id, now=at)
+            session = transaction.session
+            cancel_attempts(session, organisation_id, now)
             session.execute("set_key_attribute", organisation=organisation_id, key_attribute=key_attribute)
             facts = {"key": key_attribute, "links": str(result.moved)}
             transaction.insert_event("accounts-renamed", "operator", None, facts)
@@ -209,9 +212,10 @@ class _Merger:
     target: OrganisationTransaction
     source_transfers: Sequence[str]
     target_transfers: Sequence[str]
+    orcid_clients: Sequence[str]
 
     def run(self, new_account: AccountMapping, report: ConflictHandler) -> MoveResult:
-        session, at = self.source.session, rows.format_timestamp(self.source.now)
+        session = self.source.session
         moved, there, conflicts, after = 0, 0, 0, ""
         while page := session.fetch_all(
             "list_links", organisation=self.source.organisation, after=after, limit=PAGE_SIZE
@@ -226,7 +230,7 @@ class _Merger:
                     continue
                 ended.append(link)
                 new += [] if inserted is None else [inserted]
-            session.execute_many("end_link", [{"id": link.id, "now": at, "actor": "operator"} for link in ended])
+            end_links(session, [link.id for link in ended], "operator", self.source.now)
             self._write(self.source, ended, ChangeKind.REMOVED, self.source_transfers)
             self._write(self.target, new, ChangeKind.LINKED, self.target_transfers)
             moved, there, after = moved + len(new), there + len(ended) - len(new), page[-1]["person_key"]
@@ -248,6 +252,7 @@ class _Merger:
             release=None,
         )
         if session.execute("insert_link_if_free", **rows.link_values(new)):
+            move_tokens(session, link.id, new.id, new.organisation, self.orcid_clients)
             return new
         row = session.fetch_one("get_link", organisation=new.organisation, person_key=new.person_key)
         if row is None:
@@ -257,6 +262,7 @@ class _Merger:
             return MoveConflict.OTHER_ORCID_ID
         if holder.attested and not link.attested:
             self._confirm(holder, link)
+        move_tokens(session, link.id, holder.id, new.organisation, self.orcid_clients)
         return None
 
     def _confirm(self, attested: Link, own: Link) -> None:

@@ -17,7 +17,8 @@ from sql.engines.base import Row, Session, Transaction, Values
 from sql.records import Link
 from sql.repositories.attested_links import MAX_BUSY, PAUSE
 from sql.repositories.base import NO_LIMIT, PAGE_SIZE, DeprovisionResult, Repository, Rollback
-from sql.repositories.statistics import count_deleted_links, delete_attempts
+from sql.endings import delete_attempts, delete_links_of_person
+from sql.repositories.statistics import count_deleted_links
 
 REMOVAL_DELAY = timedelta(hours=1)
 """How long removals by a list can be cancelled."""
@@ -67,7 +68,7 @@ class RetentionRepository(Repository):
         found = self.engine.fetch_all("list_expired_changes", organisation=organisation_id, before=time, limit=limit)
         return [row["number"] for row in found]
 
-    def delete_change(self, organisation_id: str, number: int) -> bool:
+    def delete_change(self, organisation_id: str, number: int, now: datetime) -> bool:
         """Delete a change and, if it is the person's last one, the person's data.
 
         The data is the person's links, closed attempts and facts in the audit log. What stays identifies no person:
@@ -88,11 +89,11 @@ class RetentionRepository(Repository):
             if session.fetch_one("get_newest_change_of_person", **person) is None:
                 current = session.fetch_all("get_link_id", **person)
                 count_deleted_links(session, organisation_id, change["at"][:10], len(current))
-                session.execute("delete_links_of_person", **person)
+                delete_links_of_person(session, person, now)
                 session.execute("erase_facts_of_person", **person)
                 session.execute("delete_read_events", **person)
                 attempts = session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT)
-                delete_attempts(session, [row for row in attempts if row["closed_at"] is not None])
+                delete_attempts(session, [row for row in attempts if row["closed_at"] is not None], now)
             return True
 
     def deprovision(  # noqa: PLR0913 - all that a request says
@@ -120,7 +121,7 @@ class RetentionRepository(Repository):
             found = session.fetch_one("get_link", **person)
             link = None if found is None else rows.link_from_row(found)
             precondition(link)
-            attempts = _delete_mail_and_attempts(session, person)
+            attempts = _delete_mail_and_attempts(session, person, now)
             links = 0 if link is None else 1
             result = DeprovisionResult(links, attempts, links * len(transfers))
             if link is not None:
@@ -295,7 +296,7 @@ class RetentionRepository(Repository):
                 # Another system attests it now, or a merger has made it the person's own
                 return False
             if pending[0]["source"] is None:
-                _delete_mail_and_attempts(session, person)
+                _delete_mail_and_attempts(session, person, now)
                 transaction.remove_link(current, actor, LEFT_ORGANISATION, transfers, ended_by="organisation")
             else:
                 credential = pending[0]["credential"]
@@ -303,9 +304,9 @@ class RetentionRepository(Repository):
             return True
 
 
-def _delete_mail_and_attempts(session: Transaction, person: Mapping[str, str]) -> int:
+def _delete_mail_and_attempts(session: Transaction, person: Mapping[str, str], now: datetime) -> int:
     session.execute("delete_mail_of_person", **person)
-    return delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT))
+    return delete_attempts(session, session.fetch_all("list_attempts_of_person", **person, limit=NO_LIMIT), now)
 
 
 def _pending_removals(session: Session, organisation_id: str) -> PendingRemovals:

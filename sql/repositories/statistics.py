@@ -13,30 +13,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
-from typing import Literal
 
 from sql import rows
+from sql.counts import ALL_DAYS, STARTED, CountKey, Counts, Source, add_counts
 from sql.engines.base import Row, Transaction, Values
 from sql.records import CredentialRight, FeedProgress, ReleaseCounts, TransferBacklog
 from sql.repositories.base import NO_LIMIT, Repository
 
 EVENT_BATCH = 10_000
 """Number of events that one transaction adds to the counts, and the most that a query counts as rows."""
-DELETE_BATCH = 1000
-"""Number of attempts that one transaction deletes."""
 
-CountKey = tuple[Literal["attempt", "event"], str]
-"""The source of a count, and its name: `started` or an outcome for attempts, a kind for events."""
-STARTED: CountKey = ("attempt", "started")
 _LINKED: CountKey = ("event", "linked")
 _DELETED_LINK: CountKey = ("event", "forgotten")
 """A current link that was deleted; it has no event of its own, so `count_deleted_links` counts it."""
-
-_ALL_DAYS = ""
 _LAST_DAY = "9999-12-31"
-
-_Counts = Counter[tuple[str, str, str, str]]
-"""Counts by organisation, day, source and name."""
 
 
 class StatisticsRepository(Repository):
@@ -64,7 +54,7 @@ class StatisticsRepository(Repository):
             batch = {"organisation": organisation_id, "after": first, "until": first + EVENT_BATCH}
             events = session.fetch_all("count_events_between", **batch)
             last = max((row["last"] for row in events), default=first)
-            _add(session, _event_counts(organisation_id, events))
+            add_counts(session, _event_counts(organisation_id, events))
             session.execute("update_counted_events", organisation=organisation_id, number=last)
             return int(last - first)
 
@@ -82,14 +72,14 @@ class StatisticsRepository(Repository):
     def totals(self, organisation_id: str) -> Counter[CountKey]:
         """Return an organisation's counts of all days together."""
         found: Counter[CountKey] = Counter()
-        for (_, _day, source, name), count in self._counts(organisation_id, _ALL_DAYS, _ALL_DAYS).items():
+        for (_, _day, source, name), count in self._counts(organisation_id, ALL_DAYS, ALL_DAYS).items():
             found[_key(source, name)] += count
         return found
 
-    def _counts(self, organisation_id: str, since: str, until: str) -> _Counts:
+    def _counts(self, organisation_id: str, since: str, until: str) -> Counts:
         self._add_events(organisation_id, leave=EVENT_BATCH)
         stored = self.engine.fetch_all("list_counts", organisation=organisation_id, since=since, until=until)
-        counts: _Counts = Counter()
+        counts: Counts = Counter()
         counted = 0
         for row in stored:
             if row["source"] == "counted-events":
@@ -162,22 +152,6 @@ class StatisticsRepository(Repository):
         return [_credential_right_from_row(row) for row in found]
 
 
-def delete_attempts(session: Transaction, attempts: Iterable[Row]) -> int:
-    """Delete attempts and add them to the counts; return their number.
-
-    Rows are locked in the order of the ids, so that concurrent transactions cannot deadlock.
-    """
-    ids = sorted(row["id"] for row in attempts)
-    deleted = [row for found in session.fetch_batch("delete_attempt", [{"id": each} for each in ids]) for row in found]
-    counts: _Counts = Counter()
-    for row in deleted:
-        counts[row["organisation"], row["started_at"][:10], *STARTED] += 1
-        if row["closed_at"] is not None:
-            counts[row["organisation"], row["closed_at"][:10], "attempt", row["outcome"]] += 1
-    _add(session, counts)
-    return len(deleted)
-
-
 def _credential_right_from_row(row: Row) -> CredentialRight:
     since, last_used_on = date.fromisoformat(row["since"]), row["last_used_on"]
     last = None if last_used_on is None else date.fromisoformat(last_used_on)
@@ -193,24 +167,15 @@ def count_deleted_links(session: Transaction, organisation_id: str, day: str, li
 
     They leave no event, so the transaction that deletes them adds them to the counts.
     """
-    _add(session, Counter({(organisation_id, day, *_DELETED_LINK): links} if links else {}))
+    add_counts(session, Counter({(organisation_id, day, *_DELETED_LINK): links} if links else {}))
 
 
-def _event_counts(organisation_id: str, events: Iterable[Row]) -> _Counts:
-    counts: _Counts = Counter()
+def _event_counts(organisation_id: str, events: Iterable[Row]) -> Counts:
+    counts: Counts = Counter()
     for row in events:
         counts[organisation_id, row["day"], "event", row["kind"]] += row["count"]
     return counts
 
 
-def _add(session: Transaction, counts: _Counts) -> None:
-    # Sorted, so that concurrent transactions lock the rows in one order and cannot deadlock
-    both = counts + Counter[tuple[str, str, str, str]]()
-    for (organisation, _day, source, name), count in counts.items():
-        both[organisation, _ALL_DAYS, source, name] += count
-    for (organisation, day, source, name), count in sorted(both.items()):
-        session.execute("add_to_daily_count", organisation=organisation, day=day, source=source, name=name, count=count)
-
-
-def _key(source: str, name: str) -> CountKey:
-    return ("attempt" if source == "attempt" else "event", name)
+def _key(source: Source, name: str) -> CountKey:
+    return source, name

@@ -50,7 +50,7 @@ LATER = {
         make_link(store, MAIJA, FIRST, now=NOON + HOUR),
     ),
     "erased as one imported": lambda store: store.erasures.erase(UNIVERSITY, MATTI, "person", "asked to", NOON + HOUR),
-    "forgotten with the last change": lambda store: store.retention.delete_change(UNIVERSITY, 1),
+    "forgotten with the last change": lambda store: store.retention.delete_change(UNIVERSITY, 1, NOON),
 }
 
 

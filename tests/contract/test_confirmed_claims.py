@@ -14,7 +14,7 @@ from tests.support.factories import (
     make_link,
     make_organisation,
 )
-from tests.support.service import AKE, MAIJA, Clock, WebClient, make_web_app, orcid_id
+from tests.support.service import AKE, MAIJA, Clock, WebClient, make_token_store, make_web_app, orcid_id
 from webapp.app import make_app
 from webapp.linking.service import LinkingService, NoSuchAttempt
 from webapp.operator.access import AdminAccess, AdminGrant
@@ -154,7 +154,7 @@ def test_what_is_no_claim_of_the_links_id_moves_nothing(app, store, claimant, ru
         "of another iD": (store.links.get(UNIVERSITY, "ake@yliopisto.example"), claim.id),
         "of another organisation": (store.links.get(POLYTECHNIC, "maija@amk.example"), claim.id),
     }
-    linking = LinkingService(store, running_simulator[1])
+    linking = LinkingService(store, running_simulator[1], make_token_store(store, running_simulator[1]))
     for held, attempt_id in wrong.values():
         with pytest.raises(NoSuchAttempt):
             linking.confirm_claim(held, attempt_id, "operator", "they rang", {}, clock.now)

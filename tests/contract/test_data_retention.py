@@ -62,7 +62,7 @@ def test_what_was_delivered_or_given_up_can_be_forgotten(store, give_up):
     change = link(store, transfers=("idm", "ldap"))
     settle(store, give_up=give_up)
 
-    forgotten = store.retention.delete_change(UNIVERSITY, change.number)
+    forgotten = store.retention.delete_change(UNIVERSITY, change.number, NOON)
 
     kept = rows_of(store)
     assert forgotten
@@ -76,7 +76,7 @@ def test_what_was_delivered_or_given_up_can_be_forgotten(store, give_up):
 def test_kept_rows_show_deliveries_without_personal_data(store):
     link(store)
     settle(store, now=NOON + HOUR)
-    store.retention.delete_change(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1, NOON)
 
     (delivery,) = store.deliveries.list_for_change(UNIVERSITY, 1)
 
@@ -93,7 +93,7 @@ def test_kept_rows_show_deliveries_without_personal_data(store):
 def test_consent_texts_are_kept_without_personal_data(store):
     link(store)
     settle(store)
-    store.retention.delete_change(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1, NOON)
 
     link(store, VILLE, SECOND, now=NOON + HOUR)
 
@@ -105,17 +105,17 @@ def test_what_is_still_owed_is_not_forgotten(store):
     (first, _) = store.deliveries.claim("worker", NOON, LEASE, 2)
     store.deliveries.complete(first, "worker", "stored", "", NOON)
 
-    assert not store.retention.delete_change(UNIVERSITY, 1)
+    assert not store.retention.delete_change(UNIVERSITY, 1, NOON)
     assert store.links.orcid_ids(UNIVERSITY, MAIJA) == [FIRST]
-    assert not store.retention.delete_change(UNIVERSITY, 2)
+    assert not store.retention.delete_change(UNIVERSITY, 2, NOON)
 
 
 def test_forgetting_twice_is_the_same_as_once(store):
     link(store)
     settle(store)
-    store.retention.delete_change(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1, NOON)
 
-    assert not store.retention.delete_change(UNIVERSITY, 1)
+    assert not store.retention.delete_change(UNIVERSITY, 1, NOON)
 
 
 def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
@@ -123,10 +123,10 @@ def test_a_person_is_forgotten_with_the_last_of_their_changes(store):
     settle(store)
     link(store, orcid_id=SECOND)
 
-    first = store.retention.delete_change(UNIVERSITY, 1)
+    first = store.retention.delete_change(UNIVERSITY, 1, NOON)
     between = store.links.orcid_ids(UNIVERSITY, MAIJA)
     settle(store)
-    second = store.retention.delete_change(UNIVERSITY, 2)
+    second = store.retention.delete_change(UNIVERSITY, 2, NOON)
 
     assert (first, between, second) == (True, [SECOND], True)
     assert MAIJA not in rows_of(store)
@@ -139,7 +139,7 @@ def test_no_other_persons_data_is_deleted(store):
     link(store, MAIJA, FIRST, organisation=POLYTECHNIC)
     settle(store)
 
-    store.retention.delete_change(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1, NOON)
 
     assert store.links.orcid_ids(UNIVERSITY, VILLE) == [SECOND]
     assert store.links.orcid_ids(POLYTECHNIC, MAIJA) == [FIRST]
@@ -151,7 +151,7 @@ def test_a_person_who_is_linking_again_keeps_the_attempt(store):
     settle(store)
     attempt = answered(store, MAIJA, SECOND)
 
-    store.retention.delete_change(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1, NOON)
 
     change = store.links.add(attempt, "", make_consent(), None, NOON, "again", ("idm",))
     assert (change.number, change.kind, change.previous) == (2, "linked", None)
@@ -161,7 +161,7 @@ def test_a_person_who_is_linking_again_keeps_the_attempt(store):
 def test_what_was_given_up_and_forgotten_cannot_be_taken_up_again(store):
     link(store)
     settle(store, give_up=True)
-    store.retention.delete_change(UNIVERSITY, 1)
+    store.retention.delete_change(UNIVERSITY, 1, NOON)
 
     assert store.deliveries.retry(UNIVERSITY, None, NOON) == 0
 
@@ -190,7 +190,7 @@ def test_while_a_person_is_forgotten_they_may_link_again(store):
 
         def forget(number=old.number, barrier=barrier):
             barrier.wait()
-            store.retention.delete_change(UNIVERSITY, number)
+            store.retention.delete_change(UNIVERSITY, number, NOON)
 
         thread = Thread(target=forget)
         thread.start()
@@ -218,7 +218,7 @@ def live_and_die(store):
         change = link(store, person, orcid_id)
         settle(store)
         if number % 10:
-            store.retention.delete_change(UNIVERSITY, change.number)
+            store.retention.delete_change(UNIVERSITY, change.number, NOON)
             words += [person, orcid_id.bare]
     return words
 

@@ -143,7 +143,7 @@ def test_what_was_handed_on_and_forgotten_is_not_called_removed(store):
         place = maija.agree(maija.return_from_orcid(orcid)).location
     (delivery,) = store.deliveries.claim("worker", NOON, NOON - NOON, 1)
     store.deliveries.complete(delivery, "worker", "stored", "", NOON)
-    store.retention.delete_change(UNIVERSITY, delivery.change_number)
+    store.retention.delete_change(UNIVERSITY, delivery.change_number, NOON)
 
     page = maija.get(place)
 

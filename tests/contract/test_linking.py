@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from resolver_connector.orcid.http import OrcidUnavailable
 from demo.orcid.people import PEOPLE
 from tests.support.factories import (
     NOON,
@@ -27,13 +28,14 @@ from tests.support.service import (
     WebClient,
     ask,
     authorize_at_orcid,
+    make_token_store,
     make_orcid_client,
     make_web_app,
     orcid_id,
 )
 from webapp.app import make_app
 from webapp.auth.browser import Browser
-from webapp.linking.orcid_client import OrcidClient, OrcidUnavailable
+from webapp.linking.orcid_client import OrcidClient
 from webapp.linking.service import CallbackParams, EmptyCallback, LinkingService
 
 
@@ -517,7 +519,7 @@ def test_what_orcid_has_not_answered_cannot_be_confirmed(store, orcid):
     store.attempts.add(attempt, "hash")
 
     with pytest.raises(EmptyCallback):
-        LinkingService(store, orcid[1]).confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
+        LinkingService(store, orcid[1], make_token_store(store, orcid[1])).confirm(make_person(), Browser("x"), attempt.id, make_consent(), None, NOON)
 
 
 def test_a_confirmation_ends_with_its_hour(maija, simulator, clock, store):
@@ -729,7 +731,7 @@ def test_a_result_stays_true_after_a_removal(maija, simulator):
 
 
 def test_a_bug_in_the_exchange_ends_the_attempt(store, orcid, monkeypatch):
-    linking = LinkingService(store, orcid[1])
+    linking = LinkingService(store, orcid[1], make_token_store(store, orcid[1]))
     monkeypatch.setattr(OrcidClient, "exchange", lambda *_: 1 / 0)
     (state,) = parse_qs(urlsplit(linking.start(make_person(), Browser("x"), "en", NOON)).query)["state"]
 
@@ -741,7 +743,7 @@ def test_a_bug_in_the_exchange_ends_the_attempt(store, orcid, monkeypatch):
 
 
 def test_more_than_four_repeated_callbacks_do_not_wait_for_the_first(store, orcid, monkeypatch):
-    linking, begun, over = LinkingService(store, orcid[1]), Event(), Event()
+    linking, begun, over = LinkingService(store, orcid[1], make_token_store(store, orcid[1])), Event(), Event()
 
     def exchange(*_):
         begun.set()

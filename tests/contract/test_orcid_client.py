@@ -16,6 +16,7 @@ import pytest
 from joserfc.jwk import RSAKey
 from joserfc.jwt import encode
 
+from resolver_connector.orcid.http import OrcidUnavailable
 from demo.orcid import jwt
 from shibboleth.orcid_id import Registry
 from tests.support.factories import UNIVERSITY
@@ -30,7 +31,7 @@ from tests.support.service import (
 )
 from tests.support.transfers.private_ca import PrivateCa
 from webapp.app import make_app
-from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused
 
 SECRET = "a-secret-of-the-browser"
 NOW = datetime.now(UTC)

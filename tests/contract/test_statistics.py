@@ -8,7 +8,7 @@ from resolver_connector.delivery.maintenance import Maintenance
 from sql.engines.base import queries
 from sql.records import Incident
 from sql.repositories import incidents, statistics
-from sql.repositories.statistics import STARTED
+from sql.counts import STARTED
 from tests.support.database import driver_of
 from tests.support.delivery import LogRecorder
 from tests.support.factories import NOON, POLYTECHNIC, UNIVERSITY, answered, attest, make_link, make_orcid_id
@@ -118,7 +118,7 @@ def test_what_is_forgotten_of_a_person_stays_counted(store, way):
     elif way == "by the organisation":
         store.retention.deprovision(UNIVERSITY, MAIJA, NOON)
     else:
-        store.retention.delete_change(UNIVERSITY, change.number)
+        store.retention.delete_change(UNIVERSITY, change.number, NOON)
 
     found = store.statistics.totals(UNIVERSITY)
     assert store.statistics.release_counts(UNIVERSITY, found).linked == store.links.count(UNIVERSITY) == 0

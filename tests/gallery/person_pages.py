@@ -328,7 +328,7 @@ def result_forgotten(context):
     """A quarter of an hour after everything has been answered."""
     maija = context.maija(context.web_app(settings={"keep": Keep.NOTHING}))
     result_path = maija.agree(maija.return_from_orcid(context.simulator)).location
-    context.store.retention.delete_change(UNIVERSITY, 1)
+    context.store.retention.delete_change(UNIVERSITY, 1, NOON)
     return maija.get(result_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 
+from resolver_connector.orcid.http import OrcidUnavailable
 from shibboleth.organisation import UnknownOrganisation
 from shibboleth.person import (
     BrokenAttribute,
@@ -21,7 +22,7 @@ from tests.support.factories import make_link
 from tests.support.service import ask, make_orcid_client, orcid_id
 from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
-from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused
 from webapp.linking.service import (
     MAX_OPEN_ATTEMPTS,
     AnotherBrowsersAttempt,

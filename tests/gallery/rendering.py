@@ -17,6 +17,7 @@ from tests.support.service import (
     Clock,
     WebClient,
     WebResponse,
+    make_token_store,
     make_web_app,
     orcid_id,
     run_orcid_simulator,
@@ -61,12 +62,14 @@ class StateContext:
     requests: list = field(default_factory=list)
     """Each method and path that was asked for."""
     organisations: object = ORGANISATIONS
+    token_keys: tuple = ()
 
     def web_app(self, *, transfers=(), settings=None, **context):
         """Give the application's parts, with what this scene has otherwise: in the context, in the settings."""
         # Templates are compiled once for all scenes
         known = settings_of(self.organisations, transfers, LABELS)
-        linking = LinkingService(self.store, self.client, {each: known[each].transfers for each in known})
+        tokens = make_token_store(self.store, self.client, self.token_keys)
+        linking = LinkingService(self.store, self.client, tokens, {each: known[each].transfers for each in known})
         words = {
             "linking": linking,
             "store": self.store,

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sql.records import ReleaseState
 from sql.repositories import statistics
-from sql.repositories.statistics import STARTED
+from sql.counts import STARTED
 from tests.support.factories import NOON, attest, make_attempt, make_link, make_orcid_id
 
 ORGANISATIONS = count(1)
@@ -101,7 +101,7 @@ class Days(RuleBasedStateMachine):
         for number in self.store.retention.list_expired_changes(self.organisation, self.now):
             change = next(each for each in self.store.changes.list_after(self.organisation, number - 1, 1))
             had = self.store.links.get(self.organisation, change.person_key)
-            self.store.retention.delete_change(self.organisation, number)
+            self.store.retention.delete_change(self.organisation, number, self.now)
             if had and self.store.links.get(self.organisation, change.person_key) is None:
                 self.linked.discard(change.person_key)
                 self.happened[change.at.date(), "event", "forgotten"] += 1

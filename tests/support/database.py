@@ -21,7 +21,7 @@ TABLES = (
     *("attempts", "links", "consent_texts", "changes", "organisations", "events"),
     *("daily_counts", "counted_events", "credential_rights", "incidents", "identity_providers"),
     *("deliveries", "circuit_breakers", "acknowledgements", "erasures", "mails", "read_events", "pending_removals"),
-    "status_rounds",
+    *("status_rounds", "orcid_tokens"),
 )
 """Every table, in an order in which rows can be deleted."""
 

@@ -23,6 +23,10 @@ from demo.orcid.people import PEOPLE
 from demo.orcid.simulator import Client, OrcidSimulator
 from resolver_connector.app import Connector
 from resolver_connector.credentials import Right
+from resolver_connector.orcid.clients import OrcidClients
+from resolver_connector.orcid.revocation import RevocationQueue, Revoker
+from resolver_connector.orcid.sealing import TokenSealer
+from resolver_connector.orcid.tokens import TokenStore
 from shibboleth.orcid_id import OrcidId, Registry
 from shibboleth.organisation import Organisations, Stage
 from shibboleth.person import Encoding, VariableSource
@@ -35,6 +39,7 @@ from webapp.config.organisation import OrganisationSettings
 from webapp.i18n.language import languages
 from webapp.linking.orcid_client import OrcidClient
 from webapp.linking.service import LinkingService
+from webapp.log import log
 from webapp.operator.access import AdminAccess
 from webapp.pages.context import AppContext, no_delivery
 from webapp.rendering.static import StaticFiles
@@ -117,6 +122,23 @@ def make_orcid_client(address, **other):
     return OrcidClient(address, Registry.SANDBOX, **{**words, **other})
 
 
+def make_token_store(store, client, token_keys=(), *, organisations=None, report=None):
+    """Build what keeps ORCID's tokens; without keys it keeps none.
+
+    `organisations` are the clients of organisations, by their ids.
+    """
+    clients = OrcidClients(client.credentials, organisations or {})
+    sealer = TokenSealer(token_keys) if token_keys else None
+    return TokenStore(store, clients, sealer, Revoker(), report or log)
+
+
+def make_revocation_queue(store, client, token_keys, clock, **other):
+    """Build the worker's queue of revocations, with back-offs that are not random."""
+    sealer = TokenSealer(token_keys) if token_keys else None
+    words = {"clients": OrcidClients(client.credentials), "report": log, "random": lambda: 0.5}
+    return RevocationQueue(store=store, sealer=sealer, revoker=Revoker(), clock=clock, **words | other)
+
+
 def make_web_app(
     store,
     client,
@@ -127,6 +149,7 @@ def make_web_app(
     deliver_now=no_delivery,
     admin_access=None,
     labels=None,
+    token_keys=(),
 ):
     """Build the web application's parts as behind mod_wsgi.
 
@@ -134,7 +157,8 @@ def make_web_app(
     """
     settings = settings_of(organisations, transfers, labels)
     house, known = ServiceInfo(PUBLIC_URL, "ORCID connect", "help@connect.example", "en", sandbox=True), languages()
-    linking = LinkingService(store, client, {name: each.transfers for name, each in settings.items()})
+    tokens = make_token_store(store, client, token_keys)
+    linking = LinkingService(store, client, tokens, {name: each.transfers for name, each in settings.items()})
     hall = AppContext(
         linking,
         store,

@@ -58,6 +58,10 @@ LIBRARIES = {
         "webapp/cli/main.py",
         "webapp/cli/migrate.py",
         "webapp/cli/options.py",
+        "webapp/cli/orcid_tokens/__init__.py",
+        "webapp/cli/orcid_tokens/discard.py",
+        "webapp/cli/orcid_tokens/reseal.py",
+        "webapp/cli/orcid_tokens/retry.py",
         "webapp/cli/organisation/__init__.py",
         "webapp/cli/organisation/move.py",
         "webapp/cli/output.py",
@@ -66,6 +70,7 @@ LIBRARIES = {
         "webapp/cli/serve/__init__.py",
         "webapp/cli/transfer.py",
     },
+    "cryptography": {"resolver_connector/orcid/sealing.py"},
     "defusedxml": {"resolver_connector/transfers/soap.py", "shibboleth/metadata.py", "webapp/config/branding.py"},
     "httpcore": {"resolver_connector/transfers/http.py"},
     "httpx": {"resolver_connector/transfers/http.py"},
@@ -100,7 +105,7 @@ LIBRARIES = {
         "webapp/config/transfers.py",
     },
     "pythonjsonlogger": {"webapp/log.py"},
-    "requests": {"webapp/linking/orcid_client.py"},
+    "requests": {"resolver_connector/orcid/http.py"},
     "saml2": {"resolver_connector/authority/query.py", "resolver_connector/authority/saml.py"},
     "sqlite_utils": {"sql/replica.py", "sql/engines/sqlite.py"},
     "waitress": {"webapp/cli/serve/server.py"},
@@ -138,7 +143,12 @@ def test_no_package_imports_one_to_its_right_or_the_world_around_it(package):
 
 
 def test_only_the_wiring_knows_both_the_web_application_and_the_connector():
-    knowing = [name_of(path) for path in sources("webapp") if "resolver_connector" in imported(path)]
+    # ORCID's clients and tokens are beside the connector, because the worker uses them too
+    knowing = [
+        name_of(path)
+        for path in sources("webapp")
+        if any(re.match(r"resolver_connector(?!\.orcid\b)", name) for name in modules(path))
+    ]
 
     assert [name for name in knowing if not name.startswith(KNOWS_CONNECTOR)] == []
 

@@ -1,15 +1,24 @@
-"""Checks that ORCID can be reached."""
+"""Checks of ORCID: whether it can be reached, and what is kept of its tokens."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
+from resolver_connector.orcid.http import OrcidUnavailable
+from resolver_connector.orcid.revocation import RevocationOutcome
+from sql.store import Store
 from webapp.checks.result import CheckResult, Level
 from webapp.config.loader import Config
-from webapp.linking.orcid_client import OrcidUnavailable
 from webapp.linking.public_api import LookupFailed
+from webapp.wiring.orcid import make_orcid_clients, make_sealer
 from webapp.wiring.pages import orcid_client
 from webapp.wiring.status_round import make_public_api
+
+_LATE = timedelta(hours=1)
+"""How long a revocation may wait without a warning."""
+_NAMED = 10
+"""How many pairs that cannot be opened are named."""
 
 
 def check_orcid(config: Config) -> CheckResult:
@@ -34,3 +43,72 @@ def check_public_api(config: Config, now: datetime) -> CheckResult:
         text = f"{url} does not answer as expected: {error.reason}; the iDs' records cannot be looked up"
         return CheckResult(Level.WARNING, "ORCID", text, fix, {"url": url})
     return CheckResult(Level.OK, "ORCID", f"{url} answers", details={"url": url})
+
+
+def check_token_keys(config: Config) -> Iterator[CheckResult]:
+    """Check that the configured keys can be used."""
+    for each in config.orcid.token_keys:
+        if each.problem:
+            text = f"[orcid] token_keys: {each.source} {each.problem}"
+            fix = (
+                "put the key back, from where you keep a copy; a new one is made by: "
+                "openssl rand -base64 32 | tr '+/' '-_'; without any, tokens are revoked right after the exchange"
+            )
+            yield CheckResult(Level.ERROR, "tokens", text, fix, {"key": each.source})
+    if not config.orcid.token_keys:
+        text = "ORCID's tokens are not stored, and revoked right after the exchange: [orcid] token_keys is empty"
+        yield CheckResult(Level.INFO, "tokens", text)
+
+
+def check_tokens(config: Config, store: Store, now: datetime) -> Iterator[CheckResult]:
+    """Report what waits to be revoked at ORCID, and what cannot be."""
+    counts = store.orcid_tokens.counts()
+    kept = sum(each.count for each in counts if not each.due)
+    waiting = [each for each in counts if each.due]
+    oldest = min((each.oldest for each in waiting), default=None)
+    details = {
+        "kept": kept,
+        "waiting": sum(each.count for each in waiting),
+        "oldest": oldest.isoformat() if oldest else None,
+    }
+    text = f"{kept} of ORCID's token pairs kept, {details['waiting']} to be revoked"
+    late = oldest is not None and now - oldest > _LATE
+    if late and oldest is not None:
+        text += f", the oldest since {oldest:%Y-%m-%d %H:%M UTC}"
+    fix = "check that the worker runs (orcid-connect deliver); its log says orcid-token-revocation-failed" if late else ""
+    yield CheckResult(Level.WARNING if late else Level.OK, "tokens", text, fix, details)
+    yield from _misconfigured(config, store)
+    yield from _unreadable(config, store)
+
+
+def _misconfigured(config: Config, store: Store) -> Iterator[CheckResult]:
+    clients, found = make_orcid_clients(config), store.orcid_tokens.counts()
+    for client_id in sorted({each.client_id for each in found}):
+        own = [each for each in found if each.client_id == client_id]
+        rejected = sum(each.count for each in own if each.outcome == RevocationOutcome.MISCONFIGURED)
+        details = {"client_id": client_id, "tokens": sum(each.count for each in own), "rejected": rejected}
+        if clients.find(client_id) is None:
+            text = f"the configuration lacks the ORCID client {client_id}, which got {details['tokens']} token pairs"
+            fix = "add it again until they are revoked: only the client that got a token can revoke it"
+            yield CheckResult(Level.ERROR, "tokens", text, fix, details)
+        elif rejected:
+            text = f"ORCID does not accept the client {client_id} or its secret: {rejected} token pairs are not revoked"
+            fix = "correct the client secret, restart, and run: orcid-connect orcid-tokens retry"
+            yield CheckResult(Level.ERROR, "tokens", text, fix, details)
+
+
+def _unreadable(config: Config, store: Store) -> Iterator[CheckResult]:
+    sealer = make_sealer(config)
+    unreadable = [
+        token_id
+        for token_id, sealed in store.orcid_tokens.list_sealed()
+        if sealer is None or not sealer.opens(token_id, sealed)
+    ]
+    if unreadable:
+        named = ", ".join(unreadable[:_NAMED]) + (", …" if len(unreadable) > _NAMED else "")
+        text = f"no configured key opens {len(unreadable)} of ORCID's token pairs, which cannot be revoked: {named}"
+        fix = (
+            "add the key that sealed them to [orcid] token_keys; if it is lost, give them up: orcid-connect "
+            "orcid-tokens discard. The people's links are not affected"
+        )
+        yield CheckResult(Level.ERROR, "tokens", text, fix, {"tokens": unreadable})

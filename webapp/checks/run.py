@@ -11,6 +11,7 @@ from webapp.checks.metadata import check_metadata
 from webapp.checks.notices import check_notices
 from webapp.checks.result import CheckResult
 from webapp.checks.store import check_store
+from webapp.checks.orcid import check_token_keys
 from webapp.config.loader import Config
 
 
@@ -26,6 +27,7 @@ def run_checks(
         known_hashes: Hashes of audit events that another party has kept, by the id of the organisation.
     """
     yield from check_configuration(config)
+    yield from check_token_keys(config)
     yield from check_notices(config)
     yield from check_metadata(config, now)
     yield from check_store(config, store, now, known_hashes)

@@ -17,6 +17,7 @@ from webapp.checks.records import check_records, check_status_round
 from webapp.checks.release import check_release
 from webapp.checks.renamed import check_renamed
 from webapp.checks.result import CheckResult, Level
+from webapp.checks.orcid import check_tokens
 from webapp.config.loader import Config
 
 STORE_FIXES: dict[type[Exception], str] = {
@@ -69,6 +70,7 @@ def check_store(
             yield from check_credentials(settings, store, now)
             yield from check_deliveries(settings, store, now)
         yield check_status_round(config, store, now)
+        yield from check_tokens(config, store, now)
         yield from check_organisations(config, store, now)
         yield from check_admin_accounts(config, store)
     except SchemaBehind as error:

@@ -18,6 +18,7 @@ from webapp.cli.imports import import_links
 from webapp.cli.link import link
 from webapp.cli.migrate import migrate
 from webapp.cli.options import accept_dash_values
+from webapp.cli.orcid_tokens import orcid_tokens
 from webapp.cli.organisation import organisation
 from webapp.cli.replica import replica
 from webapp.cli.serve import authority, connector, serve
@@ -62,6 +63,7 @@ for _command in (
     import_links,
     transfer,
     organisation,
+    orcid_tokens,
     handout,
     idp_role,
     replica,

@@ -21,10 +21,11 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from resolver_connector.orcid.sealing import InvalidKey, check_key
 from shibboleth.orcid_id import Registry
 from webapp.config import validators
 from webapp.config.errors import InvalidSetting, Setting, SettingProblem, setting_problems
-from webapp.config.secret import FIX_REFERENCE, REFERENCE, Secret, resolve
+from webapp.config.secret import FIX_REFERENCE, REFERENCE, Secret, is_reference, resolve
 
 Model = TypeVar("Model", bound="Table")
 
@@ -103,6 +104,40 @@ def context_of(info: ValidationInfo) -> ConfigContext:
 
 SecretReference = Annotated[Secret, BeforeValidator(lambda value, info: context_of(info).resolve_secret(value))]
 """A secret, written as a reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """A key that seals ORCID's tokens, or why it cannot be used."""
+
+    source: str
+    """The reference, which may be shown."""
+    secret: Secret | None
+    """None where it cannot be used."""
+    problem: str = ""
+    """Why; empty where it can be used."""
+
+
+def resolve_sealing_key(reference: Any, info: ValidationInfo) -> SealingKey:
+    """Return the key that a reference names.
+
+    A key that is lost or wrong is no error of the configuration, because nothing but the revocation of tokens depends on
+    it: `check` reports it.
+
+    Raises:
+        InvalidSetting: If it is not a reference.
+    """
+    context = context_of(info)
+    if not isinstance(reference, str) or not is_reference(reference):
+        raise InvalidSetting(f"must be a list of references, {REFERENCE[len('a reference, '):]}", FIX_REFERENCE)
+    try:
+        secret = context.resolve_secret(reference)
+        check_key(secret.reveal())
+    except InvalidSetting as error:
+        return SealingKey(reference, None, error.text)
+    except InvalidKey as error:
+        return SealingKey(reference, None, str(error))
+    return SealingKey(reference, secret)
 
 
 def _text_matches(validate_text: Callable[[str], str]) -> AfterValidator:

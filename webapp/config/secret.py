@@ -19,6 +19,7 @@ FIX_REFERENCE = 'put the secret alone into a file that only the service may read
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _MAX_SECRET = 64 * 1024
 _WHITE_SPACE = " \t\r\n"
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+", re.ASCII)
 
 
 class Secret:
@@ -49,6 +50,11 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied."""
         raise TypeError("a secret cannot be serialised")
+
+
+def is_reference(text: str) -> bool:
+    """Return whether a text has the form of a reference, whatever it names."""
+    return _REFERENCE.fullmatch(text) is not None and not invisible_character(text)
 
 
 def resolve(reference: str, directory: Path, environ: Mapping[str, str]) -> Secret:

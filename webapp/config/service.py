@@ -5,13 +5,22 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from shibboleth.orcid_id import Registry
 from shibboleth.person import Encoding
 from webapp.config import validators
 from webapp.config.access import MetricsSettings, OperatorSettings
-from webapp.config.base import SecretReference, StrongSecret, Table, context_of, section, setting
+from webapp.config.base import (
+    SealingKey,
+    SecretReference,
+    StrongSecret,
+    Table,
+    context_of,
+    resolve_sealing_key,
+    section,
+    setting,
+)
 from webapp.config.branding import BrandingSettings
 from webapp.config.errors import InvalidSetting
 from webapp.config.listen import AuthorityListener, ConnectorListener, WebListener
@@ -221,6 +230,15 @@ class OrcidSettings(Table):
         "true or false, without quotes",
         example=False,
         default=False,
+    )
+    token_keys: Annotated[
+        tuple[Annotated[SealingKey, BeforeValidator(resolve_sealing_key)], ...], Field(strict=False)
+    ] = setting(
+        "The keys that seal ORCID's tokens in the database; the first seals, the others open what they sealed. Without "
+        "one, no token is stored, and each is revoked right after the exchange of the code.",
+        'a list of references in quotes, "file:/path" or "env:NAME"',
+        ["file:secrets/orcid-token-key"],
+        default=(),
     )
     status_check_days: int = setting(
         "How many days after a look-up of a linked iD's record at ORCID the worker looks it up again; 0: never.",

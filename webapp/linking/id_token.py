@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.errors import BadSignatureError, ClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
-from webapp.linking.strict_json import StrictDecoder
+from resolver_connector.orcid.strict_json import StrictDecoder
 
 _ALGORITHMS = ["RS256"]
 """ORCID's keys name no algorithm, so it is fixed here (RFC 8725, section 3.1)."""

@@ -1,7 +1,7 @@
 """Client of ORCID's OAuth 2.0 server: authorisation and code exchange.
 
 ORCID's server of 2026 shows most errors on its own pages, accepts a code once, may leave `name` empty, null or absent,
-and may answer HTML during an outage. Only the iD and the name of the token response are used; the tokens are discarded.
+and may answer HTML during an outage.
 """
 
 from __future__ import annotations
@@ -9,41 +9,33 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import partial
 from threading import BoundedSemaphore
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-import requests
 from joserfc.jwk import KeySet
 
+from resolver_connector.orcid.clients import OrcidCredentials
+from resolver_connector.orcid.http import OrcidUnavailable, send
+from resolver_connector.orcid.sealing import TokenPair
 from shibboleth.characters import displayed
 from shibboleth.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from webapp.concurrency import try_acquire
 from webapp.linking.id_token import InvalidIdToken, UnknownKey, WrongSignature, check_id_token, import_keys
-from webapp.linking.strict_json import parse_object
+from resolver_connector.orcid.strict_json import parse_object
+from resolver_connector.orcid.tokens import GrantedTokens
 
 Result = TypeVar("Result")
 
 _OK = 200
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
-_MAX_BODY = 64 * 1024
-"""Bytes of an answer's body."""
 _LONGEST_NAME = 200
 # ORCID's pages are in these languages; for any other the person reads English (authorise parameter `lang`)
 _LANGUAGES = frozenset(["ar", "cs", "de", "en", "es", "fr", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh_CN", "zh_TW"])
-
-
-class OrcidUnavailable(ConnectionError):
-    """ORCID sent no response, or not a valid one."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class OrcidBusy(ConnectionError):
@@ -73,6 +65,12 @@ class Authenticated:
     orcid_id: OrcidId
     name: str
     """The record's public name; empty without one."""
+    tokens: GrantedTokens | None = None
+    """None where the response holds none."""
+
+
+def discard(_tokens: GrantedTokens) -> None:
+    """Do nothing with the tokens of a response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +102,19 @@ class OrcidClient:
         """
         object.__setattr__(self, "_slots", BoundedSemaphore(self.max_waiting))
         object.__setattr__(self, "_threads", BoundedThreads(self.max_waiting))
+
+    @property
+    def credentials(self) -> OrcidCredentials:
+        """This client, as its tokens are revoked."""
+        return OrcidCredentials(
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            base_url=self.base_url,
+            registry=self.registry,
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+            proxy=self.proxy,
+        )
 
     @property
     def timeout(self) -> float:
@@ -144,17 +155,26 @@ class OrcidClient:
                 raise OrcidBusy
             yield
 
-    def exchange(self, code: str, secret: str, now: datetime) -> Authenticated:
+    def exchange(
+        self, code: str, secret: str, now: datetime, take: Callable[[GrantedTokens], object] = discard
+    ) -> Authenticated:
         """Exchange a code, once, for the user's iD (RFC 6749, section 4.1.3).
 
         Returns within `timeout`, including the fetch of the keys for the id_token.
+
+        Args:
+            code: The code.
+            secret: As in `authorize_url`.
+            now: The time.
+            take: Called with the tokens of the response before anything else of it is looked at, in another thread,
+                and even if the response comes after `timeout`. It must not raise.
 
         Raises:
             OrcidUnavailable: If ORCID does not answer properly.
             OrcidRefused: If ORCID refuses the code, or its answer is not for this user and this client.
             OrcidMisconfigured: If ORCID does not know this client.
         """
-        return self._by_deadline(partial(self._exchange, code, secret, now))
+        return self._by_deadline(partial(self._exchange, code, secret, now, take))
 
     def check_discovery(self) -> None:
         """Fetch and check the discovery document (OpenID Connect Discovery 1.0, 4).
@@ -188,7 +208,9 @@ class OrcidClient:
         except Saturated as error:
             raise OrcidUnavailable(f"{error.running} earlier calls still wait for its answer") from None
 
-    def _exchange(self, code: str, secret: str, now: datetime, deadline: Deadline) -> Authenticated:
+    def _exchange(
+        self, code: str, secret: str, now: datetime, take: Callable[[GrantedTokens], object], deadline: Deadline
+    ) -> Authenticated:
         form = {
             "client_id": self.client_id,
             "client_secret": self.client_secret,
@@ -201,7 +223,10 @@ class OrcidClient:
         status, answer = self._send("POST", "/oauth/token", deadline, form)
         if status != _OK:
             raise _refusal(status, answer)
-        return self._authenticated(answer, secret, now, deadline)
+        tokens = _granted_tokens(answer, now)
+        if tokens is not None:
+            take(tokens)
+        return replace(self._authenticated(answer, secret, now, deadline), tokens=tokens)
 
     def _send(
         self, method: str, path: str, deadline: Deadline, form: dict[str, str] | None = None
@@ -269,94 +294,15 @@ class OrcidClient:
         return keys
 
 
-@dataclass(frozen=True, slots=True)
-class OrcidResponse:
-    """A response of ORCID that was received completely."""
-
-    status: int
-    body: bytes
-    location: str = ""
-    """Of a redirect, which was not followed."""
-    retry_after: str = ""
-
-
-def send(  # noqa: PLR0913 - all that a request depends on
-    method: str,
-    url: str,
-    deadline: Deadline,
-    *,
-    timeouts: tuple[float, float],
-    proxy: str | None,
-    form: dict[str, str] | None = None,
-) -> OrcidResponse:
-    """Send one request to ORCID, and return the response; follow no redirect.
-
-    Args:
-        timeouts: Seconds to wait for a connection, and for each part of the response.
-
-    Raises:
-        OrcidUnavailable: If there is no response, or it is too long.
-        TimeoutError: If the deadline passes.
-    """
-    deadline.check()
-    locations: list[str] = []
-
-    def take_location(response: requests.Response, **_options: object) -> None:
-        # Even where it follows no redirect, a Session reads the whole body of one, without our limits of time and size
-        locations.append(response.headers.pop("Location", ""))
-
-    try:
-        # A session for each request: no connection, and no cookie, goes from one person to another
-        with requests.Session() as session:
-            # Nothing comes from the environment: no proxy, no .netrc, no other certificate authorities
-            session.trust_env = False
-            if proxy:
-                session.proxies = {"http": proxy, "https": proxy}
-            with session.request(
-                method,
-                url,
-                data=form,
-                headers=_HEADERS,
-                timeout=(min(timeouts[0], deadline.left), min(timeouts[1], deadline.left)),
-                allow_redirects=False,
-                stream=True,
-                hooks={"response": take_location},
-            ) as response:
-                body, retry_after = _body(response, deadline), response.headers.get("Retry-After", "")
-                return OrcidResponse(response.status_code, body, locations[0], retry_after)
-    except requests.RequestException as error:
-        raise OrcidUnavailable(_reason(error)) from None
-
-
-def _body(response: requests.Response, deadline: Deadline) -> bytes:
-    body = bytearray()
-    try:
-        # One octet at a time: a read of more would wait until all have arrived, however slowly
-        for octet in response.iter_content(1):
-            body += octet
-            if len(body) > _MAX_BODY:
-                raise OrcidUnavailable("the answer is too long")
-            deadline.check()
-    except requests.ConnectionError:
-        raise OrcidUnavailable("no answer in time") from None
-    return bytes(body)
-
-
-def _reason(error: requests.RequestException) -> str:
-    for kind, reason in _REASONS.items():
-        if isinstance(error, kind):
-            return reason
-    return f"cannot be reached ({type(error).__name__})"
-
-
-_REASONS: dict[type[Exception], str] = {
-    requests.Timeout: "no answer in time",
-    requests.exceptions.ProxyError: "cannot be reached (the proxy)",
-    requests.exceptions.SSLError: "cannot be reached (its certificate, or TLS)",
-    requests.ConnectionError: "cannot be reached (no connection)",
-    requests.exceptions.ChunkedEncodingError: "the answer breaks off",
-}
-"""What the log says of an error: the first kind that it is of."""
+def _granted_tokens(answer: dict[str, Any], now: datetime) -> GrantedTokens | None:
+    access_token, refresh_token = _text(answer, "access_token"), _text(answer, "refresh_token")
+    if not access_token and not refresh_token:
+        return None
+    expires_at, seconds = None, answer.get("expires_in")
+    # ORCID has been seen to send numbers as text; a lifetime that cannot be read is not known
+    with suppress(ValueError, TypeError, OverflowError):
+        expires_at = now + timedelta(seconds=int(seconds))  # type: ignore[arg-type]
+    return GrantedTokens(TokenPair(access_token, refresh_token), frozenset(_text(answer, "scope").split()), expires_at)
 
 
 def _text(answer: dict[str, Any], member: str) -> str:

@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from resolver_connector.orcid.http import OrcidResponse, OrcidUnavailable, send
 from shibboleth.deadline import BoundedThreads, Deadline, Saturated
 from shibboleth.orcid_id import InvalidOrcidId, OrcidId, Registry
 from shibboleth.retry_after import parse_retry_after
 from sql.records import RecordState
-from webapp.linking.orcid_client import OrcidResponse, OrcidUnavailable, send
-from webapp.linking.strict_json import parse_object
+from resolver_connector.orcid.strict_json import parse_object
 
 SECTION: Final = "address"
 """The section of a record that is read: a small one, of which nothing but its path is looked at."""

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from threading import BoundedSemaphore
 from time import monotonic, sleep
 
+from resolver_connector.orcid.http import OrcidUnavailable
+from resolver_connector.orcid.tokens import ReceivedTokens, TokenStore
 from shibboleth.account_holder import AccountHolder, different_holders
 from shibboleth.account_time import is_readable
 from shibboleth.orcid_id import OrcidId
@@ -20,7 +22,7 @@ from sql.records import Attempt, Change, Consent, Link, PersonStatus, RecordStat
 from sql.store import Store
 from webapp.auth.browser import Browser
 from webapp.linking.attempt_cleanup import AttemptCleanup
-from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.linking.orcid_client import OrcidClient, OrcidMisconfigured, OrcidRefused
 from webapp.linking.orcid_status import OrcidStatus
 from webapp.log import log
 
@@ -95,6 +97,8 @@ class LinkingService:
 
     store: Store
     orcid: OrcidClient
+    tokens: TokenStore
+    """Keeps the tokens that ORCID gives, or revokes them."""
     transfers: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The names of the transfers to which changes are sent, by the organisation's id."""
     cleanup: AttemptCleanup = field(default_factory=AttemptCleanup)
@@ -146,7 +150,8 @@ class LinkingService:
         with self.orcid.acquire_slot() if params.code else nullcontext():
             attempt = self.store.attempts.consume_state(state_hash, organisation, person.key, browser.hash, now)
             if attempt is not None:
-                return self._exchange(person, attempt, params, browser.derive("orcid", params.state), now)
+                with self.tokens.receive(attempt, self.orcid.credentials, now) as received:
+                    return self._exchange(person, attempt, params, browser, received, now)
         attempt = _require_own_attempt(self.store.attempts.get_by_state(state_hash), person, browser, now)
         if self._repeats.acquire(blocking=False):
             try:
@@ -158,8 +163,14 @@ class LinkingService:
                 self._repeats.release()
         return attempt
 
-    def _exchange(
-        self, person: Person, attempt: Attempt, params: CallbackParams, secret: str, now: datetime
+    def _exchange(  # noqa: PLR0913, PLR0917 - who, where, what came, and what takes the tokens
+        self,
+        person: Person,
+        attempt: Attempt,
+        params: CallbackParams,
+        browser: Browser,
+        received: ReceivedTokens,
+        now: datetime,
     ) -> Attempt:
         if params.error == "access_denied":
             return self._close(attempt, "declined", now)
@@ -168,7 +179,7 @@ class LinkingService:
         if not params.code:
             return self._close(attempt, "empty-callback", now)
         try:
-            answer = self.orcid.exchange(params.code, secret, now)
+            answer = self.orcid.exchange(params.code, browser.derive("orcid", params.state), now, received.take)
         except tuple(OUTCOMES) as error:
             if isinstance(error, OrcidUnavailable):
                 self.orcid_status.failed(now)
@@ -196,7 +207,8 @@ class LinkingService:
             self.store.attempts.save_orcid_answer(attempt.id, orcid_id, name)
             return self.store.attempts.get(attempt.id) or attempt
         if holder.person_key == attempt.person_key:
-            return self._close(attempt, "unchanged", now)
+            self.store.attempts.close_for_link(attempt.id, "unchanged", holder.id, now)
+            return self.store.attempts.get(attempt.id) or attempt
         if person.organisation.asks_holder and self.current_link(person) is None:
             self.store.attempts.save_claim(attempt.id, orcid_id, name, now + CLAIM_LIFETIME)
             facts = {"attempt": attempt.id}

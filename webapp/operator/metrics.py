@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,7 +21,8 @@ from shibboleth.orcid_id import Registry
 from shibboleth.organisation import Organisation, Organisations
 from sql.errors import SchemaAhead, SchemaBehind, StoreUnavailable
 from sql.records import RecordState
-from sql.repositories.statistics import STARTED
+from sql.counts import STARTED
+from sql.repositories.orcid.tokens import RevocationCount
 from sql.store import Store
 from webapp.pages.problems import NotFound
 from webapp.pages.request import PageRequest, RawResponse
@@ -89,6 +91,24 @@ METRICS = {
             "orcid_connect_links_suspended",
             "Of these, those whose iD is not released until its record is in use again.",
         ),
+        MetricDefinition("orcid_connect_orcid_tokens_kept", "ORCID's token pairs of open attempts and current links."),
+        MetricDefinition("orcid_connect_orcid_revocations_waiting", "ORCID's token pairs that are to be revoked."),
+        MetricDefinition(
+            "orcid_connect_orcid_revocations_oldest_waiting_age_seconds",
+            "How long the oldest of these has waited; 0 if there is none.",
+        ),
+        MetricDefinition(
+            "orcid_connect_orcid_revocations_failing",
+            "Of these, those whose last attempt failed, by outcome: temporary, misconfigured or unreadable.",
+            ("organisation", "outcome"),
+        ),
+        MetricDefinition("orcid_connect_orcid_tokens_revoked", "Stored token pairs that ORCID revoked.", counter=True),
+        MetricDefinition(
+            "orcid_connect_orcid_revocation_failures", "Attempts to revoke a stored pair that failed.", counter=True
+        ),
+        MetricDefinition(
+            "orcid_connect_orcid_tokens_lost", "Token pairs that were neither revoked nor kept.", counter=True
+        ),
         MetricDefinition("orcid_connect_attempts_started", "Started attempts to link an iD.", counter=True),
         MetricDefinition(
             "orcid_connect_attempts_ended",
@@ -138,6 +158,15 @@ METRICS = {
 
 _CHANGE_KINDS = ("linked", "replaced", "removed", "moved")
 _DELIVERY_OUTCOMES = ("delivered", "dead-letter")
+_REVOCATION_OUTCOMES = ("temporary", "misconfigured", "unreadable")
+_REVOCATION_COUNTERS: Mapping[str, RevocationCount] = MappingProxyType(
+    {
+        "orcid_connect_orcid_tokens_revoked": "revoked",
+        "orcid_connect_orcid_revocation_failures": "failed",
+        "orcid_connect_orcid_tokens_lost": "lost",
+    }
+)
+"""What of the stored counts is which metric."""
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The text format of Prometheus (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
@@ -214,6 +243,7 @@ def _samples(store: Store, organisations: Organisations, registry: Registry, now
     yield "orcid_connect_record_lookups_overdue_seconds", (), _age(oldest, now)
     yield "orcid_connect_record_lookup_failures", (), batch.failures
     known = {one.id for one in organisations}
+    yield from _token_samples(store, sorted(known), now)
     for one in organisations:
         yield from _organisation_samples(store, one)
     for backlog in store.statistics.backlogs():
@@ -250,8 +280,24 @@ def _organisation_samples(store: Store, organisation: Organisation) -> Iterator[
             yield "orcid_connect_attempts_ended", (label, outcome), count
     for kind in _CHANGE_KINDS:
         yield "orcid_connect_changes", (label, kind), totals["event", kind]
+    for name, counted in _REVOCATION_COUNTERS.items():
+        yield name, (label,), totals["revocation", counted]
     for outcome in _DELIVERY_OUTCOMES:
         yield "orcid_connect_deliveries_ended", (label, outcome), totals["event", outcome]
+
+
+def _token_samples(store: Store, organisations: Sequence[str], now: datetime) -> Iterator[_Sample]:
+    found = store.orcid_tokens.counts()
+    for one in organisations:
+        own = [each for each in found if each.organisation == one]
+        waiting = [each for each in own if each.due]
+        yield "orcid_connect_orcid_tokens_kept", (one,), sum(each.count for each in own if not each.due)
+        yield "orcid_connect_orcid_revocations_waiting", (one,), sum(each.count for each in waiting)
+        age = _age(min((each.oldest for each in waiting), default=None), now)
+        yield "orcid_connect_orcid_revocations_oldest_waiting_age_seconds", (one,), age
+        for outcome in _REVOCATION_OUTCOMES:
+            failing = sum(each.count for each in waiting if each.outcome == outcome)
+            yield "orcid_connect_orcid_revocations_failing", (one, outcome), failing
 
 
 def _age(since: datetime | None, now: datetime) -> float:

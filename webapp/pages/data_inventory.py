@@ -201,6 +201,7 @@ EVENTS: Labels = MappingProxyType(
         **OUTCOMES,
         "delivered": gettext_noop("an interface of your organisation took a change"),
         "dead-letter": gettext_noop("an interface of your organisation did not take a change, and we stopped trying"),
+        "permission-withdrawn": gettext_noop("ORCID said that you took the permission back there"),
         "deprovisioned": gettext_noop("your organisation said that you have left"),
         "suspended": gettext_noop("ORCID has deactivated or locked the iD, and it is not released"),
         "resumed": gettext_noop("the iD is in use at ORCID again, and it is released"),
@@ -237,6 +238,7 @@ FACTS: Labels = MappingProxyType(
         "outcome": gettext_noop("What came of it"),
         "message": gettext_noop("What the interface said"),
         "attempt": gettext_noop("Number of the visit"),
+        "scope": gettext_noop("What it allows, in ORCID's words"),
         "account_issued_at": gettext_noop("When your account was issued"),
         "stable_id": gettext_noop("Your identifier that never changes"),
         "credential": gettext_noop("Credential of your organisation's system"),
@@ -295,6 +297,13 @@ NEVER_SHOWN: Mapping[str, str] = MappingProxyType(
         "attempts.state_hash": gettext_noop("the fingerprint of a secret that went to ORCID and back"),
         "attempts.browser_hash": gettext_noop("the fingerprint of a secret in your browser's cookie"),
         "deliveries.lease_expires_at": gettext_noop("which of our machines is at work on a delivery, and until when"),
+        "orcid_tokens.sealed": gettext_noop("the permission at ORCID itself, encrypted"),
+        "orcid_tokens.lease_expires_at": gettext_noop(
+            "which of our machines is giving a permission back to ORCID, and until when"
+        ),
+        "orcid_tokens.leased_by": gettext_noop(
+            "which of our machines is giving a permission back to ORCID, and until when"
+        ),
         "deliveries.leased_by": gettext_noop("which of our machines is at work on a delivery, and until when"),
         "links.next_check_at": gettext_noop("when ORCID is asked next whether the iD is in use"),
         "links.consent_digest": gettext_noop("under which number the text you agreed to is filed"),
@@ -640,5 +649,60 @@ MAILS = Section(
     erased_when_inactive=True,
 )
 
-SECTIONS = (PERSON, LINKS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, READ_EVENTS, MAILS, ERASURE)
+REVOCATIONS: Labels = MappingProxyType(
+    {
+        "temporary": gettext_noop("ORCID did not answer"),
+        "misconfigured": gettext_noop("ORCID did not accept this service"),
+        "unreadable": gettext_noop("this service could not open it"),
+    }
+)
+"""What the last attempt to give a permission back came to."""
+
+ORCID_TOKENS = Section(
+    "orcid_tokens",
+    gettext_noop("Permissions that you gave at ORCID"),
+    gettext_noop(
+        "To give them back to ORCID when they are not needed any more, and for what you allowed, if you allowed more than "
+        "to read your ORCID iD."
+    ),
+    gettext_noop(
+        "As long as the connection, and after it until ORCID has taken them back. That there was one is kept 30 days "
+        "longer."
+    ),
+    _fields(
+        "orcid_tokens",
+        ("obtained_at", gettext_noop("When you gave it"), FROM_SERVICE, "obtained_at", "obtained_at"),
+        ("orcid", gettext_noop("ORCID iD"), FROM_ORCID, "", "orcid_id"),
+        ("scope", gettext_noop("What it allows, in ORCID's words"), FROM_ORCID, "scope", "scope"),
+        (
+            "client_id",
+            gettext_noop("To whom, by the number at ORCID"),
+            FROM_SERVICE,
+            "client_id orcid_tokens.organisation",
+            "client_id",
+        ),
+        ("expires_at", gettext_noop("When it ends by itself"), FROM_ORCID, "expires_at", "expires_at"),
+        ("withdrawn_at", gettext_noop("When ORCID did not accept it any more"), FROM_ORCID, "withdrawn_at", "withdrawn_at"),
+        (
+            "revocation_due_at",
+            gettext_noop("To be given back since"),
+            FROM_SERVICE,
+            "revocation_due_at",
+            "revocation_due_at",
+        ),
+        ("outcome", gettext_noop("What came of it"), FROM_ORCID, "outcome", "outcome", REVOCATIONS),
+        ("attempts", gettext_noop("How often it was tried"), FROM_SERVICE, "attempts", "attempts"),
+        ("next_attempt_at", gettext_noop("Due"), FROM_SERVICE, "next_attempt_at", "next_attempt_at"),
+        ("revoked_at", gettext_noop("Given back"), FROM_ORCID, "revoked_at", "revoked_at"),
+        ("link", gettext_noop("Number of the connection"), FROM_SERVICE, "link", "link"),
+        ("attempt", gettext_noop("Number of the visit"), FROM_SERVICE, "attempt", "attempt"),
+        ("id", gettext_noop("Number of the record"), FROM_SERVICE, "id", "id"),
+    ),
+    gettext_noop(
+        "Until a quarter of an hour after your organisation's interfaces have answered, and then until ORCID has taken "
+        "them back. That there was one is kept 30 days longer, and names nobody."
+    ),
+)
+
+SECTIONS = (PERSON, LINKS, ORCID_TOKENS, ATTEMPTS, CHANGES, DELIVERIES, FEED, EVENTS_SECTION, READ_EVENTS, MAILS, ERASURE)
 """All sections, in the order in which they are shown."""

@@ -137,6 +137,7 @@ def _erasure(store: Store, organisation_id: str, person_key: str, _limit: int) -
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "links": lambda store, *whose: store.links.list_for_person(*whose),
+        "orcid_tokens": lambda store, *whose: store.orcid_tokens.list_for_person(*whose),
         "attempts": lambda store, *whose: store.attempts.list_for_person(*whose),
         "changes": lambda store, *whose: store.changes.list_for_person(*whose),
         "deliveries": lambda store, *whose: store.deliveries.list_for_person(*whose),
@@ -154,6 +155,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
 MADE_AT: Mapping[str, str] = MappingProxyType(
     {
         "links": "linked_at",
+        "orcid_tokens": "obtained_at",
         "attempts": "started_at",
         "changes": "at",
         "deliveries": "created_at",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from resolver_connector.orcid.http import OrcidUnavailable
 from shibboleth.attributes import ATTRIBUTES
 from shibboleth.organisation import UnknownOrganisation
 from shibboleth.person import (
@@ -23,7 +24,7 @@ from sql.errors import LinkChanged, OrcidIdInUse, SchemaAhead, SchemaBehind, Sto
 from webapp.auth.cookies import RepeatedCookie
 from webapp.auth.csrf import CsrfError
 from webapp.i18n.language import Language, gettext_noop
-from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused, OrcidUnavailable
+from webapp.linking.orcid_client import OrcidBusy, OrcidMisconfigured, OrcidRefused
 from webapp.linking.service import (
     AnotherBrowsersAttempt,
     AttemptExpired,

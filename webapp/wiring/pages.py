@@ -24,6 +24,7 @@ from webapp.rendering.static import StaticFiles
 from webapp.rendering.templating import templates
 from webapp.wiring.common import load_config_and_store, utc_now
 from webapp.wiring.dispatcher import make_dispatcher
+from webapp.wiring.orcid import make_token_store
 from webapp.wiring.status_round import make_status_round
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def make_web(config: Config, store: Store, clock: Callable[[], datetime] = utc_n
     limits = ConcurrencyLimits.of(config.listen.threads)
     deliver_now = make_dispatcher(config, store, clock).deliver_now if any(config.transfers.values()) else no_delivery
     context = AppContext(
-        linking=LinkingService(store, orcid_client(config), config.transfers),
+        linking=LinkingService(store, orcid_client(config), make_token_store(config, store), config.transfers),
         store=store,
         organisations=config.organisations,
         organisation_settings=config.organisation_settings,

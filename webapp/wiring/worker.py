@@ -21,6 +21,7 @@ from webapp.log import log
 from webapp.mail.mailer import MailComposer, Mailer, Server
 from webapp.wiring.common import utc_now
 from webapp.wiring.dispatcher import make_dispatcher
+from webapp.wiring.orcid import make_revocation_queue
 from webapp.wiring.status_round import make_status_round
 
 
@@ -31,10 +32,11 @@ def make_worker(config: Config, store: Store, clock: Callable[[], datetime] = ut
         for organisation_id, each in config.organisation_settings.items()
     ]
     keep_changes = timedelta(days=config.store.keep_changes)
-    status_round = make_status_round(config, store)
+    status_round, revocations = make_status_round(config, store), make_revocation_queue(config, store, clock)
     jobs = (
         Job("mail", _mailer(config, store, clock)),
         Job("record-status", status_round.start_batch, stop=status_round.stop),
+        Job("orcid-tokens", revocations.start, stop=revocations.stop),
         Job("removals", partial(execute_due_removals, store, config.receivers, log), INTERVAL),
         Job("maintenance", Maintenance(store, policies, log).run, INTERVAL),
         Job("feed-retention", partial(delete_old_changes, store, keep_changes, log), timedelta(days=1)),

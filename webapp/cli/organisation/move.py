@@ -54,6 +54,8 @@ def merge(path: Path, name: tuple[str, str], *, file: Path | None, scopes: Seque
     Without --yes, only show what would happen.
     Exit code 1 if there is a conflict; then nothing is moved.
     """
+    from webapp.wiring.orcid import make_orcid_clients  # noqa: PLC0415 - the connector's command does not need it
+
     config = load_config(path)
     from_id, target = name[0], find_organisation(config, name[1])
     if from_id == target.id:
@@ -71,6 +73,7 @@ def merge(path: Path, name: tuple[str, str], *, file: Path | None, scopes: Seque
                 key_attribute=target.key,
                 from_transfers=_transfers(config, from_id),
                 into_transfers=_transfers(config, target.id),
+                orcid_clients=make_orcid_clients(config).ids_for(target.id),
                 report=_print_conflict,
                 dry_run=dry_run,
             )

@@ -1,0 +1,228 @@
+"""Keeps the tokens that ORCID gives, and gives out access tokens while the person's permission lasts.
+
+Where a sealing key is configured, a pair is stored before anything else is done with ORCID's answer, and revoked from
+the queue in the database (`revocation.py`). Without one it is revoked as soon as the answer is saved.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from resolver_connector.http import EventLog
+from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
+from resolver_connector.orcid.revocation import RevocationOutcome, Revoker
+from resolver_connector.orcid.sealing import CannotOpen, TokenPair, TokenSealer
+from shibboleth.orcid_id import OrcidId
+from sql.errors import StoreUnavailable
+from sql.records import Attempt, OrcidToken
+from sql.store import Store
+
+ID_BYTES = 16
+REVOKE_TIMEOUT = 5.0
+"""Seconds that a person waits for a revocation right after the exchange."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedTokens:
+    """The tokens of a token response (RFC 6749, section 5.1)."""
+
+    pair: TokenPair
+    scopes: frozenset[str]
+    """As granted."""
+    expires_at: datetime | None = None
+    """None where ORCID did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An access token of an organisation's own client, for one person's record."""
+
+    token_id: str
+    """The id of the stored pair, for `TokenStore.record_withdrawn`."""
+    value: str = field(repr=False)
+    client_id: str
+    scopes: frozenset[str]
+    orcid_id: OrcidId
+    obtained_at: datetime
+    expires_at: datetime | None
+
+
+class ReceivedTokens:
+    """Takes the tokens of one code exchange.
+
+    ORCID may answer after the caller of the exchange has given up; what comes then is taken care of too.
+    """
+
+    def __init__(self, tokens: TokenStore, attempt: Attempt, client: OrcidCredentials, now: datetime) -> None:
+        self._tokens = tokens
+        self._attempt = attempt
+        self._client = client
+        self._now = now
+        self._lock = threading.Lock()
+        self._left: list[TokenPair] | None = []
+
+    def take(self, granted: GrantedTokens) -> None:
+        """Store the pair, or remember it to be revoked; never raises."""
+        if self._tokens.store_sealed(granted, self._attempt, self._client, self._now):
+            return
+        with self._lock:
+            if self._left is not None:
+                self._left.append(granted.pair)
+                return
+        self._tokens.revoke_now(granted.pair, self._attempt.organisation, self._client, self._now)
+
+    def revoke_left(self) -> None:
+        """Revoke what could not be stored, and from now on at once."""
+        with self._lock:
+            left, self._left = self._left or [], None
+        for pair in left:
+            self._tokens.revoke_now(pair, self._attempt.organisation, self._client, self._now)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStore:
+    """The tokens that ORCID gives."""
+
+    store: Store
+    clients: OrcidClients
+    sealer: TokenSealer | None
+    """None where no usable key is configured: then nothing is stored."""
+    revoker: Revoker
+    report: EventLog
+
+    @property
+    def keeps_tokens(self) -> bool:
+        """Whether pairs are stored."""
+        return self.sealer is not None
+
+    @contextmanager
+    def receive(self, attempt: Attempt, client: OrcidCredentials, now: datetime) -> Iterator[ReceivedTokens]:
+        """Take the tokens of an attempt's code exchange in the block.
+
+        At its end, what could not be stored is revoked; that takes `REVOKE_TIMEOUT` at most, and a failure is logged
+        and counted.
+
+        Args:
+            attempt: The attempt.
+            client: The client that exchanges the code.
+            now: The time.
+        """
+        received = ReceivedTokens(self, attempt, client, now)
+        try:
+            yield received
+        finally:
+            received.revoke_left()
+
+    def store_sealed(
+        self, granted: GrantedTokens, attempt: Attempt, client: OrcidCredentials, now: datetime
+    ) -> bool:
+        """Store a pair with its attempt.
+
+        Returns:
+            False if no key is configured, or the store failed; the latter is logged.
+        """
+        if self.sealer is None:
+            return False
+        token_id = secrets.token_hex(ID_BYTES)
+        try:
+            sealed = self.sealer.seal(token_id, granted.pair)
+            scope = " ".join(sorted(granted.scopes))
+            token = OrcidToken(
+                token_id, attempt.organisation, client.client_id, scope, now, granted.expires_at, sealed=sealed
+            )
+            self.store.orcid_tokens.add(token, attempt.id, now)
+        except StoreUnavailable as error:
+            self.report("store-unavailable", reason=str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - never a reason to lose the person's link
+            self.report.exception(error)
+            return False
+        return True
+
+    def revoke_now(self, pair: TokenPair, organisation_id: str, client: OrcidCredentials, now: datetime) -> None:
+        """Revoke a pair that is not stored; a failure is logged and counted, and is final."""
+        result = self.revoker.revoke(client, pair, REVOKE_TIMEOUT, now)
+        if result.outcome is RevocationOutcome.REVOKED:
+            return
+        self.report(
+            "orcid-token-not-revoked",
+            organisation=organisation_id,
+            client=client.client_id,
+            outcome=result.outcome.value,
+            reason=result.reason,
+        )
+        try:
+            self.store.orcid_tokens.count(organisation_id, "lost", now)
+        except StoreUnavailable as error:
+            self.report("store-unavailable", reason=str(error))
+
+    def get_access_token(  # noqa: PLR0913 - what the token is for
+        self,
+        organisation_id: str,
+        person_key: str,
+        scope: str,
+        now: datetime,
+        *,
+        orcid_id: OrcidId | None = None,
+        ended: bool = False,
+    ) -> AccessToken | None:
+        """Return the newest access token of an organisation's own client that has a scope.
+
+        The service's own client is never used. A pair that no key opens is logged and left out.
+
+        Args:
+            organisation_id: The organisation.
+            person_key: The person.
+            scope: A scope that the person must have granted.
+            now: The time.
+            orcid_id: The iD that the token must be for; None accepts any.
+            ended: Whether to accept a token whose link has ended, or whose permission was taken back at ORCID: with it
+                a client may still delete what it wrote.
+
+        Raises:
+            StoreUnavailable: If the store does not answer.
+        """
+        client = self.clients.organisations.get(organisation_id)
+        for token in self.store.orcid_tokens.list_for_person(organisation_id, person_key) if client else ():
+            unusable = token.withdrawn_at is not None or token.revocation_due_at is not None
+            expired = token.expires_at is not None and token.expires_at <= now
+            if (
+                client is None
+                or self.sealer is None
+                or token.client_id != client.client_id
+                or scope not in token.scopes
+                or token.link is None
+                or token.sealed is None
+                or token.orcid_id is None
+                or orcid_id not in {None, token.orcid_id}
+                or expired
+                or (unusable and not ended)
+            ):
+                continue
+            try:
+                value = self.sealer.open(token.id, token.sealed).access_token
+            except CannotOpen as error:
+                self.report("orcid-token-unreadable", organisation=organisation_id, reason=error.reason)
+                continue
+            return AccessToken(
+                token.id, value, token.client_id, token.scopes, token.orcid_id, token.obtained_at, token.expires_at
+            )
+        return None
+
+    def record_withdrawn(self, token_id: str, now: datetime) -> None:
+        """Record that ORCID refused an access token as invalid (`invalid_token`).
+
+        The person took the permission back at ORCID. They are told on their page, the audit log says so, and the link
+        goes on. A repeated call changes nothing.
+
+        Raises:
+            StoreUnavailable: If the store does not answer.
+        """
+        token = self.store.orcid_tokens.record_withdrawn(token_id, now)
+        if token is not None:
+            self.report("orcid-permission-withdrawn", organisation=token.organisation, client=token.client_id)

@@ -1,0 +1,32 @@
+"""Counts of what happened, by organisation and day, without personal data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from sql.engines.base import Transaction
+
+Source = Literal["attempt", "event", "revocation"]
+CountKey = tuple[Source, str]
+"""The source of a count, and its name.
+
+The name is `started` or an outcome for attempts, a kind for events, and for revocations of ORCID's tokens what they came
+to.
+"""
+STARTED: CountKey = ("attempt", "started")
+ALL_DAYS = ""
+"""The day of the sum of all days."""
+
+Counts = Counter[tuple[str, str, str, str]]
+"""Counts by organisation, day, source and name."""
+
+
+def add_counts(session: Transaction, counts: Counts) -> None:
+    """Add to the stored counts of the days, and of all days together."""
+    # Sorted, so that concurrent transactions lock the rows in one order and cannot deadlock
+    both = counts + Counter[tuple[str, str, str, str]]()
+    for (organisation, _day, source, name), count in counts.items():
+        both[organisation, ALL_DAYS, source, name] += count
+    for (organisation, day, source, name), count in sorted(both.items()):
+        session.execute("add_to_daily_count", organisation=organisation, day=day, source=source, name=name, count=count)

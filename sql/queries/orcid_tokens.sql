@@ -1,0 +1,286 @@
+-- name: insert_orcid_token
+insert into orcid_tokens (
+    id, organisation, attempt, client_id, scope, sealed, obtained_at, expires_at, revocation_due_at, next_attempt_at,
+    attempts
+)
+values (
+    :id, :organisation, :attempt, :client_id, :scope, :sealed, :obtained_at, :expires_at, :revocation_due_at,
+    :revocation_due_at, 0
+);
+
+-- name: assign_tokens_to_link
+-- The person has confirmed: what ORCID gave in the attempt belongs to the link.
+update orcid_tokens
+set attempt = null,
+    link = :link
+where attempt = :attempt
+    and revocation_due_at is null;
+
+-- name: move_tokens_to_link
+-- The tokens of one client, with which the organisation of the other link can go on.
+update orcid_tokens
+set organisation = :organisation,
+    link = :link
+where link = :from_link
+    and client_id = :client_id
+    and revocation_due_at is null;
+
+-- name: list_tokens_of_link
+-- Those that are not due to be revoked, newest first.
+select *
+from orcid_tokens
+where link = :link
+    and revocation_due_at is null
+order by obtained_at desc, id;
+
+-- name: revoke_token
+-- Here and below: makes tokens due to be revoked that are not yet.
+update orcid_tokens
+set revocation_due_at = :now,
+    next_attempt_at = :now
+where id = :id
+    and revocation_due_at is null;
+
+-- name: revoke_tokens_of_link
+update orcid_tokens
+set revocation_due_at = :now,
+    next_attempt_at = :now
+where link = :id
+    and revocation_due_at is null;
+
+-- name: revoke_tokens_of_attempt
+update orcid_tokens
+set revocation_due_at = :now,
+    next_attempt_at = :now
+where attempt = :id
+    and revocation_due_at is null;
+
+-- name: revoke_tokens_of_open_attempts
+-- All of an organisation that belong to no link.
+update orcid_tokens
+set revocation_due_at = :now,
+    next_attempt_at = :now
+where attempt is not null
+    and organisation = :organisation
+    and revocation_due_at is null;
+
+-- name: revoke_tokens_of_person
+-- Those of the person's current and former links. Each half of the union has an index.
+update orcid_tokens
+set revocation_due_at = :now,
+    next_attempt_at = :now
+where revocation_due_at is null
+    and link in (
+        select held.id
+        from links as held
+        where held.organisation = :organisation
+            and held.person_key = :person_key
+            and held.ended_at is null
+        union all
+        select ended.id
+        from links as ended
+        where ended.organisation = :organisation
+            and ended.person_key = :person_key
+            and ended.ended_at is not null
+    );
+
+-- name: list_unneeded_tokens
+-- Those that are not due to be revoked although there is neither an attempt that can still be confirmed nor a current
+-- link. An attempt counts as expired some time after it is.
+select id, coalesce(attempt, '') as attempt, coalesce(link, '') as link
+from orcid_tokens
+where revocation_due_at is null
+    and not exists (
+        select 1
+        from attempts
+        where attempts.id = orcid_tokens.attempt
+            and attempts.closed_at is null
+            and attempts.expires_at > :expired_before
+    )
+    and not exists (
+        select 1
+        from links
+        where links.id = orcid_tokens.link
+            and links.ended_at is null
+    )
+limit :limit;
+
+-- name: revoke_unneeded_token
+-- Changes a row if it still belongs to the attempt and link of which `list_unneeded_tokens` knew.
+update orcid_tokens
+set revocation_due_at = :now,
+    next_attempt_at = :now
+where id = :id
+    and coalesce(attempt, '') = :attempt
+    and coalesce(link, '') = :link
+    and revocation_due_at is null;
+
+-- name: list_tokens_of_person
+-- Those of the person's current and former links and of their attempts, newest first, with the link's iD. Each part of
+-- the union has an index.
+select orcid_tokens.*, owner.registry, owner.orcid
+from (
+    select held.id, held.registry, held.orcid
+    from links as held
+    where held.organisation = :organisation
+        and held.person_key = :person_key
+        and held.ended_at is null
+    union all
+    select ended.id, ended.registry, ended.orcid
+    from links as ended
+    where ended.organisation = :organisation
+        and ended.person_key = :person_key
+        and ended.ended_at is not null
+) as owner
+join orcid_tokens on orcid_tokens.link = owner.id
+union all
+select orcid_tokens.*, attempts.registry, attempts.orcid
+from attempts
+join orcid_tokens on orcid_tokens.attempt = attempts.id
+where attempts.organisation = :organisation
+    and attempts.person_key = :person_key
+order by obtained_at desc, id
+limit :limit;
+
+-- name: get_token_of_link
+-- One that belongs to a current link, with the link's iD and person.
+select orcid_tokens.*, links.registry, links.orcid, links.person_key, links.account
+from orcid_tokens
+join links on links.id = orcid_tokens.link
+where orcid_tokens.id = :id;
+
+-- name: withdraw_token
+-- Changes a row the first time.
+update orcid_tokens
+set withdrawn_at = :now
+where id = :id
+    and withdrawn_at is null
+    and revoked_at is null;
+
+-- name: list_clients_with_due_revocations
+select client_id
+from orcid_tokens
+where next_attempt_at <= :now
+    and revoked_at is null
+    and (lease_expires_at is null or lease_expires_at <= :now)
+group by client_id
+order by client_id;
+
+-- name: claim_revocation
+-- Leases one pair that is due. Conditions are repeated outside the subquery because another transaction may have leased
+-- it meanwhile. Returns also whose it was, while that is known.
+update orcid_tokens
+set leased_by = :worker,
+    lease_expires_at = :lease_expires_at,
+    attempts = attempts + 1
+where id = (
+        select due.id
+        from orcid_tokens as due
+        where due.client_id = :client_id
+            and due.next_attempt_at <= :now
+            and due.revoked_at is null
+            and (due.lease_expires_at is null or due.lease_expires_at <= :now)
+        order by due.next_attempt_at, due.id
+        limit 1
+    )
+    and revoked_at is null
+    and (lease_expires_at is null or lease_expires_at <= :now)
+returning
+    *,
+    (
+        select links.person_key
+        from links
+        where links.id = orcid_tokens.link
+    ) as person_key;
+
+-- name: get_waiting_delivery_of_person
+-- A row if a delivery of the person to the transfer is waiting.
+select change_number
+from deliveries
+where organisation = :organisation
+    and person_key = :person_key
+    and transfer = :transfer
+    and state = 'waiting'
+limit 1;
+
+-- name: postpone_revocation
+-- Ends a lease without an attempt.
+update orcid_tokens
+set next_attempt_at = :next_attempt_at,
+    attempts = attempts - 1,
+    lease_expires_at = null,
+    leased_by = null
+where id = :id
+    and leased_by = :worker
+    and lease_expires_at = :lease_expires_at
+    and revoked_at is null;
+
+-- name: reschedule_revocation
+update orcid_tokens
+set next_attempt_at = :next_attempt_at,
+    outcome = :outcome,
+    lease_expires_at = null,
+    leased_by = null
+where id = :id
+    and leased_by = :worker
+    and lease_expires_at = :lease_expires_at
+    and revoked_at is null;
+
+-- name: complete_revocation
+-- Whoever leased it: what ORCID has revoked stays revoked. The tokens are deleted.
+update orcid_tokens
+set sealed = null,
+    revoked_at = :now,
+    outcome = null,
+    lease_expires_at = null,
+    leased_by = null
+where id = :id
+    and revoked_at is null;
+
+-- name: make_revocations_due
+-- All that wait become due now, as after a setting was corrected.
+update orcid_tokens
+set next_attempt_at = :now
+where next_attempt_at > :now
+    and revoked_at is null;
+
+-- name: count_tokens
+-- By organisation, client, whether they are due to be revoked, and the outcome of the last attempt.
+select
+    organisation,
+    client_id,
+    case when revocation_due_at is null then 0 else 1 end as due,
+    coalesce(outcome, '') as outcome,
+    count(*) as count,
+    min(coalesce(revocation_due_at, obtained_at)) as oldest
+from orcid_tokens
+where revoked_at is null
+group by 1, 2, 3, 4
+order by 1, 2, 3, 4;
+
+-- name: list_sealed_tokens
+-- A page of the sealed pairs, by id.
+select id, sealed
+from orcid_tokens
+where id > :after
+    and sealed is not null
+order by id
+limit :limit;
+
+-- name: update_sealed_token
+-- Changes a row if the pair was neither sealed anew nor deleted meanwhile.
+update orcid_tokens
+set sealed = :sealed
+where id = :id
+    and sealed = :before;
+
+-- name: discard_token
+-- Gives up a pair that cannot be revoked.
+delete from orcid_tokens
+where id = :id
+    and sealed = :before
+returning organisation;
+
+-- name: delete_revoked_tokens
+delete from orcid_tokens
+where revoked_at < :before;

@@ -1,0 +1,1 @@
+"""Repositories of what concerns ORCID: tokens, and states of records."""

@@ -1,0 +1,236 @@
+"""The tokens that ORCID gave, sealed, until they are revoked at ORCID.
+
+* A pair is stored with its attempt. The transaction that makes the link gives it to the link, and the one that ends
+  either makes it due to be revoked (`sql/endings.py`). `make_due` finds what neither needs, whatever
+  happened.
+* A worker leases a due pair before it revokes it. ORCID takes the revocation of a revoked token as a success, so that
+  one can be sent twice.
+
+This package opens no seal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sql import rows
+from sql.counts import Counts, add_counts
+from sql.records import OrcidToken, OrcidTokenCount
+from sql.repositories.base import NO_LIMIT, PAGE_SIZE, Repository
+
+EXPIRY_MARGIN = timedelta(minutes=5)
+"""How long after its end an attempt counts as expired: the clocks of two machines may differ."""
+WRITE_BATCH = 250
+"""Number of pairs of one transaction, for whose end other writers wait."""
+
+RevocationCount = Literal["revoked", "failed", "lost"]
+"""What is counted: pairs that were revoked, attempts that failed, and pairs that were neither stored nor revoked."""
+
+
+class OrcidTokenRepository(Repository):
+    """Pairs of tokens that ORCID gave, and their revocation."""
+
+    def add(self, token: OrcidToken, attempt_id: str, now: datetime) -> None:
+        """Store a pair that ORCID gave in an attempt.
+
+        It is due to be revoked at once if the attempt is closed or deleted by now.
+        """
+        with self.engine.transaction() as session:
+            # Its lock keeps the attempt from being closed before the pair is there
+            attempt = session.fetch_one("lock_attempt", id=attempt_id)
+            closed = attempt is None or attempt["closed_at"] is not None
+            stored = replace(token, attempt=attempt_id, revocation_due_at=now if closed else None)
+            session.execute("insert_orcid_token", **rows.orcid_token_values(stored))
+
+    def list_for_person(self, organisation_id: str, person_key: str, limit: int = NO_LIMIT) -> list[OrcidToken]:
+        """Return the pairs of a person's links and attempts, newest first, revoked ones too."""
+        found = self.engine.fetch_all(
+            "list_tokens_of_person", organisation=organisation_id, person_key=person_key, limit=limit
+        )
+        return [
+            rows.orcid_token_from_row(row, rows.optional_orcid_id(row["registry"], row["orcid"]), person_key)
+            for row in found
+        ]
+
+    def record_withdrawn(self, token_id: str, now: datetime) -> OrcidToken | None:
+        """Store that ORCID refused a pair, because the person took the permission back there.
+
+        The link goes on. The event `permission-withdrawn` is written for its person, once.
+
+        Returns:
+            None if that was known, or the pair is revoked or belongs to no link.
+        """
+        row = self.engine.fetch_one("get_token_of_link", id=token_id)
+        if row is None:
+            return None
+        with self.organisation_transaction(row["organisation"], now) as transaction:
+            changed = transaction.session.execute("withdraw_token", id=token_id, now=rows.format_timestamp(now))
+            if changed != 1:
+                return None
+            orcid_id = rows.orcid_id_from_row(row)
+            facts = {"orcid": orcid_id.uri, "account": row["account"], "link": row["link"], "scope": row["scope"]}
+            transaction.insert_event("permission-withdrawn", "service", row["person_key"], facts)
+        return replace(rows.orcid_token_from_row(row, orcid_id, row["person_key"]), withdrawn_at=now)
+
+    def make_due(self, now: datetime) -> int:
+        """Make the pairs due to be revoked that no attempt and no link needs.
+
+        `sql/endings.py` has done so where the program ended them; attempts that nobody ends expire.
+
+        Returns:
+            Their number.
+        """
+        expired_before, made = rows.format_timestamp(now - EXPIRY_MARGIN), 0
+        while found := self.engine.fetch_all("list_unneeded_tokens", expired_before=expired_before, limit=PAGE_SIZE):
+            at = rows.format_timestamp(now)
+            keys = ({name: row[name] for name in ("id", "attempt", "link")} for row in found)
+            changed = sum(self.engine.execute("revoke_unneeded_token", **key, now=at) for key in keys)
+            if not changed:
+                break
+            made += changed
+        return made
+
+    def list_due_clients(self, now: datetime) -> list[str]:
+        """Return the ids of the ORCID clients that have a pair to revoke now."""
+        found = self.engine.fetch_all("list_clients_with_due_revocations", now=rows.format_timestamp(now))
+        return [row["client_id"] for row in found]
+
+    def claim(self, client_id: str, worker: str, now: datetime, lease: timedelta) -> OrcidToken | None:
+        """Lease a client's pair that has been due for longest, until `now + lease`.
+
+        Args:
+            client_id: The ORCID client.
+            worker: A name of the calling thread, unique over all machines.
+            now: The time.
+            lease: The attempt must have ended by then.
+        """
+        row = self.engine.fetch_one(
+            "claim_revocation",
+            client_id=client_id,
+            worker=worker,
+            now=rows.format_timestamp(now),
+            lease_expires_at=rows.format_timestamp(now + lease),
+        )
+        return None if row is None else rows.orcid_token_from_row(row, person_key=row["person_key"])
+
+    def is_awaited(self, token: OrcidToken, transfers: Iterable[str]) -> bool:
+        """Return whether a delivery of the person that needs the token waits.
+
+        Args:
+            token: A claimed pair.
+            transfers: The names of the transfers that use ORCID's tokens.
+        """
+        person = {"organisation": token.organisation, "person_key": token.person_key}
+        return token.person_key is not None and any(
+            self.engine.fetch_one("get_waiting_delivery_of_person", **person, transfer=each) for each in transfers
+        )
+
+    def postpone(self, token: OrcidToken, next_attempt_at: datetime) -> None:
+        """End the lease of a pair that cannot be revoked yet; it was not an attempt."""
+        self.engine.execute(
+            "postpone_revocation", **_lease(token), next_attempt_at=rows.format_timestamp(next_attempt_at)
+        )
+
+    def reschedule(self, token: OrcidToken, outcome: str, next_attempt_at: datetime, now: datetime) -> None:
+        """Set when a revocation that failed is attempted next, and count the failure.
+
+        Nothing is written when the lease has ended.
+        """
+        next_at = rows.format_timestamp(next_attempt_at)
+        with self.engine.transaction() as session:
+            values = {**_lease(token), "outcome": outcome, "next_attempt_at": next_at}
+            if session.execute("reschedule_revocation", **values):
+                add_counts(session, _counts(token.organisation, "failed", now))
+
+    def complete(self, token: OrcidToken, now: datetime) -> None:
+        """Delete a pair that ORCID has revoked; that there was one stays for a while."""
+        with self.engine.transaction() as session:
+            if session.execute("complete_revocation", id=token.id, now=rows.format_timestamp(now)):
+                add_counts(session, _counts(token.organisation, "revoked", now))
+
+    def count(self, organisation_id: str, what: RevocationCount, now: datetime) -> None:
+        """Count a pair that is not stored."""
+        with self.engine.transaction() as session:
+            add_counts(session, _counts(organisation_id, what, now))
+
+    def make_revocations_due(self, now: datetime) -> int:
+        """Make all waiting revocations due now; return how many waited."""
+        return self.engine.execute("make_revocations_due", now=rows.format_timestamp(now))
+
+    def counts(self) -> list[OrcidTokenCount]:
+        """Count the pairs that are not revoked."""
+        return [
+            OrcidTokenCount(
+                row["organisation"],
+                row["client_id"],
+                bool(row["due"]),
+                row["outcome"] or None,
+                row["count"],
+                rows.parse_timestamp(row["oldest"]),
+            )
+            for row in self.engine.fetch_all("count_tokens")
+        ]
+
+    def list_sealed(self) -> Iterator[tuple[str, str]]:
+        """Yield id and sealed text of each pair, a page at a time."""
+        for page in self._sealed_pages():
+            yield from page
+
+    def replace_sealed(self, change: Callable[[str, str], str | None]) -> int:
+        """Replace sealed texts, in transactions of at most WRITE_BATCH; return how many.
+
+        Args:
+            change: Returns the new text of an id and a text; None leaves the pair as it is.
+        """
+        replaced = 0
+        for page in self._sealed_pages():
+            changed: list[dict[str, str]] = [
+                {"id": token_id, "before": sealed, "sealed": new}
+                for token_id, sealed in page
+                if (new := change(token_id, sealed)) is not None
+            ]
+            with self.engine.transaction() as session:
+                replaced += sum(session.execute("update_sealed_token", **each) for each in changed)
+        return replaced
+
+    def discard(self, tokens: Sequence[tuple[str, str]], now: datetime) -> int:
+        """Delete pairs that cannot be revoked, and count them as lost.
+
+        Args:
+            tokens: Id and sealed text of each.
+            now: The time.
+
+        Returns:
+            How many there were.
+        """
+        discarded = 0
+        for token_id, sealed in tokens:
+            with self.engine.transaction() as session:
+                deleted = session.fetch_one("discard_token", id=token_id, before=sealed)
+                if deleted is not None:
+                    add_counts(session, _counts(deleted["organisation"], "lost", now))
+                    discarded += 1
+        return discarded
+
+    def delete_revoked(self, before: datetime) -> None:
+        """Delete what is left of pairs that were revoked before a time."""
+        self.engine.execute("delete_revoked_tokens", before=rows.format_timestamp(before))
+
+    def _sealed_pages(self) -> Iterator[list[tuple[str, str]]]:
+        after = ""
+        while page := self.engine.fetch_all("list_sealed_tokens", after=after, limit=WRITE_BATCH):
+            yield [(row["id"], row["sealed"]) for row in page]
+            after = page[-1]["id"]
+
+
+def _lease(token: OrcidToken) -> dict[str, str | None]:
+    expires_at = rows.format_optional_timestamp(token.lease_expires_at)
+    return {"id": token.id, "worker": token.leased_by, "lease_expires_at": expires_at}
+
+
+def _counts(organisation_id: str, what: RevocationCount, now: datetime) -> Counts:
+    return Counter({(organisation_id, rows.format_timestamp(now)[:10], "revocation", what): 1})

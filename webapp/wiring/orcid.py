@@ -1,0 +1,53 @@
+"""Assembly of what keeps and revokes ORCID's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from resolver_connector.orcid.clients import OrcidClients, OrcidCredentials
+from resolver_connector.orcid.revocation import RevocationQueue, Revoker
+from resolver_connector.orcid.sealing import TokenSealer
+from resolver_connector.orcid.tokens import TokenStore
+from sql.store import Store
+from webapp.concurrency import ConcurrencyLimits
+from webapp.config.loader import Config
+from webapp.log import log
+
+
+def make_orcid_clients(config: Config) -> OrcidClients:
+    """Return the clients that are registered at ORCID."""
+    orcid = config.orcid
+    service = OrcidCredentials(
+        client_id=orcid.client_id,
+        client_secret=orcid.client_secret.reveal(),
+        base_url=orcid.base_url,
+        registry=config.service.registry,
+        connect_timeout=orcid.connect_timeout,
+        read_timeout=orcid.read_timeout,
+        proxy=orcid.proxy,
+    )
+    return OrcidClients(service)
+
+
+def make_sealer(config: Config) -> TokenSealer | None:
+    """Return what seals ORCID's tokens; None without a usable key.
+
+    A configured key that cannot be used is logged.
+    """
+    for each in config.orcid.token_keys:
+        if each.secret is None:
+            log.warning("orcid-token-key-unusable", key=each.source, reason=each.problem)
+    keys = [each.secret.reveal() for each in config.orcid.token_keys if each.secret is not None]
+    return TokenSealer(keys) if keys else None
+
+
+def make_token_store(config: Config, store: Store) -> TokenStore:
+    """Assemble what keeps ORCID's tokens for the web application."""
+    limits = ConcurrencyLimits.of(config.listen.threads)
+    return TokenStore(store, make_orcid_clients(config), make_sealer(config), Revoker(limits.orcid), log)
+
+
+def make_revocation_queue(config: Config, store: Store, clock: Callable[[], datetime]) -> RevocationQueue:
+    """Assemble what revokes ORCID's tokens for the worker."""
+    return RevocationQueue(store, make_orcid_clients(config), make_sealer(config), Revoker(), log, clock)
